@@ -1,0 +1,75 @@
+"""What the core asks the outside world to do.
+
+Theory of operation: every input of ``Stack`` returns a list of these, to be
+performed in order. They are plain slotted values, made per message, so they
+are never frozen (a frozen dataclass costs three times as much to build).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+__all__ = ["Action", "Address", "Ask", "Connect", "Disconnect", "Notify", "SendData", "SendDatagram"]
+
+# A socket address as ``recvfrom`` gives it: (host, port) for IPv4 and
+# (host, port, flowinfo, scope_id) for IPv6. The core reads only [0] and [1].
+Address: TypeAlias = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class SendDatagram:
+    """Send ``data`` from listener number ``listener`` to ``address``."""
+
+    listener: int
+    data: bytes
+    address: Address
+
+
+@dataclass(slots=True)
+class SendData:
+    """Write ``data`` on connection ``conn`` (one whole message, or a keepalive)."""
+
+    conn: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class Connect:
+    """Open a connection and report it under the number ``conn``.
+
+    Answered by ``Stack.connection_opened`` or ``Stack.connection_closed``.
+    ``transport`` is ``"tcp"``, ``"tls"``, ``"ws"``, ``"wss"`` or ``"sctp"``.
+    ``listener`` is the listener whose local address should be used.
+    """
+
+    conn: int
+    transport: str
+    address: Address
+    listener: int
+
+
+@dataclass(slots=True)
+class Disconnect:
+    """Close connection ``conn`` once what was written before has been sent."""
+
+    conn: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Ask:
+    """Put ``question`` to the outside; ``Stack.answer(id, result, now)`` resumes."""
+
+    id: int
+    question: Any
+
+
+@dataclass(slots=True)
+class Notify:
+    """An event (see ``sansip.events``) for whoever watches; needs no answer."""
+
+    event: Any
+
+
+Action: TypeAlias = SendDatagram | SendData | Connect | Disconnect | Ask | Notify

@@ -1,0 +1,100 @@
+"""Timers without a clock: one first-in-first-out queue per distinct duration.
+
+Theory of operation: SIP uses about a dozen durations (T1, T2, 64*T1, Timer C,
+...). Timers of one duration expire in the order in which they were started, so
+each duration has a deque that is sorted by construction; starting a timer is
+an append, cancelling it is an assignment, and the next deadline is the least
+of a dozen heads. A cancelled timer is dropped when it reaches the head.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+__all__ = ["Timer", "TimerOwner", "Timers"]
+
+
+class TimerOwner(Protocol):
+    """Whoever starts a timer is told its name when it fires."""
+
+    def timer_fired(self, name: Any, now: float) -> None: ...
+
+
+class Timer:
+    """A running timer. Setting ``owner`` to None cancels it (see ``cancel``)."""
+
+    __slots__ = ("deadline", "name", "owner")
+
+    def __init__(self, deadline: float, owner: TimerOwner, name: Any) -> None:
+        self.deadline = deadline
+        self.owner: TimerOwner | None = owner
+        self.name = name
+
+    def cancel(self) -> None:
+        """Stop the timer; harmless when it fired or was cancelled before."""
+        self.owner = None
+        self.name = None
+
+
+class Timers:
+    """All timers of one stack."""
+
+    __slots__ = ("_queues",)
+
+    def __init__(self) -> None:
+        self._queues: dict[float, deque[Timer]] = {}
+
+    def start(self, now: float, duration: float, owner: TimerOwner, name: Any) -> Timer:
+        """Start a timer that calls ``owner.timer_fired(name, now)`` after ``duration`` s."""
+        timer = Timer(now + duration, owner, name)
+        queue = self._queues.get(duration)
+        if queue is None:
+            queue = self._queues[duration] = deque()
+        else:
+            # Leave no cancelled timers at the head: this bounds what is held.
+            while queue and queue[0].owner is None:
+                queue.popleft()
+        queue.append(timer)
+        return timer
+
+    def next_deadline(self) -> float | None:
+        """Return when the next live timer fires, or None when there is none."""
+        earliest: float | None = None
+        idle = None
+        for duration, queue in self._queues.items():
+            while queue and queue[0].owner is None:
+                queue.popleft()
+            if not queue:
+                idle = duration
+            elif earliest is None or queue[0].deadline < earliest:
+                earliest = queue[0].deadline
+        # Durations that a peer chooses (expiry times) must not pile up.
+        if idle is not None and len(self._queues) > 64:
+            del self._queues[idle]
+        return earliest
+
+    def fire_due(self, now: float) -> None:
+        """Fire, in order of their deadlines, all timers due at ``now``.
+
+        A timer never sees a time before its own deadline.
+        """
+        while True:
+            due: deque[Timer] | None = None
+            deadline = now
+            for queue in self._queues.values():
+                while queue and queue[0].owner is None:
+                    queue.popleft()
+                if queue and (queue[0].deadline < deadline or (due is None and queue[0].deadline <= now)):
+                    due = queue
+                    deadline = queue[0].deadline
+            if due is None:
+                return
+            timer = due.popleft()
+            owner, timer.owner = timer.owner, None
+            if owner is not None:
+                owner.timer_fired(timer.name, now)
+
+    def __len__(self) -> int:
+        """Return how many timers are held, cancelled ones included."""
+        return sum(map(len, self._queues.values()))

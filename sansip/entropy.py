@@ -1,0 +1,47 @@
+"""Chance as an argument: unique tokens from one secret seed.
+
+Theory of operation: the core may not ask the operating system for
+randomness (a replay must give the same octets again), so a seed comes in when
+the stack is built. Tokens are a keyed BLAKE2 of a counter: unguessable
+to whoever lacks the seed (RFC 3261 19.3: at least 32 bits of randomness), and
+never repeated within a stack's life.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+__all__ = ["Entropy"]
+
+
+class Entropy:
+    """Tokens and numbers, all derived from ``seed`` (16 to 64 octets)."""
+
+    __slots__ = ("_count", "_pool", "_seed")
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed = seed[:64]
+        self._count = 0
+        self._pool = ""
+
+    def token(self) -> str:
+        """Return 16 hexadecimal digits (64 bits) never returned before."""
+        # One hash serves four tokens: they are asked for on every request.
+        pool = self._pool
+        if not pool:
+            self._count += 1
+            pool = blake2b(
+                self._count.to_bytes(8, "big"), key=self._seed, digest_size=32, person=b"sansip-token"
+            ).hexdigest()
+        self._pool = pool[16:]
+        return pool[:16]
+
+    def number(self, below: int) -> int:
+        """Return an integer in ``range(below)``, near enough uniform for weights."""
+        return int(self.token(), 16) % below
+
+    def keyed_hash(self, text: str) -> str:
+        """Return 16 hexadecimal digits that only this seed's holder can compute."""
+        return blake2b(
+            text.encode("utf-8", "surrogateescape"), key=self._seed, digest_size=8, person=b"sansip-hash"
+        ).hexdigest()

@@ -1,0 +1,79 @@
+"""Every limit of the core: its name, its default, and the reason for it.
+
+Theory of operation: nothing a peer sends may grow memory or time without
+bound, so each size, count and duration that a peer influences is compared
+with a field of ``Limits``. What happens when a limit is reached is written
+beside it, and a test reaches each one (``tests/test_limits.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(slots=True)
+class Limits:
+    """Bounds, with safe defaults. Sizes are octets, times are seconds."""
+
+    # A UDP datagram cannot exceed 65,535 octets; streams are held to the same
+    # bound so that a message can cross any transport (RFC 3261 18.1.1). → 513
+    message_size: int = 65_535
+    # Start line and header fields together. Beyond it a stream is closed, for
+    # the framing is not found yet. → 513, then close
+    head_size: int = 32_768
+    # One header field with its folds: the longest honest ones are Route sets
+    # and Identity tokens of a few KiB. → 400
+    header_size: int = 16_384
+    # Header fields of one message; honest ones have below 60. → 400
+    header_count: int = 256
+    # Values of all Via fields: one per hop, and Max-Forwards starts at 70. → 400
+    via_count: int = 100
+    # Request-URI length. → 414 (RFC 3261 21.4.12)
+    uri_size: int = 2_048
+    # Fork: targets tried for one request. → the rest are not tried (q order)
+    branches: int = 32
+    # Breadth a request without Max-Breadth starts with (RFC 5393 5.3.3.1). → 440
+    max_breadth: int = 60
+    # Transactions alive at once, client and server together (about 5 KiB each
+    # while a call is set up). → 503 with Retry-After
+    transactions: int = 200_000
+    # Connections open at once, both directions. → the new one is closed
+    connections: int = 50_000
+    # Connections from one source address: a NAT may hide an office. → closed
+    connections_per_source: int = 2_048
+    # A connection that carries nothing at all for this long is closed; phones
+    # keep theirs alive every 120 s or less (RFC 5626 4.4.1).
+    connection_idle: float = 3_605.0
+    # A message begun on a stream must be whole within this time (slow loris).
+    message_time: float = 20.0
+    # A new connection must deliver its first octets within this time.
+    first_data_time: float = 20.0
+    # An outgoing connection must be established within this time.
+    connect_time: float = 8.0
+    # Octets queued on a connection still being opened, or not read by its peer.
+    # → the connection is closed and its transactions fail over
+    connection_backlog: int = 1_048_576
+    # Requests of one source address each second, and the burst allowed on top.
+    # Generous: a trunk of 1,000 calls/s stays below. 0 turns it off. → 503, or
+    # silence once even the refusals are too many
+    source_rate: int = 20_000
+    source_burst: int = 20_000
+    # Source addresses remembered for the rate above; the oldest is forgotten.
+    sources: int = 100_000
+    # Contacts of one address-of-record. → 503, nothing is changed
+    bindings_per_aor: int = 32
+    # Addresses-of-record held in memory. → 503, nothing is changed
+    aors: int = 2_000_000
+    # Octets of one stored Contact with its Path (a binding is held for hours). → 400
+    binding_size: int = 4_096
+    # Questions to the outside that wait for an answer. → 503 for the request
+    questions: int = 100_000
+    # A question must be answered in this time. → as a failed answer
+    answer_time: float = 10.0
+    # Steps a route may take for one request before it counts as a runaway. → 500
+    route_steps: int = 256
+
+
+DEFAULT = Limits()
