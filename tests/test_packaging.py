@@ -1,0 +1,84 @@
+"""One wheel ships every root, typed, with its licence and its entry points.
+
+Theory of operation: hatchling builds the wheel from the checkout (no network, no
+isolation), and the archive is read as the zip file that it is.
+"""
+
+from __future__ import annotations
+
+import configparser
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = [Path(path) for path in PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    directory = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (path,) = directory.iterdir()
+    return zipfile.ZipFile(path)
+
+
+def metadata(wheel: zipfile.ZipFile, name: str) -> str:
+    (path,) = (entry for entry in wheel.namelist() if entry.endswith(f".dist-info/{name}"))
+    return wheel.read(path).decode()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_package_is_whole_and_typed(wheel: zipfile.ZipFile, package: Path) -> None:
+    """A file that works from the checkout only is a file that users do not have."""
+    names = set(wheel.namelist())
+    sources = [path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert {str(path.relative_to(ROOT / package.parent)) for path in sources} <= names
+    assert f"{package.name}/py.typed" in names
+    assert f"{package.name}/__init__.py" in names
+
+
+def test_nothing_else_is_installed(wheel: zipfile.ZipFile) -> None:
+    """A stray top-level name (`tests`, `tools`) in site-packages shadows other people's."""
+    top = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
+    assert top == {package.name for package in PACKAGES}
+
+
+def test_licence_and_metadata(wheel: zipfile.ZipFile) -> None:
+    """MIT, named in the machine-readable way, with the text beside it."""
+    text = metadata(wheel, "METADATA")
+    assert "License-Expression: MIT" in text
+    assert "Requires-Python: >=3.11" in text
+    assert "the sansip maintainers" in metadata(wheel, "licenses/LICENSE")
+
+
+def test_entry_points(wheel: zipfile.ZipFile) -> None:
+    """The command and the runtimes are found by name, so that a third party can add a runtime."""
+    parser = configparser.ConfigParser()
+    parser.read_string(metadata(wheel, "entry_points.txt"))
+    assert parser["console_scripts"]["sansip"] == "sansip_server.cli:main"
+    assert parser["sansip.runtimes"]["asyncio"] == "sansip_asyncio:run"
+
+
+def test_entry_points_load() -> None:
+    """Each name that the metadata promises is there to be called."""
+    runtimes = {entry.name: entry.load() for entry in entry_points(group="sansip.runtimes")}
+    assert callable(runtimes["asyncio"])
+    (command,) = entry_points(group="console_scripts", name="sansip")
+    assert callable(command.load())
+
+
+def test_version_is_one() -> None:
+    """The changelog tells of the version that the metadata names."""
+    version = PROJECT["project"]["version"]
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text() or "## Unreleased" in (
+        ROOT / "CHANGELOG.md"
+    ).read_text()
