@@ -1,0 +1,15 @@
+"""The location service: which contacts an address-of-record is bound to (RFC 3261 10.1).
+
+    location = MemoryLocation(limits)
+    location.lookup(aor, now)          -> list[Binding]   best first, never an expired one
+    location.apply(update, now)        -> Outcome         all of the LocationUpdate or nothing
+    location.expire(now)               -> list[Binding]   what has expired; bounded per call
+    location.next_expiry()             -> float | None    when to call expire() next
+    location.remove(aor, now)          -> list[Binding]   an administrator's removal
+    location.remove_by_flow(flow, now) -> list[Binding]   the connection is lost
+    location.snapshot()                -> list[(aor, tuple[Binding, ...])]
+
+``address_of_record(uri)`` makes the ``aor`` text: use it for To in a REGISTER and
+for the Request-URI of everything else. All of it is synchronous and pure; times
+are whatever clock the caller uses.
+"""

@@ -1,0 +1,54 @@
+"""An update: what one REGISTER does to one address-of-record, as a value.
+
+Theory of operation: the registrar plans, the location service commits. What
+passes between them is this value, which says what the planner saw and what
+shall stand afterwards. It can be applied to the memory here in the same step,
+or be sent to a store elsewhere; either way it is applied whole or not at all
+(RFC 3261 10.3), and a store where somebody else was quicker says ``CONFLICT``,
+after which the caller looks up and plans again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .binding import Binding
+
+__all__ = ["LocationUpdate", "Outcome"]
+
+
+class Outcome(Enum):
+    """What became of an update."""
+
+    DONE = "done"
+    # A binding stands that the planner did not see: look up and plan again.
+    CONFLICT = "conflict"
+    # A limit of the location service is reached; nothing was changed.
+    FULL = "full"
+
+
+@dataclass(slots=True)
+class LocationUpdate:
+    """Replace ``before`` by ``after`` for ``aor``.
+
+    ``before`` holds the live bindings the planner saw, ``after`` every binding
+    that shall stand, in the order of ``Binding.rank``. A binding that is left
+    alone is the same object in both.
+    """
+
+    aor: str
+    before: tuple[Binding, ...]
+    after: tuple[Binding, ...]
+
+    @property
+    def stored(self) -> tuple[Binding, ...]:
+        """Bindings to write: new ones, and new states of old ones."""
+        kept = set(map(id, self.before))
+        return tuple(b for b in self.after if id(b) not in kept)
+
+    @property
+    def removed(self) -> tuple[Binding, ...]:
+        """Bindings to delete: gone, or replaced by one of ``stored``."""
+        kept = set(map(id, self.after))
+        return tuple(b for b in self.before if id(b) not in kept)

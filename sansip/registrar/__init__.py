@@ -1,0 +1,25 @@
+"""The registrar: REGISTER requests become updates of the location service (RFC 3261 10.3).
+
+The steps, in the RFC's order, and who takes each:
+
+    1. routing     is the Request-URI one of our domains?
+    2. registrar   refusal = registrar.check(request)                  -> Reply (420) | None
+    3. 4. routing  authentication, authorization
+    5. registrar   aor = registrar.address_of_record(request, domains) -> str | Reply (400, 404)
+    6. 7. 8.       current = location.lookup(aor, now)
+                   plan = registrar.plan(request, aor, current, now, flow=..., received=..., wall_offset=...)
+                   plan.update: LocationUpdate | None (nothing to change: a fetch, or a refusal)
+                   plan.reply:  Reply(status, reason, headers), headers: list[tuple[name, value]]
+                   outcome = location.apply(plan.update, now)
+                   reply = registrar.reply(plan, outcome)              -> Reply; None: CONFLICT, plan again
+
+With the location service in memory all of 5 to 8 is one call:
+
+    reply = registrar.register(request, location, now, domains=..., flow=..., received=..., wall_offset=...)
+
+and the response is ``response_to(request, reply.status, reply.reason, to_tag=..., headers=reply.headers)``.
+
+    flow         hashable, kept in the binding: the connection (or the listener) it came over
+    received     text of a SIP URI for the source address, or None
+    wall_offset  Unix time minus ``now``, for the Date field; None leaves Date out
+"""
