@@ -1,0 +1,72 @@
+"""Real programs on loopback: who is needed, which server they talk to.
+
+Theory of operation: each test names the programs it needs; where one is missing
+the test is skipped on a developer's machine and fails in CI, so that a green build
+cannot hide a missing peer. The server under test is the installed
+``sansip serve``; with ``SANSIP_INTEROP_TARGET=kamailio`` the same tests run against
+Kamailio, which is how the harness itself is checked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tools import peers
+
+TARGET = os.environ.get("SANSIP_INTEROP_TARGET", "sansip")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.interop)
+
+
+@pytest.fixture(autouse=True)
+def needed_programs(request: pytest.FixtureRequest) -> None:
+    """Skip, or in CI fail, a test marked ``needs("sipp", ...)`` where one of them is missing."""
+    names = [name for marker in request.node.iter_markers("needs") for name in marker.args]
+    if TARGET == "kamailio":
+        names.append("kamailio")
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        reason = f"not installed: {', '.join(missing)} (see .ci/run for the Debian packages)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+class Server:
+    """A running server and where it listens: UDP and TCP, 127.0.0.1 and ::1, one port."""
+
+    def __init__(self, directory: Path, domains: Sequence[str]) -> None:
+        self.port = peers.free_port()
+        hosts = ("127.0.0.1", "[::1]")
+        listeners = [f"{transport}:{host}:{self.port}" for host in hosts for transport in ("udp", "tcp")]
+        start = peers.kamailio if TARGET == "kamailio" else peers.sansip_serve
+        self.program = start(directory, listeners, domains)
+        self.v4 = ("127.0.0.1", self.port)
+        self.v6 = ("::1", self.port)
+
+
+@pytest.fixture(scope="session")
+def biloxi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of biloxi.test, shared by the tests that only place calls through it."""
+    server = Server(tmp_path_factory.mktemp("biloxi"), ["biloxi.test"])
+    with server.program:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def example_com(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server that the torture messages of RFC 4475 and RFC 5118 are written for."""
+    # The registrar that the IPv6 messages address is a server of ours too: RFC 5118 4.1 expects a normal REGISTER.
+    domains = ["example.com", "registrar.example.com"]
+    server = Server(tmp_path_factory.mktemp("example"), domains)
+    with server.program:
+        yield server

@@ -1,0 +1,89 @@
+"""SIPp plays caller, callee and phone against the running server.
+
+The scenarios are in ``conformance/data/sipp-own``. A pair is played as its files
+say: the callee's port is registered first, then the callee listens there, then the
+caller calls. RFC 3261 18 lets each leg have its own transport, so all four are played.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools.peers import Sipp, free_port
+
+if TYPE_CHECKING:
+    from tests.interop.conftest import Server
+
+OWN = Path(__file__).parents[2] / "conformance" / "data" / "sipp-own"
+REGISTER = {"u1": OWN / "s02_register_once.xml", "t1": Path(__file__).parent / "scenarios" / "register_transport.xml"}
+SINGLE = ["s01_register_fetch_unregister", "s02_register_once", "s06_unknown_user_404", "s07_max_forwards_zero"]
+PAIRS = ["s03_call", "s04_cancel", "s05_busy", "s08_message"]
+LOCAL = "127.0.0.1"
+
+pytestmark = pytest.mark.needs("sipp")
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+@pytest.mark.parametrize("scenario", SINGLE)
+def test_single(scenario: str, transport: str, biloxi: Server, tmp_path: Path) -> None:
+    """What needs no second party: the registrar, and requests that go no further."""
+    path = OWN / f"{scenario}.xml"
+    user = f"{scenario[:3]}-{transport}"
+    with Sipp(path, biloxi.v4, tmp_path, local=(LOCAL, free_port()), transport=transport, service=user) as sipp:
+        sipp.succeed()
+
+
+def play_pair(
+    pair: str,
+    caller: str,
+    callee: str,
+    server: tuple[str, int],
+    tmp_path: Path,
+    *,
+    host: str = LOCAL,
+    calls: int = 1,
+    options: list[str] | None = None,
+) -> None:
+    phone = (host, free_port())
+    # One binding each: a user shared by two tests would be forked to.
+    user = f"{pair[:3]}-{phone[1]}"
+    with Sipp(REGISTER[callee], server, tmp_path, local=phone, transport=callee, service=user) as register:
+        register.succeed()
+    uas = Sipp(OWN / f"{pair}_uas.xml", server, tmp_path, local=phone, transport=callee, service=user, calls=calls)
+    with uas:
+        uas.wait_until_bound()
+        with Sipp(
+            OWN / f"{pair}_uac.xml",
+            server,
+            tmp_path,
+            local=(host, free_port()),
+            transport=caller,
+            service=user,
+            calls=calls,
+            options=options or [],
+        ) as uac:
+            uac.succeed()
+        uas.succeed()
+
+
+@pytest.mark.parametrize("callee", ["u1", "t1"])
+@pytest.mark.parametrize("caller", ["u1", "t1"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_pair(pair: str, caller: str, callee: str, biloxi: Server, tmp_path: Path) -> None:
+    """Calls, CANCEL, busy and MESSAGE through the proxy, each leg over either transport."""
+    play_pair(pair, caller, callee, biloxi.v4, tmp_path)
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+def test_call_over_ipv6(transport: str, biloxi: Server, tmp_path: Path) -> None:
+    """RFC 5118: IPv6 references in every place that a call writes an address."""
+    play_pair("s03_call", transport, transport, biloxi.v6, tmp_path, host="::1")
+
+
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+def test_many_calls_at_once(transport: str, biloxi: Server, tmp_path: Path) -> None:
+    """Sixty overlapping calls on one socket or one connection: nothing is mixed up, nothing is lost."""
+    play_pair("s03_call", transport, transport, biloxi.v4, tmp_path, calls=60, options=["-r", "60"])
