@@ -1,0 +1,43 @@
+"""``sansip version``: which sansip, which Python, which runtimes and accelerators."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["version", "version_of"]
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of an installed distribution, or None."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def version(as_json: bool) -> None:
+    """Print the versions of sansip, Python and what it runs on."""
+    import json
+    import platform
+
+    from sansip_server.runtimes import runtime_names
+
+    facts = {
+        "sansip": version_of("sansip") or "not installed",
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "platform": platform.platform(),
+        "runtimes": runtime_names(),
+        "uvloop": version_of("uvloop"),
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"sansip {facts['sansip']}")
+    click.echo(f"{facts['implementation']} {facts['python']} on {facts['platform']}")
+    uvloop = f", uvloop {facts['uvloop']}" if facts["uvloop"] else ""
+    click.echo(f"runtimes: {', '.join(runtime_names())}{uvloop}")

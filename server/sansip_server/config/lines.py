@@ -1,0 +1,48 @@
+"""On which line of a TOML file a key stands, so that a fault can be found.
+
+Theory of operation: the standard parser gives values without positions. A
+key stands at the start of a line, after the last table header; that is enough to
+point at it. A key inside an inline table is pointed at by its outer key. What
+cannot be found has no line; the fault still names its path.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["KeyLines"]
+
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_NAME = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
+_TABLE = re.compile(rf"[ \t]*\[\[?[ \t]*({_NAME})[ \t]*\]")
+_KEY = re.compile(rf"[ \t]*({_NAME})[ \t]*=")
+_PARTS = re.compile(_PART)
+
+
+class KeyLines:
+    """The line (from 1) of each key and table of ``text``."""
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[str, int] = {}
+        table: list[str] = []
+        for number, line in enumerate(text.splitlines(), 1):
+            if found := _TABLE.match(line):
+                table = _names(found[1])
+                self._lines.setdefault(".".join(table), number)
+            elif found := _KEY.match(line):
+                path = [*table, *_names(found[1])]
+                for depth in range(len(table) + 1, len(path) + 1):
+                    self._lines.setdefault(".".join(path[:depth]), number)
+
+    def find(self, path: str) -> int | None:
+        """Return the line of ``path`` (``limits.branches``, ``listen[2]``), or of what holds it."""
+        name = re.sub(r"\[\d+\]", "", path)
+        while name:
+            if name in self._lines:
+                return self._lines[name]
+            name = name.rpartition(".")[0]
+        return None
+
+
+def _names(dotted: str) -> list[str]:
+    return [part.strip("\"'") for part in _PARTS.findall(dotted)]

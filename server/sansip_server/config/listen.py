@@ -1,0 +1,146 @@
+"""Listener addresses: ``transport:host:port``, with what to advertise instead.
+
+Theory of operation: ``udp:10.0.0.1:5060 advertise 203.0.113.5:5060`` binds
+the first address and writes the second into Via, Record-Route and Contact,
+for a server behind NAT. IPv6 addresses stand in brackets, as in a SIP URI
+(RFC 3261 25.1). The port may be left out (5060), and 0 lets the system choose.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+__all__ = ["DEFAULT_LISTEN", "TRANSPORTS", "ListenAddress", "parse_listen", "show_host"]
+
+# What this version can listen on.
+TRANSPORTS = ("udp", "tcp")
+# RFC 3261 19.1.2: the default port of sip URIs.
+DEFAULT_PORT = 5060
+# Only this machine can reach these, so registration may be open.
+DEFAULT_LISTEN = ("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060")
+
+EXAMPLE = "udp:127.0.0.1:5060 or tcp:[::1]:5060"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """One socket to listen on. ``host`` is an IP address without brackets."""
+
+    transport: str
+    host: str
+    port: int
+    advertise_host: str | None = None
+    advertise_port: int | None = None
+
+    @property
+    def loopback(self) -> bool:
+        """True when only this machine can reach the socket."""
+        return ipaddress.ip_address(self.host).is_loopback
+
+    @property
+    def wildcard(self) -> bool:
+        """True for 0.0.0.0 and ::, which receive on every address but are none."""
+        return ipaddress.ip_address(self.host).is_unspecified
+
+    @property
+    def ipv6(self) -> bool:
+        """True when the socket is of the IPv6 family."""
+        return ":" in self.host
+
+    def __str__(self) -> str:
+        return f"{self.transport}:{show_host(self.host)}:{self.port}"
+
+
+def show_host(host: str) -> str:
+    """Return ``host`` as it stands before a port: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def parse_listen(text: str) -> ListenAddress:
+    """Return the listener that ``text`` describes.
+
+    Raises ValueError with a sentence that names the fault and an example.
+    """
+    bind, word, advertised = text.strip().partition(" advertise ")
+    transport, colon, address = bind.strip().partition(":")
+    if not colon or transport.lower() not in TRANSPORTS:
+        known = " or ".join(TRANSPORTS)
+        if transport.lower() in ("tls", "ws", "wss", "sctp"):
+            raise ValueError(
+                f"transport {transport} is not in this version; expected {known}, like {EXAMPLE}"
+            )
+        raise ValueError(f"expected transport:host:port with transport {known}, like {EXAMPLE}")
+    host, port = _split_host_port(address)
+    if host.lower() == "localhost":
+        host = "127.0.0.1"
+    try:
+        parsed = ipaddress.ip_address(host)
+    except ValueError:
+        hint = (
+            f"write IPv6 in brackets, [{host}]"
+            if ":" in host
+            else "a socket is bound to an address, not a name"
+        )
+        raise ValueError(f"{host or 'nothing'} is no IP address ({hint}); expected {EXAMPLE}") from None
+    if getattr(parsed, "scope_id", None):
+        raise ValueError(f"{host}: an address with a zone cannot stand in SIP messages; use a global one")
+    listen_port = DEFAULT_PORT if port is None else port
+    if not word:
+        return ListenAddress(transport.lower(), str(parsed), listen_port)
+    public_host, public_port = _split_host_port(advertised.strip())
+    if public_port == 0:
+        raise ValueError("the advertised port cannot be 0; peers have to reach it")
+    public_host = _check_host(public_host)
+    return ListenAddress(
+        transport.lower(), str(parsed), listen_port, public_host, public_port or listen_port or None
+    )
+
+
+def _split_host_port(text: str) -> tuple[str, int | None]:
+    """Split ``host[:port]``; an IPv6 host must be in brackets to have a port."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket:
+            raise ValueError(f"the bracket of {text} is never closed; expected {EXAMPLE}")
+        if ":" not in host:
+            raise ValueError(f"only IPv6 addresses stand in brackets; expected {EXAMPLE}")
+        if not rest:
+            return host, None
+        if not rest.startswith(":"):
+            raise ValueError(f"expected a port after {text[: len(host) + 2]}, like {EXAMPLE}")
+        return host, _port(rest[1:])
+    if text.count(":") > 1:
+        return text, None
+    host, colon, port = text.partition(":")
+    return host, _port(port) if colon else None
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise ValueError(f"{text or 'nothing'} is no port; expected a number from 0 to 65535")
+    return int(text)
+
+
+def _check_host(host: str) -> str:
+    """Return an address or a domain name fit for a Via, lower case, or raise ValueError."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        if HOST_NAME.fullmatch(host) and len(host) <= 253 and not host.replace(".", "").isdigit():
+            return host.lower()
+        raise ValueError(f"{host or 'nothing'} is neither an IP address nor a host name") from None
+
+
+def check_domain(text: str) -> str:
+    """Return the domain ``text`` as the core compares it, or raise ValueError."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return _check_host(bare).rstrip(".")
+    except ValueError:
+        raise ValueError(
+            "expected a domain name or an IP address, without scheme and port, like example.org"
+        ) from None

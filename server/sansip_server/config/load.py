@@ -1,0 +1,217 @@
+"""Read a TOML file against the schema and name every fault in it.
+
+Theory of operation: the data is walked beside the schema's dataclasses. Each
+leaf is converted by itself (msgspec does the typing and would stop at its first
+error), so one faulty key does not hide the next; then the rules across keys are
+judged. Only a file without faults becomes ``Settings``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import types
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from sansip_server.config.lines import KeyLines
+from sansip_server.config.rules import check_value, cross_faults
+from sansip_server.config.schema import Settings
+from sansip_server.faults import OperatorError, os_reason, suggestion
+
+__all__ = ["ConfigFault", "Loaded", "expected", "load_file", "load_text", "settings_of"]
+
+
+@dataclass(slots=True)
+class ConfigFault:
+    """One fault: where it is, what is wrong, and what was expected.
+
+    ``path`` is dotted (``limits.branches``, ``listen[1]``), empty for the file as a whole.
+    """
+
+    path: str
+    problem: str
+    line: int | None = None
+    suggestion: str | None = None
+
+    def text(self, file: str) -> str:
+        """Return the fault as one line that begins like a compiler's message."""
+        where = file if self.line is None else f"{file}:{self.line}"
+        hint = f"; did you mean {self.suggestion}?" if self.suggestion else ""
+        return f"{where}: {self.path + ': ' if self.path else ''}{self.problem}{hint}"
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A file that was read: its settings, or None and the faults that forbid them.
+
+    ``route`` is the routing script that it names, even when other keys are faulty.
+    """
+
+    settings: Settings | None
+    faults: list[ConfigFault]
+    route: Path | None = None
+
+
+def load_file(path: Path) -> Loaded:
+    """Read and judge the file at ``path``; raise OperatorError when it cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"cannot read {path}: {os_reason(error)}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        return Loaded(None, [ConfigFault("", "not UTF-8, which TOML requires", line)])
+    return load_text(text, path.parent)
+
+
+def load_text(text: str, folder: Path = Path()) -> Loaded:
+    """Judge the TOML ``text``; relative file names in it are relative to ``folder``."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # The message ends in "(at line 3, column 5)" or "(at end of document)".
+        problem, _, where = str(error).partition(" (at ")
+        digits = where.removeprefix("line ").partition(",")[0]
+        line = int(digits) if digits.isdigit() else text.count("\n") + 1
+        return Loaded(None, [ConfigFault("", f"not valid TOML: {problem[:1].lower()}{problem[1:]}", line)])
+    except RecursionError:
+        return Loaded(None, [ConfigFault("", "not valid TOML: nested too deeply")])
+    settings, faults = settings_of(data)
+    route = folder / data["route"] if isinstance(data.get("route"), str) else None
+    if route is not None and not route.is_file():
+        faults.append(ConfigFault("route", f"there is no file {route}"))
+        route = None
+    if settings is not None and route is not None:
+        settings.route = str(route)
+    lines = KeyLines(text)
+    for fault in faults:
+        fault.line = lines.find(fault.path)
+    faults.sort(key=lambda fault: fault.line or 0)
+    return Loaded(None if faults else settings, faults, route)
+
+
+def settings_of(data: dict[str, Any]) -> tuple[Settings | None, list[ConfigFault]]:
+    """Convert parsed TOML; settings are None when they could not even be built."""
+    faults: list[ConfigFault] = []
+    values = _table(Settings, data, "", faults)
+    if faults:
+        return None, faults
+    settings: Settings = values
+    faults += [ConfigFault(path, problem) for path, problem in cross_faults(settings)]
+    return settings, faults
+
+
+def keys_of(cls: type) -> dict[str, Any]:
+    """Return the name and type of each key of a table's dataclass."""
+    hints = get_type_hints(cls)
+    return {field.name: hints[field.name] for field in fields(cls) if field.init}
+
+
+def _table(cls: type, data: dict[str, Any], prefix: str, faults: list[ConfigFault]) -> Any:
+    """Return an instance of ``cls``, or anything once there are faults."""
+    keys = keys_of(cls)
+    values: dict[str, Any] = {}
+    before = len(faults)
+    for name, value in data.items():
+        path = prefix + name
+        if name not in keys:
+            faults.append(_unknown(name, path, keys))
+        elif is_dataclass(keys[name]):
+            table = keys[name]
+            if isinstance(value, dict) and isinstance(table, type):
+                values[name] = _table(table, value, f"{path}.", faults)
+            else:
+                faults.append(ConfigFault(path, f"expected a table, [{path}]; found {found(value)}"))
+        else:
+            values[name] = _leaf(keys[name], value, path, faults)
+    if len(faults) > before:
+        return None
+    try:
+        return cls(**values)
+    except ValueError as error:
+        # The core's own dataclasses refuse combinations that could not work.
+        faults.append(ConfigFault(prefix.rstrip("."), str(error)))
+        return None
+
+
+def _leaf(hint: Any, value: Any, path: str, faults: list[ConfigFault]) -> Any:
+    if get_origin(hint) in (list, tuple):
+        if not isinstance(value, list):
+            faults.append(ConfigFault(path, f"expected {expected(hint)}; found {found(value)}"))
+            return None
+        element = get_args(hint)[0]
+        items = [_scalar(element, item, f"{path}[{i}]", f"{path}[]", faults) for i, item in enumerate(value)]
+        return items if get_origin(hint) is list else tuple(items)
+    return _scalar(hint, value, path, path, faults)
+
+
+def _scalar(hint: Any, value: Any, path: str, rule: str, faults: list[ConfigFault]) -> Any:
+    try:
+        converted = msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        choices = [choice for choice in literals(hint) if isinstance(choice, str)]
+        meant = suggestion(value, choices) if isinstance(value, str) else None
+        faults.append(ConfigFault(path, f"expected {expected(hint)}; found {found(value)}", suggestion=meant))
+        return None
+    try:
+        check_value(rule, converted)
+    except ValueError as error:
+        faults.append(ConfigFault(path, str(error)))
+    return converted
+
+
+def _unknown(name: str, path: str, keys: dict[str, Any]) -> ConfigFault:
+    meant = suggestion(name, keys)
+    if meant is not None:
+        return ConfigFault(path, "unknown key", suggestion=path.removesuffix(name) + meant)
+    # A key in the wrong table is the other common slip.
+    homes = [
+        f"{table}.{name}"
+        for table, hint in keys_of(Settings).items()
+        if is_dataclass(hint) and isinstance(hint, type) and name in keys_of(hint)
+    ]
+    if not homes and name in keys_of(Settings):
+        homes = [f"{name}, at the top of the file before the first table"]
+    if homes:
+        return ConfigFault(path, "unknown key", suggestion=homes[0])
+    return ConfigFault(path, f"unknown key; expected one of {', '.join(keys)}")
+
+
+def literals(hint: Any) -> list[Any]:
+    """Return the choices of a ``Literal``, also inside ``X | None``; else an empty list."""
+    if get_origin(hint) is Literal:
+        return list(get_args(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return [choice for part in get_args(hint) for choice in literals(part)]
+    return []
+
+
+def expected(hint: Any) -> str:
+    """Return in words what a key of this type accepts."""
+    if choices := literals(hint):
+        return " or ".join(f'"{choice}"' for choice in choices)
+    if get_origin(hint) in (list, tuple):
+        return "a list of strings"
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(expected(part) for part in get_args(hint) if part is not type(None))
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}.get(
+        hint, str(hint)
+    )
+
+
+def found(value: Any) -> str:
+    """Return in words what stands in the file, shortened."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"' if len(value) <= 40 else f'"{value[:37]}..."'
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "a list"
+    return f"{type(value).__name__} {value}" if not isinstance(value, int | float) else f"{value}"

@@ -1,0 +1,143 @@
+"""docs/configuration.md, written from the schema so that it cannot lie.
+
+Theory of operation: a key's documentation stands where the key is defined,
+either as the comment above the field or in the class's ``Attributes:`` list;
+type and default come from the dataclass. ``python -m
+sansip_server.config.reference`` rewrites the page, and a test compares it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from sansip_server.config.load import expected, keys_of, literals
+from sansip_server.config.schema import Settings
+
+__all__ = ["PAGE", "documentation", "page"]
+
+PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+
+INTRODUCTION = """\
+# Configuration
+
+<!-- Written by `python -m sansip_server.config.reference` from the schema; edit the comments there. -->
+
+`sansip serve --config FILE` reads a [TOML](https://toml.io) file. Every key has a default, and the
+server runs without any file. Options on the command line win over the file: `--listen` and `--domain`
+replace the lists, `--auth`, `--route`, `--runtime`, `--uvloop` and `--log-level` the single values.
+
+`sansip check FILE` judges a file without starting anything. It names every fault with its line and what
+was expected, and exits with status 2 if there is one; `--json` gives the same to programs.
+
+```toml
+# A server for example.org, reachable from a network, without authentication.
+listen = [
+  "udp:10.0.0.1:5060 advertise 203.0.113.5:5060",   # behind NAT: what peers see
+  "tcp:10.0.0.1:5060 advertise 203.0.113.5:5060",
+]
+domains = ["example.org"]
+auth = "none"                # everybody who can reach these addresses may register
+route = "route.py"           # your own routing script; leave out for the default one
+
+[registrar]
+max_expires = 7200
+
+[log]
+level = "info"
+```
+
+Sizes are octets and times are seconds. Numbers are above 0; where 0 is allowed, it is said what it means.
+"""
+
+
+def documentation(cls: type) -> dict[str, str]:
+    """Return the documentation of each field of a dataclass, in one paragraph each."""
+    return {**_attributes(inspect.getdoc(cls) or ""), **_comments(inspect.getsource(cls))}
+
+
+def _comments(source: str) -> dict[str, str]:
+    """Return the comment above each annotated name of a class body.
+
+    A name right below another one shares its comment.
+    """
+    found: dict[str, str] = {}
+    comment: list[str] = []
+    begun = False
+    for line in source.splitlines():
+        text = line.strip()
+        if text.startswith("#"):
+            comment = [*comment, text.lstrip("# ")] if begun else [text.lstrip("# ")]
+            begun = True
+            continue
+        begun = False
+        if field := re.match(r"    (\w+)\s*:", line):
+            found[field[1]] = " ".join(comment)
+        else:
+            comment = []
+    return {name: text for name, text in found.items() if text}
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    """Return the entries of a docstring's ``Attributes:`` list."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in doc.partition("Attributes:\n")[2].splitlines():
+        entry = re.match(r"    (\w+): (.*)", line)
+        if entry:
+            name = entry[1]
+            found[name] = [entry[2]]
+        elif name and line.startswith("        "):
+            found[name].append(line.strip())
+        elif line.strip():
+            break
+    return {name: " ".join(lines).replace("``", "`") for name, lines in found.items()}
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [INTRODUCTION, "## Top level\n", *_table(Settings, "")]
+    for name, hint in keys_of(Settings).items():
+        if is_dataclass(hint) and isinstance(hint, type):
+            first = (inspect.getdoc(hint) or "").partition("\n")[0]
+            parts += [f"## `[{name}]`\n", f"{first}\n", *_table(hint, f"{name}.")]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _table(cls: type, prefix: str) -> Iterator[str]:
+    docs = documentation(cls)
+    hints = keys_of(cls)
+    for field in fields(cls):
+        hint = hints.get(field.name)
+        if hint is None or is_dataclass(hint):
+            continue
+        if field.name not in docs:
+            raise LookupError(f"{cls.__name__}.{field.name} has no documentation")
+        yield f"### `{prefix}{field.name}`\n"
+        kind = f"one of {expected(hint)}" if literals(hint) else expected(hint)
+        yield f"*{kind[:1].upper()}{kind[1:]}; {_default(field)}.*\n"
+        text = docs[field.name]
+        yield f"{text[:1].upper()}{text[1:]}\n"
+
+
+def _default(field: Field[Any]) -> str:
+    value = field.default_factory() if field.default_factory is not MISSING else field.default
+    if value is None:
+        return "unset by default"
+    if isinstance(value, bool):
+        return f"default `{str(value).lower()}`"
+    if isinstance(value, str):
+        return f'default `"{value}"`'
+    if isinstance(value, list | tuple):
+        items = ", ".join('"' + item + '"' for item in value)
+        return f"default `[{items}]`"
+    return f"default `{value:,}`".replace(",", "_") if isinstance(value, int) else f"default `{value:g}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

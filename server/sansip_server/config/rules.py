@@ -1,0 +1,75 @@
+"""What a key's type cannot say: ranges, formats, and rules across keys.
+
+Theory of operation: ``check_value`` judges one value of one key by its dotted
+path; ``cross_faults`` judges the whole, once every key is right by itself.
+Numbers are positive unless a rule says otherwise, for a limit of 0 would
+refuse everything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import Any
+
+from sansip_server.config.listen import check_domain, parse_listen
+from sansip_server.config.schema import Settings
+from sansip_server.runtimes import check_runtime
+
+__all__ = ["ZERO_MEANS_OFF", "check_value", "cross_faults"]
+
+# Keys whose comment gives 0 a meaning.
+ZERO_MEANS_OFF = frozenset(
+    {"drain_time", "limits.source_rate", "registrar.min_expires", "registrar.repeat_time"}
+)
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "listen[]": parse_listen,
+    "domains[]": check_domain,
+    "runtime": check_runtime,
+}
+
+# Pairs of keys where the first must not exceed the second.
+_AT_MOST = (
+    # RFC 3261 17.1.2.2: T2 is what doubling T1 grows to.
+    ("timers.t1", "timers.t2"),
+    ("limits.head_size", "limits.message_size"),
+    ("limits.header_size", "limits.head_size"),
+    ("limits.uri_size", "limits.head_size"),
+    ("limits.connections_per_source", "limits.connections"),
+)
+
+
+def check_value(path: str, value: Any) -> None:
+    """Raise ValueError, with what was expected, when ``value`` cannot stand at ``path``.
+
+    ``path`` is dotted; the elements of a list are at ``key[]``.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"expected a finite number, found {value}")
+        if value < 0 or (value == 0 and path not in ZERO_MEANS_OFF):
+            least = "of 0 or more" if path in ZERO_MEANS_OFF else "above 0"
+            raise ValueError(f"expected a number {least}; found {value}")
+    elif isinstance(value, str) and path in _CHECKS:
+        _CHECKS[path](value)
+
+
+def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield (path, what is wrong) for keys that contradict each other."""
+    seen: dict[str, str] = {}
+    for index, text in enumerate(settings.listen):
+        listener = parse_listen(text)
+        name = str(listener)
+        if listener.port and name in seen:
+            yield f"listen[{index}]", f"{name} is listed twice; remove one"
+        seen[name] = text
+    if not settings.listen:
+        yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
+    for small, large in _AT_MOST:
+        value, bound = attrgetter(small)(settings), attrgetter(large)(settings)
+        if value > bound:
+            yield small, f"expected at most {large} ({bound:g}); found {value:g}"
+    if settings.timers.c <= 180:
+        yield "timers.c", f"expected more than 180 (RFC 3261 16.6 step 11); found {settings.timers.c:g}"

@@ -1,0 +1,65 @@
+"""Which keys a configuration file has: one dataclass a table, one field a key.
+
+Theory of operation: a field's type says what is accepted, its default what
+holds without it, and the comment above it is its documentation (``reference``
+collects those into docs/configuration.md). Tables that belong to the core
+are the core's own dataclasses, so a new limit or timer is a new key without a
+line here. What a type cannot say is in ``rules``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sansip.limits import Limits
+from sansip.registrar.config import RegistrarConfig
+from sansip.transaction.timers import TimerValues
+from sansip_server.config.listen import DEFAULT_LISTEN
+
+__all__ = ["LogSettings", "Settings"]
+
+
+@dataclass(slots=True, kw_only=True)
+class LogSettings:
+    """The log, written to standard error."""
+
+    # The least important message that is written.
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    # `text` for people, `json` for one JSON object per line.
+    format: Literal["text", "json"] = "text"
+
+
+@dataclass(slots=True, kw_only=True)
+class Settings:
+    """The top level of the file; the tables follow it."""
+
+    # Sockets to listen on, as `transport:address:port`. Transports are `udp`
+    # and `tcp`; IPv6 addresses stand in brackets; without a port it is 5060,
+    # and 0 lets the system choose. A server behind NAT says what peers see:
+    # `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. Beyond loopback, `auth`
+    # must be given.
+    listen: list[str] = field(default_factory=lambda: list(DEFAULT_LISTEN))
+    # Domains whose users register here and are looked up here. The server's
+    # own addresses are always served, and `localhost` where it listens on
+    # loopback. Requests for other domains are not relayed for strangers.
+    domains: list[str] = field(default_factory=list)
+    # Who may register. `"none"` lets everybody who can reach the server; without
+    # the key that is allowed on loopback addresses only.
+    auth: Literal["none"] | None = None
+    # Routing script: a Python file that defines `route(request)`, plain or
+    # async, relative to this file. Without it, the default route is used
+    # (`sansip/routing/default.py`).
+    route: str | None = None
+    # The runtime adapter that waits for sockets and timers.
+    runtime: str = "asyncio"
+    # Use uvloop as asyncio's event loop; needs `pip install 'sansip[uvloop]'`.
+    uvloop: bool = False
+    # How long, in seconds, running transactions may take to finish after
+    # SIGTERM; new dialogs get 503 meanwhile. 32 is the longest a transaction
+    # waits for an answer (64*T1).
+    drain_time: float = 32.0
+    log: LogSettings = field(default_factory=LogSettings)
+    registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
+    timers: TimerValues = field(default_factory=TimerValues)
+    limits: Limits = field(default_factory=Limits)

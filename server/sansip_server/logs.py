@@ -1,0 +1,76 @@
+"""The log: text for people or JSON lines for programs, on standard error.
+
+Theory of operation: the core has no log; it notifies, and adapters and the
+server write. One handler, one line a record, so that lines of a busy server are
+never torn. Line breaks and other control characters in a message (a peer may
+have chosen it) are escaped, so nobody can forge a record.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any, TextIO
+
+__all__ = ["configure"]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+# What a LogRecord has of itself; anything else came in by `extra=`.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def _escape(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _OWN}
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-11-23 20:01:02.345 INFO sansip.server: message key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line; a traceback follows on lines of its own, indented."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        head = f"{stamp}.{int(record.msecs):03d} {record.levelname} {record.name}"
+        parts = [f"{head}: {_escape(record.getMessage())}"]
+        parts += [f"{name}={_escape(str(value))}" for name, value in _extra(record).items()]
+        line = " ".join(parts)
+        if record.exc_info:
+            line += "".join(
+                f"\n    {_escape(row)}" for row in self.formatException(record.exc_info).splitlines()
+            )
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then whatever else."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object; the traceback is its key ``exception``."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        entry: dict[str, Any] = {
+            "time": f"{stamp}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        # ASCII only: whatever octets a peer sent, the line stays one line.
+        return json.dumps(entry, default=str)
+
+
+def configure(level: str, style: str, stream: TextIO | None = None) -> None:
+    """Send all logging of ``level`` and above to ``stream`` (standard error), in ``text`` or ``json``."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())

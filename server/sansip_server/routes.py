@@ -1,0 +1,90 @@
+"""Load a routing script: a Python file that defines ``route(request)``.
+
+Theory of operation: the script is the user's own code and runs with the
+server's rights, so what can go wrong is a programmer's mistake; it is reported as
+one line with file and line number. The file is run once, as a module of its own
+name, with its folder on ``sys.path`` so that it can import its neighbours.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sansip_server.faults import OperatorError, os_reason, suggestion
+
+__all__ = ["default_route", "load_route"]
+
+EXAMPLE = "a routing script defines `def route(request): ...`, see docs/routing.md"
+
+
+def default_route() -> Callable[..., Any]:
+    """Return the route that is used when no script is given."""
+    from sansip.routing.default import route
+
+    return route
+
+
+def load_route(path: str | Path) -> Callable[..., Any]:
+    """Run the script at ``path`` and return its ``route``; raise OperatorError with the reason."""
+    file = Path(path).absolute()
+    name = f"sansip_route_{file.stem}"
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"cannot read the routing script {path}: {os_reason(error)}") from None
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise OperatorError(f"routing script {path}: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    folder = str(file.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    sys.modules[name] = module
+    try:
+        exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
+    except SyntaxError as error:
+        # A syntax error may be in a module that the script imports.
+        raise OperatorError(f"routing script {error.filename or path}:{error.lineno}: {error.msg}") from None
+    except Exception as error:
+        raise OperatorError(_failed(file, error)) from None
+    return _checked(path, module.__dict__)
+
+
+def _failed(file: Path, error: Exception) -> str:
+    """Return one line: the script's own last line of the traceback, and the error."""
+    line = 0
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(file):
+            line = frame.lineno or 0
+    text = " ".join(str(error).split())
+    return f"routing script {file}:{line}: {type(error).__name__}{': ' if text else ''}{text}"
+
+
+def _checked(path: str | Path, names: dict[str, Any]) -> Callable[..., Any]:
+    route = names.get("route")
+    if route is None:
+        functions = [name for name, value in names.items() if inspect.isfunction(value)]
+        meant = suggestion("route", functions)
+        hint = f"; did you mean `{meant}`?" if meant else ""
+        raise OperatorError(f"routing script {path}: there is no `route` in it{hint}; {EXAMPLE}")
+    if not callable(route):
+        raise OperatorError(
+            f"routing script {path}: `route` is {type(route).__name__}, no function; {EXAMPLE}"
+        )
+    if inspect.isgeneratorfunction(route) or inspect.isasyncgenfunction(route):
+        raise OperatorError(f"routing script {path}: `route` must not yield; use `await` in an `async def`")
+    try:
+        inspect.signature(route).bind(object())
+    except TypeError as error:
+        raise OperatorError(
+            f"routing script {path}: `route` cannot be called with one request ({error}); {EXAMPLE}"
+        ) from None
+    except ValueError:
+        pass  # a callable without a signature is called as it is
+    return route  # type: ignore[no-any-return]

@@ -1,0 +1,57 @@
+"""Runtime adapters by name: the entry-point group ``sansip.runtimes``.
+
+Theory of operation: each value of the group is an adapter's blocking front
+door, ``run(...)``. asyncio comes with sansip and is found even where the
+package is not installed (a checkout on PYTHONPATH); the others are extras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sansip_server.faults import OperatorError, suggestion
+
+__all__ = ["check_runtime", "load_runtime", "runtime_names"]
+
+GROUP = "sansip.runtimes"
+
+
+def runtime_names() -> list[str]:
+    """Return the names of the runtimes that are installed, sorted."""
+    from importlib.metadata import entry_points
+
+    return sorted({"asyncio", *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def check_runtime(name: str) -> None:
+    """Raise ValueError when there is no runtime ``name``, with what to do."""
+    if name == "asyncio":
+        return
+    names = runtime_names()
+    if name in names:
+        return
+    meant = suggestion(name, names)
+    hint = f"did you mean {meant}?" if meant else f"expected {' or '.join(names)}"
+    raise ValueError(f"there is no runtime {name!r} here; {hint}")
+
+
+def load_runtime(name: str) -> Callable[..., int]:
+    """Return the adapter's ``run``; raise OperatorError when it cannot be imported."""
+    from importlib.metadata import entry_points
+
+    run: Any
+    for entry in entry_points(group=GROUP):
+        if entry.name == name:
+            try:
+                run = entry.load()
+            except ImportError as error:
+                raise OperatorError(
+                    f"runtime {name} cannot be loaded: {error}; try pip install 'sansip[{name}]'"
+                ) from None
+            return run  # type: ignore[no-any-return]
+    if name != "asyncio":
+        check_runtime(name)
+    from sansip_asyncio import run
+
+    return run  # type: ignore[no-any-return]
