@@ -13,3 +13,12 @@
 for the Request-URI of everything else. All of it is synchronous and pure; times
 are whatever clock the caller uses.
 """
+
+from __future__ import annotations
+
+from .aor import address_of_record
+from .binding import Binding
+from .memory import MemoryLocation, Record
+from .update import LocationUpdate, Outcome
+
+__all__ = ["Binding", "LocationUpdate", "MemoryLocation", "Outcome", "Record", "address_of_record"]

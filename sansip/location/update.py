@@ -22,7 +22,7 @@ class Outcome(Enum):
     """What became of an update."""
 
     DONE = "done"
-    # A binding stands that the planner did not see: look up and plan again.
+    # What stands is not what the planner saw: look up and plan again.
     CONFLICT = "conflict"
     # A limit of the location service is reached; nothing was changed.
     FULL = "full"

@@ -23,3 +23,13 @@ and the response is ``response_to(request, reply.status, reply.reason, to_tag=..
     received     text of a SIP URI for the source address, or None
     wall_offset  Unix time minus ``now``, for the Date field; None leaves Date out
 """
+
+from __future__ import annotations
+
+from .config import PathMode, RegistrarConfig
+from .contact import contact_value
+from .date import sip_date
+from .registrar import Registrar
+from .reply import Plan, Reply
+
+__all__ = ["PathMode", "Plan", "Registrar", "RegistrarConfig", "Reply", "contact_value", "sip_date"]

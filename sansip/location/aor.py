@@ -1,0 +1,33 @@
+"""The address-of-record a URI means: the key under which bindings are kept."""
+
+from __future__ import annotations
+
+import re
+
+from sansip.wire import SipUri, Uri, aor_of
+from sansip.wire.host import host_text
+from sansip.wire.uri import escape_user, unescape
+
+__all__ = ["address_of_record"]
+
+# Users that are the same escaped and unescaped: nearly all of them.
+_PLAIN = re.compile(r"[A-Za-z0-9\-_.+]*")
+
+
+def address_of_record(uri: Uri) -> str:
+    """Return the canonical address-of-record of ``uri``, as ``sip:user@host``.
+
+    For To in a REGISTER, and for the Request-URI when bindings are looked up.
+    The user keeps its case, the host does not (RFC 3261 10.3 step 5, 19.1.4).
+    """
+    if not isinstance(uri, SipUri):
+        return aor_of(uri)
+    user = uri.user
+    # RFC 3261 10.3 step 5: parameters go, escapes are undone; they are done again
+    # in one way only, so that a NUL or an "@" in a user stays one (RFC 4475 3.1.1.4).
+    if user is not None and _PLAIN.fullmatch(user) is None:
+        user = escape_user(unescape(user))
+    # RFC 5630 5.2: sip and sips name the same resource. The port goes too: which
+    # server is meant was settled by 10.3 step 1, and it has no two users of one name.
+    host = host_text(uri.host, None)
+    return f"sip:{host}" if user is None else f"sip:{user}@{host}"

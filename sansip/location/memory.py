@@ -1,0 +1,196 @@
+"""The location service in memory.
+
+Theory of operation: a record is an immutable tuple of bindings in the order in
+which they are to be tried, so a commit is one dictionary assignment and every
+reader holds a whole state, the old one or the new one (RFC 3261 10.3). Beside
+the records stand two indexes: which second to look at a record for expired
+bindings, and which records use a connection that may be lost. Expired bindings
+are hidden from the instant they expire and swept afterwards, a bounded number
+per call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeAlias
+
+from sansip.limits import DEFAULT, Limits
+
+from .binding import Binding
+from .expiry import ExpiryBuckets
+from .update import LocationUpdate, Outcome
+
+__all__ = ["MemoryLocation", "Record"]
+
+# Live and not yet swept bindings of one address-of-record, best first.
+Record: TypeAlias = tuple[Binding, ...]
+
+
+def _is_connection(flow: Hashable) -> bool:
+    return flow is not None
+
+
+def _due(record: Record) -> int | None:
+    """Return the whole second by which the first binding of ``record`` has expired."""
+    earliest = record[0].expires_at
+    for binding in record:
+        if binding.expires_at < earliest:
+            earliest = binding.expires_at
+    return None if earliest == math.inf else int(earliest) + 1
+
+
+class MemoryLocation:
+    """Bindings by address-of-record.
+
+    Args:
+        limits: ``aors`` and ``bindings_per_aor`` bound what is held.
+        is_connection: whether a flow is one that can be lost, and so has to be
+            found again by ``remove_by_flow``. A listener's datagrams cannot:
+            leave those out, or the index names every record twice. By default
+            every flow but None counts.
+    """
+
+    __slots__ = ("_bindings", "_buckets", "_flows", "_is_connection", "_limits", "_records")
+
+    def __init__(
+        self, limits: Limits = DEFAULT, is_connection: Callable[[Hashable], bool] = _is_connection
+    ) -> None:
+        self._limits = limits
+        self._is_connection = is_connection
+        self._records: dict[str, Record] = {}
+        self._buckets = ExpiryBuckets()
+        # The one address-of-record of a connection, or all of them when it has
+        # several: a phone has one, and a million dicts of one entry are costly.
+        self._flows: dict[Hashable, str | dict[str, None]] = {}
+        self._bindings = 0
+
+    def __len__(self) -> int:
+        """Return the number of bindings held, those not yet swept included."""
+        return self._bindings
+
+    @property
+    def aors(self) -> int:
+        """The number of addresses-of-record held."""
+        return len(self._records)
+
+    def lookup(self, aor: str, now: float) -> list[Binding]:
+        """Return the bindings of ``aor`` that live at ``now``, best first (``Binding.rank``)."""
+        record = self._records.get(aor)
+        if record is None:
+            return []
+        for binding in record:
+            if binding.expires_at <= now:
+                return [b for b in record if b.expires_at > now]
+        return list(record)
+
+    def apply(self, update: LocationUpdate, now: float) -> Outcome:
+        """Commit ``update`` whole, or change nothing and say why.
+
+        ``CONFLICT``: the live bindings are not those of ``update.before`` any more.
+        ``FULL``: ``limits.aors`` or ``limits.bindings_per_aor`` is reached.
+        """
+        aor, after = update.aor, update.after
+        record = self._records.get(aor)
+        # What expired since the lookup is no quarrel: it is gone on both sides.
+        seen = [b for b in update.before if b.expires_at > now]
+        if seen != [b for b in record or () if b.expires_at > now]:
+            return Outcome.CONFLICT
+        if record is None and after and len(self._records) >= self._limits.aors:
+            return Outcome.FULL
+        if len(after) > self._limits.bindings_per_aor and len(after) > len(update.before):
+            return Outcome.FULL
+        self._replace(aor, record, after)
+        return Outcome.DONE
+
+    def next_expiry(self) -> float | None:
+        """Return when ``expire`` will have something to do, or None. A whole second."""
+        return self._buckets.next_due()
+
+    def expire(self, now: float, limit: int = 1000) -> list[Binding]:
+        """Remove bindings that expired by ``now`` and return them.
+
+        Looks at ``limit`` addresses-of-record at most; when more are due,
+        ``next_expiry`` stays in the past.
+        """
+        expired: list[Binding] = []
+        for _ in range(limit):
+            aor = self._buckets.pop_due(now)
+            if aor is None:
+                break
+            record = self._records[aor]
+            expired += [b for b in record if b.expires_at <= now]
+            self._replace(aor, record, tuple(b for b in record if b.expires_at > now), scheduled=False)
+        return expired
+
+    def remove(self, aor: str, now: float) -> list[Binding]:
+        """Remove every binding of ``aor``; return those that lived at ``now``."""
+        record = self._records.get(aor)
+        if record is None:
+            return []
+        self._replace(aor, record, ())
+        return [b for b in record if b.expires_at > now]
+
+    def remove_by_flow(self, flow: Hashable, now: float) -> list[Binding]:
+        """Remove every binding registered over ``flow``; return those that lived at ``now``.
+
+        For a connection that was lost (RFC 5626 4.2.2 lets a registrar do so:
+        nothing sent over it can arrive any more). Time is linear in the number
+        of addresses-of-record on that connection.
+        """
+        aors = self._flows.get(flow)
+        if aors is None:
+            return []
+        removed: list[Binding] = []
+        for aor in (aors,) if isinstance(aors, str) else tuple(aors):
+            record = self._records[aor]
+            removed += [b for b in record if b.flow == flow and b.expires_at > now]
+            self._replace(aor, record, tuple(b for b in record if b.flow != flow))
+        return removed
+
+    def snapshot(self) -> list[tuple[str, Record]]:
+        """Return every record, as (address-of-record, bindings) in order of first registration.
+
+        The list is the caller's: the service may change while it is read. It
+        can hold bindings that have expired and are not yet swept.
+        """
+        return list(self._records.items())
+
+    def _replace(
+        self, aor: str, old: Record | None, new: Iterable[Binding], *, scheduled: bool = True
+    ) -> None:
+        """Put ``new`` in the place of ``old`` in the records and both indexes."""
+        record = tuple(new)
+        before = old or ()
+        self._bindings += len(record) - len(before)
+        self._buckets.move(
+            aor, _due(before) if before and scheduled else None, _due(record) if record else None
+        )
+        # Most refreshes leave everything but the expiry as it was.
+        if len(before) != 1 or len(record) != 1 or before[0].flow != record[0].flow:
+            self._index_flows(aor, before, record)
+        if record:
+            self._records[aor] = record
+        else:
+            self._records.pop(aor, None)
+
+    def _index_flows(self, aor: str, before: Record, after: Record) -> None:
+        is_connection = self._is_connection
+        old = {b.flow for b in before if is_connection(b.flow)}
+        new = {b.flow for b in after if is_connection(b.flow)}
+        for flow in old - new:
+            held = self._flows[flow]
+            if isinstance(held, str):
+                del self._flows[flow]
+            else:
+                del held[aor]
+                if not held:
+                    del self._flows[flow]
+        for flow in new - old:
+            held_or_none = self._flows.get(flow)
+            if held_or_none is None:
+                self._flows[flow] = aor
+            elif isinstance(held_or_none, str):
+                self._flows[flow] = {held_or_none: None, aor: None}
+            else:
+                held_or_none[aor] = None

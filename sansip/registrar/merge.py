@@ -1,0 +1,198 @@
+"""Steps 6 and 7 of RFC 3261 10.3: what a REGISTER makes of the bindings that stand.
+
+Theory of operation: nothing here changes anything. The bindings come in as
+they stand and go out as they shall be, or an error is raised and they stay
+as they were, which is all that atomicity takes.
+
+Two URIs are the same contact by RFC 3261 19.1.4, which is not transitive: a URI
+without a parameter equals both of two that differ in it. A contact therefore
+replaces every binding it equals, so that no two bindings of an
+address-of-record are ever equal, whatever the order they came in.
+
+Order of requests. A binding is touched only by a REGISTER with another Call-ID
+or a higher CSeq; otherwise the whole request fails, and since the RFC names one
+status for a request whose updates did not all succeed, with 500. (In a dialog
+an old CSeq is a 500 too, RFC 3261 12.2.2.) An equal CSeq needs a second look. A
+phone must raise its CSeq with each REGISTER (10.2), so one that asks, under the
+CSeq of the binding, for exactly what the binding already is, is that REGISTER
+over again: it lost its transaction on the way (another edge, a new connection,
+a server started afresh). 10.2 itself sets a retransmission apart from a new
+registration, and a retransmission is answered again, not refused (17.2.2). So
+it gets its 200 and changes nothing, for as long as retransmissions may come; an
+equal CSeq that asks for anything else fails.
+
+Order within a request. The same contact twice in one REGISTER counts as the
+last of the two: the values are processed "in turn", and the CSeq rule puts
+requests in order, not the values of one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from sansip.errors import RemoteProtocolError
+from sansip.location import Binding
+from sansip.wire import Uri, uri_equal, uri_key
+
+from .contact import ContactChange
+
+__all__ = ["Origin", "check_removal_of_all", "merge"]
+
+
+@dataclass(slots=True)
+class Origin:
+    """What all bindings made by one REGISTER have in common (see ``Binding``)."""
+
+    aor: str
+    call_id: str
+    cseq: int
+    now: float
+    path: tuple[str, ...] = ()
+    flow: Hashable = None
+    received: str | None = None
+    user_agent: str | None = None
+
+
+def check_removal_of_all(current: Sequence[Binding], call_id: str, cseq: int) -> None:
+    """Raise RemoteProtocolError (500) when ``Contact: *`` came too late for one of ``current``.
+
+    RFC 3261 10.3 step 6: a binding of the same Call-ID goes only if the CSeq is higher.
+    """
+    for binding in current:
+        if binding.call_id == call_id and cseq <= binding.cseq:
+            raise _out_of_order("10.3 step 6")
+
+
+def merge(
+    current: Sequence[Binding],
+    changes: Sequence[tuple[ContactChange, int]],
+    origin: Origin,
+    repeat_time: float,
+) -> list[Binding] | None:
+    """Return the bindings as they shall be, in no particular order, or None for "as they are".
+
+    ``changes`` pairs each Contact value with the interval granted to it; 0 removes.
+    Raises RemoteProtocolError (500) when the request came out of order.
+    """
+    standing = _Contacts(current)
+    fresh = _Contacts()
+    repeated = changed = False
+    for change, granted in changes:
+        again = False
+        for binding in fresh.equal_to(change):
+            fresh.discard(binding)
+        first = origin.now
+        for binding in standing.equal_to(change):
+            # RFC 3261 10.3 step 7: same Call-ID, so the CSeq has to be higher.
+            if binding.call_id == origin.call_id and origin.cseq <= binding.cseq:
+                if not _repeats(binding, change, granted, origin, repeat_time):
+                    raise _out_of_order("10.3 step 7")
+                again = repeated = True
+                continue
+            standing.discard(binding)
+            changed = True
+            first = min(first, binding.registered_at)
+        if granted and not again:
+            fresh.add(_bind(change, granted, origin, first), change.uri)
+    if repeated:
+        # A repetition that also does something new is no repetition.
+        if changed or fresh.bindings:
+            raise _out_of_order("10.3 step 7")
+        return None
+    if not changed and not fresh.bindings:
+        return None
+    return [*standing.bindings, *fresh.bindings]
+
+
+def _bind(change: ContactChange, granted: int, origin: Origin, registered_at: float) -> Binding:
+    return Binding(
+        origin.aor,
+        change.text,
+        origin.now + granted,
+        origin.call_id,
+        origin.cseq,
+        change.q,
+        registered_at,
+        origin.now,
+        origin.path,
+        change.instance,
+        change.reg_id,
+        change.params,
+        origin.flow,
+        origin.received,
+        origin.user_agent,
+    )
+
+
+def _repeats(
+    binding: Binding, change: ContactChange, granted: int, origin: Origin, repeat_time: float
+) -> bool:
+    """Whether ``change``, under the CSeq of ``binding``, asks for ``binding`` over again."""
+    return (
+        origin.cseq == binding.cseq
+        and origin.now - binding.refreshed_at < repeat_time
+        and round(binding.expires_at - binding.refreshed_at) == granted
+        and binding.contact == change.text
+        and binding.q == change.q
+        and binding.instance == change.instance
+        and binding.reg_id == change.reg_id
+        and binding.params == change.params
+        and binding.path == origin.path
+    )
+
+
+def _out_of_order(step: str) -> RemoteProtocolError:
+    return RemoteProtocolError("CSeq Out Of Order", status=500, section=f"RFC 3261 {step}", field="CSeq")
+
+
+class _Contacts:
+    """Bindings found by the URI they are for; parsed only if their text does not settle it."""
+
+    __slots__ = ("_keys", "_uris", "bindings")
+
+    def __init__(self, bindings: Sequence[Binding] = ()) -> None:
+        self.bindings = list(bindings)
+        # By id() of the binding; None for one whose URI cannot be parsed.
+        self._uris: dict[int, Uri | None] = {}
+        self._keys: dict[int, Hashable] = {}
+
+    def equal_to(self, change: ContactChange) -> list[Binding]:
+        """Return the bindings for the same contact as ``change`` (RFC 3261 19.1.4)."""
+        if not self.bindings:
+            return []
+        for binding in self.bindings:
+            # No other one can be equal to it: it would be equal to this one too.
+            if binding.contact == change.text:
+                return [binding]
+        key = uri_key(change.uri)
+        return [b for b in self.bindings if self._key(b) == key and self._equals(b, change.uri)]
+
+    def add(self, binding: Binding, uri: Uri) -> None:
+        self.bindings.append(binding)
+        self._uris[id(binding)] = uri
+
+    def discard(self, binding: Binding) -> None:
+        self.bindings = [b for b in self.bindings if b is not binding]
+        # The next binding may be made in the same place.
+        self._uris.pop(id(binding), None)
+        self._keys.pop(id(binding), None)
+
+    def _uri(self, binding: Binding) -> Uri | None:
+        if id(binding) not in self._uris:
+            try:
+                self._uris[id(binding)] = binding.uri
+            except RemoteProtocolError:
+                # From a store that others write to: it is equal to nothing.
+                self._uris[id(binding)] = None
+        return self._uris[id(binding)]
+
+    def _key(self, binding: Binding) -> Hashable:
+        if id(binding) not in self._keys:
+            uri = self._uri(binding)
+            self._keys[id(binding)] = None if uri is None else uri_key(uri)
+        return self._keys[id(binding)]
+
+    def _equals(self, binding: Binding, uri: Uri) -> bool:
+        own = self._uri(binding)
+        return own is not None and uri_equal(own, uri)

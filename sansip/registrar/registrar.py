@@ -1,0 +1,305 @@
+"""A registrar: REGISTER requests in, updates of the location service out (RFC 3261 10.3).
+
+Theory of operation: a plan is a pure function of the request, the bindings
+that stand, and the time. It goes through the RFC's steps in the RFC's order
+and ends in an update and a 200 that describes the bindings after it, or in no
+update and an error; whoever called commits the update and sends the answer.
+No step changes anything, so a request is done whole or not at all, and two
+requests cannot mix.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Container, Hashable, Sequence
+
+from sansip.errors import RemoteProtocolError
+from sansip.limits import DEFAULT, Limits
+from sansip.location import Binding, LocationUpdate, MemoryLocation, Outcome, address_of_record
+from sansip.wire import Request, SipUri, Star
+
+from .config import RegistrarConfig
+from .contact import ContactChange, contact_value, delta_seconds, read_contact
+from .date import sip_date
+from .merge import Origin, check_removal_of_all, merge
+from .reply import Plan, Reply
+
+__all__ = ["Registrar"]
+
+# Kept with a binding for whoever looks at it; nobody needs more of it.
+_USER_AGENT_SIZE = 128
+# RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
+_HOUR = 3_600
+
+
+class Registrar:
+    """Registrations of one server. Holds policy only; bindings are the location service's."""
+
+    __slots__ = ("_config", "_date", "_extensions", "_limits", "_max_contacts")
+
+    def __init__(self, config: RegistrarConfig | None = None, limits: Limits = DEFAULT) -> None:
+        self._config = config or RegistrarConfig()
+        self._limits = limits
+        wanted = self._config.max_contacts
+        self._max_contacts = min(wanted or limits.bindings_per_aor, limits.bindings_per_aor)
+        # Option tags that a phone or an edge proxy may require of us.
+        self._extensions = frozenset(() if self._config.path == "ignore" else ("path",))
+        self._date = (0, "")
+
+    @property
+    def extensions(self) -> frozenset[str]:
+        """Option tags supported here, for Supported in what the server answers."""
+        return self._extensions
+
+    def check(self, request: Request) -> Reply | None:
+        """Step 2: refuse what needs extensions that are not known on both sides (420).
+
+        It comes before any challenge: a phone should not be asked for its
+        password only to be refused.
+        """
+        try:
+            if request.has("require"):
+                # RFC 3261 8.2.2.3: Unsupported lists exactly those not understood.
+                unknown = [tag for tag in request.require if tag.lower() not in self._extensions]
+                if unknown:
+                    return _bad_extension(unknown)
+            # RFC 3327 5.3: a proxy put itself on the path of a phone that knows nothing of it.
+            if self._config.path == "strict" and request.has("path") and not _supports_path(request):
+                return _bad_extension(["path"])
+        except RemoteProtocolError as error:
+            return _refuse(error)
+        return None
+
+    def address_of_record(self, request: Request, domains: Container[str] | None = None) -> str | Reply:
+        """Step 5: whose bindings ``request`` is about: a canonical address-of-record, or a refusal.
+
+        ``domains`` holds the lower-case hosts that are ours; None accepts all.
+        """
+        try:
+            uri = request.to.uri
+            if not isinstance(uri, SipUri):
+                # RFC 3261 10.2: the address-of-record must be a SIP or SIPS URI (RFC 4475 3.3.4).
+                return Reply(400, "Address-of-record Must Be A SIP URI")
+            if domains is not None and uri.host not in domains:
+                return Reply(404, "Not Found")
+            return address_of_record(uri)
+        except RemoteProtocolError as error:
+            return _refuse(error)
+
+    def plan(
+        self,
+        request: Request,
+        aor: str,
+        current: Sequence[Binding],
+        now: float,
+        *,
+        flow: Hashable = None,
+        received: str | None = None,
+        wall_offset: float | None = None,
+    ) -> Plan:
+        """Steps 6 to 8 (and 2 once more): what ``request`` makes of the bindings ``current`` of ``aor``.
+
+        ``current`` is what ``lookup(aor, now)`` gave. Never raises for what a peer sent.
+        """
+        refusal = self.check(request)
+        if refusal is not None:
+            return Plan(None, refusal)
+        try:
+            return self._plan(request, aor, current, now, flow, received, wall_offset)
+        except RemoteProtocolError as error:
+            return Plan(None, _refuse(error))
+
+    def reply(self, plan: Plan, outcome: Outcome | BaseException) -> Reply:
+        """Return the answer to send, given what became of ``plan.update``.
+
+        After ``Outcome.CONFLICT`` look up and plan again; who gives up answers with this.
+        """
+        if outcome is Outcome.DONE:
+            return plan.reply
+        if outcome is Outcome.FULL:
+            return self._too_many("Too Many Registrations")
+        # RFC 3261 10.3 step 7: when the commit fails, the request fails with a 500.
+        return Reply(500, "Server Internal Error")
+
+    def register(
+        self,
+        request: Request,
+        location: MemoryLocation,
+        now: float,
+        *,
+        domains: Container[str] | None = None,
+        flow: Hashable = None,
+        received: str | None = None,
+        wall_offset: float | None = None,
+    ) -> Reply:
+        """Steps 2 and 5 to 8 at once, against a location service in memory."""
+        refusal = self.check(request)
+        if refusal is not None:
+            return refusal
+        aor = self.address_of_record(request, domains)
+        if isinstance(aor, Reply):
+            return aor
+        plan = self.plan(
+            request,
+            aor,
+            location.lookup(aor, now),
+            now,
+            flow=flow,
+            received=received,
+            wall_offset=wall_offset,
+        )
+        if plan.update is None:
+            return plan.reply
+        return self.reply(plan, location.apply(plan.update, now))
+
+    def _plan(
+        self,
+        request: Request,
+        aor: str,
+        current: Sequence[Binding],
+        now: float,
+        flow: Hashable,
+        received: str | None,
+        wall_offset: float | None,
+    ) -> Plan:
+        path = self._path(request)
+        after: Sequence[Binding] | None = None
+        # RFC 3261 10.3 step 6: without Contact the bindings are only fetched.
+        if request.has("contact"):
+            contacts = request.contacts
+            expires = request.get("expires")
+            call_id, cseq = request.call_id, request.cseq.number
+            if isinstance(contacts, Star):
+                # 10.3 step 6: "*" means all, so it stands alone (the parser sees to
+                # that) and goes with Expires: 0 only.
+                if expires is None or delta_seconds(expires) != 0:
+                    return Plan(None, Reply(400, "Contact * Needs Expires 0"))
+                check_removal_of_all(current, call_id, cseq)
+                after = [] if current else None
+            else:
+                if len(contacts) > 2 * self._limits.bindings_per_aor:
+                    return Plan(None, self._too_many("Too Many Contacts"))
+                # 10.3 step 7: the contact's own expires, else the field, else our default.
+                default = self._config.default_expires if expires is None else delta_seconds(expires)
+                changes = [self._grant(read_contact(value, default)) for value in contacts]
+                for _, granted in changes:
+                    if granted < 0:
+                        headers = [("Min-Expires", str(self._config.min_expires))]
+                        return Plan(None, Reply(423, "Interval Too Brief", headers))
+                _check_sips(request, changes, path)
+                agent = request.get("user-agent")
+                origin = Origin(
+                    # One copy of the text serves all bindings.
+                    current[0].aor if current else aor,
+                    call_id,
+                    cseq,
+                    now,
+                    path,
+                    flow,
+                    received,
+                    # A few models make up all the phones there are.
+                    None if agent is None else sys.intern(agent[:_USER_AGENT_SIZE]),
+                )
+                after = merge(current, changes, origin, self._config.repeat_time)
+        if after is None:
+            return Plan(None, self._ok(request, current, now, path, wall_offset))
+        bindings = tuple(after) if len(after) < 2 else tuple(sorted(after, key=_rank))
+        if len(bindings) > self._max_contacts and len(bindings) > len(current):
+            return Plan(None, self._too_many("Too Many Contacts"))
+        for binding in bindings:
+            if binding.refreshed_at == now and _size(binding) > self._limits.binding_size:
+                return Plan(None, Reply(400, "Contact Too Large"))
+        update = LocationUpdate(aor, tuple(current), bindings)
+        return Plan(update, self._ok(request, bindings, now, path, wall_offset))
+
+    def _path(self, request: Request) -> tuple[str, ...]:
+        """Return the path vector to store with each contact, topmost first (RFC 3327 5.3)."""
+        if self._config.path == "ignore" or not request.has("path"):
+            return ()
+        # Read for its errors: what could not be a Route later would lose every call.
+        request.typed("path")
+        return tuple(request.values("path"))
+
+    def _grant(self, change: ContactChange) -> tuple[ContactChange, int]:
+        """Pair ``change`` with the interval granted, -1 when it is too brief (10.3 step 7)."""
+        requested, config = change.requested, self._config
+        if 0 < requested < config.min_expires and requested < _HOUR:
+            return change, config.min_expires if config.raise_brief else -1
+        return change, min(requested, config.max_expires)
+
+    def _ok(
+        self,
+        request: Request,
+        bindings: Sequence[Binding],
+        now: float,
+        path: tuple[str, ...],
+        wall_offset: float | None,
+    ) -> Reply:
+        """Step 8: the 200, with every binding in it."""
+        config = self._config
+        show_received = config.show_received
+        headers = [("Contact", contact_value(b, now, show_received=show_received)) for b in bindings]
+        # RFC 3327 5.3: Path is copied into the 200, if the phone knows what it is (RFC 3261 8.2.4).
+        if path and _supports_path(request):
+            headers += [("Path", value) for value in path]
+        headers += [("Service-Route", value) for value in config.service_route]
+        if self._extensions:
+            headers.append(("Supported", "path"))
+        # RFC 3261 10.3 step 8: a 200 should tell the time (20.17).
+        if wall_offset is not None and config.date:
+            headers.append(("Date", self._date_at(int(now + wall_offset))))
+        return Reply(200, "OK", headers)
+
+    def _date_at(self, second: int) -> str:
+        # A busy server sends thousands of answers within one second.
+        if self._date[0] != second:
+            self._date = (second, sip_date(second))
+        return self._date[1]
+
+    def _too_many(self, reason: str) -> Reply:
+        """A limit is reached: 503, and nothing is changed (``limits.py``)."""
+        wait = self._config.retry_after
+        return Reply(503, reason, [] if wait is None else [("Retry-After", str(wait))])
+
+
+def _rank(binding: Binding) -> tuple[int, float]:
+    return binding.rank
+
+
+def _size(binding: Binding) -> int:
+    """Characters of a binding that a peer chose."""
+    return (
+        len(binding.contact)
+        + len(binding.params)
+        + len(binding.instance or "")
+        + len(binding.call_id)
+        + sum(map(len, binding.path))
+    )
+
+
+def _supports_path(request: Request) -> bool:
+    return any(tag.lower() == "path" for tag in request.supported)
+
+
+def _check_sips(
+    request: Request, changes: Sequence[tuple[ContactChange, int]], path: tuple[str, ...]
+) -> None:
+    """Refuse a SIPS contact unless the Request-URI and every Path value are SIPS too.
+
+    RFC 5630 5.2: or a secure resource would be reached over hops that are not.
+    """
+    if not any(change.text[:5].lower() == "sips:" for change, _ in changes):
+        return
+    uris = [request.uri, *(value.uri for value in (request.paths if path else ()))]
+    if not all(isinstance(uri, SipUri) and uri.scheme == "sips" for uri in uris):
+        raise RemoteProtocolError(
+            "SIPS Contact Needs SIPS Request-URI And Path", section="RFC 5630 5.2", field="Contact"
+        )
+
+
+def _bad_extension(tags: list[str]) -> Reply:
+    return Reply(420, "Bad Extension", [("Unsupported", ", ".join(tags))])
+
+
+def _refuse(error: RemoteProtocolError) -> Reply:
+    return Reply(error.status, error.reason)

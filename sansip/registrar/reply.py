@@ -1,0 +1,35 @@
+"""What the registrar answers, before it is a message.
+
+Theory of operation: the registrar decides status, reason and the header fields
+of its own; whoever calls it makes the response out of the request (RFC 3261
+8.2.6) and adds these. So the registrar needs no tag, no transport, no wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sansip.location import LocationUpdate
+
+__all__ = ["Plan", "Reply"]
+
+
+@dataclass(slots=True)
+class Reply:
+    """A final response to be: ``headers`` are (name, value), one line each, in order."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a REGISTER asks of the location service, and the answer once that is done.
+
+    ``update`` is None when there is nothing to commit: a refusal (``reply`` is
+    an error), a fetch, a repetition, the removal of what was not there.
+    """
+
+    update: LocationUpdate | None
+    reply: Reply
