@@ -15,9 +15,24 @@ import pytest
 import sansip
 
 FORBIDDEN = frozenset(
-    "_asyncio _random _socket _ssl anyio asyncio concurrent curio gevent greenlet logging multiprocessing queue "
-    "random sched secrets select selectors signal socket ssl subprocess threading time trio uvloop "
-    "sansip_asyncio sansip_server sansip_sockets".split()
+    {
+        *("_asyncio", "_random", "_socket", "_ssl", "asyncio", "concurrent", "logging", "multiprocessing"),
+        *(
+            "queue",
+            "random",
+            "sched",
+            "secrets",
+            "select",
+            "selectors",
+            "signal",
+            "socket",
+            "ssl",
+            "subprocess",
+        ),
+        *("threading", "time"),
+        *("anyio", "curio", "gevent", "greenlet", "trio", "uvloop"),
+        *("sansip_asyncio", "sansip_server", "sansip_sockets"),
+    }
 )
 
 # What is imported is compared with what the interpreter had loaded by itself.
@@ -35,7 +50,9 @@ def modules_after(*names: str) -> set[str]:
     # -S: no site-packages, whose .pth files may import anything before we look.
     path = [entry for entry in sys.path if entry]
     code = f"import sys; sys.path[:0] = {path!r}\n" + PROBE.format(names=names)
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -63,10 +63,17 @@ def biloxi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def example_com(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server that the torture messages of RFC 4475 and RFC 5118 are written for."""
-    # The registrar that the IPv6 messages address is a server of ours too: RFC 5118 4.1 expects a normal REGISTER.
-    domains = ["example.com", "registrar.example.com"]
-    server = Server(tmp_path_factory.mktemp("example"), domains)
-    with server.program:
-        yield server
+def example_com(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Server]]:
+    """The servers, by number, that the torture messages of RFC 4475 and RFC 5118 are written for."""
+    servers: dict[int, Server] = {}
+
+    def get(number: int) -> Server:
+        if number not in servers:
+            directory = tmp_path_factory.mktemp(f"example-{number}")
+            # RFC 5118 4.1 expects a normal REGISTER: the registrar it names is ours too.
+            servers[number] = Server(directory, ["example.com", "registrar.example.com"])
+        return servers[number]
+
+    yield get
+    for server in servers.values():
+        server.program.stop()

@@ -8,18 +8,23 @@ caller calls. RFC 3261 18 lets each leg have its own transport, so all four are 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.interop.conftest import Server
 from tools.peers import Sipp, free_port
 
-if TYPE_CHECKING:
-    from tests.interop.conftest import Server
-
 OWN = Path(__file__).parents[2] / "conformance" / "data" / "sipp-own"
-REGISTER = {"u1": OWN / "s02_register_once.xml", "t1": Path(__file__).parent / "scenarios" / "register_transport.xml"}
-SINGLE = ["s01_register_fetch_unregister", "s02_register_once", "s06_unknown_user_404", "s07_max_forwards_zero"]
+REGISTER = {
+    "u1": OWN / "s02_register_once.xml",
+    "t1": Path(__file__).parent / "scenarios" / "register_transport.xml",
+}
+SINGLE = [
+    "s01_register_fetch_unregister",
+    "s02_register_once",
+    "s06_unknown_user_404",
+    "s07_max_forwards_zero",
+]
 PAIRS = ["s03_call", "s04_cancel", "s05_busy", "s08_message"]
 LOCAL = "127.0.0.1"
 
@@ -32,7 +37,9 @@ def test_single(scenario: str, transport: str, biloxi: Server, tmp_path: Path) -
     """What needs no second party: the registrar, and requests that go no further."""
     path = OWN / f"{scenario}.xml"
     user = f"{scenario[:3]}-{transport}"
-    with Sipp(path, biloxi.v4, tmp_path, local=(LOCAL, free_port()), transport=transport, service=user) as sipp:
+    with Sipp(
+        path, biloxi.v4, tmp_path, local=(LOCAL, free_port()), transport=transport, service=user
+    ) as sipp:
         sipp.succeed()
 
 
@@ -52,7 +59,9 @@ def play_pair(
     user = f"{pair[:3]}-{phone[1]}"
     with Sipp(REGISTER[callee], server, tmp_path, local=phone, transport=callee, service=user) as register:
         register.succeed()
-    uas = Sipp(OWN / f"{pair}_uas.xml", server, tmp_path, local=phone, transport=callee, service=user, calls=calls)
+    uas = Sipp(
+        OWN / f"{pair}_uas.xml", server, tmp_path, local=phone, transport=callee, service=user, calls=calls
+    )
     with uas:
         uas.wait_until_bound()
         with Sipp(
