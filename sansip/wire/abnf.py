@@ -1,0 +1,120 @@
+"""The grammar of RFC 3261 section 25 as named pieces of regular expression.
+
+Theory of operation: every piece is a string to be joined into a larger
+pattern, so that each reader compiles one pattern for the whole of what it
+reads. Repetitions are possessive (``*+``, ``++``) wherever the piece after
+them cannot begin with what they repeat. Such a pattern never goes back over
+what it has read, which keeps all matching linear in the length of the text.
+Patterns run on text without line ends: folds are undone first, so linear
+white space is spaces and tabs. All are compiled with ``re.ASCII``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = [
+    "HOST",
+    "LWS",
+    "NAME_OR_IPV4",
+    "PLAIN_SIP_URI",
+    "PORT",
+    "QUOTED",
+    "SIP_URI",
+    "TOKEN",
+    "TOKEN_CLASS",
+    "TOKEN_RE",
+    "URI_HEADERS",
+    "URI_PARAMS",
+    "WORD",
+    "compiled",
+    "is_token",
+    "quote",
+    "unquote",
+]
+
+# RFC 3261 25.1: token, as the inside of a character class.
+TOKEN_CLASS: Final = r"A-Za-z0-9\-.!%*_+`'~"
+TOKEN: Final = rf"[{TOKEN_CLASS}]++"
+# RFC 3261 25.1: word, of which a Call-ID has one or two.
+WORD: Final = r"""[A-Za-z0-9\-.!%*_+`'~()<>:\\"/\[\]?{}]++"""
+LWS: Final = r"[ \t]*+"
+# RFC 3261 25.1: quoted-string. Only octets below 128 may follow a backslash.
+QUOTED: Final = r'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]++|\\[\x00-\x09\x0b\x0c\x0e-\x7f])*+"'
+
+_ESCAPED = "%[0-9A-Fa-f]{2}"
+_UNRESERVED = r"A-Za-z0-9\-_.!~*'()"
+
+
+def _chars(extra: str, least: str = "+") -> str:
+    """Return a run of unreserved, ``extra`` and escaped characters."""
+    return rf"(?:[{_UNRESERVED}{extra}]++|{_ESCAPED}){least}+"
+
+
+_DEC_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# RFC 5954 4.1: IPv4address of RFC 3986, so 256 and 010 are no octets.
+IPV4: Final = rf"(?:{_DEC_OCTET}\.){{3}}{_DEC_OCTET}(?![A-Za-z0-9_\-]|\.[A-Za-z0-9_])"
+# RFC 3261 25.1: hostname. An underscore is not in the grammar, but container
+# and Windows names have them, and nothing else can be meant by one.
+_LABEL = "[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
+_TOP_LABEL = "[A-Za-z_][A-Za-z0-9_]*+(?:-++[A-Za-z0-9_]++)*+"
+HOSTNAME: Final = rf"(?:{_LABEL}\.(?=[A-Za-z0-9_]))*+{_TOP_LABEL}\.?+"
+# An IPv6 reference is only outlined here: ``host.ipv6_octets`` has the last word.
+HOST: Final = rf"(?:{HOSTNAME}|{IPV4}|\[[0-9A-Fa-f:.]++\])"
+
+# RFC 3261 25.1: paramchar, hnv-unreserved.
+_PARAM = _chars(r"\[\]/:&+$")
+_HNV = r"\[\]/?:+$"
+_URI_HEADER = rf"{_chars(_HNV)}={_chars(_HNV, '*')}"
+URI_PARAMS: Final = rf"(?:;{_PARAM}(?:={_PARAM})?+)*+"
+URI_HEADERS: Final = rf"{_URI_HEADER}(?:&{_URI_HEADER})*+"
+_USER = _chars("&=+$,;?/")
+_PASSWORD = _chars("&=+$,", "*")
+
+# A port is 16 bits wide whatever the grammar says.
+PORT: Final = (
+    "0*+(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[0-9]{0,4})(?<=[0-9])"
+)
+
+# SIP-URI and SIPS-URI with seven groups: scheme, user, password, host, port,
+# parameters (each with its semicolon), headers (without the question mark).
+_BEFORE_HOST = rf"([sS][iI][pP][sS]?+):(?:({_USER})(?::({_PASSWORD}))?+@)?+"
+SIP_URI: Final = rf"{_BEFORE_HOST}({HOST})(?::({PORT}))?+({URI_PARAMS})(?:\?({URI_HEADERS}))?+"
+# The ordinary ones, of which a match alone proves that all is well: no IPv6
+# reference and no two parameters, for those need a second look.
+NAME_OR_IPV4: Final = f"(?:{HOSTNAME}|{IPV4})"
+PLAIN_SIP_URI: Final = (
+    rf"{_BEFORE_HOST}({NAME_OR_IPV4})(?::({PORT}))?+((?:;{_PARAM}(?:={_PARAM})?+)?+)(?:\?({URI_HEADERS}))?+"
+)
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Compile ``pattern`` so that classes and case folding mean ASCII only."""
+    return re.compile(pattern, re.ASCII)
+
+
+TOKEN_RE: Final = compiled(TOKEN)
+
+
+def is_token(text: str) -> bool:
+    """Return whether ``text`` is a token of RFC 3261 25.1."""
+    return TOKEN_RE.fullmatch(text) is not None
+
+
+_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_TO_ESCAPE = re.compile(r'["\\]')
+
+
+def unquote(text: str) -> str:
+    """Return what a quoted-string says, or ``text`` itself when it has no quotes."""
+    if len(text) >= 2 and text[0] == '"' and text[-1] == '"':
+        text = text[1:-1]
+        if "\\" in text:
+            text = _PAIR.sub(r"\1", text)
+    return text
+
+
+def quote(text: str) -> str:
+    """Return ``text`` as a quoted-string."""
+    return '"' + _TO_ESCAPE.sub(r"\\\g<0>", text) + '"'

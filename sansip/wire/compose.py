@@ -1,0 +1,84 @@
+"""Building messages out of others: the response to a request (RFC 3261 8.2.6).
+
+Theory of operation: what a response repeats is copied as raw lines, never
+parsed and printed again, so it works as well for a request that was refused
+half-way, and costs little for one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.wire.message import Request, Response, header_line
+from sansip.wire.names import SPELLINGS, header_key
+from sansip.wire.status import REASONS
+from sansip.wire.values import line_value
+
+__all__ = ["response_to"]
+
+_COPIED: Final = frozenset({"via", "from", "to", "call-id", "cseq"})
+
+
+def response_to(
+    request: Request,
+    status: int,
+    reason: str | None = None,
+    *,
+    to_tag: str | None,
+    headers: Iterable[tuple[str, object]] = (),
+    body: bytes = b"",
+) -> Response:
+    """Return the response with ``status`` to ``request`` (RFC 3261 8.2.6.2).
+
+    Via (all), From, To, Call-ID and CSeq are copied as they came; ``to_tag`` is
+    added to To unless it has a tag or ``status`` is 100. Timestamp is copied to a
+    100 (8.2.6.1). ``headers`` follow, then Content-Length. A request of which
+    fields are missing or doubled (``RemoteProtocolError.message``) gives a
+    response with the first of each that is there.
+
+    Raises LocalProtocolError for a status, a name or a value that cannot be written.
+    """
+    if reason is None:
+        reason = REASONS.get(status) or REASONS.get(status // 100 * 100)
+        if reason is None:
+            raise LocalProtocolError(f"{status} is not a status code, 100 to 699 (RFC 3261 21)")
+    elif "\r" in reason or "\n" in reason or not 100 <= status <= 699:
+        raise LocalProtocolError(f"{status} {reason!r} cannot be a status line (RFC 3261 7.2)")
+    keys: list[str] = []
+    lines: list[str] = []
+    first = request._first
+    for key, line in zip(request.keys, request.lines, strict=True):
+        if key in _COPIED:
+            if key != "via":
+                if line is not first[key]:
+                    continue
+                if key == "to" and to_tag is not None and status != 100 and not _has_tag(request, line):
+                    line = f"{line.rstrip()};tag={to_tag}"
+            keys.append(key)
+            lines.append(line)
+    if status == 100 and "timestamp" in first:
+        keys.append("timestamp")
+        lines.append(first["timestamp"])
+    for name, value in headers:
+        keys.append(SPELLINGS.get(name) or header_key(name))
+        lines.append(header_line(name, value))
+    if "content-length" not in keys:
+        keys.append("content-length")
+        lines.append(f"Content-Length: {len(body)}")
+    response = Response.__new__(Response)
+    response.status = status
+    response.reason = reason
+    response._begin(keys, lines, body)
+    return response
+
+
+def _has_tag(request: Request, line: str) -> bool:
+    if ";" not in line:
+        return False
+    try:
+        return request.to.tag is not None
+    except RemoteProtocolError:
+        # A malformed To: a second tag would make it worse.
+        return ";tag=" in line_value(line).lower().replace(" ", "")

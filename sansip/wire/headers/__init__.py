@@ -1,0 +1,1 @@
+"""Typed header field values, one kind per file."""

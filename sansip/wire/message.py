@@ -1,0 +1,587 @@
+"""Messages: header lines as they came, typed values when somebody asks.
+
+Theory of operation: a message keeps two parallel lists, the key of each header
+line and the raw line itself (folds included), and a dict from key to the first
+line of that key. Nothing else is made when a message is read. A typed value is
+parsed at the first request and cached under its key until an edit of that
+header drops it, so an edit is visible to whoever reads next. What nobody
+touched is written back octet for octet; text is UTF-8 with surrogateescape,
+which carries any octets through. Typed values never change, so copies of a
+message share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.wire.abnf import is_token
+from sansip.wire.faults import malformed
+from sansip.wire.headers.name_addr import ORDINARY_LINE, NameAddr, ordinary_name_addr, parse_name_addr
+from sansip.wire.headers.registry import PARSERS, Star, is_list
+from sansip.wire.headers.simple import CSeq, parse_call_id, parse_cseq
+from sansip.wire.headers.via import ORDINARY_VIA_LINE, Via, ordinary_via, parse_via, salvage_via
+from sansip.wire.names import DISPLAY, SPELLINGS, header_key
+from sansip.wire.status import REASONS
+from sansip.wire.uri import Uri, parse_uri
+from sansip.wire.values import line_value, split_values
+
+__all__ = ["Message", "Request", "Response", "header_line"]
+
+
+def header_line(name: str, value: object) -> str:
+    """Return ``Name: value``, the name in its usual spelling.
+
+    Raises LocalProtocolError when the name is no token, or the value holds a
+    line end or cannot be encoded: neither may add a header field of its own.
+    """
+    key = SPELLINGS.get(name) or header_key(name)
+    line = f"{DISPLAY.get(key, name)}: {value}"
+    if "\n" in line or "\r" in line:
+        raise LocalProtocolError(f"the value of {name} holds a line end")
+    if not line.isascii():
+        _encode(line)
+    return line
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"text that UTF-8 cannot carry: {error.reason}") from None
+
+
+class Message:
+    """What requests and responses share. Use the editing methods; the lists are for reading.
+
+    Attributes:
+        keys: per header line, the full name in lower case (``"via"``, ``"call-id"``).
+        lines: per header line, the raw text, folds included, no final CRLF.
+        body: the octets of the body; ``set_body`` keeps Content-Length right.
+        version: as received, ``"SIP/2.0"``.
+    """
+
+    __slots__ = ("_first", "_typed", "body", "keys", "lines", "version")
+
+    keys: list[str]
+    lines: list[str]
+    body: bytes
+    version: str
+    # key → first raw line of that key
+    _first: dict[str, str]
+    # key → typed value; "via top" → the first Via alone
+    _typed: dict[str, Any]
+
+    def _begin(self, keys: list[str], lines: list[str], body: bytes) -> None:
+        self.keys = keys
+        self.lines = lines
+        self.body = body
+        self.version = "SIP/2.0"
+        first = dict(zip(keys, lines, strict=False))
+        if len(first) != len(keys):
+            # The last line of a key has won: let the first one.
+            first = dict(zip(reversed(keys), reversed(lines), strict=False))
+        self._first = first
+        self._typed = {}
+
+    def _fill(self, headers: Iterable[tuple[str, object]], body: bytes) -> None:
+        keys: list[str] = []
+        lines: list[str] = []
+        for name, value in headers:
+            keys.append(SPELLINGS.get(name) or header_key(name))
+            lines.append(header_line(name, value))
+        if "content-length" not in keys:
+            keys.append("content-length")
+            lines.append(f"Content-Length: {len(body)}")
+        self._begin(keys, lines, body)
+
+    @property
+    def start_line(self) -> str:
+        """The start line, without CRLF."""
+        raise NotImplementedError
+
+    # --- raw values
+
+    def get(self, name: str) -> str | None:
+        """Return the value of the first ``name`` line, unfolded and stripped, or None."""
+        line = self._first.get(SPELLINGS.get(name) or header_key(name))
+        return None if line is None else line_value(line)
+
+    def get_all(self, name: str) -> list[str]:
+        """Return the value of each ``name`` line, unfolded and stripped, in order."""
+        key = SPELLINGS.get(name) or header_key(name)
+        if key not in self._first:
+            return []
+        return [line_value(line) for at, line in zip(self.keys, self.lines, strict=True) if at == key]
+
+    def values(self, name: str) -> list[str]:
+        """Return every comma-separated value over all ``name`` lines, in order.
+
+        A field that is no list (Date, Subject, WWW-Authenticate, …) gives one value
+        per line. Empty elements, which the grammar does not have, are left out.
+        """
+        key = SPELLINGS.get(name) or header_key(name)
+        raw = self.get_all(key)
+        if not is_list(key):
+            return raw
+        return [value for line in raw for value in split_values(line) if value]
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a ``name`` line."""
+        return (SPELLINGS.get(name) or header_key(name)) in self._first
+
+    # --- typed values
+
+    @property
+    def via(self) -> Via:
+        """The top Via."""
+        via: Via | None = self._typed.get("via top")
+        if via is None:
+            line = self._first.get("via")
+            if line is None:
+                raise self._missing("Via", "RFC 3261 20.42")
+            match = ORDINARY_VIA_LINE.fullmatch(line)
+            via = ordinary_via(match) if match is not None else parse_via(split_values(line_value(line))[0])
+            self._typed["via top"] = via
+        return via
+
+    @property
+    def vias(self) -> list[Via]:
+        """All Via values, top first."""
+        vias: list[Via] | None = self._typed.get("via")
+        if vias is None:
+            vias = []
+            for key, line in zip(self.keys, self.lines, strict=True):
+                if key == "via":
+                    match = ORDINARY_VIA_LINE.fullmatch(line)
+                    if match is not None:
+                        vias.append(ordinary_via(match))
+                    else:
+                        vias += [parse_via(value) for value in split_values(line_value(line))]
+            self._typed["via"] = vias
+        return vias
+
+    @property
+    def reply_via(self) -> Via | None:
+        """The top Via, or what can be understood of a malformed one: enough to send a refusal by."""
+        try:
+            return self.via
+        except RemoteProtocolError:
+            values = self.values("via")
+            return salvage_via(values[0]) if values else None
+
+    @property
+    def from_(self) -> NameAddr:
+        """The From header field."""
+        address: NameAddr | None = self._typed.get("from")
+        return address if address is not None else self._address("from", "From", "RFC 3261 20.20")
+
+    @property
+    def to(self) -> NameAddr:
+        """The To header field."""
+        address: NameAddr | None = self._typed.get("to")
+        return address if address is not None else self._address("to", "To", "RFC 3261 20.39")
+
+    def _address(self, key: str, name: str, section: str) -> NameAddr:
+        line = self._first.get(key)
+        if line is None:
+            raise self._missing(name, section)
+        match = ORDINARY_LINE.fullmatch(line)
+        if match is not None:
+            try:
+                address = ordinary_name_addr(match)
+            except RemoteProtocolError as error:
+                raise malformed(name, error.reason, error.section or section) from None
+        else:
+            address = parse_name_addr(line_value(line), name, section)
+        self._typed[key] = address
+        return address
+
+    @property
+    def from_tag(self) -> str | None:
+        """The tag of From, or None."""
+        return self.from_.tag
+
+    @property
+    def to_tag(self) -> str | None:
+        """The tag of To, or None."""
+        return self.to.tag
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID."""
+        value: str | None = self._typed.get("call-id")
+        if value is None:
+            line = self._first.get("call-id")
+            if line is None:
+                raise self._missing("Call-ID", "RFC 3261 20.8")
+            value = self._typed["call-id"] = parse_call_id(line_value(line))
+        return value
+
+    @property
+    def cseq(self) -> CSeq:
+        """The CSeq as (number, method)."""
+        value: CSeq | None = self._typed.get("cseq")
+        if value is None:
+            line = self._first.get("cseq")
+            if line is None:
+                raise self._missing("CSeq", "RFC 3261 20.16")
+            value = self._typed["cseq"] = parse_cseq(line_value(line))
+        return value
+
+    @property
+    def contacts(self) -> list[NameAddr] | Star:
+        """All Contact values, or ``STAR`` for ``*``; empty when there is none."""
+        contacts: list[NameAddr] | Star | None = self._typed.get("contact")
+        if contacts is None:
+            line = self._first.get("contact")
+            # One Contact in the ordinary form is by far the usual case.
+            match = None if line is None else ORDINARY_LINE.fullmatch(line)
+            if match is None or self.keys.count("contact") > 1:
+                return self.typed("contact") or []  # type: ignore[no-any-return]
+            try:
+                contacts = [ordinary_name_addr(match)]
+            except RemoteProtocolError as error:
+                raise malformed("Contact", error.reason, error.section or "RFC 3261 20.10") from None
+            self._typed["contact"] = contacts
+        return contacts
+
+    @property
+    def routes(self) -> list[NameAddr]:
+        """All Route values, the next hop first."""
+        return self.typed("route") or []
+
+    @property
+    def record_routes(self) -> list[NameAddr]:
+        """All Record-Route values, in order."""
+        return self.typed("record-route") or []
+
+    @property
+    def paths(self) -> list[NameAddr]:
+        """All Path values (RFC 3327), in order."""
+        return self.typed("path") or []
+
+    @property
+    def max_forwards(self) -> int | None:
+        """Max-Forwards, or None when absent."""
+        value: int | None = self.typed("max-forwards")
+        return value
+
+    @property
+    def expires(self) -> int | None:
+        """The Expires header field in seconds, None when absent.
+
+        RFC 3261 20.19: a malformed value counts as 3600.
+        """
+        try:
+            value: int | None = self.typed("expires")
+        except RemoteProtocolError:
+            return 3600
+        return value
+
+    @property
+    def content_length(self) -> int | None:
+        """Content-Length as the header field says it, or None when absent."""
+        value: int | None = self.typed("content-length")
+        return value
+
+    @property
+    def content_type(self) -> Any:
+        """The Content-Type as a ``ContentType``, or None."""
+        return self.typed("content-type")
+
+    @property
+    def require(self) -> list[str]:
+        """Option tags of Require, as written."""
+        return self.typed("require") or []
+
+    @property
+    def proxy_require(self) -> list[str]:
+        """Option tags of Proxy-Require, as written."""
+        return self.typed("proxy-require") or []
+
+    @property
+    def supported(self) -> list[str]:
+        """Option tags of Supported, as written."""
+        return self.typed("supported") or []
+
+    def typed(self, name: str) -> Any:
+        """Return the typed value of header ``name``, None when absent.
+
+        A field that is a list gives a list over all its lines; one that sansip has
+        no type for gives its raw values as a list of str. Raises
+        RemoteProtocolError when malformed.
+        """
+        key = SPELLINGS.get(name) or header_key(name)
+        value = self._typed.get(key)
+        if value is None and key in self._first:
+            if key == "via":
+                return self.vias
+            parser = PARSERS.get(key)
+            value = self.get_all(key) if parser is None else parser(self.get_all(key))
+            self._typed[key] = value
+        return value
+
+    def _missing(self, name: str, section: str) -> RemoteProtocolError:
+        return RemoteProtocolError(
+            f"{name} is missing", status=400, section=section, field=name, message=self
+        )
+
+    # --- editing
+
+    def _forget(self, key: str) -> None:
+        typed = self._typed
+        if key in typed:
+            del typed[key]
+        if key == "via" and "via top" in typed:
+            del typed["via top"]
+
+    def set(self, name: str, value: object) -> None:
+        """Replace all ``name`` lines by one, in place of the first, else at the end."""
+        key = SPELLINGS.get(name) or header_key(name)
+        line = header_line(name, value)
+        keys = self.keys
+        if key in self._first:
+            at = keys.index(key)
+            self.lines[at] = line
+            if keys.count(key) > 1:
+                self._drop(key, at + 1)
+        else:
+            keys.append(key)
+            self.lines.append(line)
+        self._first[key] = line
+        self._forget(key)
+
+    def append(self, name: str, value: object) -> None:
+        """Add a line after the last ``name`` line, else at the end."""
+        key = SPELLINGS.get(name) or header_key(name)
+        line = header_line(name, value)
+        keys = self.keys
+        if key in self._first:
+            at = len(keys)
+            while keys[at - 1] != key:
+                at -= 1
+            keys.insert(at, key)
+            self.lines.insert(at, line)
+        else:
+            keys.append(key)
+            self.lines.append(line)
+            self._first[key] = line
+        self._forget(key)
+
+    def prepend(self, name: str, value: object) -> None:
+        """Add a line before the first ``name`` line, else at the top."""
+        key = SPELLINGS.get(name) or header_key(name)
+        line = header_line(name, value)
+        at = self.keys.index(key) if key in self._first else 0
+        self.keys.insert(at, key)
+        self.lines.insert(at, line)
+        self._first[key] = line
+        self._forget(key)
+
+    def remove(self, name: str) -> None:
+        """Remove all ``name`` lines."""
+        key = SPELLINGS.get(name) or header_key(name)
+        if key in self._first:
+            self._drop(key, self.keys.index(key))
+            del self._first[key]
+            self._forget(key)
+
+    def _drop(self, key: str, start: int) -> None:
+        """Remove the lines of ``key`` from index ``start`` on."""
+        keys, lines = self.keys, self.lines
+        kept = [at for at in range(start, len(keys)) if keys[at] != key]
+        keys[start:] = [keys[at] for at in kept]
+        lines[start:] = [lines[at] for at in kept]
+
+    def pop_first_value(self, name: str) -> str | None:
+        """Remove the first comma-separated value and return it; None when there is none.
+
+        A line whose last value goes is removed.
+        """
+        key = SPELLINGS.get(name) or header_key(name)
+        while key in self._first:
+            value = self._swap_first(key, None)
+            if value:
+                return value
+        return None
+
+    def replace_first_value(self, name: str, value: object) -> None:
+        """Replace the first comma-separated value; add a line when there is none."""
+        key = SPELLINGS.get(name) or header_key(name)
+        if key in self._first:
+            self._swap_first(key, header_line(name, value))
+        else:
+            self.prepend(name, value)
+
+    def _swap_first(self, key: str, new: str | None) -> str:
+        """Put header line ``new`` in place of the first value of ``key``; return the old value."""
+        line = self._first[key]
+        at = self.keys.index(key)
+        # Without a comma there is one value, and no text to keep.
+        values = split_values(line_value(line)) if is_list(key) and "," in line else [line_value(line)]
+        rest = ", ".join(values[1:])
+        if new is not None:
+            self._put(at, key, f"{new}, {rest}" if rest else new)
+        elif rest:
+            self._put(at, key, f"{line[: line.index(':')]}: {rest}")
+        else:
+            del self.keys[at], self.lines[at]
+            if key in self.keys:
+                self._first[key] = self.lines[self.keys.index(key)]
+            else:
+                del self._first[key]
+        self._forget(key)
+        return values[0]
+
+    def _put(self, at: int, key: str, line: str) -> None:
+        self.lines[at] = self._first[key] = line
+
+    def set_body(self, data: bytes, content_type: str | None = None) -> None:
+        """Replace the body, set Content-Length and, unless None, Content-Type (``""`` removes it)."""
+        self.body = data
+        if content_type:
+            self.set("Content-Type", content_type)
+        elif content_type is not None:
+            self.remove("Content-Type")
+        self.set("Content-Length", len(data))
+
+    # --- whole messages
+
+    def _copy_to(self, other: Message) -> None:
+        other.keys = self.keys.copy()
+        other.lines = self.lines.copy()
+        other.body = self.body
+        other.version = self.version
+        other._first = self._first.copy()
+        other._typed = self._typed.copy()
+
+    def copy(self) -> Self:
+        """Return an independent copy; it costs four small C copies."""
+        raise NotImplementedError
+
+    def to_bytes(self) -> bytes:
+        """Return the message as it goes on the wire."""
+        return _encode("\r\n".join([self.start_line, *self.lines, "\r\n"])) + self.body
+
+    def __str__(self) -> str:
+        """The message as text, for logs: octets that are not UTF-8 are replaced."""
+        return self.to_bytes().decode("utf-8", "replace")
+
+
+class Request(Message):
+    """A request.
+
+    Attributes:
+        method: as written (methods are case-sensitive, RFC 3261 7.1).
+        uri_text: the Request-URI as written; ``set_uri`` changes it.
+    """
+
+    __slots__ = ("_uri", "method", "uri_text")
+
+    method: str
+    uri_text: str
+    _uri: Uri | None
+
+    @classmethod
+    def build(
+        cls, method: str, uri: Uri | str, headers: Iterable[tuple[str, object]], body: bytes = b""
+    ) -> Request:
+        """Return a new request; Content-Length is added when ``headers`` has none.
+
+        Raises LocalProtocolError for a method, URI, name or value that cannot be written.
+        """
+        request = cls.__new__(cls)
+        if not is_token(method):
+            raise LocalProtocolError(f"{method!r} is not a method (a token, RFC 3261 25.1)")
+        request.method = method
+        request.set_uri(uri)
+        request._fill(headers, body)
+        return request
+
+    @property
+    def uri(self) -> Uri:
+        """The Request-URI. Raises RemoteProtocolError when malformed."""
+        uri = self._uri
+        if uri is None:
+            uri = self._uri = parse_uri(self.uri_text)
+        return uri
+
+    def set_uri(self, uri: Uri | str) -> None:
+        """Change the Request-URI. Raises LocalProtocolError when ``uri`` is malformed."""
+        if isinstance(uri, str):
+            try:
+                uri = parse_uri(uri)
+            except RemoteProtocolError as error:
+                raise LocalProtocolError(error.reason) from None
+        self._uri = uri
+        self.uri_text = str(uri)
+
+    @property
+    def start_line(self) -> str:
+        """The Request-Line, without CRLF."""
+        return f"{self.method} {self.uri_text} {self.version}"
+
+    def copy(self) -> Request:
+        """Return an independent copy."""
+        other = Request.__new__(Request)
+        self._copy_to(other)
+        other.method = self.method
+        other.uri_text = self.uri_text
+        other._uri = self._uri
+        return other
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.uri_text}>"
+
+
+class Response(Message):
+    """A response.
+
+    Attributes:
+        status: 100 to 699.
+        reason: the Reason-Phrase as written, possibly empty.
+    """
+
+    __slots__ = ("reason", "status")
+
+    status: int
+    reason: str
+
+    @classmethod
+    def build(
+        cls, status: int, reason: str | None, headers: Iterable[tuple[str, object]], body: bytes = b""
+    ) -> Response:
+        """Return a new response; ``reason`` None gives the usual phrase of ``status``."""
+        response = cls.__new__(cls)
+        response.set_status(status, reason)
+        response._fill(headers, body)
+        return response
+
+    def set_status(self, status: int, reason: str | None = None) -> None:
+        """Change status and phrase; ``reason`` None gives the usual phrase."""
+        if not 100 <= status <= 699:
+            raise LocalProtocolError(f"{status} is not a status code, 100 to 699 (RFC 3261 21)")
+        if reason is None:
+            reason = REASONS.get(status) or REASONS[status // 100 * 100]
+        elif "\r" in reason or "\n" in reason:
+            raise LocalProtocolError("a reason phrase holds no line end")
+        self.status = status
+        self.reason = reason
+
+    @property
+    def start_line(self) -> str:
+        """The Status-Line, without CRLF."""
+        return f"{self.version} {self.status} {self.reason}"
+
+    def copy(self) -> Response:
+        """Return an independent copy."""
+        other = Response.__new__(Response)
+        self._copy_to(other)
+        other.status = self.status
+        other.reason = self.reason
+        return other
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.reason}>"
