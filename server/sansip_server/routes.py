@@ -51,12 +51,12 @@ def load_route(path: str | Path) -> Callable[..., Any]:
     except SyntaxError as error:
         # A syntax error may be in a module that the script imports.
         raise OperatorError(f"routing script {error.filename or path}:{error.lineno}: {error.msg}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OperatorError(_failed(file, error)) from None
     return _checked(path, module.__dict__)
 
 
-def _failed(file: Path, error: Exception) -> str:
+def _failed(file: Path, error: BaseException) -> str:
     """Return one line: the script's own last line of the traceback, and the error."""
     line = 0
     for frame in traceback.extract_tb(error.__traceback__):

@@ -65,8 +65,10 @@ def parse_listen(text: str) -> ListenAddress:
 
     Raises ValueError with a sentence that names the fault and an example.
     """
-    bind, word, advertised = text.strip().partition(" advertise ")
-    transport, colon, address = bind.strip().partition(":")
+    words = text.split()
+    if len(words) != 1 and (len(words) != 3 or words[1] != "advertise"):
+        raise ValueError(f"expected transport:host:port, or that and `advertise host:port`, like {EXAMPLE}")
+    transport, colon, address = words[0].partition(":")
     if not colon or transport.lower() not in TRANSPORTS:
         known = " or ".join(TRANSPORTS)
         if transport.lower() in ("tls", "ws", "wss", "sctp"):
@@ -89,9 +91,9 @@ def parse_listen(text: str) -> ListenAddress:
     if getattr(parsed, "scope_id", None):
         raise ValueError(f"{host}: an address with a zone cannot stand in SIP messages; use a global one")
     listen_port = DEFAULT_PORT if port is None else port
-    if not word:
+    if len(words) == 1:
         return ListenAddress(transport.lower(), str(parsed), listen_port)
-    public_host, public_port = _split_host_port(advertised.strip())
+    public_host, public_port = _split_host_port(words[2])
     if public_port == 0:
         raise ValueError("the advertised port cannot be 0; peers have to reach it")
     public_host = _check_host(public_host)

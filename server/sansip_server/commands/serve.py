@@ -1,0 +1,99 @@
+"""``sansip serve``: the options of the server and how they join the configuration.
+
+Theory of operation: options win over the file, the file over the defaults, and
+all are held to the same rules. What then runs is ``serving.run_server``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sansip_server.faults import OperatorError
+
+if TYPE_CHECKING:
+    from sansip_server.config.schema import Settings
+
+__all__ = ["serve"]
+
+LEVELS = ["debug", "info", "warning", "error"]
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file; see `sansip check`.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="TRANSPORT:ADDRESS:PORT",
+    help="Listen here, like udp:127.0.0.1:5060 or tcp:[::1]:5060; may be repeated.",
+)
+@click.option("--domain", multiple=True, metavar="NAME", help="Serve the users of this domain; may be repeated.")
+@click.option("--auth", type=click.Choice(["none"]), help="none: whoever reaches the server may register.")
+@click.option("--route", metavar="FILE.py", help="Routing script.  [default: sansip.routing.default]")
+@click.option("--runtime", metavar="NAME", help="Runtime adapter.  [default: asyncio]")
+@click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")
+@click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]")
+@click.option("--journal", type=click.Path(path_type=Path), metavar="FILE", help="Record every input, for replay.")
+def serve(
+    config: Path | None,
+    listen: tuple[str, ...],
+    domain: tuple[str, ...],
+    journal: Path | None,
+    log_level: str | None,
+    log_format: str | None,
+    **values: Any,
+) -> None:
+    """Run the server until SIGTERM.
+
+    Without options it listens on UDP and TCP on 127.0.0.1:5060 and [::1]:5060 and
+    registers anybody, since only this machine can reach it. Options win over the
+    configuration file.
+    """
+    from sansip_server.serving import run_server
+
+    settings = _settings(config)
+    values |= {"listen": list(listen), "domains": list(domain)}
+    for name, value in values.items():
+        if value not in (None, []):
+            setattr(settings, name, value)
+    settings.log.level = log_level or settings.log.level  # type: ignore[assignment]
+    settings.log.format = log_format or settings.log.format  # type: ignore[assignment]
+    _judge(settings)
+    raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=config is None and not listen))
+
+
+def _settings(config: Path | None) -> Settings:
+    """Return the settings of the file, or the defaults; raise OperatorError naming every fault."""
+    from sansip_server.config.load import load_file
+    from sansip_server.config.schema import Settings
+
+    if config is None:
+        return Settings()
+    loaded = load_file(config)
+    if loaded.settings is None:
+        raise OperatorError(*(fault.text(str(config)) for fault in loaded.faults))
+    return loaded.settings
+
+
+def _judge(settings: Settings) -> None:
+    """Hold what came from options to the rules of the file."""
+    from sansip_server.config.rules import check_value, cross_faults
+
+    lines = []
+    for option, key, values in (
+        ("--listen", "listen[]", settings.listen),
+        ("--domain", "domains[]", settings.domains),
+        ("--runtime", "runtime", [settings.runtime]),
+    ):
+        for value in values:
+            try:
+                check_value(key, value)
+            except ValueError as error:
+                lines.append(f"{option} {value}: {error}")
+    if not lines:
+        lines = [f"{path}: {problem}" for path, problem in cross_faults(settings)]
+    if lines:
+        raise OperatorError(*lines)

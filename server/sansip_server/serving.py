@@ -1,0 +1,84 @@
+"""The running server: sockets by the adapter, protocol by the core, words by us.
+
+Theory of operation: everything an operator can get wrong is judged before the
+first socket is opened. Then the runtime adapter opens the sockets, tells their
+real ports, builds the stack and runs it until SIGTERM. What a supervising program
+reads (``listening on``, ``ready``) goes to standard output, the log to
+standard error.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sansip.config import ListenerConfig
+from sansip.stack import Stack
+from sansip_server import logs
+from sansip_server.addresses import has_ipv6_loopback
+from sansip_server.config import build
+from sansip_server.config.listen import ListenAddress
+from sansip_server.config.schema import Settings
+from sansip_server.faults import OperatorError
+from sansip_server.routes import default_route, load_route
+from sansip_server.runtimes import load_runtime
+
+__all__ = ["run_server"]
+
+logger = logging.getLogger("sansip.server")
+
+
+def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6: bool = False) -> int:
+    """Run until a signal says stop; return the exit status.
+
+    ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.
+    Raises OperatorError for whatever the operator has to change.
+    """
+    from sansip_sockets import BindError
+
+    logs.configure(settings.log.level, settings.log.format)
+    lacking = may_lack_ipv6 and not has_ipv6_loopback()
+    if lacking:
+        settings.listen = [text for text in settings.listen if "[::1]" not in text]
+    addresses = build.listen_addresses(settings)
+    build.refuse_open_listeners(settings, addresses)
+    route = default_route() if settings.route is None else load_route(settings.route)
+    run = load_runtime(settings.runtime)
+    domains = build.served_domains(settings, addresses)
+
+    def make_stack(listeners: list[ListenerConfig]) -> Stack:
+        config = build.stack_config(settings, listeners, domains, route)
+        return Stack(config, seed=os.urandom(32))
+
+    def on_ready(server: Any) -> None:
+        for listener in server.listeners:
+            click.echo(f"listening on {listener}")
+        if lacking:
+            logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
+        _say_who_may_register(addresses)
+        logger.info("serving the domains %s", ", ".join(sorted(domains)))
+        click.echo("ready")
+
+    try:
+        return run(
+            make_stack,
+            build.listener_configs(addresses),
+            on_ready=on_ready,
+            limits=settings.limits,
+            drain_time=settings.drain_time,
+            uvloop=settings.uvloop,
+        )
+    except BindError as error:
+        raise OperatorError(str(error)) from None
+
+
+def _say_who_may_register(addresses: Iterable[ListenAddress]) -> None:
+    if all(address.loopback for address in addresses):
+        logger.info("registration is open, because only this machine can reach these addresses")
+    else:
+        logger.warning("registration is open to whoever can reach these addresses (auth none)")

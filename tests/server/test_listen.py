@@ -1,0 +1,118 @@
+"""Listener addresses: every form an operator writes, and a sentence for every slip."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansip_server.config.listen import DEFAULT_LISTEN, ListenAddress, check_domain, parse_listen
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("udp:127.0.0.1:5060", ListenAddress("udp", "127.0.0.1", 5060)),
+        ("TCP:127.0.0.1:5070", ListenAddress("tcp", "127.0.0.1", 5070)),
+        ("udp:127.0.0.1", ListenAddress("udp", "127.0.0.1", 5060)),
+        ("udp:127.0.0.1:0", ListenAddress("udp", "127.0.0.1", 0)),
+        ("udp:localhost:5062", ListenAddress("udp", "127.0.0.1", 5062)),
+        ("udp:[::1]:5060", ListenAddress("udp", "::1", 5060)),
+        ("tcp:[2001:DB8:0::1]", ListenAddress("tcp", "2001:db8::1", 5060)),
+        ("tcp:2001:db8::1", ListenAddress("tcp", "2001:db8::1", 5060)),
+        (
+            "udp:10.0.0.1:5060 advertise 203.0.113.5:5062",
+            ListenAddress("udp", "10.0.0.1", 5060, "203.0.113.5", 5062),
+        ),
+        (
+            "udp:10.0.0.1:5070 advertise SIP.example.org",
+            ListenAddress("udp", "10.0.0.1", 5070, "sip.example.org", 5070),
+        ),
+        ("tcp:[::1]:5060 advertise [2001:db8::5]", ListenAddress("tcp", "::1", 5060, "2001:db8::5", 5060)),
+    ],
+)
+def test_understood(text: str, expected: ListenAddress) -> None:
+    """The forms that the documentation shows, and those that people type anyway."""
+    assert parse_listen(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "expected transport:host:port"),
+        ("127.0.0.1:5060", "expected transport:host:port"),
+        ("udp", "expected transport:host:port"),
+        ("tls:127.0.0.1:5061", "transport tls is not in this version"),
+        ("udp:sip.example.org:5060", "a socket is bound to an address, not a name"),
+        ("udp:[::1:5060", "never closed"),
+        ("udp:[127.0.0.1]:5060", "only IPv6 addresses stand in brackets"),
+        ("udp:[::1]5060", "expected a port after [::1]"),
+        ("udp:127.0.0.1:", "nothing is no port"),
+        ("udp:127.0.0.1:70000", "70000 is no port"),
+        ("udp:127.0.0.1:-1", "-1 is no port"),
+        ("udp:127.0.0.1:٥", "is no port"),
+        ("udp::5060", "nothing is no IP address"),
+        ("udp:[fe80::1%eth0]:5060", "zone"),
+        ("udp:10.0.0.1:5060 advertise ", "`advertise host:port`"),
+        ("udp:10.0.0.1:5060 announce 1.2.3.4", "`advertise host:port`"),
+        ("udp:10.0.0.1:5060 advertise a_b", "neither an IP address nor a host name"),
+        ("udp:10.0.0.1:5060 advertise 1.2.3.4:0", "cannot be 0"),
+    ],
+)
+def test_refused_with_a_reason(text: str, says: str) -> None:
+    """The sentence is all that the operator sees, so it has to name the slip."""
+    with pytest.raises(ValueError, match="(?s).*") as refused:
+        parse_listen(text)
+    assert says in str(refused.value)
+
+
+@given(st.text())
+def test_any_text_is_understood_or_refused(text: str) -> None:
+    """No text makes it fail in another way, and what it accepts it prints so as to accept it again."""
+    try:
+        listener = parse_listen(text)
+    except ValueError:
+        return
+    if listener.advertise_host is None:
+        assert parse_listen(str(listener)) == listener
+
+
+def test_default_listeners_are_loopback() -> None:
+    """Open registration by default is tolerable only because no other machine can reach it."""
+    listeners = [parse_listen(text) for text in DEFAULT_LISTEN]
+    assert [listener.loopback for listener in listeners] == [True] * 4
+    assert {(listener.transport, listener.ipv6) for listener in listeners} == {
+        ("udp", False),
+        ("tcp", False),
+        ("udp", True),
+        ("tcp", True),
+    }
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0", "[::]"])
+def test_a_wildcard_is_not_loopback(text: str) -> None:
+    """Everybody reaches a wildcard listener; taking it for loopback would open the door."""
+    listener = parse_listen(f"udp:{text}:5060")
+    assert listener.wildcard
+    assert not listener.loopback
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Example.ORG", "example.org"),
+        ("example.org.", "example.org"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+    ],
+)
+def test_domain(text: str, expected: str) -> None:
+    """Domains are compared as the Request-URI's host is: lower case, no brackets, no final dot."""
+    assert check_domain(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "sip:example.org", "example.org:5060", "a b", "-x", "1.2.3.4.5", "é.org"])
+def test_domain_refused(text: str) -> None:
+    """A scheme or a port would make the domain match nothing, silently."""
+    with pytest.raises(ValueError, match="expected a domain name"):
+        check_domain(text)
