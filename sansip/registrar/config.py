@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["MAX_EXPIRES", "MALFORMED_EXPIRES", "PathMode", "RegistrarConfig"]
+__all__ = ["MALFORMED_EXPIRES", "MAX_EXPIRES", "PathMode", "RegistrarConfig"]
 
 # RFC 3261 10.2: larger values may be treated as this one (136 years) …
 MAX_EXPIRES = 4_294_967_295

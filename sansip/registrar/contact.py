@@ -59,7 +59,10 @@ def read_contact(value: NameAddr, default: int) -> ContactChange:
 
     Raises RemoteProtocolError (400) when the URI or q is malformed.
     """
-    uri = value.uri
+    try:
+        uri = value.uri
+    except RemoteProtocolError as error:
+        raise _malformed(error.reason, error.section) from None
     text = str(uri)
     params = value.params
     if not params:
@@ -105,7 +108,11 @@ def _thousandths(raw: str | None) -> int:
     """Return a qvalue as 0 to 1000."""
     found = None if raw is None else _QVALUE.fullmatch(raw)
     if found is None:
-        raise RemoteProtocolError("Malformed q in Contact", section="RFC 3261 25.1", field="Contact")
+        raise _malformed("q is not 0 to 1 with three decimals at most", "RFC 3261 25.1")
     if found[0][0] == "1":
         return 1000
     return int((found[1] or "").ljust(3, "0"))
+
+
+def _malformed(what: str, section: str) -> RemoteProtocolError:
+    return RemoteProtocolError(f"Contact: {what}", section=section or "RFC 3261 20.10", field="Contact")

@@ -1,0 +1,34 @@
+"""A policy that could not work is refused when it is made."""
+
+from __future__ import annotations
+
+import pytest
+
+from sansip.registrar import RegistrarConfig
+
+
+def test_the_defaults_work():
+    """And they are those of the documentation."""
+    config = RegistrarConfig()
+
+    assert (config.default_expires, config.min_expires, config.max_expires) == (3600, 60, 86400)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"min_expires": 7200}, "min_expires"),
+        ({"max_expires": 60}, "max_expires"),
+        ({"max_expires": 2**32}, "max_expires"),
+        ({"min_expires": -1}, "min_expires"),
+        ({"min_expires": 0, "default_expires": 0}, "default_expires"),
+        ({"max_contacts": 0}, "max_contacts"),
+        ({"retry_after": 0}, "retry_after"),
+        ({"repeat_time": -1}, "repeat_time"),
+        ({"path": "maybe"}, "path"),
+    ],
+)
+def test_the_message_names_the_key(fields, named):
+    """Whoever wrote the configuration learns what to change."""
+    with pytest.raises(ValueError, match=named):
+        RegistrarConfig(**fields)
