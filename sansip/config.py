@@ -1,0 +1,64 @@
+"""How a stack is set up: listeners, domains, timers, policies, and the route.
+
+Theory of operation: plain values, checked when the stack is built. The server
+fills them from TOML, an embedding program by hand; the defaults are those of a
+registrar and proxy for its own domains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sansip.limits import Limits
+from sansip.proxy import ProxyConfig
+from sansip.registrar import RegistrarConfig
+from sansip.routing import Route
+from sansip.routing.default import route as default_route
+from sansip.transaction import TimerValues
+
+__all__ = ["ListenerConfig", "StackConfig"]
+
+
+@dataclass(slots=True)
+class ListenerConfig:
+    """One address to listen on.
+
+    ``host`` is an IP address without brackets; port 0 asks for any free port,
+    which the adapter fills in when it has bound. ``advertise_*`` is what peers
+    are told where that differs (a server behind a NAT).
+    """
+
+    id: int
+    transport: str
+    host: str
+    port: int
+    advertise_host: str | None = None
+    advertise_port: int | None = None
+
+
+@dataclass(slots=True)
+class StackConfig:
+    """Everything a stack is told.
+
+    Attributes:
+        listeners: at least one; the ids must differ.
+        domains: hosts whose addresses-of-record are ours. Addresses of the
+            listeners are always ours, and mean the first domain.
+        route: decides on each request (``sansip.routing``).
+        server_name: value of the Server field in answers made here; "" for none.
+        secret: key of the marks in Record-Route. Give the same after a restart,
+            so that running dialogs go on; None takes the stack's seed.
+        wall_offset: Unix time minus the clock given as ``now``, for Date; None
+            leaves Date out. An adapter may set ``Stack.wall_offset`` later.
+    """
+
+    listeners: list[ListenerConfig]
+    domains: list[str] = field(default_factory=list)
+    route: Route = default_route
+    limits: Limits = field(default_factory=Limits)
+    timers: TimerValues = field(default_factory=TimerValues)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
+    registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
+    server_name: str = "sansip"
+    secret: bytes | None = None
+    wall_offset: float | None = None

@@ -1,0 +1,59 @@
+"""Events: what the core tells whoever watches, inside ``Notify`` actions.
+
+Theory of operation: events carry facts, not text; a log, a metric or a dashboard
+makes of them what it wants. They are made only where something is worth
+telling, never once per message of ordinary traffic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["BindingsChanged", "ConnectionRefused", "Event", "LimitReached", "MessageRefused", "RouteFailed"]
+
+
+@dataclass(slots=True)
+class MessageRefused:
+    """A message could not be accepted as SIP. ``status`` is 0 where no answer was sent."""
+
+    source: str
+    status: int
+    reason: str
+    section: str
+
+
+@dataclass(slots=True)
+class RouteFailed:
+    """The route raised ``error`` for a request; the sender got a 500."""
+
+    method: str
+    uri: str
+    error: BaseException
+
+
+@dataclass(slots=True)
+class LimitReached:
+    """A limit of ``sansip.limits`` (``name``) made the core refuse something."""
+
+    name: str
+    source: str
+
+
+@dataclass(slots=True)
+class ConnectionRefused:
+    """A connection was closed as soon as it was opened."""
+
+    source: str
+    reason: str
+
+
+@dataclass(slots=True)
+class BindingsChanged:
+    """The bindings of an address-of-record changed; ``reason`` is "registered" or "expired"."""
+
+    aor: str
+    count: int
+    reason: str
+
+
+Event = MessageRefused | RouteFailed | LimitReached | ConnectionRefused | BindingsChanged

@@ -1,0 +1,23 @@
+"""The proxy core (RFC 3261 16): validation, Route handling, forking, responses."""
+
+from sansip.proxy.context import ResponseContext
+from sansip.proxy.loop import is_looped, loop_hash
+from sansip.proxy.proxy import Proxy, ProxyConfig
+from sansip.proxy.route_set import postprocess, preprocess
+from sansip.proxy.target import Target
+from sansip.proxy.validation import Refusal, check_hops, check_proxy_require, check_uri
+
+__all__ = [
+    "Proxy",
+    "ProxyConfig",
+    "Refusal",
+    "ResponseContext",
+    "Target",
+    "check_hops",
+    "check_proxy_require",
+    "check_uri",
+    "is_looped",
+    "loop_hash",
+    "postprocess",
+    "preprocess",
+]

@@ -1,0 +1,267 @@
+"""One branch of a forked request: a target, its addresses, its transaction.
+
+Theory of operation: a branch sends the request to one target and reports to its
+response context. It goes through the addresses of the target one by one (RFC
+3263 4.3): the next is tried, with a new client transaction, when one times out,
+cannot be reached, or answers 503. It is done when ``final`` is set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sansip.errors import RemoteProtocolError
+from sansip.proxy.loop import new_branch
+from sansip.transaction.ack import build_cancel
+from sansip.transport.flow import Flow
+from sansip.transport.next_hop import Resolve
+from sansip.wire import response_to
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer
+    from sansip.proxy.context import ResponseContext
+    from sansip.proxy.target import Target
+    from sansip.transaction import ClientTransaction
+    from sansip.transport import Listener, NextHop
+    from sansip.wire import Request, Response
+
+__all__ = ["Branch"]
+
+
+class Branch:
+    """A target being tried. It is the user of its client transactions."""
+
+    __slots__ = (
+        "_addresses", "_base", "_cancel_sent", "_cancel_wanted", "_hop", "_id",
+        "_switched", "_timer", "breadth", "context",
+        "final", "provisional", "target", "transaction",
+    )
+
+    def __init__(self, context: ResponseContext, target: Target, breadth: int) -> None:
+        self.context = context
+        self.target = target
+        self.breadth = breadth
+        self.transaction: ClientTransaction | None = None
+        # The final response of this branch, or one made for it.
+        self.final: Response | None = None
+        self.provisional = False
+        self._addresses: list[tuple[str, int]] = []
+        self._base: Request | None = None
+        self._hop: NextHop | None = None
+        self._id = ""
+        # TCP is being tried because the request is large; UDP comes next.
+        self._switched = False
+        self._timer: Timer | None = None
+        self._cancel_wanted: str | None = None
+        self._cancel_sent = False
+
+    # --- sending
+
+    def start(self, now: float) -> None:
+        """Find the next hop and send, at once where no name must be resolved."""
+        context = self.context
+        proxy = context.proxy
+        try:
+            base = self._base = proxy.copy_for(context.request, self.target)
+            hop = self._hop = proxy.route_of(base, self.target)
+        except RemoteProtocolError as error:
+            self._fail(error.status, now)
+            return
+        # RFC 5393 5.3.3.2: each branch gets its share of the breadth.
+        base.set("Max-Breadth", str(self.breadth))
+        if hop.numeric:
+            self._addresses = [(hop.host, hop.port)]
+            self._try_next(now)
+        else:
+            proxy.resolve(Resolve(hop.host, hop.port, hop.transport), self._resolved, now)
+
+    def _resolved(self, addresses: Any, now: float) -> None:
+        if self.final is not None:
+            return
+        if isinstance(addresses, Exception) or not addresses:
+            # RFC 3263 4.3 and RFC 3261 16.9: as if a 503 had come; it leaves as 500.
+            self._fail(503, now)
+            return
+        # A bound for what a hostile zone can make us try.
+        self._addresses = list(addresses)[:8]
+        self._try_next(now)
+
+    def _try_next(self, now: float) -> None:
+        hop = self._hop
+        assert hop is not None
+        while self._addresses:
+            ip, port = self._addresses.pop(0)
+            if self._send(hop.transport, ip, port, now):
+                return
+        # No listener of ours speaks this transport or address family.
+        self._fail(503, now)
+
+    def _send(self, transport: str, ip: str, port: int, now: float) -> bool:
+        context = self.context
+        proxy = context.proxy
+        target = self.target
+        listener = proxy.listeners.reach(transport, ip, context.listener)
+        if listener is None:
+            return False
+        branch = self._id = new_branch(proxy.entropy, context.hashed)
+        request, data = self._seal(listener, branch)
+        above = proxy.config.tcp_above
+        if transport == "udp" and above and len(data) > above and not self._switched and self._may_switch():
+            # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
+            # UDP after all where nobody listens.
+            stream = proxy.listeners.reach("tcp", ip, context.listener)
+            if stream is not None:
+                self._switched = True
+                self._addresses.insert(0, (ip, port))
+                request, data = self._seal(stream, branch)
+                transport, listener = "tcp", stream
+        flow = target.flow
+        if flow is None or "route" in request.keys or not proxy.is_alive(flow):
+            flow = Flow(transport, listener.id, (ip, port))
+        transaction = self.transaction = proxy.transactions.open_client(branch, request, data, flow, self)
+        if context.is_invite:
+            # RFC 3261 16.6 step 11
+            self._set_timer(now, proxy.values.c, "timer C")
+        transaction.start(now)
+        return True
+
+    def _seal(self, listener: Listener, branch: str) -> tuple[Request, bytes]:
+        assert self._base is not None
+        context = self.context
+        proxy = context.proxy
+        request = self._base.copy()
+        if context.record_route is not None:
+            proxy.add_record_route(request, context.listener, listener, context.record_route)
+        return request, proxy.seal(request, listener, branch)
+
+    def _may_switch(self) -> bool:
+        # A URI that says transport=udp means it, and a phone behind a NAT can
+        # only be reached by its flow.
+        return self.target.address is None and self._hop is not None and not self._hop.explicit
+
+    # --- what comes back
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        status = response.status
+        if (transaction is not self.transaction or self.final is not None) and not 200 <= status < 300:
+            # A late answer of an address that was given up; a 2xx still counts.
+            return
+        if self._switched:
+            # TCP works, so UDP is not needed for this address.
+            self._switched = False
+            del self._addresses[0]
+        if status < 200:
+            self._provisional_received(response, now)
+            return
+        self._stop_timer()
+        if status == 503 and self._addresses and self._cancel_wanted is None:
+            # RFC 3263 4.3: a 503 means the next server.
+            self._try_next(now)
+            return
+        if not _take_via(response):
+            return
+        first = self.final is None
+        self.final = response
+        self._base = None
+        self.context.final_received(response, first, now)
+
+    def _provisional_received(self, response: Response, now: float) -> None:
+        self.provisional = True
+        if self._cancel_wanted is not None:
+            # RFC 3261 9.1: a CANCEL waits for the first provisional response.
+            self._send_cancel(now)
+        if response.status == 100:
+            return
+        # RFC 3261 16.7 step 2: it rings still, so Timer C starts again.
+        if self._timer is not None and not self._cancel_sent:
+            self._set_timer(now, self.context.proxy.values.c, "timer C")
+        if _take_via(response):
+            self.context.provisional_received(response, now)
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        if transaction is not self.transaction or self.final is not None:
+            return
+        self._stop_timer()
+        if self._addresses and self._cancel_wanted is None:
+            self._try_next(now)
+            return
+        # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503.
+        self._fail(408 if reason == "timeout" else 503, now)
+
+    def _fail(self, status: int, now: float) -> None:
+        if self._cancel_wanted is not None:
+            status = 487
+        self.final = response_to(self.context.request, status, to_tag=self.context.local_tag())
+        self._base = None
+        self.context.final_received(self.final, True, now)
+
+    # --- cancelling
+
+    def cancel(self, now: float, reason: str | None) -> None:
+        """Stop trying this target (RFC 3261 9.1, 16.10). ``reason`` as in RFC 3326."""
+        if self.final is not None or self._cancel_wanted is not None:
+            return
+        self._cancel_wanted = reason or ""
+        if self.transaction is None:
+            # Its address is still being looked up: nothing was sent.
+            self._fail(487, now)
+        elif not self.context.is_invite:
+            # RFC 3261 9.1: only INVITE is worth cancelling.
+            return
+        elif self.provisional:
+            self._send_cancel(now)
+
+    def _send_cancel(self, now: float) -> None:
+        if self._cancel_sent or self.transaction is None:
+            return
+        self._cancel_sent = True
+        proxy = self.context.proxy
+        invite = self.transaction.request
+        cancel = build_cancel(invite, self._cancel_wanted or None)
+        proxy.transactions.open_client(
+            self._id, cancel, cancel.to_bytes(), self.transaction.flow, _CANCEL_USER
+        ).start(now)
+        # RFC 3261 9.1: without a final response within 64*T1 it counts as cancelled.
+        self._set_timer(now, proxy.values.t1x64, "cancelled")
+
+    # --- timers
+
+    def _set_timer(self, now: float, duration: float, name: str) -> None:
+        self._stop_timer()
+        self._timer = self.context.proxy.timers.start(now, duration, self, name)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def timer_fired(self, name: str, now: float) -> None:
+        self._timer = None
+        if self.final is not None or self.transaction is None:
+            return
+        if name == "timer C" and self.provisional:
+            # RFC 3261 16.8: a branch that rings for ever is cancelled.
+            self.cancel(now, None)
+            return
+        # RFC 3261 16.8 (nothing was heard) and 9.1 (nothing followed the CANCEL).
+        self.transaction.terminate(None, now)
+        self._fail(408, now)
+
+
+def _take_via(response: Response) -> bool:
+    """Remove our Via; return whether anybody is left to send to (RFC 3261 16.7 step 3)."""
+    response.pop_first_value("via")
+    return "via" in response.keys
+
+
+class _CancelUser:
+    """RFC 3261 9.1: whatever a CANCEL is answered with, the INVITE's answer decides."""
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        pass
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        pass
+
+
+_CANCEL_USER = _CancelUser()

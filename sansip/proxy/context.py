@@ -1,0 +1,259 @@
+"""The response context: all branches of one request, and what goes back.
+
+Theory of operation: RFC 3261 16.7. Groups of targets are tried one after the
+other, the members of a group at once. Provisional responses and every 2xx to an
+INVITE go back immediately; when no branch is left the best failure goes back,
+or is handed to the route that waits for it (``on_failure``), which may relay
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sansip.proxy.best_response import add_challenges, choose
+from sansip.proxy.branch import Branch
+from sansip.proxy.target import Target, groups
+from sansip.wire import response_to
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer
+    from sansip.proxy.proxy import Proxy
+    from sansip.transaction import ServerTransaction
+    from sansip.wire import Request, Response
+
+__all__ = ["ResponseContext"]
+
+# RFC 3326: told to the losers of a fork, so that a phone shows no missed call.
+_ANSWERED = 'SIP;cause=200;text="Call completed elsewhere"'
+
+
+class ResponseContext:
+    """One request being relayed statefully."""
+
+    __slots__ = (
+        "_branches", "_breadth", "_cancelled", "_declined", "_done", "_failure", "_pending", "_running", "_tag", "_trying_timer",
+        "hashed", "is_invite", "listener", "on_failure", "on_success", "proxy", "record_route", "request", "server",
+    )
+
+    def __init__(self, proxy: Proxy, request: Request, server: ServerTransaction, hashed: str, listener: int) -> None:
+        self.proxy = proxy
+        self.request = request
+        self.server = server
+        self.hashed = hashed
+        self.listener = listener
+        self.is_invite = request.method == "INVITE"
+        # The token for our Record-Route value, "" for none; None: do not record.
+        self.record_route: str | None = None
+        # A route that waits for the outcome: given the best failure instead of
+        # its being sent, or told that a 2xx went back.
+        self.on_failure: Callable[[Response, float], None] | None = None
+        self.on_success: Callable[[float], None] | None = None
+        # The failure that the route was given and has not decided on.
+        self._failure: Response | None = None
+        self._branches: list[Branch] = []
+        self._pending: list[list[Target]] = []
+        # Branches without a final response.
+        self._running = 0
+        self._breadth = 0
+        self._cancelled = False
+        # A 6xx came: nothing more is tried (RFC 3261 16.7 step 5).
+        self._declined = False
+        self._done = False
+        self._tag: str | None = None
+        self._trying_timer: Timer | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller gave up."""
+        return self._cancelled
+
+    @property
+    def done(self) -> bool:
+        """Whether a final response went back."""
+        return self._done
+
+    def local_tag(self) -> str:
+        """The To tag of responses made here for this request (RFC 3261 8.2.6.2)."""
+        if self._tag is None:
+            self._tag = self.proxy.entropy.token()
+        return self._tag
+
+    # --- forwarding
+
+    def relay(self, targets: list[Target], now: float) -> None:
+        """Try ``targets`` (at least one) in the order of their q."""
+        if self._done:
+            return
+        self._failure = None
+        proxy = self.proxy
+        request = self.request
+        if self.is_invite:
+            if not self.server.last:
+                # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
+                self.server.respond(response_to(request, 100, to_tag=None), now)
+        elif self._trying_timer is None:
+            # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
+            self._trying_timer = proxy.timers.start(now, proxy.trying_after, self, "trying")
+        breadth = request.typed("max-breadth") if "max-breadth" in request.keys else None
+        # RFC 5393 5.3.3.1: a request without Max-Breadth gets the default.
+        self._breadth = proxy.limits.max_breadth if breadth is None else breadth
+        self._pending = groups(targets[: proxy.limits.branches])
+        self._start_group(now)
+
+    def _start_group(self, now: float) -> None:
+        group = self._pending.pop(0)
+        # RFC 5393 5.3.3.2: the breadths of all branches in progress sum up to
+        # no more than what came in.
+        breadth = self._breadth
+        if breadth < 1:
+            # RFC 5393 5.3.3.3
+            self._finish(response_to(self.request, 440, "Max-Breadth Exceeded", to_tag=self.local_tag()), now)
+            return
+        if len(group) > breadth:
+            # What cannot be tried in parallel is tried after it.
+            self._pending.insert(0, group[breadth:])
+            group = group[:breadth]
+        share, rest = divmod(breadth, len(group))
+        branches = [Branch(self, target, share + (index < rest)) for index, target in enumerate(group)]
+        self._running = len(branches)
+        self._branches += branches
+        for branch in branches:
+            if branch.final is None:
+                branch.start(now)
+
+    # --- called by the branches
+
+    def provisional_received(self, response: Response, now: float) -> None:
+        """A provisional response other than 100, without our Via."""
+        # RFC 4320 4.1: nothing but 100 goes back on a non-INVITE.
+        if self.is_invite and not self._done:
+            # RFC 3261 16.7 step 5: every provisional response but 100.
+            self.server.respond(response, now)
+
+    def final_received(self, response: Response, first: bool, now: float) -> None:
+        """A final response of a branch, without our Via, or one made in its place."""
+        status = response.status
+        if first:
+            self._running -= 1
+        if status < 300:
+            if self.is_invite:
+                self._accept(response, now)
+            elif not self._done:
+                self._finish(response, now)
+                self._succeed(now)
+            return
+        if status >= 600 and not self._declined:
+            self._declined = True
+            # RFC 3261 16.7 step 5: it goes back when all others have ended.
+            self._pending = []
+            self._cancel_branches(now, None)
+        self._check(now)
+
+    def _accept(self, response: Response, now: float) -> None:
+        # RFC 3261 16.7 step 5: every 2xx goes back at once, even after another
+        # final response; then the machine does not take it any more (RFC 6026 7.1).
+        server = self.server
+        if server.state == "proceeding" or server.state == "accepted":
+            server.respond(response, now)
+        else:
+            self.proxy.sender.send(server.flow, response.to_bytes(), now)
+        if not self._done:
+            self._done = True
+            self._pending = []
+            self.on_failure = None
+            # RFC 3261 16.7 step 10: the other branches are cancelled.
+            if self._running:
+                self._cancel_branches(now, _ANSWERED)
+            self._succeed(now)
+
+    def _succeed(self, now: float) -> None:
+        if self.on_success is not None:
+            on_success, self.on_success = self.on_success, None
+            on_success(now)
+
+    def _check(self, now: float) -> None:
+        if self._running or self._done:
+            return
+        if self._pending and not self._cancelled:
+            self._start_group(now)
+            return
+        responses = [branch.final for branch in self._branches if branch.final is not None]
+        best = choose(responses)
+        add_challenges(best, responses)
+        if self.on_failure is not None and not self._cancelled:
+            on_failure, self.on_failure = self.on_failure, None
+            self._branches = []
+            self._failure = best
+            on_failure(best, now)
+        else:
+            self.send_best(best, now)
+
+    def send_best(self, best: Response, now: float) -> None:
+        """Send the chosen failure back, as 16.7 step 6 and RFC 4320 shape it."""
+        if best.status == 408 and not self.is_invite:
+            # RFC 4320 4.2: too late for anybody to use; and it would make the
+            # next element time out as well.
+            self._end(now)
+            self.server.abandon(now)
+            return
+        if best.status == 503:
+            # RFC 3261 16.7 step 6: a 503 would tell the caller that we are overloaded.
+            best = response_to(self.request, 500, to_tag=self.local_tag())
+        self._finish(best, now)
+
+    def reply(self, response: Response, now: float) -> None:
+        """Answer from here instead of with a branch's response."""
+        if not self._done:
+            self._pending = []
+            self._finish(response, now)
+            self._cancel_branches(now, None)
+
+    def _finish(self, response: Response, now: float) -> None:
+        self._end(now)
+        self.server.respond(response, now)
+
+    def release_failure(self, now: float) -> None:
+        """The route ended without deciding on the failure it was given: send that."""
+        if self._failure is not None and not self._done:
+            self.send_best(self._failure, now)
+
+    def _end(self, now: float) -> None:
+        self._done = True
+        self._failure = None
+        self.on_failure = None
+        if self._trying_timer is not None:
+            self._trying_timer.cancel()
+            self._trying_timer = None
+
+    # --- the user of the server transaction
+
+    def ack_received(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
+        """An ACK with the INVITE's branch in Accepted: the stack routes it like any other."""
+
+    def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
+        """Nobody acknowledged the failure: there is nothing left to do."""
+
+    # --- cancelling and timers
+
+    def cancel(self, now: float, reason: str | None = None) -> None:
+        """The caller gave up (RFC 3261 16.10): cancel what is pending."""
+        if self._done:
+            return
+        self._cancelled = True
+        self._pending = []
+        self._cancel_branches(now, reason)
+        if not self._running and not self._done:
+            # Nothing was pending downstream (a route was deciding).
+            self._finish(response_to(self.request, 487, to_tag=self.local_tag()), now)
+
+    def _cancel_branches(self, now: float, reason: str | None) -> None:
+        for branch in list(self._branches):
+            branch.cancel(now, reason)
+
+    def timer_fired(self, _name: str, now: float) -> None:
+        self._trying_timer = None
+        if not self._done:
+            self.server.respond(response_to(self.request, 100, to_tag=None), now)
+

@@ -1,0 +1,49 @@
+"""Branches that tell a loop from a spiral (RFC 3261 16.6 step 8, RFC 5393).
+
+Theory of operation: the branch we put in a Via has two parts: a unique one, and
+a keyed hash of everything our routing decision rests on. A request that comes
+back with our Via and the same hash would be decided the same way again: a loop.
+With another hash it is a spiral, and goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.entropy import Entropy
+    from sansip.transport.listeners import Listeners
+    from sansip.wire import Request
+
+__all__ = ["is_looped", "loop_hash", "new_branch"]
+
+MAGIC_COOKIE = "z9hG4bK"
+
+
+def loop_hash(request: Request, entropy: Entropy) -> str:
+    """Return the hash of what decides the routing of ``request`` as received.
+
+    RFC 5393 4.2.1: the Request-URI and every field that routing looks at, and
+    nothing that changes from hop to hop.
+    """
+    parts = [request.uri_text, request.from_tag or "", request.to_tag or "", request.call_id, str(request.cseq.number)]
+    keys = request.keys
+    for name in ("route", "proxy-require", "proxy-authorization"):
+        if name in keys:
+            parts += request.get_all(name)
+    return entropy.keyed_hash("\n".join(parts))
+
+
+def is_looped(request: Request, hashed: str, listeners: Listeners) -> bool:
+    """Whether ``request`` has been here before, with the same hash (RFC 5393 4.2.2)."""
+    for via in request.vias:
+        if listeners.is_own_sent_by(via.sent_by):
+            branch = via.branch
+            if branch is not None and branch.endswith(hashed):
+                return True
+    return False
+
+
+def new_branch(entropy: Entropy, hashed: str) -> str:
+    """Return a branch that is unique and carries ``hashed`` (RFC 3261 8.1.1.7)."""
+    return f"{MAGIC_COOKIE}{entropy.token()}.{hashed}"

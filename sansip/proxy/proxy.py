@@ -1,0 +1,241 @@
+"""The stateful and the stateless proxy: one object that forwards for all routes.
+
+Theory of operation: ``Proxy`` holds what forwarding needs (our addresses, the
+transactions, chance, the question for names) and the one function that makes a
+forwarded request out of a received one (RFC 3261 16.6). A stateful relay is a
+``ResponseContext`` made by it; a stateless one is a single send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sansip.errors import RemoteProtocolError
+from sansip.proxy.context import ResponseContext
+from sansip.proxy.route_set import postprocess
+from sansip.proxy.target import Target
+from sansip.transport.flow import Flow
+from sansip.transport.next_hop import NextHop, Resolve, next_hop
+
+if TYPE_CHECKING:
+    from sansip.clock import Timers
+    from sansip.entropy import Entropy
+    from sansip.limits import Limits
+    from sansip.transaction import ServerTransaction, TimerValues, TransactionLayer
+    from sansip.transport import Listener, Listeners, Sender
+    from sansip.wire import OtherUri, Request, Response, SipUri, TelUri
+
+__all__ = ["Proxy", "ProxyConfig"]
+
+# A question about a name, and who is called with its answer.
+ResolveFunction = Callable[[Resolve, Callable[[Any, float], None], float], None]
+
+
+@dataclass(slots=True)
+class ProxyConfig:
+    """Policy of forwarding.
+
+    Attributes:
+        record_route: stay on the path of dialogs (RFC 3261 16.6 step 4).
+        tcp_above: octets from which a request to a UDP next hop goes over TCP
+            instead (RFC 3261 18.1.1); 0 never does. Only where a TCP listener
+            exists, and UDP is used after all where TCP is refused.
+        dialog_tokens: mark our Record-Route values with a token of the dialog, so
+            that only requests of dialogs set up through here are relayed by Route.
+        extensions: option tags that Proxy-Require may name.
+    """
+
+    record_route: bool = True
+    tcp_above: int = 1300
+    dialog_tokens: bool = True
+    extensions: frozenset[str] = frozenset()
+
+
+class Proxy:
+    """Forwards requests, and responses to what it forwarded."""
+
+    __slots__ = (
+        "config", "entropy", "limits", "listeners", "resolve", "sender", "timers", "transactions", "trying_after",
+        "values",
+    )
+
+    def __init__(
+        self,
+        config: ProxyConfig,
+        listeners: Listeners,
+        transactions: TransactionLayer,
+        entropy: Entropy,
+        limits: Limits,
+        resolve: ResolveFunction,
+    ) -> None:
+        self.config = config
+        self.listeners = listeners
+        self.transactions = transactions
+        self.sender: Sender = transactions.sender
+        self.timers: Timers = transactions.timers
+        self.values: TimerValues = transactions.values
+        self.entropy = entropy
+        self.limits = limits
+        self.resolve = resolve
+        self.trying_after = self._time_until_t2(self.values)
+
+    @staticmethod
+    def _time_until_t2(values: TimerValues) -> float:
+        # RFC 4320 4.1: how long a client's Timer E takes to be reset to T2.
+        interval, elapsed = values.t1, 0.0
+        while interval < values.t2:
+            elapsed += interval
+            interval *= 2
+        return elapsed
+
+    def context(self, request: Request, server: ServerTransaction, hashed: str, listener: int) -> ResponseContext:
+        """Return a response context for ``request``, ready to ``relay``."""
+        return ResponseContext(self, request, server, hashed, listener)
+
+    # --- 16.6: making the forwarded request
+
+    def copy_for(self, request: Request, target: Target) -> Request:
+        """Return the copy of ``request`` for ``target``, without Via and Record-Route.
+
+        RFC 3261 16.6 steps 1 to 3 and 5.
+        """
+        copy = request.copy()
+        if target.uri is not None:
+            copy.set_uri(_as_request_uri(target.uri))
+        elif copy.uri_text != str(copy.uri):
+            # What was read liberally leaves in canonical form.
+            copy.set_uri(copy.uri)
+        for value in reversed(target.path):
+            # RFC 3327 5.3: the Path of a binding becomes the first Route values.
+            copy.prepend("Route", value)
+        # RFC 3261 16.6 step 3: one hop less; 70 where there was none.
+        hops = request.max_forwards
+        copy.set("Max-Forwards", "70" if hops is None else str(hops - 1))
+        return copy
+
+    def listener_for(self, transport: str, ip: str, prefer: int) -> Listener | None:
+        """Return the listener that reaches ``ip`` over ``transport``, if any."""
+        return self.listeners.reach(transport, ip, prefer)
+
+    def add_record_route(self, copy: Request, incoming: int, outgoing: Listener, token: str) -> None:
+        """Put us into Record-Route (RFC 3261 16.6 step 4).
+
+        RFC 5658 3: where a request leaves by another transport or address than
+        it came in by, it is recorded twice, so that each side finds the
+        listener that it can reach. ``token`` is the dialog's mark, or "".
+        """
+        end = f";d={token}>" if token else ">"
+        if outgoing.id != incoming:
+            copy.prepend("Record-Route", self.listeners[incoming].record_route + end)
+        copy.prepend("Record-Route", outgoing.record_route + end)
+
+    def seal(self, copy: Request, outgoing: Listener, branch: str) -> bytes:
+        """Add our Via (16.6 step 8) and return the octets to send."""
+        copy.prepend("Via", f"{outgoing.via};branch={branch}")
+        # RFC 3261 18.3 and 16.6 step 9: framing on streams rests on the field.
+        if "content-length" not in copy.keys:
+            copy.append("Content-Length", str(len(copy.body)))
+        return copy.to_bytes()
+
+    def route_of(self, copy: Request, target: Target) -> NextHop:
+        """Apply 16.6 step 6 and return the next hop (step 7).
+
+        Raises ``RemoteProtocolError`` when the URI leads nowhere.
+        """
+        uri: SipUri | TelUri | OtherUri = postprocess(copy)
+        hop = next_hop(uri)
+        if "route" not in copy.keys:
+            if target.address is not None:
+                hop.host, hop.port = target.address
+                hop.numeric = True
+            if target.flow is not None and not hop.explicit:
+                # The phone chose the transport when it registered over it.
+                hop.transport = target.flow.transport
+        return hop
+
+    # --- 16.11: the stateless proxy
+
+    def forward_stateless(
+        self, request: Request, incoming: Flow, target: Target, record: str | None, now: float
+    ) -> None:
+        """Forward ``request`` without keeping anything (RFC 3261 16.11).
+
+        An ACK for a 2xx goes this way, too. Where the next hop cannot be
+        reached nothing happens: there is nobody to tell.
+        """
+        try:
+            copy = self.copy_for(request, target)
+            hop = self.route_of(copy, target)
+        except RemoteProtocolError:
+            return
+        branch = self.stateless_branch(request)
+
+        def send(addresses: Any, now: float) -> None:
+            if isinstance(addresses, Exception) or not addresses:
+                return
+            ip, port = addresses[0]
+            listener = self.listener_for(hop.transport, ip, incoming.listener)
+            if listener is None:
+                return
+            if record is not None:
+                self.add_record_route(copy, incoming.listener, listener, record)
+            flow = Flow(hop.transport, listener.id, (ip, port))
+            if target.flow is not None and self.is_alive(target.flow) and "route" not in copy.keys:
+                flow = target.flow
+            self.sender.send(flow, self.seal(copy, listener, branch), now)
+
+        if hop.numeric:
+            send([(hop.host, hop.port)], now)
+        else:
+            self.resolve(Resolve(hop.host, hop.port, hop.transport), send, now)
+
+    def stateless_branch(self, request: Request) -> str:
+        """Return the branch of a stateless forward: the same for a retransmission.
+
+        RFC 3261 16.11: a function of the branch received (or, without a magic
+        cookie, of what identifies the transaction).
+        """
+        via = request.via
+        return self._stateless_branch_of(via.branch or f"{request.call_id}{request.cseq.number}", via.sent_by)
+
+    def _stateless_branch_of(self, branch: str, sent_by: str) -> str:
+        return f"z9hG4bKs{self.entropy.keyed_hash(f'stateless {branch} {sent_by}')}"
+
+    def forward_stray(self, response: Response, now: float) -> None:
+        """Forward a response to a request that was forwarded statelessly, drop any other.
+
+        RFC 6026 7.3: a stray response is not forwarded. The branch proves that
+        we forwarded the request, for only we can compute it.
+        """
+        ours = response.via.branch or ""
+        if not ours.startswith("z9hG4bKs"):
+            return
+        response.pop_first_value("via")
+        if "via" not in response.keys:
+            return
+        via = response.via
+        fallback = f"{response.call_id}{response.cseq.number}"
+        if ours != self._stateless_branch_of(via.branch or fallback, via.sent_by):
+            return
+        host = via.received or via.host
+        port = via.rport or via.port or 5060
+        transport = via.transport.lower()
+        listener = self.listener_for(transport, host, -1)
+        if listener is not None:
+            self.sender.send(Flow(transport, listener.id, (host, port)), response.to_bytes(), now)
+
+    def is_alive(self, flow: Flow) -> bool:
+        """Whether ``flow`` is a connection that still exists."""
+        return bool(flow.conn) and self.sender.connections.get(flow.conn) is not None
+
+
+def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherUri:
+    # RFC 3261 16.6 step 2 with 19.1.1: no header fields and no method in a Request-URI.
+    headers = getattr(uri, "headers", None)
+    params = getattr(uri, "params", None) or {}
+    if not headers and "method" not in params:
+        return uri
+    kept = {name: value for name, value in params.items() if name != "method"}
+    return uri.replace(headers=[], params=kept)  # type: ignore[union-attr]

@@ -1,0 +1,56 @@
+"""Targets: where one request may be sent, and with what preference.
+
+Theory of operation: a target set (RFC 3261 16.5) is a list of these, made by the
+route from bindings, from a Request-URI, or from a load balancer. Equal ``q``
+means tried in parallel, a lower ``q`` only after all higher ones failed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sansip.wire import OtherUri, SipUri, TelUri
+
+if TYPE_CHECKING:
+    from sansip.transport.flow import Flow
+
+__all__ = ["Target", "groups"]
+
+
+@dataclass(slots=True)
+class Target:
+    """One member of a target set.
+
+    Attributes:
+        uri: becomes the Request-URI; None keeps the one received.
+        q: preference in thousandths, 0 to 1000 (RFC 3261 20.10).
+        path: Route values to add in front, from a binding's Path (RFC 3327 5.3).
+        flow: the flow that the binding was registered over, used while it lives.
+        address: socket address to use in place of the URI's (a phone behind a NAT).
+    """
+
+    uri: SipUri | TelUri | OtherUri | None = None
+    q: int = 1000
+    path: tuple[str, ...] = ()
+    flow: Flow | None = None
+    address: tuple[str, int] | None = None
+
+
+def groups(targets: list[Target]) -> list[list[Target]]:
+    """Return ``targets`` in the order to be tried: lists of equal q, highest first.
+
+    RFC 3261 16.6: order by q; equal values in parallel. A URI that is already
+    in the set is not tried twice (16.5).
+    """
+    if len(targets) == 1:
+        return [targets]
+    by_q: dict[int, list[Target]] = {}
+    seen: set[tuple[str, tuple[str, ...], int]] = set()
+    for target in targets:
+        # Two flows of one instance share a URI and are still two targets.
+        mark = (str(target.uri), target.path, id(target.flow))
+        if mark not in seen:
+            seen.add(mark)
+            by_q.setdefault(target.q, []).append(target)
+    return [by_q[q] for q in sorted(by_q, reverse=True)]

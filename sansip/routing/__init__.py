@@ -1,0 +1,8 @@
+"""Routing: a route is a function that decides what becomes of a request."""
+
+from sansip.proxy import Target
+from sansip.routing.awaitables import Question, Relay, ask
+from sansip.routing.request import IncomingRequest
+from sansip.routing.stepper import Route, run
+
+__all__ = ["IncomingRequest", "Question", "Relay", "Route", "Target", "ask", "run"]

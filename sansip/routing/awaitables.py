@@ -1,0 +1,60 @@
+"""What a route may await: questions to the outside, and the end of a relay.
+
+Theory of operation: a route is stepped by the core, not by an event loop. What
+it awaits is yielded to the stepper (``sansip.routing.stepper``), which resumes
+it when the answer is there. So one route runs under asyncio, gevent, curio, in
+a replay on a virtual clock, and under pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sansip.proxy import ResponseContext
+    from sansip.wire import Response
+
+__all__ = ["Question", "Relay", "ask"]
+
+
+class Question:
+    """An awaitable that the outside answers. Any object may be the ``subject``."""
+
+    __slots__ = ("subject",)
+
+    def __init__(self, subject: Any) -> None:
+        self.subject = subject
+
+    def __await__(self) -> Generator[Question, Any, Any]:
+        return (yield self)
+
+
+def ask(subject: Any) -> Question:
+    """Return an awaitable for the answer to ``subject``.
+
+    The stack emits ``Ask(id, subject)``; what is given to ``Stack.answer`` is the
+    value of the ``await``, and an exception given there is raised by it.
+    """
+    return Question(subject)
+
+
+class Relay:
+    """A request on its way. Awaiting it gives the best failure to the route.
+
+    Not awaited, a failure goes back to the caller by itself. Awaited, the value
+    is None once a 2xx went back, else the failure, and the
+    route decides: ``reply``, ``relay`` again (serial forking, a failure route in
+    Kamailio's words), or return to send it back as it is.
+    """
+
+    __slots__ = ("context",)
+
+    def __init__(self, context: ResponseContext | None) -> None:
+        self.context = context
+
+    def __await__(self) -> Generator[Relay, Any, Response | None]:
+        if self.context is None or self.context.done:
+            return None
+        failure: Response | None = yield self
+        return failure

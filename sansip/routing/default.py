@@ -1,0 +1,63 @@
+"""The default route: what the server does unless it is told otherwise.
+
+Copy this file, change it, and give it to ``sansip serve --route FILE.py``. It is
+a registrar and proxy for its own domains, and never relays for strangers.
+"""
+
+from __future__ import annotations
+
+from sansip.routing.request import IncomingRequest
+
+__all__ = ["route"]
+
+
+async def route(request: IncomingRequest) -> None:
+    """Decide on one request that no running transaction took."""
+    # RFC 3261 16.3: what no proxy may forward is refused first.
+    if not request.validate():
+        return
+
+    # A CANCEL that matches a transaction never comes here (RFC 3261 9.2).
+    if request.method == "CANCEL":
+        request.reply(481)
+        return
+
+    # Within a dialog: only where the dialog was set up through this server.
+    if request.in_dialog:
+        if request.from_dialog:
+            request.record_route()
+            request.relay()
+        elif request.method == "ACK":
+            request.drop()
+        else:
+            # RFC 3261 12.2.2: no such dialog here.
+            request.reply(481)
+        return
+
+    if request.method == "ACK":
+        request.drop()
+        return
+
+    # Requests for others' domains are not ours to relay.
+    if not request.serves():
+        request.reply(403, "Relaying Denied")
+        return
+
+    if request.method == "REGISTER":
+        await request.register()
+        return
+
+    # Addressed to the server itself, not to a user of it.
+    if getattr(request.uri, "user", None) is None:
+        request.answer_as_server()
+        return
+
+    # A pre-loaded Route must not lead a request past the location service.
+    request.message.remove("Route")
+
+    targets = await request.locate()
+    if not targets:
+        request.reply(404)
+        return
+    request.record_route()
+    request.relay(targets)

@@ -1,0 +1,417 @@
+"""The request handle: what a route sees of a request, and what it may do with it.
+
+Theory of operation: the handle wraps one received request with its server
+transaction. Reading it reads the message; edits of ``request.message`` are
+visible at once to whoever reads next, and each relayed branch is a copy. A
+route decides by calling ``reply``, ``relay``, ``redirect``, ``register`` or
+``drop``; what it leaves undecided is answered with 500, so that no caller
+waits for a forgotten case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sansip.errors import LocalProtocolError
+from sansip.proxy import (
+    Proxy,
+    Refusal,
+    ResponseContext,
+    Target,
+    check_hops,
+    check_proxy_require,
+    check_uri,
+    is_looped,
+    loop_hash,
+    preprocess,
+)
+from sansip.routing.awaitables import Relay
+from sansip.wire import SipUri, parse_uri, response_to
+from sansip.wire.host import is_address
+
+if TYPE_CHECKING:
+    from sansip.limits import Limits
+    from sansip.location import Binding, MemoryLocation
+    from sansip.registrar import Registrar
+    from sansip.transaction import ServerTransaction
+    from sansip.transport import Flow, Listeners
+    from sansip.wire import OtherUri, Request, Response, TelUri
+
+__all__ = ["Core", "IncomingRequest"]
+
+# RFC 3261 20.5 and 8.2.1: methods whose requests can pass through this server.
+KNOWN_METHODS = (
+    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE",
+    "PRACK", "INFO", "PUBLISH",
+)
+# What the server itself answers, as a user agent (RFC 3261 11).
+OWN_METHODS = "OPTIONS, REGISTER, ACK, CANCEL"
+# RFC 3261 12.1, RFC 6665, RFC 3515: requests that make or refresh a dialog.
+DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
+
+
+class Core(Protocol):
+    """What a route needs of the stack."""
+
+    limits: Limits
+    listeners: Listeners
+    location: MemoryLocation
+    registrar: Registrar
+    proxy: Proxy
+    server_name: str
+    wall_offset: float | None
+
+    def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None: ...
+    def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
+    def dialog_token(self, request: Request) -> str: ...
+    def registered(self, aor: str, now: float) -> None: ...
+    def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
+
+
+class IncomingRequest:
+    """One request, as a route sees it.
+
+    Attributes:
+        message: the request; read it, edit it.
+        method: its method.
+        flow: where it came from (``transport``, ``host``, ``port``).
+        now: the time, in the clock of whoever drives the stack.
+        from_dialog: whether it came with a Route value that this server wrote for
+            its dialog: a request within a dialog that was set up through here.
+    """
+
+    __slots__ = (
+        "_context", "_decided", "_hashed", "_record", "_server", "_tag", "core", "flow", "from_dialog", "message",
+        "method", "now",
+    )
+
+    def __init__(self, core: Core, message: Request, flow: Flow, server: ServerTransaction | None, now: float) -> None:
+        self.core = core
+        self.message = message
+        self.method = message.method
+        self.flow = flow
+        self.now = now
+        self.from_dialog = False
+        self._server = server
+        self._context: ResponseContext | None = None
+        self._decided = False
+        self._hashed = ""
+        self._record = False
+        self._tag = ""
+
+    def attach(self, server: ServerTransaction) -> None:
+        """Give the handle the transaction to answer through."""
+        self._server = server
+
+    # --- reading
+
+    @property
+    def uri(self) -> SipUri | TelUri | OtherUri:
+        """The Request-URI."""
+        return self.message.uri
+
+    @property
+    def in_dialog(self) -> bool:
+        """Whether To has a tag: the sender believes in a dialog (RFC 3261 12.2)."""
+        return self.message.to_tag is not None
+
+    @property
+    def decided(self) -> bool:
+        """Whether the request has been answered, relayed or dropped."""
+        return self._decided
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller gave up while the route was waiting."""
+        return self._context is not None and self._context.cancelled
+
+    def serves(self, uri: SipUri | TelUri | OtherUri | None = None) -> bool:
+        """Whether ``uri`` (the Request-URI by default) is in a domain of this server."""
+        uri = self.message.uri if uri is None else uri
+        return isinstance(uri, SipUri) and self.core.listeners.serves(uri.host, uri.port)
+
+    # --- checking and preparing
+
+    def take_route(self) -> None:
+        """Take our own values off Route (RFC 3261 16.4). The stack has called it before the route."""
+        message = self.message
+        # RFC 5393 4.2.1: the hash covers the request as it was received.
+        self._hashed = loop_hash(message, self.core.proxy.entropy)
+        if "route" not in message.keys and "maddr" not in message.uri_text:
+            return
+        listeners = self.core.listeners
+        tokens = self.core.proxy.config.dialog_tokens
+        expected = self.core.dialog_token(message) if tokens and message.to_tag is not None else ""
+
+        def is_own(uri: SipUri) -> bool:
+            if not listeners.is_own_address(uri.host, uri.port, uri.transport):
+                return False
+            # A value written for this very dialog proves that it was set up here.
+            if not tokens or (expected and uri.params.get("d") == expected):
+                self.from_dialog = True
+            return True
+
+        listener = listeners[self.flow.listener]
+        preprocess(message, is_own, (listener.transport, listener.port))
+
+    def validate(self) -> bool:
+        """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
+
+        Scheme, Max-Forwards, loops (RFC 5393) and Proxy-Require.
+        """
+        message = self.message
+        refusal = (
+            check_uri(message) or check_hops(message) or check_proxy_require(message, self.core.proxy.config.extensions)
+        )
+        if refusal is None and is_looped(message, self._hashed, self.core.listeners):
+            # RFC 3261 16.3 step 4
+            refusal = Refusal(482, "Loop Detected")
+        if refusal is None:
+            return True
+        self.reply(refusal.status, refusal.reason, refusal.headers)
+        return False
+
+    def record_route(self) -> None:
+        """Stay on the path of the dialog that this request makes (RFC 3261 16.6 step 4).
+
+        Without effect on methods that make no dialog, and where the
+        configuration says not to.
+        """
+        self._record = self.method in DIALOG_METHODS and self.core.proxy.config.record_route
+
+    # --- deciding
+
+    def reply(
+        self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+    ) -> None:
+        """Answer the request. A second final answer, and any answer to an ACK, is ignored."""
+        if status >= 200:
+            if self._decided and self._context is None:
+                return
+            self._decided = True
+        if self._server is None:
+            return
+        if not self._tag:
+            self._tag = self._context.local_tag() if self._context is not None else self.core.proxy.entropy.token()
+        # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
+        response = response_to(self.message, status, reason, to_tag=self._tag, headers=headers, body=body)
+        if self.core.server_name:
+            response.append("Server", self.core.server_name)
+        if self._context is not None and status >= 200:
+            self._context.reply(response, self.now)
+        else:
+            self._server.respond(response, self.now)
+
+    def drop(self) -> None:
+        """Give no answer at all: for what looks hostile."""
+        self._decided = True
+        if self._server is not None:
+            self._server.abandon(self.now)
+
+    def relay(self, targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None = None, *, stateless: bool = False) -> Relay:
+        """Forward the request, to its Request-URI or to ``targets`` by their q.
+
+        ``await`` the result to decide on a failure (see ``Relay``). Raises
+        ``LocalProtocolError`` for an empty list of targets. An ACK is always
+        forwarded without state (RFC 3261 16.11), and so is anything with ``stateless``.
+        """
+        chosen = _targets(targets)
+        self._decided = True
+        proxy = self.core.proxy
+        message = self.message
+        if message.max_forwards == 0:
+            # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
+            self._decided = False
+            self.reply(483)
+            return Relay(None)
+        server = self._server
+        if server is None or stateless:
+            if server is not None:
+                server.abandon(self.now)
+            proxy.forward_stateless(message, self.flow, chosen[0], self._token(), self.now)
+            return Relay(None)
+        context = self._context
+        if context is None:
+            context = self._context = proxy.context(message, server, self._hashed, self.flow.listener)
+            server.user = context
+        context.record_route = self._token()
+        context.relay(chosen, self.now)
+        return Relay(context)
+
+    def _token(self) -> str | None:
+        if not self._record:
+            return None
+        return self.core.dialog_token(self.message) if self.core.proxy.config.dialog_tokens else ""
+
+    def redirect(self, targets: Sequence[Target | SipUri | str], status: int = 302) -> None:
+        """Answer with where else to look (RFC 3261 8.3), Contact values with their q."""
+        headers = []
+        for target in _targets(targets):
+            q = "" if target.q == 1000 else f";q=0.{target.q:03d}"
+            headers.append(("Contact", f"<{target.uri or self.message.uri}>{q}"))
+        self.reply(status, None, headers)
+
+    # --- location
+
+    async def locate(self, uri: SipUri | TelUri | OtherUri | None = None) -> list[Target]:
+        """Return the targets that the address-of-record ``uri`` is registered at, best first.
+
+        The Request-URI by default. Empty where nobody is registered.
+        """
+        aor = self.core.address_of_record(self.message.uri if uri is None else uri)
+        return [_target_of(binding) for binding in self.core.location.lookup(aor, self.now)]
+
+    async def register(self) -> None:
+        """Act as registrar on a REGISTER and answer it (RFC 3261 10.3)."""
+        core = self.core
+        message = self.message
+        registrar = core.registrar
+        refused = registrar.check(message)
+        if refused is None:
+            checked = registrar.address_of_record(message)
+            if not isinstance(checked, str):
+                refused = checked
+        if refused is not None:
+            self.reply(refused.status, refused.reason, refused.headers)
+            return
+        to = message.to.uri
+        if not self.serves(to):
+            # RFC 3261 10.3 step 5: not an address of the domain asked.
+            self.reply(404)
+            return
+        aor = core.address_of_record(to)
+        flow, received = self._origin()
+        plan = registrar.plan(
+            message, aor, core.location.lookup(aor, self.now), self.now,
+            flow=flow, received=received, wall_offset=core.wall_offset,
+        )
+        answer = plan.reply
+        if plan.update is not None:
+            answer = registrar.reply(plan, core.location.apply(plan.update, self.now))
+            core.registered(aor, self.now)
+        self.reply(answer.status, answer.reason, answer.headers)
+
+    def _origin(self) -> tuple[Flow | int, str | None]:
+        """Return the flow to keep with a binding, and the source where NAT shows.
+
+        A stream is kept as its connection; a datagram needs the listener alone.
+        """
+        flow = self.flow
+        received = None
+        contacts = self.message.contacts if "contact" in self.message.keys else []
+        if isinstance(contacts, list) and contacts:
+            uri = contacts[0].uri
+            if isinstance(uri, SipUri) and uri.host != flow.host and is_address(uri.host) and _is_private(uri.host):
+                host = f"[{flow.host}]" if ":" in flow.host else flow.host
+                received = f"sip:{host}:{flow.port}"
+        return (flow if flow.conn else flow.listener), received
+
+    # --- answering for the server itself
+
+    def answer_options(self) -> None:
+        """Answer an OPTIONS for the server itself (RFC 3261 11.2)."""
+        supported = ", ".join(sorted(self.core.registrar.extensions))
+        headers = [("Allow", OWN_METHODS), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"),
+                   ("Accept-Language", "en")]
+        headers.append(("Supported", supported))
+        unknown = [tag for tag in self.message.require if tag.lower() not in self.core.registrar.extensions]
+        if unknown:
+            # RFC 3261 8.2.2.3
+            self.reply(420, None, [("Unsupported", ", ".join(unknown))])
+        else:
+            self.reply(200, None, headers)
+
+    def answer_as_server(self) -> None:
+        """Answer a request whose Request-URI is the server itself, without a user."""
+        method = self.method
+        if method == "OPTIONS":
+            self.answer_options()
+        elif method not in KNOWN_METHODS:
+            # RFC 3261 21.5.2
+            self.reply(501, None, [("Allow", OWN_METHODS)])
+        elif method in ("INVITE", "MESSAGE", "SUBSCRIBE", "REFER"):
+            # RFC 3261 21.4.22: somebody must be named.
+            self.reply(484)
+        else:
+            # RFC 3261 8.2.1
+            self.reply(405, None, [("Allow", OWN_METHODS)])
+
+    # --- called by the stepper and the stack
+
+    def waiting(self, now: float) -> None:
+        """The route waits for the outside: RFC 3261 17.2.1 wants a 100 within 200 ms."""
+        if self.method == "INVITE" and self._server is not None and not self._server.last:
+            self._server.respond(response_to(self.message, 100, to_tag=None), now)
+
+    def route_ended(self, now: float) -> None:
+        self.now = now
+        context = self._context
+        if context is not None:
+            context.release_failure(now)
+        if not self._decided and self.method != "ACK":
+            self.core.route_failed(self, LocalProtocolError("the route decided nothing"))
+            self.reply(500, "Route Decided Nothing")
+
+    def route_failed(self, error: BaseException, now: float) -> None:
+        self.now = now
+        self.core.route_failed(self, error)
+        if not self._decided or (self._context is not None and not self._context.done):
+            self.reply(500)
+
+    def cancel(self, now: float, reason: str | None) -> None:
+        """The caller gave up (RFC 3261 9.2, 16.10)."""
+        self.now = now
+        if self._context is not None:
+            self._context.cancel(now, reason)
+        elif not self._decided:
+            # RFC 3261 9.2: answered here, so the 487 is ours.
+            self.reply(487)
+
+    # The user of a server transaction until there is a response context.
+
+    def ack_received(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
+        pass
+
+    def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
+        pass
+
+
+def _targets(given: Sequence[Target | SipUri | str] | Target | SipUri | str | None) -> list[Target]:
+    if given is None:
+        return [Target()]
+    if isinstance(given, (Target, SipUri, str)):
+        given = [given]
+    if not given:
+        raise LocalProtocolError("relay and redirect need at least one target")
+    return [
+        item if isinstance(item, Target) else Target(parse_uri(item) if isinstance(item, str) else item)
+        for item in given
+    ]
+
+
+def _target_of(binding: Binding) -> Target:
+    flow = binding.flow
+    address = None
+    if binding.received:
+        uri = parse_uri(binding.received)
+        if isinstance(uri, SipUri):
+            address = (uri.host, uri.port or 5060)
+    return Target(
+        binding.uri,
+        1000 if binding.q is None else binding.q,
+        binding.path,
+        None if flow is None or isinstance(flow, int) else flow,  # type: ignore[arg-type]
+        address,
+    )
+
+
+def _is_private(host: str) -> bool:
+    """Whether ``host`` cannot be a phone's public address (RFC 1918, RFC 6598)."""
+    if host.startswith(("10.", "192.168.")):
+        return True
+    first, _, rest = host.partition(".")
+    second = rest.partition(".")[0]
+    return (first == "172" and second.isdigit() and 16 <= int(second) <= 31) or (
+        first == "100" and second.isdigit() and 64 <= int(second) <= 127
+    )

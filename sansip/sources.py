@@ -1,0 +1,46 @@
+"""How many requests each source address sends: a token bucket for each.
+
+Theory of operation: a bucket fills with ``source_rate`` tokens a second up to
+``source_burst`` and each request takes one. The table of sources is bounded;
+the oldest entry goes, and starts with a full bucket if it comes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.limits import Limits
+
+__all__ = ["SourceRates"]
+
+
+class SourceRates:
+    """Token buckets by source address."""
+
+    __slots__ = ("_buckets", "_burst", "_most", "_rate")
+
+    def __init__(self, limits: Limits) -> None:
+        self._rate = limits.source_rate
+        self._burst = float(limits.source_burst)
+        self._most = limits.sources
+        # address -> [tokens, time of the last look]
+        self._buckets: dict[str, list[float]] = {}
+
+    def allow(self, source: str, now: float) -> bool:
+        """Take a token of ``source``; return whether there was one."""
+        bucket = self._buckets.get(source)
+        if bucket is None:
+            if len(self._buckets) >= self._most:
+                del self._buckets[next(iter(self._buckets))]
+            self._buckets[source] = [self._burst - 1.0, now]
+            return True
+        tokens = bucket[0] + (now - bucket[1]) * self._rate
+        bucket[1] = now
+        if tokens > self._burst:
+            tokens = self._burst
+        if tokens < 1.0:
+            bucket[0] = tokens
+            return False
+        bucket[0] = tokens - 1.0
+        return True

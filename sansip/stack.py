@@ -1,0 +1,387 @@
+"""The stack: bytes and time in, actions out. Everything SIP happens behind it.
+
+Theory of operation: each input is a method that takes ``now`` and returns the
+actions it caused, in order. Inside, the layers call each other directly and
+append to one list, ``_out``, which an input hands over when it is done. A message
+is read, finds its transaction or gets one, and a new request goes to the route.
+Nothing a peer sends makes an input raise: what cannot be accepted is answered,
+dropped, or closes its connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from sansip.actions import Action, Address, Ask, Disconnect, Notify, SendData, SendDatagram
+from sansip.clock import Timer, Timers
+from sansip.config import StackConfig
+from sansip.entropy import Entropy
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
+from sansip.location import MemoryLocation, address_of_record
+from sansip.proxy import Proxy
+from sansip.registrar import Registrar
+from sansip.routing import IncomingRequest, run
+from sansip.sources import SourceRates
+from sansip.transaction import TransactionLayer, server_key
+from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Sender, note_source
+from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
+
+__all__ = ["ConnectionInfo", "Stack"]
+
+
+class ConnectionInfo(Protocol):
+    """What an adapter knows of a connection when it is established."""
+
+    listener: int
+    transport: str
+    remote: Address
+    incoming: bool
+
+
+class Stack:
+    """One SIP engine. See ``sansip.actions`` for what its inputs return.
+
+    ``seed`` (16 octets or more, from the operating system's randomness) makes
+    branches and tags unguessable; the same seed and inputs give the same actions.
+    Raises ``LocalProtocolError`` for a configuration that cannot work.
+    """
+
+    def __init__(self, config: StackConfig, seed: bytes) -> None:
+        if len(seed) < 16:
+            raise LocalProtocolError("the seed needs at least 16 octets of randomness (os.urandom(16))")
+        if not config.listeners:
+            raise LocalProtocolError("a stack needs at least one listener")
+        self.config = config
+        self.limits = config.limits
+        self.server_name = config.server_name
+        self.wall_offset = config.wall_offset
+        self.listeners = Listeners(
+            [
+                Listener(one.id, one.transport, one.host, one.port, one.advertise_host, one.advertise_port)
+                for one in config.listeners
+            ],
+            config.domains,
+        )
+        self._domains = [domain.lower().strip("[]") for domain in config.domains]
+        self._out: list[Action] = []
+        self._timers = Timers()
+        self.entropy = Entropy(seed)
+        self._secret = Entropy(config.secret) if config.secret is not None else self.entropy
+        self._connections = Connections(self._timers, config.limits, self._out)
+        self._transactions = TransactionLayer(self._timers, config.timers, Sender(self._out, self._connections))
+        self.location = MemoryLocation(config.limits)
+        self.registrar = Registrar(config.registrar, config.limits)
+        self.proxy = Proxy(
+            config.proxy, self.listeners, self._transactions, self.entropy, config.limits, self._resolve
+        )
+        self._route = config.route
+        self._rates = SourceRates(config.limits)
+        self._questions: dict[int, tuple[Callable[[Any, float], None], Timer]] = {}
+        self._question = 0
+        self._draining = False
+
+    # --- inputs
+
+    def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
+        """Take one datagram that ``listener`` received from ``source``."""
+        if len(data) < 8 and not data.strip(b"\r\n\0"):
+            # RFC 5626 3.5.1 and common practice: keepalives want no answer.
+            return []
+        self._message_received(data, Flow("udp", listener, source), now)
+        return self._take(now)
+
+    def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
+        """Note that a connection is established; incoming ones have a ``new_connection`` number."""
+        refused = self._connections.opened(
+            conn, Flow(flow.transport, flow.listener, flow.remote, conn), flow.incoming, now
+        )
+        if refused is not None:
+            self._out.append(Disconnect(conn, refused))
+            self._out.append(Notify(ConnectionRefused(str(flow.remote[0]), refused)))
+        return self._take(now)
+
+    def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
+        """Take octets of a stream; with ``boundary`` they are exactly one message.
+
+        WebSocket frames and SCTP messages have boundaries (RFC 7118 5.1, RFC 4168 4).
+        """
+        connection = self._connections.get(conn)
+        if connection is None:
+            return []
+        flow = connection.flow
+        if boundary:
+            if data.strip(b"\r\n"):
+                self._message_received(data, flow, now)
+            elif data == PING:
+                self._out.append(SendData(conn, PONG))
+            self._connections.received(connection, now)
+            return self._take(now)
+        for framed in connection.framer.feed(data):
+            if isinstance(framed, RemoteProtocolError):
+                # RFC 3261 18.3 and RFC 4475 3.1.2.3: answered, then closed, for
+                # the next message cannot be found.
+                self._refuse(framed, flow, now)
+                self._connections.close(conn, framed.reason)
+            elif framed is PING:
+                # RFC 5626 4.4.1
+                self._out.append(SendData(conn, PONG))
+            else:
+                self._message_received(framed, flow, now)
+        self._connections.received(connection, now)
+        return self._take(now)
+
+    def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
+        """Note that a connection is gone, or could not be opened."""
+        connection = self._connections.get(conn)
+        if connection is None:
+            return []
+        for transaction in self._connections.closed(conn, reason):
+            # RFC 3261 18.4: whoever waits for an answer need not wait any longer.
+            transaction.feed("transport error", reason, now)
+        return self._take(now)
+
+    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
+        """Note that ``action`` could not be performed (RFC 3261 17.1.4, 17.2.4)."""
+        self._connections.failed.append((action.data, reason))
+        return self._take(now)
+
+    def answer(self, id: int, result: Any, now: float) -> list[Action]:
+        """Give the answer to ``Ask`` number ``id``; an exception is a failed answer."""
+        asked = self._questions.pop(id, None)
+        if asked is not None:
+            callback, timer = asked
+            timer.cancel()
+            callback(result, now)
+        return self._take(now)
+
+    def time_passed(self, now: float) -> list[Action]:
+        """Let everything due at ``now`` happen."""
+        self._timers.fire_due(now)
+        due = self.location.next_expiry()
+        if due is not None and due <= now:
+            for binding in self.location.expire(now):
+                self._out.append(Notify(BindingsChanged(binding.aor, 0, "expired")))
+        return self._take(now)
+
+    def next_deadline(self) -> float | None:
+        """Return when to call ``time_passed`` next, or None when nothing waits."""
+        timer = self._timers.next_deadline()
+        expiry = self.location.next_expiry()
+        if timer is None:
+            return expiry
+        return timer if expiry is None else min(timer, expiry)
+
+    def new_connection(self) -> int:
+        """Return a number for a connection that an adapter accepted."""
+        return self._connections.number()
+
+    def drain(self, now: float) -> list[Action]:
+        """Take no new dialogs: initial requests get 503 with Retry-After from here on."""
+        self._draining = True
+        return self._take(now)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits for its final response."""
+        return not self._questions and not any(
+            not server.answered for server in self._transactions.servers.values()
+        ) and not any(client.unanswered for client in self._transactions.clients.values())
+
+    def snapshot(self) -> dict[str, int]:
+        """Return how much of everything there is, for tests and management."""
+        return {
+            "server_transactions": len(self._transactions.servers),
+            "client_transactions": len(self._transactions.clients),
+            "connections": len(self._connections),
+            "addresses_of_record": len(self.location),
+            "questions": len(self._questions),
+            "timers": len(self._timers),
+        }
+
+    # --- messages
+
+    def _message_received(self, data: bytes, flow: Flow, now: float) -> None:
+        try:
+            message = parse_message(data, self.limits, datagram=not flow.conn)
+        except RemoteProtocolError as error:
+            self._refuse(error, flow, now)
+            return
+        if isinstance(message, Request):
+            self._request_received(message, flow, now)
+        else:
+            self._response_received(message, now)
+
+    def _response_received(self, response: Response, now: float) -> None:
+        # RFC 3261 18.1.2: a top Via that is not ours means it is not for us.
+        if not self.listeners.is_own_sent_by(response.via.sent_by):
+            return
+        transaction = self._transactions.find_client(response)
+        if transaction is None:
+            self.proxy.forward_stray(response, now)
+        else:
+            self._transactions.response_received(transaction, response, now)
+
+    def _request_received(self, request: Request, flow: Flow, now: float) -> None:
+        method = request.method
+        key = server_key(request)
+        transactions = self._transactions
+        transaction = transactions.find_server(key, method)
+        if transaction is not None and not (method == "ACK" and transaction.state == "accepted"):
+            transaction.feed("ACK" if method == "ACK" else "request", request, now)
+            return
+        limits = self.limits
+        if limits.source_rate and not self._rates.allow(flow.address[0], now):
+            self._out.append(Notify(LimitReached("source_rate", flow.host)))
+            return
+        back = note_source(request, flow)
+        if method == "ACK":
+            # RFC 3261 13.2.2.4: the ACK for a 2xx is a transaction of its own.
+            self._decide(IncomingRequest(self, request, flow, None, now), now)
+            return
+        if len(transactions) >= limits.transactions:
+            self._out.append(Notify(LimitReached("transactions", flow.host)))
+            self._answer_stateless(request, back, 503, None, [("Retry-After", "5")], now)
+            return
+        handle = IncomingRequest(self, request, flow, None, now)
+        server = transactions.open_server(key, method, back, handle)
+        handle.attach(server)
+        if method == "CANCEL":
+            invite = transactions.servers.get(key)
+            if invite is not None and invite.method != "CANCEL":
+                self._cancel(handle, invite, now)
+                return
+        elif self._draining and request.to_tag is None:
+            # RFC 3261 21.5.4
+            handle.reply(503, None, [("Retry-After", "30")])
+            return
+        self._decide(handle, now)
+
+    def _decide(self, handle: IncomingRequest, now: float) -> None:
+        try:
+            handle.take_route()
+        except RemoteProtocolError as error:
+            handle.reply(error.status, error.reason)
+            return
+        run(self._route, handle, now)
+
+    def _cancel(self, handle: IncomingRequest, invite: Any, now: float) -> None:
+        # RFC 3261 9.2: 200 for the CANCEL; the INVITE gets 487 if it still can.
+        handle.reply(200)
+        if not invite.answered and invite.user is not None and invite.method == "INVITE":
+            reason = handle.message.get("reason")
+            invite.user.cancel(now, reason)
+
+    # --- refusals
+
+    def _refuse(self, error: RemoteProtocolError, flow: Flow, now: float) -> None:
+        """Answer what could not be accepted, if it is a request that can be answered."""
+        message = error.message
+        status = 0
+        if isinstance(message, Request) and message.method != "ACK" and error.status:
+            try:
+                back = note_source(message, flow)
+            except RemoteProtocolError:
+                back = None
+            if back is not None and (not self.limits.source_rate or self._rates.allow(flow.address[0], now)):
+                status = error.status
+                self._answer_stateless(message, back, status, error.reason, [], now)
+        self._out.append(Notify(MessageRefused(str(flow), status, error.reason, error.section)))
+
+    def _answer_stateless(
+        self,
+        request: Request,
+        back: Flow,
+        status: int,
+        reason: str | None,
+        headers: Iterable[tuple[str, str]],
+        now: float,
+    ) -> None:
+        # RFC 3261 8.2.7: a retransmission must get the same To tag.
+        tag = self.entropy.keyed_hash("\n".join((request.get("via") or "", request.get("call-id") or "")))
+        try:
+            response = response_to(request, status, reason, to_tag=tag, headers=headers)
+        except RemoteProtocolError:
+            return
+        if self.server_name:
+            response.append("Server", self.server_name)
+        self._transactions.sender.send(back, response.to_bytes(), now)
+
+    # --- what the route and the proxy ask of the stack
+
+    def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
+        """Put ``subject`` to the outside; ``callback(result, now)`` gets the answer."""
+        if len(self._questions) >= self.limits.questions:
+            callback(LocalProtocolError("too many open questions (limits.questions)"), now)
+            return
+        self._question += 1
+        timer = self._timers.start(now, self.limits.answer_time, self, self._question)
+        self._questions[self._question] = (callback, timer)
+        self._out.append(Ask(self._question, subject))
+
+    def _resolve(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
+        self.ask(subject, callback, now)
+
+    def timer_fired(self, question: int, now: float) -> None:
+        asked = self._questions.pop(question, None)
+        if asked is not None:
+            asked[0](TimeoutError("no answer in time (limits.answer_time)"), now)
+
+    def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str:
+        """Return the address-of-record that ``uri`` means here.
+
+        Addresses of this server mean its first domain, so that a phone that
+        registered with the server's address is found under its name, too.
+        """
+        if isinstance(uri, SipUri) and self._domains and uri.host not in self._domains:
+            uri = uri.replace(host=self._domains[0], port=None)
+        return address_of_record(uri)
+
+    def dialog_token(self, request: Request) -> str:
+        """Return the mark of the dialog that ``request`` belongs to, for Record-Route."""
+        return self._secret.keyed_hash(f"dialog {request.call_id}")
+
+    def registered(self, aor: str, now: float) -> None:
+        """The registrar changed the bindings of ``aor``."""
+        self._out.append(Notify(BindingsChanged(aor, len(self.location.lookup(aor, now)), "registered")))
+
+    def route_failed(self, request: IncomingRequest, error: BaseException) -> None:
+        """The route raised ``error``."""
+        self._out.append(Notify(RouteFailed(request.method, request.message.uri_text, error)))
+
+    # --- output
+
+    def _take(self, now: float) -> list[Action]:
+        if self._connections.failed:
+            self._settle_failures(now)
+        out = self._out
+        actions = out[:]
+        out.clear()
+        return actions
+
+    def _settle_failures(self, now: float) -> None:
+        """Tell the transactions whose octets could not be sent."""
+        connections = self._connections
+        while connections.failed:
+            data, reason = connections.failed.pop()
+            try:
+                message = parse_message(data, self.limits)
+            except RemoteProtocolError:
+                continue
+            if isinstance(message, Response):
+                server = self._transactions.find_server(server_key_of(message), message.cseq.method)
+                if server is not None:
+                    server.feed("transport error", reason, now)
+            else:
+                branch = message.via.branch
+                method = "INVITE" if message.method == "ACK" else message.method
+                client = self._transactions.clients.get(f"{branch} {method}")
+                if client is not None:
+                    client.feed("transport error", reason, now)
+
+
+def server_key_of(response: Response) -> str:
+    """Return the key of the server transaction that sent ``response``."""
+    via = response.via
+    return f"{via.branch} {via.sent_by}"

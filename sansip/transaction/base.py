@@ -1,0 +1,186 @@
+"""What the four machines share: rows looked up, timers, and their two sides.
+
+Theory of operation: a transaction sits between its user (a proxy's response
+context, a registrar, an OPTIONS client) and the transport. It is fed inputs by
+name, looks the row up in the table of its state, moves, and runs the effect.
+The state changes before the effect runs, so an effect that fails
+(a send that cannot be done) is judged in the new state.
+
+After its final response a transaction waits up to 32 s doing almost nothing, and
+there are thousands of those: so each drops what it no longer needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, Row
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer
+    from sansip.transaction.layer import TransactionLayer
+    from sansip.transport.flow import Flow
+    from sansip.wire import Request, Response
+
+__all__ = ["ClientTransaction", "ClientUser", "ServerTransaction", "ServerUser", "Transaction"]
+
+
+class ClientUser(Protocol):
+    """Whoever sends a request through a client transaction."""
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """Every provisional response, the final one, and further 2xx to INVITE."""
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        """No final response will come: ``reason`` is "timeout" or what broke.
+
+        RFC 3261 8.1.3.1: a user treats a timeout as 408 and a transport error as 503.
+        """
+
+
+class ServerUser(Protocol):
+    """Whoever answers a request through a server transaction."""
+
+    def ack_received(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
+        """An ACK for a 2xx that carries the branch of the INVITE (RFC 6026 7.1)."""
+
+    def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
+        """The final response was never acknowledged, or could not be sent."""
+
+
+class Transaction:
+    """One machine at work. ``flow`` is where its messages go."""
+
+    __slots__ = ("end_timer", "flow", "interval", "key", "layer", "resend_timer", "rows", "state")
+
+    machine: ClassVar[Machine]
+    first_state: ClassVar[str]
+
+    def __init__(self, layer: TransactionLayer, key: str, flow: Flow) -> None:
+        self.layer = layer
+        self.key = key
+        self.flow = flow
+        self.state = self.first_state
+        self.rows: dict[str, Row] = self.machine[self.first_state]
+        self.interval = 0.0
+        self.resend_timer: Timer | None = None
+        self.end_timer: Timer | None = None
+
+    def feed(self, given: str, argument: Any, now: float) -> None:
+        """Give the machine an input of its table; it moves and acts."""
+        if self.state is TERMINATED:
+            return
+        effect, state = self.rows[given]
+        if effect is IGNORE or effect is IMPOSSIBLE:
+            return
+        if state is not self.state:
+            self.state = state
+            if state is not TERMINATED:
+                self.rows = self.machine[state]
+        getattr(self, effect)(argument, now)
+
+    def timer_fired(self, name: str, now: float) -> None:
+        self.feed(name, None, now)
+
+    def cancel_timers(self) -> None:
+        timer = self.resend_timer
+        if timer is not None:
+            timer.cancel()
+            self.resend_timer = None
+        timer = self.end_timer
+        if timer is not None:
+            timer.cancel()
+            self.end_timer = None
+
+    def terminate(self, _argument: Any, now: float) -> None:
+        """Leave the layer and let go of everything."""
+        raise NotImplementedError
+
+
+class ClientTransaction(Transaction):
+    """A request on its way. ``start`` sends it; ``user`` hears what becomes of it.
+
+    ``request`` and ``data`` are the request as sent; both are let go when the
+    final response has come.
+    """
+
+    __slots__ = ("data", "method", "request", "user")
+
+    def __init__(
+        self, layer: TransactionLayer, key: str, request: Request, data: bytes, flow: Flow, user: ClientUser
+    ) -> None:
+        super().__init__(layer, key, flow)
+        self.request = request
+        self.method = request.method
+        self.data = data
+        self.user = user
+
+    def start(self, now: float) -> None:
+        raise NotImplementedError
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nothing at all has been heard from the next hop."""
+        return self.state is self.first_state
+
+    def pass_up(self, response: Response, now: float) -> None:
+        self.user.response_received(self, response, now)
+
+    def time_out(self, _argument: Any, now: float) -> None:
+        self.terminate(None, now)
+        self.user.client_failed(self, "timeout", now)
+
+    def fail(self, reason: str, now: float) -> None:
+        self.terminate(None, now)
+        self.user.client_failed(self, reason, now)
+
+    def terminate(self, _argument: Any, now: float) -> None:
+        self.state = TERMINATED
+        self.cancel_timers()
+        self.layer.client_ended(self)
+
+
+class ServerTransaction(Transaction):
+    """A request received. ``respond`` answers it; ``last`` is what was sent last."""
+
+    __slots__ = ("last", "method", "user")
+
+    def __init__(self, layer: TransactionLayer, key: str, method: str, flow: Flow, user: ServerUser | None) -> None:
+        super().__init__(layer, key, flow)
+        self.method = method
+        self.user = user
+        self.last = b""
+
+    def respond(self, response: Response, now: float) -> None:
+        """Send ``response`` if the state allows it; otherwise it is discarded."""
+        status = response.status
+        given = "send 1xx" if status < 200 else "send 2xx" if status < 300 else "send failure"
+        self.feed(given, response.to_bytes(), now)
+
+    @property
+    def answered(self) -> bool:
+        """Whether a final response has been sent (or the machine is gone)."""
+        return self.state != "proceeding" and self.state != "trying"
+
+    def send(self, data: bytes, now: float) -> None:
+        self.last = data
+        self.layer.send_response(self, data, now)
+
+    def resend(self, _request: Request, now: float) -> None:
+        # A retransmission before the first provisional response gets nothing.
+        if self.last:
+            self.layer.send_response(self, self.last, now)
+
+    def inform(self, reason: str, now: float) -> None:
+        if self.user is not None:
+            self.user.server_failed(self, reason, now)
+
+    def abandon(self, now: float) -> None:
+        """End without a response (RFC 4320 4.2: never a late 408 to a non-INVITE)."""
+        self.terminate(None, now)
+
+    def terminate(self, _argument: Any, now: float) -> None:
+        self.state = TERMINATED
+        self.cancel_timers()
+        self.layer.server_ended(self)
+        self.user = None

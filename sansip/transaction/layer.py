@@ -1,0 +1,127 @@
+"""Transactions by their keys: what comes in finds its machine here.
+
+Theory of operation: two dictionaries, one for each side. A request finds its
+server transaction by the branch and sent-by of its top Via (RFC 3261 17.2.3);
+a response finds its client transaction by that branch and the CSeq method
+(17.1.3). Peers of RFC 2543 send no usable branch; their requests are matched by
+the fields that RFC names instead.
+
+The layer owns no policy: a request without a transaction goes back to the
+stack, which decides whether to make one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.transaction.base import ClientTransaction, ClientUser, ServerTransaction, ServerUser
+from sansip.transaction.invite_client import InviteClientTransaction
+from sansip.transaction.invite_server import InviteServerTransaction
+from sansip.transaction.non_invite_client import NonInviteClientTransaction
+from sansip.transaction.non_invite_server import NonInviteServerTransaction
+
+if TYPE_CHECKING:
+    from sansip.clock import Timers
+    from sansip.transaction.timers import TimerValues
+    from sansip.transport.flow import Flow
+    from sansip.transport.sender import Sender
+    from sansip.wire import Request, Response
+
+__all__ = ["TransactionLayer", "client_key", "server_key"]
+
+# RFC 3261 8.1.1.7: the mark of a branch that is unique across space and time.
+MAGIC_COOKIE = "z9hG4bK"
+
+
+def server_key(request: Request) -> str:
+    """Return what identifies the server transaction of ``request`` (RFC 3261 17.2.3).
+
+    The key leaves out the method, so an ACK and a CANCEL have the key of their INVITE.
+    """
+    via = request.via
+    branch = via.branch
+    if branch is not None and branch.startswith(MAGIC_COOKIE) and len(branch) > 7:
+        return f"{branch} {via.sent_by}"
+    # RFC 3261 17.2.3: the matching of RFC 2543. The To tag is left out, for an
+    # ACK carries one that its INVITE did not have yet.
+    return f"\n{request.uri_text}\n{request.from_tag}\n{request.call_id}\n{request.cseq.number}\n{branch}\n{via.sent_by}"
+
+
+def client_key(branch: str, method: str) -> str:
+    """Return what identifies a client transaction (RFC 3261 17.1.3)."""
+    return f"{branch} {method}"
+
+
+class TransactionLayer:
+    """All transactions of one stack, and the two ways down to the transport."""
+
+    __slots__ = ("clients", "sender", "servers", "timers", "values")
+
+    def __init__(self, timers: Timers, values: TimerValues, sender: Sender) -> None:
+        self.timers = timers
+        self.values = values
+        self.sender = sender
+        self.clients: dict[str, ClientTransaction] = {}
+        self.servers: dict[str, ServerTransaction] = {}
+
+    def __len__(self) -> int:
+        return len(self.clients) + len(self.servers)
+
+    # --- what comes in
+
+    def find_server(self, key: str, method: str) -> ServerTransaction | None:
+        """Return the transaction that a request with this key and method belongs to."""
+        found = self.servers.get(key)
+        if found is not None and (found.method == method or (method == "ACK" and found.method == "INVITE")):
+            return found
+        # A CANCEL has the branch of what it cancels, and is a transaction of its own.
+        return self.servers.get(f"{key} {method}")
+
+    def find_client(self, response: Response) -> ClientTransaction | None:
+        """Return the transaction that ``response`` answers (RFC 3261 17.1.3)."""
+        branch = response.via.branch
+        if branch is None:
+            return None
+        return self.clients.get(f"{branch} {response.cseq.method}")
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """Feed ``response`` to ``transaction``."""
+        status = response.status
+        transaction.feed("1xx" if status < 200 else "2xx" if status < 300 else "failure", response, now)
+
+    # --- what is made
+
+    def open_server(self, key: str, method: str, flow: Flow, user: ServerUser | None) -> ServerTransaction:
+        """Make the server transaction of a new request; responses go to ``flow``."""
+        if method == "CANCEL" or key in self.servers:
+            key = f"{key} {method}"
+        make = InviteServerTransaction if method == "INVITE" else NonInviteServerTransaction
+        transaction = self.servers[key] = make(self, key, method, flow, user)
+        return transaction
+
+    def open_client(
+        self, branch: str, request: Request, data: bytes, flow: Flow, user: ClientUser
+    ) -> ClientTransaction:
+        """Make a client transaction for ``request``; ``start(now)`` sends it.
+
+        ``data`` is the request as octets and ``branch`` that of its top Via.
+        """
+        key = f"{branch} {request.method}"
+        make = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
+        transaction = self.clients[key] = make(self, key, request, data, flow, user)
+        return transaction
+
+    # --- called by the machines
+
+    def send_request(self, transaction: ClientTransaction, data: bytes, now: float) -> None:
+        self.sender.send_request(transaction.flow, data, transaction, now)
+
+    def send_response(self, transaction: ServerTransaction, data: bytes, now: float) -> None:
+        self.sender.send_response(transaction.flow, data, now)
+
+    def client_ended(self, transaction: ClientTransaction) -> None:
+        self.clients.pop(transaction.key, None)
+        self.sender.forget(transaction)
+
+    def server_ended(self, transaction: ServerTransaction) -> None:
+        self.servers.pop(transaction.key, None)

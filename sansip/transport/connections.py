@@ -1,0 +1,197 @@
+"""Connections of one stack: opened, reused, guarded, lost.
+
+Theory of operation: every stream peer is a ``Connection`` under a number. A
+request to an address goes over the connection that exists (RFC 3261 18.1.1:
+reuse), or one is opened and what is to be sent waits in it. One timer guards
+each connection: it looks at the time of the last octets and of the message
+begun, and so costs nothing per message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.actions import Action, Address, Connect, Disconnect, SendData
+from sansip.transport.flow import Flow
+from sansip.transport.framing import StreamFramer
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer, Timers
+    from sansip.limits import Limits
+    from sansip.transaction.base import ClientTransaction
+
+__all__ = ["Connection", "Connections"]
+
+
+class Connection:
+    """One stream. ``waiting`` holds client transactions that nobody answered yet."""
+
+    __slots__ = (
+        "begun", "flow", "framer", "heard", "incoming", "is_open", "last", "queue", "queued", "timer", "waiting",
+    )
+
+    def __init__(self, flow: Flow, framer: StreamFramer, incoming: bool, now: float) -> None:
+        self.flow = flow
+        self.framer = framer
+        self.incoming = incoming
+        self.is_open = incoming
+        self.heard = False
+        self.last = now
+        # When the message now incomplete began.
+        self.begun = 0.0
+        self.queue: list[bytes] = []
+        self.queued = 0
+        self.waiting: dict[ClientTransaction, None] = {}
+        self.timer: Timer | None = None
+
+
+class Connections:
+    """The table of connections, and sending over them."""
+
+    __slots__ = ("_addresses", "_limits", "_next", "_out", "_sources", "_table", "_timers", "failed")
+
+    def __init__(self, timers: Timers, limits: Limits, out: list[Action]) -> None:
+        self._timers = timers
+        self._limits = limits
+        self._out = out
+        self._table: dict[int, Connection] = {}
+        # (transport, IP, port) of the peer -> number of the newest connection
+        self._addresses: dict[tuple[str, str, int], int] = {}
+        self._sources: dict[str, int] = {}
+        self._next = 0
+        # Octets that could not be sent, with the reason; the stack collects them.
+        self.failed: list[tuple[bytes, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def get(self, conn: int) -> Connection | None:
+        return self._table.get(conn)
+
+    def number(self) -> int:
+        """Return a number for a connection that has never been used."""
+        self._next += 1
+        return self._next
+
+    # --- life
+
+    def opened(self, conn: int, flow: Flow, incoming: bool, now: float) -> str | None:
+        """Note that ``conn`` is established; return why it must be refused, if so."""
+        connection = self._table.get(conn)
+        if connection is not None:
+            connection.is_open = True
+            connection.last = now
+            self._out.extend(SendData(conn, data) for data in connection.queue)
+            connection.queue = []
+            connection.queued = 0
+            self._rearm(connection, self._limits.connection_idle, now)
+            return None
+        if len(self._table) >= self._limits.connections:
+            return f"more than {self._limits.connections} connections (limits.connections)"
+        source = flow.host
+        if self._sources.get(source, 0) >= self._limits.connections_per_source:
+            return f"more than {self._limits.connections_per_source} from {source} (limits.connections_per_source)"
+        connection = self._add(conn, flow, incoming, now)
+        self._rearm(connection, self._limits.first_data_time, now)
+        return None
+
+    def _add(self, conn: int, flow: Flow, incoming: bool, now: float) -> Connection:
+        connection = self._table[conn] = Connection(flow, StreamFramer(self._limits), incoming, now)
+        self._addresses[flow.transport, flow.host, flow.port] = conn
+        self._sources[flow.host] = self._sources.get(flow.host, 0) + 1
+        return connection
+
+    def closed(self, conn: int, reason: str) -> list[ClientTransaction]:
+        """Forget ``conn``; return the transactions that were waiting on it."""
+        connection = self._table.pop(conn, None)
+        if connection is None:
+            return []
+        if connection.timer is not None:
+            connection.timer.cancel()
+        flow = connection.flow
+        key = (flow.transport, flow.host, flow.port)
+        if self._addresses.get(key) == conn:
+            del self._addresses[key]
+        left = self._sources.get(flow.host, 1) - 1
+        if left > 0:
+            self._sources[flow.host] = left
+        else:
+            self._sources.pop(flow.host, None)
+        self.failed.extend((data, reason) for data in connection.queue)
+        return list(connection.waiting)
+
+    def close(self, conn: int, reason: str) -> None:
+        """Ask for ``conn`` to be closed; ``closed`` follows from the adapter."""
+        self._out.append(Disconnect(conn, reason))
+
+    def received(self, connection: Connection, now: float) -> None:
+        """Note that octets came, after they were given to the framer."""
+        connection.last = now
+        if not connection.heard:
+            connection.heard = True
+            self._rearm(connection, self._limits.connection_idle, now)
+        if not connection.framer.pending:
+            connection.begun = 0.0
+        elif not connection.begun:
+            connection.begun = now
+            self._rearm(connection, self._limits.message_time, now)
+
+    # --- sending
+
+    def send(self, flow: Flow, data: bytes, now: float) -> Connection | None:
+        """Send over the connection of ``flow``, another to its address, or a new one."""
+        connection = self._table.get(flow.conn) if flow.conn else None
+        if connection is None:
+            conn = self._addresses.get((flow.transport, flow.host, flow.port))
+            connection = self._table.get(conn) if conn is not None else None
+            if connection is None:
+                connection = self._connect(flow, now)
+                if connection is None:
+                    self.failed.append((data, "too many connections (limits.connections)"))
+                    return None
+            flow.conn = connection.flow.conn
+        if connection.is_open:
+            self._out.append(SendData(flow.conn, data))
+        elif connection.queued + len(data) > self._limits.connection_backlog:
+            self.failed.append((data, "the connection's queue is full (limits.connection_backlog)"))
+        else:
+            connection.queue.append(data)
+            connection.queued += len(data)
+        connection.last = now
+        return connection
+
+    def _connect(self, flow: Flow, now: float) -> Connection | None:
+        # RFC 7118 5.2: a WebSocket client cannot be connected to.
+        if len(self._table) >= self._limits.connections:
+            return None
+        conn = self.number()
+        address: Address = flow.address
+        connection = self._add(conn, Flow(flow.transport, flow.listener, address, conn), False, now)
+        self._out.append(Connect(conn, flow.transport, address, flow.listener))
+        self._rearm(connection, self._limits.connect_time, now)
+        return connection
+
+    # --- guarding
+
+    def _rearm(self, connection: Connection, duration: float, now: float) -> None:
+        if connection.timer is not None:
+            connection.timer.cancel()
+        connection.timer = self._timers.start(now, duration, self, connection)
+
+    def timer_fired(self, connection: Connection, now: float) -> None:
+        limits = self._limits
+        conn = connection.flow.conn
+        connection.timer = None
+        if conn not in self._table:
+            return
+        if not connection.is_open:
+            self.close(conn, f"not established in {limits.connect_time} s (limits.connect_time)")
+        elif connection.begun and now - connection.begun >= limits.message_time:
+            self.close(conn, f"message incomplete after {limits.message_time} s (limits.message_time)")
+        elif connection.incoming and not connection.heard:
+            self.close(conn, f"nothing received in {limits.first_data_time} s (limits.first_data_time)")
+        elif now - connection.last >= limits.connection_idle:
+            self.close(conn, f"idle for {limits.connection_idle} s (limits.connection_idle)")
+        else:
+            # The timers share a queue per duration, so wait a whole one again.
+            self._rearm(connection, limits.message_time if connection.begun else limits.connection_idle, now)

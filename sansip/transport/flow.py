@@ -1,0 +1,56 @@
+"""Flows: where a message came from, and where the next one goes.
+
+Theory of operation: a flow (RFC 5626 2's word) is a listener of ours, a
+transport, and a peer's socket address; on a stream also a connection. The same
+value says where a request came from and where its response goes, so symmetric
+signalling (RFC 3581, RFC 5626) costs nothing: it is the same object.
+"""
+
+from __future__ import annotations
+
+from sansip.actions import Address
+
+__all__ = ["DEFAULT_PORTS", "Flow"]
+
+# RFC 3261 18.1.1 and RFC 7118 5: the port when an address names none.
+DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
+
+
+class Flow:
+    """One way to reach a peer.
+
+    Attributes:
+        transport: ``"udp"``, ``"tcp"``, ``"tls"``, ``"ws"``, ``"wss"``, ``"sctp"``.
+        listener: number of the listener whose address the peer sees.
+        address: the peer's socket address.
+        conn: number of the connection; 0 for datagrams, and for a stream on
+            which none is open yet.
+        reliable: whether the transport repeats lost octets itself, so that
+            SIP must not (RFC 3261 17).
+    """
+
+    __slots__ = ("address", "conn", "listener", "reliable", "transport")
+
+    def __init__(self, transport: str, listener: int, address: Address, conn: int = 0) -> None:
+        self.transport = transport
+        self.listener = listener
+        self.address = address
+        self.conn = conn
+        self.reliable = transport != "udp"
+
+    @property
+    def host(self) -> str:
+        """The peer's IP address as text, without brackets."""
+        return str(self.address[0])
+
+    @property
+    def port(self) -> int:
+        """The peer's port."""
+        return int(self.address[1])
+
+    def __str__(self) -> str:
+        host = self.host
+        return f"{self.transport}:[{host}]:{self.port}" if ":" in host else f"{self.transport}:{host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<Flow {self} listener={self.listener} conn={self.conn}>"

@@ -1,0 +1,140 @@
+"""Messages out of a stream: Content-Length framing and CRLF keepalives.
+
+Theory of operation: octets come in any pieces and are kept until a message is
+whole (RFC 3261 18.3). Each octet is looked at a bounded number of times however
+small the pieces are: the search for the end of the head goes on where it
+stopped. Once framing is lost it cannot be found again, so the framer reports
+the error, with what could be read of the message, and takes nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+from sansip.errors import RemoteProtocolError
+from sansip.limits import DEFAULT, Limits
+from sansip.wire import parse_message
+
+__all__ = ["PING", "PONG", "Framed", "StreamFramer"]
+
+# RFC 5626 3.5.1: a double CRLF between messages asks for a single one.
+PING: Final = b"\r\n\r\n"
+PONG: Final = b"\r\n"
+
+# A whole message, a PING, or the error after which nothing more comes.
+Framed: TypeAlias = bytes | RemoteProtocolError
+
+# Every Content-Length field of a head, compact or folded (RFC 3261 7.3.1, 7.3.3).
+_CONTENT_LENGTH = re.compile(
+    rb"\r\n(?:content-length|l)[ \t]*:((?:[^\r\n]|\r\n[ \t])*)(?=\r\n)", re.IGNORECASE
+)
+
+
+class StreamFramer:
+    """Cuts one stream into messages. ``pending`` tells whether one has begun."""
+
+    __slots__ = ("_buffer", "_failed", "_limits", "_searched", "_size")
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
+        self._buffer = bytearray()
+        # Where the search for the end of the head goes on.
+        self._searched = 0
+        # Octets of the message begun, 0 while its head is not complete.
+        self._size = 0
+        self._failed = False
+
+    @property
+    def pending(self) -> bool:
+        """Whether part of a message is waiting for the rest."""
+        return len(self._buffer) > 0
+
+    @property
+    def tail(self) -> bytes:
+        """The octets of the incomplete message."""
+        return bytes(self._buffer)
+
+    def feed(self, data: bytes) -> list[Framed]:
+        """Take ``data``; return what became complete, in order.
+
+        Each item is the octets of one message, ``PING``, or (as the last item
+        ever) a ``RemoteProtocolError`` whose ``message`` can be answered.
+        """
+        framed: list[Framed] = []
+        if self._failed:
+            return framed
+        buffer = self._buffer
+        buffer += data
+        try:
+            while buffer and self._next(buffer, framed):
+                pass
+        except RemoteProtocolError as error:
+            self._failed = True
+            buffer.clear()
+            framed.append(error)
+        return framed
+
+    def _next(self, buffer: bytearray, framed: list[Framed]) -> bool:
+        if not self._size:
+            # RFC 3261 7.5: CRLFs before a start line are ignored; RFC 5626
+            # 4.4.1: two of them are a ping.
+            if buffer[0] == 13:
+                if buffer.startswith(b"\r\n\r\n"):
+                    del buffer[:4]
+                    framed.append(PING)
+                    return True
+                if PING.startswith(bytes(buffer[:4])):
+                    return False
+                if buffer.startswith(b"\r\n"):
+                    del buffer[:2]
+                    return True
+            end = buffer.find(b"\r\n\r\n", self._searched)
+            limit = self._limits.head_size
+            if end < 0:
+                if len(buffer) > limit:
+                    raise self._too_large("header fields")
+                self._searched = max(0, len(buffer) - 3)
+                return False
+            if end > limit:
+                raise self._too_large("header fields")
+            self._size = end + 4 + self._body_length(bytes(buffer[: end + 4]))
+            self._searched = 0
+            if self._size > self._limits.message_size:
+                raise self._too_large("message", bytes(buffer[: end + 4]))
+        if len(buffer) < self._size:
+            return False
+        framed.append(bytes(buffer[: self._size]))
+        del buffer[: self._size]
+        self._size = 0
+        return True
+
+    def _body_length(self, head: bytes) -> int:
+        found = [re.sub(rb"\s+", b"", value) for value in _CONTENT_LENGTH.findall(head[:-2])]
+        # RFC 3261 18.3: on a stream the field is what frames the message.
+        if not found:
+            raise self._lost("Content-Length is missing on a stream", head)
+        # RFC 4475 3.1.2.3, 3.3.9: negative, several or unreadable lengths.
+        if len(set(found)) > 1 or not found[0].isdigit() or len(found[0]) > 10:
+            raise self._lost("Content-Length must be one decimal number", head)
+        return int(found[0])
+
+    def _lost(self, reason: str, head: bytes) -> RemoteProtocolError:
+        return RemoteProtocolError(
+            reason, status=400, section="RFC 3261 18.3", field="Content-Length", message=_understood(head, self._limits)
+        )
+
+    def _too_large(self, what: str, head: bytes = b"") -> RemoteProtocolError:
+        # RFC 3261 21.5.7
+        return RemoteProtocolError(
+            f"{what} too large", status=513, section="RFC 3261 21.5.7",
+            message=_understood(head, self._limits) if head else None,
+        )
+
+
+def _understood(head: bytes, limits: Limits):  # type: ignore[no-untyped-def]
+    """Return the message that ``head`` begins, as far as it can be answered."""
+    try:
+        return parse_message(head, limits)
+    except RemoteProtocolError as error:
+        return error.message

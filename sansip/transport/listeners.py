@@ -1,0 +1,132 @@
+"""Our own addresses: what goes into Via and Record-Route, and what is us.
+
+Theory of operation: a listener has the address it is bound to and the one it
+advertises (they differ behind a NAT). The table answers two questions, both
+prepared when it is built: through which listener to reach an address, and
+whether a host and port name this server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from sansip.transport.flow import DEFAULT_PORTS
+from sansip.wire.host import host_key, host_text
+
+__all__ = ["Listener", "Listeners"]
+
+
+@dataclass(slots=True)
+class Listener:
+    """One bound address.
+
+    ``id`` is the number the adapters use; ``host`` is an IP address without
+    brackets; ``advertise_host``/``advertise_port`` replace it in what peers read.
+    """
+
+    id: int
+    transport: str
+    host: str
+    port: int
+    advertise_host: str | None = None
+    advertise_port: int | None = None
+    # What stands in a Via (RFC 3261 18.1.1), e.g. "SIP/2.0/UDP 192.0.2.1:5060".
+    via: str = field(init=False)
+    # host:port as peers see it.
+    sent_by: str = field(init=False)
+    # What a Record-Route begins with; ">" is to follow (RFC 3261 16.6 step 4).
+    record_route: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sent_by = host_text(self.advertise_host or self.host, self.advertise_port or self.port)
+        self.via = f"SIP/2.0/{self.transport.upper()} {self.sent_by}"
+        transport = "" if self.transport == "udp" else f";transport={self.transport}"
+        self.record_route = f"<sip:{self.sent_by}{transport};lr"
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.host
+
+    def __str__(self) -> str:
+        return f"{self.transport}:{host_text(self.host, self.port)}"
+
+
+class Listeners:
+    """All listeners, and the names by which peers may call this server."""
+
+    __slots__ = ("_addresses", "_by_id", "_domains", "_ports", "_reach", "_sent_by")
+
+    def __init__(self, listeners: Iterable[Listener], domains: Iterable[str] = ()) -> None:
+        self._by_id = {listener.id: listener for listener in listeners}
+        self._domains = {host_key(domain.strip("[]")) for domain in domains}
+        self._sent_by = {listener.sent_by for listener in self._by_id.values()}
+        # (transport, IPv6?) -> listeners in the order of the configuration
+        self._reach: dict[tuple[str, bool], list[Listener]] = {}
+        # our IP addresses -> ports we listen on
+        self._addresses: dict[str | bytes, set[int]] = {}
+        self._ports: set[int] = set()
+        for listener in self._by_id.values():
+            self._reach.setdefault((listener.transport, listener.is_ipv6), []).append(listener)
+            self._ports.update((listener.port, listener.advertise_port or listener.port))
+            self._addresses.setdefault(host_key(listener.host), set()).add(listener.port)
+            if listener.advertise_host:
+                port = listener.advertise_port or listener.port
+                self._addresses.setdefault(host_key(listener.advertise_host), set()).add(port)
+
+    def __getitem__(self, number: int) -> Listener:
+        return self._by_id[number]
+
+    def __iter__(self) -> Iterator[Listener]:
+        return iter(self._by_id.values())
+
+    @property
+    def transports(self) -> set[str]:
+        """Transports that some listener serves."""
+        return {transport for transport, _ in self._reach}
+
+    def reach(self, transport: str, ip: str, prefer: int | None = None) -> Listener | None:
+        """Return the listener to send from towards ``ip`` over ``transport``, if any.
+
+        ``prefer`` is the listener of the request being forwarded: it is kept
+        where it fits, so that a call stays on one interface.
+        """
+        fitting = self._reach.get((transport, ":" in ip))
+        if fitting is None:
+            return None
+        if len(fitting) > 1 and prefer is not None:
+            chosen = self._by_id.get(prefer)
+            if chosen in fitting:
+                return chosen
+            # The same interface on another transport comes next.
+            for listener in fitting:
+                if chosen is not None and listener.host == chosen.host:
+                    return listener
+        return fitting[0]
+
+    def is_own_sent_by(self, sent_by: str) -> bool:
+        """Whether a Via with this sent-by was written here."""
+        return sent_by in self._sent_by
+
+    def is_own_address(self, host: str, port: int | None, transport: str | None = None) -> bool:
+        """Whether host and port name a listener of ours (an element address).
+
+        A domain we serve names us too, on a port we listen on.
+        """
+        key = host_key(host) if ":" in host else host
+        ports = self._addresses.get(key)
+        if ports is None:
+            if key not in self._domains:
+                return False
+            ports = self._ports
+            if port is None:
+                return True
+        return (port or DEFAULT_PORTS.get(transport or "udp", 5060)) in ports
+
+    def serves(self, host: str, port: int | None = None) -> bool:
+        """Whether addresses-of-record at ``host`` are ours to know (RFC 3261 16.5)."""
+        key = host_key(host) if ":" in host else host
+        if key in self._domains:
+            return True
+        ports = self._addresses.get(key)
+        return ports is not None and (port is None or port in ports)

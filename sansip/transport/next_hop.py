@@ -1,0 +1,73 @@
+"""From a URI to transport, host and port (RFC 3263 4, without its DNS part).
+
+Theory of operation: what a URI itself says is decided here: its transport, its
+port, a numeric host, ``maddr``. A name needs the outside, and is asked for as
+``Resolve``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sansip.errors import RemoteProtocolError
+from sansip.transport.flow import DEFAULT_PORTS
+from sansip.wire import OtherUri, SipUri, TelUri
+from sansip.wire.host import is_address
+
+__all__ = ["NextHop", "Resolve", "next_hop"]
+
+
+@dataclass(slots=True)
+class Resolve:
+    """The question for the addresses of ``host``.
+
+    The answer is a list of ``(ip, port)``, best first, or an exception.
+    """
+
+    host: str
+    port: int
+    transport: str
+
+
+@dataclass(slots=True)
+class NextHop:
+    """Where a URI leads. ``numeric`` tells whether ``host`` is an IP address.
+
+    ``explicit`` tells whether the URI itself chose the transport; where it did
+    not, a registered flow or RFC 3261 18.1.1 may choose another.
+    """
+
+    transport: str
+    host: str
+    port: int
+    numeric: bool
+    explicit: bool
+
+
+def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:
+    """Return where a request for ``uri`` is sent.
+
+    Raises ``RemoteProtocolError`` (416) where the URI names nothing to send to.
+    """
+    if not isinstance(uri, SipUri):
+        raise RemoteProtocolError(
+            f"cannot route to scheme {uri.scheme}", status=416, section="RFC 3261 21.4.14", field="Request-URI"
+        )
+    transport = uri.transport
+    explicit = transport is not None
+    secure = uri.scheme == "sips"
+    if transport is None:
+        # RFC 3263 4.1: sips means TLS; a numeric address means UDP.
+        transport = "tls" if secure else "udp"
+    elif secure:
+        # RFC 3261 26.2.2: sips over tcp is TLS; RFC 7118 5.1: over ws, WSS.
+        transport = {"tcp": "tls", "ws": "wss"}.get(transport, transport)
+    # RFC 3261 19.1.1: maddr overrides where to send, not what to ask for.
+    host = uri.params.get("maddr") or uri.host
+    host = host.strip("[]").lower()
+    port = uri.port or DEFAULT_PORTS.get(transport)
+    if port is None:
+        raise RemoteProtocolError(
+            f"transport {transport} is not known", status=503, section="RFC 3263 4.1", field="Request-URI"
+        )
+    return NextHop(transport, host, port, is_address(host), explicit)

@@ -1,0 +1,55 @@
+"""The way down: octets and a flow become actions.
+
+Theory of operation: a datagram is one action. A stream goes through the
+connection table, and a client transaction is remembered at its connection until
+somebody answers, so that a lost connection fails it at once instead of after
+64*T1 (RFC 3261 17.1.4, 18.4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.actions import Action, SendDatagram
+
+if TYPE_CHECKING:
+    from sansip.transaction.base import ClientTransaction
+    from sansip.transport.connections import Connections
+    from sansip.transport.flow import Flow
+
+__all__ = ["Sender"]
+
+
+class Sender:
+    """Turns sends into actions appended to ``out``."""
+
+    __slots__ = ("connections", "out")
+
+    def __init__(self, out: list[Action], connections: Connections) -> None:
+        self.out = out
+        self.connections = connections
+
+    def send(self, flow: Flow, data: bytes, now: float) -> None:
+        """Send ``data`` with nobody waiting for what becomes of it."""
+        if flow.reliable:
+            self.connections.send(flow, data, now)
+        else:
+            self.out.append(SendDatagram(flow.listener, data, flow.address))
+
+    send_response = send
+
+    def send_request(self, flow: Flow, data: bytes, transaction: ClientTransaction, now: float) -> None:
+        """Send ``data`` of ``transaction``, which is told when its connection is lost."""
+        if flow.reliable:
+            connection = self.connections.send(flow, data, now)
+            if connection is not None:
+                connection.waiting[transaction] = None
+        else:
+            self.out.append(SendDatagram(flow.listener, data, flow.address))
+
+    def forget(self, transaction: ClientTransaction) -> None:
+        """``transaction`` has ended: it waits for nothing."""
+        if transaction.flow.conn:
+            connection = self.connections.get(transaction.flow.conn)
+            if connection is not None:
+                connection.waiting.pop(transaction, None)
