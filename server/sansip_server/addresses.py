@@ -1,12 +1,14 @@
-"""What addresses this machine has, for defaults and for wildcard listeners.
+"""What addresses this machine has, for the default listeners and for wildcards.
 
 Theory of operation: 0.0.0.0 and :: receive on every address but cannot stand in a
-Via, so a wildcard listener advertises the address that the machine's default route
-uses. All its addresses are its own domains, whichever of them a phone was given.
+Via, and a datagram sent from such a socket may leave from another address than
+the peer wrote to. So a wildcard is a short way to write all addresses of the
+machine, each with a socket of its own.
 """
 
 from __future__ import annotations
 
+import array
 import contextlib
 import socket
 import struct
@@ -16,8 +18,9 @@ __all__ = ["has_ipv6_loopback", "machine_addresses", "primary_address"]
 
 # RFC 5737, RFC 3849: documentation addresses, to ask the routing table for "far away".
 _FAR = {socket.AF_INET: ("192.0.2.1", 9), socket.AF_INET6: ("2001:db8::1", 9)}
-# Linux's ioctl for the address of an interface (netdevice(7)).
-_SIOCGIFADDR = 0x8915
+# Linux's ioctl for all IPv4 addresses, and the size of an answer's record (netdevice(7)).
+_SIOCGIFCONF = 0x8912
+_IFREQ_SIZE = 40
 
 
 def has_ipv6_loopback() -> bool:
@@ -43,32 +46,38 @@ def primary_address(ipv6: bool) -> str | None:
     return None if address in ("0.0.0.0", "::") else address
 
 
-def machine_addresses() -> set[str]:
-    """Return the machine's addresses as far as the system tells (on Linux: all but aliases)."""
-    found = {address for ipv6 in (False, True) if (address := primary_address(ipv6))}
-    found |= {"127.0.0.1"} | _interfaces_ipv4() | _interfaces_ipv6()
-    return found
+def machine_addresses(ipv6: bool) -> list[str]:
+    """Return the machine's addresses of one family, the primary one first, loopback last."""
+    found = dict.fromkeys(_interfaces_ipv6() if ipv6 else _interfaces_ipv4())
+    primary = primary_address(ipv6)
+    loopback = "::1" if ipv6 else "127.0.0.1"
+    rest = [address for address in found if address not in (primary, loopback)]
+    last = [loopback] if not ipv6 or has_ipv6_loopback() else []
+    return [*([primary] if primary and primary != loopback else []), *rest, *last]
 
 
-def _interfaces_ipv4() -> set[str]:
-    found = set()
+def _interfaces_ipv4() -> list[str]:
+    found: list[str] = []
     with contextlib.suppress(ImportError, OSError):
         import fcntl
 
+        buffer = array.array("B", bytes(256 * _IFREQ_SIZE))
+        address, size = buffer.buffer_info()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            for _, name in socket.if_nameindex():
-                with contextlib.suppress(OSError):
-                    request = struct.pack("256s", name.encode()[:15])
-                    found.add(socket.inet_ntoa(fcntl.ioctl(probe, _SIOCGIFADDR, request)[20:24]))
+            answer = fcntl.ioctl(probe, _SIOCGIFCONF, struct.pack("iL", size, address))
+        (filled, _) = struct.unpack("iL", answer)
+        for start in range(0, filled, _IFREQ_SIZE):
+            # A record is a name of 16 octets and a sockaddr_in: family, port, address.
+            found.append(socket.inet_ntoa(buffer[start + 20 : start + 24].tobytes()))
     return found
 
 
-def _interfaces_ipv6() -> set[str]:
-    found = set()
+def _interfaces_ipv6() -> list[str]:
+    found: list[str] = []
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/net/if_inet6").read_text(encoding="ascii").splitlines():
             address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0]))
             # Link-local addresses need a zone, which SIP cannot write.
             if not address.startswith("fe80:"):
-                found.add(address)
+                found.append(address)
     return found

@@ -27,6 +27,7 @@ from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
+from sansip_server.secret import read_secret
 
 __all__ = ["run_server"]
 
@@ -50,9 +51,10 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     route = default_route() if settings.route is None else load_route(settings.route)
     run = load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
+    secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
-        config = build.stack_config(settings, listeners, domains, route)
+        config = build.stack_config(settings, listeners, domains, route, secret)
         return Stack(config, seed=os.urandom(32))
 
     def on_ready(server: Any) -> None:
@@ -61,7 +63,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
         _say_who_may_register(addresses)
-        logger.info("serving the domains %s", ", ".join(sorted(domains)))
+        logger.info("serving the domains %s", ", ".join(domains))
         click.echo("ready")
 
     try:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sansip.config import ListenerConfig, StackConfig
-from sansip_server.addresses import machine_addresses, primary_address
-from sansip_server.config.listen import ListenAddress, parse_listen
+from sansip_server.addresses import machine_addresses
+from sansip_server.config.listen import ListenAddress, check_domain, parse_listen
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 
@@ -22,23 +22,20 @@ __all__ = ["listen_addresses", "listener_configs", "refuse_open_listeners", "ser
 
 
 def listen_addresses(settings: Settings) -> list[ListenAddress]:
-    """Return the sockets to open; a wildcard advertises the machine's main address.
+    """Return the sockets to open: a wildcard becomes one for each address of the machine.
 
-    Raises OperatorError where a wildcard has no address that it could advertise.
+    A wildcard that advertises something stays one socket, for its own address is of no matter.
     """
-    return [_with_public_address(parse_listen(text)) for text in settings.listen]
-
-
-def _with_public_address(listener: ListenAddress) -> ListenAddress:
-    if not listener.wildcard or listener.advertise_host is not None:
-        return listener
-    address = primary_address(listener.ipv6)
-    if address is None:
-        raise OperatorError(
-            f"listen {listener}: this machine has no route to the world to take its address from;"
-            f' write "{listener} advertise ADDRESS"'
-        )
-    return dataclasses.replace(listener, advertise_host=address)
+    opened: list[ListenAddress] = []
+    for text in settings.listen:
+        listener = parse_listen(text)
+        if listener.wildcard and listener.advertise_host is None:
+            every = machine_addresses(listener.ipv6)
+            opened += [dataclasses.replace(listener, host=address) for address in every]
+        else:
+            opened.append(listener)
+    # An address written beside a wildcard is already among its own.
+    return list(dict.fromkeys(opened)) if all(listener.port for listener in opened) else opened
 
 
 def refuse_open_listeners(settings: Settings, listeners: Iterable[ListenAddress]) -> None:
@@ -67,23 +64,23 @@ def listener_configs(listeners: Sequence[ListenAddress]) -> list[ListenerConfig]
     ]
 
 
-def served_domains(settings: Settings, listeners: Iterable[ListenAddress]) -> set[str]:
-    """Return the configured domains, the server's own addresses, and ``localhost`` where that is us."""
-    domains = {domain.strip("[]").rstrip(".").lower() for domain in settings.domains}
-    for listener in listeners:
-        if listener.wildcard:
-            domains |= machine_addresses()
-        else:
-            domains.add(listener.host)
-        if listener.advertise_host is not None:
-            domains.add(listener.advertise_host)
-        if listener.loopback or listener.wildcard:
-            domains.add("localhost")
-    return domains
+def served_domains(settings: Settings, listeners: Sequence[ListenAddress]) -> list[str]:
+    """Return the domains to serve; the first is the one that the server's addresses mean.
+
+    Without any configured that is ``localhost``, or the first address beyond loopback.
+    """
+    domains = [check_domain(domain) for domain in settings.domains]
+    if not domains:
+        public = [listener for listener in listeners if not listener.loopback]
+        domains = [(one.advertise_host or one.host) for one in public[:1]]
+    if any(listener.loopback or listener.wildcard for listener in listeners):
+        domains.append("localhost")
+    return list(dict.fromkeys(domains))
 
 
 def stack_config(
-    settings: Settings, listeners: list[ListenerConfig], domains: set[str], route: Callable[..., Any]
+    settings: Settings, listeners: list[ListenerConfig], domains: list[str], route: Callable[..., Any],
+    secret: bytes | None = None,
 ) -> StackConfig:
     """Return the core's configuration for listeners whose ports are known."""
     return StackConfig(
@@ -93,4 +90,7 @@ def stack_config(
         limits=settings.limits,
         timers=settings.timers,
         registrar=settings.registrar,
+        proxy=settings.proxy,
+        server_name=settings.server_name,
+        secret=secret,
     )

@@ -140,13 +140,13 @@ def _table(cls: type, data: dict[str, Any], prefix: str, faults: list[ConfigFaul
 
 
 def _leaf(hint: Any, value: Any, path: str, faults: list[ConfigFault]) -> Any:
-    if get_origin(hint) in (list, tuple):
+    if get_origin(hint) in (list, tuple, frozenset):
         if not isinstance(value, list):
             faults.append(ConfigFault(path, f"expected {expected(hint)}; found {found(value)}"))
             return None
         element = get_args(hint)[0]
         items = [_scalar(element, item, f"{path}[{i}]", f"{path}[]", faults) for i, item in enumerate(value)]
-        return items if get_origin(hint) is list else tuple(items)
+        return get_origin(hint)(items) if None not in items else None
     return _scalar(hint, value, path, path, faults)
 
 
@@ -195,7 +195,7 @@ def expected(hint: Any) -> str:
     """Return in words what a key of this type accepts."""
     if choices := literals(hint):
         return " or ".join(f'"{choice}"' for choice in choices)
-    if get_origin(hint) in (list, tuple):
+    if get_origin(hint) in (list, tuple, frozenset):
         return "a list of strings"
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join(expected(part) for part in get_args(hint) if part is not type(None))

@@ -132,7 +132,7 @@ def _default(field: Field[Any]) -> str:
         return f"default `{str(value).lower()}`"
     if isinstance(value, str):
         return f'default `"{value}"`'
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | frozenset):
         items = ", ".join('"' + item + '"' for item in value)
         return f"default `[{items}]`"
     return f"default `{value:,}`".replace(",", "_") if isinstance(value, int) else f"default `{value:g}`"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sansip.limits import Limits
+from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
 from sansip.transaction.timers import TimerValues
 from sansip_server.config.listen import DEFAULT_LISTEN
@@ -36,13 +37,15 @@ class Settings:
 
     # Sockets to listen on, as `transport:address:port`. Transports are `udp`
     # and `tcp`; IPv6 addresses stand in brackets; without a port it is 5060,
-    # and 0 lets the system choose. A server behind NAT says what peers see:
-    # `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. Beyond loopback, `auth`
-    # must be given.
+    # and 0 lets the system choose. `0.0.0.0` and `[::]` mean each address that
+    # the machine has when the server starts. A server behind NAT says what peers
+    # see: `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. Beyond loopback,
+    # `auth` must be given.
     listen: list[str] = field(default_factory=lambda: list(DEFAULT_LISTEN))
     # Domains whose users register here and are looked up here. The server's
-    # own addresses are always served, and `localhost` where it listens on
-    # loopback. Requests for other domains are not relayed for strangers.
+    # own addresses are always served and mean the first domain; `localhost` is
+    # served where it listens on loopback. Requests for other domains are not
+    # relayed for strangers.
     domains: list[str] = field(default_factory=list)
     # Who may register. `"none"` lets everybody who can reach the server; without
     # the key that is allowed on loopback addresses only.
@@ -51,6 +54,12 @@ class Settings:
     # async, relative to this file. Without it, the default route is used
     # (`sansip/routing/default.py`).
     route: str | None = None
+    # The Server field of answers that the server gives itself; `""` leaves it out.
+    server_name: str = "sansip"
+    # File with the key that marks the server's own Record-Route values, so that
+    # dialogs which began before a restart go on after it; made when it is
+    # missing. Without it the key is new at each start.
+    secret_file: str | None = None
     # The runtime adapter that waits for sockets and timers.
     runtime: str = "asyncio"
     # Use uvloop as asyncio's event loop; needs `pip install 'sansip[uvloop]'`.
@@ -60,6 +69,7 @@ class Settings:
     # waits for an answer (64*T1).
     drain_time: float = 32.0
     log: LogSettings = field(default_factory=LogSettings)
+    proxy: ProxyConfig = field(default_factory=ProxyConfig)
     registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
     timers: TimerValues = field(default_factory=TimerValues)
     limits: Limits = field(default_factory=Limits)
