@@ -64,7 +64,9 @@ def write_tone(path: Path) -> None:
 class Baresip:
     """A registered phone for ``sip:user@domain``, all of whose requests go through ``server``."""
 
-    def __init__(self, directory: Path, user: str, domain: str, server: tuple[str, int], transport: str) -> None:
+    def __init__(
+        self, directory: Path, user: str, domain: str, server: tuple[str, int], transport: str
+    ) -> None:
         directory.mkdir()
         self.aor = f"sip:{user}@{domain}"
         # baresip takes the port after its SIP port for TLS.
@@ -73,7 +75,9 @@ class Baresip:
         write_tone(tone)
         ports = {"sip": free_port(), "control": control, "rtp": rtp, "rtp_end": rtp + 98}
         (directory / "config").write_text(CONFIG.format(user=user, tone=tone, modules=module_path(), **ports))
-        account = f'<{self.aor};transport={transport}>;outbound="sip:{server[0]}:{server[1]};transport={transport}"'
+        account = (
+            f'<{self.aor};transport={transport}>;outbound="sip:{server[0]}:{server[1]};transport={transport}"'
+        )
         (directory / "accounts").write_text(f"{account};auth_pass=unused;regint=60;audio_codecs=PCMU\n")
         (directory / "contacts").write_text("")
         self.program = Program(["baresip", "-4", "-v", "-f", str(directory)], directory / "baresip.log")
