@@ -33,6 +33,8 @@ def read_secret(path: Path) -> bytes:
     except OSError as error:
         raise OperatorError(f"secret_file {path}: {os_reason(error)}") from None
     if len(key) < LEAST:
-        raise OperatorError(f"secret_file {path}: holds {len(key)} octets, needs {LEAST}; delete it to have one made")
+        raise OperatorError(
+            f"secret_file {path}: holds {len(key)} octets, needs {LEAST}; delete it to have one made"
+        )
     # A keyed hash takes 64 octets at most (sansip.entropy).
     return key[:64]

@@ -111,7 +111,9 @@ def test_domain(text: str, expected: str) -> None:
     assert check_domain(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "sip:example.org", "example.org:5060", "a b", "-x", "1.2.3.4.5", "é.org"])
+@pytest.mark.parametrize(
+    "text", ["", "sip:example.org", "example.org:5060", "a b", "-x", "1.2.3.4.5", "é.org"]
+)
 def test_domain_refused(text: str) -> None:
     """A scheme or a port would make the domain match nothing, silently."""
     with pytest.raises(ValueError, match="expected a domain name"):

@@ -22,21 +22,27 @@ LEVELS = ["debug", "info", "warning", "error"]
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file; see `sansip check`.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="TOML file; see `sansip check`."
+)
 @click.option(
     "--listen",
     multiple=True,
     metavar="TRANSPORT:ADDRESS:PORT",
     help="Listen here, like udp:127.0.0.1:5060 or tcp:[::1]:5060; may be repeated.",
 )
-@click.option("--domain", multiple=True, metavar="NAME", help="Serve the users of this domain; may be repeated.")
+@click.option(
+    "--domain", multiple=True, metavar="NAME", help="Serve the users of this domain; may be repeated."
+)
 @click.option("--auth", type=click.Choice(["none"]), help="none: whoever reaches the server may register.")
 @click.option("--route", metavar="FILE.py", help="Routing script.  [default: sansip.routing.default]")
 @click.option("--runtime", metavar="NAME", help="Runtime adapter.  [default: asyncio]")
 @click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")
 @click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]")
-@click.option("--journal", type=click.Path(path_type=Path), metavar="FILE", help="Record every input, for replay.")
+@click.option(
+    "--journal", type=click.Path(path_type=Path), metavar="FILE", help="Record every input, for replay."
+)
 def serve(
     config: Path | None,
     listen: tuple[str, ...],

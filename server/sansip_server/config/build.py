@@ -79,7 +79,10 @@ def served_domains(settings: Settings, listeners: Sequence[ListenAddress]) -> li
 
 
 def stack_config(
-    settings: Settings, listeners: list[ListenerConfig], domains: list[str], route: Callable[..., Any],
+    settings: Settings,
+    listeners: list[ListenerConfig],
+    domains: list[str],
+    route: Callable[..., Any],
     secret: bytes | None = None,
 ) -> StackConfig:
     """Return the core's configuration for listeners whose ports are known."""

@@ -1,9 +1,9 @@
-"""docs/configuration.md, written from the schema so that it cannot lie.
+"""docs/configuration.md and docs/limits.md, written from the schema so that they cannot lie.
 
 Theory of operation: a key's documentation stands where the key is defined,
 either as the comment above the field or in the class's ``Attributes:`` list;
 type and default come from the dataclass. ``python -m
-sansip_server.config.reference`` rewrites the page, and a test compares it.
+sansip_server.config.reference`` rewrites the pages, and a test compares them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from sansip.limits import Limits
 from sansip_server.config.load import expected, keys_of, literals
 from sansip_server.config.schema import Settings
 
-__all__ = ["PAGE", "documentation", "page"]
-
-PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
+__all__ = ["PAGES", "configuration_page", "documentation", "limits_page"]
 
 INTRODUCTION = """\
 # Configuration
@@ -52,6 +51,20 @@ level = "info"
 ```
 
 Sizes are octets and times are seconds. Numbers are above 0; where 0 is allowed, it is said what it means.
+"""
+
+LIMITS = """\
+# Limits
+
+<!-- Written by `python -m sansip_server.config.reference` from sansip/limits.py; edit the comments there. -->
+
+Nothing a peer sends may grow memory or time without bound, so every size, count and duration that a peer
+influences has a name, a default and a consequence. Each is a key of the table `[limits]` of the
+[configuration](configuration.md), and a field of `sansip.limits.Limits` for embedding programs. Sizes are
+octets and times are seconds.
+
+| Limit | Default | What it bounds, and why | When it is reached |
+|---|---|---|---|
 """
 
 
@@ -98,14 +111,25 @@ def _attributes(doc: str) -> dict[str, str]:
     return {name: " ".join(lines).replace("``", "`") for name, lines in found.items()}
 
 
-def page() -> str:
-    """Return the whole page."""
+def configuration_page() -> str:
+    """Return docs/configuration.md."""
     parts = [INTRODUCTION, "## Top level\n", *_table(Settings, "")]
     for name, hint in keys_of(Settings).items():
         if is_dataclass(hint) and isinstance(hint, type):
             first = (inspect.getdoc(hint) or "").partition("\n")[0]
             parts += [f"## `[{name}]`\n", f"{first}\n", *_table(hint, f"{name}.")]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def limits_page() -> str:
+    """Return docs/limits.md: one row for each limit."""
+    docs = documentation(Limits)
+    rows = []
+    for field in fields(Limits):
+        reason, arrow, outcome = docs[field.name].partition(" → ")
+        default = _default(field).removeprefix("default ")
+        rows.append(f"| `{field.name}` | {default} | {reason} | {outcome if arrow else ''} |")
+    return LIMITS + "\n".join(rows) + "\n"
 
 
 def _table(cls: type, prefix: str) -> Iterator[str]:
@@ -138,6 +162,11 @@ def _default(field: Field[Any]) -> str:
     return f"default `{value:,}`".replace(",", "_") if isinstance(value, int) else f"default `{value:g}`"
 
 
+# Name in docs/ of each page, and what writes it.
+PAGES = {"configuration.md": configuration_page, "limits.md": limits_page}
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
-    print(f"wrote {PAGE}")
+    for name, write in PAGES.items():
+        path = Path(__file__).parents[3] / "docs" / name
+        path.write_text(write(), encoding="utf-8")
+        print(f"wrote {path}")

@@ -1,0 +1,43 @@
+"""Ring the user's phones in the order of their q, then hand the call to voicemail.
+
+The phones of one user are tried as they registered: equal q together, lower q
+after higher ones failed. When nobody took the call, or nobody is registered, it
+goes to the voicemail server with the number that was called (serial forking).
+
+    sansip serve --route examples/routes/voicemail.py
+"""
+
+from __future__ import annotations
+
+from sansip.routing import IncomingRequest
+from sansip.routing.default import route as default_route
+
+# Where the voicemail server listens; it finds the mailbox by the user part.
+VOICEMAIL_HOST = "127.0.0.1"
+VOICEMAIL_PORT = 5090
+
+# Busy, temporarily unavailable, timeout. A decline (603) is the user's own word: no
+# voicemail then.
+NOBODY_TOOK_IT = (404, 408, 480, 486)
+
+
+async def route(request: IncomingRequest) -> None:
+    """Send initial INVITEs through ``ring``; everything else goes the default way."""
+    user = getattr(request.uri, "user", None)
+    if request.method == "INVITE" and not request.in_dialog and user is not None and request.serves():
+        if request.validate():
+            # A pre-loaded Route must not lead a call past us.
+            request.message.remove("Route")
+            request.record_route()
+            await ring(request, f"sip:{user}@{VOICEMAIL_HOST}:{VOICEMAIL_PORT}")
+        return
+    await default_route(request)
+
+
+async def ring(request: IncomingRequest, voicemail: str) -> None:
+    """Try the phones; what is left of the call goes to ``voicemail``."""
+    if targets := await request.locate():
+        failure = await request.relay(targets)
+        if failure is None or failure.status not in NOBODY_TOOK_IT or request.cancelled:
+            return  # answered, declined or given up: the result goes back by itself
+    request.relay(voicemail)
