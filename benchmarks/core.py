@@ -1,0 +1,157 @@
+"""What the core alone costs: whole calls and registrations through ``Stack``, no sockets.
+
+Theory of operation: the messages of N distinct calls are prepared, then fed in
+the order in which a proxy would see them; the callee's answers are made from
+what the stack forwarded. Only the time inside the stack counts. ``--profile``
+prints where it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import gc
+import json
+import pstats
+import time
+
+from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
+
+CALLER, CALLEE = ("127.0.0.1", 7000), ("127.0.0.1", 6000)
+
+REGISTER = """REGISTER sip:biloxi.test SIP/2.0
+Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK-{n}-r;rport
+Max-Forwards: 70
+From: <sip:user{user}@biloxi.test>;tag={n}r
+To: <sip:user{user}@biloxi.test>
+Call-ID: reg-{n}@127.0.0.1
+CSeq: 1 REGISTER
+Contact: <sip:user{user}@127.0.0.1:{port}>
+Expires: 3600
+User-Agent: benchmark/1.0
+Content-Length: 0
+
+"""
+INVITE = """INVITE sip:user0@biloxi.test SIP/2.0
+Via: SIP/2.0/UDP 127.0.0.1:7000;branch=z9hG4bK-{n}-i;rport
+Max-Forwards: 70
+From: "Caller" <sip:caller@biloxi.test>;tag={n}a
+To: <sip:user0@biloxi.test>
+Call-ID: {n}-12345@127.0.0.1
+CSeq: 1 INVITE
+Contact: <sip:caller@127.0.0.1:7000>
+User-Agent: benchmark/1.0
+Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE
+Subject: performance
+Content-Type: application/sdp
+Content-Length: 129
+
+v=0
+o=user1 53655765 2353687637 IN IP4 127.0.0.1
+s=-
+c=IN IP4 127.0.0.1
+t=0 0
+m=audio 6000 RTP/AVP 0
+a=rtpmap:0 PCMU/8000
+"""
+IN_DIALOG = """{method} sip:user0@127.0.0.1:6000 SIP/2.0
+Via: SIP/2.0/UDP 127.0.0.1:7000;branch=z9hG4bK-{n}-{method};rport
+Route: {route}
+Max-Forwards: 70
+From: "Caller" <sip:caller@biloxi.test>;tag={n}a
+To: <sip:user0@biloxi.test>;tag={n}b
+Call-ID: {n}-12345@127.0.0.1
+CSeq: {cseq} {method}
+Content-Length: 0
+
+"""
+
+
+def wire(text: str) -> bytes:
+    return text.replace("\n", "\r\n").encode()
+
+
+def answer(request: bytes, status: str, tag: str, contact: bool) -> bytes:
+    """Return the response a phone would give: what SIPp copies from the request."""
+    head = request.split(b"\r\n\r\n")[0].decode().split("\r\n")
+    kept = [
+        line for line in head[1:] if line.split(":")[0] in ("Via", "Record-Route", "From", "Call-ID", "CSeq")
+    ]
+    to = next(line for line in head if line.startswith("To:"))
+    kept.append(to if ";tag=" in to else f"{to};tag={tag}")
+    if contact:
+        kept.append("Contact: <sip:user0@127.0.0.1:6000>")
+    return "\r\n".join([f"SIP/2.0 {status}", *kept, "Content-Length: 0", "", ""]).encode()
+
+
+class Load:
+    """A stack, and the time spent inside it."""
+
+    def __init__(self) -> None:
+        config = StackConfig([ListenerConfig(0, "udp", "127.0.0.1", 5060)], ["biloxi.test"])
+        self.stack = Stack(config, b"0123456789abcdef")
+        self.now = 1000.0
+        self.spent = 0.0
+        self.profile: cProfile.Profile | None = None
+
+    def feed(self, data: bytes, source: tuple[str, int]) -> list[bytes]:
+        self.now += 0.0002
+        if self.profile is not None:
+            self.profile.enable()
+        begun = time.perf_counter()
+        actions = self.stack.datagram_received(0, data, source, self.now)
+        deadline = self.stack.next_deadline()
+        if deadline is not None and deadline <= self.now:
+            actions += self.stack.time_passed(self.now)
+        self.spent += time.perf_counter() - begun
+        if self.profile is not None:
+            self.profile.disable()
+        return [action.data for action in actions if isinstance(action, SendDatagram)]
+
+    def register(self, n: int, user: int, port: int) -> None:
+        (reply,) = self.feed(wire(REGISTER.format(n=n, user=user, port=port)), ("127.0.0.1", port))
+        assert reply.startswith(b"SIP/2.0 200"), reply
+
+    def call(self, n: int) -> None:
+        _, invite = self.feed(wire(INVITE.format(n=n)), CALLER)
+        self.feed(answer(invite, "180 Ringing", f"{n}b", True), CALLEE)
+        (ok,) = self.feed(answer(invite, "200 OK", f"{n}b", True), CALLEE)
+        line = next(line for line in ok.decode().split("\r\n") if line.startswith("Record-Route:"))
+        route = line.partition(": ")[2]
+        self.feed(wire(IN_DIALOG.format(method="ACK", n=n, cseq=1, route=route)), CALLER)
+        (bye,) = self.feed(wire(IN_DIALOG.format(method="BYE", n=n, cseq=2, route=route)), CALLER)
+        self.feed(answer(bye, "200 OK", f"{n}b", False), CALLEE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    load = Load()
+    gc.disable()
+    load.register(0, 0, 6000)
+    load.spent = 0.0
+    for n in range(1, options.calls + 1):
+        load.register(n, n % 1000, 6000 + n % 1000)
+    registration = load.spent / options.calls * 1e6
+    load.register(options.calls + 2, 0, 6000)
+    for n in range(1000):
+        load.call(n)
+    load.spent = 0.0
+    if options.profile:
+        load.profile = cProfile.Profile()
+    for n in range(1000, 1000 + options.calls):
+        load.call(n)
+    call = load.spent / options.calls * 1e6
+    if load.profile is not None:
+        pstats.Stats(load.profile).sort_stats("tottime").print_stats(45)
+    if options.json:
+        print(json.dumps({"register_us": round(registration, 1), "call_us": round(call, 1)}))
+    else:
+        print(f"registration {registration:6.1f} µs   call {call:6.1f} µs (six messages in)")
+
+
+if __name__ == "__main__":
+    main()
