@@ -10,6 +10,7 @@ of a dozen heads. A cancelled timer is dropped when it reaches the head.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Any, Protocol
 
 __all__ = ["Timer", "TimerOwner", "Timers"]
@@ -40,14 +41,19 @@ class Timer:
 class Timers:
     """All timers of one stack."""
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_next", "_queues")
 
     def __init__(self) -> None:
         self._queues: dict[float, deque[Timer]] = {}
+        # No live timer fires before this; it may have been cancelled since.
+        self._next = inf
 
     def start(self, now: float, duration: float, owner: TimerOwner, name: Any) -> Timer:
         """Start a timer that calls ``owner.timer_fired(name, now)`` after ``duration`` s."""
-        timer = Timer(now + duration, owner, name)
+        deadline = now + duration
+        timer = Timer(deadline, owner, name)
+        if deadline < self._next:
+            self._next = deadline
         queue = self._queues.get(duration)
         if queue is None:
             queue = self._queues[duration] = deque()
@@ -59,15 +65,23 @@ class Timers:
         return timer
 
     def next_deadline(self) -> float | None:
-        """Return when the next live timer fires, or None when there is none."""
-        earliest: float | None = None
+        """Return a time at or before which no timer fires, or None when there is none.
+
+        It is the next live timer's deadline, or that of one cancelled since the
+        last call of ``fire_due``: asked after every batch of messages, so it must
+        cost nothing, and a wake-up with nothing to do costs little.
+        """
+        return None if self._next == inf else self._next
+
+    def _earliest(self) -> float:
+        earliest = inf
         idle = None
         for duration, queue in self._queues.items():
             while queue and queue[0].owner is None:
                 queue.popleft()
             if not queue:
                 idle = duration
-            elif earliest is None or queue[0].deadline < earliest:
+            elif queue[0].deadline < earliest:
                 earliest = queue[0].deadline
         # Durations that a peer chooses (expiry times) must not pile up.
         if idle is not None and len(self._queues) > 64:
@@ -89,6 +103,7 @@ class Timers:
                     due = queue
                     deadline = queue[0].deadline
             if due is None:
+                self._next = self._earliest()
                 return
             timer = due.popleft()
             owner, timer.owner = timer.owner, None

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Branch"]
 
+# Octets that line ends, our Via and our Record-Route add at the most, nearly always.
+_GROWTH = 400
+
 
 class Branch:
     """A target being tried. It is the user of its client transactions."""
@@ -68,7 +71,7 @@ class Branch:
             self._fail(error.status, now)
             return
         # RFC 5393 5.3.3.2: each branch gets its share of the breadth.
-        base.set("Max-Breadth", str(self.breadth))
+        base.set_line("max-breadth", f"Max-Breadth: {self.breadth}")
         if hop.numeric:
             self._addresses = [(hop.host, hop.port)]
             self._try_next(now)
@@ -106,7 +109,14 @@ class Branch:
         branch = self._id = new_branch(proxy.entropy, context.hashed)
         request, data = self._seal(listener, branch)
         above = proxy.config.tcp_above
-        if transport == "udp" and above and len(data) > above and not self._switched and self._may_switch():
+        if (
+            transport == "udp"
+            and above
+            and len(data) > above
+            and request is not self._base
+            and not self._switched
+            and self._may_switch()
+        ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
             stream = proxy.listeners.reach("tcp", ip, context.listener)
@@ -116,7 +126,7 @@ class Branch:
                 request, data = self._seal(stream, branch)
                 transport, listener = "tcp", stream
         flow = target.flow
-        if flow is None or "route" in request.keys or not proxy.is_alive(flow):
+        if flow is None or request.has("route") or not proxy.is_alive(flow):
             flow = Flow(transport, listener.id, (ip, port))
         transaction = self.transaction = proxy.transactions.open_client(branch, request, data, flow, self)
         if context.is_invite:
@@ -129,7 +139,10 @@ class Branch:
         assert self._base is not None
         context = self.context
         proxy = context.proxy
-        request = self._base.copy()
+        # Another address, or another transport, would need a copy of its own.
+        base = self._base
+        again = self._addresses or sum(map(len, base.lines)) + len(base.body) > proxy.config.tcp_above - _GROWTH
+        request = base.copy() if again else base
         if context.record_route is not None:
             proxy.add_record_route(request, context.listener, listener, context.record_route)
         return request, proxy.seal(request, listener, branch)

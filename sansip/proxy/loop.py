@@ -1,14 +1,18 @@
 """Branches that tell a loop from a spiral (RFC 3261 16.6 step 8, RFC 5393).
 
 Theory of operation: the branch we put in a Via has two parts: a unique one, and
-a keyed hash of everything our routing decision rests on. A request that comes
-back with our Via and the same hash would be decided the same way again: a loop.
-With another hash it is a spiral, and goes on.
+a hash of everything our routing decision rests on. A request that comes back
+with our Via and the same hash would be decided the same way again: a loop. With
+another hash it is a spiral, and goes on.
+
+The hash need not resist forgery: who forges one of ours only has its own
+request refused. So it is a CRC, started with a secret value.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from sansip.entropy import Entropy
@@ -20,26 +24,28 @@ __all__ = ["is_looped", "loop_hash", "new_branch"]
 MAGIC_COOKIE = "z9hG4bK"
 
 
-def loop_hash(request: Request, entropy: Entropy) -> str:
-    """Return the hash of what decides the routing of ``request`` as received.
+def loop_hash(request: Request, start: int) -> str:
+    """Return the hash, 8 digits, of what decides the routing of ``request`` as received.
 
     RFC 5393 4.2.1: the Request-URI and every field that routing looks at, and
     nothing that changes from hop to hop.
     """
-    parts = [request.uri_text, request.from_tag or "", request.to_tag or "", request.call_id, str(request.cseq.number)]
-    keys = request.keys
+    text = f"{request.uri_text}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
     for name in ("route", "proxy-require", "proxy-authorization"):
-        if name in keys:
-            parts += request.get_all(name)
-    return entropy.keyed_hash("\n".join(parts))
+        if request.has(name):
+            text = "\n".join((text, *request.get_all(name)))
+    return f"{crc32(text.encode('utf-8', 'surrogateescape'), start):08x}"
 
 
 def is_looped(request: Request, hashed: str, listeners: Listeners) -> bool:
     """Whether ``request`` has been here before, with the same hash (RFC 5393 4.2.2)."""
+    if not listeners.may_have_written(request):
+        return False
+    suffix = f".{hashed}"
     for via in request.vias:
         if listeners.is_own_sent_by(via.sent_by):
             branch = via.branch
-            if branch is not None and branch.endswith(hashed):
+            if branch is not None and branch.endswith(suffix):
                 return True
     return False
 

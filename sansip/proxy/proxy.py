@@ -57,8 +57,8 @@ class Proxy:
     """Forwards requests, and responses to what it forwarded."""
 
     __slots__ = (
-        "config", "entropy", "limits", "listeners", "resolve", "sender", "timers", "transactions", "trying_after",
-        "values",
+        "config", "entropy", "limits", "listeners", "loop_secret", "resolve", "sender", "timers", "transactions",
+        "trying_after", "values",
     )
 
     def __init__(
@@ -77,6 +77,8 @@ class Proxy:
         self.timers: Timers = transactions.timers
         self.values: TimerValues = transactions.values
         self.entropy = entropy
+        # What the hashes of our branches start with (``loop_hash``).
+        self.loop_secret = entropy.number(1 << 32)
         self.limits = limits
         self.resolve = resolve
         self.trying_after = self._time_until_t2(self.values)
@@ -112,7 +114,7 @@ class Proxy:
             copy.prepend("Route", value)
         # RFC 3261 16.6 step 3: one hop less; 70 where there was none.
         hops = request.max_forwards
-        copy.set("Max-Forwards", "70" if hops is None else str(hops - 1))
+        copy.set_line("max-forwards", "Max-Forwards: 70" if hops is None else f"Max-Forwards: {hops - 1}")
         return copy
 
     def listener_for(self, transport: str, ip: str, prefer: int) -> Listener | None:
@@ -128,14 +130,14 @@ class Proxy:
         """
         end = f";d={token}>" if token else ">"
         if outgoing.id != incoming:
-            copy.prepend("Record-Route", self.listeners[incoming].record_route + end)
-        copy.prepend("Record-Route", outgoing.record_route + end)
+            copy.prepend_line("record-route", self.listeners[incoming].record_route + end)
+        copy.prepend_line("record-route", outgoing.record_route + end)
 
     def seal(self, copy: Request, outgoing: Listener, branch: str) -> bytes:
         """Add our Via (16.6 step 8) and return the octets to send."""
-        copy.prepend("Via", f"{outgoing.via};branch={branch}")
+        copy.prepend_line("via", f"{outgoing.via};branch={branch}")
         # RFC 3261 18.3 and 16.6 step 9: framing on streams rests on the field.
-        if "content-length" not in copy.keys:
+        if not copy.has("content-length"):
             copy.append("Content-Length", str(len(copy.body)))
         return copy.to_bytes()
 
@@ -146,7 +148,7 @@ class Proxy:
         """
         uri: SipUri | TelUri | OtherUri = postprocess(copy)
         hop = next_hop(uri)
-        if "route" not in copy.keys:
+        if not copy.has("route"):
             if target.address is not None:
                 hop.host, hop.port = target.address
                 hop.numeric = True

@@ -75,7 +75,7 @@ def postprocess(request: Request) -> SipUri | TelUri | OtherUri:
 
     Returns the URI that decides the next hop (RFC 3261 16.6 steps 6 and 7).
     """
-    if "route" not in request.keys:
+    if not request.has("route"):
         return request.uri
     first = request.routes[0].uri
     if not isinstance(first, SipUri) or first.is_loose_router:

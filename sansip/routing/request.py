@@ -137,8 +137,8 @@ class IncomingRequest:
         """Take our own values off Route (RFC 3261 16.4). The stack has called it before the route."""
         message = self.message
         # RFC 5393 4.2.1: the hash covers the request as it was received.
-        self._hashed = loop_hash(message, self.core.proxy.entropy)
-        if "route" not in message.keys and "maddr" not in message.uri_text:
+        self._hashed = loop_hash(message, self.core.proxy.loop_secret)
+        if not message.has("route") and "maddr" not in message.uri_text:
             return
         listeners = self.core.listeners
         tokens = self.core.proxy.config.dialog_tokens

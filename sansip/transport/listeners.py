@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sansip.transport.flow import DEFAULT_PORTS
 from sansip.wire.host import host_key, host_text
+
+if TYPE_CHECKING:
+    from sansip.wire import Message
 
 __all__ = ["Listener", "Listeners"]
 
@@ -31,18 +35,18 @@ class Listener:
     port: int
     advertise_host: str | None = None
     advertise_port: int | None = None
-    # What stands in a Via (RFC 3261 18.1.1), e.g. "SIP/2.0/UDP 192.0.2.1:5060".
+    # How our Via lines begin (RFC 3261 18.1.1): "Via: SIP/2.0/UDP 192.0.2.1:5060".
     via: str = field(init=False)
     # host:port as peers see it.
     sent_by: str = field(init=False)
-    # What a Record-Route begins with; ">" is to follow (RFC 3261 16.6 step 4).
+    # How our Record-Route lines begin; ">" is to follow (RFC 3261 16.6 step 4).
     record_route: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.sent_by = host_text(self.advertise_host or self.host, self.advertise_port or self.port)
-        self.via = f"SIP/2.0/{self.transport.upper()} {self.sent_by}"
+        self.via = f"Via: SIP/2.0/{self.transport.upper()} {self.sent_by}"
         transport = "" if self.transport == "udp" else f";transport={self.transport}"
-        self.record_route = f"<sip:{self.sent_by}{transport};lr"
+        self.record_route = f"Record-Route: <sip:{self.sent_by}{transport};lr"
 
     @property
     def is_ipv6(self) -> bool:
@@ -103,6 +107,15 @@ class Listeners:
                 if chosen is not None and listener.host == chosen.host:
                     return listener
         return fitting[0]
+
+    def may_have_written(self, request: Message) -> bool:
+        """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""
+        for key, line in zip(request.keys, request.lines, strict=True):
+            if key == "via":
+                for sent_by in self._sent_by:
+                    if sent_by in line:
+                        return True
+        return False
 
     def is_own_sent_by(self, sent_by: str) -> bool:
         """Whether a Via with this sent-by was written here."""

@@ -33,7 +33,8 @@ def note_source(request: Request, flow: Flow) -> Flow:
     if via.wants_rport:
         # RFC 3581 4: the source port becomes the value, received is added even
         # where it equals the sent-by, and the response goes back that way.
-        request.replace_first_value("via", via.replace(received=source[0], rport=str(source[1])))
+        if via.params["rport"] is None and not request.note_rport(source[0], source[1]):
+            request.replace_first_value("via", via.replace(received=source[0], rport=str(source[1])))
         return flow
     if via.host != source[0]:
         # RFC 3261 18.2.1: a name, or another address than the packet's.
