@@ -66,9 +66,9 @@ def _interfaces_ipv4() -> list[str]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             answer = fcntl.ioctl(probe, _SIOCGIFCONF, struct.pack("iL", size, address))
         (filled, _) = struct.unpack("iL", answer)
-        for start in range(0, filled, _IFREQ_SIZE):
-            # A record is a name of 16 octets and a sockaddr_in: family, port, address.
-            found.append(socket.inet_ntoa(buffer[start + 20 : start + 24].tobytes()))
+        # A record is a name of 16 octets and a sockaddr_in: family, port, address.
+        starts = range(20, filled, _IFREQ_SIZE)
+        found += [socket.inet_ntoa(buffer[start : start + 4].tobytes()) for start in starts]
     return found
 
 

@@ -38,7 +38,14 @@ class Program(click.Group):
     ) -> Any:
         """Run a command line and exit: 0 fine, 1 a negative answer, 2 a mistake to mend."""
         try:
-            result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            result = super().main(
+                args,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
         except OperatorError as error:
             for line in error.lines:
                 click.echo(f"sansip: {line}", err=True)

@@ -96,7 +96,9 @@ class Pinger:
         self._framer = StreamFramer()
         self._socket: socket.socket | None = None
         self._reply = Reply(0, "")
-        self._error: OSError | None = None
+        self._begun = 0.0
+        # The socket is of no more use; the reply says why.
+        self._failed = False
 
     def _open(self, timeout: float) -> None:
         """Connect; a stream must be established within ``timeout`` seconds. Raises OSError."""
@@ -120,7 +122,7 @@ class Pinger:
     def ping(self, seq: int, timeout: float) -> Reply:
         """Send one OPTIONS and wait at most ``timeout`` seconds for its final response."""
         self._reply = reply = Reply(seq, "timeout")
-        self._error = None
+        self._failed = False
         if self._socket is None:
             try:
                 self._open(timeout)
@@ -131,10 +133,10 @@ class Pinger:
                 return reply
         branch = f"z9hG4bK{self._entropy.token()}"
         request = self._build(branch)
-        begun = time.monotonic()
+        self._begun = begun = time.monotonic()
         transaction = self._layer.open_client(branch, request, request.to_bytes(), self._flow, self)
         transaction.start(begun)
-        while reply.status is None and self._error is None:
+        while reply.status is None and self._usable():
             now = time.monotonic()
             if now >= begun + timeout:
                 break
@@ -147,11 +149,7 @@ class Pinger:
                 continue
             until = begun + timeout if deadline is None else min(begun + timeout, deadline)
             self._receive(until - now)
-            if reply.status is not None:
-                reply.rtt_ms = (time.monotonic() - begun) * 1000
-        if self._error is not None:
-            if reply.status is None:
-                reply.reason = os_reason(self._error)
+        if not self._usable():
             self.close()
         # A machine still waiting (Timer K, or our own timeout) has served its purpose.
         transaction.terminate(None, time.monotonic())
@@ -162,6 +160,7 @@ class Pinger:
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A final response ends the wait."""
         if response.status >= 200:
+            self._reply.rtt_ms = (now - self._begun) * 1000
             self._reply.status = response.status
             self._reply.reason = response.reason
             self._reply.server = response.get("server") or response.get("user-agent")
@@ -206,7 +205,15 @@ class Pinger:
             self._socket.settimeout(5.0)
             self._socket.sendall(data)
         except OSError as error:
-            self._error = error
+            self._fail(os_reason(error))
+
+    def _usable(self) -> bool:
+        return not self._failed
+
+    def _fail(self, reason: str) -> None:
+        self._failed = True
+        if self._reply.status is None:
+            self._reply.reason = reason
 
     def _receive(self, wait: float) -> None:
         assert self._socket is not None
@@ -217,19 +224,19 @@ class Pinger:
             return
         except OSError as error:
             # RFC 3261 17.1.4, 18.4: an ICMP error or a lost connection ends the transaction.
-            self._error = error
+            self._fail(os_reason(error))
             return
         if self.target.transport == "udp":
             self._message(data)
             return
         if not data:
-            self._error = ConnectionResetError(0, "the server closed the connection")
+            self._fail("the server closed the connection")
             return
         for framed in self._framer.feed(data):
             if isinstance(framed, bytes):
                 self._message(framed)
             else:
-                self._error = OSError(0, f"the stream cannot be read: {framed.reason}")
+                self._fail(f"the stream cannot be read: {framed.reason}")
 
     def _message(self, data: bytes) -> None:
         if not data.strip(b"\r\n\0"):

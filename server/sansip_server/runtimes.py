@@ -40,18 +40,15 @@ def load_runtime(name: str) -> Callable[..., int]:
     """Return the adapter's ``run``; raise OperatorError when it cannot be imported."""
     from importlib.metadata import entry_points
 
-    run: Any
     for entry in entry_points(group=GROUP):
         if entry.name == name:
             try:
-                run = entry.load()
+                return entry.load()  # type: ignore[no-any-return]
             except ImportError as error:
-                raise OperatorError(
-                    f"runtime {name} cannot be loaded: {error}; try pip install 'sansip[{name}]'"
-                ) from None
-            return run  # type: ignore[no-any-return]
+                hint = f"pip install 'sansip[{name}]'"
+                raise OperatorError(f"runtime {name} cannot be loaded: {error}; try {hint}") from None
     if name != "asyncio":
-        check_runtime(name)
+        raise OperatorError(f"there is no runtime {name!r} here; expected {' or '.join(runtime_names())}")
     from sansip_asyncio import run
 
-    return run  # type: ignore[no-any-return]
+    return run

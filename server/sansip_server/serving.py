@@ -46,8 +46,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     lacking = may_lack_ipv6 and not has_ipv6_loopback()
     if lacking:
         settings.listen = [text for text in settings.listen if "[::1]" not in text]
+    build.refuse_open_listeners(settings)
     addresses = build.listen_addresses(settings)
-    build.refuse_open_listeners(settings, addresses)
     route = default_route() if settings.route is None else load_route(settings.route)
     run = load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)

@@ -9,7 +9,7 @@ in Via. So the listeners come first (``listener_configs``), the rest later
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sansip.config import ListenerConfig, StackConfig
@@ -38,9 +38,9 @@ def listen_addresses(settings: Settings) -> list[ListenAddress]:
     return list(dict.fromkeys(opened)) if all(listener.port for listener in opened) else opened
 
 
-def refuse_open_listeners(settings: Settings, listeners: Iterable[ListenAddress]) -> None:
+def refuse_open_listeners(settings: Settings) -> None:
     """Raise OperatorError when strangers could register: beyond loopback, without being told so."""
-    exposed = [str(listener) for listener in listeners if not listener.loopback]
+    exposed = [text for text in settings.listen if not parse_listen(text).loopback]
     if exposed and settings.auth is None:
         raise OperatorError(
             f"refusing to listen on {', '.join(exposed)} without authentication, for whoever reaches it could"
