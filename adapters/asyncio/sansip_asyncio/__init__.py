@@ -17,3 +17,7 @@ drains, and returns the exit status 0. ``on_ready(server)`` is called once,
 when every socket is open: ``[str(listener) for listener in server.listeners]``
 gives ``udp:127.0.0.1:5060`` and so on. ``on_reload()`` is called on SIGHUP.
 """
+
+from sansip_asyncio.server import Server, run, serve
+
+__all__ = ["Server", "run", "serve"]

@@ -1,0 +1,36 @@
+"""Socket code written once for every runtime: pumps over non-blocking sockets.
+
+Theory of operation: see ``waits`` (what a runtime owes a pump), ``hub`` (one
+stack and its sockets), ``datagrams`` and ``streams`` (the pumps). Nothing here
+waits, and nothing here knows asyncio, gevent or curio.
+"""
+
+from sansip_sockets.assembly import Build, assemble, prepare
+from sansip_sockets.bind import BindError, BoundListener, bind, bind_all, listener_text
+from sansip_sockets.hub import Handlers, Hub
+from sansip_sockets.memory import tune_gc
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Spawn, Wait
+from sansip_sockets.workers import Offload, Threads, handler
+
+__all__ = [
+    "PAUSE",
+    "READ",
+    "WRITE",
+    "BindError",
+    "BoundListener",
+    "Build",
+    "Handlers",
+    "Hub",
+    "Offload",
+    "Pump",
+    "Spawn",
+    "Threads",
+    "Wait",
+    "assemble",
+    "bind",
+    "bind_all",
+    "handler",
+    "listener_text",
+    "prepare",
+    "tune_gc",
+]

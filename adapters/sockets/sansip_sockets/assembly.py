@@ -1,0 +1,87 @@
+"""From a stack and a list of listeners to a hub: the part of a front door that all runtimes share.
+
+Theory of operation: sockets first, so that port 0 is known and an error is told
+before anything runs; then the stack, which is given the real ports; then the
+hub, with the handlers that the stack always needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+from sansip.driver import AnyStack, Driver, FilterFactory
+from sansip.limits import DEFAULT, Limits
+from sansip_sockets.bind import BindError, BoundListener, bind_all
+from sansip_sockets.hub import Handlers, Hub, StartCoroutine
+from sansip_sockets.waits import Spawn
+from sansip_sockets.workers import Offload
+
+__all__ = ["Build", "assemble", "prepare"]
+
+# A stack, or what makes one from the listener configs with their real ports.
+Build: TypeAlias = AnyStack | Callable[[list[Any]], AnyStack]
+
+
+def prepare(
+    build: Build,
+    listeners: Sequence[Any] | None = None,
+    filters: Mapping[str, FilterFactory] | None = None,
+) -> tuple[AnyStack, list[BoundListener]]:
+    """Open the sockets and build the stack. Raises ``BindError``, and what ``build`` raises.
+
+    ``listeners`` may be left out where ``build`` is a stack whose ``config`` names them.
+    """
+    given = None if callable(build) else build
+    if listeners is None:
+        if given is None:
+            raise TypeError("listeners must be given where build is a function")
+        listeners = cast(Any, given).config.listeners
+    for config in listeners:
+        if config.transport not in ("udp", "tcp", *(filters or ())):
+            raise BindError(f"transport {config.transport!r} is not available; use udp or tcp")
+    bound = bind_all(listeners)
+    try:
+        for listener, config in zip(bound, listeners, strict=True):
+            if given is not None and config.port == 0:
+                raise BindError(
+                    f"cannot listen on {listener}: the stack was built before port 0 became {listener.port}; "
+                    "pass a function that builds it"
+                )
+        stack = given if given is not None else cast(Any, build)([listener.config for listener in bound])
+    except BaseException:
+        for listener in bound:
+            listener.sock.close()
+        raise
+    return stack, bound
+
+
+def assemble(
+    stack: AnyStack,
+    bound: list[BoundListener],
+    spawn: Spawn,
+    *,
+    handlers: Handlers | None = None,
+    notify: Callable[[Any], None] | None = None,
+    filters: Mapping[str, FilterFactory] | None = None,
+    limits: Limits | None = None,
+    report: Callable[[str, BaseException | None], None] | None = None,
+    offload: Offload | None = None,
+    start_coroutine: StartCoroutine | None = None,
+) -> Hub:
+    """Return a hub that is ready to ``start``. ``limits`` defaults to ``stack.config.limits``."""
+    from sansip.transport import Resolve
+    from sansip_sockets.resolve import resolve
+
+    if limits is None:
+        limits = getattr(getattr(stack, "config", None), "limits", DEFAULT)
+    return Hub(
+        Driver(stack, filters or {}, limits),
+        bound,
+        spawn,
+        handlers={Resolve: resolve, **(handlers or {})},
+        notify=notify,
+        report=report,
+        offload=offload,
+        start_coroutine=start_coroutine,
+    )

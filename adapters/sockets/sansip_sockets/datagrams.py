@@ -1,0 +1,142 @@
+"""The pump of a UDP socket: wait, drain, let the stack think, send.
+
+Theory of operation: this is the path of almost every message, so it is written
+for it. One wake-up reads all datagrams that wait (up to 64), hands them to the
+stack as one batch and performs all its actions; then it looks again, because
+while Python worked more may have come, and asking the socket is ten times
+cheaper than going through the event loop. No task, future or object is made
+per datagram beside what the stack makes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from sansip.actions import Address, SendDatagram
+from sansip_sockets.bind import BoundListener
+from sansip_sockets.icmp import read_icmp_errors
+from sansip_sockets.waits import READ, WRITE, Pump
+
+if TYPE_CHECKING:
+    from sansip_sockets.hub import Hub
+
+__all__ = ["DatagramSocket"]
+
+# Datagrams read before any is answered: enough to spread the costs of a wake-up,
+# few enough that the first waits no more than a millisecond or two.
+BATCH = 64
+# Batches for one wake-up, so that other sockets and timers get their turn.
+ROUNDS = 4
+# No UDP payload is longer (RFC 768: 16-bit length).
+DATAGRAM_SIZE = 65_535
+# Datagrams kept while the socket's send buffer is full. Beyond it they are
+# dropped, like on any congested link; SIP repeats them.
+QUEUE = 1_024
+
+
+class DatagramSocket:
+    """A UDP listener. ``sendto`` is the way out and may be replaced while it is full."""
+
+    __slots__ = ("_hub", "_listener", "_queue", "_sock", "dropped")
+
+    def __init__(self, hub: Hub, listener: BoundListener) -> None:
+        self._hub = hub
+        self._listener = listener
+        self._sock = listener.sock
+        self._queue: deque[tuple[bytes, Address]] = deque()
+        # Datagrams dropped because nothing more could be queued.
+        self.dropped = 0
+
+    def pump(self) -> Pump:
+        hub = self._hub
+        number = self._listener.id
+        received = hub.driver.datagrams_received
+        perform = hub.perform
+        clock = hub.clock
+        recvfrom = self._sock.recvfrom
+        rounds = range(ROUNDS)
+        reads = range(BATCH)
+        wait = (READ, self._sock, None)
+        while True:
+            yield wait
+            try:
+                for turn in rounds:
+                    batch: list[tuple[bytes, Address]] = []
+                    append = batch.append
+                    try:
+                        for _ in reads:
+                            append(recvfrom(DATAGRAM_SIZE))
+                    except BlockingIOError:
+                        if not batch:
+                            if turn == 0:
+                                # Woken for nothing: the error queue it is.
+                                self._read_errors()
+                            break
+                    except OSError:
+                        # The pending error of an earlier send; what waits behind
+                        # it is read in the next turn.
+                        self._read_errors()
+                    now = clock()
+                    perform(received(number, batch, now), now)
+            except Exception as error:
+                hub.report(f"datagrams on {self._listener}", error)
+
+    def failed(self, data: bytes, address: Address, error: Exception) -> None:
+        """Handle that ``sendto`` raised ``error`` for this datagram."""
+        if isinstance(error, BlockingIOError):
+            self._block(data, address)
+            return
+        if isinstance(error, OSError):
+            # It may be somebody else's ICMP error, reported through us.
+            self._read_errors()
+            try:
+                self._sock.sendto(data, address)
+                return
+            except BlockingIOError:
+                self._block(data, address)
+                return
+            except OSError as again:
+                error = again
+        reason = getattr(error, "strerror", None) or str(error)
+        hub = self._hub
+        hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, data, address), reason)
+
+    def _read_errors(self) -> None:
+        hub = self._hub
+        for address, quoted, reason in read_icmp_errors(self._sock):
+            # RFC 3261 18.4: the user of the transport is told.
+            hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, quoted, address), reason)
+
+    # --- the send buffer is full
+
+    def _block(self, data: bytes, address: Address) -> None:
+        self._hub.sendto[self._listener.id] = self._enqueue
+        self._enqueue(data, address)
+        self._hub.spawn(self._flush())
+
+    def _enqueue(self, data: bytes, address: Address) -> None:
+        if len(self._queue) < QUEUE:
+            self._queue.append((data, address))
+        else:
+            self.dropped += 1
+
+    def _flush(self) -> Pump:
+        wait = (WRITE, self._sock, None)
+        queue = self._queue
+        while queue:
+            yield wait
+            try:
+                while queue:
+                    self._sock.sendto(*queue[0])
+                    queue.popleft()
+            except BlockingIOError:
+                pass
+            except Exception as error:
+                data, address = queue.popleft()
+                if not isinstance(error, OSError):
+                    self._hub.report(f"send to {address}", error)
+                reason = getattr(error, "strerror", None) or str(error)
+                hub = self._hub
+                hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, data, address), reason)
+        self._hub.sendto[self._listener.id] = self._sock.sendto

@@ -1,0 +1,274 @@
+"""The hub: one stack, its sockets, and the pumps between them.
+
+Theory of operation: whatever wakes a pump (datagrams, a stream, the time, an
+answer) becomes one input of the driver, and the list of actions that comes back
+is performed before the pump waits again. Nothing recurses: a failure found
+while performing is posted to the inbox and handled in the next turn.
+
+The *heart* is the pump of the inbox, and of the time: it waits for the inbox to
+be readable for as long as the next deadline is away. Timers of SIP are half a
+second and more, so deadlines may be kept up to ``SLACK`` late: under load a
+hundred wake-ups a second serve thousands of timers, and while the heart is due
+that soon, nobody needs to ask for the next deadline.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
+from sansip.driver import Driver
+from sansip_sockets.bind import BoundListener
+from sansip_sockets.datagrams import DatagramSocket
+from sansip_sockets.inbox import Inbox
+from sansip_sockets.streams import Streams
+from sansip_sockets.waits import PAUSE, READ, Pump, Spawn
+from sansip_sockets.workers import Offload, Threads, Worker
+
+__all__ = ["SLACK", "Handlers", "Hub", "StartCoroutine"]
+
+# Seconds a timer may be late, so that one wake-up serves many.
+SLACK = 0.010
+
+# Question type -> plain function (see ``workers.handler``), or ``async def`` where
+# the runtime has coroutines.
+Handlers: TypeAlias = Mapping[type, Callable[..., Any]]
+# Runs a coroutine and calls back with its result, or the exception instead of it.
+StartCoroutine: TypeAlias = Callable[[Coroutine[Any, Any, Any], Callable[[Any], None]], None]
+
+_log = logging.getLogger("sansip.sockets")
+
+
+class _Asked(Protocol):
+    def ask(self, action: Ask) -> None: ...
+
+
+class Hub:
+    """Owns the sockets and performs actions.
+
+    ``spawn`` is the runtime's way to drive a pump. ``notify`` receives events,
+    ``report(text, exception)`` what went wrong inside (default: the log).
+    ``offload`` runs a job in another thread; ``start_coroutine`` is needed for
+    handlers that are ``async def``.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        listeners: list[BoundListener],
+        spawn: Spawn,
+        *,
+        handlers: Handlers | None = None,
+        notify: Callable[[Any], None] | None = None,
+        report: Callable[[str, BaseException | None], None] | None = None,
+        offload: Offload | None = None,
+        start_coroutine: StartCoroutine | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.driver = driver
+        self.spawn = spawn
+        self.clock = clock
+        self.report = report or _log_report
+        self.listeners = {listener.id: listener for listener in listeners}
+        self.inbox = Inbox()
+        self.streams = Streams(self)
+        self.datagrams: dict[int, DatagramSocket] = {}
+        # Number of a UDP listener -> its way out; the hottest look-up there is.
+        self.sendto: dict[int, Callable[[bytes, Any], Any]] = {}
+        self._notify = notify
+        self._rare: dict[type, Callable[[Any], None]] = {
+            Connect: self.streams.connect,
+            Disconnect: self.streams.disconnect,
+            Ask: self._ask,
+            Notify: self._event,
+        }
+        self._threads = None if offload is not None else Threads()
+        self._handlers = {
+            question: self._handler(function, offload or self._threads, start_coroutine)
+            for question, function in (handlers or {}).items()
+        }
+        # When the heart wakes by itself; it is looking already while minus infinity.
+        self._armed = float("inf")
+        self._wall_offset = float("inf")
+        driver.on_error = self.report
+
+    def start(self) -> None:
+        """Spawn the pumps of the listeners, and the heart."""
+        self._set_wall_clock()
+        for listener in self.listeners.values():
+            if listener.transport == "udp":
+                datagrams = self.datagrams[listener.id] = DatagramSocket(self, listener)
+                self.sendto[listener.id] = listener.sock.sendto
+                self.spawn(datagrams.pump())
+            else:
+                self.spawn(self.streams.listen(listener))
+        self.spawn(self._heart())
+
+    def close(self) -> None:
+        """Close every socket. The runtime has let go of all pumps before."""
+        self.streams.close()
+        for listener in self.listeners.values():
+            listener.sock.close()
+        self.inbox.close()
+        if self._threads is not None:
+            self._threads.close()
+
+    def drain(self) -> None:
+        """Refuse what is new; ``idle`` tells when what runs has finished."""
+        now = self.clock()
+        self.perform(self.driver.drain(now), now)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs in the stack and nothing waits to be written."""
+        return self.driver.stack.idle and self.streams.flushed
+
+    # --- actions
+
+    def perform(self, actions: list[Action], now: float) -> None:
+        """Do what the driver returned, in order. Raises nothing for one action's sake."""
+        sendto = self.sendto
+        for action in actions:
+            kind = type(action)
+            try:
+                if kind is SendDatagram:
+                    sendto[action.listener](action.data, action.address)  # type: ignore[union-attr]
+                elif kind is SendData:
+                    self.streams.write(action)  # type: ignore[arg-type]
+                else:
+                    self._rare[kind](action)
+            except Exception as error:
+                self._failed(action, error)
+        if self.streams.dirty:
+            self.streams.flush()
+        # While the heart wakes that soon anyway, nothing new can be due before.
+        if self._armed > now + 2 * SLACK:
+            self.settle(now)
+
+    def settle(self, now: float) -> None:
+        """Have the heart wake for a deadline that is earlier than what it waits for."""
+        deadline = self.driver.next_deadline()
+        if deadline is not None and deadline + SLACK < self._armed:
+            self._armed = deadline + SLACK
+            self.inbox.wake()
+
+    def send(self, actions: list[Action]) -> None:
+        """Perform actions that the stack produced for somebody outside (stack's thread only)."""
+        now = self.clock()
+        self.perform(self.driver.outgoing(actions, now), now)
+
+    def later(self, method: Callable[..., list[Action]], *args: Any) -> None:
+        """Feed the driver in the next turn: ``method(*args, now)``."""
+        self.inbox.post(self._feed, method, args)
+
+    def answer(self, number: int, result: Any) -> None:
+        """Give the stack the answer to question ``number`` (stack's thread only)."""
+        self._feed(self.driver.answer, (number, result))
+
+    def _feed(self, method: Callable[..., list[Action]], args: tuple[Any, ...]) -> None:
+        now = self.clock()
+        self.perform(method(*args, now), now)
+
+    def _failed(self, action: Action, error: Exception) -> None:
+        if isinstance(action, SendDatagram) and action.listener in self.datagrams:
+            self.datagrams[action.listener].failed(action.data, action.address, error)
+        if not isinstance(error, OSError):
+            # An address that is none, a listener that is not: a bug above us.
+            self.report(f"action {action!r:.200}", error)
+
+    def _event(self, action: Notify) -> None:
+        if self._notify is not None:
+            self._notify(action.event)
+
+    # --- questions
+
+    def _handler(
+        self, function: Callable[..., Any], offload: Offload | None, start: StartCoroutine | None
+    ) -> _Asked:
+        if inspect.iscoroutinefunction(function):
+            if start is None:
+                raise TypeError(
+                    f"{function!r} is async, but this runtime cannot run it; use a plain function"
+                )
+            return _Coroutines(function, self.answer, start)
+        assert offload is not None
+        return Worker(function, self.answer, self.inbox.post, offload)
+
+    def _ask(self, action: Ask) -> None:
+        kind = type(action.question)
+        handler = self._handlers.get(kind)
+        if handler is None:
+            error = LookupError(
+                f"nobody answers {kind.__name__}; pass handlers={{{kind.__name__}: function}}"
+            )
+            self.later(self.driver.answer, action.id, error)
+        else:
+            handler.ask(action)
+
+    # --- time and other threads
+
+    def _set_wall_clock(self) -> None:
+        """Tell the stack what time of day it is: Unix time is ``now + wall_offset``."""
+        offset = time.time() - self.clock()
+        # Only when somebody set the clock, so that a journal has few entries.
+        if not abs(offset - self._wall_offset) < 0.5:
+            self._wall_offset = self.driver.stack.wall_offset = offset
+
+    def _heart(self) -> Pump:
+        inbox = self.inbox
+        driver = self.driver
+        clock = self.clock
+        failures = 0
+        while True:
+            now = clock()
+            deadline = driver.next_deadline()
+            if deadline is None:
+                self._armed = float("inf")
+                yield (READ, inbox.reader, None)
+            else:
+                self._armed = deadline + SLACK
+                yield (READ, inbox.reader, max(self._armed - now, 0.0))
+            # Whoever performs actions from here on need not wake us.
+            self._armed = float("-inf")
+            try:
+                self._set_wall_clock()
+                for function, args in inbox.take():
+                    try:
+                        function(*args)
+                    except Exception as error:
+                        self.report("a posted call", error)
+                now = clock()
+                deadline = driver.next_deadline()
+                if deadline is not None and deadline <= now:
+                    self.perform(driver.time_passed(now), now)
+                failures = 0
+            except Exception as error:
+                self.report("timers", error)
+                # A deadline that stays in the past must not take the whole processor.
+                failures += 1
+                yield (PAUSE, inbox.reader, min(0.1 * failures, 1.0))
+
+
+class _Coroutines:
+    """A handler that is ``async def``: one coroutine a question."""
+
+    __slots__ = ("_answer", "_function", "_start")
+
+    def __init__(
+        self, function: Callable[..., Any], answer: Callable[[int, Any], None], start: StartCoroutine
+    ) -> None:
+        self._function = function
+        self._answer = answer
+        self._start = start
+
+    def ask(self, action: Ask) -> None:
+        number = action.id
+        self._start(self._function(action.question), lambda result: self._answer(number, result))
+
+
+def _log_report(text: str, error: BaseException | None) -> None:
+    _log.error("%s: %r", text, error, exc_info=error)

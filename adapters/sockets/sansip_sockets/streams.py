@@ -1,0 +1,425 @@
+"""The pumps of streams: accept, connect, read, write.
+
+Theory of operation: each connection has one pump that reads it from beginning
+to end. Writes are tried at once, all of a batch in one system call; only what
+the kernel does not take waits, in a bounded queue, and a second pump lives as
+long as the queue does. A pump is never stopped from outside: shutting the
+socket down wakes it, it sees the state, and whichever pump of a connection ends
+last closes the socket.
+
+    CONNECTING ─▶ OPEN ─▶ CLOSING (queue being flushed) ─▶ LINGERING ─▶ DEAD
+
+To linger is to have said goodbye (our FIN is sent) and to read on until the
+peer has too, for ``LINGER`` seconds at most: closing a socket with unread octets
+makes the kernel send a reset, which can overtake the answer we just wrote.
+
+When the peer's end of input comes first, the stack is told at once, and answers
+that were written before still go out: a peer that half-closes gets them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sansip.actions import Connect, Disconnect, SendData
+from sansip.clock import Timer
+from sansip.driver import ConnectionInfo
+from sansip_sockets.bind import IP_BIND_ADDRESS_NO_PORT, BoundListener
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
+
+if TYPE_CHECKING:
+    from sansip_sockets.hub import Hub
+
+__all__ = ["Connection", "Streams"]
+
+CONNECTING, OPEN, CLOSING, LINGERING, DEAD = range(5)
+
+# Octets taken by one read.
+READ_SIZE = 65_536
+# Connections accepted for one wake-up, so that others get their turn.
+ACCEPTS = 64
+# Seconds to wait for the peer's goodbye after ours.
+LINGER = 2.0
+# Seconds to leave new connections to the kernel's queue when this process or
+# machine has run out of descriptors or memory: retrying at once would spin.
+EXHAUSTED_PAUSE = 0.1
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Connection:
+    """One socket. ``out`` holds what is not written yet, ``queued`` its octets."""
+
+    __slots__ = ("conn", "heard", "listener", "out", "pumps", "queued", "sock", "state", "timer", "transport",
+                 "writing")  # fmt: skip
+
+    def __init__(
+        self, conn: int, sock: socket.socket, listener: BoundListener, transport: str, state: int
+    ) -> None:
+        self.conn = conn
+        self.sock = sock
+        self.listener = listener
+        self.transport = transport
+        self.state = state
+        self.out: list[bytes] = []
+        self.queued = 0
+        # Pumps that use the socket; a writing pump is among them while `writing`.
+        self.pumps = 1
+        self.writing = False
+        # Something was read: then a goodbye must linger.
+        self.heard = False
+        self.timer: Timer | None = None
+
+
+class Streams:
+    """All stream sockets of a hub."""
+
+    __slots__ = ("_hub", "_open", "_table", "dirty")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        # Connections the stack knows, by number.
+        self._table: dict[int, Connection] = {}
+        # Those whose socket is open: the above and the ones that say goodbye.
+        self._open: set[Connection] = set()
+        # Connections written to in the batch being performed.
+        self.dirty: list[Connection] = []
+
+    def __len__(self) -> int:
+        """Return how many sockets are open."""
+        return len(self._open)
+
+    @property
+    def flushed(self) -> bool:
+        """Whether the kernel has taken everything."""
+        return not any(connection.writing for connection in self._open)
+
+    def close(self) -> None:
+        """Close all sockets at once."""
+        for connection in self._open:
+            connection.sock.close()
+        self._open.clear()
+        self._table.clear()
+
+    # --- actions
+
+    def write(self, action: SendData) -> None:
+        """Queue octets until the end of the batch; report them failed when it is too late."""
+        connection = self._table.get(action.conn)
+        if connection is None:
+            hub = self._hub
+            hub.later(hub.driver.send_failed, action, "the connection is closed")
+            return
+        if not connection.out:
+            self.dirty.append(connection)
+        connection.out.append(action.data)
+        connection.queued += len(action.data)
+        if connection.writing or connection.state == CONNECTING:
+            self._check_backlog(connection)
+
+    def flush(self) -> None:
+        """Write what the batch queued."""
+        dirty, self.dirty = self.dirty, []
+        for connection in dirty:
+            if connection.out and not connection.writing and connection.state in (OPEN, CLOSING):
+                self._write_out(connection)
+                if connection.out and connection.state != DEAD:
+                    self._start_writing(connection)
+                    self._check_backlog(connection)
+
+    def connect(self, action: Connect) -> None:
+        """Begin to open a connection; the outcome is told to the stack."""
+        hub = self._hub
+        try:
+            listener = hub.listeners[action.listener]
+            sock = self._start_connect(action, listener)
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or str(error) or repr(error)
+            hub.later(hub.driver.connection_closed, action.conn, reason)
+            return
+        connection = Connection(action.conn, sock, listener, action.transport, CONNECTING)
+        self._table[action.conn] = connection
+        self._open.add(connection)
+        hub.spawn(self._pump(connection, action.address))
+
+    def disconnect(self, action: Disconnect) -> None:
+        """Say goodbye once all is written; the stack hears that the connection is closed."""
+        connection = self._table.pop(action.conn, None)
+        if connection is None:
+            return
+        hub = self._hub
+        hub.later(hub.driver.connection_closed, action.conn, action.reason)
+        if connection.state == CONNECTING:
+            self._kill(connection)
+            return
+        connection.state = CLOSING
+        if connection.out and not connection.writing:
+            self._write_out(connection)
+            if connection.out and connection.state == CLOSING:
+                self._start_writing(connection)
+        if not connection.out:
+            self._say_goodbye(connection)
+
+    # --- pumps
+
+    def listen(self, listener: BoundListener) -> Pump:
+        """Accept connections for ever."""
+        hub = self._hub
+        sock = listener.sock
+        wait = (READ, sock, None)
+        exhausted = False
+        while True:
+            yield wait
+            for _ in range(ACCEPTS):
+                try:
+                    peer, address = sock.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in EXHAUSTED:
+                        if not exhausted:
+                            exhausted = True
+                            hub.report(
+                                f"accept on {listener}: no connection is accepted until there is room", error
+                            )
+                        yield (PAUSE, sock, EXHAUSTED_PAUSE)
+                        break
+                    # accept(2) also passes on errors of the connection that was
+                    # to come (ECONNABORTED, ENETDOWN, …): that one is gone.
+                    continue
+                exhausted = False
+                try:
+                    self._accepted(listener, peer, address)
+                except Exception as error:
+                    peer.close()
+                    hub.report(f"connection from {address[0]} on {listener}", error)
+
+    def _accepted(self, listener: BoundListener, peer: socket.socket, address: Any) -> None:
+        hub = self._hub
+        peer.setblocking(False)
+        _no_delay(peer)
+        conn = hub.driver.stack.new_connection()
+        connection = Connection(conn, peer, listener, listener.transport, OPEN)
+        self._table[conn] = connection
+        self._open.add(connection)
+        info = ConnectionInfo(listener.id, listener.transport, peer.getsockname(), address, True)
+        now = hub.clock()
+        try:
+            hub.perform(hub.driver.connection_opened(conn, info, now), now)
+        except BaseException:
+            self._lost(connection, "internal error")
+            self._open.discard(connection)
+            raise
+        hub.spawn(self._pump(connection, None))
+
+    def _pump(self, connection: Connection, connect_to: Any) -> Pump:
+        """The life of one connection, from its socket to the end of it."""
+        hub = self._hub
+        sock = connection.sock
+        reason = "internal error"
+        try:
+            if connect_to is not None:
+                ready = yield (WRITE, sock, hub.driver.limits.connect_time)
+                reason = self._connected(connection, connect_to, ready)
+            if connection.state != DEAD:
+                recv = sock.recv
+                received = hub.driver.data_received
+                clock = hub.clock
+                wait = (READ, sock, None)
+                while True:
+                    yield wait
+                    if connection.state == DEAD:
+                        break
+                    try:
+                        data = recv(READ_SIZE)
+                    except BlockingIOError:
+                        continue
+                    except OSError as error:
+                        reason = error.strerror or repr(error)
+                        break
+                    if not data:
+                        reason = "closed by the peer"
+                        break
+                    if connection.state == OPEN:
+                        connection.heard = True
+                        now = clock()
+                        hub.perform(received(connection.conn, data, now), now)
+        except Exception as error:
+            reason = "internal error"
+            self._kill(connection)
+            hub.report(f"connection {connection.conn} ({connection.transport})", error)
+        self._ended(connection, reason)
+        if self._is_last(connection):
+            yield (PAUSE, sock, 0.0)
+            self._forget(connection)
+
+    def _write(self, connection: Connection) -> Pump:
+        """Write what waits, as long as something does."""
+        hub = self._hub
+        sock = connection.sock
+        wait = (WRITE, sock, hub.driver.limits.message_time)
+        while connection.out and connection.state != DEAD:
+            ready = yield wait
+            try:
+                if not ready:
+                    # Nothing at all was taken in this time.
+                    self._lost(connection, "the peer does not read (limits.message_time)")
+                elif connection.state != DEAD:
+                    self._write_out(connection)
+            except Exception as error:
+                self._lost(connection, "internal error")
+                hub.report(f"connection {connection.conn} ({connection.transport})", error)
+        connection.writing = False
+        if connection.state == CLOSING:
+            self._say_goodbye(connection)
+            hub.settle(hub.clock())
+        if self._is_last(connection):
+            yield (PAUSE, sock, 0.0)
+            self._forget(connection)
+
+    # --- steps
+
+    def _start_connect(self, action: Connect, listener: BoundListener) -> socket.socket:
+        if action.transport not in ("tcp", *self._hub.driver.filters):
+            raise ValueError(f"transport {action.transport} is not available here")
+        sock = socket.socket(
+            socket.AF_INET6 if ":" in action.address[0] else socket.AF_INET, socket.SOCK_STREAM
+        )
+        try:
+            sock.setblocking(False)
+            _no_delay(sock)
+            if sock.family == listener.sock.family and listener.host not in ("0.0.0.0", "::"):
+                # Peers know us by the listener's address.
+                if sys.platform == "linux":
+                    # The port is chosen at connect, so it may be shared by
+                    # connections to different peers: 28,000 each, not in all.
+                    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((listener.host, 0, *listener.address[2:]))
+            failure = sock.connect_ex(action.address)
+            if failure not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                raise OSError(failure, os.strerror(failure))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _connected(self, connection: Connection, address: Any, ready: bool) -> str:
+        """Take the outcome of a connect; return the reason when it failed."""
+        hub = self._hub
+        if connection.state == DEAD:
+            return "closed"
+        reason = ""
+        if not ready:
+            reason = f"not established in {hub.driver.limits.connect_time} s (limits.connect_time)"
+        else:
+            failure = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if failure:
+                reason = os.strerror(failure)
+        if reason:
+            self._lost(connection, reason)
+            return reason
+        connection.state = OPEN
+        if connection.out:
+            self.dirty.append(connection)
+        info = ConnectionInfo(
+            connection.listener.id, connection.transport, connection.sock.getsockname(), address, False
+        )
+        now = hub.clock()
+        hub.perform(hub.driver.connection_opened(connection.conn, info, now), now)
+        return ""
+
+    def _check_backlog(self, connection: Connection) -> None:
+        if connection.queued > self._hub.driver.limits.connection_backlog:
+            self._lost(connection, "too much waits to be sent (limits.connection_backlog)")
+
+    def _write_out(self, connection: Connection) -> None:
+        """Write as much as the kernel takes."""
+        out = connection.out
+        data = out[0] if len(out) == 1 else b"".join(out)
+        try:
+            sent = connection.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._lost(connection, error.strerror or repr(error))
+            return
+        if sent == len(data):
+            out.clear()
+        else:
+            connection.out = [data[sent:]]
+        connection.queued = len(data) - sent
+
+    def _start_writing(self, connection: Connection) -> None:
+        connection.writing = True
+        connection.pumps += 1
+        self._hub.spawn(self._write(connection))
+
+    def _say_goodbye(self, connection: Connection) -> None:
+        """Send our FIN, and linger if there is something to wait for."""
+        if not connection.heard:
+            # Refused before it said a word: there is no answer to protect, and
+            # a crowd of such connections must not hold descriptors.
+            self._kill(connection)
+            return
+        connection.state = LINGERING
+        _shut_down(connection.sock, socket.SHUT_WR)
+        hub = self._hub
+        connection.timer = hub.driver.timers.start(hub.clock(), LINGER, self, connection)
+
+    def timer_fired(self, connection: Connection, now: float) -> None:
+        """The peer did not say goodbye in time."""
+        self._kill(connection)
+
+    def _kill(self, connection: Connection) -> None:
+        """End both directions; the pumps wake and see that it is over."""
+        connection.state = DEAD
+        _shut_down(connection.sock, socket.SHUT_RDWR)
+
+    def _lost(self, connection: Connection, reason: str) -> None:
+        """The connection is no more: kill it and tell the stack, which fails over."""
+        hub = self._hub
+        if self._table.pop(connection.conn, None) is not None:
+            hub.later(hub.driver.connection_closed, connection.conn, reason)
+        connection.out.clear()
+        connection.queued = 0
+        self._kill(connection)
+
+    def _ended(self, connection: Connection, reason: str) -> None:
+        """Reading is over: tell the stack, unless it knows."""
+        if self._table.pop(connection.conn, None) is not None:
+            hub = self._hub
+            hub.later(hub.driver.connection_closed, connection.conn, reason)
+        if connection.state == OPEN and connection.writing:
+            connection.state = CLOSING
+        elif connection.state != CLOSING:
+            connection.state = DEAD
+
+    def _is_last(self, connection: Connection) -> bool:
+        connection.pumps -= 1
+        return connection.pumps == 0
+
+    def _forget(self, connection: Connection) -> None:
+        if connection.timer is not None:
+            connection.timer.cancel()
+        connection.sock.close()
+        self._open.discard(connection)
+
+
+def _no_delay(sock: socket.socket) -> None:
+    """Send each message when it is written: Nagle's wait is a retransmission saved by none."""
+    setsockopt: Callable[..., None] = sock.setsockopt
+    try:
+        setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        pass  # the peer is gone already: the first read says so
+
+
+def _shut_down(sock: socket.socket, how: int) -> None:
+    try:
+        sock.shutdown(how)
+    except OSError:
+        pass  # not connected any more, or not yet

@@ -1,0 +1,36 @@
+"""What a pump yields, and what a runtime owes it.
+
+Theory of operation: a pump is a generator that moves octets between one socket
+and the stack and never waits itself. It yields a *wait*, and whoever drives it
+resumes it. That is all a runtime has to do, for every socket, timer and thread
+of the server:
+
+- ``(READ, sock, timeout)``: resume with ``True`` when ``sock`` is readable, or
+  with ``False`` after ``timeout`` seconds (None: never);
+- ``(WRITE, sock, timeout)``: the same for writable;
+- ``(PAUSE, sock, seconds)``: stop watching ``sock`` altogether (it may be closed
+  the moment the pump goes on) and resume with ``False`` after ``seconds`` (0:
+  at once).
+
+A pump yields the same tuple object again where its wait has not changed, so a
+runtime that keeps its watch registered pays one identity test. At most one
+pump reads a socket and at most one writes it at a time. A pump contains its own
+exceptions; it ends by returning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from socket import socket
+from typing import TypeAlias
+
+__all__ = ["PAUSE", "READ", "WRITE", "Pump", "Spawn", "Wait"]
+
+PAUSE = 0
+READ = 1
+WRITE = 2
+
+Wait: TypeAlias = tuple[int, socket, float | None]
+Pump: TypeAlias = Generator[Wait, bool, None]
+# How a new pump is handed to the runtime; it may be started at once or later.
+Spawn: TypeAlias = Callable[[Pump], None]

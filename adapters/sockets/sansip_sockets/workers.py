@@ -1,0 +1,154 @@
+"""Questions of the stack (``Ask``) answered by blocking code, in threads.
+
+Theory of operation: a handler is a plain function from a question to its
+answer, run in a worker thread; one thread per handler, unless it asks for more.
+Questions that arrive while it works wait in a list that belongs to the stack's
+thread and go over together: one hop between threads for many questions, and a
+handler that takes whole lists (a database transaction, a Redis pipeline) gets
+them as one batch. Only the stack's thread touches the lists, so there is no lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
+
+from sansip.actions import Ask
+
+__all__ = ["Answer", "Offload", "Threads", "Worker", "handler"]
+
+# How a result gets back: answer(id, result).
+Answer: TypeAlias = Callable[[int, Any], None]
+# Runs a job in some other thread, soon. A runtime may bring its own.
+Offload: TypeAlias = Callable[[Callable[[], None]], None]
+
+_Wishes: TypeAlias = tuple[bool, int, Callable[[Any], Hashable] | None]
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+
+
+def handler(
+    *, batched: bool = False, parallel: int = 1, key: Callable[[Any], Hashable] | None = None
+) -> Callable[[AnyFunction], AnyFunction]:
+    """Decorate a handler of questions that wants more than one thread and one question at a time.
+
+    Args:
+        batched: it takes a list of questions and returns a list of as many
+            answers (an ``Exception`` instance for one that failed).
+        parallel: how many threads may run it at once, for code that mostly waits.
+        key: questions with equal keys, asked while one of them is being
+            answered, share its answer.
+    """
+
+    def mark(function: AnyFunction) -> AnyFunction:
+        function.sansip_handler = (batched, parallel, key)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+class Threads:
+    """Daemon threads, started when no idle one is left; ``close`` lets them end.
+
+    Daemons, because a name server that does not answer must not hold up the exit.
+    """
+
+    __slots__ = ("_idle", "_jobs", "_started")
+
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._started = 0
+
+    def __call__(self, job: Callable[[], None]) -> None:
+        if not self._idle.acquire(blocking=False):
+            self._started += 1
+            name = f"sansip-worker-{self._started}"
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._jobs.put(job)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+            del job
+            self._idle.release()
+
+    def close(self) -> None:
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+
+class Worker:
+    """One handler: its waiting questions and its threads.
+
+    ``post(function, *args)`` runs a function in the stack's thread (``Inbox.post``).
+    """
+
+    __slots__ = ("_answer", "_batched", "_busy", "_function", "_key", "_offload", "_parallel", "_post",
+                 "_shared", "_waiting")  # fmt: skip
+
+    def __init__(
+        self, function: Callable[..., Any], answer: Answer, post: Callable[..., None], offload: Offload
+    ) -> None:
+        self._function = function
+        self._answer = answer
+        self._post = post
+        self._offload = offload
+        wishes: _Wishes = getattr(function, "sansip_handler", (False, 1, None))
+        self._batched, self._parallel, self._key = wishes
+        self._busy = 0
+        self._waiting: list[Ask] = []
+        # Key of a question under way -> the others that wait for its answer.
+        self._shared: dict[Hashable, list[int]] = {}
+
+    def ask(self, action: Ask) -> None:
+        """Take a question; called in the stack's thread."""
+        if self._key is not None:
+            key = self._key(action.question)
+            others = self._shared.get(key)
+            if others is not None:
+                others.append(action.id)
+                return
+            self._shared[key] = []
+        self._waiting.append(action)
+        if self._busy < self._parallel:
+            self._launch()
+
+    def _launch(self) -> None:
+        self._busy += 1
+        if self._parallel == 1:
+            batch, self._waiting = self._waiting, []
+        else:
+            batch = [self._waiting.pop(0)]
+        self._offload(lambda: self._work(batch))
+
+    def _work(self, batch: list[Ask]) -> None:
+        """Runs in a worker thread."""
+        results: list[Any]
+        if self._batched:
+            try:
+                results = list(self._function([ask.question for ask in batch]))
+                if len(results) != len(batch):
+                    raise ValueError(f"{len(results)} answers to {len(batch)} questions")
+            except Exception as error:
+                results = [error] * len(batch)
+        else:
+            results = []
+            for ask in batch:
+                try:
+                    results.append(self._function(ask.question))
+                except Exception as error:
+                    results.append(error)
+        self._post(self._done, batch, results)
+
+    def _done(self, batch: list[Ask], results: list[Any]) -> None:
+        self._busy -= 1
+        if self._waiting and self._busy < self._parallel:
+            self._launch()
+        for ask, result in zip(batch, results, strict=True):
+            self._answer(ask.id, result)
+            if self._key is not None:
+                for other in self._shared.pop(self._key(ask.question), ()):
+                    self._answer(other, result)

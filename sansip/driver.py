@@ -1,0 +1,308 @@
+"""A stack and the byte filters of its connections, as one thing to feed.
+
+Theory of operation: SIP runs over datagrams and over streams, and a stream may
+be wrapped: TLS, WebSocket, both. What wraps is a chain of filters, lowest
+first; TCP has none. The driver has the inputs of ``Stack`` and returns actions
+like it, but its octets are those of the socket: what comes in climbs the chain
+before the stack sees it, what the stack sends goes down before it is returned.
+Nothing here waits or knows a socket; ``sansip_sockets`` performs the actions.
+
+An output of a filter has four parts, taken in this order: octets to send
+*down*, data to pass *up*, a *timer* to start, and *closing*: the reason to end
+the connection after that (a filter that cannot say so leaves its peer waiting).
+
+A connection that was reported to the stack ends in exactly one
+``connection_closed``, also when the stack itself asked by ``Disconnect``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from sansip.actions import Action, Address, Disconnect, SendData, SendDatagram
+from sansip.clock import Timer, Timers
+from sansip.limits import DEFAULT, Limits
+
+__all__ = ["AnyStack", "ConnectionInfo", "Driver", "Filter", "FilterFactory", "Output"]
+
+
+@dataclass(slots=True)
+class ConnectionInfo:
+    """What the adapter knows of a connection when it is established.
+
+    ``listener`` is the number of the listener that accepted it or whose address
+    it was opened from; ``local`` and ``remote`` are socket addresses.
+    """
+
+    listener: int
+    transport: str
+    local: Address
+    remote: Address
+    incoming: bool
+
+
+class AnyStack(Protocol):
+    """What the driver asks of a stack; ``sansip.stack.Stack`` has it."""
+
+    wall_offset: float
+
+    @property
+    def idle(self) -> bool: ...
+    def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]: ...
+    def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]: ...
+    def data_received(
+        self, conn: int, data: bytes, now: float, *, boundary: bool = False
+    ) -> list[Action]: ...
+    def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]: ...
+    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]: ...
+    def answer(self, id: int, result: Any, now: float) -> list[Action]: ...  # noqa: A002
+    def time_passed(self, now: float) -> list[Action]: ...
+    def next_deadline(self) -> float | None: ...
+    def new_connection(self) -> int: ...
+    def drain(self, now: float) -> list[Action]: ...
+
+
+@dataclass(slots=True)
+class Output:
+    """What a filter wants done; see the module's docstring. ``timer`` is in seconds."""
+
+    down: Sequence[bytes] = ()
+    up: Sequence[bytes] = ()
+    timer: float | None = None
+    closing: str | None = None
+
+
+class Filter(Protocol):
+    """One wrapping of a connection, for example TLS or WebSocket.
+
+    Attributes:
+        boundaries: each element passed up is a whole message (WebSocket), so
+            the stack need not look for its end.
+        ready: the handshake is over. Until then the filter keeps what it is
+            given to send; a chain that is not ready within
+            ``limits.connect_time`` is closed.
+    """
+
+    boundaries: bool
+
+    @property
+    def ready(self) -> bool: ...
+    def opened(self, now: float) -> Output: ...
+    def received(self, data: bytes, now: float) -> Output: ...
+    def send(self, data: bytes, now: float) -> Output: ...
+    def close(self, reason: str, now: float) -> Output: ...
+    def time_passed(self, now: float) -> Output: ...
+
+
+FilterFactory: TypeAlias = Callable[[ConnectionInfo], list[Filter]]
+
+
+class _Chain:
+    """The filters of one connection, lowest first."""
+
+    __slots__ = ("boundary", "closed", "conn", "filters", "timers")
+
+    def __init__(self, conn: int, filters: list[Filter]) -> None:
+        self.conn = conn
+        self.filters = filters
+        self.boundary = bool(filters) and filters[-1].boundaries
+        self.closed = False
+        self.timers: dict[int, Timer] = {}
+
+    @property
+    def ready(self) -> bool:
+        return all(one.ready for one in self.filters)
+
+
+# Name of the timer that guards a handshake; those of filters are their index.
+_HANDSHAKE = -1
+
+
+@dataclass(slots=True)
+class Driver:
+    """Feeds a stack through filters.
+
+    ``filters`` maps a transport to what makes its filters for one connection;
+    a transport that is absent has none. ``on_error(text, exception)`` hears of
+    exceptions out of the stack while a batch goes on; without it they are raised.
+    ``timers`` is open to the adapter for its own: a ``TimerOwner`` is called
+    from ``time_passed``.
+    """
+
+    stack: AnyStack
+    filters: Mapping[str, FilterFactory] = field(default_factory=dict)
+    limits: Limits = DEFAULT
+    on_error: Callable[[str, Exception], None] | None = None
+    timers: Timers = field(default_factory=Timers)
+    _chains: dict[int, _Chain] = field(default_factory=dict)
+    # Actions of filters' timers, collected while they fire.
+    _fired: list[Action] = field(default_factory=list)
+
+    # --- inputs
+
+    def datagrams_received(
+        self, listener: int, batch: list[tuple[bytes, Address]], now: float
+    ) -> list[Action]:
+        """Take all datagrams that were waiting, as ``recvfrom`` gave them."""
+        received = self.stack.datagram_received
+        actions: list[Action] = []
+        for data, source in batch:
+            # One datagram that trips over a bug must not take the others along.
+            try:
+                actions += received(listener, data, source, now)
+            except Exception as error:
+                if self.on_error is None:
+                    raise
+                self.on_error(f"datagram of {len(data)} octets from {source[0]}:{source[1]}", error)
+        return self.outgoing(actions, now) if self._chains else actions
+
+    def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
+        """Take an established connection, accepted or asked for by ``Connect``."""
+        factory = self.filters.get(flow.transport)
+        if factory is None:
+            return self.outgoing(self.stack.connection_opened(conn, flow, now), now)
+        # The stack hears first: its limits refuse a connection before a
+        # handshake costs anything. What it sends meanwhile waits in the filter.
+        chain = self._chains[conn] = _Chain(conn, factory(flow))
+        out = self.outgoing(self.stack.connection_opened(conn, flow, now), now)
+        for index, one in enumerate(chain.filters):
+            if not chain.closed:
+                self._handle(chain, index, one.opened(now), out, now)
+        if not chain.closed and not chain.ready:
+            self._start(chain, _HANDSHAKE, self.limits.connect_time, now)
+        return out
+
+    def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
+        """Take octets read; ``boundary`` says that the transport itself delimits messages (SCTP)."""
+        chain = self._chains.get(conn) if self._chains else None
+        if chain is None:
+            return self.outgoing(self.stack.data_received(conn, data, now, boundary=boundary), now)
+        out: list[Action] = []
+        self._up(chain, 0, data, out, now)
+        return out
+
+    def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
+        """Take the end of a connection, or of the attempt to open one."""
+        chain = self._chains.pop(conn, None)
+        if chain is not None:
+            self._end(chain)
+        return self.outgoing(self.stack.connection_closed(conn, reason, now), now)
+
+    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
+        """Take the failure of one send (RFC 3261 18.4).
+
+        After an ICMP error ``action.data`` holds only the beginning of what was
+        sent, as much as the network quoted back.
+        """
+        return self.outgoing(self.stack.send_failed(action, reason, now), now)
+
+    def answer(self, id: int, result: Any, now: float) -> list[Action]:  # noqa: A002
+        """Take the answer to an ``Ask``; an ``Exception`` instance where there is none."""
+        return self.outgoing(self.stack.answer(id, result, now), now)
+
+    def time_passed(self, now: float) -> list[Action]:
+        """Fire what is due."""
+        if not len(self.timers):
+            return self.outgoing(self.stack.time_passed(now), now)
+        self.timers.fire_due(now)
+        out, self._fired = self._fired, []
+        return out + self.outgoing(self.stack.time_passed(now), now)
+
+    def next_deadline(self) -> float | None:
+        """Return when ``time_passed`` is due, or None."""
+        deadline = self.stack.next_deadline()
+        if not len(self.timers):
+            return deadline
+        own = self.timers.next_deadline()
+        return own if deadline is None or (own is not None and own < deadline) else deadline
+
+    def drain(self, now: float) -> list[Action]:
+        """Let what runs finish and refuse what is new."""
+        return self.outgoing(self.stack.drain(now), now)
+
+    def outgoing(self, actions: list[Action], now: float) -> list[Action]:
+        """Return the stack's ``actions`` with their octets sent down the filters."""
+        chains = self._chains
+        if not chains:
+            return actions
+        out: list[Action] = []
+        for action in actions:
+            kind = type(action)
+            if kind is SendData:
+                chain = chains.get(action.conn)  # type: ignore[union-attr]
+                if chain is not None:
+                    self._down(chain, len(chain.filters) - 1, action.data, out, now)  # type: ignore[union-attr]
+                    continue
+            elif kind is Disconnect:
+                chain = chains.get(action.conn)  # type: ignore[union-attr]
+                if chain is not None:
+                    self._close(chain, len(chain.filters), action.reason, out, now)  # type: ignore[union-attr]
+                    continue
+            out.append(action)
+        return out
+
+    # --- the chain
+
+    def _handle(self, chain: _Chain, index: int, output: Output, out: list[Action], now: float) -> None:
+        for data in output.down:
+            self._down(chain, index - 1, data, out, now)
+        for data in output.up:
+            # The stack may have asked for the end on the element before.
+            if chain.closed:
+                return
+            self._up(chain, index + 1, data, out, now)
+        if chain.closed:
+            return
+        if output.timer is not None:
+            self._start(chain, index, output.timer, now)
+        if output.closing is not None:
+            self._close(chain, index, output.closing, out, now)
+
+    def _up(self, chain: _Chain, index: int, data: bytes, out: list[Action], now: float) -> None:
+        if index < len(chain.filters):
+            self._handle(chain, index, chain.filters[index].received(data, now), out, now)
+        else:
+            actions = self.stack.data_received(chain.conn, data, now, boundary=chain.boundary)
+            out += self.outgoing(actions, now)
+
+    def _down(self, chain: _Chain, index: int, data: bytes, out: list[Action], now: float) -> None:
+        if index >= 0:
+            self._handle(chain, index, chain.filters[index].send(data, now), out, now)
+        else:
+            out.append(SendData(chain.conn, data))
+
+    def _close(self, chain: _Chain, index: int, reason: str, out: list[Action], now: float) -> None:
+        """End a connection: the filters below ``index`` say goodbye, topmost first."""
+        self._end(chain)
+        self._chains.pop(chain.conn, None)
+        for below in range(index - 1, -1, -1):
+            for data in chain.filters[below].close(reason, now).down:
+                self._down(chain, below - 1, data, out, now)
+        out.append(Disconnect(chain.conn, reason))
+
+    @staticmethod
+    def _end(chain: _Chain) -> None:
+        chain.closed = True
+        for timer in chain.timers.values():
+            timer.cancel()
+        chain.timers.clear()
+
+    # --- the chain's timers: one for each filter, one for the handshake
+
+    def _start(self, chain: _Chain, name: int, duration: float, now: float) -> None:
+        before = chain.timers.get(name)
+        if before is not None:
+            before.cancel()
+        chain.timers[name] = self.timers.start(now, duration, self, (chain, name))
+
+    def timer_fired(self, name: tuple[_Chain, int], now: float) -> None:
+        """Called by ``timers``; the actions are returned by ``time_passed``."""
+        chain, index = name
+        chain.timers.pop(index, None)
+        if index != _HANDSHAKE:
+            self._handle(chain, index, chain.filters[index].time_passed(now), self._fired, now)
+        elif not chain.ready:
+            reason = f"handshake not finished in {self.limits.connect_time} s (limits.connect_time)"
+            self._close(chain, 0, reason, self._fired, now)
