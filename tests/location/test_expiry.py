@@ -59,11 +59,15 @@ def test_a_key_taken_out_is_never_due():
 def test_buckets_that_come_and_go_leave_nothing_behind():
     """A phone that toggles between two intervals as fast as it can grows nothing."""
     buckets = ExpiryBuckets()
-    buckets.move("a", None, 0)
-    for n in range(10_000):
+    for n in range(20):
+        buckets.move(f"b{n}", None, 20_000 - n)
+    buckets.move("a", None, 30_000)
+    for n in range(30_000, 40_000):
         buckets.move("a", n, n + 1)
 
-    assert len(buckets) <= 66
+    assert len(buckets) <= 64 + 2 * 21
+    assert drain(buckets, 20_000) == [f"b{n}" for n in reversed(range(20))]
+    assert drain(buckets, 40_000) == ["a"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 20)), max_size=60))

@@ -117,4 +117,4 @@ class LocationMachine(RuleBasedStateMachine):
 
 
 TestLocation = LocationMachine.TestCase
-TestLocation.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLocation.settings = settings(stateful_step_count=40)

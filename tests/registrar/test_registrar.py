@@ -420,6 +420,9 @@ class TestOrder:
         assert site.send(PHONE, DESK, cseq=5).status == 500
         assert site.send(DESK, PHONE, cseq=5).status == 500
         assert site.contacts() == ["sip:alice@192.0.2.1"]
+        site.send(DESK, call_id="other")
+        assert site.send(PHONE, f"{DESK};expires=0", cseq=5).status == 500
+        assert len(site.contacts()) == 2
 
     def test_a_repeated_removal_is_answered_again(self, site):
         """The first one did it; there is nothing left to compare with."""
