@@ -52,16 +52,16 @@ def _chars(extra: str, least: str = "+") -> str:
     return rf"(?:[{_UNRESERVED}{extra}]++|{_ESCAPED}){least}+"
 
 
-_DEC_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 # RFC 5954 4.1: IPv4address of RFC 3986, so 256 and 010 are no octets.
-IPV4: Final = rf"(?:{_DEC_OCTET}\.){{3}}{_DEC_OCTET}(?![A-Za-z0-9_\-]|\.[A-Za-z0-9_])"
+_DEC_OCTET = "(?:1[0-9]?+[0-9]?+|2(?:[0-4][0-9]?+|5[0-5]?+|[6-9])?+|[3-9][0-9]?+|0)"
+IPV4: Final = rf"{_DEC_OCTET}\.{_DEC_OCTET}\.{_DEC_OCTET}\.{_DEC_OCTET}(?![A-Za-z0-9_\-]|\.[A-Za-z0-9_])"
 # RFC 3261 25.1: hostname. An underscore is not in the grammar, but container
 # and Windows names have them, and nothing else can be meant by one.
 _LABEL = "[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
 _TOP_LABEL = "[A-Za-z_][A-Za-z0-9_]*+(?:-++[A-Za-z0-9_]++)*+"
 HOSTNAME: Final = rf"(?:{_LABEL}\.(?=[A-Za-z0-9_]))*+{_TOP_LABEL}\.?+"
 # An IPv6 reference is only outlined here: ``host.ipv6_octets`` has the last word.
-HOST: Final = rf"(?:{HOSTNAME}|{IPV4}|\[[0-9A-Fa-f:.]++\])"
+HOST: Final = rf"(?:{IPV4}|{HOSTNAME}|\[[0-9A-Fa-f:.]++\])"
 
 # RFC 3261 25.1: paramchar, hnv-unreserved.
 _PARAM = _chars(r"\[\]/:&+$")
@@ -83,7 +83,7 @@ _BEFORE_HOST = rf"([sS][iI][pP][sS]?+):(?:({_USER})(?::({_PASSWORD}))?+@)?+"
 SIP_URI: Final = rf"{_BEFORE_HOST}({HOST})(?::({PORT}))?+({URI_PARAMS})(?:\?({URI_HEADERS}))?+"
 # The ordinary ones, of which a match alone proves that all is well: no IPv6
 # reference and no two parameters, for those need a second look.
-NAME_OR_IPV4: Final = f"(?:{HOSTNAME}|{IPV4})"
+NAME_OR_IPV4: Final = f"(?:{IPV4}|{HOSTNAME})"
 PLAIN_SIP_URI: Final = (
     rf"{_BEFORE_HOST}({NAME_OR_IPV4})(?::({PORT}))?+((?:;{_PARAM}(?:={_PARAM})?+)?+)(?:\?({URI_HEADERS}))?+"
 )

@@ -13,7 +13,7 @@ message share them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import is_token
@@ -52,6 +52,9 @@ def _encode(text: str) -> bytes:
         raise LocalProtocolError(f"text that UTF-8 cannot carry: {error.reason}") from None
 
 
+_IN_SLOTS: Final = {"via": "_via", "from": "_from", "to": "_to", "call-id": "_call_id", "cseq": "_cseq"}
+
+
 class Message:
     """What requests and responses share. Use the editing methods; the lists are for reading.
 
@@ -62,7 +65,19 @@ class Message:
         version: as received, ``"SIP/2.0"``.
     """
 
-    __slots__ = ("_first", "_typed", "body", "keys", "lines", "version")
+    __slots__ = (
+        "_call_id",
+        "_cseq",
+        "_first",
+        "_from",
+        "_to",
+        "_typed",
+        "_via",
+        "body",
+        "keys",
+        "lines",
+        "version",
+    )
 
     keys: list[str]
     lines: list[str]
@@ -70,7 +85,13 @@ class Message:
     version: str
     # key → first raw line of that key
     _first: dict[str, str]
-    # key → typed value; "via top" → the first Via alone
+    # The typed values that are read of every message: top Via, From, To, Call-ID, CSeq.
+    _via: Via | None
+    _from: NameAddr | None
+    _to: NameAddr | None
+    _call_id: str | None
+    _cseq: CSeq | None
+    # key → typed value, for all others
     _typed: dict[str, Any]
 
     def _begin(self, keys: list[str], lines: list[str], body: bytes) -> None:
@@ -83,6 +104,7 @@ class Message:
             # The last line of a key has won: let the first one.
             first = dict(zip(reversed(keys), reversed(lines), strict=False))
         self._first = first
+        self._via = self._from = self._to = self._call_id = self._cseq = None
         self._typed = {}
 
     def _fill(self, headers: Iterable[tuple[str, object]], body: bytes) -> None:
@@ -136,14 +158,14 @@ class Message:
     @property
     def via(self) -> Via:
         """The top Via."""
-        via: Via | None = self._typed.get("via top")
+        via = self._via
         if via is None:
             line = self._first.get("via")
             if line is None:
                 raise self._missing("Via", "RFC 3261 20.42")
             match = ORDINARY_VIA_LINE.fullmatch(line)
             via = ordinary_via(match) if match is not None else parse_via(split_values(line_value(line))[0])
-            self._typed["via top"] = via
+            self._via = via
         return via
 
     @property
@@ -174,14 +196,18 @@ class Message:
     @property
     def from_(self) -> NameAddr:
         """The From header field."""
-        address: NameAddr | None = self._typed.get("from")
-        return address if address is not None else self._address("from", "From", "RFC 3261 20.20")
+        address = self._from
+        if address is None:
+            address = self._from = self._address("from", "From", "RFC 3261 20.20")
+        return address
 
     @property
     def to(self) -> NameAddr:
         """The To header field."""
-        address: NameAddr | None = self._typed.get("to")
-        return address if address is not None else self._address("to", "To", "RFC 3261 20.39")
+        address = self._to
+        if address is None:
+            address = self._to = self._address("to", "To", "RFC 3261 20.39")
+        return address
 
     def _address(self, key: str, name: str, section: str) -> NameAddr:
         line = self._first.get(key)
@@ -190,44 +216,43 @@ class Message:
         match = ORDINARY_LINE.fullmatch(line)
         if match is not None:
             try:
-                address = ordinary_name_addr(match)
+                return ordinary_name_addr(match)
             except RemoteProtocolError as error:
                 raise malformed(name, error.reason, error.section or section) from None
-        else:
-            address = parse_name_addr(line_value(line), name, section)
-        self._typed[key] = address
-        return address
+        return parse_name_addr(line_value(line), name, section)
 
     @property
     def from_tag(self) -> str | None:
         """The tag of From, or None."""
-        return self.from_.tag
+        address = self._from
+        return address.tag if address is not None else self.from_.tag
 
     @property
     def to_tag(self) -> str | None:
         """The tag of To, or None."""
-        return self.to.tag
+        address = self._to
+        return address.tag if address is not None else self.to.tag
 
     @property
     def call_id(self) -> str:
         """The Call-ID."""
-        value: str | None = self._typed.get("call-id")
+        value = self._call_id
         if value is None:
             line = self._first.get("call-id")
             if line is None:
                 raise self._missing("Call-ID", "RFC 3261 20.8")
-            value = self._typed["call-id"] = parse_call_id(line_value(line))
+            value = self._call_id = parse_call_id(line_value(line))
         return value
 
     @property
     def cseq(self) -> CSeq:
         """The CSeq as (number, method)."""
-        value: CSeq | None = self._typed.get("cseq")
+        value = self._cseq
         if value is None:
             line = self._first.get("cseq")
             if line is None:
                 raise self._missing("CSeq", "RFC 3261 20.16")
-            value = self._typed["cseq"] = parse_cseq(line_value(line))
+            value = self._cseq = parse_cseq(line_value(line))
         return value
 
     @property
@@ -239,7 +264,7 @@ class Message:
             # One Contact in the ordinary form is by far the usual case.
             match = None if line is None else ORDINARY_LINE.fullmatch(line)
             if match is None or self.keys.count("contact") > 1:
-                return self.typed("contact") or []  # type: ignore[no-any-return]
+                return self.typed("contact") or []
             try:
                 contacts = [ordinary_name_addr(match)]
             except RemoteProtocolError as error:
@@ -334,8 +359,8 @@ class Message:
         typed = self._typed
         if key in typed:
             del typed[key]
-        if key == "via" and "via top" in typed:
-            del typed["via top"]
+        if key in _IN_SLOTS:
+            setattr(self, _IN_SLOTS[key], None)
 
     def set(self, name: str, value: object) -> None:
         """Replace all ``name`` lines by one, in place of the first, else at the end."""
@@ -350,6 +375,27 @@ class Message:
         else:
             keys.append(key)
             self.lines.append(line)
+        self._first[key] = line
+        self._forget(key)
+
+    def set_line(self, key: str, line: str) -> None:
+        """Put ``line``, known to be well formed, in place of the one line of ``key``, else at the end.
+
+        The way for the proxy's own fields: nothing is checked.
+        """
+        if key in self._first:
+            self.lines[self.keys.index(key)] = line
+        else:
+            self.keys.append(key)
+            self.lines.append(line)
+        self._first[key] = line
+        self._typed.pop(key, None)
+
+    def prepend_line(self, key: str, line: str) -> None:
+        """Add ``line``, known to be well formed, before the first of ``key``, else at the top."""
+        at = self.keys.index(key) if key in self._first else 0
+        self.keys.insert(at, key)
+        self.lines.insert(at, line)
         self._first[key] = line
         self._forget(key)
 
@@ -438,6 +484,23 @@ class Message:
     def _put(self, at: int, key: str, line: str) -> None:
         self.lines[at] = self._first[key] = line
 
+    def note_rport(self, host: str, port: int) -> bool:
+        """Fill the flag ``rport`` of an ordinary top Via and add ``received`` (RFC 3581 4).
+
+        Returns False, having done nothing, where the Via is not alone on its line
+        or not in the ordinary form: then ``replace_first_value`` has to do it.
+        """
+        line = self._first["via"]
+        if "," in line or line.count(";rport") != 1 or '"' in line or ";received" in line:
+            return False
+        before, _, after = line.partition(";rport")
+        if after and after[0] != ";":
+            return False
+        line = f"{before};rport={port};received={host}{after}"
+        self.lines[self.keys.index("via")] = self._first["via"] = line
+        self._forget("via")
+        return True
+
     def set_body(self, data: bytes, content_type: str | None = None) -> None:
         """Replace the body, set Content-Length and, unless None, Content-Type (``""`` removes it)."""
         self.body = data
@@ -455,6 +518,11 @@ class Message:
         other.body = self.body
         other.version = self.version
         other._first = self._first.copy()
+        other._via = self._via
+        other._from = self._from
+        other._to = self._to
+        other._call_id = self._call_id
+        other._cseq = self._cseq
         other._typed = self._typed.copy()
 
     def copy(self) -> Self:

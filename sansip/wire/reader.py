@@ -30,27 +30,37 @@ from sansip.wire.headers.simple import (
 from sansip.wire.headers.via import ORDINARY_VIA_LINE, ordinary_via
 from sansip.wire.message import Message, Request, Response
 from sansip.wire.names import DISPLAY, SPELLINGS
-from sansip.wire.uri import SipUri, parse_uri
+from sansip.wire.uri import SipUri, parse_uri, plain_sip_uri
 from sansip.wire.values import line_value
 
 __all__ = ["check_headers", "head_end", "parse_message"]
 
 _NAME: Final = compiled(rf"({TOKEN}){LWS}:")
 _METHOD: Final = compiled(TOKEN)
-_PLAIN_URI: Final = compiled(PLAIN_SIP_URI)
+_NAMES: Final = compiled(r"\n([^:]*+)").findall
+_spelled: Final = SPELLINGS.__getitem__
+_via_line: Final = ORDINARY_VIA_LINE.fullmatch
+_address_line: Final = ORDINARY_LINE.fullmatch
+_call_id_line: Final = CALL_ID_LINE.fullmatch
+_cseq_line: Final = CSEQ_LINE.fullmatch
+_number_line: Final = NUMBER_LINE.fullmatch
+_plain_uri: Final = compiled(PLAIN_SIP_URI).fullmatch
+_new_request: Final = Request.__new__
+_new_response: Final = Response.__new__
+_new_tuple: Final = tuple.__new__
+# The usual lines of Max-Forwards and the status codes, so that neither needs a pattern.
+_HOPS: Final = {f"Max-Forwards: {hops}": hops for hops in range(256)}
+_STATUSES: Final = {str(status): status for status in range(100, 700)}
 _VERSION: Final = compiled("[sS][iI][pP]/[0-9]++\\.[0-9]++")
 _STATUS: Final = compiled("[1-6][0-9]{2}")
-_METHODS: Final = frozenset(
-    "ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
-)
 # RFC 3261 8.1.1: without these there is no transaction and no dialog.
-_MANDATORY: Final = (
-    ("via", "RFC 3261 20.42"),
-    ("from", "RFC 3261 20.20"),
-    ("to", "RFC 3261 20.39"),
-    ("call-id", "RFC 3261 20.8"),
-    ("cseq", "RFC 3261 20.16"),
-)
+_MANDATORY: Final = {
+    "via": "RFC 3261 20.42",
+    "from": "RFC 3261 20.20",
+    "to": "RFC 3261 20.39",
+    "call-id": "RFC 3261 20.8",
+    "cseq": "RFC 3261 20.16",
+}
 # RFC 3261 7.3.1: more than one line only where the value is a list.
 _ONCE: Final = ("from", "to", "call-id", "cseq", "content-length", "max-forwards")
 
@@ -71,57 +81,138 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
     Raises RemoteProtocolError; its ``message`` holds what could be understood
     (None when not even a start line was), its ``status`` what to answer.
     """
-    # RFC 3261 7.5: line ends before the start line are ignored.
-    if data[:2] == b"\r\n":
-        data = data.lstrip(b"\r\n")
     end = data.find(b"\r\n\r\n")
+    if data[:2] == b"\r\n":
+        # RFC 3261 7.5: line ends before the start line are ignored.
+        data = data.lstrip(b"\r\n")
+        end = data.find(b"\r\n\r\n")
     fault: RemoteProtocolError | None = None
-    if end < 0 or end > limits.head_size or len(data) > limits.message_size:
-        end, fault = _framing_fault(data, end, limits)
+    if not 0 <= end <= limits.header_size or len(data) > limits.message_size:
+        end, fault = _check_size(data, end, limits)
     head = data[:end].decode("utf-8", "surrogateescape")
     lines = head.split("\r\n")
     start = lines.pop(0)
-    spellings = SPELLINGS
+    names = _NAMES(head)
+    count = len(lines)
     try:
-        keys = [spellings[line[: line.index(":")]] for line in lines]
-    except (KeyError, ValueError):
+        # Each LF begins a line and each CR ends one: neither stands alone.
+        if len(names) != count or head.count("\r") != count:
+            raise KeyError
+        first = dict(zip(map(_spelled, names), lines))  # noqa: B905 (of one length)
+        keys = list(first) if len(first) == count else list(map(_spelled, names))
+    except KeyError:
         # A fold, an unusual spelling, an unknown name, or a mistake.
         keys, lines, header_fault = _index_lines(lines)
         fault = fault or header_fault
-    parts = start.split(" ")
+        first = dict(zip(keys, lines, strict=True))
     message: Request | Response
-    if len(parts) == 3 and parts[2] == "SIP/2.0" and parts[0] in _METHODS:
-        message = request = Request.__new__(Request)
+    parts = start.split(" ", 2)
+    if len(parts) == 3 and parts[2] == "SIP/2.0":
+        request = _new_request(Request)
         request.method, request.uri_text, request.version = parts
         request._uri = None
+        message = request
+    elif len(parts) == 3 and parts[0] == "SIP/2.0" and parts[1] in _STATUSES:
+        response = _new_response(Response)
+        response.version = "SIP/2.0"
+        response.status = _STATUSES[parts[1]]
+        response.reason = parts[2]
+        message = response
     else:
         message, start_fault = _read_start(start)
         # What is wrong with the start line is worth more than what follows from it.
         fault = start_fault or fault
-    message._begin(keys, lines, data[end + 4 :])
-    if fault is None:
+    message.keys = keys
+    message.lines = lines
+    message.body = data[end + 4 :]
+    message._typed = typed = {}
+    message._via = message._from = message._to = message._call_id = message._cseq = None
+    several = len(first) != len(keys)
+    if several:
+        # The last line of a key has won: let the first one.
+        first = dict(zip(reversed(keys), reversed(lines), strict=True))
+    message._first = first
+    try:
+        if fault is not None:
+            raise fault
+        if several:
+            _check_once(keys)
+        if len(keys) > limits.header_count:
+            raise malformed("", f"more than {limits.header_count} header fields", "RFC 3261 7.3")
         try:
-            _check(message, head, limits, datagram)
-        except RemoteProtocolError as error:
-            fault = error
+            via = _via_line(first["via"])
+            from_ = _address_line(first["from"])
+            to = _address_line(first["to"])
+            call_id = _call_id_line(first["call-id"])
+            cseq = _cseq_line(first["cseq"])
+        except KeyError as error:
+            key = error.args[0]
+            raise malformed(DISPLAY[key], "missing", _MANDATORY[key]) from None
+        # What is in the ordinary form is proved well formed by its match; the
+        # properties read any other form, and raise.
+        if via is not None:
+            message._via = ordinary_via(via)
+        if via is None or (several and keys.count("via") > 1):
+            _check_vias(message, limits)
+        if from_ is None or from_[12]:
+            _ = message.from_.uri
         else:
-            return message
-    fault.message = message
-    raise fault
+            message._from = ordinary_name_addr(from_)
+        if to is None or to[12]:
+            _ = message.to.uri
+        else:
+            message._to = ordinary_name_addr(to)
+        if call_id is None:
+            _ = message.call_id
+        else:
+            message._call_id = call_id[1]
+        if cseq is None:
+            method = message.cseq.method
+        else:
+            number, method = cseq.groups()
+            message._cseq = _new_tuple(CSeq, (int(number), method))
+        if isinstance(message, Request):
+            if method != message.method:
+                raise _other_method(message, method)
+            line = first.get("max-forwards")
+            if line is not None and line not in _HOPS:
+                typed["max-forwards"] = parse_max_forwards(line_value(line))
+            target = message.uri_text
+            match = _plain_uri(target)
+            if match is None or match[7] is not None or len(target) > limits.uri_size:
+                _check_uri(message, limits)
+            else:
+                message._uri = plain_sip_uri(target, match.groups())
+        line = first.get("content-length")
+        if line == "Content-Length: 0" and datagram:
+            if message.body:
+                message.body = b""
+        else:
+            _check_length(message, line, datagram)
+    except RemoteProtocolError as error:
+        error.message = message
+        raise
+    return message
 
 
-def _framing_fault(data: bytes, end: int, limits: Limits) -> tuple[int, RemoteProtocolError]:
-    """Return how much of ``data`` to read as the head all the same, and what is wrong with it."""
-    if len(data) > limits.message_size or max(end, 0) > limits.head_size:
-        # RFC 3261 21.5.7
+def _check_size(data: bytes, end: int, limits: Limits) -> tuple[int, RemoteProtocolError | None]:
+    """Return how much of ``data`` to read as the head, and what is wrong with its size.
+
+    A head that is too large, or has no end, is read as far as it may be: the
+    refusal needs its first header fields.
+    """
+    fault: RemoteProtocolError | None = None
+    if len(data) > limits.message_size or end > limits.head_size:
         fault = malformed("", "message too large", "RFC 3261 21.5.7", status=513)
-    else:
+    elif end < 0:
         fault = malformed("", "no empty line after the header fields", "RFC 3261 7")
-    size = limits.head_size if end < 0 else min(end, limits.head_size)
-    if size < len(data) and end != size:
+    if end < 0 or end > limits.head_size:
         # Cut at a line end: half a header field may say anything.
-        size = max(data.rfind(b"\r\n", 0, size), 0)
-    return size, fault
+        limit = min(len(data), limits.head_size)
+        end = max(data.rfind(b"\r\n", 0, limit), 0) or limit
+    elif max(map(len, data[:end].split(b"\r\n"))) > limits.header_size:
+        fault = fault or malformed("", f"a line of more than {limits.header_size} octets", "RFC 3261 7.3")
+    return end, fault
 
 
 def _index_lines(raw: list[str]) -> tuple[list[str], list[str], RemoteProtocolError | None]:
@@ -130,6 +221,9 @@ def _index_lines(raw: list[str]) -> tuple[list[str], list[str], RemoteProtocolEr
     lines: list[str] = []
     fault: RemoteProtocolError | None = None
     at, count = 0, len(raw)
+    if any("\n" in line or "\r" in line for line in raw):
+        # A lone CR or LF would end a line in some other parser.
+        fault = malformed("", "a CR or LF alone", "RFC 3261 7")
     while at < count:
         begin = at
         line = raw[at]
@@ -164,6 +258,7 @@ def _read_start(start: str) -> tuple[Request | Response, RemoteProtocolError | N
     request = Request.__new__(Request)
     request.method = method
     request.uri_text = uri
+    request.version = version
     request._uri = None
     fault = None
     if version.upper() != "SIP/2.0":
@@ -186,87 +281,39 @@ def _read_status_line(version: str, rest: str) -> tuple[Response, RemoteProtocol
     elif not space:
         fault = malformed("", "no space after the status code", "RFC 3261 7.2")
     response = Response.__new__(Response)
+    response.version = version
     response.status = 400 if fault is not None else int(status)
     response.reason = reason
     return response, fault
 
 
-def _check(message: Request | Response, head: str, limits: Limits, datagram: bool) -> None:
-    """Raise RemoteProtocolError unless what every element relies on holds; cut the body."""
-    keys = message.keys
-    first = message._first
-    typed = message._typed
-    size = len(keys)
-    # Line ends come in pairs: a lone CR or LF would read differently elsewhere.
-    breaks = head.count("\n")
-    if head.count("\r") != breaks or breaks != head.count("\r\n"):
-        raise malformed("", "a CR or LF alone", "RFC 3261 7")
-    if size > limits.header_count:
-        raise malformed("", f"more than {limits.header_count} header fields", "RFC 3261 7.3")
-    if len(head) > limits.header_size and max(map(len, message.lines)) > limits.header_size:
-        raise malformed("", f"a header field of more than {limits.header_size} characters", "RFC 3261 7.3")
-    for key, section in _MANDATORY:
-        if key not in first:
-            raise malformed(DISPLAY[key], "missing", section)
-    if len(first) != size:
-        for key in _ONCE:
-            if keys.count(key) > 1:
-                raise malformed(DISPLAY[key], "appears more than once", "RFC 3261 7.3.1")
+def _check_once(keys: list[str]) -> None:
+    """Raise RemoteProtocolError when a field that holds one value has two lines."""
+    for key in _ONCE:
+        if keys.count(key) > 1:
+            raise malformed(DISPLAY[key], "appears more than once", "RFC 3261 7.3.1")
 
-    match = ORDINARY_VIA_LINE.fullmatch(first["via"])
-    if match is None:
-        _check_vias(message, limits)
-    else:
-        typed["via top"] = ordinary_via(match)
-        if len(first) != size and keys.count("via") > 1:
-            _check_vias(message, limits)
-    match = ORDINARY_LINE.fullmatch(first["from"])
-    if match is not None and not match[12]:
-        typed["from"] = ordinary_name_addr(match)
-    else:
-        _ = message.from_.uri
-    match = ORDINARY_LINE.fullmatch(first["to"])
-    if match is not None and not match[12]:
-        typed["to"] = ordinary_name_addr(match)
-    else:
-        _ = message.to.uri
-    match = CALL_ID_LINE.fullmatch(first["call-id"])
-    if match is not None:
-        typed["call-id"] = match[1]
-    else:
-        _ = message.call_id
-    match = CSEQ_LINE.fullmatch(first["cseq"])
-    if match is not None:
-        method = match[2]
-        typed["cseq"] = CSeq(int(match[1]), method)
-    else:
-        method = message.cseq.method
 
-    if isinstance(message, Request):
-        # RFC 3261 8.1.1.5
-        if method != message.method:
-            raise malformed(
-                "CSeq",
-                f"method {excerpt(method)} differs from request method {excerpt(message.method)}",
-                "RFC 3261 8.1.1.5",
-            )
-        line = first.get("max-forwards")
-        if line is not None:
-            match = NUMBER_LINE.fullmatch(line)
-            hops = int(match[1]) if match is not None else 256
-            typed["max-forwards"] = hops if hops <= 255 else parse_max_forwards(line_value(line))
-        _check_uri(message, limits)
+def _other_method(request: Request, method: str) -> RemoteProtocolError:
+    if _METHOD.fullmatch(request.method) is None:
+        return malformed("", f"{excerpt(request.method)!r} is not a method", "RFC 3261 7.1")
+    return malformed(
+        "CSeq",
+        f"method {excerpt(method)} differs from request method {excerpt(request.method)}",
+        "RFC 3261 8.1.1.5",
+    )
 
-    line = first.get("content-length")
+
+def _check_length(message: Message, line: str | None, datagram: bool) -> None:
+    """Cut the body to Content-Length, or raise RemoteProtocolError (RFC 3261 18.3)."""
     body = message.body
     if line is None:
-        # RFC 3261 18.3: without Content-Length the body ends with the datagram.
+        # Without Content-Length the body ends with the datagram.
         if body and not datagram:
             raise malformed("Content-Length", "missing on a stream", "RFC 3261 18.3")
         return
-    match = NUMBER_LINE.fullmatch(line)
+    match = _number_line(line)
     length = int(match[1]) if match is not None else parse_content_length(line_value(line))
-    typed["content-length"] = length
     if length < len(body) and datagram:
         message.body = body[:length]
     elif length != len(body):
@@ -278,17 +325,11 @@ def _check_uri(request: Request, limits: Limits) -> None:
     if len(text) > limits.uri_size:
         # RFC 3261 21.4.12
         raise malformed("", "Request-URI too long", "RFC 3261 21.4.12", status=414)
-    match = _PLAIN_URI.fullmatch(text)
-    if match is not None:
-        uri = request._uri = SipUri(text, match.groups())
-    else:
-        try:
-            uri = request._uri = parse_uri(text)
-        except RemoteProtocolError as error:
-            raise malformed("", f"Request-URI: {error.reason}", error.section) from None
-        if not isinstance(uri, SipUri):
-            return
-    if uri._headers_text is not None:
+    try:
+        uri = request._uri = parse_uri(text)
+    except RemoteProtocolError as error:
+        raise malformed("", f"Request-URI: {error.reason}", error.section) from None
+    if isinstance(uri, SipUri) and uri._headers_text is not None:
         # RFC 3261 19.1.1, RFC 4475 3.1.2.11: header fields have no place here.
         raise malformed("", "Request-URI: headers are not allowed", "RFC 3261 19.1.1")
 
@@ -303,7 +344,7 @@ def _check_vias(message: Message, limits: Limits) -> None:
     vias = message.vias
     if len(vias) > limits.via_count:
         raise malformed("Via", f"more than {limits.via_count} values", "RFC 3261 20.42")
-    message._typed["via top"] = vias[0]
+    message._via = vias[0]
 
 
 def check_headers(message: Message) -> list[RemoteProtocolError]:

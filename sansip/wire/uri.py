@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import HOST, SIP_URI, URI_HEADERS, URI_PARAMS, compiled
@@ -19,7 +19,7 @@ from sansip.wire.faults import excerpt, malformed
 from sansip.wire.host import host_text, ipv6_octets, split_host_port
 from sansip.wire.tel import TelUri, parse_tel
 
-__all__ = ["OtherUri", "SipUri", "TelUri", "Uri", "escape_user", "parse_uri", "unescape"]
+__all__ = ["OtherUri", "SipUri", "TelUri", "Uri", "escape_user", "parse_uri", "plain_sip_uri", "unescape"]
 
 _SIP_URI: Final = compiled(SIP_URI)
 _URI_PARAMS: Final = compiled(URI_PARAMS)
@@ -67,7 +67,6 @@ class SipUri:
     """
 
     __slots__ = (
-        "_headers",
         "_headers_text",
         "_params",
         "_params_text",
@@ -85,22 +84,18 @@ class SipUri:
     host: str
     port: int | None
 
-    def __init__(self, text: str, parts: tuple[str | None, ...]) -> None:
+    def __init__(self, text: str, parts: tuple[Any, ...]) -> None:
         """Take the seven groups of ``abnf.SIP_URI`` matched on ``text``.
 
         Raises RemoteProtocolError for what the pattern cannot say: an IPv6
         address that is none, a parameter given twice.
         """
         scheme, self.user, self.password, host, port, params, self._headers_text = parts
-        assert scheme is not None
-        assert host is not None
-        assert params is not None
         self._text = text
         self.scheme = scheme.lower()
         self.host = host.lower() if host[0] != "[" else _ipv6_host(host)
         self._params_text = params
         self.port = None if port is None else int(port)
-        self._headers: list[tuple[str, str]] | None = None
         self._params: dict[str, str | None] | None = None
         if params.count(";") > 1:
             self._params = _split_params(params)
@@ -161,15 +156,10 @@ class SipUri:
     @property
     def headers(self) -> list[tuple[str, str]]:
         """URI headers (after the question mark) as (name, value), as written, in order."""
-        headers = self._headers
-        if headers is None:
-            headers = []
-            if self._headers_text:
-                for pair in self._headers_text.split("&"):
-                    name, _, value = pair.partition("=")
-                    headers.append((name, value))
-            self._headers = headers
-        return headers
+        if self._headers_text is None:
+            return []
+        pairs = [pair.partition("=") for pair in self._headers_text.split("&")]
+        return [(name, value) for name, _, value in pairs]
 
     @property
     def user_decoded(self) -> str | None:
@@ -227,6 +217,21 @@ class SipUri:
 
     def __repr__(self) -> str:
         return f"<SipUri {self._text}>"
+
+
+def plain_sip_uri(text: str, parts: tuple[Any, ...]) -> SipUri:
+    """Return the URI of seven groups of ``abnf.PLAIN_SIP_URI`` matched on ``text``; nothing is left to check."""
+    uri = _new(SipUri)
+    scheme, uri.user, uri.password, host, port, uri._params_text, uri._headers_text = parts
+    uri._text = text
+    uri.scheme = scheme.lower()
+    uri.host = host.lower()
+    uri.port = None if port is None else int(port)
+    uri._params = None
+    return uri
+
+
+_new: Final = SipUri.__new__
 
 
 class OtherUri:

@@ -27,7 +27,7 @@ from sansip.wire.abnf import (
 )
 from sansip.wire.faults import excerpt, malformed
 from sansip.wire.params import PARAM_VALUE, Params, format_params, parse_params
-from sansip.wire.uri import SipUri, Uri, parse_uri
+from sansip.wire.uri import Uri, parse_uri, plain_sip_uri
 
 __all__ = ["ORDINARY_LINE", "ORDINARY_VALUE", "NameAddr", "ordinary_name_addr", "parse_name_addr"]
 
@@ -55,7 +55,7 @@ class NameAddr:
 
     _match: re.Match[str] | None
     _text: str | None
-    _display: str | None
+    _display: str
     _uri: Uri | None
     _params: Params | None
     tag: str | None
@@ -90,13 +90,11 @@ class NameAddr:
     @property
     def display(self) -> str:
         """The display name without quotes and escapes, ``""`` when there is none."""
-        display = self._display
-        if display is None:
-            match = self._match
-            assert match is not None
-            quoted = match[1]
-            display = self._display = unquote(quoted) if quoted is not None else " ".join(match[2].split())
-        return display
+        match = self._match
+        if match is None:
+            return self._display
+        quoted = match[1]
+        return unquote(quoted) if quoted is not None else " ".join(match[2].split())
 
     @property
     def uri(self) -> Uri:
@@ -105,7 +103,7 @@ class NameAddr:
         if uri is None:
             match = self._match
             assert match is not None
-            uri = self._uri = SipUri(match[3], match.group(4, 5, 6, 7, 8, 9, 10))
+            uri = self._uri = plain_sip_uri(match[3], match.group(4, 5, 6, 7, 8, 9, 10))
         return uri
 
     @property
@@ -153,19 +151,15 @@ class NameAddr:
 
     def __str__(self) -> str:
         """The text it was parsed from, or the parts put together."""
-        text = self._text
-        if text is None:
-            match = self._match
-            if match is not None:
-                text = match[0][match.start(1) if match[1] is not None else match.start(2) :].strip(" \t")
-            else:
-                assert self._display is not None
-                display = self._display
-                if display:
-                    display = f"{display} " if _TOKENS.fullmatch(display) else f"{quote(display)} "
-                text = f"{display}<{self._uri}>{format_params(self.params)}"
-            self._text = text
-        return text
+        match = self._match
+        if match is not None:
+            return match[0][match.start(1) if match[1] is not None else match.start(2) :].strip(" \t")
+        if self._text is None:
+            display = self._display
+            if display:
+                display = f"{display} " if _TOKENS.fullmatch(display) else f"{quote(display)} "
+            self._text = f"{display}<{self._uri}>{format_params(self.params)}"
+        return self._text
 
     def __repr__(self) -> str:
         return f"<NameAddr {self}>"
@@ -179,17 +173,20 @@ def ordinary_name_addr(match: re.Match[str]) -> NameAddr:
 
     Raises RemoteProtocolError when a parameter appears twice.
     """
-    address = NameAddr.__new__(NameAddr)
+    address = _new(NameAddr)
     address._match = match
-    address._text = address._display = address._uri = None
-    params = match[12]
+    address._uri = None
+    tag, params = match.group(11, 12)
     if params:
         address._params = found = _params(params)
         address.tag = found.get("tag")
     else:
         address._params = None
-        address.tag = match[11]
+        address.tag = tag
     return address
+
+
+_new: Final = NameAddr.__new__
 
 
 def parse_name_addr(text: str, field: str, section: str, *, brackets: bool = False) -> NameAddr:

@@ -27,7 +27,8 @@ ORDINARY_VIA_LINE: Final = compiled(
     rf"(;rport)?+;branch=({TOKEN})(?(4)|(;rport)?+){LWS}"
 )
 _GENERAL: Final = compiled(
-    rf"{LWS}({TOKEN}){LWS}/{LWS}({TOKEN}){LWS}/{LWS}({TOKEN})[ \t]++({HOST})(?:{LWS}:{LWS}({PORT}))?+(?={LWS}(?:;|$))"
+    rf"{LWS}({TOKEN}){LWS}/{LWS}({TOKEN}){LWS}/{LWS}({TOKEN})[ \t]++"
+    rf"({HOST})(?:{LWS}:{LWS}({PORT}))?+(?={LWS}(?:;|$))"
 )
 _TTL: Final = compiled("0*+(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[0-9]{0,2})(?<=[0-9])")
 _RPORT: Final = compiled(PORT)
@@ -39,14 +40,22 @@ class Via:
     """One Via value. Treat it and its dict as read-only.
 
     Attributes:
-        protocol: ``"SIP"``; version: ``"2.0"``.
+        sent_protocol: protocol and version, ``"SIP/2.0"``.
         transport: in upper case, as ``"UDP"``.
         host: of sent-by, in lower case, IPv6 without brackets.
         port: of sent-by, or None when absent (the default depends on the transport).
         branch: the branch parameter, or None (RFC 2543 peers).
+        params: name in lower case → value as written, None for a flag.
     """
 
-    __slots__ = ("_params", "branch", "host", "port", "protocol", "transport", "version")
+    __slots__ = ("branch", "host", "params", "port", "sent_protocol", "transport")
+
+    transport: str
+    host: str
+    port: int | None
+    branch: str | None
+    params: Params
+    sent_protocol: str
 
     def __init__(
         self,
@@ -54,48 +63,41 @@ class Via:
         host: str,
         port: int | None = None,
         params: Params | None = None,
-        protocol: str = "SIP",
-        version: str = "2.0",
+        sent_protocol: str = "SIP/2.0",
     ) -> None:
         self.transport = transport.upper()
         self.host = host.lower()
         self.port = port
-        self.protocol = protocol
-        self.version = version
-        self._params = params if params is not None else {}
-        self.branch = self._params.get("branch")
-
-    @property
-    def params(self) -> Params:
-        """Parameters: name in lower case → value as written, None for a flag."""
-        return self._params
+        self.sent_protocol = sent_protocol
+        self.params = {} if params is None else params
+        self.branch = self.params.get("branch")
 
     @property
     def received(self) -> str | None:
         """The received parameter, an address without brackets (RFC 5118 4.5), or None."""
-        return self._params.get("received")
+        return self.params.get("received")
 
     @property
     def rport(self) -> int | None:
         """The port that rport tells, or None; see ``wants_rport`` for the flag (RFC 3581)."""
-        value = self._params.get("rport")
+        value = self.params.get("rport")
         return None if value is None else int(value)
 
     @property
     def wants_rport(self) -> bool:
         """Whether rport is present, with a value or without (RFC 3581 4)."""
-        return "rport" in self._params
+        return "rport" in self.params
 
     @property
     def ttl(self) -> int | None:
         """The time-to-live of multicast (RFC 3261 18.1.1), or None."""
-        value = self._params.get("ttl")
+        value = self.params.get("ttl")
         return None if value is None else int(value)
 
     @property
     def maddr(self) -> str | None:
         """The maddr parameter without brackets, in lower case, or None."""
-        value = self._params.get("maddr")
+        value = self.params.get("maddr")
         return None if value is None else value.strip("[]").lower()
 
     @property
@@ -103,20 +105,37 @@ class Via:
         """``host`` or ``host:port`` as written in a message, IPv6 in brackets."""
         return host_text(self.host, self.port)
 
+    def with_source(self, address: str, port: int | None) -> Via:
+        """Return this Via with ``received`` and, unless ``port`` is None, ``rport`` (RFC 3581 4)."""
+        via = _new(Via)
+        via.transport = self.transport
+        via.host = self.host
+        via.port = self.port
+        via.sent_protocol = self.sent_protocol
+        via.branch = self.branch
+        params = via.params = self.params.copy()
+        params["received"] = address
+        if port is not None:
+            params["rport"] = str(port)
+        return via
+
     def replace(self, *, host: str | None = None, port: int | None = -1, **params: str | None) -> Via:
-        """Return a Via with sent-by or parameters changed or added (``received="192.0.2.1"``, ``rport="5060"``)."""
+        """Return a Via with sent-by changed, or parameters changed or added (``alias=None``).
+
+        Raises LocalProtocolError when a parameter does not fit the grammar.
+        """
+        format_params(params)
         return Via(
             self.transport,
             self.host if host is None else host,
             self.port if port == -1 else port,
             {**self.params, **params},
-            self.protocol,
-            self.version,
+            self.sent_protocol,
         )
 
     def __str__(self) -> str:
-        sent_protocol = f"{self.protocol}/{self.version}/{self.transport}"
-        return f"{sent_protocol} {host_text(self.host, self.port)}{format_params(self.params)}"
+        params = [f";{name}" if value is None else f";{name}={value}" for name, value in self.params.items()]
+        return f"{self.sent_protocol}/{self.transport} {host_text(self.host, self.port)}{''.join(params)}"
 
     def __repr__(self) -> str:
         return f"<Via {self}>"
@@ -125,20 +144,22 @@ class Via:
 def ordinary_via(match: re.Match[str]) -> Via:
     """Return the Via of a match of ``ORDINARY_VIA_LINE``."""
     transport, host, port, rport, branch, rport_after = match.groups()
-    via = Via.__new__(Via)
+    via = _new(Via)
     via.transport = transport.upper()
     via.host = host.lower()
     via.port = None if port is None else int(port)
-    via.protocol = "SIP"
-    via.version = "2.0"
+    via.sent_protocol = "SIP/2.0"
     via.branch = branch
     if rport is not None:
-        via._params = {"rport": None, "branch": branch}
+        via.params = {"rport": None, "branch": branch}
     elif rport_after is not None:
-        via._params = {"branch": branch, "rport": None}
+        via.params = {"branch": branch, "rport": None}
     else:
-        via._params = {"branch": branch}
+        via.params = {"branch": branch}
     return via
+
+
+_new: Final = Via.__new__
 
 
 def parse_via(text: str) -> Via:
@@ -160,7 +181,7 @@ def parse_via(text: str) -> Via:
     if received is not None:
         # RFC 5118 4.5: brackets are read, and never sent.
         params["received"] = received.strip("[]")
-    return Via(transport, host, None if port is None else int(port), params, protocol.upper(), version)
+    return Via(transport, host, None if port is None else int(port), params, f"{protocol.upper()}/{version}")
 
 
 def _check(params: Params) -> None:
@@ -209,5 +230,9 @@ def salvage_via(text: str) -> Via | None:
     if host[0] == "[" and ipv6_octets(host[1:-1]) is None:
         return None
     return Via(
-        transport, host.strip("[]"), None if port is None else int(port), params, protocol.upper(), version
+        transport,
+        host.strip("[]"),
+        None if port is None else int(port),
+        params,
+        f"{protocol.upper()}/{version}",
     )
