@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from sansip.actions import Action
 from sansip.config import ListenerConfig
 from sansip.stack import Stack
 from sansip_server import logs
@@ -24,6 +25,7 @@ from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.config import build
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.schema import Settings
+from sansip_server.eventlog import log_event
 from sansip_server.faults import OperatorError
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
@@ -55,7 +57,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, route, secret)
-        return Stack(config, seed=os.urandom(32))
+        return ServedStack(config, seed=os.urandom(32))
 
     def on_ready(server: Any) -> None:
         for listener in server.listeners:
@@ -67,16 +69,32 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         click.echo("ready")
 
     try:
-        return run(
+        status = run(
             make_stack,
             build.listener_configs(addresses),
             on_ready=on_ready,
+            notify=log_event,
             limits=settings.limits,
             drain_time=settings.drain_time,
             uvloop=settings.uvloop,
         )
     except BindError as error:
         raise OperatorError(str(error)) from None
+    except ModuleNotFoundError as error:
+        if error.name != "uvloop":
+            raise
+        raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
+    logger.info("stopped")
+    return status
+
+
+class ServedStack(Stack):
+    """A stack that tells the log when it begins to drain."""
+
+    def drain(self, now: float) -> list[Action]:
+        """Refuse new dialogs from here on (see ``Stack.drain``)."""
+        logger.info("draining: new calls get 503, running transactions finish")
+        return super().drain(now)
 
 
 def _say_who_may_register(addresses: Iterable[ListenAddress]) -> None:
