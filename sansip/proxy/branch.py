@@ -171,8 +171,7 @@ class Branch:
             # RFC 3263 4.3: a 503 means the next server.
             self._try_next(now)
             return
-        if not _take_via(response):
-            return
+        self._take_via(response)
         first = self.final is None
         self.final = response
         self._base = None
@@ -188,8 +187,17 @@ class Branch:
         # RFC 3261 16.7 step 2: it rings still, so Timer C starts again.
         if self._timer is not None and not self._cancel_sent:
             self._set_timer(now, self.context.proxy.values.c, "timer C")
-        if _take_via(response):
-            self.context.provisional_received(response, now)
+        self._take_via(response)
+        self.context.provisional_received(response, now)
+
+    def _take_via(self, response: Response) -> None:
+        """Remove our Via (RFC 3261 16.7 step 3)."""
+        response.pop_first_value("via")
+        if not response.has("via"):
+            # Some phones answer an INVITE that was cancelled with the Via of
+            # the CANCEL, which is ours alone. The transaction knows the rest.
+            for value in reversed(self.context.request.get_all("via")):
+                response.prepend("Via", value)
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         if transaction is not self.transaction or self.final is not None:
@@ -259,12 +267,6 @@ class Branch:
         # RFC 3261 16.8 (nothing was heard) and 9.1 (nothing followed the CANCEL).
         self.transaction.terminate(None, now)
         self._fail(408, now)
-
-
-def _take_via(response: Response) -> bool:
-    """Remove our Via; return whether anybody is left to send to (RFC 3261 16.7 step 3)."""
-    response.pop_first_value("via")
-    return "via" in response.keys
 
 
 class _CancelUser:
