@@ -1,0 +1,22 @@
+"""A virtual network for tests: the real stack, phones, faults, and time that jumps.
+
+See docs/testing.md. Nothing here waits, and nothing opens a socket.
+"""
+
+from sansip.testing.agent import Agent, Dialog
+from sansip.testing.draft import Draft
+from sansip.testing.endpoint import Endpoint, Received, TrafficError, fits
+from sansip.testing.network import Link, Network, Server
+
+__all__ = [
+    "Agent",
+    "Dialog",
+    "Draft",
+    "Endpoint",
+    "Link",
+    "Network",
+    "Received",
+    "Server",
+    "TrafficError",
+    "fits",
+]

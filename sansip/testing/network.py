@@ -1,0 +1,386 @@
+"""A network on virtual time: stacks, endpoints, and the faults between them.
+
+Theory of operation: everything that will happen stands in one heap, ordered by
+its time: a packet's arrival, a stack's deadline, somebody's function. ``run``
+takes the next one and jumps there, so thirty-two seconds of Timer B cost
+nothing and every run of the same test is the same run. Stacks are the real
+``Stack``; their actions are performed here instead of on sockets.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sansip.actions import Action, Address, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
+from sansip.config import StackConfig
+from sansip.entropy import Entropy
+from sansip.stack import Stack
+from sansip.testing.endpoint import Endpoint
+from sansip.transport.next_hop import Resolve
+
+__all__ = ["Link", "Network", "Server"]
+
+
+@dataclass(slots=True)
+class Link:
+    """One direction between two hosts.
+
+    Attributes:
+        latency: seconds that a packet travels.
+        jitter: seconds more, drawn evenly; packets may overtake each other.
+        loss: share of datagrams lost, 0 to 1.
+        drop_next: how many of the next datagrams are lost.
+        duplicate_next: how many of the next datagrams arrive twice.
+        is_down: nothing passes; connections break and cannot be opened.
+    """
+
+    latency: float = 0.0
+    jitter: float = 0.0
+    loss: float = 0.0
+    drop_next: int = 0
+    duplicate_next: int = 0
+    is_down: bool = False
+
+
+@dataclass(slots=True)
+class _Flow:
+    """What a stack is told of a connection."""
+
+    listener: int
+    transport: str
+    local: Address
+    remote: Address
+    incoming: bool
+
+
+class Server:
+    """A stack on the network. ``events`` collects what it notified."""
+
+    def __init__(self, network: Network, config: StackConfig, seed: bytes) -> None:
+        self.network = network
+        self.config = config
+        self.stack = Stack(config, seed)
+        self.events: list[Any] = []
+        self._listeners = {one.id: one for one in config.listeners}
+        # our connection number -> the other end
+        self._pipes: dict[int, _Pipe] = {}
+        self._wakes: set[float] = set()
+
+    def address(self, transport: str = "udp") -> tuple[str, int]:
+        """Return the address of the first listener for ``transport``."""
+        for one in self.config.listeners:
+            if one.transport == transport:
+                return one.host, one.port
+        raise ValueError(f"the server has no {transport} listener")
+
+    def listens(self, transport: str, address: tuple[str, int]) -> int | None:
+        """Return the number of the listener at ``address``, if any."""
+        for one in self.config.listeners:
+            if one.transport == transport and (one.host, one.port) == address:
+                return one.id
+        return None
+
+    # --- called by the network
+
+    def datagram(self, listener: int, data: bytes, source: Address) -> None:
+        self._perform(self.stack.datagram_received(listener, data, source, self.network.now))
+
+    def accept(self, listener: int, pipe: _Pipe, transport: str, remote: Address) -> int:
+        conn = self.stack.new_connection()
+        self._pipes[conn] = pipe
+        one = self._listeners[listener]
+        flow = _Flow(listener, transport, (one.host, one.port), remote, True)
+        self._perform(self.stack.connection_opened(conn, flow, self.network.now))
+        return conn
+
+    def data(self, conn: int, data: bytes) -> None:
+        if conn in self._pipes:
+            self._perform(self.stack.data_received(conn, data, self.network.now))
+
+    def closed(self, conn: int, reason: str) -> None:
+        if self._pipes.pop(conn, None) is not None:
+            self._perform(self.stack.connection_closed(conn, reason, self.network.now))
+
+    def answer(self, number: int, result: Any) -> None:
+        """Answer question ``number`` of the stack."""
+        self._perform(self.stack.answer(number, result, self.network.now))
+
+    def _perform(self, actions: list[Action]) -> None:
+        network = self.network
+        for action in actions:
+            if isinstance(action, SendDatagram):
+                one = self._listeners[action.listener]
+                network.send_datagram((one.host, one.port), action.address, action.data, action, self)
+            elif isinstance(action, SendData):
+                pipe = self._pipes.get(action.conn)
+                if pipe is not None:
+                    pipe.send(self, action.data)
+            elif isinstance(action, Connect):
+                self._connect(action)
+            elif isinstance(action, Disconnect):
+                pipe = self._pipes.get(action.conn)
+                if pipe is not None:
+                    pipe.close(self, action.reason)
+                network.at(
+                    network.now, lambda conn=action.conn, why=action.reason: self._disconnected(conn, why)
+                )
+            elif isinstance(action, Ask):
+                network.asked(self, action)
+            elif isinstance(action, Notify):
+                self.events.append(action.event)
+        deadline = self.stack.next_deadline()
+        if deadline is not None and deadline not in self._wakes:
+            self._wakes.add(deadline)
+            network.at(deadline, lambda: self._wake(deadline))
+
+    def _wake(self, deadline: float) -> None:
+        self._wakes.discard(deadline)
+        self._perform(self.stack.time_passed(self.network.now))
+
+    def _disconnected(self, conn: int, reason: str) -> None:
+        self._pipes.pop(conn, None)
+        self._perform(self.stack.connection_closed(conn, reason, self.network.now))
+
+    def failed(self, action: SendDatagram, reason: str) -> None:
+        self._perform(self.stack.send_failed(action, reason, self.network.now))
+
+    def _connect(self, action: Connect) -> None:
+        network = self.network
+        one = self._listeners[action.listener]
+        endpoint = network.endpoint_at((str(action.address[0]), int(action.address[1])))
+        link = network.link(one.host, str(action.address[0]))
+        if endpoint is None or not endpoint.accepts or link.is_down:
+            network.at(
+                network.now + link.latency,
+                lambda: self._perform(
+                    self.stack.connection_closed(action.conn, "connection refused", network.now)
+                ),
+            )
+            return
+        network.connections += 1
+        local = (one.host, 40_000 + network.connections)
+        pipe = _Pipe(network, self, action.conn, endpoint, action.transport, local)
+        self._pipes[action.conn] = pipe
+
+        def established() -> None:
+            endpoint.connected(pipe, incoming=True)
+            flow = _Flow(action.listener, action.transport, local, action.address, False)
+            self._perform(self.stack.connection_opened(action.conn, flow, network.now))
+
+        network.at(network.now + link.latency, established)
+
+
+@dataclass(eq=False)
+class _Pipe:
+    """One connection between a server and an endpoint."""
+
+    network: Network
+    server: Server
+    conn: int
+    endpoint: Endpoint
+    transport: str
+    server_address: tuple[str, int]
+    is_open: bool = True
+
+    def send(self, sender: object, data: bytes) -> None:
+        """Carry ``data`` to the other end, in order."""
+        if not self.is_open:
+            return
+        network = self.network
+        if sender is self.server:
+            link = network.link(self.server_address[0], self.endpoint.host)
+            network.at(network.now + link.latency, lambda: self.endpoint.data(self, data))
+        else:
+            link = network.link(self.endpoint.host, self.server_address[0])
+            network.at(network.now + link.latency, lambda: self.server.data(self.conn, data))
+
+    def close(self, closer: object, reason: str) -> None:
+        """End the connection; the other end hears of it after the latency."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        network = self.network
+        if closer is self.server:
+            link = network.link(self.server_address[0], self.endpoint.host)
+            network.at(network.now + link.latency, lambda: self.endpoint.closed(self, reason))
+        else:
+            link = network.link(self.endpoint.host, self.server_address[0])
+            network.at(network.now + link.latency, lambda: self.server.closed(self.conn, reason))
+
+
+@dataclass
+class Network:
+    """Hosts, links and virtual time.
+
+    Attributes:
+        seed: decides jitter and loss, the stacks' tokens and the endpoints' tags.
+        now: the time in seconds; starts at 0.
+        names: host name to addresses, for the stacks' ``Resolve`` questions.
+        answers: question type to a function of the question, for other questions.
+    """
+
+    seed: int = 0
+    now: float = 0.0
+    names: dict[str, list[str]] = field(default_factory=dict)
+    answers: dict[type, Callable[[Any], Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.connections = 0
+        self.servers: list[Server] = []
+        self.endpoints: dict[tuple[str, int], Endpoint] = {}
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._links: dict[tuple[str, str], Link] = {}
+        self.entropy = Entropy(b"sansip.testing" + self.seed.to_bytes(8, "big", signed=True))
+
+    # --- who is there
+
+    def server(self, config: StackConfig) -> Server:
+        """Put a stack with ``config`` on the network."""
+        seed = f"{self.seed} server {len(self.servers)}".encode().ljust(16, b".")
+        server = Server(self, config, seed)
+        self.servers.append(server)
+        return server
+
+    def endpoint(
+        self,
+        name: str,
+        host: str,
+        port: int = 5060,
+        *,
+        server: Server | None = None,
+        transport: str = "udp",
+        domain: str | None = None,
+        aor: str | None = None,
+    ) -> Endpoint:
+        """Put a phone on the network that sends to ``server`` (the first one by default)."""
+        if server is None:
+            server = self.servers[0]
+        if domain is None:
+            domain = server.config.domains[0] if server.config.domains else server.config.listeners[0].host
+        endpoint = Endpoint(self, name, host, port, server, transport, domain, aor or f"sip:{name}@{domain}")
+        self.endpoints[host, port] = endpoint
+        return endpoint
+
+    def endpoint_at(self, address: tuple[str, int]) -> Endpoint | None:
+        """Return the endpoint at ``address``, if any."""
+        return self.endpoints.get(address)
+
+    def link(self, source: str, destination: str) -> Link:
+        """Return the link between two IP addresses, in that direction; change it as you like."""
+        return self._links.setdefault((source, destination), Link())
+
+    def set_links(self, **values: float) -> None:
+        """Set ``latency``, ``jitter`` or ``loss`` of all links between servers and endpoints."""
+        for server in self.servers:
+            for listener in server.config.listeners:
+                for host, _ in self.endpoints:
+                    for link in (self.link(listener.host, host), self.link(host, listener.host)):
+                        for name, value in values.items():
+                            setattr(link, name, value)
+
+    # --- time
+
+    def at(self, time: float, function: Callable[[], None]) -> None:
+        """Call ``function`` at ``time``."""
+        self._count += 1
+        heapq.heappush(self._heap, (max(time, self.now), self._count, function))
+
+    def run(self, seconds: float | None = None, *, until: Callable[[], bool] | None = None) -> bool:
+        """Let ``seconds`` pass (all that is to come, by default), or stop once ``until()`` is true.
+
+        Returns whether ``until()`` became true. The clock jumps from event to event.
+        """
+        end = None if seconds is None else self.now + seconds
+        while True:
+            if until is not None and until():
+                return True
+            if not self._heap or (end is not None and self._heap[0][0] > end):
+                break
+            time, _, function = heapq.heappop(self._heap)
+            self.now = max(self.now, time)
+            function()
+        if end is not None:
+            self.now = max(self.now, end)
+        return False
+
+    # --- packets
+
+    def send_datagram(
+        self,
+        source: tuple[str, int],
+        destination: Address,
+        data: bytes,
+        action: SendDatagram | None = None,
+        sender: Server | None = None,
+    ) -> None:
+        """Carry one datagram, as far as the link lets it."""
+        address = (str(destination[0]), int(destination[1]))
+        link = self.link(source[0], address[0])
+        if link.drop_next:
+            link.drop_next -= 1
+            return
+        if link.is_down or (link.loss and self._chance() < link.loss):
+            return
+        times = 1
+        if link.duplicate_next:
+            link.duplicate_next -= 1
+            times = 2
+        endpoint = self.endpoints.get(address)
+        if endpoint is not None and endpoint.is_unreachable and sender is not None and action is not None:
+            # What ICMP port unreachable becomes on a real host.
+            self.at(self.now + link.latency, lambda: sender.failed(action, "port unreachable"))
+            return
+        for _ in range(times):
+            delay = link.latency + (link.jitter * self._chance() if link.jitter else 0.0)
+            self.at(self.now + delay, lambda: self._arrive(source, address, data))
+
+    def _chance(self) -> float:
+        return self.entropy.number(1 << 30) / (1 << 30)
+
+    def _arrive(self, source: tuple[str, int], address: tuple[str, int], data: bytes) -> None:
+        endpoint = self.endpoints.get(address)
+        if endpoint is not None:
+            endpoint.datagram(data, source)
+            return
+        for server in self.servers:
+            listener = server.listens("udp", address)
+            if listener is not None:
+                server.datagram(listener, data, source)
+
+    def connect(self, endpoint: Endpoint, server: Server, transport: str) -> _Pipe:
+        """Open a connection from ``endpoint``; the stack hears of it first."""
+        address = server.address(transport)
+        self.connections += 1
+        pipe = _Pipe(self, server, 0, endpoint, transport, address)
+        listener = server.listens(transport, address)
+        assert listener is not None
+        pipe.conn = server.accept(listener, pipe, transport, (endpoint.host, 30_000 + self.connections))
+        return pipe
+
+    # --- questions
+
+    def asked(self, server: Server, ask: Ask) -> None:
+        """Answer a stack's question: names from ``names``, others from ``answers``."""
+        question = ask.question
+        result: Any
+        answer = self.answers.get(type(question))
+        if answer is not None:
+            try:
+                result = answer(question)
+            except Exception as error:
+                result = error
+        elif isinstance(question, Resolve):
+            known: Mapping[str, list[str]] = self.names
+            found = known.get(question.host)
+            result = LookupError(f"no such host: {question.host}") if found is None else []
+            for text in found or ():
+                host, _, port = text.rpartition(":") if ":" in text else (text, "", "")
+                result.append((host, int(port) if port else question.port))
+        else:
+            result = LookupError(f"nobody answers {question!r}")
+        self.at(self.now, lambda: server.answer(ask.id, result))
