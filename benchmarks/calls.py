@@ -1,0 +1,339 @@
+"""CPU time per call, registration and OPTIONS: ``sansip serve`` beside Kamailio.
+
+Theory of operation: SIPp offers the same load at the same rate to each server in
+turn, several rounds, alternating, so that whatever else the machine does strikes
+both. The server alone has one core, all SIPp processes and this program share
+another. What is compared is the CPU time (user + system, all processes of the server,
+from ``/proc/PID/stat``) less what the server spends idling, divided by the calls that
+SIPp saw completed. Everything stays on 127.0.0.1 and ends by itself.
+
+    python benchmarks/calls.py --rate 400 --seconds 20 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import shutil
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+DOMAIN = "bench.test"
+HOST = "127.0.0.1"
+WORKLOADS = {"calls": "uac.xml", "registrations": "register.xml", "options": "options.xml"}
+# Users that register again and again: the first round adds them, the others refresh them.
+USERS = 1_000
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Result:
+    """One server under one load.
+
+    ``cpu_us`` is per completed call; shares are of one core. A large ``wait_share`` means that others
+    used the server's core at the same time, and that its caches were cold for reasons of theirs.
+    """
+
+    server: str
+    workload: str
+    rate: int
+    seconds: float
+    completed: int
+    failed: int
+    retransmissions: int
+    cpu_us: float
+    cpu_share: float
+    idle_share: float
+    wait_share: float
+    sipp_share: float
+
+
+def processes(group: int) -> Iterator[tuple[Path, list[str]]]:
+    """Yield directory and status fields, from the state on, of each process of process group ``group``."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                yield entry, fields
+
+
+def cpu_seconds(group: int) -> float:
+    """Return user + system time of a process group, ended children included."""
+    # proc(5): utime, stime, cutime, cstime are fields 14 to 17; the state is field 3.
+    return sum(int(value) for _, fields in processes(group) for value in fields[11:15]) / TICK
+
+
+def waited_seconds(group: int) -> float:
+    """Return how long a process group was ready to run and had to wait for its core."""
+    total = 0
+    for directory, _ in processes(group):
+        for task in directory.glob("task/*/schedstat"):
+            with contextlib.suppress(OSError):
+                total += int(task.read_text().split()[1])
+    return total / 1e9
+
+
+def register(user: str, phone: int, server: int, transport: str) -> None:
+    """Register ``user`` at ``phone`` (a port) so that calls find it; raises TimeoutError."""
+    uri = f"sip:{user}@{HOST}:{phone};transport={transport}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.bind((HOST, 0))
+        text = (
+            f"REGISTER sip:{DOMAIN} SIP/2.0\r\n"
+            f"Via: SIP/2.0/UDP {HOST}:{sock.getsockname()[1]};branch=z9hG4bK{user}{phone};rport\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:{user}@{DOMAIN}>;tag=1\r\nTo: <sip:{user}@{DOMAIN}>\r\n"
+            f"Call-ID: {user}-{phone}\r\nCSeq: 1 REGISTER\r\nContact: <{uri}>\r\nExpires: 3600\r\n"
+            "Content-Length: 0\r\n\r\n"
+        )
+        sock.sendto(text.encode(), (HOST, server))
+        answer = sock.recv(65_535)
+    if not answer.startswith(b"SIP/2.0 200 "):
+        status_line = answer.partition(b"\r\n")[0].decode()
+        raise SystemExit(f"registration refused: {status_line}")
+
+
+class Load:
+    """The SIPp processes of one run."""
+
+    def __init__(self, arguments: argparse.Namespace, workload: str, server: int, directory: Path) -> None:
+        self.arguments = arguments
+        self.workload = workload
+        self.server = (HOST, server)
+        self.directory = directory
+        self.callees: list[Sipp] = []
+        self.callers: list[Sipp] = []
+        self.files: list[Path] = []
+
+    def prepare(self, stack: ExitStack) -> None:
+        """Start and register the callees, when the workload has any."""
+        if self.workload != "calls":
+            return
+        for number in range(self.arguments.sipps):
+            callee = self._start("uas.xml", number, calls=10**9, options=[])
+            stack.enter_context(callee)
+            callee.wait_until_bound()
+            register(f"callee{number}", callee.local[1], self.server[1], self.arguments.transport)
+            self.callees.append(callee)
+
+    def run(self, stack: ExitStack) -> None:
+        """Offer the load; return when every caller has ended."""
+        share = self.arguments.rate / self.arguments.sipps
+        for number in range(self.arguments.sipps):
+            options = ["-r", f"{share * 100:.0f}", "-rp", "100000", "-l", "15000"]
+            if self.workload == "registrations":
+                users = self.directory / f"users{number}.csv"
+                lines = [f"user{number}x{count};" for count in range(USERS // self.arguments.sipps)]
+                users.write_text("\n".join(["SEQUENTIAL", *lines]) + "\n")
+                options += ["-inf", str(users)]
+            calls = round(share * self.arguments.seconds)
+            caller = self._start(WORKLOADS[self.workload], number, calls=calls, options=options)
+            stack.enter_context(caller)
+            self.callers.append(caller)
+        for caller in self.callers:
+            # Status 1 is "some call failed", which the statistics count; others are SIPp's own trouble.
+            if caller.wait(self.arguments.seconds + 60) not in (0, 1):
+                raise caller.failure("could not run its scenario")
+
+    def _start(self, scenario: str, number: int, *, calls: int, options: list[str]) -> Sipp:
+        statistics_file = self.directory / f"{Path(scenario).stem}{number}.csv"
+        self.files.append(statistics_file)
+        return Sipp(
+            SCENARIOS / scenario,
+            self.server,
+            self.directory,
+            local=(HOST, free_port()),
+            transport="u1" if self.arguments.transport == "udp" else "t1",
+            calls=calls,
+            service=f"callee{number}",
+            domain=DOMAIN,
+            options=[
+                "-trace_stat",
+                "-stf",
+                str(statistics_file),
+                "-fd",
+                "1",
+                "-buff_size",
+                "2000000",
+                *options,
+            ],
+            prefix=pinned(self.arguments.sipp_core),
+        )
+
+    def cpu_seconds(self) -> float:
+        """Return what the callees spent so far, and the callers that have ended."""
+        ended = os.times()
+        running = sum(cpu_seconds(callee.pid) for callee in self.callees)
+        return running + ended.children_user + ended.children_system
+
+    def totals(self) -> tuple[int, int, int]:
+        """Return calls completed, calls failed, and messages sent again by anybody."""
+        completed = failed = again = 0
+        for file in self.files:
+            with file.open(newline="") as lines:
+                last = list(csv.DictReader(lines, delimiter=";"))[-1]
+            again += int(last["Retransmissions(C)"])
+            if not file.name.startswith("uas"):
+                completed += int(last["SuccessfulCall(C)"])
+                failed += int(last["FailedCall(C)"])
+        return completed, failed, again
+
+
+def pinned(core: int) -> list[str]:
+    return ["taskset", "-c", str(core)]
+
+
+def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
+    """Start a server, let it idle, load it, let it settle, and return what it spent."""
+    with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary, ExitStack() as stack:
+        directory = Path(temporary)
+        port = free_port()
+        listeners = [f"udp:{HOST}:{port}"]
+        if arguments.transport == "tcp":
+            listeners.append(f"tcp:{HOST}:{port}")
+        start: Callable[..., Program] = kamailio if name == "kamailio" else sansip_serve
+        options = {"kamailio": ["-x", "fm"], "sansip+uvloop": ["--uvloop"]}.get(name, [])
+        if name != "kamailio":
+            options = [*options, *arguments.serve_option]
+        prefix = pinned(arguments.server_core)
+        server = stack.enter_context(start(directory, listeners, [DOMAIN], options, prefix))
+        load = Load(arguments, workload, port, directory)
+        load.prepare(stack)
+
+        begun, spent = time.monotonic(), cpu_seconds(server.pid)
+        time.sleep(arguments.idle)
+        idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
+
+        begun, spent, waited = time.monotonic(), cpu_seconds(server.pid), waited_seconds(server.pid)
+        sipp_spent = load.cpu_seconds()
+        load.run(stack)
+        elapsed = time.monotonic() - begun
+        waited = waited_seconds(server.pid) - waited
+        # What a call leaves behind is cleared up later and belongs to its price.
+        time.sleep(arguments.settle)
+        whole = time.monotonic() - begun
+        cost = cpu_seconds(server.pid) - spent - idle * whole
+        sipp_spent = load.cpu_seconds() - sipp_spent
+        for callee in load.callees:
+            # SIPp writes its last statistics when it is told to end.
+            callee.terminate()
+            callee.wait(10)
+        completed, failed, again = load.totals()
+    per_call = cost / completed * 1e6 if completed else float("nan")
+    return Result(
+        server=name,
+        workload=workload,
+        rate=arguments.rate,
+        seconds=round(elapsed, 2),
+        completed=completed,
+        failed=failed,
+        retransmissions=again,
+        cpu_us=round(per_call, 1),
+        cpu_share=round(cost / elapsed, 3),
+        idle_share=round(idle, 4),
+        wait_share=round(waited / elapsed, 3),
+        sipp_share=round(sipp_spent / elapsed, 3),
+    )
+
+
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument(
+        "--rate", type=int, default=400, help="calls or requests per second, all SIPps together"
+    )
+    parser.add_argument("--seconds", type=int, default=15, help="length of each measurement")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each server")
+    parser.add_argument("--sipps", type=int, default=2, help="SIPp processes on each side")
+    parser.add_argument(
+        "--only", choices=sorted(WORKLOADS), action="append", help="workload; may be repeated"
+    )
+    parser.add_argument("--transport", choices=["udp", "tcp"], default="udp")
+    parser.add_argument("--uvloop", action="store_true", help="measure sansip on uvloop, too")
+    parser.add_argument("--no-kamailio", action="store_true", help="sansip alone")
+    parser.add_argument("--no-sansip", action="store_true", help="Kamailio alone (checks the harness)")
+    parser.add_argument(
+        "--serve-option", action="append", default=[], help="one more word for `sansip serve`"
+    )
+    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--sipp-core", type=int, default=1)
+    parser.add_argument("--idle", type=float, default=2.0, help="seconds of idling before the load")
+    parser.add_argument("--settle", type=float, default=3.0, help="seconds counted after the load")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    return parser.parse_args(words)
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    servers = [] if arguments.no_sansip else ["sansip"]
+    if arguments.uvloop:
+        servers.append("sansip+uvloop")
+    if not arguments.no_kamailio:
+        servers.append("kamailio")
+    needed = ["sipp", "taskset"] + ["kamailio"] * ("kamailio" in servers)
+    missing = [name for name in needed if shutil.which(name) is None]
+    if missing:
+        print(
+            f"not installed: {', '.join(missing)} (apt-get install sip-tester kamailio util-linux)",
+            file=sys.stderr,
+        )
+        return 2
+    results: list[Result] = []
+    for workload in arguments.only or list(WORKLOADS):
+        if not arguments.json:
+            print(f"\n{workload}: {arguments.rate}/s for {arguments.seconds} s over {arguments.transport}")
+            print("server         completed  failed  resent   µs CPU  share  idle   wait   SIPp", flush=True)
+        for _ in range(arguments.rounds):
+            for name in servers:
+                result = measure(name, workload, arguments)
+                results.append(result)
+                if not arguments.json:
+                    print(line(result), flush=True)
+        if not arguments.json:
+            print(verdict(results, workload, servers), flush=True)
+    if arguments.json:
+        print(json.dumps([asdict(result) for result in results], indent=1))
+    return 0
+
+
+def line(result: Result) -> str:
+    return (
+        f"{result.server:<14} {result.completed:>9} {result.failed:>7} {result.retransmissions:>7} "
+        f"{result.cpu_us:>8.1f} {result.cpu_share:>6.1%} {result.idle_share:>5.1%} {result.wait_share:>6.1%} {result.sipp_share:>6.1%}"
+    )
+
+
+def verdict(results: Iterable[Result], workload: str, servers: list[str]) -> str:
+    """Return the medians, and the ratios to Kamailio where it took part."""
+    medians = {
+        name: statistics.median(r.cpu_us for r in results if r.server == name and r.workload == workload)
+        for name in servers
+    }
+    words = [f"{name} {value:.1f} µs" for name, value in medians.items()]
+    if "kamailio" in medians:
+        words += [
+            f"{name}/kamailio {value / medians['kamailio']:.2f}"
+            for name, value in medians.items()
+            if name != "kamailio"
+        ]
+    return "median: " + ", ".join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
