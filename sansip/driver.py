@@ -18,18 +18,18 @@ A connection that was reported to the stack ends in exactly one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from sansip.actions import Action, Address, Disconnect, SendData, SendDatagram
 from sansip.clock import Timer, Timers
 from sansip.limits import DEFAULT, Limits
 
-__all__ = ["AnyStack", "ConnectionInfo", "Driver", "Filter", "FilterFactory", "Output"]
+__all__ = ["AnyStack", "Driver", "Filter", "FilterFactory", "OpenConnection", "Output"]
 
 
 @dataclass(slots=True)
-class ConnectionInfo:
+class OpenConnection:
     """What the adapter knows of a connection when it is established.
 
     ``listener`` is the number of the listener that accepted it or whose address
@@ -46,12 +46,12 @@ class ConnectionInfo:
 class AnyStack(Protocol):
     """What the driver asks of a stack; ``sansip.stack.Stack`` has it."""
 
-    wall_offset: float
+    wall_offset: Any
 
     @property
     def idle(self) -> bool: ...
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]: ...
-    def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]: ...
+    def connection_opened(self, conn: int, flow: OpenConnection, now: float) -> list[Action]: ...
     def data_received(
         self, conn: int, data: bytes, now: float, *, boundary: bool = False
     ) -> list[Action]: ...
@@ -96,7 +96,7 @@ class Filter(Protocol):
     def time_passed(self, now: float) -> Output: ...
 
 
-FilterFactory: TypeAlias = Callable[[ConnectionInfo], list[Filter]]
+FilterFactory: TypeAlias = Callable[[OpenConnection], list[Filter]]
 
 
 class _Chain:
@@ -120,7 +120,6 @@ class _Chain:
 _HANDSHAKE = -1
 
 
-@dataclass(slots=True)
 class Driver:
     """Feeds a stack through filters.
 
@@ -131,14 +130,19 @@ class Driver:
     from ``time_passed``.
     """
 
-    stack: AnyStack
-    filters: Mapping[str, FilterFactory] = field(default_factory=dict)
-    limits: Limits = DEFAULT
-    on_error: Callable[[str, Exception], None] | None = None
-    timers: Timers = field(default_factory=Timers)
-    _chains: dict[int, _Chain] = field(default_factory=dict)
-    # Actions of filters' timers, collected while they fire.
-    _fired: list[Action] = field(default_factory=list)
+    __slots__ = ("_chains", "_fired", "filters", "limits", "on_error", "stack", "timers")
+
+    def __init__(
+        self, stack: AnyStack, filters: Mapping[str, FilterFactory] | None = None, limits: Limits = DEFAULT
+    ) -> None:
+        self.stack = stack
+        self.filters = filters or {}
+        self.limits = limits
+        self.on_error: Callable[[str, Exception], None] | None = None
+        self.timers = Timers()
+        self._chains: dict[int, _Chain] = {}
+        # Actions of filters' timers, collected while they fire.
+        self._fired: list[Action] = []
 
     # --- inputs
 
@@ -158,7 +162,7 @@ class Driver:
                 self.on_error(f"datagram of {len(data)} octets from {source[0]}:{source[1]}", error)
         return self.outgoing(actions, now) if self._chains else actions
 
-    def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
+    def connection_opened(self, conn: int, flow: OpenConnection, now: float) -> list[Action]:
         """Take an established connection, accepted or asked for by ``Connect``."""
         factory = self.filters.get(flow.transport)
         if factory is None:

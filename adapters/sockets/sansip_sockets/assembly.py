@@ -76,7 +76,7 @@ def assemble(
     if limits is None:
         limits = getattr(getattr(stack, "config", None), "limits", DEFAULT)
     return Hub(
-        Driver(stack, filters or {}, limits),
+        Driver(stack, filters, limits),
         bound,
         spawn,
         handlers={Resolve: resolve, **(handlers or {})},

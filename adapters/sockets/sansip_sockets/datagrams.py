@@ -1,11 +1,12 @@
 """The pump of a UDP socket: wait, drain, let the stack think, send.
 
 Theory of operation: this is the path of almost every message, so it is written
-for it. One wake-up reads all datagrams that wait (up to 64), hands them to the
-stack as one batch and performs all its actions; then it looks again, because
-while Python worked more may have come, and asking the socket is ten times
-cheaper than going through the event loop. No task, future or object is made
-per datagram beside what the stack makes.
+for it. One wake-up serves the datagram that caused it, then reads all that wait
+by now (up to 64), hands them to the stack as one batch and performs all its
+actions, and so on until none is left: while Python worked more may have come,
+and asking the socket is ten times cheaper than going through the event loop.
+A lone datagram costs one read that finds nothing, not two. No task, future or
+object is made per datagram beside what the stack makes.
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DatagramSocket"]
 
-# Datagrams read before any is answered: enough to spread the costs of a wake-up,
-# few enough that the first waits no more than a millisecond or two.
-BATCH = 64
-# Batches for one wake-up, so that other sockets and timers get their turn.
-ROUNDS = 4
+# Datagrams read before any of them is answered, turn by turn of one wake-up: 64
+# spread the costs and are answered within a millisecond or two; the turns are
+# few so that other sockets and timers get theirs.
+TURNS = (1, 64, 64, 64)
 # No UDP payload is longer (RFC 768: 16-bit length).
 DATAGRAM_SIZE = 65_535
 # Datagrams kept while the socket's send buffer is full. Beyond it they are
@@ -55,13 +55,12 @@ class DatagramSocket:
         perform = hub.perform
         clock = hub.clock
         recvfrom = self._sock.recvfrom
-        rounds = range(ROUNDS)
-        reads = range(BATCH)
+        turns = tuple(map(range, TURNS))
         wait = (READ, self._sock, None)
         while True:
             yield wait
             try:
-                for turn in rounds:
+                for reads in turns:
                     batch: list[tuple[bytes, Address]] = []
                     append = batch.append
                     try:
@@ -69,7 +68,7 @@ class DatagramSocket:
                             append(recvfrom(DATAGRAM_SIZE))
                     except BlockingIOError:
                         if not batch:
-                            if turn == 0:
+                            if reads is turns[0]:
                                 # Woken for nothing: the error queue it is.
                                 self._read_errors()
                             break

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.actions import Connect, Disconnect, SendData
 from sansip.clock import Timer
-from sansip.driver import ConnectionInfo
+from sansip.driver import OpenConnection
 from sansip_sockets.bind import IP_BIND_ADDRESS_NO_PORT, BoundListener
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
 
@@ -206,7 +206,7 @@ class Streams:
         connection = Connection(conn, peer, listener, listener.transport, OPEN)
         self._table[conn] = connection
         self._open.add(connection)
-        info = ConnectionInfo(listener.id, listener.transport, peer.getsockname(), address, True)
+        info = OpenConnection(listener.id, listener.transport, peer.getsockname(), address, True)
         now = hub.clock()
         try:
             hub.perform(hub.driver.connection_opened(conn, info, now), now)
@@ -325,7 +325,7 @@ class Streams:
         connection.state = OPEN
         if connection.out:
             self.dirty.append(connection)
-        info = ConnectionInfo(
+        info = OpenConnection(
             connection.listener.id, connection.transport, connection.sock.getsockname(), address, False
         )
         now = hub.clock()
