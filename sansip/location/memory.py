@@ -12,7 +12,7 @@ per call.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
 from sansip.limits import DEFAULT, Limits
@@ -29,6 +29,10 @@ Record: TypeAlias = tuple[Binding, ...]
 
 def _is_connection(flow: Hashable) -> bool:
     return flow is not None
+
+
+def _live(record: Record, now: float) -> list[Binding]:
+    return [b for b in record if b.expires_at > now]
 
 
 def _due(record: Record) -> int | None:
@@ -81,7 +85,7 @@ class MemoryLocation:
             return []
         for binding in record:
             if binding.expires_at <= now:
-                return [b for b in record if b.expires_at > now]
+                return _live(record, now)
         return list(record)
 
     def apply(self, update: LocationUpdate, now: float) -> Outcome:
@@ -90,15 +94,15 @@ class MemoryLocation:
         ``CONFLICT``: the live bindings are not those of ``update.before`` any more.
         ``FULL``: ``limits.aors`` or ``limits.bindings_per_aor`` is reached.
         """
-        aor, after = update.aor, update.after
-        record = self._records.get(aor)
-        # What expired since the lookup is no quarrel: it is gone on both sides.
-        seen = [b for b in update.before if b.expires_at > now]
-        if seen != [b for b in record or () if b.expires_at > now]:
+        aor, before, after = update.aor, update.before, update.after
+        record = self._records.get(aor, ())
+        # Tuples of the same bindings compare in no time. What expired since the
+        # lookup is no quarrel: it is gone on both sides.
+        if record != before and _live(record, now) != _live(before, now):
             return Outcome.CONFLICT
-        if record is None and after and len(self._records) >= self._limits.aors:
+        if not record and after and len(self._records) >= self._limits.aors:
             return Outcome.FULL
-        if len(after) > self._limits.bindings_per_aor and len(after) > len(update.before):
+        if len(after) > self._limits.bindings_per_aor and len(after) > len(before):
             return Outcome.FULL
         self._replace(aor, record, after)
         return Outcome.DONE
@@ -120,7 +124,7 @@ class MemoryLocation:
                 break
             record = self._records[aor]
             expired += [b for b in record if b.expires_at <= now]
-            self._replace(aor, record, tuple(b for b in record if b.expires_at > now), scheduled=False)
+            self._replace(aor, record, tuple(_live(record, now)), scheduled=False)
         return expired
 
     def remove(self, aor: str, now: float) -> list[Binding]:
@@ -129,7 +133,7 @@ class MemoryLocation:
         if record is None:
             return []
         self._replace(aor, record, ())
-        return [b for b in record if b.expires_at > now]
+        return _live(record, now)
 
     def remove_by_flow(self, flow: Hashable, now: float) -> list[Binding]:
         """Remove every binding registered over ``flow``; return those that lived at ``now``.
@@ -156,23 +160,23 @@ class MemoryLocation:
         """
         return list(self._records.items())
 
-    def _replace(
-        self, aor: str, old: Record | None, new: Iterable[Binding], *, scheduled: bool = True
-    ) -> None:
-        """Put ``new`` in the place of ``old`` in the records and both indexes."""
-        record = tuple(new)
-        before = old or ()
-        self._bindings += len(record) - len(before)
-        self._buckets.move(
-            aor, _due(before) if before and scheduled else None, _due(record) if record else None
-        )
+    def _replace(self, aor: str, before: Record, after: Record, *, scheduled: bool = True) -> None:
+        """Put ``after`` in the place of ``before`` in the records and both indexes.
+
+        ``scheduled``: ``before`` is in its bucket still.
+        """
+        self._bindings += len(after) - len(before)
+        old = _due(before) if before and scheduled else None
+        new = _due(after) if after else None
+        if old != new:
+            self._buckets.move(aor, old, new)
         # Most refreshes leave everything but the expiry as it was.
-        if len(before) != 1 or len(record) != 1 or before[0].flow != record[0].flow:
-            self._index_flows(aor, before, record)
-        if record:
-            self._records[aor] = record
-        else:
-            self._records.pop(aor, None)
+        if len(before) != 1 or len(after) != 1 or before[0].flow != after[0].flow:
+            self._index_flows(aor, before, after)
+        if after:
+            self._records[aor] = after
+        elif before:
+            del self._records[aor]
 
     def _index_flows(self, aor: str, before: Record, after: Record) -> None:
         is_connection = self._is_connection

@@ -19,7 +19,8 @@ With the location service in memory all of 5 to 8 is one call:
 
 and the response is ``response_to(request, reply.status, reply.reason, to_tag=..., headers=reply.headers)``.
 
-    flow         hashable, kept in the binding: the connection (or the listener) it came over
+    flow         hashable, kept in the binding: the connection (or the listener) it came over; None when
+                 another proxy sent it, for the end of that connection says nothing about the phone
     received     text of a SIP URI for the source address, or None
     wall_offset  Unix time minus ``now``, for the Date field; None leaves Date out
 """

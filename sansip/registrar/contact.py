@@ -99,7 +99,7 @@ def contact_value(binding: Binding, now: float, *, show_received: bool = False) 
         text += f';+sip.instance="<{binding.instance}>"'
     if binding.reg_id is not None:
         text += f";reg-id={binding.reg_id}"
-    if show_received and binding.received is not None:
+    if show_received and binding.received is not None and ";received=" not in binding.params:
         text += f';received="{binding.received}"'
     return text + binding.params
 

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding
@@ -75,34 +76,36 @@ def merge(
     ``changes`` pairs each Contact value with the interval granted to it; 0 removes.
     Raises RemoteProtocolError (500) when the request came out of order.
     """
-    standing = _Contacts(current)
-    fresh = _Contacts()
+    standing: Sequence[Binding] = current
+    fresh: list[Binding] = []
+    known: _Known = {}
     repeated = changed = False
     for change, granted in changes:
         again = False
-        for binding in fresh.equal_to(change):
-            fresh.discard(binding)
-        first = origin.now
-        for binding in standing.equal_to(change):
+        first = now = origin.now
+        for binding in _equal_to(change, standing, known):
             # RFC 3261 10.3 step 7: same Call-ID, so the CSeq has to be higher.
-            if binding.call_id == origin.call_id and origin.cseq <= binding.cseq:
+            if origin.cseq <= binding.cseq and origin.call_id == binding.call_id:
                 if not _repeats(binding, change, granted, origin, repeat_time):
                     raise _out_of_order("10.3 step 7")
                 again = repeated = True
                 continue
-            standing.discard(binding)
+            standing = _without(standing, binding)
             changed = True
-            first = min(first, binding.registered_at)
+            if binding.registered_at < first:
+                first = binding.registered_at
+        for binding in _equal_to(change, fresh, known):
+            fresh = _without(fresh, binding)
         if granted and not again:
-            fresh.add(_bind(change, granted, origin, first), change.uri)
+            fresh.append(_bind(change, granted, origin, first))
     if repeated:
         # A repetition that also does something new is no repetition.
-        if changed or fresh.bindings:
+        if changed or fresh:
             raise _out_of_order("10.3 step 7")
         return None
-    if not changed and not fresh.bindings:
+    if not changed and not fresh:
         return None
-    return [*standing.bindings, *fresh.bindings]
+    return [*standing, *fresh]
 
 
 def _bind(change: ContactChange, granted: int, origin: Origin, registered_at: float) -> Binding:
@@ -146,53 +149,36 @@ def _out_of_order(step: str) -> RemoteProtocolError:
     return RemoteProtocolError("CSeq Out Of Order", status=500, section=f"RFC 3261 {step}", field="CSeq")
 
 
-class _Contacts:
-    """Bindings found by the URI they are for; parsed only if their text does not settle it."""
+# Contact text of a binding → its key and URI, None for one that cannot be parsed.
+_Known: TypeAlias = dict[str, tuple[Hashable, Uri] | None]
 
-    __slots__ = ("_keys", "_uris", "bindings")
 
-    def __init__(self, bindings: Sequence[Binding] = ()) -> None:
-        self.bindings = list(bindings)
-        # By id() of the binding; None for one whose URI cannot be parsed.
-        self._uris: dict[int, Uri | None] = {}
-        self._keys: dict[int, Hashable] = {}
-
-    def equal_to(self, change: ContactChange) -> list[Binding]:
-        """Return the bindings for the same contact as ``change`` (RFC 3261 19.1.4)."""
-        if not self.bindings:
-            return []
-        for binding in self.bindings:
-            # No other one can be equal to it: it would be equal to this one too.
-            if binding.contact == change.text:
-                return [binding]
-        key = uri_key(change.uri)
-        return [b for b in self.bindings if self._key(b) == key and self._equals(b, change.uri)]
-
-    def add(self, binding: Binding, uri: Uri) -> None:
-        self.bindings.append(binding)
-        self._uris[id(binding)] = uri
-
-    def discard(self, binding: Binding) -> None:
-        self.bindings = [b for b in self.bindings if b is not binding]
-        # The next binding may be made in the same place.
-        self._uris.pop(id(binding), None)
-        self._keys.pop(id(binding), None)
-
-    def _uri(self, binding: Binding) -> Uri | None:
-        if id(binding) not in self._uris:
+def _equal_to(change: ContactChange, bindings: Sequence[Binding], known: _Known) -> Sequence[Binding]:
+    """Return those of ``bindings`` that are for the contact of ``change`` (RFC 3261 19.1.4)."""
+    if not bindings:
+        return ()
+    text = change.text
+    for binding in bindings:
+        # No other one can be equal to it: it would be equal to this one too.
+        if binding.contact == text:
+            return (binding,)
+    key = uri_key(change.uri)
+    found = []
+    for binding in bindings:
+        # Parsed once for all changes; this makes 32 times 32 comparisons bearable.
+        text = binding.contact
+        if text not in known:
             try:
-                self._uris[id(binding)] = binding.uri
+                uri = binding.uri
+                known[text] = (uri_key(uri), uri)
             except RemoteProtocolError:
                 # From a store that others write to: it is equal to nothing.
-                self._uris[id(binding)] = None
-        return self._uris[id(binding)]
+                known[text] = None
+        parsed = known[text]
+        if parsed is not None and parsed[0] == key and uri_equal(parsed[1], change.uri):
+            found.append(binding)
+    return found
 
-    def _key(self, binding: Binding) -> Hashable:
-        if id(binding) not in self._keys:
-            uri = self._uri(binding)
-            self._keys[id(binding)] = None if uri is None else uri_key(uri)
-        return self._keys[id(binding)]
 
-    def _equals(self, binding: Binding, uri: Uri) -> bool:
-        own = self._uri(binding)
-        return own is not None and uri_equal(own, uri)
+def _without(bindings: Sequence[Binding], gone: Binding) -> list[Binding]:
+    return [b for b in bindings if b is not gone]

@@ -104,10 +104,7 @@ class Registrar:
         refusal = self.check(request)
         if refusal is not None:
             return Plan(None, refusal)
-        try:
-            return self._plan(request, aor, current, now, flow, received, wall_offset)
-        except RemoteProtocolError as error:
-            return Plan(None, _refuse(error))
+        return self._guarded(request, aor, current, now, flow, received, wall_offset)
 
     def reply(self, plan: Plan, outcome: Outcome | BaseException) -> Reply:
         """Return the answer to send, given what became of ``plan.update``.
@@ -139,18 +136,25 @@ class Registrar:
         aor = self.address_of_record(request, domains)
         if isinstance(aor, Reply):
             return aor
-        plan = self.plan(
-            request,
-            aor,
-            location.lookup(aor, now),
-            now,
-            flow=flow,
-            received=received,
-            wall_offset=wall_offset,
-        )
+        plan = self._guarded(request, aor, location.lookup(aor, now), now, flow, received, wall_offset)
         if plan.update is None:
             return plan.reply
         return self.reply(plan, location.apply(plan.update, now))
+
+    def _guarded(
+        self,
+        request: Request,
+        aor: str,
+        current: Sequence[Binding],
+        now: float,
+        flow: Hashable,
+        received: str | None,
+        wall_offset: float | None,
+    ) -> Plan:
+        try:
+            return self._plan(request, aor, current, now, flow, received, wall_offset)
+        except RemoteProtocolError as error:
+            return Plan(None, _refuse(error))
 
     def _plan(
         self,
@@ -177,7 +181,8 @@ class Registrar:
                 check_removal_of_all(current, call_id, cseq)
                 after = [] if current else None
             else:
-                if len(contacts) > 2 * self._limits.bindings_per_aor:
+                # More could not stand anyway, and each is compared with all the others.
+                if len(contacts) > self._limits.bindings_per_aor:
                     return Plan(None, self._too_many("Too Many Contacts"))
                 # 10.3 step 7: the contact's own expires, else the field, else our default.
                 default = self._config.default_expires if expires is None else delta_seconds(expires)
@@ -206,8 +211,9 @@ class Registrar:
         bindings = tuple(after) if len(after) < 2 else tuple(sorted(after, key=_rank))
         if len(bindings) > self._max_contacts and len(bindings) > len(current):
             return Plan(None, self._too_many("Too Many Contacts"))
+        size = self._limits.binding_size
         for binding in bindings:
-            if binding.refreshed_at == now and _size(binding) > self._limits.binding_size:
+            if binding.refreshed_at == now and _size(binding) > size:
                 return Plan(None, Reply(400, "Contact Too Large"))
         update = LocationUpdate(aor, tuple(current), bindings)
         return Plan(update, self._ok(request, bindings, now, path, wall_offset))
@@ -268,13 +274,10 @@ def _rank(binding: Binding) -> tuple[int, float]:
 
 def _size(binding: Binding) -> int:
     """Characters of a binding that a peer chose."""
-    return (
-        len(binding.contact)
-        + len(binding.params)
-        + len(binding.instance or "")
-        + len(binding.call_id)
-        + sum(map(len, binding.path))
-    )
+    size = len(binding.contact) + len(binding.params) + len(binding.call_id)
+    if binding.instance is not None:
+        size += len(binding.instance)
+    return size + sum(map(len, binding.path)) if binding.path else size
 
 
 def _supports_path(request: Request) -> bool:
@@ -288,7 +291,10 @@ def _check_sips(
 
     RFC 5630 5.2: or a secure resource would be reached over hops that are not.
     """
-    if not any(change.text[:5].lower() == "sips:" for change, _ in changes):
+    for change, _ in changes:
+        if change.uri.scheme == "sips":
+            break
+    else:
         return
     uris = [request.uri, *(value.uri for value in (request.paths if path else ()))]
     if not all(isinstance(uri, SipUri) and uri.scheme == "sips" for uri in uris):

@@ -47,7 +47,7 @@ class Row:
     q: str | None
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The model's way out: the status."""
 
 
@@ -57,7 +57,7 @@ class RegistrarMachine(RuleBasedStateMachine):
         self.site = Site(limits=Limits(bindings_per_aor=MAX_CONTACTS))
         self.model: dict[int, Row] = {}
         self.cseq = 0
-        self.last = ([], "one", 1, None)
+        self.last: tuple[list, str, int, str | None] = ([], "one", 1, None)
 
     def drop_expired(self):
         self.model = {k: r for k, r in self.model.items() if r.until > self.site.now}
@@ -83,7 +83,7 @@ class RegistrarMachine(RuleBasedStateMachine):
         try:
             wanted = self.update(contacts, call_id, cseq, expires)
             status = 200
-        except Refused as refused:
+        except RefusedError as refused:
             status = refused.args[0]
         else:
             self.model = wanted
@@ -99,20 +99,20 @@ class RegistrarMachine(RuleBasedStateMachine):
         now = self.site.now
         rows = copy.deepcopy(self.model)
         repeats = changes = 0
-        if len(contacts) > 2 * MAX_CONTACTS:
-            raise Refused(503)
+        if len(contacts) > MAX_CONTACTS:
+            raise RefusedError(503)
         seconds = [granted(own if own is not None else expires) for _, own, _ in contacts]
         if any(q == "2" for _, _, q in contacts):
-            raise Refused(400)
+            raise RefusedError(400)
         if any(s is None for s in seconds):
-            raise Refused(423)
+            raise RefusedError(423)
         fresh = set()
         for ((key, text), _, q), interval in zip(contacts, seconds, strict=True):
             row = rows.get(key)
             if row is not None and key not in fresh and row.call_id == call_id and cseq <= row.cseq:
                 same = (row.cseq, row.text, row.q, row.until - row.since) == (cseq, strip(text), q, interval)
                 if not same or now - row.since >= 32:
-                    raise Refused(500)
+                    raise RefusedError(500)
                 repeats += 1
                 continue
             if row is not None and key not in fresh:
@@ -124,9 +124,9 @@ class RegistrarMachine(RuleBasedStateMachine):
                 rows.pop(key, None)
                 fresh.discard(key)
         if repeats and (changes or fresh):
-            raise Refused(500)
+            raise RefusedError(500)
         if len(rows) > MAX_CONTACTS and len(rows) > len(self.model):
-            raise Refused(503)
+            raise RefusedError(503)
         return rows
 
     @rule(
