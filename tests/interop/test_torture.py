@@ -54,11 +54,14 @@ def cases() -> list[Any]:
 
 
 def transaction_key(message: bytes) -> tuple[str, str]:
-    """Return sent-by and branch of the top Via, as far as a regex can tell."""
-    via = re.search(r"(?ims)^(?:via|v)\s*:(.*?)\r\n(?![ \t])", message.decode("latin-1"))
+    """Return sent-by and branch of the top Via, or the Call-ID of who knows no branch (RFC 2543)."""
+    text = message.decode("latin-1")
+    via = re.search(r"(?ims)^(?:via|v)\s*:(.*?)\r\n(?![ \t])", text)
     sent_by, _, params = (via[1] if via else "").partition(";")
     branch = re.search(r"branch\s*=\s*([^\s;,]*)", params, re.IGNORECASE)
-    return sent_by.split()[-1] if sent_by.split() else "", branch[1] if branch else str(hash(message))
+    call_id = re.search(r"(?im)^(?:call-id|i)\s*:\s*(\S+)", text)
+    mark = branch or call_id
+    return sent_by.split()[-1] if sent_by.split() else "", mark[1] if mark else ""
 
 
 CASES = cases()
