@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sansip.errors import LocalProtocolError
+from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.proxy import (
     Proxy,
     Refusal,
@@ -355,6 +355,10 @@ class IncomingRequest:
 
     def route_failed(self, error: BaseException, now: float) -> None:
         self.now = now
+        if isinstance(error, RemoteProtocolError) and self._context is None:
+            # A header that the route read is malformed: the sender's mistake, not the route's.
+            self.reply(error.status)
+            return
         self.core.route_failed(self, error)
         if not self._decided or (self._context is not None and not self._context.done):
             self.reply(500)
