@@ -259,17 +259,21 @@ class Message:
     def contacts(self) -> list[NameAddr] | Star:
         """All Contact values, or ``STAR`` for ``*``; empty when there is none."""
         contacts: list[NameAddr] | Star | None = self._typed.get("contact")
-        if contacts is None:
-            line = self._first.get("contact")
-            # One Contact in the ordinary form is by far the usual case.
-            match = None if line is None else ORDINARY_LINE.fullmatch(line)
-            if match is None or self.keys.count("contact") > 1:
-                return self.typed("contact") or []
-            try:
-                contacts = [ordinary_name_addr(match)]
-            except RemoteProtocolError as error:
-                raise malformed("Contact", error.reason, error.section or "RFC 3261 20.10") from None
-            self._typed["contact"] = contacts
+        if contacts is not None:
+            return contacts
+        line = self._first.get("contact")
+        if line is None:
+            return []
+        # One Contact in the ordinary form is by far the usual case.
+        match = ORDINARY_LINE.fullmatch(line)
+        if match is None or (len(self._first) != len(self.keys) and self.keys.count("contact") > 1):
+            contacts = self.typed("contact")
+            assert contacts is not None  # there is a line
+            return contacts
+        try:
+            contacts = self._typed["contact"] = [ordinary_name_addr(match)]
+        except RemoteProtocolError as error:
+            raise malformed("Contact", error.reason, error.section or "RFC 3261 20.10") from None
         return contacts
 
     @property

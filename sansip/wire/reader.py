@@ -44,7 +44,7 @@ _address_line: Final = ORDINARY_LINE.fullmatch
 _call_id_line: Final = CALL_ID_LINE.fullmatch
 _cseq_line: Final = CSEQ_LINE.fullmatch
 _number_line: Final = NUMBER_LINE.fullmatch
-_plain_uri: Final = compiled(PLAIN_SIP_URI).fullmatch
+_request_line: Final = compiled(rf"({TOKEN}) ({PLAIN_SIP_URI}) SIP/2\.0").fullmatch
 _new_request: Final = Request.__new__
 _new_response: Final = Response.__new__
 _new_tuple: Final = tuple.__new__
@@ -52,7 +52,6 @@ _new_tuple: Final = tuple.__new__
 _HOPS: Final = {f"Max-Forwards: {hops}": hops for hops in range(256)}
 _STATUSES: Final = {str(status): status for status in range(100, 700)}
 _VERSION: Final = compiled("[sS][iI][pP]/[0-9]++\\.[0-9]++")
-_STATUS: Final = compiled("[1-6][0-9]{2}")
 # RFC 3261 8.1.1: without these there is no transaction and no dialog.
 _MANDATORY: Final = {
     "via": "RFC 3261 20.42",
@@ -82,14 +81,13 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
     (None when not even a start line was), its ``status`` what to answer.
     """
     end = data.find(b"\r\n\r\n")
-    if data[:2] == b"\r\n":
-        # RFC 3261 7.5: line ends before the start line are ignored.
-        data = data.lstrip(b"\r\n")
-        end = data.find(b"\r\n\r\n")
     fault: RemoteProtocolError | None = None
     if not 0 <= end <= limits.header_size or len(data) > limits.message_size:
         end, fault = _check_size(data, end, limits)
-    head = data[:end].decode("utf-8", "surrogateescape")
+    try:
+        head = data[:end].decode()
+    except UnicodeDecodeError:
+        head = data[:end].decode("utf-8", "surrogateescape")
     lines = head.split("\r\n")
     start = lines.pop(0)
     names = _NAMES(head)
@@ -102,22 +100,21 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         keys = list(first) if len(first) == count else list(map(_spelled, names))
     except KeyError:
         # A fold, an unusual spelling, an unknown name, or a mistake.
-        keys, lines, header_fault = _index_lines(lines)
+        keys, lines, header_fault = _index_lines(start, lines)
         fault = fault or header_fault
         first = dict(zip(keys, lines, strict=True))
     message: Request | Response
-    parts = start.split(" ", 2)
-    if len(parts) == 3 and parts[2] == "SIP/2.0":
-        request = _new_request(Request)
-        request.method, request.uri_text, request.version = parts
-        request._uri = None
-        message = request
-    elif len(parts) == 3 and parts[0] == "SIP/2.0" and parts[1] in _STATUSES:
-        response = _new_response(Response)
-        response.version = "SIP/2.0"
-        response.status = _STATUSES[parts[1]]
-        response.reason = parts[2]
-        message = response
+    line_match = _request_line(start)
+    if line_match is not None:
+        method, target, scheme, user, host, port, params = line_match.groups()
+        message = request = _new_request(Request)
+        request.method = method
+        request.uri_text = target
+        request.version = "SIP/2.0"
+        request._uri = plain_sip_uri(target, scheme, user, host, port, params)
+    elif not start and data:
+        # RFC 3261 7.5: line ends before the start line are ignored.
+        return parse_message(data.lstrip(b"\r\n"), limits, datagram=datagram)
     else:
         message, start_fault = _read_start(start)
         # What is wrong with the start line is worth more than what follows from it.
@@ -154,11 +151,11 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             message._via = ordinary_via(via)
         if via is None or (several and keys.count("via") > 1):
             _check_vias(message, limits)
-        if from_ is None or from_[12]:
+        if from_ is None or from_[10]:
             _ = message.from_.uri
         else:
             message._from = ordinary_name_addr(from_)
-        if to is None or to[12]:
+        if to is None or to[10]:
             _ = message.to.uri
         else:
             message._to = ordinary_name_addr(to)
@@ -166,28 +163,18 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             _ = message.call_id
         else:
             message._call_id = call_id[1]
-        if cseq is None:
-            method = message.cseq.method
-        else:
-            number, method = cseq.groups()
-            message._cseq = _new_tuple(CSeq, (int(number), method))
-        if isinstance(message, Request):
-            if method != message.method:
-                raise _other_method(message, method)
-            line = first.get("max-forwards")
-            if line is not None and line not in _HOPS:
-                typed["max-forwards"] = parse_max_forwards(line_value(line))
-            target = message.uri_text
-            match = _plain_uri(target)
-            if match is None or match[7] is not None or len(target) > limits.uri_size:
-                _check_uri(message, limits)
-            else:
-                message._uri = plain_sip_uri(target, match.groups())
+        if cseq is not None:
+            number, cseq_method = cseq.groups()
+            message._cseq = _new_tuple(CSeq, (int(number), cseq_method))
+        if line_match is None or cseq is None or cseq_method != method:
+            _check_rest(message, limits)
+        elif len(target) > limits.uri_size:
+            _check_uri(request, limits)
+        line = first.get("max-forwards")
+        if line is not None and line not in _HOPS:
+            typed["max-forwards"] = parse_max_forwards(line_value(line))
         line = first.get("content-length")
-        if line == "Content-Length: 0" and datagram:
-            if message.body:
-                message.body = b""
-        else:
+        if line != f"Content-Length: {len(message.body)}":
             _check_length(message, line, datagram)
     except RemoteProtocolError as error:
         error.message = message
@@ -215,13 +202,13 @@ def _check_size(data: bytes, end: int, limits: Limits) -> tuple[int, RemoteProto
     return end, fault
 
 
-def _index_lines(raw: list[str]) -> tuple[list[str], list[str], RemoteProtocolError | None]:
+def _index_lines(start: str, raw: list[str]) -> tuple[list[str], list[str], RemoteProtocolError | None]:
     """Return keys, header lines with their folds joined, and the first mistake."""
     keys: list[str] = []
     lines: list[str] = []
     fault: RemoteProtocolError | None = None
     at, count = 0, len(raw)
-    if any("\n" in line or "\r" in line for line in raw):
+    if any("\n" in line or "\r" in line for line in (start, *raw)):
         # A lone CR or LF would end a line in some other parser.
         fault = malformed("", "a CR or LF alone", "RFC 3261 7")
     while at < count:
@@ -247,15 +234,15 @@ def _index_lines(raw: list[str]) -> tuple[list[str], list[str], RemoteProtocolEr
 
 
 def _read_start(start: str) -> tuple[Request | Response, RemoteProtocolError | None]:
-    """Read an unusual start line as far as possible. Raises when it is no SIP at all."""
+    """Read any start line as far as possible. Raises when it is no SIP at all."""
     version, _, rest = start.partition(" ")
-    if _VERSION.fullmatch(version) is not None:
+    if version == "SIP/2.0" or _VERSION.fullmatch(version) is not None:
         return _read_status_line(version, rest)
     method, _, rest = start.partition(" ")
     uri, _, version = rest.strip(" ").rpartition(" ")
     if _VERSION.fullmatch(version) is None or _METHOD.fullmatch(method) is None:
         raise malformed("", f"not a SIP start line: {excerpt(start)!r}", "RFC 3261 7.1")
-    request = Request.__new__(Request)
+    request = _new_request(Request)
     request.method = method
     request.uri_text = uri
     request.version = version
@@ -271,18 +258,19 @@ def _read_start(start: str) -> tuple[Request | Response, RemoteProtocolError | N
 
 
 def _read_status_line(version: str, rest: str) -> tuple[Response, RemoteProtocolError | None]:
-    status, space, reason = rest.partition(" ")
+    text, space, reason = rest.partition(" ")
+    status = _STATUSES.get(text)
     fault = None
-    if _STATUS.fullmatch(status) is None:
-        # RFC 4475 3.1.2.19
-        fault = malformed("", f"{excerpt(status)!r} is not a status code, 100 to 699", "RFC 3261 7.2")
-    elif version.upper() != "SIP/2.0":
+    if version.upper() != "SIP/2.0":
         fault = malformed("", f"{excerpt(version)} is not supported, SIP/2.0 is", "RFC 3261 7.1", status=505)
+    elif status is None:
+        # RFC 4475 3.1.2.19
+        fault = malformed("", f"{excerpt(text)!r} is not a status code, 100 to 699", "RFC 3261 7.2")
     elif not space:
         fault = malformed("", "no space after the status code", "RFC 3261 7.2")
-    response = Response.__new__(Response)
+    response = _new_response(Response)
     response.version = version
-    response.status = 400 if fault is not None else int(status)
+    response.status = 400 if status is None else status
     response.reason = reason
     return response, fault
 
@@ -294,14 +282,17 @@ def _check_once(keys: list[str]) -> None:
             raise malformed(DISPLAY[key], "appears more than once", "RFC 3261 7.3.1")
 
 
-def _other_method(request: Request, method: str) -> RemoteProtocolError:
-    if _METHOD.fullmatch(request.method) is None:
-        return malformed("", f"{excerpt(request.method)!r} is not a method", "RFC 3261 7.1")
-    return malformed(
-        "CSeq",
-        f"method {excerpt(method)} differs from request method {excerpt(request.method)}",
-        "RFC 3261 8.1.1.5",
-    )
+def _check_rest(message: Request | Response, limits: Limits) -> None:
+    """Check CSeq and, in a request, its method and the Request-URI."""
+    method = message.cseq.method
+    if isinstance(message, Request):
+        if method != message.method:
+            raise malformed(
+                "CSeq",
+                f"method {excerpt(method)} differs from request method {excerpt(message.method)}",
+                "RFC 3261 8.1.1.5",
+            )
+        _check_uri(message, limits)
 
 
 def _check_length(message: Message, line: str | None, datagram: bool) -> None:

@@ -219,15 +219,18 @@ class SipUri:
         return f"<SipUri {self._text}>"
 
 
-def plain_sip_uri(text: str, parts: tuple[Any, ...]) -> SipUri:
-    """Return the URI of seven groups of ``abnf.PLAIN_SIP_URI`` matched on ``text``; nothing is left to check."""
+def plain_sip_uri(
+    text: str, scheme: str, user: str | None, host: str, port: str | None, params: str
+) -> SipUri:
+    """Return the URI of the groups of ``abnf.PLAIN_SIP_URI``; nothing is left to check."""
     uri = _new(SipUri)
-    scheme, uri.user, uri.password, host, port, uri._params_text, uri._headers_text = parts
     uri._text = text
-    uri.scheme = scheme.lower()
+    uri.scheme = scheme
+    uri.user = user
     uri.host = host.lower()
     uri.port = None if port is None else int(port)
-    uri._params = None
+    uri._params_text = params
+    uri.password = uri._headers_text = uri._params = None
     return uri
 
 

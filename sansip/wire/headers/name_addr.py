@@ -33,8 +33,12 @@ __all__ = ["ORDINARY_LINE", "ORDINARY_VALUE", "NameAddr", "ordinary_name_addr", 
 
 _DISPLAY: Final = rf"(?:({QUOTED})|((?:[{TOKEN_CLASS}]++[ \t]*+)*+))"
 _PARAMS: Final = rf"(?:{LWS};{LWS}{TOKEN}(?:{LWS}={LWS}{PARAM_VALUE})?+)*+"
-# Groups: display quoted, display tokens, URI, its seven parts, a lone tag, parameters.
-_ORDINARY: Final = rf"{LWS}{_DISPLAY}{LWS}<({PLAIN_SIP_URI})>(?:;tag=({TOKEN})|({_PARAMS})){LWS}"
+# Groups: display within its quotes, display in tokens, URI, its scheme, user,
+# host, port and parameters, a lone tag, parameters. No backslash in the quotes.
+_ORDINARY: Final = (
+    rf'{LWS}(?:"([^"\\\x00-\x08\x0a-\x1f\x7f]*+)"{LWS}|([{TOKEN_CLASS} \t]*+))'
+    rf"<({PLAIN_SIP_URI})>(?:;tag=({TOKEN})|({_PARAMS})){LWS}"
+)
 ORDINARY_LINE: Final = compiled(rf"[^:]*+:{_ORDINARY}")
 ORDINARY_VALUE: Final = compiled(_ORDINARY)
 _BEFORE_URI: Final = compiled(rf"{LWS}{_DISPLAY}{LWS}<")
@@ -93,8 +97,8 @@ class NameAddr:
         match = self._match
         if match is None:
             return self._display
-        quoted = match[1]
-        return unquote(quoted) if quoted is not None else " ".join(match[2].split())
+        quoted, tokens = match.group(1, 2)
+        return quoted if quoted is not None else " ".join(tokens.split())
 
     @property
     def uri(self) -> Uri:
@@ -103,7 +107,8 @@ class NameAddr:
         if uri is None:
             match = self._match
             assert match is not None
-            uri = self._uri = plain_sip_uri(match[3], match.group(4, 5, 6, 7, 8, 9, 10))
+            _, _, text, scheme, user, host, port, params, _, _ = match.groups()
+            uri = self._uri = plain_sip_uri(text, scheme, user, host, port, params)
         return uri
 
     @property
@@ -153,7 +158,7 @@ class NameAddr:
         """The text it was parsed from, or the parts put together."""
         match = self._match
         if match is not None:
-            return match[0][match.start(1) if match[1] is not None else match.start(2) :].strip(" \t")
+            return match[0][match.start(1) - 1 if match[1] is not None else match.start(2) :].strip(" \t")
         if self._text is None:
             display = self._display
             if display:
@@ -176,7 +181,7 @@ def ordinary_name_addr(match: re.Match[str]) -> NameAddr:
     address = _new(NameAddr)
     address._match = match
     address._uri = None
-    tag, params = match.group(11, 12)
+    tag, params = match.group(9, 10)
     if params:
         address._params = found = _params(params)
         address.tag = found.get("tag")

@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.wire.abnf import HOST, LWS, NAME_OR_IPV4, PORT, TOKEN, compiled
+from sansip.wire.abnf import HOST, LWS, PLAIN_HOST, PLAIN_PORT, PORT, TOKEN, compiled
 from sansip.wire.faults import excerpt, malformed
 from sansip.wire.host import host_text, ipv6_octets
 from sansip.wire.params import Params, format_params, parse_params
@@ -23,7 +23,7 @@ _SECTION: Final = "RFC 3261 20.42"
 # A whole header line: transport, host, port, rport before the branch, branch.
 # rport may stand on one side of the branch only, so no parameter comes twice.
 ORDINARY_VIA_LINE: Final = compiled(
-    rf"[^:]*+:{LWS}SIP/2\.0/({TOKEN})[ \t]++({NAME_OR_IPV4})(?::({PORT}))?+"
+    rf"[^:]*+:{LWS}SIP/2\.0/([A-Z]++) ({PLAIN_HOST})(?::({PLAIN_PORT}))?+"
     rf"(;rport)?+;branch=({TOKEN})(?(4)|(;rport)?+){LWS}"
 )
 _GENERAL: Final = compiled(
@@ -145,7 +145,7 @@ def ordinary_via(match: re.Match[str]) -> Via:
     """Return the Via of a match of ``ORDINARY_VIA_LINE``."""
     transport, host, port, rport, branch, rport_after = match.groups()
     via = _new(Via)
-    via.transport = transport.upper()
+    via.transport = transport
     via.host = host.lower()
     via.port = None if port is None else int(port)
     via.sent_protocol = "SIP/2.0"
