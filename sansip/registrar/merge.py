@@ -82,7 +82,7 @@ def merge(
     repeated = changed = False
     for change, granted in changes:
         again = False
-        first = now = origin.now
+        first = origin.now
         for binding in _equal_to(change, standing, known):
             # RFC 3261 10.3 step 7: same Call-ID, so the CSeq has to be higher.
             if origin.cseq <= binding.cseq and origin.call_id == binding.call_id:
