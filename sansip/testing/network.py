@@ -125,9 +125,7 @@ class Server:
                 pipe = self._pipes.get(action.conn)
                 if pipe is not None:
                     pipe.close(self, action.reason)
-                network.at(
-                    network.now, lambda conn=action.conn, why=action.reason: self._disconnected(conn, why)
-                )
+                network.at(network.now, partial(self._disconnected, action.conn, action.reason))
             elif isinstance(action, Ask):
                 network.asked(self, action)
             elif isinstance(action, Notify):

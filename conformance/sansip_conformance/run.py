@@ -1,0 +1,127 @@
+"""Running traces: one verdict each.
+
+Theory of operation: a verdict is "pass", "fail" or "skip" with a reason, the line
+it fell at and the section it rests on. Whatever a trace or a server does, a run
+goes on to the end.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from sansip_conformance.player import Failure, Player
+from sansip_conformance.syntax import read_file, read_text
+from sansip_conformance.trace import Trace
+from sansip_conformance.world import CoreWorld
+
+__all__ = ["Verdict", "load_suites", "play_on_core", "run_on_core", "select"]
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of one trace. ``outcome`` is "pass", "fail" or "skip"."""
+
+    trace: Trace
+    outcome: str
+    reason: str = ""
+    line: int = 0
+    rfc: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def where(self) -> str:
+        """``file:line`` of the step that failed."""
+        return f"{self.trace.path}:{self.line or self.trace.line}"
+
+
+def load_suites() -> list[Trace]:
+    """Return every trace that comes with the package, and those made from the torture tables."""
+    from sansip_conformance.torture import torture_traces
+
+    traces: list[Trace] = []
+    folder = resources.files("sansip_conformance").joinpath("traces")
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if entry.name.endswith(".trace"):
+            if isinstance(entry, Path):
+                traces += read_file(entry)
+            else:
+                traces += read_text(entry.read_text("utf-8"), entry.name)
+    return traces + torture_traces()
+
+
+def select(traces: Iterable[Trace], wanted: Iterable[str]) -> list[Trace]:
+    """Return those of ``traces`` whose suite, id, or cited section begins with one of ``wanted``.
+
+    All of them when nothing is wanted. Raises ValueError for a word that fits nothing.
+    """
+    traces = list(traces)
+    words = list(wanted)
+    if not words:
+        return traces
+    chosen: dict[str, Trace] = {}
+    for word in words:
+        fitting = [
+            one
+            for one in traces
+            if one.suite == word
+            or one.id == word
+            or one.suite.startswith(word)
+            or one.id.startswith(word)
+            or any(_cites(section, word) for section in one.sections)
+        ]
+        if not fitting:
+            raise ValueError(f"no suite, trace or section is called {word}; `sansip conformance list` shows them")
+        chosen.update((one.id, one) for one in fitting)
+    return list(chosen.values())
+
+
+def _cites(section: str, word: str) -> bool:
+    plain = section.lower().replace(" ", "")
+    asked = word.lower().replace(" ", "")
+    return plain == asked or (plain.startswith(asked) and not plain[len(asked)].isdigit())
+
+
+def play_on_core(trace: Trace, seed: int = 0) -> Verdict:
+    """Play one trace against the core on virtual time."""
+    began = time.perf_counter()
+    for need in trace.needs:
+        return Verdict(trace, "skip", f"needs {need}")
+    try:
+        world = CoreWorld(trace, seed)
+    except ValueError as error:
+        return Verdict(trace, "fail", str(error), trace.line)
+    verdict = judge(trace, lambda: _play(trace, world))
+    verdict.seconds = time.perf_counter() - began
+    return verdict
+
+
+def _play(trace: Trace, world: CoreWorld) -> None:
+    Player(trace, world).play()
+    left = world.finish()
+    if left is not None:
+        raise Failure(trace.line, left, trace.rfc)
+
+
+def judge(trace: Trace, play: Callable[[], None]) -> Verdict:
+    """Turn what ``play`` raises into a verdict."""
+    try:
+        play()
+    except Failure as failure:
+        return Verdict(trace, "fail", failure.reason, failure.line, failure.rfc or trace.rfc)
+    except Exception as error:
+        # Nothing that a peer sends may raise: this is a bug of the core, or of the suite.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
+        return Verdict(trace, "fail", reason, trace.line, trace.rfc)
+    return Verdict(trace, "pass")
+
+
+def run_on_core(traces: Iterable[Trace], seed: int = 0) -> Iterator[Verdict]:
+    """Play ``traces`` one after the other on the core."""
+    for trace in traces:
+        yield play_on_core(trace, seed)

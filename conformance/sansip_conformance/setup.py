@@ -1,0 +1,103 @@
+"""From the setup of a trace to the configuration of a stack.
+
+Theory of operation: ``config`` lines name fields of the core's configuration in
+kebab-case; a route is Python source, compiled here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from sansip.config import ListenerConfig, StackConfig
+from sansip.limits import Limits
+from sansip.proxy import ProxyConfig
+from sansip.registrar import RegistrarConfig
+from sansip.routing import Route
+from sansip.transaction import TimerValues
+from sansip_conformance.trace import Setup
+
+__all__ = ["compile_route", "listeners_of", "stack_config"]
+
+_TIMERS = {"t1": "t1", "t2": "t2", "t4": "t4", "timer-c": "c"}
+_PROXY = {"record-route", "tcp-above", "dialog-tokens", "extensions"}
+_REGISTRAR = {
+    "min-expires", "default-expires", "max-expires", "max-contacts", "path", "service-route", "repeat-time",
+    "retry-after", "show-received", "raise-brief",
+}  # fmt: skip
+
+
+def compile_route(source: str, name: str = "route") -> Route:
+    """Return the function ``route`` that ``source`` defines. Raises ValueError when it defines none."""
+    import sansip.proxy
+    import sansip.routing
+
+    scope: dict[str, Any] = {
+        "Target": sansip.proxy.Target,
+        "ask": sansip.routing.ask,
+        "IncomingRequest": sansip.routing.IncomingRequest,
+    }
+    exec(compile("from __future__ import annotations\n" + source, f"<{name}>", "exec"), scope)
+    route = scope.get("route")
+    if route is None:
+        raise ValueError("the route block defines no function called `route`")
+    return route  # type: ignore[no-any-return]
+
+
+def listeners_of(setup: Setup, host: str, port: int) -> list[ListenerConfig]:
+    """Return a listener for each transport of ``setup``, all at one address."""
+    return [ListenerConfig(number, transport, host, port) for number, transport in enumerate(setup.transports)]
+
+
+def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
+    """Return the configuration that ``setup`` describes."""
+    timers: dict[str, Any] = {}
+    proxy: dict[str, Any] = {}
+    registrar: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+    top: dict[str, Any] = {}
+    for key, text in setup.config.items():
+        field = key.replace("-", "_")
+        if key in _TIMERS:
+            timers[_TIMERS[key]] = float(text)
+        elif key in _PROXY:
+            proxy[field] = frozenset(_words(text)) if key == "extensions" else _value(text)
+        elif key in _REGISTRAR:
+            registrar[field] = tuple(_words(text)) if key == "service-route" else _value(text)
+        elif key in ("server-name", "wall-offset"):
+            top[field] = float(text) if key == "wall-offset" else text.strip('"')
+        else:
+            limits[field] = _value(text)
+    known = {one.name for one in dataclasses.fields(Limits)}
+    for field in limits:
+        if field not in known:
+            raise ValueError(f"there is no limit {field}")
+    if setup.route:
+        top["route"] = compile_route(setup.route)
+    return StackConfig(
+        listeners,
+        list(setup.domains),
+        timers=TimerValues(**timers),
+        proxy=ProxyConfig(**proxy),
+        registrar=RegistrarConfig(**registrar),
+        limits=Limits(**limits),
+        **top,
+    )
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+def _value(text: str) -> Any:
+    lowered = text.lower()
+    if lowered in ("true", "yes", "on"):
+        return True
+    if lowered in ("false", "no", "off"):
+        return False
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text.strip('"')

@@ -1,0 +1,138 @@
+"""Where a trace is played: what the player asks of a world, and the virtual one.
+
+Theory of operation: a world has a clock, a server under test, and endpoints that
+send and collect. ``CoreWorld`` is ``sansip.testing.Network`` with one stack;
+``sansip_conformance.live`` is real sockets and real time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sansip.events import RouteFailed
+from sansip.testing import Agent, Network, Received, Server
+from sansip_conformance.setup import listeners_of, stack_config
+from sansip_conformance.trace import Trace
+
+__all__ = ["CoreWorld", "Party", "World"]
+
+
+class Party(Protocol):
+    """An endpoint as the player sees it."""
+
+    name: str
+    host: str
+    port: int
+    agent: Agent
+    inbox: list[Received]
+
+    def send(self, data: bytes, *, transport: str | None = None, pipe: Any = None) -> None: ...
+    def connect(self, transport: str) -> Any: ...
+    def disconnect(self) -> None: ...
+
+
+class World(Protocol):
+    """Where a trace is played.
+
+    Attributes:
+        now: seconds on this world's clock.
+        tolerance: how exactly a time can be met, in seconds.
+        patience: how long an expectation without a time waits, in seconds.
+        parties: the endpoints by name.
+    """
+
+    now: float
+    tolerance: float
+    patience: float
+    parties: dict[str, Party]
+
+    def server_address(self, transport: str) -> tuple[str, int]: ...
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool: ...
+    def fault(self, verb: str, source: str, destination: str, count: int) -> None: ...
+    def finish(self) -> str | None: ...
+    def close(self) -> None: ...
+
+
+class CoreWorld:
+    """One stack, virtual time, no sockets."""
+
+    tolerance = 0.001
+    patience = 0.25
+
+    def __init__(self, trace: Trace, seed: int = 0) -> None:
+        setup = trace.setup
+        self.trace = trace
+        host, port = "192.0.2.1", 5060
+        if setup.address is not None:
+            host, port = _split(setup.address)
+        self.network = Network(seed=seed, now=1.0)
+        self.server: Server = self.network.server(stack_config(setup, listeners_of(setup, host, port)))
+        self.parties: dict[str, Party] = {}
+        family = "2001:db8::" if ":" in host else "192.0.2."
+        for number, one in enumerate(setup.endpoints.values(), 11):
+            address = _split(one.address) if one.address is not None else (f"{family}{number}", 5060)
+            endpoint = self.network.endpoint(
+                one.name,
+                *address,
+                server=self.server,
+                transport=one.transports[0],
+                domain=setup.domains[0],
+                aor=one.aor,
+            )
+            endpoint.accepts = "tcp" in one.transports
+            self.parties[one.name] = endpoint
+        for name, addresses in setup.names.items():
+            self.network.names[name] = [self._address(text) for text in addresses]
+
+    def _address(self, text: str) -> str:
+        party = self.parties.get(text)
+        return text if party is None else f"{party.host}:{party.port}"
+
+    @property
+    def now(self) -> float:
+        return self.network.now
+
+    def server_address(self, transport: str) -> tuple[str, int]:
+        return self.server.address(transport)
+
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        return self.network.run(seconds, until=until)
+
+    def fault(self, verb: str, source: str, destination: str, count: int) -> None:
+        server_host = self.server.address(self.server.config.listeners[0].transport)[0]
+
+        def host(name: str) -> str:
+            return self.parties[name].host if name in self.parties else server_host
+
+        if verb in ("drop", "duplicate"):
+            link = self.network.link(host(source), host(destination))
+            if verb == "drop":
+                link.drop_next += count
+            else:
+                link.duplicate_next += count
+            return
+        party: Any = self.parties[destination]
+        if verb in ("unreachable", "reachable"):
+            party.is_unreachable = verb == "unreachable"
+        else:
+            party.accepts = verb == "accept"
+
+    def finish(self) -> str | None:
+        """Let everything end; return what is left that should not be."""
+        for event in self.server.events:
+            if isinstance(event, RouteFailed) and not self.trace.setup.route:
+                return f"the route failed: {event.error!r}"
+        # Every timer of RFC 3261 ends within minutes, every registration within a day.
+        self.network.run(200_000.0)
+        left = self.server.stack.snapshot()
+        kept = {name: count for name, count in left.items() if count and name != "connections"}
+        return f"still there when all is over: {kept}" if kept else None
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
