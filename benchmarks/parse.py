@@ -116,7 +116,7 @@ def measure(work: Callable[[bytes], None], messages: list[bytes], rounds: int) -
 
 def main() -> int:
     """Print the figures; exit status 0 whatever they are."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--messages", type=int, default=4000, help="distinct messages in rotation")
     parser.add_argument("--rounds", type=int, default=8, help="rounds, of which the best counts")

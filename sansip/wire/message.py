@@ -17,7 +17,6 @@ from typing import Any, Final, Self
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import is_token
-from sansip.wire.faults import malformed
 from sansip.wire.headers.name_addr import ORDINARY_LINE, NameAddr, ordinary_name_addr, parse_name_addr
 from sansip.wire.headers.registry import PARSERS, Star, is_list
 from sansip.wire.headers.simple import CSeq, parse_call_id, parse_cseq
@@ -130,6 +129,10 @@ class Message:
         line = self._first.get(SPELLINGS.get(name) or header_key(name))
         return None if line is None else line_value(line)
 
+    def first_line(self, key: str) -> str | None:
+        """Return the first raw line of ``key`` (full name in lower case), or None."""
+        return self._first.get(key)
+
     def get_all(self, name: str) -> list[str]:
         """Return the value of each ``name`` line, unfolded and stripped, in order."""
         key = SPELLINGS.get(name) or header_key(name)
@@ -215,10 +218,7 @@ class Message:
             raise self._missing(name, section)
         match = ORDINARY_LINE.fullmatch(line)
         if match is not None:
-            try:
-                return ordinary_name_addr(match)
-            except RemoteProtocolError as error:
-                raise malformed(name, error.reason, error.section or section) from None
+            return ordinary_name_addr(match, name, section)
         return parse_name_addr(line_value(line), name, section)
 
     @property
@@ -270,10 +270,7 @@ class Message:
             contacts = self.typed("contact")
             assert contacts is not None  # there is a line
             return contacts
-        try:
-            contacts = self._typed["contact"] = [ordinary_name_addr(match)]
-        except RemoteProtocolError as error:
-            raise malformed("Contact", error.reason, error.section or "RFC 3261 20.10") from None
+        contacts = self._typed["contact"] = [ordinary_name_addr(match, "Contact", "RFC 3261 20.10")]
         return contacts
 
     @property

@@ -15,26 +15,31 @@ from sansip.wire.abnf import TOKEN_RE
 
 __all__ = ["COMPACT", "DISPLAY", "SPELLINGS", "display_name", "header_key"]
 
-_NAMES: Final = (
-    "Accept Accept-Contact Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info Allow "
-    "Allow-Events Answer-Mode Authentication-Info Authorization Call-ID Call-Info Cellular-Network-Info "
-    "Contact Content-Disposition Content-Encoding Content-ID Content-Language Content-Length Content-Type "
-    "CSeq Date DC-Info Error-Info Event Expires Feature-Caps Flow-Timer From Geolocation Geolocation- "
-    "Error Geolocation-Routing Hide History-Info Identity Identity-Info Info-Package In-Reply-To Join "
-    "Max-Breadth Max-Forwards MIME-Version Min-Expires Min-SE Organization P-Access-Network-Info "
-    "P-Answer-State P-Asserted-Identity P-Asserted-Service P-Associated-URI P-Called-Party-ID P-Charge- "
-    "Info P-Charging-Function-Addresses P-Charging-Vector P-DCS-Billing-Info P-DCS-LAES P-DCS-OSPS P-DCS- "
-    "Redirect P-DCS-Trace-Party-ID P-Early-Media P-Media-Authorization P-Preferred-Identity P-Preferred- "
-    "Service P-Private-Network-Indication P-Profile-Key P-Refused-URI-List P-Served-User P-User-Database "
-    "P-Visited-Network-ID Path Permission-Missing Policy-Contact Policy-ID Priority Priv-Answer-Mode "
-    "Privacy Proxy-Authenticate Proxy-Authentication-Info Proxy-Authorization Proxy-Require RAck Reason "
-    "Reason-Phrase Record-Route Recv-Info Refer-Events-At Refer-Sub Refer-To Referred-By Reject-Contact "
-    "Relayed-Charge Remote-Party-ID Replaces Reply-To Request-Disposition Require Resource-Priority "
-    "Response-Key Restoration-Info Retry-After Route RSeq Security-Client Security-Server Security-Verify "
-    "Server Service-Interact-Info Service-Route Session-Expires Session-ID SIP-ETag SIP-If-Match Subject "
-    "Subscription-State Supported Suppress-If-Match Target-Dialog Timestamp To Trigger-Consent "
-    "Unsupported User-Agent User-to-User Via Warning WWW-Authenticate "
-).split()  # noqa: SIM905 (a list of 120 quoted names reads worse)
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_NAMES: Final = _words("""
+Accept Accept-Contact Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info Allow
+Allow-Events Answer-Mode Authentication-Info Authorization Call-ID Call-Info Cellular-Network-Info
+Contact Content-Disposition Content-Encoding Content-ID Content-Language Content-Length Content-Type
+CSeq Date DC-Info Error-Info Event Expires Feature-Caps Flow-Timer From Geolocation Geolocation-Error
+Geolocation-Routing Hide History-Info Identity Identity-Info Info-Package In-Reply-To Join Max-Breadth
+Max-Forwards MIME-Version Min-Expires Min-SE Organization P-Access-Network-Info P-Answer-State
+P-Asserted-Identity P-Asserted-Service P-Associated-URI P-Called-Party-ID P-Charge-Info
+P-Charging-Function-Addresses P-Charging-Vector P-DCS-Billing-Info P-DCS-LAES P-DCS-OSPS P-DCS-Redirect
+P-DCS-Trace-Party-ID P-Early-Media P-Media-Authorization P-Preferred-Identity P-Preferred-Service
+P-Private-Network-Indication P-Profile-Key P-Refused-URI-List P-Served-User P-User-Database
+P-Visited-Network-ID Path Permission-Missing Policy-Contact Policy-ID Priority Priv-Answer-Mode Privacy
+Proxy-Authenticate Proxy-Authentication-Info Proxy-Authorization Proxy-Require RAck Reason Reason-Phrase
+Record-Route Recv-Info Refer-Events-At Refer-Sub Refer-To Referred-By Reject-Contact Relayed-Charge
+Remote-Party-ID Replaces Reply-To Request-Disposition Require Resource-Priority Response-Key
+Restoration-Info Retry-After Route RSeq Security-Client Security-Server Security-Verify Server
+Service-Interact-Info Service-Route Session-Expires Session-ID SIP-ETag SIP-If-Match Subject
+Subscription-State Supported Suppress-If-Match Target-Dialog Timestamp To Trigger-Consent Unsupported
+User-Agent User-to-User Via Warning WWW-Authenticate
+""")
 
 # RFC 3261 7.3.3 and the IANA registry of header fields.
 COMPACT: Final[dict[str, str]] = {

@@ -149,16 +149,18 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         # properties read any other form, and raise.
         if via is not None:
             message._via = ordinary_via(via)
+        # Every Via, not the top one only: a response is sent on by the second,
+        # and loop detection (RFC 3261 16.3 step 4) reads them all.
         if via is None or (several and keys.count("via") > 1):
             _check_vias(message, limits)
-        if from_ is None or from_[10]:
+        if from_ is None:
             _ = message.from_.uri
         else:
-            message._from = ordinary_name_addr(from_)
-        if to is None or to[10]:
+            message._from = ordinary_name_addr(from_, "From", "RFC 3261 20.20")
+        if to is None:
             _ = message.to.uri
         else:
-            message._to = ordinary_name_addr(to)
+            message._to = ordinary_name_addr(to, "To", "RFC 3261 20.39")
         if call_id is None:
             _ = message.call_id
         else:

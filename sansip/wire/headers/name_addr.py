@@ -173,21 +173,20 @@ class NameAddr:
 _TOKENS: Final = compiled(rf"{TOKEN}(?: {TOKEN})*+")
 
 
-def ordinary_name_addr(match: re.Match[str]) -> NameAddr:
+def ordinary_name_addr(match: re.Match[str], field: str, section: str) -> NameAddr:
     """Return the NameAddr of a match of ``ORDINARY_LINE`` or ``ORDINARY_VALUE``.
 
-    Raises RemoteProtocolError when a parameter appears twice.
+    Raises RemoteProtocolError when a parameter appears twice or the tag is no token.
     """
     address = _new(NameAddr)
     address._match = match
     address._uri = None
-    tag, params = match.group(9, 10)
+    address.tag, params = match.group(9, 10)
     if params:
-        address._params = found = _params(params)
+        address._params = found = _params(params, field, section)
         address.tag = found.get("tag")
     else:
         address._params = None
-        address.tag = tag
     return address
 
 
@@ -200,45 +199,40 @@ def parse_name_addr(text: str, field: str, section: str, *, brackets: bool = Fal
     ``brackets``: the field takes a name-addr only (Route, Record-Route, …).
     Raises RemoteProtocolError when malformed.
     """
-    try:
-        return _parse(text, brackets)
-    except RemoteProtocolError as error:
-        reason = error.reason
-        raise malformed(field, reason, error.section or section) from None
-
-
-def _parse(text: str, brackets: bool) -> NameAddr:
     match = _BEFORE_URI.match(text)
     if match is not None:
         end = text.find(">", match.end())
         if end < 0:
-            raise malformed("", "'<' without '>'", "")
+            raise malformed(field, "'<' without '>'", section)
         quoted = match[1]
         display = unquote(quoted) if quoted is not None else " ".join(match[2].split())
-        uri = parse_uri(text[match.end() : end])
-        params = _params(text[end + 1 :])
+        spec = text[match.end() : end]
+        end += 1
     else:
         match = _ADDR_SPEC.match(text)
         if match is None:
-            raise malformed("", _what_is_wrong(text.strip(" \t")), "")
+            raise malformed(field, _what_is_wrong(text.strip(" \t")), section)
         spec = match[1]
         if brackets:
-            raise malformed("", "the URI must be enclosed in <>", "")
+            raise malformed(field, "the URI must be enclosed in <>", section)
         if "?" in spec or "," in spec:
-            raise malformed("", "a URI with '?' or ',' must be enclosed in <>", "RFC 3261 20")
+            raise malformed(field, "a URI with '?' or ',' must be enclosed in <>", "RFC 3261 20")
         display = ""
+        end = match.end()
+    try:
         uri = parse_uri(spec)
-        params = _params(text[match.end() :])
-    return NameAddr(display, uri, params, text.strip(" \t"))
+    except RemoteProtocolError as error:
+        raise malformed(field, error.reason, error.section) from None
+    return NameAddr(display, uri, _params(text[end:], field, section), text.strip(" \t"))
 
 
-def _params(text: str) -> Params:
-    params = parse_params(text, "", "")
+def _params(text: str, field: str, section: str) -> Params:
+    params = parse_params(text, field, section)
     # RFC 3261 25.1: tag-param = "tag" EQUAL token.
     if "tag" in params:
         tag = params["tag"]
         if tag is None or TOKEN_RE.fullmatch(tag) is None:
-            raise malformed("", "the tag must be a token", "RFC 3261 19.3")
+            raise malformed(field, "the tag must be a token", "RFC 3261 19.3")
     return params
 
 
