@@ -8,7 +8,6 @@ package is not installed (a checkout on PYTHONPATH); the others are extras.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from sansip_server.faults import OperatorError, suggestion
 

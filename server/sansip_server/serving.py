@@ -44,7 +44,6 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     """
     from sansip_sockets import BindError
 
-    logs.configure(settings.log.level, settings.log.format)
     lacking = may_lack_ipv6 and not has_ipv6_loopback()
     if lacking:
         settings.listen = [text for text in settings.listen if "[::1]" not in text]
@@ -54,6 +53,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     run = load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
+
+    logs.configure(settings.log.level, settings.log.format)
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, route, secret)
@@ -81,7 +82,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     except BindError as error:
         raise OperatorError(str(error)) from None
     except ModuleNotFoundError as error:
-        if error.name != "uvloop":
+        if "uvloop" not in str(error):
             raise
         raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
     logger.info("stopped")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,9 +63,8 @@ def test_understood(text: str, expected: ListenAddress) -> None:
 )
 def test_refused_with_a_reason(text: str, says: str) -> None:
     """The sentence is all that the operator sees, so it has to name the slip."""
-    with pytest.raises(ValueError, match="(?s).*") as refused:
+    with pytest.raises(ValueError, match=re.escape(says)):
         parse_listen(text)
-    assert says in str(refused.value)
 
 
 @given(st.text())

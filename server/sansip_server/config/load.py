@@ -86,8 +86,10 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
     if route is not None and not route.is_file():
         faults.append(ConfigFault("route", f"there is no file {route}"))
         route = None
-    if settings is not None and route is not None:
-        settings.route = str(route)
+    if settings is not None:
+        settings.route = None if route is None else str(route)
+        if settings.secret_file is not None:
+            settings.secret_file = str(folder / settings.secret_file)
     lines = KeyLines(text)
     for fault in faults:
         fault.line = lines.find(fault.path)

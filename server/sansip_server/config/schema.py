@@ -57,8 +57,8 @@ class Settings:
     # The Server field of answers that the server gives itself; `""` leaves it out.
     server_name: str = "sansip"
     # File with the key that marks the server's own Record-Route values, so that
-    # dialogs which began before a restart go on after it; made when it is
-    # missing. Without it the key is new at each start.
+    # dialogs which began before a restart go on after it; relative to this
+    # file, and made when it is missing. Without it the key is new at each start.
     secret_file: str | None = None
     # The runtime adapter that waits for sockets and timers.
     runtime: str = "asyncio"

@@ -1,0 +1,60 @@
+"""`sansip check`: the verdict on a configuration file, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from sansip_server.cli import sansip
+
+
+def check(folder: Path, text: str, *options: str) -> Result:
+    file = folder / "sansip.toml"
+    file.write_text(text)
+    return CliRunner().invoke(sansip, ["check", str(file), *options])
+
+
+def test_good(tmp_path: Path) -> None:
+    """A good file is said to be good, with what it makes the server do."""
+    result = check(tmp_path, 'listen = ["udp:127.0.0.1:5070"]\n')
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"{tmp_path}/sansip.toml: good; listens on udp:127.0.0.1:5070\n"
+
+
+def test_every_fault_on_its_line(tmp_path: Path) -> None:
+    """All faults, in the form that editors and CI systems turn into links."""
+    result = check(tmp_path, "lisen = 1\n[limits]\nbranches = 0\n")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    file = tmp_path / "sansip.toml"
+    assert result.stderr.splitlines() == [
+        f"{file}:1: lisen: unknown key; did you mean listen?",
+        f"{file}:3: limits.branches: expected a number above 0; found 0",
+        f"{file}: 2 faults; every key: docs/configuration.md",
+    ]
+
+
+def test_json(tmp_path: Path) -> None:
+    """One object, whether good or not."""
+    assert json.loads(check(tmp_path, "", "--json").stdout) == {
+        "file": str(tmp_path / "sansip.toml"),
+        "ok": True,
+        "faults": [],
+    }
+    result = check(tmp_path, "lisen = 1\n", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["faults"] == [
+        {"path": "lisen", "line": 1, "problem": "unknown key", "suggestion": "listen"}
+    ]
+
+
+def test_routing_script_is_judged_too(tmp_path: Path) -> None:
+    """A server that starts at night should not be the first to find the script's mistake."""
+    (tmp_path / "route.py").write_text("def route(request)\n")
+    result = check(tmp_path, "lisen = 1\nroute = 'route.py'\n")
+    assert result.exit_code == 2
+    first, second, _ = result.stderr.splitlines()
+    assert first.endswith("did you mean listen?")
+    assert "route.py:1: expected ':'" in second

@@ -1,0 +1,58 @@
+"""Events of the core become log records that an operator can act on."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
+from sansip_server.eventlog import log_event
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "text"),
+    [
+        (BindingsChanged("sip:a@b", 1, "registered"), logging.INFO, "sip:a@b registered: 1 binding"),
+        (BindingsChanged("sip:a@b", 0, "expired"), logging.INFO, "sip:a@b expired: 0 bindings"),
+        (
+            MessageRefused("udp:192.0.2.1:5060", 400, "CSeq: bad", "RFC 3261 20.16"),
+            logging.INFO,
+            "refused a message from udp:192.0.2.1:5060, answered 400: CSeq: bad (RFC 3261 20.16)",
+        ),
+        (
+            MessageRefused("udp:192.0.2.1:5060", 0, "no SIP", "RFC 3261 7.1"),
+            logging.INFO,
+            "refused a message from udp:192.0.2.1:5060, not answered: no SIP (RFC 3261 7.1)",
+        ),
+        (
+            LimitReached("source_rate", "192.0.2.1"),
+            logging.WARNING,
+            "limits.source_rate reached by 192.0.2.1",
+        ),
+        (
+            ConnectionRefused("192.0.2.1", "full"),
+            logging.WARNING,
+            "refused a connection from 192.0.2.1: full",
+        ),
+        ("something new", logging.INFO, "'something new'"),
+    ],
+)
+def test_words_and_level(event: object, level: int, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What a stranger can cause at will is no warning; a limit is, for somebody may want to raise it."""
+    with caplog.at_level(logging.DEBUG):
+        log_event(event)
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (level, text)
+
+
+def test_a_failed_route_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """The script's author needs the line, not only the name of the error."""
+    try:
+        raise KeyError("x")
+    except KeyError as error:
+        log_event(RouteFailed("INVITE", "sip:a@b", error))
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+    assert "test_eventlog.py" in (caplog.text)

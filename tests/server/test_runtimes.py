@@ -1,0 +1,35 @@
+"""Runtimes are found by name, and a missing one says how to get it."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from sansip_server import runtimes
+from sansip_server.faults import OperatorError
+
+
+def test_asyncio_is_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a checkout on PYTHONPATH, where there are no entry points."""
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
+    assert runtimes.runtime_names() == ["asyncio"]
+    assert callable(runtimes.load_runtime("asyncio"))
+    with pytest.raises(OperatorError, match="there is no runtime 'trio' here; expected asyncio"):
+        runtimes.load_runtime("trio")
+
+
+def test_somebody_elses_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third party adds a runtime by an entry point; nothing of ours has to know it."""
+    entry = EntryPoint("abacus", "builtins:len", runtimes.GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+    runtimes.check_runtime("abacus")
+    assert runtimes.load_runtime("abacus") is len
+
+
+def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the pip command."""
+    entry = EntryPoint("gevent", "no_such_module_here:run", runtimes.GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+    with pytest.raises(OperatorError, match=r"pip install 'sansip\[gevent\]'"):
+        runtimes.load_runtime("gevent")
