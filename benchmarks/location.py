@@ -18,7 +18,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from sansip.limits import Limits
@@ -47,8 +47,8 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def fill(location: MemoryLocation, count: int, *, connections: bool) -> None:
-    """Register ``count`` phones, spread over one hour."""
+def fill(location: MemoryLocation, count: int, flows: Sequence[Hashable]) -> None:
+    """Register ``count`` phones, spread over one hour, each over its own of ``flows``."""
     agent = "Deskphone 300 v1.2"
     for n in range(count):
         now = n * 3600 / count
@@ -66,7 +66,7 @@ def fill(location: MemoryLocation, count: int, *, connections: bool) -> None:
             f"urn:uuid:{n:032x}",
             None,
             "",
-            n + 1 if connections else None,
+            flows[n],
             f"sip:198.51.{n >> 8 & 255}.{n & 255}:{1024 + n % 60000}",
             agent,
         )
@@ -92,10 +92,12 @@ def best(work: Callable[[], None], count: int) -> float:
 
 def report(count: int, *, connections: bool) -> None:
     """Print the line of ``count`` phones, registered over one connection each or over datagrams."""
+    # Connections are there anyway: they are not the bindings' memory.
+    flows = [("tcp", n) if connections else 0 for n in range(count)]
     gc.collect()
     before = resident()
     location = MemoryLocation(LIMITS)
-    fill(location, count, connections=connections)
+    fill(location, count, flows)
     gc.collect()
     octets = (resident() - before) / count
 

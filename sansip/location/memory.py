@@ -28,7 +28,7 @@ Record: TypeAlias = tuple[Binding, ...]
 
 
 def _is_connection(flow: Hashable) -> bool:
-    return flow is not None
+    return flow is not None and not isinstance(flow, int)
 
 
 def _live(record: Record, now: float) -> list[Binding]:
@@ -50,9 +50,9 @@ class MemoryLocation:
     Args:
         limits: ``aors`` and ``bindings_per_aor`` bound what is held.
         is_connection: whether a flow is one that can be lost, and so has to be
-            found again by ``remove_by_flow``. A listener's datagrams cannot:
-            leave those out, or the index names every record twice. By default
-            every flow but None counts.
+            found again by ``remove_by_flow``. A listener's datagrams cannot, and
+            with those the index would name every record twice: by default None
+            and plain numbers, which stand for listeners, do not count.
     """
 
     __slots__ = ("_bindings", "_buckets", "_flows", "_is_connection", "_limits", "_records")
