@@ -16,7 +16,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.testing import Draft
 from sansip.wire import Request, Response, parse_name_addr, split_values
 
-__all__ = ["Names", "Unknown", "params_of", "values_of"]
+__all__ = ["Names", "UnknownNameError", "params_of", "values_of"]
 
 _NAME = re.compile(r"<(\*|[A-Za-z][\w-]*(?:\.[\w-]+)?)>")
 Named = Request | Response | Draft
@@ -30,14 +30,17 @@ _LISTS = _WITH_PARAMS - {"from", "to", "reply-to", "refer-to"} | {
 }  # fmt: skip
 
 
-class Unknown(Exception):
+class UnknownNameError(Exception):
     """A name in a trace that means nothing."""
 
 
 class Names:
     """Everything that a ``<name>`` can stand for in one run of one trace."""
 
-    def __init__(self, lookup: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, lookup: Callable[[str], str | None], rewrite: Callable[[str], str] = lambda text: text
+    ) -> None:
+        self._rewrite = rewrite
         self.values: dict[str, str] = {}
         self.messages: dict[str, Named] = {}
         self._lookup = lookup
@@ -53,25 +56,28 @@ class Names:
         if dot:
             message = self.messages.get(head)
             if message is None:
-                raise Unknown(f"<{name}>: no message is named {head} yet; name one with `as {head}`")
+                raise UnknownNameError(f"<{name}>: no message is named {head} yet; name one with `as {head}`")
             return _field(message, part)
         return None
 
     def expand(self, text: str) -> str:
-        """Return ``text`` with every name replaced. Raises Unknown."""
+        """Return ``text`` with every name replaced. Raises UnknownNameError."""
 
         def value(match: re.Match[str]) -> str:
             found = None if match[1] == "*" else self.get(match[1])
             if found is None:
-                raise Unknown(f"<{match[1]}> has no value yet; it is given one by an expectation, or with `as`")
+                raise UnknownNameError(
+                    f"<{match[1]}> has no value yet; it is given one by an expectation, or with `as`"
+                )
             return found
 
-        return _NAME.sub(value, text)
+        return _NAME.sub(value, self._rewrite(text))
 
     def match(self, pattern: str, text: str) -> bool:
         """Whether ``text`` fits ``pattern``; free names take their values from it."""
         if len(pattern) > 1 and pattern[0] == pattern[-1] == "/":
             return re.search(pattern[1:-1], text) is not None
+        pattern = self._rewrite(pattern)
         parts: list[str] = []
         free: list[str] = []
         at = 0
@@ -127,9 +133,9 @@ def _field(message: Named, part: str) -> str:
     if part == "uri":
         value = message.uri if isinstance(message, Draft) else getattr(message, "uri_text", None)
     elif part == "branch":
-        value = dict((name.lower(), text) for name, _, text in params_of(message.get("via") or "")[1]).get("branch")
+        value = {name.lower(): text for name, _, text in params_of(message.get("via") or "")[1]}.get("branch")
     elif part in ("from-tag", "to-tag"):
-        value = dict((name, text) for name, _, text in params_of(message.get(part[:-4]) or "")[1]).get("tag")
+        value = {name: text for name, _, text in params_of(message.get(part[:-4]) or "")[1]}.get("tag")
     elif part == "target":
         contact = message.get("contact")
         value = None
@@ -143,7 +149,7 @@ def _field(message: Named, part: str) -> str:
     else:
         value = message.get(part)
     if value is None:
-        raise Unknown(f"the message has no {part}")
+        raise UnknownNameError(f"the message has no {part}")
     return value
 
 

@@ -16,15 +16,15 @@ from typing import Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.testing import Draft, Received, fits
-from sansip.wire import Request, Response, header_key, parse_message
-from sansip_conformance.names import Names, Unknown, params_of, values_of
+from sansip.wire import Message, Request, Response, header_key, parse_message
+from sansip_conformance.names import Names, UnknownNameError, params_of, values_of
 from sansip_conformance.trace import Block, Expect, ExpectNothing, Fault, Line, Send, Trace
 from sansip_conformance.world import Party, World
 
-__all__ = ["Failure", "Player"]
+__all__ = ["TraceFailedError", "Player"]
 
 
-class Failure(Exception):
+class TraceFailedError(Exception):
     """The server under test did not do what the trace says."""
 
     def __init__(self, line: int, reason: str, rfc: tuple[str, ...] = ()) -> None:
@@ -47,12 +47,12 @@ class _Named:
 
 
 class Player:
-    """One trace in one world. ``play()`` returns, or raises Failure."""
+    """One trace in one world. ``play()`` returns, or raises TraceFailedError."""
 
     def __init__(self, trace: Trace, world: World) -> None:
         self.trace = trace
         self.world = world
-        self.names = Names(self._lookup)
+        self.names = Names(self._lookup, world.rewrite)
         self.named: dict[str, _Named] = {}
         self.start = 0.0
         self.now = 0.0
@@ -80,9 +80,9 @@ class Player:
                     self.world.fault(step.verb, step.source, step.destination, step.count)
             if not self.trace.loose:
                 self._leftovers()
-        except (Unknown, ValueError) as error:
+        except (UnknownNameError, ValueError) as error:
             line = self._step.line if self._step is not None else self.trace.line
-            raise Failure(line, str(error), self.trace.rfc) from None
+            raise TraceFailedError(line, str(error), self.trace.rfc) from None
 
     # --- names
 
@@ -134,7 +134,7 @@ class Player:
     def _register(self) -> None:
         for one in self.trace.setup.registrations:
             party = self.world.parties[one.endpoint]
-            aor = one.aor or party.agent.aor
+            aor = self.names.expand(one.aor) if one.aor else party.agent.aor
             transport = self.trace.setup.endpoints[one.endpoint].transports[0]
             headers = [(name, self.names.expand(value)) for name, value in one.headers]
             if not any(header_key(name) == "contact" for name, _ in headers):
@@ -152,7 +152,9 @@ class Player:
             party.send(draft.to_bytes(), transport=transport)
             came = self._find(party, "200", self.world.patience + 2.0)
             if came is None:
-                raise Failure(one.line, f"setup: {one.endpoint} could not register {aor}: {self._seen(party)}")
+                raise TraceFailedError(
+                    one.line, f"setup: {one.endpoint} could not register {aor}: {self._seen(party)}"
+                )
             self._take(party, came)
 
     # --- sending
@@ -202,7 +204,9 @@ class Player:
         uri = None if step.uri is None else self.names.expand(step.uri)
         of = self._named(step.to, step.line).message if step.to is not None else None
         if isinstance(of, Request):
-            raise ValueError(f"{step.to} is a request that was received; `of` names an INVITE sent or a response")
+            raise ValueError(
+                f"{step.to} is a request that was received; `of` names an INVITE sent or a response"
+            )
         return party.agent.request(
             step.what,
             uri,
@@ -242,18 +246,22 @@ class Player:
             elif one.kind == "absent":
                 without.append(one.name)
             elif one.kind not in ("comment", "start"):
-                raise Failure(one.line, f"`{one.kind}` is for expectations; a message to send has `Name: value`")
+                raise TraceFailedError(
+                    one.line, f"`{one.kind}` is for expectations; a message to send has `Name: value`"
+                )
         return headers, without, _octets(self.names.expand(block.body or ""))
 
     def _raw(self, step: Send) -> bytes:
         if step.file is not None:
-            return resources.files("sansip_conformance").joinpath("messages", *step.file.split("/")).read_bytes()
+            return (
+                resources.files("sansip_conformance").joinpath("messages", *step.file.split("/")).read_bytes()
+            )
         return _octets(self.names.expand(step.block.raw))
 
     def _named(self, name: str, line: int) -> _Named:
         named = self.named.get(name)
         if named is None:
-            raise Failure(line, f"no message is named {name} yet; name one with `as {name}`")
+            raise TraceFailedError(line, f"no message is named {name} yet; name one with `as {name}`")
         return named
 
     # --- expecting
@@ -274,11 +282,14 @@ class Player:
                 return
             when = "" if due is None else f" at {due:g} s"
             again = " again" if step.again else ""
-            raise self._failure(step, f"{step.endpoint} expected {step.what}{again}{when}; {self._seen(party)}")
+            raise self._failure(
+                step, f"{step.endpoint} expected {step.what}{again}{when}; {self._seen(party)}"
+            )
         self._take(party, came)
         if due is not None and abs(came.time - self.start - due) > world.tolerance:
             raise self._failure(
-                step, f"{step.what} came to {step.endpoint} at {came.time - self.start:.3f} s instead of {due:g} s"
+                step,
+                f"{step.what} came to {step.endpoint} at {came.time - self.start:.3f} s instead of {due:g} s",
             )
         if step.transport is not None and came.transport != step.transport:
             raise self._failure(step, f"{step.what} came over {came.transport} instead of {step.transport}")
@@ -370,14 +381,14 @@ class Player:
         for party in self.world.parties.values():
             for one in party.inbox:
                 if not self._ignorable(party, one):
-                    raise Failure(
+                    raise TraceFailedError(
                         self.trace.steps[-1].line,
-                        f"{party.name} also got {one.what} at {one.time - self.start:.3f} s, which no step expects",
+                        f"no step expects the {one.what} that {party.name} got at {one.time - self.start:.3f} s",
                         self.trace.rfc,
                     )
 
-    def _failure(self, step: Any, reason: str, line: int | None = None) -> Failure:
-        return Failure(line or step.line, reason, step.rfc or self.trace.rfc)
+    def _failure(self, step: Any, reason: str, line: int | None = None) -> TraceFailedError:
+        return TraceFailedError(line or step.line, reason, step.rfc or self.trace.rfc)
 
     # --- comparing
 
@@ -386,7 +397,9 @@ class Player:
         if isinstance(message, Request):
             # RFC 3261 16.6 step 8 and 8.1.1.7
             if not (message.via.branch or "").startswith("z9hG4bK"):
-                raise self._failure(step, f"the top Via of {message.method} has no branch with the magic cookie")
+                raise self._failure(
+                    step, f"the top Via of {message.method} has no branch with the magic cookie"
+                )
             if not message.has("Max-Forwards"):
                 raise self._failure(step, f"{message.method} has no Max-Forwards (RFC 3261 16.6 step 3)")
             return
@@ -397,20 +410,29 @@ class Player:
         for name in ("From", "Call-ID", "CSeq"):
             sent, got = " ".join((request.get(name) or "").split()), message.get(name)
             if got is not None and sent and " ".join(got.split()) != sent:
-                raise self._failure(step, f"{message.status} has {name} {got!r}, the request had {sent!r} (8.2.6.2)")
+                raise self._failure(
+                    step, f"{message.status} has {name} {got!r}, the request had {sent!r} (8.2.6.2)"
+                )
         sent_vias = values_of("via", request.get_all("Via"))
-        if len(message.values("via")) != len(sent_vias):
+        vias = len(message.values("via"))
+        if vias != len(sent_vias):
             raise self._failure(
-                step, f"{message.status} has {len(message.values('via'))} Via values, not {len(sent_vias)} (8.2.6.2)"
+                step, f"{message.status} has {vias} Via values, not {len(sent_vias)} (8.2.6.2)"
             )
         to_sent, to_got = params_of(request.get("To") or ""), params_of(message.get("To") or "")
         if to_sent[0] != to_got[0]:
-            raise self._failure(step, f"{message.status} has To {to_got[0]!r}, the request {to_sent[0]!r} (8.2.6.2)")
+            raise self._failure(
+                step, f"{message.status} has To {to_got[0]!r}, the request {to_sent[0]!r} (8.2.6.2)"
+            )
         if message.status > 100 and message.to_tag is None:
             raise self._failure(step, f"{message.status} has no To tag (8.2.6.2)")
 
     def _compare(self, step: Expect, message: Request | Response) -> None:
-        if step.uri is not None and isinstance(message, Request) and not self.names.match(step.uri, message.uri_text):
+        if (
+            step.uri is not None
+            and isinstance(message, Request)
+            and not self.names.match(step.uri, message.uri_text)
+        ):
             raise self._failure(step, f"Request-URI {message.uri_text!r}, expected {step.uri!r}")
         counts: dict[str, int] = {}
         for line in step.block.lines:
@@ -436,7 +458,9 @@ class Player:
             return
         if line.kind == "count":
             if len(values) != int(line.value):
-                raise self._failure(step, f"{len(values)} {line.name} values, expected {line.value}", line.line)
+                raise self._failure(
+                    step, f"{len(values)} {line.name} values, expected {line.value}", line.line
+                )
             return
         if line.kind in ("contains", "lacks"):
             found = any(self.names.match_value(key, line.value, value) for value in values)
@@ -477,7 +501,9 @@ class Player:
         for key in {**ours, **theirs}:
             if ours.get(key) != theirs.get(key):
                 raise self._failure(
-                    step, f"{key} was {ours.get(key)}, and is {theirs.get(key)} (expected like {line.name})", line.line
+                    step,
+                    f"{key} was {ours.get(key)}, and is {theirs.get(key)} (expected like {line.name})",
+                    line.line,
                 )
         if other.body != message.body:
             raise self._failure(step, f"the body differs from that of {line.name}", line.line)
@@ -491,7 +517,7 @@ def _octets(text: str) -> bytes:
     data = bytearray()
     for part in re.split(r"(\\x[0-9A-Fa-f]{2})", lined):
         if re.fullmatch(r"\\x[0-9A-Fa-f]{2}", part):
-            data.append(int(part[2:], 16))
+            data.append(int(part.removeprefix("\\x"), 16))
         else:
             data += part.encode("utf-8", "surrogateescape")
     return bytes(data)
@@ -499,12 +525,14 @@ def _octets(text: str) -> bytes:
 
 def _read_draft(data: bytes) -> Draft:
     """Return what can be read of a raw message, to relate its answers to it."""
+    message: Message | None
     try:
         message = parse_message(data)
     except RemoteProtocolError as error:
         message = error.message
-        if not isinstance(message, (Request, Response)):
-            start = data.split(b"\r\n", 1)[0].decode("utf-8", "replace")
-            return Draft(start)
+    if message is None:
+        return Draft(data.split(b"\r\n", 1)[0].decode("utf-8", "replace"))
     headers = [(key, message.get_all(key)) for key in dict.fromkeys(message.keys)]
-    return Draft(message.start_line, [(key, value) for key, values in headers for value in values], message.body)
+    return Draft(
+        message.start_line, [(key, value) for key, values in headers for value in values], message.body
+    )

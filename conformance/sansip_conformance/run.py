@@ -10,16 +10,19 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from sansip_conformance.player import Failure, Player
+from sansip_conformance.live import LiveWorld, Target, reason_to_skip
+from sansip_conformance.player import TraceFailedError, Player
+from sansip_conformance.serving import Servers
 from sansip_conformance.syntax import read_file, read_text
 from sansip_conformance.trace import Trace
 from sansip_conformance.world import CoreWorld
 
-__all__ = ["Verdict", "load_suites", "play_on_core", "run_on_core", "select"]
+__all__ = ["Verdict", "load_suites", "play_live", "play_on_core", "run_live", "run_on_core", "select"]
 
 
 @dataclass(slots=True)
@@ -75,7 +78,9 @@ def select(traces: Iterable[Trace], wanted: Iterable[str]) -> list[Trace]:
             or any(_cites(section, word) for section in one.sections)
         ]
         if not fitting:
-            raise ValueError(f"no suite, trace or section is called {word}; `sansip conformance list` shows them")
+            raise ValueError(
+                f"no suite, trace or section is called {word}; `sansip conformance list` shows them"
+            )
         chosen.update((one.id, one) for one in fitting)
     return list(chosen.values())
 
@@ -104,14 +109,14 @@ def _play(trace: Trace, world: CoreWorld) -> None:
     Player(trace, world).play()
     left = world.finish()
     if left is not None:
-        raise Failure(trace.line, left, trace.rfc)
+        raise TraceFailedError(trace.line, left, trace.rfc)
 
 
 def judge(trace: Trace, play: Callable[[], None]) -> Verdict:
     """Turn what ``play`` raises into a verdict."""
     try:
         play()
-    except Failure as failure:
+    except TraceFailedError as failure:
         return Verdict(trace, "fail", failure.reason, failure.line, failure.rfc or trace.rfc)
     except Exception as error:
         # Nothing that a peer sends may raise: this is a bug of the core, or of the suite.
@@ -125,3 +130,36 @@ def run_on_core(traces: Iterable[Trace], seed: int = 0) -> Iterator[Verdict]:
     """Play ``traces`` one after the other on the core."""
     for trace in traces:
         yield play_on_core(trace, seed)
+
+
+def play_live(trace: Trace, target: Target | Servers, *, slow: bool = False) -> Verdict:
+    """Play one trace against a running server, or one of ``Servers`` started for it."""
+    began = time.perf_counter()
+    asked = Target({"udp": ("127.0.0.1", 0)}, own=True, slow=slow) if isinstance(target, Servers) else target
+    why = reason_to_skip(trace, asked)
+    if why is not None:
+        return Verdict(trace, "skip", why)
+
+    def play() -> None:
+        chosen = target.target(trace.setup, slow) if isinstance(target, Servers) else target
+        world = LiveWorld(trace, chosen)
+        player = Player(trace, world)
+        try:
+            player.play()
+        finally:
+            world.clean_up(player.registered)
+            world.close()
+
+    verdict = judge(trace, play)
+    verdict.seconds = time.perf_counter() - began
+    return verdict
+
+
+def run_live(
+    traces: Iterable[Trace], target: Target | Servers, *, slow: bool = False, parallel: int = 8
+) -> Iterator[Verdict]:
+    """Play ``traces`` against a running server, ``parallel`` at a time, in any order."""
+    with ThreadPoolExecutor(parallel) as pool:
+        waiting = [pool.submit(play_live, trace, target, slow=slow) for trace in traces]
+        for future in as_completed(waiting):
+            yield future.result()

@@ -46,7 +46,9 @@ def compile_route(source: str, name: str = "route") -> Route:
 
 def listeners_of(setup: Setup, host: str, port: int) -> list[ListenerConfig]:
     """Return a listener for each transport of ``setup``, all at one address."""
-    return [ListenerConfig(number, transport, host, port) for number, transport in enumerate(setup.transports)]
+    return [
+        ListenerConfig(number, transport, host, port) for number, transport in enumerate(setup.transports)
+    ]
 
 
 def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:

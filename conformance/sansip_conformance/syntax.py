@@ -31,11 +31,13 @@ __all__ = ["CONFIG_KEYS", "TraceSyntaxError", "read_file", "read_text"]
 
 # What `config` may set; see ``sansip_conformance.setup``.
 CONFIG_KEYS = (
-    "t1", "t2", "t4", "timer-c", "record-route", "tcp-above", "dialog-tokens", "extensions", "min-expires",
+    "t1", "t2", "t4",
+    "timer-c", "record-route", "tcp-above", "dialog-tokens", "extensions", "min-expires",
     "default-expires", "max-expires", "max-contacts", "path", "service-route", "server-name", "max-breadth",
     "branches", "wall-offset", "connection-idle", "message-time", "first-data-time", "connect-time",
     "source-rate", "source-burst", "transactions", "connections", "connections-per-source", "uri-size",
-    "header-count", "header-size", "head-size", "message-size", "via-count", "bindings-per-aor", "repeat-time",
+    "header-count", "header-size", "head-size", "message-size", "via-count", "bindings-per-aor",
+    "repeat-time",
     "answer-time", "route-steps", "retry-after", "show-received", "raise-brief",
 )  # fmt: skip
 _TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
@@ -46,7 +48,9 @@ _DIRECTIVES = (
 _SLUG = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _METHOD = re.compile(r"[A-Z][A-Za-z0-9!%*_+`'~.-]*")
 _STATUS = re.compile(r"[1-6](?:\d\d|xx)(?:\|[1-6](?:\d\d|xx))*")
-_ARROW = re.compile(r"([A-Za-z][\w-]*(?:\s*,\s*[A-Za-z][\w-]*)*)\s*>\s*([A-Za-z][\w-]*(?:\s*,\s*[A-Za-z][\w-]*)*)\b\s*(.*)")
+_ARROW = re.compile(
+    r"([A-Za-z][\w-]*(?:\s*,\s*[A-Za-z][\w-]*)*)\s*>\s*([A-Za-z][\w-]*(?:\s*,\s*[A-Za-z][\w-]*)*)\b\s*(.*)"
+)
 _TIME = re.compile(r"([@+])(\d+(?:\.\d+)?)\s+")
 _SECTION = re.compile(r"RFC \d{3,5}(?: [A-Z0-9][\w.]*(?: .+)?)?")
 
@@ -68,7 +72,9 @@ def read_file(path: Path | str) -> list[Trace]:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise TraceSyntaxError(str(path), line, "not UTF-8; write other octets as \\xNN in a raw message") from None
+        raise TraceSyntaxError(
+            str(path), line, "not UTF-8; write other octets as \\xNN in a raw message"
+        ) from None
     return read_text(text, str(path))
 
 
@@ -110,11 +116,15 @@ class _Reader:
             self.shared.title = self.shared.title or self.suite
             self.traces = [self.shared]
         elif self.shared.steps:
-            raise self.fail("steps before the first `trace` line; move them below it", self.shared.steps[0].line)
+            raise self.fail(
+                "steps before the first `trace` line; move them below it", self.shared.steps[0].line
+            )
         names: dict[str, int] = {}
         for trace in self.traces:
             if trace.name in names:
-                raise self.fail(f"trace {trace.name} is already in line {names[trace.name]}; rename it", trace.line)
+                raise self.fail(
+                    f"trace {trace.name} is already in line {names[trace.name]}; rename it", trace.line
+                )
             names[trace.name] = trace.line
             if not trace.steps:
                 raise self.fail(f"trace {trace.name} has no steps; add some or remove it", trace.line)
@@ -184,7 +194,9 @@ class _Reader:
         name, _, title = rest.partition(":")
         name = name.strip()
         if not _SLUG.fullmatch(name):
-            raise self.fail(f"`{name}` cannot name a trace; use lower case, digits and -, as in `trace busy: …`")
+            raise self.fail(
+                f"`{name}` cannot name a trace; use lower case, digits and -, as in `trace busy: …`"
+            )
         trace = copy.deepcopy(self.shared)
         trace.steps = []
         trace.name = name
@@ -214,7 +226,9 @@ class _Reader:
             elif re.fullmatch(r"(?:[\d.]+|\[[0-9a-f:.]+\]):\d+", word):
                 address = word
             else:
-                raise self.fail(f"`{word}` is no transport ({', '.join(_TRANSPORTS)}) and no address like 192.0.2.1:5060")
+                raise self.fail(
+                    f"`{word}` is no transport ({', '.join(_TRANSPORTS)}) and no address like 192.0.2.1:5060"
+                )
         return transports, address
 
     def _domain(self, rest: str) -> None:
@@ -226,7 +240,9 @@ class _Reader:
         if not words:
             raise self.fail("endpoint needs a name; write `endpoint alice udp`")
         names = []
-        while words and words[0].strip(",") not in _TRANSPORTS and re.fullmatch(r"[A-Za-z][\w-]*,?", words[0]):
+        while (
+            words and words[0].strip(",") not in _TRANSPORTS and re.fullmatch(r"[A-Za-z][\w-]*,?", words[0])
+        ):
             names.append(words.pop(0).strip(","))
         transports, address = self._transports(words)
         for name in names:
@@ -238,7 +254,9 @@ class _Reader:
         line = self.at
         match = re.fullmatch(r"([\w-]+)(?:\s+as\s+(\S+))?((?:;\S+)?)", rest)
         if match is None:
-            raise self.fail(f"cannot read `register {rest}`; write `register bob as sip:team@biloxi.test;q=0.5`")
+            raise self.fail(
+                f"cannot read `register {rest}`; write `register bob as sip:team@biloxi.test;q=0.5`"
+            )
         name, aor, params = match[1], match[2], match[3]
         if aor and ";" in aor:
             aor, _, params = aor.partition(";")
@@ -284,7 +302,9 @@ class _Reader:
         if at is not None:
             before = max((one.at for one in self.current.steps if one.at is not None), default=0.0)
             if at < before:
-                raise self.fail(f"@{at:g} is before @{before:g}; steps stand in the order of their times", step.line)
+                raise self.fail(
+                    f"@{at:g} is before @{before:g}; steps stand in the order of their times", step.line
+                )
         self.current.steps.append(step)
 
     def _fault(self, verb: str, rest: str, at: float | None, after: float | None) -> None:
@@ -330,14 +350,18 @@ class _Reader:
     def _expect(self, targets: list[str], words: list[str], at: float | None, after: float | None) -> None:
         line = self.at
         if not words:
-            raise self.fail("expect what? Write `expect INVITE`, `expect 404|480`, `expect nothing` or `expect close`")
+            raise self.fail(
+                "expect what? Write `expect INVITE`, `expect 404|480`, `expect nothing` or `expect close`"
+            )
         what = words.pop(0)
         if what == "nothing":
             nothing = ExpectNothing(line, endpoints=targets)
             if words:
                 match = re.fullmatch(r"until @(\d+(?:\.\d+)?)|for (\d+(?:\.\d+)?)", " ".join(words))
                 if match is None:
-                    raise self.fail("write `expect nothing`, `expect nothing until @32` or `expect nothing for 2`")
+                    raise self.fail(
+                        "write `expect nothing`, `expect nothing until @32` or `expect nothing for 2`"
+                    )
                 nothing.until = float(match[1]) if match[1] else None
                 nothing.duration = float(match[2]) if match[2] else None
             self._add(nothing, at, after)
@@ -346,7 +370,9 @@ class _Reader:
             raise self.fail("only `expect nothing` takes several endpoints; write one line for each")
         step = Expect(line, endpoint=targets[0], what=what)
         if not (_STATUS.fullmatch(what) or _METHOD.fullmatch(what) or what in ("close", "pong")):
-            raise self.fail(f"`expect {what}`: expected a METHOD, a status like 404, 4xx or 400|481, close or pong")
+            raise self.fail(
+                f"`expect {what}`: expected a METHOD, a status like 404, 4xx or 400|481, close or pong"
+            )
         while words:
             word = words.pop(0)
             if word == "again":
@@ -362,7 +388,9 @@ class _Reader:
             elif step.uri is None and _METHOD.fullmatch(what):
                 step.uri = word
             else:
-                raise self.fail(f"`{word}` is not understood; after expect: again, as NAME, over tcp, within 2, optional")
+                raise self.fail(
+                    f"`{word}` is not understood; after expect: again, as NAME, over tcp, within 2, optional"
+                )
         step.block = self._block()
         self._add(step, at, after)
 
@@ -392,7 +420,9 @@ class _Reader:
             elif word == "again":
                 step.verb = "again"
                 if not words:
-                    raise self.fail("again what? Name it first, as in `alice > proxy INVITE … as inv`, then `again inv`")
+                    raise self.fail(
+                        "again what? Name it first, as in `alice > proxy INVITE … as inv`, then `again inv`"
+                    )
                 step.to = words.pop(0)
             elif re.fullmatch(r"[1-6]\d\d", word):
                 step.verb, step.what = "response", word
@@ -405,7 +435,9 @@ class _Reader:
                 if words and words[0] not in ("as", "of", "in", "over", "split"):
                     step.uri = words.pop(0)
             else:
-                raise self.fail(f"cannot send `{word}`; write a METHOD, a status, raw, again, connect or close")
+                raise self.fail(
+                    f"cannot send `{word}`; write a METHOD, a status, raw, again, connect or close"
+                )
             self._modifiers(step, words)
             step.block = self._block(raw=step.verb == "raw")
         if step.verb == "raw" and not step.block.raw and step.file is None:
@@ -429,7 +461,9 @@ class _Reader:
             elif word == "file" and words and step.verb == "raw":
                 step.file = words.pop(0)
             else:
-                raise self.fail(f"`{word}` is not understood; after a message: as NAME, to NAME, in dialog, over tcp, split 10")
+                raise self.fail(
+                    f"`{word}` not understood; after a message: as NAME, to NAME, in dialog, over tcp, split 10"
+                )
 
     def _start_line(self, step: Send) -> None:
         block = self._block()
@@ -497,7 +531,10 @@ class _Reader:
             return Line("start", "", line, number)
         if match := re.fullmatch(r"([^\s:][^:]*?)\s*:\s*(.*)", line):
             return Line("header", match[1], match[2].rstrip(), number)
-        raise self.fail(f"`{line[:40]}` is no header field; write `Name: value`, `-Name`, `Name ~ value` or `like inv`", number)
+        raise self.fail(
+            f"`{line[:40]}` is no header field; write `Name: value`, `-Name`, `Name ~ value` or `like inv`",
+            number,
+        )
 
 
 def _strip_comment(line: str) -> str:

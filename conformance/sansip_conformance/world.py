@@ -42,11 +42,14 @@ class World(Protocol):
         parties: the endpoints by name.
     """
 
-    now: float
+    @property
+    def now(self) -> float: ...
+
     tolerance: float
     patience: float
     parties: dict[str, Party]
 
+    def rewrite(self, text: str) -> str: ...
     def server_address(self, transport: str) -> tuple[str, int]: ...
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool: ...
     def fault(self, verb: str, source: str, destination: str, count: int) -> None: ...
@@ -92,6 +95,10 @@ class CoreWorld:
     @property
     def now(self) -> float:
         return self.network.now
+
+    def rewrite(self, text: str) -> str:
+        """Names are as written here."""
+        return text
 
     def server_address(self, transport: str) -> tuple[str, int]:
         return self.server.address(transport)

@@ -48,6 +48,7 @@ class Agent:
         address: ``host:port`` as it stands in Via and Contact.
         token: gives text that was never given before.
         domain: default Request-URI of a REGISTER is ``sip:domain``.
+        user: the user part of its Contact; that of ``aor`` by default.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Agent:
     address: str
     token: Callable[[], str]
     domain: str
+    user: str = ""
     dialog: Dialog | None = None
     invite: Draft | None = None
     last_response: Response | None = None
@@ -183,7 +185,7 @@ class Agent:
 
     def contact(self, transport: str = "udp") -> str:
         """Return the URI of this agent's Contact."""
-        user = _user(self.aor)
+        user = self.user or _user(self.aor)
         parameter = "" if transport == "udp" else f";transport={transport}"
         return f"sip:{user}@{self.address}{parameter}" if user else f"sip:{self.address}{parameter}"
 

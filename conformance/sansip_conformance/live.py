@@ -1,0 +1,357 @@
+"""Playing a trace against a running server: real sockets, real time.
+
+Theory of operation: every endpoint gets an IP address of its own (on loopback,
+where there are plenty) and listens there on UDP and TCP; one ``select`` loop
+moves the octets while the player waits. Users are renamed for each trace, so
+that traces can run side by side against one server.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import select
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sansip.errors import RemoteProtocolError
+from sansip.testing import Agent, Received
+from sansip.transport.framing import PING, StreamFramer
+from sansip.wire import Request, Response, parse_message
+from sansip_conformance.trace import Fault, Trace
+from sansip_conformance.world import Party
+
+__all__ = ["LiveWorld", "Target", "parse_target", "reason_to_skip"]
+
+_HOSTS = itertools.count(1)
+_RUN = os.urandom(3).hex()
+_TOKENS = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Target:
+    """A server under test: its address for each transport, the domain it serves.
+
+    ``own`` says that it was started for the trace, with its setup.
+    """
+
+    addresses: dict[str, tuple[str, int]]
+    domain: str | None = None
+    own: bool = False
+    slow: bool = False
+
+
+def parse_target(texts: tuple[str, ...]) -> Target:
+    """Return the target that ``udp:127.0.0.1:5060`` and the like name. Raises ValueError."""
+    addresses: dict[str, tuple[str, int]] = {}
+    for text in texts:
+        match = re.fullmatch(r"(udp|tcp):(\[[0-9A-Fa-f:.]+\]|[\w.-]+):(\d{1,5})", text)
+        if match is None or not 0 < int(match[3]) < 65_536:
+            raise ValueError(f"cannot read the target {text!r}; write udp:127.0.0.1:5060 or tcp:[::1]:5060")
+        addresses[match[1]] = (match[2].strip("[]"), int(match[3]))
+    for missing, given in (("udp", "tcp"), ("tcp", "udp")):
+        # A SIP server listens on the same port for both.
+        if given in addresses:
+            addresses.setdefault(missing, addresses[given])
+    return Target(addresses)
+
+
+def reason_to_skip(trace: Trace, target: Target) -> str | None:
+    """Return why ``trace`` cannot be played against ``target``, None when it can."""
+    setup = trace.setup
+    if trace.needs:
+        return f"needs {trace.needs[0]}"
+    if setup.names:
+        return f"needs the name {next(iter(setup.names))} to resolve to an endpoint"
+    if setup.address is not None and ":" in setup.address.rpartition(":")[0]:
+        return f"needs the server at {setup.address}"
+    if any(one.address is not None for one in setup.endpoints.values()):
+        return "needs endpoints at addresses of their own"
+    if not target.own:
+        if setup.route:
+            return "needs a route of its own"
+        if setup.config:
+            return f"needs a configuration of its own ({next(iter(setup.config))})"
+        if len(setup.domains) > 1 and target.domain is not None:
+            return "needs several domains"
+    for step in trace.steps:
+        if isinstance(step, Fault) and step.verb == "duplicate" and step.source == setup.server:
+            return "the server's datagrams cannot be doubled"
+    if not target.slow and trace.duration > 3.0:
+        return f"takes {trace.duration:g} s of real time; run it with --slow"
+    return None
+
+
+class _Pipe:
+    """One connection of a live endpoint."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.framer = StreamFramer()
+        self.is_open = True
+
+
+class LiveParty:
+    """An endpoint with sockets."""
+
+    def __init__(self, world: LiveWorld, name: str, host: str, agent_aor: str, domain: str) -> None:
+        self.world = world
+        self.name = name
+        self.host = host
+        self.inbox: list[Received] = []
+        self.history: list[Received] = []
+        self.udp: socket.socket | None = _bound(socket.SOCK_DGRAM, host, 5060)
+        self.port = int(self.udp.getsockname()[1])
+        self.tcp: socket.socket | None = _bound(socket.SOCK_STREAM, host, self.port)
+        self.tcp.listen(16)
+        self.pipes: list[_Pipe] = []
+        self.drop_out = 0
+        self.drop_in = 0
+        self.duplicate_out = 0
+        shown = f"[{host}]" if ":" in host else host
+        self.agent = Agent(name, agent_aor, f"{shown}:{self.port}", _token, domain, user=name)
+
+    # --- sending
+
+    def send(self, data: bytes, *, transport: str | None = None, pipe: Any = None) -> None:
+        """Send octets to the server."""
+        transport = transport or "udp"
+        if transport == "udp" and pipe is None:
+            if self.drop_out:
+                self.drop_out -= 1
+                return
+            if self.udp is not None:
+                for _ in range(2 if self.duplicate_out else 1):
+                    self.udp.sendto(data, self.world.server_address("udp"))
+                self.duplicate_out = max(0, self.duplicate_out - 1)
+            return
+        if pipe is None or not pipe.is_open:
+            pipe = self.connect(transport)
+        try:
+            pipe.sock.sendall(data)
+        except OSError:
+            self._lost(pipe)
+
+    def connect(self, transport: str) -> _Pipe:
+        """Return the connection to the server, opened where there is none."""
+        for pipe in self.pipes:
+            if pipe.is_open:
+                return pipe
+        sock = _bound(socket.SOCK_STREAM, self.host, 0)
+        sock.settimeout(3.0)
+        sock.connect(self.world.server_address(transport))
+        sock.settimeout(None)
+        pipe = _Pipe(sock)
+        self.pipes.append(pipe)
+        return pipe
+
+    def disconnect(self) -> None:
+        """Close all connections."""
+        for pipe in self.pipes:
+            if pipe.is_open:
+                pipe.is_open = False
+                pipe.sock.close()
+        self.pipes.clear()
+
+    # --- receiving
+
+    def readable(self) -> dict[socket.socket, Callable[[], None]]:
+        """Return what to wait for, with what to do then."""
+        table: dict[socket.socket, Callable[[], None]] = {}
+        if self.udp is not None:
+            table[self.udp] = self._read_udp
+        if self.tcp is not None:
+            table[self.tcp] = self._accept
+        for pipe in self.pipes:
+            if pipe.is_open:
+                table[pipe.sock] = lambda pipe=pipe: self._read(pipe)  # type: ignore[misc]
+        return table
+
+    def _read_udp(self) -> None:
+        assert self.udp is not None
+        try:
+            data = self.udp.recv(65_535)
+        except OSError:
+            # The report of a datagram that nobody took.
+            return
+        if self.drop_in:
+            self.drop_in -= 1
+            return
+        self._take(data, "udp", None)
+
+    def _accept(self) -> None:
+        assert self.tcp is not None
+        sock, _ = self.tcp.accept()
+        self.pipes.append(_Pipe(sock))
+
+    def _read(self, pipe: _Pipe) -> None:
+        try:
+            data = pipe.sock.recv(65_535)
+        except OSError:
+            data = b""
+        if not data:
+            self._lost(pipe)
+            return
+        if data == b"\r\n":
+            self._keep(Received(time.monotonic(), "tcp", data, None, pipe))
+            return
+        for framed in pipe.framer.feed(data):
+            if isinstance(framed, bytes) and framed is not PING:
+                self._take(framed, "tcp", pipe)
+
+    def _lost(self, pipe: _Pipe) -> None:
+        pipe.is_open = False
+        pipe.sock.close()
+        if pipe in self.pipes:
+            self.pipes.remove(pipe)
+        self._keep(Received(time.monotonic(), "tcp", b"", None, pipe))
+
+    def _take(self, data: bytes, transport: str, pipe: Any) -> None:
+        message: Request | Response | None
+        try:
+            message = parse_message(data)
+        except RemoteProtocolError:
+            message = None
+        self._keep(Received(time.monotonic(), transport, data, message, pipe))
+        if message is not None:
+            self.agent.received(message)
+
+    def _keep(self, one: Received) -> None:
+        self.inbox.append(one)
+        self.history.append(one)
+
+    def close(self) -> None:
+        """Close every socket."""
+        for sock in (self.udp, self.tcp, *(pipe.sock for pipe in self.pipes)):
+            if sock is not None:
+                sock.close()
+
+
+class LiveWorld:
+    """A running server and endpoints with sockets."""
+
+    tolerance = 0.25
+    patience = 1.5
+
+    def __init__(self, trace: Trace, target: Target) -> None:
+        setup = trace.setup
+        self.target = target
+        self._mark = f"{_RUN}{next(_TOKENS)}"
+        self._domain = setup.domains[0]
+        self.parties: dict[str, Party] = {}
+        self._live: list[LiveParty] = []
+        host = next(iter(target.addresses.values()))[0]
+        for one in setup.endpoints.values():
+            address = _host_for(host)
+            aor = self.rewrite(one.aor or f"sip:{one.name}@{self._domain}")
+            party = LiveParty(self, one.name, address, aor, self.rewrite(self._domain))
+            if "tcp" not in one.transports and party.tcp is not None:
+                party.tcp.close()
+                party.tcp = None
+            self._live.append(party)
+            self.parties[one.name] = party
+
+    @property
+    def now(self) -> float:
+        return time.monotonic()
+
+    def rewrite(self, text: str) -> str:
+        """Give users names of this run, and the domain the name that the target serves."""
+        domain = self.target.domain or self._domain
+        text = re.sub(rf"([\w%.+-]+)@{re.escape(self._domain)}", rf"\1-{self._mark}@{domain}", text)
+        if domain != self._domain:
+            text = re.sub(rf"(?<![\w.-]){re.escape(self._domain)}", domain, text)
+        return text
+
+    def server_address(self, transport: str) -> tuple[str, int]:
+        return self.target.addresses[transport]
+
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
+        # Even "at once" leaves the server a moment to send what it is about to.
+        deadline = time.monotonic() + max(seconds, 0.02)
+        while True:
+            if until is not None and until():
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            table: dict[socket.socket, Callable[[], None]] = {}
+            for party in self._live:
+                table.update(party.readable())
+            ready, _, _ = select.select(list(table), [], [], left)
+            for sock in ready:
+                table[sock]()
+
+    def fault(self, verb: str, source: str, destination: str, count: int) -> None:
+        """Make trouble at the endpoint: the server cannot tell the difference."""
+        for party in self._live:
+            if verb == "drop" and party.name == source:
+                party.drop_out += count
+            elif verb == "drop" and party.name == destination:
+                party.drop_in += count
+            elif verb == "duplicate" and party.name == source:
+                party.duplicate_out += count
+            elif party.name != destination:
+                continue
+            elif verb == "unreachable" and party.udp is not None:
+                party.udp.close()
+                party.udp = None
+            elif verb == "reachable" and party.udp is None:
+                party.udp = _bound(socket.SOCK_DGRAM, party.host, party.port)
+            elif verb == "refuse" and party.tcp is not None:
+                party.tcp.close()
+                party.tcp = None
+            elif verb == "accept" and party.tcp is None:
+                party.tcp = _bound(socket.SOCK_STREAM, party.host, party.port)
+                party.tcp.listen(16)
+
+    def finish(self) -> str | None:
+        """A live server cannot be looked into."""
+        return None
+
+    def clean_up(self, registered: dict[str, str]) -> None:
+        """Remove the bindings that the trace left."""
+        for aor, name in registered.items():
+            party = self.parties.get(name)
+            if party is None:
+                continue
+            headers = [("Contact", "*"), ("Expires", "0"), ("To", f"<{aor}>"), ("From", f"<{aor}>;tag=x")]
+            domain = aor.rpartition("@")[2]
+            draft = party.agent.request("REGISTER", f"sip:{domain}", headers)
+            party.send(draft.to_bytes(), transport="udp")
+        if registered:
+            self.run(0.02)
+
+    def close(self) -> None:
+        for party in self._live:
+            party.close()
+
+
+def _token() -> str:
+    return f"{_RUN}x{next(_TOKENS)}"
+
+
+def _host_for(server: str) -> str:
+    """Return an address that reaches ``server``, a fresh one on loopback."""
+    if server.startswith("127.") or server == "localhost":
+        number = next(_HOSTS)
+        return f"127.{77 + os.getpid() % 100}.{number // 250 % 250}.{number % 250 + 2}"
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((server, 9))
+        return str(probe.getsockname()[0])
+
+
+def _bound(kind: int, host: str, port: int) -> socket.socket:
+    """Return a socket at ``host``: at ``port``, or where that is taken at any."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.bind((host, 0))
+    return sock
