@@ -57,12 +57,9 @@ def delta_seconds(text: str | None) -> int:
 def read_contact(value: NameAddr, default: int) -> ContactChange:
     """Take a Contact value apart; ``default`` seconds apply when it has no expires.
 
-    Raises RemoteProtocolError (400) when the URI or q is malformed.
+    Raises RemoteProtocolError (400) when q is malformed.
     """
-    try:
-        uri = value.uri
-    except RemoteProtocolError as error:
-        raise _malformed(error.reason, error.section) from None
+    uri = value.uri
     text = str(uri)
     params = value.params
     if not params:
@@ -108,11 +105,9 @@ def _thousandths(raw: str | None) -> int:
     """Return a qvalue as 0 to 1000."""
     found = None if raw is None else _QVALUE.fullmatch(raw)
     if found is None:
-        raise _malformed("q is not 0 to 1 with three decimals at most", "RFC 3261 25.1")
+        raise RemoteProtocolError(
+            "Contact: q is not 0 to 1 with three decimals at most", section="RFC 3261 25.1", field="Contact"
+        )
     if found[0][0] == "1":
         return 1000
     return int((found[1] or "").ljust(3, "0"))
-
-
-def _malformed(what: str, section: str) -> RemoteProtocolError:
-    return RemoteProtocolError(f"Contact: {what}", section=section or "RFC 3261 20.10", field="Contact")

@@ -5,11 +5,14 @@ Steps 1, 3 and 4 (whose domain, who asks, may they) are the route's.
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from sansip.limits import Limits
 from sansip.location import LocationUpdate, Outcome
 from sansip.registrar import Registrar
+from sansip.wire import Request
 
 ALICE = "sip:alice@example.com"
 PHONE = "<sip:alice@192.0.2.1>"
@@ -35,6 +38,15 @@ class TestRequire:
         """Step 2 precedes step 5: the address-of-record is not looked at."""
         assert site.send(PHONE, to="<tel:+1212>", headers=["Require: foo"]).status == 420
 
+    def test_a_malformed_require_is_refused(self, site):
+        """Who knows what it wanted."""
+        assert site.send(PHONE, headers=["Require: path,,foo"]).status == 400
+
+    def test_what_is_known_here_can_be_asked_for(self, site, make_site):
+        """For the Supported of whatever else the server answers."""
+        assert site.registrar.extensions == {"path"}
+        assert make_site(path="ignore").registrar.extensions == frozenset()
+
     def test_an_option_tag_in_other_case_is_the_same(self, site):
         """7.3.1: tokens are case-insensitive."""
         assert site.send(PHONE, headers=["Require: PATH", "Supported: Path"]).status == 200
@@ -47,6 +59,12 @@ class TestAddressOfRecord:
         """10.2: "MUST be a SIP URI or SIPS URI"; RFC 4475 3.3.4 expects 400."""
         assert site.send(PHONE, to="<tel:+12125551212>").status == 400
         assert site.send(PHONE, to="<isbn:2983792873>").status == 400
+
+    def test_one_that_cannot_be_read_is_refused(self, site):
+        """A route may hand in what it built itself; it is answered, not raised."""
+        request = Request.build("REGISTER", "sip:example.com", [("To", "<sip:alice@>")])
+
+        assert site.answer(request).status == 400
 
     def test_it_must_be_of_our_domain(self, site):
         """404 when it is not valid for the domain."""
@@ -284,6 +302,15 @@ class TestBindings:
         site.send(PHONE)
 
         assert sorted(site.contacts()) == ["sip:alice@192.0.2.1", "sip:alice@192.0.2.2"]
+
+    def test_a_binding_from_elsewhere_that_is_no_uri_is_left_alone(self, site):
+        """A store may hold what others wrote; it equals nothing and expires like the rest."""
+        site.send(PHONE)
+        odd = dataclasses.replace(site.bindings()[0], contact="no uri")
+        site.location.apply(LocationUpdate(ALICE, tuple(site.bindings()), (odd,)), site.now)
+
+        assert site.send(PHONE, DESK).status == 200
+        assert sorted(site.contacts()) == ["no uri", "sip:alice@192.0.2.1", "sip:alice@192.0.2.2"]
 
     def test_a_refresh_keeps_the_time_of_the_first_registration(self, site):
         """RFC 3680 reports how long a contact has been registered."""
