@@ -34,6 +34,12 @@ class TestRequire:
         """RFC 3327: an edge proxy adds Require: path when the phone supports it."""
         assert site.send(PHONE, headers=["Require: path", "Supported: path"]).status == 200
 
+    def test_a_plan_checks_it_too(self, site, make_register):
+        """Whoever calls plan() alone is no less safe."""
+        plan = site.registrar.plan(make_register(PHONE, headers=["Require: foo"]), ALICE, [], 0.0)
+
+        assert (plan.update, plan.reply.status) == (None, 420)
+
     def test_it_comes_before_everything_else(self, site):
         """Step 2 precedes step 5: the address-of-record is not looked at."""
         assert site.send(PHONE, to="<tel:+1212>", headers=["Require: foo"]).status == 420
@@ -571,6 +577,7 @@ class TestLimits:
         [
             (f"<sip:{'a' * 300}@192.0.2.1>", ()),
             (f"{PHONE};x={'a' * 300}", ()),
+            (f'{PHONE};+sip.instance="<urn:{"a" * 300}>"', ()),
             (PHONE, ("Supported: path", f"Path: <sip:{'a' * 300}@edge.example;lr>")),
         ],
     )
@@ -622,6 +629,20 @@ class TestResponse:
         route = ("<sip:p2.example.com;lr>", "<sip:hsp.example.com;lr>")
 
         assert values(make_site(service_route=route).send(PHONE), "Service-Route") == list(route)
+
+    def test_the_source_is_shown_if_the_operator_wants_it(self, make_site, values):
+        """R14: what Kamailio calls the received parameter."""
+        reply = make_site(show_received=True).send(PHONE, received="sip:198.51.100.1:1024")
+
+        assert values(reply, "Contact") == [
+            '<sip:alice@192.0.2.1>;expires=3600;received="sip:198.51.100.1:1024"'
+        ]
+
+    def test_the_instance_of_a_device_is_returned(self, site, values):
+        """RFC 5627 5.2, RFC 5626 6: with whatever else describes it (RFC 3840)."""
+        contact = f'{PHONE};expires=600;+sip.instance="<urn:uuid:1>";reg-id=1;audio;methods="INVITE,BYE"'
+
+        assert values(site.send(contact), "Contact") == [contact]
 
     def test_there_is_no_record_route(self, site, values):
         """10.3: ignored in the request, never in a response."""
