@@ -313,10 +313,9 @@ def main() -> int:
 
 
 def line(result: Result) -> str:
-    return (
-        f"{result.server:<14} {result.completed:>9} {result.failed:>7} {result.retransmissions:>7} "
-        f"{result.cpu_us:>8.1f} {result.cpu_share:>6.1%} {result.idle_share:>5.1%} {result.wait_share:>6.1%} {result.sipp_share:>6.1%}"
-    )
+    counts = f"{result.completed:>9} {result.failed:>7} {result.retransmissions:>7}"
+    shares = f"{result.idle_share:>5.1%} {result.wait_share:>6.1%} {result.sipp_share:>6.1%}"
+    return f"{result.server:<14} {counts} {result.cpu_us:>8.1f} {result.cpu_share:>6.1%} {shares}"
 
 
 def verdict(results: Iterable[Result], workload: str, servers: list[str]) -> str:

@@ -40,7 +40,9 @@ def metadata(wheel: zipfile.ZipFile, name: str) -> str:
 def test_package_is_whole_and_typed(wheel: zipfile.ZipFile, package: Path) -> None:
     """A file that works from the checkout only is a file that users do not have."""
     names = set(wheel.namelist())
-    sources = [path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    sources = [
+        path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
     assert {str(path.relative_to(ROOT / package.parent)) for path in sources} <= names
     assert f"{package.name}/py.typed" in names
     assert f"{package.name}/__init__.py" in names
@@ -79,6 +81,7 @@ def test_entry_points_load() -> None:
 def test_version_is_one() -> None:
     """The changelog tells of the version that the metadata names."""
     version = PROJECT["project"]["version"]
-    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text() or "## Unreleased" in (
-        ROOT / "CHANGELOG.md"
-    ).read_text()
+    assert (
+        f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+        or "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+    )
