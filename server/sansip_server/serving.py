@@ -36,7 +36,7 @@ __all__ = ["run_server"]
 logger = logging.getLogger("sansip.server")
 
 
-def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6: bool = False) -> int:
+def run_server(settings: Settings, *, may_lack_ipv6: bool = False) -> int:
     """Run until a signal says stop; return the exit status.
 
     ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.

@@ -47,7 +47,6 @@ def serve(
     config: Path | None,
     listen: tuple[str, ...],
     domain: tuple[str, ...],
-    journal: Path | None,
     log_level: str | None,
     log_format: str | None,
     **values: Any,
@@ -68,7 +67,7 @@ def serve(
     settings.log.level = log_level or settings.log.level  # type: ignore[assignment]
     settings.log.format = log_format or settings.log.format  # type: ignore[assignment]
     _judge(settings)
-    raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=config is None and not listen))
+    raise SystemExit(run_server(settings, may_lack_ipv6=config is None and not listen))
 
 
 def _settings(config: Path | None) -> Settings:

@@ -1,0 +1,98 @@
+"""The documentation is held to the program: code runs, links lead somewhere, commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from sansip_server.cli import sansip
+from sansip_server.config.load import load_text
+from sansip_server.routes import load_route
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [code for found, code in FENCE.findall(page.read_text(encoding="utf-8")) if found == language]
+
+
+def name_of(page: Path) -> str:
+    return page.name
+
+
+def test_readme_shows_the_embedding_example() -> None:
+    """The example that newcomers copy is the one that a test runs."""
+    example = (ROOT / "examples" / "embed.py").read_text(encoding="utf-8")
+    assert blocks(ROOT / "README.md", "python")[0] == example, "copy examples/embed.py into README.md"
+
+
+def test_readme_route_loads(tmp_path: Path) -> None:
+    """The routing script of the first screen is one that the server takes."""
+    (script,) = (code for code in blocks(ROOT / "README.md", "python") if "async def route" in code)
+    path = tmp_path / "route.py"
+    path.write_text(script)
+    assert callable(load_route(path))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_compiles(page: Path) -> None:
+    """A slip in an example costs its reader more than its writer."""
+    for code in blocks(page, "python"):
+        if code.startswith("def run("):
+            continue  # a signature, shown in docs/adapters.md
+        # Some blocks are the inside of a route.
+        body = "".join(f"    {line}\n" for line in code.splitlines())
+        try:
+            compile(code, page.name, "exec")
+        except SyntaxError:
+            compile(f"async def route(request):\n{body}", page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_toml_is_good(page: Path) -> None:
+    """A configuration that the documentation shows has no fault, but for files that are not here."""
+    for code in blocks(page, "toml"):
+        assert [fault.problem for fault in load_text(code).faults if fault.path != "route"] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_exist(page: Path) -> None:
+    """Each `sansip …` that is shown parses: the command and every option are there."""
+    for code in blocks(page, "console"):
+        for command in re.split(r"\n|&&", code):
+            words = shlex.split(command.strip().removeprefix("$ ")) if "sansip" in command else []
+            if words and words[0].endswith("sansip") and len(words) > 1 and not words[1].endswith(":"):
+                shown = sansip.commands[words[1]]
+                with click.Context(shown, info_name=words[1]) as context:
+                    shown.parse_args(context, words[2:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Pages get renamed."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = [target for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    """A page that nobody links to is not read."""
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in PAGES[1:]:
+        assert page.name == "index.md" or f"({page.name})" in index
+
+
+def test_every_command_is_documented() -> None:
+    """docs/commands.md names each command and each of its options."""
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for name, command in sansip.commands.items():
+        assert f"## sansip {name}" in text
+        for parameter in command.params:
+            for option in parameter.opts if isinstance(parameter, click.Option) else []:
+                assert not option.startswith("--") or option in text, option
