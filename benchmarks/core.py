@@ -13,6 +13,7 @@ import cProfile
 import gc
 import json
 import pstats
+import statistics
 import time
 
 from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
@@ -132,25 +133,34 @@ def main() -> None:
     load = Load()
     gc.disable()
     load.register(0, 0, 6000)
-    load.spent = 0.0
-    for n in range(1, options.calls + 1):
-        load.register(n, n % 1000, 6000 + n % 1000)
-    registration = load.spent / options.calls * 1e6
-    load.register(options.calls + 2, 0, 6000)
+    registrations = []
+    chunk = max(1, options.calls // 20)
+    for begin in range(1, options.calls + 1, chunk):
+        load.spent = 0.0
+        for n in range(begin, begin + chunk):
+            load.register(n, n % 1000, 6000 + n % 1000)
+        registrations.append(load.spent / chunk * 1e6)
+    load.register(2 * options.calls, 0, 6000)
     for n in range(1000):
         load.call(n)
-    load.spent = 0.0
     if options.profile:
         load.profile = cProfile.Profile()
-    for n in range(1000, 1000 + options.calls):
-        load.call(n)
-    call = load.spent / options.calls * 1e6
+    calls = []
+    for begin in range(1000, 1000 + options.calls, chunk):
+        load.spent = 0.0
+        for n in range(begin, begin + chunk):
+            load.call(n)
+        calls.append(load.spent / chunk * 1e6)
+    # The least of twenty is what the code costs; the rest is the machine's other work.
+    registration, call = min(registrations), min(calls)
+    middle = statistics.median(registrations), statistics.median(calls)
     if load.profile is not None:
         pstats.Stats(load.profile).sort_stats("tottime").print_stats(45)
     if options.json:
         print(json.dumps({"register_us": round(registration, 1), "call_us": round(call, 1)}))
     else:
-        print(f"registration {registration:6.1f} µs   call {call:6.1f} µs (six messages in)")
+        print(f"least:  registration {registration:6.1f} µs   call {call:6.1f} µs (six messages in)")
+        print(f"median: registration {middle[0]:6.1f} µs   call {middle[1]:6.1f} µs")
 
 
 if __name__ == "__main__":

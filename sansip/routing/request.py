@@ -136,13 +136,18 @@ class IncomingRequest:
     def take_route(self) -> None:
         """Take our own values off Route (RFC 3261 16.4). The stack has called it before the route."""
         message = self.message
-        # RFC 5393 4.2.1: the hash covers the request as it was received.
-        self._hashed = loop_hash(message, self.core.proxy.loop_secret)
+        if self.method != "ACK":
+            # RFC 5393 4.2.1: the hash covers the request as it was received.
+            self._hashed = loop_hash(message, self.core.proxy.loop_secret)
         if not message.has("route") and "maddr" not in message.uri_text:
             return
         listeners = self.core.listeners
         tokens = self.core.proxy.config.dialog_tokens
         expected = self.core.dialog_token(message) if tokens and message.to_tag is not None else ""
+        if expected and listeners.take_recorded(message, expected):
+            self.from_dialog = True
+            if not message.has("route") and "maddr" not in message.uri_text:
+                return
 
         def is_own(uri: SipUri) -> bool:
             if not listeners.is_own_address(uri.host, uri.port, uri.transport):

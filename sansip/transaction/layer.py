@@ -117,7 +117,7 @@ class TransactionLayer:
         self.sender.send_request(transaction.flow, data, transaction, now)
 
     def send_response(self, transaction: ServerTransaction, data: bytes, now: float) -> None:
-        self.sender.send_response(transaction.flow, data, now)
+        self.sender.send(transaction.flow, data, now)
 
     def client_ended(self, transaction: ClientTransaction) -> None:
         self.clients.pop(transaction.key, None)

@@ -63,11 +63,16 @@ def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:
         # RFC 3261 26.2.2: sips over tcp is TLS; RFC 7118 5.1: over ws, WSS.
         transport = {"tcp": "tls", "ws": "wss"}.get(transport, transport)
     # RFC 3261 19.1.1: maddr overrides where to send, not what to ask for.
-    host = uri.params.get("maddr") or uri.host
-    host = host.strip("[]").lower()
+    maddr = uri.params.get("maddr")
+    host = uri.host if maddr is None else maddr.strip("[]").lower()
     port = uri.port or DEFAULT_PORTS.get(transport)
     if port is None:
         raise RemoteProtocolError(
             f"transport {transport} is not known", status=503, section="RFC 3263 4.1", field="Request-URI"
         )
-    return NextHop(transport, host, port, is_address(host), explicit)
+    # RFC 3261 25.1: a name's last label begins with a letter, an address has a
+    # colon or ends in a number; what maddr holds was not checked by the grammar.
+    numeric = ":" in host or host.rpartition(".")[2][:1].isdigit()
+    if numeric and maddr is not None:
+        numeric = is_address(host)
+    return NextHop(transport, host, port, numeric, explicit)

@@ -36,8 +36,6 @@ class Sender:
         else:
             self.out.append(SendDatagram(flow.listener, data, flow.address))
 
-    send_response = send
-
     def send_request(self, flow: Flow, data: bytes, transaction: ClientTransaction, now: float) -> None:
         """Send ``data`` of ``transaction``, which is told when its connection is lost."""
         if flow.reliable:
