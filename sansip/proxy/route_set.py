@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sansip.errors import LocalProtocolError
 from sansip.transport.flow import DEFAULT_PORTS
 from sansip.wire import OtherUri, SipUri, TelUri
 
@@ -58,13 +59,18 @@ def _strip_maddr(
     request: Request, uri: SipUri, is_own: Callable[[SipUri], bool], received_on: tuple[str, int]
 ) -> None:
     # RFC 3261 16.4: an maddr that names us, with the port and transport the
-    # request came in on, goes, and so do a port and transport other than the default.
-    maddr = (uri.params["maddr"] or "").strip("[]").lower()
+    # request came in on, goes, and so do a port and transport other than the
+    # default. One for another port or transport of ours is forwarded there.
     transport, port = received_on
     named = uri.transport or "udp"
-    if named != transport or (uri.port or DEFAULT_PORTS.get(named, 5060)) not in (port, DEFAULT_PORTS.get(named)):
+    if named != transport or (uri.port or DEFAULT_PORTS.get(named, 5060)) != port:
         return
-    if not is_own(SipUri.build(maddr, port=port)) and not is_own(SipUri.build(maddr)):
+    try:
+        ours = SipUri.build((uri.params["maddr"] or "").strip("[]").lower(), port=port)
+    except LocalProtocolError:
+        # The grammar of parameters lets through what is no host.
+        return
+    if not is_own(ours):
         return
     params = {name: value for name, value in uri.params.items() if name not in ("maddr", "transport")}
     request.set_uri(uri.replace(params=params, port=None))
