@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sansip.proxy.best_response import add_challenges, choose
 from sansip.proxy.branch import Branch
 from sansip.proxy.target import Target, groups
+from sansip.proxy.validation import breadth_of
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
@@ -96,9 +97,7 @@ class ResponseContext:
         elif self._trying_timer is None:
             # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
             self._trying_timer = proxy.timers.start(now, proxy.trying_after, self, "trying")
-        breadth = request.typed("max-breadth") if "max-breadth" in request.keys else None
-        # RFC 5393 5.3.3.1: a request without Max-Breadth gets the default.
-        self._breadth = proxy.limits.max_breadth if breadth is None else breadth
+        self._breadth = breadth_of(request, proxy.limits.max_breadth)
         self._pending = groups(targets[: proxy.limits.branches])
         self._start_group(now)
 

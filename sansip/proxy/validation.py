@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sansip.errors import RemoteProtocolError
 from sansip.wire import SipUri, TelUri
 
 if TYPE_CHECKING:
     from sansip.wire import Request
 
-__all__ = ["Refusal", "check_hops", "check_proxy_require", "check_uri"]
+__all__ = ["Refusal", "breadth_of", "check_hops", "check_proxy_require", "check_uri"]
 
 
 @dataclass(slots=True)
@@ -44,6 +45,22 @@ def check_hops(request: Request) -> Refusal | None:
     if request.max_forwards == 0:
         return Refusal(483, "Too Many Hops")
     return None
+
+
+def breadth_of(request: Request, most: int) -> int:
+    """Return how many branches ``request`` may have at once (RFC 5393 5.3.3).
+
+    ``most`` where Max-Breadth is absent or larger. Raises ``RemoteProtocolError``
+    when it is not one number.
+    """
+    if "max-breadth" not in request.keys:
+        return most
+    values = request.get_all("max-breadth")
+    if len(values) > 1 or not values[0].isdecimal() or len(values[0]) > 10:
+        raise RemoteProtocolError(
+            "Max-Breadth must be one number", section="RFC 5393 5.3.1", field="Max-Breadth", message=request
+        )
+    return min(int(values[0]), most)
 
 
 def check_proxy_require(request: Request, supported: frozenset[str]) -> Refusal | None:
