@@ -151,8 +151,12 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             message._via = ordinary_via(via)
         # Every Via, not the top one only: a response is sent on by the second,
         # and loop detection (RFC 3261 16.3 step 4) reads them all.
-        if via is None or (several and keys.count("via") > 1):
+        else:
             _check_vias(message, limits)
+        # RFC 3261 16.3 step 1: the lines below the top Via are only carried, so
+        # here they are only counted; who reads them checks them.
+        if several and keys.count("via") > limits.via_count:
+            raise malformed("Via", f"more than {limits.via_count} values", "RFC 3261 20.42")
         if from_ is None:
             _ = message.from_.uri
         else:
