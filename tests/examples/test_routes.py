@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sansip.actions import Ask, SendDatagram
+from sansip.actions import Action, Ask, SendDatagram
 from sansip.config import ListenerConfig, StackConfig
 from sansip.stack import Stack
 from sansip.wire import Request, Response, parse_message, response_to
@@ -32,7 +32,7 @@ class Wire:
         """Deliver ``data``; return the messages that come out, each with where it goes."""
         return self.taken(self.stack.datagram_received(0, data, source, self.now))
 
-    def taken(self, actions: list[object]) -> list[tuple[Request | Response, tuple[str, int]]]:
+    def taken(self, actions: list[Action]) -> list[tuple[Request | Response, tuple[str, int]]]:
         out = []
         for action in actions:
             if isinstance(action, SendDatagram):

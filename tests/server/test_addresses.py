@@ -39,7 +39,7 @@ def test_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise OSError("no IPv6 here")
 
-    monkeypatch.setattr(addresses.socket, "socket", refuse)
+    monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(addresses, "_interfaces_ipv6", list)
     assert addresses.has_ipv6_loopback() is False
     assert addresses.primary_address(True) is None

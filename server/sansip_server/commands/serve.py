@@ -40,9 +40,6 @@ LEVELS = ["debug", "info", "warning", "error"]
 @click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")
 @click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]")
-@click.option(
-    "--journal", type=click.Path(path_type=Path), metavar="FILE", help="Record every input, for replay."
-)
 def serve(
     config: Path | None,
     listen: tuple[str, ...],
