@@ -1,25 +1,65 @@
 """What the core notifies of, as records of the log.
 
 Theory of operation: events carry facts (``sansip.events``); here they get words
-and a level. What a stranger can cause at will is at most ``info``, so that a flood
-of garbage does not fill a log of warnings; what an operator should look at is a
-``warning``, and a route that failed is an ``error`` with its traceback.
+and a level. What a stranger can cause at will is at most ``info``; what an operator
+should look at is a ``warning``, and a route that failed is an ``error`` with its
+traceback. Each kind may fill a few lines a second and is only counted beyond
+that: neither a flood of garbage nor a thousand registrations a second may
+spend the machine on writing about them.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any
 
 from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
 
-__all__ = ["log_event"]
+__all__ = ["EventLog"]
 
 logger = logging.getLogger("sansip.events")
 
+# Records of one kind in one second; what a person can still read.
+PER_SECOND = 20
 
-def log_event(event: Any) -> None:
-    """Write ``event`` to the log; events of unknown kinds are written as they are."""
+KINDS = {
+    BindingsChanged: "changes of bindings",
+    ConnectionRefused: "refused connections",
+    LimitReached: "limits reached",
+    MessageRefused: "refused messages",
+    RouteFailed: "failures of the route",
+}
+
+
+class EventLog:
+    """Writes events to the log when called with them. ``clock`` gives seconds."""
+
+    def __init__(self, per_second: int = PER_SECOND, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        # kind -> [the second that is counted, events in it]
+        self._counts: dict[type, list[int]] = {}
+
+    def __call__(self, event: Any) -> None:
+        """Write ``event``, or count it; events of unknown kinds are written as they are."""
+        kind = type(event)
+        second = int(self._clock())
+        count = self._counts.get(kind)
+        if count is None:
+            count = self._counts[kind] = [second, 0]
+        if count[0] != second:
+            unwritten = count[1] - self._per_second
+            if unwritten > 0:
+                logger.info("%d more %s not written", unwritten, KINDS.get(kind, kind.__name__))
+            count[:] = (second, 0)
+        count[1] += 1
+        if count[1] <= self._per_second:
+            _write(event)
+
+
+def _write(event: Any) -> None:
     match event:
         case BindingsChanged(aor, count, reason):
             logger.info("%s %s: %d binding%s", aor, reason, count, "" if count == 1 else "s")

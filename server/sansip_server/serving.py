@@ -25,7 +25,7 @@ from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.config import build
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.schema import Settings
-from sansip_server.eventlog import log_event
+from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
@@ -74,7 +74,7 @@ def run_server(settings: Settings, *, may_lack_ipv6: bool = False) -> int:
             make_stack,
             build.listener_configs(addresses),
             on_ready=on_ready,
-            notify=log_event,
+            notify=EventLog(),
             limits=settings.limits,
             drain_time=settings.drain_time,
             uvloop=settings.uvloop,

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
-from sansip_server.eventlog import log_event
+from sansip_server.eventlog import EventLog
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ from sansip_server.eventlog import log_event
 def test_words_and_level(event: object, level: int, text: str, caplog: pytest.LogCaptureFixture) -> None:
     """What a stranger can cause at will is no warning; a limit is, for somebody may want to raise it."""
     with caplog.at_level(logging.DEBUG):
-        log_event(event)
+        EventLog()(event)
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (level, text)
 
@@ -51,8 +51,28 @@ def test_a_failed_route_has_its_traceback(caplog: pytest.LogCaptureFixture) -> N
     try:
         raise KeyError("x")
     except KeyError as error:
-        log_event(RouteFailed("INVITE", "sip:a@b", error))
+        EventLog()(RouteFailed("INVITE", "sip:a@b", error))
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert "test_eventlog.py" in (caplog.text)
+
+
+def test_a_flood_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A thousand events a second must not become a thousand lines; other kinds are written meanwhile."""
+    now = 0.0
+    log = EventLog(per_second=3, clock=lambda: now)
+    refused = MessageRefused("udp:192.0.2.1:5060", 0, "no SIP", "RFC 3261 7.1")
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(1000):
+            log(refused)
+        log(LimitReached("source_rate", "192.0.2.1"))
+        now = 1.0
+        log(refused)
+    texts = [record.getMessage() for record in caplog.records]
+    assert [text.split(" from")[0] for text in texts] == [
+        *["refused a message"] * 3,
+        "limits.source_rate reached by 192.0.2.1",
+        "997 more refused messages not written",
+        "refused a message",
+    ]
