@@ -52,7 +52,8 @@ class Branch:
         self._base: Request | None = None
         self._hop: NextHop | None = None
         self._id = ""
-        # TCP is being tried because the request is large; UDP comes next.
+        # TCP is being tried because the request is large; the same address
+        # stands first in ``_addresses``, for UDP.
         self._switched = False
         self._timer: Timer | None = None
         self._cancel_wanted: str | None = None
@@ -107,6 +108,7 @@ class Branch:
         if listener is None:
             return False
         branch = self._id = new_branch(proxy.entropy, context.hashed)
+        refused, self._switched = self._switched, False
         request, data = self._seal(listener, branch)
         above = proxy.config.tcp_above
         if (
@@ -114,7 +116,7 @@ class Branch:
             and above
             and len(data) > above
             and request is not self._base
-            and not self._switched
+            and not refused
             and self._may_switch()
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
