@@ -34,7 +34,7 @@ class ResponseContext:
     """One request being relayed statefully."""
 
     __slots__ = (
-        "_branches", "_breadth", "_cancelled", "_declined", "_done", "_failure", "_pending", "_running", "_tag", "_trying_timer",
+        "_branches", "_breadth", "_cancelled", "_declined", "_done", "_failure", "_holding", "_pending", "_running", "_tag", "_trying_timer",
         "hashed", "is_invite", "listener", "on_failure", "on_success", "proxy", "record_route", "request", "server",
     )
 
@@ -51,8 +51,10 @@ class ResponseContext:
         # its being sent, or told that a 2xx went back.
         self.on_failure: Callable[[Response, float], None] | None = None
         self.on_success: Callable[[float], None] | None = None
-        # The failure that the route was given and has not decided on.
+        # The failure that the route was given, or may still ask for, and has not
+        # decided on.
         self._failure: Response | None = None
+        self._holding = False
         self._branches: list[Branch] = []
         self._pending: list[list[Target]] = []
         # Branches without a final response.
@@ -75,6 +77,11 @@ class ResponseContext:
         """Whether a final response went back."""
         return self._done
 
+    @property
+    def failure(self) -> Response | None:
+        """The best failure, where the route has to decide on it."""
+        return self._failure
+
     def local_tag(self) -> str:
         """The To tag of responses made here for this request (RFC 3261 8.2.6.2)."""
         if self._tag is None:
@@ -85,9 +92,10 @@ class ResponseContext:
 
     def relay(self, targets: list[Target], now: float) -> None:
         """Try ``targets`` (at least one) in the order of their q."""
-        if self._done:
+        if self._done or (self._declined and self._running):
             return
         self._failure = None
+        self._declined = False
         proxy = self.proxy
         request = self.request
         if self.is_invite:
@@ -98,25 +106,34 @@ class ResponseContext:
             # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
             self._trying_timer = proxy.timers.start(now, proxy.trying_after, self, "trying")
         self._breadth = breadth_of(request, proxy.limits.max_breadth)
-        self._pending = groups(targets[: proxy.limits.branches])
+        self._pending = groups(targets[: proxy.limits.branches]) + self._pending
+        # What fails before this returns is kept for the route, which has had no
+        # chance yet to wait for it.
+        self._holding = True
         self._start_group(now)
+        self._holding = False
 
     def _start_group(self, now: float) -> None:
-        group = self._pending.pop(0)
-        # RFC 5393 5.3.3.2: the breadths of all branches in progress sum up to
+        # RFC 5393 5.3.3: the breadths of all branches in progress sum up to
         # no more than what came in.
         breadth = self._breadth
-        if breadth < 1:
-            # RFC 5393 5.3.3.3
-            self._finish(response_to(self.request, 440, "Max-Breadth Exceeded", to_tag=self.local_tag()), now)
+        if self._running:
+            breadth -= sum(branch.breadth for branch in self._branches if branch.final is None)
+            if breadth < 1:
+                return
+        elif breadth < 1:
+            # RFC 5393 5.3.3: not even one branch is allowed.
+            self._pending = []
+            self._conclude(response_to(self.request, 440, "Max-Breadth Exceeded", to_tag=self.local_tag()), now)
             return
+        group = self._pending.pop(0)
         if len(group) > breadth:
             # What cannot be tried in parallel is tried after it.
             self._pending.insert(0, group[breadth:])
             group = group[:breadth]
         share, rest = divmod(breadth, len(group))
         branches = [Branch(self, target, share + (index < rest)) for index, target in enumerate(group)]
-        self._running = len(branches)
+        self._running += len(branches)
         self._branches += branches
         for branch in branches:
             if branch.final is None:
@@ -152,11 +169,12 @@ class ResponseContext:
 
     def _accept(self, response: Response, now: float) -> None:
         # RFC 3261 16.7 step 5: every 2xx goes back at once, even after another
-        # final response; then the machine does not take it any more (RFC 6026 7.1).
+        # final response, when the machine does not take it any more; but RFC 6026
+        # 8.3: not without a machine.
         server = self.server
         if server.state == "proceeding" or server.state == "accepted":
             server.respond(response, now)
-        else:
+        elif server.state != "terminated":
             self.proxy.sender.send(server.flow, response.to_bytes(), now)
         if not self._done:
             self._done = True
@@ -181,11 +199,20 @@ class ResponseContext:
         responses = [branch.final for branch in self._branches if branch.final is not None]
         best = choose(responses)
         add_challenges(best, responses)
-        if self.on_failure is not None and not self._cancelled:
+        self._conclude(best, now)
+
+    def _conclude(self, best: Response, now: float) -> None:
+        """Nothing more is tried: the failure goes to the route that waits for it, or back."""
+        if self._cancelled:
+            self.send_best(best, now)
+        elif self.on_failure is not None:
             on_failure, self.on_failure = self.on_failure, None
             self._branches = []
             self._failure = best
             on_failure(best, now)
+        elif self._holding:
+            self._branches = []
+            self._failure = best
         else:
             self.send_best(best, now)
 
@@ -214,7 +241,7 @@ class ResponseContext:
         self.server.respond(response, now)
 
     def release_failure(self, now: float) -> None:
-        """The route ended without deciding on the failure it was given: send that."""
+        """The route ended without deciding on the failure it had: send that."""
         if self._failure is not None and not self._done:
             self.send_best(self._failure, now)
 

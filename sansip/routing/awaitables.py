@@ -54,7 +54,11 @@ class Relay:
         self.context = context
 
     def __await__(self) -> Generator[Relay, Any, Response | None]:
-        if self.context is None or self.context.done:
+        context = self.context
+        if context is None or context.done:
             return None
-        failure: Response | None = yield self
+        # What failed at once has failed already.
+        failure: Response | None = context.failure
+        if failure is None:
+            failure = yield self
         return failure
