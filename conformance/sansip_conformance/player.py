@@ -21,7 +21,7 @@ from sansip_conformance.names import Names, UnknownNameError, params_of, values_
 from sansip_conformance.trace import Block, Expect, ExpectNothing, Fault, Line, Send, Trace
 from sansip_conformance.world import Party, World
 
-__all__ = ["TraceFailedError", "Player"]
+__all__ = ["Player", "TraceFailedError"]
 
 
 class TraceFailedError(Exception):
@@ -61,6 +61,9 @@ class Player:
         self._step: Any = None
         # addresses-of-record that were registered, for whoever cleans up
         self.registered: dict[str, str] = {}
+        # (time, endpoint, whether it sent, octets) of everything, for ladders
+        self.timeline: list[tuple[float, str, bool, bytes]] = []
+        self._harvested: dict[str, int] = dict.fromkeys(world.parties, 0)
 
     def play(self) -> None:
         """Act out the whole trace."""
@@ -149,6 +152,7 @@ class Player:
             domain = aor.rpartition("@")[2].partition(";")[0]
             draft = party.agent.request("REGISTER", f"sip:{domain}", headers, transport=transport)
             self.registered[aor] = one.endpoint
+            self._note_sent(one.endpoint, draft.to_bytes())
             party.send(draft.to_bytes(), transport=transport)
             came = self._find(party, "200", self.world.patience + 2.0)
             if came is None:
@@ -156,6 +160,21 @@ class Player:
                     one.line, f"setup: {one.endpoint} could not register {aor}: {self._seen(party)}"
                 )
             self._take(party, came)
+
+    # --- what happened
+
+    def harvest(self) -> None:
+        """Put what came in since the last call into ``timeline``."""
+        came = []
+        for name, party in self.world.parties.items():
+            for one in party.inbox[self._harvested[name] :]:
+                came.append((one.time, name, False, one.data))
+            self._harvested[name] = len(party.inbox)
+        self.timeline += sorted(came, key=lambda one: one[0])
+
+    def _note_sent(self, name: str, data: bytes) -> None:
+        self.harvest()
+        self.timeline.append((self.world.now, name, True, data))
 
     # --- sending
 
@@ -192,6 +211,7 @@ class Player:
         if draft is not None and draft.is_request and draft.method == "REGISTER":
             aor = params_of(draft.get("to") or "")[0].rpartition("<")[2].rstrip(">")
             self.registered[aor] = step.source
+        self._note_sent(step.source, data)
         if step.split:
             pipe = pipe or party.connect(transport)
             for at in range(0, len(data), step.split):
@@ -383,7 +403,7 @@ class Player:
                 if not self._ignorable(party, one):
                     raise TraceFailedError(
                         self.trace.steps[-1].line,
-                        f"no step expects the {one.what} that {party.name} got at {one.time - self.start:.3f} s",
+                        f"no step expects {one.what} to {party.name} at {one.time - self.start:.3f} s",
                         self.trace.rfc,
                     )
 

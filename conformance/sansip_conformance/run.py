@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 from sansip_conformance.live import LiveWorld, Target, reason_to_skip
-from sansip_conformance.player import TraceFailedError, Player
+from sansip_conformance.player import Player, TraceFailedError
 from sansip_conformance.serving import Servers
 from sansip_conformance.syntax import read_file, read_text
 from sansip_conformance.trace import Trace

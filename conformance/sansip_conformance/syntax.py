@@ -462,7 +462,7 @@ class _Reader:
                 step.file = words.pop(0)
             else:
                 raise self.fail(
-                    f"`{word}` not understood; after a message: as NAME, to NAME, in dialog, over tcp, split 10"
+                    f"`{word}` unknown; after a message: as NAME, to NAME, in dialog, over tcp, split 10"
                 )
 
     def _start_line(self, step: Send) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import click
 
 from sansip_server.commands.check import check
+from sansip_server.commands.conformance import conformance
+from sansip_server.commands.ladder import ladder
 from sansip_server.commands.parse import parse
 from sansip_server.commands.ping import ping
 from sansip_server.commands.serve import serve
@@ -84,7 +86,7 @@ def sansip() -> None:
     """
 
 
-for command in (serve, check, parse, ping, version):
+for command in (serve, check, parse, ping, conformance, ladder, version):
     sansip.add_command(command)
 
 main = sansip
