@@ -176,7 +176,8 @@ class Branch:
         self._take_via(response)
         first = self.final is None
         self.final = response
-        self._base = None
+        # What may still come is a further 2xx, for which the context is enough.
+        transaction.user = self.context
         self.context.final_received(response, first, now)
 
     def _provisional_received(self, response: Response, now: float) -> None:
@@ -198,8 +199,9 @@ class Branch:
         if not response.has("via"):
             # Some phones answer an INVITE that was cancelled with the Via of
             # the CANCEL, which is ours alone. The transaction knows the rest.
-            for value in reversed(self.context.request.get_all("via")):
-                response.prepend("Via", value)
+            if self.final is None:
+                for value in reversed(self.context.request.get_all("via")):
+                    response.prepend("Via", value)
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         if transaction is not self.transaction or self.final is not None:

@@ -21,7 +21,7 @@ from sansip.wire import response_to
 if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.proxy.proxy import Proxy
-    from sansip.transaction import ServerTransaction
+    from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.wire import Request, Response
 
 __all__ = ["ResponseContext"]
@@ -34,13 +34,13 @@ class ResponseContext:
     """One request being relayed statefully."""
 
     __slots__ = (
-        "_branches", "_breadth", "_cancelled", "_declined", "_done", "_failure", "_holding", "_pending", "_running", "_tag", "_trying_timer",
-        "hashed", "is_invite", "listener", "on_failure", "on_success", "proxy", "record_route", "request", "server",
+        "_branches", "_breadth", "_cancelled", "_declined", "_done", "_failure", "_holding", "_pending", "_request", "_running", "_tag", "_trying_timer",
+        "hashed", "is_invite", "listener", "on_failure", "on_success", "proxy", "record_route", "server",
     )
 
     def __init__(self, proxy: Proxy, request: Request, server: ServerTransaction, hashed: str, listener: int) -> None:
         self.proxy = proxy
-        self.request = request
+        self._request: Request | None = request
         self.server = server
         self.hashed = hashed
         self.listener = listener
@@ -66,6 +66,12 @@ class ResponseContext:
         self._done = False
         self._tag: str | None = None
         self._trying_timer: Timer | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request as received; let go once nothing can need it any more."""
+        assert self._request is not None
+        return self._request
 
     @property
     def cancelled(self) -> bool:
@@ -177,13 +183,20 @@ class ResponseContext:
         elif server.state != "terminated":
             self.proxy.sender.send(server.flow, response.to_bytes(), now)
         if not self._done:
-            self._done = True
+            self._end(now)
             self._pending = []
-            self.on_failure = None
             # RFC 3261 16.7 step 10: the other branches are cancelled.
             if self._running:
                 self._cancel_branches(now, _ANSWERED)
+            self._release()
             self._succeed(now)
+
+    def _release(self) -> None:
+        # What is left of a call that is set up waits 32 s for a second 2xx,
+        # and there are thousands of those: they keep nothing.
+        if self._done and not self._running:
+            self._request = None
+            self._branches = []
 
     def _succeed(self, now: float) -> None:
         if self.on_success is not None:
@@ -191,7 +204,10 @@ class ResponseContext:
             on_success(now)
 
     def _check(self, now: float) -> None:
-        if self._running or self._done:
+        if self._running:
+            return
+        if self._done:
+            self._release()
             return
         if self._pending and not self._cancelled:
             self._start_group(now)
@@ -223,6 +239,7 @@ class ResponseContext:
             # next element time out as well.
             self._end(now)
             self.server.abandon(now)
+            self._release()
             return
         if best.status == 503:
             # RFC 3261 16.7 step 6: a 503 would tell the caller that we are overloaded.
@@ -239,6 +256,7 @@ class ResponseContext:
     def _finish(self, response: Response, now: float) -> None:
         self._end(now)
         self.server.respond(response, now)
+        self._release()
 
     def release_failure(self, now: float) -> None:
         """The route ended without deciding on the failure it had: send that."""
@@ -252,6 +270,17 @@ class ResponseContext:
         if self._trying_timer is not None:
             self._trying_timer.cancel()
             self._trying_timer = None
+
+    # --- the user of client transactions whose branch is done
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A further 2xx, from another branch of a fork downstream (RFC 6026 7.2)."""
+        response.pop_first_value("via")
+        if response.has("via"):
+            self._accept(response, now)
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        """Nothing is waited for any more."""
 
     # --- the user of the server transaction
 

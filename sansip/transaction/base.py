@@ -101,22 +101,33 @@ class ClientTransaction(Transaction):
     """A request on its way. ``start`` sends it; ``user`` hears what becomes of it.
 
     ``request`` and ``data`` are the request as sent; both are let go when the
-    final response has come.
+    final response has come (``let_go``).
     """
 
-    __slots__ = ("data", "method", "request", "user")
+    __slots__ = ("_request", "data", "method", "user")
 
     def __init__(
         self, layer: TransactionLayer, key: str, request: Request, data: bytes, flow: Flow, user: ClientUser
     ) -> None:
         super().__init__(layer, key, flow)
-        self.request = request
+        self._request: Request | None = request
         self.method = request.method
         self.data = data
         self.user = user
 
     def start(self, now: float) -> None:
         raise NotImplementedError
+
+    @property
+    def request(self) -> Request:
+        """The request as sent, until the final response has come."""
+        assert self._request is not None
+        return self._request
+
+    def let_go(self) -> None:
+        """Drop what only an unanswered request needs."""
+        self._request = None
+        self.data = b""
 
     @property
     def unanswered(self) -> bool:

@@ -105,7 +105,7 @@ class InviteClientTransaction(ClientTransaction):
 
     def accept(self, response: Response, now: float) -> None:
         self.cancel_timers()
-        self.data = b""
+        self.let_go()
         # RFC 6026 8.4: Timer M is 64*T1 on every transport.
         self.end_timer = self.layer.timers.start(now, self.layer.values.t1x64, self, "timer M")
         self.user.response_received(self, response, now)
@@ -115,7 +115,7 @@ class InviteClientTransaction(ClientTransaction):
         # RFC 3261 17.1.1.2: the ACK goes where the INVITE went.
         self._ack = build_ack(self.request, response).to_bytes()
         self.layer.send_request(self, self._ack, now)
-        self.data = b""
+        self.let_go()
         # RFC 3261 17.1.1.2: Timer D is 0 where nothing can be repeated.
         if self.flow.reliable:
             self.terminate(response, now)

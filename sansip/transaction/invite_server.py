@@ -91,6 +91,8 @@ class InviteServerTransaction(ServerTransaction):
 
     def accept(self, data: bytes, now: float) -> None:
         self.send(data, now)
+        # Repeated INVITEs are absorbed from here on, so there is nothing to repeat.
+        self.last = b""
         # RFC 6026 8.5: Timer L is 64*T1 on every transport.
         self.end_timer = self.layer.timers.start(now, self.layer.values.t1x64, self, "timer L")
 

@@ -92,7 +92,7 @@ class NonInviteClientTransaction(ClientTransaction):
 
     def complete(self, response: Response, now: float) -> None:
         self.cancel_timers()
-        self.data = b""
+        self.let_go()
         # RFC 3261 17.1.2.2: Timer K is T4, or 0 where nothing can be repeated.
         if self.flow.reliable:
             self.terminate(response, now)
