@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import is_token
+from sansip.wire.headers.media import ContentType
 from sansip.wire.headers.name_addr import ORDINARY_LINE, NameAddr, ordinary_name_addr, parse_name_addr
 from sansip.wire.headers.registry import PARSERS, Star, is_list
 from sansip.wire.headers.simple import CSeq, parse_call_id, parse_cseq
@@ -313,9 +314,10 @@ class Message:
         return value
 
     @property
-    def content_type(self) -> Any:
-        """The Content-Type as a ``ContentType``, or None."""
-        return self.typed("content-type")
+    def content_type(self) -> ContentType | None:
+        """The Content-Type, or None."""
+        value: ContentType | None = self.typed("content-type")
+        return value
 
     @property
     def require(self) -> list[str]:

@@ -24,10 +24,10 @@ _NAMES: Final = _words("""
 Accept Accept-Contact Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info Allow
 Allow-Events Answer-Mode Authentication-Info Authorization Call-ID Call-Info Cellular-Network-Info
 Contact Content-Disposition Content-Encoding Content-ID Content-Language Content-Length Content-Type
-CSeq Date DC-Info Error-Info Event Expires Feature-Caps Flow-Timer From Geolocation Geolocation-Error
-Geolocation-Routing Hide History-Info Identity Identity-Info Info-Package In-Reply-To Join Max-Breadth
-Max-Forwards MIME-Version Min-Expires Min-SE Organization P-Access-Network-Info P-Answer-State
-P-Asserted-Identity P-Asserted-Service P-Associated-URI P-Called-Party-ID P-Charge-Info
+CSeq Date DC-Info Diversion Error-Info Event Expires Feature-Caps Flow-Timer From Geolocation
+Geolocation-Error Geolocation-Routing Hide History-Info Identity Identity-Info Info-Package In-Reply-To
+Join Max-Breadth Max-Forwards MIME-Version Min-Expires Min-SE Organization P-Access-Network-Info
+P-Answer-State P-Asserted-Identity P-Asserted-Service P-Associated-URI P-Called-Party-ID P-Charge-Info
 P-Charging-Function-Addresses P-Charging-Vector P-DCS-Billing-Info P-DCS-LAES P-DCS-OSPS P-DCS-Redirect
 P-DCS-Trace-Party-ID P-Early-Media P-Media-Authorization P-Preferred-Identity P-Preferred-Service
 P-Private-Network-Indication P-Profile-Key P-Refused-URI-List P-Served-User P-User-Database

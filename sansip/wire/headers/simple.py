@@ -43,18 +43,18 @@ class CSeq(NamedTuple):
         return f"{self.number} {self.method}"
 
 
-def parse_number(text: str, field: str, section: str, largest: int) -> int:
+def parse_number(text: str, name: str, section: str, largest: int) -> int:
     """Return the number that is all of ``text``; raises RemoteProtocolError beyond ``largest``."""
     if _DIGITS.fullmatch(text) is None:
-        raise malformed(field, f"expected a number, got {excerpt(text)!r}", section)
+        raise malformed(name, f"expected a number, got {excerpt(text)!r}", section)
     # Leading zeros are legal in any quantity (RFC 4475 3.1.1.1).
     digits = text.lstrip("0")
     if len(digits) > 20 or int(digits or "0") > largest:
-        raise malformed(field, f"{excerpt(text)} is above {largest}", section)
+        raise malformed(name, f"{excerpt(text)} is above {largest}", section)
     return int(digits or "0")
 
 
-def parse_cseq(text: str) -> CSeq:
+def parse_cseq(text: str, name: str = "CSeq", section: str = "RFC 3261 20.16") -> CSeq:
     """Return the CSeq in ``text`` (unfolded, stripped). Raises RemoteProtocolError when malformed.
 
     RFC 3261 8.1.1.5 asks senders to stay below 2**31; RFC 4475 3.1.2.4 refuses
@@ -63,27 +63,27 @@ def parse_cseq(text: str) -> CSeq:
     """
     match = _CSEQ.fullmatch(text)
     if match is None:
-        raise malformed("CSeq", f"expected number and method, got {excerpt(text)!r}", "RFC 3261 20.16")
-    return CSeq(parse_number(match[1], "CSeq", "RFC 3261 8.1.1.5", 0xFFFFFFFF), match[2])
+        raise malformed(name, f"expected number and method, got {excerpt(text)!r}", section)
+    return CSeq(parse_number(match[1], name, "RFC 3261 8.1.1.5", 0xFFFFFFFF), match[2])
 
 
-def parse_call_id(text: str) -> str:
+def parse_call_id(text: str, name: str = "Call-ID", section: str = "RFC 3261 20.8") -> str:
     """Return ``text`` when it is a Call-ID: word, or word@word (RFC 3261 20.8)."""
     if _CALL_ID.fullmatch(text) is None:
-        raise malformed("Call-ID", f"expected word[@word], got {excerpt(text)!r}", "RFC 3261 20.8")
+        raise malformed(name, f"expected word[@word], got {excerpt(text)!r}", section)
     return text
 
 
-def parse_max_forwards(text: str) -> int:
+def parse_max_forwards(text: str, name: str = "Max-Forwards", section: str = "RFC 3261 20.22") -> int:
     """Return Max-Forwards, 0 to 255 (RFC 3261 20.22)."""
-    return parse_number(text, "Max-Forwards", "RFC 3261 20.22", 255)
+    return parse_number(text, name, section, 255)
 
 
-def parse_content_length(text: str) -> int:
+def parse_content_length(text: str, name: str = "Content-Length", section: str = "RFC 3261 20.14") -> int:
     """Return Content-Length in octets (RFC 3261 20.14)."""
-    return parse_number(text, "Content-Length", "RFC 3261 20.14", 0xFFFFFFFF)
+    return parse_number(text, name, section, 0xFFFFFFFF)
 
 
-def parse_delta_seconds(text: str, field: str, section: str) -> int:
+def parse_delta_seconds(text: str, name: str, section: str) -> int:
     """Return a count of seconds, 0 to 2**32-1 (RFC 3261 20.19)."""
-    return parse_number(text, field, section, 0xFFFFFFFF)
+    return parse_number(text, name, section, 0xFFFFFFFF)

@@ -78,6 +78,16 @@ class Via:
         return self.params.get("received")
 
     @property
+    def protocol(self) -> str:
+        """The protocol's name, ``"SIP"``."""
+        return self.sent_protocol.partition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The protocol's version, ``"2.0"``."""
+        return self.sent_protocol.partition("/")[2]
+
+    @property
     def rport(self) -> int | None:
         """The port that rport tells, or None; see ``wants_rport`` for the flag (RFC 3581)."""
         value = self.params.get("rport")
