@@ -309,6 +309,6 @@ class ResponseContext:
 
     def timer_fired(self, _name: str, now: float) -> None:
         self._trying_timer = None
-        if not self._done:
+        if not self._done and not self.server.last:
             self.server.respond(response_to(self.request, 100, to_tag=None), now)
 

@@ -82,7 +82,7 @@ class IncomingRequest:
     """
 
     __slots__ = (
-        "_context", "_decided", "_hashed", "_record", "_server", "_tag", "core", "flow", "from_dialog", "message",
+        "_cancelled", "_context", "_decided", "_hashed", "_record", "_server", "_tag", "_waited", "core", "flow", "from_dialog", "message",
         "method", "now",
     )
 
@@ -96,6 +96,8 @@ class IncomingRequest:
         self._server = server
         self._context: ResponseContext | None = None
         self._decided = False
+        self._cancelled = False
+        self._waited = False
         self._hashed = ""
         self._record = False
         self._tag = ""
@@ -124,7 +126,7 @@ class IncomingRequest:
     @property
     def cancelled(self) -> bool:
         """Whether the caller gave up while the route was waiting."""
-        return self._context is not None and self._context.cancelled
+        return self._cancelled or (self._context is not None and self._context.cancelled)
 
     def serves(self, uri: SipUri | TelUri | OtherUri | None = None) -> bool:
         """Whether ``uri`` (the Request-URI by default) is in a domain of this server."""
@@ -231,6 +233,9 @@ class IncomingRequest:
             self.reply(483)
             return Relay(None)
         server = self._server
+        if server is not None and server.answered:
+            # The caller gave up while the route was waiting: RFC 3261 9.2.
+            return Relay(self._context)
         if server is None or stateless:
             if server is not None:
                 server.abandon(self.now)
@@ -345,9 +350,24 @@ class IncomingRequest:
     # --- called by the stepper and the stack
 
     def waiting(self, now: float) -> None:
-        """The route waits for the outside: RFC 3261 17.2.1 wants a 100 within 200 ms."""
-        if self.method == "INVITE" and self._server is not None and not self._server.last:
-            self._server.respond(response_to(self.message, 100, to_tag=None), now)
+        """The route waits for the outside: RFC 3261 17.2.1 wants a 100 within 200 ms.
+
+        For other methods RFC 4320 4.1 wants it neither earlier nor later than the
+        time after which a client's Timer E is T2.
+        """
+        server = self._server
+        if server is None or server.last:
+            return
+        if self.method == "INVITE":
+            server.respond(response_to(self.message, 100, to_tag=None), now)
+        elif not self._waited:
+            self._waited = True
+            self.core.proxy.timers.start(now, self.core.proxy.trying_after, self, "trying")
+
+    def timer_fired(self, _name: str, now: float) -> None:
+        server = self._server
+        if server is not None and not server.last:
+            server.respond(response_to(self.message, 100, to_tag=None), now)
 
     def route_ended(self, now: float) -> None:
         self.now = now
@@ -371,6 +391,7 @@ class IncomingRequest:
     def cancel(self, now: float, reason: str | None) -> None:
         """The caller gave up (RFC 3261 9.2, 16.10)."""
         self.now = now
+        self._cancelled = True
         if self._context is not None:
             self._context.cancel(now, reason)
         elif not self._decided:
@@ -393,10 +414,13 @@ def _targets(given: Sequence[Target | SipUri | str] | Target | SipUri | str | No
         given = [given]
     if not given:
         raise LocalProtocolError("relay and redirect need at least one target")
-    return [
-        item if isinstance(item, Target) else Target(parse_uri(item) if isinstance(item, str) else item)
-        for item in given
-    ]
+    try:
+        return [
+            item if isinstance(item, Target) else Target(parse_uri(item) if isinstance(item, str) else item)
+            for item in given
+        ]
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"a target of the route: {error.reason}") from None
 
 
 def _target_of(binding: Binding) -> Target:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Route", "run"]
 
-Route = Callable[["IncomingRequest"], "Coroutine[Any, Any, None] | None"]
+Route = Callable[["IncomingRequest"], Any]
 
 
 def run(route: Route, request: IncomingRequest, now: float) -> None:
@@ -29,7 +29,8 @@ def run(route: Route, request: IncomingRequest, now: float) -> None:
     except Exception as error:
         request.route_failed(error, now)
         return
-    if coroutine is None:
+    if not isinstance(coroutine, Coroutine):
+        # A plain function; what else it returned, such as a Relay, says nothing.
         request.route_ended(now)
     else:
         _Running(coroutine, request).step(None, now)
