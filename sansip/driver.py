@@ -57,7 +57,7 @@ class AnyStack(Protocol):
     ) -> list[Action]: ...
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]: ...
     def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]: ...
-    def answer(self, id: int, result: Any, now: float) -> list[Action]: ...  # noqa: A002
+    def answer(self, id: int, result: Any, now: float) -> list[Action]: ...
     def time_passed(self, now: float) -> list[Action]: ...
     def next_deadline(self) -> float | None: ...
     def new_connection(self) -> int: ...
@@ -202,25 +202,26 @@ class Driver:
         """
         return self.outgoing(self.stack.send_failed(action, reason, now), now)
 
-    def answer(self, id: int, result: Any, now: float) -> list[Action]:  # noqa: A002
+    def answer(self, id: int, result: Any, now: float) -> list[Action]:
         """Take the answer to an ``Ask``; an ``Exception`` instance where there is none."""
         return self.outgoing(self.stack.answer(id, result, now), now)
 
     def time_passed(self, now: float) -> list[Action]:
         """Fire what is due."""
-        if not len(self.timers):
-            return self.outgoing(self.stack.time_passed(now), now)
         self.timers.fire_due(now)
+        actions = self.outgoing(self.stack.time_passed(now), now)
+        if not self._fired:
+            return actions
         out, self._fired = self._fired, []
-        return out + self.outgoing(self.stack.time_passed(now), now)
+        return out + actions
 
     def next_deadline(self) -> float | None:
-        """Return when ``time_passed`` is due, or None."""
+        """Return when ``time_passed`` is due at the earliest, or None."""
         deadline = self.stack.next_deadline()
-        if not len(self.timers):
-            return deadline
         own = self.timers.next_deadline()
-        return own if deadline is None or (own is not None and own < deadline) else deadline
+        if own is None:
+            return deadline
+        return own if deadline is None or own < deadline else deadline
 
     def drain(self, now: float) -> list[Action]:
         """Let what runs finish and refuse what is new."""

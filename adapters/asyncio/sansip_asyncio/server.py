@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 from sansip.actions import Action
@@ -115,40 +115,43 @@ def run(
 ) -> int:
     """Serve until SIGTERM or SIGINT, drain, and return the exit status 0.
 
-    Raises ``BindError`` before anything else happens, and ``ModuleNotFoundError``
-    where uvloop is asked for and missing. A second signal ends the draining.
+    A second signal, or ``server.stop()``, ends it without draining. Raises
+    ``BindError`` before anything else happens, and ``ModuleNotFoundError`` where
+    uvloop is asked for and missing.
     """
     loop_factory = _uvloop_factory() if uvloop else None
     stack, bound = prepare(build, listeners, filters)
 
     async def main() -> int:
         server = Server(stack, bound, handlers=handlers, notify=notify, filters=filters, limits=limits)
-        stopping = asyncio.Event()
+        draining: list[asyncio.Task[None]] = []
 
-        def stop_or_drain() -> None:
-            if stopping.is_set():
-                server.stop()
-            stopping.set()
-
-        with contextlib.closing(_Closing(server)), _signals(stop_or_drain, on_reload):
-            if on_ready is not None:
-                on_ready(server)
-            tune_gc()
-            await stopping.wait()
+        async def drain() -> None:
             await server.drain(drain_time)
+            server.stop()
+
+        def drain_or_stop() -> None:
+            if draining:
+                server.stop()
+            else:
+                draining.append(asyncio.ensure_future(drain()))
+
+        try:
+            with _signals(drain_or_stop, on_reload):
+                if on_ready is not None:
+                    on_ready(server)
+                with tune_gc():
+                    await server.wait_closed()
+        finally:
+            server.stop()
         return 0
 
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(main())
 
 
-class _Closing:
-    def __init__(self, server: Server) -> None:
-        self.close = server.stop
-
-
 @contextlib.contextmanager
-def _signals(stop: Callable[[], None], reload: Callable[[], None] | None) -> Any:
+def _signals(stop: Callable[[], None], reload: Callable[[], None] | None) -> Iterator[None]:
     """Handle signals in the loop while the block runs."""
     loop = asyncio.get_running_loop()
     if threading.current_thread() is not threading.main_thread():

@@ -75,13 +75,18 @@ def assemble(
 
     if limits is None:
         limits = getattr(getattr(stack, "config", None), "limits", DEFAULT)
-    return Hub(
-        Driver(stack, filters, limits),
-        bound,
-        spawn,
-        handlers={Resolve: resolve, **(handlers or {})},
-        notify=notify,
-        report=report,
-        offload=offload,
-        start_coroutine=start_coroutine,
-    )
+    try:
+        return Hub(
+            Driver(stack, filters, limits),
+            bound,
+            spawn,
+            handlers={Resolve: resolve, **(handlers or {})},
+            notify=notify,
+            report=report,
+            offload=offload,
+            start_coroutine=start_coroutine,
+        )
+    except BaseException:
+        for listener in bound:
+            listener.sock.close()
+        raise

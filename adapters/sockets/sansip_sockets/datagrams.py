@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sansip.actions import Address, SendDatagram
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.icmp import read_icmp_errors
-from sansip_sockets.waits import READ, WRITE, Pump
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
 
 if TYPE_CHECKING:
     from sansip_sockets.hub import Hub
@@ -38,13 +38,14 @@ QUEUE = 1_024
 class DatagramSocket:
     """A UDP listener. ``sendto`` is the way out and may be replaced while it is full."""
 
-    __slots__ = ("_hub", "_listener", "_queue", "_sock", "dropped")
+    __slots__ = ("_had_error", "_hub", "_listener", "_queue", "_sock", "dropped")
 
     def __init__(self, hub: Hub, listener: BoundListener) -> None:
         self._hub = hub
         self._listener = listener
         self._sock = listener.sock
         self._queue: deque[tuple[bytes, Address]] = deque()
+        self._had_error = False
         # Datagrams dropped because nothing more could be queued.
         self.dropped = 0
 
@@ -80,6 +81,11 @@ class DatagramSocket:
                     perform(received(number, batch, now), now)
             except Exception as error:
                 hub.report(f"datagrams on {self._listener}", error)
+            if self._had_error:
+                # libuv, and so uvloop, stops watching a socket that has had an
+                # error: watch it anew.
+                self._had_error = False
+                yield (PAUSE, self._sock, 0.0)
 
     def failed(self, data: bytes, address: Address, error: Exception) -> None:
         """Handle that ``sendto`` raised ``error`` for this datagram."""
@@ -103,6 +109,7 @@ class DatagramSocket:
 
     def _read_errors(self) -> None:
         hub = self._hub
+        self._had_error = True
         for address, quoted, reason in read_icmp_errors(self._sock):
             # RFC 3261 18.4: the user of the transport is told.
             hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, quoted, address), reason)

@@ -69,6 +69,9 @@ class Hub:
         start_coroutine: StartCoroutine | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        for function in (handlers or {}).values():
+            if inspect.iscoroutinefunction(function) and start_coroutine is None:
+                raise TypeError(f"{function!r} is async, which this runtime cannot run; use a plain function")
         self.driver = driver
         self.spawn = spawn
         self.clock = clock

@@ -11,6 +11,8 @@ ready is frozen (never walked again), and the walks are made rare.
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 __all__ = ["tune_gc"]
 
@@ -19,8 +21,19 @@ __all__ = ["tune_gc"]
 YOUNG = 50_000
 
 
-def tune_gc() -> None:
-    """Freeze what is alive and make collections rare. Call once, when all is set up."""
+@contextmanager
+def tune_gc() -> Iterator[None]:
+    """Freeze what is alive and make collections rare, while the block runs.
+
+    Enter it when everything is set up. It concerns the whole process, so it is
+    for programs, not for libraries.
+    """
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

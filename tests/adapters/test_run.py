@@ -1,0 +1,172 @@
+"""``run``, the front door of the command line: signals, draining, exit status; as a process of its own."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import sansip_asyncio
+from sansip_sockets import BindError, bind, tune_gc
+from tests.adapters.fakes import PATIENCE, FakeStack, Listen
+
+PROGRAM = """
+import sys
+from sansip_asyncio import run
+from tests.adapters.fakes import FakeStack, Listen
+
+stack = FakeStack()
+stack.idle = "busy" not in sys.argv
+stack.on_drain = lambda: print("drain", flush=True) or []
+sys.exit(run(
+    lambda listeners: print("build", listeners[0].port > 0, flush=True) or stack,
+    [Listen(0, "udp", "127.0.0.1")],
+    on_ready=lambda server: print(server.listeners[0], flush=True),
+    on_reload=lambda: print("reload", flush=True),
+    drain_time=0.0 if "impatient" in sys.argv else 60.0,
+    uvloop="uvloop" in sys.argv,
+))
+"""
+
+
+class Program:
+    def __init__(self, *arguments: str) -> None:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONWARNINGS": "error",
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.line() == "build True"
+        self.listener = self.line()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def program(request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    started: list[Program] = []
+
+    def begin(*arguments: str) -> Program:
+        started.append(Program(request.param, *arguments))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.process.kill()
+        one.process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_exits_with_0(program, number):
+    """What a service manager sends, and what Ctrl-C sends."""
+    one = program()
+    host, port = one.listener.removeprefix("udp:").split(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(PATIENCE)
+        peer.sendto(b"hello", (host, int(port)))
+        assert peer.recv(100) == b"hello"
+    one.process.send_signal(number)
+    assert one.line() == "drain"
+    assert one.end() == 0
+
+
+def test_a_second_signal_does_not_wait(program):
+    """Whoever asks twice means it: the stack is never idle here."""
+    one = program("busy")
+    one.process.send_signal(signal.SIGTERM)
+    assert one.line() == "drain"
+    one.process.send_signal(signal.SIGTERM)
+    assert one.end() == 0
+
+
+def test_draining_has_a_time_limit(program):
+    """drain_time: a call that does not end does not keep the process."""
+    one = program("busy", "impatient")
+    one.process.send_signal(signal.SIGTERM)
+    assert one.line() == "drain"
+    assert one.end() == 0
+
+
+def test_sighup_reloads(program):
+    """The server goes on."""
+    one = program()
+    one.process.send_signal(signal.SIGHUP)
+    assert one.line() == "reload"
+    one.process.send_signal(signal.SIGTERM)
+    assert one.line() == "drain"
+    assert one.end() == 0
+
+
+def test_a_missing_uvloop_names_the_command(monkeypatch):
+    """Before any socket is opened."""
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'sansip\[uvloop\]'"):
+        sansip_asyncio.run(FakeStack(), [Listen(0, "udp", "127.0.0.1")], uvloop=True)
+
+
+def test_a_port_in_use_is_told_before_anything_else():
+    """The stack is not built, no loop is started."""
+    with bind(Listen(0, "udp", "127.0.0.1")).sock as taken, pytest.raises(BindError, match="in use"):
+        sansip_asyncio.run(
+            lambda listeners: pytest.fail("built"), [Listen(0, "udp", "127.0.0.1", taken.getsockname()[1])]
+        )
+
+
+def test_a_build_that_fails_leaves_no_socket():
+    """The exception is the caller's own; a socket left open would warn."""
+
+    def build(listeners):
+        raise ValueError("bad route")
+
+    with pytest.raises(ValueError, match="bad route"):
+        sansip_asyncio.run(build, [Listen(0, "tcp", "127.0.0.1")])
+
+
+def test_a_transport_without_filters_is_refused():
+    """TLS needs its filter; the text says what there is."""
+    with pytest.raises(BindError, match="transport 'tls' is not available; use udp or tcp"):
+        sansip_asyncio.run(FakeStack(), [Listen(0, "tls", "127.0.0.1", 5061)])
+
+
+def test_a_stack_built_before_its_port_was_known_is_refused():
+    """Port 0 would stand in its Via."""
+    with pytest.raises(BindError, match="pass a function that builds it"):
+        sansip_asyncio.run(FakeStack(), [Listen(0, "udp", "127.0.0.1", 0)])
+
+
+def test_run_in_another_thread():
+    """Only the main thread may handle signals; elsewhere the embedding program stops the server."""
+    with ThreadPoolExecutor() as pool:
+        status = pool.submit(
+            sansip_asyncio.run,
+            lambda listeners: FakeStack(),
+            [Listen(0, "udp", "127.0.0.1")],
+            on_ready=lambda server: server.stop(),
+        )
+        assert status.result(PATIENCE) == 0
+
+
+def test_tune_gc():
+    """What is alive is frozen and collections are rare, until the server has ended."""
+    before = gc.get_threshold()
+    with tune_gc():
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold()[0] > before[0]
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, before)
