@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sansip.errors import RemoteProtocolError
@@ -28,6 +29,7 @@ from sansip.wire import (
     TelUri,
     Via,
     check_headers,
+    message_parts,
     unfold,
 )
 from sansip.wire.headers.registry import PARSERS
@@ -57,6 +59,8 @@ def typed_json(value: Any) -> Any:
         return plain(value)
     if isinstance(value, bytes):
         return plain(value.decode("utf-8", "surrogateescape"))
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, Star):
         return "*"
     if type(value) in _SHOWN:
@@ -145,13 +149,29 @@ def _try(message: Message, name: str, *arguments: str) -> Any:
 
 
 def _body(message: Message) -> dict[str, Any] | None:
-    body = message.body
-    if not body:
+    if not message.body:
         return None
+    shown = _octets(message.body)
     try:
-        return {"size": len(body), "text": body.decode("utf-8")}
+        parts = message_parts(message)
+    except RemoteProtocolError as error:
+        return shown | {"error": plain(error.reason), "section": error.section}
+    if parts is not None:
+        shown["parts"] = [
+            {
+                "headers": [[plain(name), plain(value)] for name, value in part.headers],
+                "body": _octets(part.body),
+            }
+            for part in parts
+        ]
+    return shown
+
+
+def _octets(data: bytes) -> dict[str, Any]:
+    try:
+        return {"size": len(data), "text": data.decode("utf-8")}
     except UnicodeDecodeError:
-        return {"size": len(body), "base64": base64.b64encode(body).decode("ascii")}
+        return {"size": len(data), "base64": base64.b64encode(data).decode("ascii")}
 
 
 def _fault(error: RemoteProtocolError) -> dict[str, Any]:

@@ -63,6 +63,25 @@ def test_octets_that_are_no_utf8() -> None:
     assert document["body"] == {"size": 2, "base64": "/wA="}
 
 
+def test_multipart() -> None:
+    """The parts of a body, each with its headers."""
+    body = b"--b\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b\r\n\r\n\xff\r\n--b--\r\n"
+    document = json.loads(parse(message(b"Content-Type: multipart/mixed;boundary=b\r\n", body)).stdout)
+    assert document["body"]["parts"] == [
+        {"headers": [["Content-Type", "text/plain"]], "body": {"size": 2, "text": "hi"}},
+        {"headers": [], "body": {"size": 1, "base64": "/w=="}},
+    ]
+    broken = json.loads(parse(message(b"Content-Type: multipart/mixed\r\n", body)).stdout)
+    assert broken["verdict"] == "accepted"
+    assert broken["body"]["section"].startswith("RFC 2046")
+
+
+def test_dates_are_iso() -> None:
+    """RFC 3339 is what programs read."""
+    document = json.loads(parse(message(b"Date: Sat, 13 Nov 2010 23:29:00 GMT\r\n")).stdout)
+    assert field(document, "Date")["typed"] == "2010-11-13T23:29:00+00:00"
+
+
 def test_refused() -> None:
     """Reason, section, the status a server answers; and the same in a line for people."""
     result = parse(message(b"Max-Forwards: 71\r\n"))
