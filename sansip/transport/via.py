@@ -29,23 +29,29 @@ def note_source(request: Request, flow: Flow) -> Flow:
     if via is None:
         # Nothing tells where an answer would be expected.
         raise RemoteProtocolError("no usable Via", section="RFC 3261 20.42", field="Via", message=request)
-    source = flow.address
+    host = flow.address[0]
+    if "%" in host:
+        # RFC 4007 11.2: a zone means something on this host alone.
+        host = host.partition("%")[0]
     if via.wants_rport:
         # RFC 3581 4: the source port becomes the value, received is added even
         # where it equals the sent-by, and the response goes back that way.
-        if via.params["rport"] is None and not request.note_rport(source[0], source[1]):
-            request.replace_first_value("via", via.replace(received=source[0], rport=str(source[1])))
-        return flow
-    if via.host != source[0]:
+        port = flow.address[1]
+        if via.params["rport"] is None and not request.note_rport(host, port):
+            request.replace_first_value("via", via.replace(received=host, rport=str(port)))
+        if not flow.conn and "maddr" not in via.params:
+            return flow
+    elif via.host != host:
         # RFC 3261 18.2.1: a name, or another address than the packet's.
-        request.replace_first_value("via", via.replace(received=source[0]))
+        request.replace_first_value("via", via.replace(received=host))
     return response_flow(via, flow)
 
 
 def response_flow(via: Via, flow: Flow) -> Flow:
     """Return where responses to a request go (RFC 3261 18.2.2).
 
-    ``via`` is its top Via without ``rport``, ``flow`` the way it came.
+    ``via`` is its top Via, ``flow`` the way it came. An ``rport`` counts where
+    there is neither a connection nor an maddr (RFC 3581 4).
     """
     if flow.conn:
         # RFC 3261 18.2.2: the same connection; should it be gone, one to the
@@ -57,6 +63,8 @@ def response_flow(via: Via, flow: Flow) -> Flow:
     if maddr is not None and is_address(maddr):
         # RFC 3261 18.2.2: maddr wins over the source, on datagrams.
         host, rest = maddr, ()
+    elif via.wants_rport:
+        return flow
     port = via.port or 5060
     if port == flow.address[1] and host == flow.address[0]:
         return flow
