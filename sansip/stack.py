@@ -116,9 +116,10 @@ class Stack:
                 self._message_received(data, flow, now)
             elif data == PING:
                 self._out.append(SendData(conn, PONG))
-            self._connections.received(connection, now)
+            self._connections.received(connection, now, True)
             return self._take(now)
-        for framed in connection.framer.feed(data):
+        messages = connection.framer.feed(data)
+        for framed in messages:
             if isinstance(framed, RemoteProtocolError):
                 # RFC 3261 18.3 and RFC 4475 3.1.2.3: answered, then closed, for
                 # the next message cannot be found.
@@ -128,8 +129,8 @@ class Stack:
                 # RFC 5626 4.4.1
                 self._out.append(SendData(conn, PONG))
             else:
-                self._message_received(framed, flow, now)
-        self._connections.received(connection, now)
+                self._message_received(framed, flow, now, datagram=False)
+        self._connections.received(connection, now, bool(messages))
         return self._take(now)
 
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
@@ -202,9 +203,10 @@ class Stack:
 
     # --- messages
 
-    def _message_received(self, data: bytes, flow: Flow, now: float) -> None:
+    def _message_received(self, data: bytes, flow: Flow, now: float, *, datagram: bool = True) -> None:
+        # RFC 3261 18.3, RFC 7118 5.1: what has boundaries is framed as a datagram is.
         try:
-            message = parse_message(data, self.limits, datagram=not flow.conn)
+            message = parse_message(data, self.limits, datagram=datagram)
         except RemoteProtocolError as error:
             self._refuse(error, flow, now)
             return

@@ -37,8 +37,8 @@ class Connection:
         self.is_open = incoming
         self.heard = False
         self.last = now
-        # When the message now incomplete began.
-        self.begun = 0.0
+        # When the message now incomplete began, None while there is none.
+        self.begun: float | None = None
         self.queue: list[bytes] = []
         self.queued = 0
         self.waiting: dict[ClientTransaction, None] = {}
@@ -124,17 +124,20 @@ class Connections:
         """Ask for ``conn`` to be closed; ``closed`` follows from the adapter."""
         self._out.append(Disconnect(conn, reason))
 
-    def received(self, connection: Connection, now: float) -> None:
-        """Note that octets came, after they were given to the framer."""
+    def received(self, connection: Connection, now: float, whole: bool) -> None:
+        """Note that octets came, after they were given to the framer; ``whole``: they ended a message."""
         connection.last = now
         if not connection.heard:
             connection.heard = True
             self._rearm(connection, self._limits.connection_idle, now)
         if not connection.framer.pending:
-            connection.begun = 0.0
-        elif not connection.begun:
+            connection.begun = None
+        elif connection.begun is None:
             connection.begun = now
             self._rearm(connection, self._limits.message_time, now)
+        elif whole:
+            # Pipelined: what is incomplete now is another message.
+            connection.begun = now
 
     # --- sending
 
@@ -186,7 +189,7 @@ class Connections:
             return
         if not connection.is_open:
             self.close(conn, f"not established in {limits.connect_time} s (limits.connect_time)")
-        elif connection.begun and now - connection.begun >= limits.message_time:
+        elif connection.begun is not None and now - connection.begun >= limits.message_time:
             self.close(conn, f"message incomplete after {limits.message_time} s (limits.message_time)")
         elif connection.incoming and not connection.heard:
             self.close(conn, f"nothing received in {limits.first_data_time} s (limits.first_data_time)")
@@ -194,4 +197,5 @@ class Connections:
             self.close(conn, f"idle for {limits.connection_idle} s (limits.connection_idle)")
         else:
             # The timers share a queue per duration, so wait a whole one again.
-            self._rearm(connection, limits.message_time if connection.begun else limits.connection_idle, now)
+            pending = connection.begun is not None
+            self._rearm(connection, limits.message_time if pending else limits.connection_idle, now)
