@@ -8,6 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from sansip_server.cli import sansip
+from sansip_server.config.reference import configuration_page
 
 
 def check(folder: Path, text: str, *options: str) -> Result:
@@ -32,7 +33,7 @@ def test_every_fault_on_its_line(tmp_path: Path) -> None:
     assert result.stderr.splitlines() == [
         f"{file}:1: lisen: unknown key; did you mean listen?",
         f"{file}:3: limits.branches: expected a number above 0; found 0",
-        f"{file}: 2 faults; every key: docs/configuration.md",
+        f"{file}: 2 faults; `sansip check --keys` tells every key",
     ]
 
 
@@ -58,3 +59,10 @@ def test_routing_script_is_judged_too(tmp_path: Path) -> None:
     first, second, _ = result.stderr.splitlines()
     assert first.endswith("did you mean listen?")
     assert "route.py:1: expected ':'" in second
+
+
+def test_keys() -> None:
+    """The reference is at hand where there is no checkout with its docs."""
+    result = CliRunner().invoke(sansip, ["check", "--keys"])
+    assert result.exit_code == 0
+    assert result.stdout == configuration_page()

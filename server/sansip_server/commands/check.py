@@ -7,6 +7,7 @@ not be the first to find its syntax error.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -16,8 +17,33 @@ from sansip_server.faults import EXIT_FAULT, OperatorError
 __all__ = ["check"]
 
 
+def _print_keys(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print the reference of the configuration and end the program."""
+    if not wanted or context.resilient_parsing:
+        return
+    from sansip_server.config.reference import configuration_page
+
+    page = configuration_page()
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(page))
+    else:
+        click.echo(page, nl=False)
+    context.exit()
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--keys",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_keys,
+    help="Print every key with its default and meaning, and exit.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The verdict as one JSON object.")
 def check(file: Path, as_json: bool) -> None:
     """Validate the TOML configuration FILE.
@@ -60,7 +86,8 @@ def check(file: Path, as_json: bool) -> None:
             click.echo(fault.text(str(file)), err=True)
         count = len(faults)
         click.echo(
-            f"{file}: {count} fault{'s' if count > 1 else ''}; every key: docs/configuration.md", err=True
+            f"{file}: {count} fault{'s' if count > 1 else ''}; `sansip check --keys` tells every key",
+            err=True,
         )
     elif loaded.settings is not None:
         click.echo(f"{file}: good; listens on {', '.join(loaded.settings.listen)}")
