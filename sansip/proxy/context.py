@@ -16,6 +16,7 @@ from sansip.proxy.best_response import add_challenges, choose
 from sansip.proxy.branch import Branch
 from sansip.proxy.target import Target, groups
 from sansip.proxy.validation import breadth_of
+from sansip.transport.flow import ensure_length
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ class ResponseContext:
         if server.state == "proceeding" or server.state == "accepted":
             server.respond(response, now)
         elif server.state != "terminated":
+            ensure_length(response, server.flow)
             self.proxy.sender.send(server.flow, response.to_bytes(), now)
         if not self._done:
             self._end(now)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, Row
+from sansip.transport.flow import ensure_length
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
@@ -165,6 +166,7 @@ class ServerTransaction(Transaction):
     def respond(self, response: Response, now: float) -> None:
         """Send ``response`` if the state allows it; otherwise it is discarded."""
         status = response.status
+        ensure_length(response, self.flow)
         given = "send 1xx" if status < 200 else "send 2xx" if status < 300 else "send failure"
         self.feed(given, response.to_bytes(), now)
 

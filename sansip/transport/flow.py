@@ -8,9 +8,14 @@ signalling (RFC 3581, RFC 5626) costs nothing: it is the same object.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sansip.actions import Address
 
-__all__ = ["DEFAULT_PORTS", "Flow"]
+if TYPE_CHECKING:
+    from sansip.wire import Message
+
+__all__ = ["DEFAULT_PORTS", "Flow", "ensure_length"]
 
 # RFC 3261 18.1.1 and RFC 7118 5: the port when an address names none.
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
@@ -54,3 +59,12 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow {self} listener={self.listener} conn={self.conn}>"
+
+
+def ensure_length(message: Message, flow: Flow) -> None:
+    """Give ``message`` a Content-Length if it has none and goes onto a stream.
+
+    RFC 3261 18.3: there the field frames the message; a datagram may come without.
+    """
+    if flow.reliable and not message.has("content-length"):
+        message.append("Content-Length", len(message.body))

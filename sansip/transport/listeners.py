@@ -43,7 +43,8 @@ class Listener:
     record_route: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sent_by = host_text(self.advertise_host or self.host, self.advertise_port or self.port)
+        # In lower case: what comes back is compared with it.
+        self.sent_by = host_text(self.advertise_host or self.host, self.advertise_port or self.port).lower()
         self.via = f"Via: SIP/2.0/{self.transport.upper()} {self.sent_by}"
         transport = "" if self.transport == "udp" else f";transport={self.transport}"
         self.record_route = f"Record-Route: <sip:{self.sent_by}{transport};lr"
