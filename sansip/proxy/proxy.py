@@ -16,8 +16,10 @@ from sansip.errors import RemoteProtocolError
 from sansip.proxy.context import ResponseContext
 from sansip.proxy.route_set import postprocess
 from sansip.proxy.target import Target
-from sansip.transport.flow import Flow
+from sansip.transaction.layer import MAGIC_COOKIE
+from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
+from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
     from sansip.clock import Timers
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from sansip.limits import Limits
     from sansip.transaction import ServerTransaction, TimerValues, TransactionLayer
     from sansip.transport import Listener, Listeners, Sender
-    from sansip.wire import OtherUri, Request, Response, SipUri, TelUri
+    from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, Via
 
 __all__ = ["Proxy", "ProxyConfig"]
 
@@ -199,11 +201,14 @@ class Proxy:
         RFC 3261 16.11: a function of the branch received (or, without a magic
         cookie, of what identifies the transaction).
         """
-        via = request.via
-        return self._stateless_branch_of(via.branch or f"{request.call_id}{request.cseq.number}", via.sent_by)
+        return self._stateless_branch_of(request, request.via)
 
-    def _stateless_branch_of(self, branch: str, sent_by: str) -> str:
-        return f"z9hG4bKs{self.entropy.keyed_hash(f'stateless {branch} {sent_by}')}"
+    def _stateless_branch_of(self, message: Request | Response, via: Via) -> str:
+        """``via`` is that of the element before us; the same for a request and its responses."""
+        branch = via.branch or ""
+        if not branch.startswith(MAGIC_COOKIE):
+            branch = f"{branch} {message.call_id} {message.cseq.number} {message.from_tag}"
+        return f"{MAGIC_COOKIE}s{self.entropy.keyed_hash(f'stateless {branch} {via.sent_by}')}"
 
     def forward_stray(self, response: Response, now: float) -> None:
         """Forward a response to a request that was forwarded statelessly, drop any other.
@@ -212,21 +217,30 @@ class Proxy:
         we forwarded the request, for only we can compute it.
         """
         ours = response.via.branch or ""
-        if not ours.startswith("z9hG4bKs"):
+        if not ours.startswith(f"{MAGIC_COOKIE}s"):
             return
         response.pop_first_value("via")
         if "via" not in response.keys:
             return
-        via = response.via
-        fallback = f"{response.call_id}{response.cseq.number}"
-        if ours != self._stateless_branch_of(via.branch or fallback, via.sent_by):
+        try:
+            via = response.via
+        except RemoteProtocolError:
             return
-        host = via.received or via.host
-        port = via.rport or via.port or 5060
+        if ours != self._stateless_branch_of(response, via):
+            return
         transport = via.transport.lower()
-        listener = self.listener_for(transport, host, -1)
+        # RFC 3261 18.2.2, RFC 3581 4
+        host, port = via.received or via.host, via.port
+        if via.maddr is not None and transport == "udp":
+            host = via.maddr
+        else:
+            port = via.rport or port
+        # ``received`` was added here where sent-by was a name.
+        listener = self.listener_for(transport, host, -1) if is_address(host) else None
         if listener is not None:
-            self.sender.send(Flow(transport, listener.id, (host, port)), response.to_bytes(), now)
+            flow = Flow(transport, listener.id, (host, port or DEFAULT_PORTS.get(transport, 5060)))
+            ensure_length(response, flow)
+            self.sender.send(flow, response.to_bytes(), now)
 
     def is_alive(self, flow: Flow) -> bool:
         """Whether ``flow`` is a connection that still exists."""
