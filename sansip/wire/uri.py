@@ -147,7 +147,7 @@ class SipUri:
 
     @property
     def params(self) -> dict[str, str | None]:
-        """URI parameters: name in lower case → value as written, None for a flag."""
+        """URI parameters: name unescaped, in lower case → value as written, None for a flag."""
         params = self._params
         if params is None:
             params = self._params = _split_params(self._params_text) if self._params_text else {}
@@ -178,7 +178,7 @@ class SipUri:
         if not self._params_text:
             return None
         value = self.params.get("transport")
-        return None if value is None else value.lower()
+        return None if value is None else unescape(value).lower()
 
     @property
     def is_loose_router(self) -> bool:
@@ -269,6 +269,8 @@ def _split_params(text: str) -> dict[str, str | None]:
     pairs = text[1:].split(";")
     for pair in pairs:
         name, equals, value = pair.partition("=")
+        # RFC 4475 3.1.1.3: an escaped name means the same as the plain one.
+        name = unescape(name) if "%" in name else name
         params[name.lower()] = value if equals else None
     # RFC 3261 19.1.1: any given parameter-name appears once.
     if len(params) != len(pairs):
