@@ -4,7 +4,8 @@ Theory of operation: each test names the programs it needs; where one is missing
 the test is skipped on a developer's machine and fails in CI, so that a green build
 cannot hide a missing peer. The server under test is the installed
 ``sansip serve``; with ``SANSIP_INTEROP_TARGET=kamailio`` the same tests run against
-Kamailio, which is how the harness itself is checked.
+Kamailio, which is how the harness itself is checked. ``SANSIP_INTEROP_OPTIONS`` is
+put behind ``sansip serve`` (``--uvloop``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pytest
 from tools import peers
 
 TARGET = os.environ.get("SANSIP_INTEROP_TARGET", "sansip")
+OPTIONS = os.environ.get("SANSIP_INTEROP_OPTIONS", "").split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,8 +50,10 @@ class Server:
         self.port = peers.free_port()
         hosts = ("127.0.0.1", "[::1]")
         listeners = [f"{transport}:{host}:{self.port}" for host in hosts for transport in ("udp", "tcp")]
-        start = peers.kamailio if TARGET == "kamailio" else peers.sansip_serve
-        self.program = start(directory, listeners, domains)
+        if TARGET == "kamailio":
+            self.program = peers.kamailio(directory, listeners, domains)
+        else:
+            self.program = peers.sansip_serve(directory, listeners, domains, OPTIONS)
         self.v4 = ("127.0.0.1", self.port)
         self.v6 = ("::1", self.port)
 
