@@ -25,8 +25,9 @@ from sansip.registrar import Registrar
 from sansip.routing import IncomingRequest, run
 from sansip.sources import SourceRates
 from sansip.transaction import TransactionLayer, server_key
+from sansip.transaction.base import Transaction
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Sender, note_source
-from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
+from sansip.wire import Message, OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
 
 __all__ = ["ConnectionInfo", "Stack"]
 
@@ -367,20 +368,26 @@ class Stack:
         connections = self._connections
         while connections.failed:
             data, reason = connections.failed.pop()
-            try:
-                message = parse_message(data, self.limits)
-            except RemoteProtocolError:
-                continue
+            transaction = self._sender_of(data)
+            if transaction is not None:
+                transaction.feed("transport error", reason, now)
+
+    def _sender_of(self, data: bytes) -> Transaction | None:
+        """Return the transaction that sent ``data``, which may be only the beginning of it."""
+        try:
+            message: Message | None = parse_message(data, self.limits)
+        except RemoteProtocolError as error:
+            # ICMP quotes the first half kilobyte of a datagram.
+            message = error.message
+        try:
             if isinstance(message, Response):
-                server = self._transactions.find_server(server_key_of(message), message.cseq.method)
-                if server is not None:
-                    server.feed("transport error", reason, now)
-            else:
-                branch = message.via.branch
+                return self._transactions.find_server(server_key_of(message), message.cseq.method)
+            if isinstance(message, Request):
                 method = "INVITE" if message.method == "ACK" else message.method
-                client = self._transactions.clients.get(f"{branch} {method}")
-                if client is not None:
-                    client.feed("transport error", reason, now)
+                return self._transactions.clients.get(f"{message.via.branch} {method}")
+        except RemoteProtocolError:
+            pass  # not even Via and CSeq: the transaction's own timer ends it
+        return None
 
 
 def server_key_of(response: Response) -> str:
