@@ -20,6 +20,7 @@ __all__ = ["Event", "Ladder", "label_of", "ladder_of"]
 
 
 _STYLE = """
+svg{font:13px system-ui,sans-serif}
 .bg{fill:#fff} .rail{stroke:#c4c9d1} .name{fill:#f1f4f9;stroke:#9aa4b5} text{fill:#1d2733}
 .time{fill:#78828f;font-size:11px} .request{stroke:#2458b8;fill:#2458b8}
 .provisional{stroke:#8a6d1f;fill:#8a6d1f} .success{stroke:#1d7f46;fill:#1d7f46}
@@ -135,7 +136,7 @@ class Ladder:
         at = {name: left + number * step for number, name in enumerate(self.participants)}
         size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="system-ui, sans-serif" font-size="13">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
             f"<style>{_STYLE}</style>",
             f'<rect class="bg" width="{width}" height="{height}"/>',
             f'<text x="{left - 90}" y="26" font-size="15" font-weight="600">{escape(self.title)}</text>',

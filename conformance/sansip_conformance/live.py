@@ -18,10 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sansip.errors import RemoteProtocolError
-from sansip.testing import Agent, Received
+from sansip.testing import Agent, Received, understood
 from sansip.transport.framing import PING, StreamFramer
-from sansip.wire import Request, Response, parse_message
 from sansip_conformance.trace import Fault, Trace
 from sansip_conformance.world import Party
 
@@ -211,13 +209,9 @@ class LiveParty:
         self._keep(Received(time.monotonic(), "tcp", b"", None, pipe))
 
     def _take(self, data: bytes, transport: str, pipe: Any) -> None:
-        message: Request | Response | None
-        try:
-            message = parse_message(data)
-        except RemoteProtocolError:
-            message = None
-        self._keep(Received(time.monotonic(), transport, data, message, pipe))
-        if message is not None:
+        message, fault = understood(data)
+        self._keep(Received(time.monotonic(), transport, data, message, pipe, fault))
+        if message is not None and not fault:
             self.agent.received(message)
 
     def _keep(self, one: Received) -> None:
@@ -262,7 +256,12 @@ class LiveWorld:
     def rewrite(self, text: str) -> str:
         """Give users names of this run, and the domain the name that the target serves."""
         domain = self.target.domain or self._domain
-        text = re.sub(rf"([\w%.+-]+)@{re.escape(self._domain)}", rf"\1-{self._mark}@{domain}", text)
+        mark = f"-{self._mark}"
+
+        def user(match: re.Match[str]) -> str:
+            return match[0] if match[1].endswith(mark) else f"{match[1]}{mark}@{domain}"
+
+        text = re.sub(rf"([\w%.+-]+)@{re.escape(self._domain)}", user, text)
         if domain != self._domain:
             text = re.sub(rf"(?<![\w.-]){re.escape(self._domain)}", domain, text)
         return text

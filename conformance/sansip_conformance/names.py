@@ -104,6 +104,10 @@ class Names:
             self.values[name] = found[f"g{number}"]
         return True
 
+    def _known(self, match: re.Match[str]) -> str:
+        """Return the value of a name, or the name as it stands when it has none."""
+        return match[0] if match[1] == "*" else self.get(match[1]) or match[0]
+
     def match_value(self, key: str, pattern: str, text: str) -> bool:
         """Whether a header value fits: for addresses and Via the parameters written must be there.
 
@@ -111,6 +115,7 @@ class Names:
         """
         if key not in _WITH_PARAMS or (pattern[:1] == "/" and pattern[-1:] == "/"):
             return self.match(_tidy(pattern), _tidy(text))
+        pattern = _NAME.sub(self._known, self._rewrite(pattern))
         wanted, given = params_of(pattern), params_of(text)
         if not self.match(_tidy(wanted[0]), _tidy(given[0])):
             return False

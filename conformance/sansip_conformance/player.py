@@ -167,8 +167,7 @@ class Player:
         """Put what came in since the last call into ``timeline``."""
         came = []
         for name, party in self.world.parties.items():
-            for one in party.inbox[self._harvested[name] :]:
-                came.append((one.time, name, False, one.data))
+            came += [(one.time, name, False, one.data) for one in party.inbox[self._harvested[name] :]]
             self._harvested[name] = len(party.inbox)
         self.timeline += sorted(came, key=lambda one: one[0])
 
@@ -276,7 +275,15 @@ class Player:
             return (
                 resources.files("sansip_conformance").joinpath("messages", *step.file.split("/")).read_bytes()
             )
-        return _octets(self.names.expand(step.block.raw))
+        text = self.names.expand(step.block.raw)
+        if text.endswith("\n\\") or text == "\\":
+            # A lone backslash: the octets end here, in the middle of a message.
+            text = text[:-2] + "\n" if len(text) > 1 else ""
+        elif text.endswith("\\") and not text.endswith("\\\\"):
+            text = text[:-1]
+        elif "\n\n" not in text and not re.fullmatch(r"(\\[rn])+", text):
+            text += "\n\n"
+        return _octets(text)
 
     def _named(self, name: str, line: int) -> _Named:
         named = self.named.get(name)
@@ -316,6 +323,8 @@ class Player:
         message = came.message
         if message is None:
             return
+        if came.fault and not self._asked_for(party, message):
+            raise self._failure(step, f"{came.what} is malformed: {came.fault}")
         if not step.again:
             self._check_always(step, party, message)
         self._compare(step, message)
@@ -412,6 +421,19 @@ class Player:
 
     # --- comparing
 
+    def _asked_for(self, party: Party, message: Request | Response) -> bool:
+        """Whether a malformed response repeats what its request lacked (8.2.6.2)."""
+        if isinstance(message, Request):
+            return False
+        needed = ("From", "To", "Call-ID", "CSeq")
+        missing = {name for name in needed if message.get(name) is None}
+        if not missing:
+            return True
+        return any(
+            is_sent and name == party.name and missing & _lacking(data)
+            for _, name, is_sent, data in self.timeline
+        )
+
     def _check_always(self, step: Expect, party: Party, message: Request | Response) -> None:
         """What holds for every message of a server, whatever the trace is about."""
         if isinstance(message, Request):
@@ -424,7 +446,7 @@ class Player:
                 raise self._failure(step, f"{message.method} has no Max-Forwards (RFC 3261 16.6 step 3)")
             return
         request = party.agent.request_of(message)
-        if request is None:
+        if request is None or message.get("to") is None:
             return
         # RFC 3261 8.2.6.2: what a response repeats of its request.
         for name in ("From", "Call-ID", "CSeq"):
@@ -527,6 +549,12 @@ class Player:
                 )
         if other.body != message.body:
             raise self._failure(step, f"the body differs from that of {line.name}", line.line)
+
+
+def _lacking(data: bytes) -> set[str]:
+    """Return which of the fields that every response repeats are not in the request ``data``."""
+    draft = _read_draft(data)
+    return {name for name in ("From", "To", "Call-ID", "CSeq") if draft.get(name) is None}
 
 
 def _octets(text: str) -> bytes:

@@ -5,7 +5,7 @@ See docs/testing.md. Nothing here waits, and nothing opens a socket.
 
 from sansip.testing.agent import Agent, Dialog
 from sansip.testing.draft import Draft
-from sansip.testing.endpoint import Endpoint, Received, TrafficError, fits
+from sansip.testing.endpoint import Endpoint, Received, TrafficError, fits, understood
 from sansip.testing.network import Link, Network, Server
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Server",
     "TrafficError",
     "fits",
+    "understood",
 ]

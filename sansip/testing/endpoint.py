@@ -29,13 +29,17 @@ class TrafficError(AssertionError):
 
 @dataclass(slots=True)
 class Received:
-    """One message as it came, with its time and way. ``message`` is None for what is not SIP."""
+    """One message as it came, with its time and way.
+
+    ``message`` is None for what is not SIP; ``fault`` says what is wrong with it.
+    """
 
     time: float
     transport: str
     data: bytes
     message: Request | Response | None
     pipe: Any = None
+    fault: str = ""
 
     @property
     def what(self) -> str:
@@ -199,18 +203,23 @@ class Endpoint:
             self._pipe = None
 
     def _take(self, data: bytes, transport: str, pipe: Any) -> None:
-        message: Request | Response | None
-        try:
-            message = parse_message(data)
-        except RemoteProtocolError:
-            message = None
-        one = Received(self.network.now, transport, data, message, pipe)
+        message, fault = understood(data)
+        one = Received(self.network.now, transport, data, message, pipe, fault)
         self.history.append(one)
         self.inbox.append(one)
-        if message is not None:
+        if message is not None and not fault:
             self.agent.received(message)
         if isinstance(message, Request) and self.on_request is not None:
             self.on_request(message)
+
+
+def understood(data: bytes) -> tuple[Request | Response | None, str]:
+    """Return the message in ``data`` as far as it can be read, and what is wrong with it."""
+    try:
+        return parse_message(data), ""
+    except RemoteProtocolError as error:
+        message = error.message
+        return (message if isinstance(message, (Request, Response)) else None), error.reason
 
 
 def fits(message: Request | Response | None, what: str) -> bool:
