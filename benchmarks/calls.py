@@ -47,8 +47,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 class Result:
     """One server under one load.
 
-    ``cpu_us`` is per completed call; shares are of one core. A large ``wait_share`` means that others
-    used the server's core at the same time, and that its caches were cold for reasons of theirs.
+    ``cpu_us`` is per completed call, ``system_us`` the part of it that the kernel spent; shares are of
+    one core. A large ``wait_share`` means that others used the server's core at the same time, and that
+    its caches were cold for reasons of theirs. ``failed`` counts every call offered and not completed.
     """
 
     server: str
@@ -59,6 +60,7 @@ class Result:
     failed: int
     retransmissions: int
     cpu_us: float
+    system_us: float
     cpu_share: float
     idle_share: float
     wait_share: float
@@ -74,10 +76,11 @@ def processes(group: int) -> Iterator[tuple[Path, list[str]]]:
                 yield entry, fields
 
 
-def cpu_seconds(group: int) -> float:
+def cpu_seconds(group: int, *, only_system: bool = False) -> float:
     """Return user + system time of a process group, ended children included."""
     # proc(5): utime, stime, cutime, cstime are fields 14 to 17; the state is field 3.
-    return sum(int(value) for _, fields in processes(group) for value in fields[11:15]) / TICK
+    wanted = slice(12, 15, 2) if only_system else slice(11, 15)
+    return sum(int(value) for _, fields in processes(group) for value in fields[wanted]) / TICK
 
 
 def waited_seconds(group: int) -> float:
@@ -121,6 +124,7 @@ class Load:
         self.callees: list[Sipp] = []
         self.callers: list[Sipp] = []
         self.files: list[Path] = []
+        self.offered = 0
 
     def prepare(self, stack: ExitStack) -> None:
         """Start and register the callees, when the workload has any."""
@@ -144,6 +148,7 @@ class Load:
                 users.write_text("\n".join(["SEQUENTIAL", *lines]) + "\n")
                 options += ["-inf", str(users)]
             calls = round(share * self.arguments.seconds)
+            self.offered += calls
             caller = self._start(WORKLOADS[self.workload], number, calls=calls, options=options)
             stack.enter_context(caller)
             self.callers.append(caller)
@@ -184,16 +189,15 @@ class Load:
         return running + ended.children_user + ended.children_system
 
     def totals(self) -> tuple[int, int, int]:
-        """Return calls completed, calls failed, and messages sent again by anybody."""
-        completed = failed = again = 0
+        """Return calls completed, calls not completed, and messages sent again by anybody."""
+        completed = again = 0
         for file in self.files:
             with file.open(newline="") as lines:
                 last = list(csv.DictReader(lines, delimiter=";"))[-1]
             again += int(last["Retransmissions(C)"])
             if not file.name.startswith("uas"):
                 completed += int(last["SuccessfulCall(C)"])
-                failed += int(last["FailedCall(C)"])
-        return completed, failed, again
+        return completed, self.offered - completed, again
 
 
 def pinned(core: int) -> list[str]:
@@ -222,6 +226,7 @@ def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
         idle = (cpu_seconds(server.pid) - spent) / (time.monotonic() - begun)
 
         begun, spent, waited = time.monotonic(), cpu_seconds(server.pid), waited_seconds(server.pid)
+        system = cpu_seconds(server.pid, only_system=True)
         sipp_spent = load.cpu_seconds()
         load.run(stack)
         elapsed = time.monotonic() - begun
@@ -230,13 +235,14 @@ def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
         time.sleep(arguments.settle)
         whole = time.monotonic() - begun
         cost = cpu_seconds(server.pid) - spent - idle * whole
+        system = cpu_seconds(server.pid, only_system=True) - system
         sipp_spent = load.cpu_seconds() - sipp_spent
         for callee in load.callees:
             # SIPp writes its last statistics when it is told to end.
             callee.terminate()
             callee.wait(10)
         completed, failed, again = load.totals()
-    per_call = cost / completed * 1e6 if completed else float("nan")
+    per_call = 1e6 / completed if completed else float("nan")
     return Result(
         server=name,
         workload=workload,
@@ -245,7 +251,8 @@ def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
         completed=completed,
         failed=failed,
         retransmissions=again,
-        cpu_us=round(per_call, 1),
+        cpu_us=round(cost * per_call, 1),
+        system_us=round(system * per_call, 1),
         cpu_share=round(cost / elapsed, 3),
         idle_share=round(idle, 4),
         wait_share=round(waited / elapsed, 3),
@@ -298,7 +305,10 @@ def main() -> int:
     for workload in arguments.only or list(WORKLOADS):
         if not arguments.json:
             print(f"\n{workload}: {arguments.rate}/s for {arguments.seconds} s over {arguments.transport}")
-            print("server         completed  failed  resent   µs CPU  share  idle   wait   SIPp", flush=True)
+            print(
+                "server         completed  failed  resent   µs CPU  system   share  idle   wait   SIPp",
+                flush=True,
+            )
         for _ in range(arguments.rounds):
             for name in servers:
                 result = measure(name, workload, arguments)
@@ -314,8 +324,9 @@ def main() -> int:
 
 def line(result: Result) -> str:
     counts = f"{result.completed:>9} {result.failed:>7} {result.retransmissions:>7}"
+    costs = f"{result.cpu_us:>8.1f} {result.system_us:>7.1f} {result.cpu_share:>7.1%}"
     shares = f"{result.idle_share:>5.1%} {result.wait_share:>6.1%} {result.sipp_share:>6.1%}"
-    return f"{result.server:<14} {counts} {result.cpu_us:>8.1f} {result.cpu_share:>6.1%} {shares}"
+    return f"{result.server:<14} {counts} {costs} {shares}"
 
 
 def verdict(results: Iterable[Result], workload: str, servers: list[str]) -> str:
