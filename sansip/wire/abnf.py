@@ -110,7 +110,8 @@ def is_token(text: str) -> bool:
 
 
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
-_TO_ESCAPE = re.compile(r'["\\]')
+# Controls may stand in a quoted string only behind a backslash, CR and LF not at all.
+_TO_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 
 
 def unquote(text: str) -> str:
@@ -123,5 +124,5 @@ def unquote(text: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Return ``text`` as a quoted-string."""
+    """Return ``text``, which holds no line end, as a quoted-string."""
     return '"' + _TO_ESCAPE.sub(r"\\\g<0>", text) + '"'

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
-from sansip.wire.message import Request, Response, header_line
+from sansip.wire.fields import header_line
+from sansip.wire.message import Request, Response
 from sansip.wire.names import SPELLINGS, header_key
 from sansip.wire.status import REASONS
 from sansip.wire.values import line_value
@@ -55,7 +56,7 @@ def response_to(
                 if line is not first[key]:
                     continue
                 if key == "to" and to_tag is not None and status != 100 and not _has_tag(request, line):
-                    line = f"{line.rstrip()};tag={to_tag}"
+                    line = f"{line};tag={to_tag}"
             keys.append(key)
             lines.append(line)
     if status == 100 and "timestamp" in first:

@@ -1,13 +1,11 @@
-"""Messages: header lines as they came, typed values when somebody asks.
+"""Messages: header fields as they came, typed values when somebody asks.
 
-Theory of operation: a message keeps two parallel lists, the key of each header
-line and the raw line itself (folds included), and a dict from key to the first
-line of that key. Nothing else is made when a message is read. A typed value is
-parsed at the first request and cached under its key until an edit of that
-header drops it, so an edit is visible to whoever reads next. What nobody
-touched is written back octet for octet; text is UTF-8 with surrogateescape,
-which carries any octets through. Typed values never change, so copies of a
-message share them.
+Theory of operation: nothing is made of a header field when a message is read.
+A typed value is parsed at the first request and kept until an edit of that field
+drops it, so an edit is visible to whoever reads next. The five fields that are
+read of every message have a slot each, the others share a dict. Text is UTF-8
+with surrogateescape, which carries any octets through. Typed values never
+change, so the copies of a message share them.
 """
 
 from __future__ import annotations
@@ -17,12 +15,13 @@ from typing import Any, Final, Self
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import is_token
+from sansip.wire.fields import HeaderFields, encode, header_line
 from sansip.wire.headers.media import ContentType
 from sansip.wire.headers.name_addr import ORDINARY_LINE, NameAddr, ordinary_name_addr, parse_name_addr
-from sansip.wire.headers.registry import PARSERS, Star, is_list
+from sansip.wire.headers.registry import PARSERS, Star
 from sansip.wire.headers.simple import CSeq, parse_call_id, parse_cseq
 from sansip.wire.headers.via import ORDINARY_VIA_LINE, Via, ordinary_via, parse_via, salvage_via
-from sansip.wire.names import DISPLAY, SPELLINGS, header_key
+from sansip.wire.names import SPELLINGS, header_key
 from sansip.wire.status import REASONS
 from sansip.wire.uri import Uri, parse_uri
 from sansip.wire.values import line_value, split_values
@@ -30,37 +29,13 @@ from sansip.wire.values import line_value, split_values
 __all__ = ["Message", "Request", "Response", "header_line"]
 
 
-def header_line(name: str, value: object) -> str:
-    """Return ``Name: value``, the name in its usual spelling.
-
-    Raises LocalProtocolError when the name is no token, or the value holds a
-    line end or cannot be encoded: neither may add a header field of its own.
-    """
-    key = SPELLINGS.get(name) or header_key(name)
-    line = f"{DISPLAY.get(key, name)}: {value}"
-    if "\n" in line or "\r" in line:
-        raise LocalProtocolError(f"the value of {name} holds a line end")
-    if not line.isascii():
-        _encode(line)
-    return line
-
-
-def _encode(text: str) -> bytes:
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError(f"text that UTF-8 cannot carry: {error.reason}") from None
-
-
 _IN_SLOTS: Final = {"via": "_via", "from": "_from", "to": "_to", "call-id": "_call_id", "cseq": "_cseq"}
 
 
-class Message:
+class Message(HeaderFields):
     """What requests and responses share. Use the editing methods; the lists are for reading.
 
     Attributes:
-        keys: per header line, the full name in lower case (``"via"``, ``"call-id"``).
-        lines: per header line, the raw text, folds included, no final CRLF.
         body: the octets of the body; ``set_body`` keeps Content-Length right.
         version: as received, ``"SIP/2.0"``.
     """
@@ -68,23 +43,16 @@ class Message:
     __slots__ = (
         "_call_id",
         "_cseq",
-        "_first",
         "_from",
         "_to",
         "_typed",
         "_via",
         "body",
-        "keys",
-        "lines",
         "version",
     )
 
-    keys: list[str]
-    lines: list[str]
     body: bytes
     version: str
-    # key → first raw line of that key
-    _first: dict[str, str]
     # The typed values that are read of every message: top Via, From, To, Call-ID, CSeq.
     _via: Via | None
     _from: NameAddr | None
@@ -95,67 +63,19 @@ class Message:
     _typed: dict[str, Any]
 
     def _begin(self, keys: list[str], lines: list[str], body: bytes) -> None:
-        self.keys = keys
-        self.lines = lines
+        self._take_lines(keys, lines)
+        self._start(body)
+
+    def _start(self, body: bytes) -> None:
         self.body = body
         self.version = "SIP/2.0"
-        first = dict(zip(keys, lines, strict=False))
-        if len(first) != len(keys):
-            # The last line of a key has won: let the first one.
-            first = dict(zip(reversed(keys), reversed(lines), strict=False))
-        self._first = first
         self._via = self._from = self._to = self._call_id = self._cseq = None
         self._typed = {}
-
-    def _fill(self, headers: Iterable[tuple[str, object]], body: bytes) -> None:
-        keys: list[str] = []
-        lines: list[str] = []
-        for name, value in headers:
-            keys.append(SPELLINGS.get(name) or header_key(name))
-            lines.append(header_line(name, value))
-        if "content-length" not in keys:
-            keys.append("content-length")
-            lines.append(f"Content-Length: {len(body)}")
-        self._begin(keys, lines, body)
 
     @property
     def start_line(self) -> str:
         """The start line, without CRLF."""
         raise NotImplementedError
-
-    # --- raw values
-
-    def get(self, name: str) -> str | None:
-        """Return the value of the first ``name`` line, unfolded and stripped, or None."""
-        line = self._first.get(SPELLINGS.get(name) or header_key(name))
-        return None if line is None else line_value(line)
-
-    def first_line(self, key: str) -> str | None:
-        """Return the first raw line of ``key`` (full name in lower case), or None."""
-        return self._first.get(key)
-
-    def get_all(self, name: str) -> list[str]:
-        """Return the value of each ``name`` line, unfolded and stripped, in order."""
-        key = SPELLINGS.get(name) or header_key(name)
-        if key not in self._first:
-            return []
-        return [line_value(line) for at, line in zip(self.keys, self.lines, strict=True) if at == key]
-
-    def values(self, name: str) -> list[str]:
-        """Return every comma-separated value over all ``name`` lines, in order.
-
-        A field that is no list (Date, Subject, WWW-Authenticate, …) gives one value
-        per line. Empty elements, which the grammar does not have, are left out.
-        """
-        key = SPELLINGS.get(name) or header_key(name)
-        raw = self.get_all(key)
-        if not is_list(key):
-            return raw
-        return [value for line in raw for value in split_values(line) if value]
-
-    def has(self, name: str) -> bool:
-        """Return whether there is a ``name`` line."""
-        return (SPELLINGS.get(name) or header_key(name)) in self._first
 
     # --- typed values
 
@@ -356,153 +276,12 @@ class Message:
             f"{name} is missing", status=400, section=section, field=name, message=self
         )
 
-    # --- editing
-
     def _forget(self, key: str) -> None:
         typed = self._typed
         if key in typed:
             del typed[key]
         if key in _IN_SLOTS:
             setattr(self, _IN_SLOTS[key], None)
-
-    def set(self, name: str, value: object) -> None:
-        """Replace all ``name`` lines by one, in place of the first, else at the end."""
-        key = SPELLINGS.get(name) or header_key(name)
-        line = header_line(name, value)
-        keys = self.keys
-        if key in self._first:
-            at = keys.index(key)
-            self.lines[at] = line
-            if keys.count(key) > 1:
-                self._drop(key, at + 1)
-        else:
-            keys.append(key)
-            self.lines.append(line)
-        self._first[key] = line
-        self._forget(key)
-
-    def set_line(self, key: str, line: str) -> None:
-        """Put ``line``, known to be well formed, in place of the one line of ``key``, else at the end.
-
-        The way for the proxy's own fields: nothing is checked.
-        """
-        if key in self._first:
-            self.lines[self.keys.index(key)] = line
-        else:
-            self.keys.append(key)
-            self.lines.append(line)
-        self._first[key] = line
-        self._typed.pop(key, None)
-
-    def prepend_line(self, key: str, line: str) -> None:
-        """Add ``line``, known to be well formed, before the first of ``key``, else at the top."""
-        at = self.keys.index(key) if key in self._first else 0
-        self.keys.insert(at, key)
-        self.lines.insert(at, line)
-        self._first[key] = line
-        self._forget(key)
-
-    def append(self, name: str, value: object) -> None:
-        """Add a line after the last ``name`` line, else at the end."""
-        key = SPELLINGS.get(name) or header_key(name)
-        line = header_line(name, value)
-        keys = self.keys
-        if key in self._first:
-            at = len(keys)
-            while keys[at - 1] != key:
-                at -= 1
-            keys.insert(at, key)
-            self.lines.insert(at, line)
-        else:
-            keys.append(key)
-            self.lines.append(line)
-            self._first[key] = line
-        self._forget(key)
-
-    def prepend(self, name: str, value: object) -> None:
-        """Add a line before the first ``name`` line, else at the top."""
-        key = SPELLINGS.get(name) or header_key(name)
-        line = header_line(name, value)
-        at = self.keys.index(key) if key in self._first else 0
-        self.keys.insert(at, key)
-        self.lines.insert(at, line)
-        self._first[key] = line
-        self._forget(key)
-
-    def remove(self, name: str) -> None:
-        """Remove all ``name`` lines."""
-        key = SPELLINGS.get(name) or header_key(name)
-        if key in self._first:
-            self._drop(key, self.keys.index(key))
-            del self._first[key]
-            self._forget(key)
-
-    def _drop(self, key: str, start: int) -> None:
-        """Remove the lines of ``key`` from index ``start`` on."""
-        keys, lines = self.keys, self.lines
-        kept = [at for at in range(start, len(keys)) if keys[at] != key]
-        keys[start:] = [keys[at] for at in kept]
-        lines[start:] = [lines[at] for at in kept]
-
-    def pop_first_value(self, name: str) -> str | None:
-        """Remove the first comma-separated value and return it; None when there is none.
-
-        A line whose last value goes is removed.
-        """
-        key = SPELLINGS.get(name) or header_key(name)
-        while key in self._first:
-            value = self._swap_first(key, None)
-            if value:
-                return value
-        return None
-
-    def replace_first_value(self, name: str, value: object) -> None:
-        """Replace the first comma-separated value; add a line when there is none."""
-        key = SPELLINGS.get(name) or header_key(name)
-        if key in self._first:
-            self._swap_first(key, header_line(name, value))
-        else:
-            self.prepend(name, value)
-
-    def _swap_first(self, key: str, new: str | None) -> str:
-        """Put header line ``new`` in place of the first value of ``key``; return the old value."""
-        line = self._first[key]
-        at = self.keys.index(key)
-        # Without a comma there is one value, and no text to keep.
-        values = split_values(line_value(line)) if is_list(key) and "," in line else [line_value(line)]
-        rest = ", ".join(values[1:])
-        if new is not None:
-            self._put(at, key, f"{new}, {rest}" if rest else new)
-        elif rest:
-            self._put(at, key, f"{line[: line.index(':')]}: {rest}")
-        else:
-            del self.keys[at], self.lines[at]
-            if key in self.keys:
-                self._first[key] = self.lines[self.keys.index(key)]
-            else:
-                del self._first[key]
-        self._forget(key)
-        return values[0]
-
-    def _put(self, at: int, key: str, line: str) -> None:
-        self.lines[at] = self._first[key] = line
-
-    def note_rport(self, host: str, port: int) -> bool:
-        """Fill the flag ``rport`` of an ordinary top Via and add ``received`` (RFC 3581 4).
-
-        Returns False, having done nothing, where the Via is not alone on its line
-        or not in the ordinary form: then ``replace_first_value`` has to do it.
-        """
-        line = self._first["via"]
-        if "," in line or line.count(";rport") != 1 or '"' in line or ";received" in line:
-            return False
-        before, _, after = line.partition(";rport")
-        if after and after[0] != ";":
-            return False
-        line = f"{before};rport={port};received={host}{after}"
-        self.lines[self.keys.index("via")] = self._first["via"] = line
-        self._forget("via")
-        return True
 
     def set_body(self, data: bytes, content_type: str | None = None) -> None:
         """Replace the body, set Content-Length and, unless None, Content-Type (``""`` removes it)."""
@@ -534,7 +313,7 @@ class Message:
 
     def to_bytes(self) -> bytes:
         """Return the message as it goes on the wire."""
-        return _encode("\r\n".join([self.start_line, *self.lines, "\r\n"])) + self.body
+        return encode("\r\n".join([self.start_line, *self.lines, "\r\n"])) + self.body
 
     def __str__(self) -> str:
         """The message as text, for logs: octets that are not UTF-8 are replaced."""
@@ -568,7 +347,8 @@ class Request(Message):
             raise LocalProtocolError(f"{method!r} is not a method (a token, RFC 3261 25.1)")
         request.method = method
         request.set_uri(uri)
-        request._fill(headers, body)
+        request._take_headers(headers, len(body))
+        request._start(body)
         return request
 
     @property
@@ -627,7 +407,8 @@ class Response(Message):
         """Return a new response; ``reason`` None gives the usual phrase of ``status``."""
         response = cls.__new__(cls)
         response.set_status(status, reason)
-        response._fill(headers, body)
+        response._take_headers(headers, len(body))
+        response._start(body)
         return response
 
     def set_status(self, status: int, reason: str | None = None) -> None:

@@ -15,8 +15,9 @@ from typing import Final
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import LWS, TOKEN, compiled
 from sansip.wire.faults import excerpt, malformed
+from sansip.wire.fields import header_line
 from sansip.wire.headers.media import ContentType, parse_content_type
-from sansip.wire.message import Message, header_line
+from sansip.wire.message import Message
 from sansip.wire.values import unfold
 
 __all__ = ["Part", "build_multipart", "message_parts", "parse_multipart"]

@@ -82,7 +82,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
     """
     end = data.find(b"\r\n\r\n")
     fault: RemoteProtocolError | None = None
-    if not 0 <= end <= limits.header_size or len(data) > limits.message_size:
+    if not 0 <= end <= limits.head_size or len(data) > limits.message_size:
         end, fault = _check_size(data, end, limits)
     try:
         head = data[:end].decode()
@@ -136,6 +136,10 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             _check_once(keys)
         if len(keys) > limits.header_count:
             raise malformed("", f"more than {limits.header_count} header fields", "RFC 3261 7.3")
+        if end > limits.header_size and max(map(len, lines), default=0) > limits.header_size:
+            raise malformed(
+                "", f"a header field of more than {limits.header_size} characters", "RFC 3261 7.3"
+            )
         try:
             via = _via_line(first["via"])
             from_ = _address_line(first["from"])
@@ -177,7 +181,8 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         elif len(target) > limits.uri_size:
             _check_uri(request, limits)
         line = first.get("max-forwards")
-        if line is not None and line not in _HOPS:
+        # RFC 3261 7.3.2: in a response the field means nothing.
+        if line is not None and line not in _HOPS and isinstance(message, Request):
             typed["max-forwards"] = parse_max_forwards(line_value(line))
         line = first.get("content-length")
         if line != f"Content-Length: {len(message.body)}":
@@ -188,23 +193,20 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
     return message
 
 
-def _check_size(data: bytes, end: int, limits: Limits) -> tuple[int, RemoteProtocolError | None]:
+def _check_size(data: bytes, end: int, limits: Limits) -> tuple[int, RemoteProtocolError]:
     """Return how much of ``data`` to read as the head, and what is wrong with its size.
 
     A head that is too large, or has no end, is read as far as it may be: the
     refusal needs its first header fields.
     """
-    fault: RemoteProtocolError | None = None
     if len(data) > limits.message_size or end > limits.head_size:
         fault = malformed("", "message too large", "RFC 3261 21.5.7", status=513)
-    elif end < 0:
+    else:
         fault = malformed("", "no empty line after the header fields", "RFC 3261 7")
     if end < 0 or end > limits.head_size:
         # Cut at a line end: half a header field may say anything.
         limit = min(len(data), limits.head_size)
         end = max(data.rfind(b"\r\n", 0, limit), 0) or limit
-    elif max(map(len, data[:end].split(b"\r\n"))) > limits.header_size:
-        fault = fault or malformed("", f"a line of more than {limits.header_size} octets", "RFC 3261 7.3")
     return end, fault
 
 
