@@ -76,6 +76,11 @@ class Running:
     def send(self, *actions: Action) -> None:
         self.call(lambda: self.hub.send(list(actions)))
 
+    def drain(self, timeout: float) -> bool:
+        finished: Future[bool] = Future()
+        self.call(lambda: self.hub.drain(timeout, finished.set_result))
+        return finished.result(PATIENCE + timeout)
+
     def stop(self) -> None:
         if self._thread.is_alive():
             self.ask_to_stop()
@@ -91,9 +96,6 @@ class Running:
     def ask_to_stop(self) -> None:
         raise NotImplementedError
 
-    def drain(self, timeout: float) -> bool:
-        raise NotImplementedError
-
 
 class OnAsyncio(Running):
     coroutines = True
@@ -105,7 +107,7 @@ class OnAsyncio(Running):
             async with serve(build, listeners, **options) as server:
                 self.server = server
                 self.loop = asyncio.get_running_loop()
-                self.opened(server._hub, server.listeners)
+                self.opened(server.hub, server.listeners)
                 await server.wait_closed()
 
         with asyncio.Runner(loop_factory=self.loop_factory) as runner:
@@ -113,10 +115,6 @@ class OnAsyncio(Running):
 
     def ask_to_stop(self) -> None:
         self.loop.call_soon_threadsafe(self.server.stop)
-
-    def drain(self, timeout: float) -> bool:
-        future = asyncio.run_coroutine_threadsafe(self.server.drain(timeout), self.loop)
-        return future.result(PATIENCE + timeout)
 
 
 class OnUvloop(OnAsyncio):
@@ -187,15 +185,6 @@ class OnSelectors(Running):
 
     def ask_to_stop(self) -> None:
         self.call(lambda: setattr(self, "_stopping", True))
-
-    def drain(self, timeout: float) -> bool:
-        self.call(self.hub.drain)
-        end = time.monotonic() + timeout
-        while not self.hub.idle:
-            if time.monotonic() > end:
-                return False
-            self._thread.join(0.01)
-        return True
 
 
 RUNTIMES: dict[str, type[Running]] = {"asyncio": OnAsyncio, "uvloop": OnUvloop, "selectors": OnSelectors}

@@ -13,6 +13,7 @@ import struct
 import sys
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -606,3 +607,15 @@ def test_drain_waits_until_the_stack_is_idle(start, connect):
     peer.send(b"BYE")
     assert server.drain(PATIENCE) is True
     assert peer.recv(100) == b"finished"
+
+
+def test_stop_ends_a_drain(start):
+    """Whoever waits for it learns that it did not finish."""
+    stack = FakeStack()
+    stack.idle = False
+    server = start(stack, Listen(0, "udp", "127.0.0.1"))
+    outcome: Future[bool] = Future()
+    server.call(lambda: server.hub.drain(3600.0, outcome.set_result))
+    assert not outcome.done()
+    server.stop()
+    assert outcome.result(PATIENCE) is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -161,6 +162,20 @@ def test_run_in_another_thread():
             on_ready=lambda server: server.stop(),
         )
         assert status.result(PATIENCE) == 0
+
+
+def test_drain_is_awaited():
+    """``await server.drain()`` inside a program, with and without success."""
+
+    async def main() -> tuple[bool, bool]:
+        stack = FakeStack()
+        stack.idle = False
+        async with sansip_asyncio.serve(lambda listeners: stack, [Listen(0, "udp", "127.0.0.1")]) as server:
+            first = await server.drain(0.0)
+            stack.idle = True
+            return first, await server.drain()
+
+    assert asyncio.run(main()) == (False, True)
 
 
 def test_tune_gc():

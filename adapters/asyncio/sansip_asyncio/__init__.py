@@ -2,11 +2,11 @@
 
 The two front doors, identical in their options (see docs/adapters.md)::
 
-    run(build, listeners=None, *, on_ready=None, on_reload=None, handlers=None, notify=None,
-        filters=None, limits=None, drain_time=32.0, uvloop=False) -> int
+    run(build, listeners=None, *, on_ready=None, on_reload=None, drain_time=32.0, uvloop=False,
+        handlers=None, notify=None, filters=None, limits=None, report=None) -> int
 
     async with serve(build, listeners=None, *, handlers=None, notify=None, filters=None,
-                     limits=None) as server:
+                     limits=None, report=None) as server:
         await server.wait_closed()
 
 ``build`` is a ``Stack``, or a function that is given the list of listener
@@ -16,6 +16,7 @@ and the fix) before anything else happens, blocks until SIGTERM or SIGINT,
 drains, and returns the exit status 0. ``on_ready(server)`` is called once,
 when every socket is open: ``[str(listener) for listener in server.listeners]``
 gives ``udp:127.0.0.1:5060`` and so on. ``on_reload()`` is called on SIGHUP.
+The other options are described at ``sansip_sockets.Options``.
 """
 
 from sansip_asyncio.server import Server, run, serve

@@ -5,8 +5,9 @@ stack and its sockets), ``datagrams`` and ``streams`` (the pumps). Nothing here
 waits, and nothing here knows asyncio, gevent or curio.
 """
 
-from sansip_sockets.assembly import Build, assemble, prepare
+from sansip_sockets.assembly import Build, Options, assemble, prepare
 from sansip_sockets.bind import BindError, BoundListener, bind, bind_all, listener_text
+from sansip_sockets.ending import signals
 from sansip_sockets.hub import Handlers, Hub
 from sansip_sockets.memory import tune_gc
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Spawn, Wait
@@ -22,6 +23,7 @@ __all__ = [
     "Handlers",
     "Hub",
     "Offload",
+    "Options",
     "Pump",
     "Spawn",
     "Threads",
@@ -32,5 +34,6 @@ __all__ = [
     "handler",
     "listener_text",
     "prepare",
+    "signals",
     "tune_gc",
 ]

@@ -8,7 +8,7 @@ hub, with the handlers that the stack always needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
 from sansip.driver import AnyStack, Driver, FilterFactory
 from sansip.limits import DEFAULT, Limits
@@ -17,10 +17,31 @@ from sansip_sockets.hub import Handlers, Hub, StartCoroutine
 from sansip_sockets.waits import Spawn
 from sansip_sockets.workers import Offload
 
-__all__ = ["Build", "assemble", "prepare"]
+__all__ = ["Build", "Options", "assemble", "prepare"]
 
 # A stack, or what makes one from the listener configs with their real ports.
 Build: TypeAlias = AnyStack | Callable[[list[Any]], AnyStack]
+
+
+class Options(TypedDict, total=False):
+    """What all front doors take, each to be left out at will.
+
+    Attributes:
+        handlers: question type to who answers it: a plain function run in worker
+            threads (see ``sansip_sockets.handler``), or an ``async def`` where the
+            runtime has coroutines. ``Resolve`` has one already.
+        notify: called with every event of the stack.
+        filters: transport to what makes the byte filters of its connections.
+        limits: default ``stack.config.limits``.
+        report: called with a text and an exception when something went wrong
+            inside; default: the log ``sansip.sockets``.
+    """
+
+    handlers: Handlers | None
+    notify: Callable[[Any], None] | None
+    filters: Mapping[str, FilterFactory] | None
+    limits: Limits | None
+    report: Callable[[str, BaseException | None], None] | None
 
 
 def prepare(
@@ -61,28 +82,28 @@ def assemble(
     bound: list[BoundListener],
     spawn: Spawn,
     *,
-    handlers: Handlers | None = None,
-    notify: Callable[[Any], None] | None = None,
-    filters: Mapping[str, FilterFactory] | None = None,
-    limits: Limits | None = None,
-    report: Callable[[str, BaseException | None], None] | None = None,
     offload: Offload | None = None,
     start_coroutine: StartCoroutine | None = None,
+    **options: Unpack[Options],
 ) -> Hub:
-    """Return a hub that is ready to ``start``. ``limits`` defaults to ``stack.config.limits``."""
+    """Return a hub that is ready to ``start``; the sockets are closed where that fails.
+
+    ``offload`` and ``start_coroutine`` are the runtime's (see ``Hub``).
+    """
     from sansip.transport import Resolve
     from sansip_sockets.resolve import resolve
 
+    limits = options.get("limits")
     if limits is None:
         limits = getattr(getattr(stack, "config", None), "limits", DEFAULT)
     try:
         return Hub(
-            Driver(stack, filters, limits),
+            Driver(stack, options.get("filters"), limits),
             bound,
             spawn,
-            handlers={Resolve: resolve, **(handlers or {})},
-            notify=notify,
-            report=report,
+            handlers={Resolve: resolve, **(options.get("handlers") or {})},
+            notify=options.get("notify"),
+            report=options.get("report"),
             offload=offload,
             start_coroutine=start_coroutine,
         )

@@ -7,9 +7,9 @@ while performing is posted to the inbox and handled in the next turn.
 
 The *heart* is the pump of the inbox, and of the time: it waits for the inbox to
 be readable for as long as the next deadline is away. Timers of SIP are half a
-second and more, so deadlines may be kept up to ``SLACK`` late: under load a
-hundred wake-ups a second serve thousands of timers, and while the heart is due
-that soon, nobody needs to ask for the next deadline.
+second and more, so deadlines may be kept up to ``SLACK`` late: under load forty
+wake-ups a second serve thousands of timers, and while the heart is due that
+soon, nobody needs to ask for the next deadline.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, S
 from sansip.driver import Driver
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.datagrams import DatagramSocket
+from sansip_sockets.ending import Drain
 from sansip_sockets.inbox import Inbox
 from sansip_sockets.streams import Streams
 from sansip_sockets.waits import PAUSE, READ, Pump, Spawn
@@ -31,8 +32,8 @@ from sansip_sockets.workers import Offload, Threads, Worker
 
 __all__ = ["SLACK", "Handlers", "Hub", "StartCoroutine"]
 
-# Seconds a timer may be late, so that one wake-up serves many.
-SLACK = 0.010
+# Seconds a timer may be late, so that one wake-up serves many: a twentieth of T1.
+SLACK = 0.025
 
 # Question type -> plain function (see ``workers.handler``), or ``async def`` where
 # the runtime has coroutines.
@@ -97,6 +98,7 @@ class Hub:
         # When the heart wakes by itself; it is looking already while minus infinity.
         self._armed = float("inf")
         self._wall_offset = float("inf")
+        self._drains: list[Drain] = []
         driver.on_error = self.report
 
     def start(self) -> None:
@@ -113,6 +115,8 @@ class Hub:
 
     def close(self) -> None:
         """Close every socket. The runtime has let go of all pumps before."""
+        for drain in self._drains:
+            drain.finish(False)
         self.streams.close()
         for listener in self.listeners.values():
             listener.sock.close()
@@ -120,10 +124,17 @@ class Hub:
         if self._threads is not None:
             self._threads.close()
 
-    def drain(self) -> None:
-        """Refuse what is new; ``idle`` tells when what runs has finished."""
+    def drain(self, timeout: float, done: Callable[[bool], None]) -> None:
+        """Refuse what is new; call ``done(True)`` when what runs has finished.
+
+        ``done(False)`` is called where ``timeout`` seconds were not enough, or the
+        hub is closed meanwhile.
+        """
         now = self.clock()
+        drain = Drain(self, timeout, done)
+        self._drains.append(drain)
         self.perform(self.driver.drain(now), now)
+        drain.look(now)
 
     @property
     def idle(self) -> bool:

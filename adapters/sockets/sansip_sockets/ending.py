@@ -1,0 +1,88 @@
+"""How a server ends: draining, and the signals that ask for it.
+
+Theory of operation: to drain is to tell the stack, then to look now and again
+whether it has finished; the looks are timers of the hub. Signal handlers do
+nothing but post to the hub's inbox, which wakes whatever loop is waiting, so
+all runtimes share them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sansip_sockets.hub import Hub
+
+__all__ = ["Drain", "signals"]
+
+# Seconds between two looks whether a draining stack has finished.
+POLL = 0.05
+
+
+class Drain:
+    """One wish to know when nothing runs any more; ``done(finished)`` is called once."""
+
+    def __init__(self, hub: Hub, timeout: float, done: Callable[[bool], None]) -> None:
+        self._hub = hub
+        self._end = hub.clock() + timeout
+        self._done: Callable[[bool], None] | None = done
+
+    def look(self, now: float) -> None:
+        """Report the end, or look again later."""
+        if self._hub.idle:
+            self.finish(True)
+        elif now >= self._end:
+            self.finish(False)
+        else:
+            self._hub.driver.timers.start(now, POLL, self, None)
+            self._hub.settle(now)
+
+    def timer_fired(self, name: None, now: float) -> None:
+        self.look(now)
+
+    def finish(self, finished: bool) -> None:
+        """Report; False also where the hub is closed before its time."""
+        done, self._done = self._done, None
+        if done is not None:
+            done(finished)
+
+
+@contextlib.contextmanager
+def signals(
+    hub: Hub, stop: Callable[[], None], drain_time: float, on_reload: Callable[[], None] | None
+) -> Iterator[None]:
+    """Handle SIGTERM, SIGINT and SIGHUP while the block runs; only the main thread may.
+
+    The first request to end drains for at most ``drain_time`` seconds and then
+    calls ``stop``; the second calls it at once. ``on_reload`` is for SIGHUP.
+    All is called in the stack's thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[bool] = []
+
+    def end() -> None:
+        asked.append(True)
+        if len(asked) == 1:
+            hub.drain(drain_time, lambda finished: stop())
+        else:
+            stop()
+
+    actions: dict[int, Callable[[], None]] = {signal.SIGTERM: end, signal.SIGINT: end}
+    if on_reload is not None:
+        actions[signal.SIGHUP] = on_reload
+
+    def handle(number: int, frame: Any) -> None:
+        hub.inbox.post(actions[number])
+
+    before = {number: signal.signal(number, handle) for number in actions}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
