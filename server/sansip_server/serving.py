@@ -27,6 +27,7 @@ from sansip_server.config.listen import ListenAddress
 from sansip_server.config.schema import Settings
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
+from sansip_server.journal import JournaledStack, header, open_journal
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
@@ -36,9 +37,10 @@ __all__ = ["run_server"]
 logger = logging.getLogger("sansip.server")
 
 
-def run_server(settings: Settings, *, may_lack_ipv6: bool = False) -> int:
+def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6: bool = False) -> int:
     """Run until a signal says stop; return the exit status.
 
+    ``journal``: a file to record every input and action in, see ``journal``.
     ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.
     Raises OperatorError for whatever the operator has to change.
     """
@@ -54,11 +56,15 @@ def run_server(settings: Settings, *, may_lack_ipv6: bool = False) -> int:
     domains = build.served_domains(settings, addresses)
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
 
+    recorder = None if journal is None else open_journal(journal)
     logs.configure(settings.log.level, settings.log.format)
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, route, secret)
-        return ServedStack(config, seed=os.urandom(32))
+        seed = os.urandom(32)
+        if recorder is None:
+            return ServedStack(config, seed)
+        return JournaledServedStack(config, seed, recorder, header(settings, config, seed))
 
     def on_ready(server: Any) -> None:
         for listener in server.listeners:
@@ -85,6 +91,9 @@ def run_server(settings: Settings, *, may_lack_ipv6: bool = False) -> int:
         if "uvloop" not in str(error):
             raise
         raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
+    finally:
+        if recorder is not None:
+            recorder.close()
     logger.info("stopped")
     return status
 
@@ -96,6 +105,10 @@ class ServedStack(Stack):
         """Refuse new dialogs from here on (see ``Stack.drain``)."""
         logger.info("draining: new calls get 503, running transactions finish")
         return super().drain(now)
+
+
+class JournaledServedStack(ServedStack, JournaledStack):
+    """Both: what is drained is logged, and what happens is recorded."""
 
 
 def _say_who_may_register(addresses: Iterable[ListenAddress]) -> None:

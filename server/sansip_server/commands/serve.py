@@ -40,12 +40,19 @@ LEVELS = ["debug", "info", "warning", "error"]
 @click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")
 @click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Record every input and action in FILE, for `sansip replay`.",
+)
 def serve(
     config: Path | None,
     listen: tuple[str, ...],
     domain: tuple[str, ...],
     log_level: str | None,
     log_format: str | None,
+    journal: Path | None,
     **values: Any,
 ) -> None:
     """Run the server until SIGTERM.
@@ -64,7 +71,7 @@ def serve(
     settings.log.level = log_level or settings.log.level  # type: ignore[assignment]
     settings.log.format = log_format or settings.log.format  # type: ignore[assignment]
     _judge(settings)
-    raise SystemExit(run_server(settings, may_lack_ipv6=config is None and not listen))
+    raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=config is None and not listen))
 
 
 def _settings(config: Path | None) -> Settings:
