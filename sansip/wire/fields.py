@@ -89,6 +89,19 @@ class HeaderFields:
         """Return the first raw line of ``key`` (full name in lower case), or None."""
         return self._first.get(key)
 
+    def raw_lines(self, key: str) -> list[str]:
+        """Return the raw lines of ``key`` (full name in lower case), in order."""
+        keys = self.keys
+        several = keys.count(key)
+        if several == 0:
+            return []
+        at = keys.index(key)
+        # The lines of a field nearly always stand together.
+        lines = self.lines[at : at + several]
+        if keys[at : at + several].count(key) == several:
+            return lines
+        return [line for one, line in zip(keys, self.lines, strict=True) if one == key]
+
     def get_all(self, name: str) -> list[str]:
         """Return the value of each ``name`` line, unfolded and stripped, in order."""
         key = SPELLINGS.get(name) or header_key(name)

@@ -179,19 +179,20 @@ class Message(HeaderFields):
     @property
     def contacts(self) -> list[NameAddr] | Star:
         """All Contact values, or ``STAR`` for ``*``; empty when there is none."""
-        contacts: list[NameAddr] | Star | None = self._typed.get("contact")
-        if contacts is not None:
+        typed = self._typed
+        if "contact" in typed:
+            contacts: list[NameAddr] | Star = typed["contact"]
             return contacts
         line = self._first.get("contact")
         if line is None:
             return []
         # One Contact in the ordinary form is by far the usual case.
         match = ORDINARY_LINE.fullmatch(line)
-        if match is None or (len(self._first) != len(self.keys) and self.keys.count("contact") > 1):
+        if match is not None and (len(self._first) == len(self.keys) or self.keys.count("contact") == 1):
+            contacts = [ordinary_name_addr(match, "Contact", "RFC 3261 20.10")]
+        else:
             contacts = self.typed("contact")
-            assert contacts is not None  # there is a line
-            return contacts
-        contacts = self._typed["contact"] = [ordinary_name_addr(match, "Contact", "RFC 3261 20.10")]
+        typed["contact"] = contacts
         return contacts
 
     @property

@@ -97,12 +97,15 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         if len(names) != count or head.count("\r") != count:
             raise KeyError
         first = dict(zip(map(_spelled, names), lines))  # noqa: B905 (of one length)
-        keys = list(first) if len(first) == count else list(map(_spelled, names))
+        keys = list(first)
+        if several := len(keys) != count:
+            keys = list(map(_spelled, names))
     except KeyError:
         # A fold, an unusual spelling, an unknown name, or a mistake.
         keys, lines, header_fault = _index_lines(start, lines)
         fault = fault or header_fault
         first = dict(zip(keys, lines, strict=True))
+        several = len(first) != len(keys)
     message: Request | Response
     line_match = _request_line(start)
     if line_match is not None:
@@ -121,10 +124,9 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         fault = start_fault or fault
     message.keys = keys
     message.lines = lines
-    message.body = data[end + 4 :]
+    message.body = body = data[end + 4 :]
     message._typed = typed = {}
     message._via = message._from = message._to = message._call_id = message._cseq = None
-    several = len(first) != len(keys)
     if several:
         # The last line of a key has won: let the first one.
         first = dict(zip(reversed(keys), reversed(lines), strict=True))
@@ -185,7 +187,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         if line is not None and line not in _HOPS and isinstance(message, Request):
             typed["max-forwards"] = parse_max_forwards(line_value(line))
         line = first.get("content-length")
-        if line != f"Content-Length: {len(message.body)}":
+        if (body or line != "Content-Length: 0") and line != f"Content-Length: {len(body)}":
             _check_length(message, line, datagram)
     except RemoteProtocolError as error:
         error.message = message
