@@ -63,7 +63,7 @@ class Stack:
                 Listener(one.id, one.transport, one.host, one.port, one.advertise_host, one.advertise_port)
                 for one in config.listeners
             ],
-            config.domains,
+            [*config.domains, *config.aliases],
         )
         self._domains = [domain.lower().strip("[]") for domain in config.domains]
         self._out: list[Action] = []
@@ -345,9 +345,9 @@ class Stack:
         """Return the mark of the dialog that ``request`` belongs to, for Record-Route."""
         return self._secret.keyed_hash(f"dialog {request.call_id}")
 
-    def registered(self, aor: str, now: float) -> None:
-        """The registrar changed the bindings of ``aor``."""
-        self._out.append(Notify(BindingsChanged(aor, len(self.location.lookup(aor, now)), "registered")))
+    def registered(self, aor: str, count: int) -> None:
+        """The registrar changed the bindings of ``aor``; now there are ``count``."""
+        self._out.append(Notify(BindingsChanged(aor, count, "registered")))
 
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None:
         """The route raised ``error``."""

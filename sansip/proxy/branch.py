@@ -36,7 +36,7 @@ class Branch:
 
     __slots__ = (
         "_addresses", "_base", "_cancel_sent", "_cancel_wanted", "_hop", "_id",
-        "_switched", "_timer", "breadth", "context",
+        "_rang", "_switched", "_timer", "breadth", "context",
         "final", "provisional", "target", "transaction",
     )
 
@@ -48,6 +48,8 @@ class Branch:
         # The final response of this branch, or one made for it.
         self.final: Response | None = None
         self.provisional = False
+        # When the last provisional response but 100 came.
+        self._rang = 0.0
         self._addresses: list[tuple[str, int]] = []
         self._base: Request | None = None
         self._hop: NextHop | None = None
@@ -187,9 +189,9 @@ class Branch:
             self._send_cancel(now)
         if response.status == 100:
             return
-        # RFC 3261 16.7 step 2: it rings still, so Timer C starts again.
-        if self._timer is not None and not self._cancel_sent:
-            self._set_timer(now, self.context.proxy.values.c, "timer C")
+        # RFC 3261 16.7 step 2: it rings still, so Timer C starts again. It is
+        # let run out, and looks at this time then.
+        self._rang = now
         self._take_via(response)
         self.context.provisional_received(response, now)
 
@@ -263,6 +265,10 @@ class Branch:
     def timer_fired(self, name: str, now: float) -> None:
         self._timer = None
         if self.final is not None or self.transaction is None:
+            return
+        left = self._rang + self.context.proxy.values.c - now
+        if name == "timer C" and self._rang and left > 0:
+            self._set_timer(now, left, "timer C")
             return
         if name == "timer C" and self.provisional:
             # RFC 3261 16.8: a branch that rings for ever is cancelled.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.location import Outcome
 from sansip.proxy import (
     Proxy,
     Refusal,
@@ -65,7 +66,7 @@ class Core(Protocol):
     def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None: ...
     def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
     def dialog_token(self, request: Request) -> str: ...
-    def registered(self, aor: str, now: float) -> None: ...
+    def registered(self, aor: str, count: int) -> None: ...
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
 
 
@@ -298,16 +299,21 @@ class IncomingRequest:
         )
         answer = plan.reply
         if plan.update is not None:
-            answer = registrar.reply(plan, core.location.apply(plan.update, self.now))
-            core.registered(aor, self.now)
+            outcome = core.location.apply(plan.update, self.now)
+            answer = registrar.reply(plan, outcome)
+            if outcome is Outcome.DONE:
+                core.registered(aor, len(plan.update.after))
         self.reply(answer.status, answer.reason, answer.headers)
 
-    def _origin(self) -> tuple[Flow | int, str | None]:
+    def _origin(self) -> tuple[Flow | int | None, str | None]:
         """Return the flow to keep with a binding, and the source where NAT shows.
 
         A stream is kept as its connection; a datagram needs the listener alone.
+        What came through another proxy has no flow of its own.
         """
         flow = self.flow
+        if self.message.keys.count("via") > 1:
+            return None, None
         received = None
         contacts = self.message.contacts if "contact" in self.message.keys else []
         if isinstance(contacts, list) and contacts:

@@ -128,12 +128,8 @@ class Listeners:
 
     def may_have_written(self, request: Message) -> bool:
         """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""
-        for key, line in zip(request.keys, request.lines, strict=True):
-            if key == "via":
-                for sent_by in self._sent_by:
-                    if sent_by in line:
-                        return True
-        return False
+        lines = request.raw_lines("via")
+        return any(sent_by in line for sent_by in self._sent_by for line in lines)
 
     def is_own_sent_by(self, sent_by: str) -> bool:
         """Whether a Via with this sent-by was written here."""
