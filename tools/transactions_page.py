@@ -60,9 +60,8 @@ FIGURES = (
     Figure(
         "Figure 5: INVITE client transaction",
         "sansip/transaction/invite_client.py",
-        """RFC 3261 17.1.1 as corrected by RFC 6026 8.4: *Accepted* and Timer M are new. One arc differs on
-        purpose: a transport error in *Proceeding* changes nothing, for nothing is being sent, and the
-        answer may come by another connection (18.2.2).""",
+        """RFC 3261 17.1.1 as corrected by RFC 6026 8.4: *Accepted* and Timer M are new. One action differs on
+        purpose: of a transport error in *Completed* the TU hears nothing, for it has the final response.""",
         INVITE_CLIENT,
         "",
         "INVITE from TU / INVITE sent",
@@ -145,8 +144,9 @@ _INTRODUCTION = (
     """Timers A, E and G resend, and run on UDP alone. On TCP, TLS, WebSocket and SCTP the timers D, I, J and
     K, which wait for repetitions, are zero: the machine ends at once.""",
 )
-_LEGEND = """A cell says what is done and, after the arrow, the next state where it is another. *ignored*: the RFC
-    has it absorbed or discarded. An empty cell: the input cannot come in that state, and would be ignored."""
+_LEGEND = """A cell says what is done and, after the arrow, the next state where it is another. *ignored*: the
+    RFC has it absorbed or discarded. An empty cell: the input cannot come in that state, and would be
+    ignored."""
 
 
 def _wrapped(text: str) -> str:
