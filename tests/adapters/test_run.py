@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import sansip_asyncio
+from sansip.actions import Notify
 from sansip_sockets import BindError, bind, tune_gc
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen
 
@@ -45,7 +46,11 @@ class Program:
             "PYTHONWARNINGS": "error",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", PROGRAM, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         assert self.line() == "build True"
         self.listener = self.line()
@@ -55,7 +60,10 @@ class Program:
         return self.process.stdout.readline().strip()
 
     def end(self) -> int:
-        return self.process.wait(PATIENCE)
+        """Return the exit status of a process that ended with nothing to complain about."""
+        _, complaints = self.process.communicate(timeout=PATIENCE)
+        assert complaints == ""
+        return self.process.returncode
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -176,6 +184,29 @@ def test_drain_is_awaited():
             return first, await server.drain()
 
     assert asyncio.run(main()) == (False, True)
+
+
+def test_stop_from_inside():
+    """A watcher of events, a handler or a route may stop the server: everything is closed then, too."""
+    reports: list[object] = []
+
+    async def main() -> None:
+        async with sansip_asyncio.serve(
+            lambda listeners: stack,
+            [Listen(0, "udp", "127.0.0.1"), Listen(1, "tcp", "127.0.0.1")],
+            notify=lambda event: server.stop(),
+            report=lambda text, error: reports.append(error),
+        ) as server:
+            with socket.create_connection(server.listeners[1].address) as peer:
+                peer.send(b"stop")
+                await server.wait_closed()
+                # In the server's thread, where sockets show at once that they are closed.
+                assert [listener.sock.fileno() for listener in server.listeners] == [-1, -1]
+
+    stack = FakeStack()
+    stack.on_data = lambda conn, data: [Notify("stop")]
+    asyncio.run(main())
+    assert reports == []
 
 
 def test_tune_gc():

@@ -44,8 +44,11 @@ class Server:
         return await finished
 
     def stop(self) -> None:
-        """Close everything at once. Harmless when repeated."""
-        if not self._closed.is_set():
+        """Close everything at once. Harmless when repeated, and in any callback of the server."""
+        if self._waiter.is_resuming:
+            # A pump called us: it has to come to its next wait first.
+            self._loop.call_soon(self.stop)
+        elif not self._closed.is_set():
             self._closed.set()
             for task in self._tasks:
                 task.cancel()

@@ -8,6 +8,7 @@ callback and no system call beside its poll. No task and no future is involved.
 from __future__ import annotations
 
 import asyncio
+from inspect import GEN_RUNNING, getgeneratorstate
 
 from sansip_sockets import PAUSE, READ, WRITE, Pump, Wait
 
@@ -26,6 +27,11 @@ class Waiter:
         driven = _Driven(self, pump)
         self.driven.add(driven)
         driven.resume(None)
+
+    @property
+    def is_resuming(self) -> bool:
+        """Whether a pump is running, and so is our caller."""
+        return any(getgeneratorstate(driven.pump) == GEN_RUNNING for driven in self.driven)
 
     def close(self) -> None:
         """Let go of all pumps and sockets."""
