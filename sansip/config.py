@@ -50,6 +50,8 @@ class StackConfig:
             so that running dialogs go on; None takes the stack's seed.
         wall_offset: Unix time minus the clock given as ``now``, for Date; None
             leaves Date out. An adapter may set ``Stack.wall_offset`` later.
+        aliases: further names of this server; like its addresses, they mean the
+            first domain.
     """
 
     listeners: list[ListenerConfig]
@@ -62,3 +64,4 @@ class StackConfig:
     server_name: str = "sansip"
     secret: bytes | None = None
     wall_offset: float | None = None
+    aliases: list[str] = field(default_factory=list)

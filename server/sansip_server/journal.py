@@ -67,6 +67,7 @@ def header(settings: Settings, config: StackConfig, seed: bytes) -> dict[str, An
         "settings": _plain(settings),
         "listeners": [_plain(listener) for listener in config.listeners],
         "domains": list(config.domains),
+        "aliases": list(config.aliases),
     }
 
 
@@ -84,7 +85,7 @@ def stack_of(first: dict[str, Any], route: Callable[..., Any]) -> Stack:
         raise ValueError("; ".join(f"{fault.path}: {fault.problem}" for fault in faults))
     secret = None if first["secret"] is None else bytes.fromhex(first["secret"])
     listeners = [ListenerConfig(**listener) for listener in first["listeners"]]
-    config = build.stack_config(settings, listeners, first["domains"], route, secret)
+    config = build.stack_config(settings, listeners, first["domains"], first["aliases"], route, secret)
     return Stack(config, bytes.fromhex(first["seed"]))
 
 

@@ -54,13 +54,14 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     route = default_route() if settings.route is None else load_route(settings.route)
     run = load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
+    aliases = build.other_names(addresses)
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
 
     recorder = None if journal is None else open_journal(journal)
     logs.configure(settings.log.level, settings.log.format)
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
-        config = build.stack_config(settings, listeners, domains, route, secret)
+        config = build.stack_config(settings, listeners, domains, aliases, route, secret)
         seed = os.urandom(32)
         if recorder is None:
             return ServedStack(config, seed)
@@ -72,7 +73,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
         _say_who_may_register(addresses)
-        logger.info("serving the domains %s", ", ".join(domains))
+        logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
         click.echo("ready")
 
     try:

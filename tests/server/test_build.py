@@ -60,9 +60,9 @@ def test_loopback_needs_no_word() -> None:
     ("domains", "listen", "expected"),
     [
         ([], ["udp:127.0.0.1:5060"], ["localhost"]),
-        (["Example.ORG."], ["udp:127.0.0.1:5060"], ["example.org", "localhost"]),
+        (["Example.ORG."], ["udp:127.0.0.1:5060"], ["example.org"]),
         (["example.org"], ["udp:192.0.2.10:5060"], ["example.org"]),
-        ([], ["udp:192.0.2.10:5060", "udp:127.0.0.1:5060"], ["192.0.2.10", "localhost"]),
+        ([], ["udp:192.0.2.10:5060", "udp:127.0.0.1:5060"], ["192.0.2.10"]),
         ([], ["udp:10.0.0.1:5060 advertise sip.example.org"], ["sip.example.org"]),
     ],
 )
@@ -70,6 +70,17 @@ def test_domains(domains: list[str], listen: list[str], expected: list[str]) -> 
     """The first domain is what the server's addresses mean, so there is always one."""
     settings = Settings(listen=listen, domains=domains)
     assert build.served_domains(settings, build.listen_addresses(settings)) == expected
+
+
+def test_other_names(machine: None) -> None:
+    """`localhost` is this server where it listens on loopback; a wildcard socket has every address."""
+    assert build.other_names(opened("udp:127.0.0.1:5060", "tcp:[::1]:5060")) == ["localhost"]
+    assert build.other_names(opened("udp:192.0.2.10:5060")) == []
+    assert build.other_names(opened("udp:0.0.0.0:5060 advertise 203.0.113.5")) == [
+        "localhost",
+        "192.0.2.10",
+        "127.0.0.1",
+    ]
 
 
 def test_stack_config() -> None:
@@ -80,10 +91,11 @@ def test_stack_config() -> None:
     )
     assert [one.id for one in listeners] == [0, 1]
     assert (listeners[1].advertise_host, listeners[1].advertise_port) == ("2001:db8::1", 5070)
-    config = build.stack_config(settings, listeners, ["localhost"], route, b"0123456789abcdef")
+    config = build.stack_config(settings, listeners, ["localhost"], ["this"], route, b"0123456789abcdef")
     assert config.listeners is listeners
     assert config.limits is settings.limits
     assert config.timers is settings.timers
     assert config.proxy is settings.proxy
     assert config.registrar is settings.registrar
-    assert (config.domains, config.server_name, config.secret) == (["localhost"], "mine", b"0123456789abcdef")
+    assert (config.domains, config.aliases, config.server_name) == (["localhost"], ["this"], "mine")
+    assert config.secret == b"0123456789abcdef"

@@ -53,7 +53,7 @@ def record(file: Any, route: Callable[..., Any] = default_route) -> JournaledSta
     """Let a stack live through each kind of input, and write its journal to ``file``."""
     settings = Settings(route="gone.py", secret_file="gone")
     listeners = [ListenerConfig(0, "udp", "127.0.0.1", 5060), ListenerConfig(1, "tcp", "127.0.0.1", 5060)]
-    config = build.stack_config(settings, listeners, ["localhost"], route, b"0123456789abcdef")
+    config = build.stack_config(settings, listeners, ["localhost"], ["this.test"], route, b"0123456789abcdef")
     seed = bytes(range(32))
     stack = JournaledStack(config, seed, file, header(settings, config, seed))
     stack.wall_offset = 1_700_000_000.5

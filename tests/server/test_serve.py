@@ -115,6 +115,23 @@ def test_registers_and_refuses_strangers() -> None:
     assert "sip:alice@localhost registered: 1 binding" in log
 
 
+def test_every_name_of_the_server_is_the_same() -> None:
+    """A phone that registered with an address is found under the domain, and under localhost."""
+    with serve(*LOOPBACK, "--domain", "example.org") as server:
+        ask(
+            server,
+            request("REGISTER", "sip:127.0.0.1", 1, "Contact: <sip:alice@127.0.0.1:9>").replace(
+                b"@localhost>\r\nCall", b"@127.0.0.1>\r\nCall"
+            ),
+        )
+        for number, domain in enumerate(("example.org", "localhost", "127.0.0.1"), 2):
+            fetch = request("REGISTER", f"sip:{domain}", number).replace(
+                b"@localhost>\r\nCall", f"@{domain}>\r\nCall".encode()
+            )
+            assert "Contact: <sip:alice@127.0.0.1:9>" in ask(server, fetch)
+        assert server.stop()[0] == 0
+
+
 def test_configuration_file(tmp_path: Path) -> None:
     """The file's listeners, route, server name and log; a route that fails is a 500 and a traceback."""
     (tmp_path / "route.py").write_text("def route(request):\n    raise KeyError('mine')\n")

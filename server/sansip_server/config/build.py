@@ -18,7 +18,14 @@ from sansip_server.config.listen import ListenAddress, check_domain, parse_liste
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 
-__all__ = ["listen_addresses", "listener_configs", "refuse_open_listeners", "served_domains", "stack_config"]
+__all__ = [
+    "listen_addresses",
+    "listener_configs",
+    "other_names",
+    "refuse_open_listeners",
+    "served_domains",
+    "stack_config",
+]
 
 
 def listen_addresses(settings: Settings) -> list[ListenAddress]:
@@ -65,23 +72,36 @@ def listener_configs(listeners: Sequence[ListenAddress]) -> list[ListenerConfig]
 
 
 def served_domains(settings: Settings, listeners: Sequence[ListenAddress]) -> list[str]:
-    """Return the domains to serve; the first is the one that the server's addresses mean.
+    """Return the domains to serve; the first is the one that the server's other names mean.
 
-    Without any configured that is ``localhost``, or the first address beyond loopback.
+    Without any configured that is the first address beyond loopback, or ``localhost``.
     """
     domains = [check_domain(domain) for domain in settings.domains]
     if not domains:
         public = [listener for listener in listeners if not listener.loopback]
-        domains = [(one.advertise_host or one.host) for one in public[:1]]
-    if any(listener.loopback or listener.wildcard for listener in listeners):
-        domains.append("localhost")
+        domains = [(one.advertise_host or one.host) for one in public[:1]] or ["localhost"]
     return list(dict.fromkeys(domains))
+
+
+def other_names(listeners: Sequence[ListenAddress]) -> list[str]:
+    """Return what the server is called beside its domains and listeners' addresses.
+
+    That is ``localhost``, and the machine's addresses where one socket has them all.
+    """
+    names: list[str] = []
+    if any(listener.loopback or listener.wildcard for listener in listeners):
+        names.append("localhost")
+    for listener in listeners:
+        if listener.wildcard:
+            names += machine_addresses(listener.ipv6)
+    return list(dict.fromkeys(names))
 
 
 def stack_config(
     settings: Settings,
     listeners: list[ListenerConfig],
     domains: list[str],
+    aliases: list[str],
     route: Callable[..., Any],
     secret: bytes | None = None,
 ) -> StackConfig:
@@ -89,6 +109,7 @@ def stack_config(
     return StackConfig(
         listeners=listeners,
         domains=domains,
+        aliases=aliases,
         route=route,
         limits=settings.limits,
         timers=settings.timers,

@@ -43,9 +43,9 @@ class Settings:
     # `auth` must be given.
     listen: list[str] = field(default_factory=lambda: list(DEFAULT_LISTEN))
     # Domains whose users register here and are looked up here. The server's
-    # own addresses are always served and mean the first domain; `localhost` is
-    # served where it listens on loopback. Requests for other domains are not
-    # relayed for strangers.
+    # own addresses are always served and mean the first domain, and so does
+    # `localhost` where it listens on loopback. Requests for other domains are
+    # not relayed for strangers.
     domains: list[str] = field(default_factory=list)
     # Who may register. `"none"` lets everybody who can reach the server; without
     # the key that is allowed on loopback addresses only.
