@@ -65,7 +65,7 @@ def breadth_of(request: Request, most: int) -> int:
 
 def check_proxy_require(request: Request, supported: frozenset[str]) -> Refusal | None:
     """RFC 3261 16.3 step 5: extensions that proxies must know, else 420."""
-    if "proxy-require" not in request.keys:
+    if not request.has("proxy-require"):
         return None
     unknown = [tag for tag in request.proxy_require if tag.lower() not in supported]
     if not unknown:

@@ -19,7 +19,7 @@ from sansip.wire.fields import HeaderFields, encode, header_line
 from sansip.wire.headers.media import ContentType
 from sansip.wire.headers.name_addr import ORDINARY_LINE, NameAddr, ordinary_name_addr, parse_name_addr
 from sansip.wire.headers.registry import PARSERS, Star
-from sansip.wire.headers.simple import CSeq, parse_call_id, parse_cseq
+from sansip.wire.headers.simple import HOPS, CSeq, parse_call_id, parse_cseq
 from sansip.wire.headers.via import ORDINARY_VIA_LINE, Via, ordinary_via, parse_via, salvage_via
 from sansip.wire.names import SPELLINGS, header_key
 from sansip.wire.status import REASONS
@@ -213,8 +213,11 @@ class Message(HeaderFields):
     @property
     def max_forwards(self) -> int | None:
         """Max-Forwards, or None when absent."""
-        value: int | None = self.typed("max-forwards")
-        return value
+        line = self._first.get("max-forwards")
+        if line is None:
+            return None
+        value: int | None = HOPS.get(line)
+        return self.typed("max-forwards") if value is None else value
 
     @property
     def expires(self) -> int | None:

@@ -22,6 +22,7 @@ from sansip.wire.headers.registry import PARSERS
 from sansip.wire.headers.simple import (
     CALL_ID_LINE,
     CSEQ_LINE,
+    HOPS,
     NUMBER_LINE,
     CSeq,
     parse_content_length,
@@ -49,7 +50,6 @@ _new_request: Final = Request.__new__
 _new_response: Final = Response.__new__
 _new_tuple: Final = tuple.__new__
 # The usual lines of Max-Forwards and the status codes, so that neither needs a pattern.
-_HOPS: Final = {f"Max-Forwards: {hops}": hops for hops in range(256)}
 _STATUSES: Final = {str(status): status for status in range(100, 700)}
 _VERSION: Final = compiled("[sS][iI][pP]/[0-9]++\\.[0-9]++")
 # RFC 3261 8.1.1: without these there is no transaction and no dialog.
@@ -184,7 +184,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             _check_uri(request, limits)
         line = first.get("max-forwards")
         # RFC 3261 7.3.2: in a response the field means nothing.
-        if line is not None and line not in _HOPS and isinstance(message, Request):
+        if line is not None and line not in HOPS and isinstance(message, Request):
             typed["max-forwards"] = parse_max_forwards(line_value(line))
         line = first.get("content-length")
         if (body or line != "Content-Length: 0") and line != f"Content-Length: {len(body)}":

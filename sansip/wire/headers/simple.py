@@ -15,6 +15,7 @@ from sansip.wire.faults import excerpt, malformed
 __all__ = [
     "CALL_ID_LINE",
     "CSEQ_LINE",
+    "HOPS",
     "NUMBER_LINE",
     "CSeq",
     "parse_call_id",
@@ -72,6 +73,10 @@ def parse_call_id(text: str, name: str = "Call-ID", section: str = "RFC 3261 20.
     if _CALL_ID.fullmatch(text) is None:
         raise malformed(name, f"expected word[@word], got {excerpt(text)!r}", section)
     return text
+
+
+# The ordinary Max-Forwards lines and what they say.
+HOPS: Final = {f"Max-Forwards: {hops}": hops for hops in range(256)}
 
 
 def parse_max_forwards(text: str, name: str = "Max-Forwards", section: str = "RFC 3261 20.22") -> int:
