@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from sansip.wire import Request, parse_message, response_to
 from sansip_server.cli import sansip
-from sansip_server.commands.ping import find_target
+from sansip_server.commands.ping import find_targets
 from sansip_server.faults import OperatorError
 
 Answer = Callable[[Request, int], list[bytes]]
@@ -192,11 +192,32 @@ def test_over_tcp_in_pieces() -> None:
 )
 def test_targets(text: str, expected: tuple[str, str]) -> None:
     """A URI, or just a host with or without a port."""
-    target = find_target(text)
+    (target,) = find_targets(text)
     assert (target.uri, str(target)) == expected
 
 
 def test_a_name_that_does_not_exist() -> None:
     """Said as such, with what to do."""
     with pytest.raises(OperatorError, match=r"cannot find x\.invalid: .*; check the name or use an address"):
-        find_target("sip:x.invalid")
+        find_targets("sip:x.invalid")
+
+
+def test_a_name_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`localhost` is often ::1 first, and the server listens on 127.0.0.1 only."""
+
+    def addresses(host: str, port: int, type: int) -> list[object]:
+        return [
+            (socket.AF_INET, type, 0, "", ("127.0.0.2", port)),
+            (socket.AF_INET, type, 0, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    with udp_peer(ok) as (port, _):
+        result = ping(f"peer.test:{port}")
+    assert result.exit_code == 0
+    assert [line.partition(" time")[0] for line in result.stdout.splitlines()] == [
+        f"OPTIONS sip:peer.test:{port} to udp:127.0.0.2:{port}",
+        "seq=1 no answer: connection refused",
+        f"OPTIONS sip:peer.test:{port} to udp:127.0.0.1:{port}",
+        "seq=1 200 OK",
+    ]

@@ -17,7 +17,7 @@ from sansip_server.faults import OperatorError, os_reason
 if TYPE_CHECKING:
     from sansip_server.pinger import Reply, Target
 
-__all__ = ["find_target", "ping"]
+__all__ = ["find_targets", "ping"]
 
 
 @click.command()
@@ -71,7 +71,7 @@ def ping(
     from sansip_server.commands.version import version_of
     from sansip_server.pinger import Pinger
 
-    target = find_target(uri, transport)
+    targets = find_targets(uri, transport)
     if from_uri is not None:
         try:
             parse_uri(from_uri)
@@ -80,16 +80,26 @@ def ping(
                 f"--from {from_uri!r} is no URI: {error}; expected one like sip:me@example.org"
             ) from None
     agent = f"sansip/{version_of('sansip') or '0'}"
-    pinger = Pinger(target, from_uri=from_uri, user_agent=agent, trace=_print_message if verbose else None)
-    if not as_json:
-        click.echo(f"OPTIONS {target.uri} to {target}")
+
+    def begin(target: Target) -> Pinger:
+        if not as_json:
+            click.echo(f"OPTIONS {target.uri} to {target}")
+        return Pinger(target, from_uri=from_uri, user_agent=agent, trace=_print_message if verbose else None)
+
+    pinger = begin(targets.pop(0))
     replies: list[Reply] = []
     try:
         while not count or len(replies) < count:
             if replies:
                 time.sleep(interval)
-            replies.append(pinger.ping(len(replies) + 1, timeout))
-            _print_reply(replies[-1], target, as_json)
+            reply = pinger.ping(len(replies) + 1, timeout)
+            _print_reply(reply, pinger.target, as_json)
+            if reply.status is None and reply.reason != "timeout" and not replies and targets:
+                # A name may have several addresses, and a server listen on one of them.
+                pinger.close()
+                pinger = begin(targets.pop(0))
+                continue
+            replies.append(reply)
     except KeyboardInterrupt:
         click.echo(err=True)
     finally:
@@ -99,8 +109,8 @@ def ping(
         raise SystemExit(1)
 
 
-def find_target(text: str, transport: str | None = None) -> Target:
-    """Return whom ``text`` (a SIP URI, or host with optional port) names; raise OperatorError."""
+def find_targets(text: str, transport: str | None = None) -> list[Target]:
+    """Return the addresses of ``text`` (a SIP URI, or host with optional port); raise OperatorError."""
     import socket
 
     from sansip.errors import SipError
@@ -129,8 +139,7 @@ def find_target(text: str, transport: str | None = None) -> Target:
     except (OSError, UnicodeError) as error:
         reason = os_reason(error) if isinstance(error, OSError) else "not a host name"
         raise OperatorError(f"cannot find {uri.host}: {reason}; check the name or use an address") from None
-    family, _, _, _, address = found[0]
-    return Target(candidate, chosen, family, address)
+    return [Target(candidate, chosen, family, address) for family, _, _, _, address in found]
 
 
 def _print_message(direction: str, data: bytes) -> None:
