@@ -23,7 +23,7 @@ __all__ = ["OtherUri", "SipUri", "TelUri", "Uri", "escape_user", "parse_uri", "p
 
 _SIP_URI: Final = compiled(SIP_URI)
 _URI_PARAMS: Final = compiled(URI_PARAMS)
-_URI_HEADERS: Final = compiled(rf"(?:{URI_HEADERS})?+")
+_URI_HEADERS: Final = compiled(URI_HEADERS)
 _HOST: Final = compiled(HOST)
 # RFC 3986 3.1, and the characters of RFC 3986 2 with "%"; controls, spaces,
 # quotes and angle brackets would end the URI wherever it is written.
