@@ -272,9 +272,7 @@ class Player:
 
     def _raw(self, step: Send) -> bytes:
         if step.file is not None:
-            return (
-                resources.files("sansip_conformance").joinpath("messages", *step.file.split("/")).read_bytes()
-            )
+            return resources.files("sansip_conformance").joinpath("data", *step.file.split("/")).read_bytes()
         text = self.names.expand(step.block.raw)
         if text.endswith("\n\\") or text == "\\":
             # A lone backslash: the octets end here, in the middle of a message.
@@ -305,7 +303,11 @@ class Player:
             wait = step.within if step.within is not None else world.patience
         came = self._find(party, step.what, max(0.0, wait), step.again)
         if came is None:
-            if step.optional:
+            if step.or_nothing:
+                came = next((one for one in party.inbox if not self._ignorable(party, one)), None)
+                if came is None:
+                    return
+            elif step.optional:
                 return
             when = "" if due is None else f" at {due:g} s"
             again = " again" if step.again else ""
@@ -325,7 +327,7 @@ class Player:
             return
         if came.fault and not self._asked_for(party, message):
             raise self._failure(step, f"{came.what} is malformed: {came.fault}")
-        if not step.again:
+        if not step.again and not came.fault:
             self._check_always(step, party, message)
         self._compare(step, message)
         if step.name is not None:

@@ -379,6 +379,9 @@ class _Reader:
                 step.again = True
             elif word == "optional":
                 step.optional = True
+            elif word == "or" and words and words[0] == "nothing":
+                words.pop(0)
+                step.or_nothing = True
             elif word == "as" and words:
                 step.name = self._slug(words.pop(0))
             elif word == "over" and words:
@@ -389,7 +392,7 @@ class _Reader:
                 step.uri = word
             else:
                 raise self.fail(
-                    f"`{word}` is not understood; after expect: again, as NAME, over tcp, within 2, optional"
+                    f"`{word}` is not understood; after expect: again, as NAME, over tcp, within 2, optional, or nothing"
                 )
         step.block = self._block()
         self._add(step, at, after)

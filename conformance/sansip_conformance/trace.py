@@ -119,6 +119,7 @@ class Expect(Step):
     name: str | None = None
     again: bool = False
     optional: bool = False
+    or_nothing: bool = False
     within: float | None = None
     block: Block = field(default_factory=Block)
 
@@ -155,7 +156,7 @@ class Trace:
         rfc: sections cited by the whole trace, as "RFC 3261 16.6 step 3".
         level: "MUST", "SHOULD", "MAY", or "policy" for a choice of ours.
         covers: requirement numbers (see conformance/README.md).
-        expects_leftover: the trace does not say what becomes of everything.
+        loose: the trace does not say what becomes of everything.
     """
 
     name: str
