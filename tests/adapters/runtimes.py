@@ -34,6 +34,7 @@ class Running:
         self.reports: list[tuple[str, BaseException | None]] = []
         self.stack = stack
         build = stack if callable(stack) else lambda listeners: stack
+        options["report"] = lambda text, error: self.reports.append((text, error))
         self._arguments = (build, listeners, options)
         self.listeners: list[BoundListener] = []
         self.hub: Hub
@@ -53,8 +54,6 @@ class Running:
     def opened(self, hub: Hub, listeners: list[BoundListener]) -> None:
         self.hub = hub
         self.listeners = listeners
-        hub.report = lambda text, error: self.reports.append((text, error))
-        hub.driver.on_error = hub.report
         self._ready.set_result(None)
 
     def address(self, number: int = 0) -> Any:

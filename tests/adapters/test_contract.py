@@ -338,6 +338,21 @@ def test_two_hundred_connections(start, connect):
         assert peer.recv(100) == b"%d" % number
 
 
+def test_octets_that_are_none_cost_their_connection_only(start, connect):
+    """A bug above may hand us anything: other connections written in the same batch are."""
+    stack = FakeStack()
+    server = start(stack, Listen(0, "tcp", "127.0.0.1"))
+    unlucky, lucky = connect(server.address()), connect(server.address())
+    first, _ = stack.expect("opened")
+    second, _ = stack.expect("opened")
+    server.send(SendData(first, "text"), SendData(second, b"octets"))  # type: ignore[arg-type]
+    assert lucky.recv(100) == b"octets"
+    assert read_all(unlucky) == b""
+    assert stack.expect("closed") == (first, "internal error")
+    assert [type(error) for _, error in server.reports] == [TypeError]
+    server.reports.clear()
+
+
 # --- connections that are opened
 
 
@@ -474,6 +489,22 @@ def test_an_exception_of_a_timer_is_contained(start):
     server.call(begin)
     assert [stack.expect("timer")[0] for _ in range(2)] == ["bug", "fine"]
     assert [type(error) for _, error in server.reports] == [ZeroDivisionError]
+    server.reports.clear()
+
+
+def test_a_stack_that_cannot_tell_its_deadline_is_asked_again(start, connect):
+    """Even then, everything but the timers goes on, and they do when it can."""
+    stack = FakeStack()
+    server = start(stack, Listen(0, "udp", "127.0.0.1"))
+    working = stack.next_deadline
+    server.call(lambda: setattr(stack, "next_deadline", bug))
+    peer = connect(server.address(), socket.SOCK_DGRAM)
+    peer.send(b"hello")
+    assert peer.recv(100) == b"hello"
+    stack.deadlines = [(0.0, "late")]
+    setattr(stack, "next_deadline", working)  # noqa: B010 - mypy forbids the plain assignment
+    assert stack.expect("timer")[0] == "late"
+    assert {type(error) for _, error in server.reports} == {ZeroDivisionError}
     server.reports.clear()
 
 

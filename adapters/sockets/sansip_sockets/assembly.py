@@ -14,6 +14,7 @@ from sansip.driver import AnyStack, Driver, FilterFactory
 from sansip.limits import DEFAULT, Limits
 from sansip_sockets.bind import BindError, BoundListener, bind_all
 from sansip_sockets.hub import Handlers, Hub, StartCoroutine
+from sansip_sockets.reports import Report
 from sansip_sockets.waits import Spawn
 from sansip_sockets.workers import Offload
 
@@ -34,14 +35,14 @@ class Options(TypedDict, total=False):
         filters: transport to what makes the byte filters of its connections.
         limits: default ``stack.config.limits``.
         report: called with a text and an exception when something went wrong
-            inside; default: the log ``sansip.sockets``.
+            inside; default: the log ``sansip.sockets``. At most ten each second.
     """
 
     handlers: Handlers | None
     notify: Callable[[Any], None] | None
     filters: Mapping[str, FilterFactory] | None
     limits: Limits | None
-    report: Callable[[str, BaseException | None], None] | None
+    report: Report | None
 
 
 def prepare(

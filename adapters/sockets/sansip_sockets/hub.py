@@ -15,7 +15,6 @@ soon, nobody needs to ask for the next deadline.
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
@@ -26,8 +25,9 @@ from sansip_sockets.bind import BoundListener
 from sansip_sockets.datagrams import DatagramSocket
 from sansip_sockets.ending import Drain
 from sansip_sockets.inbox import Inbox
+from sansip_sockets.reports import Report, Reports
 from sansip_sockets.streams import Streams
-from sansip_sockets.waits import PAUSE, READ, Pump, Spawn
+from sansip_sockets.waits import PAUSE, READ, Pump, Spawn, Wait
 from sansip_sockets.workers import Offload, Threads, Worker
 
 __all__ = ["SLACK", "Handlers", "Hub", "StartCoroutine"]
@@ -40,8 +40,6 @@ SLACK = 0.025
 Handlers: TypeAlias = Mapping[type, Callable[..., Any]]
 # Runs a coroutine and calls back with its result, or the exception instead of it.
 StartCoroutine: TypeAlias = Callable[[Coroutine[Any, Any, Any], Callable[[Any], None]], None]
-
-_log = logging.getLogger("sansip.sockets")
 
 
 class _Asked(Protocol):
@@ -65,7 +63,7 @@ class Hub:
         *,
         handlers: Handlers | None = None,
         notify: Callable[[Any], None] | None = None,
-        report: Callable[[str, BaseException | None], None] | None = None,
+        report: Report | None = None,
         offload: Offload | None = None,
         start_coroutine: StartCoroutine | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -76,7 +74,7 @@ class Hub:
         self.driver = driver
         self.spawn = spawn
         self.clock = clock
-        self.report = report or _log_report
+        self.report = Reports(report, clock)
         self.listeners = {listener.id: listener for listener in listeners}
         self.inbox = Inbox()
         self.streams = Streams(self)
@@ -233,38 +231,44 @@ class Hub:
             self._wall_offset = self.driver.stack.wall_offset = offset
 
     def _heart(self) -> Pump:
-        inbox = self.inbox
-        driver = self.driver
-        clock = self.clock
         failures = 0
         while True:
-            now = clock()
-            deadline = driver.next_deadline()
-            if deadline is None:
-                self._armed = float("inf")
-                yield (READ, inbox.reader, None)
-            else:
-                self._armed = deadline + SLACK
-                yield (READ, inbox.reader, max(self._armed - now, 0.0))
+            try:
+                wait = self._until_next_deadline()
+            except Exception as error:
+                self.report("timers", error)
+                wait = (PAUSE, self.inbox.reader, 0.1)
+            yield wait
             # Whoever performs actions from here on need not wake us.
             self._armed = float("-inf")
             try:
-                self._set_wall_clock()
-                for function, args in inbox.take():
-                    try:
-                        function(*args)
-                    except Exception as error:
-                        self.report("a posted call", error)
-                now = clock()
-                deadline = driver.next_deadline()
-                if deadline is not None and deadline <= now:
-                    self.perform(driver.time_passed(now), now)
+                self._beat()
                 failures = 0
             except Exception as error:
                 self.report("timers", error)
                 # A deadline that stays in the past must not take the whole processor.
                 failures += 1
-                yield (PAUSE, inbox.reader, min(0.1 * failures, 1.0))
+                yield (PAUSE, self.inbox.reader, min(0.1 * failures, 1.0))
+
+    def _until_next_deadline(self) -> Wait:
+        deadline = self.driver.next_deadline()
+        if deadline is None:
+            self._armed = float("inf")
+            return (READ, self.inbox.reader, None)
+        self._armed = deadline + SLACK
+        return (READ, self.inbox.reader, max(self._armed - self.clock(), 0.0))
+
+    def _beat(self) -> None:
+        self._set_wall_clock()
+        for function, args in self.inbox.take():
+            try:
+                function(*args)
+            except Exception as error:
+                self.report("a posted call", error)
+        now = self.clock()
+        deadline = self.driver.next_deadline()
+        if deadline is not None and deadline <= now:
+            self.perform(self.driver.time_passed(now), now)
 
 
 class _Coroutines:
@@ -282,7 +286,3 @@ class _Coroutines:
     def ask(self, action: Ask) -> None:
         number = action.id
         self._start(self._function(action.question), lambda result: self._answer(number, result))
-
-
-def _log_report(text: str, error: BaseException | None) -> None:
-    _log.error("%s: %r", text, error, exc_info=error)

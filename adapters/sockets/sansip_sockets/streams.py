@@ -126,7 +126,12 @@ class Streams:
         dirty, self.dirty = self.dirty, []
         for connection in dirty:
             if connection.out and not connection.writing and connection.state in (OPEN, CLOSING):
-                self._write_out(connection)
+                try:
+                    self._write_out(connection)
+                except Exception as error:
+                    # Not even octets: a bug above us, and this connection's end only.
+                    self._lost(connection, "internal error")
+                    self._hub.report(f"write to connection {connection.conn}", error)
                 if connection.out and connection.state != DEAD:
                     self._start_writing(connection)
                     self._check_backlog(connection)
@@ -240,6 +245,9 @@ class Streams:
                         continue
                     except OSError as error:
                         reason = error.strerror or repr(error)
+                        # Nothing that waits can be written any more, either.
+                        connection.out.clear()
+                        connection.state = DEAD
                         break
                     if not data:
                         reason = "closed by the peer"
