@@ -15,6 +15,7 @@ from typing import Any
 
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.actions import Ask, Connect, Notify, SendData, SendDatagram
+from sansip.errors import RemoteProtocolError
 from sansip.limits import Limits
 from sansip.wire import Message, Request, Response, parse_message
 
@@ -168,11 +169,24 @@ class Rig:
             else:
                 message = None
                 if isinstance(action, SendDatagram | SendData) and action.data.strip(b"\r\n"):
-                    # What the stack writes must be what a strict reader takes.
-                    message = parse_message(action.data, datagram=isinstance(action, SendDatagram))
+                    message = self.read(action.data, isinstance(action, SendDatagram))
                 outs.append(Out(self.now, action, message))
         self.log += outs
         return outs
+
+    def read(self, data: bytes, datagram: bool) -> Message:
+        """What the stack writes must be what a strict reader takes.
+
+        But for the fields that a 4xx repeats, and others' Via values, which are passed on.
+        """
+        try:
+            return parse_message(data, datagram=datagram)
+        except RemoteProtocolError as error:
+            if error.message is None or not (
+                error.field == "Via" or getattr(error.message, "status", 0) >= 400
+            ):
+                raise
+            return error.message
 
     @property
     def empty(self) -> bool:
@@ -262,7 +276,7 @@ def request(
     lines += [f"{name}: {value}" for name, value in headers]
     if length:
         lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
 def reply(
@@ -290,7 +304,7 @@ def reply(
     lines += [f"{name}: {value}" for name, value in headers]
     if length:
         lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
 def within(invite: bytes, method: str, **changes: Any) -> bytes:
