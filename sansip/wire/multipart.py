@@ -8,7 +8,7 @@ itself a multipart is taken apart by calling ``parse_multipart`` on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -66,30 +66,37 @@ def parse_multipart(body: bytes, boundary: str, *, most: int = 64) -> list[Part]
     """
     if _BOUNDARY.fullmatch(boundary) is None:
         raise malformed("Content-Type", f"malformed boundary {excerpt(boundary)!r}", "RFC 2046 5.1.1")
-    delimiter = b"\r\n--" + boundary.encode("ascii")
     # The first delimiter may stand at the very beginning (RFC 2046 5.1.1).
     data = b"\r\n" + body
-    at = data.find(delimiter)
     parts: list[Part] = []
+    begin = -1
+    for at, end, closing in _delimiters(data, b"\r\n--" + boundary.encode("ascii")):
+        if begin >= 0:
+            if len(parts) == most:
+                raise malformed("", f"more than {most} body parts", _SECTION)
+            # The CRLF that ends a delimiter's line may begin the next delimiter.
+            parts.append(_parse_part(data[begin : max(at, begin)]))
+        begin = end
+        if closing and parts:
+            return parts
+    raise malformed("", "a multipart body without its closing delimiter", _SECTION)
+
+
+def _delimiters(data: bytes, delimiter: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield where each delimiter begins, where its line ends, and whether it is the closing one."""
+    at = data.find(delimiter)
     while at >= 0:
         begin = at + len(delimiter)
-        if data.startswith(b"--", begin):
-            if not parts:
-                break
-            return parts
-        line_end = data.find(b"\r\n", begin)
-        if line_end < 0 or data[begin:line_end].strip(b" \t"):
+        closing = data.startswith(b"--", begin)
+        end = data.find(b"\r\n", begin)
+        # The closing delimiter may be the last thing of all.
+        rest = data[begin + 2 * closing : len(data) if end < 0 and closing else max(end, begin)]
+        if (end >= 0 or closing) and not rest.strip(b" \t"):
+            yield at, end + 2, closing
+            at = data.find(delimiter, end if end >= 0 else len(data))
+        else:
             # The boundary's text with more behind it is no delimiter.
             at = data.find(delimiter, begin)
-            continue
-        # The CRLF that ends this delimiter's line may begin the next one.
-        at = data.find(delimiter, line_end)
-        if at < 0:
-            break
-        if len(parts) == most:
-            raise malformed("", f"more than {most} body parts", _SECTION)
-        parts.append(_parse_part(data[line_end + 2 : max(at, line_end + 2)]))
-    raise malformed("", "a multipart body without its closing delimiter", _SECTION)
 
 
 def _parse_part(data: bytes) -> Part:
