@@ -8,10 +8,7 @@ core is a bug, and ``LocalProtocolError`` is raised at the call that made it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sansip.wire.message import Message
+from typing import Any
 
 __all__ = ["LocalProtocolError", "RemoteProtocolError", "SipError"]
 
@@ -33,7 +30,8 @@ class RemoteProtocolError(SipError):
             21.4/21.5); responses and ACKs are dropped instead.
         section: the rule that was broken, as ``"RFC 3261 20.16"``.
         field: header field name at fault, ``""`` for the start line or framing.
-        message: what could be understood (enough to build a response), or None.
+        message: what could be understood of it, a ``sansip.wire`` Request or
+            Response (enough to build a response), or None.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class RemoteProtocolError(SipError):
         status: int = 400,
         section: str = "",
         field: str = "",
-        message: Message | None = None,
+        message: Any = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason

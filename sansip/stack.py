@@ -71,7 +71,9 @@ class Stack:
         self.entropy = Entropy(seed)
         self._secret = Entropy(config.secret) if config.secret is not None else self.entropy
         self._connections = Connections(self._timers, config.limits, self._out)
-        self._transactions = TransactionLayer(self._timers, config.timers, Sender(self._out, self._connections))
+        self._transactions = TransactionLayer(
+            self._timers, config.timers, Sender(self._out, self._connections)
+        )
         self.location = MemoryLocation(config.limits)
         self.registrar = Registrar(config.registrar, config.limits)
         self.proxy = Proxy(
@@ -187,9 +189,11 @@ class Stack:
     @property
     def idle(self) -> bool:
         """Whether no request waits for its final response."""
-        return not self._questions and not any(
-            not server.answered for server in self._transactions.servers.values()
-        ) and not any(client.unanswered for client in self._transactions.clients.values())
+        return (
+            not self._questions
+            and not any(not server.answered for server in self._transactions.servers.values())
+            and not any(client.unanswered for client in self._transactions.clients.values())
+        )
 
     def snapshot(self) -> dict[str, int]:
         """Return how much of everything there is, for tests and management."""

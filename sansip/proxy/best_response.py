@@ -43,6 +43,9 @@ def add_challenges(best: Response, responses: Sequence[Response]) -> None:
     for response in responses:
         if response is best or response.status not in (401, 407):
             continue
-        for name, header in (("www-authenticate", "WWW-Authenticate"), ("proxy-authenticate", "Proxy-Authenticate")):
+        for name, header in (
+            ("www-authenticate", "WWW-Authenticate"),
+            ("proxy-authenticate", "Proxy-Authenticate"),
+        ):
             for value in response.get_all(name):
                 best.append(header, value)

@@ -35,9 +35,21 @@ class Branch:
     """A target being tried. It is the user of its client transactions."""
 
     __slots__ = (
-        "_addresses", "_base", "_cancel_sent", "_cancel_wanted", "_hop", "_id",
-        "_rang", "_switched", "_timer", "breadth", "context",
-        "final", "provisional", "target", "transaction",
+        "_addresses",
+        "_base",
+        "_cancel_sent",
+        "_cancel_wanted",
+        "_hop",
+        "_id",
+        "_rang",
+        "_switched",
+        "_timer",
+        "breadth",
+        "context",
+        "final",
+        "provisional",
+        "target",
+        "transaction",
     )
 
     def __init__(self, context: ResponseContext, target: Target, breadth: int) -> None:
@@ -145,7 +157,9 @@ class Branch:
         proxy = context.proxy
         # Another address, or another transport, would need a copy of its own.
         base = self._base
-        again = self._addresses or sum(map(len, base.lines)) + len(base.body) > proxy.config.tcp_above - _GROWTH
+        again = (
+            self._addresses or sum(map(len, base.lines)) + len(base.body) > proxy.config.tcp_above - _GROWTH
+        )
         request = base.copy() if again else base
         if context.record_route is not None:
             proxy.add_record_route(request, context.listener, listener, context.record_route)

@@ -35,11 +35,31 @@ class ResponseContext:
     """One request being relayed statefully."""
 
     __slots__ = (
-        "_branches", "_breadth", "_cancelled", "_declined", "_done", "_failure", "_holding", "_pending", "_request", "_running", "_tag", "_trying_timer",
-        "hashed", "is_invite", "listener", "on_failure", "on_success", "proxy", "record_route", "server",
+        "_branches",
+        "_breadth",
+        "_cancelled",
+        "_declined",
+        "_done",
+        "_failure",
+        "_holding",
+        "_pending",
+        "_request",
+        "_running",
+        "_tag",
+        "_trying_timer",
+        "hashed",
+        "is_invite",
+        "listener",
+        "on_failure",
+        "on_success",
+        "proxy",
+        "record_route",
+        "server",
     )
 
-    def __init__(self, proxy: Proxy, request: Request, server: ServerTransaction, hashed: str, listener: int) -> None:
+    def __init__(
+        self, proxy: Proxy, request: Request, server: ServerTransaction, hashed: str, listener: int
+    ) -> None:
         self.proxy = proxy
         self._request: Request | None = request
         self.server = server
@@ -131,7 +151,9 @@ class ResponseContext:
         elif breadth < 1:
             # RFC 5393 5.3.3: not even one branch is allowed.
             self._pending = []
-            self._conclude(response_to(self.request, 440, "Max-Breadth Exceeded", to_tag=self.local_tag()), now)
+            self._conclude(
+                response_to(self.request, 440, "Max-Breadth Exceeded", to_tag=self.local_tag()), now
+            )
             return
         group = self._pending.pop(0)
         if len(group) > breadth:
@@ -313,4 +335,3 @@ class ResponseContext:
         self._trying_timer = None
         if not self._done and not self.server.last:
             self.server.respond(response_to(self.request, 100, to_tag=None), now)
-

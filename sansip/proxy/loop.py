@@ -30,7 +30,9 @@ def loop_hash(request: Request, start: int) -> str:
     RFC 5393 4.2.1: the Request-URI and every field that routing looks at, and
     nothing that changes from hop to hop.
     """
-    text = f"{request.uri_text}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
+    text = (
+        f"{request.uri_text}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
+    )
     for name in ("route", "proxy-require", "proxy-authorization"):
         if request.has(name):
             text = "\n".join((text, *request.get_all(name)))

@@ -3,7 +3,7 @@
 Theory of operation: ``Proxy`` holds what forwarding needs (our addresses, the
 transactions, chance, the question for names) and the one function that makes a
 forwarded request out of a received one (RFC 3261 16.6). A stateful relay is a
-``ResponseContext`` made by it; a stateless one is a single send.
+``ResponseContext`` on top of it; a stateless one is a single send.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.context import ResponseContext
 from sansip.proxy.route_set import postprocess
 from sansip.proxy.target import Target
 from sansip.transaction.layer import MAGIC_COOKIE
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.clock import Timers
     from sansip.entropy import Entropy
     from sansip.limits import Limits
-    from sansip.transaction import ServerTransaction, TimerValues, TransactionLayer
+    from sansip.transaction import TimerValues, TransactionLayer
     from sansip.transport import Listener, Listeners, Sender
     from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, Via
 
@@ -59,8 +58,17 @@ class Proxy:
     """Forwards requests, and responses to what it forwarded."""
 
     __slots__ = (
-        "config", "entropy", "limits", "listeners", "loop_secret", "resolve", "sender", "timers", "transactions",
-        "trying_after", "values",
+        "config",
+        "entropy",
+        "limits",
+        "listeners",
+        "loop_secret",
+        "resolve",
+        "sender",
+        "timers",
+        "transactions",
+        "trying_after",
+        "values",
     )
 
     def __init__(
@@ -93,10 +101,6 @@ class Proxy:
             elapsed += interval
             interval *= 2
         return elapsed
-
-    def context(self, request: Request, server: ServerTransaction, hashed: str, listener: int) -> ResponseContext:
-        """Return a response context for ``request``, ready to ``relay``."""
-        return ResponseContext(self, request, server, hashed, listener)
 
     # --- 16.6: making the forwarded request
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["postprocess", "preprocess"]
 
 
-def preprocess(request: Request, is_own: Callable[[SipUri], bool], received_on: tuple[str, int] | None = None) -> int:
+def preprocess(
+    request: Request, is_own: Callable[[SipUri], bool], received_on: tuple[str, int] | None = None
+) -> int:
     """Undo strict routing and remove our own Route values; return how many.
 
     ``is_own(uri)`` tells whether a URI is one that we put into Record-Route or

@@ -37,14 +37,26 @@ if TYPE_CHECKING:
     from sansip.registrar import Registrar
     from sansip.transaction import ServerTransaction
     from sansip.transport import Flow, Listeners
-    from sansip.wire import OtherUri, Request, Response, TelUri
+    from sansip.wire import OtherUri, Request, TelUri
 
 __all__ = ["Core", "IncomingRequest"]
 
 # RFC 3261 20.5 and 8.2.1: methods whose requests can pass through this server.
 KNOWN_METHODS = (
-    "INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "MESSAGE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE",
-    "PRACK", "INFO", "PUBLISH",
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "REGISTER",
+    "MESSAGE",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "REFER",
+    "UPDATE",
+    "PRACK",
+    "INFO",
+    "PUBLISH",
 )
 # What the server itself answers, as a user agent (RFC 3261 11).
 OWN_METHODS = "OPTIONS, REGISTER, ACK, CANCEL"
@@ -83,11 +95,25 @@ class IncomingRequest:
     """
 
     __slots__ = (
-        "_cancelled", "_context", "_decided", "_hashed", "_record", "_server", "_tag", "_waited", "core", "flow", "from_dialog", "message",
-        "method", "now",
+        "_cancelled",
+        "_context",
+        "_decided",
+        "_hashed",
+        "_record",
+        "_server",
+        "_tag",
+        "_waited",
+        "core",
+        "flow",
+        "from_dialog",
+        "message",
+        "method",
+        "now",
     )
 
-    def __init__(self, core: Core, message: Request, flow: Flow, server: ServerTransaction | None, now: float) -> None:
+    def __init__(
+        self, core: Core, message: Request, flow: Flow, server: ServerTransaction | None, now: float
+    ) -> None:
         self.core = core
         self.message = message
         self.method = message.method
@@ -170,7 +196,9 @@ class IncomingRequest:
         """
         message = self.message
         refusal = (
-            check_uri(message) or check_hops(message) or check_proxy_require(message, self.core.proxy.config.extensions)
+            check_uri(message)
+            or check_hops(message)
+            or check_proxy_require(message, self.core.proxy.config.extensions)
         )
         if refusal is None and is_looped(message, self._hashed, self.core.listeners):
             # RFC 3261 16.3 step 4
@@ -191,7 +219,11 @@ class IncomingRequest:
     # --- deciding
 
     def reply(
-        self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
     ) -> None:
         """Answer the request. A second final answer, and any answer to an ACK, is ignored."""
         if status >= 200:
@@ -201,7 +233,9 @@ class IncomingRequest:
         if self._server is None:
             return
         if not self._tag:
-            self._tag = self._context.local_tag() if self._context is not None else self.core.proxy.entropy.token()
+            self._tag = (
+                self._context.local_tag() if self._context is not None else self.core.proxy.entropy.token()
+            )
         # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
         response = response_to(self.message, status, reason, to_tag=self._tag, headers=headers, body=body)
         if self.core.server_name:
@@ -217,7 +251,12 @@ class IncomingRequest:
         if self._server is not None:
             self._server.abandon(self.now)
 
-    def relay(self, targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None = None, *, stateless: bool = False) -> Relay:
+    def relay(
+        self,
+        targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None = None,
+        *,
+        stateless: bool = False,
+    ) -> Relay:
         """Forward the request, to its Request-URI or to ``targets`` by their q.
 
         ``await`` the result to decide on a failure (see ``Relay``). Raises
@@ -244,7 +283,9 @@ class IncomingRequest:
             return Relay(None)
         context = self._context
         if context is None:
-            context = self._context = proxy.context(message, server, self._hashed, self.flow.listener)
+            context = self._context = ResponseContext(
+                proxy, message, server, self._hashed, self.flow.listener
+            )
             server.user = context
         context.record_route = self._token()
         context.relay(chosen, self.now)
@@ -294,8 +335,13 @@ class IncomingRequest:
         aor = core.address_of_record(to)
         flow, received = self._origin()
         plan = registrar.plan(
-            message, aor, core.location.lookup(aor, self.now), self.now,
-            flow=flow, received=received, wall_offset=core.wall_offset,
+            message,
+            aor,
+            core.location.lookup(aor, self.now),
+            self.now,
+            flow=flow,
+            received=received,
+            wall_offset=core.wall_offset,
         )
         answer = plan.reply
         if plan.update is not None:
@@ -318,7 +364,12 @@ class IncomingRequest:
         contacts = self.message.contacts if "contact" in self.message.keys else []
         if isinstance(contacts, list) and contacts:
             uri = contacts[0].uri
-            if isinstance(uri, SipUri) and uri.host != flow.host and is_address(uri.host) and _is_private(uri.host):
+            if (
+                isinstance(uri, SipUri)
+                and uri.host != flow.host
+                and is_address(uri.host)
+                and _is_private(uri.host)
+            ):
                 host = f"[{flow.host}]" if ":" in flow.host else flow.host
                 received = f"sip:{host}:{flow.port}"
         return (flow if flow.conn else flow.listener), received
@@ -328,8 +379,12 @@ class IncomingRequest:
     def answer_options(self) -> None:
         """Answer an OPTIONS for the server itself (RFC 3261 11.2)."""
         supported = ", ".join(sorted(self.core.registrar.extensions))
-        headers = [("Allow", OWN_METHODS), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"),
-                   ("Accept-Language", "en")]
+        headers = [
+            ("Allow", OWN_METHODS),
+            ("Accept", "application/sdp"),
+            ("Accept-Encoding", "identity"),
+            ("Accept-Language", "en"),
+        ]
         headers.append(("Supported", supported))
         unknown = [tag for tag in self.message.require if tag.lower() not in self.core.registrar.extensions]
         if unknown:

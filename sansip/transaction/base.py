@@ -157,7 +157,9 @@ class ServerTransaction(Transaction):
 
     __slots__ = ("last", "method", "user")
 
-    def __init__(self, layer: TransactionLayer, key: str, method: str, flow: Flow, user: ServerUser | None) -> None:
+    def __init__(
+        self, layer: TransactionLayer, key: str, method: str, flow: Flow, user: ServerUser | None
+    ) -> None:
         super().__init__(layer, key, flow)
         self.method = method
         self.user = user

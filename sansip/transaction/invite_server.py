@@ -28,8 +28,16 @@ INVITE_SERVER: Final[Machine] = total(
     "INVITE server",
     (PROCEEDING, COMPLETED, CONFIRMED, ACCEPTED),
     (
-        "request", "ACK", "send 1xx", "send 2xx", "send failure",
-        "timer G", "timer H", "timer I", "timer L", "transport error",
+        "request",
+        "ACK",
+        "send 1xx",
+        "send 2xx",
+        "send failure",
+        "timer G",
+        "timer H",
+        "timer I",
+        "timer L",
+        "transport error",
     ),
     {
         # 17.2.1: a repeated INVITE gets the latest provisional response again.

@@ -44,7 +44,8 @@ def server_key(request: Request) -> str:
         return f"{branch} {via.sent_by}"
     # RFC 3261 17.2.3: the matching of RFC 2543. The To tag is left out, for an
     # ACK carries one that its INVITE did not have yet.
-    return f"\n{request.uri_text}\n{request.from_tag}\n{request.call_id}\n{request.cseq.number}\n{branch}\n{via.sent_by}"
+    number = request.cseq.number
+    return f"\n{request.uri_text}\n{request.from_tag}\n{request.call_id}\n{number}\n{branch}\n{via.sent_by}"
 
 
 def client_key(branch: str, method: str) -> str:

@@ -9,7 +9,7 @@ begun, and so costs nothing per message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.actions import Action, Address, Connect, Disconnect, SendData
 from sansip.transport.flow import Flow
@@ -18,16 +18,33 @@ from sansip.transport.framing import StreamFramer
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
     from sansip.limits import Limits
-    from sansip.transaction.base import ClientTransaction
 
-__all__ = ["Connection", "Connections"]
+__all__ = ["Connection", "Connections", "Pending"]
+
+
+class Pending(Protocol):
+    """A request on its way (a client transaction) that must hear of a lost connection."""
+
+    flow: Flow
+
+    def feed(self, given: str, argument: Any, now: float) -> None: ...
 
 
 class Connection:
-    """One stream. ``waiting`` holds client transactions that nobody answered yet."""
+    """One stream. ``waiting`` holds the requests that nobody answered yet."""
 
     __slots__ = (
-        "begun", "flow", "framer", "heard", "incoming", "is_open", "last", "queue", "queued", "timer", "waiting",
+        "begun",
+        "flow",
+        "framer",
+        "heard",
+        "incoming",
+        "is_open",
+        "last",
+        "queue",
+        "queued",
+        "timer",
+        "waiting",
     )
 
     def __init__(self, flow: Flow, framer: StreamFramer, incoming: bool, now: float) -> None:
@@ -41,7 +58,7 @@ class Connection:
         self.begun: float | None = None
         self.queue: list[bytes] = []
         self.queued = 0
-        self.waiting: dict[ClientTransaction, None] = {}
+        self.waiting: dict[Pending, None] = {}
         self.timer: Timer | None = None
 
 
@@ -90,7 +107,8 @@ class Connections:
             return f"more than {self._limits.connections} connections (limits.connections)"
         source = flow.host
         if self._sources.get(source, 0) >= self._limits.connections_per_source:
-            return f"more than {self._limits.connections_per_source} from {source} (limits.connections_per_source)"
+            most = self._limits.connections_per_source
+            return f"more than {most} from {source} (limits.connections_per_source)"
         connection = self._add(conn, flow, incoming, now)
         self._rearm(connection, self._limits.first_data_time, now)
         return None
@@ -101,7 +119,7 @@ class Connections:
         self._sources[flow.host] = self._sources.get(flow.host, 0) + 1
         return connection
 
-    def closed(self, conn: int, reason: str) -> list[ClientTransaction]:
+    def closed(self, conn: int, reason: str) -> list[Pending]:
         """Forget ``conn``; return the transactions that were waiting on it."""
         connection = self._table.pop(conn, None)
         if connection is None:

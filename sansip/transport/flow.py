@@ -55,7 +55,11 @@ class Flow:
 
     def __str__(self) -> str:
         host = self.host
-        return f"{self.transport}:[{host}]:{self.port}" if ":" in host else f"{self.transport}:{host}:{self.port}"
+        return (
+            f"{self.transport}:[{host}]:{self.port}"
+            if ":" in host
+            else f"{self.transport}:{host}:{self.port}"
+        )
 
     def __repr__(self) -> str:
         return f"<Flow {self} listener={self.listener} conn={self.conn}>"

@@ -121,13 +121,19 @@ class StreamFramer:
 
     def _lost(self, reason: str, head: bytes) -> RemoteProtocolError:
         return RemoteProtocolError(
-            reason, status=400, section="RFC 3261 18.3", field="Content-Length", message=_understood(head, self._limits)
+            reason,
+            status=400,
+            section="RFC 3261 18.3",
+            field="Content-Length",
+            message=_understood(head, self._limits),
         )
 
     def _too_large(self, what: str, head: bytes = b"") -> RemoteProtocolError:
         # RFC 3261 21.5.7
         return RemoteProtocolError(
-            f"{what} too large", status=513, section="RFC 3261 21.5.7",
+            f"{what} too large",
+            status=513,
+            section="RFC 3261 21.5.7",
             message=_understood(head, self._limits) if head else None,
         )
 

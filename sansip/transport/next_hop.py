@@ -51,7 +51,10 @@ def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:
     """
     if not isinstance(uri, SipUri):
         raise RemoteProtocolError(
-            f"cannot route to scheme {uri.scheme}", status=416, section="RFC 3261 21.4.14", field="Request-URI"
+            f"cannot route to scheme {uri.scheme}",
+            status=416,
+            section="RFC 3261 21.4.14",
+            field="Request-URI",
         )
     transport = uri.transport
     explicit = transport is not None

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from sansip.actions import Action, SendDatagram
 
 if TYPE_CHECKING:
-    from sansip.transaction.base import ClientTransaction
-    from sansip.transport.connections import Connections
+    from sansip.transport.connections import Connections, Pending
     from sansip.transport.flow import Flow
 
 __all__ = ["Sender"]
@@ -36,7 +35,7 @@ class Sender:
         else:
             self.out.append(SendDatagram(flow.listener, data, flow.address))
 
-    def send_request(self, flow: Flow, data: bytes, transaction: ClientTransaction, now: float) -> None:
+    def send_request(self, flow: Flow, data: bytes, transaction: Pending, now: float) -> None:
         """Send ``data`` of ``transaction``, which is told when its connection is lost."""
         if flow.reliable:
             connection = self.connections.send(flow, data, now)
@@ -45,7 +44,7 @@ class Sender:
         else:
             self.out.append(SendDatagram(flow.listener, data, flow.address))
 
-    def forget(self, transaction: ClientTransaction) -> None:
+    def forget(self, transaction: Pending) -> None:
         """``transaction`` has ended: it waits for nothing."""
         if transaction.flow.conn:
             connection = self.connections.get(transaction.flow.conn)
