@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ class Server:
         self.v4 = ("127.0.0.1", self.port)
         self.v6 = ("::1", self.port)
 
+    def end(self) -> None:
+        """Stop it; whatever the tests sent, it must not have tripped over it."""
+        log = self.program.output()
+        self.program.stop()
+        assert "Traceback" not in log, log
+
 
 @pytest.fixture(scope="session")
 def biloxi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -64,6 +71,7 @@ def biloxi(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("biloxi"), ["biloxi.test"])
     with server.program:
         yield server
+        server.end()
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +86,9 @@ def example_com(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[
             servers[number] = Server(directory, ["example.com", "registrar.example.com"])
         return servers[number]
 
-    yield get
-    for server in servers.values():
-        server.program.stop()
+    with ExitStack() as stack:
+        yield get
+        for server in servers.values():
+            stack.enter_context(server.program)
+        for server in servers.values():
+            server.end()

@@ -59,6 +59,7 @@ def test_sigterm_ends_it_in_order(runtime: tuple[str, ...], tmp_path: Path) -> N
     with program:
         program.terminate()
         assert program.wait(5) == 0
+        assert "Traceback" not in program.output()
 
 
 def test_drain_lets_what_runs_finish(tmp_path: Path) -> None:
