@@ -68,7 +68,7 @@ def response_to(
     if "content-length" not in keys:
         keys.append("content-length")
         lines.append(f"Content-Length: {len(body)}")
-    response = Response.__new__(Response)
+    response = Response()
     response.status = status
     response.reason = reason
     response._begin(keys, lines, body)

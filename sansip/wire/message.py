@@ -346,7 +346,7 @@ class Request(Message):
 
         Raises LocalProtocolError for a method, URI, name or value that cannot be written.
         """
-        request = cls.__new__(cls)
+        request = cls()
         if not is_token(method):
             raise LocalProtocolError(f"{method!r} is not a method (a token, RFC 3261 25.1)")
         request.method = method
@@ -380,7 +380,7 @@ class Request(Message):
 
     def copy(self) -> Request:
         """Return an independent copy."""
-        other = Request.__new__(Request)
+        other = Request()
         self._copy_to(other)
         other.method = self.method
         other.uri_text = self.uri_text
@@ -409,7 +409,7 @@ class Response(Message):
         cls, status: int, reason: str | None, headers: Iterable[tuple[str, object]], body: bytes = b""
     ) -> Response:
         """Return a new response; ``reason`` None gives the usual phrase of ``status``."""
-        response = cls.__new__(cls)
+        response = cls()
         response.set_status(status, reason)
         response._take_headers(headers, len(body))
         response._start(body)
@@ -433,7 +433,7 @@ class Response(Message):
 
     def copy(self) -> Response:
         """Return an independent copy."""
-        other = Response.__new__(Response)
+        other = Response()
         self._copy_to(other)
         other.status = self.status
         other.reason = self.reason

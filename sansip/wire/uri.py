@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import HOST, SIP_URI, URI_HEADERS, URI_PARAMS, compiled
@@ -56,7 +56,7 @@ def escape_user(text: str) -> str:
 
 
 class SipUri:
-    """A sip: or sips: URI. Treat it, its dict and its list as read-only.
+    """A sip: or sips: URI, made by ``parse_uri`` or ``build``. Treat it, its dict and its list as read-only.
 
     Attributes:
         scheme: ``"sip"`` or ``"sips"``.
@@ -83,22 +83,10 @@ class SipUri:
     password: str | None
     host: str
     port: int | None
-
-    def __init__(self, text: str, parts: tuple[Any, ...]) -> None:
-        """Take the seven groups of ``abnf.SIP_URI`` matched on ``text``.
-
-        Raises RemoteProtocolError for what the pattern cannot say: an IPv6
-        address that is none, a parameter given twice.
-        """
-        scheme, self.user, self.password, host, port, params, self._headers_text = parts
-        self._text = text
-        self.scheme = scheme.lower()
-        self.host = host.lower() if host[0] != "[" else _ipv6_host(host)
-        self._params_text = params
-        self.port = None if port is None else int(port)
-        self._params: dict[str, str | None] | None = None
-        if params.count(";") > 1:
-            self._params = _split_params(params)
+    _text: str
+    _params_text: str
+    _params: dict[str, str | None] | None
+    _headers_text: str | None
 
     @classmethod
     def build(
@@ -132,7 +120,7 @@ class SipUri:
         if match is None:
             raise LocalProtocolError(f"{text!r} is not a SIP URI (RFC 3261 19.1.1)")
         try:
-            uri = cls(text, match.groups())
+            uri = _sip_uri(match)
         except RemoteProtocolError as error:
             raise LocalProtocolError(f"{text!r}: {error.reason}") from None
         # A user with "@" or a host with ";" would have moved into another part.
@@ -223,7 +211,7 @@ def plain_sip_uri(
     text: str, scheme: str, user: str | None, host: str, port: str | None, params: str
 ) -> SipUri:
     """Return the URI of the groups of ``abnf.PLAIN_SIP_URI``; nothing is left to check."""
-    uri = _new(SipUri)
+    uri = SipUri()
     uri._text = text
     uri.scheme = scheme
     uri.user = user
@@ -234,7 +222,21 @@ def plain_sip_uri(
     return uri
 
 
-_new: Final = SipUri.__new__
+def _sip_uri(match: re.Match[str]) -> SipUri:
+    """Return the URI of a match of ``abnf.SIP_URI``.
+
+    Raises RemoteProtocolError for what the pattern cannot say: an IPv6
+    address that is none, a parameter given twice.
+    """
+    uri = SipUri()
+    scheme, uri.user, uri.password, host, port, params, uri._headers_text = match.groups()
+    uri._text = match[0]
+    uri.scheme = scheme.lower()
+    uri.host = host.lower() if host[0] != "[" else _ipv6_host(host)
+    uri.port = None if port is None else int(port)
+    uri._params_text = params
+    uri._params = _split_params(params) if params.count(";") > 1 else None
+    return uri
 
 
 class OtherUri:
@@ -285,7 +287,7 @@ def parse_uri(text: str) -> Uri:
     """
     match = _SIP_URI.fullmatch(text)
     if match is not None:
-        return SipUri(text, match.groups())
+        return _sip_uri(match)
     match = _ABSOLUTE.fullmatch(text)
     if match is None:
         raise malformed("", f"{excerpt(text)!r} is not a URI", "RFC 3261 25.1")

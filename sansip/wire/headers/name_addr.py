@@ -49,7 +49,9 @@ _Q: Final = compiled(r"0(?:\.[0-9]{0,3})?+|1(?:\.0{0,3})?+")
 
 
 class NameAddr:
-    """An address with display name and header parameters. Treat it and its dict as read-only.
+    """An address with display name and header parameters, made by a parser or ``build``.
+
+    Treat it and its dict as read-only.
 
     Attributes:
         tag: the tag parameter, or None.
@@ -63,14 +65,6 @@ class NameAddr:
     _uri: Uri | None
     _params: Params | None
     tag: str | None
-
-    def __init__(self, display: str, uri: Uri, params: Params, text: str | None = None) -> None:
-        self._match = None
-        self._text = text
-        self._display = display
-        self._uri = uri
-        self._params = params
-        self.tag = params.get("tag")
 
     @classmethod
     def build(
@@ -89,7 +83,7 @@ class NameAddr:
             raise LocalProtocolError("a display name holds no line end (RFC 3261 25.1)")
         given = dict(params) if params else {}
         format_params(given)
-        return cls(display, uri, {name.lower(): value for name, value in given.items()})
+        return _name_addr(display, uri, {name.lower(): value for name, value in given.items()}, None)
 
     @property
     def display(self) -> str:
@@ -178,7 +172,7 @@ def ordinary_name_addr(match: re.Match[str], field: str, section: str) -> NameAd
 
     Raises RemoteProtocolError when a parameter appears twice or the tag is no token.
     """
-    address = _new(NameAddr)
+    address = NameAddr()
     address._match = match
     address._uri = None
     address.tag, params = match.group(9, 10)
@@ -190,7 +184,15 @@ def ordinary_name_addr(match: re.Match[str], field: str, section: str) -> NameAd
     return address
 
 
-_new: Final = NameAddr.__new__
+def _name_addr(display: str, uri: Uri, params: Params, text: str | None) -> NameAddr:
+    address = NameAddr()
+    address._match = None
+    address._text = text
+    address._display = display
+    address._uri = uri
+    address._params = params
+    address.tag = params.get("tag")
+    return address
 
 
 def parse_name_addr(text: str, field: str, section: str, *, brackets: bool = False) -> NameAddr:
@@ -223,7 +225,7 @@ def parse_name_addr(text: str, field: str, section: str, *, brackets: bool = Fal
         uri = parse_uri(spec)
     except RemoteProtocolError as error:
         raise malformed(field, error.reason, error.section) from None
-    return NameAddr(display, uri, _params(text[end:], field, section), text.strip(" \t"))
+    return _name_addr(display, uri, _params(text[end:], field, section), text.strip(" \t"))
 
 
 def _params(text: str, field: str, section: str) -> Params:

@@ -37,7 +37,7 @@ _TOKEN: Final = compiled(TOKEN)
 
 
 class Via:
-    """One Via value. Treat it and its dict as read-only.
+    """One Via value, made by a parser or ``build``. Treat it and its dict as read-only.
 
     Attributes:
         sent_protocol: protocol and version, ``"SIP/2.0"``.
@@ -57,20 +57,24 @@ class Via:
     params: Params
     sent_protocol: str
 
-    def __init__(
-        self,
+    @classmethod
+    def build(
+        cls,
         transport: str,
         host: str,
         port: int | None = None,
         params: Params | None = None,
         sent_protocol: str = "SIP/2.0",
-    ) -> None:
-        self.transport = transport.upper()
-        self.host = host.lower()
-        self.port = port
-        self.sent_protocol = sent_protocol
-        self.params = {} if params is None else params
-        self.branch = self.params.get("branch")
+    ) -> Via:
+        """Return the Via of these parts, which are not checked."""
+        via = cls()
+        via.transport = transport.upper()
+        via.host = host.lower()
+        via.port = port
+        via.sent_protocol = sent_protocol
+        via.params = {} if params is None else params
+        via.branch = via.params.get("branch")
+        return via
 
     @property
     def received(self) -> str | None:
@@ -115,27 +119,13 @@ class Via:
         """``host`` or ``host:port`` as written in a message, IPv6 in brackets."""
         return host_text(self.host, self.port)
 
-    def with_source(self, address: str, port: int | None) -> Via:
-        """Return this Via with ``received`` and, unless ``port`` is None, ``rport`` (RFC 3581 4)."""
-        via = _new(Via)
-        via.transport = self.transport
-        via.host = self.host
-        via.port = self.port
-        via.sent_protocol = self.sent_protocol
-        via.branch = self.branch
-        params = via.params = self.params.copy()
-        params["received"] = address
-        if port is not None:
-            params["rport"] = str(port)
-        return via
-
     def replace(self, *, host: str | None = None, port: int | None = -1, **params: str | None) -> Via:
         """Return a Via with sent-by changed, or parameters changed or added (``alias=None``).
 
         Raises LocalProtocolError when a parameter does not fit the grammar.
         """
         format_params(params)
-        return Via(
+        return Via.build(
             self.transport,
             self.host if host is None else host,
             self.port if port == -1 else port,
@@ -154,7 +144,7 @@ class Via:
 def ordinary_via(match: re.Match[str]) -> Via:
     """Return the Via of a match of ``ORDINARY_VIA_LINE``."""
     transport, host, port, rport, branch, rport_after = match.groups()
-    via = _new(Via)
+    via = Via()
     via.transport = transport
     via.host = host.lower()
     via.port = None if port is None else int(port)
@@ -167,9 +157,6 @@ def ordinary_via(match: re.Match[str]) -> Via:
     else:
         via.params = {"branch": branch}
     return via
-
-
-_new: Final = Via.__new__
 
 
 def parse_via(text: str) -> Via:
@@ -191,7 +178,9 @@ def parse_via(text: str) -> Via:
     if received is not None:
         # RFC 5118 4.5: brackets are read, and never sent.
         params["received"] = received.strip("[]")
-    return Via(transport, host, None if port is None else int(port), params, f"{protocol.upper()}/{version}")
+    return Via.build(
+        transport, host, None if port is None else int(port), params, f"{protocol.upper()}/{version}"
+    )
 
 
 def _check(params: Params) -> None:
@@ -239,7 +228,7 @@ def salvage_via(text: str) -> Via | None:
     protocol, version, transport, host, port = match.groups()
     if host[0] == "[" and ipv6_octets(host[1:-1]) is None:
         return None
-    return Via(
+    return Via.build(
         transport,
         host.strip("[]"),
         None if port is None else int(port),
