@@ -88,7 +88,7 @@ SIP_URI: Final = rf"{_BEFORE_HOST}({HOST})(?::({PORT}))?+({URI_PARAMS})(?:\?({UR
 # parameter. Possessive optionals are the quickest kind there is.
 _RUNS = r"(?:\w++[.\-])*+(?<!-)[A-Za-z_]\w*+"
 PLAIN_HOST: Final = rf"{_DEC_OCTET}\.{_DEC_OCTET}\.{_DEC_OCTET}\.{_DEC_OCTET}(?![\w\-.])|{_RUNS}"
-PLAIN_PORT: Final = "[1-5][0-9]{4}|[0-9]{1,4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5])))"
+PLAIN_PORT: Final = "[1-5][0-9]{4}|6(?:[0-4][0-9]{3}|5(?:[0-4][0-9]{2}|5(?:[0-2][0-9]|3[0-5])))|[0-9]{1,4}"
 _PLAIN_PARAM = r"[\w\-.!~*'()\[\]/:&+$]++"
 PLAIN_SIP_URI: Final = (
     rf"(sips?+):(?:([\w\-.!~*'()&=+$,;?/]++)@)?+({PLAIN_HOST})(?::({PLAIN_PORT}))?+"

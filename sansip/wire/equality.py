@@ -46,8 +46,8 @@ def _folded(text: str | None) -> str | None:
 def uri_key(uri: Uri) -> Hashable:
     """Return what is the same for all URIs equal to ``uri``, as a dict's key."""
     if isinstance(uri, SipUri):
-        user = uri.user
-        return (uri.scheme, user if user is None else _plain(user), host_key(uri.host), uri.port)
+        user = "" if uri.user is None else _plain(uri.user)
+        return (uri.scheme, uri.user is None, user, host_key(uri.host), uri.port)
     if isinstance(uri, TelUri):
         return ("tel", bare_number(uri.number))
     return (uri.scheme, uri.opaque)
