@@ -262,9 +262,17 @@ class LiveWorld:
             return match[0] if match[1].endswith(mark) else f"{match[1]}{mark}@{domain}"
 
         text = re.sub(rf"([\w%.+-]+)@{re.escape(self._domain)}", user, text)
+        # A branch written out would be a retransmission in the next run.
+        text = re.sub(r"(branch=z9hG4bK[\w.-]+)(?![\w.<-])", rf"\1.{self._mark}", text)
         if domain != self._domain:
             text = re.sub(rf"(?<![\w.-]){re.escape(self._domain)}", domain, text)
         return text
+
+    def rewrite_octets(self, data: bytes) -> bytes:
+        """Give branch and Call-ID of a message from a file a mark of this run."""
+        mark = self._mark.encode()
+        data = re.sub(rb"(branch=z9hG4bK[\w.-]+)", rb"\1." + mark, data, count=1)
+        return re.sub(rb"(?im)^((?:call-id|i)[ \t]*:[ \t]*)(?=\S)", rb"\1" + mark, data, count=1)
 
     def server_address(self, transport: str) -> tuple[str, int]:
         return self.target.addresses[transport]

@@ -75,9 +75,11 @@ class Names:
 
     def match(self, pattern: str, text: str) -> bool:
         """Whether ``text`` fits ``pattern``; free names take their values from it."""
+        return self._match(self._rewrite(pattern), text)
+
+    def _match(self, pattern: str, text: str) -> bool:
         if len(pattern) > 1 and pattern[0] == pattern[-1] == "/":
             return re.search(pattern[1:-1], text) is not None
-        pattern = self._rewrite(pattern)
         parts: list[str] = []
         free: list[str] = []
         at = 0
@@ -117,7 +119,7 @@ class Names:
             return self.match(_tidy(pattern), _tidy(text))
         pattern = _NAME.sub(self._known, self._rewrite(pattern))
         wanted, given = params_of(pattern), params_of(text)
-        if not self.match(_tidy(wanted[0]), _tidy(given[0])):
+        if not self._match(_tidy(wanted[0]), _tidy(given[0])):
             return False
         have = {name.strip().lower(): (name, sign, value) for name, sign, value in given[1]}
         for name, sign, value in wanted[1]:
@@ -127,7 +129,7 @@ class Names:
                     return False
                 continue
             found = have.get(bare)
-            if found is None or (sign and not self.match(value.strip(), found[2].strip())):
+            if found is None or (sign and not self._match(value.strip(), found[2].strip())):
                 return False
         return True
 

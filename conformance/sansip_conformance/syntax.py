@@ -392,7 +392,7 @@ class _Reader:
                 step.uri = word
             else:
                 raise self.fail(
-                    f"`{word}` is not understood; after expect: again, as NAME, over tcp, within 2, optional, or nothing"
+                    f"`{word}` unknown; after expect: again, as NAME, over tcp, optional, or nothing"
                 )
         step.block = self._block()
         self._add(step, at, after)

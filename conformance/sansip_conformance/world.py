@@ -50,6 +50,7 @@ class World(Protocol):
     parties: dict[str, Party]
 
     def rewrite(self, text: str) -> str: ...
+    def rewrite_octets(self, data: bytes) -> bytes: ...
     def server_address(self, transport: str) -> tuple[str, int]: ...
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool: ...
     def fault(self, verb: str, source: str, destination: str, count: int) -> None: ...
@@ -99,6 +100,10 @@ class CoreWorld:
     def rewrite(self, text: str) -> str:
         """Names are as written here."""
         return text
+
+    def rewrite_octets(self, data: bytes) -> bytes:
+        """Files are sent as they are here."""
+        return data
 
     def server_address(self, transport: str) -> tuple[str, int]:
         return self.server.address(transport)
