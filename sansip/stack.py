@@ -274,7 +274,10 @@ class Stack:
         run(self._route, handle, now)
 
     def _cancel(self, handle: IncomingRequest, invite: Any, now: float) -> None:
-        # RFC 3261 9.2: 200 for the CANCEL; the INVITE gets 487 if it still can.
+        # RFC 3261 9.2: 200 for the CANCEL, with the To tag that an answer to the
+        # INVITE from here has; the INVITE gets 487 if it still can.
+        if invite.user is not None:
+            handle.take_tag(invite.user.local_tag())
         handle.reply(200)
         if not invite.answered and invite.user is not None and invite.method == "INVITE":
             reason = handle.message.get("reason")

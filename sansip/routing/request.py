@@ -232,18 +232,26 @@ class IncomingRequest:
             self._decided = True
         if self._server is None:
             return
-        if not self._tag:
-            self._tag = (
-                self._context.local_tag() if self._context is not None else self.core.proxy.entropy.token()
-            )
         # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
-        response = response_to(self.message, status, reason, to_tag=self._tag, headers=headers, body=body)
+        response = response_to(self.message, status, reason, to_tag=self.local_tag(), headers=headers, body=body)
         if self.core.server_name:
             response.append("Server", self.core.server_name)
         if self._context is not None and status >= 200:
             self._context.reply(response, self.now)
         else:
             self._server.respond(response, self.now)
+
+    def local_tag(self) -> str:
+        """The To tag of answers made here (RFC 3261 8.2.6.2)."""
+        if not self._tag:
+            self._tag = (
+                self._context.local_tag() if self._context is not None else self.core.proxy.entropy.token()
+            )
+        return self._tag
+
+    def take_tag(self, tag: str) -> None:
+        """Answer with ``tag``: a CANCEL is answered with that of its INVITE (RFC 3261 9.2)."""
+        self._tag = tag
 
     def drop(self) -> None:
         """Give no answer at all: for what looks hostile."""

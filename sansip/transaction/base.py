@@ -48,6 +48,12 @@ class ServerUser(Protocol):
     def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
         """The final response was never acknowledged, or could not be sent."""
 
+    def local_tag(self) -> str:
+        """The To tag of answers that are made here (RFC 3261 8.2.6.2)."""
+
+    def cancel(self, now: float, reason: str | None) -> None:
+        """A CANCEL came (RFC 3261 9.2); ``reason`` is its Reason field (RFC 3326)."""
+
 
 class Transaction:
     """One machine at work. ``flow`` is where its messages go."""
