@@ -67,6 +67,8 @@ def reason_to_skip(trace: Trace, target: Target) -> str | None:
         return f"needs the name {next(iter(setup.names))} to resolve to an endpoint"
     if setup.address is not None and ":" in setup.address.rpartition(":")[0]:
         return f"needs the server at {setup.address}"
+    if setup.listen and not target.own:
+        return "needs listeners of its own"
     if any(one.address is not None for one in setup.endpoints.values()):
         return "needs endpoints at addresses of their own"
     if not target.own:

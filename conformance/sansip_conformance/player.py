@@ -21,6 +21,8 @@ from sansip_conformance.names import Names, UnknownNameError, params_of, values_
 from sansip_conformance.trace import Block, Expect, ExpectNothing, Fault, Line, Send, Trace
 from sansip_conformance.world import Party, World
 
+_ESCAPES = {"\\r": b"\r", "\\n": b"\n", "\\\\": b"\\"}
+
 __all__ = ["Player", "TraceFailedError"]
 
 
@@ -54,6 +56,7 @@ class Player:
         self.world = world
         self.names = Names(self._lookup, world.rewrite)
         self.named: dict[str, _Named] = {}
+        self.tolerance = max(world.tolerance, trace.tolerance)
         self.start = 0.0
         self.now = 0.0
         self._taken: dict[str, set[int]] = {name: set() for name in world.parties}
@@ -299,7 +302,7 @@ class Player:
         if step.at is not None or step.after is not None:
             due = self._due
         if due is not None:
-            wait = self.start + due - world.now + world.tolerance
+            wait = self.start + due - world.now + self.tolerance
         else:
             wait = step.within if step.within is not None else world.patience
         came = self._find(party, step.what, max(0.0, wait), step.again)
@@ -316,7 +319,7 @@ class Player:
                 step, f"{step.endpoint} expected {_shown(step.what)}{again}{when}; {self._seen(party)}"
             )
         self._take(party, came)
-        if due is not None and abs(came.time - self.start - due) > world.tolerance:
+        if due is not None and abs(came.time - self.start - due) > self.tolerance:
             raise self._failure(
                 step,
                 f"{step.what} came to {step.endpoint} at {came.time - self.start:.3f} s instead of {due:g} s",
@@ -395,12 +398,12 @@ class Player:
                 for one in party.inbox:
                     if id(one) in self._taken[party.name]:
                         continue
-                    if one.time > began + world.tolerance or not self._ignorable(party, one):
+                    if one.time > began + self.tolerance or not self._ignorable(party, one):
                         return party, one
             return None
 
         # A wait of nothing still lets what is on its way arrive.
-        world.run(max(wait - world.tolerance, 0.0), lambda: came() is not None)
+        world.run(max(wait - self.tolerance, 0.0), lambda: came() is not None)
         found = came()
         if found is not None:
             party, one = found
@@ -569,13 +572,12 @@ def _octets(text: str) -> bytes:
     """Return the octets of a raw message: line ends are CRLF, ``\\xNN`` is one octet."""
     if not text:
         return b""
-    lined = re.sub(r"\\([rn])", lambda match: {"r": "\r", "n": "\n"}[match[1]], text.replace("\n", "\r\n"))
     data = bytearray()
-    for part in re.split(r"(\\x[0-9A-Fa-f]{2})", lined):
+    for part in re.split(r"(\\(?:x[0-9A-Fa-f]{2}|[rn\\]))", text.replace("\n", "\r\n")):
         if re.fullmatch(r"\\x[0-9A-Fa-f]{2}", part):
             data.append(int(part.removeprefix("\\x"), 16))
         else:
-            data += part.encode("utf-8", "surrogateescape")
+            data += _ESCAPES.get(part) or part.encode("utf-8", "surrogateescape")
     return bytes(data)
 
 

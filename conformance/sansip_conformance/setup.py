@@ -45,7 +45,9 @@ def compile_route(source: str, name: str = "route") -> Route:
 
 
 def listeners_of(setup: Setup, host: str, port: int) -> list[ListenerConfig]:
-    """Return a listener for each transport of ``setup``, all at one address."""
+    """Return the listeners of ``setup``: those it names, or one for each transport at ``host``."""
+    if setup.listen:
+        return [ListenerConfig(number, *one) for number, one in enumerate(setup.listen)]
     return [
         ListenerConfig(number, transport, host, port) for number, transport in enumerate(setup.transports)
     ]

@@ -43,7 +43,8 @@ CONFIG_KEYS = (
 _TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
 _DIRECTIVES = (
     "title", "rfc", "level", "covers", "trace", "server", "domain", "endpoint", "register", "config", "route",
-    "name", "drop", "duplicate", "unreachable", "reachable", "refuse", "accept", "wait", "loose", "needs",
+    "name", "drop", "duplicate", "unreachable", "reachable", "refuse", "accept", "wait", "loose",
+    "needs", "listen", "tolerance",
 )  # fmt: skip
 _SLUG = re.compile(r"[a-z0-9][a-z0-9.-]*")
 _METHOD = re.compile(r"[A-Z][A-Za-z0-9!%*_+`'~.-]*")
@@ -186,6 +187,17 @@ class _Reader:
 
     def _loose(self, rest: str) -> None:
         self.current.loose = True
+
+    def _tolerance(self, rest: str) -> None:
+        self.current.tolerance = self._number(rest)
+
+    def _listen(self, rest: str) -> None:
+        match = re.fullmatch(r"(udp|tcp) (\S+):(\d+)", rest)
+        if match is None:
+            raise self.fail("write `listen udp 192.0.2.1:5060`, or `listen tcp [2001:db8::1]:5060`")
+        setup = self.current.setup
+        setup.listen.append((match[1], match[2].strip("[]"), int(match[3])))
+        setup.transports = list(dict.fromkeys(one[0] for one in setup.listen))
 
     def _needs(self, rest: str) -> None:
         self.current.needs.append(rest)

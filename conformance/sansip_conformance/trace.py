@@ -53,6 +53,8 @@ class Setup:
     server: str = "proxy"
     transports: list[str] = field(default_factory=lambda: ["udp", "tcp"])
     address: str | None = None
+    # (transport, host, port), in place of ``transports`` at ``address``
+    listen: list[tuple[str, str, int]] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
     endpoints: dict[str, EndpointSetup] = field(default_factory=dict)
     registrations: list[Registration] = field(default_factory=list)
@@ -156,6 +158,7 @@ class Trace:
         rfc: sections cited by the whole trace, as "RFC 3261 16.6 step 3".
         level: "MUST", "SHOULD", "MAY", or "policy" for a choice of ours.
         covers: requirement numbers (see conformance/README.md).
+        tolerance: seconds that a message may be early or late.
         loose: the trace does not say what becomes of everything.
     """
 
@@ -168,6 +171,7 @@ class Trace:
     level: str = "MUST"
     covers: tuple[str, ...] = ()
     loose: bool = False
+    tolerance: float = 0.0
     setup: Setup = field(default_factory=Setup)
     steps: list[Step] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)

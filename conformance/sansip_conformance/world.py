@@ -67,7 +67,7 @@ class CoreWorld:
     def __init__(self, trace: Trace, seed: int = 0) -> None:
         setup = trace.setup
         self.trace = trace
-        host, port = "192.0.2.1", 5060
+        host, port = setup.listen[0][1:] if setup.listen else ("192.0.2.1", 5060)
         if setup.address is not None:
             host, port = _split(setup.address)
         self.network = Network(seed=seed, now=1.0)
@@ -84,6 +84,8 @@ class CoreWorld:
                 domain=setup.domains[0],
                 aor=one.aor,
             )
+            if one.address is not None:
+                endpoint.source_port = endpoint.port
             endpoint.accepts = "tcp" in one.transports
             self.parties[one.name] = endpoint
         for name, addresses in setup.names.items():

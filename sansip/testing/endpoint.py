@@ -84,6 +84,8 @@ class Endpoint:
         self.on_request: Callable[[Request], None] | None = None
         self.accepts = True
         self.is_unreachable = False
+        # The port that connections from here come from; None for any.
+        self.source_port: int | None = None
         self._pipe: Any = None
         self._framers: dict[int, tuple[Any, StreamFramer]] = {}
 
@@ -94,7 +96,7 @@ class Endpoint:
         octets = data.to_bytes() if isinstance(data, Draft) else data
         transport = transport or self.transport
         if pipe is None and transport == "udp":
-            self.network.send_datagram((self.host, self.port), self.server.address("udp"), octets)
+            self.network.send_datagram((self.host, self.port), self.server.address("udp", self.host), octets)
             return
         if pipe is None or not pipe.is_open:
             pipe = self.connect(transport)

@@ -70,10 +70,11 @@ class Server:
         self._pipes: dict[int, _Pipe] = {}
         self._wakes: set[float] = set()
 
-    def address(self, transport: str = "udp") -> tuple[str, int]:
-        """Return the address of the first listener for ``transport``."""
-        for one in self.config.listeners:
-            if one.transport == transport:
+    def address(self, transport: str = "udp", peer: str | None = None) -> tuple[str, int]:
+        """Return the address of the first listener for ``transport``, of ``peer``'s family if given."""
+        fitting = [one for one in self.config.listeners if one.transport == transport]
+        for one in fitting:
+            if peer is None or (":" in peer) == (":" in one.host):
                 return one.host, one.port
         raise ValueError(f"the server has no {transport} listener")
 
@@ -352,12 +353,12 @@ class Network:
 
     def connect(self, endpoint: Endpoint, server: Server, transport: str) -> _Pipe:
         """Open a connection from ``endpoint``; the stack hears of it first."""
-        address = server.address(transport)
+        address = server.address(transport, endpoint.host)
         self.connections += 1
         pipe = _Pipe(self, server, 0, endpoint, transport, address)
         listener = server.listens(transport, address)
         assert listener is not None
-        pipe.conn = server.accept(listener, pipe, transport, (endpoint.host, 30_000 + self.connections))
+        pipe.conn = server.accept(listener, pipe, transport, (endpoint.host, endpoint.source_port or 30_000 + self.connections))
         return pipe
 
     # --- questions

@@ -1,0 +1,320 @@
+"""The journal: what a stack was given and what it did, as a trace that can be replayed.
+
+Theory of operation: ``TraceWriter`` turns messages with their times and peers
+into the text of a trace (conformance/README.md). What the server made up itself,
+branches and tags, becomes a ``<name>`` when it first goes out and is put back
+wherever a peer repeats it, so the trace holds on another seed, and on another
+server. ``Journal`` stands in front of a stack, has the same inputs, and writes
+each with the actions it returned; it adds nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from sansip.actions import Action, Address, Ask, Connect, Disconnect, SendData, SendDatagram
+from sansip.config import StackConfig
+from sansip.errors import RemoteProtocolError
+from sansip.stack import ConnectionInfo, Stack
+from sansip.transport.next_hop import Resolve
+from sansip.wire import Message, Request, Response, host_text, parse_message
+
+__all__ = ["Journal", "Peer", "TraceWriter"]
+
+# (transport, host, port)
+Peer = tuple[str, str, int]
+
+# What a server makes up and others repeat: branch, tag, the mark in our Record-Route.
+_TOKEN = re.compile(r"(?i)(branch|tag|;d)\s*=\s*([\w.!%*+`'~-]{8,})")
+# What the replay compares; the rest passes from peer to peer.
+_COMPARED = ("via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "record-route", "route")
+_NAMES = {
+    "via": "Via", "max-forwards": "Max-Forwards", "from": "From", "to": "To", "call-id": "Call-ID",
+    "cseq": "CSeq", "contact": "Contact", "record-route": "Record-Route", "route": "Route",
+}  # fmt: skip
+# Tokens and copies remembered; a journal may run for weeks.
+_REMEMBERED = 20_000
+
+
+class TraceWriter:
+    """Writes a trace, line by line, through ``write``.
+
+    Times are seconds from the first call; ``server`` is the name of the server
+    in the trace.
+    """
+
+    def __init__(self, write: Callable[[str], object], server: str = "sansip") -> None:
+        self._write = write
+        self._server = server
+        self._peers: dict[Peer, str] = {}
+        self._names: set[str] = {server}
+        self._tokens: dict[str, str] = {}
+        self._foreign: dict[str, None] = {}
+        self._sent: dict[bytes, None] = {}
+        self._start: float | None = None
+
+    # --- the head
+
+    def head(
+        self, title: str, listeners: list[Peer], domains: list[str], config: dict[str, str] | None = None
+    ) -> None:
+        """Write what stands before the first step."""
+        self._line(f"title: {' '.join(title.split())}")
+        self._line(f"server {self._server} {' '.join(dict.fromkeys(one[0] for one in listeners))}")
+        for transport, host, port in listeners:
+            self._line(f"listen {transport} {host_text(host, port)}")
+        for domain in domains:
+            self._line(f"domain {domain}")
+        for key, value in (config or {}).items():
+            self._line(f"config {key} = {value}")
+        # Real timers fire a moment late.
+        self._line("tolerance 0.25")
+        self._line("loose")
+
+    def name(self, host: str, addresses: list[str]) -> None:
+        """Write that ``host`` was resolved to ``addresses``."""
+        self._line(f"name {host} = {', '.join(addresses)}")
+
+    def comment(self, text: str) -> None:
+        """Write a remark."""
+        self._line(f"# {' '.join(text.split())}")
+
+    # --- steps
+
+    def received(self, time: float, peer: Peer, data: bytes) -> None:
+        """The server received ``data`` from ``peer``."""
+        name = self._name_of(peer, data, is_sender=True)
+        for _, token in _TOKEN.findall(data.decode("utf-8", "replace")):
+            if token not in self._tokens:
+                self._foreign[token] = None
+        self._forget(self._foreign)
+        self._line("")
+        self._line(f"@{self._at(time)} {name} > {self._server} {peer[0]} raw")
+        self._block(_raw_lines(self._with_names(_escaped(data))))
+
+    def sent(self, time: float, peer: Peer, data: bytes) -> None:
+        """The server sent ``data`` to ``peer``."""
+        name = self._name_of(peer, data, is_sender=False)
+        try:
+            message: Message | None = parse_message(data)
+        except RemoteProtocolError:
+            message = None
+        self._line("")
+        if not isinstance(message, (Request, Response)):
+            self.comment(f"@{self._at(time)} {self._server} > {name}: {len(data)} octets that are no message")
+            return
+        what = message.method if isinstance(message, Request) else str(message.status)
+        start = f"@{self._at(time)} {self._server} > {name} expect {what}"
+        if data in self._sent:
+            self._line(f"{start} again")
+            return
+        self._sent[data] = None
+        self._forget(self._sent)
+        for _, token in _TOKEN.findall(data.decode("utf-8", "replace")):
+            if token not in self._foreign and token not in self._tokens:
+                self._tokens[token] = f"t{len(self._tokens) + 1}"
+        if isinstance(message, Request):
+            start = f"{start} {self._with_names(message.uri_text)}"
+        self._line(start)
+        lines = []
+        for key in _COMPARED:
+            lines += [f"{_NAMES[key]}: {self._with_names(value)}" for value in message.values(key)]
+        self._block(lines)
+
+    def closed(self, time: float, peer: Peer, *, by_server: bool) -> None:
+        """A connection ended."""
+        name = self._name_of(peer, b"", is_sender=not by_server)
+        self._line("")
+        if by_server:
+            self._line(f"@{self._at(time)} {self._server} > {name} expect close")
+        else:
+            self._line(f"@{self._at(time)} {name} > {self._server} close")
+
+    # --- details
+
+    def _at(self, time: float) -> str:
+        if self._start is None:
+            self._start = time
+        return f"{max(0.0, time - self._start):.6f}".rstrip("0").rstrip(".")
+
+    def _name_of(self, peer: Peer, data: bytes, *, is_sender: bool) -> str:
+        name = self._peers.get(peer)
+        if name is None:
+            name = self._peers[peer] = self._new_name(data, is_sender)
+            self._line("")
+            self._line(f"endpoint {name} {peer[0]} {host_text(peer[1], peer[2])}")
+        return name
+
+    def _new_name(self, data: bytes, is_sender: bool) -> str:
+        """Call an endpoint by the user it speaks for, where that can be told."""
+        text = data.decode("utf-8", "replace")
+        is_request = not text.startswith("SIP/2.0 ")
+        field = "from|f" if is_request == is_sender else "to|t"
+        match = re.search(rf"(?im)^(?:{field})\s*:.*?sips?:([a-z][a-z0-9-]*)@", text)
+        name = match[1].lower() if match else "peer"
+        number, unique = 1, name
+        while unique in self._names or unique in ("udp", "tcp", "drop", "trace", "title"):
+            number += 1
+            unique = f"{name}{number}"
+        self._names.add(unique)
+        return unique
+
+    def _with_names(self, text: str) -> str:
+        """Put the names of what the server made up in place of it."""
+
+        def name(match: re.Match[str]) -> str:
+            known = self._tokens.get(match[2])
+            return match[0] if known is None else f"{match[0][: -len(match[2])]}<{known}>"
+
+        return _TOKEN.sub(name, text)
+
+    def _forget(self, table: dict[Any, None]) -> None:
+        if len(table) > _REMEMBERED:
+            del table[next(iter(table))]
+
+    def _block(self, lines: list[str]) -> None:
+        for line in lines:
+            self._line(f"  {line}" if line else "")
+
+    def _line(self, text: str) -> None:
+        self._write(text + "\n")
+
+
+def _escaped(data: bytes) -> str:
+    """Return ``data`` as the text of a raw message."""
+    text = data.decode("utf-8", "surrogateescape")
+    text = text.replace("\\", "\\\\")
+    text = re.sub(r"<(?=(?:\*|[A-Za-z][\w-]*(?:\.[\w-]+)?)>)", r"\\x3c", text)
+    text = text.replace("\r\n", "\0").replace("\r", "\\r").replace("\n", "\\n")
+    text = re.sub(r"[\x01-\x08\x0b-\x1f\x7f\x85\u2028\u2029]", lambda match: _hex(match[0]), text)
+    text = re.sub(r"[ \t](?=\0|$)", lambda match: _hex(match[0]), text)
+    return re.sub(r"[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
+
+
+def _hex(text: str) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in text.encode("utf-8"))
+
+
+def _raw_lines(text: str) -> list[str]:
+    """Return the lines of a raw block; a lone backslash marks octets that end with a line end."""
+    lines = text.split("\0")
+    if len(lines) > 2 and lines[-1] == "" and lines[-2] == "" and "" not in lines[:-2]:
+        # A head and nothing more: the empty line is understood.
+        return lines[:-2]
+    if lines[-1] == "":
+        lines[-1] = "\\"
+    elif "" not in lines:
+        # Octets that end inside a head must not be completed.
+        lines[-1] += "\\"
+    return lines
+
+
+class Journal:
+    """A stack that is written down. It has the inputs of ``Stack``; give it to an adapter.
+
+    ``write`` is called with text, many times an input; whoever gives it decides
+    about files and flushing.
+    """
+
+    def __init__(self, stack: Stack, write: Callable[[str], object]) -> None:
+        self._stack = stack
+        self._writer = TraceWriter(write)
+        self._conns: dict[int, Peer] = {}
+        self._questions: dict[int, Any] = {}
+        config = stack.config
+        self._writer.head(
+            "journal of a running server",
+            [(one.transport, one.host, one.port) for one in config.listeners],
+            list(config.domains),
+            _differences(config),
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stack, name)
+
+    def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
+        """As ``Stack.datagram_received``."""
+        self._writer.received(now, ("udp", str(source[0]), int(source[1])), data)
+        return self._done(self._stack.datagram_received(listener, data, source, now), now)
+
+    def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
+        """As ``Stack.connection_opened``."""
+        self._conns[conn] = (flow.transport, str(flow.remote[0]), int(flow.remote[1]))
+        return self._done(self._stack.connection_opened(conn, flow, now), now)
+
+    def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
+        """As ``Stack.data_received``."""
+        peer = self._conns.get(conn)
+        if peer is not None:
+            self._writer.received(now, peer, data)
+        return self._done(self._stack.data_received(conn, data, now, boundary=boundary), now)
+
+    def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
+        """As ``Stack.connection_closed``."""
+        peer = self._conns.pop(conn, None)
+        if peer is not None:
+            self._writer.closed(now, peer, by_server=False)
+        return self._done(self._stack.connection_closed(conn, reason, now), now)
+
+    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
+        """As ``Stack.send_failed``."""
+        self._writer.comment(f"a send failed: {reason}")
+        return self._done(self._stack.send_failed(action, reason, now), now)
+
+    def answer(self, id: int, result: Any, now: float) -> list[Action]:  # noqa: A002
+        """As ``Stack.answer``."""
+        question = self._questions.pop(id, None)
+        if isinstance(question, Resolve) and isinstance(result, list) and result:
+            self._writer.name(question.host, [host_text(host, port) for host, port in result])
+        return self._done(self._stack.answer(id, result, now), now)
+
+    def time_passed(self, now: float) -> list[Action]:
+        """As ``Stack.time_passed``."""
+        return self._done(self._stack.time_passed(now), now)
+
+    def drain(self, now: float) -> list[Action]:
+        """As ``Stack.drain``."""
+        self._writer.comment("drain: no new dialogs from here on")
+        return self._done(self._stack.drain(now), now)
+
+    def _done(self, actions: list[Action], now: float) -> list[Action]:
+        writer = self._writer
+        for action in actions:
+            if isinstance(action, SendDatagram):
+                writer.sent(now, ("udp", str(action.address[0]), int(action.address[1])), action.data)
+            elif isinstance(action, SendData):
+                peer = self._conns.get(action.conn)
+                if peer is not None:
+                    writer.sent(now, peer, action.data)
+            elif isinstance(action, Connect):
+                self._conns[action.conn] = (action.transport, str(action.address[0]), int(action.address[1]))
+            elif isinstance(action, Disconnect):
+                peer = self._conns.pop(action.conn, None)
+                if peer is not None:
+                    writer.closed(now, peer, by_server=True)
+            elif isinstance(action, Ask):
+                self._questions[action.id] = action.question
+        return actions
+
+
+def _differences(config: StackConfig) -> dict[str, str]:
+    """Return the settings that differ from the defaults, by their names in a trace."""
+    plain = StackConfig(config.listeners)
+    found: dict[str, str] = {}
+    parts = (
+        (config.timers, plain.timers, ("t1", "t2", "t4", "c")),
+        (config.proxy, plain.proxy, ("record_route", "tcp_above", "dialog_tokens")),
+        (
+            config.registrar,
+            plain.registrar,
+            ("min_expires", "default_expires", "max_expires", "max_contacts", "path", "repeat_time"),
+        ),
+    )
+    for given, default, names in parts:
+        for name in names:
+            value = getattr(given, name)
+            if value != getattr(default, name):
+                found["timer-c" if name == "c" else name.replace("_", "-")] = str(value)
+    return found
