@@ -132,7 +132,7 @@ def test_replace() -> None:
 def test_what_cannot_be_built(parts: dict[str, object]) -> None:
     """A part that would move into another one, or is no part at all, is the caller's mistake."""
     with pytest.raises(LocalProtocolError):
-        SipUri.build(**parts)  # type: ignore[arg-type]
+        SipUri.build(**parts)
 
 
 @given(st.text())

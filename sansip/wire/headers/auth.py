@@ -137,7 +137,7 @@ def _parse(text: str, name: str, section: str) -> tuple[str, AuthParams, str]:
     if match is None:
         raise malformed(name, f"expected a scheme, got {excerpt(text)!r}", section)
     rest = text[match.end() :].strip(" \t")
-    if _TOKEN68.fullmatch(rest) is not None:
+    if match[1].lower() != "digest" and _TOKEN68.fullmatch(rest) is not None:
         return match[1], {}, rest
     return match[1], parse_auth_info(rest, name, section) if rest else {}, ""
 
