@@ -263,7 +263,7 @@ class Journal:
         self._writer.comment(f"a send failed: {reason}")
         return self._done(self._stack.send_failed(action, reason, now), now)
 
-    def answer(self, id: int, result: Any, now: float) -> list[Action]:  # noqa: A002
+    def answer(self, id: int, result: Any, now: float) -> list[Action]:
         """As ``Stack.answer``."""
         question = self._questions.pop(id, None)
         if isinstance(question, Resolve) and isinstance(result, list) and result:

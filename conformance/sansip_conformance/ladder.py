@@ -222,18 +222,10 @@ def ladder_of(trace: Trace) -> Ladder:
     server = trace.setup.server
     player.harvest()
     events = []
-    for time, name, is_sent, data in player.timeline:
+    for time, name, is_sent, data in player.timeline[player.begun :]:
         label, kind = label_of(read(data), data)
         source, target = (name, server) if is_sent else (server, name)
         events.append(Event(time - player.start, source, target, label, kind))
-    # Registrations of the setup come first, before time 0; they are no part of the story.
-    shown = [event for event in events if event.time >= 0]
-    if not _registers(trace):
-        shown = [event for event in shown if "REGISTER" not in event.label]
-    names = [name for name in trace.setup.endpoints if any(name in (e.source, e.target) for e in shown)]
+    names = [name for name in trace.setup.endpoints if any(name in (e.source, e.target) for e in events)]
     middle = (len(names) + 1) // 2
-    return Ladder(trace.title + failed, [*names[:middle], server, *names[middle:]], shown)
-
-
-def _registers(trace: Trace) -> bool:
-    return any(getattr(step, "what", "") == "REGISTER" for step in trace.steps)
+    return Ladder(trace.title + failed, [*names[:middle], server, *names[middle:]], events)

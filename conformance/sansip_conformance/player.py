@@ -66,6 +66,8 @@ class Player:
         self.registered: dict[str, str] = {}
         # (time, endpoint, whether it sent, octets) of everything, for ladders
         self.timeline: list[tuple[float, str, bool, bytes]] = []
+        # Where the setup ends in ``timeline``.
+        self.begun = 0
         self._harvested: dict[str, int] = dict.fromkeys(world.parties, 0)
 
     def play(self) -> None:
@@ -73,6 +75,8 @@ class Player:
         try:
             self._register()
             self.start = self.world.now
+            self.harvest()
+            self.begun = len(self.timeline)
             for step in self.trace.steps:
                 self._step = step
                 self._wait_for(step)

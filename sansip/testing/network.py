@@ -358,7 +358,9 @@ class Network:
         pipe = _Pipe(self, server, 0, endpoint, transport, address)
         listener = server.listens(transport, address)
         assert listener is not None
-        pipe.conn = server.accept(listener, pipe, transport, (endpoint.host, endpoint.source_port or 30_000 + self.connections))
+        pipe.conn = server.accept(
+            listener, pipe, transport, (endpoint.host, endpoint.source_port or 30_000 + self.connections)
+        )
         return pipe
 
     # --- questions

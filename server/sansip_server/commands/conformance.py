@@ -155,21 +155,50 @@ def run(
 )
 @click.option("--domain", metavar="NAME", help="The domain that the target serves.")
 @click.option("--ladder", is_flag=True, help="Draw what happened.")
-def replay(file: Path, targets: tuple[str, ...], domain: str | None, ladder: bool) -> None:
+@click.option(
+    "--server", metavar="HOST:PORT", help="Which address of a capture is the server.  [default: the busiest]"
+)
+@click.option(
+    "--route",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE.py",
+    help="The routing script to replay with.",
+)
+@click.option(
+    "--print",
+    "show",
+    is_flag=True,
+    help="Print the trace that a capture or journal becomes, and do not replay it.",
+)
+def replay(
+    file: Path,
+    targets: tuple[str, ...],
+    domain: str | None,
+    ladder: bool,
+    server: str | None,
+    route: Path | None,
+    show: bool,
+) -> None:
     """Replay one file: a trace, a journal, or a capture (pcap, pcapng)."""
     from sansip_conformance import play_on_core
-    from sansip_conformance.capture import read_any
+    from sansip_conformance.capture import as_text, read_any
     from sansip_conformance.live import parse_target
     from sansip_conformance.run import play_live
     from sansip_server.commands.ladder import draw
 
     try:
-        traces = read_any(file)
+        if show:
+            text = as_text(file, server)
+            click.echo(file.read_text("utf-8") if text is None else text, nl=False)
+            return
+        traces = read_any(file, server)
         target = parse_target(targets) if targets else None
     except ValueError as error:
         raise OperatorError(str(error)) from None
     failed = False
     for trace in traces:
+        if route is not None:
+            trace.setup.route = route.read_text()
         if target is None:
             verdict = play_on_core(trace)
         else:
