@@ -80,7 +80,8 @@ class ResponseContext:
         self._pending: list[list[Target]] = []
         # Branches without a final response.
         self._running = 0
-        self._breadth = 0
+        # How many branches there may be at once; raises where it is malformed.
+        self._breadth = breadth_of(request, proxy.limits.max_breadth)
         self._cancelled = False
         # A 6xx came: nothing more is tried (RFC 3261 16.7 step 5).
         self._declined = False
@@ -132,7 +133,6 @@ class ResponseContext:
         elif self._trying_timer is None:
             # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
             self._trying_timer = proxy.timers.start(now, proxy.trying_after, self, "trying")
-        self._breadth = breadth_of(request, proxy.limits.max_breadth)
         self._pending = groups(targets[: proxy.limits.branches]) + self._pending
         # What fails before this returns is kept for the route, which has had no
         # chance yet to wait for it.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.route_set import postprocess
 from sansip.proxy.target import Target
+from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
@@ -173,11 +174,15 @@ class Proxy:
         An ACK for a 2xx goes this way, too. Where the next hop cannot be
         reached nothing happens: there is nobody to tell.
         """
+        # RFC 5393 5.3.3: every request has one; it can say nothing to an ACK.
+        breadth = 0 if request.method == "ACK" else breadth_of(request, self.limits.max_breadth)
         try:
             copy = self.copy_for(request, target)
             hop = self.route_of(copy, target)
         except RemoteProtocolError:
             return
+        if request.method != "ACK":
+            copy.set_line("max-breadth", f"Max-Breadth: {breadth}")
         branch = self.stateless_branch(request)
 
         def send(addresses: Any, now: float) -> None:
