@@ -159,7 +159,7 @@ class OnSelectors(Running):
         if old is not None and old[0] != PAUSE:
             self._watch(old, None)
         try:
-            wait = pump.send(value)  # type: ignore[arg-type]
+            wait = pump.send(value)
         except StopIteration:
             return
         # A copy, so that a timer of the wait before is not taken for one of this.

@@ -345,7 +345,7 @@ def test_octets_that_are_none_cost_their_connection_only(start, connect):
     unlucky, lucky = connect(server.address()), connect(server.address())
     first, _ = stack.expect("opened")
     second, _ = stack.expect("opened")
-    server.send(SendData(first, "text"), SendData(second, b"octets"))  # type: ignore[arg-type]
+    server.send(SendData(first, "text"), SendData(second, b"octets"))
     assert lucky.recv(100) == b"octets"
     assert read_all(unlucky) == b""
     assert stack.expect("closed") == (first, "internal error")

@@ -25,7 +25,7 @@ class Bench:
     def __init__(self, **values: float) -> None:
         self.now = 0.0
         self.timers = Timers()
-        self.layer = TransactionLayer(self.timers, TimerValues(**values), self)  # type: ignore[arg-type]
+        self.layer = TransactionLayer(self.timers, TimerValues(**values), self)
         self.sent: list[tuple[float, str]] = []
         self.octets: list[bytes] = []
         self.heard: list[tuple[float, Any]] = []

@@ -10,7 +10,7 @@ from tests.transaction.bench import response
 
 
 def invite(**changes: object) -> Request:
-    message = parse_message(request(**changes))  # type: ignore[arg-type]
+    message = parse_message(request(**changes))
     assert isinstance(message, Request)
     return message
 
