@@ -272,12 +272,10 @@ class IncomingRequest:
         forwarded without state (RFC 3261 16.11), and so is anything with ``stateless``.
         """
         chosen = _targets(targets)
-        self._decided = True
         proxy = self.core.proxy
         message = self.message
         if message.max_forwards == 0:
             # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
-            self._decided = False
             self.reply(483)
             return Relay(None)
         server = self._server
@@ -285,9 +283,10 @@ class IncomingRequest:
             # The caller gave up while the route was waiting: RFC 3261 9.2.
             return Relay(self._context)
         if server is None or stateless:
+            proxy.forward_stateless(message, self.flow, chosen[0], self._token(), self.now)
             if server is not None:
                 server.abandon(self.now)
-            proxy.forward_stateless(message, self.flow, chosen[0], self._token(), self.now)
+            self._decided = True
             return Relay(None)
         context = self._context
         if context is None:
@@ -295,6 +294,8 @@ class IncomingRequest:
                 proxy, message, server, self._hashed, self.flow.listener
             )
             server.user = context
+        # Only now: what raised before leaves the request to be answered.
+        self._decided = True
         context.record_route = self._token()
         context.relay(chosen, self.now)
         return Relay(context)
