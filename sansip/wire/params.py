@@ -32,6 +32,9 @@ def parse_params(text: str, field: str, section: str) -> Params:
     Raises RemoteProtocolError when malformed or when a name appears twice
     (RFC 3261 7.3.1).
     """
+    # White space at the end belongs to no parameter, and a search for one would
+    # begin at each of its characters.
+    text = text.rstrip(" \t")
     match = _ALL.match(text)
     assert match is not None  # the pattern matches the empty text
     end = match.end()

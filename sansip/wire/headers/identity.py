@@ -42,7 +42,7 @@ def parse_identity(text: str, name: str, section: str) -> Identity:
     match = _DIGEST.match(text)
     if match is None:
         raise malformed(name, f"expected a signed digest, got {excerpt(text)!r}", section)
-    rest = text[match.end() :]
+    rest = text[match.end() :].rstrip(" \t")
     if _ALL.fullmatch(rest) is None:
         raise malformed(name, f"malformed parameters {excerpt(rest)!r}", section)
     pairs = _ONE.findall(rest)
