@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sansip.auth import AuthConfig
 from sansip.limits import Limits
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
 from sansip.routing.default import route as default_route
+from sansip.routing.identity import Users
 from sansip.transaction import TimerValues
 
 __all__ = ["ListenerConfig", "StackConfig"]
@@ -50,6 +52,11 @@ class StackConfig:
             so that running dialogs go on; None takes the stack's seed.
         wall_offset: Unix time minus the clock given as ``now``, for Date; None
             leaves Date out. An adapter may set ``Stack.wall_offset`` later.
+        auth: how to authenticate; None where nobody is asked who they are.
+        users: what is stored of a user, for small sets that are at hand; None
+            asks the outside (``sansip.auth.Lookup``).
+        nonce_keys: keys of nonces, newest first; the same on all nodes that share
+            users. None takes ``secret``, or the seed.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
     """
@@ -64,4 +71,7 @@ class StackConfig:
     server_name: str = "sansip"
     secret: bytes | None = None
     wall_offset: float | None = None
+    auth: AuthConfig | None = None
+    users: Users | None = None
+    nonce_keys: list[bytes] | None = None
     aliases: list[str] = field(default_factory=list)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Ask, Disconnect, Notify, SendData, SendDatagram
+from sansip.auth import Authenticator
 from sansip.clock import Timer, Timers
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
@@ -79,6 +80,9 @@ class Stack:
         self.proxy = Proxy(
             config.proxy, self.listeners, self._transactions, self.entropy, config.limits, self._resolve
         )
+        keys = config.nonce_keys or [config.secret or seed]
+        self.authenticator = None if config.auth is None else Authenticator(config.auth, keys, self.entropy)
+        self.users = config.users
         self._route = config.route
         self._rates = SourceRates(config.limits)
         self._questions: dict[int, tuple[Callable[[Any, float], None], Timer]] = {}
@@ -347,6 +351,16 @@ class Stack:
         if isinstance(uri, SipUri) and self._domains and uri.host not in self._domains:
             uri = uri.replace(host=self._domains[0], port=None)
         return address_of_record(uri)
+
+    def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:
+        """Return the realm of who is at ``uri``: its domain where it is ours, else the first domain."""
+        if isinstance(uri, SipUri) and uri.host in self._domains:
+            return uri.host
+        return self._domains[0] if self._domains else "sansip"
+
+    def unix(self, now: float) -> float:
+        """Return the Unix time at ``now``, as well as it is known."""
+        return now + (self.wall_offset or 0.0)
 
     def dialog_token(self, request: Request) -> str:
         """Return the mark of the dialog that ``request`` belongs to, for Record-Route."""

@@ -95,7 +95,9 @@ class Authenticator:
         self._config = config
         self._nonces = Nonces(keys, entropy, config.nonce_lifetime)
         self._counts = NonceCounts(config.nonces)
-        self._guard = Guard(config.failures_per_user, config.failures_per_source, config.recovery, config.nonces)
+        self._guard = Guard(
+            config.failures_per_user, config.failures_per_source, config.recovery, config.nonces
+        )
 
     def challenges(self, realm: str, unix: float, *, stale: bool = False) -> list[str]:
         """Return the values of WWW-/Proxy-Authenticate, most preferred first (RFC 8760 2.4)."""
@@ -148,7 +150,9 @@ class Authenticator:
     ) -> Verdict:
         """Return GENUINE, STALE or DENIED for credentials that ``select`` gave."""
         name = hash_name(credentials.algorithm)
-        assert name is not None and credentials.nonce is not None and credentials.uri is not None
+        assert name is not None
+        assert credentials.nonce is not None
+        assert credentials.uri is not None
         key = None if stored is None else stored.get(name)
         expected = compute_response(
             key or _NOBODY,

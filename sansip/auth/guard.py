@@ -31,7 +31,8 @@ class Guard:
     def allowed(self, source: str, user: str, now: float) -> bool:
         """Whether an attempt of ``source`` for ``user`` is looked at."""
         return (
-            self._level((source, user), now) < self._per_user and self._level((source, ""), now) < self._per_source
+            self._level((source, user), now) < self._per_user
+            and self._level((source, ""), now) < self._per_source
         )
 
     def failed(self, source: str, user: str, now: float) -> None:

@@ -38,9 +38,24 @@ async def route(request: IncomingRequest) -> None:
         request.drop()
         return
 
-    # Requests for others' domains are not ours to relay.
+    # Who claims to be one of our users has to prove it (RFC 3261 22).
+    user = None
+    if request.authenticates and (request.method == "REGISTER" or request.is_from_us):
+        user = await request.authenticate()
+        if user is None:
+            return
+        if not request.speaks_for(user):
+            request.reply(403, "Not Your Address")
+            return
+
+    # Requests for others' domains are relayed for our own users alone.
     if not request.serves():
-        request.reply(403, "Relaying Denied")
+        if user is None or request.method == "REGISTER":
+            request.reply(403, "Relaying Denied")
+        else:
+            request.message.remove("Route")
+            request.record_route()
+            request.relay()
         return
 
     if request.method == "REGISTER":

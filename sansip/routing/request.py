@@ -28,10 +28,12 @@ from sansip.proxy import (
     preprocess,
 )
 from sansip.routing.awaitables import Relay
+from sansip.routing.identity import Users, authenticate, speaks_for
 from sansip.wire import SipUri, parse_uri, response_to
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
+    from sansip.auth import Authenticator
     from sansip.limits import Limits
     from sansip.location import Binding, MemoryLocation
     from sansip.registrar import Registrar
@@ -72,10 +74,14 @@ class Core(Protocol):
     location: MemoryLocation
     registrar: Registrar
     proxy: Proxy
+    authenticator: Authenticator | None
+    users: Users | None
     server_name: str
     wall_offset: float | None
 
     def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None: ...
+    def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str: ...
+    def unix(self, now: float) -> float: ...
     def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
     def dialog_token(self, request: Request) -> str: ...
     def registered(self, aor: str, count: int) -> None: ...
@@ -160,6 +166,11 @@ class IncomingRequest:
         uri = self.message.uri if uri is None else uri
         return isinstance(uri, SipUri) and self.core.listeners.serves(uri.host, uri.port)
 
+    @property
+    def is_from_us(self) -> bool:
+        """Whether From names a user of this server's domains."""
+        return self.serves(self.message.from_.uri)
+
     # --- checking and preparing
 
     def take_route(self) -> None:
@@ -208,6 +219,22 @@ class IncomingRequest:
         self.reply(refusal.status, refusal.reason, refusal.headers)
         return False
 
+    @property
+    def authenticates(self) -> bool:
+        """Whether the server is set up to authenticate."""
+        return self.core.authenticator is not None
+
+    async def authenticate(self, realm: str | None = None) -> str | None:
+        """Return the authenticated user's name, or None having answered 401, 407 or 403.
+
+        See ``sansip.routing.identity``.
+        """
+        return await authenticate(self, realm)
+
+    def speaks_for(self, user: str) -> bool:
+        """Whether ``user`` is whom the request says it is from (To of a REGISTER, else From)."""
+        return speaks_for(self, user)
+
     def record_route(self) -> None:
         """Stay on the path of the dialog that this request makes (RFC 3261 16.6 step 4).
 
@@ -233,7 +260,9 @@ class IncomingRequest:
         if self._server is None:
             return
         # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
-        response = response_to(self.message, status, reason, to_tag=self.local_tag(), headers=headers, body=body)
+        response = response_to(
+            self.message, status, reason, to_tag=self.local_tag(), headers=headers, body=body
+        )
         if self.core.server_name:
             response.append("Server", self.core.server_name)
         if self._context is not None and status >= 200:

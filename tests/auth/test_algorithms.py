@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from sansip.auth import compute_response, ha1, session_key
 
 FILE = Path(__file__).parents[2] / "conformance/data/vectors/digest.json"
