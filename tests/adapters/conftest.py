@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import socket
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from tests.adapters.runtimes import RUNTIMES, Running
 @pytest.fixture(params=sorted(RUNTIMES))
 def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Running]]:
     """Start servers, and stop them in the end; nothing may be left open or unreported."""
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
+    for package in RUNTIMES[request.param].packages:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     started: list[Running] = []
 
     def begin(stack: FakeStack, *listeners: Listen, **options: Any) -> Running:

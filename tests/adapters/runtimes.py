@@ -29,6 +29,8 @@ class Running:
     """A server in a thread. ``hub`` is for tests that look inside."""
 
     coroutines = False
+    # What has to be installed beside the server.
+    packages: tuple[str, ...] = ()
 
     def __init__(self, stack: Any, listeners: list[Any], **options: Any) -> None:
         self.reports: list[tuple[str, BaseException | None]] = []
@@ -117,11 +119,74 @@ class OnAsyncio(Running):
 
 
 class OnUvloop(OnAsyncio):
+    packages = ("uvloop",)
+
     @staticmethod
     def loop_factory() -> asyncio.AbstractEventLoop:
         import uvloop
 
         return uvloop.new_event_loop()
+
+
+class OnGevent(Running):
+    packages = ("gevent",)
+
+    def serve(self) -> None:
+        import gevent
+
+        from sansip_gevent import Server
+
+        build, listeners, options = self._arguments
+        with Server(build, listeners, **options) as self.server:
+            self.opened(self.server.hub, self.server.listeners)
+            self.server.serve_forever()
+        # Each thread has a hub of its own, with descriptors.
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    def ask_to_stop(self) -> None:
+        self.call(self.server.stop)
+
+
+class OnCurio(Running):
+    packages = ("curio",)
+    coroutines = True
+
+    def serve(self) -> None:
+        import sansip_curio
+
+        async def main() -> None:
+            build, listeners, options = self._arguments
+            async with sansip_curio.serve(build, listeners, **options) as self.server:
+                self.opened(self.server.hub, self.server.listeners)
+                await self.server.wait_closed()
+
+        import curio
+
+        curio.run(main)
+
+    def ask_to_stop(self) -> None:
+        self.call(self.server.stop)
+
+
+class OnTrio(Running):
+    packages = ("trio",)
+    coroutines = True
+
+    def serve(self) -> None:
+        import trio
+
+        import sansip_trio
+
+        async def main() -> None:
+            build, listeners, options = self._arguments
+            async with sansip_trio.serve(build, listeners, **options) as self.server:
+                self.opened(self.server.hub, self.server.listeners)
+                await self.server.wait_closed()
+
+        trio.run(main)
+
+    def ask_to_stop(self) -> None:
+        self.call(self.server.stop)
 
 
 class OnSelectors(Running):
@@ -186,4 +251,11 @@ class OnSelectors(Running):
         self.call(lambda: setattr(self, "_stopping", True))
 
 
-RUNTIMES: dict[str, type[Running]] = {"asyncio": OnAsyncio, "uvloop": OnUvloop, "selectors": OnSelectors}
+RUNTIMES: dict[str, type[Running]] = {
+    "asyncio": OnAsyncio,
+    "uvloop": OnUvloop,
+    "gevent": OnGevent,
+    "curio": OnCurio,
+    "trio": OnTrio,
+    "selectors": OnSelectors,
+}

@@ -1,0 +1,177 @@
+"""All of the trio adapter: the waiter, ``async with serve(...)``, and ``run(...)`` as a program.
+
+Theory of operation: each pump is driven by a task of one nursery, which waits
+with ``trio.lowlevel.wait_readable``; to stop is to cancel that nursery. It belongs
+to a task of the server's own, so that stopping does not cancel the block of
+``async with serve(...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Unpack
+
+import trio
+
+from sansip.actions import Action
+from sansip.driver import AnyStack
+from sansip_sockets import (
+    PAUSE,
+    READ,
+    BoundListener,
+    Build,
+    Options,
+    Pump,
+    assemble,
+    prepare,
+    signals,
+    tune_gc,
+)
+
+__all__ = ["Server", "run", "serve"]
+
+
+class Server:
+    """A running server. Made by ``serve`` and ``run``; all methods belong to its trio thread."""
+
+    def __init__(
+        self,
+        stack: AnyStack,
+        bound: list[BoundListener],
+        nursery: trio.Nursery,
+        **options: Unpack[Options],
+    ) -> None:
+        self.stack = stack
+        self.listeners = bound
+        self._nursery = nursery
+        self._closed = trio.Event()
+        self.hub = assemble(stack, bound, self._spawn, start_coroutine=self._start, **options)
+        self.hub.start()
+
+    def send(self, actions: list[Action]) -> None:
+        """Perform actions that a call to ``self.stack`` returned."""
+        self.hub.send(actions)
+
+    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
+        """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
+        finished: list[bool] = []
+        event = trio.Event()
+
+        def done(result: bool) -> None:
+            finished.append(result)
+            event.set()
+
+        self.hub.drain(timeout, done)
+        await event.wait()
+        return finished[0]
+
+    def stop(self) -> None:
+        """Close everything soon. Harmless when repeated, and in any callback of the server."""
+        self._nursery.cancel_scope.cancel()
+
+    async def wait_closed(self) -> None:
+        """Return when the server has been stopped."""
+        await self._closed.wait()
+
+    serve_forever = wait_closed
+
+    def close(self) -> None:
+        """Close the sockets; the pumps have ended."""
+        self.hub.close()
+        self._closed.set()
+
+    def _spawn(self, pump: Pump) -> None:
+        self._nursery.start_soon(_drive, pump)
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[Any], None]) -> None:
+        """Run a handler that is ``async def``."""
+
+        async def answer() -> None:
+            try:
+                result = await coroutine
+            except Exception as error:
+                result = error
+            done(result)
+
+        self._nursery.start_soon(answer)
+
+
+async def _drive(pump: Pump) -> None:
+    """Resume ``pump`` until it ends."""
+    try:
+        kind, sock, timeout = pump.send(None)  # type: ignore[arg-type]
+        while True:
+            if kind == PAUSE:
+                if timeout:
+                    await trio.sleep(timeout)
+                ready = False
+            else:
+                wait = trio.lowlevel.wait_readable if kind == READ else trio.lowlevel.wait_writable
+                if timeout is None:
+                    await wait(sock)
+                    ready = True
+                else:
+                    with trio.move_on_after(timeout) as scope:
+                        await wait(sock)
+                    ready = not scope.cancelled_caught
+            kind, sock, timeout = pump.send(ready)
+    except StopIteration:
+        pass
+    finally:
+        pump.close()
+
+
+@asynccontextmanager
+async def serve(
+    build: Build, listeners: Sequence[Any] | None = None, **options: Unpack[Options]
+) -> AsyncIterator[Server]:
+    """Serve until the block is left. Raises ``BindError``, and groups what the block raises, as trio does."""
+    stack, bound = prepare(build, listeners, options.get("filters"))
+    async with trio.open_nursery() as nursery:
+        server: Server = await nursery.start(_serve, stack, bound, options)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+async def _serve(
+    stack: AnyStack, bound: list[BoundListener], options: Options, *, task_status: trio.TaskStatus[Server]
+) -> None:
+    async with trio.open_nursery() as nursery:
+        server = Server(stack, bound, nursery, **options)
+        task_status.started(server)
+    # Its pumps never end by themselves: it was cancelled.
+    server.close()
+
+
+def run(
+    build: Build,
+    listeners: Sequence[Any] | None = None,
+    *,
+    on_ready: Callable[[Server], None] | None = None,
+    on_reload: Callable[[], None] | None = None,
+    drain_time: float = 32.0,
+    uvloop: bool = False,
+    **options: Unpack[Options],
+) -> int:
+    """Serve until SIGTERM or SIGINT, drain, and return the exit status 0.
+
+    A second signal, or ``server.stop()``, ends it without draining. Raises
+    ``BindError`` before anything else happens, and ``ValueError`` where uvloop,
+    an event loop of asyncio, is asked for.
+    """
+    if uvloop:
+        raise ValueError("uvloop is an event loop for asyncio; trio has its own")
+
+    async def main() -> int:
+        async with serve(build, listeners, **options) as server:
+            with signals(server.hub, server.stop, drain_time, on_reload):
+                if on_ready is not None:
+                    on_ready(server)
+                with tune_gc():
+                    await server.wait_closed()
+        return 0
+
+    return trio.run(main)
