@@ -23,7 +23,7 @@ EQUAL = [
     ("sip:a@h;transport=UDP", "sip:a@h;transport=udp"),
     # RFC 3966 4
     ("tel:+1-201-555-0123", "tel:+12015550123"),
-    ("tel:+1;ext=1-2;x=A", "tel:+1;X=a;EXT=12"),
+    ("tel:+1;ext=1-2;x=A;y", "tel:+1;y;X=a;EXT=12"),
     ("tel:A1;phone-context=EXAMPLE.com", "tel:a1;phone-context=example.com"),
     # others, with the scheme in any case
     ("URN:x:y", "urn:x:y"),

@@ -41,6 +41,9 @@ def test_reading() -> None:
     assert not message.has("Subject")
     assert message.keys[:4] == ["via", "route", "x-odd", "via"]
     assert message.lines[2] == "X-Odd :  kept   as it came  "
+    assert message.raw_lines("route") == ["Route: <sip:r1;lr>,\r\n\t<sip:r2,x@h;lr>", "ROUTE: <sip:r3>"]
+    assert message.raw_lines("from") == ["From: <sip:a@h>;tag=1"]
+    assert message.raw_lines("subject") == []
     assert message.first_line("route") == "Route: <sip:r1;lr>,\r\n\t<sip:r2,x@h;lr>"
 
 

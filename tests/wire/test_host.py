@@ -52,7 +52,15 @@ def test_ipv4_is_what_rfc_3986_says(text: str) -> None:
 def test_extra_colon() -> None:
     """RFC 5118 4.10, and nothing beyond that form."""
     assert ipv6_octets("2001:db8:::192.0.2.1") == ipv6_octets("2001:db8::192.0.2.1")
-    for text in ("2001:db8:::1", ":::", "::::1.2.3.4", "1:::2:1.2.3.4"):
+    for text in (
+        "2001:db8:::1",
+        ":::",
+        "::::1.2.3.4",
+        "1:::2:1.2.3.4",
+        "1.2.3.4::1",
+        "::1.2.3.4.5",
+        "0" * 46,
+    ):
         assert ipv6_octets(text) is None, text
     assert parse_host("[2001:db8:::192.0.2.1]") == "2001:db8::192.0.2.1"
 

@@ -82,6 +82,10 @@ def test_salvage_of_a_wellformed_one() -> None:
     via = salvage_via("SIP/2.0/UDP h;branch=b;x")
     assert via is not None
     assert via.params == {"branch": "b", "x": None}
+    via = salvage_via("SIP/2.0/UDP [::1]:5070;branch=b;x=(")
+    assert via is not None
+    assert (via.host, via.port, via.params) == ("::1", 5070, {"branch": "b"})
+    assert salvage_via("SIP/2.0/UDP [::1::2];branch=b") is None
 
 
 @pytest.mark.parametrize(
