@@ -7,40 +7,21 @@ like it, but its octets are those of the socket: what comes in climbs the chain
 before the stack sees it, what the stack sends goes down before it is returned.
 Nothing here waits or knows a socket; ``sansip_sockets`` performs the actions.
 
-An output of a filter has four parts, taken in this order: octets to send
-*down*, data to pass *up*, a *timer* to start, and *closing*: the reason to end
-the connection after that (a filter that cannot say so leaves its peer waiting).
-
 A connection that was reported to the stack ends in exactly one
 ``connection_closed``, also when the stack itself asked by ``Disconnect``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, SendData, SendDatagram
 from sansip.clock import Timer, Timers
 from sansip.limits import DEFAULT, Limits
+from sansip.transport.filter import Filter, FilterFactory, OpenConnection, Output
 
 __all__ = ["AnyStack", "Driver", "Filter", "FilterFactory", "OpenConnection", "Output"]
-
-
-@dataclass(slots=True)
-class OpenConnection:
-    """What the adapter knows of a connection when it is established.
-
-    ``listener`` is the number of the listener that accepted it or whose address
-    it was opened from; ``local`` and ``remote`` are socket addresses.
-    """
-
-    listener: int
-    transport: str
-    local: Address
-    remote: Address
-    incoming: bool
 
 
 class AnyStack(Protocol):
@@ -62,41 +43,6 @@ class AnyStack(Protocol):
     def next_deadline(self) -> float | None: ...
     def new_connection(self) -> int: ...
     def drain(self, now: float) -> list[Action]: ...
-
-
-@dataclass(slots=True)
-class Output:
-    """What a filter wants done; see the module's docstring. ``timer`` is in seconds."""
-
-    down: Sequence[bytes] = ()
-    up: Sequence[bytes] = ()
-    timer: float | None = None
-    closing: str | None = None
-
-
-class Filter(Protocol):
-    """One wrapping of a connection, for example TLS or WebSocket.
-
-    Attributes:
-        boundaries: each element passed up is a whole message (WebSocket), so
-            the stack need not look for its end.
-        ready: the handshake is over. Until then the filter keeps what it is
-            given to send; a chain that is not ready within
-            ``limits.connect_time`` is closed.
-    """
-
-    boundaries: bool
-
-    @property
-    def ready(self) -> bool: ...
-    def opened(self, now: float) -> Output: ...
-    def received(self, data: bytes, now: float) -> Output: ...
-    def send(self, data: bytes, now: float) -> Output: ...
-    def close(self, reason: str, now: float) -> Output: ...
-    def time_passed(self, now: float) -> Output: ...
-
-
-FilterFactory: TypeAlias = Callable[[OpenConnection], list[Filter]]
 
 
 class _Chain:

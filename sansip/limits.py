@@ -55,6 +55,14 @@ class Limits:
     # Octets queued on a connection still being opened, or not read by its peer.
     # → the connection is closed and its transactions fail over
     connection_backlog: int = 1_048_576
+    # HTTP request that opens a WebSocket: a browser's with its cookies. → 400 or
+    # 431, then close
+    websocket_head_size: int = 16_384
+    # A WebSocket silent for this long is asked by a ping: browsers cannot ping by
+    # themselves, and NATs and HTTP proxies forget after a minute.
+    websocket_ping: float = 30.0
+    # A ping must be answered, or anything else come, within this time. → closed
+    websocket_pong: float = 20.0
     # Requests of one source address each second, and the burst allowed on top.
     # Generous: a trunk of 1,000 calls/s stays below. 0 turns it off. → 503, or
     # silence once even the refusals are too many

@@ -1,0 +1,77 @@
+"""Byte filters: what wraps the octets of a connection, TLS and WebSocket.
+
+Theory of operation: a filter stands between a socket and the stack. It is fed
+what the peer sent and what the stack wants sent, waits for nothing, and says in
+an ``Output`` what is to be done. ``sansip.driver`` chains the filters of one
+connection, lowest first.
+
+An output has four parts, taken in this order: octets to send *down*, data to
+pass *up*, a *timer* to start, and *closing*: the reason to end the connection
+after that (a filter that cannot say so leaves its peer waiting).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from sansip.actions import Address
+
+__all__ = ["NOTHING", "Filter", "FilterFactory", "OpenConnection", "Output"]
+
+
+@dataclass(slots=True)
+class OpenConnection:
+    """What the adapter knows of a connection when it is established.
+
+    ``listener`` is the number of the listener that accepted it or whose address
+    it was opened from; ``local`` and ``remote`` are socket addresses. ``name`` is
+    whom an outgoing connection must reach: the host that its URI named.
+    """
+
+    listener: int
+    transport: str
+    local: Address
+    remote: Address
+    incoming: bool
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Output:
+    """What a filter wants done; see the module's docstring. ``timer`` is in seconds."""
+
+    down: Sequence[bytes] = ()
+    up: Sequence[bytes] = ()
+    timer: float | None = None
+    closing: str | None = None
+
+
+# Shared by all: nobody changes an output.
+NOTHING = Output()
+
+
+class Filter(Protocol):
+    """One wrapping of a connection, for example TLS or WebSocket.
+
+    Attributes:
+        boundaries: each element passed up is a whole message (WebSocket), so
+            the stack need not look for its end.
+        ready: the handshake is over. Until then the filter keeps what it is
+            given to send; a chain that is not ready within
+            ``limits.connect_time`` is closed.
+    """
+
+    boundaries: bool
+
+    @property
+    def ready(self) -> bool: ...
+    def opened(self, now: float) -> Output: ...
+    def received(self, data: bytes, now: float) -> Output: ...
+    def send(self, data: bytes, now: float) -> Output: ...
+    def close(self, reason: str, now: float) -> Output: ...
+    def time_passed(self, now: float) -> Output: ...
+
+
+FilterFactory: TypeAlias = Callable[[OpenConnection], list[Filter]]

@@ -1,0 +1,172 @@
+"""The opening handshake of a WebSocket, server side (RFC 6455 4.2, RFC 7118 4).
+
+Theory of operation: h11 reads the HTTP request; what it asks for is judged against
+the configuration, and the answer is either 101 or a refusal whose body says in one
+line what was expected, for it is read by whoever writes the client.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+import h11
+
+__all__ = ["Handshake", "HandshakeResult", "WebSocketConfig"]
+
+# RFC 6455 1.3
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_REASONS = {
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    421: "Misdirected Request",
+    426: "Upgrade Required",
+    431: "Request Header Fields Too Large",
+    505: "HTTP Version Not Supported",
+}
+
+
+@dataclass(slots=True)
+class WebSocketConfig:
+    """Who may open a WebSocket.
+
+    Attributes:
+        origins: web pages that may, as their origin, like `https://phone.example.org`
+            (RFC 6455 10.2). Empty: all. Programs that are no browser send no origin
+            and are let in either way; an origin protects users of browsers, not the
+            server.
+        hosts: names that the Host field may have, without port. Empty: all.
+        paths: paths that lead to SIP, like `/ws`. Empty: all.
+    """
+
+    origins: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class HandshakeResult:
+    """The answer to send. ``refused`` says why there will be no WebSocket; "" when there is.
+
+    ``rest`` is what the client sent behind its request.
+    """
+
+    response: bytes
+    refused: str = ""
+    rest: bytes = b""
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, text: str, *headers: tuple[str, str]) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = headers
+
+
+class Handshake:
+    """Reads one request. ``most`` octets are taken for its head; beyond that it is refused."""
+
+    __slots__ = ("_config", "_http")
+
+    def __init__(self, config: WebSocketConfig, most: int) -> None:
+        self._config = config
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=most)
+
+    def feed(self, data: bytes) -> HandshakeResult | None:
+        """Take octets; return None until the request is whole."""
+        try:
+            self._http.receive_data(data)
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                return None
+            if not isinstance(event, h11.Request):
+                raise _Refusal(400, "expected a WebSocket handshake (RFC 6455 4.1)")
+            key = self._judge(event)
+        except h11.RemoteProtocolError as error:
+            status = error.error_status_hint if error.error_status_hint in _REASONS else 400
+            return _refuse(status, f"not an HTTP/1.1 request: {error}")
+        except _Refusal as refusal:
+            return _refuse(refusal.status, refusal.text, refusal.headers)
+        # RFC 6455 4.2.2 step 5
+        digest = binascii.b2a_base64(sha1(key + _GUID).digest(), newline=False).decode()
+        response = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {digest}\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
+        )
+        return HandshakeResult(response.encode(), rest=self._http.trailing_data[0])
+
+    def _judge(self, request: h11.Request) -> bytes:
+        """Return the key of a handshake that is in order; raise _Refusal."""
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in request.headers:
+            headers.setdefault(name, []).append(value)
+        if request.method != b"GET":
+            raise _Refusal(405, "a WebSocket handshake is a GET (RFC 6455 4.1)", ("Allow", "GET"))
+        if request.http_version != b"1.1":
+            raise _Refusal(505, "a WebSocket handshake needs HTTP/1.1 (RFC 6455 4.1)")
+        if b"websocket" not in _tokens(headers.get(b"upgrade", ())):
+            raise _Refusal(
+                426,
+                "this port speaks SIP over WebSocket: connect with a WebSocket client, sub-protocol sip",
+                ("Upgrade", "websocket"),
+            )
+        if b"upgrade" not in _tokens(headers.get(b"connection", ())):
+            raise _Refusal(400, "the field `Connection: Upgrade` is missing (RFC 6455 4.2.1)")
+        if headers.get(b"sec-websocket-version") != [b"13"]:
+            # RFC 6455 4.4
+            raise _Refusal(
+                426,
+                "Sec-WebSocket-Version must be 13 (RFC 6455 4.2.1)",
+                ("Upgrade", "websocket"),
+                ("Sec-WebSocket-Version", "13"),
+            )
+        keys = headers.get(b"sec-websocket-key", [])
+        # RFC 6455 4.2.1: 16 octets in base64
+        if len(keys) != 1 or not re.fullmatch(rb"[A-Za-z0-9+/]{22}==", keys[0]):
+            raise _Refusal(400, "Sec-WebSocket-Key must be one value of 16 octets in base64 (RFC 6455 4.2.1)")
+        self._judge_policy(request, headers)
+        offered = _tokens(headers.get(b"sec-websocket-protocol", ()))
+        if b"sip" not in offered:
+            # RFC 7118 4.1
+            found = b", ".join(offered).decode("latin-1") or "none"
+            raise _Refusal(
+                400,
+                f"the sub-protocol must be `Sec-WebSocket-Protocol: sip` (RFC 7118 4.1); offered: {found}",
+            )
+        return keys[0]
+
+    def _judge_policy(self, request: h11.Request, headers: dict[bytes, list[bytes]]) -> None:
+        config = self._config
+        host = headers.get(b"host", [b""])[0].decode("latin-1").lower()
+        name = re.sub(r":[0-9]*\Z", "", host).strip("[]")
+        if config.hosts and name not in (known.lower().strip("[]") for known in config.hosts):
+            # RFC 9110 15.5.20
+            raise _Refusal(421, f"no SIP for the host {name or 'without a name'} here")
+        path = request.target.decode("latin-1").partition("?")[0]
+        if config.paths and path not in config.paths:
+            raise _Refusal(404, f"no SIP at {path}; expected {' or '.join(config.paths)}")
+        origins = headers.get(b"origin", [])
+        if config.origins and origins:
+            # RFC 6454 6.2: an origin is compared as a whole, scheme and host in lower case.
+            origin = origins[0].decode("latin-1").lower()
+            if len(origins) > 1 or origin not in (known.lower().rstrip("/") for known in config.origins):
+                # RFC 6455 4.2.2 step 4
+                raise _Refusal(403, f"pages of origin {origin} may not connect")
+
+
+def _tokens(values: Iterable[bytes]) -> list[bytes]:
+    return [token.strip().lower() for value in values for token in value.split(b",") if token.strip()]
+
+
+def _refuse(status: int, text: str, headers: Iterable[tuple[str, str]] = ()) -> HandshakeResult:
+    body = f"{text}\n".encode()
+    lines = [f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in headers)]
+    lines += ["Content-Type: text/plain; charset=utf-8", f"Content-Length: {len(body)}", "Connection: close"]
+    head = "\r\n".join([*lines, "", ""]).encode()
+    return HandshakeResult(head + body, f"handshake refused with {status}: {text}")
