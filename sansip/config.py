@@ -17,6 +17,7 @@ from sansip.routing import Route
 from sansip.routing.default import route as default_route
 from sansip.routing.identity import Users
 from sansip.transaction import TimerValues
+from sansip.transport.dns import DnsConfig
 
 __all__ = ["ListenerConfig", "StackConfig"]
 
@@ -57,8 +58,13 @@ class StackConfig:
             asks the outside (``sansip.auth.Lookup``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
             users. None takes ``secret``, or the seed.
+        durable: acknowledge bindings only once the outside has stored them: each
+            change is asked for as a ``sansip.location.LocationUpdate``. Give what
+            was stored to ``Stack.restore`` at the start.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
+        dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
+            which knows addresses and no NAPTR or SRV records.
     """
 
     listeners: list[ListenerConfig]
@@ -74,4 +80,6 @@ class StackConfig:
     auth: AuthConfig | None = None
     users: Users | None = None
     nonce_keys: list[bytes] | None = None
+    durable: bool = False
     aliases: list[str] = field(default_factory=list)
+    dns: DnsConfig | None = None

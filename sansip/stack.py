@@ -20,14 +20,15 @@ from sansip.config import StackConfig
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
-from sansip.location import MemoryLocation, address_of_record
+from sansip.location import Binding, LocationUpdate, MemoryLocation, Outcome, address_of_record
 from sansip.proxy import Proxy
 from sansip.registrar import Registrar
 from sansip.routing import IncomingRequest, run
 from sansip.sources import SourceRates
 from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.base import Transaction
-from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Sender, note_source
+from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
+from sansip.transport.dns import DnsLookup, Locator, Resolver
 from sansip.wire import Message, OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
 
 __all__ = ["ConnectionInfo", "Stack"]
@@ -55,6 +56,8 @@ class Stack:
             raise LocalProtocolError("the seed needs at least 16 octets of randomness (os.urandom(16))")
         if not config.listeners:
             raise LocalProtocolError("a stack needs at least one listener")
+        if any(one.id < 0 for one in config.listeners):
+            raise LocalProtocolError("listeners have numbers from 0; those below are sockets of DNS queries")
         self.config = config
         self.limits = config.limits
         self.server_name = config.server_name
@@ -83,6 +86,15 @@ class Stack:
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator = None if config.auth is None else Authenticator(config.auth, keys, self.entropy)
         self.users = config.users
+        self.durable = config.durable
+        self._resolver: Resolver | None = None
+        self._locator: Locator | None = None
+        if config.dns is not None:
+            self._resolver = Resolver(
+                config.dns, self._timers, self.entropy, config.limits, self._out, self._connections.number
+            )
+            reach = [(one.transport, one.is_ipv6) for one in self.listeners]
+            self._locator = Locator(self._resolver, reach)
         self._route = config.route
         self._rates = SourceRates(config.limits)
         self._questions: dict[int, tuple[Callable[[Any, float], None], Timer]] = {}
@@ -93,6 +105,10 @@ class Stack:
 
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         """Take one datagram that ``listener`` received from ``source``."""
+        if listener < 0:
+            if self._resolver is not None:
+                self._resolver.datagram_received(listener, data, source, now)
+            return self._take(now)
         if len(data) < 8 and not data.strip(b"\r\n\0"):
             # RFC 5626 3.5.1 and common practice: keepalives want no answer.
             return []
@@ -101,6 +117,10 @@ class Stack:
 
     def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
         """Note that a connection is established; incoming ones have a ``new_connection`` number."""
+        if flow.listener < 0:
+            if self._resolver is not None:
+                self._resolver.connection_opened(conn, now)
+            return self._take(now)
         refused = self._connections.opened(
             conn, Flow(flow.transport, flow.listener, flow.remote, conn), flow.incoming, now
         )
@@ -116,7 +136,9 @@ class Stack:
         """
         connection = self._connections.get(conn)
         if connection is None:
-            return []
+            if self._resolver is not None:
+                self._resolver.data_received(conn, data, now)
+            return self._take(now)
         flow = connection.flow
         if boundary:
             if data.strip(b"\r\n"):
@@ -144,7 +166,9 @@ class Stack:
         """Note that a connection is gone, or could not be opened."""
         connection = self._connections.get(conn)
         if connection is None:
-            return []
+            if self._resolver is not None:
+                self._resolver.connection_closed(conn, now)
+            return self._take(now)
         for transaction in self._connections.closed(conn, reason):
             # RFC 3261 18.4: whoever waits for an answer need not wait any longer.
             transaction.feed("transport error", reason, now)
@@ -152,6 +176,10 @@ class Stack:
 
     def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
         """Note that ``action`` could not be performed (RFC 3261 17.1.4, 17.2.4)."""
+        if isinstance(action, SendDatagram) and action.listener < 0:
+            if self._resolver is not None:
+                self._resolver.send_failed(action.listener, now)
+            return self._take(now)
         self._connections.failed.append((action.data, reason))
         return self._take(now)
 
@@ -190,6 +218,22 @@ class Stack:
         self._draining = True
         return self._take(now)
 
+    def restore(self, bindings: Iterable[Binding], now: float) -> int:
+        """Take bindings from a store, before any input; return how many are live.
+
+        Their times are in this stack's clock; their flows, of a former life, are gone.
+        """
+        by_aor: dict[str, list[Binding]] = {}
+        for binding in bindings:
+            if not binding.expired(now):
+                by_aor.setdefault(binding.aor, []).append(binding)
+        restored = 0
+        for aor, several in by_aor.items():
+            after = tuple(sorted(several, key=lambda binding: binding.rank))
+            if self.location.apply(LocationUpdate(aor, (), after), now) is Outcome.DONE:
+                restored += len(after)
+        return restored
+
     @property
     def idle(self) -> bool:
         """Whether no request waits for its final response."""
@@ -207,6 +251,7 @@ class Stack:
             "connections": len(self._connections),
             "addresses_of_record": len(self.location),
             "questions": len(self._questions),
+            "name_queries": 0 if self._resolver is None else len(self._resolver),
             "timers": len(self._timers),
         }
 
@@ -325,7 +370,17 @@ class Stack:
     # --- what the route and the proxy ask of the stack
 
     def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
-        """Put ``subject`` to the outside; ``callback(result, now)`` gets the answer."""
+        """Put ``subject`` to the outside; ``callback(result, now)`` gets the answer.
+
+        What name servers can answer is asked of them, where some are configured.
+        """
+        if self._resolver is not None and self._locator is not None:
+            if type(subject) is Resolve:
+                self._locator.locate(subject, callback, now)
+                return
+            if type(subject) is DnsLookup:
+                self._resolver.lookup(subject.name, subject.kind, callback, now)
+                return
         if len(self._questions) >= self.limits.questions:
             callback(LocalProtocolError("too many open questions (limits.questions)"), now)
             return

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
-from sansip.location import Outcome
 from sansip.proxy import (
     Proxy,
     Refusal,
@@ -29,13 +28,13 @@ from sansip.proxy import (
 )
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
+from sansip.routing.registration import register, target_of
 from sansip.wire import SipUri, parse_uri, response_to
-from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
     from sansip.limits import Limits
-    from sansip.location import Binding, MemoryLocation
+    from sansip.location import MemoryLocation
     from sansip.registrar import Registrar
     from sansip.transaction import ServerTransaction
     from sansip.transport import Flow, Listeners
@@ -78,6 +77,8 @@ class Core(Protocol):
     users: Users | None
     server_name: str
     wall_offset: float | None
+    # Whether bindings are acknowledged only once the outside has stored them.
+    durable: bool
 
     def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None: ...
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str: ...
@@ -350,67 +351,14 @@ class IncomingRequest:
         The Request-URI by default. Empty where nobody is registered.
         """
         aor = self.core.address_of_record(self.message.uri if uri is None else uri)
-        return [_target_of(binding) for binding in self.core.location.lookup(aor, self.now)]
+        return [target_of(binding) for binding in self.core.location.lookup(aor, self.now)]
 
     async def register(self) -> None:
-        """Act as registrar on a REGISTER and answer it (RFC 3261 10.3)."""
-        core = self.core
-        message = self.message
-        registrar = core.registrar
-        refused = registrar.check(message)
-        if refused is None:
-            checked = registrar.address_of_record(message)
-            if not isinstance(checked, str):
-                refused = checked
-        if refused is not None:
-            self.reply(refused.status, refused.reason, refused.headers)
-            return
-        to = message.to.uri
-        if not self.serves(to):
-            # RFC 3261 10.3 step 5: not an address of the domain asked.
-            self.reply(404)
-            return
-        aor = core.address_of_record(to)
-        flow, received = self._origin()
-        plan = registrar.plan(
-            message,
-            aor,
-            core.location.lookup(aor, self.now),
-            self.now,
-            flow=flow,
-            received=received,
-            wall_offset=core.wall_offset,
-        )
-        answer = plan.reply
-        if plan.update is not None:
-            outcome = core.location.apply(plan.update, self.now)
-            answer = registrar.reply(plan, outcome)
-            if outcome is Outcome.DONE:
-                core.registered(aor, len(plan.update.after))
-        self.reply(answer.status, answer.reason, answer.headers)
+        """Act as registrar on a REGISTER and answer it (RFC 3261 10.3).
 
-    def _origin(self) -> tuple[Flow | int | None, str | None]:
-        """Return the flow to keep with a binding, and the source where NAT shows.
-
-        A stream is kept as its connection; a datagram needs the listener alone.
-        What came through another proxy has no flow of its own.
+        See ``sansip.routing.registration``.
         """
-        flow = self.flow
-        if self.message.keys.count("via") > 1:
-            return None, None
-        received = None
-        contacts = self.message.contacts if "contact" in self.message.keys else []
-        if isinstance(contacts, list) and contacts:
-            uri = contacts[0].uri
-            if (
-                isinstance(uri, SipUri)
-                and uri.host != flow.host
-                and is_address(uri.host)
-                and _is_private(uri.host)
-            ):
-                host = f"[{flow.host}]" if ":" in flow.host else flow.host
-                received = f"sip:{host}:{flow.port}"
-        return (flow if flow.conn else flow.listener), received
+        await register(self)
 
     # --- answering for the server itself
 
@@ -520,30 +468,3 @@ def _targets(given: Sequence[Target | SipUri | str] | Target | SipUri | str | No
         ]
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"a target of the route: {error.reason}") from None
-
-
-def _target_of(binding: Binding) -> Target:
-    flow = binding.flow
-    address = None
-    if binding.received:
-        uri = parse_uri(binding.received)
-        if isinstance(uri, SipUri):
-            address = (uri.host, uri.port or 5060)
-    return Target(
-        binding.uri,
-        1000 if binding.q is None else binding.q,
-        binding.path,
-        None if flow is None or isinstance(flow, int) else flow,  # type: ignore[arg-type]
-        address,
-    )
-
-
-def _is_private(host: str) -> bool:
-    """Whether ``host`` cannot be a phone's public address (RFC 1918, RFC 6598)."""
-    if host.startswith(("10.", "192.168.")):
-        return True
-    first, _, rest = host.partition(".")
-    second = rest.partition(".")[0]
-    return (first == "172" and second.isdigit() and 16 <= int(second) <= 31) or (
-        first == "100" and second.isdigit() and 64 <= int(second) <= 127
-    )

@@ -1,0 +1,134 @@
+"""Registration as a route does it, and the targets that come of it.
+
+Theory of operation: the registrar plans, the location service commits. Where
+bindings must survive the process (``StackConfig.durable``), the update also goes
+to the outside as a question, and the 200 waits for its answer: a phone is never
+told that it is registered before that is on disk. When the store fails, memory
+goes back to what the store knows, and the phone gets a 503 and tries again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.location import LocationUpdate, Outcome
+from sansip.proxy import Target
+from sansip.routing.awaitables import Question
+from sansip.wire import SipUri, parse_uri
+from sansip.wire.host import host_text, is_address
+
+if TYPE_CHECKING:
+    from sansip.location import Binding
+    from sansip.routing.request import IncomingRequest
+    from sansip.transport import Flow
+
+__all__ = ["register", "target_of"]
+
+# RFC 3261 20.33: seconds after which a phone should try a store again.
+_RETRY_AFTER = "20"
+
+
+async def register(request: IncomingRequest) -> None:
+    """Act as registrar on a REGISTER and answer it (RFC 3261 10.3)."""
+    core = request.core
+    message = request.message
+    registrar = core.registrar
+    refused = registrar.check(message)
+    if refused is None:
+        checked = registrar.address_of_record(message)
+        if not isinstance(checked, str):
+            refused = checked
+    if refused is not None:
+        request.reply(refused.status, refused.reason, refused.headers)
+        return
+    to = message.to.uri
+    if not request.serves(to):
+        # RFC 3261 10.3 step 5: not an address of the domain asked.
+        request.reply(404)
+        return
+    aor = core.address_of_record(to)
+    flow, received = _origin(request)
+    location = core.location
+    plan = registrar.plan(
+        message,
+        aor,
+        location.lookup(aor, request.now),
+        request.now,
+        flow=flow,
+        received=received,
+        wall_offset=core.wall_offset,
+    )
+    answer = plan.reply
+    update = plan.update
+    if update is not None:
+        outcome = location.apply(update, request.now)
+        answer = registrar.reply(plan, outcome)
+        if outcome is Outcome.DONE:
+            if core.durable and not await _stored(request, update):
+                request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
+                return
+            core.registered(aor, len(update.after))
+    request.reply(answer.status, answer.reason, answer.headers)
+
+
+async def _stored(request: IncomingRequest, update: LocationUpdate) -> bool:
+    """Have ``update`` stored; where that fails, undo it unless another REGISTER came between."""
+    try:
+        await Question(update)
+    except Exception:
+        location = request.core.location
+        location.apply(LocationUpdate(update.aor, update.after, update.before), request.now)
+        return False
+    return True
+
+
+def _origin(request: IncomingRequest) -> tuple[Flow | int | None, str | None]:
+    """Return the flow to keep with a binding, and the source where NAT shows.
+
+    A stream is kept as its connection; a datagram needs the listener alone.
+    What came through another proxy has no flow of its own.
+    """
+    flow = request.flow
+    message = request.message
+    if message.keys.count("via") > 1:
+        return None, None
+    received = None
+    contacts = message.contacts if message.has("contact") else []
+    if isinstance(contacts, list) and contacts:
+        uri = contacts[0].uri
+        if (
+            isinstance(uri, SipUri)
+            and uri.host != flow.host
+            and is_address(uri.host)
+            and _is_private(uri.host)
+        ):
+            received = f"sip:{host_text(flow.host, flow.port)}"
+    return (flow if flow.conn else flow.listener), received
+
+
+def _is_private(host: str) -> bool:
+    """Whether ``host`` cannot be a phone's public address (RFC 1918, RFC 6598)."""
+    if host.startswith(("10.", "192.168.")):
+        return True
+    first, _, rest = host.partition(".")
+    second = rest.partition(".")[0]
+    return (first == "172" and second.isdigit() and 16 <= int(second) <= 31) or (
+        first == "100" and second.isdigit() and 64 <= int(second) <= 127
+    )
+
+
+def target_of(binding: Binding) -> Target:
+    """Return the target that a binding is for a proxy (RFC 3261 16.5)."""
+    flow = binding.flow
+    address = None
+    if binding.received:
+        uri = parse_uri(binding.received)
+        if isinstance(uri, SipUri):
+            address = (uri.host, uri.port or 5060)
+    return Target(
+        binding.uri,
+        1000 if binding.q is None else binding.q,
+        binding.path,
+        None if flow is None or isinstance(flow, int) else flow,  # type: ignore[arg-type]
+        address,
+    )
