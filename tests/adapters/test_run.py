@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 
@@ -21,7 +23,15 @@ from tests.adapters.fakes import PATIENCE, FakeStack, Listen
 
 PROGRAM = """
 import sys
-from sansip_asyncio import run
+from importlib import import_module
+
+if sys.argv[1] == "gevent-patched":
+    import gevent.monkey
+    gevent.monkey.patch_all()
+uvloop = {"uvloop": True} if sys.argv[1] == "uvloop" else {}
+name = "asyncio" if uvloop else sys.argv[1].partition("-")[0]
+run = import_module("sansip_" + name).run
+
 from tests.adapters.fakes import FakeStack, Listen
 
 stack = FakeStack()
@@ -33,7 +43,7 @@ sys.exit(run(
     on_ready=lambda server: print(server.listeners[0], flush=True),
     on_reload=lambda: print("reload", flush=True),
     drain_time=0.0 if "impatient" in sys.argv else 60.0,
-    uvloop="uvloop" in sys.argv,
+    **uvloop,
 ))
 """
 
@@ -66,10 +76,15 @@ class Program:
         return self.process.returncode
 
 
-@pytest.fixture(params=["asyncio", "uvloop"])
+def need(runtime: str) -> None:
+    package = runtime.partition("-")[0]
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+
+
+@pytest.fixture(params=["asyncio", "curio", "gevent", "gevent-patched", "trio", "uvloop"])
 def program(request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
-    if request.param == "uvloop":
-        pytest.importorskip("uvloop")
+    need(request.param)
     started: list[Program] = []
 
     def begin(*arguments: str) -> Program:
@@ -80,6 +95,13 @@ def program(request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
     for one in started:
         one.process.kill()
         one.process.communicate()
+
+
+@pytest.fixture(params=["asyncio", "curio", "gevent", "trio"])
+def run(request: pytest.FixtureRequest) -> Callable[..., int]:
+    """Return the adapter's ``run``, to be called in this process."""
+    need(request.param)
+    return import_module(f"sansip_{request.param}").run
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -130,41 +152,67 @@ def test_a_missing_uvloop_names_the_command(monkeypatch):
         sansip_asyncio.run(FakeStack(), [Listen(0, "udp", "127.0.0.1")], uvloop=True)
 
 
-def test_a_port_in_use_is_told_before_anything_else():
+@pytest.mark.parametrize("runtime", ["curio", "gevent", "trio"])
+def test_uvloop_is_for_asyncio(runtime):
+    """A setting that would do nothing is refused."""
+    need(runtime)
+    with pytest.raises(ValueError, match="uvloop is an event loop for asyncio"):
+        import_module(f"sansip_{runtime}").run(FakeStack(), [Listen(0, "udp", "127.0.0.1")], uvloop=True)
+
+
+@pytest.mark.parametrize("runtime", ["curio", "gevent", "trio"])
+def test_a_missing_runtime_names_the_command(runtime):
+    """At the import of the adapter, in a process that has none of it imported."""
+    program = f"""
+import sys
+sys.modules[{runtime!r}] = None
+try:
+    import sansip_{runtime}
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    path = os.pathsep.join(filter(None, sys.path))
+    output = subprocess.check_output(
+        [sys.executable, "-c", program], text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert output == f"{runtime} is not installed; pip install 'sansip[{runtime}]'\n"
+
+
+def test_a_port_in_use_is_told_before_anything_else(run):
     """The stack is not built, no loop is started."""
     with bind(Listen(0, "udp", "127.0.0.1")).sock as taken, pytest.raises(BindError, match="in use"):
-        sansip_asyncio.run(
+        run(
             lambda listeners: pytest.fail("built"), [Listen(0, "udp", "127.0.0.1", taken.getsockname()[1])]
         )
 
 
-def test_a_build_that_fails_leaves_no_socket():
+def test_a_build_that_fails_leaves_no_socket(run):
     """The exception is the caller's own; a socket left open would warn."""
 
     def build(listeners):
         raise ValueError("bad route")
 
     with pytest.raises(ValueError, match="bad route"):
-        sansip_asyncio.run(build, [Listen(0, "tcp", "127.0.0.1")])
+        run(build, [Listen(0, "tcp", "127.0.0.1")])
 
 
-def test_a_transport_without_filters_is_refused():
+def test_a_transport_without_filters_is_refused(run):
     """TLS needs its filter; the text says what there is."""
     with pytest.raises(BindError, match="transport 'tls' is not available; use udp or tcp"):
-        sansip_asyncio.run(FakeStack(), [Listen(0, "tls", "127.0.0.1", 5061)])
+        run(FakeStack(), [Listen(0, "tls", "127.0.0.1", 5061)])
 
 
-def test_a_stack_built_before_its_port_was_known_is_refused():
+def test_a_stack_built_before_its_port_was_known_is_refused(run):
     """Port 0 would stand in its Via."""
     with pytest.raises(BindError, match="pass a function that builds it"):
-        sansip_asyncio.run(FakeStack(), [Listen(0, "udp", "127.0.0.1", 0)])
+        run(FakeStack(), [Listen(0, "udp", "127.0.0.1", 0)])
 
 
-def test_run_in_another_thread():
+def test_run_in_another_thread(run):
     """Only the main thread may handle signals; elsewhere the embedding program stops the server."""
     with ThreadPoolExecutor() as pool:
         status = pool.submit(
-            sansip_asyncio.run,
+            run,
             lambda listeners: FakeStack(),
             [Listen(0, "udp", "127.0.0.1")],
             on_ready=lambda server: server.stop(),
