@@ -1,0 +1,90 @@
+"""Who sent a request: challenges and verdicts, as a route uses them.
+
+Theory of operation: ``authenticate`` is what Kamailio's ``auth_check`` is to its
+routes. It looks at the credentials for our realm, fetches what is stored of the
+user (from the configuration, or by asking the outside), and either names the
+user or answers the request itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from sansip.auth import Lookup, Verdict
+from sansip.routing.awaitables import Question
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from sansip.routing.request import IncomingRequest
+    from sansip.wire.headers.auth import Credentials
+
+__all__ = ["Users", "authenticate", "speaks_for"]
+
+# Users known without asking the outside: HA1 by hash name, or None.
+Users = Callable[[Lookup], Mapping[str, str] | None]
+
+
+async def authenticate(request: IncomingRequest, realm: str | None = None) -> str | None:
+    """Return the name of the authenticated user, or None having answered the request.
+
+    ``realm`` is the sender's domain by default. A REGISTER is challenged as a
+    registrar does (401), everything else as a proxy does (407, RFC 3261 22.2,
+    22.3). Credentials for our realm are removed, so that no next hop sees them.
+    Without an ``AuthConfig`` every request is refused with 500.
+    """
+    core = request.core
+    authenticator = core.authenticator
+    if authenticator is None:
+        raise RuntimeError("StackConfig.auth is None: there is nothing to authenticate with")
+    # RFC 3261 22.1: an ACK cannot be challenged, and a CANCEL cannot be resubmitted.
+    as_registrar = request.method == "REGISTER"
+    field, challenge, status = (
+        ("authorization", "WWW-Authenticate", 401)
+        if as_registrar
+        else ("proxy-authorization", "Proxy-Authenticate", 407)
+    )
+    message = request.message
+    if realm is None:
+        realm = core.realm_of(message.to.uri if as_registrar else message.from_.uri)
+    offered: list[Credentials] = message.typed(field) or []
+    source = request.flow.host
+    verdict, credentials = authenticator.select(offered, realm, source, core.unix(request.now), request.now)
+    if credentials is not None:
+        lookup = Lookup(credentials.username or "", realm)
+        stored = core.users(lookup) if core.users is not None else await Question(lookup)
+        verdict = authenticator.verify(credentials, request.method, message.body, stored, source, request.now)
+    if verdict is Verdict.GENUINE and credentials is not None:
+        _consume(request, field, realm, offered)
+        return credentials.username
+    if verdict is Verdict.BARRED:
+        # Not told apart from a wrong password by its time or its words.
+        request.reply(403, None, [("Retry-After", "30")])
+        return None
+    stale = verdict is Verdict.STALE
+    values = authenticator.challenges(realm, core.unix(request.now), stale=stale)
+    request.reply(status, None, [(challenge, value) for value in values])
+    return None
+
+
+def _consume(request: IncomingRequest, field: str, realm: str, offered: list[Credentials]) -> None:
+    # RFC 3261 22.3: a proxy takes the credentials of its own realm, others stay.
+    message = request.message
+    lines = message.get_all(field)
+    message.remove(field)
+    for line, one in zip(lines, offered, strict=True):
+        if one.realm != realm:
+            message.append("Authorization" if field == "authorization" else "Proxy-Authorization", line)
+
+
+def speaks_for(request: IncomingRequest, user: str) -> bool:
+    """Whether ``user`` is whom the request says it is from (To of a REGISTER, else From).
+
+    ``user`` may be the user part alone or the whole ``user@domain``.
+    """
+    message = request.message
+    uri = (message.to if request.method == "REGISTER" else message.from_).uri
+    if not isinstance(uri, SipUri):
+        return False
+    name = uri.user_decoded
+    return name is not None and user in (name, f"{name}@{uri.host}")
