@@ -92,7 +92,7 @@ class TraceWriter:
         self._forget(self._foreign)
         self._line("")
         self._line(f"@{self._at(time)} {name} > {self._server} {peer[0]} raw")
-        self._block(_raw_lines(self._with_names(_escaped(data))))
+        self._block([self._with_names(line) for line in _raw_lines(data)])
 
     def sent(self, time: float, peer: Peer, data: bytes) -> None:
         """The server sent ``data`` to ``peer``."""
@@ -182,33 +182,37 @@ class TraceWriter:
         self._write(text + "\n")
 
 
-def _escaped(data: bytes) -> str:
-    """Return ``data`` as the text of a raw message."""
-    text = data.decode("utf-8", "surrogateescape")
-    text = text.replace("\\", "\\\\")
-    text = re.sub(r"<(?=(?:\*|[A-Za-z][\w-]*(?:\.[\w-]+)?)>)", r"\\x3c", text)
-    text = text.replace("\r\n", "\0").replace("\r", "\\r").replace("\n", "\\n")
-    text = re.sub(r"[\x01-\x08\x0b-\x1f\x7f\x85\u2028\u2029]", lambda match: _hex(match[0]), text)
-    text = re.sub(r"[ \t](?=\0|$)", lambda match: _hex(match[0]), text)
-    return re.sub(r"[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
-
-
-def _hex(text: str) -> str:
-    return "".join(f"\\x{octet:02x}" for octet in text.encode("utf-8"))
-
-
-def _raw_lines(text: str) -> list[str]:
-    """Return the lines of a raw block; a lone backslash marks octets that end with a line end."""
-    lines = text.split("\0")
-    if len(lines) > 2 and lines[-1] == "" and lines[-2] == "" and "" not in lines[:-2]:
+def _raw_lines(data: bytes) -> list[str]:
+    """Return the lines of a raw block for ``data``; see raw messages in conformance/README.md."""
+    lines = [_escaped(line) for line in data.split(b"\r\n")]
+    if len(lines) > 2 and lines[-2:] == ["", ""] and "" not in lines[:-2]:
         # A head and nothing more: the empty line is understood.
         return lines[:-2]
-    if lines[-1] == "":
-        lines[-1] = "\\"
-    elif "" not in lines:
-        # Octets that end inside a head must not be completed.
-        lines[-1] += "\\"
+    # A lone backslash: the octets end here, and nothing is added.
+    lines[-1] += "\\"
     return lines
+
+
+def _escaped(line: bytes) -> str:
+    """Return one line of octets as text; what a trace would read otherwise is hexadecimal."""
+    text = line.decode("utf-8", "surrogateescape")
+    # A `<name>` of the message is none of the trace.
+    names = {match.start() for match in re.finditer(r"<(?:\*|[A-Za-z][\w-]*(?:\.[\w-]+)?)>", text)}
+    shown = []
+    for at, char in enumerate(text):
+        if "\udc80" <= char <= "\udcff":
+            shown.append(f"\\x{ord(char) - 0xDC00:02x}")
+        elif at in names:
+            shown.append("\\x3c")
+        elif char == "\\" or not (char.isprintable() or char == " "):
+            shown += [f"\\x{octet:02x}" for octet in char.encode("utf-8")]
+        else:
+            shown.append(char)
+    escaped = "".join(shown)
+    bare = escaped.strip(" ")
+    lead = len(escaped) - len(escaped.lstrip(" "))
+    trail = len(escaped) - lead - len(bare) if bare else 0
+    return "\\x20" * lead + bare + "\\x20" * trail
 
 
 class Journal:

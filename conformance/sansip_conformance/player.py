@@ -282,14 +282,7 @@ class Player:
             data = resources.files("sansip_conformance").joinpath("data", *step.file.split("/")).read_bytes()
             return self.world.rewrite_octets(data)
         text = self.names.expand(step.block.raw)
-        if text.endswith("\n\\") or text == "\\":
-            # A lone backslash: the octets end here, in the middle of a message.
-            text = text[:-2] + "\n" if len(text) > 1 else ""
-        elif text.endswith("\\") and not text.endswith("\\\\"):
-            text = text[:-1]
-        elif "\n\n" not in text and not re.fullmatch(r"(\\[rn])+", text):
-            text += "\n\n"
-        return _octets(text)
+        return raw_octets(text)
 
     def _named(self, name: str, line: int) -> _Named:
         named = self.named.get(name)
@@ -570,6 +563,18 @@ def _lacking(data: bytes) -> set[str]:
     """Return which of the fields that every response repeats are not in the request ``data``."""
     draft = _read_draft(data)
     return {name for name in ("From", "To", "Call-ID", "CSeq") if draft.get(name) is None}
+
+
+def raw_octets(text: str) -> bytes:
+    """Return the octets of a raw block (conformance/README.md)."""
+    if text.endswith("\n\\") or text == "\\":
+        # A lone backslash: the octets end here, in the middle of a message.
+        text = text[:-2] + "\n" if len(text) > 1 else ""
+    elif text.endswith("\\") and not text.endswith("\\\\"):
+        text = text[:-1]
+    elif "\n\n" not in text and not re.fullmatch(r"(\\[rn])+", text):
+        text += "\n\n"
+    return _octets(text)
 
 
 def _octets(text: str) -> bytes:

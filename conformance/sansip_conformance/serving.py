@@ -107,10 +107,9 @@ def main() -> None:
     """Serve the setup on standard input until killed."""
     given = json.loads(sys.stdin.readline())
     setup = Setup(
-        given["server"],
-        given["transports"],
-        None,
-        given["domains"],
+        server=given["server"],
+        transports=given["transports"],
+        domains=given["domains"],
         config=given["config"],
         route=given["route"],
     )

@@ -1,0 +1,41 @@
+"""Replay over sockets: a running server gets the verdicts that the core gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from sansip_conformance import load_suites, select
+from sansip_conformance.live import parse_target, reason_to_skip
+from sansip_conformance.run import run_live
+from sansip_conformance.serving import Servers
+
+SOME = ["rfc3261-16.6-forwarding", "rfc3261-16.10-cancel", "rfc3261-11-options", "rfc3581-rport"]
+
+
+def test_same_verdicts_over_loopback() -> None:
+    """UDP and TCP, real sockets, the asyncio adapter; nothing that passes on the core fails here."""
+    servers = Servers("asyncio")
+    try:
+        verdicts = list(run_live(select(load_suites(), SOME), servers))
+    finally:
+        servers.close()
+    assert [f"{one.where}: {one.reason}" for one in verdicts if one.outcome == "fail"] == []
+    assert sum(one.outcome == "pass" for one in verdicts) > 30
+
+
+def test_targets() -> None:
+    """A target is an address for each transport; one implies the other."""
+    target = parse_target(("udp:127.0.0.1:5070",))
+    assert target.addresses == {"udp": ("127.0.0.1", 5070), "tcp": ("127.0.0.1", 5070)}
+    assert parse_target(("tcp:[::1]:5080",)).addresses["tcp"] == ("::1", 5080)
+    with pytest.raises(ValueError, match="udp:127"):
+        parse_target(("127.0.0.1",))
+
+
+def test_skips_say_why() -> None:
+    """What cannot be played against a stranger is skipped with the reason."""
+    target = parse_target(("udp:127.0.0.1:5070",))
+    reasons = {trace.id: reason_to_skip(trace, target) for trace in load_suites()}
+    assert "min-expires" in (reasons["rfc3261-10-registrar/too-brief"] or "")
+    assert "--slow" in (reasons["rfc3261-17.1.1-invite-client/timer-b"] or "")
+    assert reasons["rfc3261-11-options/to-server"] is None
