@@ -110,7 +110,8 @@ class StreamFramer:
         return True
 
     def _body_length(self, head: bytes) -> int:
-        found = [re.sub(rb"\s+", b"", value) for value in _CONTENT_LENGTH.findall(head[:-2])]
+        # Folds and white space stand before or after the number, never within it.
+        found = [value.strip() for value in _CONTENT_LENGTH.findall(head[:-2])]
         # RFC 3261 18.3: on a stream the field is what frames the message.
         if not found:
             raise self._lost("Content-Length is missing on a stream", head)
