@@ -1,0 +1,187 @@
+"""RFC 3261 18.3 and 7.5, RFC 5626 4.4.1: messages out of a stream, however it is cut."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansip.errors import RemoteProtocolError
+from sansip.limits import Limits
+from sansip.transport import PING, StreamFramer
+from tests.rig import request
+
+FIRST = request("MESSAGE", branch="z9hG4bK1", body=b"one\r\n\r\ntwo")
+SECOND = request("OPTIONS", branch="z9hG4bK2")
+THIRD = request("INVITE", branch="z9hG4bK3", body=b"\x00\xff" * 300)
+
+
+def feed(*pieces: bytes, limits: Limits | None = None) -> list[Any]:
+    framer = StreamFramer(limits or Limits())
+    return [one for piece in pieces for one in framer.feed(piece)]
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return [data[begin:end] for begin, end in pairwise(edges)]
+
+
+def test_whole() -> None:
+    assert feed(FIRST) == [FIRST]
+
+
+def test_byte_by_byte() -> None:
+    """Pieces have no meaning on a stream."""
+    data = FIRST + PING + SECOND + THIRD
+    assert feed(*(data[at : at + 1] for at in range(len(data)))) == [FIRST, PING, SECOND, THIRD]
+
+
+def test_pipelined() -> None:
+    """Several messages in one read, the last one incomplete."""
+    framer = StreamFramer()
+    assert framer.feed(FIRST + SECOND + THIRD[:100]) == [FIRST, SECOND]
+    assert framer.pending
+    assert framer.tail == THIRD[:100]
+    assert framer.feed(THIRD[100:]) == [THIRD]
+    assert not framer.pending
+
+
+@given(
+    st.lists(st.sampled_from([FIRST, SECOND, THIRD, PING, b"\r\n"]), max_size=6),
+    st.lists(st.integers(0), max_size=9),
+)
+def test_any_cut(parts: list[bytes], places: list[int]) -> None:
+    """Cut anywhere, the messages are the same."""
+    data = b"".join(parts)
+    messages = [one for one in feed(data) if one is not PING]
+    assert messages == [part for part in parts if len(part) > 4]
+    assert feed(*cut(data, places)) == feed(data)
+
+
+@pytest.mark.parametrize("name", [b"Content-Length", b"l", b"L", b"content-LENGTH", b"CONTENT-LENGTH"])
+@pytest.mark.parametrize("gap", [b": ", b":", b" : ", b":\t", b": \r\n ", b"\t:\r\n\t"])
+def test_spellings_of_content_length(name: bytes, gap: bytes) -> None:
+    """7.3.1, 7.3.3: the compact form, any case, white space and folds."""
+    data = SECOND.replace(b"Content-Length: 0", name + gap + b"3") + b"abc"
+    assert feed(data, SECOND) == [data, SECOND]
+
+
+def test_a_length_in_a_body_or_in_another_field_counts_for_nothing() -> None:
+    """Only a header field of that name does."""
+    data = request(
+        "MESSAGE",
+        headers=[("X-Content-Length", "9"), ("Subject", "Content-Length: 9")],
+        body=b"Content-Length: 9\r\n",
+    )
+    assert feed(data, SECOND) == [data, SECOND]
+
+
+# --- 7.5 and keepalives
+
+
+def test_line_ends_before_a_message() -> None:
+    """7.5: a CRLF before the start line is ignored."""
+    assert feed(b"\r\n" + FIRST, b"\r\n", SECOND) == [FIRST, SECOND]
+
+
+def test_ping() -> None:
+    """RFC 5626 3.5.1: a double CRLF between messages."""
+    assert feed(PING) == [PING]
+    assert feed(b"\r\n", b"\r\n") == [PING]
+    assert feed(FIRST + PING + PING + SECOND) == [FIRST, PING, PING, SECOND]
+    assert feed(*(b"\r", b"\n", b"\r", b"\n")) == [PING]
+
+
+def test_a_single_line_end_is_nothing_yet() -> None:
+    """It may be half a ping."""
+    framer = StreamFramer()
+    assert framer.feed(b"\r\n") == []
+    assert framer.feed(FIRST) == [FIRST]
+
+
+# --- framing lost
+
+
+def lost(*pieces: bytes, limits: Limits | None = None) -> RemoteProtocolError:
+    out = feed(*pieces, limits=limits)
+    assert isinstance(out[-1], RemoteProtocolError)
+    return out[-1]
+
+
+def test_no_content_length() -> None:
+    """18.3: it MUST be used with stream oriented transports."""
+    error = lost(request("OPTIONS", length=False))
+    assert (error.status, error.section) == (400, "RFC 3261 18.3")
+    # Enough was understood to answer it.
+    assert error.message is not None
+
+
+@pytest.mark.parametrize("value", [b"-1", b"x", b"", b"1 2", b"1,1", b"99999999999", b"+5", b"0x5"])
+def test_unreadable_lengths(value: bytes) -> None:
+    """RFC 4475 3.1.2.3: where the next message begins cannot be known."""
+    data = SECOND.replace(b"Content-Length: 0", b"Content-Length: " + value)
+    assert lost(data).status == 400
+
+
+def test_two_lengths() -> None:
+    """RFC 4475 3.3.9: two that differ cannot both be right; two that agree can."""
+    differing = SECOND.replace(b"Content-Length: 0", b"Content-Length: 0\r\nl: 5")
+    assert lost(differing).status == 400
+    equal = SECOND.replace(b"Content-Length: 0", b"Content-Length: 0\r\nl: 0")
+    assert feed(equal) == [equal]
+
+
+def test_nothing_more_after_the_error() -> None:
+    """Framing cannot be found again: whatever follows is not looked at."""
+    framer = StreamFramer()
+    framer.feed(request("OPTIONS", length=False))
+    assert framer.feed(SECOND) == []
+    assert not framer.pending
+
+
+def test_messages_before_the_error_are_good() -> None:
+    """In order: first what was whole, then the error."""
+    out = feed(FIRST + SECOND + request("OPTIONS", length=False) + THIRD)
+    assert out[:2] == [FIRST, SECOND]
+    assert isinstance(out[2], RemoteProtocolError)
+    assert len(out) == 3
+
+
+def test_a_head_without_an_end() -> None:
+    """limits.head_size: 513, in time and not after gigabytes."""
+    limits = Limits(head_size=1000)
+    framer = StreamFramer(limits)
+    held = 0
+    out: list[Any] = []
+    while not out:
+        out = framer.feed(b"X-Filler: x\r\n" * 5)
+        held = max(held, len(framer.tail))
+    assert isinstance(out[0], RemoteProtocolError)
+    assert out[0].status == 513
+    assert held <= 1000 + 65
+
+
+def test_a_head_that_is_too_large_in_one_piece() -> None:
+    """The same when its end has come."""
+    data = request("OPTIONS", headers=[("X", "x" * 2000)])
+    assert lost(data, limits=Limits(head_size=1000)).status == 513
+
+
+def test_a_body_that_is_too_large() -> None:
+    """limits.message_size: refused when it is announced, not when it has come."""
+    head = SECOND.replace(b"Content-Length: 0", b"Content-Length: 70000")
+    error = lost(head)
+    assert error.status == 513
+    assert error.message is not None
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0), max_size=5))
+def test_any_octets(data: bytes, places: list[int]) -> None:
+    """Messages, PING or one error at the end, the same wherever it is cut; never an exception."""
+    out = feed(data)
+    assert not any(isinstance(one, RemoteProtocolError) for one in out[:-1])
+    again = feed(*cut(data, places))
+    assert [str(one) for one in again] == [str(one) for one in out]
