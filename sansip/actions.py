@@ -40,6 +40,7 @@ class Connect:
 
     Answered by ``Stack.connection_opened`` or ``Stack.connection_closed``.
     ``transport`` is ``"tcp"``, ``"tls"``, ``"ws"``, ``"wss"`` or ``"sctp"``.
+    ``name`` is whom a TLS peer must prove to be (RFC 5922 7.3): the host of the URI.
     ``listener`` is the listener whose local address should be used.
     """
 
@@ -47,6 +48,7 @@ class Connect:
     transport: str
     address: Address
     listener: int
+    name: str = ""
 
 
 @dataclass(slots=True)

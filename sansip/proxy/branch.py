@@ -118,7 +118,13 @@ class Branch:
         context = self.context
         proxy = context.proxy
         target = self.target
-        listener = proxy.listeners.reach(transport, ip, context.listener)
+        assert self._base is not None
+        alive = proxy.flow_for(self._base, target)
+        listener = (
+            proxy.listeners.reach(transport, ip, context.listener)
+            if alive is None
+            else proxy.listeners[alive.listener]
+        )
         if listener is None:
             return False
         branch = self._id = new_branch(proxy.entropy, context.hashed)
@@ -141,9 +147,8 @@ class Branch:
                 self._addresses.insert(0, (ip, port))
                 request, data = self._seal(stream, branch)
                 transport, listener = "tcp", stream
-        flow = target.flow
-        if flow is None or request.has("route") or not proxy.is_alive(flow):
-            flow = Flow(transport, listener.id, (ip, port))
+        name = "" if self._hop is None or self._hop.numeric else self._hop.host
+        flow = alive or Flow(transport, listener.id, (ip, port), name=name)
         transaction = self.transaction = proxy.transactions.open_client(branch, request, data, flow, self)
         if context.is_invite:
             # RFC 3261 16.6 step 11
@@ -162,7 +167,11 @@ class Branch:
         )
         request = base.copy() if again else base
         if context.record_route is not None:
-            proxy.add_record_route(request, context.listener, listener, context.record_route)
+            flow = proxy.flow_for(base, self.target)
+            goes = "" if flow is None else proxy.flow_token(flow, self.target.uri, base.call_id)
+            proxy.add_record_route(
+                request, context.listener, listener, context.record_route, context.came, goes
+            )
         return request, proxy.seal(request, listener, branch)
 
     def _may_switch(self) -> bool:

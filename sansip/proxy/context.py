@@ -47,6 +47,7 @@ class ResponseContext:
         "_running",
         "_tag",
         "_trying_timer",
+        "came",
         "hashed",
         "is_invite",
         "listener",
@@ -68,6 +69,8 @@ class ResponseContext:
         self.is_invite = request.method == "INVITE"
         # The token for our Record-Route value, "" for none; None: do not record.
         self.record_route: str | None = None
+        # The flow token of the caller's side for it, or "".
+        self.came = ""
         # A route that waits for the outcome: given the best failure instead of
         # its being sent, or told that a 2xx went back.
         self.on_failure: Callable[[Response, float], None] | None = None

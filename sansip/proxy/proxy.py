@@ -17,8 +17,11 @@ from sansip.proxy.route_set import postprocess
 from sansip.proxy.target import Target
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
+from sansip.transport.connections import ONE_WAY
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
+from sansip.transport.flow_token import FlowTokens
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
+from sansip.wire import SipUri
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from sansip.limits import Limits
     from sansip.transaction import TimerValues, TransactionLayer
     from sansip.transport import Listener, Listeners, Sender
-    from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, Via
+    from sansip.wire import OtherUri, Request, Response, TelUri, Via
 
 __all__ = ["Proxy", "ProxyConfig"]
 
@@ -67,6 +70,7 @@ class Proxy:
         "resolve",
         "sender",
         "timers",
+        "tokens",
         "transactions",
         "trying_after",
         "values",
@@ -88,6 +92,7 @@ class Proxy:
         self.timers: Timers = transactions.timers
         self.values: TimerValues = transactions.values
         self.entropy = entropy
+        self.tokens = FlowTokens(entropy)
         # What the hashes of our branches start with (``loop_hash``).
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits
@@ -128,17 +133,54 @@ class Proxy:
         """Return the listener that reaches ``ip`` over ``transport``, if any."""
         return self.listeners.reach(transport, ip, prefer)
 
-    def add_record_route(self, copy: Request, incoming: int, outgoing: Listener, token: str) -> None:
+    def add_record_route(
+        self, copy: Request, incoming: int, outgoing: Listener, token: str, came: str = "", goes: str = ""
+    ) -> None:
         """Put us into Record-Route (RFC 3261 16.6 step 4).
 
         RFC 5658 3: where a request leaves by another transport or address than
         it came in by, it is recorded twice, so that each side finds the
-        listener that it can reach. ``token`` is the dialog's mark, or "".
+        listener that it can reach. ``token`` is the dialog's mark, or "". ``came``
+        and ``goes`` are the flow tokens of the two sides, "" where none is needed.
         """
         end = f";d={token}>" if token else ">"
-        if outgoing.id != incoming:
-            copy.prepend_line("record-route", self.listeners[incoming].record_route + end)
-        copy.prepend_line("record-route", outgoing.record_route + end)
+        if outgoing.id != incoming or came or goes:
+            copy.prepend_line("record-route", _with_user(self.listeners[incoming].record_route, came) + end)
+        copy.prepend_line("record-route", _with_user(outgoing.record_route, goes) + end)
+
+    def flow_token(self, flow: Flow | None, contact: SipUri | TelUri | OtherUri | None, call_id: str) -> str:
+        """Return what stands for ``flow`` in Record-Route, "" where ``contact`` leads to the peer anyway.
+
+        RFC 5626 5.2, RFC 7118 5: only who opened a connection to us may be out of
+        reach otherwise.
+        """
+        if flow is None or not flow.conn:
+            return ""
+        connection = self.sender.connections.get(flow.conn)
+        if connection is None or not connection.incoming:
+            return ""
+        peer = connection.flow
+        if (
+            peer.transport not in ONE_WAY
+            and isinstance(contact, SipUri)
+            and contact.host == peer.host
+            and (contact.port or DEFAULT_PORTS.get(peer.transport)) == peer.port
+        ):
+            return ""
+        return self.tokens.make(flow.conn, call_id)
+
+    def came_token(self, request: Request, flow: Flow) -> str:
+        """Return the flow token of where ``request`` came from, or ""."""
+        if not flow.conn:
+            return ""
+        contact = None
+        try:
+            contacts = request.contacts if "contact" in request.keys else []
+        except RemoteProtocolError:
+            contacts = []
+        if isinstance(contacts, list) and contacts:
+            contact = contacts[0].uri
+        return self.flow_token(flow, contact, request.call_id)
 
     def seal(self, copy: Request, outgoing: Listener, branch: str) -> bytes:
         """Add our Via (16.6 step 8) and return the octets to send."""
@@ -154,7 +196,19 @@ class Proxy:
         Raises ``RemoteProtocolError`` when the URI leads nowhere.
         """
         uri: SipUri | TelUri | OtherUri = postprocess(copy)
+        flow = self.flow_for(copy, target)
+        if flow is not None:
+            return NextHop(flow.transport, flow.host, flow.port, True, True)
         hop = next_hop(uri)
+        if hop.transport in ONE_WAY or hop.host.endswith(".invalid"):
+            # RFC 7118 5, RFC 2606 2: only its connection led to it. RFC 5626 5.3.2:
+            # 430 for a flow that a token named, and else it is a user not there now.
+            raise RemoteProtocolError(
+                "the flow is gone",
+                status=430 if target.bound else 480,
+                section="RFC 5626 5.3.2",
+                field="Request-URI",
+            )
         if not copy.has("route"):
             if target.address is not None:
                 hop.host, hop.port = target.address
@@ -163,6 +217,18 @@ class Proxy:
                 # The phone chose the transport when it registered over it.
                 hop.transport = target.flow.transport
         return hop
+
+    def flow_of(self, conn: int) -> Flow:
+        """Return the flow of connection ``conn``; one that is gone leads nowhere."""
+        connection = self.sender.connections.get(conn)
+        return connection.flow if connection is not None else Flow("tcp", -1, ("", 0), conn)
+
+    def flow_for(self, copy: Request, target: Target) -> Flow | None:
+        """Return the connection that ``copy`` goes over: that of ``target``, while it lives."""
+        flow = target.flow
+        if flow is None or ("route" in copy.keys and not target.bound) or not self.is_alive(flow):
+            return None
+        return flow
 
     # --- 16.11: the stateless proxy
 
@@ -189,14 +255,20 @@ class Proxy:
             if isinstance(addresses, Exception) or not addresses:
                 return
             ip, port = addresses[0]
-            listener = self.listener_for(hop.transport, ip, incoming.listener)
+            alive = self.flow_for(copy, target)
+            listener = (
+                self.listener_for(hop.transport, ip, incoming.listener)
+                if alive is None
+                else self.listeners[alive.listener]
+            )
             if listener is None:
                 return
             if record is not None:
-                self.add_record_route(copy, incoming.listener, listener, record)
-            flow = Flow(hop.transport, listener.id, (ip, port))
-            if target.flow is not None and self.is_alive(target.flow) and "route" not in copy.keys:
-                flow = target.flow
+                goes = self.flow_token(alive, target.uri, copy.call_id)
+                came = self.came_token(request, incoming)
+                self.add_record_route(copy, incoming.listener, listener, record, came, goes)
+            name = "" if hop.numeric else hop.host
+            flow = alive or Flow(hop.transport, listener.id, (ip, port), name=name)
             self.sender.send(flow, self.seal(copy, listener, branch), now)
 
         if hop.numeric:
@@ -254,6 +326,11 @@ class Proxy:
     def is_alive(self, flow: Flow) -> bool:
         """Whether ``flow`` is a connection that still exists."""
         return bool(flow.conn) and self.sender.connections.get(flow.conn) is not None
+
+
+def _with_user(record_route: str, user: str) -> str:
+    """Put a user part into one of our Record-Route lines."""
+    return record_route.replace("<sip:", f"<sip:{user}@", 1) if user else record_route
 
 
 def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherUri:

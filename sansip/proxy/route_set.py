@@ -36,7 +36,9 @@ def preprocess(
     if "route" in keys:
         # RFC 3261 16.4: a strict router put our Record-Route value into the
         # Request-URI; the last Route value is the real target.
-        if isinstance(uri, SipUri) and not uri.user and uri.is_loose_router and is_own(uri):
+        # The only user parts in there are flow tokens.
+        named = isinstance(uri, SipUri) and uri.user and not uri.user.startswith("f-")
+        if isinstance(uri, SipUri) and not named and uri.is_loose_router and is_own(uri):
             last = request.routes[-1]
             values = request.values("route")[:-1]
             request.remove("route")

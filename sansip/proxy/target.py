@@ -27,6 +27,7 @@ class Target:
         q: preference in thousandths, 0 to 1000 (RFC 3261 20.10).
         path: Route values to add in front, from a binding's Path (RFC 3327 5.3).
         flow: the flow that the binding was registered over, used while it lives.
+        bound: the flow comes first, whatever Route and URI say (RFC 5626 5.3).
         address: socket address to use in place of the URI's (a phone behind a NAT).
     """
 
@@ -35,6 +36,7 @@ class Target:
     path: tuple[str, ...] = ()
     flow: Flow | None = None
     address: tuple[str, int] | None = None
+    bound: bool = False
 
 
 def groups(targets: list[Target]) -> list[list[Target]]:

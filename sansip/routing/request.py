@@ -109,6 +109,7 @@ class IncomingRequest:
         "_record",
         "_server",
         "_tag",
+        "_towards",
         "_waited",
         "core",
         "flow",
@@ -135,6 +136,8 @@ class IncomingRequest:
         self._hashed = ""
         self._record = False
         self._tag = ""
+        # The connection that a flow token of ours in Route leads to; 0 for none.
+        self._towards = 0
 
     def attach(self, server: ServerTransaction) -> None:
         """Give the handle the transaction to answer through."""
@@ -196,6 +199,10 @@ class IncomingRequest:
             # A value written for this very dialog proves that it was set up here.
             if not tokens or (expected and uri.params.get("d") == expected):
                 self.from_dialog = True
+                # RFC 5626 5.3: the token of the flow it came over says nothing new.
+                conn = self.core.proxy.tokens.read(uri.user, message.call_id)
+                if conn is not None and conn != self.flow.conn:
+                    self._towards = conn
             return True
 
         listener = listeners[self.flow.listener]
@@ -304,6 +311,8 @@ class IncomingRequest:
         chosen = _targets(targets)
         proxy = self.core.proxy
         message = self.message
+        if targets is None and self._towards:
+            chosen = [Target(flow=proxy.flow_of(self._towards), bound=True)]
         if message.max_forwards == 0:
             # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
             self.reply(483)
@@ -327,6 +336,8 @@ class IncomingRequest:
         # Only now: what raised before leaves the request to be answered.
         self._decided = True
         context.record_route = self._token()
+        if self._record:
+            context.came = proxy.came_token(message, self.flow)
         context.relay(chosen, self.now)
         return Relay(context)
 

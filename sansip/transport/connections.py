@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
     from sansip.limits import Limits
 
-__all__ = ["Connection", "Connections", "Pending"]
+__all__ = ["ONE_WAY", "Connection", "Connections", "Pending"]
+
+# RFC 7118 5.2.1: transports whose clients can only be reached over the connection
+# that they opened.
+ONE_WAY = ("ws", "wss")
 
 
 class Pending(Protocol):
@@ -72,8 +76,9 @@ class Connections:
         self._limits = limits
         self._out = out
         self._table: dict[int, Connection] = {}
-        # (transport, IP, port) of the peer -> number of the newest connection
-        self._addresses: dict[tuple[str, str, int], int] = {}
+        # (transport, IP, port) of the peer, and the name that was verified, "" for
+        # none -> number of the newest connection
+        self._addresses: dict[tuple[str, str, int, str], int] = {}
         self._sources: dict[str, int] = {}
         self._next = 0
         # Octets that could not be sent, with the reason; the stack collects them.
@@ -115,7 +120,7 @@ class Connections:
 
     def _add(self, conn: int, flow: Flow, incoming: bool, now: float) -> Connection:
         connection = self._table[conn] = Connection(flow, StreamFramer(self._limits), incoming, now)
-        self._addresses[flow.transport, flow.host, flow.port] = conn
+        self._addresses[flow.transport, flow.host, flow.port, flow.name] = conn
         self._sources[flow.host] = self._sources.get(flow.host, 0) + 1
         return connection
 
@@ -127,7 +132,7 @@ class Connections:
         if connection.timer is not None:
             connection.timer.cancel()
         flow = connection.flow
-        key = (flow.transport, flow.host, flow.port)
+        key = (flow.transport, flow.host, flow.port, flow.name)
         if self._addresses.get(key) == conn:
             del self._addresses[key]
         left = self._sources.get(flow.host, 1) - 1
@@ -163,12 +168,12 @@ class Connections:
         """Send over the connection of ``flow``, another to its address, or a new one."""
         connection = self._table.get(flow.conn) if flow.conn else None
         if connection is None:
-            conn = self._addresses.get((flow.transport, flow.host, flow.port))
+            conn = self._addresses.get((flow.transport, flow.host, flow.port, flow.name))
             connection = self._table.get(conn) if conn is not None else None
             if connection is None:
                 connection = self._connect(flow, now)
                 if connection is None:
-                    self.failed.append((data, "too many connections (limits.connections)"))
+                    self.failed.append((data, self._why_not(flow)))
                     return None
             flow.conn = connection.flow.conn
         if connection.is_open:
@@ -182,15 +187,20 @@ class Connections:
         return connection
 
     def _connect(self, flow: Flow, now: float) -> Connection | None:
-        # RFC 7118 5.2: a WebSocket client cannot be connected to.
-        if len(self._table) >= self._limits.connections:
+        if flow.transport in ONE_WAY or len(self._table) >= self._limits.connections:
             return None
         conn = self.number()
         address: Address = flow.address
-        connection = self._add(conn, Flow(flow.transport, flow.listener, address, conn), False, now)
-        self._out.append(Connect(conn, flow.transport, address, flow.listener))
+        reached = Flow(flow.transport, flow.listener, address, conn, flow.name)
+        connection = self._add(conn, reached, False, now)
+        self._out.append(Connect(conn, flow.transport, address, flow.listener, flow.name or flow.host))
         self._rearm(connection, self._limits.connect_time, now)
         return connection
+
+    def _why_not(self, flow: Flow) -> str:
+        if flow.transport in ONE_WAY:
+            return "a WebSocket client cannot be connected to"
+        return "too many connections (limits.connections)"
 
     # --- guarding
 

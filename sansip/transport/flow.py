@@ -30,17 +30,22 @@ class Flow:
         address: the peer's socket address.
         conn: number of the connection; 0 for datagrams, and for a stream on
             which none is open yet.
+        name: the host name that the peer's certificate must have (RFC 5922 7.3), ""
+            where an address led here.
         reliable: whether the transport repeats lost octets itself, so that
             SIP must not (RFC 3261 17).
     """
 
-    __slots__ = ("address", "conn", "listener", "reliable", "transport")
+    __slots__ = ("address", "conn", "listener", "name", "reliable", "transport")
 
-    def __init__(self, transport: str, listener: int, address: Address, conn: int = 0) -> None:
+    def __init__(
+        self, transport: str, listener: int, address: Address, conn: int = 0, name: str = ""
+    ) -> None:
         self.transport = transport
         self.listener = listener
         self.address = address
         self.conn = conn
+        self.name = name
         self.reliable = transport != "udp"
 
     @property

@@ -46,7 +46,9 @@ class Listener:
         # In lower case: what comes back is compared with it.
         self.sent_by = host_text(self.advertise_host or self.host, self.advertise_port or self.port).lower()
         self.via = f"Via: SIP/2.0/{self.transport.upper()} {self.sent_by}"
-        transport = "" if self.transport == "udp" else f";transport={self.transport}"
+        # RFC 7118 5.2: in a URI the transport is "ws", also where TLS is below it.
+        named = "ws" if self.transport == "wss" else self.transport
+        transport = "" if named == "udp" else f";transport={named}"
         self.record_route = f"Record-Route: <sip:{self.sent_by}{transport};lr"
 
     @property
