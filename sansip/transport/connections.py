@@ -132,9 +132,7 @@ class Connections:
         if connection.timer is not None:
             connection.timer.cancel()
         flow = connection.flow
-        key = (flow.transport, flow.host, flow.port, flow.name)
-        if self._addresses.get(key) == conn:
-            del self._addresses[key]
+        self._forget_address(flow, conn)
         left = self._sources.get(flow.host, 1) - 1
         if left > 0:
             self._sources[flow.host] = left
@@ -143,9 +141,18 @@ class Connections:
         self.failed.extend((data, reason) for data in connection.queue)
         return list(connection.waiting)
 
+    def _forget_address(self, flow: Flow, conn: int) -> None:
+        key = (flow.transport, flow.host, flow.port, flow.name)
+        if self._addresses.get(key) == conn:
+            del self._addresses[key]
+
     def close(self, conn: int, reason: str) -> None:
         """Ask for ``conn`` to be closed; ``closed`` follows from the adapter."""
         self._out.append(Disconnect(conn, reason))
+        connection = self._table.get(conn)
+        if connection is not None:
+            # New requests to its peer open another one.
+            self._forget_address(connection.flow, conn)
 
     def received(self, connection: Connection, now: float, whole: bool) -> None:
         """Note that octets came, after they were given to the framer; ``whole``: they ended a message."""
