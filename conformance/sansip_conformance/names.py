@@ -92,7 +92,7 @@ class Names:
                 continue
             value = self.get(name)
             if value is not None:
-                parts.append(re.escape(value))
+                parts.append(_value_pattern(value))
             elif name in free:
                 parts.append(f"(?P=g{free.index(name)})")
             else:
@@ -108,7 +108,8 @@ class Names:
 
     def _known(self, match: re.Match[str]) -> str:
         """Return the value of a name, or the name as it stands when it has none."""
-        return match[0] if match[1] == "*" else self.get(match[1]) or match[0]
+        value = None if match[1] == "*" else self.get(match[1])
+        return match[0] if value is None or value.endswith(":5060") else value
 
     def match_value(self, key: str, pattern: str, text: str) -> bool:
         """Whether a header value fits: for addresses and Via the parameters written must be there.
@@ -132,6 +133,13 @@ class Names:
             if found is None or (sign and not self._match(value.strip(), found[2].strip())):
                 return False
         return True
+
+
+def _value_pattern(value: str) -> str:
+    """Return a pattern for a known value; 5060 may be left out of an address (RFC 3261 18.1.1, 19.1.2)."""
+    if value.endswith(":5060"):
+        return re.escape(value.removesuffix(":5060")) + "(?::5060)?"
+    return re.escape(value)
 
 
 def _field(message: Named, part: str) -> str:

@@ -198,7 +198,9 @@ class Trace:
                 now = max(now, step.at)
             elif step.after is not None:
                 now += step.after
-            if isinstance(step, ExpectNothing):
+            if isinstance(step, Expect) and step.within is not None:
+                now += step.within
+            elif isinstance(step, ExpectNothing):
                 if step.until is not None:
                     now = max(now, step.until)
                 elif step.duration is not None:

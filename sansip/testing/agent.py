@@ -226,14 +226,18 @@ class Agent:
         target = str(parse_name_addr(contact, "Contact", "RFC 3261 20.10").uri) if contact else request.uri
         number = int((request.get("cseq") or "1").split()[0])
         known = self.dialog
+        routes = list(reversed(response.values("record-route")))
         if known is not None and known.call_id == response.call_id:
             number = max(number, known.cseq)
+            if ";tag=" in (request.get("to") or ""):
+                # RFC 3261 12.2.1.2: a target refresh leaves the route set alone.
+                routes = known.routes
         return Dialog(
             response.call_id,
             request.get("from") or "",
             response.get("to") or "",
             target,
-            list(reversed(response.values("record-route"))),
+            routes,
             number,
         )
 
@@ -278,13 +282,19 @@ class Agent:
         if makes_dialog:
             defaults.append(("Contact", f"<{self.contact(transport)}>"))
             contact = request.get("contact")
+            known = self.dialog
+            refreshes = (
+                known is not None
+                and known.call_id == request.call_id
+                and ";tag=" in (request.get("to") or "")
+            )
             if contact:
                 self.dialog = Dialog(
                     request.call_id,
                     to,
                     request.get("from") or "",
                     str(parse_name_addr(contact, "Contact", "RFC 3261 20.10").uri),
-                    request.values("record-route"),
+                    known.routes if known is not None and refreshes else request.values("record-route"),
                     self._cseq,
                 )
         return Draft(f"SIP/2.0 {status} {reason}", _merge(defaults, list(headers), set(without), body), body)
