@@ -23,7 +23,7 @@ def import_curio() -> None:
     _lend(multiprocessing.connection, "WELCOME", b"#WELCOME#")
     _lend(multiprocessing.connection, "FAILURE", b"#FAILURE#")
     if not hasattr(ssl, "wrap_socket"):
-        ssl.wrap_socket = _wrap_socket  # type: ignore[attr-defined]
+        ssl.wrap_socket = _wrap_socket
     try:
         importlib.import_module("curio")
     except ModuleNotFoundError as error:
