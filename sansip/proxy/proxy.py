@@ -171,11 +171,11 @@ class Proxy:
 
     def came_token(self, request: Request, flow: Flow) -> str:
         """Return the flow token of where ``request`` came from, or ""."""
-        if not flow.conn:
+        if not flow.conn or "contact" not in request.keys:
             return ""
         contact = None
         try:
-            contacts = request.contacts if "contact" in request.keys else []
+            contacts = request.contacts
         except RemoteProtocolError:
             contacts = []
         if isinstance(contacts, list) and contacts:
