@@ -10,7 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-__all__ = ["Action", "Address", "Ask", "Connect", "Disconnect", "Notify", "SendData", "SendDatagram"]
+__all__ = [
+    "Action",
+    "Address",
+    "Ask",
+    "CloseDatagram",
+    "Connect",
+    "Disconnect",
+    "Notify",
+    "OpenDatagram",
+    "SendData",
+    "SendDatagram",
+]
 
 # A socket address as ``recvfrom`` gives it: (host, port) for IPv4 and
 # (host, port, flowinfo, scope_id) for IPv6. The core reads only [0] and [1].
@@ -19,7 +30,10 @@ Address: TypeAlias = tuple[Any, ...]
 
 @dataclass(slots=True)
 class SendDatagram:
-    """Send ``data`` from listener number ``listener`` to ``address``."""
+    """Send ``data`` from listener number ``listener`` to ``address``.
+
+    A number below zero is that of a socket which ``OpenDatagram`` asked for.
+    """
 
     listener: int
     data: bytes
@@ -60,6 +74,25 @@ class Disconnect:
 
 
 @dataclass(slots=True)
+class OpenDatagram:
+    """Open a UDP socket under number ``listener`` (below zero) that talks to ``address`` only.
+
+    Its port is chosen by the system, at random. What comes is told by
+    ``Stack.datagram_received``, what cannot be sent by ``Stack.send_failed``.
+    """
+
+    listener: int
+    address: Address
+
+
+@dataclass(slots=True)
+class CloseDatagram:
+    """Close socket ``listener``, which ``OpenDatagram`` asked for."""
+
+    listener: int
+
+
+@dataclass(slots=True)
 class Ask:
     """Put ``question`` to the outside; ``Stack.answer(id, result, now)`` resumes."""
 
@@ -74,4 +107,4 @@ class Notify:
     event: Any
 
 
-Action: TypeAlias = SendDatagram | SendData | Connect | Disconnect | Ask | Notify
+Action: TypeAlias = SendDatagram | SendData | Connect | Disconnect | Ask | Notify | OpenDatagram | CloseDatagram

@@ -80,6 +80,22 @@ class Limits:
     questions: int = 100_000
     # A question must be answered in this time. → as a failed answer
     answer_time: float = 10.0
+    # DNS queries under way at once; each has a socket. → the look-up fails
+    dns_queries: int = 1_000
+    # Of these, for names below one domain (its last two labels). → the look-up fails
+    dns_queries_per_domain: int = 200
+    # Names and record types remembered; the oldest is forgotten.
+    dns_cache: int = 20_000
+    # Octets of one reply of a name server. → not taken
+    dns_message: int = 16_384
+    # Records taken from one reply. → the rest are not
+    dns_records: int = 64
+    # Addresses tried for one next hop, all in all. → the rest are not
+    next_hops: int = 8
+    # Seconds for which an address that failed is tried after all others (RFC 3263 2).
+    avoid_time: float = 30.0
+    # Addresses remembered for that; the oldest is forgotten.
+    avoided: int = 10_000
     # Steps a route may take for one request before it counts as a runaway. → 500
     route_steps: int = 256
 

@@ -1,9 +1,10 @@
 """One branch of a forked request: a target, its addresses, its transaction.
 
 Theory of operation: a branch sends the request to one target and reports to its
-response context. It goes through the addresses of the target one by one (RFC
-3263 4.3): the next is tried, with a new client transaction, when one times out,
-cannot be reached, or answers 503. It is done when ``final`` is set.
+response context. It goes through the places of the target, each a transport and
+an address, one by one (RFC 3263 4.3): the next is tried, with a new client
+transaction, when one times out, cannot be reached, or answers 503. It is done
+when ``final`` is set.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from sansip.errors import RemoteProtocolError
 from sansip.proxy.loop import new_branch
 from sansip.transaction.ack import build_cancel
 from sansip.transport.flow import Flow
-from sansip.transport.next_hop import Resolve
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction
     from sansip.transport import Listener, NextHop
+    from sansip.transport.dns import Place
     from sansip.wire import Request, Response
 
 __all__ = ["Branch"]
@@ -41,6 +42,7 @@ class Branch:
         "_cancel_wanted",
         "_hop",
         "_id",
+        "_place",
         "_rang",
         "_switched",
         "_timer",
@@ -62,7 +64,9 @@ class Branch:
         self.provisional = False
         # When the last provisional response but 100 came.
         self._rang = 0.0
-        self._addresses: list[tuple[str, int]] = []
+        # Places left to try, and the one being tried.
+        self._addresses: list[Place] = []
+        self._place: Place | None = None
         self._base: Request | None = None
         self._hop: NextHop | None = None
         self._id = ""
@@ -88,28 +92,24 @@ class Branch:
         # RFC 5393 5.3.3.2: each branch gets its share of the breadth.
         base.set_line("max-breadth", f"Max-Breadth: {self.breadth}")
         if hop.numeric:
-            self._addresses = [(hop.host, hop.port)]
+            self._addresses = [(hop.transport, hop.host, hop.port)]
             self._try_next(now)
         else:
-            proxy.resolve(Resolve(hop.host, hop.port, hop.transport), self._resolved, now)
+            proxy.resolve(hop.question(), self._resolved, now)
 
     def _resolved(self, addresses: Any, now: float) -> None:
         if self.final is not None:
             return
-        if isinstance(addresses, Exception) or not addresses:
-            # RFC 3263 4.3 and RFC 3261 16.9: as if a 503 had come; it leaves as 500.
-            self._fail(503, now)
-            return
-        # A bound for what a hostile zone can make us try.
-        self._addresses = list(addresses)[:8]
+        assert self._hop is not None
+        # RFC 3263 4.3 and RFC 3261 16.9: where there is none it is as if a 503
+        # had come; it leaves as 500.
+        self._addresses = self.context.proxy.places(addresses, self._hop, now)
         self._try_next(now)
 
     def _try_next(self, now: float) -> None:
-        hop = self._hop
-        assert hop is not None
         while self._addresses:
-            ip, port = self._addresses.pop(0)
-            if self._send(hop.transport, ip, port, now):
+            self._place = self._addresses.pop(0)
+            if self._send(*self._place, now):
                 return
         # No listener of ours speaks this transport or address family.
         self._fail(503, now)
@@ -127,6 +127,10 @@ class Branch:
         )
         if listener is None:
             return False
+        # What is known of an attempt is forgotten with it (RFC 3261 9.1: a CANCEL
+        # waits for a provisional response to this very request).
+        self.provisional = False
+        self._rang = 0.0
         branch = self._id = new_branch(proxy.entropy, context.hashed)
         refused, self._switched = self._switched, False
         request, data = self._seal(listener, branch)
@@ -144,7 +148,7 @@ class Branch:
             stream = proxy.listeners.reach("tcp", ip, context.listener)
             if stream is not None:
                 self._switched = True
-                self._addresses.insert(0, (ip, port))
+                self._addresses.insert(0, (transport, ip, port))
                 request, data = self._seal(stream, branch)
                 transport, listener = "tcp", stream
         name = "" if self._hop is None or self._hop.numeric else self._hop.host
@@ -194,10 +198,14 @@ class Branch:
             self._provisional_received(response, now)
             return
         self._stop_timer()
-        if status == 503 and self._addresses and self._cancel_wanted is None:
-            # RFC 3263 4.3: a 503 means the next server.
-            self._try_next(now)
-            return
+        if status == 503:
+            self._avoid(now, response.get("retry-after"))
+            if self._addresses and self._cancel_wanted is None:
+                # RFC 3263 4.3: a 503 means the next server.
+                self._try_next(now)
+                return
+        else:
+            self._answered()
         self._take_via(response)
         first = self.final is None
         self.final = response
@@ -232,11 +240,23 @@ class Branch:
         if transaction is not self.transaction or self.final is not None:
             return
         self._stop_timer()
+        if not self._switched:
+            self._avoid(now, None)
         if self._addresses and self._cancel_wanted is None:
             self._try_next(now)
             return
         # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503.
         self._fail(408 if reason == "timeout" else 503, now)
+
+    def _avoid(self, now: float, retry_after: str | None) -> None:
+        """Have the next calls to this name begin with another of its servers."""
+        # One that a name did not lead to has no others; phones come and go.
+        if self._place is not None and self._hop is not None and not self._hop.numeric:
+            self.context.proxy.avoid(self._place, retry_after, now)
+
+    def _answered(self) -> None:
+        if self._place is not None and self._hop is not None and not self._hop.numeric:
+            self.context.proxy.avoided.forget(self._place)
 
     def _fail(self, status: int, now: float) -> None:
         if self._cancel_wanted is not None:

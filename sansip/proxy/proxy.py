@@ -62,6 +62,7 @@ class Proxy:
     """Forwards requests, and responses to what it forwarded."""
 
     __slots__ = (
+        "avoided",
         "config",
         "entropy",
         "limits",
@@ -97,6 +98,8 @@ class Proxy:
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits
         self.resolve = resolve
+        # Servers of names that failed lately.
+        self.avoided = Avoided(limits.avoided)
         self.trying_after = self._time_until_t2(self.values)
 
     @staticmethod
@@ -230,6 +233,24 @@ class Proxy:
             return None
         return flow
 
+    def places(self, found: Any, hop: NextHop, now: float) -> list[Place]:
+        """Return the answer to ``hop.question()`` as places to try, best first."""
+        if isinstance(found, Exception) or not found:
+            return []
+        # Whoever knows addresses only leaves the transport out.
+        places = [one if len(one) == 3 else (hop.transport, *one) for one in found]
+        # A bound for what a hostile zone can make us try.
+        return self.avoided.sort(places[: self.limits.next_hops], now)
+
+    def avoid(self, place: Place, retry_after: str | None, now: float) -> None:
+        """Note that ``place`` failed; ``retry_after`` is what its 503 said."""
+        seconds = self.limits.avoid_time
+        number = (retry_after or "").partition("(")[0].partition(";")[0].strip()
+        if number.isascii() and number.isdigit() and len(number) < 10:
+            # RFC 3261 21.5.4: a server is left alone for as long as it asked.
+            seconds = min(float(number), 3_600.0)
+        self.avoided.note(place, now + seconds)
+
     # --- 16.11: the stateless proxy
 
     def forward_stateless(
@@ -272,9 +293,10 @@ class Proxy:
             self.sender.send(flow, self.seal(copy, listener, branch), now)
 
         if hop.numeric:
-            send([(hop.host, hop.port)], now)
+            send([(hop.transport, hop.host, hop.port)], now)
         else:
-            self.resolve(Resolve(hop.host, hop.port, hop.transport), send, now)
+            # RFC 3263 4.4: a retransmission must take the same way.
+            self.resolve(hop.question(branch), send, now)
 
     def stateless_branch(self, request: Request) -> str:
         """Return the branch of a stateless forward: the same for a retransmission.

@@ -1,13 +1,13 @@
 """From a URI to transport, host and port (RFC 3263 4, without its DNS part).
 
 Theory of operation: what a URI itself says is decided here: its transport, its
-port, a numeric host, ``maddr``. A name needs the outside, and is asked for as
-``Resolve``.
+port, a numeric host, ``maddr``. A name needs ``transport.dns``, or the outside,
+and is asked for as ``Resolve``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import DEFAULT_PORTS
@@ -19,19 +19,34 @@ __all__ = ["NextHop", "Resolve", "next_hop"]
 
 @dataclass(slots=True)
 class Resolve:
-    """The question for the addresses of ``host``.
+    """The question where to reach ``host``.
 
-    The answer is a list of ``(ip, port)``, best first, or an exception.
+    The answer is a list of ``(transport, ip, port)``, best first, or an exception.
+    Whoever knows addresses only answers ``(ip, port)``, for this transport.
+
+    Attributes:
+        port: the URI's, or the transport's own.
+        transport: the URI's, or the one that its scheme means.
+        explicit_port: the URI has a port, so there is no SRV record (RFC 3263 4.2).
+        explicit_transport: the URI has a transport, so there is no choice (4.1).
+        secure: the URI is a sips URI.
+        mark: questions with the same mark get the same order of equal servers (4.4).
     """
 
     host: str
     port: int
     transport: str
+    explicit_port: bool = field(default=True, compare=False)
+    explicit_transport: bool = field(default=True, compare=False)
+    secure: bool = field(default=False, compare=False)
+    mark: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)
 class NextHop:
     """Where a URI leads. ``numeric`` tells whether ``host`` is an IP address.
+
+    ``explicit_port`` tells whether the URI has a port, ``secure`` whether it is sips.
 
     ``explicit`` tells whether the URI itself chose the transport; where it did
     not, a registered flow or RFC 3261 18.1.1 may choose another.
@@ -42,6 +57,12 @@ class NextHop:
     port: int
     numeric: bool
     explicit: bool
+    explicit_port: bool = True
+    secure: bool = False
+
+    def question(self, mark: str = "") -> Resolve:
+        """Return the question for the addresses of ``host``."""
+        return Resolve(self.host, self.port, self.transport, self.explicit_port, self.explicit, self.secure, mark)
 
 
 def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:
@@ -78,4 +99,4 @@ def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:
     numeric = ":" in host or host.rpartition(".")[2][:1].isdigit()
     if numeric and maddr is not None:
         numeric = is_address(host)
-    return NextHop(transport, host, port, numeric, explicit)
+    return NextHop(transport, host, port, numeric, explicit, uri.port is not None, secure)
