@@ -38,7 +38,7 @@ __all__ = ["check_headers", "head_end", "parse_message"]
 
 _NAME: Final = compiled(rf"({TOKEN}){LWS}:")
 _METHOD: Final = compiled(TOKEN)
-_NAMES: Final = compiled(r"\n([^:]*+)").findall
+_NAMES: Final = compiled(r"\n([^:]*+):").findall
 _spelled: Final = SPELLINGS.__getitem__
 _via_line: Final = ORDINARY_VIA_LINE.fullmatch
 _address_line: Final = ORDINARY_LINE.fullmatch

@@ -256,6 +256,13 @@ def test_malformed_header_lines(line: bytes) -> None:
     assert error.message.call_id == "x@y"
 
 
+@pytest.mark.parametrize("line", [b"Subject", b"Via", b"X", b"Subject x"])
+def test_header_lines_without_a_colon(line: bytes) -> None:
+    """Also a known name alone, wherever it stands."""
+    for data in (octets()[:-2] + line + b"\r\n\r\n", octets().replace(b"From", line + b"\r\nFrom")):
+        assert "without a colon" in refused(data).reason
+
+
 def test_a_fold_of_the_start_line() -> None:
     """There is no header field to continue yet."""
     assert isinstance(refused(octets().replace(b"\r\nVia", b"\r\n x\r\nVia")).message, Request)
