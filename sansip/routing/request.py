@@ -261,11 +261,10 @@ class IncomingRequest:
         body: bytes = b"",
     ) -> None:
         """Answer the request. A second final answer, and any answer to an ACK, is ignored."""
-        if status >= 200:
-            if self._decided and self._context is None:
-                return
-            self._decided = True
+        if status >= 200 and self._decided and self._context is None:
+            return
         if self._server is None:
+            self._decided = True
             return
         # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
         response = response_to(
@@ -273,6 +272,9 @@ class IncomingRequest:
         )
         if self.core.server_name:
             response.append("Server", self.core.server_name)
+        if status >= 200:
+            # Only now: what raised before leaves the request to be answered.
+            self._decided = True
         if self._context is not None and status >= 200:
             self._context.reply(response, self.now)
         else:
