@@ -53,9 +53,10 @@ class Connect:
     """Open a connection and report it under the number ``conn``.
 
     Answered by ``Stack.connection_opened`` or ``Stack.connection_closed``.
-    ``transport`` is ``"tcp"``, ``"tls"``, ``"ws"``, ``"wss"`` or ``"sctp"``.
+    ``transport`` is ``"tcp"``, ``"tls"``, ``"ws"``, ``"wss"`` or ``"sctp"``;
+    ``"dns"`` is TCP to a name server, without any filter.
     ``name`` is whom a TLS peer must prove to be (RFC 5922 7.3): the host of the URI.
-    ``listener`` is the listener whose local address should be used.
+    ``listener`` is the listener whose local address should be used; -1: any address.
     """
 
     conn: int

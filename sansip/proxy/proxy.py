@@ -18,6 +18,7 @@ from sansip.proxy.target import Target
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.connections import ONE_WAY
+from sansip.transport.dns import Avoided, Place
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
 from sansip.transport.flow_token import FlowTokens
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
@@ -273,12 +274,13 @@ class Proxy:
         branch = self.stateless_branch(request)
 
         def send(addresses: Any, now: float) -> None:
-            if isinstance(addresses, Exception) or not addresses:
+            places = self.places(addresses, hop, now)
+            if not places:
                 return
-            ip, port = addresses[0]
+            transport, ip, port = places[0]
             alive = self.flow_for(copy, target)
             listener = (
-                self.listener_for(hop.transport, ip, incoming.listener)
+                self.listener_for(transport, ip, incoming.listener)
                 if alive is None
                 else self.listeners[alive.listener]
             )
@@ -289,7 +291,7 @@ class Proxy:
                 came = self.came_token(request, incoming)
                 self.add_record_route(copy, incoming.listener, listener, record, came, goes)
             name = "" if hop.numeric else hop.host
-            flow = alive or Flow(hop.transport, listener.id, (ip, port), name=name)
+            flow = alive or Flow(transport, listener.id, (ip, port), name=name)
             self.sender.send(flow, self.seal(copy, listener, branch), now)
 
         if hop.numeric:

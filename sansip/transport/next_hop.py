@@ -62,7 +62,8 @@ class NextHop:
 
     def question(self, mark: str = "") -> Resolve:
         """Return the question for the addresses of ``host``."""
-        return Resolve(self.host, self.port, self.transport, self.explicit_port, self.explicit, self.secure, mark)
+        given = self.explicit_port, self.explicit, self.secure
+        return Resolve(self.host, self.port, self.transport, *given, mark)
 
 
 def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:

@@ -219,7 +219,7 @@ def test_rotation() -> None:
 def test_without_servers_only_host_names_are_known() -> None:
     """A machine without a network still knows itself."""
     world = World(dns={"hosts": {"Pbx.Test.": ["192.0.2.7", "2001:DB8::7"]}})
-    world.stack._resolver.servers._servers = []  # type: ignore[union-attr]
+    world.stack._resolver.servers._servers = []
     assert world.lookup("pbx.test", "A") == ["192.0.2.7"]
     assert world.lookup("PBX.test", "AAAA") == ["2001:db8::7"]
     assert world.lookup("localhost", "A") == ["127.0.0.1"]
@@ -337,7 +337,7 @@ def test_records_of_other_names_are_not_believed() -> None:
         return message.to_wire()
 
     world.servers[SERVER].mangle = poison
-    assert world.lookup("host.test", "A") == ["192.0.2.1", "192.0.2.2"]
+    assert sorted(world.lookup("host.test", "A")) == ["192.0.2.1", "192.0.2.2"]
     assert world.lookup("nothing.test", "A") == []
     world.servers[SERVER].mangle = None
     assert world.lookup("bank.test", "A") == []
@@ -392,7 +392,7 @@ def test_a_chain_that_the_server_does_not_finish_is_followed() -> None:
     other = World(Zone("b.test. 60 A 192.0.2.9"))
     reply = world.zone.reply
 
-    def both(data: bytes):  # type: ignore[no-untyped-def]
+    def both(data: bytes):
         question = dns.message.from_wire(data).question[0].name.to_text()
         return other.zone.reply(data) if question == "b.test." else reply(data)
 

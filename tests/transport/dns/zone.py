@@ -180,7 +180,7 @@ class World(Rig):
         return outs
 
     def _asked(self, action: SendDatagram) -> list[Out]:
-        server = self.servers[action.address]  # type: ignore[index]
+        server = self.servers[action.address]
         if server.closed:
             return self.take(self.stack.send_failed(action, "connection refused", self.now))
         data = server.answer(action.data, True)
@@ -190,7 +190,7 @@ class World(Rig):
 
     def _connect(self, action: Connect) -> list[Out]:
         assert action.listener == -1
-        server = self.servers[action.address]  # type: ignore[index]
+        server = self.servers[action.address]
         if server.refuses_tcp:
             return self.take(self.stack.connection_closed(action.conn, "connection refused", self.now))
         self.connections[action.conn] = action.address
