@@ -38,7 +38,7 @@ __all__ = ["check_headers", "head_end", "parse_message"]
 
 _NAME: Final = compiled(rf"({TOKEN}){LWS}:")
 _METHOD: Final = compiled(TOKEN)
-_NAMES: Final = compiled(r"\n([^:]*+):").findall
+_NAMES: Final = compiled(r"\n([^:]*+)").findall
 _spelled: Final = SPELLINGS.__getitem__
 _via_line: Final = ORDINARY_VIA_LINE.fullmatch
 _address_line: Final = ORDINARY_LINE.fullmatch
@@ -91,8 +91,9 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
     names = _NAMES(head)
     count = len(lines)
     try:
-        # Each LF begins a line and each CR ends one: neither stands alone.
-        if len(names) != count or head.count("\r") != count:
+        # Each LF begins a line and each CR ends one: neither stands alone. A name
+        # that runs on over a line end is no key, so only the last may lack its colon.
+        if len(names) != count or head.count("\r") != count or (lines and ":" not in lines[-1]):
             raise KeyError
         first = dict(zip(map(_spelled, names), lines))  # noqa: B905 (of one length)
         keys = list(first)
