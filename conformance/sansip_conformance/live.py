@@ -273,8 +273,8 @@ class LiveWorld:
     def rewrite_octets(self, data: bytes) -> bytes:
         """Give branch and Call-ID of a message from a file a mark of this run."""
         mark = self._mark.encode()
-        data = re.sub(rb"(branch=z9hG4bK[\w.-]+)", rb"\1." + mark, data, count=1)
-        return re.sub(rb"(?im)^((?:call-id|i)[ \t]*:[ \t]*)(?=\S)", rb"\1" + mark, data, count=1)
+        data = re.sub(rb"(branch=z9hG4bK[\w.-]+)", rb"\g<1>." + mark, data, count=1)
+        return re.sub(rb"(?im)^((?:call-id|i)[ \t]*:[ \t]*)(?=\S)", rb"\g<1>" + mark, data, count=1)
 
     def server_address(self, transport: str) -> tuple[str, int]:
         return self.target.addresses[transport]

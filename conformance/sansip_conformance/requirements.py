@@ -1,0 +1,177 @@
+"""The index of requirements: which normative sentences of RFC 3261 the traces cover.
+
+Theory of operation: ``data/requirements.json`` lists every sentence of sections 8
+to 19 and 22 that says MUST, SHOULD, SHALL, REQUIRED or RECOMMENDED, by section,
+step and number (``--extract`` makes it out of the RFC's text). A sentence is
+covered by the traces that cite its section and step; one that no trace cites
+has a reason here, or is listed as open. The page is written by ``page``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sansip_conformance.run import load_suites
+from sansip_conformance.trace import Trace
+
+__all__ = ["coverage", "extract", "page"]
+
+_KEYWORD = re.compile(r"\b(MUST NOT|SHOULD NOT|SHALL NOT|MUST|SHOULD|SHALL|REQUIRED|RECOMMENDED)\b")
+_STEPPED = ("10.3", "16.3", "16.6", "16.7")
+
+# Why sentences of a section bind nobody that this suite tests; longest prefix first.
+_REASONS = {
+    "8.1": "the duty of a user agent client, which the suite plays",
+    "8.2.4": "a user agent's use of extensions; the server itself uses none",
+    "8.2.3": "bodies are processed by user agents; the server itself takes none",
+    "8.2.2.2": "merged requests are detected by user agents; a proxy forwards both",
+    "8.2.5": "",
+    "8.2.7": "a stateless user agent server; this server keeps state",
+    "10.1": "what a registrar is, not what it does",
+    "10.2": "the duty of the client that registers, which the suite plays",
+    "11.1": "the duty of the client",
+    "12.1.2": "the duty of the user agent client",
+    "12.2.1": "the duty of the user agent client",
+    "12.1": "dialogs are made by user agents",
+    "12.2.2": "dialogs are kept by user agents; the server has none of its own",
+    "13": "the duty of user agents; what they send passes the proxy, which traces of section 13 show",
+    "14": "the duty of user agents; what they send passes the proxy, which traces of section 14 show",
+    "15": "the duty of user agents; what they send passes the proxy, which traces of section 15 show",
+    "16.1": "advice for designers; shown by the traces of 16.2 to 16.11",
+    "16.2": "the model of a stateful proxy; shown by the traces of 16.3 to 16.10",
+    "19.1.5": "forming requests from a URI is done by user agents",
+    "19.1.6": "relating tel and SIP URIs is a choice of the route",
+    "19.1.2": "the grammar of URIs: tests/wire holds the cases",
+    "22": "authentication is not part of this suite yet",
+}
+# Single sentences, by id.
+_AUTH = "authentication is not part of this suite yet"
+_SINGLE: dict[str, str] = {
+    "10.3/9": _AUTH,
+    "10.3/10": _AUTH,
+    "10.3/11": _AUTH,
+    "16.3/13": _AUTH,
+    "8.2.2.3/5": "the duty of the user agent client",
+    "8.2.2.3/3": "the duty of the user agent client",
+    "11/1": "the duty of user agents",
+    "16.3/3": "what a proxy need not do",
+    "17.1/1": "advice to the users of transactions",
+    "17.2.4/1": "finding another address for a response: needs DNS, which is not in the core yet",
+}
+
+
+def extract(text: str) -> list[dict[str, Any]]:
+    """Return the requirements in the text of RFC 3261."""
+    text = re.sub(r"\n+Rosenberg, et\. al\.[^\n]*\n\f?\nRFC 3261[^\n]*\n+", "\n", text)
+    text = text[text.index("8.1 UAC Behavior", 20_000) :]
+    heads = list(re.finditer(r"(?m)^(\d+(?:\.\d+)*)\.? {1,3}([A-Z][^\n]*)$", text))
+    found = []
+    for at, head in enumerate(heads):
+        section = head[1]
+        top = int(section.split(".")[0])
+        if not (8 <= top <= 19 or top == 22):
+            continue
+        end = heads[at + 1].start() if at + 1 < len(heads) else len(text)
+        step, number = "", 0
+        for block in re.split(r"(?m)(?=^ {3,9}\d{1,2}\. +[A-Z])", text[head.end() : end]):
+            if section in _STEPPED:
+                numbered = re.match(r" {3,9}(\d{1,2})\. ", block)
+                step = numbered[1] if numbered else step
+            for sentence in re.split(r"(?<=[.:;]) (?=[A-Z(])", " ".join(block.split())):
+                keyword = _KEYWORD.search(sentence)
+                if keyword is None:
+                    continue
+                number += 1
+                words = sentence.split()
+                lead = " ".join(words[:14]) + (" …" if len(words) > 14 else "")
+                found.append(
+                    {"id": f"{section}/{number}", "section": section, "step": step, "level": keyword[1], "lead": lead}
+                )
+    return found
+
+
+def _requirements() -> list[dict[str, Any]]:
+    text = resources.files("sansip_conformance").joinpath("data", "requirements.json").read_text("utf-8")
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def coverage(traces: Iterable[Trace]) -> list[tuple[dict[str, Any], list[str], str]]:
+    """Return (requirement, ids of the traces that cover it, reason) for each requirement."""
+    cited: dict[tuple[str, str], list[str]] = {}
+    explicit: dict[str, list[str]] = {}
+    for trace in traces:
+        for citation in trace.sections:
+            match = re.fullmatch(r"RFC 3261 ([\d.]+)(?: step (\d+))?", citation)
+            if match is not None:
+                cited.setdefault((match[1], match[2] or ""), []).append(trace.id)
+        for one in trace.covers:
+            explicit.setdefault(one, []).append(trace.id)
+    rows = []
+    for one in _requirements():
+        covering = explicit.get(one["id"], []) + cited.get((one["section"], one["step"]), [])
+        reason = _SINGLE.get(one["id"], "")
+        if not reason:
+            for prefix in sorted(_REASONS, key=len, reverse=True):
+                if one["section"] == prefix or one["section"].startswith(prefix + "."):
+                    reason = _REASONS[prefix]
+                    break
+        rows.append((one, list(dict.fromkeys(covering)), reason))
+    return rows
+
+
+def page(traces: Iterable[Trace]) -> str:
+    """Return the index as Markdown."""
+    rows = coverage(traces)
+    binding = [row for row in rows if not row[2]]
+    covered = [row for row in binding if row[1]]
+    passing = [row for row in rows if row[2] and row[1]]
+    lines = [
+        "# Requirements of RFC 3261, sections 8 to 19 and 22",
+        "",
+        "Generated by `python -m sansip_conformance.requirements`; do not edit. A sentence counts as covered when a trace",
+        "cites its section (and step, where the section has steps). The lead words find it in the RFC.",
+        "",
+        f"{len(rows)} normative sentences. {len(binding)} bind a server, proxy or registrar and can be observed:",
+        f"{len(covered)} covered, {len(binding) - len(covered)} open. Of the {len(rows) - len(binding)} others, which have a",
+        f"reason, {len(passing)} are in sections that traces cite all the same.",
+        "",
+        "## Open",
+        "",
+    ]
+    open_rows = [row for row in binding if not row[1]]
+    lines += [f"- {_name(one)} {one['level']}: “{one['lead']}”" for one, _, _ in open_rows] or ["Nothing."]
+    lines += ["", "## Covered", "", "| requirement | level | begins | traces |", "|---|---|---|---|"]
+    for one, ids, _ in covered:
+        shown = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        lines.append(f"| {_name(one)} | {one['level']} | {one['lead'].replace('|', '&#124;')} | {shown} |")
+    lines += ["", "## Not for this suite", "", "| section | sentences | reason |", "|---|---|---|"]
+    grouped: dict[tuple[str, str], int] = {}
+    for one, _, reason in rows:
+        if reason:
+            grouped[one["section"], reason] = grouped.get((one["section"], reason), 0) + 1
+    lines += [f"| {section} | {count} | {reason} |" for (section, reason), count in grouped.items()]
+    return "\n".join([*lines, ""])
+
+
+def _name(one: dict[str, Any]) -> str:
+    step = f" step {one['step']}" if one["step"] else ""
+    return f"{one['section']}{step} (#{one['id'].rpartition('/')[2]})"
+
+
+def main() -> None:
+    """Print the page; with ``--extract FILE`` the requirements in the RFC's text as JSON."""
+    if sys.argv[1:2] == ["--extract"]:
+        text = Path(sys.argv[2]).read_text("utf-8", "replace")
+        sys.stdout.write(json.dumps(extract(text), indent=0, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write(page(load_suites()))
+
+
+if __name__ == "__main__":
+    main()
