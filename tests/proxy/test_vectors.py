@@ -1,4 +1,4 @@
-"""conformance/data/vectors/route_processing.json: what a proxy receives and what it must send on.
+"""data/vectors/route_processing.json of sansip_conformance: what a proxy receives and what it must send on.
 
 RFC 3261 16.12.1, 16.4 and 16.6 step 6, through the two pure steps and then
 through a whole stack.
@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+import sansip_conformance
 from sansip.proxy import postprocess, preprocess
 from sansip.wire import Request, SipUri, parse_message, parse_uri, uri_equal
 from tests.rig import ALICE, Rig, request
 
-FILE = Path(__file__).parents[2] / "conformance" / "data" / "vectors" / "route_processing.json"
+FILE = Path(sansip_conformance.__file__).parent / "data" / "vectors" / "route_processing.json"
 CASES: list[dict[str, Any]] = json.loads(FILE.read_text())["cases"]
 each = pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
 
