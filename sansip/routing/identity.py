@@ -52,7 +52,12 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
     verdict, credentials = authenticator.select(offered, realm, source, core.unix(request.now), request.now)
     if credentials is not None:
         lookup = Lookup(credentials.username or "", realm)
-        stored = core.users(lookup) if core.users is not None else await Question(lookup)
+        try:
+            stored = core.users(lookup) if core.users is not None else await Question(lookup)
+        except Exception:
+            # The store of users is down: nobody can be told right from wrong.
+            request.reply(503, None, [("Retry-After", "20")])
+            return None
         verdict = authenticator.verify(credentials, request.method, message.body, stored, source, request.now)
     if verdict is Verdict.GENUINE and credentials is not None:
         _consume(request, field, realm, offered)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from sansip.clock import Timers
 from sansip.entropy import Entropy
 from sansip.errors import RemoteProtocolError
-from sansip.transaction import ClientTransaction, TimerValues, TransactionLayer
+from sansip.transaction import TimerValues, TransactionLayer
 from sansip.transport import Flow, Sender, StreamFramer
+from sansip.transport.connections import Pending
 from sansip.wire import Request, Response, parse_message
 from sansip_server.faults import os_reason
 
@@ -63,10 +64,10 @@ class _SocketSender(Sender):
     def __init__(self, send_now: Callable[[bytes], None]) -> None:
         self.send_now = send_now
 
-    def send_request(self, flow: Flow, data: bytes, transaction: ClientTransaction, now: float) -> None:
+    def send_request(self, flow: Flow, data: bytes, transaction: Pending, now: float) -> None:
         self.send_now(data)
 
-    def forget(self, transaction: ClientTransaction) -> None:
+    def forget(self, transaction: Pending) -> None:
         pass
 
 
@@ -157,7 +158,7 @@ class Pinger:
 
     # --- the transaction's user (sansip.transaction.ClientUser)
 
-    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+    def response_received(self, transaction: Pending, response: Response, now: float) -> None:
         """A final response ends the wait."""
         if response.status >= 200:
             self._reply.rtt_ms = (now - self._begun) * 1000
@@ -165,7 +166,7 @@ class Pinger:
             self._reply.reason = response.reason
             self._reply.server = response.get("server") or response.get("user-agent")
 
-    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+    def client_failed(self, transaction: Pending, reason: str, now: float) -> None:
         """Nobody answered."""
         self._reply.reason = reason
 

@@ -31,6 +31,8 @@ from sansip_server.journal import JournaledStack, header, open_journal
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
+from sansip_server.storage import Storage
+from sansip_server.stores import open_store
 
 __all__ = ["run_server"]
 
@@ -50,6 +52,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     if lacking:
         settings.listen = [text for text in settings.listen if "[::1]" not in text]
     build.refuse_open_listeners(settings)
+    build.refuse_digest_without_users(settings)
     addresses = build.listen_addresses(settings)
     route = default_route() if settings.route is None else load_route(settings.route)
     run = load_runtime(settings.runtime)
@@ -57,22 +60,31 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     aliases = build.other_names(addresses)
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
 
+    storage = None
+    if settings.store is not None:
+        storage = Storage(open_store(Path(settings.store), synchronous=settings.store_sync), settings.store)
+
     recorder = None if journal is None else open_journal(journal)
     logs.configure(settings.log.level, settings.log.format)
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
         seed = os.urandom(32)
+        stack: Stack
         if recorder is None:
-            return ServedStack(config, seed)
-        return JournaledServedStack(config, seed, recorder, header(settings, config, seed))
+            stack = ServedStack(config, seed)
+        else:
+            stack = JournaledServedStack(config, seed, recorder, header(settings, config, seed))
+        if storage is not None:
+            storage.restore(stack)
+        return stack
 
     def on_ready(server: Any) -> None:
         for listener in server.listeners:
             click.echo(f"listening on {listener}")
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
-        _say_who_may_register(addresses)
+        _say_who_may_register(addresses, settings)
         logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
         click.echo("ready")
 
@@ -82,6 +94,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             build.listener_configs(addresses),
             on_ready=on_ready,
             notify=EventLog(),
+            handlers={} if storage is None else storage.handlers,
             limits=settings.limits,
             drain_time=settings.drain_time,
             uvloop=settings.uvloop,
@@ -95,6 +108,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     finally:
         if recorder is not None:
             recorder.close()
+        if storage is not None:
+            storage.close()
     logger.info("stopped")
     return status
 
@@ -112,8 +127,10 @@ class JournaledServedStack(ServedStack, JournaledStack):
     """Both: what is drained is logged, and what happens is recorded."""
 
 
-def _say_who_may_register(addresses: Iterable[ListenAddress]) -> None:
-    if all(address.loopback for address in addresses):
+def _say_who_may_register(addresses: Iterable[ListenAddress], settings: Settings) -> None:
+    if settings.auth == "digest":
+        logger.info("users of %s may register, with their passwords", settings.store)
+    elif all(address.loopback for address in addresses):
         logger.info("registration is open, because only this machine can reach these addresses")
     else:
         logger.warning("registration is open to whoever can reach these addresses (auth none)")

@@ -50,7 +50,7 @@ def test_help_is_quick() -> None:
         (["serv"], "sansip: No such command 'serv'"),
         (["serve", "--lisen", "x"], "sansip serve: No such option '--lisen'"),
         (["serve", "--listen"], "Option '--listen' requires an argument."),
-        (["serve", "--auth", "digest"], "'digest' is not 'none'"),
+        (["serve", "--auth", "basic"], "'basic' is not one of 'none', 'digest'"),
         (["serve", "--listen", "udp:here"], "sansip: --listen udp:here: here is no IP address"),
         (["serve", "--domain", "sip:x"], "sansip: --domain sip:x: expected a domain name"),
         (["serve", "--runtime", "asynco"], "did you mean asyncio?"),

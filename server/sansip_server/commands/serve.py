@@ -34,7 +34,12 @@ LEVELS = ["debug", "info", "warning", "error"]
 @click.option(
     "--domain", multiple=True, metavar="NAME", help="Serve the users of this domain; may be repeated."
 )
-@click.option("--auth", type=click.Choice(["none"]), help="none: whoever reaches the server may register.")
+@click.option(
+    "--auth",
+    type=click.Choice(["none", "digest"]),
+    help="none: whoever reaches the server may register; digest: the users of --store.",
+)
+@click.option("--store", metavar="FILE", help="Keep users and registrations in FILE.  [default: in memory]")
 @click.option("--route", metavar="FILE.py", help="Routing script.  [default: sansip.routing.default]")
 @click.option("--runtime", metavar="NAME", help="Runtime adapter.  [default: asyncio]")
 @click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")

@@ -22,6 +22,7 @@ __all__ = [
     "listen_addresses",
     "listener_configs",
     "other_names",
+    "refuse_digest_without_users",
     "refuse_open_listeners",
     "served_domains",
     "stack_config",
@@ -51,8 +52,17 @@ def refuse_open_listeners(settings: Settings) -> None:
     if exposed and settings.auth is None:
         raise OperatorError(
             f"refusing to listen on {', '.join(exposed)} without authentication, for whoever reaches it could"
-            " register and call; on a trusted network say so with --auth none"
-            ' (or auth = "none" in the configuration), or listen on a loopback address'
+            " register and call; ask for passwords (--auth digest --store sansip.db), or on a trusted network"
+            ' say so with --auth none (auth = "..." in the configuration), or listen on a loopback address'
+        )
+
+
+def refuse_digest_without_users(settings: Settings) -> None:
+    """Raise OperatorError where digest authentication has no store to look users up in."""
+    if settings.auth == "digest" and settings.store is None:
+        raise OperatorError(
+            "digest authentication needs a store of users: give --store sansip.db (or store in the"
+            " configuration), and fill it with `sansip user add`"
         )
 
 
@@ -117,4 +127,6 @@ def stack_config(
         proxy=settings.proxy,
         server_name=settings.server_name,
         secret=secret,
+        auth=settings.digest if settings.auth == "digest" else None,
+        durable=settings.store is not None,
     )

@@ -90,6 +90,8 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
         settings.route = None if route is None else str(route)
         if settings.secret_file is not None:
             settings.secret_file = str(folder / settings.secret_file)
+        if settings.store is not None:
+            settings.store = str(folder / settings.store)
     lines = KeyLines(text)
     for fault in faults:
         fault.line = lines.find(fault.path)

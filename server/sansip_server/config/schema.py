@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sansip.auth import AuthConfig
 from sansip.limits import Limits
 from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
@@ -47,9 +48,17 @@ class Settings:
     # `localhost` where it listens on loopback. Requests for other domains are
     # not relayed for strangers.
     domains: list[str] = field(default_factory=list)
-    # Who may register. `"none"` lets everybody who can reach the server; without
+    # Who may register. `"digest"` asks for the password of a user in `store`
+    # (`sansip user add`). `"none"` lets everybody who can reach the server; without
     # the key that is allowed on loopback addresses only.
-    auth: Literal["none"] | None = None
+    auth: Literal["none", "digest"] | None = None
+    # File with users and registrations, relative to this file; made when it is
+    # missing. With it a registration survives a restart, and is acknowledged
+    # only when it is on disk. Without it registrations are in memory.
+    store: str | None = None
+    # What "on disk" means: `full` survives a power failure, `normal` the death of
+    # the process, at about a tenth of the cost of a lone registration.
+    store_sync: Literal["full", "normal"] = "full"
     # Routing script: a Python file that defines `route(request)`, plain or
     # async, relative to this file. Without it, the default route is used
     # (`sansip/routing/default.py`).
@@ -68,6 +77,7 @@ class Settings:
     # SIGTERM; new dialogs get 503 meanwhile. 32 is the longest a transaction
     # waits for an answer (64*T1).
     drain_time: float = 32.0
+    digest: AuthConfig = field(default_factory=AuthConfig)
     log: LogSettings = field(default_factory=LogSettings)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     registrar: RegistrarConfig = field(default_factory=RegistrarConfig)

@@ -1,0 +1,51 @@
+"""What a store can do: the whole of it.
+
+Theory of operation: two kinds of rows. Users are looked up by the stack and
+changed by the operator's commands; bindings are changed by the stack and read
+back once, at the start. Times in a store are Unix times, for the stack's clock
+begins anew at each start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sansip.auth import Lookup
+from sansip.location import Binding, LocationUpdate
+
+__all__ = ["Store", "User"]
+
+
+@dataclass(slots=True)
+class User:
+    """One user of one realm: HA1 by hash name, never a password."""
+
+    username: str
+    realm: str
+    keys: Mapping[str, str]
+
+
+class Store(Protocol):
+    """Raises ``OSError`` or the library's own exception when it cannot do what it is asked."""
+
+    def lookup(self, lookups: Sequence[Lookup]) -> list[Mapping[str, str] | None]:
+        """Return what is stored of each user, None for one that is not."""
+
+    def save(self, updates: Sequence[LocationUpdate], offset: float) -> None:
+        """Make all updates durable, or none; ``offset`` is Unix time minus the stack's clock."""
+
+    def bindings(self, unix: float, offset: float) -> Iterable[Binding]:
+        """Return what is bound at ``unix``, with times in the stack's clock."""
+
+    def put_user(self, user: User) -> bool:
+        """Add or replace a user; return whether it is new."""
+
+    def remove_user(self, username: str, realm: str) -> bool:
+        """Remove a user; return whether there was one."""
+
+    def users(self, realm: str | None = None) -> Iterable[User]:
+        """Return all users, of one realm or of all, in order."""
+
+    def close(self) -> None: ...
