@@ -1,129 +1,287 @@
-"""Deliberately broken cores: a seeded sample of mutants, and who notices them.
+"""Breaks the core on purpose and sees whether the conformance suite notices.
 
-Theory of operation: cosmic-ray lists every mutant of ``sansip/transaction`` and
-``sansip/proxy``; a seeded sample of them is tried, one at a time, in a clone of
-the repository, so that the working tree is never touched. A mutant first meets
-the trace suites (a second), and the unit tests only when it survives those.
-Mutants of ``X | None`` are left out: annotations are never evaluated here.
+Theory of operation: a mutant is one small change of one syntax tree: a condition
+turned round, a comparison shifted, a call left out, a row of a state table
+ignored. For each mutant a child process imports the core with the changed
+module in place of the real one and plays the suite until a trace fails
+(killed), an exception or a timeout ends it (killed), or all pass (survived). The
+sample is drawn with a seed, so a run can be repeated.
 
-    pip install cosmic-ray && python tools/mutation.py --sample 500
+    python tools/mutation.py --sample 500 --seed 1 --jobs 2 > mutants.txt
+    python tools/mutation.py --only sansip/proxy/branch.py:118
 
-prints how many were killed, and each survivor's change, to be judged by a person
-(``docs/mutation.md``).
+Only POSIX: it forks.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import copy
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import os
 import random
-import shutil
-import sqlite3
-import subprocess
+import select
+import signal
 import sys
-import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("sansip/transaction", "sansip/proxy")
-ROOTS = (".", "adapters/sockets", "adapters/asyncio", "server", "conformance")
-TESTS = ("tests/transaction", "tests/transport", "tests/proxy", "tests/routing", "tests/properties")
+ROOT = Path(__file__).parent.parent
+TARGETS = ("sansip/transaction", "sansip/proxy")
+TIMEOUT = 60.0
 
-
-def configure(clone: Path) -> Path:
-    """Write cosmic-ray's configuration into ``clone`` and return its path."""
-    test = clone / "mutant.sh"
-    tests = " ".join(folder for folder in TESTS if (clone / folder).is_dir())
-    test.write_text(
-        "set -e\n"
-        f"{sys.executable} -m sansip_server conformance run --json >/dev/null 2>&1\n"
-        f"{sys.executable} -m pytest -q -x -p no:cacheprovider {tests} >/dev/null 2>&1\n"
-    )
-    packages = ", ".join(f'"{package}"' for package in PACKAGES)
-    config = clone / "mutation.toml"
-    config.write_text(
-        f"[cosmic-ray]\nmodule-path = [{packages}]\ntimeout = 120.0\nexcluded-modules = []\n"
-        f'test-command = "sh {test}"\n[cosmic-ray.distributor]\nname = "local"\n'
-    )
-    return config
+_COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+}  # fmt: skip
+_ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+}  # fmt: skip
 
 
-def sample(session: Path, count: int, seed: int) -> int:
-    """Leave ``count`` mutants in ``session``, chosen by ``seed``; return how many are left."""
-    with sqlite3.connect(session) as database:
-        jobs = [
-            job
-            for job, operator in database.execute(
-                "SELECT job_id, operator_name FROM mutation_specs ORDER BY job_id"
-            )
-            if "BitOr" not in operator
-        ]
-        # Job ids are random, so the order has to come from what they mutate.
-        place = "module_path, start_pos_row, start_pos_col, operator_name, occurrence, operator_args"
-        ordered = [job for (job,) in database.execute(f"SELECT job_id FROM mutation_specs ORDER BY {place}")]
-        known = set(jobs)
-        candidates = [job for job in ordered if job in known]
-        chosen = set(random.Random(seed).sample(candidates, min(count, len(candidates))))
-        dropped = [(job,) for job in ordered if job not in chosen]
-        database.executemany("DELETE FROM mutation_specs WHERE job_id = ?", dropped)
-        database.executemany("DELETE FROM work_items WHERE job_id = ?", dropped)
-    return len(chosen)
+@dataclass(slots=True)
+class Mutant:
+    """One change. ``number`` counts the places in the file; ``what`` describes it."""
+
+    path: str
+    line: int
+    number: int
+    what: str
+
+    @property
+    def name(self) -> str:
+        """``file:line#number``."""
+        return f"{self.path}:{self.line}#{self.number}"
 
 
-def report(session: Path) -> int:
-    """Print the outcome of every mutant; return the number of survivors."""
-    with sqlite3.connect(session) as database:
-        rows = database.execute(
-            "SELECT module_path, start_pos_row, operator_name, test_outcome, diff FROM mutation_specs"
-            " JOIN work_results USING (job_id) ORDER BY module_path, start_pos_row"
-        ).fetchall()
-    survivors = [row for row in rows if row[3] and "surviv" in row[3].lower()]
-    for path, row, operator, _, diff in survivors:
-        print(f"\nsurvived: {path}:{row} {operator}")
-        print(
-            "\n".join(
-                line
-                for line in (diff or "").splitlines()
-                if line[:1] in "+-" and line[:3] not in ("+++", "---")
-            )
-        )
-    killed = len(rows) - len(survivors)
-    print(
-        f"\n{len(rows)} mutants, {killed} killed ({killed / max(1, len(rows)):.1%}),"
-        f" {len(survivors)} survived"
-    )
-    return len(survivors)
+class Mutator(ast.NodeTransformer):
+    """Visits every place where a change is possible; changes place ``wanted``, or only lists them."""
+
+    def __init__(self, path: str, wanted: int | None = None) -> None:
+        self.path = path
+        self.wanted = wanted
+        self.found: list[Mutant] = []
+
+    def _here(self, node: ast.AST, what: str) -> bool:
+        number = len(self.found)
+        self.found.append(Mutant(self.path, getattr(node, "lineno", 0), number, what))
+        return number == self.wanted
+
+    # What is never run, or only said, is left alone.
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is not None:
+            node.value = self.visit(node.value)
+        return node
+
+    def visit_arguments(self, node: ast.arguments) -> ast.AST:
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        return node
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        return node
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:
+        return node
+
+    visit_ImportFrom = visit_Import  # type: ignore[assignment]  # noqa: N815
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        if any(name.startswith("__") or name in ("machine", "first_state") for name in names):
+            return node
+        attribute = any(isinstance(target, ast.Attribute) for target in node.targets)
+        if attribute and self._here(node, f"left out: {ast.unparse(node)}"):
+            return ast.copy_location(ast.Pass(), node)
+        self.generic_visit(node)
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        if isinstance(node.value, ast.Constant):
+            return node
+        if isinstance(node.value, ast.Call) and self._here(node, f"left out: {ast.unparse(node)}"):
+            return ast.copy_location(ast.Pass(), node)
+        self.generic_visit(node)
+        return node
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node
+        if self._here(node, f"turned round: if {ast.unparse(node.test)}"):
+            node.test = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node.test)
+            return node
+        self.generic_visit(node)
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        other = _COMPARE.get(type(node.ops[0]))
+        if other is not None and len(node.ops) == 1 and self._here(node, f"shifted: {ast.unparse(node)}"):
+            node.ops = [other()]
+            return node
+        self.generic_visit(node)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        if self._here(node, f"and for or: {ast.unparse(node)}"):
+            node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+            return node
+        self.generic_visit(node)
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        other = _ARITHMETIC.get(type(node.op))
+        if other is not None and self._here(node, f"other operator: {ast.unparse(node)}"):
+            node.op = other()
+            return node
+        self.generic_visit(node)
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        for at, (key, value) in enumerate(zip(node.keys, node.values, strict=True)):
+            if isinstance(key, ast.Tuple) and isinstance(value, ast.Tuple):
+                if self._here(value, f"row ignored: {ast.unparse(key)}: {ast.unparse(value)}"):
+                    node.values[at] = ast.copy_location(ast.Name("IGNORE", ast.Load()), value)
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, bool):
+            if self._here(node, f"turned round: {node.value}"):
+                return ast.copy_location(ast.Constant(not node.value), node)
+        elif isinstance(node.value, (int, float)) and self._here(node, f"one more: {node.value}"):
+            return ast.copy_location(ast.Constant(node.value + 1), node)
+        return node
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        if node.value is not None and not isinstance(node.value, ast.Constant):
+            if self._here(node, f"returns None: {ast.unparse(node)}"):
+                node.value = ast.copy_location(ast.Constant(None), node.value)
+                return node
+        self.generic_visit(node)
+        return node
+
+
+def mutants_of(path: str) -> list[Mutant]:
+    """Return every mutant of the file at ``path``."""
+    mutator = Mutator(path)
+    mutator.visit(ast.parse((ROOT / path).read_text()))
+    return mutator.found
+
+
+def mutated(mutant: Mutant) -> ast.Module:
+    """Return the changed syntax tree."""
+    tree = ast.parse((ROOT / mutant.path).read_text())
+    changed = Mutator(mutant.path, mutant.number).visit(copy.deepcopy(tree))
+    ast.fix_missing_locations(changed)
+    module: ast.Module = changed
+    return module
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives one module from a syntax tree."""
+
+    def __init__(self, name: str, path: str, tree: ast.Module) -> None:
+        self.name, self.path, self.tree = name, path, tree
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self.name:
+            return None
+        is_package = self.path.endswith("__init__.py")
+        return importlib.util.spec_from_loader(fullname, self, is_package=is_package)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self.tree, self.path, "exec"), module.__dict__)
+
+
+def judge(mutant: Mutant) -> str:
+    """In the child: play the suite with the mutant; return how it died, or ``survived``."""
+    name = mutant.path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+    sys.meta_path.insert(0, _Finder(name, str(ROOT / mutant.path), mutated(mutant)))
+    for folder in ("conformance", "server", "adapters/asyncio", "adapters/sockets", "."):
+        sys.path.insert(0, str(ROOT / folder))
+    try:
+        from sansip_conformance import load_suites, play_on_core
+    except Exception as error:
+        return f"import: {error}"
+    for trace in sorted(load_suites(), key=lambda one: "torture" in one.suite):
+        verdict = play_on_core(trace)
+        if verdict.outcome == "fail":
+            return f"{trace.id}: {verdict.reason[:100]}"
+    return "survived"
+
+
+def run(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, str]]:
+    """Judge ``mutants``, ``jobs`` at a time."""
+    waiting = list(reversed(mutants))
+    running: dict[int, tuple[int, Mutant, float]] = {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            mutant = waiting.pop()
+            reader, writer = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(reader)
+                try:
+                    said = judge(mutant)
+                except BaseException as error:
+                    said = f"raised {type(error).__name__}: {error}"
+                os.write(writer, said.encode("utf-8", "replace")[:4000])
+                os._exit(0)
+            os.close(writer)
+            running[reader] = (pid, mutant, time.monotonic())
+        ready, _, _ = select.select(list(running), [], [], 1.0)
+        for reader, (pid, mutant, began) in list(running.items()):
+            if reader in ready:
+                said = os.read(reader, 4096).decode("utf-8", "replace") or "died"
+            elif time.monotonic() - began > TIMEOUT:
+                os.kill(pid, signal.SIGKILL)
+                said = "timeout"
+            else:
+                continue
+            os.waitpid(pid, 0)
+            os.close(reader)
+            del running[reader]
+            yield mutant, said
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sample", type=int, default=500, help="mutants to try")
-    parser.add_argument("--seed", type=int, default=3261)
-    parser.add_argument("--keep", type=Path, help="keep cosmic-ray's session file here")
+    """Draw the sample, run it, list the survivors and the share killed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sample", type=int, default=0, help="how many mutants; 0 for all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", help="a file, or file:line")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        clone = Path(directory) / "clone"
-        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-        config = configure(clone)
-        session = Path(directory) / "session.sqlite"
-        roots = os.pathsep.join(str(clone / root) for root in ROOTS)
-        environment = {**os.environ, "PYTHONPATH": roots, "PYTHONDONTWRITEBYTECODE": "1"}
-
-        def run(*words: str) -> None:
-            subprocess.run(
-                [sys.executable, "-m", "cosmic_ray.cli", *words], cwd=clone, env=environment, check=True
-            )
-
-        # The unbroken core has to pass, or every mutant would count as killed.
-        subprocess.run(["sh", str(clone / "mutant.sh")], cwd=clone, env=environment, check=True)
-        run("init", str(config), str(session))
-        print(f"{sample(session, options.sample, options.seed)} mutants to try", flush=True)
-        run("exec", str(config), str(session))
-        if options.keep:
-            shutil.copy(session, options.keep)
-        report(session)
+    paths = [
+        str(path.relative_to(ROOT)) for target in TARGETS for path in sorted((ROOT / target).glob("*.py"))
+    ]
+    mutants = [one for path in paths for one in mutants_of(path)]
+    if options.only:
+        path, _, line = options.only.partition(":")
+        mutants = [one for one in mutants if one.path == path and line in ("", str(one.line))]
+    elif options.sample:
+        chosen = random.Random(options.seed).sample(range(len(mutants)), min(options.sample, len(mutants)))
+        mutants = [mutants[at] for at in sorted(chosen)]
+    survivors = 0
+    total = len(mutants)
+    for done, (mutant, said) in enumerate(run(mutants, options.jobs), 1):
+        if said == "survived":
+            survivors += 1
+            print(f"survived {mutant.name} {mutant.what}", flush=True)
+        elif options.only:
+            print(f"killed {mutant.name} {mutant.what} | {said}", flush=True)
+        if done % 50 == 0:
+            print(f"# {done} of {total}, {survivors} survived", flush=True)
+    print(f"{total - survivors} of {total} killed ({100 * (total - survivors) / max(1, total):.1f} %)")
 
 
 if __name__ == "__main__":
