@@ -16,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from sansip.actions import Action, Address, Disconnect, SendData, SendDatagram
+from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
 from sansip.clock import Timer, Timers
+from sansip.events import ConnectionRefused
 from sansip.limits import DEFAULT, Limits
 from sansip.transport.filter import Filter, FilterFactory, OpenConnection, Output
 
@@ -48,10 +49,11 @@ class AnyStack(Protocol):
 class _Chain:
     """The filters of one connection, lowest first."""
 
-    __slots__ = ("boundary", "closed", "conn", "filters", "timers")
+    __slots__ = ("boundary", "closed", "conn", "filters", "source", "timers")
 
-    def __init__(self, conn: int, filters: list[Filter]) -> None:
+    def __init__(self, conn: int, filters: list[Filter], source: str) -> None:
         self.conn = conn
+        self.source = source
         self.filters = filters
         self.boundary = bool(filters) and filters[-1].boundaries
         self.closed = False
@@ -115,7 +117,7 @@ class Driver:
             return self.outgoing(self.stack.connection_opened(conn, flow, now), now)
         # The stack hears first: its limits refuse a connection before a
         # handshake costs anything. What it sends meanwhile waits in the filter.
-        chain = self._chains[conn] = _Chain(conn, factory(flow))
+        chain = self._chains[conn] = _Chain(conn, factory(flow), str(flow.remote[0]))
         out = self.outgoing(self.stack.connection_opened(conn, flow, now), now)
         for index, one in enumerate(chain.filters):
             if not chain.closed:
@@ -209,6 +211,9 @@ class Driver:
         if output.timer is not None:
             self._start(chain, index, output.timer, now)
         if output.closing is not None:
+            if not chain.ready:
+                # An operator wants to know why a phone cannot connect.
+                out.append(Notify(ConnectionRefused(chain.source, output.closing)))
             self._close(chain, index, output.closing, out, now)
 
     def _up(self, chain: _Chain, index: int, data: bytes, out: list[Action], now: float) -> None:
@@ -255,5 +260,6 @@ class Driver:
         if index != _HANDSHAKE:
             self._handle(chain, index, chain.filters[index].time_passed(now), self._fired, now)
         elif not chain.ready:
-            reason = f"handshake not finished in {self.limits.connect_time} s (limits.connect_time)"
+            reason = f"handshake not finished in {self.limits.connect_time:g} s (limits.connect_time)"
+            self._fired.append(Notify(ConnectionRefused(chain.source, reason)))
             self._close(chain, 0, reason, self._fired, now)

@@ -29,6 +29,7 @@ from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.base import Transaction
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
 from sansip.transport.dns import DnsLookup, Locator, Resolver
+from sansip.transport.filter import OpenConnection
 from sansip.wire import Message, OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
 
 __all__ = ["ConnectionInfo", "Stack"]
@@ -121,9 +122,10 @@ class Stack:
             if self._resolver is not None:
                 self._resolver.connection_opened(conn, now)
             return self._take(now)
-        refused = self._connections.opened(
-            conn, Flow(flow.transport, flow.listener, flow.remote, conn), flow.incoming, now
-        )
+        reached = Flow(flow.transport, flow.listener, flow.remote, conn)
+        if isinstance(flow, OpenConnection) and flow.transport in ("tls", "wss"):
+            reached.peer = flow
+        refused = self._connections.opened(conn, reached, flow.incoming, now)
         if refused is not None:
             self._out.append(Disconnect(conn, refused))
             self._out.append(Notify(ConnectionRefused(str(flow.remote[0]), refused)))

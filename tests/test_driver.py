@@ -10,6 +10,7 @@ import pytest
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.actions import Action, Disconnect, Notify, SendData, SendDatagram
 from sansip.driver import AnyStack, Driver, Filter, OpenConnection, Output
+from sansip.events import ConnectionRefused
 from sansip.limits import Limits
 from tests.adapters.fakes import FakeStack
 
@@ -192,8 +193,11 @@ def test_a_handshake_has_a_time_limit():
     driver.connection_opened(1, connection("wrapped"), 100.0)
     assert driver.next_deadline() == 108.0
     assert driver.time_passed(107.9) == []
+    reason = "handshake not finished in 8 s (limits.connect_time)"
+    # The operator is told, too.
     assert driver.time_passed(108.0) == [
-        Disconnect(1, "handshake not finished in 8.0 s (limits.connect_time)")
+        Notify(ConnectionRefused("192.0.2.1", reason)),
+        Disconnect(1, reason),
     ]
     assert driver.next_deadline() is None
     # What the adapter reports after a Disconnect ends it for the stack, too.

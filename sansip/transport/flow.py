@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sansip.actions import Address
 
 if TYPE_CHECKING:
+    from sansip.transport.filter import OpenConnection
     from sansip.wire import Message
 
 __all__ = ["DEFAULT_PORTS", "Flow", "ensure_length"]
@@ -36,7 +37,7 @@ class Flow:
             SIP must not (RFC 3261 17).
     """
 
-    __slots__ = ("address", "conn", "listener", "name", "reliable", "transport")
+    __slots__ = ("address", "conn", "listener", "name", "peer", "reliable", "transport")
 
     def __init__(
         self, transport: str, listener: int, address: Address, conn: int = 0, name: str = ""
@@ -46,12 +47,19 @@ class Flow:
         self.address = address
         self.conn = conn
         self.name = name
+        # What the adapter knows of a TLS connection, where the filter notes who it is.
+        self.peer: OpenConnection | None = None
         self.reliable = transport != "udp"
 
     @property
     def host(self) -> str:
         """The peer's IP address as text, without brackets."""
         return str(self.address[0])
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The SIP domains in the peer's certificate, where one was verified (RFC 5922 7.4)."""
+        return () if self.peer is None else self.peer.identities
 
     @property
     def port(self) -> int:

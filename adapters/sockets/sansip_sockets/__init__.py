@@ -8,8 +8,11 @@ waits, and nothing here knows asyncio, gevent or curio.
 from sansip_sockets.assembly import Build, Options, assemble, prepare
 from sansip_sockets.bind import BindError, BoundListener, bind, bind_all, listener_text
 from sansip_sockets.ending import signals
+from sansip_sockets.filters import stream_filters
 from sansip_sockets.hub import Handlers, Hub
 from sansip_sockets.memory import tune_gc
+from sansip_sockets.system_dns import system_dns
+from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Spawn, Wait
 from sansip_sockets.workers import Offload, Threads, handler
 
@@ -27,6 +30,9 @@ __all__ = [
     "Pump",
     "Spawn",
     "Threads",
+    "TlsConfig",
+    "TlsContexts",
+    "TlsError",
     "Wait",
     "assemble",
     "bind",
@@ -35,5 +41,7 @@ __all__ = [
     "listener_text",
     "prepare",
     "signals",
+    "system_dns",
+    "stream_filters",
     "tune_gc",
 ]

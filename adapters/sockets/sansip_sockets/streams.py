@@ -149,7 +149,7 @@ class Streams:
         connection = Connection(action.conn, sock, listener, action.transport, CONNECTING)
         self._table[action.conn] = connection
         self._open.add(connection)
-        hub.spawn(self._pump(connection, action.address))
+        hub.spawn(self._pump(connection, action.address, action.name))
 
     def disconnect(self, action: Disconnect) -> None:
         """Say goodbye once all is written; the stack hears that the connection is closed."""
@@ -221,7 +221,7 @@ class Streams:
             raise
         hub.spawn(self._pump(connection, None))
 
-    def _pump(self, connection: Connection, connect_to: Any) -> Pump:
+    def _pump(self, connection: Connection, connect_to: Any, name: str = "") -> Pump:
         """The life of one connection, from its socket to the end of it."""
         hub = self._hub
         sock = connection.sock
@@ -229,7 +229,7 @@ class Streams:
         try:
             if connect_to is not None:
                 ready = yield (WRITE, sock, hub.driver.limits.connect_time)
-                reason = self._connected(connection, connect_to, ready)
+                reason = self._connected(connection, connect_to, name, ready)
             if connection.state != DEAD:
                 recv = sock.recv
                 received = hub.driver.data_received
@@ -315,7 +315,7 @@ class Streams:
             raise
         return sock
 
-    def _connected(self, connection: Connection, address: Any, ready: bool) -> str:
+    def _connected(self, connection: Connection, address: Any, name: str, ready: bool) -> str:
         """Take the outcome of a connect; return the reason when it failed."""
         hub = self._hub
         if connection.state == DEAD:
@@ -334,7 +334,7 @@ class Streams:
         if connection.out:
             self.dirty.append(connection)
         info = OpenConnection(
-            connection.listener.id, connection.transport, connection.sock.getsockname(), address, False
+            connection.listener.id, connection.transport, connection.sock.getsockname(), address, False, name
         )
         now = hub.clock()
         hub.perform(hub.driver.connection_opened(connection.conn, info, now), now)

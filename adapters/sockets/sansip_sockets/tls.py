@@ -1,0 +1,341 @@
+"""The TLS filter: octets of the socket below, plain octets above.
+
+Theory of operation: ``ssl.MemoryBIO`` makes OpenSSL a filter that waits for
+nothing. ``TlsContexts`` holds what all connections share: the certificates (one
+for each name that a client may ask for by SNI), the authorities, the versions.
+``reload`` builds all of it anew and swaps it in one assignment: connections that
+stand keep what they have, new ones get the new.
+
+Whom we connect to must prove to be the host that its URI named (RFC 5922 7.3).
+Its identities are the SIP URIs in its certificate, or where there are none the
+DNS names, compared as a whole: a wildcard matches nothing (RFC 5922 7.1, 7.2).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sansip.transport.filter import NOTHING, OpenConnection, Output
+
+__all__ = ["Tls", "TlsConfig", "TlsContexts", "TlsError", "identities", "is_identified", "parse_name"]
+
+READ_SIZE = 65_536
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class TlsError(Exception):
+    """Certificates or settings cannot be used; the text is one line that names the file and the fix."""
+
+
+@dataclass(slots=True)
+class TlsConfig:
+    """TLS, for listeners `tls` and `wss` and for connections to others.
+
+    Attributes:
+        certificate: PEM file with the server's certificate and those that lead to its
+            authority. Needed for listeners `tls` and `wss`; it is shown to other
+            servers that ask for one, too.
+        key: PEM file with the private key of `certificate`, unencrypted; unset: it is
+            in the same file.
+        names: further certificates for names that a client asks for (SNI, RFC 6066 3), each as
+            `"name certificate"` or `"name certificate key"`, like
+            `"example.net net.pem net.key"`. Any other name gets `certificate`.
+        authorities: PEM file with the authorities that certificates of others are
+            checked against; unset: those of the system.
+        verify_servers: a server that we connect to must prove to be the host that
+            the URI named (RFC 5922 7.3). False takes any certificate: for tests.
+        verify_clients: whether clients must show a certificate: `"no"`, `"optional"`
+            (one that is shown must be good) or `"required"`. A route finds whom it names in
+            `request.flow.identities` (RFC 5922 7.4).
+        min_version: the oldest version of TLS to speak.
+        ciphers: cipher suites of TLS 1.2 as an OpenSSL list; `""` for OpenSSL's own choice.
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+    names: list[str] = field(default_factory=list)
+    authorities: str | None = None
+    verify_servers: bool = True
+    verify_clients: Literal["no", "optional", "required"] = "no"
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    ciphers: str = ""
+
+
+def parse_name(text: str) -> tuple[str, str, str]:
+    """Split an element of ``TlsConfig.names`` into name, certificate and key; raise ValueError."""
+    words = text.split()
+    if len(words) not in (2, 3):
+        raise ValueError("expected `name certificate [key]`, like example.net net.pem net.key")
+    return words[0].lower(), words[1], words[-1]
+
+
+class TlsContexts:
+    """What the TLS connections of one server share. Raises ``TlsError``."""
+
+    def __init__(self, config: TlsConfig) -> None:
+        self.config = config
+        self._server: ssl.SSLContext | None = None
+        self._client: ssl.SSLContext
+        self.reload()
+
+    def reload(self) -> None:
+        """Read all files again; what cannot be used raises ``TlsError`` and leaves all as it was."""
+        config = self.config
+        server = None
+        if config.certificate is not None:
+            server = self._for_server(config.certificate, config.key or config.certificate)
+            by_name = {
+                name: self._for_server(certificate, key)
+                for name, certificate, key in map(parse_name, config.names)
+            }
+
+            def choose(connection: Any, name: str | None, _: ssl.SSLContext) -> None:
+                chosen = by_name.get(name.lower()) if name else None
+                if chosen is not None:
+                    connection.context = chosen
+
+            if by_name:
+                server.sni_callback = choose
+        self._client = self._for_client()
+        self._server = server
+
+    def _for_server(self, certificate: str, key: str) -> ssl.SSLContext:
+        config = self.config
+        context = self._context(ssl.PROTOCOL_TLS_SERVER)
+        _load_certificate(context, certificate, key)
+        # One ticket is enough to come back with; OpenSSL would send two.
+        context.num_tickets = 1
+        if config.verify_clients != "no":
+            self._load_authorities(context, ssl.Purpose.CLIENT_AUTH)
+            optional = config.verify_clients == "optional"
+            context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
+        return context
+
+    def _for_client(self) -> ssl.SSLContext:
+        config = self.config
+        context = self._context(ssl.PROTOCOL_TLS_CLIENT)
+        # OpenSSL knows nothing of RFC 5922: the name is compared here.
+        context.check_hostname = False
+        if config.verify_servers:
+            self._load_authorities(context, ssl.Purpose.SERVER_AUTH)
+        else:
+            context.verify_mode = ssl.CERT_NONE
+        if config.certificate is not None:
+            _load_certificate(context, config.certificate, config.key or config.certificate)
+        return context
+
+    def _context(self, protocol: Any) -> ssl.SSLContext:
+        config = self.config
+        context = ssl.SSLContext(protocol)
+        context.minimum_version = VERSIONS[config.min_version]
+        # A peer could have us do handshakes for ever (CVE-2011-1473).
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+        if config.ciphers:
+            try:
+                context.set_ciphers(config.ciphers)
+            except ssl.SSLError:
+                raise TlsError(f"ciphers {config.ciphers!r}: OpenSSL knows none of them") from None
+        return context
+
+    def _load_authorities(self, context: ssl.SSLContext, purpose: ssl.Purpose) -> None:
+        authorities = self.config.authorities
+        if authorities is None:
+            context.load_default_certs(purpose)
+            return
+        try:
+            context.load_verify_locations(authorities)
+        except (OSError, ssl.SSLError) as error:
+            raise TlsError(f"authorities {authorities}: {_why(error, authorities)}") from None
+
+    def session(self, info: OpenConnection, below: ssl.MemoryBIO, above: ssl.MemoryBIO) -> ssl.SSLObject:
+        """Return a new TLS session for the connection ``info``; raise ``TlsError`` without a certificate."""
+        if not info.incoming:
+            return self._client.wrap_bio(below, above, server_hostname=info.name or None)
+        if self._server is None:
+            raise TlsError("a TLS listener needs a certificate")
+        return self._server.wrap_bio(below, above, server_side=True)
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    # A key with a pass phrase would ask for it on the terminal.
+    def refuse() -> str:
+        raise TlsError(f"key {key} is encrypted; give one without a pass phrase")
+
+    for file in (certificate, key):
+        if not Path(file).is_file():
+            raise TlsError(f"there is no file {file}")
+    try:
+        context.load_cert_chain(certificate, key, refuse)
+    except (OSError, ssl.SSLError) as error:
+        which = certificate if certificate == key else f"{certificate} with key {key}"
+        raise TlsError(f"certificate {which}: {_why(error, certificate)}") from None
+
+
+def _why(error: OSError, file: str) -> str:
+    reason = getattr(error, "reason", None)
+    if reason == "KEY_VALUES_MISMATCH":
+        return "the key belongs to another certificate"
+    if isinstance(error, ssl.SSLError):
+        return f"not usable PEM ({(reason or 'no certificate or key in it').replace('_', ' ').lower()})"
+    return error.strerror or str(error) or f"cannot read {file}"
+
+
+def identities(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the SIP domains that a verified certificate names (RFC 5922 7.1), lower case.
+
+    ``certificate`` is what ``getpeercert`` returns.
+    """
+    if not certificate:
+        return ()
+    alternative = certificate.get("subjectAltName", ())
+    uris = []
+    for kind, value in alternative:
+        scheme, colon, rest = value.partition(":")
+        # A URI with a user names a person, not a domain.
+        if kind == "URI" and colon and scheme.lower() == "sip" and "@" not in rest:
+            host = rest.partition(";")[0].partition("?")[0]
+            uris.append(host.lower())
+    if uris:
+        return tuple(uris)
+    names = [value.lower() for kind, value in alternative if kind == "DNS"]
+    if not names and not alternative:
+        for part in certificate.get("subject", ()):
+            names += [value.lower() for key, value in part if key == "commonName"]
+    return tuple(names)
+
+
+def is_identified(certificate: Mapping[str, Any] | None, name: str) -> bool:
+    """Whether a verified certificate is that of ``name``, a domain or an IP address."""
+    name = name.lower().strip("[]").rstrip(".")
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        # RFC 5922 7.2: as a whole, without suffixes and wildcards.
+        return "*" not in name and name in (one.rstrip(".") for one in identities(certificate))
+    return any(
+        kind == "IP Address" and ipaddress.ip_address(value.strip()) == address
+        for kind, value in (certificate or {}).get("subjectAltName", ())
+    )
+
+
+class Tls:
+    """One TLS connection, either side: a ``sansip.driver.Filter``."""
+
+    __slots__ = ("_above", "_below", "_contexts", "_info", "_kept", "_session", "ready")
+
+    boundaries = False
+
+    def __init__(self, contexts: TlsContexts, info: OpenConnection) -> None:
+        self._contexts = contexts
+        self._info = info
+        self._below = ssl.MemoryBIO()
+        self._above = ssl.MemoryBIO()
+        self._session = contexts.session(info, self._below, self._above)
+        # What the stack wanted sent before the handshake was over.
+        self._kept: list[bytes] = []
+        self.ready = False
+
+    def opened(self, now: float) -> Output:
+        """Begin the handshake, where it is ours to begin."""
+        return NOTHING if self._info.incoming else self._shake()
+
+    def received(self, data: bytes, now: float) -> Output:
+        """Take octets of the socket."""
+        self._below.write(data)
+        was_ready = self.ready
+        if was_ready:
+            return self._read([])
+        output = self._shake()
+        if not self.ready or output.closing is not None:
+            return output
+        # The last octets of the handshake may have brought the first message.
+        return self._read(list(output.down))
+
+    def _shake(self) -> Output:
+        try:
+            self._session.do_handshake()
+        except ssl.SSLWantReadError:
+            return Output(self._sealed())
+        except ssl.SSLError as error:
+            return Output(self._sealed(), closing=f"TLS handshake: {_what(error)}")
+        fault = self._check_peer()
+        if fault is not None:
+            return Output(self.close(fault, 0.0).down, closing=fault)
+        self.ready = True
+        for data in self._kept:
+            self._session.write(data)
+        self._kept.clear()
+        return Output(self._sealed())
+
+    def _check_peer(self) -> str | None:
+        """Note who the peer is; return why it must not be spoken to, if so."""
+        info = self._info
+        config = self._contexts.config
+        verified = config.verify_clients != "no" if info.incoming else config.verify_servers
+        if not verified:
+            return None
+        certificate = self._session.getpeercert()
+        info.identities = identities(certificate)
+        if info.incoming or is_identified(certificate, info.name):
+            return None
+        shown = ", ".join(info.identities) or "nobody"
+        # RFC 5922 7.3: the connection must be closed.
+        return f"the certificate of {info.name} is for {shown} (RFC 5922 7.3)"
+
+    def _read(self, down: list[bytes]) -> Output:
+        read = self._session.read
+        parts: list[bytes] = []
+        closing = None
+        try:
+            while data := read(READ_SIZE):
+                parts.append(data)
+            closing = "closed by the peer"
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            closing = "closed by the peer"
+        except ssl.SSLError as error:
+            closing = f"TLS: {_what(error)}"
+        # An alert, a ticket, the answer to a key update.
+        down += self._sealed()
+        return Output(down, [b"".join(parts)] if parts else (), None, closing)
+
+    def send(self, data: bytes, now: float) -> Output:
+        """Encrypt ``data``."""
+        if not self.ready:
+            self._kept.append(data)
+            return NOTHING
+        try:
+            self._session.write(data)
+        except ssl.SSLError as error:
+            return Output(self._sealed(), closing=f"TLS: {_what(error)}")
+        return Output(self._sealed())
+
+    def close(self, reason: str, now: float) -> Output:
+        """Say goodbye: the alert ``close_notify`` (RFC 8446 6.1)."""
+        try:
+            self._session.unwrap()
+        except ssl.SSLError:
+            # It wants the peer's goodbye as well, which nobody waits for.
+            pass
+        return Output(self._sealed())
+
+    def time_passed(self, now: float) -> Output:
+        """No timer is ever started."""
+        return NOTHING
+
+    def _sealed(self) -> list[bytes]:
+        return [self._above.read()] if self._above.pending else []
+
+
+def _what(error: ssl.SSLError) -> str:
+    """Return what OpenSSL says in words."""
+    said = getattr(error, "verify_message", None)
+    if said:
+        return f"certificate not accepted: {said}"
+    return (error.reason or str(error) or repr(error)).replace("_", " ").lower()

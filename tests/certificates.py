@@ -1,0 +1,79 @@
+"""Certificates for tests, made on the spot: an authority, and whatever it is asked to sign.
+
+Theory of operation: ``trustme`` makes no certificates with SIP URIs in them (RFC
+5922 4.1), so these are made with ``cryptography``, which it is built on. Keys are
+elliptic, for they are made in a millisecond.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+__all__ = ["Authority"]
+
+# Far from both ends, so that no clock matters.
+BEGIN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+END = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
+
+
+class Authority:
+    """Signs certificates, and writes them to ``directory``. Its own is ``authority``."""
+
+    def __init__(self, directory: Path, name: str = "authority") -> None:
+        self.directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        certificate = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.authority = directory / f"{name}.pem"
+        self.authority.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(BEGIN)
+            .not_valid_after(END)
+        )
+
+    def issue(self, file: str, *names: str, common_name: str = "nobody") -> Path:
+        """Write ``file`` with a certificate and its key; ``names`` are IP addresses, URIs and DNS names."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = self._builder(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key.public_key()
+        )
+        if names:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+            )
+        certificate = builder.sign(self._key, hashes.SHA256())
+        path = self.directory / file
+        path.write_bytes(
+            certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return path
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.UniformResourceIdentifier(name) if name.startswith("sip") else x509.DNSName(name)
