@@ -1,0 +1,103 @@
+"""Nothing lost on ``kill -9``: what was acknowledged with 200 is there after the restart.
+
+Theory of operation: a client sends registrations of ever new users as fast as the
+server takes them, and the server is killed at a random (seeded) moment. Then the
+database must open clean, hold every binding that was acknowledged with all that
+was registered of it, and none that was never sent. ``SANSIP_KILLS`` sets how many
+times; each run goes on with the same file.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sansip import Response, parse_message
+from sansip_server.stores import SqliteStore
+from tools import peers
+
+KILLS = int(os.environ.get("SANSIP_KILLS", "8"))
+INSTANCE = '"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"'
+
+
+def register(number: int, port: int) -> bytes:
+    user = f"user{number}"
+    lines = [
+        "REGISTER sip:biloxi.test SIP/2.0",
+        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{number};rport",
+        "Max-Forwards: 70",
+        f"From: <sip:{user}@biloxi.test>;tag=1",
+        f"To: <sip:{user}@biloxi.test>",
+        f"Call-ID: {number}",
+        f"CSeq: {number} REGISTER",
+        "Supported: path",
+        "Path: <sip:edge.biloxi.test;lr>",
+        f"Contact: <sip:{user}@127.0.0.1:{port}>;q=0.{number % 1000:03d};+sip.instance={INSTANCE}",
+        "Expires: 3600",
+        "Content-Length: 0",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def load(server: tuple[str, int], first: int, seconds: float, acknowledged: set[int]) -> int:
+    """Register user after user for ``seconds``; return the number after the last one sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.bind(("127.0.0.1", 0))
+        phone.setblocking(False)
+        port = phone.getsockname()[1]
+        number = first
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            # No more than 64 unanswered: a full socket buffer would lose some.
+            if number - first - len(acknowledged.intersection(range(first, number))) < 64:
+                phone.sendto(register(number, port), server)
+                number += 1
+            try:
+                while True:
+                    answer = parse_message(phone.recv(65_535))
+                    if isinstance(answer, Response) and answer.status == 200:
+                        acknowledged.add(answer.cseq.number)
+            except OSError:
+                pass
+    return number
+
+
+@pytest.mark.timeout(60 + 5 * KILLS)
+def test_acknowledged_is_stored(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """RFC 3261 10.3 step 8's 200 is a promise; a hundred deaths do not break it."""
+    store = tmp_path / "sansip.db"
+    chance = random.Random(3261)
+    acknowledged: set[int] = set()
+    sent = 1
+    for _ in range(KILLS):
+        port = peers.free_port()
+        server = peers.sansip_serve(
+            tmp_path, [f"udp:127.0.0.1:{port}"], ["biloxi.test"], ["--store", str(store)]
+        )
+        with server:
+            before = len(acknowledged)
+            sent = load(("127.0.0.1", port), sent, chance.uniform(0.2, 0.8), acknowledged)
+            server.process.kill()
+            server.process.wait()
+            assert len(acknowledged) > before, "the server acknowledged nothing"
+        with sqlite3.connect(store) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        opened = SqliteStore(store)
+        stored = {binding.cseq: binding for binding in opened.bindings(time.time(), 0.0)}
+        opened.close()
+        assert acknowledged <= stored.keys(), "acknowledged, and lost"
+        assert stored.keys() <= set(range(1, sent)), "stored, and never sent"
+        for number, binding in stored.items():
+            assert binding.aor == f"sip:user{number}@biloxi.test"
+            assert binding.q == number % 1000
+            assert binding.path == ("<sip:edge.biloxi.test;lr>",)
+            assert binding.instance == "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
+            assert 3_500 < binding.expires_at - time.time() <= 3_600
+    record_property("acknowledged", len(acknowledged))
