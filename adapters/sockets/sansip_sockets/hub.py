@@ -19,9 +19,20 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
+from sansip.actions import (
+    Action,
+    Ask,
+    CloseDatagram,
+    Connect,
+    Disconnect,
+    Notify,
+    OpenDatagram,
+    SendData,
+    SendDatagram,
+)
 from sansip.driver import Driver
 from sansip_sockets.bind import BoundListener
+from sansip_sockets.clients import DatagramClients
 from sansip_sockets.datagrams import DatagramSocket
 from sansip_sockets.ending import Drain
 from sansip_sockets.inbox import Inbox
@@ -78,6 +89,7 @@ class Hub:
         self.listeners = {listener.id: listener for listener in listeners}
         self.inbox = Inbox()
         self.streams = Streams(self)
+        self.clients = DatagramClients(self)
         self.datagrams: dict[int, DatagramSocket] = {}
         # Number of a UDP listener -> its way out; the hottest look-up there is.
         self.sendto: dict[int, Callable[[bytes, Any], Any]] = {}
@@ -85,6 +97,8 @@ class Hub:
         self._rare: dict[type, Callable[[Any], None]] = {
             Connect: self.streams.connect,
             Disconnect: self.streams.disconnect,
+            OpenDatagram: self.clients.open,
+            CloseDatagram: self.clients.shut,
             Ask: self._ask,
             Notify: self._event,
         }
@@ -116,6 +130,7 @@ class Hub:
         for drain in self._drains:
             drain.finish(False)
         self.streams.close()
+        self.clients.close()
         for listener in self.listeners.values():
             listener.sock.close()
         self.inbox.close()
@@ -186,8 +201,11 @@ class Hub:
         self.perform(method(*args, now), now)
 
     def _failed(self, action: Action, error: Exception) -> None:
-        if isinstance(action, SendDatagram) and action.listener in self.datagrams:
-            self.datagrams[action.listener].failed(action.data, action.address, error)
+        if isinstance(action, SendDatagram):
+            if action.listener in self.datagrams:
+                self.datagrams[action.listener].failed(action.data, action.address, error)
+            elif action.listener < 0:
+                self.clients.failed(action, error)
         if not isinstance(error, OSError):
             # An address that is none, a listener that is not: a bug above us.
             self.report(f"action {action!r:.200}", error)

@@ -58,7 +58,7 @@ class Connection:
                  "writing")  # fmt: skip
 
     def __init__(
-        self, conn: int, sock: socket.socket, listener: BoundListener, transport: str, state: int
+        self, conn: int, sock: socket.socket, listener: BoundListener | None, transport: str, state: int
     ) -> None:
         self.conn = conn
         self.sock = sock
@@ -140,7 +140,8 @@ class Streams:
         """Begin to open a connection; the outcome is told to the stack."""
         hub = self._hub
         try:
-            listener = hub.listeners[action.listener]
+            # Name servers are asked from any address.
+            listener = None if action.listener < 0 else hub.listeners[action.listener]
             sock = self._start_connect(action, listener)
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or repr(error)
@@ -291,8 +292,8 @@ class Streams:
 
     # --- steps
 
-    def _start_connect(self, action: Connect, listener: BoundListener) -> socket.socket:
-        if action.transport not in ("tcp", *self._hub.driver.filters):
+    def _start_connect(self, action: Connect, listener: BoundListener | None) -> socket.socket:
+        if action.transport not in ("tcp", "dns", *self._hub.driver.filters):
             raise ValueError(f"transport {action.transport} is not available here")
         sock = socket.socket(
             socket.AF_INET6 if ":" in action.address[0] else socket.AF_INET, socket.SOCK_STREAM
@@ -300,7 +301,11 @@ class Streams:
         try:
             sock.setblocking(False)
             _no_delay(sock)
-            if sock.family == listener.sock.family and listener.host not in ("0.0.0.0", "::"):
+            if (
+                listener is not None
+                and sock.family == listener.sock.family
+                and listener.host not in ("0.0.0.0", "::")
+            ):
                 # Peers know us by the listener's address.
                 if sys.platform == "linux":
                     # The port is chosen at connect, so it may be shared by
@@ -334,7 +339,12 @@ class Streams:
         if connection.out:
             self.dirty.append(connection)
         info = OpenConnection(
-            connection.listener.id, connection.transport, connection.sock.getsockname(), address, False, name
+            -1 if connection.listener is None else connection.listener.id,
+            connection.transport,
+            connection.sock.getsockname(),
+            address,
+            False,
+            name,
         )
         now = hub.clock()
         hub.perform(hub.driver.connection_opened(connection.conn, info, now), now)

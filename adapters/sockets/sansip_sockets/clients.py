@@ -1,0 +1,136 @@
+"""UDP sockets with one peer each: opened for a question, closed with its answer.
+
+Theory of operation: the stack asks name servers from a socket of its own each
+time (``OpenDatagram``), so that whoever would forge a reply must guess its port.
+The socket is connected: the kernel picks the port at random, drops datagrams
+of anybody else, and reports an ICMP error as the error of the next call. Like
+all pumps, the one of a socket ends by being woken: closing shuts the socket
+down, the pump sees that and lets go of it.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from sansip.actions import Address, CloseDatagram, OpenDatagram, SendDatagram
+from sansip_sockets.waits import PAUSE, READ, Pump
+
+if TYPE_CHECKING:
+    from sansip_sockets.hub import Hub
+
+__all__ = ["DatagramClients"]
+
+# No UDP payload is longer (RFC 768: 16-bit length).
+DATAGRAM_SIZE = 65_535
+
+
+class _Client:
+    """One socket; ``error`` is why there is none."""
+
+    __slots__ = ("address", "closed", "error", "number", "sock")
+
+    def __init__(self, number: int, address: Address) -> None:
+        self.number = number
+        self.address = address
+        self.closed = False
+        self.error: OSError | None = None
+        self.sock: socket.socket | None = None
+        try:
+            self.sock = _connected(address)
+        except OSError as error:
+            self.error = error
+
+    def sendto(self, data: bytes, _address: Address) -> int:
+        if self.sock is None:
+            raise self.error or OSError("closed")
+        return self.sock.send(data)
+
+
+class DatagramClients:
+    """All such sockets of a hub. They are in ``hub.sendto`` under their numbers, below zero."""
+
+    __slots__ = ("_hub", "_open", "_table")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._table: dict[int, _Client] = {}
+        # Those whose socket is open: the above and the ones being closed.
+        self._open: set[_Client] = set()
+
+    def __len__(self) -> int:
+        """Return how many sockets are open."""
+        return len(self._open)
+
+    def open(self, action: OpenDatagram) -> None:
+        """Open a socket. Where that fails, what is sent from it fails."""
+        client = self._table[action.listener] = _Client(action.listener, action.address)
+        self._hub.sendto[action.listener] = client.sendto
+        if client.sock is not None:
+            self._open.add(client)
+            self._hub.spawn(self._pump(client, client.sock))
+
+    def shut(self, action: CloseDatagram) -> None:
+        """Close a socket; what is on its way to it is lost."""
+        client = self._table.pop(action.listener, None)
+        self._hub.sendto.pop(action.listener, None)
+        if client is not None and client.sock is not None:
+            client.closed = True
+            try:
+                client.sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # some systems refuse, having woken the reader
+
+    def failed(self, action: SendDatagram, error: Exception) -> None:
+        """Handle that ``sendto`` raised ``error``."""
+        if not isinstance(error, BlockingIOError):
+            self._tell(action.listener, action.data, action.address, error)
+
+    def close(self) -> None:
+        """Close all sockets at once."""
+        for client in self._open:
+            if client.sock is not None:
+                client.sock.close()
+        self._open.clear()
+        self._table.clear()
+
+    def _pump(self, client: _Client, sock: socket.socket) -> Pump:
+        hub = self._hub
+        wait = (READ, sock, None)
+        while True:
+            yield wait
+            if client.closed:
+                break
+            try:
+                data = sock.recv(DATAGRAM_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._tell(client.number, b"", client.address, error)
+                # libuv, and so uvloop, stops watching a socket that has had an error.
+                yield (PAUSE, sock, 0.0)
+                continue
+            try:
+                now = hub.clock()
+                hub.perform(hub.driver.datagrams_received(client.number, [(data, client.address)], now), now)
+            except Exception as error:
+                hub.report(f"datagram from {client.address[0]}", error)
+        yield (PAUSE, sock, 0.0)
+        sock.close()
+        self._open.discard(client)
+
+    def _tell(self, number: int, data: bytes, address: Address, error: Exception) -> None:
+        hub = self._hub
+        reason = getattr(error, "strerror", None) or str(error)
+        hub.later(hub.driver.send_failed, SendDatagram(number, data, address), reason)
+
+
+def _connected(address: Address) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
