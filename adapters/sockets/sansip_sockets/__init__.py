@@ -41,7 +41,7 @@ __all__ = [
     "listener_text",
     "prepare",
     "signals",
-    "system_dns",
     "stream_filters",
+    "system_dns",
     "tune_gc",
 ]
