@@ -8,7 +8,7 @@ here, so in Accepted the machine only absorbs repeated INVITEs and lets each
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.transaction.base import ServerTransaction
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, total
@@ -113,7 +113,7 @@ class InviteServerTransaction(ServerTransaction):
             self.resend_timer = self.layer.timers.start(now, values.t1, self, "timer G")
         self.end_timer = self.layer.timers.start(now, values.t1x64, self, "timer H")
 
-    def resend_final(self, _data: bytes, now: float) -> None:
+    def resend_final(self, _argument: Any, now: float) -> None:
         # RFC 3261 17.2.1: Timer G becomes MIN(2*G, T2).
         self.interval = min(2 * self.interval, self.layer.values.t2)
         self.layer.send_response(self, self.last, now)
@@ -127,7 +127,7 @@ class InviteServerTransaction(ServerTransaction):
         else:
             self.end_timer = self.layer.timers.start(now, self.layer.values.t4, self, "timer I")
 
-    def time_out(self, _data: bytes, now: float) -> None:
+    def time_out(self, _argument: Any, now: float) -> None:
         # RFC 3261 17.2.1: no ACK came; the user is told that the call failed.
         user = self.user
         self.terminate(b"", now)

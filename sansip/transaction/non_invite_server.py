@@ -71,7 +71,7 @@ class NonInviteServerTransaction(ServerTransaction):
             # What is waited for needs the octets of the response alone.
             self.user = None
 
-    def fail(self, _data: bytes, now: float) -> None:
+    def fail(self, _reason: str, now: float) -> None:
         user = self.user
         self.terminate(b"", now)
         if user is not None:
