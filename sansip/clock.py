@@ -75,17 +75,14 @@ class Timers:
 
     def _earliest(self) -> float:
         earliest = inf
-        idle = None
-        for duration, queue in self._queues.items():
+        for queue in self._queues.values():
             while queue and queue[0].owner is None:
                 queue.popleft()
-            if not queue:
-                idle = duration
-            elif queue[0].deadline < earliest:
+            if queue and queue[0].deadline < earliest:
                 earliest = queue[0].deadline
-        # Durations that a peer chooses (expiry times) must not pile up.
-        if idle is not None and len(self._queues) > 64:
-            del self._queues[idle]
+        if len(self._queues) > 64:
+            # Durations that a peer chooses (those of name servers) must not pile up.
+            self._queues = {duration: queue for duration, queue in self._queues.items() if queue}
         return earliest
 
     def fire_due(self, now: float) -> None:

@@ -200,7 +200,8 @@ class Stack:
         due = self.location.next_expiry()
         if due is not None and due <= now:
             for binding in self.location.expire(now):
-                self._out.append(Notify(BindingsChanged(binding.aor, 0, "expired")))
+                left = len(self.location.lookup(binding.aor, now))
+                self._out.append(Notify(BindingsChanged(binding.aor, left, "expired")))
         return self._take(now)
 
     def next_deadline(self) -> float | None:
