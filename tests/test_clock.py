@@ -1,0 +1,158 @@
+"""sansip.clock: one queue for each duration, and the order of what fires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansip.clock import Timer, Timers
+
+
+class Owner:
+    """Records what fired; may start or cancel timers when told."""
+
+    def __init__(self) -> None:
+        self.fired: list[tuple[Any, float]] = []
+        self.then: Any = None
+
+    def timer_fired(self, name: Any, now: float) -> None:
+        self.fired.append((name, now))
+        if self.then is not None:
+            self.then(name, now)
+
+
+def test_a_timer_fires_once() -> None:
+    """At its deadline, not before."""
+    timers, owner = Timers(), Owner()
+    timers.start(1.0, 2.0, owner, "a")
+    assert timers.next_deadline() == 3.0
+    timers.fire_due(2.999)
+    assert owner.fired == []
+    timers.fire_due(3.0)
+    timers.fire_due(4.0)
+    assert owner.fired == [("a", 3.0)]
+    assert timers.next_deadline() is None
+    assert len(timers) == 0
+
+
+def test_a_cancelled_timer_does_not() -> None:
+    """And cancelling twice, or after it fired, is harmless."""
+    timers, owner = Timers(), Owner()
+    timer = timers.start(0.0, 1.0, owner, "a")
+    timer.cancel()
+    timer.cancel()
+    timers.fire_due(5.0)
+    assert owner.fired == []
+    late = timers.start(5.0, 1.0, owner, "b")
+    timers.fire_due(6.0)
+    late.cancel()
+    assert owner.fired == [("b", 6.0)]
+
+
+def test_in_the_order_of_deadlines() -> None:
+    """Across durations, when several are due at once."""
+    timers, owner = Timers(), Owner()
+    timers.start(0.0, 4.0, owner, "four")
+    timers.start(0.0, 0.5, owner, "half")
+    timers.start(3.0, 0.5, owner, "three and a half")
+    timers.start(0.0, 32.0, owner, "thirty-two")
+    timers.fire_due(40.0)
+    assert [name for name, _ in owner.fired] == ["half", "three and a half", "four", "thirty-two"]
+
+
+def test_a_timer_started_by_a_timer() -> None:
+    """What is due already fires in the same call; what is not, waits."""
+    timers, owner = Timers(), Owner()
+
+    def then(name: Any, now: float) -> None:
+        if name == "first":
+            timers.start(now - 10, 1.0, owner, "past")
+            timers.start(now, 1.0, owner, "future")
+
+    owner.then = then
+    timers.start(0.0, 1.0, owner, "first")
+    timers.fire_due(1.0)
+    assert [name for name, _ in owner.fired] == ["first", "past"]
+    assert timers.next_deadline() == 2.0
+
+
+def test_a_timer_cancelled_by_a_timer_due_at_once() -> None:
+    """The first of two cancels the second."""
+    timers, owner = Timers(), Owner()
+    second: list[Timer] = []
+    owner.then = lambda name, now: second[0].cancel()
+    timers.start(0.0, 1.0, owner, "first")
+    second.append(timers.start(0.0, 2.0, owner, "second"))
+    timers.fire_due(5.0)
+    assert [name for name, _ in owner.fired] == ["first"]
+
+
+def test_cancelled_timers_are_not_kept() -> None:
+    """A queue drops them when they reach its head, so a million answered INVITEs hold nothing."""
+    timers, owner = Timers(), Owner()
+    for number in range(10_000):
+        timers.start(number / 1000, 32.0, owner, number).cancel()
+    assert len(timers) <= 1
+    timers.fire_due(1000.0)
+    assert len(timers) == 0
+    assert timers.next_deadline() is None
+
+
+def test_durations_that_peers_choose_do_not_pile_up() -> None:
+    """An empty queue goes once there are many."""
+    timers, owner = Timers(), Owner()
+    for number in range(1000):
+        timers.start(0.0, 1.0 + number / 7, owner, number)
+    for now in range(500):
+        timers.fire_due(float(now))
+    assert len(owner.fired) == 1000
+    assert len(timers._queues) < 100
+
+
+def test_nothing_is_due_too_late() -> None:
+    """``next_deadline`` is never after the deadline of a live timer."""
+    timers, owner = Timers(), Owner()
+    timers.start(0.0, 32.0, owner, "long")
+    timers.start(0.0, 0.5, owner, "short").cancel()
+    deadline = timers.next_deadline()
+    assert deadline is not None
+    assert deadline <= 32.0
+    timers.fire_due(deadline)
+    assert timers.next_deadline() == 32.0
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.5, 1.0, 2.0, 4.0, 5.0, 32.0]), st.floats(0, 3), st.booleans()),
+        max_size=60,
+    )
+)
+def test_against_a_list(plan: list[tuple[float, float, bool]]) -> None:
+    """A model: the same timers fire, at the first look at or after their deadlines, in order."""
+    timers, owner = Timers(), Owner()
+    now = 0.0
+    live: list[tuple[float, int]] = []
+    expected: list[tuple[float, int]] = []
+    for number, (duration, pause, keep) in enumerate(plan):
+        timer = timers.start(now, duration, owner, number)
+        if keep:
+            live.append((now + duration, number))
+        else:
+            timer.cancel()
+        now += pause
+        timers.fire_due(now)
+        expected += sorted(one for one in live if one[0] <= now)
+        live = [one for one in live if one[0] > now]
+        deadline = timers.next_deadline()
+        if live:
+            assert deadline is not None
+            assert deadline <= min(live)[0]
+    timers.fire_due(now + 100)
+    expected += sorted(live)
+    assert sorted(name for name, _ in owner.fired) == sorted(number for _, number in expected)
+    by_name = dict(owner.fired)
+    for deadline, number in expected:
+        assert by_name[number] >= deadline
+    assert len(timers) == 0

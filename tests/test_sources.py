@@ -1,0 +1,63 @@
+"""sansip.sources: a token bucket for each source address."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansip.limits import Limits
+from sansip.sources import SourceRates
+
+
+def rates(rate: int = 10, burst: int = 5, sources: int = 100) -> SourceRates:
+    return SourceRates(Limits(source_rate=rate, source_burst=burst, sources=sources))
+
+
+def test_a_burst_and_then_the_rate() -> None:
+    """The bucket begins full; each request takes a token; they come back at the rate."""
+    one = rates()
+    assert [one.allow("a", 0.0) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert [one.allow("a", 0.25) for _ in range(3)] == [True] * 2 + [False]
+
+
+def test_no_more_than_the_burst() -> None:
+    """Silence is not saved up for ever."""
+    one = rates()
+    one.allow("a", 0.0)
+    assert [one.allow("a", 1000.0) for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_sources_are_apart() -> None:
+    """One that floods takes nothing from another."""
+    one = rates()
+    for _ in range(100):
+        one.allow("a", 0.0)
+    assert one.allow("b", 0.0)
+
+
+def test_refusals_cost_nothing() -> None:
+    """Who keeps on asking is not locked out for longer than the rate says."""
+    one = rates()
+    for tick in range(1000):
+        one.allow("a", tick / 1000)
+    assert sum(one.allow("a", 1.0 + tick / 1000) for tick in range(1000)) in range(9, 12)
+
+
+def test_a_bounded_table() -> None:
+    """The oldest goes, and begins anew when it comes back."""
+    one = rates(sources=3)
+    for name in "abcd":
+        assert one.allow(name, 0.0)
+    assert len(one._buckets) == 3
+    assert "a" not in one._buckets
+
+
+@given(st.lists(st.floats(0, 0.5), max_size=200))
+def test_never_above_the_rate(pauses: list[float]) -> None:
+    """In any stretch of time no more is allowed than the burst and what the rate gives."""
+    one = rates()
+    now, allowed = 0.0, 0
+    for pause in pauses:
+        now += pause
+        allowed += one.allow("a", now)
+    assert allowed <= 5 + now * 10 + 1e-6
