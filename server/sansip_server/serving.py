@@ -46,7 +46,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.
     Raises OperatorError for whatever the operator has to change.
     """
-    from sansip_sockets import BindError
+    from sansip_sockets import BindError, TlsContexts, TlsError, stream_filters
 
     lacking = may_lack_ipv6 and not has_ipv6_loopback()
     if lacking:
@@ -59,6 +59,11 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     domains = build.served_domains(settings, addresses)
     aliases = build.other_names(addresses)
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
+
+    try:
+        tls = TlsContexts(settings.tls)
+    except TlsError as error:
+        raise OperatorError(f"tls: {error}") from None
 
     storage = None
     if settings.store is not None:
@@ -88,11 +93,22 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
         click.echo("ready")
 
+    def on_reload() -> None:
+        # SIGHUP: connections that stand keep their certificate.
+        try:
+            tls.reload()
+        except TlsError as error:
+            logger.error("tls: %s; the certificates stay as they were", error)
+        else:
+            logger.info("certificates read again")
+
     try:
         status = run(
             make_stack,
             build.listener_configs(addresses),
             on_ready=on_ready,
+            on_reload=on_reload,
+            filters=stream_filters(tls, settings.websocket, settings.limits),
             notify=EventLog(),
             handlers={} if storage is None else storage.handlers,
             limits=settings.limits,

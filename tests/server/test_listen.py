@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sansip_server.config.listen import DEFAULT_LISTEN, ListenAddress, check_domain, parse_listen
+from sansip_server.config.listen import (
+    DEFAULT_LISTEN,
+    ListenAddress,
+    check_domain,
+    check_origin,
+    check_path,
+    parse_listen,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,6 +24,9 @@ from sansip_server.config.listen import DEFAULT_LISTEN, ListenAddress, check_dom
         ("udp:127.0.0.1:5060", ListenAddress("udp", "127.0.0.1", 5060)),
         ("TCP:127.0.0.1:5070", ListenAddress("tcp", "127.0.0.1", 5070)),
         ("udp:127.0.0.1", ListenAddress("udp", "127.0.0.1", 5060)),
+        ("tls:127.0.0.1", ListenAddress("tls", "127.0.0.1", 5061)),
+        ("ws:127.0.0.1", ListenAddress("ws", "127.0.0.1", 80)),
+        ("wss:[::1]", ListenAddress("wss", "::1", 443)),
         ("udp:127.0.0.1:0", ListenAddress("udp", "127.0.0.1", 0)),
         ("udp:localhost:5062", ListenAddress("udp", "127.0.0.1", 5062)),
         ("udp:[::1]:5060", ListenAddress("udp", "::1", 5060)),
@@ -44,7 +54,7 @@ def test_understood(text: str, expected: ListenAddress) -> None:
         ("", "expected transport:host:port"),
         ("127.0.0.1:5060", "expected transport:host:port"),
         ("udp", "expected transport:host:port"),
-        ("tls:127.0.0.1:5061", "transport tls is not in this version"),
+        ("sctp:127.0.0.1:5060", "transport sctp is not in this version"),
         ("udp:sip.example.org:5060", "a socket is bound to an address, not a name"),
         ("udp:[::1:5060", "never closed"),
         ("udp:[127.0.0.1]:5060", "only IPv6 addresses stand in brackets"),
@@ -119,3 +129,15 @@ def test_domain_refused(text: str) -> None:
     """A scheme or a port would make the domain match nothing, silently."""
     with pytest.raises(ValueError, match="expected a domain name"):
         check_domain(text)
+
+
+def test_origins_and_paths() -> None:
+    """What a browser and an HTTP request can say, and nothing else (RFC 6454 6.2)."""
+    assert check_origin("https://phone.example.org:8443") == "https://phone.example.org:8443"
+    assert check_path("/ws") == "/ws"
+    for text in ("phone.example.org", "ftp://x", "https://", "https://x/page"):
+        with pytest.raises(ValueError, match="expected an origin"):
+            check_origin(text)
+    for text in ("ws", "", "/ws?x=1"):
+        with pytest.raises(ValueError, match="expected a path"):
+            check_path(text)

@@ -16,6 +16,9 @@ from sansip_server.config.load import keys_of, load_file, load_text
 from sansip_server.config.rules import ZERO_MEANS_OFF
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
+from tests.certificates import Authority
+
+ALL = "udp, tcp, tls, ws or wss"
 
 
 def faults(text: str) -> list[str]:
@@ -64,7 +67,7 @@ def test_every_fault_is_named_at_once() -> None:
     """An operator mends a file once, not once for each fault."""
     found = faults(
         """lisen = ["udp:127.0.0.1:5060"]
-listen = ["tls:127.0.0.1:5061", 7]
+listen = ["sctp:127.0.0.1:5060", 7]
 uvloop = "yes"
 
 [limits]
@@ -79,7 +82,7 @@ format = "JSON"
     )
     assert found == [
         "f:1: lisen: unknown key; did you mean listen?",
-        f"f:2: listen[0]: transport tls is not in this version; expected udp or tcp, like {EXAMPLE}",
+        f"f:2: listen[0]: transport sctp is not in this version; expected {ALL}, like {EXAMPLE}",
         "f:2: listen[1]: expected a string; found 7",
         'f:3: uvloop: expected true or false; found "yes"',
         "f:6: limits.branhces: unknown key; did you mean limits.branches?",
@@ -97,6 +100,13 @@ format = "JSON"
         ("listen = 'udp:127.0.0.1:5060'", "listen: expected a list of strings"),
         ("listen = []", "listen: expected at least one address"),
         ("listen = ['udp:127.0.0.1:1', 'udp:127.0.0.1:1']", "listen[1]: udp:127.0.0.1:1 is listed twice"),
+        ("listen = ['tls:127.0.0.1:1']", "listen[0]: tls:127.0.0.1:1 needs tls.certificate"),
+        ("listen = ['tcp:127.0.0.1:1', 'ws:127.0.0.1:1']", "listen[1]: ws:127.0.0.1:1 and tcp:127.0.0.1:1"),
+        ("[tls]\ncertificate = 'nowhere.pem'", "tls: there is no file nowhere.pem"),
+        ("[tls]\nnames = ['example.net']", "tls.names[0]: expected `name certificate [key]`"),
+        ("[tls]\nmin_version = '1.1'", 'tls.min_version: expected "1.2" or "1.3"; found "1.1"'),
+        ("[tls]\nciphers = 'NONESUCH'", "tls: ciphers 'NONESUCH': OpenSSL knows none of them"),
+        ("[websocket]\norigins = ['example.org']", "websocket.origins[0]: expected an origin"),
         ("drain_time = true", "drain_time: expected a number; found true"),
         ("drain_time = inf", "drain_time: expected a finite number"),
         ("drain_time = -1", "drain_time: expected a number of 0 or more"),
@@ -182,6 +192,20 @@ def test_route_is_relative_to_the_file(tmp_path: Path) -> None:
     loaded = load_file(file)
     assert loaded.settings is not None
     assert loaded.settings.route == str(tmp_path / "mine.py")
+
+
+def test_certificates_are_relative_to_the_file(tmp_path: Path) -> None:
+    """Like every other file that it names."""
+    authority = Authority(tmp_path)
+    authority.issue("server.pem", "example.org")
+    authority.issue("net.pem", "example.net")
+    file = tmp_path / "sansip.toml"
+    file.write_text('[tls]\ncertificate = "server.pem"\nnames = ["example.net net.pem"]\n')
+    loaded = load_file(file)
+    assert loaded.faults == []
+    assert loaded.settings is not None
+    assert loaded.settings.tls.certificate == str(tmp_path / "server.pem")
+    assert loaded.settings.tls.names == [f"example.net {tmp_path / 'net.pem'}"]
 
 
 def test_lines_of_keys() -> None:

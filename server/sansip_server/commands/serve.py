@@ -40,6 +40,8 @@ LEVELS = ["debug", "info", "warning", "error"]
     help="none: whoever reaches the server may register; digest: the users of --store.",
 )
 @click.option("--store", metavar="FILE", help="Keep users and registrations in FILE.  [default: in memory]")
+@click.option("--certificate", metavar="FILE", help="Certificate for tls and wss (PEM): tls.certificate.")
+@click.option("--key", metavar="FILE", help="Its private key.  [default: in the same file]")
 @click.option("--route", metavar="FILE.py", help="Routing script.  [default: sansip.routing.default]")
 @click.option("--runtime", metavar="NAME", help="Runtime adapter.  [default: asyncio]")
 @click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")
@@ -55,6 +57,8 @@ def serve(
     config: Path | None,
     listen: tuple[str, ...],
     domain: tuple[str, ...],
+    certificate: str | None,
+    key: str | None,
     log_level: str | None,
     log_format: str | None,
     journal: Path | None,
@@ -73,6 +77,9 @@ def serve(
     for name, value in values.items():
         if value not in (None, []):
             setattr(settings, name, value)
+    if certificate is not None or key is not None:
+        settings.tls.certificate = certificate or settings.tls.certificate
+        settings.tls.key = key
     settings.log.level = log_level or settings.log.level  # type: ignore[assignment]
     settings.log.format = log_format or settings.log.format  # type: ignore[assignment]
     _judge(settings)

@@ -3,7 +3,7 @@
 Theory of operation: ``udp:10.0.0.1:5060 advertise 203.0.113.5:5060`` binds
 the first address and writes the second into Via, Record-Route and Contact,
 for a server behind NAT. IPv6 addresses stand in brackets, as in a SIP URI
-(RFC 3261 25.1). The port may be left out (5060), and 0 lets the system choose.
+(RFC 3261 25.1). The port may be left out, and 0 lets the system choose.
 """
 
 from __future__ import annotations
@@ -12,12 +12,21 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_LISTEN", "TRANSPORTS", "ListenAddress", "parse_listen", "show_host"]
+from sansip.transport.flow import DEFAULT_PORTS
+
+__all__ = [
+    "DEFAULT_LISTEN",
+    "TRANSPORTS",
+    "ListenAddress",
+    "check_domain",
+    "check_origin",
+    "check_path",
+    "parse_listen",
+    "show_host",
+]
 
 # What this version can listen on.
-TRANSPORTS = ("udp", "tcp")
-# RFC 3261 19.1.2: the default port of sip URIs.
-DEFAULT_PORT = 5060
+TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
 # Only this machine can reach these, so registration may be open.
 DEFAULT_LISTEN = ("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060")
 
@@ -70,8 +79,8 @@ def parse_listen(text: str) -> ListenAddress:
         raise ValueError(f"expected transport:host:port, or that and `advertise host:port`, like {EXAMPLE}")
     transport, colon, address = words[0].partition(":")
     if not colon or transport.lower() not in TRANSPORTS:
-        known = " or ".join(TRANSPORTS)
-        if transport.lower() in ("tls", "ws", "wss", "sctp"):
+        known = " or ".join((", ".join(TRANSPORTS[:-1]), TRANSPORTS[-1]))
+        if transport.lower() == "sctp":
             raise ValueError(
                 f"transport {transport} is not in this version; expected {known}, like {EXAMPLE}"
             )
@@ -90,7 +99,8 @@ def parse_listen(text: str) -> ListenAddress:
         raise ValueError(f"{host or 'nothing'} is no IP address ({hint}); expected {EXAMPLE}") from None
     if getattr(parsed, "scope_id", None):
         raise ValueError(f"{host}: an address with a zone cannot stand in SIP messages; use a global one")
-    listen_port = DEFAULT_PORT if port is None else port
+    # RFC 3261 19.1.2, RFC 7118 5
+    listen_port = DEFAULT_PORTS[transport.lower()] if port is None else port
     if len(words) == 1:
         return ListenAddress(transport.lower(), str(parsed), listen_port)
     public_host, public_port = _split_host_port(words[2])
@@ -146,3 +156,18 @@ def check_domain(text: str) -> str:
         raise ValueError(
             "expected a domain name or an IP address, without scheme and port, like example.org"
         ) from None
+
+
+def check_origin(text: str) -> str:
+    """Return the origin ``text`` of a web page (RFC 6454 6.2), or raise ValueError."""
+    scheme, separator, host = text.rstrip("/").partition("://")
+    if scheme.lower() not in ("http", "https") or not separator or not host or "/" in host:
+        raise ValueError("expected an origin, scheme and host without a path, like https://phone.example.org")
+    return text
+
+
+def check_path(text: str) -> str:
+    """Return the path ``text`` of an HTTP request, or raise ValueError."""
+    if not text.startswith("/") or "?" in text:
+        raise ValueError("expected a path that begins with /, like /ws")
+    return text

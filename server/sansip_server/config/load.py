@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 import types
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +20,7 @@ from sansip_server.config.lines import KeyLines
 from sansip_server.config.rules import check_value, cross_faults
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason, suggestion
+from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 
 __all__ = ["ConfigFault", "Loaded", "expected", "load_file", "load_text", "settings_of"]
 
@@ -92,11 +93,34 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
             settings.secret_file = str(folder / settings.secret_file)
         if settings.store is not None:
             settings.store = str(folder / settings.store)
+        settings.tls = tls_in(settings.tls, folder)
+        if not faults:
+            try:
+                TlsContexts(settings.tls)
+            except TlsError as error:
+                faults.append(ConfigFault("tls", str(error)))
     lines = KeyLines(text)
     for fault in faults:
         fault.line = lines.find(fault.path)
     faults.sort(key=lambda fault: fault.line or 0)
     return Loaded(None if faults else settings, faults, route)
+
+
+def tls_in(tls: TlsConfig, folder: Path) -> TlsConfig:
+    """Return ``tls`` with its file names relative to ``folder``."""
+
+    def inside(name: str | None) -> str | None:
+        return None if name is None else str(folder / name)
+
+    names = [" ".join((words[0], *(str(folder / file) for file in words[1:])))
+             for words in map(str.split, tls.names)]  # fmt: skip
+    return replace(
+        tls,
+        certificate=inside(tls.certificate),
+        key=inside(tls.key),
+        authorities=inside(tls.authorities),
+        names=names,
+    )
 
 
 def settings_of(data: dict[str, Any]) -> tuple[Settings | None, list[ConfigFault]]:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from sansip_server.config.listen import check_domain, parse_listen
+from sansip_server.config.listen import check_domain, check_origin, check_path, parse_listen
 from sansip_server.config.schema import Settings
 from sansip_server.runtimes import check_runtime
+from sansip_sockets.tls import parse_name
 
 __all__ = ["ZERO_MEANS_OFF", "check_value", "cross_faults"]
 
@@ -28,6 +29,9 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "listen[]": parse_listen,
     "domains[]": check_domain,
     "runtime": check_runtime,
+    "tls.names[]": parse_name,
+    "websocket.origins[]": check_origin,
+    "websocket.paths[]": check_path,
 }
 
 # Pairs of keys where the first must not exceed the second.
@@ -59,12 +63,21 @@ def check_value(path: str, value: Any) -> None:
 def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield (path, what is wrong) for keys that contradict each other."""
     seen: dict[str, str] = {}
+    streams: dict[str, str] = {}
     for index, text in enumerate(settings.listen):
         listener = parse_listen(text)
         name = str(listener)
         if listener.port and name in seen:
             yield f"listen[{index}]", f"{name} is listed twice; remove one"
         seen[name] = text
+        if listener.transport in ("tls", "wss") and settings.tls.certificate is None:
+            yield f"listen[{index}]", f"{name} needs tls.certificate (or --certificate FILE): a PEM file"
+        if listener.transport == "udp" or not listener.port:
+            continue
+        # TCP, TLS and WebSocket are all connections to one and the same port.
+        place = name.partition(":")[2]
+        if streams.setdefault(place, name) != name:
+            yield f"listen[{index}]", f"{name} and {streams[place]} cannot share a port; choose another"
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
     for small, large in _AT_MOST:

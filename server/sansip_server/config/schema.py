@@ -17,7 +17,9 @@ from sansip.limits import Limits
 from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
 from sansip.transaction.timers import TimerValues
+from sansip.transport.websocket import WebSocketConfig
 from sansip_server.config.listen import DEFAULT_LISTEN
+from sansip_sockets.tls import TlsConfig
 
 __all__ = ["LogSettings", "Settings"]
 
@@ -36,9 +38,10 @@ class LogSettings:
 class Settings:
     """The top level of the file; the tables follow it."""
 
-    # Sockets to listen on, as `transport:address:port`. Transports are `udp`
-    # and `tcp`; IPv6 addresses stand in brackets; without a port it is 5060,
-    # and 0 lets the system choose. `0.0.0.0` and `[::]` mean each address that
+    # Sockets to listen on, as `transport:address:port`. Transports are `udp`,
+    # `tcp`, `tls`, `ws` (WebSocket) and `wss` (WebSocket in TLS); IPv6 addresses
+    # stand in brackets; without a port it is the transport's own (5060, `tls`
+    # 5061, `ws` 80, `wss` 443), and 0 lets the system choose. `0.0.0.0` and `[::]` mean each address that
     # the machine has when the server starts. A server behind NAT says what peers
     # see: `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. Beyond loopback,
     # `auth` must be given.
@@ -82,4 +85,6 @@ class Settings:
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
     timers: TimerValues = field(default_factory=TimerValues)
+    tls: TlsConfig = field(default_factory=TlsConfig)
+    websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     limits: Limits = field(default_factory=Limits)
