@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,13 @@ __all__ = ["inputs", "seeds"]
 ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
 WORDS = [
-    b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"<", b">", b'"', b"\\", b"@", b"%", b"%zz",
-    b"[", b"]", b"=", b"*", b"?", b"SIP/2.0", b"sip:", b"sips:", b"tel:", b";lr", b";tag=", b";branch=z9hG4bK", b";rport",
-    b";received=", b";maddr=", b"Via: ", b"v: ", b"Content-Length: ", b"l: -1", b"Max-Forwards: 0", b"Route: <sip:192.0.2.1;lr>",
-    b"Record-Route: ", b"Contact: *", b"Expires: 0", b"CSeq: 4294967296 INVITE", b"4294967296", b"\xff", b"\xc3\x28",
-    b"\xff\xfe\xfd", b"CANCEL sip:a@example.com SIP/2.0\r\n", b"ACK sip:a@example.com SIP/2.0\r\n", b"SIP/2.0 200 OK\r\n",
-    b"SIP/2.0 100 Trying\r\n",
+    b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"<", b">", b'"', b"\\",
+    b"@", b"%", b"%zz", b"[", b"]", b"=", b"*", b"?", b"SIP/2.0", b"sip:", b"sips:", b"tel:", b";lr",
+    b";tag=", b";branch=z9hG4bK", b";rport", b";received=", b";maddr=", b"Via: ", b"v: ",
+    b"Content-Length: ", b"l: -1", b"Max-Forwards: 0", b"Route: <sip:192.0.2.1;lr>", b"Record-Route: ",
+    b"Contact: *", b"Expires: 0", b"CSeq: 4294967296 INVITE", b"4294967296", b"\xff", b"\xc3\x28",
+    b"\xff\xfe\xfd", b"CANCEL sip:a@example.com SIP/2.0\r\n", b"ACK sip:a@example.com SIP/2.0\r\n",
+    b"SIP/2.0 200 OK\r\n", b"SIP/2.0 100 Trying\r\n",
 ]  # fmt: skip
 
 
@@ -95,11 +97,12 @@ def main() -> None:
         except BaseException:
             name = f"{options.target}-{hashlib.sha1(data, usedforsecurity=False).hexdigest()[:12]}"
             (CORPUS / name).write_bytes(data)
-            print(f"after {count} inputs: kept as {name}")
+            sys.stdout.write(f"after {count} inputs: kept as {name}\n")
             raise
         slowest = max(slowest, time.monotonic() - start)
         count += 1
-    print(f"{options.target}: {count} inputs, no failure; the slowest took {slowest * 1000:.1f} ms")
+    slow = f"{slowest * 1000:.1f} ms"
+    sys.stdout.write(f"{options.target}: {count} inputs, no failure; the slowest took {slow}\n")
 
 
 if __name__ == "__main__":
