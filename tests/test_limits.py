@@ -16,6 +16,7 @@ import pytest
 from sansip.events import ConnectionRefused, LimitReached, MessageRefused
 from sansip.limits import Limits
 from sansip.routing import ask
+from sansip.transport.websocket.filter import WebSocket
 from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, request, sent, what
 
 # The limit's own part, where its test stands.
@@ -27,7 +28,6 @@ ELSEWHERE = {
     "connect_time": "transport/test_connections.py",
     "binding_size": "registrar",
     "route_steps": "routing/test_stepper.py",
-    "websocket_head_size": "transport/websocket",
     "websocket_ping": "transport/websocket",
     "websocket_pong": "transport/websocket",
     "dns_queries": "transport/dns",
@@ -95,6 +95,15 @@ def test_via_count() -> None:
 def test_uri_size() -> None:
     """21.4.12: 414."""
     assert what(limited(uri_size=100).udp(request(uri=f"sip:{'b' * 100}@biloxi.test"))) == ["414"]
+
+
+def test_websocket_head_size() -> None:
+    """431 and closed: an HTTP request that does not end."""
+    filtered = WebSocket(limits=Limits(websocket_head_size=1000))
+    filtered.opened(1.0)
+    output = filtered.received(b"GET / HTTP/1.1\r\nHost: biloxi.test\r\nCookie: " + b"x" * 1000, 1.0)
+    assert b" 431 " in b"".join(output.down).partition(b"\r\n")[0]
+    assert output.closing
 
 
 # --- counts
