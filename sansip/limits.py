@@ -53,7 +53,7 @@ class Limits:
     # An outgoing connection must be established within this time.
     connect_time: float = 8.0
     # Octets queued on a connection still being opened, or not read by its peer.
-    # → the connection is closed and its transactions fail over
+    # → what does not fit fails over; one that does not read is closed
     connection_backlog: int = 1_048_576
     # HTTP request that opens a WebSocket: a browser's with its cookies. → 400 or
     # 431, then close
@@ -64,8 +64,8 @@ class Limits:
     # A ping must be answered, or anything else come, within this time. → closed
     websocket_pong: float = 20.0
     # Requests of one source address each second, and the burst allowed on top.
-    # Generous: a trunk of 1,000 calls/s stays below. 0 turns it off. → 503, or
-    # silence once even the refusals are too many
+    # Generous: a trunk of 1,000 calls/s stays below. 0 turns it off. → dropped
+    # without an answer, but for retransmissions of what is running
     source_rate: int = 20_000
     source_burst: int = 20_000
     # Source addresses remembered for the rate above; the oldest is forgotten.
