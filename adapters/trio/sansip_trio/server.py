@@ -9,7 +9,7 @@ to a task of the server's own, so that stopping does not cancel the block of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Unpack
 
 import trio
@@ -139,11 +139,12 @@ async def serve(
 async def _serve(
     stack: AnyStack, bound: list[BoundListener], options: Options, *, task_status: trio.TaskStatus[Server]
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        server = Server(stack, bound, nursery, **options)
-        task_status.started(server)
-    # Its pumps never end by themselves: it was cancelled.
-    server.close()
+    with ExitStack() as in_the_end:
+        # Its pumps never end by themselves: the nursery is left when it is cancelled.
+        async with trio.open_nursery() as nursery:
+            server = Server(stack, bound, nursery, **options)
+            in_the_end.callback(server.close)
+            task_status.started(server)
 
 
 def run(
