@@ -10,7 +10,7 @@ import pytest
 
 from sansip.auth import compute_response, ha1, session_key
 
-FILE = Path(__file__).parents[2] / "conformance/data/vectors/digest.json"
+FILE = Path(__file__).parents[2] / "conformance/sansip_conformance/data/vectors/digest.json"
 VECTORS: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))["vectors"]
 
 

@@ -1,6 +1,6 @@
 """SIPp plays caller, callee and phone against the running server.
 
-The scenarios are in ``conformance/data/sipp-own``. A pair is played as its files
+The scenarios are in ``conformance/sansip_conformance/data/sipp-own``. A pair is played as its files
 say: the callee's port is registered first, then the callee listens there, then the
 caller calls. RFC 3261 18 lets each leg have its own transport, so all four are played.
 """
@@ -15,7 +15,7 @@ import pytest
 from tests.interop.conftest import TARGET, Server
 from tools.peers import Sipp, free_port
 
-OWN = Path(__file__).parents[2] / "conformance" / "data" / "sipp-own"
+OWN = Path(__file__).parents[2] / "conformance" / "sansip_conformance" / "data" / "sipp-own"
 REGISTER = {
     "u1": OWN / "s02_register_once.xml",
     "t1": Path(__file__).parent / "scenarios" / "register_transport.xml",

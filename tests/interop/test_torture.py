@@ -23,7 +23,7 @@ import pytest
 
 from tests.interop.conftest import TARGET, Server
 
-DATA = Path(__file__).parents[2] / "conformance" / "data"
+DATA = Path(__file__).parents[2] / "conformance" / "sansip_conformance" / "data"
 # What the harness finds when it is checked against Kamailio 5.6.3.
 KAMAILIO_MISSES = {"wsinv", "intmeth", "escnull", "esc02", "dblreq", "unkscm", "novelsc", "bext01", "multi01"}
 

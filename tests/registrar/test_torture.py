@@ -8,7 +8,7 @@ import pytest
 
 from sansip.wire import parse_message
 
-MESSAGES = Path(__file__).parents[2] / "conformance/data/rfc4475/messages"
+MESSAGES = Path(__file__).parents[2] / "conformance/sansip_conformance/data/rfc4475/messages"
 
 
 def send(site, name):

@@ -1,4 +1,4 @@
-"""All shared parse cases: what other stacks' unit tests expect (conformance/data/parse-cases)."""
+"""All shared parse cases: what other stacks' unit tests expect (conformance/sansip_conformance/data/parse-cases)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from sansip.wire.host import ipv4_octets
 from sansip.wire.names import header_key
 
 CASES = json.loads(
-    (Path(__file__).parents[2] / "conformance/data/parse-cases/shared.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "conformance/sansip_conformance/data/parse-cases/shared.json").read_text(
+        encoding="utf-8"
+    )
 )["cases"]
 
 

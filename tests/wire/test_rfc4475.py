@@ -22,7 +22,7 @@ from sansip.wire import (
     unescape,
 )
 
-FOLDER = Path(__file__).parents[2] / "conformance/data/rfc4475"
+FOLDER = Path(__file__).parents[2] / "conformance/sansip_conformance/data/rfc4475"
 TABLE = json.loads((FOLDER / "table.json").read_text(encoding="utf-8"))["messages"]
 # What is left open by the RFC, and decided here: accepted are only the two
 # in which nothing that a proxy relies on is wrong.

@@ -11,7 +11,7 @@ import pytest
 from sansip.errors import RemoteProtocolError
 from sansip.wire import Request, SipUri, parse_message
 
-FOLDER = Path(__file__).parents[2] / "conformance/data/rfc5118"
+FOLDER = Path(__file__).parents[2] / "conformance/sansip_conformance/data/rfc5118"
 TABLE = json.loads((FOLDER / "table.json").read_text(encoding="utf-8"))["messages"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from sansip.errors import RemoteProtocolError
 from sansip.wire import Request, check_headers, parse_message
 
-FOLDER = Path(__file__).parents[2] / "conformance/data/rfc-examples"
+FOLDER = Path(__file__).parents[2] / "conformance/sansip_conformance/data/rfc-examples"
 MESSAGES = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))["messages"]
 
 # The RFCs' own mistakes that a parser must refuse, with the field to name.
