@@ -26,9 +26,9 @@ from sansip.registrar import Registrar
 from sansip.routing import IncomingRequest, run
 from sansip.sources import SourceRates
 from sansip.transaction import TransactionLayer, server_key
-from sansip.transaction.base import Transaction
+from sansip.transaction.base import ServerTransaction, Transaction
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
-from sansip.transport.dns import DnsLookup, Locator, Resolver
+from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.filter import OpenConnection
 from sansip.wire import Message, OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
 
@@ -96,6 +96,7 @@ class Stack:
             )
             reach = [(one.transport, one.is_ipv6) for one in self.listeners]
             self._locator = Locator(self._resolver, reach)
+        self._backups = Backups(self.listeners, self.ask)
         self._route = config.route
         self._rates = SourceRates(config.limits)
         self._questions: dict[int, tuple[Callable[[Any, float], None], Timer]] = {}
@@ -447,26 +448,36 @@ class Stack:
         connections = self._connections
         while connections.failed:
             data, reason = connections.failed.pop()
-            transaction = self._sender_of(data)
-            if transaction is not None:
-                transaction.feed("transport error", reason, now)
+            transaction, message, whole = self._sender_of(data)
+            if transaction is None:
+                continue
+            if isinstance(transaction, ServerTransaction) and isinstance(message, Response):
+                # RFC 3263 5: a response may have another way.
+                if self._backups.retry(transaction, message, whole, reason, now):
+                    continue
+            transaction.feed("transport error", reason, now)
 
-    def _sender_of(self, data: bytes) -> Transaction | None:
-        """Return the transaction that sent ``data``, which may be only the beginning of it."""
+    def _sender_of(self, data: bytes) -> tuple[Transaction | None, Message | None, bytes]:
+        """Return the transaction that sent ``data``, and the message.
+
+        ``data`` may be only the beginning; it is returned where it is the whole.
+        """
         try:
             message: Message | None = parse_message(data, self.limits)
         except RemoteProtocolError as error:
             # ICMP quotes the first half kilobyte of a datagram.
             message = error.message
+            data = b""
         try:
             if isinstance(message, Response):
-                return self._transactions.find_server(server_key_of(message), message.cseq.method)
+                server = self._transactions.find_server(server_key_of(message), message.cseq.method)
+                return server, message, data
             if isinstance(message, Request):
                 method = "INVITE" if message.method == "ACK" else message.method
-                return self._transactions.clients.get(f"{message.via.branch} {method}")
+                return self._transactions.clients.get(f"{message.via.branch} {method}"), message, data
         except RemoteProtocolError:
             pass  # not even Via and CSeq: the transaction's own timer ends it
-        return None
+        return None, None, b""
 
 
 def server_key_of(response: Response) -> str:

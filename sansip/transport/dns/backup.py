@@ -1,0 +1,126 @@
+"""Where a response goes when the way back is gone (RFC 3263 5).
+
+Theory of operation: a response first goes where RFC 3261 18.2.2 says: the
+connection of the request, or its source. Where that fails, the sent-by of the
+top Via names the client, or a whole cluster of which one member has died: an
+address, a host with a port, or a domain with SRV records. Its places are tried
+one by one. What is left to try rides in the transaction's flow, so nothing has to
+be cleaned up when the transaction ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sansip.errors import RemoteProtocolError
+from sansip.transport.connections import ONE_WAY
+from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.transport.next_hop import Resolve
+from sansip.wire.host import is_address
+
+if TYPE_CHECKING:
+    from sansip.transport.dns.locate import Place
+    from sansip.transport.listeners import Listeners
+    from sansip.wire import Response
+
+__all__ = ["Backups"]
+
+
+# Puts a question and calls back with its answer.
+Asking = Callable[[Any, Callable[[Any, float], None], float], None]
+
+
+class Answering(Protocol):
+    """What is needed of a server transaction."""
+
+    flow: Flow
+    last: bytes
+    layer: Any
+
+    def feed(self, given: str, argument: Any, now: float) -> None: ...
+
+
+class _BackupFlow(Flow):
+    """A flow found here; ``left`` are the places to try after it, None while they are looked up.
+
+    ``data`` is the response that waits for that.
+    """
+
+    __slots__ = ("data", "left")
+
+    def __init__(self, flow: Flow, left: list[Place] | None) -> None:
+        super().__init__(flow.transport, flow.listener, flow.address, flow.conn, flow.name)
+        self.left = left
+        self.data = b""
+
+
+class Backups:
+    """Finds other ways for responses."""
+
+    __slots__ = ("_ask", "_listeners")
+
+    def __init__(self, listeners: Listeners, ask: Asking) -> None:
+        self._listeners = listeners
+        self._ask = ask
+
+    def retry(self, transaction: Answering, response: Response, data: bytes, reason: str, now: float) -> bool:
+        """Send ``response`` of ``transaction`` another way; False where there is none.
+
+        ``data`` are its octets, b"" where only their beginning is known.
+        """
+        flow = transaction.flow
+        if isinstance(flow, _BackupFlow):
+            if flow.left is None:
+                flow.data = data or flow.data
+                return True
+            return self._use(transaction, flow.left, data, now)
+        try:
+            via = response.via
+        except RemoteProtocolError:
+            return False
+        transport = via.transport.lower()
+        default = DEFAULT_PORTS.get(transport)
+        # RFC 7118 5.2: nobody can connect to a browser.
+        if default is None or transport in ONE_WAY or transport != flow.transport:
+            return False
+        failed = (flow.transport, flow.host, flow.port)
+        port = via.port or default
+        if is_address(via.host):
+            places = [place for place in [(transport, via.host, port)] if place != failed]
+            return self._use(transaction, places, data, now)
+        # RFC 3263 5: with a port the addresses of the name, else its SRV records.
+        question = Resolve(via.host, port, transport, via.port is not None, True, transport == "tls")
+        waiting = transaction.flow = _BackupFlow(flow, None)
+        waiting.data = data
+        waiting.name = via.host if transport == "tls" else ""
+
+        def found(result: Any, now: float) -> None:
+            if transaction.flow is not waiting:
+                return
+            places = []
+            if not isinstance(result, Exception):
+                every = [one if len(one) == 3 else (transport, *one) for one in result]
+                places = [one for one in every if one != failed]
+            if not self._use(transaction, places, waiting.data, now):
+                waiting.left = []
+                transaction.feed("transport error", reason, now)
+
+        self._ask(question, found, now)
+        return True
+
+    def _use(self, transaction: Answering, places: list[Place], data: bytes, now: float) -> bool:
+        flow = transaction.flow
+        # An INVITE's 2xx is not kept; the callee repeats it, and then it takes
+        # the new way.
+        data = data or transaction.last
+        while places:
+            transport, ip, port = places.pop(0)
+            listener = self._listeners.reach(transport, ip, flow.listener)
+            if listener is not None:
+                chosen = Flow(transport, listener.id, (ip, port), 0, flow.name)
+                transaction.flow = _BackupFlow(chosen, places)
+                if data:
+                    transaction.layer.send_response(transaction, data, now)
+                return True
+        return False
