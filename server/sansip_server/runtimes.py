@@ -44,8 +44,9 @@ def load_runtime(name: str) -> Callable[..., int]:
             try:
                 return entry.load()  # type: ignore[no-any-return]
             except ImportError as error:
-                hint = f"pip install 'sansip[{name}]'"
-                raise OperatorError(f"runtime {name} cannot be loaded: {error}; try {hint}") from None
+                # An adapter of ours says itself which command installs what is missing.
+                hint = "" if "pip install" in str(error) else f"; try pip install 'sansip[{name}]'"
+                raise OperatorError(f"runtime {name} cannot be loaded: {error}{hint}") from None
     if name != "asyncio":
         raise OperatorError(f"there is no runtime {name!r} here; expected {' or '.join(runtime_names())}")
     from sansip_asyncio import run

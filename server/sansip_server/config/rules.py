@@ -80,6 +80,8 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"listen[{index}]", f"{name} and {streams[place]} cannot share a port; choose another"
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
+    if settings.uvloop and settings.runtime != "asyncio":
+        yield "uvloop", f"uvloop is an event loop for asyncio; remove it, or the runtime {settings.runtime!r}"
     for small, large in _AT_MOST:
         value, bound = attrgetter(small)(settings), attrgetter(large)(settings)
         if value > bound:
