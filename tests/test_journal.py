@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +19,7 @@ def network_with_journal(transport: str) -> tuple[Network, list[str]]:
     listeners = [ListenerConfig(0, "udp", "192.0.2.1", 5060), ListenerConfig(1, "tcp", "192.0.2.1", 5060)]
     server = network.server(StackConfig(listeners, ["biloxi.test"]))
     lines: list[str] = []
-    server.stack = Journal(server.stack, lines.append)
+    server.stack = Journal(server.stack, lines.append)  # type: ignore[assignment]
     network.endpoint("alice", "192.0.2.11", transport="udp")
     network.endpoint("bob", "192.0.2.12", transport=transport)
     return network, lines
@@ -56,7 +58,8 @@ def test_the_stack_does_not_notice() -> None:
     for with_journal in (False, True):
         network, _ = network_with_journal("udp")
         if not with_journal:
-            network.servers[0].stack = network.servers[0].stack._stack
+            journal: Any = network.servers[0].stack
+            network.servers[0].stack = journal._stack
         alice, bob = network.endpoints.values()
         bob.register()
         alice.request("OPTIONS", "sip:bob@biloxi.test")
@@ -87,4 +90,5 @@ def test_any_octets_survive(data: bytes) -> None:
     writer.head("x", [("udp", "192.0.2.1", 5060)], ["x.test"])
     writer.received(0.0, ("udp", "192.0.2.9", 5060), data)
     (trace,) = read_text("".join(lines), "x.trace")
-    assert raw_octets(trace.steps[0].block.raw) == data
+    step: Any = trace.steps[0]
+    assert raw_octets(step.block.raw) == data

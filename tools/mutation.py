@@ -260,6 +260,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", help="a file, or file:line")
+    parser.add_argument("--again", type=Path, help="the survivors in this output of an earlier run")
     options = parser.parse_args()
     paths = [
         str(path.relative_to(ROOT)) for target in TARGETS for path in sorted((ROOT / target).glob("*.py"))
@@ -268,6 +269,10 @@ def main() -> None:
     if options.only:
         path, _, line = options.only.partition(":")
         mutants = [one for one in mutants if one.path == path and line in ("", str(one.line))]
+    elif options.again:
+        words = [line.split() for line in options.again.read_text().splitlines()]
+        names = {word[1] for word in words if word and word[0] == "survived"}
+        mutants = [one for one in mutants if one.name in names]
     elif options.sample:
         chosen = random.Random(options.seed).sample(range(len(mutants)), min(options.sample, len(mutants)))
         mutants = [mutants[at] for at in sorted(chosen)]

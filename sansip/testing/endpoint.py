@@ -81,7 +81,7 @@ class Endpoint:
         self.agent = Agent(name, aor, f"{shown}:{port}", network.entropy.token, domain)
         self.inbox: list[Received] = []
         self.history: list[Received] = []
-        self.on_request: Callable[[Request], None] | None = None
+        self.on_request: Callable[[Request], object] | None = None
         self.accepts = True
         self.is_unreachable = False
         # The port that connections from here come from; None for any.
