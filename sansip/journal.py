@@ -309,7 +309,7 @@ def _differences(config: StackConfig) -> dict[str, str]:
     found: dict[str, str] = {}
     parts = (
         (config.timers, plain.timers, ("t1", "t2", "t4", "c")),
-        (config.proxy, plain.proxy, ("record_route", "tcp_above", "dialog_tokens")),
+        (config.proxy, plain.proxy, ("record_route", "tcp_above", "dialog_tokens", "unmarked_dialogs")),
         (
             config.registrar,
             plain.registrar,

@@ -50,12 +50,15 @@ class ProxyConfig:
             exists, and UDP is used after all where TCP is refused.
         dialog_tokens: mark our Record-Route values with a token of the dialog, so
             that only requests of dialogs set up through here are relayed by Route.
+        unmarked_dialogs: relay by Route without the mark as well: for a server that
+            strangers cannot reach, where a hand-made request may be a test.
         extensions: option tags that Proxy-Require may name.
     """
 
     record_route: bool = True
     tcp_above: int = 1300
     dialog_tokens: bool = True
+    unmarked_dialogs: bool = False
     extensions: frozenset[str] = frozenset()
 
 

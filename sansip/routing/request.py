@@ -186,7 +186,8 @@ class IncomingRequest:
         if not message.has("route") and "maddr" not in message.uri_text:
             return
         listeners = self.core.listeners
-        tokens = self.core.proxy.config.dialog_tokens
+        config = self.core.proxy.config
+        tokens = config.dialog_tokens
         expected = self.core.dialog_token(message) if tokens and message.to_tag is not None else ""
         if expected and listeners.take_recorded(message, expected):
             self.from_dialog = True
@@ -197,7 +198,7 @@ class IncomingRequest:
             if not listeners.is_own_address(uri.host, uri.port, uri.transport):
                 return False
             # A value written for this very dialog proves that it was set up here.
-            if not tokens or (expected and uri.params.get("d") == expected):
+            if not tokens or config.unmarked_dialogs or (expected and uri.params.get("d") == expected):
                 self.from_dialog = True
                 # RFC 5626 5.3: the token of the flow it came over says nothing new.
                 conn = self.core.proxy.tokens.read(uri.user, message.call_id)

@@ -23,6 +23,7 @@ from sansip.stack import Stack
 from sansip_server import logs
 from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.config import build
+from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.schema import Settings
 from sansip_server.eventlog import EventLog
@@ -58,7 +59,13 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     run = load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
     aliases = build.other_names(addresses)
+    if settings.secret_file is None and settings.store is not None:
+        # Where registrations outlive the process, dialogs shall, too.
+        settings.secret_file = f"{settings.store}.key"
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
+    if all(address.loopback for address in addresses):
+        # Nobody but this machine can reach us, so there are no strangers to relay for.
+        settings.proxy.unmarked_dialogs = True
 
     try:
         tls = TlsContexts(settings.tls)
@@ -74,6 +81,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
+        config.dns = dns_config(settings.dns)
         seed = os.urandom(32)
         stack: Stack
         if recorder is None:

@@ -310,3 +310,10 @@ def test_a_strict_router_brings_the_token_in_the_request_uri() -> None:
     own = call.route.strip("<>")
     assert sent(call.send(route=f"<{BOB_URI}>", uri=own)) == [("BYE", BOB)]
     assert what(Call().send(route="<sip:victim@203.0.113.1>", uri=f"sip:{HOST};lr")) == ["481"]
+
+
+def test_unmarked_dialogs_where_there_are_no_strangers() -> None:
+    """ProxyConfig.unmarked_dialogs: ours are still marked, and a hand-made Route of ours is followed."""
+    call = Call(proxy=ProxyConfig(unmarked_dialogs=True))
+    assert ";d=" in call.route
+    assert sent(call.send(route=f"<sip:{HOST};lr>")) == [("BYE", BOB)]

@@ -18,6 +18,7 @@ from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
 from sansip.transaction.timers import TimerValues
 from sansip.transport.websocket import WebSocketConfig
+from sansip_server.config.dns import DnsSettings
 from sansip_server.config.listen import DEFAULT_LISTEN
 from sansip_sockets.tls import TlsConfig
 
@@ -70,7 +71,8 @@ class Settings:
     server_name: str = "sansip"
     # File with the key that marks the server's own Record-Route values, so that
     # dialogs which began before a restart go on after it; relative to this
-    # file, and made when it is missing. Without it the key is new at each start.
+    # file, and made when it is missing. Without it the key lies beside `store`
+    # (`sansip.db.key`); without a store it is new at each start.
     secret_file: str | None = None
     # The runtime adapter that waits for sockets and timers.
     runtime: str = "asyncio"
@@ -81,6 +83,7 @@ class Settings:
     # waits for an answer (64*T1).
     drain_time: float = 32.0
     digest: AuthConfig = field(default_factory=AuthConfig)
+    dns: DnsSettings = field(default_factory=DnsSettings)
     log: LogSettings = field(default_factory=LogSettings)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
     registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
