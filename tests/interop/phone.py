@@ -1,0 +1,208 @@
+"""A phone of a hundred lines, on any transport: what a real one does, and nothing of ours in it.
+
+Theory of operation: it writes and reads SIP as text, over a blocking socket, and
+keeps one dialog at a time. WebSocket is the client half of the ``websockets``
+library, TLS the stdlib's. A phone on ``ws``, ``wss`` or ``tls`` has a Contact that
+leads nowhere, as a browser's does and a phone's behind a NAT.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+import ssl
+import time
+from pathlib import Path
+from typing import Self
+
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+__all__ = ["Message", "Phone"]
+
+PATIENCE = 5.0
+_numbers = itertools.count(1)
+
+
+class Message:
+    """One SIP message, read no further than the phone needs."""
+
+    def __init__(self, text: str) -> None:
+        head, _, self.body = text.partition("\r\n\r\n")
+        self.start, *lines = head.split("\r\n")
+        self.fields = [
+            (name.strip().lower(), value.strip()) for name, _, value in (x.partition(":") for x in lines)
+        ]
+
+    def all(self, name: str) -> list[str]:
+        """Return the values of a field, those of one line taken apart (no commas within values here)."""
+        return [v.strip() for key, value in self.fields if key == name for v in value.split(",")]
+
+    def get(self, name: str) -> str:
+        return next(value for key, value in self.fields if key == name)
+
+    @property
+    def what(self) -> str:
+        """Method, or status."""
+        first, second, *_ = self.start.split(" ")
+        return second if first == "SIP/2.0" else first
+
+
+class Phone:
+    """The phone ``user`` of ``domain``, connected to ``server`` over ``transport``."""
+
+    def __init__(
+        self, user: str, domain: str, transport: str, server: tuple[str, int], authority: Path | None = None
+    ) -> None:
+        self.aor = f"sip:{user}@{domain}"
+        self.transport = transport
+        self.domain = domain
+        self._buffer = b""
+        self._unread: list[Message] = []
+        family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+        self._socket = socket.socket(family, kind)
+        self._socket.settimeout(PATIENCE)
+        self._socket.connect(server)
+        if transport != "udp":
+            # Small messages, each waited for.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if transport in ("tls", "wss"):
+            context = ssl.create_default_context(cafile=str(authority))
+            self._socket = context.wrap_socket(self._socket, server_hostname=server[0])
+        self._websocket: ClientProtocol | None = None
+        if transport in ("ws", "wss"):
+            host = f"[{server[0]}]" if ":" in server[0] else server[0]
+            self._websocket = ClientProtocol(
+                parse_uri(f"{transport}://{host}:{server[1]}/"), subprotocols=[Subprotocol("sip")]
+            )
+            self._websocket.send_request(self._websocket.connect())
+            self._flush()
+            while not self._websocket.events_received():
+                self._read()
+        host, port = self._socket.getsockname()[:2]
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        nowhere = {"ws": f"{user}.invalid", "wss": f"{user}.invalid", "tls": "192.0.2.77:5061"}
+        self.sent_by = nowhere.get(transport, shown)
+        named = {"udp": "", "wss": ";transport=ws"}.get(transport, f";transport={transport}")
+        self.contact = f"<sip:{user}@{self.sent_by}{named}>"
+        self._call_id = ""
+        self._cseq = 0
+        self._local = self._remote = self._target = ""
+        self._routes: list[str] = []
+        self._register_id = f"register-{next(_numbers)}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    # --- octets
+
+    def _flush(self) -> None:
+        assert self._websocket is not None
+        for data in self._websocket.data_to_send():
+            if data:
+                self._socket.sendall(data)
+
+    def send(self, text: str) -> None:
+        """Send one message."""
+        if self._websocket is not None:
+            self._websocket.send_text(text.encode())
+            self._flush()
+        else:
+            self._socket.sendall(text.encode())
+
+    def _read(self) -> None:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise AssertionError(f"{self.aor} over {self.transport}: the server closed the connection")
+        if self._websocket is None:
+            self._buffer += data
+            return
+        self._websocket.receive_data(data)
+        self._flush()
+
+    def receive(self) -> Message:
+        """Return the next message; wait ``PATIENCE`` seconds at most."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            if self._websocket is not None:
+                for event in self._websocket.events_received():
+                    if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
+                        self._unread.append(Message(bytes(event.data).decode()))
+            elif (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+                length = re.search(rb"(?im)^(?:Content-Length|l)\s*:\s*(\d+)", self._buffer)
+                size = end + 4 + int(length[1] if length else 0)
+                if len(self._buffer) >= size:
+                    self._unread.append(Message(self._buffer[:size].decode()))
+                    self._buffer = self._buffer[size:]
+            if self._unread:
+                return self._unread.pop(0)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.aor} over {self.transport}: nothing came in {PATIENCE} s")
+            self._read()
+
+    def expect(self, what: str) -> Message:
+        """Return the next message, which must be ``what``, a method or a status; 100 is skipped."""
+        while (message := self.receive()).what == "100" and what != "100":
+            pass
+        assert message.what == what, f"{self.aor}: expected {what}, got {message.start}"
+        return message
+
+    # --- SIP
+
+    def _request(self, method: str, uri: str, lines: list[str], cseq: int | None = None) -> None:
+        via = f"Via: SIP/2.0/{self.transport.upper()} {self.sent_by};branch=z9hG4bK{next(_numbers)};rport"
+        number = self._cseq if cseq is None else cseq
+        head = [f"{method} {uri} SIP/2.0", via, "Max-Forwards: 70", f"CSeq: {number} {method}", *lines]
+        self.send("\r\n".join([*head, "Content-Length: 0", "", ""]))
+
+    def register(self) -> None:
+        """Register, or register again."""
+        self._cseq += 1
+        who = [f"From: <{self.aor}>;tag=r", f"To: <{self.aor}>", f"Call-ID: {self._register_id}"]
+        self._request("REGISTER", f"sip:{self.domain}", [*who, f"Contact: {self.contact}", "Expires: 600"])
+        assert self.contact in self.expect("200").get("contact")
+
+    def invite(self, aor: str) -> None:
+        """Call ``aor``."""
+        self._call_id = f"call-{next(_numbers)}"
+        self._cseq += 1
+        self._local, self._remote = f"<{self.aor}>;tag=caller", f"<{aor}>"
+        who = [f"From: {self._local}", f"To: {self._remote}", f"Call-ID: {self._call_id}"]
+        self._request("INVITE", aor, [*who, f"Contact: {self.contact}"])
+
+    def established(self, answer: Message) -> None:
+        """Take the 200 to our INVITE and acknowledge it (RFC 3261 12.1.2, 13.2.2.4)."""
+        self._remote = answer.get("to")
+        self._target = answer.get("contact").strip("<>")
+        self._routes = answer.all("record-route")[::-1]
+        self.within("ACK")
+
+    def within(self, method: str) -> None:
+        """Send a request in the dialog (RFC 3261 12.2.1.1)."""
+        if method != "ACK":
+            self._cseq += 1
+        who = [f"From: {self._local}", f"To: {self._remote}", f"Call-ID: {self._call_id}"]
+        self._request(method, self._target, [*who, *(f"Route: {route}" for route in self._routes)])
+
+    def answer(self, request: Message, status: str) -> None:
+        """Answer a request; a 2xx to an INVITE begins the dialog (RFC 3261 12.1.1)."""
+        to = request.get("to")
+        if ";tag=" not in to:
+            to += ";tag=callee"
+        copied = [
+            f"{name.title()}: {value}" for name, value in request.fields if name in ("via", "record-route")
+        ]
+        lines = [f"SIP/2.0 {status}", *copied, f"From: {request.get('from')}", f"To: {to}"]
+        lines += [f"Call-ID: {request.get('call-id')}", f"CSeq: {request.get('cseq')}"]
+        self.send("\r\n".join([*lines, f"Contact: {self.contact}", "Content-Length: 0", "", ""]))
+        if request.what == "INVITE" and status.startswith("2"):
+            self._call_id, self._local, self._remote = request.get("call-id"), to, request.get("from")
+            self._target = request.get("contact").strip("<>")
+            self._routes = request.all("record-route")
