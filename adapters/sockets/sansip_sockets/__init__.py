@@ -7,6 +7,7 @@ waits, and nothing here knows asyncio, gevent or curio.
 
 from sansip_sockets.assembly import Build, Options, assemble, prepare
 from sansip_sockets.bind import BindError, BoundListener, bind, bind_all, listener_text
+from sansip_sockets.callbacks import CallbackWaiter, End
 from sansip_sockets.ending import signals
 from sansip_sockets.filters import stream_filters
 from sansip_sockets.hub import Handlers, Hub
@@ -23,6 +24,8 @@ __all__ = [
     "BindError",
     "BoundListener",
     "Build",
+    "CallbackWaiter",
+    "End",
     "Handlers",
     "Hub",
     "Offload",
