@@ -6,6 +6,7 @@ One server, twenty phones, a hundred calls, and the table of them.
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -113,10 +114,13 @@ def test_every_pair(
             cells[one, other] = "FAIL"
             faults.append(f"{one} calls {other}: {error}")
             break
+    runtime = request.node.callspec.params["matrix"]
+    table = ["", "", f"Register, call, INFO both ways, hang up, on {runtime}: milliseconds"]
+    table.append("caller \\ callee" + "".join(f"{kind:>6}" for kind in KINDS))
+    for one in KINDS:
+        row = "".join(f"{cells.get((one, other), '-'):>6}" for other in KINDS)
+        table.append(f"{one:>15}{row}")
     with capsys.disabled():
-        print(f"\n\nRegister, call, INFO both ways, hang up, on {request.node.callspec.params['matrix']}: ms")
-        print("caller \\ callee" + "".join(f"{kind:>6}" for kind in KINDS))
-        for one in KINDS:
-            print(f"{one:>15}" + "".join(f"{cells.get((one, other), '-'):>6}" for other in KINDS))
+        sys.stdout.write("\n".join(table))
     assert not faults, "\n".join([*faults, matrix.server.output()])
     assert "Traceback" not in matrix.server.output()
