@@ -187,7 +187,7 @@ class ServerTransaction(Transaction):
         self.last = data
         self.layer.send_response(self, data, now)
 
-    def resend(self, _request: Request, now: float) -> None:
+    def resend(self, _request: Any, now: float) -> None:
         # A retransmission before the first provisional response gets nothing.
         if self.last:
             self.layer.send_response(self, self.last, now)

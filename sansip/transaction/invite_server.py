@@ -8,13 +8,10 @@ here, so in Accepted the machine only absorbs repeated INVITEs and lets each
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sansip.transaction.base import ServerTransaction
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, total
-
-if TYPE_CHECKING:
-    from sansip.wire import Request
 
 __all__ = ["INVITE_SERVER", "InviteServerTransaction"]
 
@@ -119,7 +116,7 @@ class InviteServerTransaction(ServerTransaction):
         self.layer.send_response(self, self.last, now)
         self.resend_timer = self.layer.timers.start(now, self.interval, self, "timer G")
 
-    def confirm(self, _ack: Request, now: float) -> None:
+    def confirm(self, _ack: Any, now: float) -> None:
         self.cancel_timers()
         # RFC 3261 17.2.1: Timer I is T4, or 0 where no ACK can be repeated.
         if self.flow.reliable:
@@ -134,6 +131,6 @@ class InviteServerTransaction(ServerTransaction):
         if user is not None:
             user.server_failed(self, "no ACK within 64*T1", now)
 
-    def pass_ack(self, ack: Request, now: float) -> None:
+    def pass_ack(self, ack: Any, now: float) -> None:
         if self.user is not None:
             self.user.ack_received(self, ack, now)
