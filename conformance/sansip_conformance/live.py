@@ -69,7 +69,7 @@ def reason_to_skip(trace: Trace, target: Target) -> str | None:
         return f"needs the server at {setup.address}"
     if setup.listen and not target.own:
         return "needs listeners of its own"
-    if any(one.address is not None for one in setup.endpoints.values()):
+    if "192.0.2." in setup.route or any(one.address is not None for one in setup.endpoints.values()):
         return "needs endpoints at addresses of their own"
     if not target.own:
         if setup.route:
@@ -261,9 +261,10 @@ class LiveWorld:
         mark = f"-{self._mark}"
 
         def user(match: re.Match[str]) -> str:
-            return match[0] if match[1].endswith(mark) else f"{match[1]}{mark}@{domain}"
+            scheme, name, password = match.groups()
+            return match[0] if name.endswith(mark) else f"{scheme}{name}{mark}{password}@{domain}"
 
-        text = re.sub(rf"([\w%.+-]+)@{re.escape(self._domain)}", user, text)
+        text = re.sub(rf"((?:sips?:)?)([\w%.+-]+)((?::[\w]+)?)@{re.escape(self._domain)}", user, text)
         # A branch written out would be a retransmission in the next run.
         text = re.sub(r"(branch=z9hG4bK[\w.-]+)(?![\w.<-])", rf"\1.{self._mark}", text)
         if domain != self._domain:
