@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from sansip.actions import Action, Address, SendData, SendDatagram
 from sansip.config import ListenerConfig, StackConfig
 from sansip.stack import Stack
+from sansip.transport.dns import DnsConfig
 from sansip_server.config import build
 from sansip_server.config.load import settings_of
 from sansip_server.config.schema import Settings
@@ -68,6 +69,8 @@ def header(settings: Settings, config: StackConfig, seed: bytes) -> dict[str, An
         "listeners": [_plain(listener) for listener in config.listeners],
         "domains": list(config.domains),
         "aliases": list(config.aliases),
+        # What the machine said then, and not what the one that replays it says.
+        "dns": None if config.dns is None else _plain(config.dns),
     }
 
 
@@ -86,6 +89,10 @@ def stack_of(first: dict[str, Any], route: Callable[..., Any]) -> Stack:
     secret = None if first["secret"] is None else bytes.fromhex(first["secret"])
     listeners = [ListenerConfig(**listener) for listener in first["listeners"]]
     config = build.stack_config(settings, listeners, first["domains"], first["aliases"], route, secret)
+    # Journals of before there was a resolver have none.
+    dns = first.get("dns")
+    if dns is not None:
+        config.dns = DnsConfig(**{**dns, "servers": [(host, port) for host, port in dns["servers"]]})
     return Stack(config, bytes.fromhex(first["seed"]))
 
 

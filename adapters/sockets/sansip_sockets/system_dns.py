@@ -19,7 +19,7 @@ PORT = 53
 
 
 def system_dns(
-    resolv_conf: str | Path = "/etc/resolv.conf", hosts: str | Path = "/etc/hosts", **changes: Any
+    resolv_conf: str | Path = "/etc/resolv.conf", hosts_file: str | Path = "/etc/hosts", **changes: Any
 ) -> DnsConfig:
     """Return the settings of this machine, with ``changes`` (fields of ``DnsConfig``).
 
@@ -27,7 +27,7 @@ def system_dns(
     one at 127.0.0.1 (resolv.conf(5)). Raises ``ValueError`` for changes that cannot work.
     """
     settings: dict[str, Any] = dict(name_servers(_read(resolv_conf)))
-    settings["hosts"] = host_names(_read(hosts))
+    settings["hosts"] = host_names(_read(hosts_file))
     settings.update(changes)
     return DnsConfig(**settings)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
+from sansip_server.config.dns import parse_name_server
 from sansip_server.config.listen import check_domain, check_origin, check_path, parse_listen
 from sansip_server.config.schema import Settings
 from sansip_server.runtimes import check_runtime
@@ -27,6 +28,7 @@ ZERO_MEANS_OFF = frozenset(
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "listen[]": parse_listen,
+    "dns.servers[]": parse_name_server,
     "domains[]": check_domain,
     "runtime": check_runtime,
     "tls.names[]": parse_name,
@@ -78,6 +80,11 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         place = name.partition(":")[2]
         if streams.setdefault(place, name) != name:
             yield f"listen[{index}]", f"{name} and {streams[place]} cannot share a port; choose another"
+    timeout, rounds = settings.dns.timeout, settings.dns.rounds
+    if timeout is not None and not 0.05 <= timeout <= 30:
+        yield "dns.timeout", f"expected 0.05 to 30 seconds; found {timeout:g}"
+    if rounds is not None and rounds > 10:
+        yield "dns.rounds", f"expected 1 to 10; found {rounds}"
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
     if settings.uvloop and settings.runtime != "asyncio":
