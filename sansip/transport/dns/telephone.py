@@ -74,4 +74,4 @@ def _substitute(regexp: str, number: str) -> str | None:
 
 
 def _piece(match: re.Match[str], mark: str) -> str:
-    return (match[int(mark)] or "") if mark.isdigit() else mark
+    return (match[int(mark)] or "") if mark in "0123456789" else mark
