@@ -181,9 +181,7 @@ except ModuleNotFoundError as error:
 def test_a_port_in_use_is_told_before_anything_else(run):
     """The stack is not built, no loop is started."""
     with bind(Listen(0, "udp", "127.0.0.1")).sock as taken, pytest.raises(BindError, match="in use"):
-        run(
-            lambda listeners: pytest.fail("built"), [Listen(0, "udp", "127.0.0.1", taken.getsockname()[1])]
-        )
+        run(lambda listeners: pytest.fail("built"), [Listen(0, "udp", "127.0.0.1", taken.getsockname()[1])])
 
 
 def test_a_build_that_fails_leaves_no_socket(run):

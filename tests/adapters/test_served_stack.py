@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
 from sansip import ListenerConfig, Stack, StackConfig
-from sansip_asyncio import Server, serve
 from tests.adapters.fakes import PATIENCE
+from tests.adapters.runtimes import Running
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    """A registrar and proxy on UDP and TCP."""
+def server(start: Callable[..., Running]) -> Running:
+    """A registrar and proxy on UDP and TCP, on each runtime in turn."""
 
     def build(listeners: list[ListenerConfig]) -> Stack:
         return Stack(StackConfig(listeners, ["localhost"]), os.urandom(16))
 
-    ready, stop = threading.Event(), threading.Event()
-    servers: list[Server] = []
-
-    async def main() -> None:
-        listeners = [ListenerConfig(0, "udp", "127.0.0.1", 0), ListenerConfig(1, "tcp", "127.0.0.1", 0)]
-        async with serve(build, listeners) as running:
-            servers.append(running)
-            ready.set()
-            await asyncio.to_thread(stop.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(main(),))
-    thread.start()
-    assert ready.wait(PATIENCE)
-    yield servers[0]
-    stop.set()
-    thread.join(PATIENCE)
+    return start(build, ListenerConfig(0, "udp", "127.0.0.1", 0), ListenerConfig(1, "tcp", "127.0.0.1", 0))
 
 
 def request(method: str, target: str, sent_by: str, transport: str = "UDP", extra: str = "") -> bytes:
