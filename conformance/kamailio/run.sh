@@ -1,8 +1,13 @@
 #!/bin/sh
 # Runs the conformance suite against Kamailio and prints its scoreboard beside that of the core.
-#   conformance/kamailio/run.sh [--slow] [SUITE...]
-# Needs: kamailio (Debian package), sansip installed. Leaves kamailio.json and core.json in $OUT.
+#   conformance/kamailio/run.sh [--slow] [--parallel N] [SUITE...]
+# Needs: kamailio (Debian package), sansip installed. What Kamailio does is shown, not judged. Leaves kamailio.json and core.json in $OUT.
 set -eu
+command -v kamailio > /dev/null || {
+	echo "kamailio is not installed (apt install kamailio): nothing to compare with" >&2
+	[ "${CI:-}" = true ] && exit 1
+	exit 0
+}
 here=$(cd "$(dirname "$0")" && pwd)
 out=${OUT:-$(mktemp -d)}
 address=${ADDRESS:-127.0.0.88:5060}
@@ -19,8 +24,6 @@ trap 'kill $pid 2>/dev/null; wait $pid 2>/dev/null || true' EXIT
 sleep 2
 kill -0 $pid || { tail "$out/kamailio.log"; exit 2; }
 sansip conformance run --json --target "udp:$address" "$@" > "$out/kamailio.json" || true
-slow=
-for word in "$@"; do [ "$word" = --slow ] && slow=1 || true; done
 words=$(printf '%s\n' "$@" | grep -v -e '^--slow$' || true)
 sansip conformance run --json $words > "$out/core.json" || true
 sansip conformance run $words --beside "$out/kamailio.json" || true
