@@ -1,0 +1,87 @@
+// A phone in a web page: JsSIP or SIP.js, as the page's address asks, steered and watched by the test.
+// It registers, answers whoever calls, and calls whom /call names, hanging up when that is answered; what
+// happens is posted to /event.
+import * as JsSIP from "jssip";
+import {Inviter, Registerer, RegistererState, SessionState, UserAgent} from "sip.js";
+
+const asked = new URLSearchParams(location.search);
+const aor = asked.get("aor");
+let hangup = false;
+
+let order = Promise.resolve();
+const tell = (what, detail = "") => {
+  // One after the other, so that they arrive in order.
+  order = order.then(() => fetch("/event", {method: "POST", body: JSON.stringify([what, `${detail}`])}));
+};
+
+// The test answers when it wants a call.
+const whom = async () => {
+  const uri = await (await fetch("/call")).text();
+  hangup = true;
+  return uri;
+};
+
+window.onerror = (message) => tell("error", message);
+window.onunhandledrejection = (event) => tell("error", event.reason);
+
+function jssip() {
+  const socket = new JsSIP.WebSocketInterface(asked.get("server"));
+  const phone = new JsSIP.UA({sockets: [socket], uri: aor, register: true, session_timers: false});
+  phone.on("registered", async () => {
+    tell("registered");
+    phone.call(await whom(), {mediaConstraints: {audio: true, video: false}});
+  });
+  phone.on("registrationFailed", (event) => tell("refused", event.cause));
+  phone.on("disconnected", (event) => tell("disconnected", `${event.code} ${event.reason}`));
+  phone.on("newRTCSession", ({session}) => {
+    session.on("progress", (event) => event.originator === "remote" && tell("progress"));
+    session.on("confirmed", () => {
+      tell("confirmed");
+      if (hangup) session.terminate();
+    });
+    session.on("ended", (event) => tell("ended", event.originator));
+    session.on("failed", (event) => tell("failed", event.cause));
+    session.on("peerconnection:setremotedescriptionfailed", (error) => tell("error", error));
+    if (session.direction === "incoming") session.answer({mediaConstraints: {audio: true, video: false}});
+  });
+  phone.start();
+}
+
+async function sipjs() {
+  const media = {constraints: {audio: true, video: false}, iceGatheringTimeout: 500};
+  const watch = (session) => {
+    session.stateChange.addListener((state) => {
+      if (state === SessionState.Established) {
+        tell("confirmed");
+        if (hangup) session.bye();
+      } else if (state === SessionState.Terminated) tell("ended");
+    });
+  };
+  const phone = new UserAgent({
+    uri: UserAgent.makeURI(aor),
+    transportOptions: {server: asked.get("server")},
+    sessionDescriptionHandlerFactoryOptions: media,
+    logBuiltinEnabled: false,
+    delegate: {
+      onInvite: (invitation) => {
+        watch(invitation);
+        invitation.accept({sessionDescriptionHandlerOptions: media});
+      },
+      onDisconnect: (error) => tell("disconnected", error),
+    },
+  });
+  await phone.start();
+  const registerer = new Registerer(phone);
+  registerer.stateChange.addListener(async (state) => {
+    if (state !== RegistererState.Registered) return;
+    tell("registered");
+    const inviter = new Inviter(phone, UserAgent.makeURI(await whom()), {sessionDescriptionHandlerOptions: media});
+    watch(inviter);
+    await inviter.invite({
+      requestDelegate: {onProgress: () => tell("progress"), onReject: (r) => tell("failed", r.message.statusCode)},
+    });
+  });
+  await registerer.register();
+}
+
+({jssip, sipjs})[asked.get("library")]();

@@ -1,0 +1,189 @@
+"""JsSIP and SIP.js in headless Chromium, over WS and WSS: they register, call SIPp on UDP, and are called.
+
+Theory of operation: npm fetches the two libraries at the versions of
+``browser/package-lock.json``, esbuild makes one file of them and of
+``browser/phone.js``, and a web server of the test's own serves it on localhost,
+where pages may use the microphone. What the page's phone sees, it posts back.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import queue
+import shutil
+import subprocess
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from tests.certificates import Authority
+from tests.interop.conftest import OPTIONS, TARGET
+from tests.interop.phone import Phone
+from tools.peers import Program, Sipp, free_port, sansip_serve
+
+HERE = Path(__file__).parent
+LOCAL = "127.0.0.1"
+DOMAIN = "biloxi.test"
+# Starting a browser on a machine that is busy with other tests takes its time.
+PATIENCE = 30.0
+
+pytestmark = [
+    pytest.mark.needs("chromium", "npm", "sipp"),
+    pytest.mark.skipif(TARGET != "sansip", reason="Kamailio is not set up for WebSocket here"),
+    pytest.mark.timeout(180),
+]
+
+
+class Page:
+    """A web server for the phone's page, and the events that it posts."""
+
+    def __init__(self, script: bytes) -> None:
+        events: queue.Queue[list[str]] = queue.Queue()
+        calls: queue.Queue[str] = queue.Queue()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/call":
+                    body = calls.get().encode()
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(body)
+                    return
+                is_script = self.path.startswith("/phone.js")
+                page = b'<!doctype html><meta charset="utf-8"><body><script src="/phone.js"></script>'
+                body = script if is_script else page
+                self.send_response(200)
+                self.send_header("Content-Type", "text/javascript" if is_script else "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                events.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.events = events
+        self.calls = calls
+        self._server = http.server.ThreadingHTTPServer((LOCAL, 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Whoever waits for a call to make waits no longer.
+        self.calls.put("")
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def url(self, **asked: str) -> str:
+        """Return the address of a page that does what is asked."""
+        return f"http://localhost:{self._server.server_port}/?{urllib.parse.urlencode(asked)}"
+
+    def expect(self, what: str) -> str:
+        """Return the detail of the next event, which must be ``what``."""
+        seen = []
+        while True:
+            try:
+                event = self.events.get(timeout=PATIENCE)
+            except queue.Empty:
+                raise AssertionError(f"the page told of no {what}, but of {seen}") from None
+            seen.append(event)
+            if event[0] == what:
+                return event[1]
+            assert event[0] not in ("error", "failed", "refused", "disconnected"), seen
+
+
+def chromium(url: str, directory: Path) -> Program:
+    """Open ``url`` in a browser of its own."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    flags += ["--ignore-certificate-errors", f"--user-data-dir={directory / 'profile'}"]
+    # The profile's size is no concern of a test, and /dev/shm may be small.
+    return Program(["chromium", *flags, "--disable-dev-shm-usage", url], directory / "chromium.log")
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The page's program: both libraries and ``browser/phone.js`` in one file."""
+    directory = tmp_path_factory.mktemp("npm")
+    for file in (HERE / "browser").iterdir():
+        if file.is_file():
+            shutil.copy(file, directory)
+    for command in (
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+        ["node_modules/.bin/esbuild", "phone.js", "--bundle", "--outfile=bundle.js", "--log-level=warning"],
+    ):
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return (directory / "bundle.js").read_bytes()
+
+
+class Server:
+    """UDP, WS and WSS on loopback."""
+
+    def __init__(self, directory: Path) -> None:
+        self.udp = (LOCAL, free_port())
+        ports = {"ws": free_port(), "wss": free_port()}
+        listeners = [
+            f"udp:{LOCAL}:{self.udp[1]}",
+            *(f"{name}:{LOCAL}:{port}" for name, port in ports.items()),
+        ]
+        certificate = Authority(directory).issue("server.pem", DOMAIN, LOCAL)
+        self.program = sansip_serve(
+            directory, listeners, [DOMAIN], [*OPTIONS, "--certificate", str(certificate)]
+        )
+        self.urls = {name: f"{name}://{LOCAL}:{port}/" for name, port in ports.items()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with ExitStack() as stack:
+        server = Server(tmp_path_factory.mktemp("server"))
+        stack.enter_context(server.program)
+        yield server
+        assert "Traceback" not in server.program.output()
+
+
+@pytest.mark.parametrize("transport", ["ws", "wss"])
+@pytest.mark.parametrize("library", ["jssip", "sipjs"])
+def test_calls_and_is_called(
+    library: str, transport: str, server: Server, script: bytes, tmp_path: Path
+) -> None:
+    """SIPp calls the browser and hangs up; then the browser calls SIPp and hangs up."""
+    user = f"{library}-{transport}"
+    port = free_port()
+    with Phone(f"sipp-{user}", DOMAIN, "udp", server.udp) as desk:
+        desk.contact = f"<sip:sipp@{LOCAL}:{port}>"
+        desk.register()
+    asked = {"library": library, "server": server.urls[transport], "aor": f"sip:{user}@{DOMAIN}"}
+
+    def sipp(scenario: str, port: int) -> Sipp:
+        path = HERE / "scenarios" / f"{scenario}.xml"
+        return Sipp(path, server.udp, tmp_path, local=(LOCAL, port), service=user, domain=DOMAIN)
+
+    with Page(script) as page, chromium(page.url(**asked), tmp_path):
+        page.expect("registered")
+        with sipp("browser_uac", free_port()) as uac:
+            for event in ("confirmed", "ended"):
+                page.expect(event)
+            uac.succeed()
+        with sipp("browser_uas", port) as uas:
+            uas.wait_until_bound()
+            page.calls.put(desk.aor)
+            for event in ("progress", "confirmed", "ended"):
+                page.expect(event)
+            uas.succeed()
