@@ -55,6 +55,7 @@ class Outgoing:
     # trying, ringing, over
     state: str = "trying"
     status: int = 0
+    over_at: float = 0.0
     wants_cancel: bool = False
     cancelled: bool = False
     dialogs: dict[str, Dialog] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class _Incoming:
     tag: str
     last: bytes = b""
     final: int = 0
+    final_at: float = 0.0
     acknowledged: bool = False
 
 
@@ -93,6 +95,8 @@ class Phone:
         self.habit = Habit()
         self.calls: list[Outgoing] = []
         self.dialogs: list[Dialog] = []
+        # Answered, and never acknowledged.
+        self.unacknowledged: list[Dialog] = []
         self._number = 0
         # branch and method -> what to do with a response; whether to go on resending
         self._waiting: dict[tuple[str, str], Callable[[Response | None], None]] = {}
@@ -208,7 +212,7 @@ class Phone:
 
         def destroyed() -> None:
             if call.state != "over":
-                call.state = "over"
+                self._over(call, 487)
 
         self.wire.after(GIVE_UP, destroyed)
 
@@ -225,7 +229,7 @@ class Phone:
 
     def _answered(self, call: Outgoing, response: Response | None) -> None:
         if response is None:
-            call.state, call.status = "over", 408
+            self._over(call, 408)
         elif response.status < 200:
             if call.state == "trying":
                 call.state = "ringing"
@@ -237,7 +241,11 @@ class Phone:
             # 17.1.1.3
             self.send(self._within(call.invite, "ACK", response.get("to")))
             if call.state != "over":
-                call.state, call.status = "over", response.status
+                self._over(call, response.status)
+
+    def _over(self, call: Outgoing, status: int) -> None:
+        call.over_at = call.over_at or self.wire.now
+        call.state, call.status = "over", status
 
     def _established(self, call: Outgoing, response: Response) -> None:
         tag = response.to_tag or ""
@@ -259,7 +267,7 @@ class Phone:
             1,
         )
         unwanted = call.state == "over" or call.cancelled
-        call.state, call.status = "over", 200
+        self._over(call, 200)
         call.dialogs[tag] = dialog
         self.dialogs.append(dialog)
         call.acks[tag] = self._in_dialog(dialog, "ACK", 1)
@@ -363,6 +371,11 @@ class Phone:
 
     # --- being called
 
+    @property
+    def rung(self) -> list[tuple[str, int, float]]:
+        """Call-ID, final status and its time of each INVITE received."""
+        return [(one.request.call_id, one.final, one.final_at) for one in self._incoming.values()]
+
     def _invited(self, branch: str, request: Request) -> None:
         incoming = self._incoming.get(branch)
         if incoming is not None:
@@ -387,6 +400,7 @@ class Phone:
         if incoming.final:
             return
         incoming.final = status
+        incoming.final_at = self.wire.now
         request = incoming.request
         incoming.last = self._response_to(request, status, incoming.tag)
         dialog = None
@@ -424,6 +438,7 @@ class Phone:
             incoming.acknowledged = True
             if dialog is not None and dialog.state == "accepted":
                 # 13.3.1.4: the dialog is confirmed, and ended with a BYE.
+                self.unacknowledged.append(dialog)
                 self.hang_up(dialog)
 
     def _acknowledged(self, branch: str, request: Request) -> None:

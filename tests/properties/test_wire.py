@@ -46,8 +46,17 @@ def agree(phones: list[Phone]) -> None:
     ]
     assert sorted(map(str, up)) == sorted(str(one) for one in up if up.count(one) == 2)
     for phone in phones:
+        # 13.3.1.4, 16.7 step 5, RFC 6026 7: eleven tries of the 2xx, and of its ACK, get through.
+        assert phone.unacknowledged == []
+        # RFC 6026 3: a repeated INVITE is no new one.
+        assert len({call_id for call_id, _, _ in phone.rung}) == len(phone.rung)
         for call in phone.calls:
             assert call.state == "over", (phone.name, call.state)
+            rung = [one for other in phones for one in other.rung if one[0] == call.call_id]
+            # Nobody rings on when the call is over: 16.7 step 10, 16.10.
+            assert all(final and at < call.over_at + 40 for _, final, at in rung)
+            # The caller hears of the end: 17.2.1, 16.7 step 6.
+            assert not rung or call.over_at < max(at for _, _, at in rung) + 40
             # A dialog that the caller saw, some callee has accepted.
             for dialog in call.dialogs.values():
                 others = [one for other in phones if other is not phone for one in other.dialogs]
