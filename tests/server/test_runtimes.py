@@ -7,6 +7,8 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from sansip_server import runtimes
+from sansip_server.config.rules import cross_faults
+from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 
 
@@ -33,3 +35,26 @@ def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
     with pytest.raises(OperatorError, match=r"pip install 'sansip\[gevent\]'"):
         runtimes.load_runtime("gevent")
+
+
+def test_what_names_its_command_is_not_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our adapters say themselves how their runtime is installed."""
+    entry = EntryPoint("curio", "sansip_curio:run", runtimes.GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+    missing = ModuleNotFoundError("curio is not installed; pip install 'sansip[curio]'")
+
+    def load(entry: EntryPoint) -> None:
+        raise missing
+
+    monkeypatch.setattr(EntryPoint, "load", load)
+    with pytest.raises(OperatorError) as caught:
+        runtimes.load_runtime("curio")
+    assert str(caught.value) == f"runtime curio cannot be loaded: {missing}"
+
+
+def test_uvloop_is_for_asyncio() -> None:
+    """With another runtime it would do nothing."""
+    assert list(cross_faults(Settings(runtime="gevent", uvloop=True))) == [
+        ("uvloop", "uvloop is an event loop for asyncio; remove it, or the runtime 'gevent'")
+    ]
+    assert not list(cross_faults(Settings(uvloop=True)))
