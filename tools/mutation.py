@@ -202,8 +202,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, self.path, "exec"), module.__dict__)
 
 
-def judge(mutant: Mutant) -> str:
-    """In the child: play the suite with the mutant; return how it died, or ``survived``."""
+def judge(mutant: Mutant, tests: Sequence[str] = ()) -> str:
+    """In the child: play the suite with the mutant, then ``tests``; return how it died, or ``survived``."""
     name = mutant.path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     sys.meta_path.insert(0, _Finder(name, str(ROOT / mutant.path), mutated(mutant)))
     for folder in ("conformance", "server", "adapters/asyncio", "adapters/sockets", "."):
@@ -216,10 +216,20 @@ def judge(mutant: Mutant) -> str:
         verdict = play_on_core(trace)
         if verdict.outcome == "fail":
             return f"{trace.id}: {verdict.reason[:100]}"
+    if tests:
+        import pytest
+
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
+        os.chdir(ROOT)
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        if pytest.main([*options, *tests]) != 0:
+            return "unit tests"
     return "survived"
 
 
-def run(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, str]]:
+def run(mutants: Sequence[Mutant], jobs: int, tests: Sequence[str] = ()) -> Iterator[tuple[Mutant, str]]:
     """Judge ``mutants``, ``jobs`` at a time."""
     waiting = list(reversed(mutants))
     running: dict[int, tuple[int, Mutant, float]] = {}
@@ -231,7 +241,7 @@ def run(mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, str]]:
             if pid == 0:
                 os.close(reader)
                 try:
-                    said = judge(mutant)
+                    said = judge(mutant, tests)
                 except BaseException as error:
                     said = f"raised {type(error).__name__}: {error}"
                 os.write(writer, said.encode("utf-8", "replace")[:4000])
@@ -261,6 +271,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", help="a file, or file:line")
     parser.add_argument("--again", type=Path, help="the survivors in this output of an earlier run")
+    parser.add_argument("--tests", nargs="*", default=[], help="pytest folders for what the suite lets live")
     options = parser.parse_args()
     paths = [
         str(path.relative_to(ROOT)) for target in TARGETS for path in sorted((ROOT / target).glob("*.py"))
@@ -278,7 +289,7 @@ def main() -> None:
         mutants = [mutants[at] for at in sorted(chosen)]
     survivors = 0
     total = len(mutants)
-    for done, (mutant, said) in enumerate(run(mutants, options.jobs), 1):
+    for done, (mutant, said) in enumerate(run(mutants, options.jobs, options.tests), 1):
         if said == "survived":
             survivors += 1
             print(f"survived {mutant.name} {mutant.what}", flush=True)
