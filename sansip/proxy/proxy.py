@@ -242,7 +242,9 @@ class Proxy:
         if isinstance(found, Exception) or not found:
             return []
         # Whoever knows addresses only leaves the transport out.
-        places = [one if len(one) == 3 else (hop.transport, *one) for one in found]
+        places: list[Place] = [
+            (one[0], one[1], one[2]) if len(one) == 3 else (hop.transport, one[0], one[1]) for one in found
+        ]
         # A bound for what a hostile zone can make us try.
         return self.avoided.sort(places[: self.limits.next_hops], now)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sansip.actions import Address
 
 if TYPE_CHECKING:
+    from sansip.transport.dns.backup import Backup
     from sansip.transport.filter import OpenConnection
     from sansip.wire import Message
 
@@ -37,7 +38,7 @@ class Flow:
             SIP must not (RFC 3261 17).
     """
 
-    __slots__ = ("address", "conn", "listener", "name", "peer", "reliable", "transport")
+    __slots__ = ("address", "backup", "conn", "listener", "name", "peer", "reliable", "transport")
 
     def __init__(
         self, transport: str, listener: int, address: Address, conn: int = 0, name: str = ""
@@ -49,6 +50,8 @@ class Flow:
         self.name = name
         # What the adapter knows of a TLS connection, where the filter notes who it is.
         self.peer: OpenConnection | None = None
+        # Where else a response may go whose way back is gone (RFC 3263 5).
+        self.backup: Backup | None = None
         self.reliable = transport != "udp"
 
     @property

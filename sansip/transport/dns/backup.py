@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.transport.listeners import Listeners
     from sansip.wire import Response
 
-__all__ = ["Backups"]
+__all__ = ["Backup", "Backups"]
 
 
 # Puts a question and calls back with its answer.
@@ -41,18 +41,18 @@ class Answering(Protocol):
     def feed(self, given: str, argument: Any, now: float) -> None: ...
 
 
-class _BackupFlow(Flow):
-    """A flow found here; ``left`` are the places to try after it, None while they are looked up.
+class Backup:
+    """The rest of the ways of one response; rides on the flow of its transaction.
 
+    ``left`` are the places still to be tried, None while they are looked up;
     ``data`` is the response that waits for that.
     """
 
     __slots__ = ("data", "left")
 
-    def __init__(self, flow: Flow, left: list[Place] | None) -> None:
-        super().__init__(flow.transport, flow.listener, flow.address, flow.conn, flow.name)
+    def __init__(self, left: list[Place] | None, data: bytes = b"") -> None:
         self.left = left
-        self.data = b""
+        self.data = data
 
 
 class Backups:
@@ -70,11 +70,12 @@ class Backups:
         ``data`` are its octets, b"" where only their beginning is known.
         """
         flow = transaction.flow
-        if isinstance(flow, _BackupFlow):
-            if flow.left is None:
-                flow.data = data or flow.data
+        backup = flow.backup
+        if backup is not None:
+            if backup.left is None:
+                backup.data = data or backup.data
                 return True
-            return self._use(transaction, flow.left, data, now)
+            return self._use(transaction, backup.left, data, now)
         try:
             via = response.via
         except RemoteProtocolError:
@@ -91,12 +92,12 @@ class Backups:
             return self._use(transaction, places, data, now)
         # RFC 3263 5: with a port the addresses of the name, else its SRV records.
         question = Resolve(via.host, port, transport, via.port is not None, True, transport == "tls")
-        waiting = transaction.flow = _BackupFlow(flow, None)
-        waiting.data = data
-        waiting.name = via.host if transport == "tls" else ""
+        # The flow may be shared: it is where the request came from.
+        flow = transaction.flow = Flow(transport, flow.listener, flow.address, flow.conn, via.host)
+        waiting = flow.backup = Backup(None, data)
 
         def found(result: Any, now: float) -> None:
-            if transaction.flow is not waiting:
+            if transaction.flow is not flow:
                 return
             places = []
             if not isinstance(result, Exception):
@@ -118,8 +119,8 @@ class Backups:
             transport, ip, port = places.pop(0)
             listener = self._listeners.reach(transport, ip, flow.listener)
             if listener is not None:
-                chosen = Flow(transport, listener.id, (ip, port), 0, flow.name)
-                transaction.flow = _BackupFlow(chosen, places)
+                transaction.flow = Flow(transport, listener.id, (ip, port), 0, flow.name)
+                transaction.flow.backup = Backup(places)
                 if data:
                     transaction.layer.send_response(transaction, data, now)
                 return True
