@@ -147,6 +147,12 @@ class Phone:
                 raise AssertionError(f"{self.aor} over {self.transport}: nothing came in {PATIENCE} s")
             self._read()
 
+    def keep_alive(self) -> None:
+        """Send the keepalive of RFC 5626 4.4.1 and wait for its answer, which is no message."""
+        self.send("\r\n\r\n")
+        self._read()
+        self._buffer = b""
+
     def expect(self, what: str) -> Message:
         """Return the next message, which must be ``what``, a method or a status; 100 is skipped."""
         while (message := self.receive()).what == "100" and what != "100":
