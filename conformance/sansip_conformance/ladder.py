@@ -97,9 +97,10 @@ class Ladder:
                 for column in range(low + 1, high):
                     line[column] = "─"
                 line[high - 1 if right > left else low + 1] = ">" if right > left else "<"
-                room = high - low - 5
+                room = high - low - 4
                 text = _shorten(event.label, room)
-                first = low + 1 + (high - low - 1 - len(text) - 2) // 2
+                # The arrow's head keeps its place.
+                first = low + 1 + (high - low - 1 - len(text) - 2 + (right < left)) // 2
                 line[first : first + len(text) + 2] = f" {text} "
             lines.append(("".join(line).rstrip(), event.kind))
         lines.append(("".join(rail()).rstrip(), "rail"))
