@@ -8,6 +8,7 @@ query; whatever is wrong with it makes it no reply.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ NOERROR, FORMERR, NOTIMP, NXDOMAIN = 0, 1, 4, 3
 # RFC 6891 6.2.5 and the operators' common choice: fits every path unfragmented.
 PAYLOAD = 1_232
 
+# What nearly every name looks like: nothing that would have to be escaped.
+_PLAIN = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.ASCII)
 _HEADER = struct.Struct(">HHHHHH")
 _RESPONSE, _TRUNCATED = 0x8000, 0x0200
 
@@ -53,6 +56,9 @@ def load() -> None:
 
 def normal_name(name: str) -> str | None:
     """Return ``name`` as it is compared and cached, or None where it cannot be a name."""
+    plain = name.lower()
+    if _PLAIN.fullmatch(plain) and len(plain) <= 253:
+        return plain
     import dns.exception
     import dns.name
 

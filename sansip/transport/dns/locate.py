@@ -100,7 +100,6 @@ class _Search:
     def start(self, now: float) -> None:
         question = self._question
         resolver = self.locator.resolver
-        self._timer = resolver.timers.start(now, resolver.limits.answer_time, self, "deadline")
         if question.explicit_port or resolver.local(question.host.rstrip(".")) is not None:
             # RFC 3263 4.2: a port means a host. So does a name in the hosts table.
             self._take_hosts([(question.transport, question.host, question.port)], self._end, now)
@@ -108,6 +107,9 @@ class _Search:
             self._ask_srv([question.transport], now)
         else:
             self._lookup(question.host, "NAPTR", self._take_naptr, now)
+        if self._done is not None:
+            # What the cache knows is found by now.
+            self._timer = resolver.timers.start(now, resolver.limits.answer_time, self, "deadline")
 
     def _lookup(self, name: str, kind: str, then: Callable[[list[Any], float], None], now: float) -> None:
         def answered(found: Found, now: float) -> None:
