@@ -120,8 +120,9 @@ class Branch:
         target = self.target
         assert self._base is not None
         alive = proxy.flow_for(self._base, target)
+        prefer = context.leaves if target.listener is None else target.listener
         listener = (
-            proxy.listeners.reach(transport, ip, context.listener)
+            proxy.listeners.reach(transport, ip, prefer)
             if alive is None
             else proxy.listeners[alive.listener]
         )
@@ -145,7 +146,7 @@ class Branch:
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
-            stream = proxy.listeners.reach("tcp", ip, context.listener)
+            stream = proxy.listeners.reach("tcp", ip, prefer)
             if stream is not None:
                 self._switched = True
                 self._addresses.insert(0, (transport, ip, port))

@@ -50,6 +50,7 @@ class ResponseContext:
         "came",
         "hashed",
         "is_invite",
+        "leaves",
         "listener",
         "on_failure",
         "on_success",
@@ -65,7 +66,9 @@ class ResponseContext:
         self._request: Request | None = request
         self.server = server
         self.hashed = hashed
-        self.listener = listener
+        # The listener that the request came by, and the one to send from where
+        # the target does not say.
+        self.listener = self.leaves = listener
         self.is_invite = request.method == "INVITE"
         # The token for our Record-Route value, "" for none; None: do not record.
         self.record_route: str | None = None

@@ -260,9 +260,18 @@ class Proxy:
     # --- 16.11: the stateless proxy
 
     def forward_stateless(
-        self, request: Request, incoming: Flow, target: Target, record: str | None, now: float
+        self,
+        request: Request,
+        incoming: Flow,
+        target: Target,
+        record: str | None,
+        now: float,
+        leaves: Listener | None = None,
     ) -> None:
         """Forward ``request`` without keeping anything (RFC 3261 16.11).
+
+        It is sent from the listener of ``target``, else ``leaves``, else the one it
+        came by.
 
         An ACK for a 2xx goes this way, too. Where the next hop cannot be
         reached nothing happens: there is nobody to tell.
@@ -277,6 +286,9 @@ class Proxy:
         if request.method != "ACK":
             copy.set_line("max-breadth", f"Max-Breadth: {breadth}")
         branch = self.stateless_branch(request)
+        prefer = target.listener
+        if prefer is None:
+            prefer = incoming.listener if leaves is None else leaves.id
 
         def send(addresses: Any, now: float) -> None:
             places = self.places(addresses, hop, now)
@@ -285,7 +297,7 @@ class Proxy:
             transport, ip, port = places[0]
             alive = self.flow_for(copy, target)
             listener = (
-                self.listener_for(transport, ip, incoming.listener)
+                self.listener_for(transport, ip, prefer)
                 if alive is None
                 else self.listeners[alive.listener]
             )

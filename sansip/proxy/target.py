@@ -29,6 +29,9 @@ class Target:
         flow: the flow that the binding was registered over, used while it lives.
         bound: the flow comes first, whatever Route and URI say (RFC 5626 5.3).
         address: socket address to use in place of the URI's (a phone behind a NAT).
+        listener: number of the listener to send from, where it reaches; None: the
+            one that the request came by. A phone behind a NAT hears only the one
+            that it registered at.
     """
 
     uri: SipUri | TelUri | OtherUri | None = None
@@ -37,6 +40,7 @@ class Target:
     flow: Flow | None = None
     address: tuple[str, int] | None = None
     bound: bool = False
+    listener: int | None = None
 
 
 def groups(targets: list[Target]) -> list[list[Target]]:

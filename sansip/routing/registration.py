@@ -131,4 +131,5 @@ def target_of(binding: Binding) -> Target:
         binding.path,
         None if flow is None or isinstance(flow, int) else flow,  # type: ignore[arg-type]
         address,
+        listener=flow if isinstance(flow, int) else None,
     )

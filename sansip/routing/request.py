@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sansip.location import MemoryLocation
     from sansip.registrar import Registrar
     from sansip.transaction import ServerTransaction
-    from sansip.transport import Flow, Listeners
+    from sansip.transport import Flow, Listener, Listeners
     from sansip.wire import OtherUri, Request, TelUri
 
 __all__ = ["Core", "IncomingRequest"]
@@ -106,6 +106,7 @@ class IncomingRequest:
         "_context",
         "_decided",
         "_hashed",
+        "_leaves",
         "_record",
         "_server",
         "_tag",
@@ -130,6 +131,8 @@ class IncomingRequest:
         self.from_dialog = False
         self._server = server
         self._context: ResponseContext | None = None
+        # The listener that our last Route value named: RFC 5658 3.
+        self._leaves: Listener | None = None
         self._decided = False
         self._cancelled = False
         self._waited = False
@@ -189,7 +192,8 @@ class IncomingRequest:
         config = self.core.proxy.config
         tokens = config.dialog_tokens
         expected = self.core.dialog_token(message) if tokens and message.to_tag is not None else ""
-        if expected and listeners.take_recorded(message, expected):
+        if expected and (recorded := listeners.take_recorded(message, expected)) is not None:
+            self._leaves = recorded
             self.from_dialog = True
             if not message.has("route") and "maddr" not in message.uri_text:
                 return
@@ -197,6 +201,7 @@ class IncomingRequest:
         def is_own(uri: SipUri) -> bool:
             if not listeners.is_own_address(uri.host, uri.port, uri.transport):
                 return False
+            self._leaves = listeners.named(uri.host, uri.port, uri.transport)
             # A value written for this very dialog proves that it was set up here.
             if not tokens or config.unmarked_dialogs or (expected and uri.params.get("d") == expected):
                 self.from_dialog = True
@@ -325,7 +330,7 @@ class IncomingRequest:
             # The caller gave up while the route was waiting: RFC 3261 9.2.
             return Relay(self._context)
         if server is None or stateless:
-            proxy.forward_stateless(message, self.flow, chosen[0], self._token(), self.now)
+            proxy.forward_stateless(message, self.flow, chosen[0], self._token(), self.now, self._leaves)
             if server is not None:
                 server.abandon(self.now)
             self._decided = True
@@ -335,6 +340,8 @@ class IncomingRequest:
             context = self._context = ResponseContext(
                 proxy, message, server, self._hashed, self.flow.listener
             )
+            if self._leaves is not None:
+                context.leaves = self._leaves.id
             server.user = context
         # Only now: what raised before leaves the request to be answered.
         self._decided = True

@@ -111,19 +111,29 @@ class Listeners:
                     return listener
         return fitting[0]
 
-    def take_recorded(self, request: Message, token: str) -> bool:
+    def named(self, host: str, port: int | None, transport: str | None) -> Listener | None:
+        """Return the listener whose address, as peers see it, this is."""
+        transport = transport or "udp"
+        sent_by = host_text(host, port or DEFAULT_PORTS.get(transport))
+        for listener in self._by_id.values():
+            if listener.sent_by == sent_by and listener.transport == transport:
+                return listener
+        return None
+
+    def take_recorded(self, request: Message, token: str) -> Listener | None:
         """Remove the first Route lines that are just what we recorded for ``token``.
 
-        A look at the text that serves nearly every request within a dialog; any
+        Returns the listener of the last one, which is that of the far side (RFC
+        5658 3), or None. A look at the text that serves nearly every request within a dialog; any
         other spelling of our own values is for ``proxy.preprocess``.
         """
-        taken = False
+        taken: Listener | None = None
         while True:
             line = request.first_line("route")
             for listener in self._by_id.values():
                 if line == f"Route{listener.record_route[12:]};d={token}>":
                     request.pop_first_value("route")
-                    taken = True
+                    taken = listener
                     break
             else:
                 return taken
