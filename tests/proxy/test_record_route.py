@@ -217,6 +217,88 @@ def test_two_interfaces() -> None:
     assert out.message.via.sent_by == "198.51.100.10:5060"
 
 
+class TwoInterfaces:
+    """A server between two networks, Alice on one and Bob on the other, both on UDP (RFC 5658 figure 1)."""
+
+    INSIDE = 9
+
+    def __init__(self) -> None:
+        listeners = [*LISTENERS, ListenerConfig(self.INSIDE, "udp", "10.9.0.10", 5060)]
+        self.rig = Rig(listeners=listeners)
+        headers = [("Contact", "<sip:bob@10.9.0.2>"), ("Expires", "3600")]
+        register = request(
+            "REGISTER",
+            "sip:biloxi.test",
+            source=INSIDE_BOB,
+            branch="z9hG4bKr",
+            sender="<sip:bob@biloxi.test>",
+            headers=headers,
+        )
+        assert what(self.rig.udp(register, INSIDE_BOB, self.INSIDE)) == ["200"]
+        self.branch = only(self.rig.udp(request(headers=[("Contact", "<sip:alice@192.0.2.1>")])), "INVITE")
+
+
+INSIDE_BOB = ("10.9.0.2", 5060)
+
+
+def test_a_phone_is_reached_from_where_it_registered() -> None:
+    """Behind a symmetric NAT it hears nobody else; on another network nobody else reaches it."""
+    two = TwoInterfaces()
+    assert (two.branch.to, two.branch.action.listener) == (INSIDE_BOB, two.INSIDE)
+    assert two.branch.message.via.sent_by == "10.9.0.10:5060"
+    assert [plain(value) for value in two.branch.message.values("record-route")] == [
+        "<sip:10.9.0.10:5060;lr",
+        f"<sip:{HOST}:5060;lr",
+    ]
+    answer = reply(two.branch, 200, headers=[("Contact", "<sip:bob@10.9.0.2>")])
+    (out,) = two.rig.udp(answer, INSIDE_BOB, two.INSIDE)
+    assert (out.what, out.to, out.action.listener) == ("200", ALICE, 0)
+
+
+@pytest.mark.parametrize("method", ["ACK", "BYE"])
+def test_a_dialog_crosses_between_two_interfaces(method: str) -> None:
+    """RFC 5658 3: the second of our values says by which side the request leaves."""
+    two = TwoInterfaces()
+    rig = two.rig
+    rig.udp(reply(two.branch, 200, headers=[("Contact", "<sip:bob@10.9.0.2>")]), INSIDE_BOB, two.INSIDE)
+    values = two.branch.message.values("record-route")
+    data = request(
+        method,
+        "sip:bob@10.9.0.2",
+        branch="z9hG4bKx",
+        to_tag="bob",
+        headers=[("Route", ", ".join(reversed(values)))],
+    )
+    out = only(rig.udp(data), method)
+    assert (out.to, out.action.listener) == (INSIDE_BOB, two.INSIDE)
+    back = request(
+        "BYE",
+        "sip:alice@192.0.2.1",
+        source=INSIDE_BOB,
+        branch="z9hG4bKy",
+        from_tag="bob",
+        to_tag="alice",
+        headers=[("Route", value) for value in values],
+    )
+    out = only(rig.udp(back, INSIDE_BOB, two.INSIDE), "BYE")
+    assert (out.to, out.action.listener) == (ALICE, 0)
+
+
+def test_another_spelling_of_our_values() -> None:
+    """The same where an endpoint wrote our URIs anew."""
+    two = TwoInterfaces()
+    rig = two.rig
+    rig.udp(reply(two.branch, 200, headers=[("Contact", "<sip:bob@10.9.0.2>")]), INSIDE_BOB, two.INSIDE)
+    values = [
+        value.replace(";lr", ";x=y;LR") for value in reversed(two.branch.message.values("record-route"))
+    ]
+    data = request(
+        "BYE", "sip:bob@10.9.0.2", branch="z9hG4bKx", to_tag="bob", headers=[("Route", ", ".join(values))]
+    )
+    out = only(rig.udp(data), "BYE")
+    assert (out.to, out.action.listener) == (INSIDE_BOB, two.INSIDE)
+
+
 # --- dialog tokens
 
 
