@@ -1,4 +1,4 @@
-"""Phones that only their connection leads to: WebSocket (RFC 7118 5), TLS and TCP behind a NAT (RFC 5626 5)."""
+"""Phones that only their connection leads to: WebSocket (RFC 7118 5), TLS and TCP behind NATs (RFC 5626)."""
 
 from __future__ import annotations
 
