@@ -174,8 +174,9 @@ class Branch:
         if context.record_route is not None:
             flow = proxy.flow_for(base, self.target)
             goes = "" if flow is None else proxy.flow_token(flow, self.target.uri, base.call_id)
+            secure = self._hop is not None and self._hop.secure
             proxy.add_record_route(
-                request, context.listener, listener, context.record_route, context.came, goes
+                request, context.listener, listener, context.record_route, context.came, goes, secure
             )
         return request, proxy.seal(request, listener, branch)
 

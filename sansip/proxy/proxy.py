@@ -141,7 +141,14 @@ class Proxy:
         return self.listeners.reach(transport, ip, prefer)
 
     def add_record_route(
-        self, copy: Request, incoming: int, outgoing: Listener, token: str, came: str = "", goes: str = ""
+        self,
+        copy: Request,
+        incoming: int,
+        outgoing: Listener,
+        token: str,
+        came: str = "",
+        goes: str = "",
+        secure: bool = False,
     ) -> None:
         """Put us into Record-Route (RFC 3261 16.6 step 4).
 
@@ -149,11 +156,16 @@ class Proxy:
         it came in by, it is recorded twice, so that each side finds the
         listener that it can reach. ``token`` is the dialog's mark, or "". ``came``
         and ``goes`` are the flow tokens of the two sides, "" where none is needed.
+        ``secure``: the next hop was found by a sips URI, so ours is one, too.
         """
         end = f";d={token}>" if token else ">"
+        near = _with_user(self.listeners[incoming].record_route, came) + end
+        far = _with_user(outgoing.record_route, goes) + end
+        if secure:
+            near, far = _secured(near), _secured(far)
         if outgoing.id != incoming or came or goes:
-            copy.prepend_line("record-route", _with_user(self.listeners[incoming].record_route, came) + end)
-        copy.prepend_line("record-route", _with_user(outgoing.record_route, goes) + end)
+            copy.prepend_line("record-route", near)
+        copy.prepend_line("record-route", far)
 
     def flow_token(self, flow: Flow | None, contact: SipUri | TelUri | OtherUri | None, call_id: str) -> str:
         """Return what stands for ``flow`` in Record-Route, "" where ``contact`` leads to the peer anyway.
@@ -203,10 +215,12 @@ class Proxy:
         Raises ``RemoteProtocolError`` when the URI leads nowhere.
         """
         uri: SipUri | TelUri | OtherUri = postprocess(copy)
+        # RFC 3261 16.6 step 7: a sips Request-URI decides, whatever Route says.
+        secure = copy.uri.scheme == "sips" or uri.scheme == "sips"
         flow = self.flow_for(copy, target)
         if flow is not None:
-            return NextHop(flow.transport, flow.host, flow.port, True, True)
-        hop = next_hop(uri)
+            return NextHop(flow.transport, flow.host, flow.port, True, True, secure=secure)
+        hop = next_hop(uri, secure=secure)
         if hop.transport in ONE_WAY or hop.host.endswith(".invalid"):
             # RFC 7118 5, RFC 2606 2: only its connection led to it. RFC 5626 5.3.2:
             # 430 for a flow that a token named, and else it is a user not there now.
@@ -306,7 +320,7 @@ class Proxy:
             if record is not None:
                 goes = self.flow_token(alive, target.uri, copy.call_id)
                 came = self.came_token(request, incoming)
-                self.add_record_route(copy, incoming.listener, listener, record, came, goes)
+                self.add_record_route(copy, incoming.listener, listener, record, came, goes, hop.secure)
             name = "" if hop.numeric else hop.host
             flow = alive or Flow(transport, listener.id, (ip, port), name=name)
             self.sender.send(flow, self.seal(copy, listener, branch), now)
@@ -372,6 +386,12 @@ class Proxy:
 def _with_user(record_route: str, user: str) -> str:
     """Put a user part into one of our Record-Route lines."""
     return record_route.replace("<sip:", f"<sip:{user}@", 1) if user else record_route
+
+
+def _secured(line: str) -> str:
+    """Return the Record-Route ``line`` with a sips URI, whose transport is TLS anyway (RFC 5630 3.1.4)."""
+    line = line.replace("<sip:", "<sips:", 1).replace(";transport=tls", "", 1)
+    return line.replace(";transport=wss", ";transport=ws", 1)
 
 
 def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherUri:

@@ -111,9 +111,8 @@ class Listeners:
                     return listener
         return fitting[0]
 
-    def named(self, host: str, port: int | None, transport: str | None) -> Listener | None:
+    def named(self, host: str, port: int | None, transport: str) -> Listener | None:
         """Return the listener whose address, as peers see it, this is."""
-        transport = transport or "udp"
         sent_by = host_text(host, port or DEFAULT_PORTS.get(transport))
         for listener in self._by_id.values():
             if listener.sent_by == sent_by and listener.transport == transport:

@@ -66,8 +66,8 @@ class NextHop:
         return Resolve(self.host, self.port, self.transport, *given, mark)
 
 
-def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:
-    """Return where a request for ``uri`` is sent.
+def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHop:
+    """Return where a request for ``uri`` is sent; ``secure``: as if it were a sips URI.
 
     Raises ``RemoteProtocolError`` (416) where the URI names nothing to send to.
     """
@@ -80,13 +80,13 @@ def next_hop(uri: SipUri | TelUri | OtherUri) -> NextHop:
         )
     transport = uri.transport
     explicit = transport is not None
-    secure = uri.scheme == "sips"
+    secure = secure or uri.scheme == "sips"
     if transport is None:
         # RFC 3263 4.1: sips means TLS; a numeric address means UDP.
         transport = "tls" if secure else "udp"
     elif secure:
-        # RFC 3261 26.2.2: sips over tcp is TLS; RFC 7118 5.1: over ws, WSS.
-        transport = {"tcp": "tls", "ws": "wss"}.get(transport, transport)
+        # RFC 3261 26.2.2: sips over tcp is TLS, and never UDP; RFC 7118 5.1: over ws, WSS.
+        transport = {"tcp": "tls", "udp": "tls", "ws": "wss"}.get(transport, transport)
     # RFC 3261 19.1.1: maddr overrides where to send, not what to ask for.
     maddr = uri.params.get("maddr")
     host = uri.host if maddr is None else maddr.strip("[]").lower()
