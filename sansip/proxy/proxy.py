@@ -159,13 +159,11 @@ class Proxy:
         ``secure``: the next hop was found by a sips URI, so ours is one, too.
         """
         end = f";d={token}>" if token else ">"
-        near = _with_user(self.listeners[incoming].record_route, came) + end
-        far = _with_user(outgoing.record_route, goes) + end
-        if secure:
-            near, far = _secured(near), _secured(far)
         if outgoing.id != incoming or came or goes:
-            copy.prepend_line("record-route", near)
-        copy.prepend_line("record-route", far)
+            near = _with_user(self.listeners[incoming].record_route, came) + end
+            copy.prepend_line("record-route", _secured(near) if secure else near)
+        far = _with_user(outgoing.record_route, goes) + end
+        copy.prepend_line("record-route", _secured(far) if secure else far)
 
     def flow_token(self, flow: Flow | None, contact: SipUri | TelUri | OtherUri | None, call_id: str) -> str:
         """Return what stands for ``flow`` in Record-Route, "" where ``contact`` leads to the peer anyway.

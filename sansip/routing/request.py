@@ -199,9 +199,9 @@ class IncomingRequest:
                 return
 
         def is_own(uri: SipUri) -> bool:
-            if not listeners.is_own_address(uri.host, uri.port, uri.transport):
-                return False
             transport = uri.transport or ("tls" if uri.scheme == "sips" else "udp")
+            if not listeners.is_own_address(uri.host, uri.port, transport):
+                return False
             self._leaves = listeners.named(uri.host, uri.port, transport)
             # A value written for this very dialog proves that it was set up here.
             if not tokens or config.unmarked_dialogs or (expected and uri.params.get("d") == expected):
