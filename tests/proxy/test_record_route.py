@@ -299,6 +299,67 @@ def test_another_spelling_of_our_values() -> None:
     assert (out.to, out.action.listener) == (INSIDE_BOB, two.INSIDE)
 
 
+# --- sips
+
+TLS = [*LISTENERS, ListenerConfig(7, "tls", HOST, 5061)]
+
+
+def test_a_sips_request_is_recorded_as_sips() -> None:
+    """16.6 step 4: if the Request-URI contains a SIPS URI, so must our value."""
+    rig = Rig(recording("sips:bob@192.0.2.2"), listeners=TLS)
+    conn = rig.accept(("192.0.2.1", 40001), 7, "tls")
+    connect = only(rig.tcp(conn, request(uri="sips:bob@biloxi.test", transport="TLS")), "Connect")
+    assert (connect.action.transport, connect.to) == ("tls", ("192.0.2.2", 5061))
+    branch = only(rig.opened(connect), "INVITE")
+    assert [plain(value) for value in branch.message.values("record-route")] == [f"<sips:{HOST}:5061;lr"]
+    rig.tcp(connect.action.conn, reply(branch, 200))
+    bye = request(
+        "BYE",
+        "sips:bob@192.0.2.2",
+        transport="TLS",
+        branch="z9hG4bKbye",
+        to_tag="bob",
+        headers=[("Route", branch.message.get("record-route") or "")],
+    )
+    out = only(rig.tcp(conn, bye), "BYE")
+    assert (out.to, out.message.has("route")) == (connect.action.conn, False)
+
+
+def test_a_sip_request_is_not() -> None:
+    """16.6 step 4: received over TLS, sent without a SIPS URI: a value that is not sips."""
+    rig = Rig(recording(BOB_URI), listeners=TLS)
+    conn = rig.accept(("192.0.2.1", 40001), 7, "tls")
+    outs = rig.tcp(conn, request(transport="TLS"))
+    assert recorded(rig, outs) == [f"<sip:{HOST}:5060;lr", f"<sip:{HOST}:5061;transport=tls;lr"]
+
+
+def test_a_sips_request_uri_decides_whatever_route_says() -> None:
+    """16.6 step 7: the procedures are followed as if the Route value were a SIPS URI."""
+
+    def route(incoming: Any) -> None:
+        incoming.relay()
+
+    for value in (
+        "<sip:192.0.2.77;lr>",
+        "<sip:192.0.2.77;transport=udp;lr>",
+        "<sip:192.0.2.77;transport=tcp;lr>",
+    ):
+        rig = Rig(route, listeners=TLS)
+        connect = only(rig.udp(request(uri="sips:bob@other.test", headers=[("Route", value)])), "Connect")
+        assert (connect.action.transport, connect.to) == ("tls", ("192.0.2.77", 5061))
+
+
+def test_sips_is_never_sent_over_udp() -> None:
+    """26.2.2: not even where the URI says transport=udp; without TLS it fails."""
+
+    def route(incoming: Any) -> None:
+        incoming.relay()
+
+    uri = "sips:bob@192.0.2.2;transport=udp"
+    assert what(Rig(route, listeners=TLS).udp(request(uri=uri))) == ["100", "Connect"]
+    assert what(Rig(route).udp(request(uri=uri))) == ["100", "500"]
+
+
 # --- dialog tokens
 
 

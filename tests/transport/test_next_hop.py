@@ -21,6 +21,7 @@ from sansip.wire import parse_uri
         # RFC 3263 4.1 and RFC 3261 26.2.2
         ("sips:bob@192.0.2.2", ("tls", "192.0.2.2", 5061, True, False)),
         ("sips:bob@192.0.2.2;transport=tcp", ("tls", "192.0.2.2", 5061, True, True)),
+        ("sips:bob@192.0.2.2;transport=udp", ("tls", "192.0.2.2", 5061, True, True)),
         ("sip:bob@192.0.2.2;transport=tls", ("tls", "192.0.2.2", 5061, True, True)),
         # RFC 7118 5
         ("sip:bob@192.0.2.2;transport=ws", ("ws", "192.0.2.2", 80, True, True)),
