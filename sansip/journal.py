@@ -26,8 +26,9 @@ __all__ = ["Journal", "Peer", "TraceWriter"]
 # (transport, host, port)
 Peer = tuple[str, str, int]
 
-# What a server makes up and others repeat: branch, tag, the mark in our Record-Route.
-_TOKEN = re.compile(r"(?i)(branch|tag|;d)\s*=\s*([\w.!%*+`'~-]{8,})")
+# What a server makes up and others repeat: branch, tag, the mark and the flow token
+# in our Record-Route.
+_TOKEN = re.compile(r"(?i)((?:branch|tag|;d)\s*=\s*|sip:(?=f-[0-9a-f]{32}@))([\w.!%*+`'~-]{8,})")
 # What the replay compares; the rest passes from peer to peer.
 _COMPARED = ("via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "record-route", "route")
 _NAMES = {

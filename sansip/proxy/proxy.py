@@ -309,9 +309,7 @@ class Proxy:
             transport, ip, port = places[0]
             alive = self.flow_for(copy, target)
             listener = (
-                self.listener_for(transport, ip, prefer)
-                if alive is None
-                else self.listeners[alive.listener]
+                self.listener_for(transport, ip, prefer) if alive is None else self.listeners[alive.listener]
             )
             if listener is None:
                 return
