@@ -370,10 +370,16 @@ class IncomingRequest:
     async def locate(self, uri: SipUri | TelUri | OtherUri | None = None) -> list[Target]:
         """Return the targets that the address-of-record ``uri`` is registered at, best first.
 
-        The Request-URI by default. Empty where nobody is registered.
+        The Request-URI by default. Empty where nobody is registered, and for a sips
+        URI where nobody is with a sips Contact.
         """
-        aor = self.core.address_of_record(self.message.uri if uri is None else uri)
-        return [target_of(binding) for binding in self.core.location.lookup(aor, self.now)]
+        asked = self.message.uri if uri is None else uri
+        bindings = self.core.location.lookup(self.core.address_of_record(asked), self.now)
+        targets = [target_of(binding) for binding in bindings]
+        if asked.scheme == "sips":
+            # RFC 5630 5.3: what was to be secure must not leave for a sip Contact.
+            targets = [one for one in targets if one.uri is not None and one.uri.scheme == "sips"]
+        return targets
 
     async def register(self) -> None:
         """Act as registrar on a REGISTER and answer it (RFC 3261 10.3).

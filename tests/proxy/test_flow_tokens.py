@@ -202,3 +202,26 @@ def test_a_response_to_a_closed_websocket_is_dropped() -> None:
     invite = only(carol.request("INVITE", "sip:bob@biloxi.test", "i"), "INVITE")
     bench.closed(carol.conn)
     assert "Connect" not in what(bob.send(reply(invite, 200)))
+
+
+def test_sips_never_leads_to_a_sip_contact() -> None:
+    """RFC 5630 5.3: 480 with Warning 380, even where the phone's connection is TLS."""
+    bench = rig()
+    bob = Phone(bench, "tls")
+    bob.register()
+    out = bench.udp(request(uri="sips:bob@biloxi.test"))[-1]
+    assert (out.what, out.message.get("warning")) == ("480", '380 sansip "SIPS Not Allowed"')
+
+
+def test_sips_leads_to_a_sips_contact_over_its_connection() -> None:
+    """RFC 5630 5.2, 5.3: the Request-URI stays sips, and the way is TLS."""
+    bench = rig()
+    bob = Phone(bench, "tls")
+    bob.contact = "sips:bob@10.0.0.5:5061"
+    aor = "<sip:bob@biloxi.test>"
+    outs = bob.request("REGISTER", "sips:biloxi.test", "r", sender=aor, to=aor, call_id="bob")
+    assert what(outs) == ["200"]
+    carol = Phone(bench, "tls", "carol", ("203.0.113.6", 40_001))
+    carol.contact = "sips:carol@10.0.0.6:5061"
+    invite = only(carol.request("INVITE", "sips:bob@biloxi.test", "i"), "INVITE")
+    assert (invite.to, invite.message.uri_text) == (bob.conn, bob.contact)
