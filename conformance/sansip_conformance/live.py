@@ -231,6 +231,7 @@ class LiveWorld:
     """A running server and endpoints with sockets."""
 
     tolerance = 0.25
+    drift = 0.02
     patience = 1.5
 
     def __init__(self, trace: Trace, target: Target) -> None:

@@ -296,10 +296,13 @@ class Player:
         world = self.world
         party = world.parties[step.endpoint]
         due: float | None = None
+        tolerance = self.tolerance
         if step.at is not None or step.after is not None:
             due = self._due
         if due is not None:
-            wait = self.start + due - world.now + self.tolerance
+            # A chain of timers, each a moment late, is later the longer it is.
+            tolerance += world.drift * due
+            wait = self.start + due - world.now + tolerance
         else:
             wait = step.within if step.within is not None else world.patience
         came = self._find(party, step.what, max(0.0, wait), step.again)
@@ -316,7 +319,7 @@ class Player:
                 step, f"{step.endpoint} expected {_shown(step.what)}{again}{when}; {self._seen(party)}"
             )
         self._take(party, came)
-        if due is not None and abs(came.time - self.start - due) > self.tolerance:
+        if due is not None and abs(came.time - self.start - due) > tolerance:
             raise self._failure(
                 step,
                 f"{step.what} came to {step.endpoint} at {came.time - self.start:.3f} s instead of {due:g} s",

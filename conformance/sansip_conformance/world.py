@@ -38,6 +38,7 @@ class World(Protocol):
     Attributes:
         now: seconds on this world's clock.
         tolerance: how exactly a time can be met, in seconds.
+        drift: how much less exactly for each second that has passed.
         patience: how long an expectation without a time waits, in seconds.
         parties: the endpoints by name.
     """
@@ -46,6 +47,7 @@ class World(Protocol):
     def now(self) -> float: ...
 
     tolerance: float
+    drift: float
     patience: float
     parties: dict[str, Party]
 
@@ -62,6 +64,7 @@ class CoreWorld:
     """One stack, virtual time, no sockets."""
 
     tolerance = 0.001
+    drift = 0.0
     patience = 0.25
 
     def __init__(self, trace: Trace, seed: int = 0) -> None:
