@@ -101,7 +101,7 @@ class Backups:
                 return
             places = []
             if not isinstance(result, Exception):
-                every = [one if len(one) == 3 else (transport, *one) for one in result]
+                every = [one if len(one) == 3 else (transport, *one) for one in result or ()]
                 places = [one for one in every if one != failed]
             if not self._use(transaction, places, waiting.data, now):
                 waiting.left = []
