@@ -223,7 +223,8 @@ def judge(mutant: Mutant, tests: Sequence[str] = ()) -> str:
         os.dup2(silent, 1)
         os.dup2(silent, 2)
         os.chdir(ROOT)
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         if pytest.main([*options, *tests]) != 0:
             return "unit tests"
     return "survived"
