@@ -241,12 +241,15 @@ class Journal:
 
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         """As ``Stack.datagram_received``."""
-        self._writer.received(now, ("udp", str(source[0]), int(source[1])), data)
+        if listener >= 0:
+            # What name servers say is not SIP, and has no place in a trace.
+            self._writer.received(now, ("udp", str(source[0]), int(source[1])), data)
         return self._done(self._stack.datagram_received(listener, data, source, now), now)
 
     def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
         """As ``Stack.connection_opened``."""
-        self._conns[conn] = (flow.transport, str(flow.remote[0]), int(flow.remote[1]))
+        if flow.transport != "dns":
+            self._conns[conn] = (flow.transport, str(flow.remote[0]), int(flow.remote[1]))
         return self._done(self._stack.connection_opened(conn, flow, now), now)
 
     def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
@@ -288,12 +291,14 @@ class Journal:
         writer = self._writer
         for action in actions:
             if isinstance(action, SendDatagram):
+                if action.listener < 0:
+                    continue
                 writer.sent(now, ("udp", str(action.address[0]), int(action.address[1])), action.data)
             elif isinstance(action, SendData):
                 peer = self._conns.get(action.conn)
                 if peer is not None:
                     writer.sent(now, peer, action.data)
-            elif isinstance(action, Connect):
+            elif isinstance(action, Connect) and action.transport != "dns":
                 self._conns[action.conn] = (action.transport, str(action.address[0]), int(action.address[1]))
             elif isinstance(action, Disconnect):
                 peer = self._conns.pop(action.conn, None)
