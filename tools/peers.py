@@ -197,10 +197,14 @@ def kamailio(
     domains: Sequence[str] = (),
     options: Sequence[str] = (),
     prefix: Sequence[str] = (),
+    text: str | None = None,
 ) -> Program:
-    """Start Kamailio in the foreground for the same job, and return once it answers."""
+    """Start Kamailio in the foreground for the same job, and return once it answers.
+
+    ``text`` is a configuration for another job; the first of ``listeners`` is UDP still.
+    """
     config = directory / "kamailio.cfg"
-    config.write_text(kamailio_config(listeners, domains))
+    config.write_text(kamailio_config(listeners, domains) if text is None else text)
     runtime = directory / "kamailio.run"
     runtime.mkdir(exist_ok=True)
     command = [*prefix, "kamailio", "-f", str(config), "-DD", "-E", "-w", str(runtime), "-Y", str(runtime)]

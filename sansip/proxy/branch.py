@@ -122,9 +122,7 @@ class Branch:
         alive = proxy.flow_for(self._base, target)
         prefer = context.leaves if target.listener is None else target.listener
         listener = (
-            proxy.listeners.reach(transport, ip, prefer)
-            if alive is None
-            else proxy.listeners[alive.listener]
+            proxy.listeners.reach(transport, ip, prefer) if alive is None else proxy.listeners[alive.listener]
         )
         if listener is None:
             return False
@@ -152,8 +150,8 @@ class Branch:
                 self._addresses.insert(0, (transport, ip, port))
                 request, data = self._seal(stream, branch)
                 transport, listener = "tcp", stream
-        name = "" if self._hop is None or self._hop.numeric else self._hop.host
-        flow = alive or Flow(transport, listener.id, (ip, port), name=name)
+        assert self._hop is not None
+        flow = alive or Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
         transaction = self.transaction = proxy.transactions.open_client(branch, request, data, flow, self)
         if context.is_invite:
             # RFC 3261 16.6 step 11

@@ -247,6 +247,9 @@ class Proxy:
         flow = target.flow
         if flow is None or ("route" in copy.keys and not target.bound) or not self.is_alive(flow):
             return None
+        if flow.transport not in ("tls", "wss") and copy.uri.scheme == "sips":
+            # RFC 3261 26.2.2: in TLS to the last hop.
+            return None
         return flow
 
     def places(self, found: Any, hop: NextHop, now: float) -> list[Place]:
@@ -317,8 +320,7 @@ class Proxy:
                 goes = self.flow_token(alive, target.uri, copy.call_id)
                 came = self.came_token(request, incoming)
                 self.add_record_route(copy, incoming.listener, listener, record, came, goes, hop.secure)
-            name = "" if hop.numeric else hop.host
-            flow = alive or Flow(transport, listener.id, (ip, port), name=name)
+            flow = alive or Flow(transport, listener.id, (ip, port), name=hop.proves(transport))
             self.sender.send(flow, self.seal(copy, listener, branch), now)
 
         if hop.numeric:

@@ -65,6 +65,14 @@ class NextHop:
         given = self.explicit_port, self.explicit, self.secure
         return Resolve(self.host, self.port, self.transport, *given, mark)
 
+    def proves(self, transport: str) -> str:
+        """Return the name that the certificate of a peer reached over ``transport`` must have.
+
+        RFC 5922 7.3: the domain of the URI, not what DNS made of it. "" where there
+        is no certificate, or an address to compare it with.
+        """
+        return self.host if transport == "tls" and not self.numeric else ""
+
 
 def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHop:
     """Return where a request for ``uri`` is sent; ``secure``: as if it were a sips URI.

@@ -225,3 +225,42 @@ def test_sips_leads_to_a_sips_contact_over_its_connection() -> None:
     carol.contact = "sips:carol@10.0.0.6:5061"
     invite = only(carol.request("INVITE", "sips:bob@biloxi.test", "i"), "INVITE")
     assert (invite.to, invite.message.uri_text) == (bob.conn, bob.contact)
+
+
+def test_tls_connections_are_for_the_name_they_were_verified_for() -> None:
+    """RFC 5922 7.3: one address behind two names is two connections; one name is one."""
+    targets: list[str] = []
+    bench = Rig(lambda incoming: incoming.relay(targets[-1]), listeners=LISTENERS)
+    names = []
+    for number, name in enumerate(("one.example", "two.example", "one.example")):
+        targets.append(f"sip:x@{name};transport=tls")
+        bench.udp(request("OPTIONS", branch=f"z9hG4bK{number}", call_id=f"c{number}"))
+        outs = bench.answer([("192.0.2.7", 5061)])
+        names += [out.action.name for out in outs if out.what == "Connect"]
+    assert names == ["one.example", "two.example"]
+
+
+def test_tcp_connections_are_for_an_address() -> None:
+    """RFC 3261 18.1.1: nothing is verified there, so names share."""
+    targets: list[str] = []
+    bench = Rig(lambda incoming: incoming.relay(targets[-1]), listeners=LISTENERS)
+    connects = 0
+    for number, name in enumerate(("one.example", "two.example", "192.0.2.7")):
+        targets.append(f"sip:x@{name};transport=tcp")
+        outs = bench.udp(request("OPTIONS", branch=f"z9hG4bK{number}", call_id=f"c{number}"))
+        if bench.asks:
+            outs = bench.answer([("192.0.2.7", 5060)])
+        connects += what(outs).count("Connect")
+    assert connects == 1
+
+
+def test_sips_never_goes_over_a_plain_connection() -> None:
+    """RFC 3261 26.2.2: a phone that registered a sips Contact over TCP is reached by TLS, or not at all."""
+    bench = rig()
+    bob = Phone(bench, "tcp")
+    bob.contact = "sips:bob@10.0.0.5:5061"
+    aor = "<sip:bob@biloxi.test>"
+    bob.request("REGISTER", "sips:biloxi.test", "r", sender=aor, to=aor, call_id="bob")
+    carol = Phone(bench, "tls", "carol", ("203.0.113.6", 40_001))
+    connect = only(carol.request("INVITE", "sips:bob@biloxi.test", "i"), "Connect")
+    assert (connect.action.transport, connect.to) == ("tls", ("10.0.0.5", 5061))
