@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sansip.errors import LocalProtocolError
 from sansip.proxy.best_response import add_challenges, choose
 from sansip.proxy.branch import Branch
 from sansip.proxy.target import Target, groups
@@ -46,6 +47,7 @@ class ResponseContext:
         "_request",
         "_running",
         "_tag",
+        "_tried",
         "_trying_timer",
         "came",
         "hashed",
@@ -86,6 +88,8 @@ class ResponseContext:
         self._pending: list[list[Target]] = []
         # Branches without a final response.
         self._running = 0
+        # Targets tried so far, of all relays of the route.
+        self._tried = 0
         # How many branches there may be at once; raises where it is malformed.
         self._breadth = breadth_of(request, proxy.limits.max_breadth)
         self._cancelled = False
@@ -125,12 +129,20 @@ class ResponseContext:
     # --- forwarding
 
     def relay(self, targets: list[Target], now: float) -> None:
-        """Try ``targets`` (at least one) in the order of their q."""
+        """Try ``targets`` (at least one) in the order of their q.
+
+        Raises ``LocalProtocolError`` once ``limits.branches`` have been tried: a
+        route that relays until something works must come to an end.
+        """
         if self._done or (self._declined and self._running):
             return
+        proxy = self.proxy
+        targets = targets[: proxy.limits.branches - self._tried]
+        if not targets:
+            raise LocalProtocolError("more targets for one request than limits.branches")
+        self._tried += len(targets)
         self._failure = None
         self._declined = False
-        proxy = self.proxy
         request = self.request
         if self.is_invite:
             if not self.server.last:
@@ -139,12 +151,14 @@ class ResponseContext:
         elif self._trying_timer is None:
             # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
             self._trying_timer = proxy.timers.start(now, proxy.trying_after, self, "trying")
-        self._pending = groups(targets[: proxy.limits.branches]) + self._pending
+        self._pending = groups(targets) + self._pending
         # What fails before this returns is kept for the route, which has had no
         # chance yet to wait for it.
         self._holding = True
-        self._start_group(now)
-        self._holding = False
+        try:
+            self._start_group(now)
+        finally:
+            self._holding = False
 
     def _start_group(self, now: float) -> None:
         # RFC 5393 5.3.3: the breadths of all branches in progress sum up to
@@ -249,10 +263,14 @@ class ResponseContext:
 
     def _conclude(self, best: Response, now: float) -> None:
         """Nothing more is tried: the failure goes to the route that waits for it, or back."""
+        on_failure, self.on_failure = self.on_failure, None
         if self._cancelled:
+            # RFC 3261 9.2: the caller gets his 487 at once; the route that waits
+            # may do its book-keeping, and decides nothing any more.
             self.send_best(best, now)
-        elif self.on_failure is not None:
-            on_failure, self.on_failure = self.on_failure, None
+            if on_failure is not None:
+                on_failure(best, now)
+        elif on_failure is not None:
             self._branches = []
             self._failure = best
             on_failure(best, now)
