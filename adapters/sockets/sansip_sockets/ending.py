@@ -81,8 +81,12 @@ def signals(
         hub.inbox.post(actions[number])
 
     before = {number: signal.signal(number, handle) for number in actions}
+    # A signal that comes just before the loop begins to wait does not end that
+    # wait; the octet written here does, and then the handler above runs.
+    fd = signal.set_wakeup_fd(hub.inbox.wakeup_fd, warn_on_full_buffer=False)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(fd)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -27,6 +27,11 @@ class Inbox:
         self._items: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._signalled = False
 
+    @property
+    def wakeup_fd(self) -> int:
+        """Descriptor to which a signal may write an octet (``signal.set_wakeup_fd``)."""
+        return self._writer.fileno()
+
     def post(self, function: Callable[..., None], *args: Any) -> None:
         """Have the heart call ``function(*args)``; dropped when the inbox is closed."""
         self._items.append((function, args))
