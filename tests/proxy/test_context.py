@@ -277,6 +277,13 @@ def test_a_408_from_downstream_is_no_answer_to_a_non_invite_either() -> None:
     assert what(fork.rig.run_out()) == []
 
 
+def test_a_late_answer_to_a_non_invite_goes_nowhere() -> None:
+    """RFC 4320 4.2: not without a server transaction; RFC 4321 shows the storm that it made."""
+    fork = Fork(BOB_URI, method="OPTIONS")
+    fork.rig.wait(33)
+    assert fork.answer("bob", 200) == []
+
+
 def test_a_100_after_three_and_a_half_seconds() -> None:
     """RFC 4320 4.1: to a non-INVITE neither before nor after Timer E of the client is T2."""
     fork = Fork(BOB_URI, method="OPTIONS")

@@ -9,7 +9,7 @@ import pytest
 from sansip.errors import LocalProtocolError
 from sansip.events import RouteFailed
 from sansip.routing import ask
-from tests.rig import ALICE, BOB, BOB_URI, CAROL_URI, Rig, only, reply, request, sent, what
+from tests.rig import ALICE, BOB, BOB_URI, CAROL_URI, Rig, only, reply, request, sent, what, within
 
 
 def test_a_plain_function() -> None:
@@ -396,3 +396,42 @@ def test_each_relay_makes_new_branches() -> None:
     assert carol.message.max_forwards == 69
     assert len(carol.message.get_all("via")) == 2
     assert len(carol.message.get_all("record-route")) == 1
+
+
+def test_a_caller_who_cancels() -> None:
+    """9.2: he gets his 487, and the route goes on behind it, sees the failure, and decides nothing."""
+    seen: list[Any] = []
+
+    async def route(incoming: Any) -> None:
+        failure = await incoming.relay(BOB_URI)
+        seen.append((failure.status, incoming.cancelled))
+        again = await incoming.relay(CAROL_URI)
+        incoming.reply(480)
+        seen.append(again)
+
+    rig = Rig(route)
+    data = request()
+    bob = only(rig.udp(data), "INVITE")
+    rig.udp(reply(bob, 180), BOB)
+    rig.udp(within(data, "CANCEL"))
+    assert what(rig.udp(reply(bob, 487), BOB)) == ["ACK", "487"]
+    assert seen == [(487, True), None]
+
+
+@pytest.mark.parametrize("uri", ["sip:bob@192.0.2.2;transport=tls", BOB_URI])
+def test_relaying_for_ever(uri: str) -> None:
+    """limits.branches: a route that tries until something works comes to an end, with a 500 and an event."""
+
+    async def route(incoming: Any) -> None:
+        while await incoming.relay(uri) is not None:
+            pass
+
+    rig = Rig(route, limits={"branches": 5})
+    outs = rig.udp(request())
+    tried = 0
+    while any(out.what == "INVITE" for out in outs):
+        tried += 1
+        outs = rig.udp(reply(only(outs, "INVITE"), 486), BOB)
+    assert tried == (5 if uri == BOB_URI else 0)
+    assert what(outs)[-1] == "500"
+    assert "limits.branches" in str(rig.events[-1].error)
