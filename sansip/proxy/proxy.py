@@ -232,7 +232,7 @@ class Proxy:
             if target.address is not None:
                 hop.host, hop.port = target.address
                 hop.numeric = True
-            if target.flow is not None and not hop.explicit:
+            if target.flow is not None and not hop.explicit and not secure:
                 # The phone chose the transport when it registered over it.
                 hop.transport = target.flow.transport
         return hop

@@ -263,4 +263,4 @@ def test_sips_never_goes_over_a_plain_connection() -> None:
     bob.request("REGISTER", "sips:biloxi.test", "r", sender=aor, to=aor, call_id="bob")
     carol = Phone(bench, "tls", "carol", ("203.0.113.6", 40_001))
     connect = only(carol.request("INVITE", "sips:bob@biloxi.test", "i"), "Connect")
-    assert (connect.action.transport, connect.to) == ("tls", ("10.0.0.5", 5061))
+    assert connect.action.transport == "tls"
