@@ -37,14 +37,14 @@ Done = Callable[[Any, float], None]
 # Without NAPTR records the choice is ours (RFC 3263 4.1): what a URI without a
 # transport means comes first. WebSocket servers are for browsers to connect to.
 _PREFERENCE = ("udp", "tcp", "tls", "sctp")
-# transport -> the first two labels of its SRV records (RFC 3263 4.2, RFC 7118 6)
+# transport -> the first two labels of its SRV records (RFC 3263 4.2; WS as transport: RFC 7118 10.6)
 _LABELS = {
     "udp": "_sip._udp",
     "tcp": "_sip._tcp",
     "sctp": "_sip._sctp",
     "tls": "_sips._tcp",
     "ws": "_sip._ws",
-    "wss": "_sips._wss",
+    "wss": "_sips._ws",
 }
 
 

@@ -16,7 +16,7 @@ __all__ = ["Draw", "Service", "sip_services", "sort_srv"]
 
 Draw = Callable[[int], int]
 
-# RFC 3263 4.1, RFC 4168 5 and RFC 7118 6: what a NAPTR service means for us.
+# RFC 3263 4.1, RFC 4168 5 and RFC 7118 10.2: what a NAPTR service means for us.
 _SERVICES = {
     "sip+d2u": "udp",
     "sip+d2t": "tcp",

@@ -96,7 +96,7 @@ def test_what_is_discarded() -> None:
 
 
 def test_every_service_of_the_registry() -> None:
-    """RFC 3263 4.1, RFC 4168 5, RFC 7118 6."""
+    """RFC 3263 4.1, RFC 4168 5, RFC 7118 10.2."""
     names = ("SIP+D2U", "SIP+D2T", "SIP+D2S", "SIPS+D2T", "SIP+D2W", "SIPS+D2W")
     found = sip_services([rule(index, 0, name) for index, name in enumerate(names)], ALL, False)
     assert [one.transport for one in found] == ["udp", "tcp", "sctp", "tls", "ws", "wss"]
