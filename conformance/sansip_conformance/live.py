@@ -15,15 +15,15 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sansip.testing import Agent, Received, understood
 from sansip.transport.framing import PING, StreamFramer
-from sansip_conformance.trace import Fault, Trace
+from sansip_conformance.trace import Fault, Setup, Trace
 from sansip_conformance.world import Party
 
-__all__ = ["LiveWorld", "Target", "parse_target", "reason_to_skip"]
+__all__ = ["LiveWorld", "Target", "at_hosts", "host_for", "parse_target", "reason_to_skip"]
 
 _HOSTS = itertools.count(1)
 _RUN = os.urandom(3).hex()
@@ -63,15 +63,15 @@ def reason_to_skip(trace: Trace, target: Target) -> str | None:
     setup = trace.setup
     if trace.needs:
         return f"needs {trace.needs[0]}"
-    if setup.names:
-        return f"needs the name {next(iter(setup.names))} to resolve to an endpoint"
     if setup.address is not None and ":" in setup.address.rpartition(":")[0]:
         return f"needs the server at {setup.address}"
     if setup.listen and not target.own:
         return "needs listeners of its own"
-    if "192.0.2." in setup.route or any(one.address is not None for one in setup.endpoints.values()):
+    if any(one.address is not None for one in setup.endpoints.values()):
         return "needs endpoints at addresses of their own"
     if not target.own:
+        if setup.names:
+            return f"needs the name {next(iter(setup.names))} to resolve to an endpoint"
         if setup.route:
             return "needs a route of its own"
         if setup.config:
@@ -84,6 +84,21 @@ def reason_to_skip(trace: Trace, target: Target) -> str | None:
     if not target.slow and trace.duration > 3.0:
         return f"takes {trace.duration:g} s of real time; run it with --slow"
     return None
+
+
+def at_hosts(setup: Setup, hosts: list[str]) -> Setup:
+    """Return ``setup`` with the endpoints' virtual addresses, in route and names, replaced by ``hosts``."""
+
+    def host(match: re.Match[str]) -> str:
+        number = int(match[1]) - 11
+        return hosts[number] if 0 <= number < len(hosts) else match[0]
+
+    known = dict(zip(setup.endpoints, hosts, strict=True))
+    names = {
+        name: [f"{known[one]}:5060" if one in known else one for one in addresses]
+        for name, addresses in setup.names.items()
+    }
+    return replace(setup, route=re.sub(r"192\.0\.2\.(\d+)", host, setup.route), names=names)
 
 
 class _Pipe:
@@ -234,7 +249,7 @@ class LiveWorld:
     drift = 0.02
     patience = 1.5
 
-    def __init__(self, trace: Trace, target: Target) -> None:
+    def __init__(self, trace: Trace, target: Target, hosts: list[str] | None = None) -> None:
         setup = trace.setup
         self.target = target
         self._mark = f"{_RUN}{next(_TOKENS)}"
@@ -242,8 +257,8 @@ class LiveWorld:
         self.parties: dict[str, Party] = {}
         self._live: list[LiveParty] = []
         host = next(iter(target.addresses.values()))[0]
-        for one in setup.endpoints.values():
-            address = _host_for(host)
+        for number, one in enumerate(setup.endpoints.values()):
+            address = hosts[number] if hosts else host_for(host)
             aor = self.rewrite(one.aor or f"sip:{one.name}@{self._domain}")
             party = LiveParty(self, one.name, address, aor, self.rewrite(self._domain))
             if "tcp" not in one.transports and party.tcp is not None:
@@ -346,7 +361,7 @@ def _token() -> str:
     return f"{_RUN}x{next(_TOKENS)}"
 
 
-def _host_for(server: str) -> str:
+def host_for(server: str) -> str:
     """Return an address that reaches ``server``, a fresh one on loopback."""
     if server.startswith("127.") or server == "localhost":
         number = next(_HOSTS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from sansip_conformance.live import LiveWorld, Target, reason_to_skip
+from sansip_conformance.live import LiveWorld, Target, at_hosts, host_for, reason_to_skip
 from sansip_conformance.player import Player, TraceFailedError
 from sansip_conformance.serving import Servers
 from sansip_conformance.syntax import read_file, read_text
@@ -141,8 +141,17 @@ def play_live(trace: Trace, target: Target | Servers, *, slow: bool = False) -> 
         return Verdict(trace, "skip", why)
 
     def play() -> None:
-        chosen = target.target(trace.setup, slow) if isinstance(target, Servers) else target
-        world = LiveWorld(trace, chosen)
+        hosts = None
+        if isinstance(target, Servers):
+            setup = trace.setup
+            if setup.names or "192.0.2." in setup.route:
+                # The server must know where the endpoints will be.
+                hosts = [host_for("127.0.0.1") for _ in setup.endpoints]
+                setup = at_hosts(setup, hosts)
+            chosen = target.target(setup, slow)
+        else:
+            chosen = target
+        world = LiveWorld(trace, chosen, hosts)
         player = Player(trace, world)
         try:
             player.play()

@@ -18,6 +18,7 @@ from typing import Any
 
 from sansip.config import ListenerConfig
 from sansip.stack import Stack
+from sansip.transport import Resolve
 from sansip_conformance.live import Target
 from sansip_conformance.setup import stack_config
 from sansip_conformance.trace import Setup
@@ -61,6 +62,7 @@ class Servers:
             "config": setup.config,
             "route": setup.route,
             "server": setup.server,
+            "names": setup.names,
         }
         key = json.dumps(shown, sort_keys=True)
         with self._lock:
@@ -126,5 +128,18 @@ def main() -> None:
         sys.stdout.write("ready 5060\n")
         sys.stdout.flush()
 
-    options = {"uvloop": True} if given["uvloop"] else {}
+    names: dict[str, list[str]] = given["names"]
+
+    def resolve(question: Resolve) -> list[tuple[str, int]]:
+        if question.host not in names:
+            raise LookupError(f"no such host: {question.host}")
+        found = []
+        for text in names[question.host]:
+            host, _, port = text.rpartition(":")
+            found.append((host, int(port)))
+        return found
+
+    options: dict[str, Any] = {"uvloop": True} if given["uvloop"] else {}
+    if names:
+        options["handlers"] = {Resolve: resolve}
     raise SystemExit(run(build, listeners, on_ready=on_ready, drain_time=0.1, **options))
