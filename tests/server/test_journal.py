@@ -60,7 +60,7 @@ def record(file: Any, route: Callable[..., Any] = default_route) -> JournaledSta
     stack.datagram_received(0, b"garbage \xff\r\n\r\n", PHONE, 0.1)
     register = message("REGISTER", "sip:localhost", 1, "Contact: <sip:bob@127.0.0.1:5072>;q=0.7")
     stack.datagram_received(0, register, PHONE, 0.2)
-    named = message("REGISTER", "sip:localhost", 2, "Contact: <sip:bob@bob.invalid>;q=0.5")
+    named = message("REGISTER", "sip:localhost", 2, "Contact: <sip:bob@bob.test>;q=0.5")
     stack.datagram_received(0, named, PHONE, 0.25)
     out = stack.datagram_received(0, message("INVITE", "sip:bob@localhost", 3), PHONE, 0.3)
     (invite,) = [one for one in out if isinstance(one, SendDatagram) and one.data.startswith(b"INVITE")]
@@ -76,7 +76,7 @@ def record(file: Any, route: Callable[..., Any] = default_route) -> JournaledSta
     stack.data_received(conn, options[50:], 1.2)
     stack.connection_closed(conn, "closed by the peer", 1.3)
     # An address that needs a connection of ours.
-    far = message("REGISTER", "sip:localhost", 5, "Contact: <sip:bob@far.invalid;transport=tcp>;q=1")
+    far = message("REGISTER", "sip:localhost", 5, "Contact: <sip:bob@far.test;transport=tcp>;q=1")
     stack.datagram_received(0, far, PHONE, 2.0)
     out = stack.datagram_received(0, message("INVITE", "sip:bob@localhost", 6), PHONE, 2.1)
     (question,) = [one for one in out if isinstance(one, Ask)]
