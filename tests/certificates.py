@@ -33,6 +33,8 @@ class Authority:
         certificate = (
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_for_signing(), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.authority = directory / f"{name}.pem"
@@ -47,6 +49,10 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(BEGIN)
             .not_valid_after(END)
+            # Python 3.13 checks as strictly as RFC 5280 4.2.1.1 asks.
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
         )
 
     def issue(self, file: str, *names: str, common_name: str = "nobody") -> Path:
@@ -70,6 +76,13 @@ class Authority:
             )
         )
         return path
+
+
+def _for_signing() -> x509.KeyUsage:
+    """RFC 5280 4.2.1.3: an authority's key signs certificates."""
+    unused = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    off = dict.fromkeys((*unused, "encipher_only", "decipher_only"), False)
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **off)
 
 
 def _general_name(name: str) -> x509.GeneralName:
