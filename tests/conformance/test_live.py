@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import pytest
 
 from sansip_conformance import load_suites, select
@@ -21,6 +23,22 @@ def test_same_verdicts_over_loopback() -> None:
         servers.close()
     assert [f"{one.where}: {one.reason}" for one in verdicts if one.outcome == "fail"] == []
     assert sum(one.outcome == "pass" for one in verdicts) > 30
+
+
+@pytest.mark.parametrize("runtime", sorted(entry.name for entry in entry_points(group="sansip.runtimes")))
+def test_each_runtime(runtime: str) -> None:
+    """One core, whoever waits: the verdicts do not depend on the runtime."""
+    try:
+        servers = Servers(runtime)
+    except ValueError as error:
+        pytest.skip(str(error))
+    try:
+        traces = select(load_suites(), ["rfc3261-11-options", "rfc3581-rport", "rfc3261-24-flows"])
+        verdicts = list(run_live(traces, servers))
+    finally:
+        servers.close()
+    assert [f"{one.where}: {one.reason}" for one in verdicts if one.outcome == "fail"] == []
+    assert sum(one.outcome == "pass" for one in verdicts) >= 14
 
 
 def test_targets() -> None:
