@@ -108,4 +108,6 @@ class Notify:
     event: Any
 
 
-Action: TypeAlias = SendDatagram | SendData | Connect | Disconnect | Ask | Notify | OpenDatagram | CloseDatagram
+Action: TypeAlias = (
+    SendDatagram | SendData | Connect | Disconnect | Ask | Notify | OpenDatagram | CloseDatagram
+)

@@ -46,7 +46,8 @@ def limited(route: Any = None, **limits: Any) -> Rig:
 
 
 def reasons(rig: Rig, kind: type) -> list[str]:
-    return [getattr(event, "name", None) or event.reason for event in rig.events if isinstance(event, kind)]
+    found: list[Any] = [event for event in rig.events if isinstance(event, kind)]
+    return [getattr(event, "name", None) or event.reason for event in found]
 
 
 # --- sizes

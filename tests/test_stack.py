@@ -33,6 +33,11 @@ from tests.rig import (
 # --- the constructor
 
 
+def is_idle(rig: Rig) -> bool:
+    """Ask anew: a type checker takes two looks at a property for one."""
+    return rig.stack.idle
+
+
 def test_a_short_seed() -> None:
     """Branches and tags have to be unguessable (RFC 3261 19.3)."""
     with pytest.raises(LocalProtocolError, match="16 octets"):
@@ -289,18 +294,18 @@ def test_drain() -> None:
     branch = only(rig.udp(request()), "INVITE")
     route = [("Route", branch.message.get("record-route") or "")]
     assert rig.take(rig.stack.drain(rig.now)) == []
-    assert not rig.stack.idle
+    assert not is_idle(rig)
     (out,) = rig.udp(request(branch="z9hG4bKnew", call_id="new"))
     assert out.what == "503"
     assert out.message.has("retry-after")
     # The call being set up, its CANCEL, and requests within dialogs.
     assert sent(rig.udp(reply(branch, 200), BOB)) == [("200", ALICE)]
-    assert rig.stack.idle
+    assert is_idle(rig)
     bye = request("BYE", BOB_URI, branch="z9hG4bKbye", to_tag="bob", headers=route)
     assert sent(rig.udp(bye)) == [("BYE", BOB)]
-    assert not rig.stack.idle
+    assert not is_idle(rig)
     assert sent(rig.udp(reply(only(rig.log, "BYE"), 200), BOB)) == [("200", ALICE)]
-    assert rig.stack.idle
+    assert is_idle(rig)
 
 
 def test_a_cancel_while_draining() -> None:
@@ -313,9 +318,9 @@ def test_a_cancel_while_draining() -> None:
     outs = rig.udp(within(invite, "CANCEL"))
     assert what(outs) == ["200", "CANCEL"]
     rig.udp(reply(branch, 487), BOB)
-    assert not rig.stack.idle
+    assert not is_idle(rig)
     rig.udp(reply(only(outs, "CANCEL"), 200), BOB)
-    assert rig.stack.idle
+    assert is_idle(rig)
 
 
 def test_a_503_of_a_drain_is_acknowledged() -> None:
@@ -337,11 +342,11 @@ def test_idle_waits_for_questions() -> None:
         incoming.reply(200)
 
     rig = Rig(route)
-    assert rig.stack.idle
+    assert is_idle(rig)
     rig.udp(request("MESSAGE"))
-    assert not rig.stack.idle
+    assert not is_idle(rig)
     rig.answer(1)
-    assert rig.stack.idle
+    assert is_idle(rig)
 
 
 # --- bindings

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sansip.transport import StreamFramer
@@ -454,4 +455,4 @@ class Phone:
             ):
                 dialog.state = "up"
                 if self.habit.hang_up is not None:
-                    self.wire.after(self.habit.hang_up, lambda dialog=dialog: self.hang_up(dialog))
+                    self.wire.after(self.habit.hang_up, partial(self.hang_up, dialog))

@@ -7,6 +7,7 @@ Issue 2, "What it must show", 5. Phones are small state machines of their own
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -118,18 +119,15 @@ def call_each_other(
     """Some calls at random times, each hung up and perhaps cancelled at some time."""
     made: list[Outgoing] = []
 
-    def start(phone: Phone, aor: str, cancel: float, hang_up: float) -> None:
-        made.append(phone.call(aor, cancel=cancel, hang_up=hang_up))
+    def start(phone: Phone, aor: str, cancel: float) -> None:
+        made.append(phone.call(aor, cancel=cancel, hang_up=chance.uniform(0, 60)))
 
     for _ in range(calls):
         phone = chance.choice(phones)
         aor = chance.choice([one for one in aors if one != phone.aor])
         # The caller's patience ends some time; often long after the answer.
         cancel = chance.choice([chance.uniform(0, 15), 100.0])
-        wire.after(
-            chance.uniform(0, 30),
-            lambda phone=phone, aor=aor, cancel=cancel: start(phone, aor, cancel, chance.uniform(0, 60)),
-        )
+        wire.after(chance.uniform(0, 30), partial(start, phone, aor, cancel))
     return made
 
 
@@ -237,7 +235,7 @@ def test_the_wire_is_rough() -> None:
 
     wire.parties["192.0.2.1", 1] = Listener()
     for number in range(1000):
-        wire.after(number / 100, lambda number=number: wire.send(("x", 1), ("192.0.2.1", 1), b"%d" % number))
+        wire.after(number / 100, partial(wire.send, ("x", 1), ("192.0.2.1", 1), b"%d" % number))
     wire.run(100)
     assert 750 < len(set(received)) < 950
     assert len(received) > len(set(received)) + 50

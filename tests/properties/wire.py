@@ -13,6 +13,7 @@ import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from sansip import Stack, StackConfig
@@ -100,12 +101,12 @@ class Stream:
     def to_server(self, data: bytes) -> None:
         """From the phone."""
         for piece in self._pieces(data):
-            self._later("up", lambda piece=piece: self.server.data(self.conn, piece))
+            self._later("up", partial(self.server.data, self.conn, piece))
 
     def to_phone(self, data: bytes) -> None:
         """From the stack."""
         for piece in self._pieces(data):
-            self._later("down", lambda piece=piece: self.taker(piece))
+            self._later("down", partial(self.taker, piece))
 
     def _pieces(self, data: bytes) -> list[bytes]:
         cut = self.wire.chance.randrange(len(data) + 1)
@@ -163,7 +164,7 @@ class Server:
                     self.streams[action.conn].to_phone(action.data)
             elif isinstance(action, Connect | Disconnect):
                 # Phones connect to us; nobody listens at their side.
-                wire.after(0.01, lambda conn=action.conn: self.close(conn))
+                wire.after(0.01, partial(self.close, action.conn))
             elif isinstance(action, Ask):
                 raise AssertionError(f"nobody here can answer {action.question}")
             elif isinstance(action, Notify) and hasattr(action.event, "error"):

@@ -76,7 +76,6 @@ def test_it_is_the_cancel_of_what_was_sent(rig: Rig) -> None:
 
 def test_route_values_are_kept(rig: Rig) -> None:
     """9.1: if the request being cancelled has Route, so has the CANCEL, and it goes the same way."""
-    invite, branch = [], None
     data = request(headers=[("Route", "<sip:192.0.2.2;lr>, <sip:192.0.2.78;lr>")])
     branch = only(rig.udp(data), "INVITE")
     invite = data

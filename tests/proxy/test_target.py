@@ -8,7 +8,7 @@ from sansip.wire import parse_uri
 
 
 def target(user: str, q: int = 1000, **options: object) -> Target:
-    return Target(parse_uri(f"sip:{user}@192.0.2.2"), q, **options)  # type: ignore[arg-type]
+    return Target(parse_uri(f"sip:{user}@192.0.2.2"), q, **options)
 
 
 def order(*targets: Target) -> list[list[str]]:

@@ -33,7 +33,7 @@ def register(stack: Stack, number: int, now: float, contact: str = "<sip:bob@192
 
 
 def statuses(actions: list[Any]) -> list[int]:
-    return [parse_message(a.data).status for a in actions if isinstance(a, SendDatagram)]  # type: ignore[union-attr]
+    return [parse_message(a.data).status for a in actions if isinstance(a, SendDatagram)]
 
 
 def test_the_200_waits_for_the_store() -> None:

@@ -78,7 +78,7 @@ def test_batch_is_atomic(path: Path) -> None:
     """A batch that fails leaves everything as it was."""
     store = open_store(path)
     store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
-    broken = replace(FULL, cseq=None)  # type: ignore[arg-type]
+    broken = replace(FULL, cseq=None)
     with pytest.raises(sqlite3.Error):
         store.save([LocationUpdate(AOR, (FULL,), ()), LocationUpdate("sip:a@b", (), (broken,))], 0.0)
     assert [one.contact for one in store.bindings(0.0, 0.0)] == [FULL.contact]

@@ -1,4 +1,4 @@
-"""All shared parse cases: what other stacks' unit tests expect (conformance/sansip_conformance/data/parse-cases)."""
+"""All shared parse cases: what other stacks' unit tests expect (conformance data, parse-cases)."""
 
 from __future__ import annotations
 
