@@ -42,7 +42,7 @@ _SHOWN: dict[type, tuple[str, ...]] = {
     TelUri: ("scheme", "number", "params"),
     OtherUri: ("scheme", "opaque"),
     NameAddr: ("display", "uri", "params"),
-    Via: ("transport", "host", "port", "params"),
+    Via: ("protocol", "version", "transport", "host", "port", "params"),
 }
 
 
