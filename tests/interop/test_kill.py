@@ -15,6 +15,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_acknowledged_is_stored(tmp_path: Path, record_property: Callable[[str, 
             server.process.kill()
             server.process.wait()
             assert len(acknowledged) > before, "the server acknowledged nothing"
-        with sqlite3.connect(store) as database:
+        with closing(sqlite3.connect(store)) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         opened = SqliteStore(store)
         stored = {binding.cseq: binding for binding in opened.bindings(time.time(), 0.0)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def test_users(path: Path) -> None:
 
 def test_newer_schema_is_refused(path: Path) -> None:
     """A file of a newer sansip is not touched, and both versions are named."""
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 99")
     with pytest.raises(OperatorError, match=r"schema version 99.*knows 1"):
         SqliteStore(path)
