@@ -12,6 +12,7 @@ import pytest
 
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen
 from tests.adapters.runtimes import RUNTIMES, Running
+from tests.missing import missing
 
 
 @pytest.fixture(params=sorted(RUNTIMES))
@@ -19,7 +20,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Running]]:
     """Start servers, and stop them in the end; nothing may be left open or unreported."""
     for package in RUNTIMES[request.param].packages:
         if find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
+            missing(f"{package} is not installed")
     started: list[Running] = []
 
     def begin(stack: FakeStack, *listeners: Listen, **options: Any) -> Running:

@@ -20,6 +20,7 @@ import sansip_asyncio
 from sansip.actions import Notify
 from sansip_sockets import BindError, bind, tune_gc
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen
+from tests.missing import missing
 
 PROGRAM = """
 import sys
@@ -79,7 +80,7 @@ class Program:
 def need(runtime: str) -> None:
     package = runtime.partition("-")[0]
     if find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
+        missing(f"{package} is not installed")
 
 
 @pytest.fixture(params=["asyncio", "curio", "gevent", "gevent-patched", "trio", "uvloop"])

@@ -18,6 +18,7 @@ import pytest
 from tests.certificates import Authority
 from tests.interop.conftest import TARGET
 from tests.interop.phone import Message, Phone
+from tests.missing import missing
 from tools import peers
 
 TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
@@ -94,7 +95,7 @@ def check_recorded(invite: Message, one: str, other: str) -> None:
 def matrix(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Matrix]:
     """A server on each runtime that is installed."""
     if request.param not in {point.name for point in entry_points(group="sansip.runtimes")}:
-        pytest.skip(f"runtime {request.param} is not installed")
+        missing(f"runtime {request.param} is not installed")
     with ExitStack() as stack:
         yield Matrix(tmp_path, request.param, stack)
 
