@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sansip.auth import AuthConfig
+from sansip.auth import Account, AuthConfig
 from sansip.limits import Limits
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
@@ -29,6 +29,13 @@ class ListenerConfig:
     ``host`` is an IP address without brackets; port 0 asks for any free port,
     which the adapter fills in when it has bound. ``advertise_*`` is what peers
     are told where that differs (a server behind a NAT).
+
+    ``shares`` is the number of an earlier listener whose socket serves this one,
+    too: the first octets of a connection tell which is meant. With ``accepts``
+    False nothing is taken there: it is for connections that this server opens over
+    a transport that it does not listen on, and known to peers by the address of
+    the listener it shares with. ``proxies`` are networks of load balancers, like
+    ``10.0.0.0/8``: then only they may connect, and must send a PROXY header.
     """
 
     id: int
@@ -37,6 +44,9 @@ class ListenerConfig:
     port: int
     advertise_host: str | None = None
     advertise_port: int | None = None
+    shares: int | None = None
+    accepts: bool = True
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -49,11 +59,15 @@ class StackConfig:
             listeners are always ours, and mean the first domain.
         route: decides on each request (``sansip.routing``).
         server_name: value of the Server field in answers made here; "" for none.
-        secret: key of the marks in Record-Route. Give the same after a restart,
-            so that running dialogs go on; None takes the stack's seed.
+        secret: key of the marks and flow tokens in Record-Route and Path. Give the same
+            after a restart, so that running dialogs go on; None takes the stack's seed.
+        node: name of this server among those that share ``secret``, so that a flow
+            token leads to nobody but who wrote it.
         wall_offset: Unix time minus the clock given as ``now``, for Date; None
             leaves Date out. An adapter may set ``Stack.wall_offset`` later.
         auth: how to authenticate; None where nobody is asked who they are.
+        accounts: user names and passwords of ours at other servers, whose challenges
+            are answered on the way (RFC 3261 22.3).
         users: what is stored of a user, for small sets that are at hand; None
             asks the outside (``sansip.auth.Lookup``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
@@ -76,8 +90,10 @@ class StackConfig:
     registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
     server_name: str = "sansip"
     secret: bytes | None = None
+    node: str = ""
     wall_offset: float | None = None
     auth: AuthConfig | None = None
+    accounts: list[Account] = field(default_factory=list)
     users: Users | None = None
     nonce_keys: list[bytes] | None = None
     durable: bool = False

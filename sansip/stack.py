@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Ask, Disconnect, Notify, SendData, SendDatagram
-from sansip.auth import Authenticator
+from sansip.auth import Authenticator, ClientAuth
 from sansip.clock import Timer, Timers
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
 from sansip.location import Binding, LocationUpdate, MemoryLocation, Outcome, address_of_record
-from sansip.proxy import Proxy
+from sansip.proxy import Proxy, Shifts
 from sansip.registrar import Registrar
 from sansip.routing import IncomingRequest, run
 from sansip.sources import SourceRates
@@ -30,6 +30,8 @@ from sansip.transaction.base import ServerTransaction, Transaction
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
 from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.filter import OpenConnection
+from sansip.transport.flow_token import FlowTokens
+from sansip.transport.stun import binding_response, is_stun
 from sansip.wire import Message, OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
 
 __all__ = ["ConnectionInfo", "Stack"]
@@ -65,7 +67,16 @@ class Stack:
         self.wall_offset = config.wall_offset
         self.listeners = Listeners(
             [
-                Listener(one.id, one.transport, one.host, one.port, one.advertise_host, one.advertise_port)
+                Listener(
+                    one.id,
+                    one.transport,
+                    one.host,
+                    one.port,
+                    one.advertise_host,
+                    one.advertise_port,
+                    one.shares,
+                    one.accepts,
+                )
                 for one in config.listeners
             ],
             [*config.domains, *config.aliases],
@@ -81,8 +92,22 @@ class Stack:
         )
         self.location = MemoryLocation(config.limits)
         self.registrar = Registrar(config.registrar, config.limits)
+        self.tokens = FlowTokens(
+            self.listeners,
+            config.secret or seed,
+            config.node,
+            int(self.entropy.keyed_hash("life")[:8], 16),
+        )
         self.proxy = Proxy(
-            config.proxy, self.listeners, self._transactions, self.entropy, config.limits, self._resolve
+            config.proxy,
+            self.listeners,
+            self._transactions,
+            self.entropy,
+            config.limits,
+            self._resolve,
+            self.tokens,
+            ClientAuth(config.accounts, self.entropy, config.limits.client_nonces, self._notify),
+            Shifts(self._secret, config.limits.raised_dialogs),
         )
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator = None if config.auth is None else Authenticator(config.auth, keys, self.entropy)
@@ -111,11 +136,22 @@ class Stack:
             if self._resolver is not None:
                 self._resolver.datagram_received(listener, data, source, now)
             return self._take(now)
-        if len(data) < 8 and not data.strip(b"\r\n\0"):
-            # RFC 5626 3.5.1 and common practice: keepalives want no answer.
-            return []
+        if data < b" ":
+            # No SIP, but for one after empty lines: RFC 5626 8 (the first octet of STUN).
+            if is_stun(data):
+                return self._stun_received(listener, data, source, now)
+            if len(data) < 8 and not data.strip(b"\r\n\0"):
+                # RFC 5626 3.5.1 and common practice: keepalives want no answer.
+                return []
         self._message_received(data, Flow("udp", listener, source), now)
         return self._take(now)
+
+    def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
+        # A Binding request is answered, anything else that begins like STUN is dropped.
+        answer = binding_response(data, source)
+        if answer is None or (self.limits.source_rate and not self._rates.allow(source[0], now)):
+            return []
+        return [SendDatagram(listener, answer, source)]
 
     def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
         """Note that a connection is established; incoming ones have a ``new_connection`` number."""
@@ -421,6 +457,17 @@ class Stack:
         """Return the Unix time at ``now``, as well as it is known."""
         return now + (self.wall_offset or 0.0)
 
+    def flow_token(self, flow: Flow) -> str:
+        """Return the user part of a URI of ours that leads over ``flow`` and nowhere else.
+
+        RFC 5626 5.2: a request with ``<sip:TOKEN@OUR-ADDRESS;lr>`` in its first Route
+        goes over that flow, or gets 430 once it is gone. Whoever has the token can
+        send there, so it is for a Path, or for another node, and never for a caller.
+        Good with every stack that has the same ``secret``; one of a connection in
+        this one alone.
+        """
+        return self.tokens.make(flow)
+
     def dialog_token(self, request: Request) -> str:
         """Return the mark of the dialog that ``request`` belongs to, for Record-Route."""
         return self._secret.keyed_hash(f"dialog {request.call_id}")
@@ -432,6 +479,9 @@ class Stack:
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None:
         """The route raised ``error``."""
         self._out.append(Notify(RouteFailed(request.method, request.message.uri_text, error)))
+
+    def _notify(self, event: Any) -> None:
+        self._out.append(Notify(event))
 
     # --- output
 

@@ -18,6 +18,7 @@ from sansip.transport.flow import Flow
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
+    from sansip.auth import Answers
     from sansip.clock import Timer
     from sansip.proxy.context import ResponseContext
     from sansip.proxy.target import Target
@@ -37,6 +38,7 @@ class Branch:
 
     __slots__ = (
         "_addresses",
+        "_answers",
         "_base",
         "_cancel_sent",
         "_cancel_wanted",
@@ -44,6 +46,7 @@ class Branch:
         "_id",
         "_place",
         "_rang",
+        "_shift",
         "_switched",
         "_timer",
         "breadth",
@@ -76,6 +79,9 @@ class Branch:
         self._timer: Timer | None = None
         self._cancel_wanted: str | None = None
         self._cancel_sent = False
+        # Who answers challenges on our behalf, and what is added to CSeq.
+        self._answers: Answers | None = None
+        self._shift = 0
 
     # --- sending
 
@@ -89,6 +95,9 @@ class Branch:
         except RemoteProtocolError as error:
             self._fail(error.status, now)
             return
+        if context.accounts is not None:
+            self._answers = proxy.client.answers(hop.host, context.accounts)
+            self._shift = proxy.shifts.of(base, context.marked)
         # RFC 5393 5.3.3.2: each branch gets its share of the breadth.
         base.set_line("max-breadth", f"Max-Breadth: {self.breadth}")
         if hop.numeric:
@@ -168,13 +177,24 @@ class Branch:
         again = (
             self._addresses or sum(map(len, base.lines)) + len(base.body) > proxy.config.tcp_above - _GROWTH
         )
+        again = again or self._answers is not None or self._shift > 0
         request = base.copy() if again else base
-        if context.record_route is not None:
+        record, mark = context.record_route, ""
+        if self._answers is not None:
+            self._answers.apply(request)
+        if self._shift:
+            context.keep_cseq(base)
+            mark = proxy.shifts.mark(base, self._shift)
+            proxy.shifts.apply(request, context.marked, self._shift)
+            # Who has raised CSeq has to stay on the path.
+            record = context.record_if_raised if record is None else record
+        if record is not None:
             flow = proxy.flow_for(base, self.target)
-            goes = "" if flow is None else proxy.flow_token(flow, self.target.uri, base.call_id)
+            target = self.target
+            goes = "" if flow is None else proxy.flow_token(flow, target.uri, base.call_id, target.only)
             secure = self._hop is not None and self._hop.secure
             proxy.add_record_route(
-                request, context.listener, listener, context.record_route, context.came, goes, secure
+                request, context.listener, listener, record, context.came, goes, secure, mark
             )
         return request, proxy.seal(request, listener, branch)
 
@@ -198,6 +218,8 @@ class Branch:
             self._provisional_received(response, now)
             return
         self._stop_timer()
+        if self._answers is not None and self._challenged(self._answers, response, now):
+            return
         if status == 503:
             self._avoid(now, response.get("retry-after"))
             if self._addresses and self._cancel_wanted is None:
@@ -213,6 +235,27 @@ class Branch:
         transaction.user = self.context
         self.context.final_received(response, first, now)
 
+    def _challenged(self, answers: Answers, response: Response, now: float) -> bool:
+        """Answer a challenge meant for us; return whether the request was sent again."""
+        assert self._base is not None
+        assert self._place is not None
+        if response.status not in (401, 407):
+            if response.status < 300:
+                answers.succeeded(response, self._place[1])
+            return False
+        proxy = self.context.proxy
+        again = answers.take(response)
+        if again and self._cancel_wanted is None and proxy.shifts.note(self._base, self._shift + 1):
+            self._shift += 1
+            self._answered()
+            self._addresses.insert(0, self._place)
+            self._try_next(now)
+            return True
+        if not (response.has("www-authenticate") or response.has("proxy-authenticate")):
+            # The caller can do nothing about it (RFC 3261 16.7 step 6 knows no better).
+            response.set_status(500, "Upstream Refused Our Credentials")
+        return False
+
     def _provisional_received(self, response: Response, now: float) -> None:
         self.provisional = True
         if self._cancel_wanted is not None:
@@ -227,7 +270,9 @@ class Branch:
         self.context.provisional_received(response, now)
 
     def _take_via(self, response: Response) -> None:
-        """Remove our Via (RFC 3261 16.7 step 3)."""
+        """Remove our Via (RFC 3261 16.7 step 3), and what we added to CSeq."""
+        if self.context.cseq:
+            response.set_line("cseq", self.context.cseq)
         response.pop_first_value("via")
         if not response.has("via"):
             # Some phones answer an INVITE that was cancelled with the Via of
@@ -245,8 +290,9 @@ class Branch:
         if self._addresses and self._cancel_wanted is None:
             self._try_next(now)
             return
-        # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503.
-        self._fail(408 if reason == "timeout" else 503, now)
+        # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503; RFC 5626
+        # 5.3.1: a 430 where it was that of the only flow.
+        self._fail(408 if reason == "timeout" else 430 if self.target.only else 503, now)
 
     def _avoid(self, now: float, retry_after: str | None) -> None:
         """Have the next calls to this name begin with another of its servers."""

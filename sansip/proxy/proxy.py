@@ -20,17 +20,19 @@ from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.connections import ONE_WAY
 from sansip.transport.dns import Avoided, Place
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
-from sansip.transport.flow_token import FlowTokens
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
 from sansip.wire import SipUri
-from sansip.wire.host import is_address
+from sansip.wire.host import host_key, is_address
 
 if TYPE_CHECKING:
+    from sansip.auth import ClientAuth
     from sansip.clock import Timers
     from sansip.entropy import Entropy
     from sansip.limits import Limits
+    from sansip.proxy.sequence import Shifts
     from sansip.transaction import TimerValues, TransactionLayer
     from sansip.transport import Listener, Listeners, Sender
+    from sansip.transport.flow_token import FlowToken, FlowTokens
     from sansip.wire import OtherUri, Request, Response, TelUri, Via
 
 __all__ = ["Proxy", "ProxyConfig"]
@@ -67,6 +69,7 @@ class Proxy:
 
     __slots__ = (
         "avoided",
+        "client",
         "config",
         "entropy",
         "limits",
@@ -74,6 +77,7 @@ class Proxy:
         "loop_secret",
         "resolve",
         "sender",
+        "shifts",
         "timers",
         "tokens",
         "transactions",
@@ -89,6 +93,9 @@ class Proxy:
         entropy: Entropy,
         limits: Limits,
         resolve: ResolveFunction,
+        tokens: FlowTokens,
+        client: ClientAuth,
+        shifts: Shifts,
     ) -> None:
         self.config = config
         self.listeners = listeners
@@ -97,7 +104,9 @@ class Proxy:
         self.timers: Timers = transactions.timers
         self.values: TimerValues = transactions.values
         self.entropy = entropy
-        self.tokens = FlowTokens(entropy)
+        self.tokens = tokens
+        self.client = client
+        self.shifts = shifts
         # What the hashes of our branches start with (``loop_hash``).
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits
@@ -149,6 +158,7 @@ class Proxy:
         came: str = "",
         goes: str = "",
         secure: bool = False,
+        mark: str = "",
     ) -> None:
         """Put us into Record-Route (RFC 3261 16.6 step 4).
 
@@ -157,38 +167,51 @@ class Proxy:
         listener that it can reach. ``token`` is the dialog's mark, or "". ``came``
         and ``goes`` are the flow tokens of the two sides, "" where none is needed.
         ``secure``: the next hop was found by a sips URI, so ours is one, too.
+        ``mark``: a parameter more (``Shifts.mark``).
         """
-        end = f";d={token}>" if token else ">"
+        end = f";d={token}{mark}>" if token else f"{mark}>"
         if outgoing.id != incoming or came or goes:
             near = _with_user(self.listeners[incoming].record_route, came) + end
             copy.prepend_line("record-route", _secured(near) if secure else near)
         far = _with_user(outgoing.record_route, goes) + end
         copy.prepend_line("record-route", _secured(far) if secure else far)
 
-    def flow_token(self, flow: Flow | None, contact: SipUri | TelUri | OtherUri | None, call_id: str) -> str:
+    def flow_token(
+        self,
+        flow: Flow | None,
+        contact: SipUri | TelUri | OtherUri | None,
+        call_id: str,
+        wanted: bool = False,
+    ) -> str:
         """Return what stands for ``flow`` in Record-Route, "" where ``contact`` leads to the peer anyway.
 
         RFC 5626 5.2, RFC 7118 5: only who opened a connection to us may be out of
-        reach otherwise.
+        reach otherwise. A peer whose Contact has ``ob`` wants its flow used (so does one
+        that ``wanted`` speaks for), whatever the transport, and no other way (5.3.1, 5.3.2).
         """
-        if flow is None or not flow.conn:
+        if flow is None:
             return ""
+        wanted = wanted or (isinstance(contact, SipUri) and "ob" in contact.params)
+        if not flow.reliable:
+            return self.tokens.make(flow, call_id) if wanted else ""
         connection = self.sender.connections.get(flow.conn)
         if connection is None or not connection.incoming:
             return ""
         peer = connection.flow
         if (
-            peer.transport not in ONE_WAY
+            not wanted
+            and peer.transport not in ONE_WAY
             and isinstance(contact, SipUri)
             and contact.host == peer.host
             and (contact.port or DEFAULT_PORTS.get(peer.transport)) == peer.port
         ):
             return ""
-        return self.tokens.make(flow.conn, call_id)
+        return self.tokens.make(flow, call_id, only=wanted)
 
-    def came_token(self, request: Request, flow: Flow) -> str:
-        """Return the flow token of where ``request`` came from, or ""."""
-        if not flow.conn or "contact" not in request.keys:
+    def came_token(self, request: Request, flow: Flow, wanted: bool = False) -> str:
+        """Return the flow token of where ``request`` came from, or "". ``wanted`` as by an ``ob``."""
+        line = request.first_line("contact")
+        if line is None or not (flow.conn or wanted or ";ob" in line):
             return ""
         contact = None
         try:
@@ -197,7 +220,7 @@ class Proxy:
             contacts = []
         if isinstance(contacts, list) and contacts:
             contact = contacts[0].uri
-        return self.flow_token(flow, contact, request.call_id)
+        return self.flow_token(flow, contact, request.call_id, wanted)
 
     def seal(self, copy: Request, outgoing: Listener, branch: str) -> bytes:
         """Add our Via (16.6 step 8) and return the octets to send."""
@@ -219,7 +242,7 @@ class Proxy:
         if flow is not None:
             return NextHop(flow.transport, flow.host, flow.port, True, True, secure=secure)
         hop = next_hop(uri, secure=secure)
-        if hop.transport in ONE_WAY or hop.host.endswith(".invalid"):
+        if target.only or hop.transport in ONE_WAY or hop.host.endswith(".invalid"):
             # RFC 7118 5, RFC 2606 2: only its connection led to it. RFC 5626 5.3.2:
             # 430 for a flow that a token named, and else it is a user not there now.
             raise RemoteProtocolError(
@@ -237,13 +260,25 @@ class Proxy:
                 hop.transport = target.flow.transport
         return hop
 
-    def flow_of(self, conn: int) -> Flow:
-        """Return the flow of connection ``conn``; one that is gone leads nowhere."""
-        connection = self.sender.connections.get(conn)
-        return connection.flow if connection is not None else Flow("tcp", -1, ("", 0), conn)
+    def towards(self, token: FlowToken) -> Target:
+        """Return the target that ``token`` names, without a URI (RFC 5626 5.3.1)."""
+        flow = token.flow
+        if flow is not None and flow.conn:
+            connection = self.sender.connections.get(flow.conn)
+            flow = None if connection is None else connection.flow
+        return Target(flow=flow, bound=True, only=token.only)
+
+    def is_from(self, token: FlowToken, flow: Flow) -> bool:
+        """Whether ``flow`` is the one that ``token`` names: RFC 5626 5.3, an outgoing request."""
+        named = token.flow
+        if named is None or named.listener != flow.listener or named.conn != flow.conn:
+            return False
+        return bool(flow.conn) or (
+            named.port == flow.port and host_key(named.host) == host_key(flow.host.partition("%")[0])
+        )
 
     def flow_for(self, copy: Request, target: Target) -> Flow | None:
-        """Return the connection that ``copy`` goes over: that of ``target``, while it lives."""
+        """Return the flow that ``copy`` goes over: that of ``target``, while it lives."""
         flow = target.flow
         if flow is None or ("route" in copy.keys and not target.bound) or not self.is_alive(flow):
             return None
@@ -317,7 +352,7 @@ class Proxy:
             if listener is None:
                 return
             if record is not None:
-                goes = self.flow_token(alive, target.uri, copy.call_id)
+                goes = self.flow_token(alive, target.uri, copy.call_id, target.only)
                 came = self.came_token(request, incoming)
                 self.add_record_route(copy, incoming.listener, listener, record, came, goes, hop.secure)
             flow = alive or Flow(transport, listener.id, (ip, port), name=hop.proves(transport))
@@ -377,8 +412,8 @@ class Proxy:
             self.sender.send(flow, response.to_bytes(), now)
 
     def is_alive(self, flow: Flow) -> bool:
-        """Whether ``flow`` is a connection that still exists."""
-        return bool(flow.conn) and self.sender.connections.get(flow.conn) is not None
+        """Whether ``flow`` is datagrams, or a connection that still exists."""
+        return not flow.reliable or (bool(flow.conn) and self.sender.connections.get(flow.conn) is not None)
 
 
 def _with_user(record_route: str, user: str) -> str:

@@ -28,6 +28,7 @@ class Target:
         path: Route values to add in front, from a binding's Path (RFC 3327 5.3).
         flow: the flow that the binding was registered over, used while it lives.
         bound: the flow comes first, whatever Route and URI say (RFC 5626 5.3).
+        only: nothing else than the flow will do: 430 where it is gone (RFC 5626 5.3.1).
         address: socket address to use in place of the URI's (a phone behind a NAT).
         listener: number of the listener to send from, where it reaches; None: the
             one that the request came by. A phone behind a NAT hears only the one
@@ -40,6 +41,7 @@ class Target:
     flow: Flow | None = None
     address: tuple[str, int] | None = None
     bound: bool = False
+    only: bool = False
     listener: int | None = None
 
 

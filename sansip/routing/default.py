@@ -22,6 +22,12 @@ async def route(request: IncomingRequest) -> None:
         request.reply(481)
         return
 
+    # By a flow token of ours: RFC 5626 5.3.1, over the phone's own connection.
+    if request.over_flow:
+        request.record_route()
+        request.relay()
+        return
+
     # Within a dialog: only where the dialog was set up through this server.
     if request.in_dialog:
         if request.from_dialog:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sansip.auth import Account
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.proxy import (
     Proxy,
@@ -29,6 +30,7 @@ from sansip.proxy import (
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
 from sansip.routing.registration import register, target_of
+from sansip.transport.flow_token import MARK
 from sansip.wire import SipUri, parse_uri, response_to
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class Core(Protocol):
     def unix(self, now: float) -> float: ...
     def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
     def dialog_token(self, request: Request) -> str: ...
+    def flow_token(self, flow: Flow) -> str: ...
     def registered(self, aor: str, count: int) -> None: ...
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
 
@@ -99,6 +102,9 @@ class IncomingRequest:
         now: the time, in the clock of whoever drives the stack.
         from_dialog: whether it came with a Route value that this server wrote for
             its dialog: a request within a dialog that was set up through here.
+        over_flow: whether a flow token of ours in Route names the flow to send it
+            over (RFC 5626 5.3.1): ``relay()`` does. Only who has the binding with our
+            Path, or is in the dialog, has such a token.
     """
 
     __slots__ = (
@@ -107,17 +113,20 @@ class IncomingRequest:
         "_decided",
         "_hashed",
         "_leaves",
+        "_marked",
         "_record",
         "_server",
         "_tag",
         "_towards",
         "_waited",
+        "_wants_flow",
         "core",
         "flow",
         "from_dialog",
         "message",
         "method",
         "now",
+        "over_flow",
     )
 
     def __init__(
@@ -129,6 +138,7 @@ class IncomingRequest:
         self.flow = flow
         self.now = now
         self.from_dialog = False
+        self.over_flow = False
         self._server = server
         self._context: ResponseContext | None = None
         # The listener that our last Route value named: RFC 5658 3.
@@ -139,8 +149,12 @@ class IncomingRequest:
         self._hashed = ""
         self._record = False
         self._tag = ""
-        # The connection that a flow token of ours in Route leads to; 0 for none.
-        self._towards = 0
+        # What our Route value says of CSeq (``proxy.sequence``).
+        self._marked: str | None = None
+        # Where a flow token of ours in Route leads to, and whether the sender asks
+        # by ``ob`` to be reached over its flow.
+        self._towards: Target | None = None
+        self._wants_flow = False
 
     def attach(self, server: ServerTransaction) -> None:
         """Give the handle the transaction to answer through."""
@@ -203,17 +217,35 @@ class IncomingRequest:
             if not listeners.is_own_address(uri.host, uri.port, transport):
                 return False
             self._leaves = listeners.named(uri.host, uri.port, transport)
+            self._marked = uri.params.get("c", self._marked)
             # A value written for this very dialog proves that it was set up here.
             if not tokens or config.unmarked_dialogs or (expected and uri.params.get("d") == expected):
                 self.from_dialog = True
-                # RFC 5626 5.3: the token of the flow it came over says nothing new.
-                conn = self.core.proxy.tokens.read(uri.user, message.call_id)
-                if conn is not None and conn != self.flow.conn:
-                    self._towards = conn
+            if uri.user is not None and uri.user.startswith(MARK):
+                self._take_token(uri)
             return True
 
         listener = listeners[self.flow.listener]
         preprocess(message, is_own, (listener.transport, listener.port))
+
+    def _take_token(self, uri: SipUri) -> None:
+        """Follow the flow token in ``uri``, a Route value of ours (RFC 5626 5.3)."""
+        message = self.message
+        proxy = self.core.proxy
+        token = proxy.tokens.read(uri.user, message.call_id)
+        if token is None:
+            # RFC 5626 5.3.1: it has been tampered with.
+            raise RemoteProtocolError(
+                "Forged Flow Token", status=403, section="RFC 5626 5.3.1", field="Route", message=message
+            )
+        if token.bound:
+            self.from_dialog = True
+        if proxy.is_from(token, self.flow):
+            # RFC 5626 5.3.2: the sender's own; it says nothing of the direction.
+            self._wants_flow = self._wants_flow or "ob" in uri.params
+        else:
+            self._towards = proxy.towards(token)
+            self.over_flow = True
 
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
@@ -310,18 +342,22 @@ class IncomingRequest:
         targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None = None,
         *,
         stateless: bool = False,
+        credentials: Account | Sequence[Account] | None = None,
     ) -> Relay:
         """Forward the request, to its Request-URI or to ``targets`` by their q.
 
         ``await`` the result to decide on a failure (see ``Relay``). Raises
         ``LocalProtocolError`` for an empty list of targets. An ACK is always
         forwarded without state (RFC 3261 16.11), and so is anything with ``stateless``.
+
+        ``credentials``: accounts to answer challenges of the next hop with, beside
+        those of the configuration; only where the next hop is one of their hosts.
         """
         chosen = _targets(targets)
         proxy = self.core.proxy
         message = self.message
-        if targets is None and self._towards:
-            chosen = [Target(flow=proxy.flow_of(self._towards), bound=True)]
+        if targets is None and self._towards is not None:
+            chosen = [self._towards]
         if message.max_forwards == 0:
             # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
             self.reply(483)
@@ -330,7 +366,14 @@ class IncomingRequest:
         if server is not None and server.answered:
             # The caller gave up while the route was waiting: RFC 3261 9.2.
             return Relay(self._context)
-        if server is None or stateless:
+        shifts = proxy.shifts
+        marked = shifts.read(self._marked, message) if self._marked else 0
+        if server is None or (stateless and not marked):
+            if marked or len(shifts):
+                added = shifts.of(message, marked)
+                if added:
+                    # Nothing comes back that would have to be translated.
+                    shifts.apply(message, marked, added)
             proxy.forward_stateless(message, self.flow, chosen[0], self._token(), self.now, self._leaves)
             if server is not None:
                 server.abandon(self.now)
@@ -347,10 +390,23 @@ class IncomingRequest:
         # Only now: what raised before leaves the request to be answered.
         self._decided = True
         context.record_route = self._token()
+        if credentials is not None or proxy.client.accounts or marked or len(shifts):
+            self._authenticate_to(context, credentials, marked)
         if self._record:
-            context.came = proxy.came_token(message, self.flow)
+            context.came = proxy.came_token(message, self.flow, self._wants_flow)
         context.relay(chosen, self.now)
         return Relay(context)
+
+    def _authenticate_to(
+        self, context: ResponseContext, credentials: Account | Sequence[Account] | None, marked: int
+    ) -> None:
+        """Have challenges of the next hop answered, and its view of CSeq kept."""
+        given = [credentials] if isinstance(credentials, Account) else credentials
+        context.accounts = given or ()
+        context.marked = marked
+        if self.method in DIALOG_METHODS and not self.in_dialog:
+            tokens = self.core.proxy.config.dialog_tokens
+            context.record_if_raised = self.core.dialog_token(self.message) if tokens else ""
 
     def _token(self) -> str | None:
         if not self._record:
