@@ -168,7 +168,8 @@ class Rig:
                 self.events.append(action.event)
             else:
                 message = None
-                if isinstance(action, SendDatagram | SendData) and action.data.strip(b"\r\n"):
+                # Keepalives and STUN begin with control characters.
+                if isinstance(action, SendDatagram | SendData) and action.data > b" ":
                     message = self.read(action.data, isinstance(action, SendDatagram))
                 outs.append(Out(self.now, action, message))
         self.log += outs
