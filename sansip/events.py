@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BindingsChanged", "ConnectionRefused", "Event", "LimitReached", "MessageRefused", "RouteFailed"]
+__all__ = [
+    "BindingsChanged",
+    "ConnectionRefused",
+    "CredentialsRefused",
+    "Event",
+    "LimitReached",
+    "MessageRefused",
+    "RouteFailed",
+]
 
 
 @dataclass(slots=True)
@@ -48,6 +56,23 @@ class ConnectionRefused:
 
 
 @dataclass(slots=True)
+class CredentialsRefused:
+    """Another server, ``host``, did not take our credentials, or asked in a realm that we have none for."""
+
+    host: str
+    realm: str
+    reason: str
+
+
+@dataclass(slots=True)
+class NodeChanged:
+    """Another node of the shared location "lives", "drains", or is "gone"."""
+
+    name: str
+    state: str
+
+
+@dataclass(slots=True)
 class BindingsChanged:
     """The bindings of an address-of-record changed; ``reason`` is "registered" or "expired"."""
 
@@ -56,4 +81,4 @@ class BindingsChanged:
     reason: str
 
 
-Event = MessageRefused | RouteFailed | LimitReached | ConnectionRefused | BindingsChanged
+Event = MessageRefused | RouteFailed | LimitReached | ConnectionRefused | CredentialsRefused | BindingsChanged

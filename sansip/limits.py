@@ -55,6 +55,8 @@ class Limits:
     # Octets queued on a connection still being opened, or not read by its peer.
     # → what does not fit fails over; one that does not read is closed
     connection_backlog: int = 1_048_576
+    # A PROXY header of version 2 with its TLVs, where load balancers are in front. → close
+    proxy_header_size: int = 2_048
     # HTTP request that opens a WebSocket: a browser's with its cookies. → 400 or
     # 431, then close
     websocket_head_size: int = 16_384
@@ -96,6 +98,12 @@ class Limits:
     avoid_time: float = 30.0
     # Addresses remembered for that; the oldest is forgotten.
     avoided: int = 10_000
+    # Nonces of other servers, and their addresses, remembered for our own accounts
+    # there. → the oldest is forgotten, and that server asks once more
+    client_nonces: int = 1_000
+    # Dialogs whose CSeq was raised by a challenge on the way. → the oldest is
+    # forgotten; a later request of it may be refused for its number
+    raised_dialogs: int = 20_000
     # Steps a route may take for one request before it counts as a runaway. → 500
     route_steps: int = 256
 

@@ -22,6 +22,8 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 # The limit's own part, where its test stands.
 ELSEWHERE = {
     "max_breadth": "proxy/test_validation.py",
+    "client_nonces": "proxy/test_sequence.py",
+    "raised_dialogs": "proxy/test_sequence.py",
     "connection_idle": "transport/test_connections.py",
     "message_time": "transport/test_connections.py",
     "first_data_time": "transport/test_connections.py",

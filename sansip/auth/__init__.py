@@ -1,12 +1,17 @@
 """Digest authentication (RFC 3261 22, RFC 7616, RFC 8760): pure, stateless nonces."""
 
+from sansip.auth.account import Account
 from sansip.auth.algorithms import HASHES, compute_response, ha1, hash_name, session_key
 from sansip.auth.authenticator import AuthConfig, Authenticator, Lookup, Verdict
+from sansip.auth.client import Answers, ClientAuth
 
 __all__ = [
     "HASHES",
+    "Account",
+    "Answers",
     "AuthConfig",
     "Authenticator",
+    "ClientAuth",
     "Lookup",
     "Verdict",
     "compute_response",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-__all__ = ["HASHES", "compute_response", "ha1", "hash_name", "session_key"]
+__all__ = ["HASHES", "compute_response", "ha1", "hash_name", "session_key", "username_hash"]
 
 # RFC 8760 2.1: token in messages -> name in hashlib, strongest first.
 HASHES: Final = {"SHA-512-256": "sha512_256", "SHA-256": "sha256", "MD5": "md5"}
@@ -52,6 +52,17 @@ def session_key(base: str, nonce: str, cnonce: str, algorithm: str) -> str:
     name = hash_name(algorithm)
     assert name is not None
     return _digest(name, _text(f"{base}:{nonce}:{cnonce}"))
+
+
+def username_hash(username: str, realm: str, algorithm: str | None) -> str:
+    """Return H(username:realm), sent in place of the name with ``userhash=true`` (RFC 7616 3.4.4).
+
+    Raises ``ValueError`` for an unknown ``algorithm``.
+    """
+    name = hash_name(algorithm)
+    if name is None:
+        raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(HASHES)}")
+    return _digest(name, _text(f"{username}:{realm}"))
 
 
 def compute_response(

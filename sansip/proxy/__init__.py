@@ -4,6 +4,7 @@ from sansip.proxy.context import ResponseContext
 from sansip.proxy.loop import is_looped, loop_hash
 from sansip.proxy.proxy import Proxy, ProxyConfig
 from sansip.proxy.route_set import postprocess, preprocess
+from sansip.proxy.sequence import Shifts
 from sansip.proxy.target import Target
 from sansip.proxy.validation import Refusal, check_hops, check_proxy_require, check_uri
 
@@ -12,6 +13,7 @@ __all__ = [
     "ProxyConfig",
     "Refusal",
     "ResponseContext",
+    "Shifts",
     "Target",
     "check_hops",
     "check_proxy_require",

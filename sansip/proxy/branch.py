@@ -244,13 +244,18 @@ class Branch:
                 answers.succeeded(response, self._place[1])
             return False
         proxy = self.context.proxy
-        again = answers.take(response)
-        if again and self._cancel_wanted is None and proxy.shifts.note(self._base, self._shift + 1):
-            self._shift += 1
-            self._answered()
-            self._addresses.insert(0, self._place)
-            self._try_next(now)
-            return True
+        if answers.take(response):
+            if self._cancel_wanted is not None:
+                answers.strip(response)
+                response.set_status(487)
+                return False
+            if proxy.shifts.note(self._base, self._shift + 1):
+                self._shift += 1
+                self._answered()
+                self._addresses.insert(0, self._place)
+                self._try_next(now)
+                return True
+            answers.strip(response)
         if not (response.has("www-authenticate") or response.has("proxy-authenticate")):
             # The caller can do nothing about it (RFC 3261 16.7 step 6 knows no better).
             response.set_status(500, "Upstream Refused Our Credentials")

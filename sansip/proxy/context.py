@@ -9,7 +9,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sansip.errors import LocalProtocolError
@@ -21,6 +21,7 @@ from sansip.transport.flow import ensure_length
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
+    from sansip.auth import Account
     from sansip.clock import Timer
     from sansip.proxy.proxy import Proxy
     from sansip.transaction import ClientTransaction, ServerTransaction
@@ -49,14 +50,18 @@ class ResponseContext:
         "_tag",
         "_tried",
         "_trying_timer",
+        "accounts",
         "came",
+        "cseq",
         "hashed",
         "is_invite",
         "leaves",
         "listener",
+        "marked",
         "on_failure",
         "on_success",
         "proxy",
+        "record_if_raised",
         "record_route",
         "server",
     )
@@ -98,6 +103,19 @@ class ResponseContext:
         self._done = False
         self._tag: str | None = None
         self._trying_timer: Timer | None = None
+        # Accounts to answer challenges with, before those of the configuration;
+        # None: nothing is answered and no CSeq is changed.
+        self.accounts: Sequence[Account] | None = None
+        # What ``record_route`` becomes once CSeq was raised; None within a dialog.
+        self.record_if_raised: str | None = None
+        # What our Record-Route value says was added to CSeq in this dialog.
+        self.marked = 0
+        # The sender's CSeq line, once a branch has another one.
+        self.cseq = ""
+
+    def keep_cseq(self, request: Request) -> None:
+        """Have responses say the CSeq of ``request`` instead of the one that was sent on."""
+        self.cseq = request.first_line("cseq") or ""
 
     @property
     def request(self) -> Request:
@@ -324,6 +342,8 @@ class ResponseContext:
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A further 2xx, from another branch of a fork downstream (RFC 6026 7.2)."""
         response.pop_first_value("via")
+        if self.cseq:
+            response.set_line("cseq", self.cseq)
         if response.has("via"):
             self._accept(response, now)
 

@@ -15,7 +15,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
+from sansip.events import (
+    BindingsChanged,
+    ConnectionRefused,
+    CredentialsRefused,
+    LimitReached,
+    MessageRefused,
+    RouteFailed,
+)
 
 __all__ = ["EventLog"]
 
@@ -27,6 +34,7 @@ PER_SECOND = 20
 KINDS = {
     BindingsChanged: "changes of bindings",
     ConnectionRefused: "refused connections",
+    CredentialsRefused: "refusals of our credentials",
     LimitReached: "limits reached",
     MessageRefused: "refused messages",
     RouteFailed: "failures of the route",
@@ -68,6 +76,8 @@ def _write(event: Any) -> None:
             logger.info("refused a message from %s, %s: %s (%s)", source, outcome, reason, section)
         case LimitReached(name, source):
             logger.warning("limits.%s reached by %s", name, source)
+        case CredentialsRefused(host, realm, reason):
+            logger.warning("%s does not take our credentials in realm %r: %s", host, realm, reason)
         case ConnectionRefused(source, reason):
             logger.warning("refused a connection from %s: %s", source, reason)
         case RouteFailed(method, uri, error):

@@ -6,7 +6,14 @@ import logging
 
 import pytest
 
-from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
+from sansip.events import (
+    BindingsChanged,
+    ConnectionRefused,
+    CredentialsRefused,
+    LimitReached,
+    MessageRefused,
+    RouteFailed,
+)
 from sansip_server.eventlog import EventLog
 
 
@@ -34,6 +41,11 @@ from sansip_server.eventlog import EventLog
             ConnectionRefused("192.0.2.1", "full"),
             logging.WARNING,
             "refused a connection from 192.0.2.1: full",
+        ),
+        (
+            CredentialsRefused("192.0.2.2", "carrier.test", "wrong password"),
+            logging.WARNING,
+            "192.0.2.2 does not take our credentials in realm 'carrier.test': wrong password",
         ),
         ("something new", logging.INFO, "'something new'"),
     ],

@@ -1,0 +1,99 @@
+"""CSeq numbers that a next hop sees: what authentication on the way adds to them.
+
+Theory of operation: a request sent again with credentials must have a new CSeq
+(RFC 3261 22.2), or the next server takes it for one that it has already, merged or
+retransmitted (8.2.2.2). The sender does not know: so from then on each
+request of its dialog is sent on with a number that much higher, and the responses
+have the sender's own. How much is written into our Record-Route value, with a
+keyed hash that also tells the two directions of a dialog apart; so a
+restart or another node with the same secret goes on with it. What is added
+later, by a challenge within the dialog, is held here, for a bounded number.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from sansip.errors import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from sansip.entropy import Entropy
+    from sansip.wire import Request
+
+__all__ = ["Shifts"]
+
+# RFC 3261 8.1.1.5: a sequence number is less than this.
+_END = 1 << 31
+# Steps of one dialog that are remembered; the oldest is forgotten.
+_STEPS = 16
+
+
+class Shifts:
+    """What is added to CSeq, by dialog. ``secret`` keys the marks; ``most`` dialogs are remembered."""
+
+    __slots__ = ("_most", "_secret", "_steps")
+
+    def __init__(self, secret: Entropy, most: int) -> None:
+        self._secret = secret
+        self._most = most
+        # (Call-ID, From tag; "" outside of a dialog) -> [(from this number on, added)]
+        self._steps: dict[tuple[str, str], list[tuple[int, int]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def mark(self, request: Request, shift: int) -> str:
+        """Return the parameter of Record-Route that says ``shift``, for the dialog that ``request`` makes."""
+        return f";c={shift}-{self._proof(request, shift)}"
+
+    def read(self, value: str | None, request: Request) -> int:
+        """Return what ``mark`` wrote, if ``request`` goes the same way as the one that it was written for."""
+        digits, _, proof = (value or "").partition("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 6):
+            return 0
+        expected = self._proof(request, int(digits))
+        matches = hmac.compare_digest(proof.encode("utf-8", "surrogateescape"), expected.encode())
+        return int(digits) if matches else 0
+
+    def _proof(self, request: Request, shift: int) -> str:
+        return self._secret.keyed_hash(f"cseq {shift} {request.call_id} {request.from_tag}")
+
+    def of(self, request: Request, marked: int, number: int | None = None) -> int:
+        """Return what is added to ``number`` (that of ``request`` by default); ``marked``: see ``read``."""
+        added = marked
+        if self._steps:
+            asked = request.cseq.number if number is None else number
+            for begin, shift in self._steps.get(_key(request), ()):
+                if begin <= asked:
+                    added = shift
+        return added
+
+    def note(self, request: Request, shift: int) -> bool:
+        """From ``request`` on ``shift`` is added; return False where the number would be too large."""
+        number = request.cseq.number
+        if number + shift >= _END:
+            return False
+        key = _key(request)
+        steps = [step for step in self._steps.pop(key, ()) if step[0] != number]
+        if len(self._steps) >= self._most:
+            del self._steps[next(iter(self._steps))]
+        self._steps[key] = [*steps, (number, shift)][-_STEPS:]
+        return True
+
+    def apply(self, copy: Request, marked: int, shift: int) -> None:
+        """Write the numbers that the next hop is to see into ``copy``."""
+        cseq = copy.cseq
+        copy.set_line("cseq", f"CSeq: {cseq.number + shift} {cseq.method}")
+        if copy.has("rack"):
+            # RFC 3262 7.2: the number of the INVITE is repeated in there.
+            try:
+                rack = copy.typed("rack")
+            except RemoteProtocolError:
+                return
+            number = rack.cseq + self.of(copy, marked, rack.cseq)
+            copy.set("RAck", f"{rack.rseq} {number} {rack.method}")
+
+
+def _key(request: Request) -> tuple[str, str]:
+    return request.call_id, (request.from_tag or "") if request.to_tag is not None else ""
