@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing with atheris, where it has a wheel (pip install atheris).
 
-python -m tests.fuzz.atheris_run stack -max_total_time=3600 tests/fuzz/corpus
+python -m tests.fuzz.atheris_run stack -max_total_time=3600 /tmp/work tests/fuzz/corpus/stack
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ def main() -> None:
     """Hand a target to libFuzzer; its options follow the target's name."""
     import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-    with atheris.instrument_imports(include=["sansip"]):
+    with atheris.instrument_imports(include=["sansip", "sansip_conformance"]):
         from tests.fuzz.targets import TARGETS
 
     name = sys.argv.pop(1)

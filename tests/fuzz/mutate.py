@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.mutate stack --seconds 600 --seed 7
 
-Crashes are written to ``tests/fuzz/corpus`` as TARGET-HASH and end the run.
+Crashes are written to ``tests/fuzz/corpus`` as TARGET/HASH and end the run.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
+from tests.fuzz.seeds import CORPUS, seeds
 from tests.fuzz.targets import TARGETS
 
-__all__ = ["inputs", "seeds"]
+__all__ = ["inputs"]
 
-ROOT = Path(__file__).parents[2]
-CORPUS = Path(__file__).parent / "corpus"
 WORDS = [
     b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"<", b">", b'"', b"\\",
     b"@", b"%", b"%zz", b"[", b"]", b"=", b"*", b"?", b"SIP/2.0", b"sip:", b"sips:", b"tel:", b";lr",
@@ -28,23 +26,15 @@ WORDS = [
     b"Content-Length: ", b"l: -1", b"Max-Forwards: 0", b"Route: <sip:192.0.2.1;lr>", b"Record-Route: ",
     b"Contact: *", b"Expires: 0", b"CSeq: 4294967296 INVITE", b"4294967296", b"\xff", b"\xc3\x28",
     b"\xff\xfe\xfd", b"CANCEL sip:a@example.com SIP/2.0\r\n", b"ACK sip:a@example.com SIP/2.0\r\n",
-    b"SIP/2.0 200 OK\r\n", b"SIP/2.0 100 Trying\r\n",
+    b"SIP/2.0 200 OK\r\n", b"SIP/2.0 100 Trying\r\n", b"\xff\xfe\xfd\0\0", b"\xff\xfe\xfd\7\2",
+    b"\xff\xfe\xfd\x05\6",
 ]  # fmt: skip
 
 
-def seeds() -> list[bytes]:
-    """Return what is mutated: the kept corpus, the torture messages, and the examples of the RFCs."""
-    found = [path.read_bytes() for path in sorted(CORPUS.glob("*")) if path.name != "README.md"]
-    data = ROOT / "conformance" / "sansip_conformance" / "data"
-    for pattern in ("rfc4475/messages/*.dat", "rfc5118/messages/*.dat", "rfc-examples/*/*.sip"):
-        found += [path.read_bytes() for path in sorted(data.glob(pattern))]
-    return found
-
-
-def inputs(seed: int) -> Iterator[bytes]:
-    """Yield inputs without end, the same for the same ``seed``."""
+def inputs(target: str, seed: int) -> Iterator[bytes]:
+    """Yield inputs for ``target`` without end, the same for the same ``seed``."""
     chance = random.Random(seed)
-    known = seeds()
+    known = seeds(target)
     while True:
         data = bytearray(chance.choice(known))
         for _ in range(chance.choice((1, 1, 2, 3, 5, 9))):
@@ -88,7 +78,7 @@ def main() -> None:
     began = time.monotonic()
     slowest = 0.0
     count = 0
-    for data in inputs(options.seed):
+    for data in inputs(options.target, options.seed):
         if time.monotonic() - began > options.seconds:
             break
         # What it costs, not how busy the machine is.
@@ -96,7 +86,8 @@ def main() -> None:
         try:
             run(data)
         except BaseException:
-            name = f"{options.target}-{hashlib.sha1(data, usedforsecurity=False).hexdigest()[:12]}"
+            name = f"{options.target}/{hashlib.sha1(data, usedforsecurity=False).hexdigest()[:12]}"
+            (CORPUS / options.target).mkdir(exist_ok=True)
             (CORPUS / name).write_bytes(data)
             sys.stdout.write(f"after {count} inputs: kept as {name}\n")
             raise

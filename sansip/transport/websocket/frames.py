@@ -1,6 +1,6 @@
 """Frames of RFC 6455, as a server reads and writes them.
 
-Theory of operation: ``MessageReader`` is fed octets of a client and returns whole
+Theory of operation: ``MessageReader`` is fed octets of a client and yields whole
 messages and control frames, fragments put together. A fault is a ``FrameError``
 with the close code to fail the connection with (RFC 6455 7.4.1); sizes are judged
 as soon as a header tells them, before anything is stored. No extension is ever
@@ -8,6 +8,8 @@ negotiated, so a reserved bit is a fault.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 __all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameError", "MessageReader", "close_frame", "frame"]
 
@@ -52,13 +54,16 @@ class MessageReader:
         """Whether a message has begun and is not whole yet."""
         return self._buffer is not None or self._parts is not None
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Return the messages and control frames that ``data`` completes; raise FrameError."""
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the messages and control frames that ``data`` completes; raise FrameError.
+
+        One by one, so that what came before a fault is not lost, however the octets
+        were cut (RFC 6455 7.1.7). To be read to its end, or never fed again.
+        """
         source: bytes | bytearray = data
         if self._buffer is not None:
             self._buffer += data
             source = self._buffer
-        found: list[tuple[int, bytes]] = []
         position = 0
         end = len(source)
         while end - position >= 2:
@@ -84,16 +89,15 @@ class MessageReader:
             content = _unmask(bytes(source[payload:position]), bytes(source[payload - 4 : payload]))
             opcode = first & 15
             if first == 0x80 | opcode and opcode:
-                found.append((opcode, content))
-            else:
-                self._take_fragment(first, opcode, content, found)
+                yield opcode, content
+            elif (whole := self._take_fragment(first, opcode, content)) is not None:
+                yield self._opcode, whole
         if position == end:
             self._buffer = None
         elif source is self._buffer:
             del source[:position]
         else:
             self._buffer = bytearray(source[position:])
-        return found
 
     def _check(self, first: int, second: int, size: int) -> None:
         """Judge a frame by its header."""
@@ -123,15 +127,18 @@ class MessageReader:
         if size + len(self._parts or b"") > self._most:
             raise FrameError(1009, f"a message of more than {self._most} octets (limits.message_size)")
 
-    def _take_fragment(self, first: int, opcode: int, content: bytes, found: list[tuple[int, bytes]]) -> None:
+    def _take_fragment(self, first: int, opcode: int, content: bytes) -> bytes | None:
+        """Return the message whose last fragment this is, None when there are more to come."""
         if self._parts is None:
             self._parts = bytearray(content)
             self._opcode = opcode
-            return
+            return None
         self._parts += content
-        if first & 0x80:
-            found.append((self._opcode, bytes(self._parts)))
-            self._parts = None
+        if not first & 0x80:
+            return None
+        whole = bytes(self._parts)
+        self._parts = None
+        return whole
 
 
 def _unmask(data: bytes, key: bytes) -> bytes:

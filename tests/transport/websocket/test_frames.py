@@ -76,11 +76,11 @@ def test_any_octets_are_read_or_refused(data: bytes) -> None:
 def test_fragments_are_put_together_around_control_frames() -> None:
     """RFC 6455 5.4: a ping may come between the fragments of a message."""
     reader = MessageReader(MOST)
-    assert reader.feed(masked(TEXT, b"one ", fin=False)) == []
+    assert list(reader.feed(masked(TEXT, b"one ", fin=False))) == []
     assert reader.pending
-    assert reader.feed(masked(PING, b"?")) == [(PING, b"?")]
-    assert reader.feed(masked(CONTINUATION, b"two ", fin=False)) == []
-    assert reader.feed(masked(CONTINUATION, b"three")) == [(TEXT, b"one two three")]
+    assert list(reader.feed(masked(PING, b"?"))) == [(PING, b"?")]
+    assert list(reader.feed(masked(CONTINUATION, b"two ", fin=False))) == []
+    assert list(reader.feed(masked(CONTINUATION, b"three"))) == [(TEXT, b"one two three")]
     assert not reader.pending
 
 
@@ -146,3 +146,12 @@ def test_a_long_reason_is_cut_between_characters() -> None:
     written = close_frame(1001, "é" * 100)
     assert written[:2] == bytes((0x80 | CLOSE, 124))
     assert written[4:].decode() == "é" * 61
+
+
+def test_what_comes_before_a_fault_is_not_lost() -> None:
+    """RFC 6455 7.1.7: whole messages of the same octets have been received (found by fuzzing)."""
+    reader = MessageReader(MOST)
+    messages = reader.feed(masked(TEXT, b"whole") + b"\x88\x00")
+    assert next(messages) == (TEXT, b"whole")
+    with pytest.raises(FrameError):
+        next(messages)

@@ -1,0 +1,28 @@
+"""What is fuzzed, each as a function of octets whose docstring is its contract.
+
+A target returns, or raises: what it raises is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.fuzz.targets.credentials import digest
+from tests.fuzz.targets.messages import framing, parser
+from tests.fuzz.targets.names import dns
+from tests.fuzz.targets.story import stack, story
+from tests.fuzz.targets.traces import trace
+from tests.fuzz.targets.web import websocket
+
+__all__ = ["TARGETS"]
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "parser": parser,
+    "framing": framing,
+    "websocket": websocket,
+    "stack": stack,
+    "story": story,
+    "dns": dns,
+    "digest": digest,
+    "trace": trace,
+}

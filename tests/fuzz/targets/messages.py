@@ -1,0 +1,56 @@
+"""Octets that should be SIP messages: the parser, and what cuts a stream into messages."""
+
+from __future__ import annotations
+
+import contextlib
+
+from sansip.errors import RemoteProtocolError
+from sansip.transport.framing import PING, StreamFramer
+from sansip.wire import check_headers, parse_message, parse_uri, uri_equal
+
+__all__ = ["framing", "parser"]
+
+
+def parser(data: bytes) -> None:
+    """A message or RemoteProtocolError; what was parsed can be written and read again."""
+    for datagram in (True, False):
+        try:
+            message = parse_message(data, datagram=datagram)
+        except RemoteProtocolError as error:
+            # What could be understood must be enough to answer with.
+            if error.message is not None:
+                str(error.message)
+            continue
+        check_headers(message)
+        again = parse_message(message.to_bytes())
+        assert again.to_bytes() == message.to_bytes()
+        assert again.keys == message.keys
+    with contextlib.suppress(RemoteProtocolError):
+        # RFC 3261 19.1.4: a URI equals itself, however it is written out again.
+        uri = parse_uri(data.decode("utf-8", "replace"))
+        assert uri_equal(parse_uri(str(uri)), uri)
+
+
+def framing(data: bytes) -> None:
+    """Whole or in pieces, the same messages come out; memory is bounded by what went in."""
+    whole = _feed([data])
+    step = data[0] % 17 + 1 if data else 1
+    pieces = _feed([data[at : at + step] for at in range(0, len(data), step)])
+    assert whole == pieces
+    # One cut at each of a few places that the input chooses.
+    for octet in data[:4]:
+        at = octet * len(data) // 256
+        assert _feed([data[:at], data[at:]]) == whole
+    assert sum(map(len, whole)) <= len(data) + len(whole) * 8
+
+
+def _feed(pieces: list[bytes]) -> list[bytes]:
+    framer = StreamFramer()
+    out = []
+    for piece in pieces:
+        for framed in framer.feed(piece):
+            if isinstance(framed, RemoteProtocolError):
+                out.append(b"error")
+            else:
+                out.append(b"ping" if framed is PING else framed)
+    return out

@@ -1,0 +1,54 @@
+"""Octets of somebody who says to be a WebSocket client (RFC 6455, RFC 7118)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sansip.limits import Limits
+from sansip.transport.websocket import WebSocket, WebSocketConfig
+
+__all__ = ["websocket"]
+
+LIMITS = Limits(message_size=2_000)
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
+)
+
+
+def websocket(data: bytes) -> None:
+    """Any cut gives the same messages and the same end; none is larger than allowed."""
+    for start in (b"", HANDSHAKE):
+        octets = start + data
+        whole = _feed([octets])
+        step = data[0] % 13 + 1 if data else 1
+        assert _feed(octets[at : at + step] for at in range(0, len(octets), step)) == whole
+        assert all(len(message) <= LIMITS.message_size for message in whole[0])
+
+
+def _feed(pieces: Iterable[bytes]) -> tuple[list[bytes], str]:
+    """Return the messages, and why the connection ended.
+
+    Of several pings the last may be answered (RFC 6455 5.5.3), so pongs depend on the cut.
+    """
+    socket = WebSocket(WebSocketConfig(), LIMITS)
+    socket.opened(0.0)
+    up: list[bytes] = []
+    for piece in pieces:
+        if not piece:
+            # An adapter reads at least one octet, or the end.
+            continue
+        output = socket.received(piece, 1.0)
+        up += output.up
+        if output.closing is not None:
+            # What is wrong with a handshake may be told by a part of it.
+            return up, output.closing.partition(": ")[0]
+    socket.send(b"SIP/2.0 200 OK\r\n\r\n", 2.0)
+    # Who says nothing more is closed in the end: a ping, and then the line.
+    now = 2.0
+    for _ in range(20):
+        now += LIMITS.connection_idle
+        if socket.time_passed(now).closing is not None:
+            break
+    return up, ""
