@@ -8,18 +8,21 @@ before the stack sees it, what the stack sends goes down before it is returned.
 Nothing here waits or knows a socket; ``sansip_sockets`` performs the actions.
 
 A connection that was reported to the stack ends in exactly one
-``connection_closed``, also when the stack itself asked by ``Disconnect``.
+``connection_closed``, also when the stack itself asked by ``Disconnect``. One
+whose source or transport is still to be told (``sansip.transport.entrance``)
+is reported when it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
 from sansip.clock import Timer, Timers
 from sansip.events import ConnectionRefused
 from sansip.limits import DEFAULT, Limits
+from sansip.transport.entrance import Deciding, Entrance, Undecided
 from sansip.transport.filter import Filter, FilterFactory, OpenConnection, Output
 
 __all__ = ["AnyStack", "Driver", "Filter", "FilterFactory", "OpenConnection", "Output"]
@@ -49,15 +52,21 @@ class AnyStack(Protocol):
 class _Chain:
     """The filters of one connection, lowest first."""
 
-    __slots__ = ("boundary", "closed", "conn", "filters", "source", "timers")
+    __slots__ = ("boundary", "closed", "conn", "counted", "filters", "info", "timers")
 
-    def __init__(self, conn: int, filters: list[Filter], source: str) -> None:
+    def __init__(self, conn: int, filters: list[Filter], info: OpenConnection) -> None:
         self.conn = conn
-        self.source = source
+        self.info = info
         self.filters = filters
         self.boundary = bool(filters) and filters[-1].boundaries
         self.closed = False
+        # Whom it counts for while it is undecided; None once the stack knows of it.
+        self.counted: str | None = None
         self.timers: dict[int, Timer] = {}
+
+    @property
+    def source(self) -> str:
+        return str(self.info.remote[0])
 
     @property
     def ready(self) -> bool:
@@ -74,16 +83,25 @@ class Driver:
     ``filters`` maps a transport to what makes its filters for one connection;
     a transport that is absent has none. ``on_error(text, exception)`` hears of
     exceptions out of the stack while a batch goes on; without it they are raised.
+    ``entrances`` maps the number of a listener to how connections enter there,
+    where their source or transport has to be found out first.
     ``timers`` is open to the adapter for its own: a ``TimerOwner`` is called
     from ``time_passed``.
     """
 
-    __slots__ = ("_chains", "_fired", "filters", "limits", "on_error", "stack", "timers")
+    __slots__ = ("_chains", "_entrances", "_fired", "_undecided", "filters", "limits", "on_error", "stack",
+                 "timers")  # fmt: skip
 
     def __init__(
-        self, stack: AnyStack, filters: Mapping[str, FilterFactory] | None = None, limits: Limits = DEFAULT
+        self,
+        stack: AnyStack,
+        filters: Mapping[str, FilterFactory] | None = None,
+        limits: Limits = DEFAULT,
+        entrances: Mapping[int, Entrance] | None = None,
     ) -> None:
         self.stack = stack
+        self._entrances = entrances or {}
+        self._undecided = Undecided(limits)
         self.filters = filters or {}
         self.limits = limits
         self.on_error: Callable[[str, Exception], None] | None = None
@@ -112,12 +130,14 @@ class Driver:
 
     def connection_opened(self, conn: int, flow: OpenConnection, now: float) -> list[Action]:
         """Take an established connection, accepted or asked for by ``Connect``."""
+        if flow.incoming and flow.listener in self._entrances:
+            return self._enter(conn, flow, self._entrances[flow.listener], now)
         factory = self.filters.get(flow.transport)
         if factory is None:
             return self.outgoing(self.stack.connection_opened(conn, flow, now), now)
         # The stack hears first: its limits refuse a connection before a
         # handshake costs anything. What it sends meanwhile waits in the filter.
-        chain = self._chains[conn] = _Chain(conn, factory(flow), str(flow.remote[0]))
+        chain = self._chains[conn] = _Chain(conn, factory(flow), flow)
         out = self.outgoing(self.stack.connection_opened(conn, flow, now), now)
         for index, one in enumerate(chain.filters):
             if not chain.closed:
@@ -132,7 +152,8 @@ class Driver:
         if chain is None:
             return self.outgoing(self.stack.data_received(conn, data, now, boundary=boundary), now)
         out: list[Action] = []
-        self._up(chain, 0, data, out, now)
+        if not chain.closed:
+            self._up(chain, 0, data, out, now)
         return out
 
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
@@ -140,6 +161,9 @@ class Driver:
         chain = self._chains.pop(conn, None)
         if chain is not None:
             self._end(chain)
+            if chain.counted is not None:
+                self._undecided.remove(chain.counted)
+                return []
         return self.outgoing(self.stack.connection_closed(conn, reason, now), now)
 
     def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
@@ -201,6 +225,10 @@ class Driver:
     def _handle(self, chain: _Chain, index: int, output: Output, out: list[Action], now: float) -> None:
         for data in output.down:
             self._down(chain, index - 1, data, out, now)
+        if output.instead is not None:
+            self._replace(chain, index, output.instead, out, now)
+            # What was taken is for whoever stands here now.
+            index -= 1
         for data in output.up:
             # The stack may have asked for the end on the element before.
             if chain.closed:
@@ -232,18 +260,60 @@ class Driver:
     def _close(self, chain: _Chain, index: int, reason: str, out: list[Action], now: float) -> None:
         """End a connection: the filters below ``index`` say goodbye, topmost first."""
         self._end(chain)
-        self._chains.pop(chain.conn, None)
+        if chain.counted is None:
+            # One that the stack knows nothing of stays, for ``connection_closed``.
+            self._chains.pop(chain.conn, None)
         for below in range(index - 1, -1, -1):
             for data in chain.filters[below].close(reason, now).down:
                 self._down(chain, below - 1, data, out, now)
         out.append(Disconnect(chain.conn, reason))
 
-    @staticmethod
-    def _end(chain: _Chain) -> None:
+    def _end(self, chain: _Chain) -> None:
         chain.closed = True
+        self._stop_timers(chain)
+
+    @staticmethod
+    def _stop_timers(chain: _Chain) -> None:
         for timer in chain.timers.values():
             timer.cancel()
         chain.timers.clear()
+
+    # --- connections whose source or transport is still to be told
+
+    def _enter(self, conn: int, info: OpenConnection, entrance: Entrance, now: float) -> list[Action]:
+        # All connections of a proxy come from one address.
+        source = "" if entrance.proxies else str(info.remote[0])
+        refused = entrance.refuses(info) or self._undecided.refuses(source)
+        chain = self._chains[conn] = _Chain(conn, [] if refused else entrance.filters(info), info)
+        chain.counted = source
+        self._undecided.add(source)
+        out: list[Action] = []
+        if refused is not None:
+            out.append(Notify(ConnectionRefused(chain.source, refused)))
+            self._close(chain, 0, refused, out, now)
+        else:
+            self._start(chain, _HANDSHAKE, self.limits.first_data_time, now)
+        return out
+
+    def _replace(
+        self, chain: _Chain, index: int, filters: Sequence[Filter], out: list[Action], now: float
+    ) -> None:
+        """Put ``filters`` in the place of the deciding one, and tell the stack if it was the last."""
+        chain.filters[index:] = filters
+        if chain.counted is not None and not any(isinstance(one, Deciding) for one in chain.filters):
+            self._undecided.remove(chain.counted)
+            chain.counted = None
+            chain.boundary = bool(chain.filters) and chain.filters[-1].boundaries
+            if chain.filters:
+                self._start(chain, _HANDSHAKE, self.limits.connect_time, now)
+            else:
+                # Plain from here on, at the cost of any other.
+                self._stop_timers(chain)
+                del self._chains[chain.conn]
+            out += self.outgoing(self.stack.connection_opened(chain.conn, chain.info, now), now)
+        for above, one in enumerate(filters, index):
+            if not chain.closed:
+                self._handle(chain, above, one.opened(now), out, now)
 
     # --- the chain's timers: one for each filter, one for the handshake
 
@@ -259,7 +329,14 @@ class Driver:
         chain.timers.pop(index, None)
         if index != _HANDSHAKE:
             self._handle(chain, index, chain.filters[index].time_passed(now), self._fired, now)
+        elif chain.counted is not None:
+            self._give_up(
+                chain, f"undecided after {self.limits.first_data_time:g} s (limits.first_data_time)", now
+            )
         elif not chain.ready:
             reason = f"handshake not finished in {self.limits.connect_time:g} s (limits.connect_time)"
-            self._fired.append(Notify(ConnectionRefused(chain.source, reason)))
-            self._close(chain, 0, reason, self._fired, now)
+            self._give_up(chain, reason, now)
+
+    def _give_up(self, chain: _Chain, reason: str, now: float) -> None:
+        self._fired.append(Notify(ConnectionRefused(chain.source, reason)))
+        self._close(chain, 0, reason, self._fired, now)

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "connection_idle": "transport/test_connections.py",
     "message_time": "transport/test_connections.py",
     "first_data_time": "transport/test_connections.py",
+    "proxy_header_size": "transport/test_entrance.py",
     "connect_time": "transport/test_connections.py",
     "binding_size": "registrar",
     "route_steps": "routing/test_stepper.py",

@@ -5,9 +5,10 @@ what the peer sent and what the stack wants sent, waits for nothing, and says in
 an ``Output`` what is to be done. ``sansip.driver`` chains the filters of one
 connection, lowest first.
 
-An output has four parts, taken in this order: octets to send *down*, data to
-pass *up*, a *timer* to start, and *closing*: the reason to end the connection
-after that (a filter that cannot say so leaves its peer waiting).
+An output has five parts, taken in this order: octets to send *down*, the filters
+to stand here *instead* of this one, data to pass *up* (to them, if there are
+some), a *timer* to start, and *closing*: the reason to end the connection after
+that (a filter that cannot say so leaves its peer waiting).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Output:
     up: Sequence[bytes] = ()
     timer: float | None = None
     closing: str | None = None
+    instead: Sequence[Filter] | None = None
 
 
 # Shared by all: nobody changes an output.

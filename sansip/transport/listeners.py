@@ -35,6 +35,10 @@ class Listener:
     port: int
     advertise_host: str | None = None
     advertise_port: int | None = None
+    # The listener whose socket it shares; and whether connections are accepted at all,
+    # or only opened: then peers come back to that listener.
+    shares: int | None = None
+    accepts: bool = True
     # How our Via lines begin (RFC 3261 18.1.1): "Via: SIP/2.0/UDP 192.0.2.1:5060".
     via: str = field(init=False)
     # host:port as peers see it.
@@ -62,10 +66,14 @@ class Listener:
 class Listeners:
     """All listeners, and the names by which peers may call this server."""
 
-    __slots__ = ("_addresses", "_by_id", "_domains", "_ports", "_reach", "_sent_by")
+    __slots__ = ("_accepting", "_addresses", "_by_id", "_domains", "_ports", "_reach", "_sent_by")
 
     def __init__(self, listeners: Iterable[Listener], domains: Iterable[str] = ()) -> None:
         self._by_id = {listener.id: listener for listener in listeners}
+        for listener in self._by_id.values():
+            if not listener.accepts and listener.shares is not None:
+                listener.record_route = self._by_id[listener.shares].record_route
+        self._accepting = [listener for listener in self._by_id.values() if listener.accepts]
         self._domains = {host_key(domain.strip("[]")) for domain in domains}
         self._sent_by = {listener.sent_by for listener in self._by_id.values()}
         # (transport, IPv6?) -> listeners in the order of the configuration
@@ -114,7 +122,7 @@ class Listeners:
     def named(self, host: str, port: int | None, transport: str) -> Listener | None:
         """Return the listener whose address, as peers see it, this is."""
         sent_by = host_text(host, port or DEFAULT_PORTS.get(transport))
-        for listener in self._by_id.values():
+        for listener in self._accepting:
             if listener.sent_by == sent_by and listener.transport == transport:
                 return listener
         return None
@@ -129,7 +137,7 @@ class Listeners:
         taken: Listener | None = None
         while True:
             line = request.first_line("route")
-            for listener in self._by_id.values():
+            for listener in self._accepting:
                 if line == f"Route{listener.record_route[12:]};d={token}>":
                     request.pop_first_value("route")
                     taken = listener

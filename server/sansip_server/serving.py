@@ -93,7 +93,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         return stack
 
     def on_ready(server: Any) -> None:
-        for listener in server.listeners:
+        for listener in filter(lambda one: one.config.accepts, server.listeners):
             click.echo(f"listening on {listener}")
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")

@@ -27,6 +27,9 @@ class Listen:
     transport: str
     host: str
     port: int = 0
+    shares: int | None = None
+    accepts: bool = True
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass

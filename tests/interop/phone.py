@@ -95,6 +95,12 @@ class Phone:
         self._routes: list[str] = []
         self._register_id = f"register-{next(_numbers)}"
 
+    @property
+    def local(self) -> tuple[str, int]:
+        """Where its connection comes from."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
     def __enter__(self) -> Self:
         return self
 

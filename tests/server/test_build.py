@@ -89,7 +89,7 @@ def test_stack_config() -> None:
     listeners = build.listener_configs(
         opened("udp:127.0.0.1:5060", "tcp:[::1]:5060 advertise [2001:db8::1]:5070")
     )
-    assert [one.id for one in listeners] == [0, 1]
+    assert [one.id for one in listeners if one.accepts] == [0, 1]
     assert (listeners[1].advertise_host, listeners[1].advertise_port) == ("2001:db8::1", 5070)
     config = build.stack_config(settings, listeners, ["localhost"], ["this"], route, b"0123456789abcdef")
     assert config.listeners is listeners
@@ -99,3 +99,29 @@ def test_stack_config() -> None:
     assert config.registrar is settings.registrar
     assert (config.domains, config.aliases, config.server_name) == (["localhost"], ["this"], "mine")
     assert config.secret == b"0123456789abcdef"
+
+
+def test_a_shared_port_is_a_listener_for_each_transport() -> None:
+    """Each has its own Via and Record-Route; one socket serves them all."""
+    listeners = build.listener_configs(
+        opened("udp:192.0.2.9:5060", "tls+tcp+ws:192.0.2.9:5060 proxy_protocol 10.0.0.0/8")
+    )
+    assert [(one.id, one.transport, one.shares) for one in listeners] == [
+        (0, "udp", None),
+        (1, "tls", None),
+        (2, "tcp", 1),
+        (3, "ws", 1),
+    ]
+    assert [one.proxies for one in listeners] == [(), *[("10.0.0.0/8",)] * 3]
+
+
+def test_tls_servers_can_be_reached_without_a_tls_listener() -> None:
+    """RFC 3261 26.3.1: a proxy must speak TLS. Peers come back to TCP, or UDP where there is no TCP."""
+    listeners = build.listener_configs(
+        opened("udp:192.0.2.9:5060", "ws+tcp:192.0.2.9:5080", "udp:[2001:db8::9]:5060", "tls:192.0.2.10:5061")
+    )
+    openers = [one for one in listeners if not one.accepts]
+    assert [(one.id, one.transport, one.host, one.port, one.shares) for one in openers] == [
+        (5, "tls", "192.0.2.9", 5080, 2),
+        (6, "tls", "2001:db8::9", 5060, 3),
+    ]

@@ -41,6 +41,16 @@ from sansip_server.config.listen import (
             ListenAddress("udp", "10.0.0.1", 5070, "sip.example.org", 5070),
         ),
         ("tcp:[::1]:5060 advertise [2001:db8::5]", ListenAddress("tcp", "::1", 5060, "2001:db8::5", 5060)),
+        ("tcp+TLS+ws+wss:127.0.0.1", ListenAddress("tcp+tls+ws+wss", "127.0.0.1", 5060)),
+        ("tls+wss:127.0.0.1", ListenAddress("tls+wss", "127.0.0.1", 5061)),
+        (
+            "tcp:127.0.0.1:5060 proxy_protocol 10.0.0.7,10.1.0.0/16,2001:db8::/32",
+            ListenAddress("tcp", "127.0.0.1", 5060, proxies=("10.0.0.7/32", "10.1.0.0/16", "2001:db8::/32")),
+        ),
+        (
+            "tcp+tls:10.0.0.1:5060 proxy_protocol 10.0.0.7 advertise sip.example.org",
+            ListenAddress("tcp+tls", "10.0.0.1", 5060, "sip.example.org", 5060, ("10.0.0.7/32",)),
+        ),
     ],
 )
 def test_understood(text: str, expected: ListenAddress) -> None:
@@ -69,6 +79,14 @@ def test_understood(text: str, expected: ListenAddress) -> None:
         ("udp:10.0.0.1:5060 announce 1.2.3.4", "`advertise host:port`"),
         ("udp:10.0.0.1:5060 advertise a_b", "neither an IP address nor a host name"),
         ("udp:10.0.0.1:5060 advertise 1.2.3.4:0", "cannot be 0"),
+        ("tcp+udp:127.0.0.1:5060", "a port is shared by different ones of"),
+        ("tcp+tcp:127.0.0.1:5060", "a port is shared by different ones of"),
+        ("tcp+:127.0.0.1:5060", "expected transport:host:port"),
+        ("udp:10.0.0.1 proxy_protocol 10.0.0.7", "udp has no connection to announce"),
+        ("tcp:10.0.0.1 proxy_protocol 10.0.0.7/8", "has host bits set"),
+        ("tcp:10.0.0.1 proxy_protocol balancer", "expected addresses or networks"),
+        ("tcp:10.0.0.1 proxy_protocol", "`proxy_protocol address,network`"),
+        ("tcp:10.0.0.1 advertise a.example advertise b.example", "`advertise host:port`"),
     ],
 )
 def test_refused_with_a_reason(text: str, says: str) -> None:
@@ -84,7 +102,7 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
         listener = parse_listen(text)
     except ValueError:
         return
-    if listener.advertise_host is None:
+    if listener.advertise_host is None and not listener.proxies:
         assert parse_listen(str(listener)) == listener
 
 
@@ -98,6 +116,11 @@ def test_default_listeners_are_loopback() -> None:
         ("udp", True),
         ("tcp", True),
     }
+
+
+def test_behind_a_proxy_is_not_loopback() -> None:
+    """Whoever reaches the load balancer reaches a loopback listener behind it."""
+    assert not parse_listen("tcp:127.0.0.1:5060 proxy_protocol 127.0.0.1").loopback
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0", "[::]"])

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
 from sansip.driver import AnyStack, Driver, FilterFactory
 from sansip.limits import DEFAULT, Limits
+from sansip.transport.entrance import entrances
 from sansip_sockets.bind import BindError, BoundListener, bind_all
 from sansip_sockets.hub import Handlers, Hub, StartCoroutine
 from sansip_sockets.reports import Report
@@ -97,9 +98,10 @@ def assemble(
     limits = options.get("limits")
     if limits is None:
         limits = getattr(getattr(stack, "config", None), "limits", DEFAULT)
+    filters = options.get("filters")
     try:
         return Hub(
-            Driver(stack, options.get("filters"), limits),
+            Driver(stack, filters, limits, entrances([one.config for one in bound], filters or {}, limits)),
             bound,
             spawn,
             handlers={Resolve: resolve, **(options.get("handlers") or {})},

@@ -44,6 +44,8 @@ class ListenerLike(Protocol):
     def host(self) -> str: ...
     @property
     def port(self) -> int: ...
+    @property
+    def shares(self) -> int | None: ...
 
 
 class BindError(Exception):
@@ -74,6 +76,11 @@ class BoundListener:
     def port(self) -> int:
         return int(self.address[1])
 
+    @property
+    def pumped(self) -> bool:
+        """Whether the socket is its own to read."""
+        return self.config.shares is None
+
     def __str__(self) -> str:
         return listener_text(self.transport, self.host, self.port)
 
@@ -88,7 +95,7 @@ def bind_all(configs: Iterable[ListenerLike]) -> list[BoundListener]:
     bound: list[BoundListener] = []
     try:
         for config in configs:
-            bound.append(bind(config))  # noqa: PERF401 - those before a failure are to be closed
+            bound.append(bind(config) if config.shares is None else _share(config, bound))
     except BindError:
         for listener in bound:
             listener.sock.close()
@@ -135,6 +142,17 @@ def bind(config: ListenerLike) -> BoundListener:
         sock.close()
         raise BindError(f"cannot listen on {text}: {_fix(error, config, address)}") from None
     return BoundListener(replace(config, host=actual[0], port=actual[1]), sock, actual)  # type: ignore[type-var]
+
+
+def _share(config: ListenerLike, bound: Iterable[BoundListener]) -> BoundListener:
+    """Return a listener on the socket of another."""
+    for owner in bound:
+        if owner.id == config.shares:
+            actual = replace(config, host=owner.address[0], port=owner.address[1])  # type: ignore[type-var]
+            return BoundListener(actual, owner.sock, owner.address)
+    raise BindError(
+        f"listener {config.id} shares the socket of listener {config.shares}, which is not before it"
+    )
 
 
 def _report_icmp(sock: socket.socket) -> None:

@@ -117,6 +117,8 @@ class Hub:
         """Spawn the pumps of the listeners, and the heart."""
         self._set_wall_clock()
         for listener in self.listeners.values():
+            if not listener.pumped:
+                continue
             if listener.transport == "udp":
                 datagrams = self.datagrams[listener.id] = DatagramSocket(self, listener)
                 self.sendto[listener.id] = listener.sock.sendto

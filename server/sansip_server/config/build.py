@@ -67,17 +67,52 @@ def refuse_digest_without_users(settings: Settings) -> None:
 
 
 def listener_configs(listeners: Sequence[ListenAddress]) -> list[ListenerConfig]:
-    """Return the listeners as the core and the adapters number them, from 0."""
+    """Return the listeners as the core and the adapters number them, from 0.
+
+    A shared port is one listener for each transport. Where an address has none
+    for TLS, one that only opens connections is added (``_openers``).
+    """
+    configs: list[ListenerConfig] = []
+    for listener in listeners:
+        owner: int | None = None
+        for transport in listener.transports:
+            config = ListenerConfig(
+                id=len(configs),
+                transport=transport,
+                host=listener.host,
+                port=listener.port,
+                advertise_host=listener.advertise_host,
+                advertise_port=listener.advertise_port,
+                shares=owner,
+                proxies=listener.proxies,
+            )
+            configs.append(config)
+            owner = configs[-1].id if owner is None else owner
+    return configs + _openers(configs)
+
+
+def _openers(configs: Sequence[ListenerConfig]) -> list[ListenerConfig]:
+    """Return what connections to TLS servers are opened by, where no listener is for TLS.
+
+    RFC 3261 26.3.1 has every proxy speak TLS. Peers come back to the address of the
+    listener that is shared, TCP before UDP.
+    """
+    secure = {config.host for config in configs if config.transport == "tls"}
+    owners: dict[str, ListenerConfig] = {}
+    for transport in ("tcp", "udp"):
+        for config in configs:
+            if config.transport == transport and config.host not in secure:
+                owners.setdefault(config.host, config)
     return [
-        ListenerConfig(
-            id=number,
-            transport=listener.transport,
-            host=listener.host,
-            port=listener.port,
-            advertise_host=listener.advertise_host,
-            advertise_port=listener.advertise_port,
+        dataclasses.replace(
+            owner,
+            id=len(configs) + number,
+            transport="tls",
+            shares=owner.id,
+            accepts=False,
+            proxies=(),
         )
-        for number, listener in enumerate(listeners)
+        for number, owner in enumerate(owners.values())
     ]
 
 

@@ -4,6 +4,10 @@ Theory of operation: ``udp:10.0.0.1:5060 advertise 203.0.113.5:5060`` binds
 the first address and writes the second into Via, Record-Route and Contact,
 for a server behind NAT. IPv6 addresses stand in brackets, as in a SIP URI
 (RFC 3261 25.1). The port may be left out, and 0 lets the system choose.
+
+``tcp+tls+ws+wss:0.0.0.0:5060`` is one port for all of them, told apart by the first
+octets of a connection. ``tcp:10.0.0.1:5060 proxy_protocol 10.0.0.7,10.0.1.0/24``
+takes connections of these load balancers only, each with a PROXY header.
 """
 
 from __future__ import annotations
@@ -26,7 +30,10 @@ __all__ = [
 ]
 
 # What this version can listen on.
-TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
+TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
+# What is told apart by its first octets.
+SHARING = frozenset(("tcp", "tls", "ws", "wss"))
+_OPTIONS = frozenset(("advertise", "proxy_protocol"))
 # Only this machine can reach these, so registration may be open.
 DEFAULT_LISTEN = ("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060")
 
@@ -37,18 +44,27 @@ HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """One socket to listen on. ``host`` is an IP address without brackets."""
+    """One socket to listen on. ``host`` is an IP address without brackets.
+
+    ``transport`` may be several, joined by ``+``. ``proxies`` are networks.
+    """
 
     transport: str
     host: str
     port: int
     advertise_host: str | None = None
     advertise_port: int | None = None
+    proxies: tuple[str, ...] = ()
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """What is spoken there."""
+        return tuple(self.transport.split("+"))
 
     @property
     def loopback(self) -> bool:
-        """True when only this machine can reach the socket."""
-        return ipaddress.ip_address(self.host).is_loopback
+        """True when only this machine can reach the socket, and no proxy in front brings others."""
+        return ipaddress.ip_address(self.host).is_loopback and not self.proxies
 
     @property
     def wildcard(self) -> bool:
@@ -75,16 +91,15 @@ def parse_listen(text: str) -> ListenAddress:
     Raises ValueError with a sentence that names the fault and an example.
     """
     words = text.split()
-    if len(words) != 1 and (len(words) != 3 or words[1] != "advertise"):
-        raise ValueError(f"expected transport:host:port, or that and `advertise host:port`, like {EXAMPLE}")
+    options = dict(zip(words[1::2], words[2::2], strict=False))
+    if len(words) % 2 == 0 or len(words) != 2 * len(options) + 1 or options.keys() - _OPTIONS:
+        raise ValueError(
+            "expected transport:host:port, or that and `advertise host:port` or"
+            f" `proxy_protocol address,network`, like {EXAMPLE}"
+        )
     transport, colon, address = words[0].partition(":")
-    if not colon or transport.lower() not in TRANSPORTS:
-        known = " or ".join((", ".join(TRANSPORTS[:-1]), TRANSPORTS[-1]))
-        if transport.lower() == "sctp":
-            raise ValueError(
-                f"transport {transport} is not in this version; expected {known}, like {EXAMPLE}"
-            )
-        raise ValueError(f"expected transport:host:port with transport {known}, like {EXAMPLE}")
+    transport = transport.lower()
+    _check_transports(transport if colon else "")
     host, port = _split_host_port(address)
     if host.lower() == "localhost":
         host = "127.0.0.1"
@@ -99,17 +114,53 @@ def parse_listen(text: str) -> ListenAddress:
         raise ValueError(f"{host or 'nothing'} is no IP address ({hint}); expected {EXAMPLE}") from None
     if getattr(parsed, "scope_id", None):
         raise ValueError(f"{host}: an address with a zone cannot stand in SIP messages; use a global one")
-    # RFC 3261 19.1.2, RFC 7118 5
-    listen_port = DEFAULT_PORTS[transport.lower()] if port is None else port
-    if len(words) == 1:
-        return ListenAddress(transport.lower(), str(parsed), listen_port)
-    public_host, public_port = _split_host_port(words[2])
+    # RFC 3261 19.1.2, RFC 7118 5; a shared port is that of its first transport.
+    listen_port = DEFAULT_PORTS[transport.partition("+")[0]] if port is None else port
+    proxies = _check_proxies(options["proxy_protocol"], transport) if "proxy_protocol" in options else ()
+    if "advertise" not in options:
+        return ListenAddress(transport, str(parsed), listen_port, proxies=proxies)
+    public_host, public_port = _split_host_port(options["advertise"])
     if public_port == 0:
         raise ValueError("the advertised port cannot be 0; peers have to reach it")
     public_host = _check_host(public_host)
     return ListenAddress(
-        transport.lower(), str(parsed), listen_port, public_host, public_port or listen_port or None
+        transport, str(parsed), listen_port, public_host, public_port or listen_port or None, proxies
     )
+
+
+def _check_transports(text: str) -> None:
+    """Raise ValueError unless ``text`` is a transport, or several that can share a port."""
+    several = text.split("+")
+    for transport in several:
+        if transport not in TRANSPORTS:
+            known = " or ".join((", ".join(TRANSPORTS[:-1]), TRANSPORTS[-1]))
+            if transport == "tls-sctp":
+                # RFC 4168 4
+                raise ValueError(
+                    f"TLS over SCTP is not spoken here; take tls for it, or sctp without: {EXAMPLE}"
+                )
+            raise ValueError(f"expected transport:host:port with transport {known}, like {EXAMPLE}")
+    if len(several) > 1 and (len(set(several)) < len(several) or set(several) - SHARING):
+        raise ValueError(
+            "a port is shared by different ones of tcp, tls, ws and wss, like tcp+tls:127.0.0.1:5060"
+        )
+
+
+def _check_proxies(text: str, transport: str) -> tuple[str, ...]:
+    """Return the networks of ``proxy_protocol``, or raise ValueError."""
+    if set(transport.split("+")) - SHARING:
+        raise ValueError(
+            f"proxy_protocol is for tcp, tls, ws and wss; {transport} has no connection to announce"
+        )
+    proxies = []
+    for one in text.split(","):
+        try:
+            proxies.append(str(ipaddress.ip_network(one.strip("[]"))))
+        except ValueError as error:
+            raise ValueError(
+                f"proxy_protocol: {error}; expected addresses or networks, like 10.0.0.0/8"
+            ) from None
+    return tuple(proxies)
 
 
 def _split_host_port(text: str) -> tuple[str, int | None]:

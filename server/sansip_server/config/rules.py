@@ -72,14 +72,18 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         if listener.port and name in seen:
             yield f"listen[{index}]", f"{name} is listed twice; remove one"
         seen[name] = text
-        if listener.transport in ("tls", "wss") and settings.tls.certificate is None:
+        if {"tls", "wss"} & set(listener.transports) and settings.tls.certificate is None:
             yield f"listen[{index}]", f"{name} needs tls.certificate (or --certificate FILE): a PEM file"
-        if listener.transport == "udp" or not listener.port:
+        if listener.transport in ("udp", "sctp") or not listener.port:
             continue
         # TCP, TLS and WebSocket are all connections to one and the same port.
         place = name.partition(":")[2]
         if streams.setdefault(place, name) != name:
-            yield f"listen[{index}]", f"{name} and {streams[place]} cannot share a port; choose another"
+            joined = f"{streams[place].partition(':')[0]}+{listener.transport}:{place}"
+            yield (
+                f"listen[{index}]",
+                f"{name} and {streams[place]} cannot share a port so; choose another, or write {joined}",
+            )
     timeout, rounds = settings.dns.timeout, settings.dns.rounds
     if timeout is not None and not 0.05 <= timeout <= 30:
         yield "dns.timeout", f"expected 0.05 to 30 seconds; found {timeout:g}"

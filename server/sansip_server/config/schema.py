@@ -44,7 +44,9 @@ class Settings:
     # stand in brackets; without a port it is the transport's own (5060, `tls`
     # 5061, `ws` 80, `wss` 443), and 0 lets the system choose. `0.0.0.0` and `[::]` mean each address that
     # the machine has when the server starts. A server behind NAT says what peers
-    # see: `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. Beyond loopback,
+    # see: `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. One port for several is
+    # `"tcp+tls+ws+wss:0.0.0.0:5060"`. Behind load balancers that speak the PROXY
+    # protocol: `"tcp:10.0.0.1:5060 proxy_protocol 10.0.0.7,10.0.1.0/24"`. Beyond loopback,
     # `auth` must be given.
     listen: list[str] = field(default_factory=lambda: list(DEFAULT_LISTEN))
     # Domains whose users register here and are looked up here. The server's

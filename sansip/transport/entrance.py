@@ -1,0 +1,267 @@
+"""How a connection enters: told by a proxy whose it is, and by its first octets what it is.
+
+Theory of operation: at most listeners both are known when a connection is accepted.
+At one that is behind load balancers (``ListenerConfig.proxies``) the source comes
+in a PROXY header; at one that several transports share (``shares``) the first octets
+tell which of them is meant. Until then a *deciding* filter holds the connection:
+it takes octets, sends none, and when it has made up its mind writes that into the
+``OpenConnection`` and names the filters that take its place. Only then does the
+stack hear of the connection, so that whatever it does by source address and
+transport (limits, Via, Record-Route, the log) is right from the first message on.
+
+What is safe to tell apart is: TLS, whose first octet (22) no text begins with;
+HTTP, by methods that SIP does not have; and anything else that begins like a
+word, or a CRLF keepalive, is SIP.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import string
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeAlias
+
+from sansip.limits import DEFAULT, Limits
+from sansip.transport.filter import NOTHING, Filter, FilterFactory, OpenConnection, Output
+from sansip.transport.proxy_protocol import ProxyHeaderError, read_header
+
+__all__ = ["Deciding", "Entrance", "Undecided", "entrances", "protocol_of"]
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Methods of HTTP that name none of SIP. OPTIONS is both, and so goes to SIP.
+_HTTP = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"TRACE ", b"PATCH ")
+_SIP_BEGINS = frozenset(
+    bytes((octet,)) for octet in b"\r\n-.!%*_+`'~" + (string.ascii_letters + string.digits).encode()
+)
+
+
+class ListenerLike(Protocol):
+    """What is needed of a listener's configuration: ``sansip.config.ListenerConfig`` has it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def transport(self) -> str: ...
+    @property
+    def proxies(self) -> tuple[str, ...]: ...
+    @property
+    def shares(self) -> int | None: ...
+    @property
+    def accepts(self) -> bool: ...
+
+
+class Entrance:
+    """What happens to connections accepted at one listening socket.
+
+    ``transports`` maps what may be spoken there to the listener's number; ``proxies``
+    are the networks of the load balancers in front, none where clients come directly.
+    """
+
+    __slots__ = ("_filters", "_limits", "proxies", "transports")
+
+    def __init__(
+        self,
+        transports: Mapping[str, int],
+        proxies: Iterable[str],
+        filters: Mapping[str, FilterFactory],
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self.transports = dict(transports)
+        self.proxies: list[Network] = [ipaddress.ip_network(one) for one in proxies]
+        self._filters = filters
+        self._limits = limits
+
+    def refuses(self, info: OpenConnection) -> str | None:
+        """Return why ``info`` may not enter: behind proxies, nobody else may speak for others."""
+        if not self.proxies:
+            return None
+        source = ipaddress.ip_address(str(info.remote[0]).partition("%")[0])
+        if any(source in network for network in self.proxies):
+            return None
+        return f"{source} is none of the proxies that this listener takes connections of (proxy_protocol)"
+
+    def filters(self, info: OpenConnection) -> list[Filter]:
+        """Return the filters of a connection that was just accepted; the first one is deciding."""
+        return (
+            [_ProxyHeader(self, info, self._limits.proxy_header_size)] if self.proxies else self.inner(info)
+        )
+
+    def inner(self, info: OpenConnection) -> list[Filter]:
+        """Return the filters behind the PROXY header."""
+        if len(self.transports) > 1:
+            return [_Sniffer(self, info, False)]
+        factory = self._filters.get(info.transport)
+        return [] if factory is None else factory(info)
+
+    def decide(self, info: OpenConnection, protocol: str, in_tls: bool) -> list[Filter] | str:
+        """Return the filters for what was found, having noted it in ``info``; or why there are none."""
+        known = self.transports
+        if protocol == "tls" and not in_tls:
+            secure = [transport for transport in ("tls", "wss") if transport in known]
+            if len(secure) > 1:
+                return [*self._filters["tls"](info), _Sniffer(self, info, True)]
+            if secure:
+                return self._settle(info, secure[0], False)
+        http, sip = ("wss", "tls") if in_tls else ("ws", "tcp")
+        if protocol == "http" and http in known:
+            return self._settle(info, http, in_tls)
+        if protocol in ("http", "sip") and sip in known:
+            # HTTP where no WebSocket is: SIP says what it thinks of that.
+            return self._settle(info, sip, in_tls)
+        return f"the first octets begin nothing that is spoken here ({', '.join(known)})"
+
+    def _settle(self, info: OpenConnection, transport: str, in_tls: bool) -> list[Filter]:
+        info.transport = transport
+        info.listener = self.transports[transport]
+        # Inside TLS, its own filter stands already.
+        factory = self._filters.get({"tls": "tcp", "wss": "ws"}[transport] if in_tls else transport)
+        return [] if factory is None else factory(info)
+
+
+class Undecided:
+    """How many connections are undecided, in all and by the address they count for ("": not counted)."""
+
+    __slots__ = ("_by_source", "_limits", "_total")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._by_source: dict[str, int] = {}
+        self._total = 0
+
+    def refuses(self, source: str) -> str | None:
+        """Return why one more from ``source`` is too many, if it is."""
+        limits = self._limits
+        if self._total >= limits.connections:
+            return f"more than {limits.connections} connections (limits.connections)"
+        if source and self._by_source.get(source, 0) >= limits.connections_per_source:
+            most = limits.connections_per_source
+            return f"more than {most} from {source} (limits.connections_per_source)"
+        return None
+
+    def add(self, source: str) -> None:
+        """Count one."""
+        self._total += 1
+        self._by_source[source] = self._by_source.get(source, 0) + 1
+
+    def remove(self, source: str) -> None:
+        """Count one less."""
+        self._total -= 1
+        left = self._by_source[source] - 1
+        if left:
+            self._by_source[source] = left
+        else:
+            del self._by_source[source]
+
+
+class Deciding:
+    """A filter that holds a connection until it knows more: a ``sansip.driver.Filter``."""
+
+    __slots__ = ("_entrance", "_held", "_info")
+
+    boundaries = False
+    ready = False
+
+    def __init__(self, entrance: Entrance, info: OpenConnection) -> None:
+        self._entrance = entrance
+        self._info = info
+        self._held = b""
+
+    def opened(self, now: float) -> Output:
+        """The client, or its proxy, speaks first."""
+        return NOTHING
+
+    def received(self, data: bytes, now: float) -> Output:
+        """Take octets; the output says ``instead`` once it is decided."""
+        raise NotImplementedError
+
+    def send(self, data: bytes, now: float) -> Output:
+        """Send nothing: nobody above knows of the connection yet."""
+        return NOTHING
+
+    def close(self, reason: str, now: float) -> Output:
+        """Say nothing: in which language is not known."""
+        return NOTHING
+
+    def time_passed(self, now: float) -> Output:
+        """No timer is ever started: the driver guards the whole entrance."""
+        return NOTHING
+
+
+class _ProxyHeader(Deciding):
+    """Takes a PROXY header off."""
+
+    __slots__ = ("_most",)
+
+    def __init__(self, entrance: Entrance, info: OpenConnection, most: int) -> None:
+        super().__init__(entrance, info)
+        self._most = most
+
+    def received(self, data: bytes, now: float) -> Output:
+        held = self._held = self._held + data
+        try:
+            header = read_header(held, self._most)
+        except ProxyHeaderError as error:
+            return Output(closing=str(error))
+        if header is None:
+            return NOTHING
+        info = self._info
+        if header.source is not None and header.destination is not None:
+            info.remote = header.source
+            info.local = header.destination
+        rest = held[header.size :]
+        return Output(up=(rest,) if rest else (), instead=self._entrance.inner(info))
+
+
+class _Sniffer(Deciding):
+    """Tells by the first octets what a connection carries."""
+
+    __slots__ = ("_in_tls",)
+
+    def __init__(self, entrance: Entrance, info: OpenConnection, in_tls: bool) -> None:
+        super().__init__(entrance, info)
+        self._in_tls = in_tls
+
+    def received(self, data: bytes, now: float) -> Output:
+        held = self._held = self._held + data
+        protocol = protocol_of(held)
+        if not protocol:
+            return NOTHING
+        decided = self._entrance.decide(self._info, protocol, self._in_tls)
+        if isinstance(decided, str):
+            return Output(closing=decided)
+        return Output(up=(held,), instead=decided)
+
+
+def protocol_of(data: bytes) -> str:
+    """Return ``"tls"``, ``"http"``, ``"sip"`` or ``"unknown"``, or "" while ``data`` is too short to tell."""
+    first = data[:1]
+    if first == b"\x16":
+        # RFC 8446 5.1: a handshake record; the version's first octet has always been 3.
+        return "" if len(data) < 2 else "tls" if data[1] == 3 else "unknown"
+    if any(data.startswith(method) for method in _HTTP):
+        return "http"
+    if any(method.startswith(data) for method in _HTTP):
+        return ""
+    # RFC 3261 7.5, RFC 5626 4.4.1: CRLFs before a message, and as keepalives; 25.1: a method is a token.
+    return "sip" if first in _SIP_BEGINS else "unknown"
+
+
+def entrances(
+    configs: Iterable[ListenerLike], filters: Mapping[str, FilterFactory], limits: Limits = DEFAULT
+) -> dict[int, Entrance]:
+    """Return the entrances of those listeners that need one, by the number of the socket's listener."""
+    sockets: dict[int, dict[str, int]] = {}
+    proxies: dict[int, tuple[str, ...]] = {}
+    for config in configs:
+        if not config.accepts or config.transport == "udp":
+            continue
+        owner = config.id if config.shares is None else config.shares
+        sockets.setdefault(owner, {})[config.transport] = config.id
+        if config.shares is None:
+            proxies[owner] = config.proxies
+    return {
+        owner: Entrance(transports, proxies.get(owner, ()), filters, limits)
+        for owner, transports in sockets.items()
+        if len(transports) > 1 or proxies.get(owner)
+    }
