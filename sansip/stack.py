@@ -145,6 +145,7 @@ class Stack:
                 return []
         self._message_received(data, Flow("udp", listener, source), now)
         return self._take(now)
+        self._force_rport = config.proxy.force_rport
 
     def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         # A Binding request is answered, anything else that begins like STUN is dropped.
@@ -331,7 +332,7 @@ class Stack:
         if limits.source_rate and not self._rates.allow(flow.address[0], now):
             self._out.append(Notify(LimitReached("source_rate", flow.host)))
             return
-        back = note_source(request, flow)
+        back = note_source(request, flow, self._force_rport)
         if method == "ACK":
             # RFC 3261 13.2.2.4: the ACK for a 2xx is a transaction of its own.
             self._decide(IncomingRequest(self, request, flow, None, now), now)
@@ -380,7 +381,7 @@ class Stack:
         status = 0
         if isinstance(message, Request) and message.method != "ACK" and error.status:
             try:
-                back = note_source(message, flow)
+                back = note_source(message, flow, self._force_rport)
             except RemoteProtocolError:
                 back = None
             if back is not None and (not self.limits.source_rate or self._rates.allow(flow.address[0], now)):

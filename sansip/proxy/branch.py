@@ -9,10 +9,12 @@ when ``final`` is set.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.loop import new_branch
+from sansip.proxy.secure import REQUIRED
 from sansip.transaction.ack import build_cancel
 from sansip.transport.flow import Flow
 from sansip.wire import response_to
@@ -121,7 +123,12 @@ class Branch:
             if self._send(*self._place, now):
                 return
         # No listener of ours speaks this transport or address family.
-        self._fail(503, now)
+        hop = self._hop
+        if hop is not None and hop.secure and not hop.sips and self._place is not None and not self._id:
+            # RFC 5630 5.3: the target wants TLS, and there is none to be had.
+            self._fail(480, now, (REQUIRED,))
+        else:
+            self._fail(503, now)
 
     def _send(self, transport: str, ip: str, port: int, now: float) -> bool:
         context = self.context
@@ -133,7 +140,8 @@ class Branch:
         listener = (
             proxy.listeners.reach(transport, ip, prefer) if alive is None else proxy.listeners[alive.listener]
         )
-        if listener is None:
+        assert self._hop is not None
+        if listener is None or not proxy.records(listener, self._hop, context.record_route):
             return False
         # What is known of an attempt is forgotten with it (RFC 3261 9.1: a CANCEL
         # waits for a provisional response to this very request).
@@ -189,10 +197,8 @@ class Branch:
             # Who has raised CSeq has to stay on the path.
             record = context.record_if_raised if record is None else record
         if record is not None:
-            flow = proxy.flow_for(base, self.target)
-            target = self.target
-            goes = "" if flow is None else proxy.flow_token(flow, target.uri, base.call_id, target.only)
-            secure = self._hop is not None and self._hop.secure
+            goes = proxy.goes_token(base, self.target, listener)
+            secure = self._hop is not None and self._hop.sips
             proxy.add_record_route(
                 request, context.listener, listener, record, context.came, goes, secure, mark
             )
@@ -309,10 +315,11 @@ class Branch:
         if self._place is not None and self._hop is not None and not self._hop.numeric:
             self.context.proxy.avoided.forget(self._place)
 
-    def _fail(self, status: int, now: float) -> None:
+    def _fail(self, status: int, now: float, headers: Iterable[tuple[str, str]] = ()) -> None:
         if self._cancel_wanted is not None:
             status = 487
-        self.final = response_to(self.context.request, status, to_tag=self.context.local_tag())
+        tag = self.context.local_tag()
+        self.final = response_to(self.context.request, status, to_tag=tag, headers=headers)
         self._base = None
         self.context.final_received(self.final, True, now)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.route_set import postprocess
@@ -21,6 +21,7 @@ from sansip.transport.connections import ONE_WAY
 from sansip.transport.dns import Avoided, Place
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
+from sansip.transport.nat import is_hidden
 from sansip.wire import SipUri
 from sansip.wire.host import host_key, is_address
 
@@ -51,6 +52,9 @@ class ProxyConfig:
             instead (RFC 3261 18.1.1); 0 never does. Only where a TCP listener
             exists, and UDP is used after all where TCP is refused.
         dialog_tokens: mark our Record-Route values with a token of the dialog, so
+        force_rport: whom to answer at the source port of a request that came without
+            rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
+            address and not their source; ``"always"``, everybody; ``"never"``.
             that only requests of dialogs set up through here are relayed by Route.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
@@ -59,6 +63,7 @@ class ProxyConfig:
 
     record_route: bool = True
     tcp_above: int = 1300
+    force_rport: Literal["private", "always", "never"] = "private"
     dialog_tokens: bool = True
     unmarked_dialogs: bool = False
     extensions: frozenset[str] = frozenset()
@@ -193,7 +198,10 @@ class Proxy:
             return ""
         wanted = wanted or (isinstance(contact, SipUri) and "ob" in contact.params)
         if not flow.reliable:
-            return self.tokens.make(flow, call_id) if wanted else ""
+        hidden: bool = False,
+            # Datagrams to a phone behind a NAT (``hidden``): its Contact is an address that
+            # it has at home.
+            return self.tokens.make(flow, call_id, only=wanted) if wanted or hidden else ""
         connection = self.sender.connections.get(flow.conn)
         if connection is None or not connection.incoming:
             return ""
@@ -211,7 +219,10 @@ class Proxy:
     def came_token(self, request: Request, flow: Flow, wanted: bool = False) -> str:
         """Return the flow token of where ``request`` came from, or "". ``wanted`` as by an ``ob``."""
         line = request.first_line("contact")
-        if line is None or not (flow.conn or wanted or ";ob" in line):
+        if line is None:
+            return ""
+        hidden = not flow.conn and is_hidden(request, flow)
+        if not (flow.conn or wanted or hidden or ";ob" in line):
             return ""
         contact = None
         try:
@@ -220,7 +231,18 @@ class Proxy:
             contacts = []
         if isinstance(contacts, list) and contacts:
             contact = contacts[0].uri
-        return self.flow_token(flow, contact, request.call_id, wanted)
+        return self.flow_token(flow, contact, request.call_id, wanted, hidden)
+
+    def goes_token(self, copy: Request, target: Target, listener: Listener) -> str:
+        """Return the flow token of where ``copy`` goes by ``listener``, or ""."""
+        flow = self.flow_for(copy, target)
+        if flow is None:
+            if target.address is None or listener.transport != "udp" or "route" in copy.keys:
+                return ""
+            # Registered from behind a NAT.
+            flow = Flow("udp", listener.id, target.address)
+        hidden = target.address is not None or target.bound
+        return self.flow_token(flow, target.uri, copy.call_id, target.only, hidden)
 
     def seal(self, copy: Request, outgoing: Listener, branch: str) -> bytes:
         """Add our Via (16.6 step 8) and return the octets to send."""
@@ -352,7 +374,7 @@ class Proxy:
             if listener is None:
                 return
             if record is not None:
-                goes = self.flow_token(alive, target.uri, copy.call_id, target.only)
+                goes = self.goes_token(copy, target, listener)
                 came = self.came_token(request, incoming)
                 self.add_record_route(copy, incoming.listener, listener, record, came, goes, hop.secure)
             flow = alive or Flow(transport, listener.id, (ip, port), name=hop.proves(transport))

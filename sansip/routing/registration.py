@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from sansip.location import LocationUpdate, Outcome
 from sansip.proxy import Target
 from sansip.routing.awaitables import Question
-from sansip.wire import SipUri, parse_uri
-from sansip.wire.host import host_text, is_address
+from sansip.transport.nat import is_hidden, received_address
+from sansip.wire.host import host_text
 
 if TYPE_CHECKING:
     from sansip.location import Binding
@@ -49,6 +49,9 @@ async def register(request: IncomingRequest) -> None:
     aor = core.address_of_record(to)
     flow, received = _origin(request)
     location = core.location
+    if core.nodes is not None:
+        await register_shared(request, aor, flow, received)
+        return
     plan = registrar.plan(
         message,
         aor,
@@ -93,38 +96,16 @@ def _origin(request: IncomingRequest) -> tuple[Flow | int | None, str | None]:
     if message.keys.count("via") > 1:
         return None, None
     received = None
-    contacts = message.contacts if message.has("contact") else []
-    if isinstance(contacts, list) and contacts:
-        uri = contacts[0].uri
-        if (
-            isinstance(uri, SipUri)
-            and uri.host != flow.host
-            and is_address(uri.host)
-            and _is_private(uri.host)
-        ):
-            received = f"sip:{host_text(flow.host, flow.port)}"
+    # RFC 4007 6: a link-local address leads nowhere without its zone, which no Contact has.
+    if is_hidden(message, flow) or "%" in flow.host:
+        received = f"sip:{host_text(flow.host, flow.port)}"
     return (flow if flow.conn else flow.listener), received
-
-
-def _is_private(host: str) -> bool:
-    """Whether ``host`` cannot be a phone's public address (RFC 1918, RFC 6598)."""
-    if host.startswith(("10.", "192.168.")):
-        return True
-    first, _, rest = host.partition(".")
-    second = rest.partition(".")[0]
-    return (first == "172" and second.isdigit() and 16 <= int(second) <= 31) or (
-        first == "100" and second.isdigit() and 64 <= int(second) <= 127
-    )
 
 
 def target_of(binding: Binding) -> Target:
     """Return the target that a binding is for a proxy (RFC 3261 16.5)."""
     flow = binding.flow
-    address = None
-    if binding.received:
-        uri = parse_uri(binding.received)
-        if isinstance(uri, SipUri):
-            address = (uri.host, uri.port or 5060)
+    address = received_address(binding.received) if binding.received else None
     return Target(
         binding.uri,
         1000 if binding.q is None else binding.q,

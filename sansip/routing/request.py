@@ -31,8 +31,10 @@ from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
 from sansip.routing.registration import register, target_of
 from sansip.transport.flow_token import MARK
+from sansip.transport import note_source
 from sansip.wire import SipUri, parse_uri, response_to
 
+from sansip.transport.nat import nat_signs
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
     from sansip.limits import Limits
@@ -119,6 +121,7 @@ class IncomingRequest:
         "_tag",
         "_towards",
         "_waited",
+        "_recorded",
         "_wants_flow",
         "core",
         "flow",
@@ -161,6 +164,8 @@ class IncomingRequest:
         self._server = server
 
     # --- reading
+        # It was in the first value of a double record.
+        self._recorded = False
 
     @property
     def uri(self) -> SipUri | TelUri | OtherUri:
@@ -184,6 +189,30 @@ class IncomingRequest:
 
     def serves(self, uri: SipUri | TelUri | OtherUri | None = None) -> bool:
         """Whether ``uri`` (the Request-URI by default) is in a domain of this server."""
+    @property
+    def nat_signs(self) -> tuple[str, ...]:
+        """What shows that the sender is behind a NAT (``sansip.transport.nat``), often nothing.
+
+        Of ``"contact"``, ``"via"``, ``"port"`` and ``"sdp"``.
+        """
+        return nat_signs(self.message, self.flow)
+
+    @property
+    def behind_nat(self) -> bool:
+        """Whether the sender names itself by an address that its packets do not come from."""
+        signs = self.nat_signs
+        return bool(signs) and signs != ("sdp",)
+
+    def force_rport(self) -> None:
+        """Have responses go to the port that the request came from, asked for or not (RFC 3581).
+
+        Without effect on streams, and once the request is answered. See also
+        ``ProxyConfig.force_rport``.
+        """
+        server = self._server
+        if server is not None and not self.flow.conn and not server.last:
+            server.flow = note_source(self.message, self.flow, "always")
+
         uri = self.message.uri if uri is None else uri
         return isinstance(uri, SipUri) and self.core.listeners.serves(uri.host, uri.port)
 
@@ -230,6 +259,11 @@ class IncomingRequest:
 
     def _take_token(self, uri: SipUri) -> None:
         """Follow the flow token in ``uri``, a Route value of ours (RFC 5626 5.3)."""
+            elif self._recorded:
+                # The second value of a double record is that of the far side (RFC 5658 3),
+                # and the token in the first one was the sender's own: it comes by another
+                # flow since its NAT took a new port.
+                self._towards, self.over_flow, self._recorded = None, False, False
         message = self.message
         proxy = self.core.proxy
         token = proxy.tokens.read(uri.user, message.call_id)
@@ -250,9 +284,11 @@ class IncomingRequest:
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
 
+            self._recorded = False
         Scheme, Max-Forwards, loops (RFC 5393) and Proxy-Require.
         """
         message = self.message
+            self._recorded = token.bound
         refusal = (
             check_uri(message)
             or check_hops(message)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.transport.nat import reply_to_source
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["note_source", "response_flow"]
 
 
-def note_source(request: Request, flow: Flow) -> Flow:
+def note_source(request: Request, flow: Flow, force_rport: str = "private") -> Flow:
     """Write ``received`` and ``rport`` into the top Via; return where responses go.
 
-    Raises ``RemoteProtocolError`` when no Via can be understood.
+    ``force_rport`` says when a request that did not ask is answered at its source
+    port all the same (``ProxyConfig.force_rport``). Raises ``RemoteProtocolError`` when no Via can be understood.
     """
     via = request.reply_via
     if via is None:
@@ -43,7 +45,13 @@ def note_source(request: Request, flow: Flow) -> Flow:
             return flow
     elif via.host != host:
         # RFC 3261 18.2.1: a name, or another address than the packet's.
+        if not flow.conn and "maddr" not in via.params and reply_to_source(via.host, force_rport):
+            request.replace_first_value("via", via.replace(received=host, rport=str(flow.address[1])))
+            return flow
         request.replace_first_value("via", via.replace(received=host))
+    elif force_rport == "always" and not flow.conn and "maddr" not in via.params:
+        request.replace_first_value("via", via.replace(received=host, rport=str(flow.address[1])))
+        return flow
     return response_flow(via, flow)
 
 

@@ -133,7 +133,7 @@ def test_a_contact_with_ob() -> None:
     """RFC 5626 5.3.2: a phone asks by ``ob`` to be reached over its flow; on UDP none is without it."""
     bench = rig()
     bench.register("sip:bob@192.0.2.2")
-    for contact, wanted in (("<sip:alice@10.0.0.9;ob>", True), ("<sip:alice@10.0.0.9>", False)):
+    for contact, wanted in (("<sip:alice@198.51.100.9;ob>", True), ("<sip:alice@198.51.100.9>", False)):
         data = request(headers=[("Contact", contact)], call_id=f"c{wanted}", branch=f"z9hG4bK{wanted}")
         invite = only(bench.udp(data, PHONE), "INVITE")
         recorded = invite.message.values("record-route")

@@ -114,7 +114,7 @@ def test_an_rport_with_a_value() -> None:
         ("SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1", ("192.0.2.1", 5070)),
         ("SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1", ("192.0.2.1", 5060)),
         ("SIP/2.0/UDP host.test:5070;branch=z9hG4bK1", ("192.0.2.1", 5070)),
-        ("SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1", ("192.0.2.1", 5070)),
+        ("SIP/2.0/UDP 198.51.100.1:5070;branch=z9hG4bK1", ("192.0.2.1", 5070)),
         # RFC 3581: received and rport
         ("SIP/2.0/UDP 10.0.0.1:5070;rport;branch=z9hG4bK1", SOURCE),
         # maddr before both, with the port of sent-by
@@ -191,7 +191,9 @@ def test_a_malformed_request_is_answered_by_its_via() -> None:
         b"CSeq: 1", b"CSeq: x"
     )
     assert sent(rig.udp(data, SOURCE)) == [("400", SOURCE)]
-    data = request("OPTIONS", via="SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1").replace(b"CSeq: 1", b"CSeq: x")
+    data = request("OPTIONS", via="SIP/2.0/UDP 198.51.100.1:5070;branch=z9hG4bK1").replace(
+        b"CSeq: 1", b"CSeq: x"
+    )
     assert sent(rig.udp(data, SOURCE)) == [("400", ("192.0.2.1", 5070))]
     assert rig.log[-1].message.via.received == "192.0.2.1"
 

@@ -1,0 +1,152 @@
+"""Whether a phone is behind a NAT: what its request says of itself, against where it came from.
+
+Theory of operation: a NAT changes the packet and not what is in it. So a phone
+that names an address or port other than the packet's source is behind one, or
+has several addresses; in both cases it hears what is sent back to the source,
+and perhaps nothing else. Each such difference is a *sign*. (An application layer
+gateway rewrites some of them and forgets others, which is why several are looked at.)
+
+    sign        what is looked at                              nat_uac_test in Kamailio
+    "contact"   Contact is a private address, not the source   1, 128
+    "via"       sent-by is an address other than the source    2, 4
+    "port"      sent-by has another port, and rport was asked  16
+    "sdp"       the media address is private, not the source   8, 256
+
+A different port alone is no sign: a phone may send from another port than it
+listens on, if it does not ask for symmetric responses (RFC 3581 4).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.transport.flow import DEFAULT_PORTS
+from sansip.wire import SipUri
+from sansip.wire.host import host_key, is_address
+
+if TYPE_CHECKING:
+    from sansip.transport.flow import Flow
+    from sansip.wire import Request
+
+__all__ = ["is_hidden", "is_private", "nat_signs", "received_address", "reply_to_source"]
+
+# Addresses that lead nowhere from the outside: RFC 1918, RFC 6598, RFC 7335 (192.0.0.0/24),
+# link-local (RFC 3927, RFC 4291 2.5.6), unique local (RFC 4193), loopback, unspecified.
+_PRIVATE: Final = re.compile(
+    r"(?:10|127|0|192\.168|192\.0\.0|169\.254|172\.(?:1[6-9]|2[0-9]|3[01])"
+    r"|100\.(?:6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7]))\.[0-9.]+"
+    r"|f[cd][0-9a-f]{2}:.*|fe[89ab][0-9a-f]:.*|::1?"
+)
+# RFC 8866 5.7: the first connection address of a session description.
+_MEDIA: Final = re.compile(rb"^c=IN IP[46] ([0-9A-Fa-f.:]+)", re.MULTILINE)
+
+
+def is_private(host: str) -> bool:
+    """Return whether ``host`` (lower case, no brackets) is an address of somebody's own network."""
+    return _PRIVATE.fullmatch(host) is not None
+
+
+def _is_source(host: str, port: int, flow: Flow) -> bool:
+    """Return whether ``host`` and ``port`` are the peer of ``flow``."""
+    return port == flow.port and _same(host, flow)
+
+
+def _same(host: str, flow: Flow) -> bool:
+    # RFC 4007 11.2: no peer writes our name for the zone.
+    source = flow.host.partition("%")[0]
+    return host == source or (":" in source and host_key(host) == host_key(source))
+
+
+def reply_to_source(sent_by: str, when: str) -> bool:
+    """Return whether a request without rport is answered as if it had one.
+
+    ``sent_by`` is an address that differs from the source, ``when`` is
+    ``NatConfig.force_rport``. RFC 3261 18.2.2 would have the port of sent-by: where
+    that is a private address, so is its port, and the answer lost.
+    """
+    return when == "always" or (when == "private" and is_private(sent_by))
+
+
+def nat_signs(request: Request, flow: Flow) -> tuple[str, ...]:
+    """Return the signs (see above) that who sent ``request`` over ``flow`` is behind a NAT.
+
+    ``request`` is as it arrived, but for ``received`` and ``rport``. Contact and
+    media count where nobody else was on the way: behind another proxy they say
+    nothing about this flow.
+    """
+    signs: list[str] = []
+    via = request.via
+    first_hop = request.keys.count("via") == 1 and "," not in (request.first_line("via") or "")
+    if first_hop and "contact" in request.keys:
+        contact = _contact_address(request, flow)
+        if contact is not None and is_private(contact[0]) and not _is_source(*contact, flow):
+            signs.append("contact")
+    if is_address(via.host) and not _same(via.host, flow):
+        signs.append("via")
+    if not flow.reliable and via.wants_rport and (via.port or 5060) != flow.port:
+        signs.append("port")
+    if first_hop and request.body and b"c=IN IP" in request.body:
+        media = _MEDIA.search(request.body)
+        if media is not None:
+            host = media[1].decode("ascii").lower()
+            if is_private(host) and not _same(host, flow) and host != "0.0.0.0":
+                # RFC 3264 8.4: 0.0.0.0 puts a call on hold.
+                signs.append("sdp")
+    return tuple(signs)
+
+
+def _contact_address(request: Request, flow: Flow) -> tuple[str, int] | None:
+    """Return host and port of the first Contact, where it is a SIP URI and can be read."""
+    try:
+        contacts = request.contacts
+    except RemoteProtocolError:
+        return None
+    if not isinstance(contacts, list) or not contacts:
+        return None
+    uri = contacts[0].uri
+    if not isinstance(uri, SipUri):
+        return None
+    return uri.host, uri.port or DEFAULT_PORTS.get(uri.transport or flow.transport, 5060)
+
+
+def is_hidden(request: Request, flow: Flow) -> bool:
+    """Return whether the Contact of ``request`` leads nowhere, but its source does.
+
+    So it is where a NAT shows and the Contact is a private address, or the
+    sent-by that the NAT belied. A phone that registers somebody else's address
+    means what it says.
+    """
+    via = request.via
+    line = request.first_line("contact")
+    if line is None:
+        return False
+    if (
+        via.host == flow.host
+        and flow.host in line
+        and (not via.wants_rport or (via.port or 5060) == flow.port)
+    ):
+        # Nearly every request: nothing to be seen without a closer look.
+        return False
+    signs = nat_signs(request, flow)
+    if "contact" in signs:
+        return True
+    if not signs or request.keys.count("via") > 1:
+        return False
+    contact = _contact_address(request, flow)
+    return contact is not None and contact[0] == via.host and not _is_source(*contact, flow)
+
+
+def received_address(received: str) -> tuple[str, int] | None:
+    """Return host and port of a ``Binding.received``, a SIP URI; None where it has no address.
+
+    An IPv6 address may bear a zone here (``[fe80::1%eth0]``), which no URI can.
+    """
+    host, _, port = received.partition(":")[2].partition(";")[0].rpartition(":")
+    if not host or "]" in port:
+        host, port = f"{host}:{port}" if host else port, ""
+    host = host.strip("[]")
+    if not is_address(host.partition("%")[0]) or not ((port.isascii() and port.isdigit()) or not port):
+        return None
+    return host, int(port[:6] or 5060)
