@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sansip.auth import Account, AuthConfig
+from sansip.auth import Account, AuthConfig, Ephemeral
 from sansip.limits import Limits
+from sansip.location import NodeConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
@@ -70,11 +71,16 @@ class StackConfig:
             are answered on the way (RFC 3261 22.3).
         users: what is stored of a user, for small sets that are at hand; None
             asks the outside (``sansip.auth.Lookup``).
+        ephemeral: who knows users with a time limit (``sansip.auth.Ephemeral``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
             users. None takes ``secret``, or the seed.
         durable: acknowledge bindings only once the outside has stored them: each
             change is asked for as a ``sansip.location.LocationUpdate``. Give what
             was stored to ``Stack.restore`` at the start.
+        shared: take part in a location that several nodes share, under the name
+            ``node``: ``SharedRead``, ``SharedWrite`` and ``Heartbeat`` of
+            ``sansip.location`` are put to the outside, and ``durable`` says nothing. All
+            nodes need the same ``secret``. ``Stack.join`` begins it.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
@@ -95,7 +101,9 @@ class StackConfig:
     auth: AuthConfig | None = None
     accounts: list[Account] = field(default_factory=list)
     users: Users | None = None
+    ephemeral: Ephemeral | None = None
     nonce_keys: list[bytes] | None = None
     durable: bool = False
+    shared: NodeConfig | None = None
     aliases: list[str] = field(default_factory=list)
     dns: DnsConfig | None = None

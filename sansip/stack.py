@@ -19,8 +19,23 @@ from sansip.clock import Timer, Timers
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError, RemoteProtocolError
-from sansip.events import BindingsChanged, ConnectionRefused, LimitReached, MessageRefused, RouteFailed
-from sansip.location import Binding, LocationUpdate, MemoryLocation, Outcome, address_of_record
+from sansip.events import (
+    BindingsChanged,
+    ConnectionRefused,
+    LimitReached,
+    MessageRefused,
+    NodeChanged,
+    RouteFailed,
+)
+from sansip.location import (
+    Binding,
+    LocationUpdate,
+    MemoryLocation,
+    Nodes,
+    Outcome,
+    SharedLocation,
+    address_of_record,
+)
 from sansip.proxy import Proxy, Shifts
 from sansip.registrar import Registrar
 from sansip.routing import IncomingRequest, run
@@ -30,7 +45,7 @@ from sansip.transaction.base import ServerTransaction, Transaction
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
 from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.filter import OpenConnection
-from sansip.transport.flow_token import FlowTokens
+from sansip.transport.flow_token import MARK, FlowTokens
 from sansip.transport.stun import binding_response, is_stun
 from sansip.wire import Message, OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
 
@@ -90,7 +105,8 @@ class Stack:
         self._transactions = TransactionLayer(
             self._timers, config.timers, Sender(self._out, self._connections)
         )
-        self.location = MemoryLocation(config.limits)
+        shared = config.shared is not None
+        self.location = SharedLocation(config.limits) if shared else MemoryLocation(config.limits)
         self.registrar = Registrar(config.registrar, config.limits)
         self.tokens = FlowTokens(
             self.listeners,
@@ -110,7 +126,12 @@ class Stack:
             Shifts(self._secret, config.limits.raised_dialogs),
         )
         keys = config.nonce_keys or [config.secret or seed]
-        self.authenticator = None if config.auth is None else Authenticator(config.auth, keys, self.entropy)
+        self.authenticator: Authenticator | None = None
+        # Domains whose realm has another name.
+        self._realms: dict[str, str] = {}
+        if config.auth is not None:
+            self.authenticator = Authenticator(config.auth, keys, self.entropy, config.ephemeral)
+            self._realms = config.auth.realm_by_domain()
         self.users = config.users
         self.durable = config.durable
         self._resolver: Resolver | None = None
@@ -124,9 +145,15 @@ class Stack:
         self._backups = Backups(self.listeners, self.ask)
         self._route = config.route
         self._rates = SourceRates(config.limits)
+        self._force_rport = config.proxy.force_rport
         self._questions: dict[int, tuple[Callable[[Any, float], None], Timer]] = {}
         self._question = 0
         self._draining = False
+        self._drained_conn = 0
+        self.nodes: Nodes | None = None
+        if config.shared is not None:
+            life = self.entropy.keyed_hash("life")
+            self.nodes = Nodes(config.node, life, config.shared, self._timers, self.ask, self._node_changed)
 
     # --- inputs
 
@@ -145,7 +172,6 @@ class Stack:
                 return []
         self._message_received(data, Flow("udp", listener, source), now)
         return self._take(now)
-        self._force_rport = config.proxy.force_rport
 
     def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         # A Binding request is answered, anything else that begins like STUN is dropped.
@@ -257,7 +283,15 @@ class Stack:
     def drain(self, now: float) -> list[Action]:
         """Take no new dialogs: initial requests get 503 with Retry-After from here on."""
         self._draining = True
+        if self.nodes is not None:
+            self._drained_conn = self._connections.number()
+            self.nodes.drain(now)
         return self._take(now)
+
+    def join(self, now: float) -> None:
+        """Begin to tell the other nodes that this one lives (``StackConfig.shared``), before any input."""
+        if self.nodes is not None:
+            self.nodes.join(now)
 
     def restore(self, bindings: Iterable[Binding], now: float) -> int:
         """Take bindings from a store, before any input; return how many are live.
@@ -280,6 +314,7 @@ class Stack:
         """Whether no request waits for its final response."""
         return (
             not self._questions
+            and not (self.nodes is not None and self.nodes.lingering)
             and not any(not server.answered for server in self._transactions.servers.values())
             and not any(client.unanswered for client in self._transactions.clients.values())
         )
@@ -349,11 +384,22 @@ class Stack:
             if invite is not None and invite.method != "CANCEL":
                 self._cancel(handle, invite, now)
                 return
-        elif self._draining and request.to_tag is None:
+        elif self._draining and request.to_tag is None and not self._stays(request, flow):
             # RFC 3261 21.5.4
             handle.reply(503, None, [("Retry-After", "30")])
             return
         self._decide(handle, now)
+
+    def _stays(self, request: Request, flow: Flow) -> bool:
+        """Whether a draining node is the only one that can serve ``request``, and does so still."""
+        if self.nodes is None or not self.nodes.lingering:
+            return False
+        if 0 < flow.conn < self._drained_conn:
+            return True
+        # Another node's, for a phone whose connection is here; whether the token is
+        # one is found out when it is followed.
+        route = request.first_line("route")
+        return route is not None and f":{MARK}" in route
 
     def _decide(self, handle: IncomingRequest, now: float) -> None:
         try:
@@ -450,9 +496,10 @@ class Stack:
 
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:
         """Return the realm of who is at ``uri``: its domain where it is ours, else the first domain."""
+        domain = self._domains[0] if self._domains else "sansip"
         if isinstance(uri, SipUri) and uri.host in self._domains:
-            return uri.host
-        return self._domains[0] if self._domains else "sansip"
+            domain = uri.host
+        return self._realms.get(domain, domain)
 
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``, as well as it is known."""
@@ -476,6 +523,9 @@ class Stack:
     def registered(self, aor: str, count: int) -> None:
         """The registrar changed the bindings of ``aor``; now there are ``count``."""
         self._out.append(Notify(BindingsChanged(aor, count, "registered")))
+
+    def _node_changed(self, name: str, state: str) -> None:
+        self._out.append(Notify(NodeChanged(name, state)))
 
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None:
         """The route raised ``error``."""

@@ -4,14 +4,17 @@ from sansip.auth.account import Account
 from sansip.auth.algorithms import HASHES, compute_response, ha1, hash_name, session_key
 from sansip.auth.authenticator import AuthConfig, Authenticator, Lookup, Verdict
 from sansip.auth.client import Answers, ClientAuth
+from sansip.auth.ephemeral import EPHEMERAL_HASHES, Ephemeral
 
 __all__ = [
+    "EPHEMERAL_HASHES",
     "HASHES",
     "Account",
     "Answers",
     "AuthConfig",
     "Authenticator",
     "ClientAuth",
+    "Ephemeral",
     "Lookup",
     "Verdict",
     "compute_response",

@@ -49,22 +49,31 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
         realm = core.realm_of(message.to.uri if as_registrar else message.from_.uri)
     offered: list[Credentials] = message.typed(field) or []
     source = request.flow.host
+    name = ""
+    stored: Mapping[str, str] | None = None
     verdict, credentials = authenticator.select(offered, realm, source, core.unix(request.now), request.now)
     if credentials is not None:
-        lookup = Lookup(credentials.username or "", realm)
+        name = authenticator.name_of(credentials, _names(request))
+        lookup = Lookup(name, realm)
         try:
-            stored = core.users(lookup) if core.users is not None else await Question(lookup)
+            if authenticator.needs_lookup(credentials):
+                stored = core.users(lookup) if core.users is not None else await Question(lookup)
         except Exception:
             # The store of users is down: nobody can be told right from wrong.
             request.reply(503, None, [("Retry-After", "20")])
             return None
         verdict = authenticator.verify(credentials, request.method, message.body, stored, source, request.now)
     if verdict is Verdict.GENUINE and credentials is not None:
-        _consume(request, field, realm, offered)
-        return credentials.username
+        _consume(request, field, credentials, offered)
+        if as_registrar:
+            request.praise = authenticator.praise(credentials, stored, realm, core.unix(request.now))
+        return name
     if verdict is Verdict.BARRED:
-        # Not told apart from a wrong password by its time or its words.
-        request.reply(403, None, [("Retry-After", "30")])
+        # Said openly: whoever has a wrong password in a phone should find out.
+        request.reply(403, "Too Many Wrong Passwords", [("Retry-After", "30")])
+        return None
+    if verdict is Verdict.EXPIRED:
+        request.reply(403, "Credentials Expired")
         return None
     stale = verdict is Verdict.STALE
     values = authenticator.challenges(realm, core.unix(request.now), stale=stale)
@@ -72,13 +81,14 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
     return None
 
 
-def _consume(request: IncomingRequest, field: str, realm: str, offered: list[Credentials]) -> None:
-    # RFC 3261 22.3: a proxy takes the credentials of its own realm, others stay.
+def _consume(request: IncomingRequest, field: str, used: Credentials, offered: list[Credentials]) -> None:
+    # RFC 3261 22.3: a proxy takes the credentials that were meant for it; those of
+    # other realms stay, and so do those that answer another server in our realm.
     message = request.message
     lines = message.get_all(field)
     message.remove(field)
     for line, one in zip(lines, offered, strict=True):
-        if one.realm != realm:
+        if one.realm != used.realm or one.nonce != used.nonce:
             message.append("Authorization" if field == "authorization" else "Proxy-Authorization", line)
 
 
@@ -87,9 +97,16 @@ def speaks_for(request: IncomingRequest, user: str) -> bool:
 
     ``user`` may be the user part alone or the whole ``user@domain``.
     """
+    return user in _names(request)
+
+
+def _names(request: IncomingRequest) -> tuple[str, ...]:
+    """Return what the sender's user name may be, by whom the request says it is from."""
     message = request.message
+    # RFC 3261 10.2: a third party may register somebody (From differs from To), and
+    # has to know that user's password, for it is his address that changes.
     uri = (message.to if request.method == "REGISTER" else message.from_).uri
     if not isinstance(uri, SipUri):
-        return False
+        return ()
     name = uri.user_decoded
-    return name is not None and user in (name, f"{name}@{uri.host}")
+    return () if name is None else (name, f"{name}@{uri.host}")

@@ -27,18 +27,20 @@ from sansip.proxy import (
     loop_hash,
     preprocess,
 )
+from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
 from sansip.routing.registration import register, target_of
-from sansip.transport.flow_token import MARK
+from sansip.routing.shared import lead, locate_shared
 from sansip.transport import note_source
+from sansip.transport.flow_token import MARK
+from sansip.transport.nat import nat_signs
 from sansip.wire import SipUri, parse_uri, response_to
 
-from sansip.transport.nat import nat_signs
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
     from sansip.limits import Limits
-    from sansip.location import MemoryLocation
+    from sansip.location import MemoryLocation, Nodes
     from sansip.registrar import Registrar
     from sansip.transaction import ServerTransaction
     from sansip.transport import Flow, Listener, Listeners
@@ -83,6 +85,8 @@ class Core(Protocol):
     wall_offset: float | None
     # Whether bindings are acknowledged only once the outside has stored them.
     durable: bool
+    # The nodes that share the location; None where it is this server's alone.
+    nodes: Nodes | None
 
     def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None: ...
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str: ...
@@ -117,11 +121,11 @@ class IncomingRequest:
         "_leaves",
         "_marked",
         "_record",
+        "_recorded",
         "_server",
         "_tag",
         "_towards",
         "_waited",
-        "_recorded",
         "_wants_flow",
         "core",
         "flow",
@@ -130,6 +134,7 @@ class IncomingRequest:
         "method",
         "now",
         "over_flow",
+        "praise",
     )
 
     def __init__(
@@ -154,9 +159,13 @@ class IncomingRequest:
         self._tag = ""
         # What our Route value says of CSeq (``proxy.sequence``).
         self._marked: str | None = None
+        # Makes Authentication-Info of the body of a 2xx, where that is wanted.
+        self.praise: Callable[[bytes], str] | None = None
         # Where a flow token of ours in Route leads to, and whether the sender asks
         # by ``ob`` to be reached over its flow.
         self._towards: Target | None = None
+        # It was in the first value of a double record.
+        self._recorded = False
         self._wants_flow = False
 
     def attach(self, server: ServerTransaction) -> None:
@@ -164,8 +173,6 @@ class IncomingRequest:
         self._server = server
 
     # --- reading
-        # It was in the first value of a double record.
-        self._recorded = False
 
     @property
     def uri(self) -> SipUri | TelUri | OtherUri:
@@ -182,13 +189,6 @@ class IncomingRequest:
         """Whether the request has been answered, relayed or dropped."""
         return self._decided
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether the caller gave up while the route was waiting."""
-        return self._cancelled or (self._context is not None and self._context.cancelled)
-
-    def serves(self, uri: SipUri | TelUri | OtherUri | None = None) -> bool:
-        """Whether ``uri`` (the Request-URI by default) is in a domain of this server."""
     @property
     def nat_signs(self) -> tuple[str, ...]:
         """What shows that the sender is behind a NAT (``sansip.transport.nat``), often nothing.
@@ -213,6 +213,13 @@ class IncomingRequest:
         if server is not None and not self.flow.conn and not server.last:
             server.flow = note_source(self.message, self.flow, "always")
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller gave up while the route was waiting."""
+        return self._cancelled or (self._context is not None and self._context.cancelled)
+
+    def serves(self, uri: SipUri | TelUri | OtherUri | None = None) -> bool:
+        """Whether ``uri`` (the Request-URI by default) is in a domain of this server."""
         uri = self.message.uri if uri is None else uri
         return isinstance(uri, SipUri) and self.core.listeners.serves(uri.host, uri.port)
 
@@ -252,6 +259,11 @@ class IncomingRequest:
                 self.from_dialog = True
             if uri.user is not None and uri.user.startswith(MARK):
                 self._take_token(uri)
+            elif self._recorded:
+                # The second value of a double record is that of the far side (RFC 5658 3),
+                # and the token in the first one was the sender's own: it comes by another
+                # flow since its NAT took a new port.
+                self._towards, self.over_flow, self._recorded = None, False, False
             return True
 
         listener = listeners[self.flow.listener]
@@ -259,11 +271,6 @@ class IncomingRequest:
 
     def _take_token(self, uri: SipUri) -> None:
         """Follow the flow token in ``uri``, a Route value of ours (RFC 5626 5.3)."""
-            elif self._recorded:
-                # The second value of a double record is that of the far side (RFC 5658 3),
-                # and the token in the first one was the sender's own: it comes by another
-                # flow since its NAT took a new port.
-                self._towards, self.over_flow, self._recorded = None, False, False
         message = self.message
         proxy = self.core.proxy
         token = proxy.tokens.read(uri.user, message.call_id)
@@ -277,18 +284,18 @@ class IncomingRequest:
         if proxy.is_from(token, self.flow):
             # RFC 5626 5.3.2: the sender's own; it says nothing of the direction.
             self._wants_flow = self._wants_flow or "ob" in uri.params
+            self._recorded = False
         else:
             self._towards = proxy.towards(token)
             self.over_flow = True
+            self._recorded = token.bound
 
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
 
-            self._recorded = False
         Scheme, Max-Forwards, loops (RFC 5393) and Proxy-Require.
         """
         message = self.message
-            self._recorded = token.bound
         refusal = (
             check_uri(message)
             or check_hops(message)
@@ -347,6 +354,8 @@ class IncomingRequest:
         )
         if self.core.server_name:
             response.append("Server", self.core.server_name)
+        if self.praise is not None and 200 <= status < 300:
+            response.append("Authentication-Info", self.praise(body))
         if status >= 200:
             # Only now: what raised before leaves the request to be answered.
             self._decided = True
@@ -383,7 +392,8 @@ class IncomingRequest:
         """Forward the request, to its Request-URI or to ``targets`` by their q.
 
         ``await`` the result to decide on a failure (see ``Relay``). Raises
-        ``LocalProtocolError`` for an empty list of targets. An ACK is always
+        ``LocalProtocolError`` for an empty list of targets. A request for a sips URI goes to
+        sips targets alone, or is answered with 480 (RFC 5630 5.3). An ACK is always
         forwarded without state (RFC 3261 16.11), and so is anything with ``stateless``.
 
         ``credentials``: accounts to answer challenges of the next hop with, beside
@@ -399,6 +409,10 @@ class IncomingRequest:
             self.reply(483)
             return Relay(None)
         server = self._server
+        if message.uri.scheme == "sips" and not (chosen := followable(chosen)):
+            # RFC 5630 5.3: what was to be secure must not leave for a sip URI.
+            self.reply(480, None, [NOT_ALLOWED])
+            return Relay(None)
         if server is not None and server.answered:
             # The caller gave up while the route was waiting: RFC 3261 9.2.
             return Relay(self._context)
@@ -462,15 +476,15 @@ class IncomingRequest:
     async def locate(self, uri: SipUri | TelUri | OtherUri | None = None) -> list[Target]:
         """Return the targets that the address-of-record ``uri`` is registered at, best first.
 
-        The Request-URI by default. Empty where nobody is registered, and for a sips
-        URI where nobody is with a sips Contact.
+        The Request-URI by default. Empty where nobody is registered.
         """
         asked = self.message.uri if uri is None else uri
-        bindings = self.core.location.lookup(self.core.address_of_record(asked), self.now)
-        targets = [target_of(binding) for binding in bindings]
-        if asked.scheme == "sips":
-            # RFC 5630 5.3: what was to be secure must not leave for a sip Contact.
-            targets = [one for one in targets if one.uri is not None and one.uri.scheme == "sips"]
+        aor = self.core.address_of_record(asked)
+        if self.core.nodes is not None:
+            bindings = await locate_shared(self, aor)
+            targets = lead(self.core.nodes, bindings, [target_of(binding) for binding in bindings])
+        else:
+            targets = [target_of(binding) for binding in self.core.location.lookup(aor, self.now)]
         return targets
 
     async def register(self) -> None:

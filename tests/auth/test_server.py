@@ -110,7 +110,7 @@ def test_challenges_in_order_of_preference(bench: Bench) -> None:
     response = bench.response(bench.send())
     assert response.status == 401
     challenges = response.typed("www-authenticate")
-    assert [one.algorithm for one in challenges] == ["SHA-256", "MD5"]
+    assert [one.algorithm for one in challenges] == ["MD5", "SHA-256"]
     assert {one.realm for one in challenges} == {"biloxi.test"}
     assert all(one.qop == ["auth"] and not one.stale for one in challenges)
 
