@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,24 @@ import click
 
 from sansip.actions import Action
 from sansip.config import ListenerConfig
+from sansip.journal import JournaledStack
 from sansip.stack import Stack
 from sansip_server import logs
 from sansip_server.addresses import has_ipv6_loopback
+from sansip_server.cluster import SharedStorage
 from sansip_server.config import build
 from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
+from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
-from sansip_server.journal import JournaledStack, header, open_journal
+from sansip_server.journal import JournalFile, head
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
-from sansip_server.storage import Storage
-from sansip_server.stores import open_store
+from sansip_server.storage import Storage, open_storage
+from sansip_server.stores import is_url, shown
 
 __all__ = ["run_server"]
 
@@ -59,7 +63,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     run = load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
     aliases = build.other_names(addresses)
-    if settings.secret_file is None and settings.store is not None:
+    if settings.secret_file is None and settings.store is not None and not is_url(settings.store):
         # Where registrations outlive the process, dialogs shall, too.
         settings.secret_file = f"{settings.store}.key"
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
@@ -72,11 +76,15 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     except TlsError as error:
         raise OperatorError(f"tls: {error}") from None
 
-    storage = None
-    if settings.store is not None:
-        storage = Storage(open_store(Path(settings.store), synchronous=settings.store_sync), settings.store)
+    storage: Storage | None = open_storage(settings)
 
-    recorder = None if journal is None else open_journal(journal)
+    shared = None
+    if settings.location is not None:
+        if journal is not None:
+            raise OperatorError("a journal cannot record a shared location; leave --journal or location out")
+        shared = SharedStorage(parse_redis(settings.location), settings.redis)
+
+    recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
@@ -87,8 +95,11 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if recorder is None:
             stack = ServedStack(config, seed)
         else:
-            stack = JournaledServedStack(config, seed, recorder, header(settings, config, seed))
-        if storage is not None:
+            stack = JournaledServedStack(config, seed, recorder.write, head(settings, config))
+        if shared is not None:
+            shared.look(config.node)
+            stack.join(time.monotonic())
+        elif storage is not None:
             storage.restore(stack)
         return stack
 
@@ -118,9 +129,10 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             on_reload=on_reload,
             filters=stream_filters(tls, settings.websocket, settings.limits),
             notify=EventLog(),
-            handlers={} if storage is None else storage.handlers,
+            handlers=({} if storage is None else storage.handlers)
+            | ({} if shared is None else shared.handlers),
             limits=settings.limits,
-            drain_time=settings.drain_time,
+            drain_time=settings.drain_time + settings.node.linger,
             uvloop=settings.uvloop,
         )
     except BindError as error:
@@ -132,6 +144,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     finally:
         if recorder is not None:
             recorder.close()
+        if shared is not None:
+            shared.leave()
         if storage is not None:
             storage.close()
     logger.info("stopped")
@@ -153,7 +167,7 @@ class JournaledServedStack(ServedStack, JournaledStack):
 
 def _say_who_may_register(addresses: Iterable[ListenAddress], settings: Settings) -> None:
     if settings.auth == "digest":
-        logger.info("users of %s may register, with their passwords", settings.store)
+        logger.info("users of %s may register, with their passwords", shown(settings.store or ""))
     elif all(address.loopback for address in addresses):
         logger.info("registration is open, because only this machine can reach these addresses")
     else:

@@ -3,48 +3,94 @@
 Theory of operation: each kind of question has a handler that runs in a worker
 thread and takes all that wait as one batch. A store that fails is said once in
 the log, with the reason and what it means for phones, and once more when it
-works again; the stack turns each failure into a 503.
+works again; the stack turns each failure into a 503. What one peer sent may be
+more than a database takes: then the batch is written one by one, and only that
+peer gets the 503.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from sansip.auth import Lookup
 from sansip.location import LocationUpdate
 from sansip.stack import Stack
-from sansip_server.stores import Store
+from sansip_server.config.schema import Settings
+from sansip_server.faults import OperatorError, os_reason
+from sansip_server.stores import DataRefused, Replaced, Store, open_store
 from sansip_sockets import handler
 
-__all__ = ["Storage"]
+__all__ = ["Storage", "StorageState", "open_storage", "store_password"]
 
 logger = logging.getLogger("sansip.store")
 
+# Seconds between two deletions of what has expired. The restart reads past it,
+# so it costs nothing but room.
+_SWEEP = 3_600.0
+# Addresses-of-record written in one transaction where everything is written again.
+_RESYNC = 1_000
+
+
+@dataclass(slots=True)
+class StorageState:
+    """What management shows of a store. Times are Unix times."""
+
+    name: str
+    # When it began to fail, and why; None while it works.
+    failing_since: float | None
+    error: str | None
+    # Batches and updates written since the start, and the seconds that took.
+    batches: int
+    updates: int
+    seconds: float
+    slowest: float
+
 
 class Storage:
-    """Answers ``Lookup`` and ``LocationUpdate`` from ``store``, named ``name`` in the log."""
+    """Answers ``Lookup`` and ``LocationUpdate`` from ``store``."""
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._name = name
+        self._name = store.name
         # Unix time minus the stack's clock; as good as constant.
         self._offset = time.time() - time.monotonic()
-        # When the store began to fail, or None while it works.
-        self.failing_since: float | None = None
+        self._stack: Stack | None = None
+        # Everything in memory has to be written before the next batch.
+        self._behind = False
+        # One store, two handlers: users may be found while nothing can be written.
+        self._failing: dict[str, tuple[float, str]] = {}
+        self._batches = self._updates = 0
+        self._seconds = self._slowest = 0.0
+        self._swept = time.monotonic()
 
     def restore(self, stack: Stack) -> None:
-        """Give ``stack`` the bindings that live."""
+        """Give ``stack`` the bindings that live. Raises OperatorError when they cannot be read."""
+        self._stack = stack
         begun = time.monotonic()
-        restored = stack.restore(self._store.bindings(time.time(), self._offset), begun)
+        try:
+            restored = stack.restore(self._store.bindings(time.time(), self._offset), begun)
+        except Exception as error:
+            raise OperatorError(f"store {self._name}: {error}; registrations cannot be read") from error
         logger.info("%d registrations from %s in %.1f s", restored, self._name, time.monotonic() - begun)
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
         """What the adapter calls for each kind of question."""
         return {Lookup: self._lookup, LocationUpdate: self._save}
+
+    @property
+    def state(self) -> StorageState:
+        """How the store does, at this moment; safe from any thread."""
+        since, error = min(self._failing.copy().values(), default=(None, None))
+        return StorageState(
+            self._name, since, error, self._batches, self._updates, self._seconds, self._slowest
+        )
 
     def close(self) -> None:
         self._store.close()
@@ -56,26 +102,111 @@ class Storage:
         try:
             found = self._store.lookup(lookups)
         except Exception as error:
-            return [self._failed(error)] * len(lookups)
-        self._works()
+            return [self._failed("lookup", error)] * len(lookups)
+        self._works("lookup")
         return found
 
     @handler(batched=True)
     def _save(self, updates: Sequence[LocationUpdate]) -> Sequence[Exception | None]:
+        results: Sequence[Exception | None] = [None] * len(updates)
+        begun = time.monotonic()
         try:
-            self._store.save(updates, self._offset)
+            try:
+                self._write(updates)
+            except DataRefused as error:
+                results = [error] if len(updates) == 1 else [self._alone(update) for update in updates]
         except Exception as error:
-            return [self._failed(error)] * len(updates)
-        self._works()
-        return [None] * len(updates)
+            return [self._failed("save", error)] * len(updates)
+        self._works("save")
+        now = time.monotonic()
+        self._batches += 1
+        self._updates += len(updates)
+        self._seconds += now - begun
+        self._slowest = max(self._slowest, now - begun)
+        if now - self._swept >= _SWEEP:
+            self._sweep(now)
+        for result in results:
+            if result is not None:
+                logger.warning("store %s refuses a registration: %s", self._name, result)
+        return results
 
-    def _failed(self, error: Exception) -> Exception:
-        if self.failing_since is None:
-            self.failing_since = time.time()
-            logger.error("store %s fails: %s; registrations get 503 until it works again", self._name, error)
+    def _write(self, updates: Sequence[LocationUpdate]) -> None:
+        """Write a batch, and before it all that a replaced database lacks."""
+        if not self._behind:
+            try:
+                self._store.save(updates, self._offset)
+                return
+            except Replaced:
+                self._behind = True
+        written = 0
+        for chunk in self._everything():
+            self._store.save(chunk, self._offset)
+            written += len(chunk)
+        self._store.save(updates, self._offset)
+        self._behind = False
+        logger.warning("store %s was replaced: the bindings of %d users written again", self._name, written)
+
+    def _everything(self) -> Iterator[list[LocationUpdate]]:
+        # The list is made in one step of the interpreter, which the stack's thread cannot divide.
+        records = iter([] if self._stack is None else self._stack.location.snapshot())
+        while chunk := [LocationUpdate(aor, (), record) for aor, record in islice(records, _RESYNC)]:
+            yield chunk
+
+    def _alone(self, update: LocationUpdate) -> Exception | None:
+        try:
+            self._store.save([update], self._offset)
+        except DataRefused as error:
+            return error
+        return None
+
+    def _sweep(self, now: float) -> None:
+        self._swept = now
+        try:
+            self._store.forget(time.time())
+        except Exception as error:
+            # The registrations were written: the next sweep will do.
+            logger.warning("store %s: deleting what has expired failed: %s", self._name, error)
+
+    def _failed(self, what: str, error: Exception) -> Exception:
+        if not self._failing:
+            logger.error(
+                "store %s fails: %s; registrations get 503 until it works again", self._name, one_line(error)
+            )
+        self._failing.setdefault(what, (time.time(), one_line(error)))
         return error
 
-    def _works(self) -> None:
-        if self.failing_since is not None:
-            logger.warning("store %s works again after %.0f s", self._name, time.time() - self.failing_since)
-            self.failing_since = None
+    def _works(self, what: str) -> None:
+        if what in self._failing and self._failing.pop(what) and not self._failing:
+            logger.warning("store %s works again", self._name)
+
+
+def open_storage(settings: Settings) -> Storage | None:
+    """Open the store that ``settings`` name, or return None; raise OperatorError."""
+    if settings.store is None:
+        return None
+    store = open_store(
+        settings.store,
+        synchronous=settings.store_sync,
+        timeout=settings.store_timeout,
+        password=store_password(settings.store_password_file),
+    )
+    return Storage(store)
+
+
+def store_password(file: str | None) -> str | None:
+    """Return the password in ``file``, without the end of its line; raise OperatorError."""
+    if file is None:
+        return None
+    try:
+        password = Path(file).read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "not UTF-8"
+        raise OperatorError(f"store_password_file {file}: {reason}") from None
+    if not password:
+        raise OperatorError(f"store_password_file {file}: it is empty")
+    return password
+
+
+def one_line(error: Exception) -> str:
+    """Return the first line of what ``error`` says: SQLAlchemy adds the statement and a link."""
+    return (str(error) or type(error).__name__).strip().splitlines()[0]

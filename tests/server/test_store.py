@@ -1,9 +1,9 @@
-"""The SQLite store: what was saved is there after the process died, and faults name their fix."""
+"""The SQLite store: the contract, older and newer files, and files that change under it."""
 
 from __future__ import annotations
 
-import math
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,27 +11,34 @@ from pathlib import Path
 import pytest
 
 from sansip.auth import Lookup
-from sansip.location import Binding, LocationUpdate
+from sansip.location import LocationUpdate
 from sansip_server.faults import OperatorError
-from sansip_server.stores import SqliteStore, User, open_store
+from sansip_server.stores import Replaced, SqliteStore, User, open_store
+from tests.server.store_contract import AOR, FULL, StoreContract
 
-AOR = "sip:bob@biloxi.test"
-FULL = Binding(
-    AOR,
-    "sip:bob@192.0.2.4;transport=tcp",
-    100.0,
-    "call-1",
-    7,
-    q=350,
-    registered_at=10.0,
-    refreshed_at=40.0,
-    path=("<sip:edge.biloxi.test;lr>", "<sip:inner.biloxi.test;lr>"),
-    instance="urn:uuid:f81d4fae",
-    reg_id=1,
-    params=';methods="INVITE"',
-    received="sip:203.0.113.9:1024",
-    user_agent="Phone \udcff",
-)
+# What session one shipped: the schema of version 1, with a user and two bindings.
+VERSION_1 = """
+CREATE TABLE users (
+    realm TEXT NOT NULL, username TEXT NOT NULL,
+    md5 TEXT, sha256 TEXT, sha512_256 TEXT,
+    PRIMARY KEY (realm, username)
+) WITHOUT ROWID;
+CREATE TABLE bindings (
+    aor TEXT NOT NULL, contact TEXT NOT NULL, expires REAL,
+    call_id TEXT NOT NULL, cseq INTEGER NOT NULL,
+    q INTEGER, registered REAL NOT NULL, refreshed REAL NOT NULL,
+    path TEXT, instance TEXT, reg_id INTEGER,
+    params TEXT NOT NULL, received TEXT, user_agent TEXT
+);
+CREATE INDEX bindings_aor ON bindings (aor);
+CREATE INDEX bindings_expires ON bindings (expires);
+INSERT INTO users VALUES ('biloxi.test', 'bob', 'aa', NULL, NULL);
+INSERT INTO bindings VALUES ('sip:bob@biloxi.test', 'sip:bob@192.0.2.4', 2000.0, 'c1', 1, 500, 1.0, 2.0,
+    '["<sip:edge.test;lr>"]', 'urn:x', 1, ';a', 'sip:203.0.113.9', 'Phone');
+INSERT INTO bindings VALUES ('sip:bob@biloxi.test', 'sip:bob@192.0.2.5', NULL, 'c2', 2, NULL, 1.0, 2.0,
+    NULL, NULL, NULL, '', NULL, NULL);
+PRAGMA user_version = 1;
+"""
 
 
 @pytest.fixture
@@ -39,77 +46,47 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "sansip.db"
 
 
-def test_binding_survives(path: Path) -> None:
-    """Every field comes back, in the clock of the new process; a flow does not, for it is gone."""
-    store = open_store(path)
-    permanent = Binding(AOR, "sip:bob@192.0.2.5", math.inf, "call-2", 1)
-    store.save([LocationUpdate(AOR, (), (FULL, permanent))], 1_000.0)
-    # No close: the process was killed.
-    again = open_store(path)
-    found = sorted(again.bindings(1_050.0, 900.0), key=lambda binding: binding.call_id)
-    assert found[0] == replace(FULL, expires_at=200.0, registered_at=110.0, refreshed_at=140.0)
-    assert found[1].expires_at == math.inf
-    again.close()
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    def open_one(self, path: Path) -> Callable[[], SqliteStore]:
+        return lambda: SqliteStore(path)
+
+
+def test_version_1_is_migrated(path: Path) -> None:
+    """Nothing of an older file is lost, and it is as a new one afterwards."""
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(VERSION_1)
+    store = SqliteStore(path)
+    assert store.lookup([Lookup("bob", "biloxi.test")]) == [{"MD5": "aa"}]
+    first, second = sorted(store.bindings(0.0, 0.0), key=lambda binding: binding.call_id)
+    assert first.contact == "sip:bob@192.0.2.4"
+    assert (first.path, first.instance, first.q) == (("<sip:edge.test;lr>",), "urn:x", 500)
+    assert second.expires_at == float("inf")
+    store.save([LocationUpdate(AOR, (first, second), (second,))], 0.0)
+    assert list(store.bindings(0.0, 0.0)) == [second]
     store.close()
+    new = SqliteStore(path.with_name("new.db"))
+    new.close()
+    assert columns(path) == columns(new.path)
 
 
-def test_update_replaces_and_removes(path: Path) -> None:
-    """An update is the whole of its address-of-record; the last of a batch counts."""
-    store = open_store(path)
-    store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
-    other = replace(FULL, contact="sip:bob@192.0.2.9")
-    store.save(
-        [LocationUpdate(AOR, (FULL,), (other, FULL)), LocationUpdate(AOR, (other, FULL), (other,))], 0.0
-    )
-    assert [one.contact for one in store.bindings(0.0, 0.0)] == ["sip:bob@192.0.2.9"]
-    store.save([LocationUpdate(AOR, (other,), ())], 0.0)
-    assert list(store.bindings(0.0, 0.0)) == []
-    store.close()
-
-
-def test_expired_are_not_restored(path: Path) -> None:
-    """What expired while nobody ran is forgotten."""
-    store = open_store(path)
-    store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
-    assert list(store.bindings(100.0, 0.0)) == []
-    store.close()
-
-
-def test_batch_is_atomic(path: Path) -> None:
-    """A batch that fails leaves everything as it was."""
-    store = open_store(path)
-    store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
-    broken = replace(FULL, cseq=None)
-    with pytest.raises(sqlite3.Error):
-        store.save([LocationUpdate(AOR, (FULL,), ()), LocationUpdate("sip:a@b", (), (broken,))], 0.0)
-    assert [one.contact for one in store.bindings(0.0, 0.0)] == [FULL.contact]
-    store.close()
-
-
-def test_users(path: Path) -> None:
-    """Users are found by realm and name alone; hostile names are data."""
-    store = open_store(path)
-    assert store.put_user(User("alice", "biloxi.test", {"MD5": "a" * 32, "SHA-256": "b" * 64}))
-    assert not store.put_user(User("alice", "biloxi.test", {"MD5": "c" * 32}))
-    hostile = ["alice' OR '1'='1", "\x00", "\udcff", "x" * 10_000]
-    assert store.lookup(
-        [Lookup("alice", "biloxi.test"), *(Lookup(name, "biloxi.test") for name in hostile)]
-    ) == [
-        {"MD5": "c" * 32},
-        *[None] * len(hostile),
-    ]
-    assert store.lookup([Lookup("alice", "other.test")]) == [None]
-    assert [user.username for user in store.users()] == ["alice"]
-    assert store.remove_user("alice", "biloxi.test")
-    assert not store.remove_user("alice", "biloxi.test")
-    store.close()
+def columns(path: Path) -> list[object]:
+    with closing(sqlite3.connect(path)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found: list[object] = [
+            (name, row[1:])
+            for name in sorted(tables)
+            for row in database.execute(f"PRAGMA table_info({name})")
+        ]
+        found += database.execute("PRAGMA user_version").fetchall()
+        return found
 
 
 def test_newer_schema_is_refused(path: Path) -> None:
     """A file of a newer sansip is not touched, and both versions are named."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(OperatorError, match=r"schema version 99.*knows 1"):
+    with pytest.raises(OperatorError, match=r"schema version 99.*knows 2"):
         SqliteStore(path)
 
 
@@ -124,3 +101,71 @@ def test_no_folder(tmp_path: Path) -> None:
     """A folder that is not there is named."""
     with pytest.raises(OperatorError, match="no folder"):
         open_store(tmp_path / "nowhere" / "sansip.db")
+
+
+def test_deleted_file_is_noticed(path: Path) -> None:
+    """SQLite would write on into a file that has no name any more: a false 200."""
+    store = SqliteStore(path)
+    store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+    aside = path.with_name("aside")
+    path.rename(aside)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No such file"):
+            store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+    aside.rename(path)
+    store.save([LocationUpdate(AOR, (), (replace(FULL, cseq=8),))], 0.0)
+    assert [one.cseq for one in store.bindings(0.0, 0.0)] == [8]
+    store.close()
+
+
+def test_replaced_file_is_taken_and_told(path: Path) -> None:
+    """A backup put in place is opened; whoever saves is told once that it lacks what came since."""
+    store = SqliteStore(path)
+    backup = SqliteStore(path.with_name("backup"))
+    backup.put_user(User("bob", "biloxi.test", {"MD5": "aa"}))
+    backup.close()
+    path.with_name("backup").rename(path)
+    assert store.lookup([Lookup("bob", "biloxi.test")]) == [{"MD5": "aa"}]
+    with pytest.raises(Replaced):
+        store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+    store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+    assert list(store.bindings(0.0, 0.0)) == [FULL]
+    store.close()
+
+
+def test_empty_file_in_its_place_is_not_taken(path: Path) -> None:
+    """Somebody is copying a backup: a schema of ours in the middle of it would spoil it."""
+    store = SqliteStore(path)
+    path.unlink()
+    path.touch()
+    with pytest.raises(OSError, match="no store"):
+        store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+    assert path.stat().st_size == 0
+    store.close()
+
+
+def test_locked_file_fails_in_time(path: Path) -> None:
+    """Another process that writes for ever is waited for as long as the setting says."""
+    store = SqliteStore(path, timeout=0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+        assert list(store.bindings(0.0, 0.0)) == []
+    store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+    store.close()
+
+
+def test_full_disk(path: Path) -> None:
+    """A file that cannot grow fails the batch and keeps what it had."""
+    store = SqliteStore(path)
+    store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+    connection = store._connection()
+    connection.execute("PRAGMA max_page_count = 8")
+    many = [LocationUpdate(f"sip:{n}@b", (), (replace(FULL, aor=f"sip:{n}@b"),)) for n in range(1_000)]
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.save(many, 0.0)
+    assert list(store.bindings(0.0, 0.0)) == [FULL]
+    # The next batch opens the file anew.
+    store.save(many, 0.0)
+    store.close()

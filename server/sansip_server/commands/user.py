@@ -10,45 +10,18 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from sansip_server.commands.ha1 import read_password
+from sansip_server.commands.stored import STORE, opened
 from sansip_server.faults import OperatorError
 
 if TYPE_CHECKING:
-    from sansip_server.stores import SqliteStore, User
+    from sansip_server.stores import User
 
 __all__ = ["user"]
-
-STORE = click.option(
-    "--store",
-    "path",
-    type=click.Path(path_type=Path),
-    default=Path("sansip.db"),
-    show_default=True,
-    help="The server's store.",
-)
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[SqliteStore]:
-    """Open the store for a command; a failing one is one line that names the fix."""
-    import sqlite3
-
-    from sansip_server.stores import open_store
-
-    store = open_store(path)
-    try:
-        yield store
-    except sqlite3.Error as error:
-        raise OperatorError(f"store {path}: {error}; is it writable, and has the disk space left?") from None
-    finally:
-        store.close()
 
 
 def split(address: str) -> tuple[str, str]:
@@ -80,7 +53,7 @@ def user() -> None:
 @click.option(
     "--password", metavar="TEXT", help="Shows up in the process list; better the prompt or standard input."
 )
-def add(address: str, path: Path, password: str | None) -> None:
+def add(address: str, path: str, password: str | None) -> None:
     """Add a user; the password is asked for, or read from standard input."""
     name, realm = split(address)
     with opened(path) as store:
@@ -96,7 +69,7 @@ def add(address: str, path: Path, password: str | None) -> None:
 @click.option(
     "--password", metavar="TEXT", help="Shows up in the process list; better the prompt or standard input."
 )
-def passwd(address: str, path: Path, password: str | None) -> None:
+def passwd(address: str, path: str, password: str | None) -> None:
     """Change a user's password."""
     name, realm = split(address)
     with opened(path) as store:
@@ -109,7 +82,7 @@ def passwd(address: str, path: Path, password: str | None) -> None:
 @user.command()
 @click.argument("address", metavar="USER@DOMAIN")
 @STORE
-def remove(address: str, path: Path) -> None:
+def remove(address: str, path: str) -> None:
     """Remove a user; what is registered stays until it expires."""
     name, realm = split(address)
     with opened(path) as store:
@@ -122,7 +95,7 @@ def remove(address: str, path: Path) -> None:
 @click.argument("domain", required=False)
 @STORE
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
-def list_(domain: str | None, path: Path, as_json: bool) -> None:
+def list_(domain: str | None, path: str, as_json: bool) -> None:
     """List the users, of one DOMAIN or of all."""
     with opened(path) as store:
         found = list(store.users(domain))
@@ -138,7 +111,7 @@ def list_(domain: str | None, path: Path, as_json: bool) -> None:
 @user.command(name="import")
 @click.argument("file", type=click.File(encoding="utf-8"), default="-")
 @STORE
-def import_(file: IO[str], path: Path) -> None:
+def import_(file: IO[str], path: str) -> None:
     """Add or replace users from CSV lines `user@domain,password`; `-` is standard input."""
     users = []
     for number, row in enumerate(csv.reader(file), 1):

@@ -20,6 +20,7 @@ from sansip_server.config.lines import KeyLines
 from sansip_server.config.rules import check_value, cross_faults
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason, suggestion
+from sansip_server.stores.opening import is_url
 from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 
 __all__ = ["ConfigFault", "Loaded", "expected", "load_file", "load_text", "settings_of"]
@@ -91,8 +92,13 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
         settings.route = None if route is None else str(route)
         if settings.secret_file is not None:
             settings.secret_file = str(folder / settings.secret_file)
-        if settings.store is not None:
+        if settings.store is not None and not is_url(settings.store):
             settings.store = str(folder / settings.store)
+        if settings.store_password_file is not None:
+            settings.store_password_file = str(folder / settings.store_password_file)
+        for name in ("password_file", "authorities"):
+            if (file := getattr(settings.redis, name)) is not None:
+                setattr(settings.redis, name, str(folder / file))
         settings.tls = tls_in(settings.tls, folder)
         if not faults:
             try:

@@ -20,6 +20,8 @@ from sansip.transaction.timers import TimerValues
 from sansip.transport.websocket import WebSocketConfig
 from sansip_server.config.dns import DnsSettings
 from sansip_server.config.listen import DEFAULT_LISTEN
+from sansip_server.config.node import NodeSettings
+from sansip_server.config.redis import RedisSettings
 from sansip_sockets.tls import TlsConfig
 
 __all__ = ["LogSettings", "Settings"]
@@ -58,13 +60,26 @@ class Settings:
     # (`sansip user add`). `"none"` lets everybody who can reach the server; without
     # the key that is allowed on loopback addresses only.
     auth: Literal["none", "digest"] | None = None
-    # File with users and registrations, relative to this file; made when it is
-    # missing. With it a registration survives a restart, and is acknowledged
-    # only when it is on disk. Without it registrations are in memory.
+    # Users and registrations: an SQLite file, relative to this file and made when
+    # it is missing, or a database server, `postgresql+psycopg://user@host/database`
+    # (`pip install 'sansip[postgresql]'`). With it a registration survives a
+    # restart, and is acknowledged only when it is on disk. Without it registrations
+    # are in memory. See docs/stores.md.
     store: str | None = None
-    # What "on disk" means: `full` survives a power failure, `normal` the death of
+    # File with the password for a database server, relative to this file; without
+    # it the password is PGPASSWORD's, ~/.pgpass's or the URL's.
+    store_password_file: str | None = None
+    # Seconds a statement may take, or another process may keep an SQLite file
+    # locked, before registrations get 503. Less than `limits.answer_time`.
+    store_timeout: float = 5.0
+    # What "on disk" means for a file: `full` survives a power failure, `normal` the death of
     # the process, at about a tenth of the cost of a lone registration.
     store_sync: Literal["full", "normal"] = "full"
+    # One live location for several nodes, in Redis or Valkey: `redis://host:6379/0`,
+    # `redis+sentinel://host1,host2,host3/mymaster/0` or `redis+cluster://host1,host2`;
+    # `rediss` for TLS (`pip install 'sansip[redis]'`). Registrations are there then, and
+    # `store` has the users alone. All nodes need the same `secret_file`. See docs/cluster.md.
+    location: str | None = None
     # Routing script: a Python file that defines `route(request)`, plain or
     # async, relative to this file. Without it, the default route is used
     # (`sansip/routing/default.py`).
@@ -87,7 +102,9 @@ class Settings:
     digest: AuthConfig = field(default_factory=AuthConfig)
     dns: DnsSettings = field(default_factory=DnsSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    node: NodeSettings = field(default_factory=NodeSettings)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
+    redis: RedisSettings = field(default_factory=RedisSettings)
     registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
     timers: TimerValues = field(default_factory=TimerValues)
     tls: TlsConfig = field(default_factory=TlsConfig)

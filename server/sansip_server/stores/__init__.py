@@ -4,7 +4,19 @@ A store runs in worker threads of the adapter, never in the stack's; the stack
 asks it through ``Ask`` and the questions that wait go over as one batch.
 """
 
-from sansip_server.stores.interface import Store, User
-from sansip_server.stores.sqlite import SqliteStore, open_store
+from sansip_server.stores.interface import DataRefused, Replaced, Store, User
+from sansip_server.stores.opening import is_url, open_store, shown
+from sansip_server.stores.schema import VERSION
+from sansip_server.stores.sqlite import SqliteStore
 
-__all__ = ["SqliteStore", "Store", "User", "open_store"]
+__all__ = [
+    "VERSION",
+    "DataRefused",
+    "Replaced",
+    "SqliteStore",
+    "Store",
+    "User",
+    "is_url",
+    "open_store",
+    "shown",
+]

@@ -15,7 +15,7 @@ from typing import Protocol
 from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
 
-__all__ = ["Store", "User"]
+__all__ = ["DataRefused", "Replaced", "Store", "User"]
 
 
 @dataclass(slots=True)
@@ -27,17 +27,41 @@ class User:
     keys: Mapping[str, str]
 
 
+class DataRefused(Exception):
+    """The database works, and cannot hold what was given (a key beyond its limit of size)."""
+
+
+class Replaced(Exception):
+    """Another database is in the place of the one that was open: it lacks what this one had."""
+
+
 class Store(Protocol):
-    """Raises ``OSError`` or the library's own exception when it cannot do what it is asked."""
+    """Used by several threads at once.
+
+    Raises ``OSError`` or the library's own exception when it cannot do what it is asked.
+    """
+
+    # How the operator calls it, without a password.
+    name: str
 
     def lookup(self, lookups: Sequence[Lookup]) -> list[Mapping[str, str] | None]:
         """Return what is stored of each user, None for one that is not."""
 
+    def generation(self) -> int:
+        """Return a number that is another one after users were changed, by whomever."""
+
     def save(self, updates: Sequence[LocationUpdate], offset: float) -> None:
-        """Make all updates durable, or none; ``offset`` is Unix time minus the stack's clock."""
+        """Make all updates durable, or none; ``offset`` is Unix time minus the stack's clock.
+
+        Raises ``DataRefused`` when one of them cannot be stored however often it is
+        tried, and ``Replaced`` once where everything has to be written again.
+        """
 
     def bindings(self, unix: float, offset: float) -> Iterable[Binding]:
         """Return what is bound at ``unix``, with times in the stack's clock."""
+
+    def forget(self, unix: float) -> int:
+        """Delete the bindings that had expired by ``unix``; return how many there were."""
 
     def put_user(self, user: User) -> bool:
         """Add or replace a user; return whether it is new."""

@@ -1,0 +1,67 @@
+"""Which store a setting means, and what an operator is told when it does not open.
+
+Theory of operation: whatever contains ``://`` is the URL of a database server,
+everything else names an SQLite file. A mistake is one line that names the fix.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+from sansip_server.faults import OperatorError, os_reason
+from sansip_server.stores.interface import Store
+from sansip_server.stores.sqlite import SqliteStore
+
+__all__ = ["is_url", "open_store", "shown"]
+
+_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
+
+
+def is_url(target: str) -> bool:
+    """Whether ``target`` is the URL of a database server, not a file."""
+    return "://" in target
+
+
+def shown(target: str) -> str:
+    """Return ``target`` as it may be seen in a log: without a password."""
+    return _PASSWORD.sub(r"\1:***@", target)
+
+
+def open_store(
+    target: str | Path, *, synchronous: str = "full", timeout: float = 5.0, password: str | None = None
+) -> Store:
+    """Open ``target``, made now when it does not exist. Raises ``OperatorError`` that names the fix.
+
+    Args:
+        target: a file, or a URL like ``postgresql+psycopg://user@host/database``.
+        synchronous: ``full`` or ``normal``, for files.
+        timeout: seconds that one statement may take, and one attempt to connect.
+        password: for a URL without one; else libpq looks in PGPASSWORD and ~/.pgpass.
+    """
+    if isinstance(target, str) and is_url(target):
+        return _open_server(target, timeout, password)
+    path = Path(target)
+    if not path.parent.is_dir():
+        raise OperatorError(f"store {path}: there is no folder {path.parent}; make it, or name another file")
+    try:
+        return SqliteStore(path, synchronous=synchronous, timeout=timeout)
+    except sqlite3.OperationalError as error:
+        raise OperatorError(f"store {path}: {error}; check its permissions and the free space") from None
+    except sqlite3.DatabaseError as error:
+        raise OperatorError(
+            f"store {path}: {error}; it is no sansip database: name another file, or restore a backup"
+        ) from None
+    except OSError as error:
+        raise OperatorError(f"store {path}: {os_reason(error)}") from None
+
+
+def _open_server(url: str, timeout: float, password: str | None) -> Store:
+    try:
+        from sansip_server.stores.postgresql import PostgresqlStore
+    except ModuleNotFoundError as error:
+        raise OperatorError(
+            f"store {shown(url)}: {error.name} is not installed; pip install 'sansip[postgresql]'"
+        ) from None
+    return PostgresqlStore(url, timeout=timeout, password=password)

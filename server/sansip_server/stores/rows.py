@@ -1,0 +1,83 @@
+"""Users and bindings as rows of ``schema``, and back.
+
+Theory of operation: text may hold what a database's text cannot (octets that
+are not UTF-8, NULs in PostgreSQL), so each store says how it writes text
+(``encode``) and reads it (``decode``); all else is the same everywhere. The
+stack's clock begins anew at each start, so its times go over as Unix times:
+``offset`` is what to add to the stack's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sansip.location import Binding
+from sansip_server.stores.interface import User
+from sansip_server.stores.schema import HASHES
+
+__all__ = ["binding_of", "binding_row", "keys_of", "user_of", "user_row"]
+
+
+def user_row(user: User, encode: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Return the row of ``user``, in the order of ``schema.USERS``."""
+    return (encode(user.realm), encode(user.username), *(user.keys.get(name) for name in HASHES))
+
+
+def user_of(row: Sequence[Any], decode: Callable[[Any], str]) -> User:
+    """Return the user of a row."""
+    realm, username, *columns = row
+    return User(decode(username), decode(realm), keys_of(columns))
+
+
+def keys_of(columns: Sequence[str | None]) -> Mapping[str, str]:
+    """Return HA1 by hash name from the columns that hold them."""
+    return {name: key for name, key in zip(HASHES, columns, strict=True) if key is not None}
+
+
+def binding_row(binding: Binding, slot: int, offset: float, encode: Callable[[str], Any]) -> tuple[Any, ...]:
+    """Return the row of ``binding``, in the order of ``schema.BINDINGS``."""
+    instance, received, agent = binding.instance, binding.received, binding.user_agent
+    return (
+        encode(binding.aor),
+        slot,
+        encode(binding.contact),
+        None if binding.expires_at == math.inf else binding.expires_at + offset,
+        encode(binding.call_id),
+        binding.cseq,
+        binding.q,
+        binding.registered_at + offset,
+        binding.refreshed_at + offset,
+        # Octets that are not UTF-8 become escapes of JSON.
+        json.dumps(binding.path) if binding.path else None,
+        None if instance is None else encode(instance),
+        binding.reg_id,
+        encode(binding.params),
+        None if received is None else encode(received),
+        None if agent is None else encode(agent),
+    )
+
+
+def binding_of(row: Sequence[Any], offset: float, decode: Callable[[Any], str]) -> Binding:
+    """Return the binding of a row; its flow, of a former life, is gone."""
+    (aor, _, contact, expires, call_id, cseq, q, registered, refreshed,
+     path, instance, reg_id, params, received, agent) = row  # fmt: skip
+    return Binding(
+        decode(aor),
+        decode(contact),
+        math.inf if expires is None else expires - offset,
+        decode(call_id),
+        cseq,
+        q,
+        registered - offset,
+        refreshed - offset,
+        () if path is None else tuple(json.loads(path)),
+        None if instance is None else decode(instance),
+        reg_id,
+        decode(params),
+        None,
+        None if received is None else decode(received),
+        None if agent is None else decode(agent),
+    )

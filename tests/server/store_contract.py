@@ -1,0 +1,157 @@
+"""What every store does, whichever database is below it: inherited by a test class for each."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from sansip.auth import Lookup
+from sansip.location import Binding, LocationUpdate
+from sansip_server.stores import DataRefused, Store, User
+
+AOR = "sip:bob@biloxi.test"
+FULL = Binding(
+    AOR,
+    "sip:bob@192.0.2.4;transport=tcp",
+    100.0,
+    "call-1",
+    7,
+    q=350,
+    registered_at=10.0,
+    refreshed_at=40.0,
+    path=("<sip:edge.biloxi.test;lr>", "<sip:\udcfe@inner.biloxi.test;lr>"),
+    instance="urn:uuid:f81d4fae",
+    reg_id=1,
+    params=';methods="INVITE\\""',
+    received="sip:203.0.113.9:1024",
+    user_agent="Phone \udcff \0 \\0000 ☎",
+)
+HOSTILE = [
+    "alice' OR '1'='1",
+    "\x00",
+    "a\x00b",
+    "\udcff",
+    "x" * 10_000,
+    "%",
+    "_",
+    "\\",
+    "'; DROP TABLE users; --",
+]
+
+Open = Callable[[], Store]
+
+
+class StoreContract:
+    """Subclasses have a fixture ``open_one`` that opens the same database each time it is called."""
+
+    @pytest.fixture
+    def opened(self, open_one: Open) -> Iterator[Open]:
+        with ExitStack() as stores:
+
+            def opening() -> Store:
+                store = open_one()
+                stores.callback(store.close)
+                return store
+
+            yield opening
+
+    def test_binding_survives(self, opened: Open) -> None:
+        """Every field comes back, in the clock of the new process; a flow does not, for it is gone."""
+        permanent = Binding(AOR, "sip:bob@192.0.2.5", math.inf, "call-2", 1)
+        opened().save([LocationUpdate(AOR, (), (FULL, permanent))], 1_000.0)
+        # No close: the process was killed.
+        found = sorted(opened().bindings(1_050.0, 900.0), key=lambda binding: binding.call_id)
+        assert found[0] == replace(FULL, expires_at=200.0, registered_at=110.0, refreshed_at=140.0)
+        assert found[1].expires_at == math.inf
+
+    def test_update_replaces_and_removes(self, opened: Open) -> None:
+        """An update is the whole of its address-of-record; the last of a batch counts."""
+        store = opened()
+        store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+        other = replace(FULL, contact="sip:bob@192.0.2.9")
+        store.save(
+            [LocationUpdate(AOR, (FULL,), (other, FULL)), LocationUpdate(AOR, (other, FULL), (other,))], 0.0
+        )
+        assert [one.contact for one in store.bindings(0.0, 0.0)] == ["sip:bob@192.0.2.9"]
+        store.save([LocationUpdate(AOR, (other,), ())], 0.0)
+        assert list(store.bindings(0.0, 0.0)) == []
+
+    def test_one_contact_over_two_flows(self, opened: Open) -> None:
+        """RFC 5626 4.2: two bindings may differ in nothing but reg-id."""
+        store = opened()
+        two = (FULL, replace(FULL, reg_id=2))
+        store.save([LocationUpdate(AOR, (), two)], 0.0)
+        assert sorted(one.reg_id for one in store.bindings(0.0, 0.0)) == [1, 2]
+
+    def test_expired(self, opened: Open) -> None:
+        """What expired while nobody ran is not restored, and can be deleted."""
+        store = opened()
+        live = replace(FULL, aor="sip:eve@biloxi.test", expires_at=101.0)
+        store.save([LocationUpdate(AOR, (), (FULL,)), LocationUpdate(live.aor, (), (live,))], 0.0)
+        assert list(store.bindings(100.0, 0.0)) == [live]
+        assert store.forget(100.0) == 1
+        assert list(store.bindings(0.0, 0.0)) == [live]
+
+    def test_batch_is_atomic(self, opened: Open) -> None:
+        """A batch that fails leaves everything as it was, and says that the data is to blame."""
+        store = opened()
+        store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+        broken = replace(FULL, aor="sip:a@b", cseq=None)
+        with pytest.raises(DataRefused):
+            store.save([LocationUpdate(AOR, (FULL,), ()), LocationUpdate("sip:a@b", (), (broken,))], 0.0)
+        assert [one.contact for one in store.bindings(0.0, 0.0)] == [FULL.contact]
+        store.save([LocationUpdate(AOR, (FULL,), ())], 0.0)
+        assert list(store.bindings(0.0, 0.0)) == []
+
+    def test_overlong_is_kept_or_refused(self, opened: Open) -> None:
+        """A name beyond what an index holds is its owner's trouble alone."""
+        store = opened()
+        chance = random.Random(1)
+        aor = "sip:" + "".join(chr(chance.randrange(33, 127)) for _ in range(30_000))
+        try:
+            store.save([LocationUpdate(aor, (), (replace(FULL, aor=aor),))], 0.0)
+        except DataRefused:
+            assert list(store.bindings(0.0, 0.0)) == []
+        else:
+            assert [one.aor for one in store.bindings(0.0, 0.0)] == [aor]
+        store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+
+    def test_users(self, opened: Open) -> None:
+        """Users are found by realm and name alone; hostile names are data."""
+        store = opened()
+        assert store.put_user(User("alice", "biloxi.test", {"MD5": "a" * 32, "SHA-256": "b" * 64}))
+        assert not store.put_user(User("alice", "biloxi.test", {"MD5": "c" * 32}))
+        wanted = [Lookup("alice", "biloxi.test"), *(Lookup(name, "biloxi.test") for name in HOSTILE)]
+        assert store.lookup(wanted) == [{"MD5": "c" * 32}, *[None] * len(HOSTILE)]
+        assert store.lookup([Lookup("alice", "other.test")] * 2) == [None, None]
+        assert [user.username for user in store.users()] == ["alice"]
+        assert [user.username for user in store.users("other.test")] == []
+        assert store.remove_user("alice", "biloxi.test")
+        assert not store.remove_user("alice", "biloxi.test")
+
+    @pytest.mark.parametrize("name", HOSTILE[:4] + HOSTILE[5:])
+    def test_hostile_name_is_a_user(self, opened: Open, name: str) -> None:
+        """Whatever the operator calls a user, he is found again under that name only."""
+        store = opened()
+        store.put_user(User(name, "biloxi.test", {"MD5": "a" * 32}))
+        found = store.lookup([Lookup(other, "biloxi.test") for other in HOSTILE])
+        assert [HOSTILE[n] for n, keys in enumerate(found) if keys] == [name]
+        assert [user.username for user in store.users()] == [name]
+        assert store.remove_user(name, "biloxi.test")
+
+    def test_change_of_users_is_seen(self, opened: Open) -> None:
+        """What another process changes has another generation here."""
+        store, command = opened(), opened()
+        seen = [store.generation()]
+        command.put_user(User("alice", "biloxi.test", {"MD5": "a" * 32}))
+        seen.append(store.generation())
+        store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
+        assert store.generation() == seen[-1]
+        command.remove_user("alice", "biloxi.test")
+        seen.append(store.generation())
+        assert len(set(seen)) == 3
