@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.route_set import postprocess
+from sansip.proxy.secure import is_secure, retargeted
 from sansip.proxy.target import Target
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.connections import ONE_WAY
 from sansip.transport.dns import Avoided, Place
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
-from sansip.transport.next_hop import NextHop, Resolve, next_hop
 from sansip.transport.nat import is_hidden
+from sansip.transport.next_hop import NextHop, Resolve, next_hop
 from sansip.wire import SipUri
 from sansip.wire.host import host_key, is_address
 
@@ -51,10 +52,10 @@ class ProxyConfig:
         tcp_above: octets from which a request to a UDP next hop goes over TCP
             instead (RFC 3261 18.1.1); 0 never does. Only where a TCP listener
             exists, and UDP is used after all where TCP is refused.
-        dialog_tokens: mark our Record-Route values with a token of the dialog, so
         force_rport: whom to answer at the source port of a request that came without
             rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
             address and not their source; ``"always"``, everybody; ``"never"``.
+        dialog_tokens: mark our Record-Route values with a token of the dialog, so
             that only requests of dialogs set up through here are relayed by Route.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
@@ -62,8 +63,8 @@ class ProxyConfig:
     """
 
     record_route: bool = True
-    tcp_above: int = 1300
     force_rport: Literal["private", "always", "never"] = "private"
+    tcp_above: int = 1300
     dialog_tokens: bool = True
     unmarked_dialogs: bool = False
     extensions: frozenset[str] = frozenset()
@@ -138,7 +139,7 @@ class Proxy:
         """
         copy = request.copy()
         if target.uri is not None:
-            copy.set_uri(_as_request_uri(target.uri))
+            copy.set_uri(_as_request_uri(retargeted(request.uri, target.uri)))
         elif copy.uri_text != str(copy.uri):
             # What was read liberally leaves in canonical form.
             copy.set_uri(copy.uri)
@@ -171,15 +172,25 @@ class Proxy:
         it came in by, it is recorded twice, so that each side finds the
         listener that it can reach. ``token`` is the dialog's mark, or "". ``came``
         and ``goes`` are the flow tokens of the two sides, "" where none is needed.
-        ``secure``: the next hop was found by a sips URI, so ours is one, too.
+        ``secure``: the next hop was found by a sips URI, so ours is one, too; that of
+        the side it came by only where the Request-URI is sips.
         ``mark``: a parameter more (``Shifts.mark``).
         """
         end = f";d={token}{mark}>" if token else f"{mark}>"
-        if outgoing.id != incoming or came or goes:
+        both = secure and copy.uri.scheme == "sips"
+        if outgoing.id != incoming or came or goes or both != secure:
             near = _with_user(self.listeners[incoming].record_route, came) + end
-            copy.prepend_line("record-route", _secured(near) if secure else near)
+            copy.prepend_line("record-route", _secured(near) if both else near)
         far = _with_user(outgoing.record_route, goes) + end
         copy.prepend_line("record-route", _secured(far) if secure else far)
+
+    def records(self, listener: Listener, hop: NextHop, record: str | None) -> bool:
+        """Whether a request that leaves by ``listener`` can be recorded as it must.
+
+        RFC 3261 16.6 step 4 wants a sips URI in Record-Route, and nobody could follow
+        one to a server that does not listen for TLS.
+        """
+        return listener.accepts or record is None or not hop.sips
 
     def flow_token(
         self,
@@ -187,6 +198,7 @@ class Proxy:
         contact: SipUri | TelUri | OtherUri | None,
         call_id: str,
         wanted: bool = False,
+        hidden: bool = False,
     ) -> str:
         """Return what stands for ``flow`` in Record-Route, "" where ``contact`` leads to the peer anyway.
 
@@ -198,7 +210,6 @@ class Proxy:
             return ""
         wanted = wanted or (isinstance(contact, SipUri) and "ob" in contact.params)
         if not flow.reliable:
-        hidden: bool = False,
             # Datagrams to a phone behind a NAT (``hidden``): its Contact is an address that
             # it has at home.
             return self.tokens.make(flow, call_id, only=wanted) if wanted or hidden else ""
@@ -259,11 +270,14 @@ class Proxy:
         """
         uri: SipUri | TelUri | OtherUri = postprocess(copy)
         # RFC 3261 16.6 step 7: a sips Request-URI decides, whatever Route says.
-        secure = copy.uri.scheme == "sips" or uri.scheme == "sips"
+        sips = copy.uri.scheme == "sips" or uri.scheme == "sips"
+        # RFC 5630 5.3: TLS as well where the URI lost its s on the way here.
+        secure = sips or is_secure(target)
         flow = self.flow_for(copy, target)
         if flow is not None:
-            return NextHop(flow.transport, flow.host, flow.port, True, True, secure=secure)
+            return NextHop(flow.transport, flow.host, flow.port, True, True, secure=secure, sips=sips)
         hop = next_hop(uri, secure=secure)
+        hop.sips = sips
         if target.only or hop.transport in ONE_WAY or hop.host.endswith(".invalid"):
             # RFC 7118 5, RFC 2606 2: only its connection led to it. RFC 5626 5.3.2:
             # 430 for a flow that a token named, and else it is a user not there now.
@@ -304,7 +318,7 @@ class Proxy:
         flow = target.flow
         if flow is None or ("route" in copy.keys and not target.bound) or not self.is_alive(flow):
             return None
-        if flow.transport not in ("tls", "wss") and copy.uri.scheme == "sips":
+        if flow.transport not in ("tls", "wss") and (copy.uri.scheme == "sips" or is_secure(target)):
             # RFC 3261 26.2.2: in TLS to the last hop.
             return None
         return flow
@@ -371,12 +385,12 @@ class Proxy:
             listener = (
                 self.listener_for(transport, ip, prefer) if alive is None else self.listeners[alive.listener]
             )
-            if listener is None:
+            if listener is None or not self.records(listener, hop, record):
                 return
             if record is not None:
                 goes = self.goes_token(copy, target, listener)
                 came = self.came_token(request, incoming)
-                self.add_record_route(copy, incoming.listener, listener, record, came, goes, hop.secure)
+                self.add_record_route(copy, incoming.listener, listener, record, came, goes, hop.sips)
             flow = alive or Flow(transport, listener.id, (ip, port), name=hop.proves(transport))
             self.sender.send(flow, self.seal(copy, listener, branch), now)
 

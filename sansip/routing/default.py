@@ -78,11 +78,7 @@ async def route(request: IncomingRequest) -> None:
 
     targets = await request.locate()
     if not targets:
-        if request.uri.scheme == "sips":
-            # RFC 5630 5.3: the user may be there, but not to be reached securely.
-            request.reply(480, None, [("Warning", '380 sansip "SIPS Not Allowed"')])
-        else:
-            request.reply(404)
+        request.reply(404)
         return
     request.record_route()
     request.relay(targets)

@@ -46,7 +46,8 @@ class Resolve:
 class NextHop:
     """Where a URI leads. ``numeric`` tells whether ``host`` is an IP address.
 
-    ``explicit_port`` tells whether the URI has a port, ``secure`` whether it is sips.
+    ``explicit_port`` tells whether the URI has a port, ``secure`` whether it must be
+    reached over TLS, ``sips`` whether that is because it, or the Request-URI, is sips.
 
     ``explicit`` tells whether the URI itself chose the transport; where it did
     not, a registered flow or RFC 3261 18.1.1 may choose another.
@@ -59,6 +60,7 @@ class NextHop:
     explicit: bool
     explicit_port: bool = True
     secure: bool = False
+    sips: bool = False
 
     def question(self, mark: str = "") -> Resolve:
         """Return the question for the addresses of ``host``."""
@@ -93,8 +95,9 @@ def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHo
         # RFC 3263 4.1: sips means TLS; a numeric address means UDP.
         transport = "tls" if secure else "udp"
     elif secure:
-        # RFC 3261 26.2.2: sips over tcp is TLS, and never UDP; RFC 7118 5.1: over ws, WSS.
-        transport = {"tcp": "tls", "udp": "tls", "ws": "wss"}.get(transport, transport)
+        # RFC 3261 26.2.2: sips over tcp is TLS, and never UDP; RFC 7118 5.1: over ws, WSS;
+        # RFC 4168 4: over sctp, TLS-SCTP, which nobody speaks here.
+        transport = {"tcp": "tls", "udp": "tls", "ws": "wss", "sctp": "tls-sctp"}.get(transport, transport)
     # RFC 3261 19.1.1: maddr overrides where to send, not what to ask for.
     maddr = uri.params.get("maddr")
     host = uri.host if maddr is None else maddr.strip("[]").lower()
