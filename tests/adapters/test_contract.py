@@ -423,7 +423,7 @@ def test_disconnect_while_connecting(start):
 @pytest.mark.parametrize(
     ("action", "reason"),
     [
-        (Connect(9, "sctp", ("127.0.0.1", 1), 0), "transport sctp is not available here"),
+        (Connect(9, "pigeon", ("127.0.0.1", 1), 0), "transport pigeon is not available here"),
         (Connect(9, "tcp", ("no address", 1), 0), None),
         (Connect(9, "tcp", ("127.0.0.1", 1), 77), None),
     ],

@@ -64,12 +64,14 @@ class Phone:
         self._unread: list[Message] = []
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        self._socket = socket.socket(family, kind)
+        self._socket = socket.socket(family, kind, socket.IPPROTO_SCTP if transport == "sctp" else 0)
         self._socket.settimeout(PATIENCE)
         self._socket.connect(server)
         if transport != "udp":
-            # Small messages, each waited for.
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Small messages, each waited for. (SCTP_NODELAY is 3.)
+            sctp = transport == "sctp"
+            level, option = (socket.IPPROTO_SCTP, 3) if sctp else (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            self._socket.setsockopt(level, option, 1)
         if transport in ("tls", "wss"):
             context = ssl.create_default_context(cafile=str(authority))
             self._socket = context.wrap_socket(self._socket, server_hostname=server[0])
@@ -176,10 +178,18 @@ class Phone:
 
     def register(self) -> None:
         """Register, or register again."""
+        self._send_register()
+        assert self.contact in self.expect("200").get("contact")
+
+    def register_refused(self, status: str, field: str) -> None:
+        """Register in vain: the answer is ``status`` and has ``field``."""
+        self._send_register()
+        assert self.expect(status).get(field)
+
+    def _send_register(self) -> None:
         self._cseq += 1
         who = [f"From: <{self.aor}>;tag=r", f"To: <{self.aor}>", f"Call-ID: {self._register_id}"]
         self._request("REGISTER", f"sip:{self.domain}", [*who, f"Contact: {self.contact}", "Expires: 600"])
-        assert self.contact in self.expect("200").get("contact")
 
     def invite(self, aor: str) -> None:
         """Call ``aor``."""

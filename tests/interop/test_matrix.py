@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -33,13 +33,16 @@ pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="Kamailio needs a con
 class Matrix:
     """The server, and two phones on each kind of connection: ``a`` calls, ``b`` is called."""
 
-    def __init__(self, directory: Path, runtime: str, stack: ExitStack) -> None:
+    def __init__(
+        self, directory: Path, runtime: str, stack: ExitStack, transports: tuple[str, ...] = TRANSPORTS
+    ) -> None:
         authority = Authority(directory)
         certificate = authority.issue("server.pem", DOMAIN, *HOSTS.values())
         ports = {"udp": (shared := peers.free_port()), "tcp": shared}
-        ports |= {transport: peers.free_port() for transport in TRANSPORTS[2:]}
+        ports |= {transport: peers.free_port() for transport in transports[2:]}
         addresses = {"4": "127.0.0.1", "6": "[::1]"}
-        listeners = [f"{kind[:-1]}:{addresses[kind[-1]]}:{ports[kind[:-1]]}" for kind in KINDS]
+        kinds = [f"{transport}{family}" for family in HOSTS for transport in transports]
+        listeners = [f"{kind[:-1]}:{addresses[kind[-1]]}:{ports[kind[:-1]]}" for kind in kinds]
         options = ["--certificate", str(certificate), "--runtime", runtime]
         self.server = stack.enter_context(peers.sansip_serve(directory, listeners, [DOMAIN], options))
         self.phones = {
@@ -52,9 +55,30 @@ class Matrix:
                     authority.authority,
                 )
             )
-            for kind in KINDS
+            for kind in kinds
             for side in "ab"
         }
+
+    def call_all(self, pairs: Iterable[tuple[str, str]], runtime: str) -> tuple[str, list[str]]:
+        """One call of each pair until one fails; return the table of milliseconds, and what failed."""
+        kinds = list(dict.fromkeys(kind for kind, _ in self.phones))
+        cells: dict[tuple[str, str], str] = {}
+        faults = []
+        for number, (one, other) in enumerate(pairs):
+            begun = time.monotonic()
+            try:
+                self.call(one, other, "caller" if number % 2 else "callee")
+                cells[one, other] = f"{1000 * (time.monotonic() - begun):.0f}"
+            except (AssertionError, OSError) as error:
+                cells[one, other] = "FAIL"
+                faults.append(f"{one} calls {other}: {error}")
+                break
+        table = ["", "", f"Register, call, INFO both ways, hang up, on {runtime}: milliseconds"]
+        table.append("caller \\ callee" + "".join(f"{kind:>6}" for kind in kinds))
+        for one in kinds:
+            row = "".join(f"{cells.get((one, other), '-'):>6}" for other in kinds)
+            table.append(f"{one:>15}{row}")
+        return "\n".join(table), faults
 
     def call(self, one: str, other: str, hangs_up: str) -> None:
         """One call, all the way."""
@@ -104,24 +128,9 @@ def test_every_pair(
     matrix: Matrix, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
     """No pair may fail; the table says which did, and how many milliseconds a call took."""
-    cells: dict[tuple[str, str], str] = {}
-    faults = []
-    for number, (one, other) in enumerate(itertools.product(KINDS, KINDS)):
-        begun = time.monotonic()
-        try:
-            matrix.call(one, other, "caller" if number % 2 else "callee")
-            cells[one, other] = f"{1000 * (time.monotonic() - begun):.0f}"
-        except (AssertionError, OSError) as error:
-            cells[one, other] = "FAIL"
-            faults.append(f"{one} calls {other}: {error}")
-            break
     runtime = request.node.callspec.params["matrix"]
-    table = ["", "", f"Register, call, INFO both ways, hang up, on {runtime}: milliseconds"]
-    table.append("caller \\ callee" + "".join(f"{kind:>6}" for kind in KINDS))
-    for one in KINDS:
-        row = "".join(f"{cells.get((one, other), '-'):>6}" for other in KINDS)
-        table.append(f"{one:>15}{row}")
+    table, faults = matrix.call_all(itertools.product(KINDS, KINDS), runtime)
     with capsys.disabled():
-        sys.stdout.write("\n".join(table))
+        sys.stdout.write(table)
     assert not faults, "\n".join([*faults, matrix.server.output()])
     assert "Traceback" not in matrix.server.output()

@@ -42,6 +42,7 @@ from sansip_server.config.listen import (
         ),
         ("tcp:[::1]:5060 advertise [2001:db8::5]", ListenAddress("tcp", "::1", 5060, "2001:db8::5", 5060)),
         ("tcp+TLS+ws+wss:127.0.0.1", ListenAddress("tcp+tls+ws+wss", "127.0.0.1", 5060)),
+        ("sctp:[2001:db8::1]", ListenAddress("sctp", "2001:db8::1", 5060)),
         ("tls+wss:127.0.0.1", ListenAddress("tls+wss", "127.0.0.1", 5061)),
         (
             "tcp:127.0.0.1:5060 proxy_protocol 10.0.0.7,10.1.0.0/16,2001:db8::/32",
@@ -64,7 +65,8 @@ def test_understood(text: str, expected: ListenAddress) -> None:
         ("", "expected transport:host:port"),
         ("127.0.0.1:5060", "expected transport:host:port"),
         ("udp", "expected transport:host:port"),
-        ("sctp:127.0.0.1:5060", "transport sctp is not in this version"),
+        ("tls-sctp:127.0.0.1:5060", "TLS over SCTP is not spoken here"),
+        ("tcp+sctp:127.0.0.1:5060", "a port is shared by different ones of tcp, tls, ws and wss"),
         ("udp:sip.example.org:5060", "a socket is bound to an address, not a name"),
         ("udp:[::1:5060", "never closed"),
         ("udp:[127.0.0.1]:5060", "only IPv6 addresses stand in brackets"),

@@ -18,7 +18,7 @@ from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 from tests.certificates import Authority
 
-ALL = "udp, tcp, tls, ws or wss"
+ALL = "udp, tcp, tls, ws, wss or sctp"
 
 
 def faults(text: str) -> list[str]:
@@ -67,7 +67,7 @@ def test_every_fault_is_named_at_once() -> None:
     """An operator mends a file once, not once for each fault."""
     found = faults(
         """lisen = ["udp:127.0.0.1:5060"]
-listen = ["sctp:127.0.0.1:5060", 7]
+listen = ["dccp:127.0.0.1:5060", 7]
 uvloop = "yes"
 
 [limits]
@@ -82,7 +82,7 @@ format = "JSON"
     )
     assert found == [
         "f:1: lisen: unknown key; did you mean listen?",
-        f"f:2: listen[0]: transport sctp is not in this version; expected {ALL}, like {EXAMPLE}",
+        f"f:2: listen[0]: expected transport:host:port with transport {ALL}, like {EXAMPLE}",
         "f:2: listen[1]: expected a string; found 7",
         'f:3: uvloop: expected true or false; found "yes"',
         "f:6: limits.branhces: unknown key; did you mean limits.branches?",

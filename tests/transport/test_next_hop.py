@@ -27,6 +27,7 @@ from sansip.wire import parse_uri
         ("sip:bob@192.0.2.2;transport=ws", ("ws", "192.0.2.2", 80, True, True)),
         ("sips:bob@192.0.2.2;transport=ws", ("wss", "192.0.2.2", 443, True, True)),
         ("sip:bob@192.0.2.2;transport=sctp", ("sctp", "192.0.2.2", 5060, True, True)),
+        ("sips:bob@192.0.2.2:5061;transport=sctp", ("tls-sctp", "192.0.2.2", 5061, True, True)),
         # RFC 3261 19.1.1
         ("sip:bob@phone.test;maddr=192.0.2.9", ("udp", "192.0.2.9", 5060, True, False)),
         ("sip:bob@192.0.2.2;maddr=PHONE.test", ("udp", "phone.test", 5060, False, False)),
@@ -47,10 +48,19 @@ def test_schemes_that_name_no_host(uri: str) -> None:
     assert caught.value.status == 416
 
 
-def test_a_transport_without_a_default_port() -> None:
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:bob@192.0.2.2;transport=pigeon",
+        # RFC 4168 4: TLS-SCTP is another transport, and plain SCTP would not be what sips asks for.
+        "sips:bob@192.0.2.2;transport=sctp",
+        "sip:bob@192.0.2.2;transport=tls-sctp",
+    ],
+)
+def test_a_transport_without_a_default_port(uri: str) -> None:
     """One that we do not know; with a port it is somebody's listener that decides."""
     with pytest.raises(RemoteProtocolError) as caught:
-        next_hop(parse_uri("sip:bob@192.0.2.2;transport=pigeon"))
+        next_hop(parse_uri(uri))
     assert caught.value.status == 503
 
 

@@ -61,7 +61,7 @@ def prepare(
             raise TypeError("listeners must be given where build is a function")
         listeners = cast(Any, given).config.listeners
     for config in listeners:
-        if config.transport not in ("udp", "tcp", *(filters or ())):
+        if config.transport not in ("udp", "tcp", "sctp", *(filters or ())):
             raise BindError(f"transport {config.transport!r} is not available; use udp or tcp")
     bound = bind_all(listeners)
     try:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sansip.actions import Address
+from sansip_sockets import sctp
 
 __all__ = ["BindError", "BoundListener", "ListenerLike", "bind", "bind_all", "listener_text"]
 
@@ -117,7 +118,7 @@ def bind(config: ListenerLike) -> BoundListener:
     except (OSError, UnicodeError, OverflowError) as error:
         raise BindError(f"cannot listen on {text}: {config.host!r} is not an address: {error}") from None
     try:
-        sock = socket.socket(family, kind)
+        sock = sctp.open_socket(family) if config.transport == "sctp" else socket.socket(family, kind)
     except OSError as error:
         raise BindError(f"cannot listen on {text}: {_fix(error, config, address)}") from None
     try:
@@ -166,6 +167,8 @@ def _report_icmp(sock: socket.socket) -> None:
 
 def _fix(error: OSError, config: ListenerLike, address: Address) -> str:
     """Return what is wrong and what to do about it."""
+    if config.transport == "sctp" and sctp.is_missing(error):
+        return sctp.MISSING
     if error.errno == errno.EADDRINUSE:
         return (
             f"port {config.port} is in use by another program; stop that program or choose another port "

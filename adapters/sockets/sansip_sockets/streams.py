@@ -24,11 +24,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sansip.actions import Connect, Disconnect, SendData
 from sansip.clock import Timer
 from sansip.driver import OpenConnection
+from sansip_sockets import sctp
 from sansip_sockets.bind import IP_BIND_ADDRESS_NO_PORT, BoundListener
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
 
@@ -207,7 +209,7 @@ class Streams:
     def _accepted(self, listener: BoundListener, peer: socket.socket, address: Any) -> None:
         hub = self._hub
         peer.setblocking(False)
-        _no_delay(peer)
+        _no_delay(peer, listener.transport)
         conn = hub.driver.stack.new_connection()
         connection = Connection(conn, peer, listener, listener.transport, OPEN)
         self._table[conn] = connection
@@ -227,13 +229,18 @@ class Streams:
         hub = self._hub
         sock = connection.sock
         reason = "internal error"
+        inlet: sctp.Inlet | None = None
         try:
             if connect_to is not None:
                 ready = yield (WRITE, sock, hub.driver.limits.connect_time)
                 reason = self._connected(connection, connect_to, name, ready)
             if connection.state != DEAD:
-                recv = sock.recv
+                recv: Callable[[int], bytes] = sock.recv
                 received = hub.driver.data_received
+                if connection.transport == "sctp":
+                    inlet = sctp.Inlet(hub, sock, partial(self._lost, connection))
+                    recv = inlet.read
+                    received = partial(received, boundary=True)
                 clock = hub.clock
                 wait = (READ, sock, None)
                 while True:
@@ -261,6 +268,8 @@ class Streams:
             reason = "internal error"
             self._kill(connection)
             hub.report(f"connection {connection.conn} ({connection.transport})", error)
+        if inlet is not None:
+            inlet.close()
         self._ended(connection, reason)
         if self._is_last(connection):
             yield (PAUSE, sock, 0.0)
@@ -293,21 +302,23 @@ class Streams:
     # --- steps
 
     def _start_connect(self, action: Connect, listener: BoundListener | None) -> socket.socket:
-        if action.transport not in ("tcp", "dns", *self._hub.driver.filters):
+        if action.transport not in ("tcp", "sctp", "dns", *self._hub.driver.filters):
             raise ValueError(f"transport {action.transport} is not available here")
-        sock = socket.socket(
-            socket.AF_INET6 if ":" in action.address[0] else socket.AF_INET, socket.SOCK_STREAM
-        )
+        family = socket.AF_INET6 if ":" in action.address[0] else socket.AF_INET
+        if action.transport == "sctp":
+            sock = sctp.open_socket(family)
+        else:
+            sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            _no_delay(sock)
+            _no_delay(sock, action.transport)
             if (
                 listener is not None
                 and sock.family == listener.sock.family
                 and listener.host not in ("0.0.0.0", "::")
             ):
                 # Peers know us by the listener's address.
-                if sys.platform == "linux":
+                if sys.platform == "linux" and action.transport != "sctp":
                     # The port is chosen at connect, so it may be shared by
                     # connections to different peers: 28,000 each, not in all.
                     sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
@@ -357,6 +368,9 @@ class Streams:
     def _write_out(self, connection: Connection) -> None:
         """Write as much as the kernel takes."""
         out = connection.out
+        if connection.transport == "sctp":
+            self._write_messages(connection)
+            return
         data = out[0] if len(out) == 1 else b"".join(out)
         try:
             sent = connection.sock.send(data)
@@ -370,6 +384,17 @@ class Streams:
         else:
             connection.out = [data[sent:]]
         connection.queued = len(data) - sent
+
+    def _write_messages(self, connection: Connection) -> None:
+        """Write as many messages as the kernel takes, each by itself."""
+        out = connection.out
+        try:
+            sent = sctp.send_all(connection.sock, out)
+        except OSError as error:
+            self._lost(connection, error.strerror or repr(error))
+            return
+        connection.queued -= sum(map(len, out[:sent]))
+        del out[:sent]
 
     def _start_writing(self, connection: Connection) -> None:
         connection.writing = True
@@ -395,7 +420,10 @@ class Streams:
     def _kill(self, connection: Connection) -> None:
         """End both directions; the pumps wake and see that it is over."""
         connection.state = DEAD
-        _shut_down(connection.sock, socket.SHUT_RDWR)
+        if connection.transport == "sctp":
+            sctp.abort(connection.sock)
+        else:
+            _shut_down(connection.sock, socket.SHUT_RDWR)
 
     def _lost(self, connection: Connection, reason: str) -> None:
         """The connection is no more: kill it and tell the stack, which fails over."""
@@ -427,8 +455,11 @@ class Streams:
         self._open.discard(connection)
 
 
-def _no_delay(sock: socket.socket) -> None:
+def _no_delay(sock: socket.socket, transport: str) -> None:
     """Send each message when it is written: Nagle's wait is a retransmission saved by none."""
+    if transport == "sctp":
+        sctp.tune(sock)
+        return
     setsockopt: Callable[..., None] = sock.setsockopt
     try:
         setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

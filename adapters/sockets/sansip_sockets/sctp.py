@@ -1,0 +1,154 @@
+"""SCTP in the kernel: sockets in the one-to-one style, and messages with boundaries (RFC 4168).
+
+Theory of operation: in the one-to-one style (RFC 6458 4) an association has a
+socket of its own that is listened on, accepted, connected and closed as TCP's
+is, so ``streams`` runs it. Four things differ, and are here:
+
+- a write is one message: it is taken whole or not at all, and two are never joined;
+- a read ends at a boundary, which ``MSG_EOR`` marks; what is larger than the read,
+  or than the kernel's buffer, comes in several (partial delivery), and the pieces are
+  put together before the stack sees anything;
+- there is no half-open end: to shut down says goodbye for both sides, and who
+  must not wait aborts;
+- a message may overtake another, so that a lost one delays only itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from sansip.clock import Timer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sansip_sockets.hub import Hub
+
+__all__ = ["MISSING", "Inlet", "abort", "is_missing", "open_socket", "send_all", "tune"]
+
+# <linux/sctp.h>; the socket module has only the protocol's number.
+PROTOCOL = 132
+SCTP_NODELAY = 3
+SCTP_DEFAULT_SNDINFO = 34
+SCTP_SNDINFO = 2
+UNORDERED = 1 << 0
+ABORT = 1 << 2
+# struct sctp_sndinfo: stream, flags, payload protocol, context, association.
+SNDINFO = struct.Struct("=HHIIi")
+
+# What a kernel without the protocol says: the family or the type does not know it, or no
+# module could be loaded.
+_NO_PROTOCOL = (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT)
+MISSING = (
+    "this kernel has no SCTP; load its module (modprobe sctp; Debian and Ubuntu: "
+    "apt install linux-modules-extra-$(uname -r) where it is not there), or leave this listener out: "
+    "a kernel built without CONFIG_IP_SCTP, as in many containers, cannot have it"
+)
+
+
+def is_missing(error: OSError) -> bool:
+    """Whether a socket could not be made because the kernel has no SCTP."""
+    return error.errno in _NO_PROTOCOL
+
+
+def open_socket(family: int) -> socket.socket:
+    """Return a one-to-one socket. Raises ``OSError`` (``is_missing``) where there is no SCTP."""
+    return socket.socket(family, socket.SOCK_STREAM, PROTOCOL)
+
+
+def tune(sock: socket.socket) -> None:
+    """Set what SIP wants of an association, before it is connected or when it was accepted."""
+    try:
+        # Each message goes when it is written.
+        sock.setsockopt(PROTOCOL, SCTP_NODELAY, 1)
+        # RFC 4168 5 and 5.1: payload protocol 0, stream zero, unordered, so that a lost
+        # message does not hold up those behind it.
+        sock.setsockopt(PROTOCOL, SCTP_DEFAULT_SNDINFO, SNDINFO.pack(0, UNORDERED, 0, 0, 0))
+    except OSError:
+        pass  # the peer is gone already: the first read says so
+
+
+def abort(sock: socket.socket) -> None:
+    """End the association at once, for both sides (RFC 9260 9.1); whoever waits for ``sock`` wakes."""
+    try:
+        sock.sendmsg([b""], [(PROTOCOL, SCTP_SNDINFO, SNDINFO.pack(0, ABORT, 0, 0, 0))])
+    except OSError:
+        pass  # there is none, or not any more
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # as above
+
+
+def send_all(sock: socket.socket, messages: list[bytes]) -> int:
+    """Send ``messages`` as the kernel takes them; return how many it took. Raises ``OSError``."""
+    for index, message in enumerate(messages):
+        try:
+            sock.send(message)
+        except BlockingIOError:
+            return index
+    return len(messages)
+
+
+class Inlet:
+    """Reads whole messages from an association.
+
+    ``lost(reason)`` is called where a message begun is not complete within
+    ``limits.message_time``. Of a message that is larger than ``limits.message_size``
+    one octet more than that is kept, enough for the stack to refuse it
+    (RFC 3261 21.5.7); memory is never asked to hold the rest.
+    """
+
+    __slots__ = ("_hub", "_lost", "_parts", "_size", "_sock", "_timer")
+
+    def __init__(self, hub: Hub, sock: socket.socket, lost: Callable[[str], None]) -> None:
+        self._hub = hub
+        self._sock = sock
+        self._lost = lost
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._timer: Timer | None = None
+
+    def read(self, size: int) -> bytes:
+        """Return the next message, or nothing at the end of the association.
+
+        Raises ``BlockingIOError`` where no whole message has come, ``OSError`` when
+        the association broke.
+        """
+        data, _, flags, _ = self._sock.recvmsg(size)
+        whole = flags & socket.MSG_EOR
+        if not data or (whole and not self._parts):
+            return data
+        hub = self._hub
+        limits = hub.driver.limits
+        room = limits.message_size + 1 - self._size
+        if room > 0:
+            self._parts.append(data[:room])
+            self._size += min(len(data), room)
+        if not whole:
+            if self._timer is None:
+                now = hub.clock()
+                self._timer = hub.driver.timers.start(now, limits.message_time, self, None)
+                hub.settle(now)
+            raise BlockingIOError(errno.EAGAIN, "part of a message")
+        message = b"".join(self._parts)
+        self.close()
+        return message
+
+    def close(self) -> None:
+        """Forget what was begun."""
+        self._parts = []
+        self._size = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def timer_fired(self, _argument: None, now: float) -> None:
+        """Called by the driver's timers: the rest did not come."""
+        self._timer = None
+        self._lost(
+            f"message incomplete after {self._hub.driver.limits.message_time:g} s (limits.message_time)"
+        )
