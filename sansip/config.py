@@ -14,9 +14,10 @@ from sansip.limits import Limits
 from sansip.location import NodeConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
-from sansip.routing import Route
+from sansip.routing import Route, TrustedPeer
 from sansip.routing.default import route as default_route
 from sansip.routing.identity import Users
+from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
 
@@ -74,6 +75,8 @@ class StackConfig:
         ephemeral: who knows users with a time limit (``sansip.auth.Ephemeral``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
             users. None takes ``secret``, or the seed.
+        trusted: peers that are believed by their address; the default route lets them
+            call our users without a password, and relay for them where they may.
         durable: acknowledge bindings only once the outside has stored them: each
             change is asked for as a ``sansip.location.LocationUpdate``. Give what
             was stored to ``Stack.restore`` at the start.
@@ -83,6 +86,7 @@ class StackConfig:
             nodes need the same ``secret``. ``Stack.join`` begins it.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
+        keepalive: what phones are sent so that NATs keep their ports open.
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
             which knows addresses and no NAPTR or SRV records.
     """
@@ -103,7 +107,9 @@ class StackConfig:
     users: Users | None = None
     ephemeral: Ephemeral | None = None
     nonce_keys: list[bytes] | None = None
+    trusted: list[TrustedPeer] = field(default_factory=list)
     durable: bool = False
     shared: NodeConfig | None = None
     aliases: list[str] = field(default_factory=list)
     dns: DnsConfig | None = None
+    keepalive: KeepaliveConfig = field(default_factory=KeepaliveConfig)

@@ -38,7 +38,8 @@ from sansip.location import (
 )
 from sansip.proxy import Proxy, Shifts
 from sansip.registrar import Registrar
-from sansip.routing import IncomingRequest, run
+from sansip.routing import IncomingRequest, Trusted, run
+from sansip.services.keepalive import Keepalive
 from sansip.sources import SourceRates
 from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.base import ServerTransaction, Transaction
@@ -127,6 +128,7 @@ class Stack:
         )
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
+        self.trusted = Trusted(config.trusted)
         # Domains whose realm has another name.
         self._realms: dict[str, str] = {}
         if config.auth is not None:
@@ -143,6 +145,18 @@ class Stack:
             reach = [(one.transport, one.is_ipv6) for one in self.listeners]
             self._locator = Locator(self._resolver, reach)
         self._backups = Backups(self.listeners, self.ask)
+        self.keepalive: Keepalive | None = None
+        if config.keepalive.interval:
+            domain = self._domains[0] if self._domains else self.listeners[config.listeners[0].id].sent_by
+            self.keepalive = Keepalive(
+                config.keepalive,
+                self.location,
+                self.listeners,
+                self._transactions.sender,
+                self.entropy,
+                domain,
+                lambda event: self._out.append(Notify(event)),
+            )
         self._route = config.route
         self._rates = SourceRates(config.limits)
         self._force_rport = config.proxy.force_rport
@@ -266,12 +280,21 @@ class Stack:
             for binding in self.location.expire(now):
                 left = len(self.location.lookup(binding.aor, now))
                 self._out.append(Notify(BindingsChanged(binding.aor, left, "expired")))
+        if self.keepalive is not None:
+            due = self.keepalive.next_due()
+            if due is not None and due <= now:
+                for binding in self.keepalive.time_passed(now):
+                    self._remove_silent(binding, now)
         return self._take(now)
 
     def next_deadline(self) -> float | None:
         """Return when to call ``time_passed`` next, or None when nothing waits."""
         timer = self._timers.next_deadline()
         expiry = self.location.next_expiry()
+        if self.keepalive is not None:
+            due = self.keepalive.next_due()
+            if due is not None and (expiry is None or due < expiry):
+                expiry = due
         if timer is None:
             return expiry
         return timer if expiry is None else min(timer, expiry)
@@ -351,7 +374,8 @@ class Stack:
             return
         transaction = self._transactions.find_client(response)
         if transaction is None:
-            self.proxy.forward_stray(response, now)
+            if self.keepalive is None or not self.keepalive.response_received(response, now):
+                self.proxy.forward_stray(response, now)
         else:
             self._transactions.response_received(transaction, response, now)
 
@@ -526,6 +550,17 @@ class Stack:
 
     def _node_changed(self, name: str, state: str) -> None:
         self._out.append(Notify(NodeChanged(name, state)))
+
+    def _remove_silent(self, binding: Binding, now: float) -> None:
+        """Unregister a phone that keepalives found gone, here and in the store."""
+        aor = binding.aor
+        before = tuple(self.location.lookup(aor, now))
+        update = LocationUpdate(aor, before, tuple(one for one in before if one is not binding))
+        if self.location.apply(update, now) is Outcome.DONE:
+            self._out.append(Notify(BindingsChanged(aor, len(update.after), "silent")))
+            if self.durable:
+                # Should the store fail, the binding is back after a restart, and found gone again.
+                self.ask(update, lambda _answer, _now: None, now)
 
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None:
         """The route raised ``error``."""

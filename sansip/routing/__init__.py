@@ -4,5 +4,6 @@ from sansip.proxy import Target
 from sansip.routing.awaitables import Question, Relay, ask
 from sansip.routing.request import IncomingRequest
 from sansip.routing.stepper import Route, run
+from sansip.routing.trust import Trusted, TrustedPeer
 
-__all__ = ["IncomingRequest", "Question", "Relay", "Route", "Target", "ask", "run"]
+__all__ = ["IncomingRequest", "Question", "Relay", "Route", "Target", "Trusted", "TrustedPeer", "ask", "run"]

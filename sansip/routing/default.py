@@ -44,9 +44,16 @@ async def route(request: IncomingRequest) -> None:
         request.drop()
         return
 
-    # Who claims to be one of our users has to prove it (RFC 3261 22).
+    # Whom we know by address: another server of ours, or a carrier ([[trusted]]).
+    peer = request.trusted
+    if peer is None and request.has_trusted_peers:
+        # RFC 3325 5: who somebody is, is not for strangers to assert.
+        request.message.remove("P-Asserted-Identity")
+
+    # Who claims to be one of our users has to prove it (RFC 3261 22); a trusted
+    # peer has done so for whom it sends, but never registers anybody.
     user = None
-    if request.authenticates and (request.method == "REGISTER" or request.is_from_us):
+    if request.authenticates and (request.method == "REGISTER" or (request.is_from_us and peer is None)):
         user = await request.authenticate()
         if user is None:
             return
@@ -54,9 +61,10 @@ async def route(request: IncomingRequest) -> None:
             request.reply(403, "Not Your Address")
             return
 
-    # Requests for others' domains are relayed for our own users alone.
+    # Requests for others' domains are relayed for our own users, and for peers that may.
     if not request.serves():
-        if user is None or request.method == "REGISTER":
+        allowed = user is not None or (peer is not None and peer.relay)
+        if not allowed or request.method == "REGISTER":
             request.reply(403, "Relaying Denied")
         else:
             request.message.remove("Route")

@@ -30,8 +30,9 @@ from sansip.proxy import (
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
-from sansip.routing.registration import register, target_of
-from sansip.routing.shared import lead, locate_shared
+from sansip.routing.lookup import absence, locate, locate_at_hand, names_gruu
+from sansip.routing.registration import register
+from sansip.routing.trust import Trusted, TrustedPeer
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
 from sansip.transport.nat import nat_signs
@@ -80,6 +81,7 @@ class Core(Protocol):
     registrar: Registrar
     proxy: Proxy
     authenticator: Authenticator | None
+    trusted: Trusted
     users: Users | None
     server_name: str
     wall_offset: float | None
@@ -227,6 +229,18 @@ class IncomingRequest:
     def is_from_us(self) -> bool:
         """Whether From names a user of this server's domains."""
         return self.serves(self.message.from_.uri)
+
+    @property
+    def trusted(self) -> TrustedPeer | None:
+        """Whom the sender is trusted as, by its address (``sansip.routing.trust``), or None."""
+        trusted = self.core.trusted
+        flow = self.flow
+        return trusted.find(flow.transport, flow.host, flow.port) if len(trusted) else None
+
+    @property
+    def has_trusted_peers(self) -> bool:
+        """Whether anybody is trusted by address: whether there is a trust domain (RFC 3325)."""
+        return len(self.core.trusted) > 0
 
     # --- checking and preparing
 
@@ -402,7 +416,10 @@ class IncomingRequest:
         chosen = _targets(targets)
         proxy = self.core.proxy
         message = self.message
-        if targets is None and self._towards is not None:
+        if targets is None and self.names_gruu and (found := locate_at_hand(self, message.uri)):
+            # RFC 5627 6.1: within a dialog, too, it leads to where its device is now.
+            chosen = found
+        elif targets is None and self._towards is not None:
             chosen = [self._towards]
         if message.max_forwards == 0:
             # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
@@ -474,18 +491,20 @@ class IncomingRequest:
     # --- location
 
     async def locate(self, uri: SipUri | TelUri | OtherUri | None = None) -> list[Target]:
-        """Return the targets that the address-of-record ``uri`` is registered at, best first.
+        """Return the targets that the address-of-record or GRUU ``uri`` is registered at, best first.
 
-        The Request-URI by default. Empty where nobody is registered.
+        The Request-URI by default. Empty where nobody is registered: ``answer_absent``.
         """
-        asked = self.message.uri if uri is None else uri
-        aor = self.core.address_of_record(asked)
-        if self.core.nodes is not None:
-            bindings = await locate_shared(self, aor)
-            targets = lead(self.core.nodes, bindings, [target_of(binding) for binding in bindings])
-        else:
-            targets = [target_of(binding) for binding in self.core.location.lookup(aor, self.now)]
-        return targets
+        return await locate(self, self.message.uri if uri is None else uri)
+
+    @property
+    def names_gruu(self) -> bool:
+        """Whether the Request-URI is a GRUU of this server: one device of a user (RFC 5627)."""
+        return ";gr" in self.message.uri_text and names_gruu(self.core, self.message.uri)
+
+    def answer_absent(self) -> None:
+        """Answer a request for whom ``locate`` found nobody: 404, or 480 who is known but not there."""
+        self.reply(absence(self.core, self.message.uri))
 
     async def register(self) -> None:
         """Act as registrar on a REGISTER and answer it (RFC 3261 10.3).
