@@ -14,8 +14,11 @@ __all__ = [
     "ConnectionRefused",
     "CredentialsRefused",
     "Event",
+    "KeepaliveAnswered",
+    "KeepaliveUnanswered",
     "LimitReached",
     "MessageRefused",
+    "NodeChanged",
     "RouteFailed",
 ]
 
@@ -74,11 +77,41 @@ class NodeChanged:
 
 @dataclass(slots=True)
 class BindingsChanged:
-    """The bindings of an address-of-record changed; ``reason`` is "registered" or "expired"."""
+    """The bindings of an address-of-record changed; ``reason`` is "registered", "expired" or "silent"."""
 
     aor: str
     count: int
     reason: str
 
 
-Event = MessageRefused | RouteFailed | LimitReached | ConnectionRefused | CredentialsRefused | BindingsChanged
+@dataclass(slots=True)
+class KeepaliveAnswered:
+    """A phone answered its first OPTIONS, or one after ``failures`` rounds of silence; ``rtt`` in seconds."""
+
+    aor: str
+    contact: str
+    rtt: float
+    failures: int
+
+
+@dataclass(slots=True)
+class KeepaliveUnanswered:
+    """A phone left ``failures`` keepalives in a row without an answer; ``removed``: it is unregistered."""
+
+    aor: str
+    contact: str
+    failures: int
+    removed: bool
+
+
+Event = (
+    MessageRefused
+    | RouteFailed
+    | LimitReached
+    | ConnectionRefused
+    | CredentialsRefused
+    | NodeChanged
+    | BindingsChanged
+    | KeepaliveAnswered
+    | KeepaliveUnanswered
+)

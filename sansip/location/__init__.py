@@ -19,6 +19,24 @@ from __future__ import annotations
 from .aor import address_of_record
 from .binding import Binding
 from .memory import MemoryLocation, Record
+from .nodes import Heartbeat, NodeConfig, Nodes, NodeState
+from .shared import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
 from .update import LocationUpdate, Outcome
 
-__all__ = ["Binding", "LocationUpdate", "MemoryLocation", "Outcome", "Record", "address_of_record"]
+__all__ = [
+    "Binding",
+    "Heartbeat",
+    "LocationUpdate",
+    "MemoryLocation",
+    "NodeConfig",
+    "NodeFlow",
+    "NodeState",
+    "Nodes",
+    "Outcome",
+    "Record",
+    "SharedLocation",
+    "SharedRead",
+    "SharedRecord",
+    "SharedWrite",
+    "address_of_record",
+]

@@ -1,4 +1,4 @@
-"""Registration as a route does it, and the targets that come of it.
+"""Registration as a route does it.
 
 Theory of operation: the registrar plans, the location service commits. Where
 bindings must survive the process (``StackConfig.durable``), the update also goes
@@ -12,17 +12,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.location import LocationUpdate, Outcome
-from sansip.proxy import Target
 from sansip.routing.awaitables import Question
-from sansip.transport.nat import is_hidden, received_address
+from sansip.routing.shared import register_shared
+from sansip.transport.nat import is_hidden
 from sansip.wire.host import host_text
 
 if TYPE_CHECKING:
-    from sansip.location import Binding
     from sansip.routing.request import IncomingRequest
     from sansip.transport import Flow
 
-__all__ = ["register", "target_of"]
+__all__ = ["register"]
 
 # RFC 3261 20.33: seconds after which a phone should try a store again.
 _RETRY_AFTER = "20"
@@ -48,10 +47,10 @@ async def register(request: IncomingRequest) -> None:
         return
     aor = core.address_of_record(to)
     flow, received = _origin(request)
-    location = core.location
     if core.nodes is not None:
         await register_shared(request, aor, flow, received)
         return
+    location = core.location
     plan = registrar.plan(
         message,
         aor,
@@ -97,20 +96,7 @@ def _origin(request: IncomingRequest) -> tuple[Flow | int | None, str | None]:
         return None, None
     received = None
     # RFC 4007 6: a link-local address leads nowhere without its zone, which no Contact has.
-    if is_hidden(message, flow) or "%" in flow.host:
+    # RFC 5626 6: with a flow its source is kept in any case, for that is the flow.
+    if is_hidden(message, flow) or "%" in flow.host or "reg-id" in (message.first_line("contact") or ""):
         received = f"sip:{host_text(flow.host, flow.port)}"
     return (flow if flow.conn else flow.listener), received
-
-
-def target_of(binding: Binding) -> Target:
-    """Return the target that a binding is for a proxy (RFC 3261 16.5)."""
-    flow = binding.flow
-    address = received_address(binding.received) if binding.received else None
-    return Target(
-        binding.uri,
-        1000 if binding.q is None else binding.q,
-        binding.path,
-        None if flow is None or isinstance(flow, int) else flow,  # type: ignore[arg-type]
-        address,
-        listener=flow if isinstance(flow, int) else None,
-    )

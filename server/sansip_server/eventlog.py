@@ -19,8 +19,11 @@ from sansip.events import (
     BindingsChanged,
     ConnectionRefused,
     CredentialsRefused,
+    KeepaliveAnswered,
+    KeepaliveUnanswered,
     LimitReached,
     MessageRefused,
+    NodeChanged,
     RouteFailed,
 )
 
@@ -34,9 +37,12 @@ PER_SECOND = 20
 KINDS = {
     BindingsChanged: "changes of bindings",
     ConnectionRefused: "refused connections",
+    KeepaliveAnswered: "answers to keepalives",
+    KeepaliveUnanswered: "unanswered keepalives",
     CredentialsRefused: "refusals of our credentials",
     LimitReached: "limits reached",
     MessageRefused: "refused messages",
+    NodeChanged: "changes of nodes",
     RouteFailed: "failures of the route",
 }
 
@@ -71,6 +77,13 @@ def _write(event: Any) -> None:
     match event:
         case BindingsChanged(aor, count, reason):
             logger.info("%s %s: %d binding%s", aor, reason, count, "" if count == 1 else "s")
+        case KeepaliveAnswered(aor, contact, rtt, 0):
+            logger.info("%s at %s answers keepalives, in %.1f ms", aor, contact, 1000 * rtt)
+        case KeepaliveAnswered(aor, contact, rtt, failures):
+            logger.info("%s at %s answers again after %d keepalives", aor, contact, failures)
+        case KeepaliveUnanswered(aor, contact, failures, removed):
+            outcome = "unregistered" if removed else "left registered (keepalive.remove)"
+            logger.info("%s at %s left %d keepalives unanswered: %s", aor, contact, failures, outcome)
         case MessageRefused(source, status, reason, section):
             outcome = f"answered {status}" if status else "not answered"
             logger.info("refused a message from %s, %s: %s (%s)", source, outcome, reason, section)
@@ -80,6 +93,10 @@ def _write(event: Any) -> None:
             logger.warning("%s does not take our credentials in realm %r: %s", host, realm, reason)
         case ConnectionRefused(source, reason):
             logger.warning("refused a connection from %s: %s", source, reason)
+        case NodeChanged(name, "gone"):
+            logger.warning("node %s is gone: nobody waits for its connections any more", name)
+        case NodeChanged(name, state):
+            logger.info("node %s %s", name, state)
         case RouteFailed(method, uri, error):
             trace = (type(error), error, error.__traceback__)
             logger.error("the route failed for %s %s", method, uri, exc_info=trace)

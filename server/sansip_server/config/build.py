@@ -15,6 +15,7 @@ from typing import Any
 from sansip.config import ListenerConfig, StackConfig
 from sansip_server.addresses import machine_addresses
 from sansip_server.config.listen import ListenAddress, check_domain, parse_listen
+from sansip_server.config.node import node_config, node_name
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 
@@ -160,8 +161,11 @@ def stack_config(
         timers=settings.timers,
         registrar=settings.registrar,
         proxy=settings.proxy,
+        keepalive=settings.keepalive,
         server_name=settings.server_name,
         secret=secret,
         auth=settings.digest if settings.auth == "digest" else None,
-        durable=settings.store is not None,
+        durable=settings.store is not None and settings.location is None,
+        node=node_name(settings),
+        shared=node_config(settings, listeners),
     )

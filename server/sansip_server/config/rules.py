@@ -15,6 +15,8 @@ from typing import Any
 
 from sansip_server.config.dns import parse_name_server
 from sansip_server.config.listen import check_domain, check_origin, check_path, parse_listen
+from sansip_server.config.node import check_node_address
+from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.runtimes import check_runtime
 from sansip_sockets.tls import parse_name
@@ -23,11 +25,23 @@ __all__ = ["ZERO_MEANS_OFF", "check_value", "cross_faults"]
 
 # Keys whose comment gives 0 a meaning.
 ZERO_MEANS_OFF = frozenset(
-    {"drain_time", "limits.source_rate", "registrar.min_expires", "registrar.repeat_time"}
+    {
+        "drain_time",
+        "keepalive.interval",
+        "limits.source_rate",
+        "node.linger",
+        "proxy.failover_time",
+        "proxy.tcp_above",
+        "redis.wait_replicas",
+        "registrar.min_expires",
+        "registrar.repeat_time",
+    }
 )
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "listen[]": parse_listen,
+    "location": parse_redis,
+    "node.address": check_node_address,
     "dns.servers[]": parse_name_server,
     "domains[]": check_domain,
     "runtime": check_runtime,
@@ -91,6 +105,7 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "dns.rounds", f"expected 1 to 10; found {rounds}"
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
+    yield from _location_faults(settings)
     if settings.uvloop and settings.runtime != "asyncio":
         yield "uvloop", f"uvloop is an event loop for asyncio; remove it, or the runtime {settings.runtime!r}"
     for small, large in _AT_MOST:
@@ -99,3 +114,12 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
             yield small, f"expected at most {large} ({bound:g}); found {value:g}"
     if settings.timers.c <= 180:
         yield "timers.c", f"expected more than 180 (RFC 3261 16.6 step 11); found {settings.timers.c:g}"
+
+
+def _location_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.location is None:
+        return
+    if settings.secret_file is None:
+        yield "secret_file", "needed with location: a file with the same content on all nodes"
+    if settings.redis.wait_replicas and parse_redis(settings.location).kind == "cluster":
+        yield "redis.wait_replicas", "not for a cluster; set min-replicas-to-write in Redis instead"

@@ -1,0 +1,121 @@
+"""One live location for several nodes: what is asked of it, and the mirror kept here.
+
+Theory of operation: the bindings of an address-of-record are one record in a
+store that all nodes use, under a version that no two writes share. To change it
+is to compare and swap: a write names the version that was planned from, and
+where another node was quicker it is refused with the record that stands, so that
+the caller plans again. No update is ever lost, and a repeated write (its answer
+got lost on the way) is known by its own version.
+
+What passed through here is mirrored in memory. A refresh plans from the mirror
+and needs one trip; and while the store is gone, whom this node knows is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sansip.limits import DEFAULT, Limits
+
+from .memory import MemoryLocation, Record
+
+__all__ = ["NO_VERSION", "NodeFlow", "SharedLocation", "SharedRead", "SharedRecord", "SharedWrite"]
+
+# The version of an address-of-record without a record.
+NO_VERSION = ""
+
+
+class NodeFlow(NamedTuple):
+    """The flow of a binding, as other nodes know it (``Binding.flow``).
+
+    Attributes:
+        node: name of the node that the phone registered at.
+        life: which life of that node: connections do not outlive it.
+        transport: as in ``Flow``.
+        listener: number of the listener there.
+        conn: number of the connection there, 0 for datagrams.
+        token: user part of a Route value with which that node sends over the
+            flow (RFC 5626 5.3), "" where it has none to give.
+        direct: whether the Contact is the address that the REGISTER came from, so
+            that any node may try it.
+    """
+
+    node: str
+    life: str
+    transport: str
+    listener: int
+    conn: int
+    token: str
+    direct: bool
+
+
+def _is_own_connection(flow: Hashable) -> bool:
+    return flow is not None and not isinstance(flow, int | NodeFlow)
+
+
+@dataclass(slots=True)
+class SharedRecord:
+    """What stands: ``bindings`` best first, flows as ``NodeFlow`` or None."""
+
+    version: str
+    bindings: Record
+
+
+@dataclass(slots=True)
+class SharedRead:
+    """The question what stands for ``aor``; the answer is a ``SharedRecord``."""
+
+    aor: str
+
+
+@dataclass(slots=True)
+class SharedWrite:
+    """The wish that ``bindings`` shall stand for ``aor`` where ``expected`` stands.
+
+    ``version`` is 16 characters that no other write has. The answer is None once it
+    stands, as durably as the store was told, or the ``SharedRecord`` that stands instead.
+    """
+
+    aor: str
+    expected: str
+    version: str
+    bindings: Record
+
+
+class SharedLocation(MemoryLocation):
+    """The mirror: the records that this node wrote or read last, with their versions.
+
+    What expires goes from here by itself. ``limits.aors`` bounds it; a record that
+    does not fit is not mirrored, which costs a trip and no truth.
+    """
+
+    __slots__ = ("_most", "_versions")
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        super().__init__(limits, _is_own_connection)
+        self._most = limits.aors
+        self._versions: dict[str, str] = {}
+
+    def version(self, aor: str) -> str:
+        """Return the version of ``aor`` as it was last seen, ``NO_VERSION`` for none."""
+        return self._versions.get(aor, NO_VERSION)
+
+    def mirror(self, aor: str, record: SharedRecord, now: float) -> Record:
+        """Hold what stands for ``aor``; return the live bindings of it."""
+        bindings = tuple(one for one in record.bindings if one.expires_at > now)
+        held = self._records.get(aor, ())
+        if held or bindings:
+            if not held and len(self._records) >= self._most:
+                return bindings
+            self._replace(aor, held, bindings)
+        if bindings:
+            self._versions[aor] = record.version
+        return bindings
+
+    def _replace(self, aor: str, before: Record, after: Record, *, scheduled: bool = True) -> None:
+        super()._replace(aor, before, after, scheduled=scheduled)
+        if not after:
+            # What is not held has no version: the next write learns what stands.
+            self._versions.pop(aor, None)

@@ -1,0 +1,204 @@
+"""Registration and lookup where several nodes share one location.
+
+Theory of operation: a REGISTER is planned from what this node last saw of the
+address-of-record, and written on condition that this is what stands. Where
+another node was quicker the store answers with what stands instead, and the plan
+is made again from that; so two nodes never undo each other's work, and a phone's
+refresh at its own node costs one trip. A lookup asks the store, and where the
+store cannot be asked, what this node saw last is good enough to call somebody.
+
+A binding's flow belongs to one node. In the store it has a name that others can
+use: the node, and a token with which that node sends over the flow (RFC 5626
+5.3). A phone of another node is called by a Route value with that token. When
+the node is gone its connections are gone: they are passed over without waiting.
+Datagrams belong to nobody, so any node serves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sansip.errors import RemoteProtocolError
+from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
+from sansip.routing.awaitables import Question
+from sansip.transport import Flow
+from sansip.wire import SipUri, parse_uri
+
+if TYPE_CHECKING:
+    from sansip.location import Binding, Nodes
+    from sansip.proxy import Target
+    from sansip.routing.request import Core, IncomingRequest
+
+__all__ = ["inward", "lead", "locate_shared", "outward", "register_shared"]
+
+# Plans for one REGISTER before it is told to come back: each failure means that
+# another node changed the same address-of-record within one round trip.
+ATTEMPTS = 8
+# RFC 3261 20.33: seconds after which a phone should try again.
+_RETRY_AFTER = "20"
+
+
+async def register_shared(
+    request: IncomingRequest, aor: str, flow: Flow | int | None, received: str | None
+) -> None:
+    """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8)."""
+    core = request.core
+    location = core.location
+    assert isinstance(location, SharedLocation)
+    current: list[Binding] = location.lookup(aor, request.now)
+    version = location.version(aor)
+    # What this node remembers may be old: good enough to try with, not to answer from.
+    certain = False
+    for _ in range(ATTEMPTS):
+        plan = core.registrar.plan(
+            request.message,
+            aor,
+            current,
+            request.now,
+            flow=flow,
+            received=received,
+            wall_offset=core.wall_offset,
+        )
+        update = plan.update
+        if update is None and certain:
+            request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
+            return
+        try:
+            if update is None:
+                found: SharedRecord | None = await Question(SharedRead(aor))
+            else:
+                mine = core.proxy.entropy.token()
+                bindings = tuple(outward(core, binding) for binding in update.after)
+                found = await Question(SharedWrite(aor, version, mine, bindings))
+        except Exception:
+            # Never a false 200: what the store did not take is not registered.
+            break
+        if found is None:
+            assert update is not None
+            location.mirror(aor, SharedRecord(mine, update.after), request.now)
+            core.registered(aor, len(update.after))
+            request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
+            return
+        certain = True
+        version = found.version
+        current = list(location.mirror(aor, _inward_record(core, found), request.now))
+    # RFC 3261 21.5.4
+    request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
+
+
+async def locate_shared(request: IncomingRequest, aor: str) -> list[Binding]:
+    """Return what ``aor`` is bound to on any node, best first."""
+    core = request.core
+    location = core.location
+    assert isinstance(location, SharedLocation)
+    seen = location.version(aor)
+    try:
+        found: SharedRecord = await Question(SharedRead(aor))
+    except Exception:
+        return location.lookup(aor, request.now)
+    record = _inward_record(core, found)
+    if location.version(aor) == seen:
+        # Else a REGISTER came between, and what it left is newer.
+        return list(location.mirror(aor, record, request.now))
+    return [one for one in record.bindings if one.expires_at > request.now]
+
+
+def outward(core: Core, binding: Binding) -> Binding:
+    """Return ``binding`` as other nodes shall read it."""
+    flow = binding.flow
+    nodes = core.nodes
+    assert nodes is not None
+    me = nodes.me
+    if isinstance(flow, Flow):
+        uri = _uri(binding.contact)
+        direct = uri is not None and uri.host == flow.host
+        # RFC 5626 5.3.1: where the Contact may lead to the phone, too, its node tries that.
+        token = core.proxy.tokens.make(flow, only=not direct)
+        named = NodeFlow(me.name, me.life, flow.transport, flow.listener, flow.conn, token, direct)
+    elif isinstance(flow, int):
+        source = None if binding.received is None else _uri(binding.received)
+        token = ""
+        if source is not None:
+            token = core.flow_token(Flow("udp", flow, (source.host, source.port or 5060)))
+        named = NodeFlow(me.name, me.life, "udp", flow, 0, token, not token)
+    else:
+        # Another node's, or one that came by another proxy and has its Path.
+        return binding
+    return replace(binding, flow=named)
+
+
+def inward(core: Core, binding: Binding) -> Binding:
+    """Return ``binding`` as this node works with it: its own flows are flows."""
+    flow = binding.flow
+    nodes = core.nodes
+    assert nodes is not None
+    if not isinstance(flow, NodeFlow) or flow.node != nodes.me.name:
+        return binding
+    if not flow.conn:
+        # A datagram's socket is there again after a restart.
+        if any(one.id == flow.listener and one.transport == "udp" for one in core.listeners):
+            return replace(binding, flow=flow.listener)
+        return replace(binding, flow=None)
+    if flow.life == nodes.me.life:
+        connection = core.proxy.sender.connections.get(flow.conn)
+        if connection is not None:
+            return replace(binding, flow=connection.flow)
+    return binding
+
+
+def _inward_record(core: Core, record: SharedRecord) -> SharedRecord:
+    return SharedRecord(record.version, tuple(inward(core, one) for one in record.bindings))
+
+
+def lead(nodes: Nodes, bindings: Sequence[Binding], targets: Sequence[Target]) -> list[Target]:
+    """Have ``targets``, made of ``bindings``, lead to the nodes that own their flows.
+
+    Those that a dead node took with it are left out. Where that leaves none, one
+    target stands for them that fails at once with 480.
+    """
+    led: list[Target] = []
+    lost: Target | None = None
+    for binding, target in zip(bindings, targets, strict=True):
+        flow = binding.flow
+        if isinstance(flow, NodeFlow):
+            target.flow = None
+            if not _lead(target, flow, nodes):
+                target.only = True
+                lost = lost or target
+                continue
+        led.append(target)
+    return [lost] if lost is not None and not led else led
+
+
+def _lead(target: Target, flow: NodeFlow, nodes: Nodes) -> bool:
+    """Have ``target`` lead to a phone of another node; return False where nothing does."""
+    owner = nodes.get(flow.node)
+    if owner is nodes.me:
+        # A connection of this node, or of its former life, that is gone.
+        return flow.direct
+    # A datagram outlives the process that received it, a connection does not.
+    if owner is not None and not (flow.conn and owner.life != flow.life):
+        if flow.direct and not flow.conn:
+            return True
+        if flow.token:
+            # RFC 5626 5.3: the node that wrote the token sends over the flow.
+            target.path = (f"<{_routed(owner.address, flow.token)}>", *target.path)
+            target.address = None
+            return True
+    # A NAT may let the datagrams of any node pass; a connection is gone for good.
+    return flow.direct or not flow.conn
+
+
+def _routed(address: str, token: str) -> str:
+    return f"sip:{token}@{address};lr"
+
+
+def _uri(text: str) -> SipUri | None:
+    """Return the SIP URI that ``text`` is, or None."""
+    try:
+        uri = parse_uri(text)
+    except RemoteProtocolError:
+        return None
+    return uri if isinstance(uri, SipUri) else None

@@ -1,0 +1,72 @@
+"""The table ``[node]``: this server among those that share one location."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sansip.location import NodeConfig
+from sansip.wire.host import host_text
+from sansip_server.faults import OperatorError
+
+if TYPE_CHECKING:
+    from sansip.config import ListenerConfig
+    from sansip_server.config.schema import Settings
+
+__all__ = ["NodeSettings", "check_node_address", "node_config", "node_name"]
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeSettings:
+    """This server among others that share ``location``. All of them need the same ``secret_file``."""
+
+    # Its name, unlike that of any other; the host's own name without it. A name
+    # that stays the same lets phones behind NATs be reached after a restart.
+    name: str | None = None
+    # Where the other nodes reach this one, as `10.0.0.1:5060` or
+    # `10.0.0.1:5060;transport=tcp`; it must be one of `listen`. Without it, the first
+    # UDP or TCP address there.
+    address: str | None = None
+    # Seconds between two signs of life in the shared location. Three missed ones and
+    # the others count this node as dead.
+    heartbeat: float = 2.0
+    # How long, in seconds, after SIGTERM calls that run may still send requests
+    # through this node (BYE, re-INVITE), and phones may be called over the connections
+    # they have here; registrations get 503 meanwhile, so that phones move. It counts
+    # beside `drain_time`. 0: no longer than transactions run.
+    linger: float = 0.0
+
+
+def check_node_address(text: str) -> None:
+    """Raise ``ValueError`` unless ``text`` is ``host:port`` with or without ``;transport=``."""
+    address, _, transport = text.partition(";transport=")
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdecimal()) or transport not in ("", "udp", "tcp", "tls"):
+        raise ValueError(f"expected host:port or host:port;transport=tcp, like 10.0.0.1:5060; found {text!r}")
+
+
+def node_name(settings: Settings) -> str:
+    """Return what this node is called, "" where it shares nothing."""
+    return "" if settings.location is None else settings.node.name or platform.node() or "node"
+
+
+def node_config(settings: Settings, listeners: Sequence[ListenerConfig]) -> NodeConfig | None:
+    """Return how the stack takes part in ``location``, or None without one. Raises ``OperatorError``."""
+    if settings.location is None:
+        return None
+    node = settings.node
+    address = node.address
+    if address is None:
+        for one in listeners:
+            host = one.advertise_host or one.host
+            if one.transport in ("udp", "tcp") and host not in ("0.0.0.0", "::"):
+                end = "" if one.transport == "udp" else ";transport=tcp"
+                address = host_text(host, one.advertise_port or one.port) + end
+                break
+        else:
+            raise OperatorError(
+                "node.address is needed: no UDP or TCP listener has an address to tell others"
+            )
+    return NodeConfig(address, node.heartbeat, node.linger)

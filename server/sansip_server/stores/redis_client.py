@@ -1,0 +1,129 @@
+"""A client of Redis or Valkey for a URL: single, behind sentinels, or a cluster.
+
+Theory of operation: all three answer batches of commands: what was asked comes
+back in order, an exception instance for what failed by itself. redis-py follows the
+sentinels to the master of the moment, and a cluster's MOVED and ASK. It tries a
+broken connection once more and no further: whoever asks decides when to come back.
+
+One client belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sansip_server.config.redis import RedisPlace, RedisSettings
+from sansip_server.faults import OperatorError, os_reason
+
+__all__ = ["RedisClient", "Replicas", "connect", "password_of"]
+
+# Bytes on the wire: what a command and its arguments are made of.
+Command = Sequence[bytes | str | int]
+
+
+class Replicas(Exception):
+    """Too few replicas took a batch of writes in time."""
+
+
+class RedisClient:
+    """Batches of commands to the Redis of ``place``.
+
+    Raises whatever redis-py raises where nothing could be asked at all:
+    ``redis.RedisError`` or ``OSError``.
+    """
+
+    def __init__(self, place: RedisPlace, settings: RedisSettings, password: str | None) -> None:
+        self.place = place
+        self._settings = settings
+        self._password = password
+        self._client: Any = None
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers to ``commands``, which are sent at once."""
+        pipeline = self._connected().pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(pipeline.execute(raise_on_error=False))
+
+    def write(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers to ``commands`` once the wanted number of replicas has what they wrote.
+
+        Raises ``Replicas`` where they do not have it in time.
+        """
+        wanted = self._settings.wait_replicas
+        if not wanted:
+            return self.run(commands)
+        # On one connection: WAIT is about what that connection wrote.
+        answers = self.run([*commands, ("WAIT", wanted, int(self._settings.wait_time * 1000))])
+        reached = answers.pop()
+        if isinstance(reached, Exception):
+            raise reached
+        if reached < wanted:
+            raise Replicas(f"{reached} of {wanted} replicas took it in {self._settings.wait_time:g} s")
+        return answers
+
+    def close(self) -> None:
+        """Close every connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            self._client = connect(self.place, self._settings, self._password)
+        return self._client
+
+
+def connect(place: RedisPlace, settings: RedisSettings, password: str | None) -> Any:
+    """Return redis-py's client for ``place``. Raises ``OperatorError`` where redis-py is missing."""
+    try:
+        redis: Any = importlib.import_module("redis")
+        backoff: Any = importlib.import_module("redis.backoff")
+        retry: Any = importlib.import_module("redis.retry")
+        sentinels: Any = importlib.import_module("redis.sentinel")
+    except ModuleNotFoundError:
+        raise OperatorError("the shared location needs redis-py: pip install 'sansip[redis]'") from None
+    sockets: dict[str, Any] = {
+        "socket_timeout": settings.timeout,
+        "socket_connect_timeout": settings.timeout,
+        "socket_keepalive": True,
+    }
+    common = sockets | {
+        "username": place.username,
+        "password": password,
+        # A connection that the server closed meanwhile costs one more try.
+        "retry": retry.Retry(backoff.ConstantBackoff(0.02), 1),
+        # RESP2: nothing here needs more, and every Redis and Valkey speaks it.
+        "protocol": 2,
+    }
+    if place.tls:
+        common |= {"ssl": True, "ssl_ca_certs": settings.authorities}
+    if place.kind == "cluster":
+        nodes = [redis.cluster.ClusterNode(host, port) for host, port in place.hosts]
+        return redis.RedisCluster(startup_nodes=nodes, **common)
+    if place.kind == "sentinel":
+        asked = dict(sockets)
+        if settings.sentinel_auth:
+            asked |= {"username": place.username, "password": password}
+        if place.tls:
+            asked |= {"ssl": True, "ssl_ca_certs": settings.authorities}
+            # The pool of the master chooses its class of connections by this.
+        watch = sentinels.Sentinel(place.hosts, sentinel_kwargs=asked, **common)
+        return watch.master_for(place.master, db=place.database)
+    ((host, port),) = place.hosts
+    return redis.Redis(host, port, db=place.database, **common)
+
+
+def password_of(place: RedisPlace, settings: RedisSettings) -> str | None:
+    """Return the password: from its file, else from the URL. Raises ``OperatorError``."""
+    if settings.password_file is None:
+        return place.password
+    try:
+        text = Path(settings.password_file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "not UTF-8"
+        raise OperatorError(f"redis.password_file {settings.password_file}: {reason}") from None
+    return text.strip("\r\n") or None

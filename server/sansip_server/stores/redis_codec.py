@@ -1,0 +1,98 @@
+"""A record of the shared location as octets, and back.
+
+Theory of operation: the first 16 octets are the version, which the script in
+Redis compares without reading further; the rest is JSON, an array for each binding.
+JSON's escapes carry any text that a phone sent, octets that are not UTF-8
+included. Times are Unix times: the nodes' own clocks begin anew at each start.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from sansip.location import Binding, NodeFlow, SharedRecord
+
+__all__ = ["VERSION_SIZE", "decode", "encode", "lifetime"]
+
+logger = logging.getLogger("sansip.location")
+
+VERSION_SIZE = 16
+_COMPACT = (",", ":")
+
+
+def encode(version: str, bindings: Sequence[Binding], offset: float) -> bytes:
+    """Return the record of ``bindings``; ``offset`` is Unix time minus the stack's clock."""
+    rows = [_row(binding, offset) for binding in bindings]
+    return version.encode("ascii") + json.dumps(rows, separators=_COMPACT).encode("ascii")
+
+
+def decode(aor: str, data: bytes, offset: float) -> SharedRecord:
+    """Return what ``data`` says of ``aor``, with times in the stack's clock.
+
+    What is no record of ours counts as one without bindings, under the version that
+    it seems to have: the next REGISTER replaces it.
+    """
+    if not data:
+        return SharedRecord("", ())
+    version = data[:VERSION_SIZE].decode("utf-8", "surrogateescape")
+    try:
+        rows = json.loads(data[VERSION_SIZE:])
+        return SharedRecord(version, tuple(_binding(aor, row, offset) for row in rows))
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        logger.warning("the shared record of %s was not written by sansip (%s); passed over", aor, error)
+        return SharedRecord(version, ())
+
+
+def lifetime(bindings: Sequence[Binding], now: float) -> int:
+    """Return in how many milliseconds the last of ``bindings`` expires; 0 for never, -1 for none left."""
+    latest = max((binding.expires_at for binding in bindings), default=now)
+    if latest == math.inf:
+        return 0
+    left = math.ceil((latest - now) * 1000)
+    return left if left > 0 else -1
+
+
+def _row(binding: Binding, offset: float) -> list[Any]:
+    flow = binding.flow
+    return [
+        binding.contact,
+        None if binding.expires_at == math.inf else round(binding.expires_at + offset, 3),
+        binding.call_id,
+        binding.cseq,
+        binding.q,
+        round(binding.registered_at + offset, 3),
+        round(binding.refreshed_at + offset, 3),
+        binding.path,
+        binding.instance,
+        binding.reg_id,
+        binding.params,
+        binding.received,
+        binding.user_agent,
+        list(flow) if isinstance(flow, NodeFlow) else None,
+    ]
+
+
+def _binding(aor: str, row: Sequence[Any], offset: float) -> Binding:
+    contact, expires, call_id, cseq, q, registered, refreshed, path, *rest = row
+    instance, reg_id, params, received, agent, flow = rest[:6]
+    return Binding(
+        aor,
+        contact,
+        math.inf if expires is None else expires - offset,
+        call_id,
+        int(cseq),
+        q,
+        registered - offset,
+        refreshed - offset,
+        tuple(path),
+        instance,
+        reg_id,
+        params,
+        None if flow is None else NodeFlow(*flow),
+        received,
+        agent,
+    )

@@ -1,0 +1,144 @@
+"""The shared location in Redis: one key for each address-of-record, one script to change it.
+
+Theory of operation: the record of an address-of-record is one string, which the
+script replaces only where the expected version stands (compare and swap, atomic
+because Redis runs one script at a time). It says what stands instead where it does
+not, so a conflict costs no further question. The key lives as long as the last of its
+bindings, so what expires needs nobody to sweep it. The address-of-record is the
+key's hash tag: in a cluster each record is on one node, and records spread.
+
+The nodes' signs of life are one hash, judged by the clock of Redis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from hashlib import sha1
+from typing import Any
+
+from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
+from sansip_server.stores.redis_client import Command, RedisClient
+from sansip_server.stores.redis_codec import decode, encode, lifetime
+
+__all__ = ["RedisLocation"]
+
+# KEYS: the record. ARGV: version expected, version written, milliseconds to live (0:
+# for ever, -1: delete), the record. Returns 1, or the record that stands instead.
+_WRITE = """
+local record = redis.call('GET', KEYS[1])
+local version = record and string.sub(record, 1, 16) or ''
+if version ~= ARGV[1] then
+  if version == ARGV[2] then return 1 end
+  return record or ''
+end
+local life = tonumber(ARGV[3])
+if life < 0 then
+  redis.call('DEL', KEYS[1])
+elseif life == 0 then
+  redis.call('SET', KEYS[1], ARGV[4])
+else
+  redis.call('SET', KEYS[1], ARGV[4], 'PX', life)
+end
+return 1
+"""
+
+# KEYS: the hash of nodes. ARGV: name, milliseconds to live, description. Returns the
+# descriptions of all nodes that live. TIME before a write: Redis replicates effects.
+_BEAT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if tonumber(ARGV[2]) > 0 then
+  redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now + ARGV[2]) .. ARGV[3])
+else
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
+local alive = {}
+local fields = redis.call('HGETALL', KEYS[1])
+for i = 1, #fields, 2 do
+  local till, text = string.match(fields[i + 1], '^(%d+) (.*)$')
+  if till and tonumber(till) > now then
+    alive[#alive + 1] = text
+  else
+    redis.call('HDEL', KEYS[1], fields[i])
+  end
+end
+return alive
+"""
+
+_SHA = {text: sha1(text.encode(), usedforsecurity=False).hexdigest() for text in (_WRITE, _BEAT)}
+
+
+class RedisLocation:
+    """Reads, compares and swaps. Raises as ``RedisClient`` does; one object per thread."""
+
+    def __init__(self, client: RedisClient, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+
+    def key(self, aor: str) -> bytes:
+        """Return the key of ``aor``; braces of its own would end the hash tag early."""
+        tag = aor.replace("%", "%25").replace("{", "%7B").replace("}", "%7D")
+        return f"{self._prefix}:{{{tag}}}".encode("utf-8", "surrogateescape")
+
+    def read(self, reads: Sequence[SharedRead], offset: float) -> list[SharedRecord | Exception]:
+        """Return what stands for each; ``offset`` is Unix time minus the stack's clock."""
+        # Callers of one number come in bursts; it is read once.
+        keys = {read.aor: self.key(read.aor) for read in reads}
+        found = dict(zip(keys, self._client.run([("GET", key) for key in keys.values()]), strict=True))
+        return [_record(read.aor, found[read.aor], offset) for read in reads]
+
+    def write(
+        self, writes: Sequence[SharedWrite], now: float, offset: float
+    ) -> list[SharedRecord | Exception | None]:
+        """Do each in turn: None where it stands now, else the record that does."""
+        commands: list[Command] = []
+        for one in writes:
+            life = lifetime(one.bindings, now)
+            body = encode(one.version, one.bindings, offset) if life >= 0 else b""
+            commands.append((self.key(one.aor), _octets(one.expected), one.version, life, body))
+        answers = self._script(_WRITE, commands)
+        return [
+            None if answer == 1 else _record(one.aor, answer, offset)
+            for one, answer in zip(writes, answers, strict=True)
+        ]
+
+    def beat(self, heartbeat: Heartbeat) -> list[NodeState]:
+        """Say that a node lives; return all that do. ``seconds`` of 0 or less: that it does not."""
+        node = heartbeat.node
+        text = json.dumps([node.name, node.life, node.address, node.draining])
+        key = f"{self._prefix}:{{nodes}}".encode()
+        name = node.name.encode("utf-8", "surrogateescape")
+        (answer,) = self._script(_BEAT, [(key, name, round(heartbeat.seconds * 1000), text)], durable=False)
+        if isinstance(answer, Exception):
+            raise answer
+        return [NodeState(*json.loads(one)) for one in answer]
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _script(self, text: str, calls: Sequence[Command], *, durable: bool = True) -> list[Any]:
+        """Run ``text`` for each of ``calls``: a key and arguments."""
+        run = self._client.write if durable else self._client.run
+        answers = run([("EVALSHA", _SHA[text], 1, *call) for call in calls])
+        unknown = [number for number, answer in enumerate(answers) if _is_unknown(answer)]
+        if unknown:
+            # A server that was started or promoted since: it learns the script by EVAL.
+            again = run([("EVAL", text, 1, *calls[number]) for number in unknown])
+            for number, answer in zip(unknown, again, strict=True):
+                answers[number] = answer
+        return answers
+
+
+def _octets(version: str) -> bytes:
+    return version.encode("utf-8", "surrogateescape")
+
+
+def _is_unknown(answer: Any) -> bool:
+    return isinstance(answer, Exception) and type(answer).__name__ == "NoScriptError"
+
+
+def _record(aor: str, answer: Any, offset: float) -> SharedRecord | Exception:
+    if isinstance(answer, Exception):
+        return answer
+    return decode(aor, answer or b"", offset)

@@ -1,0 +1,309 @@
+"""Three nodes on one Redis: separate processes, real phones, and the owner killed.
+
+Theory of operation: each node is an installed ``sansip serve`` with its own port and
+name and the same key. SIPp registers at one and calls through another; a browser's
+phone (WebSocket) is called through a node that it never spoke with.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.interop.conftest import TARGET
+from tests.interop.phone import Phone
+from tests.interop.test_sipp import OWN, REGISTER
+from tools.peers import Program, Sipp, free_port, sansip_serve
+from tools.redises import HOST, redis_server
+
+pytestmark = [
+    pytest.mark.needs("sipp", "redis-server", "redis-cli"),
+    pytest.mark.skipif(TARGET != "sansip", reason="Kamailio's nodes are set up another way"),
+]
+
+HEARTBEAT = 0.3
+CONFIG = """
+listen = ["udp:{host}:{port}", "tcp:{host}:{port}", "ws:{host}:{ws}"]
+domains = ["biloxi.test"]
+location = "{location}"
+secret_file = "{key}"
+[node]
+name = "{name}"
+heartbeat = {heartbeat}
+linger = {linger}
+[redis]
+timeout = 0.5
+{redis}
+"""
+
+
+class Node:
+    """One node, that can be killed and started again."""
+
+    def __init__(
+        self, directory: Path, name: str, location: str, *, linger: float = 0.0, redis: str = ""
+    ) -> None:
+        self.directory = directory / name
+        self.directory.mkdir()
+        self.name = name
+        self.port, self.ws = free_port(), free_port()
+        key = directory / "key"
+        key.write_bytes(b"the same key on all of the nodes")
+        self.config = self.directory / "sansip.toml"
+        self.config.write_text(
+            CONFIG.format(
+                host=HOST,
+                port=self.port,
+                ws=self.ws,
+                location=location,
+                key=key,
+                name=name,
+                heartbeat=HEARTBEAT,
+                linger=linger,
+                redis=redis,
+            )
+        )
+        self.program = self.start()
+
+    @property
+    def v4(self) -> tuple[str, int]:
+        return HOST, self.port
+
+    def start(self) -> Program:
+        self.program = sansip_serve(self.directory, [], options=["--config", str(self.config)])
+        return self.program
+
+    def kill(self) -> None:
+        self.program.process.kill()
+        self.program.process.wait()
+
+    def said(self, text: str) -> int:
+        """How many lines of the log hold ``text``."""
+        return sum(text in line for line in self.program.output().splitlines())
+
+    def end(self) -> None:
+        """Stop it; it must not have tripped over anything."""
+        log = self.program.output()
+        self.program.stop()
+        assert "Traceback" not in log, log
+
+
+class Nodes:
+    """Redis, and nodes n1, n2, n3 on it."""
+
+    def __init__(self, directory: Path, stack: ExitStack, **options: object) -> None:
+        self.redis_port = free_port()
+        self.redis_directory = directory / "redis"
+        self.redis = stack.enter_context(redis_server(self.redis_directory, self.redis_port))
+        location = f"redis://{HOST}:{self.redis_port}/0"
+        self.all = [Node(directory, f"n{number}", location, **options) for number in (1, 2, 3)]  # type: ignore[arg-type]
+        for node in self.all:
+            stack.callback(node.program.stop)
+        for node in self.all:
+            for other in self.all:
+                if other is not node:
+                    node.program.wait_for(f"node {other.name} lives")
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    with ExitStack() as stack:
+        started = Nodes(tmp_path, stack)
+        yield started
+        for node in started.all:
+            node.end()
+
+
+@pytest.fixture(scope="module")
+def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """For tests that kill nothing."""
+    with ExitStack() as stack:
+        started = Nodes(tmp_path_factory.mktemp("nodes"), stack)
+        yield started
+        for node in started.all:
+            node.end()
+
+
+def sipp_pair(
+    pair: str,
+    callee: str,
+    home: Node,
+    through: Node,
+    tmp_path: Path,
+    *,
+    killing: Callable[[], None] | None = None,
+) -> None:
+    """Register SIPp's phone at ``home``, then call it by SIPp through ``through``."""
+    phone = (HOST, free_port())
+    user = f"{pair[:3]}-{phone[1]}"
+    with Sipp(REGISTER[callee], home.v4, tmp_path, local=phone, transport=callee, service=user) as register:
+        register.succeed()
+    if killing is not None:
+        killing()
+    with Sipp(
+        OWN / f"{pair}_uas.xml", through.v4, tmp_path, local=phone, transport=callee, service=user
+    ) as uas:
+        uas.wait_until_bound()
+        caller = (HOST, free_port())
+        with Sipp(OWN / f"{pair}_uac.xml", through.v4, tmp_path, local=caller, service=user) as uac:
+            uac.succeed()
+        uas.succeed()
+
+
+@pytest.mark.parametrize("callee", ["u1", "t1"])
+@pytest.mark.parametrize("pair", ["s03_call", "s04_cancel", "s05_busy", "s08_message"])
+def test_called_through_another_node(pair: str, callee: str, shared_nodes: Nodes, tmp_path: Path) -> None:
+    """SIPp registers at n1 and is called, cancelled and sent messages through n2."""
+    n1, n2, _ = shared_nodes.all
+    sipp_pair(pair, callee, n1, n2, tmp_path)
+
+
+def converse(caller: Phone, callee: Phone, *, hangs_up: Phone) -> None:
+    """Call, answer, and end the call from either side."""
+    caller.invite(callee.aor)
+    invite = callee.expect("INVITE")
+    callee.answer(invite, "180 Ringing")
+    caller.expect("180")
+    callee.answer(invite, "200 OK")
+    caller.established(caller.expect("200"))
+    callee.expect("ACK")
+    other = callee if hangs_up is caller else caller
+    hangs_up.within("BYE")
+    other.answer(other.expect("BYE"), "200 OK")
+    hangs_up.expect("200")
+
+
+@pytest.mark.parametrize("transport", ["ws", "tcp", "udp"])
+def test_a_phone_of_another_node(transport: str, shared_nodes: Nodes) -> None:
+    """RFC 5626 5.3: over the connection that it has with n1, for a caller at n3; requests both ways."""
+    n1, _, n3 = shared_nodes.all
+    home = (HOST, n1.ws if transport == "ws" else n1.port)
+    with (
+        Phone("bob", "biloxi.test", transport, home) as bob,
+        Phone("alice", "biloxi.test", "udp", n3.v4) as alice,
+    ):
+        bob.register()
+        converse(alice, bob, hangs_up=alice)
+        converse(alice, bob, hangs_up=bob)
+
+
+def test_the_owner_is_killed(nodes: Nodes, tmp_path: Path) -> None:
+    """``kill -9``: datagram phones are called on at once; connections fail fast until they are back."""
+    n1, n2, n3 = nodes.all
+    with (
+        Phone("bob", "biloxi.test", "ws", (HOST, n1.ws)) as bob,
+        Phone("alice", "biloxi.test", "udp", n3.v4) as alice,
+    ):
+        bob.register()
+        converse(alice, bob, hangs_up=alice)
+        sipp_pair("s03_call", "u1", n1, n2, tmp_path, killing=n1.kill)
+        n3.program.wait_for("node n1 is gone")
+        begun = time.monotonic()
+        alice.invite(bob.aor)
+        alice.expect("480")
+        assert time.monotonic() - begun < 1.0
+    with (
+        Phone("bob", "biloxi.test", "ws", (HOST, n2.ws)) as bob,
+        Phone("alice", "biloxi.test", "udp", n3.v4) as alice,
+    ):
+        # The phone's browser reconnects to another node and is there again.
+        bob.register()
+        converse(alice, bob, hangs_up=bob)
+
+
+def test_a_node_comes_back(nodes: Nodes) -> None:
+    """Restarted, a node loads nothing and knows everybody: it asks when somebody is called."""
+    n1, n2, _ = nodes.all
+    with Phone("bob", "biloxi.test", "udp", n1.v4) as bob:
+        bob.register()
+        n2.kill()
+        n2.start()
+        assert n2.said("registrations are shared") == 1
+        with Phone("alice", "biloxi.test", "udp", n2.v4) as alice:
+            converse(alice, bob, hangs_up=alice)
+
+
+def test_redis_is_killed_and_comes_back(nodes: Nodes) -> None:
+    """503 with Retry-After and never a false 200; known bindings are served; no restart; said once."""
+    n1, _, n3 = nodes.all
+    with (
+        Phone("bob", "biloxi.test", "udp", n1.v4) as bob,
+        Phone("alice", "biloxi.test", "udp", n1.v4) as alice,
+        Phone("carol", "biloxi.test", "udp", n3.v4) as carol,
+    ):
+        bob.register()
+        converse(carol, bob, hangs_up=carol)
+        nodes.redis.process.kill()
+        nodes.redis.process.wait()
+        for _ in range(3):
+            bob.register_refused("503", "retry-after")
+        converse(alice, bob, hangs_up=bob)
+        # n3 called bob before, and remembers.
+        converse(carol, bob, hangs_up=carol)
+        assert n1.said("the shared location redis://") == 1
+        nodes.redis = redis_server(nodes.redis_directory, nodes.redis_port)
+        with nodes.redis:
+            n1.program.wait_for("works again")
+            bob.register()
+            converse(carol, bob, hangs_up=bob)
+        assert n1.said("works again") == 1
+
+
+def test_redis_is_slow(nodes: Nodes) -> None:
+    """A Redis that does not answer (stopped) costs its timeout once, then nobody waits for it."""
+    n1, _, _ = nodes.all
+    with (
+        Phone("bob", "biloxi.test", "udp", n1.v4) as bob,
+        Phone("alice", "biloxi.test", "udp", n1.v4) as alice,
+    ):
+        bob.register()
+        os.kill(nodes.redis.pid, signal.SIGSTOP)
+        try:
+            bob.register_refused("503", "retry-after")
+            converse(alice, bob, hangs_up=bob)
+        finally:
+            os.kill(nodes.redis.pid, signal.SIGCONT)
+        n1.program.wait_for("works again")
+        bob.register()
+
+
+def test_drained_without_a_lost_call(tmp_path: Path) -> None:
+    """SIGTERM: calls that run end as they should, phones on its connections can be called; then it goes."""
+    with ExitStack() as stack:
+        nodes = Nodes(tmp_path, stack, linger=3.0)
+        n1, n2, _ = nodes.all
+        with (
+            Phone("bob", "biloxi.test", "ws", (HOST, n1.ws)) as bob,
+            Phone("alice", "biloxi.test", "udp", n2.v4) as alice,
+            Phone("carol", "biloxi.test", "udp", n1.v4) as carol,
+        ):
+            bob.register()
+            alice.invite(bob.aor)
+            invite = bob.expect("INVITE")
+            bob.answer(invite, "200 OK")
+            alice.established(alice.expect("200"))
+            bob.expect("ACK")
+            n1.program.terminate()
+            n1.program.wait_for("draining")
+            n2.program.wait_for("node n1 drains")
+            carol.register_refused("503", "retry-after")
+            bob.within("BYE")
+            alice.answer(alice.expect("BYE"), "200 OK")
+            bob.expect("200")
+            converse(alice, bob, hangs_up=alice)
+            assert n1.program.wait(10.0) == 0
+            n2.program.wait_for("node n1 is gone")
+            alice.invite(bob.aor)
+            alice.expect("480")
+        with (
+            Phone("bob", "biloxi.test", "ws", (HOST, n2.ws)) as bob,
+            Phone("alice", "biloxi.test", "udp", n2.v4) as alice,
+        ):
+            bob.register()
+            converse(alice, bob, hangs_up=bob)

@@ -1,0 +1,471 @@
+"""Several nodes on one location: no update lost, every phone reached through every node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedWrite
+from tests.rig import ALICE, BOB, Out, only, reply, request, sent, what
+from tests.shelf import Cluster
+
+AOR = "sip:bob@biloxi.test"
+DIRECT = "<sip:bob@192.0.2.2>"
+NAT = ("203.0.113.5", 40_000)
+
+
+def registration(
+    number: int,
+    contact: str = DIRECT,
+    source: Any = BOB,
+    *,
+    expires: int = 600,
+    call_id: str = "",
+    via: str = "",
+) -> bytes:
+    """A REGISTER of bob's phone that has ``contact``."""
+    return request(
+        "REGISTER",
+        "sip:biloxi.test",
+        source=source,
+        branch=f"z9hG4bKr{number}{abs(hash((contact, source)))}",
+        via=via or None,
+        sender=f"<{AOR}>",
+        to=f"<{AOR}>",
+        call_id=call_id or contact.strip("<>").partition(";")[0].partition(":")[2],
+        cseq=number,
+        headers=[("Contact", contact), ("Expires", str(expires))],
+    )
+
+
+def fetch(number: int = 1) -> bytes:
+    """A REGISTER without Contact, which asks what is bound (RFC 3261 10.2.3)."""
+    return request(
+        "REGISTER",
+        "sip:biloxi.test",
+        branch=f"z9hG4bKf{number}",
+        to=f"<{AOR}>",
+        sender=f"<{AOR}>",
+        cseq=number,
+    )
+
+
+def contacts(outs: list[Out]) -> set[str]:
+    """The URIs in the 200."""
+    message = only(outs, "200").message
+    return {value.partition(">")[0].strip("<") for value in message.get_all("contact")}
+
+
+class WebPhone:
+    """Bob's browser, connected to node ``name``."""
+
+    def __init__(
+        self, cluster: Cluster, name: str, contact: str = "<sip:bob@k3v.invalid;transport=ws>"
+    ) -> None:
+        self.cluster, self.name = cluster, name
+        self.contact = contact
+        self.rig = cluster.rigs[name]
+        self.conn = self.rig.accept(NAT, 2, "ws")
+
+    def send(self, data: bytes) -> list[Out]:
+        return [*self.rig.tcp(self.conn, data, boundary=True), *self.cluster.settle(self.name)]
+
+    def register(self, number: int = 1) -> list[Out]:
+        via = f"SIP/2.0/WS k3v.invalid;branch=z9hG4bKw{number}"
+        return self.send(registration(number, self.contact, via=via))
+
+
+# --- compare and swap
+
+
+def test_registered_here_and_found_there() -> None:
+    """RFC 3261 10.1: the location is one; any node of the domain finds what any of them bound."""
+    cluster = Cluster("a", "b")
+    assert contacts(cluster.udp("a", registration(1), BOB)) == {"sip:bob@192.0.2.2"}
+    assert sent(cluster.udp("b", request(), ALICE)) == [("100", ALICE), ("INVITE", BOB)]
+
+
+def test_two_nodes_at_once_lose_nothing() -> None:
+    """Both planned from nothing; the later one is told, plans again, and both bindings stand."""
+    cluster = Cluster("a", "b")
+    a, b = cluster.rigs["a"], cluster.rigs["b"]
+    a.udp(registration(1, "<sip:bob@192.0.2.2>"), BOB)
+    b.udp(registration(1, "<sip:bob@192.0.2.22>"), ("192.0.2.22", 5060))
+    assert contacts(cluster.settle("a")) == {"sip:bob@192.0.2.2"}
+    assert contacts(cluster.settle("b")) == {"sip:bob@192.0.2.2", "sip:bob@192.0.2.22"}
+    assert len(cluster.shelf.records[AOR].bindings) == 2
+
+
+def test_two_at_one_node_lose_nothing() -> None:
+    """The same between two phones that register while the first is being written."""
+    cluster = Cluster("a")
+    a = cluster.rigs["a"]
+    a.udp(registration(1, "<sip:bob@192.0.2.2>"), BOB)
+    a.udp(registration(1, "<sip:bob@192.0.2.22>"), ("192.0.2.22", 5060))
+    assert what(cluster.settle("a")) == ["200", "200"]
+    assert len(cluster.shelf.records[AOR].bindings) == 2
+
+
+def test_a_refresh_costs_one_trip() -> None:
+    """What a node wrote last it plans from; what another one wrote since costs one more."""
+    cluster = Cluster("a", "b")
+    for number, name, trips in ((1, "a", 1), (2, "a", 1), (3, "b", 2), (4, "b", 1), (5, "a", 2)):
+        before = cluster.shelf.trips
+        assert what(cluster.udp(name, registration(number), BOB)) == ["200"]
+        assert cluster.shelf.trips - before == trips
+
+
+def test_an_old_cseq_of_another_node() -> None:
+    """RFC 3261 10.3 step 7 holds across nodes: a's memory of CSeq 1 does not let 2 undo b's 3."""
+    cluster = Cluster("a", "b")
+    cluster.udp("a", registration(1), BOB)
+    cluster.udp("b", registration(3), BOB)
+    assert what(cluster.udp("a", registration(2), BOB)) == ["500"]
+    assert cluster.shelf.records[AOR].bindings[0].cseq == 3
+
+
+def test_a_fetch_is_never_from_memory() -> None:
+    """RFC 3261 10.2.3: what is bound is what stands, whoever bound it."""
+    cluster = Cluster("a", "b")
+    cluster.udp("a", registration(1), BOB)
+    cluster.udp("b", registration(2, expires=0), BOB)
+    assert contacts(cluster.udp("a", fetch(), ALICE)) == set()
+    assert AOR not in cluster.shelf.records
+
+
+def test_a_lost_race_without_end() -> None:
+    """Who loses eight times is told to come back (RFC 3261 21.5.4), and nothing is half done."""
+    cluster = Cluster("a")
+    a = cluster.rigs["a"]
+    a.udp(registration(1), BOB)
+    outs: list[Out] = []
+    for number in range(8):
+        (ask,) = a.asks
+        a.asks.clear()
+        assert isinstance(ask.question, SharedWrite)
+        others = tuple(replace(one, call_id=f"another-{number}") for one in ask.question.bindings)
+        version = cluster.shelf.answer(SharedRead(AOR)).version
+        assert cluster.shelf.answer(SharedWrite(AOR, version, f"{number:016d}", others)) is None
+        outs = a.answer(cluster.shelf.answer(ask.question), ask)
+    assert what(outs) == ["503"]
+    assert outs[0].message.get("retry-after")
+    assert a.asks == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.booleans()), min_size=2, max_size=12),
+    st.randoms(),
+)
+def test_any_interleaving_is_some_order(steps: list[tuple[str, int, bool]], chance: Any) -> None:
+    """Whatever the order of trips, what stands is what the acknowledged requests left, each once.
+
+    Five phones, each with its own contact, register and unregister through three
+    nodes; the questions are answered in any order. A phone's last acknowledged
+    request decides alone whether it is bound: nobody else's update touches it.
+    """
+    cluster = Cluster("a", "b", "c")
+    last: dict[int, bool] = {}
+    waiting: dict[tuple[str, str], tuple[int, bool]] = {}
+    busy: set[int] = set()
+
+    def take(name: str, outs: list[Out]) -> None:
+        for out in outs:
+            phone, bound = waiting.pop((name, str(out.to)))
+            assert out.what == "200"
+            last[phone] = bound
+            busy.discard(phone)
+
+    def one_answer() -> bool:
+        open_at = [name for name, rig in cluster.rigs.items() if rig.asks]
+        if not open_at:
+            return False
+        name = chance.choice(open_at)
+        rig = cluster.rigs[name]
+        ask = rig.asks.pop(chance.randrange(len(rig.asks)))
+        take(name, rig.answer(cluster.shelf.answer(ask.question), ask))
+        return True
+
+    for number, (name, phone, bound) in enumerate(steps, 1):
+        while phone in busy:
+            one_answer()
+        source = (f"192.0.2.{100 + phone}", 5060)
+        busy.add(phone)
+        waiting[name, str(source)] = (phone, bound)
+        data = registration(number, f"<sip:bob@{source[0]}>", source, expires=600 if bound else 0)
+        take(name, cluster.rigs[name].udp(data, source))
+        if chance.random() < 0.3:
+            one_answer()
+    while one_answer():
+        pass
+    record = cluster.shelf.records.get(AOR)
+    held = set() if record is None else {one.contact for one in record.bindings}
+    assert held == {f"sip:bob@192.0.2.{100 + phone}" for phone, bound in last.items() if bound}
+    assert record is None or len(record.bindings) == len(held)
+
+
+# --- the store is gone
+
+
+def test_without_the_store_known_bindings_are_served() -> None:
+    """Issue 5: registrations get 503 with Retry-After, calls to whom this node knows go on."""
+    cluster = Cluster("a", "b")
+    cluster.udp("a", registration(1), BOB)
+    cluster.shelf.down = True
+    refused = cluster.udp("a", registration(2), BOB)
+    assert what(refused) == ["503"]
+    assert refused[0].message.get("retry-after")
+    assert what(cluster.udp("a", fetch(2), ALICE)) == ["503"]
+    assert sent(cluster.udp("a", request(branch="z9hG4bK1"), ALICE)) == [("100", ALICE), ("INVITE", BOB)]
+    # Node b never heard of bob.
+    assert what(cluster.udp("b", request(branch="z9hG4bK2"), ALICE)) == ["100", "404"]
+    cluster.shelf.down = False
+    assert what(cluster.udp("a", registration(3), BOB)) == ["200"]
+
+
+def test_what_was_called_is_known() -> None:
+    """A lookup leaves its answer in memory, too."""
+    cluster = Cluster("a", "b")
+    cluster.udp("a", registration(1), BOB)
+    cluster.udp("b", request(branch="z9hG4bK1"), ALICE)
+    cluster.shelf.down = True
+    assert ("INVITE", BOB) in sent(cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE))
+
+
+def test_a_late_lookup_does_not_hide_a_registration() -> None:
+    """An answer that was read before a write and arrives after it is not mirrored over it."""
+    cluster = Cluster("a")
+    a = cluster.rigs["a"]
+    a.udp(request(), ALICE)
+    (look,) = a.asks
+    a.asks.clear()
+    old = cluster.shelf.answer(look.question)
+    cluster.udp("a", registration(1), BOB)
+    assert what(a.answer(old, look)) == ["404"]
+    cluster.shelf.down = True
+    assert ("INVITE", BOB) in sent(cluster.udp("a", request(branch="z9hG4bK2", call_id="2"), ALICE))
+
+
+def test_the_mirror_is_bounded() -> None:
+    """limits.aors: what does not fit is not remembered, and registered all the same."""
+    cluster = Cluster("a", limits={"aors": 1})
+    cluster.udp("a", registration(1), BOB)
+    other = registration(1).replace(b"bob@biloxi", b"eve@biloxi").replace(b"z9hG4bKr", b"z9hG4bKe")
+    assert what(cluster.udp("a", other, BOB)) == ["200"]
+    assert len(cluster.rigs["a"].stack.location.snapshot()) == 1
+    assert len(cluster.shelf.records) == 2
+
+
+def test_what_expires_goes_from_memory() -> None:
+    """A mirror holds nothing longer than the store does, versions included."""
+    cluster = Cluster("a")
+    cluster.udp("a", registration(1, expires=60), BOB)
+    location = cluster.rigs["a"].stack.location
+    assert isinstance(location, SharedLocation)
+    cluster.wait("a", 70.0)
+    assert (len(location), location.version(AOR)) == (0, "")
+
+
+# --- flows of other nodes
+
+
+def call(cluster: Cluster, through: str, towards: str) -> tuple[list[Out], list[Out]]:
+    """Alice calls through one node; return what it did, and what the other did with it."""
+    outs = cluster.udp(through, request(headers=[("Contact", "<sip:alice@192.0.2.1>")]), ALICE)
+    invite = only(outs, "INVITE")
+    return outs, cluster.udp(
+        towards, invite.data, (f"192.0.2.{10 * (1 + list(cluster.rigs).index(through))}", 5060)
+    )
+
+
+def test_a_browser_is_called_through_any_node() -> None:
+    """RFC 5626 5.3: b sends to a with the token of the phone's flow, and a over its connection."""
+    cluster = Cluster("a", "b")
+    phone = WebPhone(cluster, "a")
+    assert what(phone.register()) == ["200"]
+    there, here = call(cluster, "b", "a")
+    assert only(there, "INVITE").to == ("192.0.2.10", 5060)
+    invite = only(here, "INVITE")
+    assert invite.to == phone.conn
+    assert invite.message.uri_text == "sip:bob@k3v.invalid;transport=ws"
+    assert not invite.message.has("route")
+    # Both stay on the dialog's path, so that requests from both sides find the way.
+    assert [value.count("192.0.2.10") for value in invite.message.get_all("record-route")] == [1, 1, 0]
+
+
+def test_within_the_dialog_both_ways() -> None:
+    """RFC 3261 12.2, 16.12: BYE from alice goes b, a, browser; re-INVITE from bob goes a, b, alice."""
+    cluster = Cluster("a", "b")
+    phone = WebPhone(cluster, "a")
+    phone.register()
+    _, here = call(cluster, "b", "a")
+    invite = only(here, "INVITE")
+    back = phone.send(reply(invite, 200, headers=[("Contact", phone.contact)]))
+    answer = only(cluster.udp("b", only(back, "200").data, ("192.0.2.10", 5060)), "200")
+    assert answer.to == ALICE
+    routes = answer.message.get_all("record-route")
+    bye = request(
+        "BYE",
+        "sip:bob@k3v.invalid;transport=ws",
+        branch="z9hG4bKbye",
+        to_tag="bob",
+        cseq=2,
+        headers=[("Route", route) for route in reversed(routes)],
+    )
+    out = only(cluster.udp("b", bye, ALICE), "BYE")
+    assert out.to == ("192.0.2.10", 5060)
+    assert only(cluster.udp("a", out.data, ("192.0.2.20", 5060)), "BYE").to == phone.conn
+    reinvite = request(
+        "INVITE",
+        "sip:alice@192.0.2.1",
+        via="SIP/2.0/WS k3v.invalid;branch=z9hG4bKre",
+        sender="<sip:bob@biloxi.test>",
+        from_tag="bob",
+        to="<sip:alice@biloxi.test>",
+        to_tag="alice",
+        headers=[("Contact", phone.contact), *(("Route", route) for route in routes)],
+    )
+    out = only(phone.send(reinvite), "INVITE")
+    assert out.to == ("192.0.2.20", 5060)
+    assert only(cluster.udp("b", out.data, ("192.0.2.10", 5060)), "INVITE").to == ALICE
+
+
+def test_a_connection_that_is_gone_fails_at_once() -> None:
+    """RFC 5626 5.3.1: a answers 430, and the caller hears 480 without waiting (11.5: never 430)."""
+    cluster = Cluster("a", "b")
+    phone = WebPhone(cluster, "a")
+    phone.register()
+    phone.rig.closed(phone.conn)
+    _, here = call(cluster, "b", "a")
+    failed = only(here, "430")
+    outs = cluster.udp("b", failed.data, ("192.0.2.10", 5060))
+    assert [out.what for out in outs if out.to == ALICE] == ["480"]
+
+
+def test_a_dead_node_is_not_waited_for() -> None:
+    """Its connections died with it: 480 at once, and its datagrams are anybody's."""
+    cluster = Cluster("a", "b")
+    WebPhone(cluster, "a").register()
+    cluster.die("a")
+    assert what(cluster.udp("b", request(), ALICE)) == ["100", "480"]
+    cluster.udp("b", registration(1), BOB)
+    assert sent(cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE)) == [
+        ("100", ALICE),
+        ("INVITE", BOB),
+    ]
+
+
+def test_a_node_in_another_life() -> None:
+    """A node that restarted has none of its connections, though it lives and has its name."""
+    cluster = Cluster("a", "b")
+    WebPhone(cluster, "a").register()
+    cluster.start("a")
+    cluster.wait("b", 2.0)
+    assert what(cluster.udp("b", request(), ALICE)) == ["100", "480"]
+    assert what(cluster.udp("a", request(), ALICE)) == ["100", "480"]
+
+
+def test_datagrams_behind_a_nat() -> None:
+    """They go through the owner, whom the NAT lets pass, while it lives; then from any node."""
+    cluster = Cluster("a", "b")
+    private = registration(1, "<sip:bob@10.0.0.5:5060>", NAT, via="SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKn")
+    assert what(cluster.udp("a", private, NAT)) == ["200"]
+    there, here = call(cluster, "b", "a")
+    assert only(there, "INVITE").to == ("192.0.2.10", 5060)
+    assert only(here, "INVITE").to == NAT
+    # The owner's datagrams outlive its process.
+    cluster.start("a")
+    cluster.wait("b", 2.0)
+    assert only(cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE), "INVITE").to == (
+        "192.0.2.10",
+        5060,
+    )
+    cluster.die("a")
+    assert only(cluster.udp("b", request(branch="z9hG4bK3", call_id="3"), ALICE), "INVITE").to == NAT
+
+
+def test_tcp_without_a_nat() -> None:
+    """A phone whose Contact is where it came from is connected to when its node died."""
+    cluster = Cluster("a", "b")
+    rig = cluster.rigs["a"]
+    conn = rig.accept(("192.0.2.2", 40_000), 1, "tcp")
+    via = "SIP/2.0/TCP 192.0.2.2;branch=z9hG4bKt"
+    rig.tcp(conn, registration(1, "<sip:bob@192.0.2.2:5060;transport=tcp>", via=via))
+    assert what(cluster.settle("a")) == ["200"]
+    assert only(call(cluster, "b", "a")[1], "INVITE").to == conn
+    cluster.die("a")
+    outs = cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE)
+    assert only(outs, "Connect").to == ("192.0.2.2", 5060)
+
+
+def test_a_token_of_strangers() -> None:
+    """RFC 5626 5.3.1: only who has the key writes tokens; a forged one is 403."""
+    cluster = Cluster("a")
+    forged = request(headers=[("Route", "<sip:f-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA@192.0.2.10:5060;lr>")])
+    assert "403" in what(cluster.udp("a", forged, ALICE))
+
+
+# --- the nodes
+
+
+def test_an_outage_kills_nobody() -> None:
+    """While the store is gone, and for three beats after, silence proves nothing."""
+    cluster = Cluster("a", "b")
+    WebPhone(cluster, "a").register()
+    cluster.udp("b", request(branch="z9hG4bK0", call_id="0"), ALICE)
+    cluster.shelf.down = True
+    cluster.wait("b", 60.0)
+    cluster.shelf.nodes.clear()
+    cluster.shelf.down = False
+    cluster.wait("b", 2.0)
+    assert only(cluster.udp("b", request(), ALICE), "INVITE").to == ("192.0.2.10", 5060)
+    cluster.wait("b", 10.0)
+    assert "480" in what(cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE))
+
+
+def test_what_becomes_of_nodes_is_told() -> None:
+    """Operators read of nodes that come, drain and go."""
+    cluster = Cluster("a", "b")
+    a, b = cluster.rigs["a"], cluster.rigs["b"]
+    b.take(b.stack.drain(b.now))
+    cluster.wait("b", 2.0)
+    cluster.wait("a", 2.0)
+    cluster.die("b")
+    told = [(event.name, event.state) for event in a.events if type(event).__name__ == "NodeChanged"]
+    assert told == [("b", "lives"), ("b", "drains"), ("b", "gone")]
+
+
+@pytest.mark.parametrize("linger", [0.0, 30.0])
+def test_a_draining_node_serves_whom_it_alone_reaches(linger: float) -> None:
+    """Phones on its connections are called and may call while it lingers; all others are sent away."""
+    cluster = Cluster("a", "b", linger=linger)
+    phone = WebPhone(cluster, "a")
+    phone.register()
+    a = cluster.rigs["a"]
+    a.take(a.stack.drain(a.now))
+    served = "200" if linger else "503"
+    assert what(phone.register(2)) == [served]
+    assert what(cluster.udp("a", registration(1), BOB)) == ["503"]
+    late = WebPhone(cluster, "a", "<sip:bob@new.invalid;transport=ws>")
+    assert what(late.register()) == ["503"]
+    _, here = call(cluster, "b", "a")
+    assert ("INVITE" in what(here)) == bool(linger)
+    if linger:
+        assert not a.stack.idle
+        cluster.wait("a", linger)
+        assert what(phone.register(3)) == ["503"]
+
+
+def test_bindings_carry_node_and_flow() -> None:
+    """What stands in the store names the owner, its life, and a token that others may use."""
+    cluster = Cluster("a")
+    WebPhone(cluster, "a").register()
+    (binding,) = cluster.shelf.records[AOR].bindings
+    flow = binding.flow
+    assert isinstance(flow, NodeFlow)
+    assert (flow.node, flow.transport, flow.direct) == ("a", "ws", False)
+    assert flow.token.startswith("f-")
