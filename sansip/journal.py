@@ -1,330 +1,251 @@
-"""The journal: what a stack was given and what it did, as a trace that can be replayed.
+"""The journal: every input of a stack and what it did about it, to be played again.
 
-Theory of operation: ``TraceWriter`` turns messages with their times and peers
-into the text of a trace (conformance/README.md). What the server made up itself,
-branches and tags, becomes a ``<name>`` when it first goes out and is put back
-wherever a peer repeats it, so the trace holds on another seed, and on another
-server. ``Journal`` stands in front of a stack, has the same inputs, and writes
-each with the actions it returned; it adds nothing and changes nothing.
+Theory of operation: a stack's actions follow from its configuration, its seed
+and its inputs with their times, and from nothing else. So a file with these is a
+bug report that anybody can run: ``again`` builds the same stack, feeds it the
+same inputs, and compares the actions octet by octet.
+
+The format is JSON, one object a line. The first line is the head: ``sansip_journal``
+(the format's number), ``seed``, and what else whoever reads it needs to build the
+stack. Every further line is one input::
+
+    {"at": 12.5, "in": "datagram_received", "with": [0, "OPTIONS sip:…", ["192.0.2.9", 5060]],
+     "out": [["SendDatagram", 0, "SIP/2.0 200 OK…", ["192.0.2.9", 5060]]]}
+
+``at`` is the stack's clock, ``in`` an input of ``sansip.stack.Stack``, ``with`` its
+arguments, ``out`` the actions: each its name and its values in the order of
+``sansip.actions``. Octets are text: what is not UTF-8 stands as a lone surrogate,
+so nothing is lost. docs/testing.md has the rest.
+
+A journal holds whole messages and the seed; keep it as private as the calls.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from sansip.actions import Action, Address, Ask, Connect, Disconnect, SendData, SendDatagram
+from sansip.actions import Action, Address, Notify, SendData, SendDatagram
 from sansip.config import StackConfig
-from sansip.errors import RemoteProtocolError
-from sansip.stack import ConnectionInfo, Stack
-from sansip.transport.next_hop import Resolve
-from sansip.wire import Message, Request, Response, host_text, parse_message
+from sansip.journal_values import again_value, octets, plain_action, value_of
+from sansip.stack import Stack
+from sansip.transport.filter import OpenConnection
 
-__all__ = ["Journal", "Peer", "TraceWriter"]
+__all__ = ["FORMAT", "Entry", "JournalError", "JournaledStack", "Replayed", "again", "entries"]
 
-# (transport, host, port)
-Peer = tuple[str, str, int]
+FORMAT = 2
 
-# What a server makes up and others repeat: branch, tag, the mark and the flow token
-# in our Record-Route.
-_TOKEN = re.compile(r"(?i)((?:branch|tag|;d)\s*=\s*|sip:(?=f-[0-9a-f]{32}@))([\w.!%*+`'~-]{8,})")
-# What the replay compares; the rest passes from peer to peer.
-_COMPARED = ("via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "record-route", "route")
-_NAMES = {
-    "via": "Via", "max-forwards": "Max-Forwards", "from": "From", "to": "To", "call-id": "Call-ID",
-    "cseq": "CSeq", "contact": "Contact", "record-route": "Record-Route", "route": "Route",
-}  # fmt: skip
-# Tokens and copies remembered; a journal may run for weeks.
-_REMEMBERED = 20_000
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-class TraceWriter:
-    """Writes a trace, line by line, through ``write``.
+class JournalError(ValueError):
+    """A journal that cannot be read; the text names the line."""
 
-    Times are seconds from the first call; ``server`` is the name of the server
-    in the trace.
+
+class JournaledStack(Stack):
+    """A stack that gives each of its inputs, and the actions it returned, to ``write`` as a line.
+
+    ``head`` is the rest of the first line. ``write`` must not raise.
     """
 
-    def __init__(self, write: Callable[[str], object], server: str = "sansip") -> None:
-        self._write = write
-        self._server = server
-        self._peers: dict[Peer, str] = {}
-        self._names: set[str] = {server}
-        self._tokens: dict[str, str] = {}
-        self._foreign: dict[str, None] = {}
-        self._sent: dict[bytes, None] = {}
-        self._start: float | None = None
-
-    # --- the head
-
-    def head(
-        self, title: str, listeners: list[Peer], domains: list[str], config: dict[str, str] | None = None
+    def __init__(
+        self, config: StackConfig, seed: bytes, write: Callable[[str], object], head: dict[str, Any]
     ) -> None:
-        """Write what stands before the first step."""
-        self._line(f"title: {' '.join(title.split())}")
-        self._line(f"server {self._server} {' '.join(dict.fromkeys(one[0] for one in listeners))}")
-        for transport, host, port in listeners:
-            self._line(f"listen {transport} {host_text(host, port)}")
-        for domain in domains:
-            self._line(f"domain {domain}")
-        for key, value in (config or {}).items():
-            self._line(f"config {key} = {value}")
-        # Real timers fire a moment late.
-        self._line("tolerance 0.25")
-        self._line("loose")
+        self._journal: Callable[[str], object] | None = None
+        super().__init__(config, seed)
+        self._journal = write
+        write(_encode({"sansip_journal": FORMAT, "seed": seed.hex(), **head}) + "\n")
 
-    def name(self, host: str, addresses: list[str]) -> None:
-        """Write that ``host`` was resolved to ``addresses``."""
-        self._line(f"name {host} = {', '.join(addresses)}")
+    def _note(self, name: str, now: float, given: list[Any], out: list[Action]) -> list[Action]:
+        if self._journal is not None:
+            entry = {"at": now, "in": name, "with": given, "out": [plain_action(one) for one in out]}
+            self._journal(_encode(entry) + "\n")
+        return out
 
-    def comment(self, text: str) -> None:
-        """Write a remark."""
-        self._line(f"# {' '.join(text.split())}")
-
-    # --- steps
-
-    def received(self, time: float, peer: Peer, data: bytes) -> None:
-        """The server received ``data`` from ``peer``."""
-        name = self._name_of(peer, data, is_sender=True)
-        for _, token in _TOKEN.findall(data.decode("utf-8", "replace")):
-            if token not in self._tokens:
-                self._foreign[token] = None
-        self._forget(self._foreign)
-        self._line("")
-        self._line(f"@{self._at(time)} {name} > {self._server} {peer[0]} raw")
-        self._block([self._with_names(line) for line in _raw_lines(data)])
-
-    def sent(self, time: float, peer: Peer, data: bytes) -> None:
-        """The server sent ``data`` to ``peer``."""
-        name = self._name_of(peer, data, is_sender=False)
-        try:
-            message: Message | None = parse_message(data)
-        except RemoteProtocolError:
-            message = None
-        self._line("")
-        if not isinstance(message, (Request, Response)):
-            self.comment(f"@{self._at(time)} {self._server} > {name}: {len(data)} octets that are no message")
-            return
-        what = message.method if isinstance(message, Request) else str(message.status)
-        start = f"@{self._at(time)} {self._server} > {name} expect {what}"
-        if data in self._sent:
-            self._line(f"{start} again")
-            return
-        self._sent[data] = None
-        self._forget(self._sent)
-        for _, token in _TOKEN.findall(data.decode("utf-8", "replace")):
-            if token not in self._foreign and token not in self._tokens:
-                self._tokens[token] = f"t{len(self._tokens) + 1}"
-        if isinstance(message, Request):
-            start = f"{start} {self._with_names(message.uri_text)}"
-        self._line(start)
-        lines = []
-        for key in _COMPARED:
-            lines += [f"{_NAMES[key]}: {self._with_names(value)}" for value in message.values(key)]
-        self._block(lines)
-
-    def closed(self, time: float, peer: Peer, *, by_server: bool) -> None:
-        """A connection ended."""
-        name = self._name_of(peer, b"", is_sender=not by_server)
-        self._line("")
-        if by_server:
-            self._line(f"@{self._at(time)} {self._server} > {name} expect close")
-        else:
-            self._line(f"@{self._at(time)} {name} > {self._server} close")
-
-    # --- details
-
-    def _at(self, time: float) -> str:
-        if self._start is None:
-            self._start = time
-        return f"{max(0.0, time - self._start):.6f}".rstrip("0").rstrip(".")
-
-    def _name_of(self, peer: Peer, data: bytes, *, is_sender: bool) -> str:
-        name = self._peers.get(peer)
-        if name is None:
-            name = self._peers[peer] = self._new_name(data, is_sender)
-            self._line("")
-            self._line(f"endpoint {name} {peer[0]} {host_text(peer[1], peer[2])}")
-        return name
-
-    def _new_name(self, data: bytes, is_sender: bool) -> str:
-        """Call an endpoint by the user it speaks for, where that can be told."""
-        text = data.decode("utf-8", "replace")
-        is_request = not text.startswith("SIP/2.0 ")
-        field = "from|f" if is_request == is_sender else "to|t"
-        match = re.search(rf"(?im)^(?:{field})\s*:.*?sips?:([a-z][a-z0-9-]*)@", text)
-        name = match[1].lower() if match else "peer"
-        number, unique = 1, name
-        while unique in self._names or unique in ("udp", "tcp", "drop", "trace", "title"):
-            number += 1
-            unique = f"{name}{number}"
-        self._names.add(unique)
-        return unique
-
-    def _with_names(self, text: str) -> str:
-        """Put the names of what the server made up in place of it."""
-
-        def name(match: re.Match[str]) -> str:
-            known = self._tokens.get(match[2])
-            return match[0] if known is None else f"{match[0][: -len(match[2])]}<{known}>"
-
-        return _TOKEN.sub(name, text)
-
-    def _forget(self, table: dict[Any, None]) -> None:
-        if len(table) > _REMEMBERED:
-            del table[next(iter(table))]
-
-    def _block(self, lines: list[str]) -> None:
-        for line in lines:
-            self._line(f"  {line}" if line else "")
-
-    def _line(self, text: str) -> None:
-        self._write(text + "\n")
-
-
-def _raw_lines(data: bytes) -> list[str]:
-    """Return the lines of a raw block for ``data``; see raw messages in conformance/README.md."""
-    lines = [_escaped(line) for line in data.split(b"\r\n")]
-    if len(lines) > 2 and lines[-2:] == ["", ""] and "" not in lines[:-2]:
-        # A head and nothing more: the empty line is understood.
-        return lines[:-2]
-    # A lone backslash: the octets end here, and nothing is added.
-    lines[-1] += "\\"
-    return lines
-
-
-def _escaped(line: bytes) -> str:
-    """Return one line of octets as text; what a trace would read otherwise is hexadecimal."""
-    text = line.decode("utf-8", "surrogateescape")
-    # A `<name>` of the message is none of the trace.
-    names = {match.start() for match in re.finditer(r"<(?:\*|[A-Za-z][\w-]*(?:\.[\w-]+)?)>", text)}
-    shown = []
-    for at, char in enumerate(text):
-        if "\udc80" <= char <= "\udcff":
-            shown.append(f"\\x{ord(char) - 0xDC00:02x}")
-        elif at in names:
-            shown.append("\\x3c")
-        elif char == "\\" or not (char.isprintable() or char == " "):
-            shown += [f"\\x{octet:02x}" for octet in char.encode("utf-8")]
-        else:
-            shown.append(char)
-    escaped = "".join(shown)
-    bare = escaped.strip(" ")
-    lead = len(escaped) - len(escaped.lstrip(" "))
-    trail = len(escaped) - lead - len(bare) if bare else 0
-    return "\\x20" * lead + bare + "\\x20" * trail
-
-
-class Journal:
-    """A stack that is written down. It has the inputs of ``Stack``; give it to an adapter.
-
-    ``write`` is called with text, many times an input; whoever gives it decides
-    about files and flushing.
-    """
-
-    def __init__(self, stack: Stack, write: Callable[[str], object]) -> None:
-        self._stack = stack
-        self._writer = TraceWriter(write)
-        self._conns: dict[int, Peer] = {}
-        self._questions: dict[int, Any] = {}
-        config = stack.config
-        self._writer.head(
-            "journal of a running server",
-            [(one.transport, one.host, one.port) for one in config.listeners],
-            list(config.domains),
-            _differences(config),
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stack, name)
+    # Each input by itself: the signatures are the stack's.
 
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
-        """As ``Stack.datagram_received``."""
-        if listener >= 0:
-            # What name servers say is not SIP, and has no place in a trace.
-            self._writer.received(now, ("udp", str(source[0]), int(source[1])), data)
-        return self._done(self._stack.datagram_received(listener, data, source, now), now)
+        out = super().datagram_received(listener, data, source, now)
+        return self._note(
+            "datagram_received", now, [listener, data.decode("utf-8", "surrogateescape"), source], out
+        )
 
-    def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
-        """As ``Stack.connection_opened``."""
-        if flow.transport != "dns":
-            self._conns[conn] = (flow.transport, str(flow.remote[0]), int(flow.remote[1]))
-        return self._done(self._stack.connection_opened(conn, flow, now), now)
+    def connection_opened(self, conn: int, flow: Any, now: float) -> list[Action]:
+        info = [flow.listener, flow.transport, getattr(flow, "local", ()), flow.remote, flow.incoming]
+        info += [getattr(flow, "name", ""), getattr(flow, "identities", ())]
+        return self._note("connection_opened", now, [conn, info], super().connection_opened(conn, flow, now))
 
     def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
-        """As ``Stack.data_received``."""
-        peer = self._conns.get(conn)
-        if peer is not None:
-            self._writer.received(now, peer, data)
-        return self._done(self._stack.data_received(conn, data, now, boundary=boundary), now)
+        out = super().data_received(conn, data, now, boundary=boundary)
+        return self._note(
+            "data_received", now, [conn, data.decode("utf-8", "surrogateescape"), boundary], out
+        )
 
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
-        """As ``Stack.connection_closed``."""
-        peer = self._conns.pop(conn, None)
-        if peer is not None:
-            self._writer.closed(now, peer, by_server=False)
-        return self._done(self._stack.connection_closed(conn, reason, now), now)
+        return self._note(
+            "connection_closed", now, [conn, reason], super().connection_closed(conn, reason, now)
+        )
 
     def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
-        """As ``Stack.send_failed``."""
-        self._writer.comment(f"a send failed: {reason}")
-        return self._done(self._stack.send_failed(action, reason, now), now)
+        out = super().send_failed(action, reason, now)
+        return self._note("send_failed", now, [plain_action(action), reason], out)
 
     def answer(self, id: int, result: Any, now: float) -> list[Action]:
-        """As ``Stack.answer``."""
-        question = self._questions.pop(id, None)
-        if isinstance(question, Resolve) and isinstance(result, list) and result:
-            self._writer.name(question.host, [host_text(host, port) for host, port in result])
-        return self._done(self._stack.answer(id, result, now), now)
+        return self._note("answer", now, [id, value_of(result)], super().answer(id, result, now))
 
     def time_passed(self, now: float) -> list[Action]:
-        """As ``Stack.time_passed``."""
-        return self._done(self._stack.time_passed(now), now)
+        return self._note("time_passed", now, [], super().time_passed(now))
 
     def drain(self, now: float) -> list[Action]:
-        """As ``Stack.drain``."""
-        self._writer.comment("drain: no new dialogs from here on")
-        return self._done(self._stack.drain(now), now)
+        return self._note("drain", now, [], super().drain(now))
 
-    def _done(self, actions: list[Action], now: float) -> list[Action]:
-        writer = self._writer
-        for action in actions:
-            if isinstance(action, SendDatagram):
-                if action.listener < 0:
-                    continue
-                writer.sent(now, ("udp", str(action.address[0]), int(action.address[1])), action.data)
-            elif isinstance(action, SendData):
-                peer = self._conns.get(action.conn)
-                if peer is not None:
-                    writer.sent(now, peer, action.data)
-            elif isinstance(action, Connect) and action.transport != "dns":
-                self._conns[action.conn] = (action.transport, str(action.address[0]), int(action.address[1]))
-            elif isinstance(action, Disconnect):
-                peer = self._conns.pop(action.conn, None)
-                if peer is not None:
-                    writer.closed(now, peer, by_server=True)
-            elif isinstance(action, Ask):
-                self._questions[action.id] = action.question
-        return actions
+    def join(self, now: float) -> None:
+        super().join(now)
+        self._note("join", now, [], [])
+
+    def restore(self, bindings: Iterable[Any], now: float) -> int:
+        given = list(bindings)
+        restored = super().restore(given, now)
+        self._note("restore", now, [value_of(given)], [])
+        return restored
+
+    def new_connection(self) -> int:
+        number = super().new_connection()
+        self._note("new_connection", 0.0, [number], [])
+        return number
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "wall_offset" and getattr(self, "_journal", None) is not None:
+            self._note("wall_offset", 0.0, [value], [])
 
 
-def _differences(config: StackConfig) -> dict[str, str]:
-    """Return the settings that differ from the defaults, by their names in a trace."""
-    plain = StackConfig(config.listeners)
-    found: dict[str, str] = {}
-    parts = (
-        (config.timers, plain.timers, ("t1", "t2", "t4", "c")),
-        (config.proxy, plain.proxy, ("record_route", "tcp_above", "dialog_tokens", "unmarked_dialogs")),
-        (
-            config.registrar,
-            plain.registrar,
-            ("min_expires", "default_expires", "max_expires", "max_contacts", "path", "repeat_time"),
-        ),
-    )
-    for given, default, names in parts:
-        for name in names:
-            value = getattr(given, name)
-            if value != getattr(default, name):
-                found["timer-c" if name == "c" else name.replace("_", "-")] = str(value)
-    return found
+@dataclass(slots=True)
+class Entry:
+    """One line after the head: an input with its time, its arguments, and the actions it led to."""
+
+    line: int
+    at: float
+    name: str
+    given: list[Any]
+    out: list[Any]
+
+
+@dataclass(slots=True)
+class Replayed:
+    """One input played again: its line, name and time, and both results as JSON."""
+
+    line: int
+    name: str
+    at: float
+    recorded: Any
+    again: Any
+
+    @property
+    def same(self) -> bool:
+        """Whether the stack did what it did then."""
+        return bool(self.recorded == self.again)
+
+
+def entries(lines: Iterable[str]) -> Iterator[dict[str, Any] | Entry]:
+    """Yield the head of a journal as it stands, then its entries.
+
+    Raises JournalError for a line that cannot be read; a last line that was cut off
+    by the end of the recording process ends the journal.
+    """
+    pending: JournalError | None = None
+    is_head = True
+    for number, line in enumerate(lines, 1):
+        if pending is not None:
+            raise pending
+        try:
+            given = json.loads(line)
+            if is_head:
+                if given["sansip_journal"] != FORMAT:
+                    raise JournalError(
+                        f"line 1: format {given['sansip_journal']}, and this version reads {FORMAT}; "
+                        "read it with the sansip that wrote it"
+                    )
+                is_head = False
+                yield given
+            else:
+                yield Entry(number, given["at"], given["in"], given["with"], given["out"])
+        except JournalError:
+            raise
+        except (ValueError, KeyError, TypeError) as error:
+            pending = _unreadable(number, is_head, error)
+    if is_head:
+        raise pending or JournalError("it is empty")
+
+
+def _unreadable(number: int, is_head: bool, error: Exception) -> JournalError:
+    what = "no journal of sansip" if is_head else "cannot be read"
+    return JournalError(f"line {number}: {what} ({type(error).__name__}: {error})")
+
+
+def again(lines: Iterable[str], build: Callable[[dict[str, Any]], Stack]) -> Iterator[Replayed]:
+    """Play a journal again on the stack that ``build`` makes of its head.
+
+    Raises JournalError as ``entries`` does, and where ``build`` raises KeyError,
+    TypeError or ValueError.
+    """
+    stack: Stack | None = None
+    for entry in entries(lines):
+        if isinstance(entry, dict):
+            try:
+                stack = build(entry)
+            except (KeyError, TypeError, ValueError) as error:
+                raise _unreadable(1, True, error) from None
+            continue
+        assert stack is not None
+        try:
+            out = _feed(stack, entry)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise _unreadable(entry.line, False, error) from None
+        # The same way as what was recorded: tuples are lists in JSON.
+        shown = json.loads(_encode([plain_action(one) for one in out]))
+        yield Replayed(entry.line, entry.name, entry.at, entry.out, shown)
+
+
+def _feed(stack: Stack, entry: Entry) -> list[Action]:
+    given, now = entry.given, entry.at
+    match entry.name:
+        case "datagram_received":
+            return stack.datagram_received(given[0], octets(given[1]), tuple(given[2]), now)
+        case "connection_opened":
+            listener, transport, local, remote, incoming, name, identities = given[1]
+            opened = OpenConnection(
+                listener, transport, tuple(local), tuple(remote), incoming, name, tuple(identities)
+            )
+            return stack.connection_opened(given[0], opened, now)
+        case "data_received":
+            return stack.data_received(given[0], octets(given[1]), now, boundary=given[2])
+        case "connection_closed":
+            return stack.connection_closed(given[0], given[1], now)
+        case "send_failed":
+            kind, number, data, *address = given[0]
+            failed: SendDatagram | SendData = SendData(number, octets(data))
+            if kind == "SendDatagram":
+                failed = SendDatagram(number, octets(data), tuple(address[0]))
+            return stack.send_failed(failed, given[1], now)
+        case "answer":
+            return stack.answer(given[0], again_value(given[1]), now)
+        case "time_passed":
+            return stack.time_passed(now)
+        case "drain":
+            return stack.drain(now)
+        case "join":
+            stack.join(now)
+        case "restore":
+            stack.restore(again_value(given[0]), now)
+        case "new_connection":
+            number = stack.new_connection()
+            if number != given[0]:
+                return [Notify(f"connection {number}, not {given[0]}")]
+        case "wall_offset":
+            stack.wall_offset = given[0]
+        case _:
+            raise ValueError(f"there is no input {entry.name}")
+    return []

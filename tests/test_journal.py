@@ -1,66 +1,78 @@
-"""The journal: written by any stack, replayed to the same verdict on any seed."""
+"""A journal is enough to make everything happen again, and nobody notices that it is kept."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip import ListenerConfig, StackConfig
-from sansip.journal import Journal, TraceWriter
+from sansip.actions import Notify, SendDatagram
+from sansip.events import RouteFailed
+from sansip.journal import JournalError, again, entries
+from sansip.journal_values import again_value, octets, plain_action, value_of
+from sansip.location import Binding, Outcome
+from sansip.stack import Stack
 from sansip.testing import Network
-from sansip_conformance import play_on_core, read_text
-from sansip_conformance.player import raw_octets
+from sansip.transport.dns import LookupFailed, Srv
+from tests.fuzz.seeds import seeds
+from tests.fuzz.targets.story import play
+
+LISTENERS = [ListenerConfig(0, "udp", "192.0.2.1", 5060), ListenerConfig(1, "tcp", "192.0.2.1", 5060)]
 
 
-def network_with_journal(transport: str) -> tuple[Network, list[str]]:
+def config() -> StackConfig:
+    return StackConfig(LISTENERS, ["biloxi.test"])
+
+
+def same_again(lines: list[str], config: StackConfig) -> list[str]:
+    """Play ``lines`` again; return the names of the inputs."""
+    steps = list(again(lines, lambda head: Stack(config, bytes.fromhex(head["seed"]))))
+    assert [(step.line, step.recorded, step.again) for step in steps if not step.same] == []
+    return [step.name for step in steps]
+
+
+def test_a_call_happens_again() -> None:
+    """Same inputs, same times, same seed: the same actions, octet for octet."""
     network = Network(seed=5)
-    listeners = [ListenerConfig(0, "udp", "192.0.2.1", 5060), ListenerConfig(1, "tcp", "192.0.2.1", 5060)]
-    server = network.server(StackConfig(listeners, ["biloxi.test"]))
     lines: list[str] = []
-    server.stack = Journal(server.stack, lines.append)  # type: ignore[assignment]
-    network.endpoint("alice", "192.0.2.11", transport="udp")
-    network.endpoint("bob", "192.0.2.12", transport=transport)
-    return network, lines
+    network.server(config(), lines.append)
+    alice = network.endpoint("alice", "192.0.2.11", transport="tcp")
+    bob = network.endpoint("bob", "192.0.2.12")
+    bob.register()
+    alice.request("INVITE", "sip:bob@biloxi.test", body=b"\xff\x00")
+    bob.reply(bob.expect("INVITE"), 200)
+    alice.expect("200")
+    network.run(40.0)
+    alice.disconnect()
+    network.run(5000.0)
+    names = same_again(lines, config())
+    assert set(names) == {
+        "new_connection", "connection_opened", "datagram_received", "data_received", "time_passed",
+        "connection_closed",
+    }  # fmt: skip
+    assert any(isinstance(one, dict) is False and one.out for one in entries(lines))
 
 
-def test_a_journal_is_a_trace_that_passes() -> None:
-    """Registration, retransmissions, a call over two transports, a failure with its timers."""
-    for transport in ("udp", "tcp"):
-        network, lines = network_with_journal(transport)
-        alice, bob = network.endpoints.values()
-        bob.register()
-        alice.request("INVITE", "sip:bob@biloxi.test", body=b"v=0\r\n\\x41 <a> \xff\r\n")
-        invite = bob.expect("INVITE")
-        network.run(1.7)
-        bob.reply(invite, 180)
-        bob.reply(invite, 200)
-        alice.expect("200")
-        alice.request("ACK")
-        bob.expect("ACK")
-        bob.request("BYE")
-        alice.reply(alice.expect("BYE"), 200)
-        bob.expect("200")
-        alice.request("INVITE", "sip:nobody@biloxi.test")
-        alice.expect("404")
-        network.run(2.0)
-        alice.request("ACK")
-        network.run(100.0)
-        (trace,) = read_text("".join(lines), "journal.trace")
-        verdict = play_on_core(trace, seed=77)
-        assert verdict.outcome == "pass", f"{transport} {verdict.where}: {verdict.reason}"
+@pytest.mark.parametrize("number", range(6))
+def test_whatever_happens_happens_again(number: int) -> None:
+    """The stories that fuzzing begins with: failures, answers of stores and name servers, WebSocket."""
+    lines: list[str] = []
+    peers = play(seeds("story")[-1 - number if number > 5 else number], lines.append)
+    assert len(same_again(lines, peers.config)) > 3
 
 
 def test_the_stack_does_not_notice() -> None:
     """A journal adds and changes nothing: the same octets at the same times."""
     histories = []
-    for with_journal in (False, True):
-        network, _ = network_with_journal("udp")
-        if not with_journal:
-            journal: Any = network.servers[0].stack
-            network.servers[0].stack = journal._stack
-        alice, bob = network.endpoints.values()
+    for write in (None, lambda line: None):
+        network = Network(seed=5)
+        network.server(config(), write)
+        alice = network.endpoint("alice", "192.0.2.11")
+        bob = network.endpoint("bob", "192.0.2.12")
         bob.register()
         alice.request("OPTIONS", "sip:bob@biloxi.test")
         bob.reply(bob.expect("OPTIONS"), 200)
@@ -69,26 +81,91 @@ def test_the_stack_does_not_notice() -> None:
     assert histories[0] == histories[1]
 
 
-def test_settings_are_in_the_head() -> None:
-    """A replay needs what differs from the defaults."""
-    network = Network()
-    config = StackConfig([ListenerConfig(0, "udp", "192.0.2.1", 5060)], ["a.test", "b.test"])
-    config.timers.t1 = 0.2
-    lines: list[str] = []
-    Journal(network.server(config).stack, lines.append)
-    text = "".join(lines)
-    assert "domain a.test\ndomain b.test\n" in text
-    assert "config t1 = 0.2\n" in text
-    assert "listen udp 192.0.2.1:5060\n" in text
+@given(st.binary())
+def test_octets_are_exact(data: bytes) -> None:
+    """Whatever they are, also through JSON."""
+    action: Any = plain_action(SendDatagram(0, data, ("192.0.2.9", 5060)))
+    assert octets(json.loads(json.dumps(action))[2]) == data
 
 
-@given(st.binary(min_size=1, max_size=300))
-def test_any_octets_survive(data: bytes) -> None:
-    """A raw step sends exactly what was received, whatever it was."""
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        1.5,
+        [("udp", "192.0.2.9", 5060)],
+        {"MD5": "0" * 32, "SHA-256": b"\xff"},
+        frozenset(("b", "a")),
+        Outcome.DONE,
+        [Srv(1, 2, 5060, "a.test")],
+        (1, (2, [3])),
+    ],
+)
+def test_answers_come_back_as_they_were(value: Any) -> None:
+    """A tuple is a tuple again, an enum the enum."""
+    assert again_value(json.loads(json.dumps(value_of(value)))) == value
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "disk"), LookupFailed("no such name", silent=True), KeyError("a")]
+)
+def test_failures_come_back(error: Exception) -> None:
+    """Of the same kind, with the same text."""
+    back = again_value(json.loads(json.dumps(value_of(error))))
+    assert (type(back), str(back)) == (type(error), str(error))
+
+
+def test_a_failure_of_an_unknown_library_keeps_its_text() -> None:
+    """The machine that replays need not have it."""
+
+    class OperationalError(Exception):
+        """As of a database's client."""
+
+    back = again_value(json.loads(json.dumps(value_of(OperationalError("gone")))))
+    assert (type(back), str(back)) == (RuntimeError, "gone")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"is": ["os:stat_result", {}]},
+        {"is": ["sansip.stack:Stack", {}]},
+        {"enum": ["sansip.stack:Stack", "ask"]},
+        {"call": 1},
+    ],
+)
+def test_a_strangers_file_calls_nothing(given: Any) -> None:
+    """Only values of sansip are made by name."""
+    with pytest.raises(ValueError, match=r"none of sansip's|no value"):
+        again_value(given)
+
+
+def test_bindings_are_inputs() -> None:
+    """What a store gave at the start is part of what happened."""
     lines: list[str] = []
-    writer = TraceWriter(lines.append)
-    writer.head("x", [("udp", "192.0.2.1", 5060)], ["x.test"])
-    writer.received(0.0, ("udp", "192.0.2.9", 5060), data)
-    (trace,) = read_text("".join(lines), "x.trace")
-    step: Any = trace.steps[0]
-    assert raw_octets(step.block.raw) == data
+    network = Network(now=1.0)
+    stack = network.server(config(), lines.append).stack
+    kept = Binding(
+        "sip:bob@biloxi.test", "sip:bob@192.0.2.12", 3600.0, "call", 1, path=("<sip:edge.test;lr>",)
+    )
+    assert stack.restore([kept], 1.0) == 1
+    stack.join(1.0)
+    stack.wall_offset = 7.0
+    alice = network.endpoint("alice", "192.0.2.11")
+    alice.request("OPTIONS", "sip:bob@biloxi.test")
+    network.run(1.0)
+    names = same_again(lines, config())
+    assert names[:4] == ["restore", "join", "wall_offset", "datagram_received"]
+
+
+def test_an_event_can_be_read() -> None:
+    """Events are only compared; an exception is its words."""
+    shown = plain_action(Notify(RouteFailed("INVITE", "sip:a@b", ValueError("why"))))
+    assert shown == ["Notify", {"method": "INVITE", "uri": "sip:a@b", "error": "ValueError: why"}]
+
+
+def test_the_old_format_is_named() -> None:
+    """Journals of before say what to do."""
+    with pytest.raises(JournalError, match=r"line 1: format 1, and this version reads 2; read it with"):
+        list(entries(['{"sansip_journal": 1}']))

@@ -3,7 +3,7 @@
 Theory of operation: tshark reads a pcap or pcapng and gives the payloads of UDP
 datagrams and TCP segments; the segments are put in order and cut into messages
 by the core's own framer. One address is the server; what others sent it becomes
-a trace's steps, what it sent becomes expectations (``sansip.journal``).
+a trace's steps, what it sent becomes expectations (``sansip_conformance.writer``).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sansip.errors import RemoteProtocolError
-from sansip.journal import TraceWriter
 from sansip.transport.framing import StreamFramer
 from sansip.wire import Request, SipUri, host_text
 from sansip_conformance.ladder import Event, Ladder, label_of, ladder_of, read
 from sansip_conformance.recorded import is_journal, journal_trace
 from sansip_conformance.syntax import read_file, read_text
 from sansip_conformance.trace import Trace
+from sansip_conformance.writer import TraceWriter
 
 __all__ = ["Packet", "as_text", "capture_ladder", "capture_trace", "ladders_of", "read_any", "read_capture"]
 

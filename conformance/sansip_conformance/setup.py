@@ -17,14 +17,28 @@ from sansip.routing import Route
 from sansip.transaction import TimerValues
 from sansip_conformance.trace import Setup
 
-__all__ = ["compile_route", "listeners_of", "stack_config"]
+__all__ = ["compile_route", "listeners_of", "place_of", "stack_config"]
 
-_TIMERS = {"t1": "t1", "t2": "t2", "t4": "t4", "timer-c": "c"}
+_TIMERS = {"t1", "t2", "t4", "timer-c"}
 _PROXY = {"record-route", "tcp-above", "dialog-tokens", "extensions"}
 _REGISTRAR = {
     "min-expires", "default-expires", "max-expires", "max-contacts", "path", "service-route", "repeat-time",
     "retry-after", "show-received", "raise-brief",
 }  # fmt: skip
+_TOP = {"server-name", "wall-offset"}
+_LISTS = {"extensions", "service-route"}
+
+
+def place_of(key: str) -> tuple[str, str]:
+    """Return where a ``config`` key belongs: the part of ``StackConfig``, "" for itself, and the field."""
+    field = key.replace("-", "_")
+    if key in _TIMERS:
+        return "timers", field.removeprefix("timer_")
+    if key in _PROXY:
+        return "proxy", field
+    if key in _REGISTRAR:
+        return "registrar", field
+    return ("" if key in _TOP else "limits"), field
 
 
 def compile_route(source: str, name: str = "route") -> Route:
@@ -55,42 +69,30 @@ def listeners_of(setup: Setup, host: str, port: int) -> list[ListenerConfig]:
 
 def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
     """Return the configuration that ``setup`` describes."""
-    timers: dict[str, Any] = {}
-    proxy: dict[str, Any] = {}
-    registrar: dict[str, Any] = {}
-    limits: dict[str, Any] = {}
-    top: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"timers": {}, "proxy": {}, "registrar": {}, "limits": {}, "": {}}
     for key, text in setup.config.items():
-        field = key.replace("-", "_")
-        if key in _TIMERS:
-            timers[_TIMERS[key]] = float(text)
-        elif key in _PROXY:
-            proxy[field] = frozenset(_words(text)) if key == "extensions" else _value(text)
-        elif key in _REGISTRAR:
-            registrar[field] = tuple(_words(text)) if key == "service-route" else _value(text)
-        elif key in ("server-name", "wall-offset"):
-            top[field] = float(text) if key == "wall-offset" else text.strip('"')
+        part, field = place_of(key)
+        if key in _LISTS:
+            words = text.replace(",", " ").split()
+            parts[part][field] = frozenset(words) if key == "extensions" else tuple(words)
         else:
-            limits[field] = _value(text)
+            parts[part][field] = _value(text)
     known = {one.name for one in dataclasses.fields(Limits)}
-    for field in limits:
+    for field in parts["limits"]:
         if field not in known:
             raise ValueError(f"there is no limit {field}")
+    top = parts[""]
     if setup.route:
         top["route"] = compile_route(setup.route)
     return StackConfig(
         listeners,
         list(setup.domains),
-        timers=TimerValues(**timers),
-        proxy=ProxyConfig(**proxy),
-        registrar=RegistrarConfig(**registrar),
-        limits=Limits(**limits),
+        timers=TimerValues(**parts["timers"]),
+        proxy=ProxyConfig(**parts["proxy"]),
+        registrar=RegistrarConfig(**parts["registrar"]),
+        limits=Limits(**parts["limits"]),
         **top,
     )
-
-
-def _words(text: str) -> list[str]:
-    return text.replace(",", " ").split()
 
 
 def _value(text: str) -> Any:

@@ -18,6 +18,7 @@ from typing import Any
 from sansip.actions import Action, Address, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
+from sansip.journal import JournaledStack
 from sansip.stack import Stack
 from sansip.testing.endpoint import Endpoint
 from sansip.transport.next_hop import Resolve
@@ -60,10 +61,12 @@ class _Flow:
 class Server:
     """A stack on the network. ``events`` collects what it notified."""
 
-    def __init__(self, network: Network, config: StackConfig, seed: bytes) -> None:
+    def __init__(
+        self, network: Network, config: StackConfig, seed: bytes, journal: Callable[[str], object] | None
+    ) -> None:
         self.network = network
         self.config = config
-        self.stack = Stack(config, seed)
+        self.stack = Stack(config, seed) if journal is None else JournaledStack(config, seed, journal, {})
         self.events: list[Any] = []
         self._listeners = {one.id: one for one in config.listeners}
         # our connection number -> the other end
@@ -238,10 +241,10 @@ class Network:
 
     # --- who is there
 
-    def server(self, config: StackConfig) -> Server:
-        """Put a stack with ``config`` on the network."""
+    def server(self, config: StackConfig, journal: Callable[[str], object] | None = None) -> Server:
+        """Put a stack with ``config`` on the network; ``journal`` takes the lines of its journal."""
         seed = f"{self.seed} server {len(self.servers)}".encode().ljust(16, b".")
-        server = Server(self, config, seed)
+        server = Server(self, config, seed, journal)
         self.servers.append(server)
         return server
 

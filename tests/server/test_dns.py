@@ -9,12 +9,13 @@ import pytest
 
 from sansip.actions import SendDatagram
 from sansip.config import ListenerConfig
+from sansip.journal import JournaledStack
 from sansip.transport.dns import DnsConfig
 from sansip_server.config import build
 from sansip_server.config.dns import DnsSettings, dns_config, parse_name_server
 from sansip_server.config.load import load_text
 from sansip_server.config.schema import Settings
-from sansip_server.journal import JournaledStack, header, replay
+from sansip_server.journal import head, replay
 from sansip_sockets import system_dns
 from tests.rig import relay_to, request
 from tests.transport.dns.zone import SERVER, Server, Zone
@@ -99,7 +100,7 @@ def test_a_journal_with_look_ups_can_be_played_again() -> None:
     config.dns = DnsConfig(servers=[SERVER], hosts={"pbx.test": ["192.0.2.7"]})
     journal = io.StringIO()
     seed = b"seed of a journal"
-    stack = JournaledStack(config, seed, journal, header(settings, config, seed))
+    stack = JournaledStack(config, seed, journal.write, head(settings, config))
     name_server = Server(Zone("carrier.test. 60 A 192.0.2.21"))
     out: list[Any] = []
     for query in stack.datagram_received(0, request(), ("192.0.2.1", 5060), 1.0):

@@ -15,7 +15,7 @@ import click
 from sansip_server.faults import OperatorError, os_reason
 
 if TYPE_CHECKING:
-    from sansip_server.journal import Replayed
+    from sansip.journal import Replayed
 
 __all__ = ["replay"]
 
@@ -32,7 +32,7 @@ def replay(file: Path, route: str | None, as_json: bool) -> None:
     """
     import json
 
-    from sansip_server.journal import JournalError
+    from sansip.journal import JournalError
     from sansip_server.journal import replay as play
     from sansip_server.routes import default_route, load_route
 

@@ -9,19 +9,21 @@ that the stack sent, for no fuzzer would guess its branch.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from sansip import ListenerConfig, StackConfig
 from sansip.actions import Action, Ask, Connect, Disconnect, SendData, SendDatagram
 from sansip.auth import AuthConfig, Lookup
 from sansip.errors import RemoteProtocolError
+from sansip.journal import JournaledStack
 from sansip.location import LocationUpdate, Outcome
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
 from sansip.transport.next_hop import Resolve
 from sansip.wire import Request, Response, parse_message, response_to
 
-__all__ = ["SEPARATOR", "stack", "story"]
+__all__ = ["SEPARATOR", "Peers", "play", "stack", "story"]
 
 SEPARATOR = b"\xff\xfe\xfd"
 HERE = "192.0.2.1"
@@ -33,23 +35,26 @@ STATUSES = (100, 180, 183, 199, 200, 202, 302, 401, 404, 408, 486, 487, 500, 503
 MOST_ACTIONS = 2_000
 
 
-class _Peers:
+class Peers:
     """One stack and all who talk to it."""
 
-    def __init__(self, auth: bool) -> None:
+    def __init__(self, auth: bool, journal: Callable[[str], object] | None = None) -> None:
         listeners = [
             ListenerConfig(number, transport, HERE, port)
             for number, (transport, port) in enumerate(
                 (("udp", 5060), ("tcp", 5060), ("tls", 5061), ("ws", 8080))
             )
         ]
-        config = StackConfig(
+        self.config = StackConfig(
             listeners,
             ["example.com", "biloxi.test"],
             auth=AuthConfig() if auth else None,
             durable=auth,
         )
-        self.core = Stack(config, b"fuzz".ljust(16, b"."))
+        seed = b"fuzz".ljust(16, b".")
+        self.core = Stack(self.config, seed)
+        if journal is not None:
+            self.core = JournaledStack(self.config, seed, journal, {})
         self.now = 1.0
         self.conns: dict[int, str] = {}
         self.sent: SendDatagram | SendData | None = None
@@ -183,16 +188,22 @@ class _Peers:
 
 def story(data: bytes) -> None:
     """Nothing raises, what is sent is SIP, an event has bounded consequences, in the end nothing is left."""
-    peers = _Peers(auth=bool(data) and data[0] >= 0x80)
+    play(data)
+
+
+def play(data: bytes, journal: Callable[[str], object] | None = None) -> Peers:
+    """Let a story happen, kept in ``journal``; return who took part."""
+    peers = Peers(bool(data) and data[0] >= 0x80, journal)
     for event in data.split(SEPARATOR)[:24]:
         if len(event) >= 2:
             peers.happen(event)
     peers.end()
+    return peers
 
 
 def stack(data: bytes) -> None:
     """The same for octets as they come: up to eight datagrams, then all of it over a stream in pieces."""
-    peers = _Peers(auth=False)
+    peers = Peers(auth=False)
     for datagram in data.split(SEPARATOR)[:8]:
         peers.take(peers.core.datagram_received(0, datagram, PEERS[0], peers.now))
         peers.now += 0.1
