@@ -86,7 +86,7 @@ class StackConfig:
             nodes need the same ``secret``. ``Stack.join`` begins it.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
-        keepalive: what phones are sent so that NATs keep their ports open.
+        keepalive: what phones are sent so that NATs keep their ports open; by default nothing.
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
             which knows addresses and no NAPTR or SRV records.
     """
@@ -112,4 +112,4 @@ class StackConfig:
     shared: NodeConfig | None = None
     aliases: list[str] = field(default_factory=list)
     dns: DnsConfig | None = None
-    keepalive: KeepaliveConfig = field(default_factory=KeepaliveConfig)
+    keepalive: KeepaliveConfig = field(default_factory=lambda: KeepaliveConfig(interval=0))

@@ -37,8 +37,9 @@ from sansip.location import (
     address_of_record,
 )
 from sansip.proxy import Proxy, Shifts
-from sansip.registrar import Registrar
+from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
+from sansip.routing.removal import Removed, unbind
 from sansip.services.keepalive import Keepalive
 from sansip.sources import SourceRates
 from sansip.transaction import TransactionLayer, server_key
@@ -108,7 +109,9 @@ class Stack:
         )
         shared = config.shared is not None
         self.location = SharedLocation(config.limits) if shared else MemoryLocation(config.limits)
-        self.registrar = Registrar(config.registrar, config.limits)
+        self.registrar = Registrar(
+            config.registrar, config.limits, Gruus(config.secret or seed, self.entropy)
+        )
         self.tokens = FlowTokens(
             self.listeners,
             config.secret or seed,
@@ -332,6 +335,16 @@ class Stack:
                 restored += len(after)
         return restored
 
+    def unbind(self, aor: str, now: float, done: Removed) -> list[Action]:
+        """Remove the bindings of ``aor`` by hand; ``done`` gets their number, or what the store raised."""
+        unbind(self, aor, now, done)
+        return self._take(now)
+
+    @property
+    def draining(self) -> bool:
+        """Whether ``drain`` was called."""
+        return self._draining
+
     @property
     def idle(self) -> bool:
         """Whether no request waits for its final response."""
@@ -547,6 +560,10 @@ class Stack:
     def registered(self, aor: str, count: int) -> None:
         """The registrar changed the bindings of ``aor``; now there are ``count``."""
         self._out.append(Notify(BindingsChanged(aor, count, "registered")))
+
+    def removed(self, aor: str) -> None:
+        """An administrator removed the bindings of ``aor``."""
+        self._out.append(Notify(BindingsChanged(aor, 0, "removed")))
 
     def _node_changed(self, name: str, state: str) -> None:
         self._out.append(Notify(NodeChanged(name, state)))

@@ -55,7 +55,7 @@ class MemoryLocation:
             and plain numbers, which stand for listeners, do not count.
     """
 
-    __slots__ = ("_bindings", "_buckets", "_flows", "_is_connection", "_limits", "_records")
+    __slots__ = ("_bindings", "_buckets", "_flows", "_is_connection", "_limits", "_records", "watch")
 
     def __init__(
         self, limits: Limits = DEFAULT, is_connection: Callable[[Hashable], bool] = _is_connection
@@ -68,6 +68,8 @@ class MemoryLocation:
         # several: a phone has one, and a million dicts of one entry are costly.
         self._flows: dict[Hashable, str | dict[str, None]] = {}
         self._bindings = 0
+        # Called with (aor, bindings before, bindings after) once they have changed.
+        self.watch: Callable[[str, Record, Record], None] | None = None
 
     def __len__(self) -> int:
         """Return the number of bindings held, those not yet swept included."""
@@ -177,6 +179,8 @@ class MemoryLocation:
             self._records[aor] = after
         elif before:
             del self._records[aor]
+        if self.watch is not None:
+            self.watch(aor, before, after)
 
     def _index_flows(self, aor: str, before: Record, after: Record) -> None:
         is_connection = self._is_connection

@@ -10,16 +10,19 @@ line here. What a type cannot say is in ``rules``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from sansip.auth import AuthConfig
 from sansip.limits import Limits
 from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
+from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction.timers import TimerValues
 from sansip.transport.websocket import WebSocketConfig
 from sansip_server.config.dns import DnsSettings
 from sansip_server.config.listen import DEFAULT_LISTEN
+from sansip_server.config.peers import TrustedSettings, UpstreamSettings
 from sansip_server.config.node import NodeSettings
 from sansip_server.config.redis import RedisSettings
 from sansip_sockets.tls import TlsConfig
@@ -91,6 +94,15 @@ class Settings:
     # file, and made when it is missing. Without it the key lies beside `store`
     # (`sansip.db.key`); without a store it is new at each start.
     secret_file: str | None = None
+    # File with the keys of nonces, one a line, the newest first: the first makes
+    # nonces, all verify them. The same on all nodes that share users, so that a nonce
+    # of one is good on the others; read again on SIGHUP. Without it they are made
+    # from the key in `secret_file`.
+    nonce_file: str | None = None
+    # File with the secrets of users with a time limit, one a line, the newest first
+    # (`sansip user ephemeral`); read again on SIGHUP. With it a phone may give the
+    # name `EXPIRY:USER` and the password that was made for it, and need not be in `store`.
+    ephemeral_file: str | None = None
     # The runtime adapter that waits for sockets and timers.
     runtime: str = "asyncio"
     # Use uvloop as asyncio's event loop; needs `pip install 'sansip[uvloop]'`.
@@ -101,6 +113,8 @@ class Settings:
     drain_time: float = 32.0
     digest: AuthConfig = field(default_factory=AuthConfig)
     dns: DnsSettings = field(default_factory=DnsSettings)
+    # On here, unlike in the library: users expect phones behind NATs to ring.
+    keepalive: KeepaliveConfig = field(default_factory=KeepaliveConfig)
     log: LogSettings = field(default_factory=LogSettings)
     node: NodeSettings = field(default_factory=NodeSettings)
     proxy: ProxyConfig = field(default_factory=ProxyConfig)
@@ -109,4 +123,8 @@ class Settings:
     timers: TimerValues = field(default_factory=TimerValues)
     tls: TlsConfig = field(default_factory=TlsConfig)
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
+    upstream: list[UpstreamSettings] = field(default_factory=list)
+    trusted: list[TrustedSettings] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
+    # The file that this was read from; no key of it.
+    file: Path | None = field(default=None, init=False)

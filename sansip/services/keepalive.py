@@ -1,0 +1,308 @@
+"""Keepalives to registered phones: NATs stay open, and a phone that is gone is noticed.
+
+Theory of operation: a NAT forgets a phone that is silent for half a minute (RFC
+4787 REQ-5), and then no call reaches it. So each phone gets a packet every
+``interval`` seconds. The addresses-of-record stand in a ring of slots, each in the
+slot that a checksum of its name gives it, and the ring turns once an interval: the
+packets are spread evenly whatever the time of the registrations, a restart with a
+hundred thousand restored ones included, and a tick costs what its few phones cost.
+
+An OPTIONS needs no transaction here: it is not repeated, for the next one is (the
+loss of one is no death), and the branch of the answer says whose it is and to which
+round. What is remembered of a phone is its round-trip time and how many rounds
+it left without an answer. Any answer is one, 405 and 481 too. Phones that never
+answered are never removed: some do not know OPTIONS.
+
+Only who registered here directly gets keepalives. Behind an edge proxy (Path) the
+flow is the edge's, and so is keeping it.
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from sansip.errors import RemoteProtocolError
+from sansip.events import KeepaliveAnswered, KeepaliveUnanswered
+from sansip.transport.connections import ONE_WAY
+from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.transport.nat import received_address
+from sansip.wire import SipUri, parse_uri
+from sansip.wire.host import is_address
+
+if TYPE_CHECKING:
+    from sansip.entropy import Entropy
+    from sansip.location import Binding, MemoryLocation
+    from sansip.transport import Listeners, Sender
+    from sansip.wire import Response
+
+__all__ = ["Health", "Keepalive", "KeepaliveConfig"]
+
+# The shortest turn of the ring between two slots: what timers are exact to anyway.
+_TICK: Final = 0.025
+_SLOTS: Final = 4_096
+# A server that was suspended this long does not make up for what it missed.
+_LAG: Final = 1.0
+# How a branch of ours begins; then the token, a dot, and the round.
+_BRANCH: Final = "z9hG4bKk-"
+
+
+@dataclass(slots=True, frozen=True)
+class KeepaliveConfig:
+    """Whom to send what, how often, and what silence means.
+
+    Attributes:
+        interval: seconds between two keepalives to one phone; 0 sends none. NATs
+            forget after 30 s to 2 min.
+        method: ``"options"`` asks for an answer, so that the phone sends, too (many
+            NATs only count that), and measures the round trip; ``"crlf"`` sends two line
+            ends (RFC 5626 3.5.1), ``"zero"`` four zero octets, which cost
+            little and ask for nothing. Phones on streams get a line end for either,
+            those on WebSockets nothing: they are pinged (``limits.websocket_ping``).
+        who: ``"nat"`` those that a NAT showed at when they registered, ``"udp"``
+            everybody on UDP, ``"all"`` everybody that registered here directly.
+        failures: rounds in a row without an answer until a phone counts as silent.
+        remove: unregister a silent phone that had answered before, instead of only
+            saying so. A server cut off from its phones loses them all by this.
+        sender: address in From of an OPTIONS; ``sip:keepalive@`` and the first
+            domain where it is empty.
+    """
+
+    interval: int = 30
+    method: Literal["options", "crlf", "zero"] = "options"
+    who: Literal["nat", "udp", "all"] = "nat"
+    failures: int = 3
+    remove: bool = False
+    sender: str = ""
+
+    def __post_init__(self) -> None:
+        if self.interval < 0 or 0 < self.interval < 5:
+            raise ValueError(f"interval must be 0, or 5 seconds or more, got {self.interval}")
+        if self.failures < 1:
+            raise ValueError(f"failures must be at least 1, got {self.failures}")
+        if self.sender:
+            try:
+                parse_uri(self.sender)
+            except RemoteProtocolError as error:
+                raise ValueError(f"sender must be a SIP URI, got {self.sender!r}: {error.reason}") from None
+        if self.method not in ("options", "crlf", "zero"):
+            raise ValueError(f"method must be 'options', 'crlf' or 'zero', got {self.method!r}")
+        if self.who not in ("nat", "udp", "all"):
+            raise ValueError(f"who must be 'nat', 'udp' or 'all', got {self.who!r}")
+
+
+@dataclass(slots=True)
+class Health:
+    """What is known of one binding: ``rtt`` seconds of the last answer, None before the first."""
+
+    aor: str
+    contact: str
+    token: str
+    round: int = 0
+    sent_at: float = 0.0
+    waiting: bool = False
+    failures: int = 0
+    rtt: float | None = None
+
+
+class Keepalive:
+    """Keepalives of one stack. ``notify`` takes events.
+
+    Watches ``location`` from the start, so it has to be made before anything is
+    registered or restored.
+    """
+
+    def __init__(
+        self,
+        config: KeepaliveConfig,
+        location: MemoryLocation,
+        listeners: Listeners,
+        sender: Sender,
+        entropy: Entropy,
+        domain: str,
+        notify: Callable[[KeepaliveAnswered | KeepaliveUnanswered], None],
+    ) -> None:
+        self.config = config
+        self._location = location
+        self._listeners = listeners
+        self._sender = sender
+        self._entropy = entropy
+        self._from = config.sender or f"sip:keepalive@{domain}"
+        self._host = domain
+        self._notify = notify
+        slots = min(_SLOTS, max(1, round(config.interval / _TICK)))
+        self._width = config.interval / slots
+        self._ring: list[dict[str, None]] = [{} for _ in range(slots)]
+        self._count = 0
+        # The next turn to take, counted from time 0; it means slot number turn % slots.
+        self._turn = 0
+        # The turn of the next slot that holds something, or None.
+        self._next: int | None = None
+        # aor -> contact -> what is known, and the same by token.
+        self._health: dict[str, dict[str, Health]] = {}
+        self._tokens: dict[str, Health] = {}
+        location.watch = self._changed
+
+    def __len__(self) -> int:
+        """Return how many addresses-of-record are in the ring."""
+        return self._count
+
+    def health(self, aor: str, contact: str) -> Health | None:
+        """Return what is known of a binding; None before the first OPTIONS."""
+        return self._health.get(aor, {}).get(contact)
+
+    # --- who is registered
+
+    def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
+        if not before and after:
+            slot = crc32(aor.encode("utf-8", "surrogateescape")) % len(self._ring)
+            self._ring[slot][aor] = None
+            self._count += 1
+            turn = self._turn + (slot - self._turn) % len(self._ring)
+            if self._next is None or turn < self._next:
+                self._next = turn
+        elif before and not after:
+            slot = crc32(aor.encode("utf-8", "surrogateescape")) % len(self._ring)
+            del self._ring[slot][aor]
+            self._count -= 1
+        known = self._health.get(aor)
+        if known is not None:
+            for binding in after:
+                # Whoever registers lives.
+                if binding.contact in known and not any(binding is one for one in before):
+                    known[binding.contact].failures = 0
+                    known[binding.contact].waiting = False
+            for contact in known.keys() - {binding.contact for binding in after}:
+                del self._tokens[known.pop(contact).token]
+            if not known:
+                del self._health[aor]
+
+    # --- time
+
+    def next_due(self) -> float | None:
+        """Return when ``time_passed`` has something to do, or None."""
+        return None if self._next is None else self._next * self._width
+
+    def time_passed(self, now: float) -> list[Binding]:
+        """Send what is due at ``now``; return the bindings that are to be removed."""
+        dead: list[Binding] = []
+        ring = self._ring
+        last = int(now / self._width)
+        if (last + 1) * self._width <= now:
+            # As ``next_due`` has it, whatever the division lost.
+            last += 1
+        if self._turn < last - int(_LAG / self._width):
+            # Nothing was due for long, or the process was suspended.
+            self._turn = last
+        while self._turn <= last:
+            for aor in tuple(ring[self._turn % len(ring)]):
+                for binding in self._location.lookup(aor, now):
+                    self._keep(binding, dead, now)
+            self._turn += 1
+        self._next = None
+        if self._count:
+            for turn in range(self._turn, self._turn + len(ring)):
+                if ring[turn % len(ring)]:
+                    self._next = turn
+                    break
+        return dead
+
+    def _keep(self, binding: Binding, dead: list[Binding], now: float) -> None:
+        flow = self._flow(binding)
+        if flow is None:
+            return
+        config = self.config
+        if config.method != "options":
+            if not flow.reliable:
+                self._sender.send(flow, b"\r\n\r\n" if config.method == "crlf" else b"\0\0\0\0", now)
+            elif flow.transport not in ONE_WAY:
+                # RFC 3261 7.5: no message begins with it, and no answer is asked for.
+                self._sender.send(flow, b"\r\n", now)
+            return
+        known = self._health.setdefault(binding.aor, {})
+        health = known.get(binding.contact)
+        if health is None:
+            health = known[binding.contact] = Health(binding.aor, binding.contact, self._entropy.token())
+            self._tokens[health.token] = health
+        elif health.waiting:
+            health.failures += 1
+            if health.failures == config.failures:
+                removed = config.remove and health.rtt is not None
+                self._notify(KeepaliveUnanswered(binding.aor, binding.contact, health.failures, removed))
+                if removed:
+                    dead.append(binding)
+                    return
+        health.round += 1
+        health.waiting = True
+        health.sent_at = now
+        self._sender.send(flow, self._options(binding, health, flow), now)
+
+    def _flow(self, binding: Binding) -> Flow | None:
+        """Return the flow to keep open, or None where it is not ours, or not wanted."""
+        if binding.path:
+            return None
+        who = self.config.who
+        if who == "nat" and binding.received is None:
+            return None
+        flow = binding.flow
+        if isinstance(flow, Flow) and flow.conn:
+            connection = self._sender.connections.get(flow.conn)
+            return flow if who != "udp" and connection is not None and connection.is_open else None
+        if flow is not None and not isinstance(flow, int):
+            # Another node's phone.
+            return None
+        address = self._address(binding)
+        if address is None:
+            return None
+        if flow is None:
+            # Restored by a new process: any listener that reaches it.
+            listener = self._listeners.reach("udp", address[0])
+            return None if listener is None else Flow("udp", listener.id, address)
+        return Flow("udp", flow, address) if self._listeners[flow].is_ipv6 is (":" in address[0]) else None
+
+    def _address(self, binding: Binding) -> tuple[str, int] | None:
+        if binding.received is not None:
+            return received_address(binding.received)
+        uri = binding.uri
+        if not isinstance(uri, SipUri) or (uri.transport or "udp") != "udp" or not is_address(uri.host):
+            return None
+        return uri.host, uri.port or DEFAULT_PORTS["udp"]
+
+    def _options(self, binding: Binding, health: Health, flow: Flow) -> bytes:
+        # RFC 3261 11.1, out of any dialog. One Call-ID for all rounds, and a
+        # rising CSeq, as a REGISTER has them (10.2).
+        uri = binding.contact.partition("?")[0]
+        token = health.token
+        via = self._listeners[flow.listener].via
+        return (
+            f"OPTIONS {uri} SIP/2.0\r\n"
+            f"{via};branch={_BRANCH}{token}.{health.round};rport\r\n"
+            "Max-Forwards: 70\r\n"
+            f"From: <{self._from}>;tag={token}\r\n"
+            f"To: <{binding.aor}>\r\n"
+            f"Call-ID: {token}@{self._host}\r\n"
+            f"CSeq: {health.round} OPTIONS\r\n"
+            "Content-Length: 0\r\n\r\n"
+        ).encode("utf-8", "surrogateescape")
+
+    # --- answers
+
+    def response_received(self, response: Response, now: float) -> bool:
+        """Take ``response``, which no transaction wanted; return whether it answers an OPTIONS from here."""
+        branch = response.via.branch or ""
+        if not branch.startswith(_BRANCH):
+            return False
+        token, _, number = branch[len(_BRANCH) :].partition(".")
+        health = self._tokens.get(token)
+        # RFC 3261 17.1.3: the round is part of the branch. An answer to an earlier
+        # round, or a second one to this, says nothing about now.
+        if health is not None and health.waiting and number == str(health.round):
+            health.waiting = False
+            first, failures = health.rtt is None, health.failures
+            health.rtt = now - health.sent_at
+            health.failures = 0
+            if first or failures >= self.config.failures:
+                self._notify(KeepaliveAnswered(health.aor, health.contact, health.rtt, failures))
+        return True
