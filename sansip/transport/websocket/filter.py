@@ -20,11 +20,11 @@ from sansip.transport.websocket.frames import (
     TEXT,
     FrameError,
     MessageReader,
-    close_frame,
+    close_payload,
     frame,
     read_close,
 )
-from sansip.transport.websocket.handshake import Handshake, WebSocketConfig
+from sansip.transport.websocket.handshake import AnyHandshake, Handshake, WebSocketConfig
 
 __all__ = ["WebSocket"]
 
@@ -38,7 +38,9 @@ class WebSocket:
 
     def __init__(self, config: WebSocketConfig | None = None, limits: Limits = DEFAULT) -> None:
         self._limits = limits
-        self._handshake: Handshake | None = Handshake(config or WebSocketConfig(), limits.websocket_head_size)
+        self._handshake: AnyHandshake | None = Handshake(
+            config or WebSocketConfig(), limits.websocket_head_size
+        )
         self._reader = MessageReader(limits.message_size)
         # What the stack wanted sent before the handshake was over.
         self._kept: list[bytes] = []
@@ -53,12 +55,18 @@ class WebSocket:
         """Whether the handshake is over."""
         return self._handshake is None
 
+    def _frame(self, opcode: int, payload: bytes) -> bytes:
+        return frame(opcode, payload)
+
+    def _goodbye(self, code: int, reason: str) -> bytes:
+        return self._frame(CLOSE, close_payload(code, reason))
+
     def opened(self, now: float) -> Output:
         """The client speaks first."""
         return NOTHING
 
     def received(self, data: bytes, now: float) -> Output:
-        """Take octets of the client."""
+        """Take octets of the peer."""
         self._last = now
         self._pinged = False
         if self._handshake is not None:
@@ -77,27 +85,28 @@ class WebSocket:
                     up.append(payload)
                 elif opcode == PING:
                     # RFC 6455 5.5.3: of several pings the last is answered.
-                    down = [frame(PONG, payload)]
+                    down = [self._frame(PONG, payload)]
                 elif opcode == CLOSE:
                     code, _ = read_close(payload)
                     # RFC 6455 5.5.1: the code is echoed.
-                    down.append(frame(CLOSE, payload[:2]))
+                    down.append(self._frame(CLOSE, payload[:2]))
                     closing = f"closed by the peer (WebSocket close code {code})"
                     break
         except FrameError as error:
             # RFC 6455 7.1.7: what came before the fault still counts.
-            down.append(close_frame(error.code, error.reason))
+            down.append(self._goodbye(error.code, error.reason))
             closing = f"WebSocket: {error.reason}"
         return Output(down, up, self._watch(now, bool(up)), closing)
 
-    def _shake(self, handshake: Handshake, data: bytes, now: float) -> Output:
+    def _shake(self, handshake: AnyHandshake, data: bytes, now: float) -> Output:
         result = handshake.feed(data)
         if result is None:
             return NOTHING
         if result.refused:
-            return Output([result.response], closing=result.refused)
+            return Output([result.response] if result.response else (), closing=result.refused)
         self._handshake = None
-        down = [result.response, *self._kept]
+        # A client has nothing to answer.
+        down = [data for data in (result.response, *self._kept) if data]
         self._kept.clear()
         if not result.rest:
             return Output(down, timer=self._limits.websocket_ping)
@@ -120,7 +129,7 @@ class WebSocket:
         """Send one SIP message, or a keepalive."""
         # RFC 7118 5.1: text where all of it is UTF-8, else binary.
         opcode = TEXT if data.isascii() or _is_utf_8(data) else BINARY
-        framed = frame(opcode, data)
+        framed = self._frame(opcode, data)
         if self._handshake is not None:
             self._kept.append(framed)
             return NOTHING
@@ -128,7 +137,7 @@ class WebSocket:
 
     def close(self, reason: str, now: float) -> Output:
         """Say goodbye: 1001 is "going away" (RFC 6455 7.4.1)."""
-        return NOTHING if self._handshake is not None else Output((close_frame(1001, reason),))
+        return NOTHING if self._handshake is not None else Output((self._goodbye(1001, reason),))
 
     def time_passed(self, now: float) -> Output:
         """Look whether the peer is still there, and whether it finishes what it began."""
@@ -136,11 +145,11 @@ class WebSocket:
         begun = self._begun
         if begun is not None and now - begun >= limits.message_time:
             reason = f"message incomplete after {limits.message_time:g} s (limits.message_time)"
-            return Output((close_frame(1008, reason),), closing=reason)
+            return Output((self._goodbye(1008, reason),), closing=reason)
         silent = now - self._last
         if self._pinged and silent >= limits.websocket_ping + limits.websocket_pong:
             reason = f"no answer to a ping in {limits.websocket_pong:g} s (limits.websocket_pong)"
-            return Output((close_frame(1001, reason),), closing=reason)
+            return Output((self._goodbye(1001, reason),), closing=reason)
         down: tuple[bytes, ...] = ()
         wait = limits.websocket_ping - silent
         if wait <= 0:
@@ -148,7 +157,7 @@ class WebSocket:
             if not self._pinged:
                 self._pinged = True
                 # RFC 6455 5.5.2; the peer is asked in full, however late we are.
-                down = (frame(PING, b""),)
+                down = (self._frame(PING, b""),)
                 wait = limits.websocket_pong
                 self._last = now - limits.websocket_ping
         if begun is not None:

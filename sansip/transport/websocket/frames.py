@@ -1,6 +1,6 @@
-"""Frames of RFC 6455, as a server reads and writes them.
+"""Frames of RFC 6455, as both sides read and write them.
 
-Theory of operation: ``MessageReader`` is fed octets of a client and yields whole
+Theory of operation: ``MessageReader`` is fed octets of the peer and yields whole
 messages and control frames, fragments put together. A fault is a ``FrameError``
 with the close code to fail the connection with (RFC 6455 7.4.1); sizes are judged
 as soon as a header tells them, before anything is stored. No extension is ever
@@ -11,7 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameError", "MessageReader", "close_frame", "frame"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "PING",
+    "PONG",
+    "TEXT",
+    "FrameError",
+    "MessageReader",
+    "close_payload",
+    "frame",
+    "masked_frame",
+    "read_close",
+]
 
 CONTINUATION, TEXT, BINARY = 0, 1, 2
 CLOSE, PING, PONG = 8, 9, 10
@@ -33,15 +45,18 @@ class FrameError(Exception):
 
 
 class MessageReader:
-    """Octets of a client in, ``(opcode, payload)`` out.
+    """Octets of the peer in, ``(opcode, payload)`` out.
 
-    ``most`` bounds the payload of one message, its fragments together.
+    ``most`` bounds the payload of one message, its fragments together. A client's
+    frames are ``masked``, a server's are not (RFC 6455 5.1).
     """
 
-    __slots__ = ("_buffer", "_most", "_opcode", "_parts")
+    __slots__ = ("_buffer", "_key", "_most", "_opcode", "_parts")
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, masked: bool = True) -> None:
         self._most = most
+        # Octets of the masking key.
+        self._key = 4 if masked else 0
         # Octets of a frame that is not whole; None while there are none, for an
         # idle connection should hold nothing.
         self._buffer: bytearray | None = None
@@ -69,7 +84,7 @@ class MessageReader:
         while end - position >= 2:
             first, second = source[position], source[position + 1]
             size = second & 127
-            payload = position + 6
+            payload = position + 2 + self._key
             if size == 126:
                 payload += 2
                 if end < payload:
@@ -86,7 +101,9 @@ class MessageReader:
             if end < payload + size:
                 break
             position = payload + size
-            content = _unmask(bytes(source[payload:position]), bytes(source[payload - 4 : payload]))
+            content = bytes(source[payload:position])
+            if self._key:
+                content = _mask(content, bytes(source[payload - 4 : payload]))
             opcode = first & 15
             if first == 0x80 | opcode and opcode:
                 yield opcode, content
@@ -104,9 +121,10 @@ class MessageReader:
         if first & 0x70:
             # RFC 6455 5.2
             raise FrameError(1002, "a reserved bit is set, but no extension was negotiated")
-        if not second & 0x80:
+        if (second & 0x80 != 0) != (self._key != 0):
             # RFC 6455 5.1
-            raise FrameError(1002, "a client's frame must be masked")
+            rule = "a client's frame must be masked" if self._key else "a server's frame must not be masked"
+            raise FrameError(1002, rule)
         opcode = first & 15
         if opcode >= CLOSE:
             if opcode > PONG:
@@ -114,7 +132,9 @@ class MessageReader:
             # RFC 6455 5.5
             if not first & 0x80:
                 raise FrameError(1002, "a control frame must not be fragmented")
-            if size > CONTROL_SIZE:
+            # By the seven bits, which are there however the header was cut: a longer
+            # form of a small length is a fault as well (5.2).
+            if second & 127 > CONTROL_SIZE:
                 raise FrameError(1002, f"a control frame holds at most {CONTROL_SIZE} octets")
             return
         if opcode > BINARY:
@@ -141,8 +161,8 @@ class MessageReader:
         return whole
 
 
-def _unmask(data: bytes, key: bytes) -> bytes:
-    """Undo the masking of RFC 6455 5.3, all octets in one operation."""
+def _mask(data: bytes, key: bytes) -> bytes:
+    """Do, or undo, the masking of RFC 6455 5.3, all octets in one operation."""
     size = len(data)
     mask = key * (size // 4 + 1)
     return (int.from_bytes(data, "little") ^ int.from_bytes(mask[:size], "little")).to_bytes(size, "little")
@@ -158,10 +178,17 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
 
 
-def close_frame(code: int, reason: str) -> bytes:
-    """Return a close frame; a reason too long for one is cut between characters."""
+def masked_frame(opcode: int, payload: bytes, key: bytes) -> bytes:
+    """Return one whole frame of a client; ``key`` is 4 octets that nobody can foresee (RFC 6455 5.3)."""
+    plain = frame(opcode, payload)
+    head = len(plain) - len(payload)
+    return bytes((plain[0], 0x80 | plain[1])) + plain[2:head] + key + _mask(payload, key)
+
+
+def close_payload(code: int, reason: str) -> bytes:
+    """Return what a close frame holds; a reason too long for one is cut between characters."""
     text = reason.encode("utf-8", "replace")[: CONTROL_SIZE - 2].decode("utf-8", "ignore").encode()
-    return frame(CLOSE, code.to_bytes(2, "big") + text)
+    return code.to_bytes(2, "big") + text
 
 
 def read_close(payload: bytes) -> tuple[int, str]:

@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha1
+from typing import Protocol
 
 import h11
 
-__all__ = ["Handshake", "HandshakeResult", "WebSocketConfig"]
+__all__ = ["AnyHandshake", "Handshake", "HandshakeResult", "WebSocketConfig", "accept_of", "tokens_of"]
 
 # RFC 6455 1.3
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -61,6 +62,12 @@ class HandshakeResult:
     rest: bytes = b""
 
 
+class AnyHandshake(Protocol):
+    """One side of a handshake."""
+
+    def feed(self, data: bytes) -> HandshakeResult | None: ...
+
+
 class _Refusal(Exception):
     def __init__(self, status: int, text: str, *headers: tuple[str, str]) -> None:
         super().__init__(text)
@@ -93,8 +100,7 @@ class Handshake:
             return _refuse(status, f"not an HTTP/1.1 request: {error}")
         except _Refusal as refusal:
             return _refuse(refusal.status, refusal.text, refusal.headers)
-        # RFC 6455 4.2.2 step 5
-        digest = binascii.b2a_base64(sha1(key + _GUID).digest(), newline=False).decode()
+        digest = accept_of(key).decode()
         response = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {digest}\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
@@ -110,13 +116,14 @@ class Handshake:
             raise _Refusal(405, "a WebSocket handshake is a GET (RFC 6455 4.1)", ("Allow", "GET"))
         if request.http_version != b"1.1":
             raise _Refusal(505, "a WebSocket handshake needs HTTP/1.1 (RFC 6455 4.1)")
-        if b"websocket" not in _tokens(headers.get(b"upgrade", ())):
+        self._judge_path(request)
+        if b"websocket" not in tokens_of(headers.get(b"upgrade", ())):
             raise _Refusal(
                 426,
                 "this port speaks SIP over WebSocket: connect with a WebSocket client, sub-protocol sip",
                 ("Upgrade", "websocket"),
             )
-        if b"upgrade" not in _tokens(headers.get(b"connection", ())):
+        if b"upgrade" not in tokens_of(headers.get(b"connection", ())):
             raise _Refusal(400, "the field `Connection: Upgrade` is missing (RFC 6455 4.2.1)")
         if headers.get(b"sec-websocket-version") != [b"13"]:
             # RFC 6455 4.4
@@ -131,7 +138,7 @@ class Handshake:
         if len(keys) != 1 or not re.fullmatch(rb"[A-Za-z0-9+/]{22}==", keys[0]):
             raise _Refusal(400, "Sec-WebSocket-Key must be one value of 16 octets in base64 (RFC 6455 4.2.1)")
         self._judge_policy(request, headers)
-        offered = _tokens(headers.get(b"sec-websocket-protocol", ()))
+        offered = tokens_of(headers.get(b"sec-websocket-protocol", ()))
         if b"sip" not in offered:
             # RFC 7118 4.1
             found = b", ".join(offered).decode("latin-1") or "none"
@@ -141,6 +148,13 @@ class Handshake:
             )
         return keys[0]
 
+    def _judge_path(self, request: h11.Request) -> None:
+        # Before all that is WebSocket's own: elsewhere on this port another thing may be.
+        paths = self._config.paths
+        path = request.target.decode("latin-1").partition("?")[0]
+        if paths and path not in paths:
+            raise _Refusal(404, f"no SIP at {path}; expected {' or '.join(paths)}")
+
     def _judge_policy(self, request: h11.Request, headers: dict[bytes, list[bytes]]) -> None:
         config = self._config
         host = headers.get(b"host", [b""])[0].decode("latin-1").lower()
@@ -148,9 +162,6 @@ class Handshake:
         if config.hosts and name not in (known.lower().strip("[]") for known in config.hosts):
             # RFC 9110 15.5.20
             raise _Refusal(421, f"no SIP for the host {name or 'without a name'} here")
-        path = request.target.decode("latin-1").partition("?")[0]
-        if config.paths and path not in config.paths:
-            raise _Refusal(404, f"no SIP at {path}; expected {' or '.join(config.paths)}")
         origins = headers.get(b"origin", [])
         if config.origins and origins:
             # RFC 6454 6.2: an origin is compared as a whole, scheme and host in lower case.
@@ -160,7 +171,12 @@ class Handshake:
                 raise _Refusal(403, f"pages of origin {origin} may not connect")
 
 
-def _tokens(values: Iterable[bytes]) -> list[bytes]:
+def accept_of(key: bytes) -> bytes:
+    """Return the Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455 4.2.2 step 5)."""
+    return binascii.b2a_base64(sha1(key + _GUID).digest(), newline=False)
+
+
+def tokens_of(values: Iterable[bytes]) -> list[bytes]:
     return [token.strip().lower() for value in values for token in value.split(b",") if token.strip()]
 
 

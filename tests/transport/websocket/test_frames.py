@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from sansip.transport.websocket.frames import (
     BINARY,
-    CLOSE,
     CONTINUATION,
     PING,
     PONG,
     TEXT,
     FrameError,
     MessageReader,
-    close_frame,
+    close_payload,
     frame,
     read_close,
 )
@@ -143,9 +142,9 @@ def test_close_frames_refused(payload: bytes, code: int) -> None:
 
 def test_a_long_reason_is_cut_between_characters() -> None:
     """RFC 6455 5.5: a control frame holds 125 octets, and its reason is UTF-8."""
-    written = close_frame(1001, "é" * 100)
-    assert written[:2] == bytes((0x80 | CLOSE, 124))
-    assert written[4:].decode() == "é" * 61
+    written = close_payload(1001, "é" * 100)
+    assert (len(written), written[:2]) == (124, b"\x03\xe9")
+    assert written[2:].decode() == "é" * 61
 
 
 def test_what_comes_before_a_fault_is_not_lost() -> None:
@@ -155,3 +154,12 @@ def test_what_comes_before_a_fault_is_not_lost() -> None:
     assert next(messages) == (TEXT, b"whole")
     with pytest.raises(FrameError):
         next(messages)
+
+
+@pytest.mark.parametrize("cut", [2, 3, 4, 16])
+def test_a_long_form_of_a_small_length(cut: int) -> None:
+    """RFC 6455 5.5: refused in a control frame, wherever the header is cut (found by fuzzing)."""
+    frame = b"\x89\xfe\x00\x0c" + bytes(16)
+    reader = MessageReader(MOST)
+    with pytest.raises(FrameError, match="at most 125"):
+        assert [*reader.feed(frame[:cut]), *reader.feed(frame[cut:])] == []
