@@ -102,7 +102,8 @@ class Peers:
 
     def _note(self, action: SendDatagram | SendData) -> None:
         """RFC 3261 7: whatever came in, what goes out is SIP; answers repeat what their requests lacked."""
-        if not action.data.strip(b"\r\n"):
+        # RFC 5626 8: a Binding request is told where it came from, and by its first two bits from SIP.
+        if not action.data.strip(b"\r\n") or action.data[0] < 4:
             return
         try:
             message = parse_message(action.data)
