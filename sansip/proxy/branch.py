@@ -5,6 +5,11 @@ response context. It goes through the places of the target, each a transport and
 an address, one by one (RFC 3263 4.3): the next is tried, with a new client
 transaction, when one times out, cannot be reached, or answers 503. It is done
 when ``final`` is set.
+
+Where others are left, silence counts as a failure after
+``ProxyConfig.failover_time`` already, and not after 64*T1. Whoever was given up may
+have been slow only, so that transaction is not forgotten: it sends no more, but a 2xx of
+it still counts, and when it begins to ring it is cancelled.
 """
 
 from __future__ import annotations
@@ -35,6 +40,10 @@ __all__ = ["Branch"]
 _GROWTH = 400
 
 
+# RFC 5626 7: after these another flow of the same phone may be tried.
+_FLOW_FAILED = (408, 430)
+
+
 class Branch:
     """A target being tried. It is the user of its client transactions."""
 
@@ -44,7 +53,9 @@ class Branch:
         "_base",
         "_cancel_sent",
         "_cancel_wanted",
+        "_given_up",
         "_hop",
+        "_hurry",
         "_id",
         "_place",
         "_rang",
@@ -79,6 +90,10 @@ class Branch:
         # stands first in ``_addresses``, for UDP.
         self._switched = False
         self._timer: Timer | None = None
+        # Runs while nothing was heard of this place and others are left.
+        self._hurry: Timer | None = None
+        # INVITEs that nobody wants answered any more, and that were not cancelled yet.
+        self._given_up: tuple[ClientTransaction, ...] = ()
         self._cancel_wanted: str | None = None
         self._cancel_sent = False
         # Who answers challenges on our behalf, and what is added to CSeq.
@@ -173,6 +188,8 @@ class Branch:
         if context.is_invite:
             # RFC 3261 16.6 step 11
             self._set_timer(now, proxy.values.c, "timer C")
+        if self._addresses and proxy.config.failover_time:
+            self._hurry = proxy.timers.start(now, proxy.config.failover_time, self, "failover")
         transaction.start(now)
         return True
 
@@ -215,6 +232,9 @@ class Branch:
         status = response.status
         if (transaction is not self.transaction or self.final is not None) and not 200 <= status < 300:
             # A late answer of an address that was given up; a 2xx still counts.
+            if status < 200 and transaction in self._given_up:
+                # RFC 3261 9.1: it rings, so it may be cancelled.
+                self._cancel_given_up(transaction, now)
             return
         if self._switched:
             # TCP works, so UDP is not needed for this address.
@@ -236,7 +256,17 @@ class Branch:
             self._answered()
         self._take_via(response)
         first = self.final is None
+        if first and self.target.instance and status in _FLOW_FAILED:
+            if self.context.fail_over(self, now):
+                self.final = response
+                return
+            if status == 430:
+                # RFC 5626 11.5: it is between proxies, and no endpoint's to see.
+                response = response_to(self.context.request, 480, to_tag=self.context.local_tag())
         self.final = response
+        if transaction is not self.transaction and first:
+            # The slow one was first after all.
+            self._give_up_current(now)
         # What may still come is a further 2xx, for which the context is enough.
         transaction.user = self.context
         self.context.final_received(response, first, now)
@@ -269,6 +299,8 @@ class Branch:
 
     def _provisional_received(self, response: Response, now: float) -> None:
         self.provisional = True
+        # RFC 3263 4.3: whoever was heard of has not failed.
+        self._stop_hurry()
         if self._cancel_wanted is not None:
             # RFC 3261 9.1: a CANCEL waits for the first provisional response.
             self._send_cancel(now)
@@ -298,7 +330,9 @@ class Branch:
         self._stop_timer()
         if not self._switched:
             self._avoid(now, None)
-        if self._addresses and self._cancel_wanted is None:
+        # RFC 3263 4.3: a timeout is a failure where nothing at all was heard.
+        heard = reason == "timeout" and self.provisional
+        if self._addresses and self._cancel_wanted is None and not heard:
             self._try_next(now)
             return
         # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503; RFC 5626
@@ -318,9 +352,14 @@ class Branch:
     def _fail(self, status: int, now: float, headers: Iterable[tuple[str, str]] = ()) -> None:
         if self._cancel_wanted is not None:
             status = 487
+        elif self.target.instance and status == 430:
+            # RFC 5626 11.5: it is between proxies, and no endpoint's to see.
+            status = 480
         tag = self.context.local_tag()
         self.final = response_to(self.context.request, status, to_tag=tag, headers=headers)
         self._base = None
+        if self._cancel_wanted is None and self.target.instance and self.context.fail_over(self, now):
+            return
         self.context.final_received(self.final, True, now)
 
     # --- cancelling
@@ -339,18 +378,49 @@ class Branch:
         elif self.provisional:
             self._send_cancel(now)
 
+    # --- giving up
+
+    def _hurried(self, now: float) -> None:
+        """Nothing was heard of this place in time: try the next (``ProxyConfig.failover_time``)."""
+        transaction = self.transaction
+        if self.final is not None or transaction is None or not transaction.unanswered:
+            return
+        if self._cancel_wanted is not None or not self._addresses:
+            return
+        self._give_up_current(now)
+        if not self._switched:
+            self._avoid(now, None)
+        self._try_next(now)
+
+    def _give_up_current(self, now: float) -> None:
+        transaction = self.transaction
+        assert transaction is not None
+        transaction.fall_silent()
+        if self.context.is_invite:
+            self._given_up = (*self._given_up, transaction)
+            if self.provisional:
+                self._cancel_given_up(transaction, now)
+
+    def _cancel_given_up(self, transaction: ClientTransaction, now: float) -> None:
+        self._given_up = tuple(one for one in self._given_up if one is not transaction)
+        self._cancel(transaction, None, now)
+
+    # --- CANCEL
+
+    def _cancel(self, transaction: ClientTransaction, reason: str | None, now: float) -> None:
+        invite = transaction.request
+        cancel = build_cancel(invite, reason)
+        self.context.proxy.transactions.open_client(
+            invite.via.branch or "", cancel, cancel.to_bytes(), transaction.flow, _CANCEL_USER
+        ).start(now)
+
     def _send_cancel(self, now: float) -> None:
         if self._cancel_sent or self.transaction is None:
             return
         self._cancel_sent = True
-        proxy = self.context.proxy
-        invite = self.transaction.request
-        cancel = build_cancel(invite, self._cancel_wanted or None)
-        proxy.transactions.open_client(
-            self._id, cancel, cancel.to_bytes(), self.transaction.flow, _CANCEL_USER
-        ).start(now)
+        self._cancel(self.transaction, self._cancel_wanted or None, now)
         # RFC 3261 9.1: without a final response within 64*T1 it counts as cancelled.
-        self._set_timer(now, proxy.values.t1x64, "cancelled")
+        self._set_timer(now, self.context.proxy.values.t1x64, "cancelled")
 
     # --- timers
 
@@ -362,8 +432,18 @@ class Branch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._stop_hurry()
+
+    def _stop_hurry(self) -> None:
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
 
     def timer_fired(self, name: str, now: float) -> None:
+        if name == "failover":
+            self._hurry = None
+            self._hurried(now)
+            return
         self._timer = None
         if self.final is not None or self.transaction is None:
             return

@@ -52,6 +52,10 @@ class ProxyConfig:
         tcp_above: octets from which a request to a UDP next hop goes over TCP
             instead (RFC 3261 18.1.1); 0 never does. Only where a TCP listener
             exists, and UDP is used after all where TCP is refused.
+        failover_time: seconds of silence after which the next address of a target is
+            tried, where it has one (RFC 3263 4.3); without it, or with 0, only Timer B or F
+            (32 s) ends the wait. Never once a provisional response came. With
+            the default an INVITE over UDP was sent three times by then.
         force_rport: whom to answer at the source port of a request that came without
             rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
             address and not their source; ``"always"``, everybody; ``"never"``.
@@ -65,6 +69,7 @@ class ProxyConfig:
     record_route: bool = True
     force_rport: Literal["private", "always", "never"] = "private"
     tcp_above: int = 1300
+    failover_time: float = 3.0
     dialog_tokens: bool = True
     unmarked_dialogs: bool = False
     extensions: frozenset[str] = frozenset()
@@ -278,12 +283,14 @@ class Proxy:
             return NextHop(flow.transport, flow.host, flow.port, True, True, secure=secure, sips=sips)
         hop = next_hop(uri, secure=secure)
         hop.sips = sips
-        if target.only or hop.transport in ONE_WAY or hop.host.endswith(".invalid"):
+        # Where the binding has a Path, its edge proxy has the flow.
+        only = target.only and (target.bound or "route" not in copy.keys)
+        if only or hop.transport in ONE_WAY or hop.host.endswith(".invalid"):
             # RFC 7118 5, RFC 2606 2: only its connection led to it. RFC 5626 5.3.2:
             # 430 for a flow that a token named, and else it is a user not there now.
             raise RemoteProtocolError(
                 "the flow is gone",
-                status=430 if target.bound else 480,
+                status=430 if only or target.bound else 480,
                 section="RFC 5626 5.3.2",
                 field="Request-URI",
             )

@@ -136,10 +136,17 @@ class ClientTransaction(Transaction):
         self._request = None
         self.data = b""
 
+    def fall_silent(self) -> None:
+        """Resend no more: nobody waits for an answer, but one that comes is heard until Timer B or F."""
+        if self.resend_timer is not None:
+            self.resend_timer.cancel()
+            self.resend_timer = None
+        self.data = b""
+
     @property
     def unanswered(self) -> bool:
-        """Whether nothing at all has been heard from the next hop."""
-        return self.state is self.first_state
+        """Whether nothing at all has been heard from the next hop, and somebody waits for it."""
+        return self.state is self.first_state and self.data != b""
 
     def pass_up(self, response: Response, now: float) -> None:
         self.user.response_received(self, response, now)
