@@ -84,6 +84,11 @@ class ClientAuth:
         ]
         return Answers(self, known, fitting) if fitting else None
 
+    def replace(self, accounts: Sequence[Account]) -> None:
+        """Have these accounts and no others; what servers said to the old ones is forgotten."""
+        self.accounts = list(accounts)
+        self._sessions.clear()
+
     def find(self, host: str, field: str, account: Account) -> _Session | None:
         return self._sessions.get((host, field, account.realm, account.username))
 

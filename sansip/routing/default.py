@@ -22,18 +22,18 @@ async def route(request: IncomingRequest) -> None:
         request.reply(481)
         return
 
-    # By a flow token of ours: RFC 5626 5.3.1, over the phone's own connection.
-    if request.over_flow:
+    # Within a dialog: only where the dialog was set up through this server; or by a flow
+    # token of ours, over the phone's own connection (RFC 5626 5.3.1).
+    if request.over_flow or (request.in_dialog and request.from_dialog):
         request.record_route()
-        request.relay()
+        targets = await request.locate() if request.names_gruu else None
+        if targets == []:
+            request.answer_absent()
+        else:
+            request.relay(targets)
         return
-
-    # Within a dialog: only where the dialog was set up through this server.
     if request.in_dialog:
-        if request.from_dialog:
-            request.record_route()
-            request.relay()
-        elif request.method == "ACK":
+        if request.method == "ACK":
             request.drop()
         else:
             # RFC 3261 12.2.2: no such dialog here.
@@ -86,7 +86,7 @@ async def route(request: IncomingRequest) -> None:
 
     targets = await request.locate()
     if not targets:
-        request.reply(404)
+        request.answer_absent()
         return
     request.record_route()
     request.relay(targets)

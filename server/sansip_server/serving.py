@@ -23,6 +23,7 @@ from sansip.config import ListenerConfig
 from sansip.journal import JournaledStack
 from sansip.stack import Stack
 from sansip_server import logs
+from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.cluster import SharedStorage
 from sansip_server.config import build
@@ -71,6 +72,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         # Nobody but this machine can reach us, so there are no strangers to relay for.
         settings.proxy.unmarked_dialogs = True
 
+    access = Access(settings)
     try:
         tls = TlsContexts(settings.tls)
     except TlsError as error:
@@ -90,15 +92,16 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
         config.dns = dns_config(settings.dns)
+        access.configure(config)
         seed = os.urandom(32)
         stack: Stack
         if recorder is None:
             stack = ServedStack(config, seed)
         else:
             stack = JournaledServedStack(config, seed, recorder.write, head(settings, config))
+        access.attach(stack)
         if shared is not None:
-            shared.look(config.node)
-            stack.join(time.monotonic())
+            stack.join(time.monotonic(), shared.look(config.node))
         elif storage is not None:
             storage.restore(stack)
         return stack
@@ -114,6 +117,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
     def on_reload() -> None:
         # SIGHUP: connections that stand keep their certificate.
+        access.reload()
         try:
             tls.reload()
         except TlsError as error:

@@ -60,7 +60,7 @@ def refuse_open_listeners(settings: Settings) -> None:
 
 def refuse_digest_without_users(settings: Settings) -> None:
     """Raise OperatorError where digest authentication has no store to look users up in."""
-    if settings.auth == "digest" and settings.store is None:
+    if settings.auth == "digest" and settings.store is None and settings.ephemeral_file is None:
         raise OperatorError(
             "digest authentication needs a store of users: give --store sansip.db (or store in the"
             " configuration), and fill it with `sansip user add`"

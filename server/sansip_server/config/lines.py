@@ -17,6 +17,7 @@ _NAME = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
 _TABLE = re.compile(rf"[ \t]*\[\[?[ \t]*({_NAME})[ \t]*\]")
 _KEY = re.compile(rf"[ \t]*({_NAME})[ \t]*=")
 _PARTS = re.compile(_PART)
+_INDEX = re.compile(r"\[\d+\]")
 
 
 class KeyLines:
@@ -24,23 +25,33 @@ class KeyLines:
 
     def __init__(self, text: str) -> None:
         self._lines: dict[str, int] = {}
+        # Name of a repeated table -> how many there were.
+        repeated: dict[str, int] = {}
         table: list[str] = []
         for number, line in enumerate(text.splitlines(), 1):
             if found := _TABLE.match(line):
                 table = _names(found[1])
+                if line.lstrip().startswith("[["):
+                    name = ".".join(table)
+                    self._lines.setdefault(name, number)
+                    repeated[name] = repeated.get(name, 0) + 1
+                    table[-1] += f"[{repeated[name] - 1}]"
+                    self._lines[".".join(table)] = number
                 self._lines.setdefault(".".join(table), number)
             elif found := _KEY.match(line):
                 path = [*table, *_names(found[1])]
                 for depth in range(len(table) + 1, len(path) + 1):
-                    self._lines.setdefault(".".join(path[:depth]), number)
+                    name = ".".join(path[:depth])
+                    self._lines.setdefault(name, number)
+                    self._lines.setdefault(_INDEX.sub("", name), number)
 
     def find(self, path: str) -> int | None:
         """Return the line of ``path`` (``limits.branches``, ``listen[2]``), or of what holds it."""
-        name = re.sub(r"\[\d+\]", "", path)
-        while name:
-            if name in self._lines:
-                return self._lines[name]
-            name = name.rpartition(".")[0]
+        for name in (path, _INDEX.sub("", path)):
+            while name:
+                if name in self._lines:
+                    return self._lines[name]
+                name = name.rpartition(".")[0]
         return None
 
 

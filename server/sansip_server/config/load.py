@@ -68,7 +68,10 @@ def load_file(path: Path) -> Loaded:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Loaded(None, [ConfigFault("", "not UTF-8, which TOML requires", line)])
-    return load_text(text, path.parent)
+    loaded = load_text(text, path.parent)
+    if loaded.settings is not None:
+        loaded.settings.file = path
+    return loaded
 
 
 def load_text(text: str, folder: Path = Path()) -> Loaded:
@@ -90,8 +93,12 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
         route = None
     if settings is not None:
         settings.route = None if route is None else str(route)
-        if settings.secret_file is not None:
-            settings.secret_file = str(folder / settings.secret_file)
+        for name in ("secret_file", "nonce_file", "ephemeral_file"):
+            if (file := getattr(settings, name)) is not None:
+                setattr(settings, name, str(folder / file))
+        for upstream in settings.upstream:
+            if upstream.password_file is not None:
+                upstream.password_file = str(folder / upstream.password_file)
         if settings.store is not None and not is_url(settings.store):
             settings.store = str(folder / settings.store)
         if settings.store_password_file is not None:
@@ -174,6 +181,13 @@ def _table(cls: type, data: dict[str, Any], prefix: str, faults: list[ConfigFaul
 
 
 def _leaf(hint: Any, value: Any, path: str, faults: list[ConfigFault]) -> Any:
+    row = row_of(hint)
+    if row is not None:
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            problem = f"expected tables, each begun by [[{path}]]; found {found(value)}"
+            faults.append(ConfigFault(path, problem))
+            return None
+        return [_table(row, item, f"{path}[{i}].", faults) for i, item in enumerate(value)]
     if get_origin(hint) in (list, tuple, frozenset):
         if not isinstance(value, list):
             faults.append(ConfigFault(path, f"expected {expected(hint)}; found {found(value)}"))
@@ -214,6 +228,12 @@ def _unknown(name: str, path: str, keys: dict[str, Any]) -> ConfigFault:
     if homes:
         return ConfigFault(path, "unknown key", suggestion=homes[0])
     return ConfigFault(path, f"unknown key; expected one of {', '.join(keys)}")
+
+
+def row_of(hint: Any) -> type | None:
+    """Return the dataclass of a table that may be repeated, ``[[name]]``, or None for any other key."""
+    row = get_args(hint)[0] if get_origin(hint) is list else None
+    return row if isinstance(row, type) and is_dataclass(row) else None
 
 
 def literals(hint: Any) -> list[Any]:

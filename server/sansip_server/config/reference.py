@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sansip.limits import Limits
-from sansip_server.config.load import expected, keys_of, literals
+from sansip_server.config.load import expected, keys_of, literals, row_of
 from sansip_server.config.schema import Settings
 
 __all__ = ["PAGES", "configuration_page", "documentation", "limits_page"]
@@ -118,6 +118,9 @@ def configuration_page() -> str:
         if is_dataclass(hint) and isinstance(hint, type):
             first = (inspect.getdoc(hint) or "").partition("\n")[0]
             parts += [f"## `[{name}]`\n", f"{first}\n", *_table(hint, f"{name}.")]
+        elif row := row_of(hint):
+            first = (inspect.getdoc(row) or "").partition("\n")[0]
+            parts += [f"## `[[{name}]]`\n", f"{first}\n", *_table(row, f"{name}.")]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -137,7 +140,7 @@ def _table(cls: type, prefix: str) -> Iterator[str]:
     hints = keys_of(cls)
     for field in fields(cls):
         hint = hints.get(field.name)
-        if hint is None or is_dataclass(hint):
+        if hint is None or is_dataclass(hint) or row_of(hint):
             continue
         if field.name not in docs:
             raise LookupError(f"{cls.__name__}.{field.name} has no documentation")

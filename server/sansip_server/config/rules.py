@@ -9,7 +9,6 @@ refuse everything.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
@@ -30,7 +29,6 @@ ZERO_MEANS_OFF = frozenset(
         "drain_time",
         "keepalive.interval",
         "limits.source_rate",
-        "trusted.port",
         "node.linger",
         "proxy.failover_time",
         "proxy.tcp_above",
@@ -72,7 +70,6 @@ def check_value(path: str, value: Any) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ValueError(f"expected a finite number, found {value}")
-        path = re.sub(r"\[\d+\]\.", ".", path)
         if value < 0 or (value == 0 and path not in ZERO_MEANS_OFF):
             least = "of 0 or more" if path in ZERO_MEANS_OFF else "above 0"
             raise ValueError(f"expected a number {least}; found {value}")

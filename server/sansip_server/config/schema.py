@@ -22,8 +22,8 @@ from sansip.transaction.timers import TimerValues
 from sansip.transport.websocket import WebSocketConfig
 from sansip_server.config.dns import DnsSettings
 from sansip_server.config.listen import DEFAULT_LISTEN
-from sansip_server.config.peers import TrustedSettings, UpstreamSettings
 from sansip_server.config.node import NodeSettings
+from sansip_server.config.peers import TrustedSettings, UpstreamSettings
 from sansip_server.config.redis import RedisSettings
 from sansip_sockets.tls import TlsConfig
 

@@ -1,0 +1,141 @@
+"""``[[upstream]]`` and ``[[trusted]]``: other servers, and how each side proves who it is.
+
+Theory of operation: the tables are repeated, one for each peer. What becomes of them
+are the core's own ``Account`` and ``TrustedPeer``; here are the names of keys, and
+passwords that come from files or the environment, so that the configuration
+file can be shown to anybody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from sansip.auth import HASHES, Account, hash_name
+from sansip.routing import TrustedPeer
+from sansip_server.faults import OperatorError, os_reason
+
+__all__ = ["TrustedSettings", "UpstreamSettings", "accounts_of", "read_keys", "trusted_of"]
+
+
+@dataclass(slots=True, kw_only=True)
+class UpstreamSettings:
+    """An account of this server at another one, whose challenges it answers for its users (RFC 3261 22.3)."""
+
+    # Host names of the other server, as they stand in the URIs that lead there, IP
+    # addresses, or networks (`192.0.2.0/28`). The password is shown to nobody else.
+    hosts: list[str] = field(default_factory=list)
+    # The realm that it asks in, exactly; the log says it when it is another one.
+    realm: str = ""
+    # The user name there.
+    username: str = ""
+    # File whose first line is the password, relative to this file.
+    password_file: str | None = None
+    # Environment variable that holds the password.
+    password_env: str | None = None
+    # HA1 in place of a password, as `"SHA-256:hexadecimal"` (`sansip ha1`), one for
+    # each algorithm that the other server may ask for.
+    ha1: list[str] = field(default_factory=list)
+    # Algorithms to answer with, of those that are offered.
+    algorithms: list[str] = field(default_factory=lambda: list(HASHES))
+
+    def __post_init__(self) -> None:
+        if not self.hosts or not self.realm or not self.username:
+            raise ValueError("needs hosts, realm and username")
+        given = [bool(self.password_file), bool(self.password_env), bool(self.ha1)]
+        if sum(given) != 1:
+            raise ValueError("needs one of password_file, password_env and ha1")
+        for text in self.ha1:
+            name, _, key = text.rpartition(":")
+            if hash_name(name or "?") is None or not key or set(key.lower()) - set("0123456789abcdef"):
+                raise ValueError(
+                    f"expected ALGORITHM:HEXADECIMAL in ha1, as `sansip ha1` prints; found {text!r}"
+                )
+        self.account("x")
+
+    def account(self, password: str | None) -> Account:
+        """Return the account; raise ValueError for one that could never be used."""
+        keys = {name: key for name, _, key in (text.rpartition(":") for text in self.ha1)}
+        if keys:
+            password = None
+        return Account(tuple(self.hosts), self.realm, self.username, password, keys, tuple(self.algorithms))
+
+
+@dataclass(slots=True, kw_only=True)
+class TrustedSettings:
+    """Peers that are believed by their address and need no password; docs/trust.md says what that means."""
+
+    # An IP address or a network, like `10.0.0.0/8` or `2001:db8::/32`.
+    address: str = ""
+    # Its source port; any when it is left out.
+    port: int | None = None
+    # The transport that it must come by. Whoever can forge source addresses on the
+    # way here is trusted as well over `udp`.
+    transport: Literal["udp", "tcp", "tls", "ws", "wss", "sctp"] | None = None
+    # What routes and the log call it (`request.trusted.name`).
+    name: str = ""
+    # Relay what it sends to domains that are not ours.
+    relay: bool = False
+
+    def __post_init__(self) -> None:
+        self.peer()
+
+    def peer(self) -> TrustedPeer:
+        """Return the core's own; raise ValueError for what is no network."""
+        transports = () if self.transport is None else (self.transport,)
+        return TrustedPeer(self.address, self.name, self.port or 0, transports, self.relay)
+
+
+def trusted_of(settings: Sequence[TrustedSettings]) -> list[TrustedPeer]:
+    """Return the peers to trust."""
+    return [one.peer() for one in settings]
+
+
+def accounts_of(settings: Sequence[UpstreamSettings]) -> list[Account]:
+    """Return the accounts with their passwords read; raise OperatorError where one cannot be."""
+    return [one.account(_password(one)) for one in settings]
+
+
+def _password(settings: UpstreamSettings) -> str | None:
+    whose = f"upstream {settings.username} in realm {settings.realm}"
+    if settings.password_env is not None:
+        password = os.environ.get(settings.password_env)
+        if not password:
+            raise OperatorError(
+                f"{whose}: the environment has no {settings.password_env}; set it to the password"
+            )
+        return password
+    if settings.password_file is None:
+        return None
+    path = Path(settings.password_file)
+    try:
+        password = path.read_text("utf-8").partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = os_reason(error) if isinstance(error, OSError) else "not UTF-8"
+        raise OperatorError(f"{whose}: cannot read password_file {path}: {reason}") from None
+    if not password:
+        raise OperatorError(f"{whose}: the first line of {path} is empty; write the password there")
+    return password
+
+
+def read_keys(path: Path, key: str) -> list[bytes]:
+    """Return the secrets in ``path``, one a line, the newest first; raise OperatorError.
+
+    ``key`` is what the setting is called. Lines that begin with ``#`` are comments.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise OperatorError(
+            f"{key} {path}: {os_reason(error)}; make one with `openssl rand -hex 32 > {path}`"
+        ) from None
+    secrets = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith(b"#")]
+    if not secrets:
+        raise OperatorError(f"{key} {path}: holds no key; make one with `openssl rand -hex 32 > {path}`")
+    for number, secret in enumerate(secrets, 1):
+        if len(secret) < 16:
+            raise OperatorError(f"{key} {path}: key {number} has {len(secret)} octets, needs 16 or more")
+    return secrets

@@ -1,0 +1,175 @@
+"""Trusted peers, accounts, keys and secrets: from the configuration to the stack, and anew on SIGHUP."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from sansip import ListenerConfig, Stack, StackConfig
+from sansip.auth import AuthConfig
+from sansip_server.access import Access
+from sansip_server.config.load import Loaded, load_file, load_text
+from sansip_server.config.peers import accounts_of, read_keys
+from sansip_server.config.schema import Settings
+from sansip_server.faults import OperatorError
+
+CONFIG = """\
+auth = "digest"
+nonce_file = "nonces"
+ephemeral_file = "secrets"
+
+[[upstream]]
+hosts = ["sip.carrier.test", "192.0.2.0/28"]
+realm = "carrier.test"
+username = "trunk"
+password_file = "password"
+
+[[trusted]]
+address = "10.0.0.0/8"
+name = "office"
+
+[[trusted]]
+address = "192.0.2.7"
+transport = "tls"
+relay = true
+"""
+KEY, OTHER = "k" * 32, "o" * 32
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "sansip.toml").write_text(CONFIG)
+    (tmp_path / "password").write_text("p\u00e4ss word\nnot this\n", "utf-8")
+    (tmp_path / "nonces").write_text(f"# newest first\n{KEY}\n")
+    (tmp_path / "secrets").write_text(f"{KEY}\n\n{OTHER}\n")
+    return tmp_path
+
+
+def settings_in(folder: Path) -> Settings:
+    loaded = load_file(folder / "sansip.toml")
+    assert loaded.settings is not None, loaded.faults
+    return loaded.settings
+
+
+def stack_of(access: Access) -> Stack:
+    config = StackConfig([ListenerConfig(0, "udp", "192.0.2.1", 5060)], ["biloxi.test"], auth=AuthConfig())
+    access.configure(config)
+    stack = Stack(config, b"s" * 16)
+    access.attach(stack)
+    return stack
+
+
+def test_from_the_file_to_the_stack(folder: Path) -> None:
+    """File names are relative to the file; the password is the first line."""
+    stack = stack_of(Access(settings_in(folder)))
+    (account,) = stack.proxy.client.accounts
+    assert (account.realm, account.username, account.password) == ("carrier.test", "trunk", "p\u00e4ss word")
+    assert account.serves("192.0.2.15")
+    peer = stack.trusted.find("tls", "192.0.2.7", 1234)
+    assert peer is not None
+    assert peer.relay
+    assert stack.trusted.find("udp", "192.0.2.7", 1234) is None
+    assert stack.authenticator is not None
+    assert stack.authenticator.ephemeral is not None
+
+
+def test_read_again(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SIGHUP: peers, accounts, keys and secrets are new; a nonce made before stays good."""
+    access = Access(settings_in(folder))
+    stack = stack_of(access)
+    assert stack.authenticator is not None
+    ring = stack.authenticator._nonces
+    made = ring.make("biloxi.test", 1_700_000_000.0)
+    (folder / "sansip.toml").write_text(
+        CONFIG.replace("10.0.0.0/8", "172.16.0.0/12").replace('"trunk"', '"other"')
+    )
+    (folder / "nonces").write_text(f"{OTHER}\n{KEY}\n")
+    with caplog.at_level(logging.INFO):
+        access.reload()
+    assert "read again: 2 trusted peers, 1 accounts" in caplog.text
+    assert stack.trusted.find("udp", "10.0.0.1", 5060) is None
+    assert stack.trusted.find("udp", "172.16.0.1", 5060) is not None
+    assert stack.proxy.client.accounts[0].username == "other"
+    assert ring.age(made, "biloxi.test", 1_700_000_001.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("sansip.toml", CONFIG + "[[trusted]]\n", "trusted[2]: expected an IP address or a network"),
+        ("sansip.toml", "domains = [", "not valid TOML"),
+        ("nonces", "", "holds no key"),
+        ("secrets", "short\n", "needs 16 or more"),
+        ("password", "", "is empty"),
+    ],
+)
+def test_a_slip_changes_nothing(
+    file: str, text: str, said: str, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All or nothing, and the log names the file and the fix."""
+    access = Access(settings_in(folder))
+    stack = stack_of(access)
+    (folder / file).write_text(text)
+    access.reload()
+    assert said in caplog.text
+    assert "stays as it was" in caplog.text
+    assert stack.trusted.find("udp", "10.0.0.1", 5060) is not None
+    assert len(stack.proxy.client.accounts) == 1
+
+
+def faults(text: str) -> list[str]:
+    loaded: Loaded = load_text(text)
+    return [fault.text("f") for fault in loaded.faults]
+
+
+UPSTREAM = '[[upstream]]\nhosts = ["h"]\nrealm = "r"\nusername = "u"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[[upstream]]\n", "f:1: upstream[0]: needs hosts, realm and username"),
+        (UPSTREAM, "f:1: upstream[0]: needs one of password_file, password_env and ha1"),
+        (UPSTREAM + 'ha1 = ["SHA3:00"]\n', "f:1: upstream[0]: expected ALGORITHM:HEXADECIMAL in ha1"),
+        (UPSTREAM + 'ha1 = ["SHA-256:xy"]\n', "f:1: upstream[0]: expected ALGORITHM:HEXADECIMAL in ha1"),
+        (UPSTREAM + 'password_env = "X"\nalgorithms = ["SHA3"]\n', "unknown digest algorithm 'SHA3'"),
+        (
+            '[[trusted]]\naddress = "::"\n[[trusted]]\naddress = "10.0.0.1/8"\n',
+            "f:3: trusted[1]: expected an IP",
+        ),
+        ('[[trusted]]\naddress = "::"\n[[trusted]]\nadress = "::"\n', "did you mean trusted[1].address?"),
+        ('[[trusted]]\naddress = "::"\nport = -1\n', "f:3: trusted[0].port: expected a number above 0"),
+        ('[[trusted]]\naddress = "::"\ntransport = "UDP"\n', 'f:3: trusted[0].transport: expected "udp" or'),
+        ("[trusted]\n", "f:1: trusted: expected tables, each begun by [[trusted]]; found a table"),
+        ('trusted = ["10.0.0.1"]\n', "f:1: trusted: expected tables"),
+    ],
+)
+def test_faults(text: str, fault: str) -> None:
+    """Each with its line, of the right table among several, and what was expected."""
+    (found,) = faults(text)
+    assert fault in found
+
+
+def test_passwords_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_text(UPSTREAM + 'password_env = "SANSIP_TEST_PASSWORD"\n')
+    assert loaded.settings is not None
+    monkeypatch.delenv("SANSIP_TEST_PASSWORD", raising=False)
+    with pytest.raises(OperatorError, match="set it to the password"):
+        accounts_of(loaded.settings.upstream)
+    monkeypatch.setenv("SANSIP_TEST_PASSWORD", "secret")
+    assert accounts_of(loaded.settings.upstream)[0].password == "secret"
+
+
+def test_ha1_in_place_of_a_password() -> None:
+    loaded = load_text(UPSTREAM + 'ha1 = ["MD5:00FF", "SHA-256:aa"]\n')
+    assert loaded.settings is not None
+    (account,) = accounts_of(loaded.settings.upstream)
+    assert (account.key("MD5"), account.key("SHA-256"), account.key("SHA-512-256")) == ("00ff", "aa", None)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """The fix is one command."""
+    with pytest.raises(OperatorError, match=r"nonce_file .*openssl rand -hex 32"):
+        read_keys(tmp_path / "none", "nonce_file")
