@@ -32,6 +32,7 @@ from sansip.location import (
     LocationUpdate,
     MemoryLocation,
     Nodes,
+    NodeState,
     Outcome,
     SharedLocation,
     address_of_record,
@@ -314,10 +315,13 @@ class Stack:
             self.nodes.drain(now)
         return self._take(now)
 
-    def join(self, now: float) -> None:
-        """Begin to tell the other nodes that this one lives (``StackConfig.shared``), before any input."""
+    def join(self, now: float, others: Iterable[NodeState] = ()) -> None:
+        """Begin to tell the other nodes that this one lives (``StackConfig.shared``), before any input.
+
+        ``others`` are those that are known to live already.
+        """
         if self.nodes is not None:
-            self.nodes.join(now)
+            self.nodes.join(others, now)
 
     def restore(self, bindings: Iterable[Binding], now: float) -> int:
         """Take bindings from a store, before any input; return how many are live.

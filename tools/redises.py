@@ -106,7 +106,7 @@ def sentinels(directory: Path) -> Iterator[Sentinels]:
             watcher = Program(["redis-sentinel", str(config)], directory / f"sentinel{number}.log")
             stack.enter_context(watcher).wait_for(r"\+monitor master mymaster")
         for port in watchers:
-            _wait(lambda port=port: "num-other-sentinels\n2" in cli(port, "sentinel", "master", "mymaster"))  # type: ignore[misc]
+            _wait(lambda port=port: "num-other-sentinels\n2" in cli(port, "sentinel", "master", "mymaster"))
         yield Sentinels(master, replica, (master_port, replica_port), watchers)
 
 
@@ -130,7 +130,7 @@ def cluster(directory: Path, masters: int = 3, replicas: int = 1) -> Iterator[li
         hosts = [f"{HOST}:{port}" for port, _ in nodes]
         cli(nodes[0][0], "--cluster", "create", *hosts, "--cluster-replicas", str(replicas), "--cluster-yes")
         for port, _ in nodes:
-            _wait(lambda port=port: "cluster_state:ok" in cli(port, "cluster", "info"))  # type: ignore[misc]
+            _wait(lambda port=port: "cluster_state:ok" in cli(port, "cluster", "info"))
         yield nodes
 
 

@@ -10,7 +10,7 @@ for the others have to find that out, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -96,8 +96,9 @@ class Nodes:
         # Until when a node that is not told of may live all the same.
         self._unsure = float("-inf")
 
-    def join(self, now: float) -> None:
-        """Begin to beat, as soon as time passes."""
+    def join(self, others: Iterable[NodeState], now: float) -> None:
+        """Begin to beat, as soon as time passes; ``others`` are known to live."""
+        self._take({state.name: state for state in others if state.name != self.me.name}, now)
         self._timers.start(now, 0.0, self, "beat")
 
     def drain(self, now: float) -> None:

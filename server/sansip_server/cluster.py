@@ -63,14 +63,14 @@ class SharedStorage:
         """What the adapter calls for each kind of question."""
         return {SharedRead: self._read, SharedWrite: self._write, Heartbeat: self._beat}
 
-    def look(self, node: str) -> None:
-        """Say in the log whether the location answers, and who else uses it."""
+    def look(self, node: str) -> list[NodeState]:
+        """Return which nodes live, none where the location does not answer; tell the log."""
         try:
             # Nobody's beat: nothing is claimed before the sockets are open.
             others = self._pulse.beat(Heartbeat(NodeState("", "", ""), 0.0))
         except Exception as error:
             self._failed(error)
-            return
+            return []
         names = sorted(state.name for state in others)
         logger.info("registrations are shared at %s with %s", self._place, ", ".join(names) or "nobody yet")
         if node in names:
@@ -79,6 +79,7 @@ class SharedStorage:
                 " give each its own node.name",
                 node,
             )
+        return others
 
     def leave(self) -> None:
         """Tell the others that this node is gone, and close every connection."""
