@@ -47,6 +47,7 @@ class ResponseContext:
         "_pending",
         "_request",
         "_running",
+        "_spare",
         "_tag",
         "_tried",
         "_trying_timer",
@@ -91,6 +92,8 @@ class ResponseContext:
         self._holding = False
         self._branches: list[Branch] = []
         self._pending: list[list[Target]] = []
+        # Instance -> its targets that are tried where the flow of one failed.
+        self._spare: dict[str, list[Target]] = {}
         # Branches without a final response.
         self._running = 0
         # Targets tried so far, of all relays of the route.
@@ -159,6 +162,8 @@ class ResponseContext:
         if not targets:
             raise LocalProtocolError("more targets for one request than limits.branches")
         self._tried += len(targets)
+        if len(targets) > 1:
+            targets = self._one_each(targets)
         self._failure = None
         self._declined = False
         request = self.request
@@ -177,6 +182,33 @@ class ResponseContext:
             self._start_group(now)
         finally:
             self._holding = False
+
+    def _one_each(self, targets: list[Target]) -> list[Target]:
+        """Return ``targets`` with one for each instance (RFC 5626 7), the first; keep the others."""
+        self._spare = {}
+        chosen = []
+        for target in targets:
+            if not target.instance:
+                chosen.append(target)
+            elif target.instance in self._spare:
+                self._spare[target.instance].append(target)
+            else:
+                self._spare[target.instance] = []
+                chosen.append(target)
+        return chosen
+
+    def fail_over(self, failed: Branch, now: float) -> bool:
+        """Try another flow of the instance of ``failed``, whose own is dead; return whether there is one.
+
+        RFC 5626 7, RFC 5627 6.1: the failed branch is replaced, as if it had not been.
+        """
+        spare = self._spare.get(failed.target.instance)
+        if not spare or self._cancelled or self._declined or self._done:
+            return False
+        branch = Branch(self, spare.pop(0), failed.breadth)
+        self._branches[self._branches.index(failed)] = branch
+        branch.start(now)
+        return True
 
     def _start_group(self, now: float) -> None:
         # RFC 5393 5.3.3: the breadths of all branches in progress sum up to

@@ -29,6 +29,8 @@ class Target:
         flow: the flow that the binding was registered over, used while it lives.
         bound: the flow comes first, whatever Route and URI say (RFC 5626 5.3).
         only: nothing else than the flow will do: 430 where it is gone (RFC 5626 5.3.1).
+        instance: the registered device that this leads to, "" where nobody registered. Of
+            one device one target at a time is tried, another where its flow failed (RFC 5626 7).
         address: socket address to use in place of the URI's (a phone behind a NAT).
         listener: number of the listener to send from, where it reaches; None: the
             one that the request came by. A phone behind a NAT hears only the one
@@ -42,6 +44,7 @@ class Target:
     address: tuple[str, int] | None = None
     bound: bool = False
     only: bool = False
+    instance: str = ""
     listener: int | None = None
 
 

@@ -30,7 +30,22 @@ from __future__ import annotations
 from .config import PathMode, RegistrarConfig
 from .contact import contact_value
 from .date import sip_date
+from .gruu import Gruu, Gruus
+from .outbound import instance_key, is_direct, supports
 from .registrar import Registrar
 from .reply import Plan, Reply
 
-__all__ = ["PathMode", "Plan", "Registrar", "RegistrarConfig", "Reply", "contact_value", "sip_date"]
+__all__ = [
+    "Gruu",
+    "Gruus",
+    "PathMode",
+    "Plan",
+    "Registrar",
+    "RegistrarConfig",
+    "Reply",
+    "contact_value",
+    "instance_key",
+    "is_direct",
+    "sip_date",
+    "supports",
+]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["MALFORMED_EXPIRES", "MAX_EXPIRES", "PathMode", "RegistrarConfig"]
+__all__ = ["MALFORMED_EXPIRES", "MAX_EXPIRES", "LostFlow", "PathMode", "RegistrarConfig"]
 
 # RFC 3261 10.2: larger values may be treated as this one (136 years) …
 MAX_EXPIRES = 4_294_967_295
@@ -18,6 +18,7 @@ MAX_EXPIRES = 4_294_967_295
 MALFORMED_EXPIRES = 3_600
 
 PathMode: TypeAlias = Literal["strict", "lenient", "ignore"]
+LostFlow: TypeAlias = Literal["unreachable", "remove", "keep"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,6 +45,15 @@ class RegistrarConfig:
             RFC 3327 5.3 recommends; ``"lenient"`` uses it all the same, but
             returns it only to a phone that supports it; ``"ignore"`` knows no
             Path and refuses ``Require: path``.
+        outbound: bind by instance and reg-id where the phone asks for it, so that it
+            can have several flows and a new one replaces the old (RFC 5626).
+        flow_timer: seconds within which a phone with such a flow shall send its
+            keepalives (Flow-Timer); 0 leaves the choice to it.
+        gruu: give each phone that asks for it URIs which lead to it alone, one
+            public and a new temporary one each time (RFC 5627).
+        lost_flow: what becomes of a binding whose connection is lost. ``"unreachable"``
+            removes it where nothing else leads to the phone (its flows by ``outbound``,
+            WebSocket); ``"remove"`` removes all, ``"keep"`` none before they expire.
         service_route: values of the Service-Route field in a 200 (RFC 3608).
         show_received: return ``;received="…"`` with each contact registered from
             behind a NAT, for phones and tools that look at it.
@@ -58,6 +68,10 @@ class RegistrarConfig:
     retry_after: int | None = None
     repeat_time: float = 32.0
     path: PathMode = "strict"
+    outbound: bool = True
+    flow_timer: int = 0
+    gruu: bool = True
+    lost_flow: LostFlow = "unreachable"
     service_route: tuple[str, ...] = ()
     show_received: bool = False
     date: bool = True
@@ -76,5 +90,9 @@ class RegistrarConfig:
             raise ValueError(f"retry_after must be at least 1, got {self.retry_after}")
         if self.repeat_time < 0:
             raise ValueError(f"repeat_time must not be negative, got {self.repeat_time}")
+        if self.flow_timer < 0:
+            raise ValueError(f"flow_timer must not be negative, got {self.flow_timer}")
+        if self.lost_flow not in ("unreachable", "remove", "keep"):
+            raise ValueError(f"lost_flow must be 'unreachable', 'remove' or 'keep', got {self.lost_flow!r}")
         if self.path not in ("strict", "lenient", "ignore"):
             raise ValueError(f"path must be 'strict', 'lenient' or 'ignore', got {self.path!r}")

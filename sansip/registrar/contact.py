@@ -11,6 +11,7 @@ can never be taken for those of the field (RFC 4475 3.3.12 to 3.3.14).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sansip.errors import RemoteProtocolError
@@ -81,8 +82,13 @@ def read_contact(value: NameAddr, default: int) -> ContactChange:
     return change
 
 
-def contact_value(binding: Binding, now: float, *, show_received: bool = False) -> str:
-    """Return the Contact value that reports ``binding`` in a 200 at ``now``."""
+def contact_value(
+    binding: Binding, now: float, *, show_received: bool = False, gruus: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Return the Contact value that reports ``binding`` in a 200 at ``now``.
+
+    ``gruus``: (name of the parameter, URI) of each GRUU to tell.
+    """
     # RFC 3261 10.3 step 8: each value has an expires. Rounded down, so that a
     # phone refreshes in time, but never to the 0 that would mean "removed"; the
     # thousandth makes up for what now + interval - now loses as a float.
@@ -96,6 +102,8 @@ def contact_value(binding: Binding, now: float, *, show_received: bool = False) 
         text += f';+sip.instance="<{binding.instance}>"'
     if binding.reg_id is not None:
         text += f";reg-id={binding.reg_id}"
+    for name, uri in gruus:
+        text += f';{name}="{uri}"'
     if show_received and binding.received is not None and ";received=" not in binding.params:
         text += f';received="{binding.received}"'
     return text + binding.params

@@ -4,6 +4,15 @@ Theory of operation: nothing here changes anything. The bindings come in as
 they stand and go out as they shall be, or an error is raised and they stay
 as they were, which is all that atomicity takes.
 
+Flows. A contact that names a flow (``outbound``) is bound under its instance and
+reg-id, and replaces the binding that has both, whatever its URI (RFC 5626 6); of
+two flows with one URI both stand. A contact without is no rival of those. But when
+it is to be removed it is removed wherever it stands: it is gone.
+
+Instances. All bindings of one instance have one ``registered_at``: since when it
+has been registered without a break, and without a new Call-ID for the same contact
+or flow. That is from when its temporary GRUUs are valid (RFC 5627 5.1).
+
 Two URIs are the same contact by RFC 3261 19.1.4, which is not transitive: a URI
 without a parameter equals both of two that differ in it. A contact therefore
 replaces every binding it equals, so that no two bindings of an
@@ -29,7 +38,7 @@ requests in order, not the values of one request.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from sansip.errors import RemoteProtocolError
@@ -37,6 +46,7 @@ from sansip.location import Binding
 from sansip.wire import Uri, uri_equal, uri_key
 
 from .contact import ContactChange
+from .outbound import instance_key
 
 __all__ = ["Origin", "check_removal_of_all", "merge"]
 
@@ -83,7 +93,7 @@ def merge(
     for change, granted in changes:
         again = False
         first = origin.now
-        for binding in _equal_to(change, standing, known):
+        for binding in _same(change, standing, granted, known):
             # RFC 3261 10.3 step 7: same Call-ID, so the CSeq has to be higher.
             if origin.cseq <= binding.cseq and origin.call_id == binding.call_id:
                 if not _repeats(binding, change, granted, origin, repeat_time):
@@ -94,9 +104,11 @@ def merge(
             changed = True
             if binding.registered_at < first:
                 first = binding.registered_at
-        for binding in _equal_to(change, fresh, known):
+        for binding in _same(change, fresh, granted, known):
             fresh = _without(fresh, binding)
         if granted and not again:
+            if change.instance is not None:
+                first, standing = _since(change, current, standing, origin)
             fresh.append(_bind(change, granted, origin, first))
     if repeated:
         # A repetition that also does something new is no repetition.
@@ -128,6 +140,23 @@ def _bind(change: ContactChange, granted: int, origin: Origin, registered_at: fl
     )
 
 
+def _since(
+    change: ContactChange, current: Sequence[Binding], standing: Sequence[Binding], origin: Origin
+) -> tuple[float, Sequence[Binding]]:
+    """Return since when the instance of ``change`` is registered, and ``standing`` with that in it."""
+    key = instance_key(change.instance or "")
+    siblings = [one for one in current if one.instance is not None and instance_key(one.instance) == key]
+    if not siblings:
+        return origin.now, standing
+    # RFC 5627 5.1: of those of the same flow, where it is one, the one registered last.
+    same = [one for one in siblings if change.reg_id is None or one.reg_id == change.reg_id]
+    if not same or max(same, key=lambda one: one.refreshed_at).call_id == origin.call_id:
+        return max(one.registered_at for one in siblings), standing
+    # RFC 5627 5.1: a new Call-ID, so what it was given before is not valid any more.
+    renewed = [replace(one, registered_at=origin.now) if one in siblings else one for one in standing]
+    return origin.now, renewed
+
+
 def _repeats(
     binding: Binding, change: ContactChange, granted: int, origin: Origin, repeat_time: float
 ) -> bool:
@@ -151,6 +180,25 @@ def _out_of_order(step: str) -> RemoteProtocolError:
 
 # Contact text of a binding → its key and URI, None for one that cannot be parsed.
 _Known: TypeAlias = dict[str, tuple[Hashable, Uri] | None]
+
+
+def _same(
+    change: ContactChange, bindings: Sequence[Binding], granted: int, known: _Known
+) -> Sequence[Binding]:
+    """Return those of ``bindings`` that ``change`` is about."""
+    if change.reg_id is None:
+        if granted:
+            return _equal_to(change, [one for one in bindings if one.reg_id is None], known)
+        # One URI may stand with several flows, so one that is equal is not the only one.
+        flows = [one for one in bindings if one.reg_id is not None and one.contact == change.text]
+        return [*flows, *_equal_to(change, [one for one in bindings if one.reg_id is None], known)]
+    # RFC 5626 6: the binding is between the address-of-record and these two.
+    key = instance_key(change.instance or "")
+    return [
+        one
+        for one in bindings
+        if one.reg_id == change.reg_id and one.instance is not None and instance_key(one.instance) == key
+    ]
 
 
 def _equal_to(change: ContactChange, bindings: Sequence[Binding], known: _Known) -> Sequence[Binding]:

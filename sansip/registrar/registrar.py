@@ -16,12 +16,14 @@ from collections.abc import Container, Hashable, Sequence
 from sansip.errors import RemoteProtocolError
 from sansip.limits import DEFAULT, Limits
 from sansip.location import Binding, LocationUpdate, MemoryLocation, Outcome, address_of_record
-from sansip.wire import Request, SipUri, Star
+from sansip.wire import Request, SipUri, Star, uri_equal
 
-from .config import RegistrarConfig
+from .config import LostFlow, RegistrarConfig
 from .contact import ContactChange, contact_value, delta_seconds, read_contact
 from .date import sip_date
+from .gruu import Gruus
 from .merge import Origin, check_removal_of_all, merge
+from .outbound import instance_key, is_direct, supports, take_flows
 from .reply import Plan, Reply
 
 __all__ = ["Registrar"]
@@ -35,21 +37,52 @@ _HOUR = 3_600
 class Registrar:
     """Registrations of one server. Holds policy only; bindings are the location service's."""
 
-    __slots__ = ("_config", "_date", "_extensions", "_limits", "_max_contacts")
+    __slots__ = (
+        "_config",
+        "_date",
+        "_extensions",
+        "_limits",
+        "_max_contacts",
+        "_outbound",
+        "_supported",
+        "gruus",
+    )
 
-    def __init__(self, config: RegistrarConfig | None = None, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self,
+        config: RegistrarConfig | None = None,
+        limits: Limits = DEFAULT,
+        gruus: Gruus | None = None,
+    ) -> None:
         self._config = config or RegistrarConfig()
+        # Who makes and reads GRUUs; None where there are none.
+        self.gruus = gruus if self._config.gruu else None
         self._limits = limits
         wanted = self._config.max_contacts
         self._max_contacts = min(wanted or limits.bindings_per_aor, limits.bindings_per_aor)
         # Option tags that a phone or an edge proxy may require of us.
-        self._extensions = frozenset(() if self._config.path == "ignore" else ("path",))
+        path = self._config.path != "ignore"
+        # RFC 5626 6: it rests on Path.
+        self._outbound = self._config.outbound and path
+        tags = {
+            "path": path,
+            "outbound": self._outbound,
+            "gruu": self.gruus is not None,
+        }
+        self._extensions = frozenset(tag for tag, known in tags.items() if known)
+        # RFC 5627 5.2: gruu is not told in answers to a REGISTER.
+        self._supported = ", ".join(sorted(self._extensions - {"gruu"}))
         self._date = (0, "")
 
     @property
     def extensions(self) -> frozenset[str]:
         """Option tags supported here, for Supported in what the server answers."""
         return self._extensions
+
+    @property
+    def lost_flow(self) -> LostFlow:
+        """What becomes of the bindings of a connection that is lost (``RegistrarConfig.lost_flow``)."""
+        return self._config.lost_flow
 
     def check(self, request: Request) -> Reply | None:
         """Step 2: refuse what needs extensions that are not known on both sides (420).
@@ -64,7 +97,7 @@ class Registrar:
                 if unknown:
                     return _bad_extension(unknown)
             # RFC 3327 5.3: a proxy put itself on the path of a phone that knows nothing of it.
-            if self._config.path == "strict" and request.has("path") and not _supports_path(request):
+            if self._config.path == "strict" and request.has("path") and not supports(request, "path"):
                 return _bad_extension(["path"])
         except RemoteProtocolError as error:
             return _refuse(error)
@@ -167,6 +200,7 @@ class Registrar:
         wall_offset: float | None,
     ) -> Plan:
         path = self._path(request)
+        flows = False
         after: Sequence[Binding] | None = None
         # RFC 3261 10.3 step 6: without Contact the bindings are only fetched.
         if request.has("contact"):
@@ -192,6 +226,9 @@ class Registrar:
                         headers = [("Min-Expires", str(self._config.min_expires))]
                         return Plan(None, Reply(423, "Interval Too Brief", headers))
                 _check_sips(request, changes, path)
+                flows = take_flows(request, changes, self._outbound)
+                if self.gruus is not None:
+                    self._check_loops(request, aor, changes)
                 agent = request.get("user-agent")
                 origin = Origin(
                     # One copy of the text serves all bindings.
@@ -207,7 +244,7 @@ class Registrar:
                 )
                 after = merge(current, changes, origin, self._config.repeat_time)
         if after is None:
-            return Plan(None, self._ok(request, current, now, path, wall_offset))
+            return Plan(None, self._ok(request, aor, current, now, path, wall_offset, flows))
         bindings = tuple(after) if len(after) < 2 else tuple(sorted(after, key=_rank))
         if len(bindings) > self._max_contacts and len(bindings) > len(current):
             return Plan(None, self._too_many("Too Many Contacts"))
@@ -216,7 +253,7 @@ class Registrar:
             if binding.refreshed_at == now and _size(binding) > size:
                 return Plan(None, Reply(400, "Contact Too Large"))
         update = LocationUpdate(aor, tuple(current), bindings)
-        return Plan(update, self._ok(request, bindings, now, path, wall_offset))
+        return Plan(update, self._ok(request, aor, bindings, now, path, wall_offset, flows))
 
     def _path(self, request: Request) -> tuple[str, ...]:
         """Return the path vector to store with each contact, topmost first (RFC 3327 5.3)."""
@@ -236,25 +273,55 @@ class Registrar:
     def _ok(
         self,
         request: Request,
+        aor: str,
         bindings: Sequence[Binding],
         now: float,
         path: tuple[str, ...],
         wall_offset: float | None,
+        flows: bool,
     ) -> Reply:
         """Step 8: the 200, with every binding in it."""
         config = self._config
-        show_received = config.show_received
-        headers = [("Contact", contact_value(b, now, show_received=show_received)) for b in bindings]
+        shown = config.show_received
+        if self.gruus is not None and supports(request, "gruu"):
+            told = _Told(self.gruus, aor, now + (wall_offset or 0.0))
+            headers = [
+                ("Contact", contact_value(b, now, show_received=shown, gruus=told.of(b.instance)))
+                for b in bindings
+            ]
+        else:
+            headers = [("Contact", contact_value(b, now, show_received=shown)) for b in bindings]
         # RFC 3327 5.3: Path is copied into the 200, if the phone knows what it is (RFC 3261 8.2.4).
-        if path and _supports_path(request):
+        if path and supports(request, "path"):
             headers += [("Path", value) for value in path]
         headers += [("Service-Route", value) for value in config.service_route]
-        if self._extensions:
-            headers.append(("Supported", "path"))
+        if self._supported:
+            headers.append(("Supported", self._supported))
+        if flows and supports(request, "outbound"):
+            # RFC 5626 6: so that the phone knows that all on the way did their part.
+            headers.append(("Require", "outbound"))
+            if config.flow_timer and is_direct(request):
+                headers.append(("Flow-Timer", str(config.flow_timer)))
         # RFC 3261 10.3 step 8: a 200 should tell the time (20.17).
         if wall_offset is not None and config.date:
             headers.append(("Date", self._date_at(int(now + wall_offset))))
         return Reply(200, "OK", headers)
+
+    def _check_loops(self, request: Request, aor: str, changes: Sequence[tuple[ContactChange, int]]) -> None:
+        """Refuse the contact of an instance that leads back here (RFC 5627 5.1)."""
+        for change, granted in changes:
+            if change.instance is None or not granted:
+                continue
+            uri = change.uri
+            if not isinstance(uri, SipUri):
+                raise _refused("A Device's Contact Must Be A SIP URI")
+            if uri_equal(uri, request.to.uri) or str(uri) == aor:
+                raise _refused("Contact Is The Address-of-record")
+            if "gr" in uri.params and self.gruus is not None:
+                gruu = self.gruus.read(uri)
+                named = None if gruu is None else uri.replace(user=gruu.user, params={})
+                if named is not None and address_of_record(named) == aor:
+                    raise _refused("Contact Is A GRUU Of The Address-of-record")
 
     def _date_at(self, second: int) -> str:
         # A busy server sends thousands of answers within one second.
@@ -268,6 +335,29 @@ class Registrar:
         return Reply(503, reason, [] if wait is None else [("Retry-After", str(wait))])
 
 
+class _Told:
+    """The GRUUs to tell in one answer: the same for all bindings of an instance (RFC 5627 5.2)."""
+
+    def __init__(self, gruus: Gruus, aor: str, unix: float) -> None:
+        self._gruus = gruus
+        self._aor = aor
+        self._unix = unix
+        self._made: dict[str, list[tuple[str, str]]] = {}
+
+    def of(self, instance: str | None) -> list[tuple[str, str]]:
+        """Return (name of the parameter, URI) for each GRUU of ``instance``."""
+        if instance is None:
+            return []
+        key = instance_key(instance)
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = [("pub-gruu", self._gruus.public(self._aor, instance))]
+            temporary = self._gruus.temporary(self._aor, instance, self._unix)
+            if temporary is not None:
+                made.append(("temp-gruu", temporary))
+        return made
+
+
 def _rank(binding: Binding) -> tuple[int, float]:
     return binding.rank
 
@@ -278,10 +368,6 @@ def _size(binding: Binding) -> int:
     if binding.instance is not None:
         size += len(binding.instance)
     return size + sum(map(len, binding.path)) if binding.path else size
-
-
-def _supports_path(request: Request) -> bool:
-    return any(tag.lower() == "path" for tag in request.supported)
 
 
 def _check_sips(
@@ -305,6 +391,10 @@ def _check_sips(
 
 def _bad_extension(tags: list[str]) -> Reply:
     return Reply(420, "Bad Extension", [("Unsupported", ", ".join(tags))])
+
+
+def _refused(reason: str) -> RemoteProtocolError:
+    return RemoteProtocolError(reason, status=403, section="RFC 5627 5.1", field="Contact")
 
 
 def _refuse(error: RemoteProtocolError) -> Reply:

@@ -10,26 +10,19 @@ value. A token says by which listener of which node, and then
     connections   the number of the connection, and of the process's life it
                   belongs to: numbers begin anew in each process.
 
-It is encrypted and authenticated: nobody else can write one, or learn a phone's
+It is sealed (``sansip.seal``): nobody else can write one, or learn a phone's
 address from one. A token for a dialog is bound to its Call-ID, and so of no use
 in another call; one for a Path is not, for every call comes by it.
-
-The cipher is a synthetic-IV one (the construction of RFC 5297, on keyed BLAKE2b in
-place of AES, for the core has no cryptographic library but ``hashlib``): a MAC
-of everything is made first, and seeds the key stream. There is no nonce to keep
-or to repeat, and equal tokens mean equal flows and nothing else. What came back is
-deciphered, its MAC made again, and compared whole.
 """
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from hashlib import blake2b
-from hmac import compare_digest
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from sansip.seal import MAC_SIZE, Sealer
 from sansip.transport.flow import Flow
 
 if TYPE_CHECKING:
@@ -39,14 +32,12 @@ __all__ = ["MARK", "FlowToken", "FlowTokens"]
 
 # What begins a token, so that a user name is told from it by a look.
 MARK = "f-"
-# RFC 5626 5.2 has 80 bits in its example; these are guessed at over the network only.
-_MAC = 12
 # The first octet: which transport, and flags.
 _TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
 _BOUND, _ONLY = 0x80, 0x40
 _LISTENER, _LIFE, _CONN = 6, 4, 6
 # No token is longer: flag, listener, port and IPv6 address, MAC; 4 characters for 3 octets.
-_LONGEST = len(MARK) + (1 + _LISTENER + 2 + 16 + _MAC + 2) // 3 * 4
+_LONGEST = len(MARK) + (1 + _LISTENER + 2 + 16 + MAC_SIZE + 2) // 3 * 4
 
 
 @dataclass(slots=True)
@@ -76,13 +67,11 @@ class FlowTokens:
         life: a number that no other life of a process has, for its connections.
     """
 
-    __slots__ = ("_cipher_key", "_ids", "_life", "_listeners", "_mac_key", "_numbers")
+    __slots__ = ("_ids", "_life", "_numbers", "_sealer")
 
     def __init__(self, listeners: Listeners, key: bytes, node: str, life: int) -> None:
-        self._mac_key = blake2b(key, digest_size=32, person=b"sansip-flow-mac").digest()
-        self._cipher_key = blake2b(key, digest_size=32, person=b"sansip-flow-enc").digest()
+        self._sealer = Sealer(key, b"sansip-flow")
         self._life = life.to_bytes(_LIFE, "big")
-        self._listeners = listeners
         self._ids = {listener.id: _listener_id(listener, node) for listener in listeners}
         self._numbers = {value: number for number, value in self._ids.items()}
 
@@ -100,25 +89,19 @@ class FlowTokens:
             host = ip_address(flow.host.partition("%")[0])
             where = flow.port.to_bytes(2, "big") + host.packed
         plain = bytes((first,)) + self._ids[flow.listener] + where
-        mac = self._mac(plain, call_id)
-        return MARK + _text(mac + self._cipher(mac, plain))
+        return MARK + self._sealer.seal(plain, _octets(call_id))
 
     def read(self, text: str | None, call_id: str) -> FlowToken | None:
         """Return what ``text`` says in a request with ``call_id``, or None where we did not write it."""
         if text is None or not text.startswith(MARK) or len(text) > _LONGEST:
             return None
-        coded = text[len(MARK) :]
-        try:
-            data = urlsafe_b64decode(coded.encode("ascii") + b"=" * (-len(coded) % 4))
-        except ValueError:
+        read = self._sealer.read(text[len(MARK) :])
+        if read is None:
             return None
-        mac, plain = data[:_MAC], self._cipher(data[:_MAC], data[_MAC:])
-        # The decoder passes over what is no base64: one token has one spelling.
-        if not plain or _text(data) != coded:
-            return None
+        mac, plain = read
         first = plain[0]
         bound = bool(first & _BOUND)
-        if not compare_digest(self._mac(plain, call_id if bound else None), mac):
+        if not self._sealer.proves(mac, plain, _octets(call_id if bound else None)):
             return None
         # It is ours, and so as long as it should be.
         flow = self._flow(_TRANSPORTS[first & 0x0F], plain[1 : 1 + _LISTENER], plain[1 + _LISTENER :])
@@ -133,20 +116,9 @@ class FlowTokens:
             return Flow(transport, number, ("", 0), conn) if where[:_LIFE] == self._life else None
         return Flow(transport, number, (str(ip_address(where[2:])), int.from_bytes(where[:2], "big")))
 
-    def _mac(self, plain: bytes, call_id: str | None) -> bytes:
-        bound = b"" if call_id is None else call_id.encode("utf-8", "surrogateescape")
-        # The length first, so that no two pairs are the same octets.
-        text = bytes((len(plain),)) + plain + bound
-        return blake2b(text, key=self._mac_key, digest_size=_MAC).digest()
 
-    def _cipher(self, mac: bytes, text: bytes) -> bytes:
-        """Encipher or decipher ``text``, at most 64 octets."""
-        stream = blake2b(mac, key=self._cipher_key, digest_size=64).digest()
-        return bytes(a ^ b for a, b in zip(text, stream, strict=False))
-
-
-def _text(data: bytes) -> str:
-    return urlsafe_b64encode(data).decode().rstrip("=")
+def _octets(call_id: str | None) -> bytes:
+    return b"" if call_id is None else call_id.encode("utf-8", "surrogateescape")
 
 
 def _listener_id(listener: Listener, node: str) -> bytes:

@@ -50,7 +50,8 @@ class TestRequire:
 
     def test_what_is_known_here_can_be_asked_for(self, site, make_site):
         """For the Supported of whatever else the server answers."""
-        assert site.registrar.extensions == {"path"}
+        assert site.registrar.extensions == {"path", "outbound"}
+        assert make_site(outbound=False).registrar.extensions == {"path"}
         assert make_site(path="ignore").registrar.extensions == frozenset()
 
     def test_an_option_tag_in_other_case_is_the_same(self, site):
@@ -621,8 +622,8 @@ class TestResponse:
         assert values(site.send(PHONE), "Date") == []
 
     def test_it_says_what_is_supported(self, site, values):
-        """RFC 3327 5.3."""
-        assert values(site.send(PHONE), "Supported") == ["path"]
+        """RFC 3327 5.3, RFC 5626 6."""
+        assert values(site.send(PHONE), "Supported") == ["outbound, path"]
 
     def test_a_service_route_is_given_in_order(self, make_site, values):
         """RFC 3608 6.3: the phone uses it for its own requests."""

@@ -1,0 +1,125 @@
+"""Who is meant by a URI of ours: the targets of an address-of-record or of a GRUU.
+
+Theory of operation: an address-of-record leads to all its bindings, a GRUU (RFC
+5627) to those of one instance. Each binding becomes a target, and targets of one
+instance bear its name, so that the proxy tries one of them at a time (RFC 5626 7).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.proxy import Target
+from sansip.registrar import instance_key
+from sansip.routing.shared import lead, locate_shared
+from sansip.transport import Flow
+from sansip.transport.nat import received_address
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sansip.location import Binding
+    from sansip.registrar import Gruu
+    from sansip.routing.request import Core, IncomingRequest
+    from sansip.wire import OtherUri, TelUri
+
+__all__ = ["absence", "locate", "locate_at_hand", "names_gruu", "target_of"]
+
+
+def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
+    """Whether ``uri`` is, or looks like, a GRUU of this server (RFC 5627 6.1)."""
+    return (
+        isinstance(uri, SipUri)
+        and "gr" in uri.params
+        and core.registrar.gruus is not None
+        and core.listeners.serves(uri.host, uri.port)
+    )
+
+
+async def locate(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) -> list[Target]:
+    """Return the targets that ``asked`` is registered at, best first, on any node."""
+    core = request.core
+    aor, gruu = _meant(core, asked)
+    if core.nodes is None:
+        bindings = core.location.lookup(aor, request.now)
+    else:
+        bindings = await locate_shared(request, aor)
+    return _targets(request, aor, gruu, bindings)
+
+
+def locate_at_hand(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) -> list[Target]:
+    """Return the same from what this node knows, without asking anybody."""
+    aor, gruu = _meant(request.core, asked)
+    return _targets(request, aor, gruu, request.core.location.lookup(aor, request.now))
+
+
+def absence(core: Core, uri: SipUri | TelUri | OtherUri) -> int:
+    """Return the status of the answer to a request for ``uri``, who is registered nowhere."""
+    gruu = _meant(core, uri)[1]
+    # RFC 5627 6.1: 480 where the GRUU is valid, which a public one is as long as
+    # its user exists; a temporary one goes with the registration: 404.
+    return 404 if gruu is None or gruu.instance is None else 480
+
+
+def _meant(core: Core, asked: SipUri | TelUri | OtherUri) -> tuple[str, Gruu | None]:
+    """Return the address-of-record that ``asked`` means, "" for a GRUU that we did not make."""
+    gruus = core.registrar.gruus
+    if gruus is None or not isinstance(asked, SipUri) or not names_gruu(core, asked):
+        return core.address_of_record(asked), None
+    gruu = gruus.read(asked)
+    if gruu is None:
+        return "", None
+    return core.address_of_record(asked.replace(user=gruu.user, params={})), gruu
+
+
+def _targets(
+    request: IncomingRequest,
+    aor: str,
+    gruu: Gruu | None,
+    bindings: Sequence[Binding],
+) -> list[Target]:
+    core = request.core
+    gruus = core.registrar.gruus
+    if gruu is not None and gruus is not None:
+        bindings = gruus.bindings(gruu, aor, bindings, core.wall_offset or 0.0)
+    targets = [target_of(binding) for binding in bindings]
+    if gruu is not None and request.message.has("route"):
+        # RFC 5627 6.1: within a dialog the way on is in Route already.
+        for target in targets:
+            target.path = ()
+    if core.nodes is not None:
+        targets = lead(core.nodes, bindings, targets)
+    return targets
+
+
+def target_of(binding: Binding) -> Target:
+    """Return the target that a binding is for a proxy (RFC 3261 16.5)."""
+    flow = binding.flow
+    address = received_address(binding.received) if binding.received else None
+    target = Target(
+        binding.uri,
+        1000 if binding.q is None else binding.q,
+        binding.path,
+        flow if isinstance(flow, Flow) else None,
+        address,
+        listener=flow if isinstance(flow, int) else None,
+    )
+    if binding.instance is None:
+        target.instance = binding.contact
+    else:
+        target.instance = f"{binding.aor} {instance_key(binding.instance)}"
+        if binding.reg_id is not None and not binding.path:
+            _bind_flow(target)
+    return target
+
+
+def _bind_flow(target: Target) -> None:
+    """Have ``target`` lead over the flow of its registration alone (RFC 5626 7)."""
+    uri = target.uri
+    if target.flow is None and (not isinstance(uri, SipUri) or uri.transport in (None, "udp")):
+        if target.address is None or target.listener is None:
+            # Of a former life of this process: where it came from has to do.
+            return
+        target.flow = Flow("udp", target.listener, target.address)
+    target.only = True
