@@ -39,8 +39,9 @@ class AuthConfig:
     Attributes:
         algorithms: offered, most preferred first (RFC 8760 2.3): `MD5`, `SHA-256`,
             `SHA-512-256`, each also with `-sess`. A client answers the topmost that it
-            knows; many (JsSIP, SIP.js, SIPp, phones of some age) look at the first alone
-            and know MD5 alone, so that is first. `["SHA-256"]` where all phones can.
+            knows (2.4); but in the field many give up when they meet another than MD5, even below
+            it, so that is the default. `["SHA-256", "MD5"]` where phones can; keys for all
+            are stored, so it can be changed at any time.
         qop: qualities of protection offered (RFC 7616 3.3): `auth`, and `auth-int`,
             which covers the body as well. Some phones stumble over a list of two.
         realms: realms that are not called like their domain, as `"domain realm"`. The
@@ -58,7 +59,7 @@ class AuthConfig:
         recovery: seconds after which one failure is forgotten.
     """
 
-    algorithms: tuple[str, ...] = ("MD5", "SHA-256")
+    algorithms: tuple[str, ...] = ("MD5",)
     qop: tuple[str, ...] = ("auth",)
     realms: tuple[str, ...] = ()
     nonce_lifetime: float = 300.0

@@ -26,6 +26,7 @@ class Registrar(Rig):
 
     def __init__(self, users: dict[tuple[str, str], dict[str, str]] | None = None, **options: Any) -> None:
         policy = {name: options.pop(name) for name in list(options) if hasattr(AuthConfig, name)}
+        policy.setdefault("algorithms", ("MD5", "SHA-256"))
         self.users = {("alice", "biloxi.test"): keys()} if users is None else users
         self.lookups: list[Lookup] = []
         super().__init__(auth=AuthConfig(**policy), users=self.lookup, wall_offset=WALL, **options)

@@ -98,7 +98,7 @@ def make(users: dict[str, Any] | None, **policy: Any) -> Stack:
     config = StackConfig(
         [ListenerConfig(0, "udp", "192.0.2.1", 5060)],
         ["biloxi.test"],
-        auth=AuthConfig(**policy),
+        auth=AuthConfig(**{"algorithms": ("SHA-256", "MD5"), **policy}),
         users=None if users is None else lambda lookup: users.get(lookup.username),
         wall_offset=1_700_000_000.0,
     )
@@ -110,7 +110,7 @@ def test_challenges_in_order_of_preference(bench: Bench) -> None:
     response = bench.response(bench.send())
     assert response.status == 401
     challenges = response.typed("www-authenticate")
-    assert [one.algorithm for one in challenges] == ["MD5", "SHA-256"]
+    assert [one.algorithm for one in challenges] == ["SHA-256", "MD5"]
     assert {one.realm for one in challenges} == {"biloxi.test"}
     assert all(one.qop == ["auth"] and not one.stale for one in challenges)
 

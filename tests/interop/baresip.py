@@ -65,7 +65,13 @@ class Baresip:
     """A registered phone for ``sip:user@domain``, all of whose requests go through ``server``."""
 
     def __init__(
-        self, directory: Path, user: str, domain: str, server: tuple[str, int], transport: str
+        self,
+        directory: Path,
+        user: str,
+        domain: str,
+        server: tuple[str, int],
+        transport: str,
+        password: str = "unused",
     ) -> None:
         directory.mkdir()
         self.aor = f"sip:{user}@{domain}"
@@ -78,7 +84,7 @@ class Baresip:
         account = (
             f'<{self.aor};transport={transport}>;outbound="sip:{server[0]}:{server[1]};transport={transport}"'
         )
-        (directory / "accounts").write_text(f"{account};auth_pass=unused;regint=60;audio_codecs=PCMU\n")
+        (directory / "accounts").write_text(f"{account};auth_pass={password};regint=60;audio_codecs=PCMU\n")
         (directory / "contacts").write_text("")
         self.program = Program(["baresip", "-4", "-v", "-f", str(directory)], directory / "baresip.log")
         self._buffer = b""
