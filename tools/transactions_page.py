@@ -106,6 +106,7 @@ FIGURES = (
         {
             "send": "send response",
             "accept": "send response",
+            "pass_on": "send response",
             "complete": "send response",
             "resend": "send response",
             "resend_final": "send response, reset G",

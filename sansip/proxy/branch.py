@@ -188,7 +188,7 @@ class Branch:
         if context.is_invite:
             # RFC 3261 16.6 step 11
             self._set_timer(now, proxy.values.c, "timer C")
-        if self._addresses and proxy.config.failover_time:
+        if proxy.config.failover_time and (self._addresses or context.can_fail_over(self)):
             self._hurry = proxy.timers.start(now, proxy.config.failover_time, self, "failover")
         transaction.start(now)
         return True
@@ -232,7 +232,9 @@ class Branch:
         status = response.status
         if (transaction is not self.transaction or self.final is not None) and not 200 <= status < 300:
             # A late answer of an address that was given up; a 2xx still counts.
-            if status < 200 and transaction in self._given_up:
+            if status >= 300:
+                transaction.user = self.context
+            elif transaction in self._given_up:
                 # RFC 3261 9.1: it rings, so it may be cancelled.
                 self._cancel_given_up(transaction, now)
             return
@@ -244,6 +246,8 @@ class Branch:
             self._provisional_received(response, now)
             return
         self._stop_timer()
+        # What may still come is a further 2xx, for which the context is enough.
+        transaction.user = self.context
         if self._answers is not None and self._challenged(self._answers, response, now):
             return
         if status == 503:
@@ -257,6 +261,8 @@ class Branch:
         self._take_via(response)
         first = self.final is None
         if first and self.target.instance and status in _FLOW_FAILED:
+            if status == 430:
+                self.context.proxy.flow_lost(self.target.binding, now)
             if self.context.fail_over(self, now):
                 self.final = response
                 return
@@ -267,8 +273,6 @@ class Branch:
         if transaction is not self.transaction and first:
             # The slow one was first after all.
             self._give_up_current(now)
-        # What may still come is a further 2xx, for which the context is enough.
-        transaction.user = self.context
         self.context.final_received(response, first, now)
 
     def _challenged(self, answers: Answers, response: Response, now: float) -> bool:
@@ -353,6 +357,7 @@ class Branch:
         if self._cancel_wanted is not None:
             status = 487
         elif self.target.instance and status == 430:
+            self.context.proxy.flow_lost(self.target.binding, now)
             # RFC 5626 11.5: it is between proxies, and no endpoint's to see.
             status = 480
         tag = self.context.local_tag()
@@ -385,7 +390,14 @@ class Branch:
         transaction = self.transaction
         if self.final is not None or transaction is None or not transaction.unanswered:
             return
-        if self._cancel_wanted is not None or not self._addresses:
+        if self._cancel_wanted is not None:
+            return
+        if not self._addresses:
+            if self.context.can_fail_over(self):
+                # RFC 5626 7: a flow that says nothing; the phone has another.
+                self._stop_timer()
+                self._give_up_current(now)
+                self._fail(408, now)
             return
         self._give_up_current(now)
         if not self._switched:

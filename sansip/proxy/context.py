@@ -197,14 +197,19 @@ class ResponseContext:
                 chosen.append(target)
         return chosen
 
+    def can_fail_over(self, branch: Branch) -> bool:
+        """Whether there is another flow of the phone that ``branch`` leads to."""
+        spare = self._spare.get(branch.target.instance)
+        return bool(spare) and not (self._cancelled or self._declined or self._done)
+
     def fail_over(self, failed: Branch, now: float) -> bool:
         """Try another flow of the instance of ``failed``, whose own is dead; return whether there is one.
 
         RFC 5626 7, RFC 5627 6.1: the failed branch is replaced, as if it had not been.
         """
-        spare = self._spare.get(failed.target.instance)
-        if not spare or self._cancelled or self._declined or self._done:
+        if not self.can_fail_over(failed):
             return False
+        spare = self._spare[failed.target.instance]
         branch = Branch(self, spare.pop(0), failed.breadth)
         self._branches[self._branches.index(failed)] = branch
         branch.start(now)
@@ -258,6 +263,8 @@ class ResponseContext:
             elif not self._done:
                 self._finish(response, now)
                 self._succeed(now)
+            # This branch may have been the last that was waited for.
+            self._release()
             return
         if status >= 600 and not self._declined:
             self._declined = True
@@ -282,7 +289,6 @@ class ResponseContext:
             # RFC 3261 16.7 step 10: the other branches are cancelled.
             if self._running:
                 self._cancel_branches(now, _ANSWERED)
-            self._release()
             self._succeed(now)
 
     def _release(self) -> None:

@@ -75,7 +75,7 @@ INVITE_SERVER: Final[Machine] = total(
         (ACCEPTED, "request"): IGNORE,
         (ACCEPTED, "ACK"): ("pass_ack", ACCEPTED),
         (ACCEPTED, "send 1xx"): IGNORE,
-        (ACCEPTED, "send 2xx"): ("send", ACCEPTED),
+        (ACCEPTED, "send 2xx"): ("pass_on", ACCEPTED),
         (ACCEPTED, "send failure"): IGNORE,
         (ACCEPTED, "timer G"): IMPOSSIBLE,
         (ACCEPTED, "timer H"): IMPOSSIBLE,
@@ -95,11 +95,15 @@ class InviteServerTransaction(ServerTransaction):
     first_state = PROCEEDING
 
     def accept(self, data: bytes, now: float) -> None:
-        self.send(data, now)
         # Repeated INVITEs are absorbed from here on, so there is nothing to repeat.
         self.last = b""
+        self.pass_on(data, now)
         # RFC 6026 8.5: Timer L is 64*T1 on every transport.
         self.end_timer = self.layer.timers.start(now, self.layer.values.t1x64, self, "timer L")
+
+    def pass_on(self, data: bytes, now: float) -> None:
+        # RFC 6026 7.1: every 2xx of the far end, who repeats it as long as it takes.
+        self.layer.send_response(self, data, now)
 
     def complete(self, data: bytes, now: float) -> None:
         values = self.layer.values
