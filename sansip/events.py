@@ -77,7 +77,11 @@ class NodeChanged:
 
 @dataclass(slots=True)
 class BindingsChanged:
-    """The bindings of an address-of-record changed; ``reason`` is "registered", "expired" or "silent"."""
+    """The bindings of an address-of-record changed.
+
+    ``reason`` is "registered", "expired", "removed" by an administrator, "silent" where
+    keepalives had no answer, or "lost" with its connection.
+    """
 
     aor: str
     count: int

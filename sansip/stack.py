@@ -40,6 +40,7 @@ from sansip.location import (
 from sansip.proxy import Proxy, Shifts
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
+from sansip.routing.loss import connection_lost, drop, flow_lost
 from sansip.routing.removal import Removed, unbind
 from sansip.services.keepalive import Keepalive
 from sansip.sources import SourceRates
@@ -127,6 +128,7 @@ class Stack:
             config.limits,
             self._resolve,
             self.tokens,
+            self._flow_lost,
             ClientAuth(config.accounts, self.entropy, config.limits.client_nonces, self._notify),
             Shifts(self._secret, config.limits.raised_dialogs),
         )
@@ -253,7 +255,9 @@ class Stack:
             if self._resolver is not None:
                 self._resolver.connection_closed(conn, now)
             return self._take(now)
-        for transaction in self._connections.closed(conn, reason):
+        waiting = self._connections.closed(conn, reason)
+        connection_lost(self, connection.flow, now)
+        for transaction in waiting:
             # RFC 3261 18.4: whoever waits for an answer need not wait any longer.
             transaction.feed("transport error", reason, now)
         return self._take(now)
@@ -574,14 +578,14 @@ class Stack:
 
     def _remove_silent(self, binding: Binding, now: float) -> None:
         """Unregister a phone that keepalives found gone, here and in the store."""
-        aor = binding.aor
-        before = tuple(self.location.lookup(aor, now))
-        update = LocationUpdate(aor, before, tuple(one for one in before if one is not binding))
-        if self.location.apply(update, now) is Outcome.DONE:
-            self._out.append(Notify(BindingsChanged(aor, len(update.after), "silent")))
-            if self.durable:
-                # Should the store fail, the binding is back after a restart, and found gone again.
-                self.ask(update, lambda _answer, _now: None, now)
+        drop(self, binding.aor, lambda one: one is binding, "silent", now)
+
+    def _flow_lost(self, binding: Any, now: float) -> None:
+        flow_lost(self, binding, now)
+
+    def dropped(self, aor: str, count: int, reason: str) -> None:
+        """Bindings of ``aor`` went, for ``reason``; there are ``count`` left."""
+        self._out.append(Notify(BindingsChanged(aor, count, reason)))
 
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None:
         """The route raised ``error``."""

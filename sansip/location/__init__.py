@@ -6,7 +6,7 @@
     location.expire(now)               -> list[Binding]   what has expired; bounded per call
     location.next_expiry()             -> float | None    when to call expire() next
     location.remove(aor, now)          -> list[Binding]   an administrator's removal
-    location.remove_by_flow(flow, now) -> list[Binding]   the connection is lost
+    location.aors_of(flow) -> tuple[str, ...]             who is bound to a connection that is lost
     location.snapshot()                -> list[(aor, tuple[Binding, ...])]
 
 ``address_of_record(uri)`` makes the ``aor`` text: use it for To in a REGISTER and

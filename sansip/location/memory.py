@@ -50,7 +50,7 @@ class MemoryLocation:
     Args:
         limits: ``aors`` and ``bindings_per_aor`` bound what is held.
         is_connection: whether a flow is one that can be lost, and so has to be
-            found again by ``remove_by_flow``. A listener's datagrams cannot, and
+            found again by ``aors_of``. A listener's datagrams cannot, and
             with those the index would name every record twice: by default None
             and plain numbers, which stand for listeners, do not count.
     """
@@ -137,22 +137,15 @@ class MemoryLocation:
         self._replace(aor, record, ())
         return _live(record, now)
 
-    def remove_by_flow(self, flow: Hashable, now: float) -> list[Binding]:
-        """Remove every binding registered over ``flow``; return those that lived at ``now``.
+    def aors_of(self, flow: Hashable) -> tuple[str, ...]:
+        """Return the addresses-of-record with a binding over the connection ``flow``.
 
-        For a connection that was lost (RFC 5626 4.2.2 lets a registrar do so:
-        nothing sent over it can arrive any more). Time is linear in the number
-        of addresses-of-record on that connection.
+        For a connection that was lost (RFC 5626 7). Takes as long as there are of them.
         """
         aors = self._flows.get(flow)
         if aors is None:
-            return []
-        removed: list[Binding] = []
-        for aor in (aors,) if isinstance(aors, str) else tuple(aors):
-            record = self._records[aor]
-            removed += [b for b in record if b.flow == flow and b.expires_at > now]
-            self._replace(aor, record, tuple(b for b in record if b.flow != flow))
-        return removed
+            return ()
+        return (aors,) if isinstance(aors, str) else tuple(aors)
 
     def snapshot(self) -> list[tuple[str, Record]]:
         """Return every record, as (address-of-record, bindings) in order of first registration.

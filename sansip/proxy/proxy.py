@@ -21,6 +21,7 @@ from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.connections import ONE_WAY
 from sansip.transport.dns import Avoided, Place
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
+from sansip.transport.moved import Moved
 from sansip.transport.nat import is_hidden
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
 from sansip.wire import SipUri
@@ -83,9 +84,11 @@ class Proxy:
         "client",
         "config",
         "entropy",
+        "flow_lost",
         "limits",
         "listeners",
         "loop_secret",
+        "moved",
         "resolve",
         "sender",
         "shifts",
@@ -105,6 +108,7 @@ class Proxy:
         limits: Limits,
         resolve: ResolveFunction,
         tokens: FlowTokens,
+        flow_lost: Callable[[object, float], None],
         client: ClientAuth,
         shifts: Shifts,
     ) -> None:
@@ -116,6 +120,8 @@ class Proxy:
         self.values: TimerValues = transactions.values
         self.entropy = entropy
         self.tokens = tokens
+        # Told of a binding whose flow is no more, while a request was on its way over it.
+        self.flow_lost = flow_lost
         self.client = client
         self.shifts = shifts
         # What the hashes of our branches start with (``loop_hash``).
@@ -124,6 +130,8 @@ class Proxy:
         self.resolve = resolve
         # Servers of names that failed lately.
         self.avoided = Avoided(limits.avoided)
+        # Phones behind NATs that are not where their tokens say any more.
+        self.moved = Moved(limits.moved)
         self.trying_after = self._time_until_t2(self.values)
 
     @staticmethod
@@ -238,6 +246,8 @@ class Proxy:
         if line is None:
             return ""
         hidden = not flow.conn and is_hidden(request, flow)
+        if hidden:
+            self.moved.seen(flow)
         if not (flow.conn or wanted or hidden or ";ob" in line):
             return ""
         contact = None
@@ -309,6 +319,8 @@ class Proxy:
         if flow is not None and flow.conn:
             connection = self.sender.connections.get(flow.conn)
             flow = None if connection is None else connection.flow
+        elif flow is not None and len(self.moved):
+            flow = Flow("udp", flow.listener, self.moved.address(flow))
         return Target(flow=flow, bound=True, only=token.only)
 
     def is_from(self, token: FlowToken, flow: Flow) -> bool:

@@ -31,6 +31,7 @@ class Target:
         only: nothing else than the flow will do: 430 where it is gone (RFC 5626 5.3.1).
         instance: the registered device that this leads to, "" where nobody registered. Of
             one device one target at a time is tried, another where its flow failed (RFC 5626 7).
+        binding: what it was made of; whoever holds it is told when its flow is no more.
         address: socket address to use in place of the URI's (a phone behind a NAT).
         listener: number of the listener to send from, where it reaches; None: the
             one that the request came by. A phone behind a NAT hears only the one
@@ -45,6 +46,7 @@ class Target:
     bound: bool = False
     only: bool = False
     instance: str = ""
+    binding: object = None
     listener: int | None = None
 
 

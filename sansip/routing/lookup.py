@@ -104,6 +104,7 @@ def target_of(binding: Binding) -> Target:
         flow if isinstance(flow, Flow) else None,
         address,
         listener=flow if isinstance(flow, int) else None,
+        binding=binding,
     )
     if binding.instance is None:
         target.instance = binding.contact

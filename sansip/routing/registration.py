@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sansip.location import LocationUpdate, Outcome
 from sansip.routing.awaitables import Question
+from sansip.routing.moves import note_moves
 from sansip.routing.shared import register_shared
 from sansip.transport.nat import is_hidden
 from sansip.wire.host import host_text
@@ -69,6 +70,8 @@ async def register(request: IncomingRequest) -> None:
             if core.durable and not await _stored(request, update):
                 request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
                 return
+            if received is not None:
+                note_moves(core.proxy.moved, update.before, update.after)
             core.registered(aor, len(update.after))
     request.reply(answer.status, answer.reason, answer.headers)
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
 from sansip.routing.awaitables import Question
+from sansip.routing.moves import note_moves
 from sansip.transport import Flow
 from sansip.wire import SipUri, parse_uri
 
@@ -78,6 +79,8 @@ async def register_shared(
         if found is None:
             assert update is not None
             location.mirror(aor, SharedRecord(mine, update.after), request.now)
+            if received is not None:
+                note_moves(core.proxy.moved, update.before, update.after)
             core.registered(aor, len(update.after))
             request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
             return

@@ -87,10 +87,14 @@ class LocationMachine(RuleBasedStateMachine):
 
     @rule(flow=st.sampled_from(FLOWS[2:]))
     def lose(self, flow):
-        expected = [b for a in self.model for b in self.live(a) if b.flow == flow]
-        removed = self.location.remove_by_flow(flow, self.now)
-        assert sorted(map(repr, removed)) == sorted(map(repr, expected))
-        self.model = {a: [b for b in bs if b.flow != flow] for a, bs in self.model.items()}
+        held = [a for a, bindings in self.model.items() if any(b.flow == flow for b in bindings)]
+        assert sorted(self.location.aors_of(flow)) == sorted(held)
+        for aor in held:
+            live = self.live(aor)
+            left = [b for b in live if b.flow != flow]
+            update = LocationUpdate(aor, tuple(live), tuple(left))
+            assert self.location.apply(update, self.now) is Outcome.DONE
+            self.model[aor] = left
 
     @rule(aor=st.sampled_from(AORS))
     def administrator_removes(self, aor):

@@ -186,14 +186,26 @@ def test_an_answer_is_the_phones_answer() -> None:
 
 
 def test_silence_is_a_dead_flow() -> None:
-    """RFC 5626 7: 408 as well as 430; a NAT that forgot its mapping says nothing."""
+    """RFC 5626 7: 408 as well as 430; a NAT that forgot its mapping says nothing, and 32 s are too long."""
     bench = rig()
     phone = Phone(bench, "udp")
     phone.flow(1)
     phone.flow(2)
     call(bench)
+    since = bench.now
+    first = next(out for out in bench.wait(33) if out.to == SOURCES[1])
+    assert (first.what, first.time - since) == ("INVITE", bench.stack.config.proxy.failover_time)
+    assert sent(phone.send(1, 0, reply(first, 200))) == [("200", ALICE)]
+
+
+def test_the_only_flow_has_all_the_time() -> None:
+    """Where there is no other the phone may be slow: RFC 3261 17.1.1.2."""
+    bench = rig()
+    Phone(bench, "udp").flow(1)
+    call(bench)
     outs = bench.wait(33)
-    assert [out.to for out in outs if out.what == "INVITE"][-1] == SOURCES[1]
+    assert {out.to for out in outs if out.what == "INVITE"} == {SOURCES[1]}
+    assert outs[-1].what == "408"
 
 
 def test_a_cancelled_call_goes_nowhere_else() -> None:

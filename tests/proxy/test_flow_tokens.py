@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sansip import ListenerConfig
+from sansip.registrar import RegistrarConfig
 from tests.rig import ALICE, HOST, UDP, Out, Rig, only, reply, request, sent, what
 
 WS, WSS, TLS, TCP = 1, 2, 3, 4
@@ -145,13 +146,18 @@ def test_a_connection_that_is_gone_in_a_dialog() -> None:
 
 
 def test_a_connection_that_is_gone_before_a_call() -> None:
-    """480 at once: nobody looks up ``b3.invalid``, and nobody waits."""
-    bench = rig()
+    """480 at once: nobody looks up ``b3.invalid``, and nobody waits. Or nobody is registered any more."""
+    bench = Rig(listeners=LISTENERS, registrar=RegistrarConfig(lost_flow="keep"))
     bob = Phone(bench, "ws")
     bob.register()
     bench.closed(bob.conn)
     assert sent(bench.udp(request())) == [("100", ALICE), ("480", ALICE)]
     assert bench.asks == []
+    bench = rig()
+    bob = Phone(bench, "ws")
+    bob.register()
+    bench.closed(bob.conn)
+    assert sent(bench.udp(request())) == [("404", ALICE)]
 
 
 def test_a_connection_that_dies_during_a_call() -> None:

@@ -1,0 +1,140 @@
+"""Bindings whose flow is lost go, here and in the store, and nobody waits for it.
+
+Theory of operation: what is sent over a closed connection arrives nowhere, so what
+was bound to it is invalid (RFC 5626 7). Memory forgets it in the instant the
+connection ends, so that the next call goes to another flow of the phone, or fails at
+once; the store is told after that. Where it cannot be told the binding comes back with
+a restart, and fails as fast then, for its flow is no more.
+
+A shared location is told under the version it was last seen with, and again where
+another node was quicker: a phone that has come back meanwhile is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.location import LocationUpdate, NodeFlow, SharedLocation, SharedRecord, SharedWrite
+from sansip.routing.shared import inward, outward
+from sansip.transport.connections import ONE_WAY
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from sansip.location import Binding
+    from sansip.stack import Stack
+    from sansip.transport import Flow
+
+__all__ = ["connection_lost", "drop", "flow_lost"]
+
+# Writes to a shared location before giving up: each failure is another node's change.
+_ATTEMPTS: Final = 8
+
+
+def connection_lost(stack: Stack, flow: Flow, now: float) -> None:
+    """Drop what was registered over the connection of ``flow``, as ``registrar.lost_flow`` says."""
+    policy = stack.registrar.lost_flow
+    aors = stack.location.aors_of(flow)
+    if not aors or policy == "keep":
+        return
+    life = "" if stack.nodes is None else stack.nodes.me.life
+
+    def is_lost(binding: Binding) -> bool:
+        held = binding.flow
+        if isinstance(held, NodeFlow):
+            # In a shared record it has the name that other nodes know.
+            if (held.life, held.conn) != (life, flow.conn):
+                return False
+        elif held is not flow:
+            return False
+        return policy == "remove" or _is_only_way(binding)
+
+    for aor in aors:
+        drop(stack, aor, is_lost, "lost", now)
+
+
+def flow_lost(stack: Stack, binding: Binding, now: float) -> None:
+    """Drop ``binding``: an edge proxy, or the network, said that its flow is no more (RFC 5626 7)."""
+    if stack.registrar.lost_flow == "keep" or binding.reg_id is None:
+        return
+
+    def is_lost(one: Binding) -> bool:
+        # Unless the phone has registered again since.
+        return (
+            one.reg_id == binding.reg_id
+            and one.instance == binding.instance
+            and one.call_id == binding.call_id
+            and one.cseq == binding.cseq
+        )
+
+    drop(stack, binding.aor, is_lost, "lost", now)
+
+
+def _is_only_way(binding: Binding) -> bool:
+    """Whether nothing but its connection leads to the phone of ``binding``."""
+    # RFC 5626: the flow is what it asked for; a Contact that its source belies leads nowhere.
+    if binding.reg_id is not None or binding.received is not None:
+        return True
+    uri = binding.uri
+    # RFC 7118 5
+    return isinstance(uri, SipUri) and (uri.transport in ONE_WAY or uri.host.endswith(".invalid"))
+
+
+def drop(stack: Stack, aor: str, goes: Callable[[Binding], bool], reason: str, now: float) -> None:
+    """Remove the bindings of ``aor`` of which ``goes`` is true; ``reason`` is told (``BindingsChanged``)."""
+    location = stack.location
+    before = tuple(location.lookup(aor, now))
+    after = tuple(one for one in before if not goes(one))
+    if len(after) == len(before):
+        return
+    if isinstance(location, SharedLocation):
+        _Shared(stack, location, aor, goes, reason).write(location.version(aor), before, now)
+        return
+    update = LocationUpdate(aor, before, after)
+    location.apply(update, now)
+    stack.dropped(aor, len(after), reason)
+    if stack.durable:
+        stack.ask(update, _ignore, now)
+
+
+def _ignore(_answer: Any, _now: float) -> None:
+    """Should the store fail, the binding is back after a restart, and found gone again."""
+
+
+class _Shared:
+    """One drop from a shared location."""
+
+    __slots__ = ("_aor", "_attempts", "_goes", "_location", "_reason", "_stack")
+
+    def __init__(
+        self, stack: Stack, location: SharedLocation, aor: str, goes: Callable[[Binding], bool], reason: str
+    ) -> None:
+        self._stack = stack
+        self._location = location
+        self._aor = aor
+        self._goes = goes
+        self._reason = reason
+        self._attempts = 0
+
+    def write(self, expected: str, stands: tuple[Binding, ...], now: float) -> None:
+        """Have ``stands``, which has the version ``expected``, written without what goes."""
+        after = tuple(one for one in stands if not self._goes(one))
+        self._attempts += 1
+        if len(after) == len(stands) or self._attempts > _ATTEMPTS:
+            return
+        stack = self._stack
+        version = stack.entropy.token()
+        # Here at once: the next call shall not try it.
+        self._location.mirror(self._aor, SharedRecord(expected, after), now)
+        written = SharedRecord(version, tuple(outward(stack, one) for one in after))
+
+        def answered(result: Any, then: float) -> None:
+            if result is None:
+                self._location.mirror(self._aor, SharedRecord(version, after), then)
+                stack.dropped(self._aor, len(after), self._reason)
+            elif isinstance(result, SharedRecord):
+                stands = tuple(inward(stack, one) for one in result.bindings)
+                live = self._location.mirror(self._aor, SharedRecord(result.version, stands), then)
+                self.write(result.version, live, then)
+
+        stack.ask(SharedWrite(self._aor, expected, version, written.bindings), answered, now)
