@@ -6,10 +6,10 @@ without SCTP and no way to load it. User-mode Linux is a kernel that runs as an
 ordinary program, and Debian's (package ``user-mode-linux``) brings SCTP as a
 module. It boots in three seconds with this machine's files as its root, starts
 ``inside.py`` as its first process, and the command runs there, in this directory,
-with a network (loopback) and a /tmp of its own. The exit status is the command's.
+with a network (loopback) and a $TMPDIR of its own. The exit status is the command's.
 
-Nothing of the machine is changed: SCTP is loaded into the kernel that was started,
-and gone with it. Root is not needed but for files that only root may read.
+SCTP is loaded into the kernel that was started, and gone with it. Root is not
+needed. Where user-mode Linux is not installed nothing is run, which is a failure in CI only.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> int:
     why = fault()
     if why is not None:
         print(why, file=sys.stderr)
-        return 77 if os.environ.get("CI") != "true" else 1
+        return 1 if os.environ.get("CI") else 0
     if not args.command:
         parser.error("which command?")
     return boot(args.command, memory=args.memory, timeout=args.timeout)

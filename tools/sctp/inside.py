@@ -25,6 +25,8 @@ SIOCSIFFLAGS = 0x8914
 IFF_UP_LOOPBACK_RUNNING = 0x49
 POWER_OFF = 0x4321FEDC
 MODULES = Path("/usr/lib/uml/modules")
+# A place in memory for temporary files; the machine's own /tmp may hold the Python that runs here.
+TEMPORARY = "/mnt"
 # The module asks for an HMAC in another module when a socket begins to listen; cookies
 # that only this kernel sees need none.
 HMAC = Path("/proc/sys/net/sctp/cookie_hmac_alg")
@@ -53,7 +55,7 @@ def load(name: str) -> None:
 
 def prepare() -> None:
     """Make a machine of the kernel."""
-    for kind, where in (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp"), ("tmpfs", "/run")):
+    for kind, where in (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", TEMPORARY)):
         mount(kind, where)
     load("sctp")
     HMAC.write_text("none")
@@ -68,7 +70,7 @@ def run(order: list[str]) -> int:
     """Run the command of ``order``; return its exit status."""
     blank = order.index("")
     environment = dict(pair.split("=", 1) for pair in order[3:blank])
-    environment |= {"HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"HOME": TEMPORARY, "TMPDIR": TEMPORARY, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     bin_directory = str(Path(order[0]).parent)
     environment["PATH"] = f"{bin_directory}:{environment.get('PATH', '/usr/bin:/bin')}:/usr/sbin"
     return subprocess.run(order[blank + 1 :], cwd=order[1], env=environment, check=False).returncode
@@ -76,18 +78,14 @@ def run(order: list[str]) -> int:
 
 def main() -> None:
     """Read the order, obey it, note the outcome, halt."""
-    order_file = Path(sys.argv[1])
-    order = order_file.read_text().split("\0")
-    # /tmp is about to be covered, and what is reported lies there.
-    report = os.open(order[2], os.O_CREAT | os.O_WRONLY, 0o644)
+    order = Path(sys.argv[1]).read_text().split("\0")
     status = 125
     try:
         prepare()
         status = run(order)
     except BaseException:
         traceback.print_exc()
-    os.write(report, str(status).encode())
-    os.close(report)
+    Path(order[2]).write_text(str(status))
     sys.stdout.flush()
     os.sync()
     LIBC.reboot(POWER_OFF)
