@@ -76,7 +76,7 @@ def route(request):
 
 @pytest.fixture
 def carrier(tmp_path: Path) -> Iterator[tuple[int, NameServer]]:
-    """A server that relays calls to carrier.test: its port, and the server of the zone that the test fills."""
+    """A server that relays calls to carrier.test: its port, and the zone that the test fills."""
     names = NameServer(Zone())
     host, port = names.address
     config = tmp_path / "sansip.toml"
