@@ -104,6 +104,9 @@ class Limits:
     # Dialogs whose CSeq was raised by a challenge on the way. → the oldest is
     # forgotten; a later request of it may be refused for its number
     raised_dialogs: int = 20_000
+    # Phones whose NAT gave them another port during a dialog. → the oldest is
+    # forgotten; requests of its dialog go to the port that it had
+    moved: int = 10_000
     # Steps a route may take for one request before it counts as a runaway. → 500
     route_steps: int = 256
 

@@ -193,9 +193,10 @@ class Keepalive:
         if (last + 1) * self._width <= now:
             # As ``next_due`` has it, whatever the division lost.
             last += 1
-        if self._turn < last - int(_LAG / self._width):
-            # Nothing was due for long, or the process was suspended.
-            self._turn = last
+        if self._next is not None:
+            # The slots before it are empty. If that was long ago, nothing was registered
+            # then, or the process was suspended.
+            self._turn = self._next if self._next >= last - int(_LAG / self._width) else last
         while self._turn <= last:
             for aor in tuple(ring[self._turn % len(ring)]):
                 for binding in self._location.lookup(aor, now):

@@ -25,7 +25,8 @@ def note_source(request: Request, flow: Flow, force_rport: str = "private") -> F
     """Write ``received`` and ``rport`` into the top Via; return where responses go.
 
     ``force_rport`` says when a request that did not ask is answered at its source
-    port all the same (``ProxyConfig.force_rport``). Raises ``RemoteProtocolError`` when no Via can be understood.
+    port all the same (``ProxyConfig.force_rport``). Raises ``RemoteProtocolError`` when no
+    Via can be understood.
     """
     via = request.reply_via
     if via is None:

@@ -211,6 +211,9 @@ class Phone:
         if method != "ACK":
             self._cseq += 1
         who = [f"From: {self._local}", f"To: {self._remote}", f"Call-ID: {self._call_id}"]
+        if method == "INVITE":
+            # RFC 3261 12.2.1.1: it refreshes the target.
+            who.append(f"Contact: {self.contact}")
         self._request(method, self._target, [*who, *(f"Route: {route}" for route in self._routes)])
 
     def answer(self, request: Message, status: str) -> None:

@@ -269,6 +269,20 @@ def test_spread_evenly() -> None:
     assert len(Counter(out.to for out in outs)) == 10_000
 
 
+def test_late_timers() -> None:
+    """An adapter's timers are late by some milliseconds: nobody is passed over for that."""
+    bench = rig()
+    bench.stack.restore([natted(number) for number in range(50)], bench.now)
+    end, outs = bench.now + 90, []
+    while bench.now < end:
+        due = bench.stack.next_deadline()
+        assert due is not None
+        bench.now = max(bench.now, due) + 0.04
+        outs += bench.take(bench.stack.time_passed(bench.now))
+    times = Counter(out.to for out in outs).values()
+    assert (len(times), min(times), max(times)) == (50, 3, 4)
+
+
 def test_after_a_suspension() -> None:
     """A laptop wakes up: what it missed is not made up for in one go."""
     bench = rig()

@@ -1,0 +1,225 @@
+"""Phones and servers behind real NATs: the kernel's, between network namespaces.
+
+Both homes have the same private network, so a request that goes by a Contact and not
+by the flow reaches nobody, or the wrong phone.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.interop.conftest import TARGET
+from tests.interop.homes import AT_HOME, Home, Internet, inside
+from tests.interop.phone import Message, Phone
+from tools import peers
+
+SERVER = "203.0.113.10"
+DOMAIN = "nat.test"
+
+pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="Kamailio needs nathelper configured")
+
+
+@pytest.fixture
+def internet() -> Iterator[Internet]:
+    with Internet() as made:
+        yield made
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+class Place:
+    """Where a phone can be."""
+
+    def __init__(self, namespace: str, stack: ExitStack, server: str = SERVER) -> None:
+        self.namespace = namespace
+        self.stack = stack
+        self.server = server
+
+    def phone(self, user: str, transport: str = "udp", port: int = 5060, domain: str = DOMAIN) -> Phone:
+        with inside(self.namespace):
+            return self.stack.enter_context(Phone(user, domain, transport, (self.server, port)))
+
+
+def serve(
+    stack: ExitStack,
+    namespace: str,
+    directory: Path,
+    listeners: list[str],
+    config: str = "",
+) -> peers.Program:
+    """The installed server, in ``namespace``, open to everybody there."""
+    options = ["--auth", "none"]
+    if config:
+        file = directory / "sansip.toml"
+        file.write_text(config)
+        options += ["--config", str(file)]
+    prefix = ["ip", "netns", "exec", namespace]
+    return stack.enter_context(peers.sansip_serve(directory, listeners, [DOMAIN], options, prefix))
+
+
+def ring(caller: Phone, callee: Phone) -> Message:
+    """Call; the call stands. Returns the INVITE as the callee saw it."""
+    caller.invite(callee.aor)
+    invite = callee.expect("INVITE")
+    callee.answer(invite, "180 Ringing")
+    caller.expect("180")
+    callee.answer(invite, "200 OK")
+    caller.established(caller.expect("200"))
+    callee.expect("ACK")
+    return invite
+
+
+def ask(one: Phone, other: Phone, method: str) -> None:
+    """A request within the dialog, and its 200."""
+    one.within(method)
+    request = other.expect(method)
+    other.answer(request, "200 OK")
+    answer = one.expect("200")
+    if method == "INVITE":
+        one.established(answer)
+        other.expect("ACK")
+
+
+def call(caller: Phone, callee: Phone, hangs_up: str = "caller") -> None:
+    """Everything that goes over a dialog, from both sides; the callee's re-INVITE, too."""
+    ring(caller, callee)
+    for one, other in ((caller, callee), (callee, caller)):
+        ask(one, other, "INFO")
+    ask(callee, caller, "INVITE")
+    if hangs_up == "caller":
+        ask(caller, callee, "BYE")
+    else:
+        ask(callee, caller, "BYE")
+
+
+@pytest.mark.parametrize("kind", ["cone", "symmetric"])
+def test_two_homes(internet: Internet, stack: ExitStack, tmp_path: Path, kind: str) -> None:
+    """UDP and TCP, both ways, between two homes and with a phone that has a public address."""
+    listeners = [f"udp:{SERVER}:5060", f"tcp:{SERVER}:5060"]
+    server = serve(stack, internet.host("srv", SERVER), tmp_path, listeners)
+    one = Place(internet.home("one", "203.0.113.21", kind).namespace, stack)
+    two = Place(internet.home("two", "203.0.113.22", kind).namespace, stack)
+    outside = Place(internet.host("pub", "203.0.113.40"), stack)
+    for transport in ("udp", "tcp"):
+        alice, bob = one.phone(f"alice-{transport}", transport), two.phone(f"bob-{transport}", transport)
+        carol = outside.phone(f"carol-{transport}", transport)
+        for phone in (alice, bob, carol):
+            phone.register()
+        assert alice.contact.partition("@")[2].startswith(AT_HOME)
+        for caller, callee in ((alice, bob), (bob, alice), (carol, bob), (alice, carol)):
+            call(caller, callee, "caller")
+            call(caller, callee, "callee")
+    udp, tcp = one.phone("dave", "udp"), two.phone("erin", "tcp")
+    for phone in (udp, tcp):
+        phone.register()
+    call(udp, tcp)
+    call(tcp, udp, "callee")
+    assert "Traceback" not in server.output()
+
+
+def test_the_nat_takes_another_port(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """A router forgets, and the next REGISTER comes from another port: calls and dialogs follow it."""
+    serve(stack, internet.host("srv", SERVER), tmp_path, [f"udp:{SERVER}:5060"])
+    home = internet.home("one", "203.0.113.21", "symmetric")
+    other = internet.home("two", "203.0.113.22", "symmetric")
+    alice, bob = Place(home.namespace, stack).phone("alice"), Place(other.namespace, stack).phone("bob")
+    for phone in (alice, bob):
+        phone.register()
+    ring(alice, bob)
+    home.forget_after(1)
+    # Its next packet gets the new limit, and is the last for long enough.
+    ask(alice, bob, "INFO")
+    time.sleep(2.5)
+    # RFC 3261 12.2.1.1: her route set has the flow of the old port; it is her side's.
+    ask(alice, bob, "INFO")
+    time.sleep(2.5)
+    alice.register()
+    ask(bob, alice, "INFO")
+    ask(bob, alice, "BYE")
+    time.sleep(2.5)
+    alice.register()
+    call(bob, alice)
+
+
+def test_keepalives(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """A router that forgets after eight seconds: who is kept alive rings, who is not does not."""
+    host = internet.host("srv", SERVER)
+    server = serve(stack, host, internet.log(tmp_path), [f"udp:{SERVER}:5060"], "[keepalive]\ninterval = 5\n")
+    serve(stack, host, internet.log(tmp_path), [f"udp:{SERVER}:5070"], "[keepalive]\ninterval = 0\n")
+    home = internet.home("one", "203.0.113.21")
+    home.forget_after(8)
+    place, outside = Place(home.namespace, stack), Place(internet.host("pub", "203.0.113.40"), stack)
+    kept, lost = place.phone("kept"), place.phone("lost", port=5070)
+    for phone in (kept, lost):
+        phone.register()
+    began = time.monotonic()
+    pings = 0
+    while time.monotonic() < began + 18:
+        try:
+            request = kept.expect("OPTIONS")
+        except TimeoutError:
+            continue
+        pings += 1
+        kept.answer(request, "200 OK")
+    assert 3 <= pings <= 5
+    caller = outside.phone("carol")
+    ring(caller, kept)
+    forgotten = outside.phone("carol", port=5070)
+    forgotten.invite(lost.aor)
+    with pytest.raises((AssertionError, TimeoutError)):
+        lost.expect("INVITE")
+    told = r"sip:kept@nat.test at sip:kept@10\.0\.0\.9:\d+ answers keepalives, in [\d.]+ ms"
+    assert re.search(told, server.output())
+
+
+def test_server_behind_a_nat(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """``advertise``: what is said is the public address, what is listened on the private one."""
+    public, private = "203.0.113.30", "192.168.5.10"
+    office: Home = internet.home("office", public, private=private)
+    office.forward(5060)
+    listeners = [f"{name}:{private}:5060 advertise {public}:5060" for name in ("udp", "tcp")]
+    server = serve(stack, office.namespace, tmp_path, listeners)
+    one = Place(internet.home("one", "203.0.113.21").namespace, stack, public)
+    two = Place(internet.host("pub", "203.0.113.40"), stack, public)
+    for transport in ("udp", "tcp"):
+        # One registers by the domain, the other by the server's address as it sees it.
+        alice, bob = (
+            one.phone(f"alice-{transport}", transport),
+            two.phone(f"bob-{transport}", transport, domain=public),
+        )
+        for phone in (alice, bob):
+            phone.register()
+        for caller, callee in ((alice, bob), (bob, alice)):
+            invite = ring(caller, callee)
+            said = [*invite.all("via")[:1], *invite.all("record-route")]
+            assert all(f"{public}:5060" in value for value in said)
+            assert not any(private in value for _, value in invite.fields)
+            ask(callee, caller, "INVITE")
+            ask(callee, caller, "BYE")
+    # In the office itself its own address is another name of the server.
+    clerk = Place(office.namespace, stack, private).phone("clerk", domain=private)
+    clerk.register()
+    call(clerk, bob)
+    call(alice, clerk)
+    assert "Traceback" not in server.output()
+
+
+@pytest.mark.needs("stun")
+def test_stun(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """RFC 5626 8 by an independent client, of RFC 3489: it finds its NAT on the SIP port."""
+    serve(stack, internet.host("srv", SERVER), tmp_path, [f"udp:{SERVER}:5060"])
+    home = internet.home("one", "203.0.113.21")
+    command = ["ip", "netns", "exec", home.namespace, "stun", f"{SERVER}:5060", "1", "-v", "-p", "40000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert "MappedAddress = 203.0.113.21:40000" in done.stdout + done.stderr
