@@ -25,17 +25,9 @@ def redis_server(directory: Path, port: int, options: Sequence[str] = ()) -> Pro
     """Start Redis on ``port`` and return once it takes connections."""
     directory.mkdir(exist_ok=True)
     command = ["redis-server", "--port", str(port), "--bind", HOST, "--dir", str(directory)]
-    command += [
-        "--save",
-        "",
-        "--appendonly",
-        "yes",
-        "--appendfsync",
-        "everysec",
-        "--daemonize",
-        "no",
-        *options,
-    ]
+    command += ["--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--daemonize", "no"]
+    # A replica is given its data at once: by default it waits five seconds for others.
+    command += ["--repl-diskless-sync-delay", "0", *options]
     program = Program(command, directory / "redis.log", cwd=directory)
     try:
         program.wait_for(r"Ready to accept connections")
@@ -84,6 +76,10 @@ class Sentinels:
             time.sleep(0.1)
         raise self.replica.failure("was not promoted")
 
+    def wait_for_replica(self, timeout: float = 30.0) -> None:
+        """Return once the promoted server has a replica of its own."""
+        _wait(lambda: "state=online" in cli(self.replica_port, "info", "replication"), timeout)
+
 
 @contextlib.contextmanager
 def sentinels(directory: Path) -> Iterator[Sentinels]:
@@ -131,7 +127,17 @@ def cluster(directory: Path, masters: int = 3, replicas: int = 1) -> Iterator[li
         cli(nodes[0][0], "--cluster", "create", *hosts, "--cluster-replicas", str(replicas), "--cluster-yes")
         for port, _ in nodes:
             _wait(lambda port=port: "cluster_state:ok" in cli(port, "cluster", "info"))
+            # Roles settle a moment after the slots.
+            _wait(lambda port=port: cli(port, "cluster", "nodes").count("slave") == masters * replicas)
+        for port, _ in nodes:
+            _wait(lambda port=port: _replicated(port))
         yield nodes
+
+
+def _replicated(port: int) -> bool:
+    """Whether a master has a replica that is in step, or a replica a master."""
+    said = cli(port, "info", "replication")
+    return "state=online" in said or "master_link_status:up" in said
 
 
 def _wait(done: object, timeout: float = 20.0) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.config.redis import RedisPlace, RedisSettings
-from sansip_server.stores.redis_client import RedisClient, connect, password_of
+from sansip_server.stores.redis_client import RedisClient, Replicas, connect, password_of
 from sansip_server.stores.redis_location import RedisLocation
 from sansip_sockets import handler
 
@@ -54,6 +54,8 @@ class SharedStorage:
         )
         # When the location began to fail (Unix time), or None while it works.
         self.failing_since: float | None = None
+        # When it began to refuse "reads" or "writes" that it could be asked for.
+        self.refusing_since: dict[str, float] = {}
         self._wait = FIRST_WAIT
         self._again = float("-inf")
         self._node: NodeState | None = None
@@ -95,11 +97,13 @@ class SharedStorage:
 
     @handler(batched=True)
     def _read(self, reads: Sequence[SharedRead]) -> Sequence[SharedRecord | Exception]:
-        return self._guarded(len(reads), lambda: self._reader.read(reads, _offset()))
+        return self._guarded("reads", len(reads), lambda: self._reader.read(reads, _offset()))
 
     @handler(batched=True)
     def _write(self, writes: Sequence[SharedWrite]) -> Sequence[SharedRecord | Exception | None]:
-        return self._guarded(len(writes), lambda: self._writer.write(writes, time.monotonic(), _offset()))
+        return self._guarded(
+            "writes", len(writes), lambda: self._writer.write(writes, time.monotonic(), _offset())
+        )
 
     @handler()
     def _beat(self, heartbeat: Heartbeat) -> list[NodeState]:
@@ -111,22 +115,26 @@ class SharedStorage:
         self._works()
         return states
 
-    def _guarded(self, count: int, ask: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+    def _guarded(self, kind: str, count: int, ask: Callable[[], Sequence[Any]]) -> Sequence[Any]:
         if self.failing_since is not None and self._clock() < self._again:
             return [Unavailable("the shared location failed a moment ago")] * count
+        refused: Exception | None = None
         try:
             answers = ask()
+        except Replicas as error:
+            refused = error
+            answers = [error] * count
         except Exception as error:
             return [self._failed(error)] * count
+        self._works()
         for answer in answers:
             if isinstance(answer, Exception):
-                # A Redis that answers with errors (full, read-only, loading) is asked on.
-                self._failed(answer, wait=False)
-                return answers
-        self._works()
+                refused = answer
+        self._refuses(kind, refused)
         return answers
 
-    def _failed(self, error: Exception, *, wait: bool = True) -> Exception:
+    def _failed(self, error: Exception) -> Exception:
+        """Note that nothing could be asked at all."""
         if self.failing_since is None:
             self.failing_since = time.time()
             self._wait = FIRST_WAIT
@@ -136,9 +144,8 @@ class SharedStorage:
                 self._place,
                 str(error) or type(error).__name__,
             )
-        if wait:
-            self._again = self._clock() + self._wait
-            self._wait = min(2 * self._wait, LONGEST_WAIT)
+        self._again = self._clock() + self._wait
+        self._wait = min(2 * self._wait, LONGEST_WAIT)
         return error
 
     def _works(self) -> None:
@@ -146,6 +153,19 @@ class SharedStorage:
             seconds = time.time() - self.failing_since
             logger.warning("the shared location %s works again after %.0f s", self._place, seconds)
             self.failing_since = None
+
+    def _refuses(self, kind: str, error: Exception | None) -> None:
+        """Note whether what could be asked was refused: full, read-only, without its replicas."""
+        if error is not None:
+            if kind not in self.refusing_since:
+                self.refusing_since[kind] = time.time()
+                text = "the shared location %s refuses %s: %s; %s, until it takes them again"
+                effect = "registrations get 503" if kind == "writes" else "memory is asked instead"
+                logger.error(text, self._place, kind, error, effect)
+        elif (since := self.refusing_since.pop(kind, None)) is not None:
+            logger.warning(
+                "the shared location %s takes %s again after %.0f s", self._place, kind, time.time() - since
+            )
 
 
 def _offset() -> float:

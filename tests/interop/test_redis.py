@@ -1,0 +1,391 @@
+"""The shared location on real Redis: nothing lost to races, failures, or a change of master.
+
+Theory of operation: the store's own code talks to servers that the tests start: one,
+a master and a replica behind three sentinels, a cluster of six. What was
+acknowledged is looked for afterwards in what Redis says, not in what we remember.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sansip.location import Binding, Heartbeat, NodeFlow, NodeState, SharedRead, SharedRecord, SharedWrite
+from sansip_server.config.redis import RedisSettings, parse_redis
+from sansip_server.stores.redis_client import RedisClient, Replicas, password_of
+from sansip_server.stores.redis_location import RedisLocation
+from tests.certificates import Authority
+from tests.interop.conftest import TARGET
+from tests.interop.test_cluster import Node
+from tests.interop.test_kill import load
+from tools.peers import free_port
+from tools.redises import HOST, cli, cluster, redis_server, sentinels
+
+pytestmark = [
+    pytest.mark.needs("redis-server", "redis-cli", "redis-sentinel"),
+    pytest.mark.skipif(TARGET != "sansip", reason="it is sansip's store"),
+]
+
+AOR = "sip:bob@biloxi.test"
+VERSIONS = (f"{number:016d}" for number in itertools.count(1))
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    number = free_port()
+    with redis_server(tmp_path_factory.mktemp("redis"), number):
+        yield number
+
+
+@pytest.fixture
+def location(port: int) -> Iterator[RedisLocation]:
+    cli(port, "flushall")
+    made = make(f"redis://{HOST}:{port}/0")
+    yield made
+    made.close()
+
+
+def make(url: str, **settings: Any) -> RedisLocation:
+    place = parse_redis(url)
+    given = RedisSettings(**settings)
+    return RedisLocation(RedisClient(place, given, password_of(place, given)), given.prefix)
+
+
+def binding(
+    contact: str = "sip:bob@192.0.2.2", *, seconds: float = 600.0, cseq: int = 1, aor: str = AOR
+) -> Binding:
+    now = time.time()
+    return Binding(aor, contact, now + seconds, "call-id", cseq, registered_at=now, refreshed_at=now)
+
+
+def write(
+    location: RedisLocation, *bindings: Binding, expected: str = "", version: str = "", aor: str = AOR
+) -> Any:
+    """Write with Unix times; return None, or what stands instead."""
+    one = SharedWrite(aor, expected, version or next(VERSIONS), bindings)
+    return location.write([one], time.time(), 0.0)[0]
+
+
+def read(location: RedisLocation, aor: str = AOR) -> SharedRecord:
+    (found,) = location.read([SharedRead(aor)], 0.0)
+    assert isinstance(found, SharedRecord)
+    return found
+
+
+# --- one Redis
+
+
+def test_what_is_written_is_read(location: RedisLocation) -> None:
+    """Every field survives, odd octets included (a user's name may hold any, RFC 4475 3.1.1.4)."""
+    full = replace(
+        binding(),
+        q=700,
+        path=("<sip:edge.biloxi.test;lr>", "<sip:two.biloxi.test;lr>"),
+        instance="urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
+        reg_id=2,
+        params=';audio;text="a\\"b"',
+        flow=NodeFlow("a", "life", "ws", 2, 17, "f-token", False),
+        received="sip:203.0.113.5:40000",
+        user_agent="phöne \udcff\x00",
+    )
+    aor = "sip:%00b{o}%7Db@biloxi.test"
+    assert write(location, replace(full, aor=aor), aor=aor) is None
+    (found,) = read(location, aor).bindings
+    assert replace(found, expires_at=0, registered_at=0, refreshed_at=0) == replace(
+        full, aor=aor, expires_at=0, registered_at=0, refreshed_at=0
+    )
+    assert abs(found.expires_at - full.expires_at) < 0.002
+
+
+def test_compare_and_swap(location: RedisLocation) -> None:
+    """Who expects what does not stand is told what does, and changes nothing."""
+    assert write(location, binding(), version="a" * 16) is None
+    stands = write(location, binding("sip:eve@192.0.2.66"), version="b" * 16)
+    assert (stands.version, [one.contact for one in stands.bindings]) == ("a" * 16, ["sip:bob@192.0.2.2"])
+    assert write(location, expected="b" * 16).version == "a" * 16
+    assert write(location, expected="a" * 16) is None
+    assert read(location) == SharedRecord("", ())
+
+
+def test_a_write_said_twice(location: RedisLocation) -> None:
+    """An answer that got lost: the same write again is known by its version, and is done."""
+    assert write(location, binding(), version="a" * 16) is None
+    assert write(location, binding(), version="a" * 16) is None
+
+
+def test_the_key_lives_as_long_as_its_last_binding(location: RedisLocation, port: int) -> None:
+    """What expires needs nobody to sweep it."""
+    write(location, binding(seconds=60), binding("sip:bob@192.0.2.3", seconds=600))
+    key = location.key(AOR).decode()
+    assert 590_000 < int(cli(port, "pttl", key)) <= 600_000
+    write(location, replace(binding(), expires_at=float("inf")), expected=read(location).version)
+    assert cli(port, "pttl", key) == "-1"
+    write(location, binding(seconds=0.05), expected=read(location).version)
+    time.sleep(0.1)
+    assert cli(port, "exists", key) == "0"
+    assert write(location, binding(seconds=-1)) is None
+    assert cli(port, "exists", key) == "0"
+
+
+def test_a_server_that_forgot_the_script(location: RedisLocation, port: int) -> None:
+    """NOSCRIPT after a restart or a change of master: it is sent again, within the same batch."""
+    write(location, binding(), version="a" * 16)
+    cli(port, "script", "flush")
+    writes = [SharedWrite(f"sip:u{n}@biloxi.test", "", next(VERSIONS), (binding(),)) for n in range(5)]
+    assert location.write(writes, time.time(), 0.0) == [None] * 5
+    assert len(read(location, "sip:u4@biloxi.test").bindings) == 1
+
+
+def test_a_record_of_somebody_else(location: RedisLocation, port: int) -> None:
+    """What we did not write is nobody's registration, and the next REGISTER replaces it."""
+    cli(port, "set", location.key(AOR).decode(), "<html>what is this?</html>")
+    found = read(location)
+    assert found.bindings == ()
+    assert write(location, binding(), expected=found.version) is None
+    assert len(read(location).bindings) == 1
+
+
+def test_a_key_of_another_type(location: RedisLocation, port: int) -> None:
+    """An error of one command fails that question, and no other of the batch."""
+    cli(port, "lpush", location.key(AOR).decode(), "x")
+    bad, good = location.read([SharedRead(AOR), SharedRead("sip:eve@biloxi.test")], 0.0)
+    assert isinstance(bad, Exception)
+    assert good == SharedRecord("", ())
+
+
+def test_a_full_redis(location: RedisLocation, port: int) -> None:
+    """Without room a write is refused, and never acknowledged; what stands is still read."""
+    write(location, binding())
+    cli(port, "config", "set", "maxmemory", "1")
+    try:
+        assert isinstance(write(location, binding(), expected=read(location).version), Exception)
+        assert len(read(location).bindings) == 1
+    finally:
+        cli(port, "config", "set", "maxmemory", "0")
+
+
+def test_replicas_that_are_missing(port: int) -> None:
+    """wait_replicas: without the replica in time there is no 200."""
+    location = make(f"redis://{HOST}:{port}/1", wait_replicas=1, wait_time=0.05)
+    with pytest.raises(Replicas, match="0 of 1"):
+        write(location, binding())
+    location.close()
+
+
+def test_signs_of_life(location: RedisLocation) -> None:
+    """Who beats lives for as long as it said, by the clock of Redis; who leaves is gone at once."""
+    a, b = NodeState("a", "1", "192.0.2.10:5060"), NodeState("b", "2", "192.0.2.20:5060", True)
+    assert location.beat(Heartbeat(a, 0.2)) == [a]
+    assert sorted(location.beat(Heartbeat(b, 60.0)), key=lambda node: node.name) == [a, b]
+    time.sleep(0.25)
+    assert location.beat(Heartbeat(b, 60.0)) == [b]
+    assert location.beat(Heartbeat(b, 0.0)) == []
+
+
+@pytest.mark.parametrize("seed", [3261, 5626])
+def test_no_update_is_lost(location: RedisLocation, port: int, seed: int) -> None:
+    """Eight writers on three addresses-of-record: at the end stands what each left there.
+
+    Each writer adds, refreshes and removes its own contact, and remembers what was
+    acknowledged last. An update that undid another's would show as a contact that
+    is missing, or there again.
+    """
+    aors = [f"sip:u{number}@biloxi.test" for number in range(3)]
+    held: dict[tuple[int, str], int | None] = {}
+    conflicts = itertools.count()
+
+    def writer(number: int) -> None:
+        chance = random.Random(seed * 100 + number)
+        mine = make(f"redis://{HOST}:{port}/0")
+        known: dict[str, SharedRecord] = {}
+        for cseq in range(1, 151):
+            aor = chance.choice(aors)
+            contact = f"sip:phone{number}@192.0.2.{number}"
+            gone = chance.random() < 0.3
+            stands: Any = known.get(aor, SharedRecord("", ()))
+            while stands is not None:
+                others = tuple(one for one in stands.bindings if one.contact != contact)
+                after = others if gone else (*others, binding(contact, cseq=cseq, aor=aor))
+                version = f"{number:04d}{cseq:06d}{chance.randrange(10**6):06d}"
+                answer = write(mine, *after, expected=stands.version, version=version, aor=aor)
+                assert not isinstance(answer, Exception)
+                if answer is None:
+                    known[aor] = SharedRecord(version if after else "", after)
+                    held[number, aor] = None if gone else cseq
+                else:
+                    next(conflicts)
+                stands = answer
+        mine.close()
+
+    threads = [threading.Thread(target=writer, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert next(conflicts) > 50, "the writers never met"
+    for aor in aors:
+        found = {one.contact: one.cseq for one in read(location, aor).bindings}
+        wanted = {
+            f"sip:phone{number}@192.0.2.{number}": cseq
+            for (number, where), cseq in held.items()
+            if where == aor and cseq is not None
+        }
+        assert found == wanted
+
+
+def test_passwords(tmp_path: Path) -> None:
+    """A user with a password, from the URL and from a file; a wrong one is said as it is."""
+    number = free_port()
+    user = ["sansip", "on", ">sip:secret", "~sansip:*", "+@all"]
+    with redis_server(tmp_path / "redis", number, ["--requirepass", "other"]):
+        cli(number, "-a", "other", "--no-auth-warning", "acl", "setuser", *user)
+        secret = tmp_path / "password"
+        secret.write_text("sip:secret\n")
+        for location in (
+            make(f"redis://sansip:sip%3Asecret@{HOST}:{number}/0"),
+            make(f"redis://sansip@{HOST}:{number}/0", password_file=str(secret)),
+        ):
+            assert isinstance(read(location), SharedRecord)
+            location.close()
+        location = make(f"redis://sansip:wrong@{HOST}:{number}/0")
+        with pytest.raises(Exception, match=r"(?i)invalid username-password|WRONGPASS"):
+            read(location)
+        location.close()
+
+
+def test_tls(tmp_path: Path) -> None:
+    """rediss: the certificate must come from the authority that was named."""
+    authority = Authority(tmp_path)
+    certificate = authority.issue("redis.pem", "127.0.0.1")
+    number = free_port()
+    options = ["--tls-port", str(number), "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(certificate)]
+    options += ["--tls-ca-cert-file", str(authority.authority)]
+    with redis_server(tmp_path / "redis", 0, options):
+        location = make(f"rediss://{HOST}:{number}/0", authorities=str(authority.authority))
+        assert read(location) == SharedRecord("", ())
+        location.close()
+        location = make(f"rediss://{HOST}:{number}/0")
+        with pytest.raises(Exception, match=r"(?i)certificate verify failed"):
+            read(location)
+        location.close()
+
+
+# --- behind sentinels
+
+
+def still_there(location: RedisLocation, acknowledged: set[int]) -> None:
+    """Every acknowledged registration of ``load`` stands, with what was registered of it."""
+    numbers = sorted(acknowledged)
+    reads = [SharedRead(f"sip:user{number}@biloxi.test") for number in numbers]
+    for number, record in zip(numbers, location.read(reads, 0.0), strict=True):
+        assert isinstance(record, SharedRecord)
+        assert [(one.cseq, one.q) for one in record.bindings] == [(number, number % 1000)], (
+            "acknowledged, and lost"
+        )
+        assert record.bindings[0].path == ("<sip:edge.biloxi.test;lr>",)
+
+
+@pytest.mark.timeout(120)
+def test_the_master_dies_under_load(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """Sentinels promote the replica: what was acknowledged with wait_replicas = 1 is all there.
+
+    While nobody is master registrations get 503; with a new master but no replica,
+    too. When the old one is back as a replica they are taken again, without a restart.
+    """
+    acknowledged: set[int] = set()
+    with sentinels(tmp_path) as redis:
+        node = Node(tmp_path, "n1", redis.url, redis="wait_replicas = 1\nwait_time = 0.2")
+        try:
+            sent = load(node.v4, 1, 1.0, acknowledged)
+            assert acknowledged
+            killer = threading.Timer(0.5, redis.master.process.kill)
+            killer.start()
+            sent = load(node.v4, sent, 3.0, acknowledged)
+            killer.join()
+            redis.wait_for_promotion()
+            before = len(acknowledged)
+            location = make(redis.url)
+            still_there(location, acknowledged)
+            # A master without a replica: nobody is told 200.
+            sent = load(node.v4, sent, 0.3, acknowledged)
+            assert len(acknowledged) == before
+            # As the sentinels would have it in a quarter of a minute.
+            again = ["--replicaof", HOST, str(redis.replica_port)]
+            with redis_server(tmp_path / "master", redis.master_port, again):
+                redis.wait_for_replica()
+                load(node.v4, sent, 1.0, acknowledged)
+                assert len(acknowledged) > before
+                still_there(location, acknowledged)
+            location.close()
+            # Said once each, however many phones were turned away meanwhile.
+            assert (node.said("fails: "), node.said("refuses writes")) == (1, 1)
+            assert (node.said("works again after"), node.said("takes writes again")) == (1, 1)
+            assert "Traceback" not in node.program.output()
+        finally:
+            node.program.stop()
+    record_property("acknowledged", len(acknowledged))
+
+
+# --- a cluster
+
+
+@pytest.mark.timeout(120)
+def test_a_cluster(tmp_path: Path) -> None:
+    """Records spread over the masters; batches, conflicts and scripts work; a dead master is replaced."""
+    with cluster(tmp_path) as redises:
+        url = f"redis+cluster://{','.join(f'{HOST}:{port}' for port, _ in redises[:2])}"
+        location = make(url)
+        # CRC16 keeps numbers of one length together: these are of several.
+        aors = [f"sip:{number**3}@biloxi.test" for number in range(60)]
+        writes = [SharedWrite(aor, "", next(VERSIONS), (binding(aor=aor),)) for aor in aors]
+        assert location.write(writes, time.time(), 0.0) == [None] * 60
+        stood = location.write([SharedWrite(aor, "", next(VERSIONS), ()) for aor in aors], time.time(), 0.0)
+        assert [one.version for one in stood if isinstance(one, SharedRecord)] == [
+            one.version for one in writes
+        ]
+        masters = [
+            (port, program) for port, program in redises if "role:master" in cli(port, "info", "replication")
+        ]
+        assert all(int(cli(port, "dbsize")) > 0 for port, _ in masters)
+        node = NodeState("a", "1", "192.0.2.10:5060")
+        assert location.beat(Heartbeat(node, 60.0)) == [node]
+        acknowledged: set[int] = set()
+        server = Node(tmp_path, "n1", url)
+        try:
+            load(server.v4, 1, 0.5, acknowledged)
+            assert len(acknowledged) > 50
+            still_there(location, acknowledged)
+        finally:
+            server.program.stop()
+        # The replicas have what was written before the master goes.
+        for port, _ in masters:
+            cli(port, "wait", "1", "1000")
+        port, program = masters[0]
+        program.process.kill()
+        found = wait_for_cluster(location, aors)
+        assert [len(record.bindings) for record in found] == [1] * 60
+        location.close()
+
+
+def wait_for_cluster(location: RedisLocation, aors: list[str]) -> list[SharedRecord]:
+    """Read ``aors`` until all answers are there: a slot without a master has none."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            found = location.read([SharedRead(aor) for aor in aors], 0.0)
+            records = [one for one in found if isinstance(one, SharedRecord)]
+            if len(records) == len(aors):
+                return records
+        except Exception:
+            assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "the cluster did not heal"
+        time.sleep(0.2)
