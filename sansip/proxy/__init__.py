@@ -2,6 +2,7 @@
 
 from sansip.proxy.context import ResponseContext
 from sansip.proxy.loop import is_looped, loop_hash
+from sansip.proxy.path import PathValue
 from sansip.proxy.proxy import Proxy, ProxyConfig
 from sansip.proxy.route_set import postprocess, preprocess
 from sansip.proxy.sequence import Shifts
@@ -9,6 +10,7 @@ from sansip.proxy.target import Target
 from sansip.proxy.validation import Refusal, check_hops, check_proxy_require, check_uri
 
 __all__ = [
+    "PathValue",
     "Proxy",
     "ProxyConfig",
     "Refusal",

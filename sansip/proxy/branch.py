@@ -219,6 +219,10 @@ class Branch:
             proxy.add_record_route(
                 request, context.listener, listener, record, context.came, goes, secure, mark
             )
+        if context.path is not None:
+            # Who cannot be connected to by this transport is found where the phone found us.
+            shown = listener if listener.accepts else proxy.listeners[context.listener]
+            context.path.add(request, shown, self._hop is not None and self._hop.sips)
         return request, proxy.seal(request, listener, branch)
 
     def _may_switch(self) -> bool:

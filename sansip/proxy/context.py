@@ -23,6 +23,7 @@ from sansip.wire import response_to
 if TYPE_CHECKING:
     from sansip.auth import Account
     from sansip.clock import Timer
+    from sansip.proxy.path import PathValue
     from sansip.proxy.proxy import Proxy
     from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.wire import Request, Response
@@ -61,6 +62,7 @@ class ResponseContext:
         "marked",
         "on_failure",
         "on_success",
+        "path",
         "proxy",
         "record_if_raised",
         "record_route",
@@ -80,6 +82,8 @@ class ResponseContext:
         self.is_invite = request.method == "INVITE"
         # The token for our Record-Route value, "" for none; None: do not record.
         self.record_route: str | None = None
+        # What a REGISTER that we pass on gets into its Path.
+        self.path: PathValue | None = None
         # The flow token of the caller's side for it, or "".
         self.came = ""
         # A route that waits for the outcome: given the best failure instead of
@@ -261,6 +265,8 @@ class ResponseContext:
             if self.is_invite:
                 self._accept(response, now)
             elif not self._done:
+                if self.path is not None:
+                    self.path.note(response)
                 self._finish(response, now)
                 self._succeed(now)
             # This branch may have been the last that was waited for.

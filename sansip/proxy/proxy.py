@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.route_set import postprocess
-from sansip.proxy.secure import is_secure, retargeted
+from sansip.proxy.secure import as_sips, is_secure, retargeted
 from sansip.proxy.target import Target
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
@@ -193,9 +193,9 @@ class Proxy:
         both = secure and copy.uri.scheme == "sips"
         if outgoing.id != incoming or came or goes or both != secure:
             near = _with_user(self.listeners[incoming].record_route, came) + end
-            copy.prepend_line("record-route", _secured(near) if both else near)
+            copy.prepend_line("record-route", as_sips(near) if both else near)
         far = _with_user(outgoing.record_route, goes) + end
-        copy.prepend_line("record-route", _secured(far) if secure else far)
+        copy.prepend_line("record-route", as_sips(far) if secure else far)
 
     def records(self, listener: Listener, hop: NextHop, record: str | None) -> bool:
         """Whether a request that leaves by ``listener`` can be recorded as it must.
@@ -474,12 +474,6 @@ class Proxy:
 def _with_user(record_route: str, user: str) -> str:
     """Put a user part into one of our Record-Route lines."""
     return record_route.replace("<sip:", f"<sip:{user}@", 1) if user else record_route
-
-
-def _secured(line: str) -> str:
-    """Return the Record-Route ``line`` with a sips URI, whose transport is TLS anyway (RFC 5630 3.1.4)."""
-    line = line.replace("<sip:", "<sips:", 1).replace(";transport=tls", "", 1)
-    return line.replace(";transport=wss", ";transport=ws", 1)
 
 
 def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherUri:

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
     from sansip.proxy.target import Target
     from sansip.wire import OtherUri, TelUri
 
-__all__ = ["NOT_ALLOWED", "REQUIRED", "followable", "is_secure", "retargeted"]
+__all__ = ["NOT_ALLOWED", "REQUIRED", "as_sips", "followable", "is_secure", "retargeted"]
 
 # RFC 5630 5.3: for a sips request that only a sip URI would lead on, and for a sip request
 # whose target wants TLS where there is none. RFC 3261 20.43: the agent may be a pseudonym.
 NOT_ALLOWED = ("Warning", '380 sansip "SIPS Not Allowed"')
 REQUIRED = ("Warning", '381 sansip "SIPS Required"')
+
+
+def as_sips(line: str) -> str:
+    """Return ``line``, a header field with a URI of ours, with a sips URI.
+
+    Its transport is TLS anyway (RFC 5630 3.1.4).
+    """
+    line = line.replace("<sip:", "<sips:", 1).replace(";transport=tls", "", 1)
+    return line.replace(";transport=wss", ";transport=ws", 1)
 
 
 def is_secure(target: Target) -> bool:

@@ -84,6 +84,11 @@ class Registrar:
         """What becomes of the bindings of a connection that is lost (``RegistrarConfig.lost_flow``)."""
         return self._config.lost_flow
 
+    @property
+    def flow_timer(self) -> int:
+        """Seconds within which a phone with a flow shall send keepalives, 0 for its own choice."""
+        return self._config.flow_timer
+
     def check(self, request: Request) -> Reply | None:
         """Step 2: refuse what needs extensions that are not known on both sides (420).
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.location import LocationUpdate, Outcome
+from sansip.proxy import PathValue
+from sansip.registrar import is_direct
 from sansip.routing.awaitables import Question
 from sansip.routing.moves import note_moves
 from sansip.routing.shared import register_shared
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.routing.request import IncomingRequest
     from sansip.transport import Flow
 
-__all__ = ["register"]
+__all__ = ["path_value", "register"]
 
 # RFC 3261 20.33: seconds after which a phone should try a store again.
 _RETRY_AFTER = "20"
@@ -103,3 +105,16 @@ def _origin(request: IncomingRequest) -> tuple[Flow | int | None, str | None]:
     if is_hidden(message, flow) or "%" in flow.host or "reg-id" in (message.first_line("contact") or ""):
         received = f"sip:{host_text(flow.host, flow.port)}"
     return (flow if flow.conn else flow.listener), received
+
+
+def path_value(request: IncomingRequest) -> PathValue:
+    """Return what an edge proxy adds to the Path of a REGISTER (RFC 5626 5.1)."""
+    core = request.core
+    message = request.message
+    if not is_direct(message):
+        # RFC 5626 5.1: not the first hop, so neither a token nor ob.
+        return PathValue()
+    ob = "reg-id" in (message.first_line("contact") or "")
+    # A phone that names no flow may be where its Contact says once this one is gone.
+    token = core.proxy.tokens.make(request.flow, only=ob)
+    return PathValue(token, ob, core.registrar.flow_timer if ob else 0)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sansip.auth import Account
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.proxy import (
+    PathValue,
     Proxy,
     Refusal,
     ResponseContext,
@@ -28,10 +29,11 @@ from sansip.proxy import (
     preprocess,
 )
 from sansip.proxy.secure import NOT_ALLOWED, followable
+from sansip.registrar import supports
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
 from sansip.routing.lookup import absence, locate, locate_at_hand, names_gruu
-from sansip.routing.registration import register
+from sansip.routing.registration import path_value, register
 from sansip.routing.trust import Trusted, TrustedPeer
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
@@ -122,6 +124,7 @@ class IncomingRequest:
         "_hashed",
         "_leaves",
         "_marked",
+        "_path",
         "_record",
         "_recorded",
         "_server",
@@ -169,6 +172,8 @@ class IncomingRequest:
         # It was in the first value of a double record.
         self._recorded = False
         self._wants_flow = False
+        # What goes into the Path of a REGISTER that is passed on.
+        self._path: PathValue | None = None
 
     def attach(self, server: ServerTransaction) -> None:
         """Give the handle the transaction to answer through."""
@@ -347,6 +352,20 @@ class IncomingRequest:
         """
         self._record = self.method in DIALOG_METHODS and self.core.proxy.config.record_route
 
+    def add_path(self) -> None:
+        """Have requests for who registers here come back by this server (RFC 3327 5.2, RFC 5626 5.1).
+
+        For a REGISTER that is relayed to another registrar. Where we are the first hop,
+        our Path leads over the flow that the phone has to us. A registrar may refuse the
+        Path of a phone that does not support it, see ``supports``.
+        """
+        if self.method == "REGISTER":
+            self._path = path_value(self)
+
+    def supports(self, tag: str) -> bool:
+        """Whether the sender supports the extension ``tag``, such as ``"path"`` (RFC 3261 20.37)."""
+        return supports(self.message, tag.lower())
+
     # --- deciding
 
     def reply(
@@ -435,7 +454,7 @@ class IncomingRequest:
             return Relay(self._context)
         shifts = proxy.shifts
         marked = shifts.read(self._marked, message) if self._marked else 0
-        if server is None or (stateless and not marked):
+        if server is None or (stateless and not marked and self._path is None):
             if marked or len(shifts):
                 added = shifts.of(message, marked)
                 if added:
@@ -457,6 +476,7 @@ class IncomingRequest:
         # Only now: what raised before leaves the request to be answered.
         self._decided = True
         context.record_route = self._token()
+        context.path = self._path
         if credentials is not None or proxy.client.accounts or marked or len(shifts):
             self._authenticate_to(context, credentials, marked)
         if self._record:

@@ -1,0 +1,52 @@
+"""An edge proxy: phones keep their connections to it, a registrar behind it knows the users.
+
+It passes everything on to the registrar, puts itself into the Path of each REGISTER
+(RFC 3327), and brings calls for a phone over the connection that the phone has to it,
+by the flow token in that Path (RFC 5626 5). Several of them in front of one
+registrar give a phone several ways to be reached.
+
+    SANSIP_REGISTRAR=192.0.2.5:5060 sansip serve --route examples/routes/edge.py --config edge.toml
+
+The registrar may be another ``sansip serve``, or Kamailio. ``secret_file`` keeps the
+tokens good when the edge is started anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sansip.routing import IncomingRequest
+
+# host:port, and ;transport=tcp or ;transport=tls where it is not UDP.
+REGISTRAR = os.environ.get("SANSIP_REGISTRAR", "127.0.0.1:5080")
+
+
+async def route(request: IncomingRequest) -> None:
+    """Pass a request inwards to the registrar, or outwards over a phone's flow."""
+    if not request.validate():
+        return
+    if request.method == "CANCEL":
+        # One that matches its INVITE never comes here.
+        request.reply(481)
+    elif request.over_flow or request.in_dialog:
+        # Outwards: the token says over which connection (RFC 5626 5.3.1). Within a
+        # dialog: to whom our Record-Route was given.
+        if request.over_flow or request.from_dialog:
+            request.record_route()
+            request.relay()
+        elif request.method != "ACK":
+            request.reply(481)
+    elif request.method == "REGISTER":
+        # RFC 5626 5.1: the registrar finds the way back in our Path.
+        request.add_path()
+        inwards(request)
+    elif request.method != "ACK":
+        request.record_route()
+        inwards(request)
+
+
+def inwards(request: IncomingRequest) -> None:
+    """Relay to the registrar, who judges whether the sender may do what it asks for."""
+    request.message.remove("Route")
+    request.message.append("Route", f"<sip:{REGISTRAR};lr>")
+    request.relay()
