@@ -13,6 +13,7 @@ import json
 import queue
 import shutil
 import subprocess
+import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ import pytest
 from tests.certificates import Authority
 from tests.interop.conftest import OPTIONS, TARGET
 from tests.interop.phone import Phone
+from tests.interop.users import ask, serve_users
 from tools.peers import Program, Sipp, free_port, sansip_serve
 
 HERE = Path(__file__).parent
@@ -156,6 +158,63 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         stack.enter_context(server.program)
         yield server
         assert "Traceback" not in server.program.output()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program, str, tuple[str, int], Path]]:
+    """A server that asks for passwords: (program, WebSocket URL, UDP address, file of secrets)."""
+    directory = tmp_path_factory.mktemp("guarded")
+    udp, ws = free_port(), free_port()
+    secrets = directory / "secrets"
+    secrets.write_text("0123456789abcdef0123456789abcdef\n")
+    listeners = [f"udp:{LOCAL}:{udp}", f"ws:{LOCAL}:{ws}"]
+    users = {f"{name}@{DOMAIN}": "wonderland" for name in ("jssip", "sipjs", "desk")}
+    with serve_users(directory, listeners, users, 'ephemeral_file = "secrets"\n') as program:
+        yield program, f"ws://{LOCAL}:{ws}/", (LOCAL, udp), secrets
+        assert "Traceback" not in program.output()
+
+
+@pytest.mark.parametrize("kind", ["stored", "ephemeral"])
+@pytest.mark.parametrize("library", ["jssip", "sipjs"])
+def test_with_a_password(
+    library: str,
+    kind: str,
+    guarded: tuple[Program, str, tuple[str, int], Path],
+    script: bytes,
+    tmp_path: Path,
+) -> None:
+    """REGISTER and INVITE are challenged and answered; the password is the user's, or one for an hour."""
+    _, url, udp, secrets = guarded
+    asked = {"library": library, "server": url, "aor": f"sip:{library}@{DOMAIN}"}
+    asked |= {"name": library, "password": "wonderland"}
+    if kind == "ephemeral":
+        command = [sys.executable, "-m", "sansip_server", "user", "ephemeral", library, "--json"]
+        command += ["--secret-file", str(secrets)]
+        made = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+        asked |= {"name": made["username"], "password": made["password"]}
+    port = free_port()
+    with Phone("desk", DOMAIN, "udp", udp) as desk:
+        contact = [f"Contact: <sip:sipp@{LOCAL}:{port}>", "Expires: 600"]
+        assert ask(desk, "REGISTER", f"sip:{DOMAIN}", "wonderland", contact).what == "200"
+    with Page(script) as page, chromium(page.url(**asked), tmp_path):
+        page.expect("registered")
+        path = HERE / "scenarios" / "browser_uas.xml"
+        with Sipp(path, udp, tmp_path, local=(LOCAL, port), service=library, domain=DOMAIN) as uas:
+            uas.wait_until_bound()
+            page.calls.put(f"sip:desk@{DOMAIN}")
+            for event in ("progress", "confirmed", "ended"):
+                page.expect(event)
+            uas.succeed()
+
+
+@pytest.mark.parametrize("library", ["jssip", "sipjs"])
+def test_a_wrong_password(
+    library: str, guarded: tuple[Program, str, tuple[str, int], Path], script: bytes, tmp_path: Path
+) -> None:
+    """The page is told so, and does not go on for ever."""
+    asked = {"library": library, "server": guarded[1], "aor": f"sip:{library}@{DOMAIN}"}
+    with Page(script) as page, chromium(page.url(**asked, name=library, password="guess"), tmp_path):
+        assert page.events.get(timeout=PATIENCE)[0] == "refused"
 
 
 @pytest.mark.parametrize("transport", ["ws", "wss"])

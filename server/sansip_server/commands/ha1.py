@@ -13,7 +13,11 @@ import sys
 
 import click
 
-__all__ = ["ha1", "read_password"]
+__all__ = ["PASSWORD", "ha1", "read_password"]
+
+PASSWORD = click.option(
+    "--password", metavar="TEXT", help="Shows up in the process list; better the prompt or standard input."
+)
 
 
 def read_password(given: str | None, *, confirm: bool) -> str:
@@ -31,9 +35,7 @@ def read_password(given: str | None, *, confirm: bool) -> str:
 @click.argument("realm")
 @click.option("--algorithm", default="MD5", show_default=True, help="MD5, SHA-256 or SHA-512-256.")
 @click.option("--with-domain", is_flag=True, help="Print HA1B, too: the key of user@realm as the user name.")
-@click.option(
-    "--password", metavar="TEXT", help="Shows up in the process list; better the prompt or standard input."
-)
+@PASSWORD
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def ha1(
     user: str, realm: str, algorithm: str, with_domain: bool, password: str | None, as_json: bool

@@ -6,6 +6,8 @@ import {Inviter, Registerer, RegistererState, SessionState, UserAgent} from "sip
 
 const asked = new URLSearchParams(location.search);
 const aor = asked.get("aor");
+// The user name for the password, where there is one.
+const name = asked.get("name");
 let hangup = false;
 
 let order = Promise.resolve();
@@ -26,7 +28,10 @@ window.onunhandledrejection = (event) => tell("error", event.reason);
 
 function jssip() {
   const socket = new JsSIP.WebSocketInterface(asked.get("server"));
-  const phone = new JsSIP.UA({sockets: [socket], uri: aor, register: true, session_timers: false});
+  const phone = new JsSIP.UA({
+    sockets: [socket], uri: aor, register: true, session_timers: false,
+    authorization_user: name, password: asked.get("password"),
+  });
   phone.on("registered", async () => {
     tell("registered");
     phone.call(await whom(), {mediaConstraints: {audio: true, video: false}});
@@ -59,6 +64,8 @@ async function sipjs() {
   };
   const phone = new UserAgent({
     uri: UserAgent.makeURI(aor),
+    authorizationUsername: name ?? undefined,
+    authorizationPassword: asked.get("password") ?? undefined,
     transportOptions: {server: asked.get("server")},
     sessionDescriptionHandlerFactoryOptions: media,
     logBuiltinEnabled: false,
@@ -81,7 +88,7 @@ async function sipjs() {
       requestDelegate: {onProgress: () => tell("progress"), onReject: (r) => tell("failed", r.message.statusCode)},
     });
   });
-  await registerer.register();
+  await registerer.register({requestDelegate: {onReject: (r) => tell("refused", r.message.statusCode)}});
 }
 
 ({jssip, sipjs})[asked.get("library")]();
