@@ -14,18 +14,20 @@ import socket
 import struct
 import time
 import wave
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.interop.homes import inside
 from tools.peers import PeerError, Program, free_port
 
 __all__ = ["Baresip"]
 
 CONFIG = """\
 poll_method epoll
-sip_listen 127.0.0.1:{sip}
-net_interface 127.0.0.1
+sip_listen {address}:{sip}
+net_interface {address}
 call_max_calls 4
 audio_source aufile,{tone}
 audio_player aubridge,{user}
@@ -36,6 +38,7 @@ module_path {modules}
 module g711.so
 module aufile.so
 module aubridge.so
+module stun.so
 module_tmp uuid.so
 module_tmp account.so
 module_app menu.so
@@ -72,7 +75,12 @@ class Baresip:
         server: tuple[str, int],
         transport: str,
         password: str = "unused",
+        *,
+        home: str | None = None,
+        address: str = "127.0.0.1",
+        account: str = "",
     ) -> None:
+        """``home`` is a network namespace, ``address`` the phone's in it; ``account`` are more parameters."""
         directory.mkdir()
         self.aor = f"sip:{user}@{domain}"
         # baresip takes the port after its SIP port for TLS.
@@ -80,18 +88,25 @@ class Baresip:
         tone = directory / "tone.wav"
         write_tone(tone)
         ports = {"sip": free_port(), "control": control, "rtp": rtp, "rtp_end": rtp + 98}
-        (directory / "config").write_text(CONFIG.format(user=user, tone=tone, modules=module_path(), **ports))
-        account = (
+        settings = CONFIG.format(user=user, tone=tone, modules=module_path(), address=address, **ports)
+        (directory / "config").write_text(settings)
+        who = (
             f'<{self.aor};transport={transport}>;outbound="sip:{server[0]}:{server[1]};transport={transport}"'
         )
-        (directory / "accounts").write_text(f"{account};auth_pass={password};regint=60;audio_codecs=PCMU\n")
+        (directory / "accounts").write_text(
+            f"{who};auth_pass={password};regint=60;audio_codecs=PCMU{account}\n"
+        )
         (directory / "contacts").write_text("")
-        self.program = Program(["baresip", "-4", "-v", "-f", str(directory)], directory / "baresip.log")
+        command = ["baresip", "-4", "-v", "-f", str(directory)]
+        if home is not None:
+            command = ["ip", "netns", "exec", home, *command]
+        self.program = Program(command, directory / "baresip.log")
         self._buffer = b""
         self._events: list[dict[str, Any]] = []
         try:
             self.program.wait_for("baresip is ready")
-            self._control = socket.create_connection(("127.0.0.1", control), timeout=5)
+            with nullcontext() if home is None else inside(home):
+                self._control = socket.create_connection(("127.0.0.1", control), timeout=5)
         except BaseException:
             self.program.stop()
             raise

@@ -24,7 +24,7 @@ from typing import Self
 
 from tests.missing import missing
 
-__all__ = ["AT_HOME", "Home", "Internet"]
+__all__ = ["AT_HOME", "Home", "Internet", "inside"]
 
 # The address of the one host in each home.
 AT_HOME = "10.0.0.9"
@@ -70,6 +70,10 @@ class Home:
         self._exec("nft", "add chain ip filter pass { type filter hook forward priority 0; policy drop; }")
         self._exec("nft", "add rule ip filter pass ct state established,related accept")
         self._exec("nft", 'add rule ip filter pass iifname "in" accept')
+        # What comes uninvited is dropped before it is remembered: else the port that it
+        # came to would be taken, and a hole could not be punched from the inside.
+        self._exec("nft", "add chain ip filter own { type filter hook input priority 0; }")
+        self._exec("nft", 'add rule ip filter own iifname "eth0" ct state new drop')
 
     def _exec(self, *command: str) -> None:
         _run("ip", "netns", "exec", self.gateway, *command)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.baresip import Baresip
 from tests.interop.conftest import TARGET
 from tests.interop.homes import AT_HOME, Home, Internet, inside
 from tests.interop.phone import Message, Phone
@@ -213,6 +214,49 @@ def test_server_behind_a_nat(internet: Internet, stack: ExitStack, tmp_path: Pat
     call(clerk, bob)
     call(alice, clerk)
     assert "Traceback" not in server.output()
+
+
+@pytest.mark.needs("baresip")
+def test_baresip(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """Two phones that people use, each asking the SIP port by STUN for the address of its media (RFC 5389).
+
+    They call each other over UDP; the callee hangs up.
+    """
+    host = internet.host("srv", SERVER)
+    server = serve(stack, host, tmp_path, [f"udp:{SERVER}:5060"], "[keepalive]\ninterval = 5\n")
+    phones = []
+    for user, public in (("alice", "203.0.113.21"), ("bob", "203.0.113.22")):
+        home = internet.home(user, public)
+        phone = Baresip(
+            tmp_path / user,
+            user,
+            DOMAIN,
+            (SERVER, 5060),
+            "udp",
+            home=home.namespace,
+            address=AT_HOME,
+            account=f";medianat=stun;stunserver=stun:{SERVER}:5060",
+        )
+        phones.append(stack.enter_context(phone))
+    alice, bob = phones
+    for phone in phones:
+        phone.wait_until_registered()
+    for caller, callee in ((alice, bob), (bob, alice)):
+        caller.command("dial", callee.aor)
+        incoming = callee.wait_for("CALL_INCOMING")
+        assert incoming["peeruri"] == caller.aor
+        caller.wait_for("CALL_RINGING")
+        callee.command("accept")
+        for phone in phones:
+            phone.wait_for("CALL_ESTABLISHED")
+        # Each hears the other: what STUN told was right, and stands in the SDP.
+        for phone in phones:
+            phone.wait_for("CALL_RTPESTAB")
+        callee.command("hangup")
+        for phone in phones:
+            phone.wait_for("CALL_CLOSED")
+    for user in ("alice", "bob"):
+        server.wait_for(rf"sip:{user}@nat.test at .* answers keepalives")
 
 
 @pytest.mark.needs("stun")
