@@ -40,26 +40,39 @@ class Authority:
         self.authority = directory / f"{name}.pem"
         self.authority.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        begin: datetime.datetime = BEGIN,
+        end: datetime.datetime = END,
+    ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(BEGIN)
-            .not_valid_after(END)
+            .not_valid_before(begin)
+            .not_valid_after(end)
             # Python 3.13 checks as strictly as RFC 5280 4.2.1.1 asks.
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
             )
         )
 
-    def issue(self, file: str, *names: str, common_name: str = "nobody") -> Path:
+    def issue(
+        self,
+        file: str,
+        *names: str,
+        common_name: str = "nobody",
+        begin: datetime.datetime = BEGIN,
+        end: datetime.datetime = END,
+    ) -> Path:
         """Write ``file`` with a certificate and its key; ``names`` are IP addresses, URIs and DNS names."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(
-            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key.public_key()
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key.public_key(), begin, end
         )
         if names:
             builder = builder.add_extension(

@@ -1,9 +1,10 @@
-"""One OPTIONS after another over one socket: the engine of ``sansip ping``.
+"""One OPTIONS after another over one connection: the engine of ``sansip ping``.
 
 Theory of operation: sansip's own non-INVITE client transaction (RFC 3261
 17.1.2) decides when to resend and when to give up; this file waits for the
 socket or the next timer, whichever comes first, and measures. The UDP socket is
-connected, so that the system reports a port nobody listens on.
+connected, so that the system reports a port nobody listens on. TLS and WebSocket
+are the server's own filters around the socket (``channel``).
 """
 
 from __future__ import annotations
@@ -21,8 +22,14 @@ from sansip.errors import RemoteProtocolError
 from sansip.transaction import TimerValues, TransactionLayer
 from sansip.transport import Flow, Sender, StreamFramer
 from sansip.transport.connections import Pending
+from sansip.transport.filter import Filter, OpenConnection
+from sansip.transport.flow import DEFAULT_PORTS
+from sansip.transport.websocket.client import WebSocketClient
 from sansip.wire import Request, Response, parse_message
+from sansip.wire.host import host_text
+from sansip_server.channel import Channel, ConnectionLost
 from sansip_server.faults import os_reason
+from sansip_sockets.tls import Tls, TlsContexts
 
 if TYPE_CHECKING:
     from sansip.actions import Address
@@ -32,12 +39,15 @@ __all__ = ["Pinger", "Reply", "Target"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to ask: the Request-URI, and the address that its host turned out to be."""
+    """Whom to ask: the Request-URI, and the address that its host turned out to be.
+
+    ``name`` is the host that the URI named, which a certificate must name as well.
+    """
 
     uri: str
     transport: str
-    family: int
     address: Address
+    name: str = ""
 
     def __str__(self) -> str:
         host, port = self.address[:2]
@@ -72,8 +82,9 @@ class _SocketSender(Sender):
 
 
 class Pinger:
-    """A socket to ``target``, opened anew when it broke, and the transaction running on it.
+    """A connection to ``target``, opened anew when it broke, and the transaction running on it.
 
+    ``tls`` is needed for ``tls`` and ``wss``; ``path`` is that of a WebSocket.
     ``trace(direction, data)`` is shown every message sent (``">"``) and received
     (``"<"``).
     """
@@ -84,53 +95,83 @@ class Pinger:
         *,
         from_uri: str | None = None,
         user_agent: str = "sansip",
+        tls: TlsContexts | None = None,
+        path: str = "/",
         trace: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self.target = target
         self.from_uri = from_uri
         self.user_agent = user_agent
+        self.tls = tls
+        self.path = path
         self.trace = trace or (lambda direction, data: None)
         self._entropy = Entropy(os.urandom(32))
         self._timers = Timers()
         self._layer = TransactionLayer(self._timers, TimerValues(), _SocketSender(self._send))
         self._flow = Flow(target.transport, 0, target.address)
         self._framer = StreamFramer()
-        self._socket: socket.socket | None = None
+        self._channel: Channel | None = None
         self._reply = Reply(0, "")
         self._begun = 0.0
         # The socket is of no more use; the reply says why.
         self._failed = False
 
     def _open(self, timeout: float) -> None:
-        """Connect; a stream must be established within ``timeout`` seconds. Raises OSError."""
-        kind = socket.SOCK_DGRAM if self.target.transport == "udp" else socket.SOCK_STREAM
-        sock = socket.socket(self.target.family, kind)
+        """Connect; a stream must be established within ``timeout`` seconds.
+
+        Raises ConnectionLost and OSError.
+        """
+        address = self.target.address
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        sock = socket.socket(
+            family, socket.SOCK_DGRAM if self.target.transport == "udp" else socket.SOCK_STREAM
+        )
+        begun = time.monotonic()
         try:
             sock.settimeout(timeout)
-            sock.connect(self.target.address)
-        except OSError:
+            sock.connect(address)
+            channel = Channel(sock, self._filters(sock))
+            channel.open(timeout - (time.monotonic() - begun))
+        except BaseException:
             sock.close()
             raise
-        self._socket = sock
+        self._channel = channel
         self._framer = StreamFramer()
 
+    def _filters(self, sock: socket.socket) -> list[Filter]:
+        target = self.target
+        host, port = target.name or target.address[0], target.address[1]
+        filters: list[Filter] = []
+        if target.transport in ("tls", "wss"):
+            assert self.tls is not None
+            local, remote = sock.getsockname(), sock.getpeername()
+            filters.append(
+                Tls(self.tls, OpenConnection(0, target.transport, local, remote, False, name=host))
+            )
+        if target.transport in ("ws", "wss"):
+            # RFC 9110 7.2: without the port where it is the scheme's own.
+            default = port == DEFAULT_PORTS[target.transport]
+            shown = host_text(host, None if default else port)
+            filters.append(WebSocketClient(shown, self._entropy, self.path))
+        return filters
+
     def close(self) -> None:
-        """Close the socket."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        """Close the connection."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def ping(self, seq: int, timeout: float) -> Reply:
         """Send one OPTIONS and wait at most ``timeout`` seconds for its final response."""
         self._reply = reply = Reply(seq, "timeout")
         self._failed = False
-        if self._socket is None:
+        if self._channel is None:
             try:
                 self._open(timeout)
             except TimeoutError:
                 return reply
-            except OSError as error:
-                reply.reason = os_reason(error)
+            except (OSError, ConnectionLost) as error:
+                reply.reason = _reason(error)
                 return reply
         branch = f"z9hG4bK{self._entropy.token()}"
         request = self._build(branch)
@@ -173,12 +214,15 @@ class Pinger:
     # --- octets
 
     def _build(self, branch: str) -> Request:
-        assert self._socket is not None
-        host, port = self._socket.getsockname()[:2]
-        sent_by = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        assert self._channel is not None
+        host, port = self._channel.sock.getsockname()[:2]
+        sent_by = host_text(host, port)
         transport = self.target.transport
         sender = self.from_uri or f"sip:ping@{sent_by}"
-        contact = f"sip:ping@{sent_by}" + ("" if transport == "udp" else f";transport={transport}")
+        # RFC 3261 8.1.1.8: sips for sips. RFC 7118 5.2: in a URI, WSS is ws.
+        named = {"udp": "", "wss": ";transport=ws"}.get(transport, f";transport={transport}")
+        secure = self.target.uri.lower().startswith("sips:")
+        contact = f"sips:ping@{sent_by}" if secure else f"sip:ping@{sent_by}{named}"
         return Request.build(
             "OPTIONS",
             self.target.uri,
@@ -199,14 +243,13 @@ class Pinger:
         )
 
     def _send(self, data: bytes) -> None:
-        assert self._socket is not None
+        assert self._channel is not None
         self.trace(">", data)
         self._reply.sent += 1
         try:
-            self._socket.settimeout(5.0)
-            self._socket.sendall(data)
-        except OSError as error:
-            self._fail(os_reason(error))
+            self._channel.send(data, 5.0)
+        except (OSError, ConnectionLost) as error:
+            self._fail(_reason(error))
 
     def _usable(self) -> bool:
         return not self._failed
@@ -217,22 +260,23 @@ class Pinger:
             self._reply.reason = reason
 
     def _receive(self, wait: float) -> None:
-        assert self._socket is not None
+        channel = self._channel
+        assert channel is not None
         try:
-            self._socket.settimeout(max(wait, 0.0005))
-            data = self._socket.recv(65_536)
+            received = channel.receive(wait)
         except TimeoutError:
             return
-        except OSError as error:
+        except (OSError, ConnectionLost) as error:
             # RFC 3261 17.1.4, 18.4: an ICMP error or a lost connection ends the transaction.
-            self._fail(os_reason(error))
+            self._fail(_reason(error))
             return
-        if self.target.transport == "udp":
-            self._message(data)
-            return
-        if not data:
-            self._fail("the server closed the connection")
-            return
+        for data in received:
+            if self.target.transport == "udp" or channel.boundary:
+                self._message(data)
+            else:
+                self._framed(data)
+
+    def _framed(self, data: bytes) -> None:
         for framed in self._framer.feed(data):
             if isinstance(framed, bytes):
                 self._message(framed)
@@ -252,3 +296,10 @@ class Pinger:
             transaction = self._layer.find_client(message)
             if transaction is not None:
                 self._layer.response_received(transaction, message, time.monotonic())
+
+
+def _reason(error: OSError | ConnectionLost) -> str:
+    if isinstance(error, OSError):
+        return os_reason(error)
+    # What the server's configuration calls tls.authorities is an option here.
+    return str(error).replace("tls.authorities", "--ca").replace("tls.certificate", "--certificate")

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,7 @@ from sansip.actions import Action
 from sansip.config import ListenerConfig
 from sansip.journal import JournaledStack
 from sansip.stack import Stack
+from sansip.wire.host import is_address
 from sansip_server import logs
 from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
@@ -39,6 +40,9 @@ from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
 from sansip_server.storage import Storage, open_storage
 from sansip_server.stores import is_url, shown
+
+if TYPE_CHECKING:
+    from sansip_sockets import TlsContexts
 
 __all__ = ["run_server"]
 
@@ -112,7 +116,18 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
         _say_who_may_register(addresses, settings)
+        if control is not None:
+            management = Management(
+                server.stack,
+                server.hub,
+                storage=storage,
+                reload=on_reload,
+                end=lambda: os.kill(os.getpid(), signal.SIGTERM),
+                parts={} if shared is None else {"location": shared.health},
+            )
+            control.start(server.hub, management.answer)
         logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
+        _say_doubts(tls, domains)
         click.echo("ready")
 
     def on_reload() -> None:
@@ -124,6 +139,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             logger.error("tls: %s; the certificates stay as they were", error)
         else:
             logger.info("certificates read again")
+            _say_doubts(tls, domains)
 
     try:
         status = run(
@@ -167,6 +183,12 @@ class ServedStack(Stack):
 
 class JournaledServedStack(ServedStack, JournaledStack):
     """Both: what is drained is logged, and what happens is recorded."""
+
+
+def _say_doubts(tls: TlsContexts, domains: Iterable[str]) -> None:
+    """Warn of certificates that clients or other servers will refuse."""
+    for doubt in tls.doubts((one for one in domains if not is_address(one) and "." in one), time.time()):
+        logger.warning("tls: %s", doubt)
 
 
 def _say_who_may_register(addresses: Iterable[ListenAddress], settings: Settings) -> None:

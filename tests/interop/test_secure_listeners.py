@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,3 +153,24 @@ def test_who_reads_nothing_is_cut(server: Server) -> None:
         with pytest.raises((ConnectionError, ssl.SSLError)):
             ask_for_ever()
         alice.register()
+
+
+def test_renegotiation(server: Server) -> None:
+    """One handshake after the other is refused to OpenSSL's own client (CVE-2011-1473)."""
+    host, port = server.addresses["tls"]
+    command = ["openssl", "s_client", "-tls1_2", "-connect", f"{host}:{port}"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as client:
+        assert client.stdin
+        assert client.stdout
+        for line in client.stdout:
+            if "Extended master secret" in line:
+                break
+        # The letter that has it begin again.
+        client.stdin.write("R\n")
+        client.stdin.flush()
+        answer = client.stdout.read()
+    assert "no renegotiation" in answer
+    with server.phone("alice", "tls") as phone:
+        phone.register()

@@ -7,29 +7,32 @@ for each name that a client may ask for by SNI), the authorities, the versions.
 stand keep what they have, new ones get the new.
 
 Whom we connect to must prove to be the host that its URI named (RFC 5922 7.3).
-Its identities are the SIP URIs in its certificate, or where there are none the
-DNS names, compared as a whole: a wildcard matches nothing (RFC 5922 7.1, 7.2).
+What its certificate says about that is in ``identity``.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from sansip.transport.filter import NOTHING, OpenConnection, Output
+from sansip_sockets.certificates import (
+    TlsError,
+    certificate_doubts,
+    load_certificate,
+    unreadable,
+    what_openssl_says,
+    why_unusable,
+)
+from sansip_sockets.identity import identities, is_identified
 
-__all__ = ["Tls", "TlsConfig", "TlsContexts", "TlsError", "identities", "is_identified", "parse_name"]
+__all__ = ["Tls", "TlsConfig", "TlsContexts", "TlsError", "parse_name"]
 
 READ_SIZE = 65_536
+
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-
-
-class TlsError(Exception):
-    """Certificates or settings cannot be used; the text is one line that names the file and the fix."""
 
 
 @dataclass(slots=True)
@@ -71,6 +74,8 @@ def parse_name(text: str) -> tuple[str, str, str]:
     words = text.split()
     if len(words) not in (2, 3):
         raise ValueError("expected `name certificate [key]`, like example.net net.pem net.key")
+    if "*" in words[0]:
+        raise ValueError(f"{words[0]}: names are compared as a whole; list each one (RFC 5922 7.2)")
     return words[0].lower(), words[1], words[-1]
 
 
@@ -81,18 +86,22 @@ class TlsContexts:
         self.config = config
         self._server: ssl.SSLContext | None = None
         self._client: ssl.SSLContext
+        # The name asked for ("" for the others) -> certificate file, and what shows it.
+        self._shown: dict[str, tuple[str, ssl.SSLContext]] = {}
         self.reload()
 
     def reload(self) -> None:
         """Read all files again; what cannot be used raises ``TlsError`` and leaves all as it was."""
         config = self.config
         server = None
+        shown = {}
         if config.certificate is not None:
             server = self._for_server(config.certificate, config.key or config.certificate)
-            by_name = {
-                name: self._for_server(certificate, key)
-                for name, certificate, key in map(parse_name, config.names)
-            }
+            shown = {"": (config.certificate, server)}
+            by_name: dict[str, ssl.SSLContext] = {}
+            for name, certificate, key in map(parse_name, config.names):
+                by_name[name] = self._for_server(certificate, key)
+                shown[name] = (certificate, by_name[name])
 
             def choose(connection: Any, name: str | None, _: ssl.SSLContext) -> None:
                 chosen = by_name.get(name.lower()) if name else None
@@ -103,11 +112,24 @@ class TlsContexts:
                 server.sni_callback = choose
         self._client = self._for_client()
         self._server = server
+        self._shown = shown
+
+    def doubts(self, domains: Iterable[str], now: float) -> list[str]:
+        """Return what others will not like about our certificates, a line each; ``now`` is Unix time.
+
+        ``domains`` are those that clients and other servers look for in them.
+        """
+        lines = []
+        others = [one for one in domains if one not in self._shown]
+        for name, (file, context) in self._shown.items():
+            wanted = [name] if name else others
+            lines += [f"certificate {file}: {one}" for one in certificate_doubts(file, context, wanted, now)]
+        return lines
 
     def _for_server(self, certificate: str, key: str) -> ssl.SSLContext:
         config = self.config
         context = self._context(ssl.PROTOCOL_TLS_SERVER)
-        _load_certificate(context, certificate, key)
+        load_certificate(context, certificate, key)
         # One ticket is enough to come back with; OpenSSL would send two.
         context.num_tickets = 1
         if config.verify_clients != "no":
@@ -126,7 +148,7 @@ class TlsContexts:
         else:
             context.verify_mode = ssl.CERT_NONE
         if config.certificate is not None:
-            _load_certificate(context, config.certificate, config.key or config.certificate)
+            load_certificate(context, config.certificate, config.key or config.certificate)
         return context
 
     def _context(self, protocol: Any) -> ssl.SSLContext:
@@ -149,78 +171,22 @@ class TlsContexts:
             return
         try:
             context.load_verify_locations(authorities)
-        except (OSError, ssl.SSLError) as error:
-            raise TlsError(f"authorities {authorities}: {_why(error, authorities)}") from None
+        except ssl.SSLError as error:
+            raise TlsError(f"authorities {authorities}: {why_unusable(error, authorities)}") from None
+        except OSError as error:
+            raise TlsError(f"authorities: {unreadable(authorities, error)}") from None
 
     def session(self, info: OpenConnection, below: ssl.MemoryBIO, above: ssl.MemoryBIO) -> ssl.SSLObject:
         """Return a new TLS session for the connection ``info``; raise ``TlsError`` without a certificate."""
         if not info.incoming:
-            return self._client.wrap_bio(below, above, server_hostname=info.name or None)
+            try:
+                return self._client.wrap_bio(below, above, server_hostname=info.name or None)
+            except ValueError:
+                # Not fit for SNI (a label too long): whom it must name is checked by us anyway.
+                return self._client.wrap_bio(below, above)
         if self._server is None:
             raise TlsError("a TLS listener needs a certificate")
         return self._server.wrap_bio(below, above, server_side=True)
-
-
-def _load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    # A key with a pass phrase would ask for it on the terminal.
-    def refuse() -> str:
-        raise TlsError(f"key {key} is encrypted; give one without a pass phrase")
-
-    for file in (certificate, key):
-        if not Path(file).is_file():
-            raise TlsError(f"there is no file {file}")
-    try:
-        context.load_cert_chain(certificate, key, refuse)
-    except (OSError, ssl.SSLError) as error:
-        which = certificate if certificate == key else f"{certificate} with key {key}"
-        raise TlsError(f"certificate {which}: {_why(error, certificate)}") from None
-
-
-def _why(error: OSError, file: str) -> str:
-    reason = getattr(error, "reason", None)
-    if reason == "KEY_VALUES_MISMATCH":
-        return "the key belongs to another certificate"
-    if isinstance(error, ssl.SSLError):
-        return f"not usable PEM ({(reason or 'no certificate or key in it').replace('_', ' ').lower()})"
-    return error.strerror or str(error) or f"cannot read {file}"
-
-
-def identities(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Return the SIP domains that a verified certificate names (RFC 5922 7.1), lower case.
-
-    ``certificate`` is what ``getpeercert`` returns.
-    """
-    if not certificate:
-        return ()
-    alternative = certificate.get("subjectAltName", ())
-    uris = []
-    for kind, value in alternative:
-        scheme, colon, rest = value.partition(":")
-        # A URI with a user names a person, not a domain.
-        if kind == "URI" and colon and scheme.lower() == "sip" and "@" not in rest:
-            host = rest.partition(";")[0].partition("?")[0]
-            uris.append(host.lower())
-    if uris:
-        return tuple(uris)
-    names = [value.lower() for kind, value in alternative if kind == "DNS"]
-    if not names and not alternative:
-        for part in certificate.get("subject", ()):
-            names += [value.lower() for key, value in part if key == "commonName"]
-    return tuple(names)
-
-
-def is_identified(certificate: Mapping[str, Any] | None, name: str) -> bool:
-    """Whether a verified certificate is that of ``name``, a domain or an IP address."""
-    name = name.lower().strip("[]").rstrip(".")
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        # RFC 5922 7.2: as a whole, without suffixes and wildcards.
-        return "*" not in name and name in (one.rstrip(".") for one in identities(certificate))
-    return any(
-        kind == "IP Address" and ipaddress.ip_address(value.strip()) == address
-        for kind, value in (certificate or {}).get("subjectAltName", ())
-    )
 
 
 class Tls:
@@ -262,7 +228,7 @@ class Tls:
         except ssl.SSLWantReadError:
             return Output(self._sealed())
         except ssl.SSLError as error:
-            return Output(self._sealed(), closing=f"TLS handshake: {_what(error)}")
+            return Output(self._sealed(), closing=f"TLS handshake: {what_openssl_says(error)}")
         fault = self._check_peer()
         if fault is not None:
             return Output(self.close(fault, 0.0).down, closing=fault)
@@ -300,7 +266,7 @@ class Tls:
         except ssl.SSLZeroReturnError:
             closing = "closed by the peer"
         except ssl.SSLError as error:
-            closing = f"TLS: {_what(error)}"
+            closing = f"TLS: {what_openssl_says(error)}"
         # An alert, a ticket, the answer to a key update.
         down += self._sealed()
         return Output(down, [b"".join(parts)] if parts else (), None, closing)
@@ -313,7 +279,7 @@ class Tls:
         try:
             self._session.write(data)
         except ssl.SSLError as error:
-            return Output(self._sealed(), closing=f"TLS: {_what(error)}")
+            return Output(self._sealed(), closing=f"TLS: {what_openssl_says(error)}")
         return Output(self._sealed())
 
     def close(self, reason: str, now: float) -> Output:
@@ -331,11 +297,3 @@ class Tls:
 
     def _sealed(self) -> list[bytes]:
         return [self._above.read()] if self._above.pending else []
-
-
-def _what(error: ssl.SSLError) -> str:
-    """Return what OpenSSL says in words."""
-    said = getattr(error, "verify_message", None)
-    if said:
-        return f"certificate not accepted: {said}"
-    return (error.reason or str(error) or repr(error)).replace("_", " ").lower()

@@ -34,13 +34,13 @@ class ClientHandshake:
             method="GET",
             target=path,
             headers=[
-                ("Host", host),
-                ("Upgrade", "websocket"),
-                ("Connection", "Upgrade"),
-                ("Sec-WebSocket-Key", key),
-                ("Sec-WebSocket-Version", "13"),
+                (b"Host", host.encode()),
+                (b"Upgrade", b"websocket"),
+                (b"Connection", b"Upgrade"),
+                (b"Sec-WebSocket-Key", key),
+                (b"Sec-WebSocket-Version", b"13"),
                 # RFC 7118 4.1
-                ("Sec-WebSocket-Protocol", "sip"),
+                (b"Sec-WebSocket-Protocol", b"sip"),
             ],
         )
         self.request = self._http.send(request) or b""

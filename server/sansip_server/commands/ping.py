@@ -15,7 +15,10 @@ import click
 from sansip_server.faults import OperatorError, os_reason
 
 if TYPE_CHECKING:
+    from sansip.transport.dns import Place
+    from sansip.transport.next_hop import NextHop
     from sansip_server.pinger import Reply, Target
+    from sansip_sockets.tls import TlsContexts
 
 __all__ = ["find_targets", "ping"]
 
@@ -42,8 +45,21 @@ __all__ = ["find_targets", "ping"]
     help="Seconds to wait for each answer; RFC 3261 gives up after 32.",
 )
 @click.option(
-    "-T", "--transport", type=click.Choice(["udp", "tcp"]), help="Default: what the URI says, else udp."
+    "-T",
+    "--transport",
+    type=click.Choice(["udp", "tcp", "tls", "ws", "wss"]),
+    help="Default: what the URI says, else what DNS says (NAPTR, SRV), else udp.",
 )
+@click.option(
+    "--ca", metavar="FILE", help="Authorities that the server's certificate is checked against (PEM)."
+)
+@click.option("--insecure", is_flag=True, help="Take any certificate.")
+@click.option(
+    "--certificate", metavar="FILE", help="Certificate to show to a server that asks for one (PEM)."
+)
+@click.option("--key", metavar="FILE", help="Its private key.  [default: in the same file]")
+@click.option("--path", metavar="PATH", default="/", show_default=True, help="Path of a WebSocket.")
+@click.option("--dns", metavar="ADDRESS", help="Name server to ask.  [default: those of the machine]")
 @click.option("--from", "from_uri", metavar="URI", help="Who asks, in From.")
 @click.option("-v", "--verbose", is_flag=True, help="Print every message sent and received.")
 @click.option(
@@ -55,6 +71,12 @@ def ping(
     interval: float,
     timeout: float,
     transport: str | None,
+    ca: str | None,
+    insecure: bool,
+    certificate: str | None,
+    key: str | None,
+    path: str,
+    dns: str | None,
     from_uri: str | None,
     verbose: bool,
     as_json: bool,
@@ -62,16 +84,22 @@ def ping(
     """Send OPTIONS to URI and print the status and the round-trip time.
 
     URI is a SIP URI (sip:alice@192.0.2.1:5060;transport=tcp) or just a host with or
-    without a port; IPv6 addresses stand in brackets. Over UDP requests are resent
-    by the timers of RFC 3261. Exit status 0 when there was a final response, 1 when
-    there was none.
+    without a port; IPv6 addresses stand in brackets. A name is looked up as RFC 3263
+    says. Over UDP requests are resent by the timers of RFC 3261. Over TLS and WSS the
+    server must prove to be the host of the URI (RFC 5922 7.3). Exit status 0 when there
+    was a final response, 1 when there was none.
     """
     from sansip.errors import SipError
     from sansip.wire import parse_uri
     from sansip_server.commands.version import version_of
     from sansip_server.pinger import Pinger
 
-    targets = find_targets(uri, transport)
+    targets = find_targets(uri, transport, dns)
+    tls = None
+    if any(target.transport in ("tls", "wss") for target in targets):
+        tls = _contexts(ca, insecure, certificate, key)
+    if not path.startswith("/"):
+        raise OperatorError(f"--path {path}: expected a path that begins with /, like /ws")
     if from_uri is not None:
         try:
             parse_uri(from_uri)
@@ -84,7 +112,8 @@ def ping(
     def begin(target: Target) -> Pinger:
         if not as_json:
             click.echo(f"OPTIONS {target.uri} to {target}")
-        return Pinger(target, from_uri=from_uri, user_agent=agent, trace=_print_message if verbose else None)
+        trace = _print_message if verbose else None
+        return Pinger(target, from_uri=from_uri, user_agent=agent, tls=tls, path=path, trace=trace)
 
     pinger = begin(targets.pop(0))
     replies: list[Reply] = []
@@ -109,11 +138,23 @@ def ping(
         raise SystemExit(1)
 
 
-def find_targets(text: str, transport: str | None = None) -> list[Target]:
-    """Return the addresses of ``text`` (a SIP URI, or host with optional port); raise OperatorError."""
-    import socket
+def _contexts(ca: str | None, insecure: bool, certificate: str | None, key: str | None) -> TlsContexts:
+    from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 
-    from sansip.errors import SipError
+    config = TlsConfig(certificate=certificate, key=key, authorities=ca, verify_servers=not insecure)
+    try:
+        return TlsContexts(config)
+    except TlsError as error:
+        raise OperatorError(str(error)) from None
+
+
+def find_targets(text: str, transport: str | None = None, dns: str | None = None) -> list[Target]:
+    """Return the addresses of ``text`` (a SIP URI, or host with optional port); raise OperatorError.
+
+    ``dns`` is the name server to ask instead of the machine's.
+    """
+    from sansip.errors import RemoteProtocolError, SipError
+    from sansip.transport.next_hop import next_hop
     from sansip.wire import SipUri, parse_uri
     from sansip_server.pinger import Target
 
@@ -129,17 +170,43 @@ def find_targets(text: str, transport: str | None = None) -> list[Target]:
         ) from None
     if not isinstance(uri, SipUri):
         raise OperatorError(f"{text!r} is no SIP URI; expected one like sip:192.0.2.1:5060")
-    chosen = transport or uri.transport or "udp"
-    if uri.scheme == "sips" or chosen not in ("udp", "tcp"):
-        wanted = "tls" if uri.scheme == "sips" else chosen
-        raise OperatorError(f"transport {wanted} is not in this version; use --transport udp or tcp")
-    kind = socket.SOCK_DGRAM if chosen == "udp" else socket.SOCK_STREAM
+    wanted = uri if transport is None else uri.replace(params={**uri.params, "transport": transport})
     try:
-        found: list[Any] = socket.getaddrinfo(uri.host, uri.port or 5060, type=kind)
-    except (OSError, UnicodeError) as error:
-        reason = os_reason(error) if isinstance(error, OSError) else "not a host name"
-        raise OperatorError(f"cannot find {uri.host}: {reason}; check the name or use an address") from None
-    return [Target(candidate, chosen, family, address) for family, _, _, _, address in found]
+        hop = next_hop(wanted)
+    except RemoteProtocolError as error:
+        raise OperatorError(f"{text!r}: {error.reason}; use --transport udp, tcp, tls, ws or wss") from None
+    if hop.transport not in ("udp", "tcp", "tls", "ws", "wss"):
+        raise OperatorError(
+            f"transport {hop.transport} cannot be pinged; use --transport udp, tcp, tls, ws or wss"
+        )
+    return [Target(candidate, how, (ip, port), hop.host) for how, ip, port in _places(hop, dns)]
+
+
+def _places(hop: NextHop, dns: str | None) -> list[Place]:
+    """Return where ``hop`` is: by RFC 3263, or by the machine's resolver where no name server answers."""
+    import socket
+
+    from sansip_server.config.dns import DnsSettings, dns_config
+    from sansip_server.lookup import locate
+
+    try:
+        config = dns_config(DnsSettings(servers=[] if dns is None else [dns]))
+    except ValueError as error:
+        raise OperatorError(f"--dns {dns}: {error}") from None
+    assert config is not None
+    try:
+        return locate(hop, config)
+    except LookupError as error:
+        failure = str(error)
+    if dns is None:
+        kind = socket.SOCK_DGRAM if hop.transport == "udp" else socket.SOCK_STREAM
+        try:
+            found: list[Any] = socket.getaddrinfo(hop.host, hop.port, type=kind)
+        except (OSError, UnicodeError) as error:
+            failure = os_reason(error) if isinstance(error, OSError) else "not a host name"
+        else:
+            return [(hop.transport, address[0], hop.port) for _, _, _, _, address in found]
+    raise OperatorError(f"cannot find {hop.host}: {failure}; check the name or use an address")
 
 
 def _print_message(direction: str, data: bytes) -> None:

@@ -88,7 +88,8 @@ def test_what_was_sent_before_the_answer_waits() -> None:
     assert one.opened(0.0).down[0].startswith(b"GET / HTTP/1.1\r\n")
     assert not one.send(b"OPTIONS", 0.0).down
     assert not one.ready
-    key = one._handshake._key  # type: ignore[union-attr]
+    assert isinstance(one._handshake, ClientHandshake)
+    key = one._handshake._key
     answer = ANSWER.replace(accept_of(KEY), accept_of(key))
     (kept,) = one.received(answer, 1.0).down
     assert kept[:2] == bytes((0x81, 0x87))
