@@ -16,12 +16,14 @@ import click
 
 from sansip_server.commands.check import check
 from sansip_server.commands.conformance import conformance
+from sansip_server.commands.ctl import ctl
 from sansip_server.commands.ha1 import ha1
 from sansip_server.commands.ladder import ladder
 from sansip_server.commands.parse import parse
 from sansip_server.commands.ping import ping
 from sansip_server.commands.replay import replay
 from sansip_server.commands.serve import serve
+from sansip_server.commands.store import store
 from sansip_server.commands.user import user
 from sansip_server.commands.version import version
 from sansip_server.faults import EXIT_FAULT, OperatorError
@@ -89,7 +91,7 @@ def sansip() -> None:
     """
 
 
-for command in (serve, check, parse, ping, replay, conformance, ladder, user, ha1, version):
+for command in (serve, ctl, store, check, parse, ping, replay, conformance, ladder, user, ha1, version):
     sansip.add_command(command)
 
 main = sansip

@@ -60,6 +60,11 @@ class SharedStorage:
         self._again = float("-inf")
         self._node: NodeState | None = None
 
+    def health(self) -> dict[str, Any]:
+        """Return what `sansip ctl health` shows of the location."""
+        since = self.failing_since
+        return {"ok": since is None, "name": str(self._place), "failing_since": since, "error": "no answer"}
+
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
         """What the adapter calls for each kind of question."""

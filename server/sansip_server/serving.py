@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,7 @@ from sansip_server import logs
 from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.cluster import SharedStorage
+from sansip_server.commands.ctl import control_path
 from sansip_server.config import build
 from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
@@ -35,6 +37,7 @@ from sansip_server.config.schema import Settings
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.journal import JournalFile, head
+from sansip_server.management import Management
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
@@ -56,7 +59,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.
     Raises OperatorError for whatever the operator has to change.
     """
-    from sansip_sockets import BindError, TlsContexts, TlsError, stream_filters
+    from sansip_sockets import BindError, ControlSocket, TlsContexts, TlsError, stream_filters
 
     lacking = may_lack_ipv6 and not has_ipv6_loopback()
     if lacking:
@@ -89,6 +92,12 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if journal is not None:
             raise OperatorError("a journal cannot record a shared location; leave --journal or location out")
         shared = SharedStorage(parse_redis(settings.location), settings.redis)
+
+    control_at = control_path(settings.control, settings.store)
+    try:
+        control = None if control_at is None else ControlSocket(control_at)
+    except BindError as error:
+        raise OperatorError(str(error)) from None
 
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
@@ -162,6 +171,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             raise
         raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
     finally:
+        if control is not None:
+            control.close()
         if recorder is not None:
             recorder.close()
         if shared is not None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from sansip_server.faults import OperatorError, os_reason
 from sansip_server.stores import DataRefused, Replaced, Store, open_store
 from sansip_sockets import handler
 
-__all__ = ["Storage", "StorageState", "open_storage", "store_password"]
+__all__ = ["Storage", "open_storage", "store_password"]
 
 logger = logging.getLogger("sansip.store")
 
@@ -35,21 +34,6 @@ logger = logging.getLogger("sansip.store")
 _SWEEP = 3_600.0
 # Addresses-of-record written in one transaction where everything is written again.
 _RESYNC = 1_000
-
-
-@dataclass(slots=True)
-class StorageState:
-    """What management shows of a store. Times are Unix times."""
-
-    name: str
-    # When it began to fail, and why; None while it works.
-    failing_since: float | None
-    error: str | None
-    # Batches and updates written since the start, and the seconds that took.
-    batches: int
-    updates: int
-    seconds: float
-    slowest: float
 
 
 class Storage:
@@ -84,13 +68,19 @@ class Storage:
         """What the adapter calls for each kind of question."""
         return {Lookup: self._lookup, LocationUpdate: self._save}
 
-    @property
-    def state(self) -> StorageState:
-        """How the store does, at this moment; safe from any thread."""
+    def health(self) -> dict[str, Any]:
+        """Return what `sansip ctl health` shows of the store."""
         since, error = min(self._failing.copy().values(), default=(None, None))
-        return StorageState(
-            self._name, since, error, self._batches, self._updates, self._seconds, self._slowest
-        )
+        return {"ok": since is None, "name": self._name, "failing_since": since, "error": error}
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `sansip ctl stats` shows of the store: written since the start, and seconds."""
+        return {
+            "batches": self._batches,
+            "updates": self._updates,
+            "seconds": round(self._seconds, 6),
+            "slowest": round(self._slowest, 6),
+        }
 
     def close(self) -> None:
         self._store.close()
@@ -176,7 +166,7 @@ class Storage:
         return error
 
     def _works(self, what: str) -> None:
-        if what in self._failing and self._failing.pop(what) and not self._failing:
+        if self._failing.pop(what, None) is not None and not self._failing:
             logger.warning("store %s works again", self._name)
 
 

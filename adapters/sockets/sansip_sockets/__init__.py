@@ -8,10 +8,12 @@ waits, and nothing here knows asyncio, gevent or curio.
 from sansip_sockets.assembly import Build, Options, assemble, prepare
 from sansip_sockets.bind import BindError, BoundListener, bind, bind_all, listener_text
 from sansip_sockets.callbacks import CallbackWaiter, End
+from sansip_sockets.control import ControlSocket
 from sansip_sockets.ending import signals
 from sansip_sockets.filters import stream_filters
 from sansip_sockets.hub import Handlers, Hub
 from sansip_sockets.memory import tune_gc
+from sansip_sockets.polled import PolledWaiter
 from sansip_sockets.system_dns import system_dns
 from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Spawn, Wait
@@ -25,11 +27,13 @@ __all__ = [
     "BoundListener",
     "Build",
     "CallbackWaiter",
+    "ControlSocket",
     "End",
     "Handlers",
     "Hub",
     "Offload",
     "Options",
+    "PolledWaiter",
     "Pump",
     "Spawn",
     "Threads",

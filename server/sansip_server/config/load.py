@@ -101,6 +101,8 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
                 upstream.password_file = str(folder / upstream.password_file)
         if settings.store is not None and not is_url(settings.store):
             settings.store = str(folder / settings.store)
+        if settings.control:
+            settings.control = str(folder / settings.control)
         if settings.store_password_file is not None:
             settings.store_password_file = str(folder / settings.store_password_file)
         for name in ("password_file", "authorities"):

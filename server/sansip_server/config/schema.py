@@ -83,6 +83,10 @@ class Settings:
     # `rediss` for TLS (`pip install 'sansip[redis]'`). Registrations are there then, and
     # `store` has the users alone. All nodes need the same `secret_file`. See docs/cluster.md.
     location: str | None = None
+    # Socket for `sansip ctl` (health, bindings, drain, …), relative to this file;
+    # only the server's user may open it. Without it the socket lies beside the
+    # store's file (`sansip.db.ctl`); `""` is none.
+    control: str | None = None
     # Routing script: a Python file that defines `route(request)`, plain or
     # async, relative to this file. Without it, the default route is used
     # (`sansip/routing/default.py`).

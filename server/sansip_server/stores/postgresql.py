@@ -50,7 +50,7 @@ _METADATA = sa.MetaData()
 
 
 def _table(table: schema.Table) -> sa.Table:
-    columns = [
+    columns: list[sa.Column[Any]] = [
         sa.Column(
             c.name,
             _KINDS[c.kind],

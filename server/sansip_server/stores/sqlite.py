@@ -199,6 +199,12 @@ class SqliteStore:
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
+    def damage(self) -> list[str]:
+        """Return what SQLite finds wrong with the file; reads all of it."""
+        with self._guarded() as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
     def close(self) -> None:
         """Close every connection; the threads have ended before."""
         for connection in self._connections:

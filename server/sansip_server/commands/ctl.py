@@ -1,0 +1,247 @@
+"""``sansip ctl``: ask a running server, or tell it something, over its control socket.
+
+Theory of operation: one connection, one line of JSON, and the reply as a table for
+people or as JSON for programs (``management`` says which commands there are). The
+exit status of ``health`` is for scripts and supervisors: 0 well, 1 not quite, 2 no
+server there.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sansip_server.faults import OperatorError, os_reason
+
+__all__ = ["control_path", "ctl"]
+
+# Rows whose widths are made equal before they are shown.
+_PAGE = 200
+# Seconds for a reply to begin or to go on.
+TIMEOUT = 15.0
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+
+
+def control_path(control: str | None, store: str | None) -> str | None:
+    """Return the path of the control socket: as set, or beside the store's file; None for no socket."""
+    from sansip_server.stores.opening import is_url
+
+    if control is not None:
+        return control or None
+    return None if store is None or is_url(store) else f"{store}.ctl"
+
+
+@click.group()
+@click.option(
+    "--control",
+    metavar="PATH",
+    help="The control socket of the server.  [default: as --config says, else ./sansip.db.ctl]",
+)
+@click.option("--config", metavar="FILE", help="The configuration of the server.")
+@click.pass_context
+def ctl(context: click.Context, control: str | None, config: str | None) -> None:
+    """Ask and direct a running server."""
+    if control is None:
+        control = "sansip.db.ctl" if config is None else _configured(config)
+    context.obj = control
+
+
+def _configured(config: str) -> str:
+    from sansip_server.config.load import load_file
+
+    loaded = load_file(Path(config))
+    if loaded.settings is None:
+        raise OperatorError(*(fault.text(config) for fault in loaded.faults))
+    path = control_path(loaded.settings.control, loaded.settings.store)
+    if path is None:
+        raise OperatorError(f'{config}: the server has no control socket; set control = "PATH"')
+    return path
+
+
+def ask(path: str, **question: Any) -> Iterator[dict[str, Any]]:
+    """Yield the items of the reply, and last the result; raise OperatorError for what fails."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(TIMEOUT)
+            sock.connect(path)
+            sock.sendall(json.dumps(question).encode() + b"\n")
+            with sock.makefile("rb") as reply:
+                for line in reply:
+                    part = json.loads(line)
+                    if part.get("ok") is False:
+                        raise OperatorError(part["error"])
+                    yield part.get("item", part.get("result"))
+                    if "ok" in part:
+                        return
+        raise OperatorError(f"{path}: the server closed the connection before its reply was whole")
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise OperatorError(
+            f"no server answers at {path}; is it running, and is this its control socket?"
+            " (--control PATH, or --config FILE)"
+        ) from None
+    except TimeoutError:
+        raise OperatorError(
+            f"{path}: no reply in {TIMEOUT:g} s; the server is stopped or very busy"
+        ) from None
+    except OSError as error:
+        # "AF_UNIX path too long" has no number.
+        raise OperatorError(f"{path}: {os_reason(error)}") from None
+
+
+def only(path: str, **question: Any) -> dict[str, Any]:
+    """Return the result of a command that has no items."""
+    return list(ask(path, **question))[-1]
+
+
+@ctl.command()
+@AS_JSON
+@click.pass_obj
+def health(path: str, as_json: bool) -> None:
+    """Is the server well?
+
+    Exit status: 0 all is well, 1 it drains or a part of it fails (a store: registrations
+    get 503), 2 no server answers.
+    """
+    result = only(path, command="health")
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        click.echo(f"{result['status']}, up {_span(result['uptime'])}")
+        for name, part in result["parts"].items():
+            since = "" if part.get("failing_since") is None else f" since {_moment(part['failing_since'])}"
+            state = "works" if part["ok"] else f"fails{since}: {part.get('error')}"
+            click.echo(f"{name} {part.get('name', '')}: {state}")
+    raise SystemExit(0 if result["status"] == "ok" else 1)
+
+
+@ctl.command()
+@AS_JSON
+@click.pass_obj
+def stats(path: str, as_json: bool) -> None:
+    """How much of everything there is at this moment."""
+    result = only(path, command="stats")
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    rows = []
+    for name, value in result.items():
+        if isinstance(value, dict):
+            rows += [(f"{name}.{inner}", _figure(inner, number)) for inner, number in value.items()]
+        else:
+            rows.append((name, _figure(name, value)))
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        click.echo(f"{name:<{width}}  {text}")
+
+
+@ctl.command()
+@click.argument("aor", required=False)
+@AS_JSON
+@click.pass_obj
+def bindings(path: str, aor: str | None, as_json: bool) -> None:
+    """Who is registered: all, or one AOR (alice@example.org).
+
+    With --json one object per line. Exit status 1 when AOR has no binding.
+    """
+    question = {"command": "bindings"} if aor is None else {"command": "bindings", "aor": aor}
+    rows: list[tuple[str, ...]] = []
+    if not as_json:
+        rows.append(("AOR", "CONTACT", "Q", "EXPIRES IN", "RECEIVED", "USER AGENT"))
+    count = 0
+    for part in ask(path, **question):
+        if "contact" not in part:
+            count = part["bindings"]
+        elif as_json:
+            click.echo(json.dumps(part))
+        else:
+            rows.append(_row(part))
+            if len(rows) == _PAGE:
+                _table(rows)
+                rows = []
+    _table(rows)
+    raise SystemExit(1 if aor is not None and not count else 0)
+
+
+@ctl.command()
+@click.argument("aor")
+@AS_JSON
+@click.pass_obj
+def remove(path: str, aor: str, as_json: bool) -> None:
+    """Remove the registrations of AOR, from the store too.
+
+    The phone may register again. Exit status 1 when there was none.
+    """
+    result = only(path, command="remove", aor=aor)
+    click.echo(json.dumps(result) if as_json else f"removed {result['removed']} of {result['aor']}")
+    raise SystemExit(0 if result["removed"] else 1)
+
+
+@ctl.command()
+@AS_JSON
+@click.pass_obj
+def drain(path: str, as_json: bool) -> None:
+    """Refuse new calls, let running transactions finish, and end, as SIGTERM does."""
+    result = only(path, command="drain")
+    already = "was draining already" if result["already"] else "drains, and ends when nothing runs"
+    click.echo(json.dumps(result) if as_json else already)
+
+
+@ctl.command(name="reload")
+@AS_JSON
+@click.pass_obj
+def reload_(path: str, as_json: bool) -> None:
+    """Read again what can be read again while it runs, as SIGHUP does; its log says what."""
+    result = only(path, command="reload")
+    click.echo(json.dumps(result) if as_json else "reloaded")
+
+
+def _row(part: dict[str, Any]) -> tuple[str, ...]:
+    left = part["expires_in"]
+    return (
+        _plain(part["aor"]),
+        _plain(part["contact"]),
+        "" if part["q"] is None else f"{part['q']:g}",
+        "never" if left is None else _span(left),
+        _plain(part["received"] or ""),
+        _plain(part["user_agent"] or ""),
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _plain(text: str) -> str:
+    """Return what a peer sent as a terminal may have it: nothing that is not printable."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _figure(name: str, value: Any) -> str:
+    if name == "uptime":
+        return _span(value)
+    if name == "memory":
+        return "unknown" if value is None else f"{value / 2**20:,.1f} MiB"
+    return f"{value:,}" if isinstance(value, int) and name != "pid" else str(value)
+
+
+def _span(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days} d {hour} h"
+    return f"{hour} h {minute:02} min" if hour else f"{minute} min {second:02} s" if minute else f"{second} s"
+
+
+def _moment(unix: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(unix).astimezone().isoformat(" ", "seconds")

@@ -1,0 +1,88 @@
+"""``sansip store``: what is in a store, and copies of it while the server runs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from sansip_server.commands.stored import STORE, opened
+from sansip_server.faults import OperatorError
+
+__all__ = ["store"]
+
+
+@click.group()
+def store() -> None:
+    """Check a store, or copy it while the server runs."""
+
+
+@store.command()
+@STORE
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def check(path: str, as_json: bool) -> None:
+    """Read everything in a store and say what is in it.
+
+    An older store is brought up to this version. Exit status 1 where a file is damaged.
+    """
+    from sansip_server.stores import VERSION, SqliteStore
+
+    damage: list[str] = []
+    with opened(path) as opened_store:
+        users = sum(1 for _ in opened_store.users())
+        now = time.time()
+        live = sum(1 for _ in opened_store.bindings(now, 0.0))
+        every = sum(1 for _ in opened_store.bindings(0.0, 0.0))
+        if isinstance(opened_store, SqliteStore):
+            damage = opened_store.damage()
+        name = opened_store.name
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "name": name,
+                    "version": VERSION,
+                    "users": users,
+                    "bindings": live,
+                    "expired": every - live,
+                    "damage": damage,
+                }
+            )
+        )
+    else:
+        click.echo(f"{name}: version {VERSION}, {users} users, {live} registrations, {every - live} expired")
+        for line in damage:
+            click.echo(f"damaged: {line}", err=True)
+    raise SystemExit(1 if damage else 0)
+
+
+@store.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@STORE
+def backup(file: Path, path: str) -> None:
+    """Copy an SQLite store to FILE, as one consistent state, while the server runs."""
+    from sansip_server.stores import is_url
+
+    if is_url(path):
+        raise OperatorError(f"a database server has its own: pg_dump --format=custom --file={file} …")
+    if not Path(path).is_file():
+        raise OperatorError(f"there is no store {path}; --store names it")
+    if file.exists():
+        raise OperatorError(f"{file} exists; name a new file, or remove it")
+    # Under another name until it is whole: what bears the name is a backup.
+    partial = file.with_name(f"{file.name}.part")
+    try:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as target:
+            source.backup(target)
+            # One file, and no log beside it.
+            target.execute("PRAGMA journal_mode = DELETE")
+        partial.chmod(0o600)
+        partial.rename(file)
+    except (sqlite3.Error, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise OperatorError(f"backup of {path} to {file}: {error}") from None
+    click.echo(f"{file}: {file.stat().st_size:,} octets")

@@ -1,0 +1,220 @@
+"""What the operator asks a running server, and its answers: the commands of ``sansip ctl``.
+
+Theory of operation: a command is one JSON object in one line, like ``{"command":
+"bindings", "aor": "sip:alice@example.org"}``. Its reply is lines of JSON, too: items
+first, each ``{"item": …}``, and one last line with ``"ok"`` and the ``result`` or the
+``error``. All of it runs in the stack's thread, so every answer is a state that
+really was; lists are computed while they are read (``sansip_sockets.control``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sansip.errors import RemoteProtocolError
+from sansip.location import Binding
+from sansip.wire import SipUri, parse_uri
+from sansip_server.commands.version import version_of
+
+if TYPE_CHECKING:
+    from sansip.stack import Stack
+    from sansip_server.storage import Storage
+    from sansip_sockets import Hub
+
+__all__ = ["Management", "Part"]
+
+# One line of a reply, or None: not yet.
+Part = dict[str, Any] | None
+# Addresses-of-record put into one write.
+_CHUNK = 200
+
+
+class Refused(Exception):
+    """A command cannot be done; the words are for the operator."""
+
+
+class Management:
+    """Answers commands about one running server.
+
+    Args:
+        stack, hub: the running server.
+        storage: its store, if it has one.
+        reload: what SIGHUP does.
+        end: what SIGTERM does.
+        parts: name of a part of the server to what tells its state: a dict with
+            ``ok``, and whatever else an operator should see in ``health``.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        hub: Hub,
+        *,
+        storage: Storage | None,
+        reload: Callable[[], None],
+        end: Callable[[], None],
+        parts: dict[str, Callable[[], dict[str, Any]]] | None = None,
+    ) -> None:
+        self._stack = stack
+        self._hub = hub
+        self._storage = storage
+        self._reload = reload
+        self._end = end
+        self._started = time.time()
+        self._parts = dict(parts or {})
+        if storage is not None:
+            self._parts["store"] = storage.health
+        self._commands: dict[str, Callable[[dict[str, Any]], Iterator[Part]]] = {
+            "health": self._health,
+            "stats": self._stats,
+            "bindings": self._bindings,
+            "remove": self._remove,
+            "drain": self._drain,
+            "reload": self._reload_all,
+        }
+
+    def answer(self, line: bytes) -> Iterator[bytes | None]:
+        """Return the reply to one line, piece by piece; raises nothing for what is in it."""
+        try:
+            question = json.loads(line)
+            if not isinstance(question, dict):
+                raise Refused("expected a JSON object")
+            command = self._commands.get(question.get("command", ""))
+            if command is None:
+                raise Refused(f"expected a command of {', '.join(self._commands)}")
+            for part in command(question):
+                yield None if part is None else _line(part)
+        except (Refused, ValueError, TypeError, RecursionError) as error:
+            yield _line({"ok": False, "error": str(error)})
+
+    # --- commands
+
+    def _health(self, question: dict[str, Any]) -> Iterator[Part]:
+        parts = {name: state() for name, state in self._parts.items()}
+        draining = self._stack.draining
+        failing = [name for name, state in parts.items() if not state["ok"]]
+        status = "draining" if draining else "degraded" if failing else "ok"
+        yield _done({"status": status, "failing": failing, "uptime": round(self._uptime, 3), "parts": parts})
+
+    def _stats(self, question: dict[str, Any]) -> Iterator[Part]:
+        location = self._stack.location
+        limits = self._stack.limits
+        result: dict[str, Any] = {
+            "version": version_of("sansip"),
+            "pid": os.getpid(),
+            "uptime": round(self._uptime, 3),
+            "memory": _resident(),
+            "bindings": len(location),
+            "addresses_of_record": location.aors,
+            "sockets": len(self._hub.streams),
+        }
+        result |= {name: n for name, n in self._stack.snapshot().items() if name != "addresses_of_record"}
+        result["limits"] = {
+            name: getattr(limits, name) for name in ("aors", "connections", "transactions", "questions")
+        }
+        if self._storage is not None:
+            result["store"] = self._storage.figures()
+        yield _done(result)
+
+    def _bindings(self, question: dict[str, Any]) -> Iterator[Part]:
+        now = self._hub.clock()
+        location = self._stack.location
+        wanted = question.get("aor")
+        if wanted is not None:
+            found = location.lookup(self._aor(wanted), now)
+            yield from ({"item": self._shown(binding, now)} for binding in found)
+            yield _done({"bindings": len(found)})
+            return
+        # The names now, the bindings when their turn comes: some may be gone by then.
+        names = iter([aor for aor, _ in location.snapshot()])
+        count = 0
+        while chunk := list(islice(names, _CHUNK)):
+            for aor in chunk:
+                for binding in location.lookup(aor, now):
+                    count += 1
+                    yield {"item": self._shown(binding, now)}
+        yield _done({"bindings": count})
+
+    def _remove(self, question: dict[str, Any]) -> Iterator[Part]:
+        aor = self._aor(question.get("aor"))
+        results: list[int | Exception] = []
+        now = self._hub.clock()
+        self._hub.perform(self._stack.unbind(aor, now, results.append), now)
+        while not results:
+            yield None
+        if isinstance(results[0], Exception):
+            raise Refused(f"{aor} stays as it was, for the store fails: {results[0]}".splitlines()[0])
+        yield _done({"aor": aor, "removed": results[0]})
+
+    def _drain(self, question: dict[str, Any]) -> Iterator[Part]:
+        already = self._stack.draining
+        # The reply first: an idle server ends at once.
+        yield _done({"draining": True, "already": already})
+        if not already:
+            self._end()
+
+    def _reload_all(self, question: dict[str, Any]) -> Iterator[Part]:
+        self._reload()
+        yield _done({"reloaded": True})
+
+    # --- what is shown
+
+    @property
+    def _uptime(self) -> float:
+        return time.time() - self._started
+
+    def _aor(self, text: Any) -> str:
+        if not isinstance(text, str) or not text:
+            raise Refused("expected an address-of-record, like alice@example.org")
+        try:
+            uri = parse_uri(text if text.startswith(("sip:", "sips:", "tel:")) else f"sip:{text}")
+        except RemoteProtocolError as error:
+            raise Refused(f"{text}: {error.reason}") from None
+        if not isinstance(uri, SipUri):
+            raise Refused(f"{text}: expected a SIP address, like alice@example.org")
+        return self._stack.address_of_record(uri)
+
+    def _shown(self, binding: Binding, now: float) -> dict[str, Any]:
+        left = binding.expires_at - now
+        flow = binding.flow
+        return {
+            "aor": binding.aor,
+            "contact": binding.contact,
+            "expires_in": None if left == math.inf else round(left, 1),
+            "q": None if binding.q is None else binding.q / 1000,
+            "path": list(binding.path),
+            "received": binding.received,
+            "flow": None if flow is None else str(flow),
+            "instance": binding.instance,
+            "reg_id": binding.reg_id,
+            "call_id": binding.call_id,
+            "cseq": binding.cseq,
+            "params": binding.params,
+            "registered": round(self._stack.unix(binding.registered_at), 3),
+            "refreshed": round(self._stack.unix(binding.refreshed_at), 3),
+            "user_agent": binding.user_agent,
+        }
+
+
+def _done(result: dict[str, Any]) -> dict[str, Any]:
+    return {"ok": True, "result": result}
+
+
+def _line(part: dict[str, Any]) -> bytes:
+    # Octets that are not UTF-8 become escapes of JSON.
+    return json.dumps(part).encode() + b"\n"
+
+
+def _resident() -> int | None:
+    """Return the octets of memory this process holds, where /proc tells."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,188 @@
+"""The commands of a running server: replies as programs and people get them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sansip import ListenerConfig, Stack, StackConfig
+from sansip.actions import Action, Ask
+from sansip.location import Binding, LocationUpdate
+from sansip_server.management import Management
+
+AOR = "sip:bob@biloxi.test"
+
+
+class Hub:
+    """What management uses of a hub."""
+
+    streams = ()
+
+    def __init__(self) -> None:
+        self.performed: list[Action] = []
+
+    def clock(self) -> float:
+        return 50.0
+
+    def perform(self, actions: list[Action], now: float) -> None:
+        self.performed += actions
+
+
+class Storage:
+    """A store whose health is what the test says."""
+
+    since: float | None = None
+
+    def health(self) -> dict[str, Any]:
+        return {"ok": self.since is None, "name": "sansip.db", "failing_since": self.since, "error": None}
+
+    def figures(self) -> dict[str, Any]:
+        return {"batches": 1}
+
+
+class Server:
+    """A stack, its management, and what was asked of the outside."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        config = StackConfig([ListenerConfig(0, "udp", "127.0.0.1", 5060)], ["biloxi.test"], durable=durable)
+        self.stack = Stack(config, b"s" * 32)
+        self.hub = Hub()
+        self.storage = Storage()
+        self.done: list[str] = []
+        self.management = Management(
+            self.stack,
+            self.hub,
+            storage=self.storage,
+            reload=lambda: self.done.append("reload"),
+            end=lambda: self.done.append("end"),
+        )
+
+    def bind(self, user: str) -> Binding:
+        aor = f"sip:{user}@biloxi.test"
+        binding = Binding(aor, f"sip:{user}@192.0.2.4", 110.0, "c", 1, user_agent="\x1b[2J\udcff")
+        self.stack.location.apply(LocationUpdate(aor, (), (binding,)), 50.0)
+        return binding
+
+    def ask(self, **question: Any) -> list[dict[str, Any]]:
+        return self.send(json.dumps(question).encode())
+
+    def send(self, line: bytes) -> list[dict[str, Any]]:
+        return [json.loads(part) for part in self.management.answer(line) if part is not None]
+
+
+def test_health() -> None:
+    """A store that fails is a server that is degraded, by name."""
+    server = Server()
+    (reply,) = server.ask(command="health")
+    assert reply["ok"]
+    assert reply["result"]["status"] == "ok"
+    server.storage.since = 1_000.0
+    (reply,) = server.ask(command="health")
+    assert (reply["result"]["status"], reply["result"]["failing"]) == ("degraded", ["store"])
+    server.stack.drain(50.0)
+    (reply,) = server.ask(command="health")
+    assert reply["result"]["status"] == "draining"
+
+
+def test_stats() -> None:
+    """Figures come with the limits they may reach."""
+    server = Server()
+    server.bind("bob")
+    (reply,) = server.ask(command="stats")
+    assert reply["result"]["bindings"] == reply["result"]["addresses_of_record"] == 1
+    assert reply["result"]["limits"]["aors"] == server.stack.limits.aors
+    assert reply["result"]["store"] == {"batches": 1}
+
+
+def test_bindings() -> None:
+    """All, or those of one user however he is written; what a peer sent cannot break the JSON."""
+    server = Server()
+    for number in range(450):
+        server.bind(f"user{number}")
+    *items, last = server.ask(command="bindings")
+    assert [item["item"]["aor"] for item in items] == [f"sip:user{n}@biloxi.test" for n in range(450)]
+    assert last["result"] == {"bindings": 450}
+    for text in ("user7@biloxi.test", "sip:user7@biloxi.test", "user7@127.0.0.1"):
+        item, last = server.ask(command="bindings", aor=text)
+        assert item["item"]["contact"] == "sip:user7@192.0.2.4"
+        assert item["item"]["expires_in"] == 60.0
+    assert server.ask(command="bindings", aor="nobody@biloxi.test") == [
+        {"ok": True, "result": {"bindings": 0}}
+    ]
+
+
+def test_bindings_are_read_when_they_are_written() -> None:
+    """What went meanwhile is not shown: the list is as long as the peer is slow."""
+    server = Server()
+    for number in range(450):
+        server.bind(f"user{number}")
+    reply = server.management.answer(b'{"command": "bindings"}')
+    next(reply)
+    server.stack.location.remove("sip:user449@biloxi.test", 50.0)
+    lines = [part for part in reply if part is not None]
+    assert json.loads(lines[-1])["result"] == {"bindings": 449}
+
+
+def test_remove() -> None:
+    """A binding that was removed is gone at once, and that there was none is no error."""
+    server = Server()
+    server.bind("bob")
+    (reply,) = server.ask(command="remove", aor="bob@biloxi.test")
+    assert reply["result"] == {"aor": AOR, "removed": 1}
+    assert server.stack.location.lookup(AOR, 50.0) == []
+    (reply,) = server.ask(command="remove", aor="bob@biloxi.test")
+    assert reply["result"]["removed"] == 0
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_remove_waits_for_the_store(failing: bool) -> None:
+    """A removal that the store does not know would come back at the next start."""
+    server = Server(durable=True)
+    binding = server.bind("bob")
+    reply = server.management.answer(b'{"command": "remove", "aor": "bob@biloxi.test"}')
+    assert next(reply) is None
+    (asked,) = [action for action in server.hub.performed if isinstance(action, Ask)]
+    assert asked.question == LocationUpdate(AOR, (binding,), ())
+    assert next(reply) is None
+    server.stack.answer(asked.id, OSError("disk full") if failing else None, 51.0)
+    (line,) = reply
+    assert line is not None
+    answer = json.loads(line)
+    assert answer["ok"] is not failing
+    if failing:
+        assert answer["error"] == f"{AOR} stays as it was, for the store fails: disk full"
+    assert server.stack.location.lookup(AOR, 51.0) == ([binding] if failing else [])
+
+
+def test_drain_and_reload() -> None:
+    """They do what the signals do; a second drain does not end the server at once."""
+    server = Server()
+    assert server.ask(command="drain")[0]["result"] == {"draining": True, "already": False}
+    server.stack.drain(50.0)
+    assert server.ask(command="drain")[0]["result"]["already"]
+    assert server.ask(command="reload")[0]["ok"]
+    assert server.done == ["end", "reload"]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"", "Expecting value"),
+        (b"nonsense", "Expecting value"),
+        (b"\xff\xfe", "Expecting value"),
+        (b"[]", "expected a JSON object"),
+        (b'{"command": "frobnicate"}', "expected a command of health, stats"),
+        (b'{"command": ["health"]}', "unhashable"),
+        (b'{"command": "remove"}', "like alice@example.org"),
+        (b'{"command": "remove", "aor": "sip:"}', "sip:"),
+        (b'{"command": "bindings", "aor": "tel:+1234"}', "like alice@example.org"),
+        (b"[" * 100_000, "recursion"),
+    ],
+)
+def test_mistakes_are_told(line: bytes, error: str) -> None:
+    """Whatever comes over the socket, there is one line back that says what is wrong."""
+    (reply,) = Server().send(line)
+    assert not reply["ok"]
+    assert error in reply["error"]
