@@ -221,12 +221,13 @@ def ladder_of(trace: Trace) -> Ladder:
     except TraceFailedError as failure:
         failed = f" (fails in line {failure.line})"
     server = trace.setup.server
-    player.harvest()
+    story = player.story
+    story.harvest()
     events = []
-    for time, name, is_sent, data in player.timeline[player.begun :]:
+    for time, name, is_sent, data in story.timeline[story.begun :]:
         label, kind = label_of(read(data), data)
         source, target = (name, server) if is_sent else (server, name)
-        events.append(Event(time - player.start, source, target, label, kind))
+        events.append(Event(time - story.start, source, target, label, kind))
     names = [name for name in trace.setup.endpoints if any(name in (e.source, e.target) for e in events)]
     middle = (len(names) + 1) // 2
     return Ladder(trace.title + failed, [*names[:middle], server, *names[middle:]], events)

@@ -156,7 +156,7 @@ def play_live(trace: Trace, target: Target | Servers, *, slow: bool = False) -> 
         try:
             player.play()
         finally:
-            world.clean_up(player.registered)
+            world.clean_up(player.story.registered)
             world.close()
 
     verdict = judge(trace, play)

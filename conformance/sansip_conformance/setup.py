@@ -9,24 +9,33 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from sansip.auth import AuthConfig
+from sansip.auth.algorithms import ha1
 from sansip.config import ListenerConfig, StackConfig
 from sansip.limits import Limits
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
+from sansip.routing.identity import Users
 from sansip.transaction import TimerValues
+from sansip.transport.dns import DnsConfig
 from sansip_conformance.trace import Setup
 
-__all__ = ["compile_route", "listeners_of", "place_of", "stack_config"]
+__all__ = ["NAME_SERVER", "compile_route", "listeners_of", "place_of", "stack_config"]
 
 _TIMERS = {"t1", "t2", "t4", "timer-c"}
-_PROXY = {"record-route", "tcp-above", "dialog-tokens", "extensions"}
+_PROXY = {"record-route", "tcp-above", "dialog-tokens", "extensions", "failover-time"}
 _REGISTRAR = {
     "min-expires", "default-expires", "max-expires", "max-contacts", "path", "service-route", "repeat-time",
     "retry-after", "show-received", "raise-brief",
 }  # fmt: skip
+_AUTH = {"algorithms", "qop", "nonce-lifetime", "failures-per-user"}
 _TOP = {"server-name", "wall-offset"}
-_LISTS = {"extensions", "service-route"}
+_LISTS = {"extensions", "service-route", "algorithms", "qop"}
+
+
+# Where the name server of a trace with `dns` lines is.
+NAME_SERVER = ("192.0.2.53", 53)
 
 
 def place_of(key: str) -> tuple[str, str]:
@@ -38,6 +47,8 @@ def place_of(key: str) -> tuple[str, str]:
         return "proxy", field
     if key in _REGISTRAR:
         return "registrar", field
+    if key in _AUTH:
+        return "auth", field
     return ("" if key in _TOP else "limits"), field
 
 
@@ -69,7 +80,14 @@ def listeners_of(setup: Setup, host: str, port: int) -> list[ListenerConfig]:
 
 def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
     """Return the configuration that ``setup`` describes."""
-    parts: dict[str, dict[str, Any]] = {"timers": {}, "proxy": {}, "registrar": {}, "limits": {}, "": {}}
+    parts: dict[str, dict[str, Any]] = {
+        "timers": {},
+        "proxy": {},
+        "registrar": {},
+        "limits": {},
+        "auth": {},
+        "": {},
+    }
     for key, text in setup.config.items():
         part, field = place_of(key)
         if key in _LISTS:
@@ -82,6 +100,11 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
         if field not in known:
             raise ValueError(f"there is no limit {field}")
     top = parts[""]
+    if setup.users:
+        top["auth"] = AuthConfig(**parts["auth"])
+        top["users"] = _users(setup)
+    if setup.records:
+        top["dns"] = DnsConfig(servers=[NAME_SERVER])
     if setup.route:
         top["route"] = compile_route(setup.route)
     return StackConfig(
@@ -93,6 +116,18 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
         limits=Limits(**parts["limits"]),
         **top,
     )
+
+
+def _users(setup: Setup) -> Users:
+    """Return what knows the keys of the users of ``setup``."""
+    stored = {
+        (user.name, user.realm or setup.domains[0]): {
+            name: ha1(user.name, user.realm or setup.domains[0], user.password, name)
+            for name in ("MD5", "SHA-256", "SHA-512-256")
+        }
+        for user in setup.users
+    }
+    return lambda lookup: stored.get((lookup.username, lookup.realm))
 
 
 def _value(text: str) -> Any:

@@ -22,6 +22,7 @@ __all__ = [
     "Setup",
     "Step",
     "Trace",
+    "User",
 ]
 
 
@@ -47,6 +48,15 @@ class Registration:
 
 
 @dataclass(slots=True)
+class User:
+    """``user alice PASSWORD``: whom the server authenticates. ``realm`` None: the first domain."""
+
+    name: str
+    password: str
+    realm: str | None = None
+
+
+@dataclass(slots=True)
 class Setup:
     """Everything that stands before the first step."""
 
@@ -58,14 +68,18 @@ class Setup:
     domains: list[str] = field(default_factory=list)
     endpoints: dict[str, EndpointSetup] = field(default_factory=dict)
     registrations: list[Registration] = field(default_factory=list)
+    users: list[User] = field(default_factory=list)
     config: dict[str, str] = field(default_factory=dict)
     route: str = ""
     names: dict[str, list[str]] = field(default_factory=dict)
+    # (name, type, data) of a zone; "silent" or "failing" as the type: how its servers behave
+    records: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Line:
-    """One line of a message block. ``kind`` is "header", "absent", "contains", "count" or "like"."""
+    """One line of a message block. ``kind`` is "header", "absent", "contains", "lacks", "count",
+    "like", "credentials", "start" or "comment"."""
 
     kind: str
     name: str

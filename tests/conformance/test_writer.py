@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip_conformance import read_text
-from sansip_conformance.player import raw_octets
+from sansip_conformance.octets import raw_octets
 from sansip_conformance.writer import TraceWriter
 
 
