@@ -116,7 +116,8 @@ def outward(core: Core, binding: Binding) -> Binding:
     me = nodes.me
     if isinstance(flow, Flow):
         uri = _uri(binding.contact)
-        direct = uri is not None and uri.host == flow.host
+        # RFC 5626 7: who named a flow is reached over it, and not at its Contact.
+        direct = uri is not None and uri.host == flow.host and binding.reg_id is None
         # RFC 5626 5.3.1: where the Contact may lead to the phone, too, its node tries that.
         token = core.proxy.tokens.make(flow, only=not direct)
         named = NodeFlow(me.name, me.life, flow.transport, flow.listener, flow.conn, token, direct)
@@ -167,6 +168,7 @@ def lead(nodes: Nodes, bindings: Sequence[Binding], targets: Sequence[Target]) -
         flow = binding.flow
         if isinstance(flow, NodeFlow):
             target.flow = None
+            target.only = False
             if not _lead(target, flow, nodes):
                 target.only = True
                 lost = lost or target

@@ -334,6 +334,20 @@ def test_within_the_dialog_both_ways() -> None:
     assert only(cluster.udp("b", out.data, ("192.0.2.10", 5060)), "INVITE").to == ALICE
 
 
+def test_a_flow_that_was_named() -> None:
+    """RFC 5626 7: a phone with reg-id is reached over its flow, through its node, and nowhere else."""
+    cluster = Cluster("a", "b")
+    rig = cluster.rigs["a"]
+    conn = rig.accept(("192.0.2.2", 40_000), 1, "tcp")
+    named = '<sip:bob@192.0.2.2:5060;transport=tcp;ob>;+sip.instance="<urn:uuid:1>";reg-id=1'
+    data = registration(1, named, via="SIP/2.0/TCP 192.0.2.2;branch=z9hG4bKo")
+    rig.tcp(conn, data.replace(b"Expires:", b"Supported: outbound, path\r\nExpires:"))
+    assert "200" in what(cluster.settle("a"))
+    assert only(call(cluster, "b", "a")[1], "INVITE").to == conn
+    cluster.die("a")
+    assert what(cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE)) == ["100", "480"]
+
+
 def test_a_connection_that_is_gone_fails_at_once() -> None:
     """RFC 5626 5.3.1: a answers 430, and the caller hears 480 without waiting (11.5: never 430)."""
     cluster = Cluster("a", "b")

@@ -1,0 +1,146 @@
+"""The shared location at work: what is said when it fails, and that nobody waits for it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
+from sansip_server.cluster import SharedStorage, Unavailable
+from sansip_server.config.redis import RedisSettings, parse_redis
+from sansip_server.stores.redis_client import Replicas
+
+A = NodeState("a", "1", "192.0.2.10:5060")
+READ = SharedRead("sip:bob@biloxi.test")
+WRITE = SharedWrite("sip:bob@biloxi.test", "", "v" * 16, ())
+EMPTY = SharedRecord("", ())
+
+
+class FakeLocation:
+    """Answers as the test says; ``error`` is raised instead."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.refused: Exception | None = None
+        self.trips = 0
+        self.beats: list[Heartbeat] = []
+
+    def _trip(self) -> None:
+        self.trips += 1
+        if self.error is not None:
+            raise self.error
+
+    def read(self, reads: Any, offset: float) -> list[Any]:
+        self._trip()
+        return [self.refused or EMPTY for _ in reads]
+
+    def write(self, writes: Any, now: float, offset: float) -> list[Any]:
+        self._trip()
+        return [self.refused for _ in writes]
+
+    def beat(self, heartbeat: Heartbeat) -> list[NodeState]:
+        self._trip()
+        self.beats.append(heartbeat)
+        return [A]
+
+    def close(self) -> None:
+        self.trips = -1
+
+
+class Bench:
+    """A ``SharedStorage`` on a fake, and its time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.fake = FakeLocation()
+        place = parse_redis("redis://user:secret@127.0.0.1:1/0")
+        self.storage = SharedStorage(place, RedisSettings(), clock=lambda: self.now)
+        self.storage._reader = self.storage._writer = self.storage._pulse = self.fake  # type: ignore[assignment]
+
+    def ask(self, question: Any) -> Any:
+        answer = self.storage.handlers[type(question)]
+        return answer(question) if isinstance(question, Heartbeat) else answer([question])[0]
+
+
+def test_nobody_waits_for_what_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    """One question finds out, the others fail at once until the next try is due; it is said once."""
+    bench = Bench()
+    bench.fake.error = ConnectionError("refused")
+    assert bench.ask(READ) is bench.fake.error
+    for _ in range(100):
+        assert isinstance(bench.ask(WRITE), Unavailable)
+    assert bench.fake.trips == 1
+    trips = []
+    for _ in range(60):
+        bench.now += 0.1
+        bench.ask(READ)
+        trips.append(bench.fake.trips)
+    # At 0; then 0.1, 0.2, 0.4, 0.8, 1.6 and 2 seconds apart.
+    assert trips[-1] == 7
+    assert len(caplog.records) == 1
+    assert "secret" not in caplog.text
+    bench.now += 10
+    bench.fake.error = None
+    assert bench.ask(WRITE) is None
+    assert bench.ask(READ) == EMPTY
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_a_beat_always_tries(caplog: pytest.LogCaptureFixture) -> None:
+    """It is what finds out that the location is back, for everybody."""
+    caplog.set_level(logging.WARNING)
+    bench = Bench()
+    bench.fake.error = TimeoutError("slow")
+    bench.ask(READ)
+    with pytest.raises(TimeoutError):
+        bench.ask(Heartbeat(A, 6.0))
+    bench.fake.error = None
+    assert bench.ask(Heartbeat(A, 6.0)) == [A]
+    assert bench.ask(READ) == EMPTY
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_refusal_is_no_outage(raised: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Full, read-only, without its replicas: writes fail, each is tried, reads and beats do not flap."""
+    bench = Bench()
+    if raised:
+        bench.fake.error = Replicas("0 of 1 replicas took it")
+    else:
+        bench.fake.refused = RuntimeError("OOM command not allowed")
+    for _ in range(5):
+        assert isinstance(bench.ask(WRITE), Exception)
+    assert bench.fake.trips == 5
+    bench.fake.error = bench.fake.refused = None
+    for _ in range(5):
+        bench.ask(READ)
+        bench.ask(Heartbeat(A, 6.0))
+    assert len(caplog.records) == 1
+    assert bench.ask(WRITE) is None
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_leaving(caplog: pytest.LogCaptureFixture) -> None:
+    """Who ends in order says so, and is gone for the others at once; an outage does not hold it up."""
+    bench = Bench()
+    bench.ask(Heartbeat(A, 6.0))
+    bench.storage.leave()
+    assert bench.fake.beats[-1] == Heartbeat(A, 0.0)
+    bench = Bench()
+    bench.ask(Heartbeat(A, 6.0))
+    bench.fake.error = ConnectionError("refused")
+    bench.storage.leave()
+
+
+def test_looking(caplog: pytest.LogCaptureFixture) -> None:
+    """At the start: who is there, a warning for a name that is taken, and no end without Redis."""
+    caplog.set_level(logging.INFO)
+    bench = Bench()
+    assert bench.storage.look("b") == [A]
+    assert "with a" in caplog.text
+    bench.storage.look("a")
+    assert "lives there already" in caplog.text
+    bench.fake.error = ConnectionError("refused")
+    assert bench.storage.look("b") == []

@@ -1,0 +1,159 @@
+"""The location's URL, its table, and records as octets."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansip.location import Binding, NodeFlow
+from sansip_server.config.load import load_text
+from sansip_server.config.redis import RedisSettings, parse_redis
+from sansip_server.faults import OperatorError
+from sansip_server.stores.redis_client import password_of
+from sansip_server.stores.redis_codec import decode, encode, lifetime
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://localhost", "redis://localhost:6379/0"),
+        ("redis://sansip:secret@10.0.0.1:6380/2", "redis://10.0.0.1:6380/2"),
+        ("rediss://[2001:db8::1]:6380", "rediss://[2001:db8::1]:6380/0"),
+        (
+            "redis+sentinel://h1,h2:26380,h3/mymaster/1",
+            "redis+sentinel://h1:26379,h2:26380,h3:26379/mymaster/1",
+        ),
+        ("rediss+sentinel://:pw@h1/mymaster", "rediss+sentinel://h1:26379/mymaster/0"),
+        ("redis+cluster://h1,h2:7001", "redis+cluster://h1:6379,h2:7001"),
+    ],
+)
+def test_urls(text: str, shown: str) -> None:
+    """All three kinds; what is shown in the log never has the password."""
+    assert str(parse_redis(text)) == shown
+
+
+def test_credentials_of_a_url() -> None:
+    """A user and a password may hold any character, escaped."""
+    place = parse_redis("redis://user%40x:p%2Fw%3A@host")
+    assert (place.username, place.password) == ("user@x", "p/w:")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host",
+        "redis+mirror://host",
+        "redis://",
+        "redis://host:port",
+        "redis://host:0",
+        "redis://host:70000",
+        "redis://host/zero",
+        "redis://host/0/1",
+        "redis://one,two",
+        "redis+sentinel://host",
+        "redis+cluster://host/1",
+        "redis://host/0?ssl=true",
+    ],
+)
+def test_wrong_urls(text: str) -> None:
+    """Each is refused with what was expected, and without the password."""
+    with pytest.raises(ValueError, match="redis"):
+        parse_redis(text)
+
+
+def test_the_file(tmp_path: Path) -> None:
+    """Files are relative to the configuration; several nodes need one key; a cluster cannot WAIT."""
+    good = load_text(
+        'location = "redis://h"\nsecret_file = "key"\n[redis]\npassword_file = "pw"\nauthorities = "ca.pem"',
+        tmp_path,
+    )
+    assert good.settings is not None
+    assert good.settings.redis.password_file == str(tmp_path / "pw")
+    assert good.settings.redis.authorities == str(tmp_path / "ca.pem")
+    assert [fault.path for fault in load_text('location = "redis://h"').faults] == ["secret_file"]
+    wait = 'location = "redis+cluster://h"\nsecret_file = "key"\n[redis]\nwait_replicas = 1'
+    assert [fault.path for fault in load_text(wait).faults] == ["redis.wait_replicas"]
+    assert [fault.path for fault in load_text('location = "mysql://h"').faults] == ["location"]
+    node = '[node]\naddress = "10.0.0.1"'
+    assert [fault.path for fault in load_text(node).faults] == ["node.address"]
+
+
+def test_the_password_file(tmp_path: Path) -> None:
+    """It wins over the URL; its last line end is none of it; a missing one is the operator's mistake."""
+    place = parse_redis("redis://:other@h")
+    file = tmp_path / "pw"
+    file.write_text(" p w \n")
+    assert password_of(place, RedisSettings()) == "other"
+    assert password_of(place, RedisSettings(password_file=str(file))) == " p w "
+    with pytest.raises(OperatorError, match="no such file"):
+        password_of(place, RedisSettings(password_file=str(tmp_path / "none")))
+
+
+# Any text that a message can hold: octets that are not UTF-8 are lone surrogates.
+texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\udc80\udcff"), max_size=20)
+numbers = st.none() | st.integers(0, 2**31)
+flows = st.none() | st.builds(
+    NodeFlow,
+    texts,
+    texts,
+    st.sampled_from(["udp", "ws"]),
+    st.integers(0, 9),
+    st.integers(0, 2**40),
+    texts,
+    st.booleans(),
+)
+bindings = st.builds(
+    Binding,
+    st.just("sip:bob@biloxi.test"),
+    texts,
+    st.just(math.inf) | st.integers(0, 10**6).map(float),
+    texts,
+    st.integers(0, 2**31),
+    st.none() | st.integers(0, 1000),
+    st.integers(0, 10**6).map(float),
+    st.integers(0, 10**6).map(float),
+    st.lists(texts, max_size=3).map(tuple),
+    st.none() | texts,
+    numbers,
+    texts,
+    flows,
+    st.none() | texts,
+    st.none() | texts,
+)
+
+
+@given(st.lists(bindings, max_size=4))
+def test_records_come_back(several: list[Binding]) -> None:
+    """Whatever phones write in their headers is in the record as they wrote it."""
+    data = encode("v" * 16, several, 1e9)
+    record = decode("sip:bob@biloxi.test", data, 1e9)
+    assert record.version == "v" * 16
+    assert list(record.bindings) == several
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_record(data: bytes) -> None:
+    """Anything may stand there: it has no bindings, and a version that can be compared."""
+    record = decode("sip:bob@biloxi.test", data, 0.0)
+    assert record.bindings == ()
+    assert len(record.version.encode("utf-8", "surrogateescape")) <= 16
+
+
+def test_a_later_program_may_add_to_a_binding() -> None:
+    """Nodes are upgraded one by one: what is not known is passed over."""
+    one = Binding("sip:bob@biloxi.test", "sip:b@h", 5.0, "c", 1)
+    data = encode("v" * 16, [one], 0.0).replace(b"]]", b',"new"]]')
+    assert decode("sip:bob@biloxi.test", data, 0.0).bindings == (one,)
+
+
+def test_lifetime() -> None:
+    """A key lives as long as the last binding: never less, for ever where one does."""
+    one = Binding("a", "c", 10.0001, "c", 1)
+    assert lifetime([one], 0.0) == 10_001
+    assert lifetime([one], 20.0) == -1
+    assert lifetime([], 0.0) == -1
+    assert lifetime([one, Binding("a", "d", math.inf, "c", 1)], 0.0) == 0
