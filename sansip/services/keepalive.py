@@ -2,8 +2,8 @@
 
 Theory of operation: a NAT forgets a phone that is silent for half a minute (RFC
 4787 REQ-5), and then no call reaches it. So each phone gets a packet every
-``interval`` seconds. The addresses-of-record stand in a ring of slots, each in the
-slot that a checksum of its name gives it, and the ring turns once an interval: the
+``interval`` seconds. The addresses-of-record stand in a ring of slots, each in one
+of two that a checksum of its name gives it, and the ring turns once an interval: the
 packets are spread evenly whatever the time of the registrations, a restart with a
 hundred thousand restored ones included, and a tick costs what its few phones cost.
 
@@ -156,16 +156,18 @@ class Keepalive:
     # --- who is registered
 
     def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
+        ring = self._ring
         if not before and after:
-            slot = crc32(aor.encode("utf-8", "surrogateescape")) % len(self._ring)
-            self._ring[slot][aor] = None
+            one, other = self._slots(aor)
+            slot = one if len(ring[one]) <= len(ring[other]) else other
+            ring[slot][aor] = None
             self._count += 1
-            turn = self._turn + (slot - self._turn) % len(self._ring)
+            turn = self._turn + (slot - self._turn) % len(ring)
             if self._next is None or turn < self._next:
                 self._next = turn
         elif before and not after:
-            slot = crc32(aor.encode("utf-8", "surrogateescape")) % len(self._ring)
-            del self._ring[slot][aor]
+            one, other = self._slots(aor)
+            del ring[one if aor in ring[one] else other][aor]
             self._count -= 1
         known = self._health.get(aor)
         if known is not None:
@@ -178,6 +180,15 @@ class Keepalive:
                 del self._tokens[known.pop(contact).token]
             if not known:
                 del self._health[aor]
+
+    def _slots(self, aor: str) -> tuple[int, int]:
+        """Return the two slots that ``aor`` may be in; it is put in the emptier one.
+
+        With two to choose from no slot gets much more than its share, which chance
+        alone would not see to.
+        """
+        checksum = crc32(aor.encode("utf-8", "surrogateescape"))
+        return checksum % len(self._ring), checksum // len(self._ring) % len(self._ring)
 
     # --- time
 
