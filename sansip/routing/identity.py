@@ -70,14 +70,14 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
         return name
     if verdict is Verdict.BARRED:
         # Said openly: whoever has a wrong password in a phone should find out.
-        request.reply(403, "Too Many Wrong Passwords", [("Retry-After", "30")])
+        request.refuse(403, "Too Many Wrong Passwords", [("Retry-After", "30")])
         return None
     if verdict is Verdict.EXPIRED:
-        request.reply(403, "Credentials Expired")
+        request.refuse(403, "Credentials Expired")
         return None
     stale = verdict is Verdict.STALE
     values = authenticator.challenges(realm, core.unix(request.now), stale=stale)
-    request.reply(status, None, [(challenge, value) for value in values])
+    request.refuse(status, None, [(challenge, value) for value in values])
     return None
 
 

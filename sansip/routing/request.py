@@ -397,6 +397,22 @@ class IncomingRequest:
         else:
             self._server.respond(response, self.now)
 
+    def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Answer with a failure and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
+
+        For whoever has not proved anything yet: a flood of such requests must not
+        fill the memory with transactions, and nobody else be sent the
+        answer again and again. A retransmission is looked at anew and gets the same To
+        tag; the ACK of an INVITE comes to the route, and is to be dropped.
+        """
+        if self._context is None:
+            message = self.message
+            seen = "\n".join((message.get("via") or "", message.get("call-id") or ""))
+            self._tag = self._tag or self.core.proxy.entropy.keyed_hash(seen)
+        self.reply(status, reason, headers)
+        if self._context is None and self._server is not None:
+            self._server.abandon(self.now)
+
     def local_tag(self) -> str:
         """The To tag of answers made here (RFC 3261 8.2.6.2)."""
         if not self._tag:

@@ -14,7 +14,7 @@ from tests.interop.conftest import OPTIONS
 from tests.interop.phone import Message, Phone
 from tools.peers import Program, sansip_serve
 
-__all__ = ["add_users", "ask", "serve_users"]
+__all__ = ["add_users", "ask", "credentials", "serve_users"]
 
 _numbers = itertools.count(1)
 
@@ -44,13 +44,14 @@ def serve_users(
 
 def ask(phone: Phone, method: str, uri: str, password: str, lines: Sequence[str] = ()) -> Message:
     """Send a request, answer one challenge to it, and return what came last; 100 is skipped."""
+    user = phone.aor.removeprefix("sip:").partition("@")[0]
     answer, given = _asked(phone, method, uri, list(lines)), ""
     for status, challenge, field in (
         ("401", "www-authenticate", "Authorization"),
         ("407", "proxy-authenticate", "Proxy-Authorization"),
     ):
         if answer.what == status:
-            given = f"{field}: {_credentials(answer.get(challenge), method, uri, phone.aor, password)}"
+            given = f"{field}: {credentials(answer.get(challenge), method, uri, user, password)}"
     return _asked(phone, method, uri, [*lines, given]) if given else answer
 
 
@@ -64,18 +65,21 @@ def _asked(phone: Phone, method: str, uri: str, lines: list[str]) -> Message:
     return answer
 
 
-def _credentials(challenge: str, method: str, uri: str, aor: str, password: str) -> str:
-    """RFC 2617 3.2.2, in the hash that the challenge names: nothing of ours in it."""
+def credentials(challenge: str, method: str, uri: str, user: str, password: str, count: int = 1) -> str:
+    """Return what answers ``challenge``, the ``count``th time.
+
+    RFC 2617 3.2.2, in the hash that the challenge names: nothing of ours in it.
+    """
     params = dict(re.findall(r'(\w+)="?([^",]*)"?', challenge))
     name = {"MD5": "md5", "SHA-256": "sha256"}[params.get("algorithm", "MD5")]
 
     def digest(text: str) -> str:
         return hashlib.new(name, text.encode()).hexdigest()
 
-    user = aor.removeprefix("sip:").partition("@")[0]
     secret = digest(f"{user}:{params['realm']}:{password}")
-    proof = digest(f"{secret}:{params['nonce']}:00000001:c:auth:{digest(f'{method}:{uri}')}")
+    nc = f"{count:08x}"
+    proof = digest(f"{secret}:{params['nonce']}:{nc}:c:auth:{digest(f'{method}:{uri}')}")
     return (
         f'Digest username="{user}", realm="{params["realm"]}", nonce="{params["nonce"]}", uri="{uri}",'
-        f' response="{proof}", algorithm={params.get("algorithm", "MD5")}, qop=auth, nc=00000001, cnonce="c"'
+        f' response="{proof}", algorithm={params.get("algorithm", "MD5")}, qop=auth, nc={nc}, cnonce="c"'
     )
