@@ -144,3 +144,25 @@ def test_looking(caplog: pytest.LogCaptureFixture) -> None:
     assert "lives there already" in caplog.text
     bench.fake.error = ConnectionError("refused")
     assert bench.storage.look("b") == []
+
+
+def test_health() -> None:
+    """What ``sansip ctl health`` shows: whether it works, since when not, why, and who is there."""
+    bench = Bench()
+    bench.ask(Heartbeat(A, 6.0))
+    name = "redis://127.0.0.1:1/0"
+    works = {"ok": True, "name": name, "failing_since": None, "error": None, "nodes": ["a"]}
+    assert bench.storage.health() == works
+    bench.fake.error = ConnectionError("refused")
+    bench.ask(READ)
+    failing = bench.storage.health()
+    assert (failing["ok"], failing["error"]) == (False, "refused")
+    assert failing["failing_since"] == bench.storage.failing_since
+    bench.now += 10
+    bench.fake.error = None
+    bench.fake.refused = RuntimeError("OOM")
+    bench.ask(WRITE)
+    assert bench.storage.health()["error"] == "refuses writes: OOM"
+    bench.fake.refused = None
+    bench.ask(WRITE)
+    assert bench.storage.health() == works
