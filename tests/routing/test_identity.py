@@ -1,0 +1,78 @@
+"""Challenges and refusals cost the server nothing to keep (RFC 3261 8.2.7, 26.3.2.4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sansip.auth import AuthConfig
+from tests.rig import ALICE, Rig, ack, only, request, what
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig(auth=AuthConfig(), users=lambda lookup: None)
+
+
+@pytest.mark.parametrize(("method", "status"), [("REGISTER", "401"), ("INVITE", "407"), ("MESSAGE", "407")])
+def test_nothing_is_kept_of_a_challenge(method: str, status: str, rig: Rig) -> None:
+    """No transaction, no timer, so no second copy to whoever's address was forged."""
+    assert what(rig.udp(request(method, "sip:biloxi.test"))) == [status]
+    assert rig.stack.snapshot()["server_transactions"] == 0
+    assert rig.wait(60) == []
+    assert rig.empty
+
+
+def test_a_retransmission_gets_the_same_tag(rig: Rig) -> None:
+    """8.2.7: the To tag is a function of the request; the nonce is a new one."""
+    data = request("REGISTER", "sip:biloxi.test")
+    first, second = (only(rig.udp(data), "401").message for _ in range(2))
+    assert first.to_tag
+    assert first.to_tag == second.to_tag
+    other = only(rig.udp(request("REGISTER", "sip:biloxi.test", branch="z9hG4bKother")), "401").message
+    assert other.to_tag != first.to_tag
+
+
+def test_the_acknowledgement_of_a_challenge(rig: Rig) -> None:
+    """The default route drops what belongs to nothing."""
+    invite = request()
+    refused = only(rig.udp(invite), "407")
+    assert rig.udp(ack(invite, refused)) == []
+
+
+def test_a_cancelled_invite_that_was_challenged(rig: Rig) -> None:
+    """9.2: there is nothing to cancel any more."""
+    rig.udp(request())
+    assert what(rig.udp(request("CANCEL"))) == ["481"]
+
+
+def test_while_the_store_is_asked() -> None:
+    """A route that waited has sent a 100: the failure follows, and then nothing is kept."""
+    rig = Rig(auth=AuthConfig())
+    challenge = only(rig.udp(request("REGISTER", "sip:biloxi.test")), "401").message
+    nonce = challenge.typed("www-authenticate")[0].nonce
+    line = (
+        f'Digest username="alice", realm="biloxi.test", nonce="{nonce}", uri="sip:x", response="0", qop=auth,'
+        ' nc=00000001, cnonce="c"'
+    )
+    data = request("REGISTER", "sip:biloxi.test", branch="z9hG4bKb", headers=[("Authorization", line)])
+    assert rig.udp(data) == []
+    # A retransmission meanwhile is the same question still.
+    assert rig.udp(data) == []
+    (question,) = rig.asks
+    assert what(rig.answer(None, question)) == ["401"]
+    rig.wait(60)
+    assert rig.empty
+
+
+def test_in_a_route() -> None:
+    """``request.refuse`` is there for whatever a route does not believe."""
+
+    def route(handle: Any) -> None:
+        handle.refuse(403, "Not You", [("Retry-After", "60")])
+
+    rig = Rig(route)
+    (out,) = rig.udp(request("MESSAGE"))
+    assert (out.what, out.to, out.message.get("retry-after")) == ("403", ALICE, "60")
+    assert rig.stack.snapshot()["server_transactions"] == 0
