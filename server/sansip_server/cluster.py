@@ -11,6 +11,7 @@ find out when it is back.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,12 +59,23 @@ class SharedStorage:
         self.refusing_since: dict[str, float] = {}
         self._wait = FIRST_WAIT
         self._again = float("-inf")
+        # The last failure or refusal, in words.
+        self._error = ""
         self._node: NodeState | None = None
+        # All that lived at the last beat.
+        self._nodes: list[NodeState] = []
 
     def health(self) -> dict[str, Any]:
-        """Return what `sansip ctl health` shows of the location."""
-        since = self.failing_since
-        return {"ok": since is None, "name": str(self._place), "failing_since": since, "error": "no answer"}
+        """Return what ``sansip ctl health`` shows of the location."""
+        since = min((self.failing_since or math.inf, *self.refusing_since.copy().values()))
+        fails = since < math.inf
+        return {
+            "ok": not fails,
+            "name": str(self._place),
+            "failing_since": since if fails else None,
+            "error": self._error if fails else None,
+            "nodes": [f"{node.name} (drains)" if node.draining else node.name for node in self._nodes],
+        }
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
@@ -117,6 +129,7 @@ class SharedStorage:
         except Exception as error:
             raise self._failed(error) from None
         self._node = heartbeat.node
+        self._nodes = sorted(states, key=lambda state: state.name)
         self._works()
         return states
 
@@ -140,6 +153,7 @@ class SharedStorage:
 
     def _failed(self, error: Exception) -> Exception:
         """Note that nothing could be asked at all."""
+        self._error = str(error) or type(error).__name__
         if self.failing_since is None:
             self.failing_since = time.time()
             self._wait = FIRST_WAIT
@@ -147,7 +161,7 @@ class SharedStorage:
                 "the shared location %s fails: %s; registrations get 503, and whom this node knows is"
                 " served from memory, until it works again",
                 self._place,
-                str(error) or type(error).__name__,
+                self._error,
             )
         self._again = self._clock() + self._wait
         self._wait = min(2 * self._wait, LONGEST_WAIT)
@@ -162,6 +176,7 @@ class SharedStorage:
     def _refuses(self, kind: str, error: Exception | None) -> None:
         """Note whether what could be asked was refused: full, read-only, without its replicas."""
         if error is not None:
+            self._error = f"refuses {kind}: {error}"
             if kind not in self.refusing_since:
                 self.refusing_since[kind] = time.time()
                 text = "the shared location %s refuses %s: %s; %s, until it takes them again"
