@@ -13,6 +13,7 @@ import os
 import random
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -21,8 +22,10 @@ from pathlib import Path
 import pytest
 
 from sansip import Response, parse_message
-from sansip_server.stores import SqliteStore
+from sansip_server.stores import SqliteStore, open_store
+from tests.missing import missing
 from tools import peers
+from tools.databases import PostgresqlServer, postgresql_programs
 
 KILLS = int(os.environ.get("SANSIP_KILLS", "8"))
 INSTANCE = '"<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>"'
@@ -48,7 +51,11 @@ def register(number: int, port: int) -> bytes:
 
 
 def load(server: tuple[str, int], first: int, seconds: float, acknowledged: set[int]) -> int:
-    """Register user after user for ``seconds``; return the number after the last one sent."""
+    """Register user after user for ``seconds``; return the number after the last one sent.
+
+    A registration that was refused (503) is answered, and not acknowledged.
+    """
+    answered: set[int] = set()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.bind(("127.0.0.1", 0))
         phone.setblocking(False)
@@ -57,14 +64,16 @@ def load(server: tuple[str, int], first: int, seconds: float, acknowledged: set[
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             # No more than 64 unanswered: a full socket buffer would lose some.
-            if number - first - len(acknowledged.intersection(range(first, number))) < 64:
+            if number - first - len(answered) < 64:
                 phone.sendto(register(number, port), server)
                 number += 1
             try:
                 while True:
                     answer = parse_message(phone.recv(65_535))
-                    if isinstance(answer, Response) and answer.status == 200:
-                        acknowledged.add(answer.cseq.number)
+                    if isinstance(answer, Response) and answer.status >= 200:
+                        answered.add(answer.cseq.number)
+                        if answer.status == 200:
+                            acknowledged.add(answer.cseq.number)
             except OSError:
                 pass
     return number
@@ -101,4 +110,43 @@ def test_acknowledged_is_stored(tmp_path: Path, record_property: Callable[[str, 
             assert binding.path == ("<sip:edge.biloxi.test;lr>",)
             assert binding.instance == "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
             assert 30_000 < binding.expires_at - time.time() <= 36_000
+    record_property("acknowledged", len(acknowledged))
+
+
+@pytest.mark.timeout(60 + 10 * KILLS)
+def test_postgresql_is_killed(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """The same promise where it is the database server that dies, and comes back, under the load."""
+    if postgresql_programs() is None:
+        missing("PostgreSQL is not installed (apt install postgresql)")
+    chance = random.Random(3261)
+    acknowledged: set[int] = set()
+    sent: list[int] = []
+    port = peers.free_port()
+    kills = max(KILLS // 2, 2)
+    counts = []
+    with PostgresqlServer() as database:
+        options = ["--store", database.url]
+        with peers.sansip_serve(tmp_path, [f"udp:127.0.0.1:{port}"], ["biloxi.test"], options) as server:
+            for _ in range(kills):
+                first = sent[-1] if sent else 1
+                phone = threading.Thread(
+                    target=lambda first: sent.append(load(("127.0.0.1", port), first, 2.5, acknowledged)),
+                    args=[first],
+                )
+                phone.start()
+                time.sleep(chance.uniform(0.2, 0.8))
+                database.kill()
+                killed = len(acknowledged)
+                time.sleep(0.2)
+                database.start()
+                phone.join()
+                counts.append((killed, len(acknowledged)))
+            server.process.kill()
+            server.process.wait()
+        with closing(open_store(database.url)) as store:
+            stored = {binding.cseq: binding for binding in store.bindings(time.time(), 0.0)}
+    assert all(killed < after for killed, after in counts), "registrations went on after each restart"
+    assert acknowledged <= stored.keys(), "acknowledged, and lost"
+    assert stored.keys() <= set(range(1, sent[-1])), "stored, and never sent"
+    assert all(binding.q == number % 1000 for number, binding in stored.items())
     record_property("acknowledged", len(acknowledged))

@@ -9,7 +9,6 @@ server there.
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +65,8 @@ def _configured(config: str) -> str:
 
 def ask(path: str, **question: Any) -> Iterator[dict[str, Any]]:
     """Yield the items of the reply, and last the result; raise OperatorError for what fails."""
+    import socket
+
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(TIMEOUT)

@@ -2,8 +2,8 @@
 
 Theory of operation: the same tables as everywhere, and the same group commit: a
 batch is one transaction of two statements, sent to the server in one go. The
-server answers in time or is given up (``statement_timeout`` on its side,
-TCP's own timeout where it is silent), and a connection that broke is
+server answers in time or is given up (``statement_timeout`` on its side, a
+watchdog where it hangs), and a connection that broke is
 replaced: what a store does may be done twice, so the batch that noticed is tried
 once more, and a restart of the server between two batches is never seen.
 
@@ -29,6 +29,7 @@ from sansip_server.faults import OperatorError
 from sansip_server.stores import schema
 from sansip_server.stores.interface import DataRefused, User
 from sansip_server.stores.rows import binding_of, binding_row, keys_of, user_of, user_row
+from sansip_server.stores.watchdog import Watchdog
 
 __all__ = ["PostgresqlStore"]
 
@@ -126,6 +127,8 @@ class PostgresqlStore:
                 "options": f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}",
             },
         )
+        # A statement's own timeout comes first.
+        self._watchdog = Watchdog(timeout + 1.0)
         try:
             self._migrate()
         except DBAPIError as error:
@@ -155,7 +158,12 @@ class PostgresqlStore:
         """Do ``work`` in one transaction, again where a connection turned out to be dead."""
         for again in (True, False):
             try:
-                with self._engine.begin() as connection:
+                # The watch is over before the connection goes back to the pool, or is closed.
+                with (
+                    self._engine.connect() as connection,
+                    self._watchdog.watching(_descriptor(connection)),
+                    connection.begin(),
+                ):
                     return work(connection)
             except DBAPIError as error:
                 if isinstance(error.orig, _REFUSALS):
@@ -167,6 +175,7 @@ class PostgresqlStore:
 
     def close(self) -> None:
         """Close every connection."""
+        self._watchdog.close()
         self._engine.dispose()
 
     # --- users
@@ -269,6 +278,12 @@ def _parsed(url: str) -> sa.URL:
             f"store {re.sub(r'://.*', '://…', url)}: expected a file, or postgresql+psycopg://user@host/database"
         )
     return parsed
+
+
+def _descriptor(connection: sa.Connection) -> int:
+    """Return the socket of a connection. psycopg's own: SQLAlchemy has no name for it."""
+    driver: Any = connection.connection.driver_connection
+    return int(driver.fileno())
 
 
 def _reason(error: DBAPIError) -> str:
