@@ -18,7 +18,7 @@ class Limits:
     """Bounds, with safe defaults. Sizes are octets, times are seconds."""
 
     # A UDP datagram cannot exceed 65,535 octets; streams are held to the same
-    # bound so that a message can cross any transport (RFC 3261 18.1.1). → 513
+    # bound so that a message can cross any transport (RFC 3261 18.1.1). → 413
     message_size: int = 65_535
     # Start line and header fields together. Beyond it a stream is closed, for
     # the framing is not found yet. → 513, then close
@@ -72,6 +72,9 @@ class Limits:
     source_burst: int = 20_000
     # Source addresses remembered for the rate above; the oldest is forgotten.
     sources: int = 100_000
+    # Events of a limit reached that are told in one second, each of another limit or
+    # source. → the rest are not
+    notices: int = 1_000
     # Contacts of one address-of-record. → 503, nothing is changed
     bindings_per_aor: int = 32
     # Addresses-of-record held in memory. → 503, nothing is changed

@@ -22,7 +22,6 @@ from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import (
     BindingsChanged,
     ConnectionRefused,
-    LimitReached,
     MessageRefused,
     NodeChanged,
     RouteFailed,
@@ -37,6 +36,7 @@ from sansip.location import (
     SharedLocation,
     address_of_record,
 )
+from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
@@ -165,6 +165,7 @@ class Stack:
             )
         self._route = config.route
         self._rates = SourceRates(config.limits)
+        self._notices = LimitNotices(self._out, config.limits.notices)
         self._force_rport = config.proxy.force_rport
         self._questions: dict[int, tuple[Callable[[Any, float], None], Timer]] = {}
         self._question = 0
@@ -410,7 +411,7 @@ class Stack:
             return
         limits = self.limits
         if limits.source_rate and not self._rates.allow(flow.address[0], now):
-            self._out.append(Notify(LimitReached("source_rate", flow.host)))
+            self._notices.reached("source_rate", flow.host, now)
             return
         back = note_source(request, flow, self._force_rport)
         if method == "ACK":
@@ -418,7 +419,7 @@ class Stack:
             self._decide(IncomingRequest(self, request, flow, None, now), now)
             return
         if len(transactions) >= limits.transactions:
-            self._out.append(Notify(LimitReached("transactions", flow.host)))
+            self._notices.reached("transactions", flow.host, now)
             self._answer_stateless(request, back, 503, None, [("Retry-After", "5")], now)
             return
         handle = IncomingRequest(self, request, flow, None, now)

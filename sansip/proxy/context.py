@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sansip.errors import LocalProtocolError
 from sansip.proxy.best_response import add_challenges, choose
 from sansip.proxy.branch import Branch
+from sansip.proxy.recursion import Redirects
 from sansip.proxy.target import Target, groups
 from sansip.proxy.validation import breadth_of
 from sansip.transport.flow import ensure_length
@@ -46,6 +47,7 @@ class ResponseContext:
         "_failure",
         "_holding",
         "_pending",
+        "_redirects",
         "_request",
         "_running",
         "_spare",
@@ -96,6 +98,7 @@ class ResponseContext:
         self._holding = False
         self._branches: list[Branch] = []
         self._pending: list[list[Target]] = []
+        self._redirects: Redirects | None = None
         # Instance -> its targets that are tried where the flow of one failed.
         self._spare: dict[str, list[Target]] = {}
         # Branches without a final response.
@@ -277,7 +280,26 @@ class ResponseContext:
             # RFC 3261 16.7 step 5: it goes back when all others have ended.
             self._pending = []
             self._cancel_branches(now, None)
+        elif status < 400 and first and self.proxy.config.recurse:
+            self._follow(response)
         self._check(now)
+
+    def _follow(self, response: Response) -> None:
+        """Try what a 3xx points at (RFC 3261 16.7 step 4)."""
+        if self._cancelled or self._declined or self._done:
+            return
+        asked = self.request.uri
+        tried = [branch.target for branch in self._branches] + [
+            one for group in self._pending for one in group
+        ]
+        names = {str(asked if one.uri is None else one.uri) for one in tried}
+        if self._redirects is None:
+            self._redirects = Redirects(names)
+        self._redirects.known |= names
+        targets = self._redirects.follow(response, asked, self.proxy.limits.branches - self._tried)
+        if targets:
+            self._tried += len(targets)
+            self._pending = groups(targets) + self._pending
 
     def _accept(self, response: Response, now: float) -> None:
         # RFC 3261 16.7 step 5: every 2xx goes back at once, even after another
@@ -319,6 +341,8 @@ class ResponseContext:
             self._start_group(now)
             return
         responses = [branch.final for branch in self._branches if branch.final is not None]
+        if self._redirects is not None:
+            responses = self._redirects.kept(responses)
         best = choose(responses)
         add_challenges(best, responses)
         self._conclude(best, now)

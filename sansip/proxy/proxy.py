@@ -64,6 +64,9 @@ class ProxyConfig:
             that only requests of dialogs set up through here are relayed by Route.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
+        recurse: try what a 300, 301 or 302 points at instead of sending it back (RFC 3261
+            16.7 step 4). A server that redirects then decides where your users' calls
+            go, and at whose cost.
         extensions: option tags that Proxy-Require may name.
     """
 
@@ -73,6 +76,7 @@ class ProxyConfig:
     failover_time: float = 3.0
     dialog_tokens: bool = True
     unmarked_dialogs: bool = False
+    recurse: bool = False
     extensions: frozenset[str] = frozenset()
 
 
@@ -381,15 +385,21 @@ class Proxy:
         An ACK for a 2xx goes this way, too. Where the next hop cannot be
         reached nothing happens: there is nobody to tell.
         """
-        # RFC 5393 5.3.3: every request has one; it can say nothing to an ACK.
-        breadth = 0 if request.method == "ACK" else breadth_of(request, self.limits.max_breadth)
+        # RFC 5393 5.3.3: every proxied request has one. An ACK forks nothing and is answered
+        # by nobody, so one that cannot be read is overwritten there.
+        breadth = self.limits.max_breadth
+        if request.method != "ACK" or "max-breadth" in request.keys:
+            try:
+                breadth = breadth_of(request, breadth)
+            except RemoteProtocolError:
+                if request.method != "ACK":
+                    raise
         try:
             copy = self.copy_for(request, target)
             hop = self.route_of(copy, target)
         except RemoteProtocolError:
             return
-        if request.method != "ACK":
-            copy.set_line("max-breadth", f"Max-Breadth: {breadth}")
+        copy.set_line("max-breadth", f"Max-Breadth: {breadth}")
         branch = self.stateless_branch(request)
         prefer = target.listener
         if prefer is None:

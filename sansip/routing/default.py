@@ -19,7 +19,7 @@ async def route(request: IncomingRequest) -> None:
 
     # A CANCEL that matches a transaction never comes here (RFC 3261 9.2).
     if request.method == "CANCEL":
-        request.reply(481)
+        await cancel(request)
         return
 
     # Within a dialog: only where the dialog was set up through this server; or by a flow
@@ -90,3 +90,23 @@ async def route(request: IncomingRequest) -> None:
         return
     request.record_route()
     request.relay(targets)
+
+
+async def cancel(request: IncomingRequest) -> None:
+    """Decide on a CANCEL whose INVITE is not known here.
+
+    RFC 3261 16.10: it is forwarded without state, for its INVITE may have been; but
+    only where that could have gone.
+    """
+    if request.from_dialog:
+        request.relay(stateless=True)
+        return
+    targets = []
+    if not request.in_dialog and request.serves() and getattr(request.uri, "user", None) is not None:
+        request.message.remove("Route")
+        targets = await request.locate()
+    if targets:
+        request.relay(targets, stateless=True)
+    else:
+        # RFC 3261 9.2
+        request.reply(481)

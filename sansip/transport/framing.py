@@ -101,7 +101,7 @@ class StreamFramer:
             self._size = end + 4 + self._body_length(bytes(buffer[: end + 4]))
             self._searched = 0
             if self._size > self._limits.message_size:
-                raise self._too_large("message", bytes(buffer[: end + 4]))
+                raise self._too_large("body", bytes(buffer[: end + 4]))
         if len(buffer) < self._size:
             return False
         framed.append(bytes(buffer[: self._size]))
@@ -130,11 +130,12 @@ class StreamFramer:
         )
 
     def _too_large(self, what: str, head: bytes = b"") -> RemoteProtocolError:
-        # RFC 3261 21.5.7
+        # RFC 3261 21.4.11 where less of a body would do (8.1.3.5), else 21.5.7
+        body = what == "body"
         return RemoteProtocolError(
             f"{what} too large",
-            status=513,
-            section="RFC 3261 21.5.7",
+            status=413 if body else 513,
+            section="RFC 3261 21.4.11" if body else "RFC 3261 21.5.7",
             message=_understood(head, self._limits) if head else None,
         )
 

@@ -198,7 +198,10 @@ def _check_size(data: bytes, end: int, limits: Limits) -> tuple[int, RemoteProto
     A head that is too large, or has no end, is read as far as it may be: the
     refusal needs its first header fields.
     """
-    if len(data) > limits.message_size or end > limits.head_size:
+    if 0 <= end <= limits.head_size and len(data) > limits.message_size:
+        # RFC 3261 21.4.11: it is the body, so without it, or with less, it would do (8.1.3.5).
+        fault = malformed("", "body too large", "RFC 3261 21.4.11", status=413)
+    elif len(data) > limits.message_size or end > limits.head_size:
         fault = malformed("", "message too large", "RFC 3261 21.5.7", status=513)
     else:
         fault = malformed("", "no empty line after the header fields", "RFC 3261 7")

@@ -95,8 +95,26 @@ def test_a_lonely_ack(rig: Rig, to_tag: str | None) -> None:
 
 
 def test_a_lonely_cancel(rig: Rig) -> None:
-    """9.2."""
-    assert what(rig.udp(request("CANCEL"))) == ["481"]
+    """16.10: forwarded without state, to where its INVITE would have gone; the answer finds its way back."""
+    out = only(rig.udp(request("CANCEL")), "CANCEL")
+    assert out.to == BOB
+    assert sent(rig.udp(reply(out, 481), BOB)) == [("481", ALICE)]
+    assert rig.stack.snapshot()["client_transactions"] == 0
+
+
+@pytest.mark.parametrize(
+    "uri", ["sip:nobody@biloxi.test", "sip:bob@other.test", "sip:biloxi.test", "tel:+15551234"]
+)
+def test_a_lonely_cancel_goes_nowhere_else(rig: Rig, uri: str) -> None:
+    """9.2: 481. Where the INVITE could not have gone, no CANCEL of a stranger goes, either."""
+    assert what(rig.udp(request("CANCEL", uri))) == ["481"]
+
+
+def test_a_lonely_cancel_with_a_route_of_its_own(rig: Rig) -> None:
+    """A pre-loaded Route leads no CANCEL past the location service."""
+    data = request("CANCEL", headers=[("Route", "<sip:203.0.113.1;lr>")])
+    assert only(rig.udp(data), "CANCEL").to == BOB
+    assert what(rig.udp(request("CANCEL", to_tag="x", branch="z9hG4bKx"))) == ["481"]
 
 
 def test_a_refresh_of_a_registration(rig: Rig) -> None:

@@ -331,10 +331,10 @@ def limited(data: bytes, **limits: int) -> RemoteProtocolError:
 
 
 def test_message_size() -> None:
-    """→ 513 (RFC 3261 21.5.7)"""
+    """→ 413 (RFC 3261 21.4.11): its body is what is too large."""
     data = octets(body=b"x" * 1000)
     parse_message(data, replace(DEFAULT, message_size=len(data)))
-    assert limited(data, message_size=len(data) - 1).status == 513
+    assert limited(data, message_size=len(data) - 1).status == 413
 
 
 def test_head_size() -> None:
