@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "AuthenticationFailed",
     "BindingsChanged",
     "ConnectionRefused",
     "CredentialsRefused",
@@ -55,6 +56,16 @@ class ConnectionRefused:
     """A connection was closed as soon as it was opened."""
 
     source: str
+    reason: str
+
+
+@dataclass(slots=True)
+class AuthenticationFailed:
+    """Somebody at ``source`` (an address) was not believed to be ``username`` of ``realm``."""
+
+    source: str
+    username: str
+    realm: str
     reason: str
 
 
@@ -112,6 +123,7 @@ Event = (
     MessageRefused
     | RouteFailed
     | LimitReached
+    | AuthenticationFailed
     | ConnectionRefused
     | CredentialsRefused
     | NodeChanged

@@ -129,7 +129,7 @@ class Stack:
             self._resolve,
             self.tokens,
             self._flow_lost,
-            ClientAuth(config.accounts, self.entropy, config.limits.client_nonces, self._notify),
+            ClientAuth(config.accounts, self.entropy, config.limits.client_nonces, self.notify),
             Shifts(self._secret, config.limits.raised_dialogs),
         )
         keys = config.nonce_keys or [config.secret or seed]
@@ -151,6 +151,8 @@ class Stack:
             reach = [(one.transport, one.is_ipv6) for one in self.listeners]
             self._locator = Locator(self._resolver, reach)
         self._backups = Backups(self.listeners, self.ask)
+        if config.shared is not None and config.keepalive.remove:
+            raise LocalProtocolError("keepalive.remove: a phone silent here may answer another node")
         self.keepalive: Keepalive | None = None
         if config.keepalive.interval:
             domain = self._domains[0] if self._domains else self.listeners[config.listeners[0].id].sent_by
@@ -592,7 +594,8 @@ class Stack:
         """The route raised ``error``."""
         self._out.append(Notify(RouteFailed(request.method, request.message.uri_text, error)))
 
-    def _notify(self, event: Any) -> None:
+    def notify(self, event: Any) -> None:
+        """Tell whoever watches of ``event`` (``sansip.events``)."""
         self._out.append(Notify(event))
 
     # --- output

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sansip.auth import Lookup, Verdict
+from sansip.events import AuthenticationFailed
 from sansip.routing.awaitables import Question
 from sansip.wire import SipUri
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from sansip.wire.headers.auth import Credentials
 
 __all__ = ["Users", "authenticate", "speaks_for"]
+
+# Characters of a user name in the log.
+_SHOWN = 80
 
 # Users known without asking the outside: HA1 by hash name, or None.
 Users = Callable[[Lookup], Mapping[str, str] | None]
@@ -68,6 +72,10 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
         if as_registrar:
             request.praise = authenticator.praise(credentials, stored, realm, core.unix(request.now))
         return name
+    if credentials is not None and verdict is Verdict.DENIED:
+        known = stored is not None or not authenticator.needs_lookup(credentials)
+        reason = "wrong password" if known else "no such user"
+        core.notify(AuthenticationFailed(source, name[:_SHOWN], realm, reason))
     if verdict is Verdict.BARRED:
         # Said openly: whoever has a wrong password in a phone should find out.
         request.refuse(403, "Too Many Wrong Passwords", [("Retry-After", "30")])

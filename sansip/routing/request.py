@@ -42,6 +42,7 @@ from sansip.wire import SipUri, parse_uri, response_to
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
+    from sansip.events import Event
     from sansip.limits import Limits
     from sansip.location import MemoryLocation, Nodes
     from sansip.registrar import Registrar
@@ -100,6 +101,7 @@ class Core(Protocol):
     def flow_token(self, flow: Flow) -> str: ...
     def registered(self, aor: str, count: int) -> None: ...
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
+    def notify(self, event: Event) -> None: ...
 
 
 class IncomingRequest:

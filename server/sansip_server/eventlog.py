@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sansip.events import (
+    AuthenticationFailed,
     BindingsChanged,
     ConnectionRefused,
     CredentialsRefused,
@@ -39,6 +40,7 @@ KINDS = {
     ConnectionRefused: "refused connections",
     KeepaliveAnswered: "answers to keepalives",
     KeepaliveUnanswered: "unanswered keepalives",
+    AuthenticationFailed: "failed authentications",
     CredentialsRefused: "refusals of our credentials",
     LimitReached: "limits reached",
     MessageRefused: "refused messages",
@@ -89,6 +91,8 @@ def _write(event: Any) -> None:
             logger.info("refused a message from %s, %s: %s (%s)", source, outcome, reason, section)
         case LimitReached(name, source):
             logger.warning("limits.%s reached by %s", name, source)
+        case AuthenticationFailed(source, username, realm, reason):
+            logger.info("refused %r in realm %r from %s: %s", username, realm, source, reason)
         case CredentialsRefused(host, realm, reason):
             logger.warning("%s does not take our credentials in realm %r: %s", host, realm, reason)
         case ConnectionRefused(source, reason):

@@ -252,5 +252,5 @@ def test_guessing(tmp_path: Path) -> None:
     assert sum(user.refused for user in honest) == 0
     assert sum(user.lost for user in honest) == 0
     assert during
-    # A bucket for each pair and each source, and no more.
-    assert more_memory - memory < 60
+    # A bucket for each pair and each source; the rest waits for a collection, which is rare.
+    assert more_memory - memory < 150

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sansip.auth import AuthConfig
+from sansip.events import AuthenticationFailed
 from tests.rig import ALICE, Rig, ack, only, request, what
 
 
@@ -76,3 +77,20 @@ def test_in_a_route() -> None:
     (out,) = rig.udp(request("MESSAGE"))
     assert (out.what, out.to, out.message.get("retry-after")) == ("403", ALICE, "60")
     assert rig.stack.snapshot()["server_transactions"] == 0
+
+
+@pytest.mark.parametrize(("user", "reason"), [("alice", "wrong password"), ("nobody", "no such user")])
+def test_the_log_knows_more_than_the_guesser(user: str, reason: str) -> None:
+    """An event for each wrong password, with its source; the answer is the same for both."""
+    rig = Rig(
+        auth=AuthConfig(), users=lambda lookup: {"MD5": "0" * 32} if lookup.username == "alice" else None
+    )
+    challenge = only(rig.udp(request("REGISTER", "sip:biloxi.test")), "401").message
+    assert rig.events == []
+    line = (
+        f'Digest username="{user}", realm="biloxi.test", uri="sip:x", response="0", qop=auth, nc=00000001,'
+        f' cnonce="c", nonce="{challenge.typed("www-authenticate")[0].nonce}"'
+    )
+    data = request("REGISTER", "sip:biloxi.test", branch="z9hG4bKb", headers=[("Authorization", line)])
+    assert what(rig.udp(data)) == ["401"]
+    assert rig.events == [AuthenticationFailed(ALICE[0], user, "biloxi.test", reason)]

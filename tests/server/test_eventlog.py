@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from sansip.events import (
+    AuthenticationFailed,
     BindingsChanged,
     ConnectionRefused,
     CredentialsRefused,
@@ -43,6 +44,11 @@ from sansip_server.eventlog import EventLog
             ConnectionRefused("192.0.2.1", "full"),
             logging.WARNING,
             "refused a connection from 192.0.2.1: full",
+        ),
+        (
+            AuthenticationFailed("192.0.2.1", "al\x07ice", "biloxi.test", "wrong password"),
+            logging.INFO,
+            r"refused 'al\x07ice' in realm 'biloxi.test' from 192.0.2.1: wrong password",
         ),
         (
             CredentialsRefused("192.0.2.2", "carrier.test", "wrong password"),
