@@ -1,8 +1,9 @@
 """The front doors: ``async with serve(...)`` inside a program, ``run(...)`` as a program.
 
-Theory of operation: all that is particular to curio is here and in ``waiter``:
-tasks for handlers that are coroutines, a stop that plain code can ask for, and
-the shape that curio's users expect. What a server does is in ``sansip_sockets``.
+Theory of operation: one task waits, for the descriptor of a ``PolledWaiter``, and all pumps
+are resumed from there: no task for each connection. Beside that there is what is
+particular to curio: only a task can spawn the tasks of handlers that are coroutines, so
+they are put on a list for the one that waits; and a stop that plain code can ask for.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Unpack
 
 import curio
+from curio.traps import _io_release, _read_wait
 
 from sansip.actions import Action
 from sansip.driver import AnyStack
-from sansip_curio.waiter import Waiter
-from sansip_sockets import BoundListener, Build, Options, assemble, prepare, signals, tune_gc
+from sansip_sockets import BoundListener, Build, Options, PolledWaiter, assemble, prepare, signals, tune_gc
 
 __all__ = ["Server", "run", "serve"]
 
@@ -27,7 +28,9 @@ class Server:
     def __init__(self, stack: AnyStack, bound: list[BoundListener], **options: Unpack[Options]) -> None:
         self.stack = stack
         self.listeners = bound
-        self._waiter = Waiter()
+        self._waiter = PolledWaiter()
+        self._wanted: list[Coroutine[Any, Any, None]] = []
+        self._tasks: set[curio.Task] = set()
         self._closed = curio.Event()
         self._stopping = False
         self.hub = assemble(stack, bound, self._waiter.spawn, start_coroutine=self._start, **options)
@@ -36,7 +39,7 @@ class Server:
     def send(self, actions: list[Action]) -> None:
         """Perform actions that a call to ``self.stack`` returned."""
         self.hub.send(actions)
-        self.hub.inbox.wake()  # what this started is spawned by a task
+        self.hub.inbox.wake()  # the task that waits is to look again for how long
 
     async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
         """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
@@ -45,10 +48,10 @@ class Server:
 
         def done(result: bool) -> None:
             finished.append(result)
-            self._waiter.start(event.set())
+            self._wanted.append(event.set())
 
         self.hub.drain(timeout, done)
-        await self._waiter.flush()
+        self.hub.inbox.wake()
         await event.wait()
         return finished[0]
 
@@ -56,7 +59,6 @@ class Server:
         """Close everything soon. Harmless when repeated, and in any callback of the server."""
         if not self._stopping:
             self._stopping = True
-            self._waiter.start(self._close())
             self.hub.inbox.wake()
 
     async def wait_closed(self) -> None:
@@ -65,17 +67,38 @@ class Server:
 
     serve_forever = wait_closed
 
-    async def aclose(self) -> None:
-        """Close everything, and return when that is done."""
-        self.stop()
-        await self._waiter.flush()
-        await self._closed.wait()
+    async def turn(self) -> None:
+        """Wait, resume the pumps, spawn what they started; until stopped. The task of ``serve``."""
+        waiter = self._waiter
+        try:
+            while not self._stopping:
+                planned = waiter.deadline()
+                async with curio.ignore_after(waiter.seconds_until(planned)):
+                    while waiter.deadline() >= planned and not self._stopping:
+                        await _read_wait(waiter)
+                        waiter.turn()
+                        await self._spawn_wanted()
+                waiter.turn()
+                await self._spawn_wanted()
+        finally:
+            await _io_release(waiter)
+            waiter.close()
+            for task in self._tasks:
+                await task.cancel(blocking=False)
+            self.hub.close()
+            await self._spawn_wanted()
+            await self._closed.set()
 
-    async def _close(self) -> None:
-        await self._waiter.close()
-        self.hub.close()
-        await self._waiter.flush()
-        await self._closed.set()
+    async def _spawn_wanted(self) -> None:
+        while self._wanted:
+            # Nobody joins them: curio would complain of others than daemons.
+            self._tasks.add(await curio.spawn(self._until_done(self._wanted.pop(0)), daemon=True))
+
+    async def _until_done(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
+        finally:
+            self._tasks.discard(await curio.current_task())
 
     def _start(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[Any], None]) -> None:
         """Run a handler that is ``async def``."""
@@ -87,8 +110,9 @@ class Server:
                 result = error if isinstance(error, Exception) else TimeoutError("cancelled")
             if not self._stopping:
                 done(result)
+                self.hub.inbox.wake()
 
-        self._waiter.start(answer())
+        self._wanted.append(answer())
 
 
 @asynccontextmanager
@@ -98,12 +122,13 @@ async def serve(
     """Serve in the running kernel until the block is left. Raises ``BindError``."""
     stack, bound = prepare(build, listeners, options.get("filters"))
     server = Server(stack, bound, **options)
+    waiting = await curio.spawn(server.turn, daemon=True)
     try:
-        await server._waiter.flush()
         yield server
     finally:
+        server.stop()
         async with curio.disable_cancellation():
-            await server.aclose()
+            await waiting.wait()
 
 
 def run(

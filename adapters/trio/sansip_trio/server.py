@@ -1,9 +1,10 @@
 """All of the trio adapter: the waiter, ``async with serve(...)``, and ``run(...)`` as a program.
 
-Theory of operation: each pump is driven by a task of one nursery, which waits
-with ``trio.lowlevel.wait_readable``; to stop is to cancel that nursery. It belongs
-to a task of the server's own, so that stopping does not cancel the block of
-``async with serve(...)``.
+Theory of operation: one task waits, by ``trio.lowlevel.wait_readable`` for the descriptor of a
+``PolledWaiter``, and all pumps are resumed from there: no task for each connection.
+Its nursery also has the tasks of handlers; to stop is to cancel that nursery. It
+belongs to a task of the server's own, so that stopping does not cancel the block
+of ``async with serve(...)``.
 """
 
 from __future__ import annotations
@@ -16,18 +17,7 @@ import trio
 
 from sansip.actions import Action
 from sansip.driver import AnyStack
-from sansip_sockets import (
-    PAUSE,
-    READ,
-    BoundListener,
-    Build,
-    Options,
-    Pump,
-    assemble,
-    prepare,
-    signals,
-    tune_gc,
-)
+from sansip_sockets import BoundListener, Build, Options, PolledWaiter, assemble, prepare, signals, tune_gc
 
 __all__ = ["Server", "run", "serve"]
 
@@ -45,13 +35,15 @@ class Server:
         self.stack = stack
         self.listeners = bound
         self._nursery = nursery
+        self._waiter = PolledWaiter()
         self._closed = trio.Event()
-        self.hub = assemble(stack, bound, self._spawn, start_coroutine=self._start, **options)
+        self.hub = assemble(stack, bound, self._waiter.spawn, start_coroutine=self._start, **options)
         self.hub.start()
 
     def send(self, actions: list[Action]) -> None:
         """Perform actions that a call to ``self.stack`` returned."""
         self.hub.send(actions)
+        self.hub.inbox.wake()  # the task that waits is to look again for how long
 
     async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
         """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
@@ -63,6 +55,7 @@ class Server:
             event.set()
 
         self.hub.drain(timeout, done)
+        self.hub.inbox.wake()
         await event.wait()
         return finished[0]
 
@@ -77,12 +70,21 @@ class Server:
     serve_forever = wait_closed
 
     def close(self) -> None:
-        """Close the sockets; the pumps have ended."""
+        """Close the sockets; nobody waits for them any more."""
+        self._waiter.close()
         self.hub.close()
         self._closed.set()
 
-    def _spawn(self, pump: Pump) -> None:
-        self._nursery.start_soon(_drive, pump)
+    async def turn(self) -> None:
+        """Wait and resume the pumps, until cancelled. The task of ``serve``."""
+        waiter = self._waiter
+        while True:
+            planned = waiter.deadline()
+            with trio.move_on_after(waiter.seconds_until(planned)):
+                while waiter.deadline() >= planned:
+                    await trio.lowlevel.wait_readable(waiter)
+                    waiter.turn()
+            waiter.turn()
 
     def _start(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[Any], None]) -> None:
         """Run a handler that is ``async def``."""
@@ -93,33 +95,9 @@ class Server:
             except Exception as error:
                 result = error
             done(result)
+            self.hub.inbox.wake()
 
         self._nursery.start_soon(answer)
-
-
-async def _drive(pump: Pump) -> None:
-    """Resume ``pump`` until it ends."""
-    try:
-        kind, sock, timeout = pump.send(None)  # type: ignore[arg-type]
-        while True:
-            if kind == PAUSE:
-                if timeout:
-                    await trio.sleep(timeout)
-                ready = False
-            else:
-                wait = trio.lowlevel.wait_readable if kind == READ else trio.lowlevel.wait_writable
-                if timeout is None:
-                    await wait(sock)
-                    ready = True
-                else:
-                    with trio.move_on_after(timeout) as scope:
-                        await wait(sock)
-                    ready = not scope.cancelled_caught
-            kind, sock, timeout = pump.send(ready)
-    except StopIteration:
-        pass
-    finally:
-        pump.close()
 
 
 @asynccontextmanager
@@ -140,11 +118,12 @@ async def _serve(
     stack: AnyStack, bound: list[BoundListener], options: Options, *, task_status: trio.TaskStatus[Server]
 ) -> None:
     with ExitStack() as in_the_end:
-        # Its pumps never end by themselves: the nursery is left when it is cancelled.
         async with trio.open_nursery() as nursery:
             server = Server(stack, bound, nursery, **options)
             in_the_end.callback(server.close)
             task_status.started(server)
+            # It never ends by itself: the nursery is left when it is cancelled.
+            await server.turn()
 
 
 def run(
