@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(TARGET != "sansip", reason="it is sansip's store"),
 ]
 
+ROOT = Path(__file__).parents[2]
 AOR = "sip:bob@biloxi.test"
 VERSIONS = (f"{number:016d}" for number in itertools.count(1))
 
@@ -244,7 +246,9 @@ def test_no_update_is_lost(location: RedisLocation, port: int, seed: int) -> Non
 def test_passwords(tmp_path: Path) -> None:
     """A user with a password, from the URL and from a file; a wrong one is said as it is."""
     number = free_port()
-    user = ["sansip", "on", ">sip:secret", "~sansip:*", "+@all"]
+    # What docs/cluster.md says that it needs, and no more.
+    rights = re.findall(r"(?<=[` ])\+[a-z]+", (ROOT / "docs" / "cluster.md").read_text("utf-8"))
+    user = ["sansip", "on", ">sip:secret", "~sansip:*", *rights]
     with redis_server(tmp_path / "redis", number, ["--requirepass", "other"]):
         cli(number, "-a", "other", "--no-auth-warning", "acl", "setuser", *user)
         secret = tmp_path / "password"
@@ -253,7 +257,11 @@ def test_passwords(tmp_path: Path) -> None:
             make(f"redis://sansip:sip%3Asecret@{HOST}:{number}/0"),
             make(f"redis://sansip@{HOST}:{number}/0", password_file=str(secret)),
         ):
-            assert isinstance(read(location), SharedRecord)
+            assert write(location, binding(), expected=read(location).version) is None
+            assert len(read(location).bindings) == 1
+            node = NodeState("a", "1", "192.0.2.10:5060")
+            assert location.beat(Heartbeat(node, 60.0)) == [node]
+            assert location.beat(Heartbeat(node, 0.0)) == []
             location.close()
         location = make(f"redis://sansip:wrong@{HOST}:{number}/0")
         with pytest.raises(Exception, match=r"(?i)invalid username-password|WRONGPASS"):
