@@ -41,9 +41,12 @@ async def route(request):
 
 
 class Pair:
-    """Kamailio serves kamailio.test, sansip biloxi.test; UDP for phones, TLS between the two."""
+    """Kamailio serves kamailio.test, sansip biloxi.test; UDP for phones, TLS between the two.
 
-    def __init__(self, directory: Path, stack: ExitStack) -> None:
+    Without ``listens`` sansip has no TLS listener, and TCP instead.
+    """
+
+    def __init__(self, directory: Path, stack: ExitStack, listens: bool = True) -> None:
         authority = Authority(directory)
         self.sansip, self.kamailio = (LOCAL, free_port()), (LOCAL, free_port())
         ours, theirs = free_port(), free_port()
@@ -57,7 +60,7 @@ class Pair:
         self.program = stack.enter_context(
             peers.sansip_serve(
                 directory,
-                [f"udp:{LOCAL}:{self.sansip[1]}", f"tls:{LOCAL}:{ours}"],
+                [f"udp:{LOCAL}:{self.sansip[1]}", f"{'tls' if listens else 'tcp'}:{LOCAL}:{ours}"],
                 ["biloxi.test"],
                 [*OPTIONS, "--config", str(directory / "sansip.toml")],
             )
@@ -80,7 +83,8 @@ request_route {{
         exit;
     }}"""
         listener = f"udp:{LOCAL}:{self.kamailio[1]}"
-        text = peers.kamailio_config([listener], ["kamailio.test"])
+        both = [listener, f"tcp:{LOCAL}:{self.kamailio[1]}"]
+        text = peers.kamailio_config(both, ["kamailio.test"])
         text = text.replace("request_route {", tls, 1)
         stack.enter_context(peers.kamailio(directory, [listener], text=text))
 
@@ -111,3 +115,27 @@ def test_call(callee: str, pair: Pair, tmp_path: Path) -> None:
         with sipp("browser_uac", away, free_port()) as uac:
             uac.succeed()
         uas.succeed()
+
+
+def test_a_call_to_tls_without_a_listener_for_it(tmp_path: Path) -> None:
+    """TLS on the way out, with our certificate; what Kamailio sends in the dialog comes back by TCP."""
+    with ExitStack() as stack:
+        pair = Pair(tmp_path, stack, listens=False)
+        alice = stack.enter_context(Phone("alice", "biloxi.test", "udp", pair.sansip))
+        bob = stack.enter_context(Phone("bob", "kamailio.test", "udp", pair.kamailio))
+        bob.register()
+        alice.invite("sip:bob@kamailio.test")
+        invite = bob.expect("INVITE")
+        # Below Kamailio's own: the hop between the two.
+        assert invite.all("via")[1].startswith(f"SIP/2.0/TLS {LOCAL}:")
+        bob.answer(invite, "200 OK")
+        alice.established(alice.expect("200"))
+        bob.expect("ACK")
+        for sender, receiver in ((alice, bob), (bob, alice)):
+            sender.within("INFO")
+            receiver.answer(receiver.expect("INFO"), "200 OK")
+            sender.expect("200")
+        bob.within("BYE")
+        alice.answer(alice.expect("BYE"), "200 OK")
+        bob.expect("200")
+        assert "Traceback" not in pair.program.output()
