@@ -34,6 +34,7 @@ from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
+from sansip_server.descriptors import raise_limit
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.journal import JournalFile, head
@@ -101,6 +102,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
+    raise_limit(settings.limits.connections)
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
@@ -125,6 +127,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
         _say_who_may_register(addresses, settings)
+        if storage is not None:
+            _say_who_lacks_users(storage, settings, domains)
         if control is not None:
             management = Management(
                 server.stack,
@@ -200,6 +204,23 @@ def _say_doubts(tls: TlsContexts, domains: Iterable[str]) -> None:
     """Warn of certificates that clients or other servers will refuse."""
     for doubt in tls.doubts((one for one in domains if not is_address(one) and "." in one), time.time()):
         logger.warning("tls: %s", doubt)
+
+
+def _say_who_lacks_users(storage: Storage, settings: Settings, domains: Iterable[str]) -> None:
+    """Warn of domains where no password can be right: the first thing that goes wrong in a new set-up."""
+    if settings.auth != "digest" or settings.ephemeral_file is not None:
+        return
+    named = settings.digest.realm_by_domain()
+    store = shown(settings.store or "")
+    realms = {named.get(domain, domain): domain for domain in domains}
+    for realm in storage.lacking(realms):
+        domain = realms[realm]
+        option = f" --realm '{realm}'" if realm != domain else ""
+        option += "" if store == "sansip.db" else f" --store {store}"
+        logger.warning(
+            "nobody can register in %s yet: %s has no user for it; `sansip user add NAME@%s%s` adds one",
+            *(domain, store, domain, option),
+        )
 
 
 def _say_who_may_register(addresses: Iterable[ListenAddress], settings: Settings) -> None:

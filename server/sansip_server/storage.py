@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,14 @@ class Storage:
         except Exception as error:
             raise OperatorError(f"store {self._name}: {error}; registrations cannot be read") from error
         logger.info("%d registrations from %s in %.1f s", restored, self._name, time.monotonic() - begun)
+
+    def lacking(self, realms: Iterable[str]) -> list[str]:
+        """Return those of ``realms`` in which nobody has a password."""
+        try:
+            return [realm for realm in realms if not any(True for _ in self._store.users(realm))]
+        except Exception:
+            # A store that fails says so elsewhere.
+            return []
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:

@@ -14,6 +14,9 @@ from sansip_server.config.load import Loaded, load_file, load_text
 from sansip_server.config.peers import accounts_of, read_keys
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
+from sansip_server.serving import _say_who_lacks_users
+from sansip_server.storage import Storage
+from sansip_server.stores import User, open_store
 
 CONFIG = """\
 auth = "digest"
@@ -173,3 +176,31 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """The fix is one command."""
     with pytest.raises(OperatorError, match=r"nonce_file .*openssl rand -hex 32"):
         read_keys(tmp_path / "none", "nonce_file")
+
+
+@pytest.mark.parametrize(
+    ("realms", "said"),
+    [
+        ((), ["nobody can register in b.test yet: {store} has no user for it; `sansip user add NAME@b.test"]),
+        (("b.test a.test",), []),
+        (
+            ("a.test x y", "b.test z"),
+            ["add NAME@a.test --realm 'x y' --store", "add NAME@b.test --realm 'z'"],
+        ),
+    ],
+)
+def test_domains_without_users(
+    realms: tuple[str, ...], said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that waits for passwords nobody has says which command is missing."""
+    store = tmp_path / "users.db"
+    storage = Storage(open_store(str(store)))
+    try:
+        storage._store.put_user(User("alice", "a.test", {"MD5": "0" * 32}))
+        settings = Settings(auth="digest", store=str(store), digest=AuthConfig(realms=realms))
+        _say_who_lacks_users(storage, settings, ["a.test", "b.test"])
+    finally:
+        storage.close()
+    assert len(caplog.messages) == len(said)
+    for message, part in zip(caplog.messages, said, strict=True):
+        assert part.format(store=store) in message
