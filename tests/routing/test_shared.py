@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sansip.auth import AuthConfig, compute_response, ha1
 from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedWrite
 from tests.rig import ALICE, BOB, Out, only, reply, request, sent, what
 from tests.shelf import Cluster
@@ -421,6 +422,49 @@ def test_a_token_of_strangers() -> None:
     cluster = Cluster("a")
     forged = request(headers=[("Route", "<sip:f-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA@192.0.2.10:5060;lr>")])
     assert "403" in what(cluster.udp("a", forged, ALICE))
+
+
+# --- digest
+
+
+def credentials(challenge: str, method: str, uri: str, user: str, count: int = 1) -> tuple[str, str]:
+    """The header field that answers ``challenge``; everybody's password is "wonderland"."""
+    nonce = challenge.partition('nonce="')[2].partition('"')[0]
+    key = ha1(user, "biloxi.test", "wonderland", "MD5")
+    used = f"{count:08x}"
+    value = compute_response(key, method, uri, nonce, algorithm="MD5", qop="auth", nc=used, cnonce="c0ffee")
+    name = "Authorization" if method == "REGISTER" else "Proxy-Authorization"
+    text = f'Digest username="{user}", realm="biloxi.test", nonce="{nonce}", uri="{uri}", response="{value}"'
+    return name, f'{text}, algorithm=MD5, qop=auth, nc={used}, cnonce="c0ffee"'
+
+
+def test_nonces_are_good_at_every_node() -> None:
+    """RFC 7616 3.3: a phone that is challenged by one node answers another; who forwards is not asked."""
+    users = {"bob", "alice"}
+    cluster = Cluster(
+        "a",
+        "b",
+        auth=AuthConfig(algorithms=("MD5",)),
+        users=lambda lookup: (
+            {"MD5": ha1(lookup.username, "biloxi.test", "wonderland", "MD5")}
+            if lookup.username in users
+            else None
+        ),
+        wall_offset=1_700_000_000.0,
+    )
+    challenged = only(cluster.udp("a", registration(1), BOB), "401").message
+    field = credentials(challenged.get("www-authenticate"), "REGISTER", "sip:biloxi.test", "bob")
+    phone = WebPhone(cluster, "b")
+    data = registration(2, phone.contact, via="SIP/2.0/WS k3v.invalid;branch=z9hG4bKw")
+    assert "200" in what(
+        phone.send(data.replace(b"Expires:", f"{field[0]}: {field[1]}\r\nExpires:".encode()))
+    )
+    challenged = only(cluster.udp("b", request(branch="z9hG4bK1"), ALICE), "407").message
+    field = credentials(challenged.get("proxy-authenticate"), "INVITE", "sip:bob@biloxi.test", "alice")
+    call = request(branch="z9hG4bK2", cseq=2, headers=[("Contact", "<sip:alice@192.0.2.1>"), field])
+    invite = only(cluster.udp("a", call, ALICE), "INVITE")
+    assert invite.to == ("192.0.2.20", 5060)
+    assert only(cluster.udp("b", invite.data, ("192.0.2.10", 5060)), "INVITE").to == phone.conn
 
 
 # --- the nodes
