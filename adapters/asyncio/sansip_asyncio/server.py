@@ -15,7 +15,7 @@ from typing import Any, Unpack
 from sansip.actions import Action
 from sansip.driver import AnyStack
 from sansip_asyncio.waiter import Waiter
-from sansip_sockets import BoundListener, Build, Options, assemble, prepare, signals, tune_gc
+from sansip_sockets import BoundListener, Build, Options, assemble, prepare, running
 
 __all__ = ["Server", "run", "serve"]
 
@@ -110,11 +110,8 @@ def run(
     async def main() -> int:
         server = Server(stack, bound, **options)
         try:
-            with signals(server.hub, server.stop, drain_time, on_reload):
-                if on_ready is not None:
-                    on_ready(server)
-                with tune_gc():
-                    await server.wait_closed()
+            with running(server, on_ready, on_reload, drain_time):
+                await server.wait_closed()
         finally:
             server.stop()
         return 0

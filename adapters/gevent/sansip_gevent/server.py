@@ -25,8 +25,7 @@ from sansip_sockets import (
     Options,
     assemble,
     prepare,
-    signals,
-    tune_gc,
+    running,
 )
 
 __all__ = ["Server", "run"]
@@ -150,9 +149,6 @@ def run(
     if uvloop:
         raise ValueError("uvloop is an event loop for asyncio; gevent has its own")
     server = Server(build, listeners, offload=offload, **options)
-    with server, signals(server.hub, server.stop, drain_time, on_reload):
-        if on_ready is not None:
-            on_ready(server)
-        with tune_gc():
-            server.serve_forever()
+    with server, running(server, on_ready, on_reload, drain_time):
+        server.serve_forever()
     return 0

@@ -9,7 +9,7 @@ from sansip_sockets.assembly import Build, Options, assemble, prepare
 from sansip_sockets.bind import BindError, BoundListener, bind, bind_all, listener_text
 from sansip_sockets.callbacks import CallbackWaiter, End
 from sansip_sockets.control import ControlSocket
-from sansip_sockets.ending import signals
+from sansip_sockets.ending import running, signals
 from sansip_sockets.filters import stream_filters
 from sansip_sockets.hub import Handlers, Hub
 from sansip_sockets.memory import tune_gc
@@ -47,6 +47,7 @@ __all__ = [
     "handler",
     "listener_text",
     "prepare",
+    "running",
     "signals",
     "stream_filters",
     "system_dns",

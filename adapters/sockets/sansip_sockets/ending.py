@@ -12,12 +12,14 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sansip_sockets.memory import tune_gc
 
 if TYPE_CHECKING:
     from sansip_sockets.hub import Hub
 
-__all__ = ["Drain", "signals"]
+__all__ = ["Drain", "running", "signals"]
 
 # Seconds between two looks whether a draining stack has finished.
 POLL = 0.05
@@ -49,6 +51,36 @@ class Drain:
         done, self._done = self._done, None
         if done is not None:
             done(finished)
+
+
+class RunningServer(Protocol):
+    """What ``run`` of a runtime serves with."""
+
+    hub: Hub
+
+    def stop(self) -> None: ...
+
+
+AnyServer = TypeVar("AnyServer", bound=RunningServer)
+
+
+@contextlib.contextmanager
+def running(
+    server: AnyServer,
+    on_ready: Callable[[AnyServer], None] | None,
+    on_reload: Callable[[], None] | None,
+    drain_time: float,
+) -> Iterator[None]:
+    """Have ``server`` be what this process is for while the block waits for its end.
+
+    Signals are handled (``signals``), ``on_ready`` is called with it, and the
+    garbage collector is set for it (``tune_gc``).
+    """
+    with signals(server.hub, server.stop, drain_time, on_reload):
+        if on_ready is not None:
+            on_ready(server)
+        with tune_gc():
+            yield
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import trio
 
 from sansip.actions import Action
 from sansip.driver import AnyStack
-from sansip_sockets import BoundListener, Build, Options, PolledWaiter, assemble, prepare, signals, tune_gc
+from sansip_sockets import BoundListener, Build, Options, PolledWaiter, assemble, prepare, running
 
 __all__ = ["Server", "run", "serve"]
 
@@ -147,11 +147,8 @@ def run(
 
     async def main() -> int:
         async with serve(build, listeners, **options) as server:
-            with signals(server.hub, server.stop, drain_time, on_reload):
-                if on_ready is not None:
-                    on_ready(server)
-                with tune_gc():
-                    await server.wait_closed()
+            with running(server, on_ready, on_reload, drain_time):
+                await server.wait_closed()
         return 0
 
     return trio.run(main)
