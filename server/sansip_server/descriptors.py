@@ -37,8 +37,8 @@ def raise_limit(connections: int) -> int:
     allowed = connections + RESERVE if soft == resource.RLIM_INFINITY else soft
     if allowed < connections + RESERVE:
         logger.warning(
-            "this process may open %d files, too few for limits.connections = %d: raise LimitNOFILE= (systemd) "
-            "or ulimit -Hn, or lower limits.connections; until then connections beyond have to wait",
+            "this process may open %d files, too few for limits.connections = %d: raise LimitNOFILE= "
+            "(systemd) or ulimit -Hn, or lower limits.connections; till then connections beyond have to wait",
             allowed,
             connections,
         )
