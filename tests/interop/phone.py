@@ -189,7 +189,10 @@ class Phone:
     def _send_register(self) -> None:
         self._cseq += 1
         who = [f"From: <{self.aor}>;tag=r", f"To: <{self.aor}>", f"Call-ID: {self._register_id}"]
-        self._request("REGISTER", f"sip:{self.domain}", [*who, f"Contact: {self.contact}", "Expires: 600"])
+        # RFC 5630 5.2: sips where the address-of-record is.
+        scheme = self.aor.partition(":")[0]
+        uri = f"{scheme}:{self.domain}"
+        self._request("REGISTER", uri, [*who, f"Contact: {self.contact}", "Expires: 600"])
 
     def invite(self, aor: str) -> None:
         """Call ``aor``."""

@@ -174,3 +174,44 @@ def test_renegotiation(server: Server) -> None:
     assert "no renegotiation" in answer
     with server.phone("alice", "tls") as phone:
         phone.register()
+
+
+def test_sips(server: Server) -> None:
+    """RFC 5630: secure from phone to phone; a sip caller keeps sip; a sip phone is not for sips."""
+    aors = {name: f"sips:{name}@{DOMAIN}" for name in ("alice", "bob")}
+    with (
+        server.phone("alice", "tls") as alice,
+        server.phone("bob", "tls") as bob,
+        server.phone("carol", "udp") as carol,
+    ):
+        for name, phone in (("alice", alice), ("bob", bob)):
+            # A Contact that leads nowhere, as behind a NAT.
+            phone.aor = aors[name]
+            phone.contact = f"<sips:{name}@192.0.2.77:5061>"
+            phone.register()
+        carol.register()
+        alice.invite(aors["bob"])
+        invite = bob.expect("INVITE")
+        assert invite.start.startswith("INVITE sips:bob@192.0.2.77:5061 ")
+        assert all(route.startswith("<sips:") for route in invite.all("record-route"))
+        bob.answer(invite, "200 OK")
+        alice.established(alice.expect("200"))
+        bob.expect("ACK")
+        for sender, receiver in ((alice, bob), (bob, alice)):
+            sender.within("INFO")
+            receiver.answer(receiver.expect("INFO"), "200 OK")
+            sender.expect("200")
+        bob.within("BYE")
+        alice.answer(alice.expect("BYE"), "200 OK")
+        bob.expect("200")
+
+        carol.invite(f"sip:bob@{DOMAIN}")
+        invite = bob.expect("INVITE")
+        assert invite.start.startswith("INVITE sip:bob@192.0.2.77:5061 ")
+        assert all(route.startswith("<sip:") for route in invite.all("record-route"))
+        bob.answer(invite, "486 Busy Here")
+        bob.expect("ACK")
+        carol.expect("486")
+
+        alice.invite(f"sips:carol@{DOMAIN}")
+        assert alice.expect("480").get("warning") == '380 sansip "SIPS Not Allowed"'
