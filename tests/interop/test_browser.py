@@ -12,12 +12,14 @@ import http.server
 import json
 import queue
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,6 +120,48 @@ def chromium(url: str, directory: Path) -> Program:
     return Program(["chromium", *flags, "--disable-dev-shm-usage", url], directory / "chromium.log")
 
 
+class Wire:
+    """A connection from the browser to the server that the test can tear: both ends see a reset."""
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        self._server = server
+        self._socket = socket.create_server((LOCAL, 0))
+        self.port = self._socket.getsockname()[1]
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                here, _ = self._socket.accept()
+                there = socket.create_connection(self._server)
+            except OSError:
+                return
+            self._ends += [here, there]
+            for one, other in ((here, there), (there, here)):
+                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(65_536):
+                other.sendall(data)
+        except OSError:
+            return
+
+    def tear(self) -> None:
+        """End what is connected now, without a word; what connects later is carried again."""
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # A reader in another thread keeps the socket alive beyond close().
+            end.shutdown(socket.SHUT_RD)
+            end.close()
+
+    def close(self) -> None:
+        self.tear()
+        self._socket.close()
+
+
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The page's program: both libraries and ``browser/phone.js`` in one file."""
@@ -139,7 +183,7 @@ class Server:
 
     def __init__(self, directory: Path) -> None:
         self.udp = (LOCAL, free_port())
-        ports = {"ws": free_port(), "wss": free_port()}
+        self.ports = ports = {"ws": free_port(), "wss": free_port()}
         listeners = [
             f"udp:{LOCAL}:{self.udp[1]}",
             *(f"{name}:{LOCAL}:{port}" for name, port in ports.items()),
@@ -246,3 +290,46 @@ def test_calls_and_is_called(
             for event in ("progress", "confirmed", "ended"):
                 page.expect(event)
             uas.succeed()
+
+
+def test_one_of_two_flows_is_torn(server: Server, script: bytes, tmp_path: Path) -> None:
+    """RFC 5626 in a browser: SIP.js registers two flows, one is torn, and the other rings at once."""
+    with closing(Wire((LOCAL, server.ports["ws"]))) as wire:
+        asked = {"library": "flows", "server": server.urls["ws"], "aor": f"sip:flows@{DOMAIN}"}
+        asked["second"] = f"ws://{LOCAL}:{wire.port}/"
+        with Page(script) as page, chromium(page.url(**asked), tmp_path):
+            # The registrar bound flows, and says so (RFC 5626 6).
+            assert [page.expect("registered"), page.expect("registered")] == ["1 outbound", "2 outbound"]
+            path = HERE / "scenarios" / "browser_uac.xml"
+            for torn, ringing in ((False, "2"), (True, "1")):
+                if torn:
+                    wire.tear()
+                    assert page.expect("lost") == "2"
+                with Sipp(
+                    path, server.udp, tmp_path, local=(LOCAL, free_port()), service="flows", domain=DOMAIN
+                ) as uac:
+                    for event in ("rings", "confirmed", "ended"):
+                        assert page.expect(event) == ringing
+                    uac.succeed()
+
+
+def test_a_call_outlives_its_connection(server: Server, script: bytes, tmp_path: Path) -> None:
+    """RFC 5627 6.1: JsSIP's Contact is its GRUU, so what the far side sends finds its next connection."""
+    slow = tmp_path / "slow_uac.xml"
+    text = (HERE / "scenarios" / "browser_uac.xml").read_text()
+    slow.write_text(text.replace('milliseconds="200"', 'milliseconds="7000"'))
+    with closing(Wire((LOCAL, server.ports["ws"]))) as wire:
+        asked = {"library": "jssip", "server": f"ws://{LOCAL}:{wire.port}/", "aor": f"sip:torn@{DOMAIN}"}
+        with Page(script) as page, chromium(page.url(**asked), tmp_path):
+            page.expect("registered")
+            with Sipp(
+                slow, server.udp, tmp_path, local=(LOCAL, free_port()), service="torn", domain=DOMAIN
+            ) as uac:
+                page.expect("confirmed")
+                wire.tear()
+                seen = []
+                while not seen or seen[-1] != "registered":
+                    seen.append(page.events.get(timeout=PATIENCE)[0])
+                assert seen == ["disconnected", "registered"]
+                assert page.expect("ended") == "remote"
+                uac.succeed()

@@ -91,4 +91,41 @@ async function sipjs() {
   await registerer.register({requestDelegate: {onReject: (r) => tell("refused", r.message.statusCode)}});
 }
 
-({jssip, sipjs})[asked.get("library")]();
+// One device on two flows (RFC 5626): the same instance, reg-id 1 and 2. It tells which of them rings.
+async function flows() {
+  const media = {constraints: {audio: true, video: false}, iceGatheringTimeout: 500};
+  for (const regId of [1, 2]) {
+    const phone = new UserAgent({
+      uri: UserAgent.makeURI(aor),
+      transportOptions: {server: asked.get(regId === 1 ? "server" : "second")},
+      sessionDescriptionHandlerFactoryOptions: media,
+      logBuiltinEnabled: false,
+      delegate: {
+        onInvite: (invitation) => {
+          tell("rings", regId);
+          invitation.stateChange.addListener((state) => {
+            if (state === SessionState.Established) tell("confirmed", regId);
+            else if (state === SessionState.Terminated) tell("ended", regId);
+          });
+          invitation.accept({sessionDescriptionHandlerOptions: media});
+        },
+        onDisconnect: () => tell("lost", regId),
+      },
+    });
+    await phone.start();
+    const registerer = new Registerer(phone, {instanceId: "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", regId});
+    await new Promise((done) => {
+      registerer.register({
+        requestDelegate: {
+          onAccept: ({message}) => {
+            tell("registered", `${regId} ${message.getHeader("Require")}`);
+            done();
+          },
+          onReject: (r) => tell("refused", r.message.statusCode),
+        },
+      });
+    });
+  }
+}
+
+({flows, jssip, sipjs})[asked.get("library")]();
