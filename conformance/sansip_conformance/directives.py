@@ -24,7 +24,8 @@ CONFIG_KEYS = (
     "branches", "wall-offset", "connection-idle", "message-time", "first-data-time", "connect-time",
     "source-rate", "source-burst", "transactions", "connections", "connections-per-source", "uri-size",
     "header-count", "header-size", "head-size", "message-size", "via-count", "bindings-per-aor",
-    "repeat-time", "failover-time",
+    "repeat-time", "failover-time", "force-rport", "keepalive-interval",
+    "keepalive-method", "keepalive-who", "keepalive-failures", "keepalive-remove",
     "answer-time", "route-steps", "retry-after", "show-received", "raise-brief",
     "algorithms", "qop", "nonce-lifetime", "failures-per-user",
 )  # fmt: skip

@@ -11,6 +11,7 @@ from sansip.testing import Received, fits
 from sansip.wire import Response
 from sansip_conformance.comparing import asked_for, check_always, compare
 from sansip_conformance.story import Named, Story, TraceFailedError
+from sansip_conformance.stun import ANSWERS, is_stun_answer
 from sansip_conformance.trace import Expect, ExpectNothing
 from sansip_conformance.world import Party
 
@@ -85,6 +86,8 @@ class Expecter:
                     right = not one.data
                 elif what == "pong":
                     right = one.data == b"\r\n"
+                elif what in ANSWERS:
+                    right = is_stun_answer(one.data, what, party.host, party.port)
                 else:
                     right = fits(one.message, what) and (one.data in known) == again
                 if right:

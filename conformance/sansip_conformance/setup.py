@@ -17,6 +17,7 @@ from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
 from sansip.routing.identity import Users
+from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
 from sansip_conformance.trace import Setup
@@ -24,16 +25,19 @@ from sansip_conformance.trace import Setup
 __all__ = ["NAME_SERVER", "compile_route", "listeners_of", "place_of", "stack_config"]
 
 _TIMERS = {"t1", "t2", "t4", "timer-c"}
-_PROXY = {"record-route", "tcp-above", "dialog-tokens", "extensions", "failover-time"}
+_PROXY = {"force-rport", "record-route", "tcp-above", "dialog-tokens", "extensions", "failover-time"}
 _REGISTRAR = {
     "min-expires", "default-expires", "max-expires", "max-contacts", "path", "service-route", "repeat-time",
     "retry-after", "show-received", "raise-brief",
 }  # fmt: skip
 _AUTH = {"algorithms", "qop", "nonce-lifetime", "failures-per-user"}
+_KEEPALIVE = {f"keepalive-{name}" for name in ("interval", "method", "who", "failures", "remove")}
 _TOP = {"server-name", "wall-offset"}
 _LISTS = {"extensions", "service-route", "algorithms", "qop"}
 
 
+# Where a server listens that does not listen where it listens for UDP and TCP.
+PORTS = {"tls": 5061, "ws": 8080, "wss": 8443}
 # Where the name server of a trace with `dns` lines is.
 NAME_SERVER = ("192.0.2.53", 53)
 
@@ -49,6 +53,8 @@ def place_of(key: str) -> tuple[str, str]:
         return "registrar", field
     if key in _AUTH:
         return "auth", field
+    if key in _KEEPALIVE:
+        return "keepalive", field.removeprefix("keepalive_")
     return ("" if key in _TOP else "limits"), field
 
 
@@ -74,7 +80,8 @@ def listeners_of(setup: Setup, host: str, port: int) -> list[ListenerConfig]:
     if setup.listen:
         return [ListenerConfig(number, *one) for number, one in enumerate(setup.listen)]
     return [
-        ListenerConfig(number, transport, host, port) for number, transport in enumerate(setup.transports)
+        ListenerConfig(number, transport, host, PORTS.get(transport, port))
+        for number, transport in enumerate(setup.transports)
     ]
 
 
@@ -85,6 +92,7 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
         "proxy": {},
         "registrar": {},
         "limits": {},
+        "keepalive": {},
         "auth": {},
         "": {},
     }
@@ -103,6 +111,8 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
     if setup.users:
         top["auth"] = AuthConfig(**parts["auth"])
         top["users"] = _users(setup)
+    if parts["keepalive"]:
+        top["keepalive"] = KeepaliveConfig(**parts["keepalive"])
     if setup.records:
         top["dns"] = DnsConfig(servers=[NAME_SERVER])
     if setup.route:

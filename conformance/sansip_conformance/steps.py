@@ -10,6 +10,7 @@ import re
 
 from sansip_conformance.directives import TRANSPORTS, known_party, number_of
 from sansip_conformance.lines import Lines
+from sansip_conformance.stun import ANSWERS
 from sansip_conformance.trace import Expect, ExpectNothing, Fault, Send, Step, Trace
 
 __all__ = ["ARROW", "FAULTS", "StepReader"]
@@ -108,9 +109,9 @@ class StepReader:
         if len(targets) > 1:
             raise self.lines.fail("only `expect nothing` takes several endpoints; write one line for each")
         step = Expect(line, endpoint=targets[0], what=what)
-        if not (_STATUS.fullmatch(what) or _METHOD.fullmatch(what) or what in ("close", "pong")):
+        if not (_STATUS.fullmatch(what) or _METHOD.fullmatch(what) or what in ("close", "pong", *ANSWERS)):
             raise self.lines.fail(
-                f"`expect {what}`: expected a METHOD, a status like 404, 4xx or 400|481, close or pong"
+                f"`expect {what}`: expected a METHOD, a status like 404, 4xx or 400|481, close, pong or stun"
             )
         while words:
             word = words.pop(0)

@@ -184,6 +184,8 @@ class Management:
     def _shown(self, binding: Binding, now: float) -> dict[str, Any]:
         left = binding.expires_at - now
         flow = binding.flow
+        keepalive = self._stack.keepalive
+        health = None if keepalive is None else keepalive.health(binding.aor, binding.contact)
         return {
             "aor": binding.aor,
             "contact": binding.contact,
@@ -194,6 +196,9 @@ class Management:
             "flow": None if flow is None else str(flow),
             "instance": binding.instance,
             "reg_id": binding.reg_id,
+            # Of keepalives (docs/nat.md): seconds of the last answer's way, rounds without one.
+            "rtt": None if health is None or health.rtt is None else round(health.rtt, 6),
+            "unanswered": 0 if health is None else health.failures,
             "call_id": binding.call_id,
             "cseq": binding.cseq,
             "params": binding.params,

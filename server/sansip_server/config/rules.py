@@ -120,6 +120,9 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
 def _location_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.location is None:
         return
+    if settings.keepalive.remove:
+        # What this node cannot reach another one may.
+        yield "keepalive.remove", "not with location: a phone silent here may answer another node; remove it"
     if settings.secret_file is None:
         yield "secret_file", "needed with location: a file with the same content on all nodes"
     if settings.redis.wait_replicas and parse_redis(settings.location).kind == "cluster":
