@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["inward", "lead", "locate_shared", "outward", "register_shared"]
 
-# Plans for one REGISTER before it is told to come back: each failure means that
-# another node changed the same address-of-record within one round trip.
-ATTEMPTS = 8
+# Plans for one REGISTER before it is told to come back. In each round trip one of
+# those who write at once succeeds, and an address-of-record has no more phones than
+# this (limits.bindings_per_aor), which may all come back at once after an outage.
+ATTEMPTS = 32
 # RFC 3261 20.33: seconds after which a phone should try again.
 _RETRY_AFTER = "20"
 

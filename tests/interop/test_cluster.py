@@ -8,7 +8,10 @@ phone (WebSocket) is called through a node that it never spoke with.
 from __future__ import annotations
 
 import os
+import random
+import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -191,6 +194,50 @@ def test_a_phone_of_another_node(transport: str, shared_nodes: Nodes) -> None:
         bob.register()
         converse(alice, bob, hangs_up=alice)
         converse(alice, bob, hangs_up=bob)
+
+
+def register_text(user: str, contact: str, number: int, expires: int) -> bytes:
+    """A REGISTER of one of many phones of ``user``; "" as ``contact`` asks what is bound."""
+    lines = [
+        "REGISTER sip:biloxi.test SIP/2.0",
+        f"Via: SIP/2.0/UDP {HOST}:5060;branch=z9hG4bK{contact or 'all'}-{number};rport",
+        "Max-Forwards: 70",
+        f"From: <sip:{user}@biloxi.test>;tag=1",
+        f"To: <sip:{user}@biloxi.test>",
+        f"Call-ID: {contact or 'all'}",
+        f"CSeq: {number} REGISTER",
+        *([f"Contact: <sip:{contact}@{HOST}:5060>", f"Expires: {expires}"] if contact else []),
+        "Content-Length: 0",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_one_user_at_three_nodes_at_once(shared_nodes: Nodes) -> None:
+    """Twelve phones of one user register and unregister through three nodes, all at the same time.
+
+    After each round every node says the same: the phones that were last told 200 for
+    a registration, and nobody else.
+    """
+    nodes = [node.v4 for node in shared_nodes.all]
+    bound: set[str] = set()
+    with ExitStack() as stack:
+        phones = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(12)]
+        for phone in phones:
+            phone.settimeout(5.0)
+        chance = random.Random(3261)
+        for number in range(1, 16):
+            wishes = [chance.random() < 0.6 for _ in phones]
+            for name, (phone, wish) in enumerate(zip(phones, wishes, strict=True)):
+                data = register_text("many", f"p{name}", number, 600 if wish else 0)
+                phone.sendto(data, chance.choice(nodes))
+            for name, (phone, wish) in enumerate(zip(phones, wishes, strict=True)):
+                answer = phone.recv(65_535)
+                assert answer.startswith(b"SIP/2.0 200"), answer
+                (bound.add if wish else bound.discard)(f"p{name}")
+            for node in nodes:
+                phones[0].sendto(register_text("many", "", number, 0), node)
+                found = re.findall(r"(?m)^Contact: <sip:(\w+)@", phones[0].recv(65_535).decode())
+                assert sorted(found) == sorted(bound)
 
 
 def test_the_owner_is_killed(nodes: Nodes, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sansip.auth import AuthConfig, compute_response, ha1
 from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedWrite
+from sansip.routing.shared import ATTEMPTS
 from tests.rig import ALICE, BOB, Out, only, reply, request, sent, what
 from tests.shelf import Cluster
 
@@ -139,12 +140,12 @@ def test_a_fetch_is_never_from_memory() -> None:
 
 
 def test_a_lost_race_without_end() -> None:
-    """Who loses eight times is told to come back (RFC 3261 21.5.4), and nothing is half done."""
+    """Who loses again and again is told to come back (RFC 3261 21.5.4), and nothing is half done."""
     cluster = Cluster("a")
     a = cluster.rigs["a"]
     a.udp(registration(1), BOB)
     outs: list[Out] = []
-    for number in range(8):
+    for number in range(ATTEMPTS):
         (ask,) = a.asks
         a.asks.clear()
         assert isinstance(ask.question, SharedWrite)
