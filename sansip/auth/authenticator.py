@@ -54,6 +54,8 @@ class AuthConfig:
         userhash: have clients that can hide the user name by hashing it (RFC 7616
             3.4.4). It is found where it is the user of To or From.
         username_size: octets of a user name that is looked up; longer ones are unknown.
+        guarded: sources, and pairs of source and user, whose failures are remembered, and
+            pairs that were right; about 400 octets each. The oldest is forgotten.
         failures_per_user: wrong passwords outstanding of one source for one user.
         failures_per_source: the same for one source and all users.
         recovery: seconds after which one failure is forgotten.
@@ -67,6 +69,7 @@ class AuthConfig:
     authentication_info: bool = False
     userhash: bool = False
     username_size: int = 255
+    guarded: int = 100_000
     failures_per_user: int = 10
     failures_per_source: int = 100
     recovery: float = 30.0
@@ -138,7 +141,7 @@ class Authenticator:
         self._nonces = Nonces(keys, entropy, config.nonce_lifetime)
         self._counts = NonceCounts(config.nonces)
         self._guard = Guard(
-            config.failures_per_user, config.failures_per_source, config.recovery, config.nonces
+            config.failures_per_user, config.failures_per_source, config.recovery, config.guarded
         )
 
     def rotate(self, keys: Sequence[bytes], unix: float) -> None:
