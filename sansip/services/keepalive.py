@@ -157,7 +157,8 @@ class Keepalive:
 
     def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         ring = self._ring
-        if not before and after:
+        had, has = self._wants(before), self._wants(after)
+        if has and not had:
             one, other = self._slots(aor)
             slot = one if len(ring[one]) <= len(ring[other]) else other
             ring[slot][aor] = None
@@ -165,7 +166,7 @@ class Keepalive:
             turn = self._turn + (slot - self._turn) % len(ring)
             if self._next is None or turn < self._next:
                 self._next = turn
-        elif before and not after:
+        elif had and not has:
             one, other = self._slots(aor)
             del ring[one if aor in ring[one] else other][aor]
             self._count -= 1
@@ -180,6 +181,15 @@ class Keepalive:
                 del self._tokens[known.pop(contact).token]
             if not known:
                 del self._health[aor]
+
+    def _wants(self, bindings: Sequence[Binding]) -> bool:
+        """Whether an address-of-record with ``bindings`` has a place in the ring."""
+        if self.config.who != "nat":
+            return bool(bindings)
+        for binding in bindings:  # noqa: SIM110 - this is asked at each registration
+            if binding.received is not None:
+                return True
+        return False
 
     def _slots(self, aor: str) -> tuple[int, int]:
         """Return the two slots that ``aor`` may be in; it is put in the emptier one.

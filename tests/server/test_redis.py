@@ -77,6 +77,8 @@ def test_the_file(tmp_path: Path) -> None:
     assert [fault.path for fault in load_text('location = "redis://h"').faults] == ["secret_file"]
     wait = 'location = "redis+cluster://h"\nsecret_file = "key"\n[redis]\nwait_replicas = 1'
     assert [fault.path for fault in load_text(wait).faults] == ["redis.wait_replicas"]
+    remove = 'location = "redis://h"\nsecret_file = "key"\n[keepalive]\nremove = true'
+    assert [fault.path for fault in load_text(remove).faults] == ["keepalive.remove"]
     assert [fault.path for fault in load_text('location = "mysql://h"').faults] == ["location"]
     node = '[node]\naddress = "10.0.0.1"'
     assert [fault.path for fault in load_text(node).faults] == ["node.address"]

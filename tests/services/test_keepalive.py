@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, KeepaliveAnswered, KeepaliveUnanswered
-from sansip.location import Binding, LocationUpdate
+from sansip.location import Binding, LocationUpdate, NodeConfig
 from sansip.services.keepalive import KeepaliveConfig
 from sansip.transport import Flow
 from tests.rig import BOB, BOB_URI, HOST, TCP, UDP, Out, Rig, reply, request, what
@@ -105,6 +106,30 @@ def test_who() -> None:
         "udp": sorted([str(NATTED), carol]),
         "all": sorted([str(NATTED), carol, dave]),
     }
+
+
+def test_a_place_in_the_ring() -> None:
+    """Only whom it is for costs memory: the phone that comes home to a public address leaves."""
+    bench = rig()
+    keepalive = bench.stack.keepalive
+    assert keepalive is not None
+    bench.register(BOB_URI)
+    assert len(keepalive) == 0
+    assert keepalive.next_due() is None
+    bench.register(HOME, NATTED)
+    assert len(keepalive) == 1
+    rounds(bench, 30, 200)
+    gone = f"<{HOME}>;expires=0"
+    data = request("REGISTER", "sip:biloxi.test", to=f"<{AOR}>", call_id="x", headers=[("Contact", gone)])
+    assert what(bench.udp(data)) == ["200"]
+    assert len(keepalive) == 0
+    assert keepalive.health(AOR, HOME) is None
+
+
+def test_not_for_several_nodes() -> None:
+    """A phone that is silent here may answer another node, so removal is refused where they share."""
+    with pytest.raises(LocalProtocolError, match="another node"):
+        Rig(keepalive=KeepaliveConfig(remove=True), shared=NodeConfig("192.0.2.10:5060"))
 
 
 def test_streams() -> None:
