@@ -111,14 +111,14 @@ def target_of(binding: Binding) -> Target:
     else:
         target.instance = f"{binding.aor} {instance_key(binding.instance)}"
         if binding.reg_id is not None and not binding.path:
-            _bind_flow(target)
+            _bind_flow(target, binding.received)
     return target
 
 
-def _bind_flow(target: Target) -> None:
+def _bind_flow(target: Target, received: str | None) -> None:
     """Have ``target`` lead over the flow of its registration alone (RFC 5626 7)."""
-    uri = target.uri
-    if target.flow is None and (not isinstance(uri, SipUri) or uri.transport in (None, "udp")):
+    if target.flow is None and ";transport=" not in (received or ""):
+        # Datagrams.
         if target.address is None or target.listener is None:
             # Of a former life of this process: where it came from has to do.
             return

@@ -103,7 +103,8 @@ def _origin(request: IncomingRequest) -> tuple[Flow | int | None, str | None]:
     # RFC 4007 6: a link-local address leads nowhere without its zone, which no Contact has.
     # RFC 5626 6: with a flow its source is kept in any case, for that is the flow.
     if is_hidden(message, flow) or "%" in flow.host or "reg-id" in (message.first_line("contact") or ""):
-        received = f"sip:{host_text(flow.host, flow.port)}"
+        named = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        received = f"sip:{host_text(flow.host, flow.port)}{named}"
     return (flow if flow.conn else flow.listener), received
 
 

@@ -322,3 +322,33 @@ def test_a_gruu_leads_to_its_device(start: Callable[[str], Site]) -> None:
         alice.expect("404")
         alice.invite(public)
         alice.expect("480")
+
+
+def test_after_a_crash(tmp_path: Path) -> None:
+    """With a store a UDP flow is back, and so is the temporary GRUU, in a process that was killed."""
+    port = peers.free_port()
+    listen = [f"{transport}:{LOCAL}:{port}" for transport in ("udp", "tcp")]
+
+    def begin(name: str) -> Any:
+        (tmp_path / name).mkdir()
+        return peers.sansip_serve(
+            tmp_path / name, listen, [DOMAIN], [*OPTIONS, "--store", str(tmp_path / "sansip.db")]
+        )
+
+    with FlowPhone(1, "udp", (LOCAL, port)) as phone, Phone("alice", DOMAIN, "udp", (LOCAL, port)) as alice:
+        phone.contact = "<sip:bob@192.0.2.77:5060>"
+        with begin("before") as program:
+            answer = phone.register_flow()
+            with FlowPhone(2, "tcp", (LOCAL, port)) as tcp:
+                tcp.contact = phone.contact.replace(">", ";transport=tcp>")
+                tcp.register_flow()
+                # The process goes first.
+                program.process.kill()
+            program.process.wait()
+        temporary = answer.get("contact").partition('temp-gruu="')[2].partition('"')[0]
+        with begin("after") as program:
+            # The TCP flow, refreshed last, is known to be gone: nobody waits for it.
+            for uri in (phone.aor, temporary):
+                alice.invite(uri)
+                talk(alice, phone)
+            assert "Traceback" not in program.output()
