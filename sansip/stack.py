@@ -30,6 +30,7 @@ from sansip.location import (
     Binding,
     LocationUpdate,
     MemoryLocation,
+    NodeFlow,
     Nodes,
     NodeState,
     Outcome,
@@ -141,6 +142,7 @@ class Stack:
             self.authenticator = Authenticator(config.auth, keys, self.entropy, config.ephemeral)
             self._realms = config.auth.realm_by_domain()
         self.users = config.users
+        self.recall = config.recall
         self.durable = config.durable
         self._resolver: Resolver | None = None
         self._locator: Locator | None = None
@@ -289,6 +291,9 @@ class Stack:
         due = self.location.next_expiry()
         if due is not None and due <= now:
             for binding in self.location.expire(now):
+                if isinstance(binding.flow, NodeFlow):
+                    # Another node's phone may have refreshed there: its node tells.
+                    continue
                 left = len(self.location.lookup(binding.aor, now))
                 self._out.append(Notify(BindingsChanged(binding.aor, left, "expired")))
         if self.keepalive is not None:

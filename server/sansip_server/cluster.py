@@ -18,7 +18,7 @@ from typing import Any
 
 from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.config.redis import RedisPlace, RedisSettings
-from sansip_server.stores.redis_client import RedisClient, Replicas, connect, password_of
+from sansip_server.stores.redis_client import RedisClient, Replicas, password_of
 from sansip_server.stores.redis_location import RedisLocation
 from sansip_sockets import handler
 
@@ -47,11 +47,10 @@ class SharedStorage:
         self._place = place
         self._clock = clock
         password = password_of(place, settings)
-        # Opens nothing, but says what is missing.
-        if place.kind == "single":
-            connect(place, settings, password)
+        clients = [RedisClient(place, settings, password) for _ in range(3)]
+        clients[0].check()
         self._reader, self._writer, self._pulse = (
-            RedisLocation(RedisClient(place, settings, password), settings.prefix) for _ in range(3)
+            RedisLocation(client, settings.prefix) for client in clients
         )
         # When the location began to fail (Unix time), or None while it works.
         self.failing_since: float | None = None

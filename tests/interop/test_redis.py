@@ -343,6 +343,34 @@ def test_the_master_dies_under_load(tmp_path: Path, record_property: Callable[[s
     record_property("acknowledged", len(acknowledged))
 
 
+@pytest.mark.timeout(90)
+def test_redis_is_killed_under_load(tmp_path: Path) -> None:
+    """``kill -9`` of a lone Redis with an append-only file: it has written before it answers."""
+    acknowledged: set[int] = set()
+    number = free_port()
+    redis = redis_server(tmp_path / "redis", number)
+    node = Node(tmp_path, "n1", f"redis://{HOST}:{number}/0")
+    location = make(f"redis://{HOST}:{number}/0")
+    sent = 1
+    try:
+        for kills in range(3):
+            killer = threading.Timer(0.4 + 0.1 * kills, redis.process.kill)
+            killer.start()
+            before = len(acknowledged)
+            sent = load(node.v4, sent, 0.8, acknowledged)
+            killer.join()
+            redis.process.wait()
+            assert len(acknowledged) > before
+            redis = redis_server(tmp_path / "redis", number)
+            still_there(location, acknowledged)
+            node.program.wait_for(rf"(?s)(works again after.*){{{kills + 1}}}")
+        assert "Traceback" not in node.program.output()
+    finally:
+        location.close()
+        node.program.stop()
+        redis.stop()
+
+
 # --- a cluster
 
 

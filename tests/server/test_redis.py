@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.location import Binding, NodeFlow
+from sansip_server.cluster import SharedStorage
 from sansip_server.config.load import load_text
 from sansip_server.config.redis import RedisSettings, parse_redis
 from sansip_server.faults import OperatorError
-from sansip_server.stores.redis_client import password_of
+from sansip_server.stores.redis_client import connect, password_of
 from sansip_server.stores.redis_codec import decode, encode, lifetime
 
 
@@ -80,6 +82,8 @@ def test_the_file(tmp_path: Path) -> None:
     remove = 'location = "redis://h"\nsecret_file = "key"\n[keepalive]\nremove = true'
     assert [fault.path for fault in load_text(remove).faults] == ["keepalive.remove"]
     assert [fault.path for fault in load_text('location = "mysql://h"').faults] == ["location"]
+    slow = 'location = "redis://h"\nsecret_file = "key"\n[redis]\nwait_time = 2.0'
+    assert [fault.path for fault in load_text(slow).faults] == ["redis.wait_time"]
     node = '[node]\naddress = "10.0.0.1"'
     assert [fault.path for fault in load_text(node).faults] == ["node.address"]
 
@@ -93,6 +97,26 @@ def test_the_password_file(tmp_path: Path) -> None:
     assert password_of(place, RedisSettings(password_file=str(file))) == " p w "
     with pytest.raises(OperatorError, match="no such file"):
         password_of(place, RedisSettings(password_file=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize("scheme", ["redis+sentinel", "rediss+sentinel"])
+def test_tls_by_sentinels(scheme: str) -> None:
+    """Both the sentinels and the master that they name are asked in TLS, or neither."""
+    client = connect(parse_redis(f"{scheme}://h/mymaster/3"), RedisSettings(authorities="ca.pem"), "secret")
+    pool = client.connection_pool
+    classes = {
+        pool.connection_class,
+        *(one.connection_pool.connection_class for one in pool.sentinel_manager.sentinels),
+    }
+    assert all(("SSL" in one.__name__) == scheme.startswith("rediss") for one in classes)
+    assert (pool.connection_kwargs["db"], pool.connection_kwargs["password"]) == (3, "secret")
+
+
+def test_without_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator is told what to install, before anything starts."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(OperatorError, match=r"pip install 'sansip\[redis\]'"):
+        SharedStorage(parse_redis("redis+cluster://h"), RedisSettings())
 
 
 # Any text that a message can hold: octets that are not UTF-8 are lone surrogates.

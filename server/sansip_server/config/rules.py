@@ -59,6 +59,9 @@ _AT_MOST = (
     ("limits.header_size", "limits.head_size"),
     ("limits.uri_size", "limits.head_size"),
     ("limits.connections_per_source", "limits.connections"),
+    # Else what waits too long is not what says so.
+    ("redis.wait_time", "redis.timeout"),
+    ("redis.timeout", "limits.answer_time"),
 )
 
 

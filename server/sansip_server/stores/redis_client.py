@@ -65,6 +65,10 @@ class RedisClient:
             raise Replicas(f"{reached} of {wanted} replicas took it in {self._settings.wait_time:g} s")
         return answers
 
+    def check(self) -> None:
+        """Raise ``OperatorError`` where redis-py is missing; nothing is opened."""
+        _module("redis")
+
     def close(self) -> None:
         """Close every connection."""
         client, self._client = self._client, None
@@ -78,14 +82,13 @@ class RedisClient:
 
 
 def connect(place: RedisPlace, settings: RedisSettings, password: str | None) -> Any:
-    """Return redis-py's client for ``place``. Raises ``OperatorError`` where redis-py is missing."""
-    try:
-        redis: Any = importlib.import_module("redis")
-        backoff: Any = importlib.import_module("redis.backoff")
-        retry: Any = importlib.import_module("redis.retry")
-        sentinels: Any = importlib.import_module("redis.sentinel")
-    except ModuleNotFoundError:
-        raise OperatorError("the shared location needs redis-py: pip install 'sansip[redis]'") from None
+    """Return redis-py's client for ``place``; that of a cluster has asked for its nodes.
+
+    Raises ``OperatorError`` where redis-py is missing.
+    """
+    redis, backoff, retry, sentinels = map(
+        _module, ("redis", "redis.backoff", "redis.retry", "redis.sentinel")
+    )
     sockets: dict[str, Any] = {
         "socket_timeout": settings.timeout,
         "socket_connect_timeout": settings.timeout,
@@ -110,11 +113,17 @@ def connect(place: RedisPlace, settings: RedisSettings, password: str | None) ->
             asked |= {"username": place.username, "password": password}
         if place.tls:
             asked |= {"ssl": True, "ssl_ca_certs": settings.authorities}
-            # The pool of the master chooses its class of connections by this.
         watch = sentinels.Sentinel(place.hosts, sentinel_kwargs=asked, **common)
         return watch.master_for(place.master, db=place.database)
     ((host, port),) = place.hosts
     return redis.Redis(host, port, db=place.database, **common)
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise OperatorError("the shared location needs redis-py: pip install 'sansip[redis]'") from None
 
 
 def password_of(place: RedisPlace, settings: RedisSettings) -> str | None:
