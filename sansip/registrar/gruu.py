@@ -37,6 +37,8 @@ _HEAD = _DISTINCT + _ISSUED + _HANDLE + _SIZE
 # User names are padded to a multiple of this, less what is before them.
 _STEP = 24
 _LONGEST_USER = 512
+# Milliseconds: a time that went through a store, or another node, is that of another clock.
+_SLACK = 100
 # RFC 3261 25.1: what a parameter's value may hold unescaped.
 _ESCAPED = re.compile(r"[^A-Za-z0-9\-_.!~*'()\[\]/:&+$]")
 
@@ -61,25 +63,29 @@ class Gruu:
 class Gruus:
     """Makes and reads the GRUUs of all who share ``key``; ``entropy`` makes each temporary one new."""
 
-    __slots__ = ("_entropy", "_sealer")
+    __slots__ = ("_entropy", "_offset", "_sealer")
 
     def __init__(self, key: bytes, entropy: Entropy) -> None:
         self._sealer = Sealer(key, b"sansip-gruu")
         self._entropy = entropy
+        self._offset: float | None = None
 
     def public(self, aor: str, instance: str) -> str:
         """Return the public GRUU of ``instance`` at the canonical ``aor`` (RFC 5627 5.1)."""
         return f"{aor};gr={_ESCAPED.sub(_escape, instance_key(instance))}"
 
-    def temporary(self, aor: str, instance: str, unix: float) -> str | None:
-        """Return a new temporary GRUU (RFC 5627 5.1), or None for a user name out of all bounds."""
+    def temporary(self, aor: str, instance: str, now: float, offset: float | None) -> str | None:
+        """Return a new temporary GRUU (RFC 5627 5.1), or None for a user name out of all bounds.
+
+        ``offset`` is Unix time minus the clock of ``now``, None where that is not known.
+        """
         user, at, host = aor.removeprefix("sip:").rpartition("@")
         name = user.encode("utf-8", "surrogateescape")
         if len(name) > _LONGEST_USER or not at:
             return None
         text = (
             bytes.fromhex(self._entropy.token())[:_DISTINCT]
-            + _milliseconds(unix).to_bytes(_ISSUED, "big")
+            + _milliseconds(now + self._fixed(offset)).to_bytes(_ISSUED, "big")
             + self._handle(aor, instance_key(instance))
             + len(name).to_bytes(_SIZE, "big")
             + name
@@ -105,11 +111,8 @@ class Gruus:
         name = text[_HEAD : _HEAD + size].decode("utf-8", "surrogateescape")
         return Gruu(name, None, handle, issued)
 
-    def bindings(self, gruu: Gruu, aor: str, bound: Sequence[Binding], offset: float) -> list[Binding]:
-        """Return those of ``bound``, the bindings of ``aor``, that ``gruu`` leads to.
-
-        ``offset`` is Unix time minus the clock of the bindings.
-        """
+    def bindings(self, gruu: Gruu, aor: str, bound: Sequence[Binding], offset: float | None) -> list[Binding]:
+        """Return those of ``bound``, the bindings of ``aor``, that ``gruu`` leads to; ``offset`` as above."""
         with_instance = [one for one in bound if one.instance is not None]
         if gruu.instance is not None:
             return [one for one in with_instance if instance_key(one.instance or "") == gruu.instance]
@@ -117,8 +120,16 @@ class Gruus:
             one for one in with_instance if self._handle(aor, instance_key(one.instance or "")) == gruu.handle
         ]
         # RFC 5627 5.1, 5.3: issued before the last break or change of Call-ID.
-        since = max((_milliseconds(one.registered_at + offset) for one in found), default=0)
-        return found if gruu.issued >= since else []
+        fixed = self._fixed(offset)
+        since = max((_milliseconds(one.registered_at + fixed) for one in found), default=0)
+        return found if gruu.issued + _SLACK >= since else []
+
+    def _fixed(self, offset: float | None) -> float:
+        # The first one that is known: where the clock is set while we run, what was issued
+        # before and what was registered before must move together.
+        if self._offset is None:
+            self._offset = offset
+        return self._offset or 0.0
 
     def _handle(self, aor: str, instance: str) -> bytes:
         return self._sealer.mac(f"{aor} {instance}".encode("utf-8", "surrogateescape"))

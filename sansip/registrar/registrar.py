@@ -289,7 +289,7 @@ class Registrar:
         config = self._config
         shown = config.show_received
         if self.gruus is not None and supports(request, "gruu"):
-            told = _Told(self.gruus, aor, now + (wall_offset or 0.0))
+            told = _Told(self.gruus, aor, now, wall_offset)
             headers = [
                 ("Contact", contact_value(b, now, show_received=shown, gruus=told.of(b.instance)))
                 for b in bindings
@@ -343,10 +343,11 @@ class Registrar:
 class _Told:
     """The GRUUs to tell in one answer: the same for all bindings of an instance (RFC 5627 5.2)."""
 
-    def __init__(self, gruus: Gruus, aor: str, unix: float) -> None:
+    def __init__(self, gruus: Gruus, aor: str, now: float, offset: float | None) -> None:
         self._gruus = gruus
         self._aor = aor
-        self._unix = unix
+        self._now = now
+        self._offset = offset
         self._made: dict[str, list[tuple[str, str]]] = {}
 
     def of(self, instance: str | None) -> list[tuple[str, str]]:
@@ -357,7 +358,7 @@ class _Told:
         made = self._made.get(key)
         if made is None:
             made = self._made[key] = [("pub-gruu", self._gruus.public(self._aor, instance))]
-            temporary = self._gruus.temporary(self._aor, instance, self._unix)
+            temporary = self._gruus.temporary(self._aor, instance, self._now, self._offset)
             if temporary is not None:
                 made.append(("temp-gruu", temporary))
         return made

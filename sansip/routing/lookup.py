@@ -82,7 +82,7 @@ def _targets(
     core = request.core
     gruus = core.registrar.gruus
     if gruu is not None and gruus is not None:
-        bindings = gruus.bindings(gruu, aor, bindings, core.wall_offset or 0.0)
+        bindings = gruus.bindings(gruu, aor, bindings, core.wall_offset)
     targets = [target_of(binding) for binding in bindings]
     if gruu is not None and request.message.has("route"):
         # RFC 5627 6.1: within a dialog the way on is in Route already.

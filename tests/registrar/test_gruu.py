@@ -208,6 +208,15 @@ class TestLife:
         assert reached(site, told(reply)[0]) == ["sip:alice@192.0.2.2"]
         assert reached(site, f"{ALICE};gr={OTHER.upper()}") == ["sip:alice@192.0.2.2"]
 
+    def test_a_clock_that_is_set(self, site):
+        """The machine's clock is put right while phones are registered: nothing they were told is lost."""
+        gruus = site.registrar.gruus
+        site.send(contact(), headers=GRUU)
+        (binding,) = site.bindings()
+        made = gruus.temporary(ALICE, UUID, site.now, 1_000_000_000.0)
+        for offset in (1_000_000_000.0, 1_000_003_600.0, 999_996_400.0):
+            assert gruus.bindings(gruus.read(parse_uri(made)), ALICE, [binding], offset) == [binding]
+
     def test_after_a_restart(self, site):
         """Nothing was stored but the bindings, with their times in Unix time."""
         (temporary,) = told(site.send(contact(), headers=GRUU))
@@ -222,16 +231,18 @@ class TestOpaque:
     def test_it_names_nobody(self, site):
         """Nor does its length, but in steps of 24 characters."""
         gruus = site.registrar.gruus
-        one, two = (gruus.temporary(f"sip:{user}@example.com", UUID, 1.0) for user in ("al", "bartholomew"))
+        one, two = (
+            gruus.temporary(f"sip:{user}@example.com", UUID, 1.0, None) for user in ("al", "bartholomew")
+        )
 
         assert len(one) == len(two)
-        assert gruus.temporary("sip:al@example.com", UUID, 1.0) != one
+        assert gruus.temporary("sip:al@example.com", UUID, 1.0, None) != one
 
     @pytest.mark.parametrize("user", ["a", "x" * 24, "x" * 25, "x" * 512, "%00", "j%C3%BCrg"])
     def test_any_user(self, site, user):
         """What the canonical address-of-record may hold comes back."""
         gruus = site.registrar.gruus
-        gruu = gruus.read(parse_uri(gruus.temporary(f"sip:{user}@example.com", UUID, 1.0)))
+        gruu = gruus.read(parse_uri(gruus.temporary(f"sip:{user}@example.com", UUID, 1.0, None)))
 
         assert gruu is not None
         assert gruu.user == user
@@ -240,8 +251,8 @@ class TestOpaque:
         """A user name beyond 512 octets, or none."""
         gruus = site.registrar.gruus
 
-        assert gruus.temporary(f"sip:{'x' * 513}@example.com", UUID, 1.0) is None
-        assert gruus.temporary("sip:example.com", UUID, 1.0) is None
+        assert gruus.temporary(f"sip:{'x' * 513}@example.com", UUID, 1.0, None) is None
+        assert gruus.temporary("sip:example.com", UUID, 1.0, None) is None
 
     def test_forged(self, site):
         """Each character counts; other keys read nothing."""
