@@ -72,6 +72,8 @@ class StackConfig:
             are answered on the way (RFC 3261 22.3).
         users: what is stored of a user, for small sets that are at hand; None
             asks the outside (``sansip.auth.Lookup``).
+        recall: what the outside lately answered about a user and what still holds, at
+            once, or None; a right password is recognized by it, and nothing else is.
         ephemeral: who knows users with a time limit (``sansip.auth.Ephemeral``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
             users. None takes ``secret``, or the seed.
@@ -105,6 +107,7 @@ class StackConfig:
     auth: AuthConfig | None = None
     accounts: list[Account] = field(default_factory=list)
     users: Users | None = None
+    recall: Users | None = None
     ephemeral: Ephemeral | None = None
     nonce_keys: list[bytes] | None = None
     trusted: list[TrustedPeer] = field(default_factory=list)
