@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from sansip.actions import Action, Address, Ask, Disconnect, Notify, SendData, SendDatagram
+from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
 from sansip.auth import Authenticator, ClientAuth
-from sansip.clock import Timer, Timers
+from sansip.clock import Timers
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError, RemoteProtocolError
@@ -39,6 +39,7 @@ from sansip.location import (
 )
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
+from sansip.questions import Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
 from sansip.routing.loss import connection_lost, drop, flow_lost
@@ -52,7 +53,7 @@ from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.filter import OpenConnection
 from sansip.transport.flow_token import MARK, FlowTokens
 from sansip.transport.stun import binding_response, is_stun
-from sansip.wire import Message, OtherUri, Request, Response, SipUri, TelUri, parse_message, response_to
+from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_message
 
 __all__ = ["ConnectionInfo", "Stack"]
 
@@ -152,7 +153,11 @@ class Stack:
             )
             reach = [(one.transport, one.is_ipv6) for one in self.listeners]
             self._locator = Locator(self._resolver, reach)
-        self._backups = Backups(self.listeners, self.ask)
+        self._questions = Questions(self._timers, config.limits, self._out)
+        self._settlement = Settlement(
+            self._connections, self._transactions, Backups(self.listeners, self.ask), config.limits
+        )
+        self._refusals = Refusals(self._transactions.sender, self.entropy, config.server_name)
         if config.shared is not None and config.keepalive.remove:
             raise LocalProtocolError("keepalive.remove: a phone silent here may answer another node")
         self.keepalive: Keepalive | None = None
@@ -171,8 +176,6 @@ class Stack:
         self._rates = SourceRates(config.limits)
         self._notices = LimitNotices(self._out, config.limits.notices)
         self._force_rport = config.proxy.force_rport
-        self._questions: dict[int, tuple[Callable[[Any, float], None], Timer]] = {}
-        self._question = 0
         self._draining = False
         self._drained_conn = 0
         self.nodes: Nodes | None = None
@@ -278,11 +281,7 @@ class Stack:
 
     def answer(self, id: int, result: Any, now: float) -> list[Action]:
         """Give the answer to ``Ask`` number ``id``; an exception is a failed answer."""
-        asked = self._questions.pop(id, None)
-        if asked is not None:
-            callback, timer = asked
-            timer.cancel()
-            callback(result, now)
+        self._questions.answer(id, result, now)
         return self._take(now)
 
     def time_passed(self, now: float) -> list[Action]:
@@ -427,7 +426,7 @@ class Stack:
             return
         if len(transactions) >= limits.transactions:
             self._notices.reached("transactions", flow.host, now)
-            self._answer_stateless(request, back, 503, None, [("Retry-After", "5")], now)
+            self._refusals.send(request, back, 503, None, now, [("Retry-After", "5")])
             return
         handle = IncomingRequest(self, request, flow, None, now)
         server = transactions.open_server(key, method, back, handle)
@@ -485,27 +484,8 @@ class Stack:
                 back = None
             if back is not None and (not self.limits.source_rate or self._rates.allow(flow.address[0], now)):
                 status = error.status
-                self._answer_stateless(message, back, status, error.reason, [], now)
+                self._refusals.send(message, back, status, error.reason, now)
         self._out.append(Notify(MessageRefused(str(flow), status, error.reason, error.section)))
-
-    def _answer_stateless(
-        self,
-        request: Request,
-        back: Flow,
-        status: int,
-        reason: str | None,
-        headers: Iterable[tuple[str, str]],
-        now: float,
-    ) -> None:
-        # RFC 3261 8.2.7: a retransmission must get the same To tag.
-        tag = self.entropy.keyed_hash("\n".join((request.get("via") or "", request.get("call-id") or "")))
-        try:
-            response = response_to(request, status, reason, to_tag=tag, headers=headers)
-        except RemoteProtocolError:
-            return
-        if self.server_name:
-            response.append("Server", self.server_name)
-        self._transactions.sender.send(back, response.to_bytes(), now)
 
     # --- what the route and the proxy ask of the stack
 
@@ -521,21 +501,10 @@ class Stack:
             if type(subject) is DnsLookup:
                 self._resolver.lookup(subject.name, subject.kind, callback, now)
                 return
-        if len(self._questions) >= self.limits.questions:
-            callback(LocalProtocolError("too many open questions (limits.questions)"), now)
-            return
-        self._question += 1
-        timer = self._timers.start(now, self.limits.answer_time, self, self._question)
-        self._questions[self._question] = (callback, timer)
-        self._out.append(Ask(self._question, subject))
+        self._questions.ask(subject, callback, now)
 
     def _resolve(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
         self.ask(subject, callback, now)
-
-    def timer_fired(self, question: int, now: float) -> None:
-        asked = self._questions.pop(question, None)
-        if asked is not None:
-            asked[0](TimeoutError("no answer in time (limits.answer_time)"), now)
 
     def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str:
         """Return the address-of-record that ``uri`` means here.
@@ -607,50 +576,8 @@ class Stack:
 
     def _take(self, now: float) -> list[Action]:
         if self._connections.failed:
-            self._settle_failures(now)
+            self._settlement.settle(now)
         out = self._out
         actions = out[:]
         out.clear()
         return actions
-
-    def _settle_failures(self, now: float) -> None:
-        """Tell the transactions whose octets could not be sent."""
-        connections = self._connections
-        while connections.failed:
-            data, reason = connections.failed.pop()
-            transaction, message, whole = self._sender_of(data)
-            if transaction is None:
-                continue
-            if isinstance(transaction, ServerTransaction) and isinstance(message, Response):
-                # RFC 3263 5: a response may have another way.
-                if self._backups.retry(transaction, message, whole, reason, now):
-                    continue
-            transaction.feed("transport error", reason, now)
-
-    def _sender_of(self, data: bytes) -> tuple[Transaction | None, Message | None, bytes]:
-        """Return the transaction that sent ``data``, and the message.
-
-        ``data`` may be only the beginning; it is returned where it is the whole.
-        """
-        try:
-            message: Message | None = parse_message(data, self.limits)
-        except RemoteProtocolError as error:
-            # ICMP quotes the first half kilobyte of a datagram.
-            message = error.message
-            data = b""
-        try:
-            if isinstance(message, Response):
-                server = self._transactions.find_server(server_key_of(message), message.cseq.method)
-                return server, message, data
-            if isinstance(message, Request):
-                method = "INVITE" if message.method == "ACK" else message.method
-                return self._transactions.clients.get(f"{message.via.branch} {method}"), message, data
-        except RemoteProtocolError:
-            pass  # not even Via and CSeq: the transaction's own timer ends it
-        return None, None, b""
-
-
-def server_key_of(response: Response) -> str:
-    """Return the key of the server transaction that sent ``response``."""
-    via = response.via
-    return f"{via.branch} {via.sent_by}"

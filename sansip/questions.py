@@ -1,0 +1,63 @@
+"""Questions to the outside: asked, answered, or given up.
+
+Theory of operation: a question is an ``Ask`` action with a number; whoever asked
+hears the answer by its callback, and an exception in its place when nobody
+answered in time. Their number and their time are bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sansip.actions import Action, Ask
+from sansip.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer, Timers
+    from sansip.limits import Limits
+
+__all__ = ["Questions"]
+
+Callback = Callable[[Any, float], None]
+
+
+class Questions:
+    """The questions of one stack. Actions are appended to ``out``."""
+
+    __slots__ = ("_last", "_limits", "_out", "_table", "_timers")
+
+    def __init__(self, timers: Timers, limits: Limits, out: list[Action]) -> None:
+        self._timers = timers
+        self._limits = limits
+        self._out = out
+        self._table: dict[int, tuple[Callback, Timer]] = {}
+        self._last = 0
+
+    def __len__(self) -> int:
+        """Return how many are open."""
+        return len(self._table)
+
+    def ask(self, subject: Any, callback: Callback, now: float) -> None:
+        """Put ``subject`` to the outside; ``callback(result, now)`` gets the answer."""
+        if len(self._table) >= self._limits.questions:
+            callback(LocalProtocolError("too many open questions (limits.questions)"), now)
+            return
+        self._last += 1
+        timer = self._timers.start(now, self._limits.answer_time, self, self._last)
+        self._table[self._last] = (callback, timer)
+        self._out.append(Ask(self._last, subject))
+
+    def answer(self, number: int, result: Any, now: float) -> None:
+        """Take the answer to question ``number``; one that nobody asked is ignored."""
+        asked = self._table.pop(number, None)
+        if asked is not None:
+            callback, timer = asked
+            timer.cancel()
+            callback(result, now)
+
+    def timer_fired(self, number: int, now: float) -> None:
+        """Give up waiting."""
+        asked = self._table.pop(number, None)
+        if asked is not None:
+            asked[0](TimeoutError("no answer in time (limits.answer_time)"), now)
