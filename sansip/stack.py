@@ -47,7 +47,8 @@ from sansip.routing.removal import Removed, unbind
 from sansip.services.keepalive import Keepalive
 from sansip.sources import SourceRates
 from sansip.transaction import TransactionLayer, server_key
-from sansip.transaction.base import ServerTransaction, Transaction
+from sansip.transaction.refusals import Refusals
+from sansip.transaction.settlement import Settlement
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
 from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.filter import OpenConnection
