@@ -7,15 +7,17 @@ means tried in parallel, a lower ``q`` only after all higher ones failed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sansip.wire import OtherUri, SipUri, TelUri
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.wire import OtherUri, SipUri, TelUri, parse_uri
 
 if TYPE_CHECKING:
     from sansip.transport.flow import Flow
 
-__all__ = ["Target", "groups"]
+__all__ = ["Target", "groups", "targets_of"]
 
 
 @dataclass(slots=True)
@@ -67,3 +69,23 @@ def groups(targets: list[Target]) -> list[list[Target]]:
             seen.add(mark)
             by_q.setdefault(target.q, []).append(target)
     return [by_q[q] for q in sorted(by_q, reverse=True)]
+
+
+def targets_of(given: Sequence[Target | SipUri | str] | Target | SipUri | str | None) -> list[Target]:
+    """Return the targets that a route named: none means the Request-URI itself.
+
+    Raises ``LocalProtocolError`` for an empty list and for text that is no URI.
+    """
+    if given is None:
+        return [Target()]
+    if isinstance(given, (Target, SipUri, str)):
+        given = [given]
+    if not given:
+        raise LocalProtocolError("relay and redirect need at least one target")
+    try:
+        return [
+            item if isinstance(item, Target) else Target(parse_uri(item) if isinstance(item, str) else item)
+            for item in given
+        ]
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"a target of the route: {error.reason}") from None

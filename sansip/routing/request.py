@@ -29,16 +29,18 @@ from sansip.proxy import (
     preprocess,
 )
 from sansip.proxy.secure import NOT_ALLOWED, followable
+from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
+from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
 from sansip.routing.trust import Trusted, TrustedPeer
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
 from sansip.transport.nat import nat_signs
-from sansip.wire import SipUri, parse_uri, response_to
+from sansip.wire import SipUri, response_to
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
@@ -52,25 +54,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Core", "IncomingRequest"]
 
-# RFC 3261 20.5 and 8.2.1: methods whose requests can pass through this server.
-KNOWN_METHODS = (
-    "INVITE",
-    "ACK",
-    "CANCEL",
-    "BYE",
-    "OPTIONS",
-    "REGISTER",
-    "MESSAGE",
-    "SUBSCRIBE",
-    "NOTIFY",
-    "REFER",
-    "UPDATE",
-    "PRACK",
-    "INFO",
-    "PUBLISH",
-)
-# What the server itself answers, as a user agent (RFC 3261 11).
-OWN_METHODS = "OPTIONS, REGISTER, ACK, CANCEL"
 # RFC 3261 12.1, RFC 6665, RFC 3515: requests that make or refresh a dialog.
 DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
 
@@ -86,6 +69,7 @@ class Core(Protocol):
     authenticator: Authenticator | None
     trusted: Trusted
     users: Users | None
+    recall: Users | None
     server_name: str
     wall_offset: float | None
     # Whether bindings are acknowledged only once the outside has stored them.
@@ -450,7 +434,7 @@ class IncomingRequest:
         ``credentials``: accounts to answer challenges of the next hop with, beside
         those of the configuration; only where the next hop is one of their hosts.
         """
-        chosen = _targets(targets)
+        chosen = targets_of(targets)
         proxy = self.core.proxy
         message = self.message
         if targets is None and self.names_gruu and (found := locate_at_hand(self, message.uri)):
@@ -521,7 +505,7 @@ class IncomingRequest:
     def redirect(self, targets: Sequence[Target | SipUri | str], status: int = 302) -> None:
         """Answer with where else to look (RFC 3261 8.3), Contact values with their q."""
         headers = []
-        for target in _targets(targets):
+        for target in targets_of(targets):
             q = "" if target.q == 1000 else f";q=0.{target.q:03d}"
             headers.append(("Contact", f"<{target.uri or self.message.uri}>{q}"))
         self.reply(status, None, headers)
@@ -555,35 +539,11 @@ class IncomingRequest:
 
     def answer_options(self) -> None:
         """Answer an OPTIONS for the server itself (RFC 3261 11.2)."""
-        supported = ", ".join(sorted(self.core.registrar.extensions))
-        headers = [
-            ("Allow", OWN_METHODS),
-            ("Accept", "application/sdp"),
-            ("Accept-Encoding", "identity"),
-            ("Accept-Language", "en"),
-        ]
-        headers.append(("Supported", supported))
-        unknown = [tag for tag in self.message.require if tag.lower() not in self.core.registrar.extensions]
-        if unknown:
-            # RFC 3261 8.2.2.3
-            self.reply(420, None, [("Unsupported", ", ".join(unknown))])
-        else:
-            self.reply(200, None, headers)
+        answer_options(self)
 
     def answer_as_server(self) -> None:
         """Answer a request whose Request-URI is the server itself, without a user."""
-        method = self.method
-        if method == "OPTIONS":
-            self.answer_options()
-        elif method not in KNOWN_METHODS:
-            # RFC 3261 21.5.2
-            self.reply(501, None, [("Allow", OWN_METHODS)])
-        elif method in ("INVITE", "MESSAGE", "SUBSCRIBE", "REFER"):
-            # RFC 3261 21.4.22: somebody must be named.
-            self.reply(484)
-        else:
-            # RFC 3261 8.2.1
-            self.reply(405, None, [("Allow", OWN_METHODS)])
+        answer_as_server(self)
 
     # --- called by the stepper and the stack
 
@@ -643,19 +603,3 @@ class IncomingRequest:
 
     def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
         pass
-
-
-def _targets(given: Sequence[Target | SipUri | str] | Target | SipUri | str | None) -> list[Target]:
-    if given is None:
-        return [Target()]
-    if isinstance(given, (Target, SipUri, str)):
-        given = [given]
-    if not given:
-        raise LocalProtocolError("relay and redirect need at least one target")
-    try:
-        return [
-            item if isinstance(item, Target) else Target(parse_uri(item) if isinstance(item, str) else item)
-            for item in given
-        ]
-    except RemoteProtocolError as error:
-        raise LocalProtocolError(f"a target of the route: {error.reason}") from None

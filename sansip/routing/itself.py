@@ -1,0 +1,69 @@
+"""The server as a user agent: requests for itself, not for a user of it (RFC 3261 8.2, 11).
+
+Theory of operation: it can say what it is capable of and take registrations. Every
+other request with its own name alone lacks somebody to go to, or is one that a
+server has no use for; which of the two decides the status.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.routing.request import IncomingRequest
+
+__all__ = ["answer_as_server", "answer_options"]
+
+# RFC 3261 20.5 and 8.2.1: methods whose requests can pass through this server.
+KNOWN_METHODS = (
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "BYE",
+    "OPTIONS",
+    "REGISTER",
+    "MESSAGE",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "REFER",
+    "UPDATE",
+    "PRACK",
+    "INFO",
+    "PUBLISH",
+)
+# What the server itself answers, as a user agent (RFC 3261 11).
+OWN_METHODS = "OPTIONS, REGISTER, ACK, CANCEL"
+
+
+def answer_options(request: IncomingRequest) -> None:
+    """Answer an OPTIONS for the server itself (RFC 3261 11.2)."""
+    extensions = request.core.registrar.extensions
+    unknown = [tag for tag in request.message.require if tag.lower() not in extensions]
+    if unknown:
+        # RFC 3261 8.2.2.3
+        request.reply(420, None, [("Unsupported", ", ".join(unknown))])
+        return
+    headers = [
+        ("Allow", OWN_METHODS),
+        ("Accept", "application/sdp"),
+        ("Accept-Encoding", "identity"),
+        ("Accept-Language", "en"),
+        ("Supported", ", ".join(sorted(extensions))),
+    ]
+    request.reply(200, None, headers)
+
+
+def answer_as_server(request: IncomingRequest) -> None:
+    """Answer a request whose Request-URI is the server itself, without a user."""
+    method = request.method
+    if method == "OPTIONS":
+        answer_options(request)
+    elif method not in KNOWN_METHODS:
+        # RFC 3261 21.5.2
+        request.reply(501, None, [("Allow", OWN_METHODS)])
+    elif method in ("INVITE", "MESSAGE", "SUBSCRIBE", "REFER"):
+        # RFC 3261 21.4.22: somebody must be named.
+        request.reply(484)
+    else:
+        # RFC 3261 8.2.1
+        request.reply(405, None, [("Allow", OWN_METHODS)])
