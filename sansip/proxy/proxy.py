@@ -333,7 +333,8 @@ class Proxy:
         if named is None or named.listener != flow.listener or named.conn != flow.conn:
             return False
         return bool(flow.conn) or (
-            named.port == flow.port and host_key(named.host) == host_key(flow.host.partition("%")[0])
+            named.port == flow.port
+            and host_key(named.host.partition("%")[0]) == host_key(flow.host.partition("%")[0])
         )
 
     def flow_for(self, copy: Request, target: Target) -> Flow | None:

@@ -36,8 +36,11 @@ MARK = "f-"
 _TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
 _BOUND, _ONLY = 0x80, 0x40
 _LISTENER, _LIFE, _CONN = 6, 4, 6
-# No token is longer: flag, listener, port and IPv6 address, MAC; 4 characters for 3 octets.
-_LONGEST = len(MARK) + (1 + _LISTENER + 2 + 16 + MAC_SIZE + 2) // 3 * 4
+# Octets of a zone: the name of an interface has no more.
+_ZONE = 15
+# No token is longer: flag, listener, port and IPv6 address with its zone, MAC; 4 characters
+# for 3 octets.
+_LONGEST = len(MARK) + (1 + _LISTENER + 2 + 16 + _ZONE + MAC_SIZE + 2) // 3 * 4
 
 
 @dataclass(slots=True)
@@ -85,9 +88,10 @@ class FlowTokens:
         if flow.reliable:
             where = self._life + flow.conn.to_bytes(_CONN, "big")
         else:
-            # The zone of a link-local address is that of the listener.
-            host = ip_address(flow.host.partition("%")[0])
-            where = flow.port.to_bytes(2, "big") + host.packed
+            host, _, zone = flow.host.partition("%")
+            # RFC 4007: a link-local address is none without its zone; it comes last.
+            octets = ip_address(host).packed + zone.encode("utf-8", "surrogateescape")[:_ZONE]
+            where = flow.port.to_bytes(2, "big") + octets
         plain = bytes((first,)) + self._ids[flow.listener] + where
         return MARK + self._sealer.seal(plain, _octets(call_id))
 
@@ -114,7 +118,8 @@ class FlowTokens:
         if transport != "udp":
             conn = int.from_bytes(where[_LIFE:], "big")
             return Flow(transport, number, ("", 0), conn) if where[:_LIFE] == self._life else None
-        return Flow(transport, number, (str(ip_address(where[2:])), int.from_bytes(where[:2], "big")))
+        host, zone = str(ip_address(where[2:18])), where[18:].decode("utf-8", "surrogateescape")
+        return Flow(transport, number, (f"{host}%{zone}" if zone else host, int.from_bytes(where[:2], "big")))
 
 
 def _octets(call_id: str | None) -> bytes:

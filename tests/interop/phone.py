@@ -55,7 +55,13 @@ class Phone:
     """The phone ``user`` of ``domain``, connected to ``server`` over ``transport``."""
 
     def __init__(
-        self, user: str, domain: str, transport: str, server: tuple[str, int], authority: Path | None = None
+        self,
+        user: str,
+        domain: str,
+        transport: str,
+        server: tuple[str, int],
+        authority: Path | None = None,
+        source: tuple[str, int, int, int] | None = None,
     ) -> None:
         self.aor = f"sip:{user}@{domain}"
         self.transport = transport
@@ -65,6 +71,8 @@ class Phone:
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
         self._socket = socket.socket(family, kind, socket.IPPROTO_SCTP if transport == "sctp" else 0)
+        if source is not None:
+            self._socket.bind(source)
         self._socket.settimeout(PATIENCE)
         self._socket.connect(server)
         if transport != "udp":
@@ -86,6 +94,8 @@ class Phone:
             while not self._websocket.events_received():
                 self._read()
         host, port = self._socket.getsockname()[:2]
+        # RFC 4007 11.2: a zone is nobody else's business.
+        host = host.partition("%")[0]
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         nowhere = {"ws": f"{user}.invalid", "wss": f"{user}.invalid", "tls": "192.0.2.77:5061"}
         self.sent_by = nowhere.get(transport, shown)

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def serve(
     directory: Path,
     listeners: list[str],
     config: str = QUIET,
+    domain: str = DOMAIN,
 ) -> peers.Program:
     """The installed server, in ``namespace``, open to everybody there."""
     options = ["--auth", "none"]
@@ -68,7 +70,16 @@ def serve(
     file.write_text(config)
     options += ["--config", str(file)]
     prefix = ["ip", "netns", "exec", namespace]
-    return stack.enter_context(peers.sansip_serve(directory, listeners, [DOMAIN], options, prefix))
+    return stack.enter_context(peers.sansip_serve(directory, listeners, [domain], options, prefix))
+
+
+def link_local(interface: str) -> tuple[str, int, int, int]:
+    """Return the socket address of ``interface`` on its link, in the namespace we are in."""
+    for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines():
+        digits, number, _, scope, _, name = line.split()
+        if name == interface and scope == "20":
+            return str(ip_address(bytes.fromhex(digits))), 0, 0, int(number, 16)
+    raise LookupError(interface)
 
 
 def ring(caller: Phone, callee: Phone) -> Message:
@@ -129,6 +140,43 @@ def test_two_homes(internet: Internet, stack: ExitStack, tmp_path: Path, kind: s
     call(udp, tcp)
     call(tcp, udp, "callee")
     assert "Traceback" not in server.output()
+
+
+# Calls for the other domain go to its server; everything else is the default.
+BETWEEN = """
+from sansip.routing.default import route as default_route
+
+async def route(request):
+    if not request.in_dialog and request.method == "INVITE" and request.uri.host == "{domain}":
+        request.message.prepend("Route", "<sip:{address}:5060;lr>")
+        request.record_route()
+        request.relay()
+    else:
+        await default_route(request)
+"""
+
+
+def test_two_servers(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """A phone behind a NAT at each of two servers: each marks its own, and neither sees the other's."""
+    sides = {"one.test": ("203.0.113.10", "203.0.113.21"), "two.test": ("203.0.113.11", "203.0.113.22")}
+    places = {}
+    for domain, (address, public) in sides.items():
+        [other] = sides.keys() - {domain}
+        directory = internet.log(tmp_path)
+        (directory / "route.py").write_text(BETWEEN.format(domain=other, address=sides[other][0]))
+        namespace = internet.host(domain[:3], address)
+        config = f'route = "route.py"\n{QUIET}'
+        serve(stack, namespace, directory, [f"udp:{address}:5060", f"tcp:{address}:5060"], config, domain)
+        home = internet.home(f"{domain[:3]}-home", public, "symmetric")
+        places[domain] = Place(home.namespace, stack, address)
+    for transport in ("udp", "tcp"):
+        alice = places["one.test"].phone(f"alice-{transport}", transport, domain="one.test")
+        bob = places["two.test"].phone(f"bob-{transport}", transport, domain="two.test")
+        for phone in (alice, bob):
+            phone.register()
+        for caller, callee in ((alice, bob), (bob, alice)):
+            call(caller, callee, "caller")
+            call(caller, callee, "callee")
 
 
 def test_the_nat_takes_another_port(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
@@ -216,6 +264,24 @@ def test_server_behind_a_nat(internet: Internet, stack: ExitStack, tmp_path: Pat
     call(clerk, bob)
     call(alice, clerk)
     assert "Traceback" not in server.output()
+
+
+def test_link_local(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """RFC 4007: a phone with no other address than fe80::… is called, and its zone is told to nobody."""
+    server, caller = "2001:db8::10", "2001:db8::20"
+    host, phones = internet.namespace("v6-srv"), internet.namespace("v6-phones")
+    internet.link(host, "eth0", f"{server}/64", phones, "eth0", f"{caller}/64")
+    # Until duplicate address detection (RFC 4862 5.4) is done nobody may use an address.
+    time.sleep(2.5)
+    serve(stack, host, tmp_path, [f"udp:[{server}]:5060"])
+    with inside(phones):
+        alice = stack.enter_context(Phone("alice", DOMAIN, "udp", (server, 5060)))
+        bob = stack.enter_context(Phone("bob", DOMAIN, "udp", (server, 5060), source=link_local("eth0")))
+    assert bob.contact.startswith("<sip:bob@[fe80::")
+    for phone in (alice, bob):
+        phone.register()
+    call(alice, bob, "caller")
+    call(bob, alice, "callee")
 
 
 @pytest.mark.needs("baresip")

@@ -49,12 +49,15 @@ def test_datagrams_are_read_back(host: str, port: int) -> None:
     assert (read.flow.listener, read.flow.address, read.flow.conn) == (flow.listener, (host, port), 0)
 
 
-def test_link_local_addresses_lose_their_zone() -> None:
-    """It is the listener's own; nothing raises."""
-    read = TOKENS.read(TOKENS.make(Flow("udp", UDP6, ("fe80::1%eth0", 5060))), "call")
+@pytest.mark.parametrize("zone", ["eth0", "2", "x" * 15])
+def test_link_local_addresses_keep_their_zone(zone: str) -> None:
+    """RFC 4007: without it they lead nowhere. No interface's name is longer than 15 octets."""
+    token = TOKENS.make(Flow("udp", UDP6, (f"fe80::1%{zone}", 5060)))
+    read = TOKENS.read(token, "call")
     assert read is not None
     assert read.flow is not None
-    assert read.flow.host == "fe80::1"
+    assert read.flow.address == (f"fe80::1%{zone}", 5060)
+    assert TOKENS.make(Flow("udp", UDP6, (f"fe80::1%{zone}{'y' * 15}", 5060)))
 
 
 def test_one_changed_character_is_a_forgery() -> None:

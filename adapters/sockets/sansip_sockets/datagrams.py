@@ -11,6 +11,7 @@ object is made per datagram beside what the stack makes.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,17 @@ DATAGRAM_SIZE = 65_535
 # Datagrams kept while the socket's send buffer is full. Beyond it they are
 # dropped, like on any congested link; SIP repeats them.
 QUEUE = 1_024
+
+
+def scoped(address: Address) -> Address:
+    """Return ``address`` with the zone of its host as a number (RFC 4007 11.2), as sockets want it."""
+    host, _, zone = address[0].partition("%")
+    try:
+        number = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+    except OSError:
+        # The interface is gone, and so is the phone.
+        return address
+    return (host, address[1], 0, number)
 
 
 class DatagramSocket:
@@ -95,6 +107,8 @@ class DatagramSocket:
         if isinstance(error, OSError):
             # It may be somebody else's ICMP error, reported through us.
             self._read_errors()
+            if "%" in address[0]:
+                address = scoped(address)
             try:
                 self._sock.sendto(data, address)
                 return
