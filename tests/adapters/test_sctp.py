@@ -106,7 +106,7 @@ def test_a_large_message_comes_in_whole(start, associate):
 
 def test_parts_are_put_together(start, associate, monkeypatch):
     """RFC 6458 5.3.1: without MSG_EOR there is more to come; the stack sees the whole."""
-    monkeypatch.setattr("sansip_sockets.streams.READ_SIZE", 8)
+    monkeypatch.setattr("sansip_sockets.sctp.READ_SIZE", 8)
     server = start(stack := FakeStack(), Listen(0, "sctp", "127.0.0.1"))
     peer = associate(server.address())
     peer.send(b"INVITE sip:bob@biloxi.test SIP/2.0")
@@ -119,7 +119,7 @@ def test_parts_are_put_together(start, associate, monkeypatch):
 
 def test_of_a_message_too_large_only_the_beginning_is_kept(start, associate, monkeypatch):
     """limits.message_size bounds memory; one octet more tells the stack, and the next is sound again."""
-    monkeypatch.setattr("sansip_sockets.streams.READ_SIZE", 300)
+    monkeypatch.setattr("sansip_sockets.sctp.READ_SIZE", 300)
     limits = Limits(message_size=1_000, head_size=1_000)
     server = start(stack := FakeStack(), Listen(0, "sctp", "127.0.0.1"), limits=limits)
     peer = associate(server.address())
@@ -142,7 +142,7 @@ def test_half_a_message_is_cut_in_time(start, associate):
 
 def test_a_whole_message_stops_the_clock(start, associate, monkeypatch):
     """What became whole in time is not counted against those behind it."""
-    monkeypatch.setattr("sansip_sockets.streams.READ_SIZE", 8)
+    monkeypatch.setattr("sansip_sockets.sctp.READ_SIZE", 8)
     limits = Limits(message_time=0.05)
     stack = FakeStack()
 

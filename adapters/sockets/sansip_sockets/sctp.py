@@ -36,6 +36,8 @@ SCTP_DEFAULT_SNDINFO = 34
 SCTP_SNDINFO = 2
 UNORDERED = 1 << 0
 ABORT = 1 << 2
+# Octets taken by one read, which ends with the message in any case.
+READ_SIZE = 65_536
 # struct sctp_sndinfo: stream, flags, payload protocol, context, association.
 SNDINFO = struct.Struct("=HHIIi")
 

@@ -41,8 +41,12 @@ __all__ = ["Connection", "Streams"]
 
 CONNECTING, OPEN, CLOSING, LINGERING, DEAD = range(5)
 
-# Octets taken by one read.
-READ_SIZE = 65_536
+# Octets taken by one read: a dozen messages, after which everybody else gets a turn. With
+# 64 KiB ten peers that send as fast as they can made the others wait a quarter of a second.
+READ_SIZE = 4_096
+# Octets that the kernel keeps for a peer who does not read, beside limits.connection_backlog.
+# Left to itself it grows to 4 MiB for each connection.
+SEND_BUFFER = 131_072
 # Connections accepted for one wake-up, so that others get their turn.
 ACCEPTS = 64
 # Seconds to wait for the peer's goodbye after ours.
@@ -236,10 +240,11 @@ class Streams:
                 reason = self._connected(connection, connect_to, name, ready)
             if connection.state != DEAD:
                 recv: Callable[[int], bytes] = sock.recv
+                size = READ_SIZE
                 received = hub.driver.data_received
                 if connection.transport == "sctp":
                     inlet = sctp.Inlet(hub, sock, partial(self._lost, connection))
-                    recv = inlet.read
+                    recv, size = inlet.read, sctp.READ_SIZE
                     received = partial(received, boundary=True)
                 clock = hub.clock
                 wait = (READ, sock, None)
@@ -248,7 +253,7 @@ class Streams:
                     if connection.state == DEAD:
                         break
                     try:
-                        data = recv(READ_SIZE)
+                        data = recv(size)
                     except BlockingIOError:
                         continue
                     except OSError as error:
@@ -463,6 +468,7 @@ def _no_delay(sock: socket.socket, transport: str) -> None:
     setsockopt: Callable[..., None] = sock.setsockopt
     try:
         setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     except OSError:
         pass  # the peer is gone already: the first read says so
 
