@@ -186,6 +186,8 @@ def _same(
     change: ContactChange, bindings: Sequence[Binding], granted: int, known: _Known
 ) -> Sequence[Binding]:
     """Return those of ``bindings`` that ``change`` is about."""
+    if not bindings:
+        return ()
     if change.reg_id is None:
         if granted:
             return _equal_to(change, [one for one in bindings if one.reg_id is None], known)
@@ -203,8 +205,6 @@ def _same(
 
 def _equal_to(change: ContactChange, bindings: Sequence[Binding], known: _Known) -> Sequence[Binding]:
     """Return those of ``bindings`` that are for the contact of ``change`` (RFC 3261 19.1.4)."""
-    if not bindings:
-        return ()
     text = change.text
     for binding in bindings:
         # No other one can be equal to it: it would be equal to this one too.
