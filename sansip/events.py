@@ -21,6 +21,7 @@ __all__ = [
     "MessageRefused",
     "NodeChanged",
     "RouteFailed",
+    "UpstreamChanged",
 ]
 
 
@@ -66,6 +67,15 @@ class AuthenticationFailed:
     source: str
     username: str
     realm: str
+    reason: str
+
+
+@dataclass(slots=True)
+class UpstreamChanged:
+    """We are registered at another server as ``aor``, or no longer; ``reason`` is for people."""
+
+    aor: str
+    registered: bool
     reason: str
 
 
@@ -128,6 +138,7 @@ Event = (
     | CredentialsRefused
     | NodeChanged
     | BindingsChanged
+    | UpstreamChanged
     | KeepaliveAnswered
     | KeepaliveUnanswered
 )

@@ -45,6 +45,7 @@ from sansip.routing import IncomingRequest, Trusted, run
 from sansip.routing.loss import connection_lost, drop, flow_lost
 from sansip.routing.removal import Removed, unbind
 from sansip.services.keepalive import Keepalive
+from sansip.services.upstream import Upstreams
 from sansip.sources import SourceRates
 from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.refusals import Refusals
@@ -138,6 +139,8 @@ class Stack:
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
         self.trusted = Trusted(config.trusted)
+        # Registrations of ours elsewhere; ``replace`` says which.
+        self.upstreams = Upstreams(self.proxy, self.entropy, self.notify)
         # Domains whose realm has another name.
         self._realms: dict[str, str] = {}
         if config.auth is not None:
@@ -322,6 +325,7 @@ class Stack:
     def drain(self, now: float) -> list[Action]:
         """Take no new dialogs: initial requests get 503 with Retry-After from here on."""
         self._draining = True
+        self.upstreams.end(now)
         if self.nodes is not None:
             self._drained_conn = self._connections.number()
             self.nodes.drain(now)

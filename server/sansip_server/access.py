@@ -16,9 +16,10 @@ from pathlib import Path
 from sansip.auth import Account, Ephemeral
 from sansip.config import StackConfig
 from sansip.routing import TrustedPeer
+from sansip.services.upstream import UpstreamRegistration
 from sansip.stack import Stack
 from sansip_server.config.load import load_file
-from sansip_server.config.peers import accounts_of, read_keys, trusted_of
+from sansip_server.config.peers import accounts_of, read_keys, registrations_of, trusted_of
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 
@@ -32,6 +33,7 @@ class _Read:
     """What the files say."""
 
     accounts: list[Account]
+    registrations: list[UpstreamRegistration]
     trusted: list[TrustedPeer]
     nonce_keys: list[bytes] | None
     secrets: list[bytes] | None
@@ -50,12 +52,19 @@ class Access:
     @staticmethod
     def _files(settings: Settings) -> _Read:
         nonces, secrets = settings.nonce_file, settings.ephemeral_file
+        accounts = accounts_of(settings.upstream)
         return _Read(
-            accounts_of(settings.upstream),
+            accounts,
+            registrations_of(settings.upstream, accounts),
             trusted_of(settings.trusted),
             None if nonces is None else read_keys(Path(nonces), "nonce_file"),
             None if secrets is None else read_keys(Path(secrets), "ephemeral_file"),
         )
+
+    @property
+    def registers(self) -> bool:
+        """Whether we register at other servers."""
+        return bool(self._read.registrations)
 
     def configure(self, config: StackConfig) -> None:
         """Tell the core's configuration what was read."""
@@ -68,8 +77,9 @@ class Access:
             config.users = lambda lookup: None
 
     def attach(self, stack: Stack) -> None:
-        """Change ``stack`` on ``reload``."""
+        """Register ``stack`` elsewhere, and change it on ``reload``."""
         self._stack = stack
+        stack.upstreams.replace(self._read.registrations, time.monotonic())
 
     def reload(self) -> None:
         """Read everything again; what is wrong goes to the log and changes nothing."""
@@ -91,6 +101,7 @@ class Access:
             return
         stack.trusted.replace(read.trusted)
         stack.proxy.client.replace(read.accounts)
+        stack.upstreams.replace(read.registrations, time.monotonic())
         if stack.authenticator is not None and read.nonce_keys is not None:
             stack.authenticator.rotate(read.nonce_keys, time.time())
         if self._ephemeral is not None and read.secrets is not None:

@@ -26,6 +26,7 @@ from sansip.events import (
     MessageRefused,
     NodeChanged,
     RouteFailed,
+    UpstreamChanged,
 )
 
 __all__ = ["EventLog"]
@@ -40,6 +41,7 @@ KINDS = {
     ConnectionRefused: "refused connections",
     KeepaliveAnswered: "answers to keepalives",
     KeepaliveUnanswered: "unanswered keepalives",
+    UpstreamChanged: "registrations elsewhere",
     AuthenticationFailed: "failed authentications",
     CredentialsRefused: "refusals of our credentials",
     LimitReached: "limits reached",
@@ -93,6 +95,10 @@ def _write(event: Any) -> None:
             logger.warning("limits.%s reached by %s", name, source)
         case AuthenticationFailed(source, username, realm, reason):
             logger.info("refused %r in realm %r from %s: %s", username, realm, source, reason)
+        case UpstreamChanged(aor, True, reason):
+            logger.info("registered as %s %s", aor, reason)
+        case UpstreamChanged(aor, _, reason):
+            logger.warning("not registered as %s: %s", aor, reason)
         case CredentialsRefused(host, realm, reason):
             logger.warning("%s does not take our credentials in realm %r: %s", host, realm, reason)
         case ConnectionRefused(source, reason):

@@ -81,6 +81,10 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         settings.proxy.unmarked_dialogs = True
 
     access = Access(settings)
+    if journal is not None and access.registers:
+        raise OperatorError(
+            "a journal cannot record registrations at other servers; leave --journal or upstream.register out"
+        )
     try:
         tls = TlsContexts(settings.tls)
     except TlsError as error:
@@ -119,6 +123,9 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             stack.join(time.monotonic(), shared.look(config.node))
         elif storage is not None:
             storage.restore(stack)
+        if storage is not None and recorder is None:
+            # A journal has to hold every answer, so there each is asked for.
+            stack.recall = storage.recall
         return stack
 
     def on_ready(server: Any) -> None:
@@ -146,6 +153,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     def on_reload() -> None:
         # SIGHUP: connections that stand keep their certificate.
         access.reload()
+        if storage is not None:
+            storage.forget_users()
         try:
             tls.reload()
         except TlsError as error:

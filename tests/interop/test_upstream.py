@@ -49,13 +49,13 @@ modparam("auth", "nonce_expire", {expire})
 request_route {{
   if (is_method("OPTIONS") && $rU==$null) {{ sl_send_reply("200", "Keepalive"); exit; }}
   if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
-  if (is_method("REGISTER")) {{ save("location"); exit; }}
   if (is_method("ACK")) {{ if (has_totag()) loose_route(); t_relay(); exit; }}
   t_check_trans();
   if ($si == "{host}" && $sp == "{sansip}" && !pv_auth_check("upstream.test", "trunk secret", "0", "0")) {{
     auth_challenge("upstream.test", "1"); exit;
   }}
   consume_credentials();
+  if (is_method("REGISTER")) {{ save("location"); exit; }}
   if (has_totag()) {{ if (loose_route()) t_relay(); else sl_send_reply("404", "Not here"); exit; }}
   record_route();
   if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
@@ -70,6 +70,10 @@ hosts = ["127.0.0.1"]
 realm = "upstream.test"
 username = "trunk"
 password_env = "SANSIP_TRUNK"
+"""
+REGISTERING = """
+register = "sip:trunk@127.0.0.1:{port}"
+contact_user = "alice"
 """
 
 
@@ -129,6 +133,36 @@ def test_calls(expire: int, stack: ExitStack, tmp_path: Path) -> None:
     log = pair.program.output()
     assert "does not take our credentials" not in log
     assert "Traceback" not in log
+
+
+@pytest.mark.needs("baresip")
+def test_we_register_with_kamailio(stack: ExitStack, tmp_path: Path) -> None:
+    """``uac_reg``: the carrier's calls come to us, and stop when we do."""
+    theirs, ours = free_port(), free_port()
+    listeners = [f"udp:{LOCAL}:{ours}"]
+    users = {"alice@biloxi.test": "wonderland"}
+    config = UPSTREAM + REGISTERING.format(port=theirs)
+    stack.enter_context(kamailio(tmp_path, theirs, ours))
+    program = stack.enter_context(serve_users(tmp_path, listeners, users, config))
+    alice = stack.enter_context(
+        Baresip(tmp_path / "alice", "alice", "biloxi.test", (LOCAL, ours), "udp", "wonderland")
+    )
+    bob = stack.enter_context(Baresip(tmp_path / "bob", "bob", "upstream.test", (LOCAL, theirs), "udp"))
+    for phone in (alice, bob):
+        phone.wait_until_registered()
+    program.wait_for(f"registered as sip:trunk@{LOCAL}:{theirs} for 3600 s", timeout=60)
+    bob.command("dial", f"sip:trunk@{LOCAL}:{theirs}")
+    alice.wait_for("CALL_INCOMING")
+    alice.command("accept")
+    for phone in (alice, bob):
+        phone.wait_for("CALL_ESTABLISHED")
+    bob.command("hangup")
+    for phone in (alice, bob):
+        phone.wait_for("CALL_CLOSED")
+    program.terminate()
+    program.wait(40)
+    bob.command("dial", f"sip:trunk@{LOCAL}:{theirs}")
+    assert "404" in bob.wait_for("CALL_CLOSED")["param"]
 
 
 def test_a_wrong_password(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,9 @@ hosts = ["sip.carrier.test", "192.0.2.0/28"]
 realm = "carrier.test"
 username = "trunk"
 password_file = "password"
+register = "sip:trunk@carrier.test"
+registrar = "sip:192.0.2.9"
+contact_user = "alice"
 
 [[trusted]]
 address = "10.0.0.0/8"
@@ -67,6 +70,7 @@ def stack_of(access: Access) -> Stack:
 def test_from_the_file_to_the_stack(folder: Path) -> None:
     """File names are relative to the file; the password is the first line."""
     stack = stack_of(Access(settings_in(folder)))
+    assert stack.upstreams.states() == {"sip:trunk@carrier.test": False}
     (account,) = stack.proxy.client.accounts
     assert (account.realm, account.username, account.password) == ("carrier.test", "trunk", "p\u00e4ss word")
     assert account.serves("192.0.2.15")
@@ -145,6 +149,12 @@ UPSTREAM = '[[upstream]]\nhosts = ["h"]\nrealm = "r"\nusername = "u"\n'
         ('[[trusted]]\naddress = "::"\n[[trusted]]\nadress = "::"\n', "did you mean trusted[1].address?"),
         ('[[trusted]]\naddress = "::"\nport = -1\n', "f:3: trusted[0].port: expected a number above 0"),
         ('[[trusted]]\naddress = "::"\ntransport = "UDP"\n', 'f:3: trusted[0].transport: expected "udp" or'),
+        (UPSTREAM + 'password_env = "X"\nregister = "trunk"\n', "'trunk' is no SIP URI"),
+        (
+            UPSTREAM + 'password_env = "X"\nregister = "sip:u@x"\n',
+            "hosts must have x, which is where register",
+        ),
+        (UPSTREAM + 'password_env = "X"\nregistrar = "sip:h"\n', "register (as whom) is missing"),
         ("[trusted]\n", "f:1: trusted: expected tables, each begun by [[trusted]]; found a table"),
         ('trusted = ["10.0.0.1"]\n', "f:1: trusted: expected tables"),
     ],

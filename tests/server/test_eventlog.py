@@ -16,6 +16,7 @@ from sansip.events import (
     LimitReached,
     MessageRefused,
     RouteFailed,
+    UpstreamChanged,
 )
 from sansip_server.eventlog import EventLog
 
@@ -44,6 +45,16 @@ from sansip_server.eventlog import EventLog
             ConnectionRefused("192.0.2.1", "full"),
             logging.WARNING,
             "refused a connection from 192.0.2.1: full",
+        ),
+        (
+            UpstreamChanged("sip:trunk@carrier.test", True, "for 600 s"),
+            logging.INFO,
+            "registered as sip:trunk@carrier.test for 600 s",
+        ),
+        (
+            UpstreamChanged("sip:trunk@carrier.test", False, "timeout"),
+            logging.WARNING,
+            "not registered as sip:trunk@carrier.test: timeout",
         ),
         (
             AuthenticationFailed("192.0.2.1", "al\x07ice", "biloxi.test", "wrong password"),

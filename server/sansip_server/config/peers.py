@@ -16,9 +16,17 @@ from typing import Literal
 
 from sansip.auth import HASHES, Account, hash_name
 from sansip.routing import TrustedPeer
+from sansip.services.upstream import UpstreamRegistration
 from sansip_server.faults import OperatorError, os_reason
 
-__all__ = ["TrustedSettings", "UpstreamSettings", "accounts_of", "read_keys", "trusted_of"]
+__all__ = [
+    "TrustedSettings",
+    "UpstreamSettings",
+    "accounts_of",
+    "read_keys",
+    "registrations_of",
+    "trusted_of",
+]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +49,16 @@ class UpstreamSettings:
     ha1: list[str] = field(default_factory=list)
     # Algorithms to answer with, of those that are offered.
     algorithms: list[str] = field(default_factory=lambda: list(HASHES))
+    # Register there as this address, `"sip:trunk@carrier.example"`, so that calls for it
+    # come to us (Kamailio's `uac_reg`).
+    register: str | None = None
+    # URI of the registrar, where it is not the domain of that address; `;transport=tcp`
+    # and the like belong here.
+    registrar: str | None = None
+    # The user here whom such calls are for; the one of that address by default.
+    contact_user: str = ""
+    # Seconds to register for; the registrar has the last word.
+    expires: int = 3_600
 
     def __post_init__(self) -> None:
         if not self.hosts or not self.realm or not self.username:
@@ -54,7 +72,13 @@ class UpstreamSettings:
                 raise ValueError(
                     f"expected ALGORITHM:HEXADECIMAL in ha1, as `sansip ha1` prints; found {text!r}"
                 )
-        self.account("x")
+        account = self.account("x")
+        if self.register is not None:
+            target = UpstreamRegistration(self.register, account, self.registrar).target
+            if not account.serves(target.host):
+                raise ValueError(f"hosts must have {target.host}, which is where register leads")
+        elif self.registrar is not None:
+            raise ValueError("registrar says where to register, and register (as whom) is missing")
 
     def account(self, password: str | None) -> Account:
         """Return the account; raise ValueError for one that could never be used."""
@@ -97,6 +121,17 @@ def trusted_of(settings: Sequence[TrustedSettings]) -> list[TrustedPeer]:
 def accounts_of(settings: Sequence[UpstreamSettings]) -> list[Account]:
     """Return the accounts with their passwords read; raise OperatorError where one cannot be."""
     return [one.account(_password(one)) for one in settings]
+
+
+def registrations_of(
+    settings: Sequence[UpstreamSettings], accounts: Sequence[Account]
+) -> list[UpstreamRegistration]:
+    """Return what to register elsewhere; ``accounts`` are those of ``settings``."""
+    return [
+        UpstreamRegistration(one.register, account, one.registrar, one.contact_user, one.expires)
+        for one, account in zip(settings, accounts, strict=True)
+        if one.register is not None
+    ]
 
 
 def _password(settings: UpstreamSettings) -> str | None:
