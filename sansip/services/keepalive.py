@@ -61,8 +61,9 @@ class KeepaliveConfig:
             ends (RFC 5626 3.5.1), ``"zero"`` four zero octets, which cost
             little and ask for nothing. Phones on streams get a line end for either,
             those on WebSockets nothing: they are pinged (``limits.websocket_ping``).
-        who: ``"nat"`` those that a NAT showed at when they registered, ``"udp"``
-            everybody on UDP, ``"all"`` everybody that registered here directly.
+        who: ``"nat"`` those that a NAT showed at when they registered, but for those that
+            keep their flows alive themselves (RFC 5626), ``"udp"`` everybody on UDP,
+            ``"all"`` everybody that registered here directly.
         failures: rounds in a row without an answer until a phone counts as silent.
         remove: unregister a silent phone that had answered before, instead of only
             saying so. A server cut off from its phones loses them all by this.
@@ -187,7 +188,7 @@ class Keepalive:
         if self.config.who != "nat":
             return bool(bindings)
         for binding in bindings:  # noqa: SIM110 - this is asked at each registration
-            if binding.received is not None:
+            if binding.received is not None and binding.reg_id is None:
                 return True
         return False
 
@@ -266,7 +267,8 @@ class Keepalive:
         if binding.path:
             return None
         who = self.config.who
-        if who == "nat" and binding.received is None:
+        if who == "nat" and (binding.received is None or binding.reg_id is not None):
+            # RFC 5626 4.4: a phone that names its flow keeps it alive by itself.
             return None
         flow = binding.flow
         if isinstance(flow, Flow) and flow.conn:

@@ -22,6 +22,7 @@ from tests.interop.homes import AT_HOME, Home, Internet, inside
 from tests.interop.phone import Message, Phone
 from tools import peers
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "routes"
 SERVER = "203.0.113.10"
 DOMAIN = "nat.test"
 
@@ -172,6 +173,27 @@ def test_two_servers(internet: Internet, stack: ExitStack, tmp_path: Path) -> No
     for transport in ("udp", "tcp"):
         alice = places["one.test"].phone(f"alice-{transport}", transport, domain="one.test")
         bob = places["two.test"].phone(f"bob-{transport}", transport, domain="two.test")
+        for phone in (alice, bob):
+            phone.register()
+        for caller, callee in ((alice, bob), (bob, alice)):
+            call(caller, callee, "caller")
+            call(caller, callee, "callee")
+
+
+def test_behind_an_edge(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """RFC 3327: the edge proxy of examples/routes has the flows, a registrar knows the users."""
+    edge, registrar = "203.0.113.10", "203.0.113.11"
+    lenient = f'{QUIET}[registrar]\npath = "lenient"\n'
+    serve(stack, internet.host("reg", registrar), internet.log(tmp_path), [f"udp:{registrar}:5060"], lenient)
+    directory = internet.log(tmp_path)
+    script = (EXAMPLES / "edge.py").read_text()
+    (directory / "route.py").write_text(script.replace("127.0.0.1:5080", f"{registrar}:5060"))
+    listeners = [f"udp:{edge}:5060", f"tcp:{edge}:5060"]
+    serve(stack, internet.host("edge", edge), directory, listeners, f'route = "route.py"\n{QUIET}')
+    one = Place(internet.home("one", "203.0.113.21", "symmetric").namespace, stack)
+    two = Place(internet.home("two", "203.0.113.22").namespace, stack)
+    for transport in ("udp", "tcp"):
+        alice, bob = one.phone(f"alice-{transport}", transport), two.phone(f"bob-{transport}", transport)
         for phone in (alice, bob):
             phone.register()
         for caller, callee in ((alice, bob), (bob, alice)):

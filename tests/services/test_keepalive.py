@@ -159,6 +159,15 @@ def test_behind_an_edge() -> None:
     assert bench.wait(100) == []
 
 
+def test_outbound() -> None:
+    """RFC 5626 4.4: who names its flow sends keepalives, and needs none."""
+    for who, count in (("nat", 0), ("udp", 3)):
+        bench = rig(who=who)
+        bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received="sip:198.51.100.2:42000", reg_id=1)]
+        bench.stack.restore(bindings, bench.now)
+        assert len(rounds(bench, 90)) == count
+
+
 def test_restored() -> None:
     """After a restart, before the phone registers again: from the listener that reaches it."""
     bench = rig()
