@@ -20,7 +20,7 @@ from typing import Any
 
 from sansip.testing import Agent, Received, understood
 from sansip.transport.framing import PING, StreamFramer
-from sansip_conformance.trace import Fault, Setup, Trace
+from sansip_conformance.trace import Fault, Send, Setup, Trace
 from sansip_conformance.world import Party
 
 __all__ = ["LiveWorld", "Target", "at_hosts", "host_for", "parse_target", "reason_to_skip"]
@@ -69,7 +69,17 @@ def reason_to_skip(trace: Trace, target: Target) -> str | None:
         return "needs listeners of its own"
     if any(one.address is not None for one in setup.endpoints.values()):
         return "needs endpoints at addresses of their own"
+    played = {one for party in setup.endpoints.values() for one in party.transports}
+    for step in trace.steps:
+        if isinstance(step, Send) and step.transport is not None:
+            played.add(step.transport)
+    if others := played - {"udp", "tcp"}:
+        return f"endpoints that speak {min(others)} are played on the core alone"
+    if setup.records:
+        return "needs a name server of its own"
     if not target.own:
+        if setup.users:
+            return f"needs the user {setup.users[0].name} with a password of its own"
         if setup.names:
             return f"needs the name {next(iter(setup.names))} to resolve to an endpoint"
         if setup.route:

@@ -74,7 +74,7 @@ class Story:
         head, _, part = name.partition(".")
         setup = self.trace.setup
         if head == setup.server:
-            transport = part if part in ("udp", "tcp") else setup.transports[0]
+            transport = part if part in setup.transports else setup.transports[0]
             host, port = self.world.server_address(transport)
         elif head in self.world.parties:
             party = self.world.parties[head]

@@ -89,10 +89,15 @@ class CoreWorld:
             )
             if one.address is not None:
                 endpoint.source_port = endpoint.port
-            endpoint.accepts = "tcp" in one.transports
+            endpoint.accepts = "tcp" in one.transports or "tls" in one.transports
             self.parties[one.name] = endpoint
         for name, addresses in setup.names.items():
             self.network.names[name] = [self._address(text) for text in addresses]
+        if setup.records:
+            from sansip_conformance.zone import Zone
+
+            hosts = {name: party.host for name, party in self.parties.items()}
+            self.network.name_server = Zone(setup.records, hosts).answer
 
     def _address(self, text: str) -> str:
         party = self.parties.get(text)

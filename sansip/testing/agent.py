@@ -186,7 +186,9 @@ class Agent:
     def contact(self, transport: str = "udp") -> str:
         """Return the URI of this agent's Contact."""
         user = self.user or _user(self.aor)
-        parameter = "" if transport == "udp" else f";transport={transport}"
+        # RFC 7118 5.2: a secure WebSocket is `transport=ws` in a URI, too.
+        shown = "ws" if transport == "wss" else transport
+        parameter = "" if transport == "udp" else f";transport={shown}"
         return f"sip:{user}@{self.address}{parameter}" if user else f"sip:{self.address}{parameter}"
 
     def sent(self, draft: Draft) -> None:

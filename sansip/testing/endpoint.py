@@ -78,7 +78,9 @@ class Endpoint:
         self.server = server
         self.transport = transport
         shown = f"[{host}]" if ":" in host else host
-        self.agent = Agent(name, aor, f"{shown}:{port}", network.entropy.token, domain)
+        # RFC 7118 5: who can accept no connections has no address to tell.
+        address = f"{name}.invalid" if transport in ("ws", "wss") else f"{shown}:{port}"
+        self.agent = Agent(name, aor, address, network.entropy.token, domain)
         self.inbox: list[Received] = []
         self.history: list[Received] = []
         self.on_request: Callable[[Request], object] | None = None
@@ -192,6 +194,9 @@ class Endpoint:
             # RFC 5626 4.4.1: the answer to a ping, which is no message.
             self.history.append(Received(self.network.now, pipe.transport, data, None, pipe))
             self.inbox.append(self.history[-1])
+            return
+        if pipe.transport in ("ws", "wss"):
+            self._take(data, pipe.transport, pipe)
             return
         for framed in framer.feed(data):
             if isinstance(framed, bytes) and framed is not PING:

@@ -15,12 +15,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sansip.actions import Action, Address, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
+from sansip.actions import (
+    Action,
+    Address,
+    Ask,
+    CloseDatagram,
+    Connect,
+    Disconnect,
+    Notify,
+    OpenDatagram,
+    SendData,
+    SendDatagram,
+)
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
 from sansip.journal import JournaledStack
 from sansip.stack import Stack
 from sansip.testing.endpoint import Endpoint
+from sansip.transport.filter import OpenConnection
 from sansip.transport.next_hop import Resolve
 
 __all__ = ["Link", "Network", "Server"]
@@ -47,15 +59,8 @@ class Link:
     is_down: bool = False
 
 
-@dataclass(slots=True)
-class _Flow:
-    """What a stack is told of a connection."""
-
-    listener: int
-    transport: str
-    local: Address
-    remote: Address
-    incoming: bool
+# RFC 7118 5.1: a WebSocket message is a SIP message.
+_WITH_BOUNDARIES = ("ws", "wss")
 
 
 class Server:
@@ -97,13 +102,15 @@ class Server:
         conn = self.stack.new_connection()
         self._pipes[conn] = pipe
         one = self._listeners[listener]
-        flow = _Flow(listener, transport, (one.host, one.port), remote, True)
+        flow = OpenConnection(listener, transport, (one.host, one.port), remote, True)
         self._perform(self.stack.connection_opened(conn, flow, self.network.now))
         return conn
 
     def data(self, conn: int, data: bytes) -> None:
-        if conn in self._pipes:
-            self._perform(self.stack.data_received(conn, data, self.network.now))
+        pipe = self._pipes.get(conn)
+        if pipe is not None:
+            whole = pipe.transport in _WITH_BOUNDARIES
+            self._perform(self.stack.data_received(conn, data, self.network.now, boundary=whole))
 
     def closed(self, conn: int, reason: str) -> None:
         if self._pipes.pop(conn, None) is not None:
@@ -116,7 +123,12 @@ class Server:
     def _perform(self, actions: list[Action]) -> None:
         network = self.network
         for action in actions:
-            if isinstance(action, SendDatagram):
+            if isinstance(action, OpenDatagram | CloseDatagram):
+                # Sockets of queries: here the name server needs none.
+                continue
+            if isinstance(action, SendDatagram) and action.listener < 0:
+                network.query(self, action)
+            elif isinstance(action, SendDatagram):
                 one = self._listeners[action.listener]
                 network.send_datagram((one.host, one.port), action.address, action.data, action, self)
             elif isinstance(action, SendData):
@@ -152,6 +164,10 @@ class Server:
 
     def _connect(self, action: Connect) -> None:
         network = self.network
+        if action.transport == "dns":
+            # The name server listens on UDP alone.
+            network.at(network.now, partial(self._disconnected, action.conn, "connection refused"))
+            return
         one = self._listeners[action.listener]
         endpoint = network.endpoint_at((str(action.address[0]), int(action.address[1])))
         link = network.link(one.host, str(action.address[0]))
@@ -170,7 +186,9 @@ class Server:
 
         def established() -> None:
             endpoint.connected(pipe, incoming=True)
-            flow = _Flow(action.listener, action.transport, local, action.address, False)
+            flow = OpenConnection(
+                action.listener, action.transport, local, action.address, False, action.name
+            )
             self._perform(self.stack.connection_opened(action.conn, flow, network.now))
 
         network.at(network.now + link.latency, established)
@@ -223,12 +241,15 @@ class Network:
         now: the time in seconds; starts at 0.
         names: host name to addresses, for the stacks' ``Resolve`` questions.
         answers: question type to a function of the question, for other questions.
+        name_server: what answers DNS queries (``StackConfig.dns``): octets to octets,
+            or None for silence.
     """
 
     seed: int = 0
     now: float = 0.0
     names: dict[str, list[str]] = field(default_factory=dict)
     answers: dict[type, Callable[[Any], Any]] = field(default_factory=dict)
+    name_server: Callable[[bytes], bytes | None] | None = None
 
     def __post_init__(self) -> None:
         self.connections = 0
@@ -367,6 +388,12 @@ class Network:
         return pipe
 
     # --- questions
+
+    def query(self, server: Server, action: SendDatagram) -> None:
+        """Carry a DNS query to the name server, and its reply back."""
+        reply = None if self.name_server is None else self.name_server(action.data)
+        if reply is not None:
+            self.at(self.now, lambda: server.datagram(action.listener, reply, action.address))
 
     def asked(self, server: Server, ask: Ask) -> None:
         """Answer a stack's question: names from ``names``, others from ``answers``."""

@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from tests.fuzz.targets import TARGETS
 TIMEOUT = 10
 MEMORY_MB = 700
 MOST_KEPT = 40
+MOST_ATTEMPTS = 10
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ def run_slice(target: str, work: Path, seconds: int, seed: int) -> Slice:
         for number, data in enumerate(seeds(target)):
             (corpus / f"seed-{number}").write_bytes(data[:4096])
     before = len(list(findings.iterdir()))
+    began = time.monotonic()
     done = subprocess.run(
         [
             sys.executable, "-m", "tests.fuzz.atheris_run", target,
@@ -70,10 +73,9 @@ def run_slice(target: str, work: Path, seconds: int, seed: int) -> Slice:
     edges = re.findall(r"cov: (\d+)", done.stdout)
     inputs = re.search(r"number_of_executed_units:\s*(\d+)", done.stdout)
     memory = re.search(r"peak_rss_mb:\s*(\d+)", done.stdout)
-    took = re.search(r"Done \d+ runs in (\d+) second", done.stdout)
     return Slice(
         int(inputs[1]) if inputs else 0,
-        int(took[1]) if took else seconds,
+        round(time.monotonic() - began),
         max(map(int, edges), default=0),
         int(memory[1]) if memory else 0,
         len(list(findings.iterdir())) - before,
@@ -115,9 +117,15 @@ def main() -> None:
     table: dict[str, Slice] = {target: Slice() for target in options.targets}
     for turn in range(options.slices):
         for target in options.targets:
-            one = run_slice(target, options.work, share, options.seed + turn)
-            table[target].add(one)
-            sys.stderr.write(f"# {target}: {one}\n")
+            left = share
+            # A finding ends a process, and not the slice.
+            for attempt in range(MOST_ATTEMPTS):
+                one = run_slice(target, options.work, left, options.seed + turn + 1000 * attempt)
+                table[target].add(one)
+                sys.stderr.write(f"# {target}: {one}\n")
+                left -= one.seconds
+                if left < 5:
+                    break
     if options.keep:
         for target in options.targets:
             keep(target, options.work)
