@@ -281,11 +281,10 @@ class Branch:
 
     def _challenged(self, answers: Answers, response: Response, now: float) -> bool:
         """Answer a challenge meant for us; return whether the request was sent again."""
-        assert self._base is not None
-        assert self._place is not None
-        if response.status not in (401, 407):
-            if response.status < 300:
-                answers.succeeded(response, self._place[1])
+        base, place = self._base, self._place
+        if response.status not in (401, 407) or base is None or place is None:
+            if response.status < 300 and place is not None:
+                answers.succeeded(response, place[1])
             return False
         proxy = self.context.proxy
         if answers.take(response):
@@ -293,10 +292,10 @@ class Branch:
                 answers.strip(response)
                 response.set_status(487)
                 return False
-            if proxy.shifts.note(self._base, self._shift + 1):
+            if proxy.shifts.note(base, self._shift + 1):
                 self._shift += 1
                 self._answered()
-                self._addresses.insert(0, self._place)
+                self._addresses.insert(0, place)
                 self._try_next(now)
                 return True
             answers.strip(response)

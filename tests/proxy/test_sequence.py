@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from hashlib import sha256
 from typing import Any
 
@@ -449,3 +450,48 @@ def test_accounts_that_could_not_work(
 def test_an_account_shows_no_password() -> None:
     """Where it is printed by mistake."""
     assert "secret" not in repr(CARRIER)
+
+
+def test_a_success_after_it_was_given_up() -> None:
+    """RFC 3261 16.8, 16.7 step 5: a 2xx counts still, and has the caller's number."""
+    rig = carrier()
+    first = only(rig.udp(request(cseq=4)), "INVITE")
+    again = only(rig.udp(reply(first, 407, headers=[asked()]), BOB), "INVITE")
+    rig.udp(reply(again, 180), BOB)
+    # Timer C: it is being cancelled, and is answered all the same.
+    assert "CANCEL" in what(rig.wait(200))
+    late = [out for out in rig.udp(reply(again, 200), BOB) if out.what == "200"]
+    assert [out.message.get("cseq") for out in late] == ["4 INVITE"]
+
+
+def test_a_timeout_of_what_was_sent_again() -> None:
+    """16.8: silence after our answer is a 408, with the caller's own number."""
+    rig = carrier()
+    first = only(rig.udp(request(cseq=4)), "INVITE")
+    rig.udp(reply(first, 407, headers=[asked()]), BOB)
+    failures = [out for out in rig.wait(40) if out.what == "408"]
+    assert {out.message.get("cseq") for out in failures} == {"4 INVITE"}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_hostile_carriers(seed: int) -> None:
+    """Challenges, successes and failures in any order, to anything that was sent: there is an end."""
+    chance = random.Random(seed)
+    rig = carrier()
+    for number in range(40):
+        method = chance.choice(["INVITE", "MESSAGE", "SUBSCRIBE"])
+        rig.udp(request(method, branch=f"z9hG4bKs{number}", call_id=f"c{number % 5}", cseq=number + 1))
+        for _ in range(chance.randrange(6)):
+            known = [
+                out for out in rig.log if out.to == BOB and out.what in ("INVITE", "MESSAGE", "SUBSCRIBE")
+            ]
+            to = chance.choice(known[-6:])
+            field, challenge = asked(f"n{chance.randrange(3)}", chance.choice(["MD5", "SHA-256", "x"]))
+            challenge += chance.choice(["", ", stale=true", ", userhash=true", ', opaque="', ", qop=auth"])
+            status = chance.choice([100, 180, 200, 401, 407, 407, 407, 481, 503])
+            field = "WWW-Authenticate" if status == 401 else field
+            rig.udp(reply(to, status, headers=[(field, challenge)] if status in (401, 407) else ()), BOB)
+            rig.wait(chance.choice([0.0, 0.0, 0.6, 33.0]))
+    assert not any(type(event).__name__ == "RouteFailed" for event in rig.events)
+    rig.run_out()
+    assert rig.stack.idle
