@@ -81,6 +81,8 @@ class Limits:
     aors: int = 2_000_000
     # Octets of one stored Contact with its Path (a binding is held for hours). → 400
     binding_size: int = 4_096
+    # Users whose keys are remembered from the store, the oldest is forgotten.
+    users_known: int = 100_000
     # Questions to the outside that wait for an answer. → 503 for the request
     questions: int = 100_000
     # A question must be answered in this time. → as a failed answer

@@ -222,6 +222,15 @@ class Authenticator:
         limited = None if self._ephemeral is None else split_name(username)
         return username if limited is None else limited[1]
 
+    def proves(self, credentials: Credentials, method: str, body: bytes, stored: Mapping[str, str]) -> bool:
+        """Whether ``credentials``, that ``select`` gave, prove a key of ``stored``. Counts nothing."""
+        key = stored.get(hash_name(credentials.algorithm) or "")
+        if key is None:
+            return False
+        given = (credentials.response or "").lower().encode("utf-8", "surrogateescape")
+        expected = self._expected(credentials, key, method, body)
+        return hmac.compare_digest(given, expected.encode("utf-8", "surrogateescape"))
+
     def verify(
         self,
         credentials: Credentials,

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from sansip.auth import Lookup
+from sansip.limits import DEFAULT, Limits
 from sansip.location import LocationUpdate
 from sansip.stack import Stack
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
+from sansip_server.known import KnownUsers
 from sansip_server.stores import DataRefused, Replaced, Store, open_store
 from sansip_sockets import handler
 
@@ -37,10 +39,27 @@ _RESYNC = 1_000
 
 
 class Storage:
-    """Answers ``Lookup`` and ``LocationUpdate`` from ``store``."""
+    """Answers ``Lookup`` and ``LocationUpdate`` from ``store``.
 
-    def __init__(self, store: Store) -> None:
+    ``interval``: seconds from the beginning of one batch of registrations to that of
+    the next, at the least.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits = DEFAULT,
+        *,
+        interval: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._store = store
+        self._interval = interval
+        self._clock = clock
+        self._sleep = sleep
+        # When the latest batch began.
+        self._begun = float("-inf")
         self._name = store.name
         # Unix time minus the stack's clock; as good as constant.
         self._offset = time.time() - time.monotonic()
@@ -51,7 +70,9 @@ class Storage:
         self._failing: dict[str, tuple[float, str]] = {}
         self._batches = self._updates = 0
         self._seconds = self._slowest = 0.0
-        self._swept = time.monotonic()
+        self._swept = clock()
+        self.known = KnownUsers(limits.users_known)
+        self.recall = self.known.recall
 
     def restore(self, stack: Stack) -> None:
         """Give ``stack`` the bindings that live. Raises OperatorError when they cannot be read."""
@@ -76,6 +97,10 @@ class Storage:
         """What the adapter calls for each kind of question."""
         return {Lookup: self._lookup, LocationUpdate: self._save}
 
+    def forget_users(self) -> None:
+        """Ask the store anew for every user: somebody changed them by other means."""
+        self.known.clear()
+
     def health(self) -> dict[str, Any]:
         """Return what `sansip ctl health` shows of the store."""
         since, error = min(self._failing.copy().values(), default=(None, None))
@@ -98,16 +123,25 @@ class Storage:
     @handler(batched=True)
     def _lookup(self, lookups: Sequence[Lookup]) -> Sequence[Mapping[str, str] | Exception | None]:
         try:
+            # The generation first: what is read after it is as new, or newer.
+            generation = self._store.generation()
             found = self._store.lookup(lookups)
         except Exception as error:
-            return [self._failed("lookup", error)] * len(lookups)
+            self._failed("lookup", error)
+            # Who was known a moment ago may go on calling.
+            return [self.known.last(one) or error for one in lookups]
         self._works("lookup")
+        self.known.learn(generation, lookups, found)
         return found
 
     @handler(batched=True)
     def _save(self, updates: Sequence[LocationUpdate]) -> Sequence[Exception | None]:
         results: Sequence[Exception | None] = [None] * len(updates)
-        begun = time.monotonic()
+        # Meanwhile others wait in the adapter, and are one batch.
+        wait = self._begun + self._interval - self._clock()
+        if wait > 0:
+            self._sleep(wait)
+        begun = self._begun = self._clock()
         try:
             try:
                 self._write(updates)
@@ -116,7 +150,8 @@ class Storage:
         except Exception as error:
             return [self._failed("save", error)] * len(updates)
         self._works("save")
-        now = time.monotonic()
+        self._refresh_users()
+        now = self._clock()
         self._batches += 1
         self._updates += len(updates)
         self._seconds += now - begun
@@ -127,6 +162,14 @@ class Storage:
             if result is not None:
                 logger.warning("store %s refuses a registration: %s", self._name, result)
         return results
+
+    def _refresh_users(self) -> None:
+        """Where users are asked for rarely, find out here whether they were changed."""
+        if self.known.aging:
+            try:
+                self.known.learn(self._store.generation(), (), ())
+            except Exception as error:
+                self._failed("lookup", error)
 
     def _write(self, updates: Sequence[LocationUpdate]) -> None:
         """Write a batch, and before it all that a replaced database lacks."""
@@ -188,7 +231,7 @@ def open_storage(settings: Settings) -> Storage | None:
         timeout=settings.store_timeout,
         password=store_password(settings.store_password_file),
     )
-    return Storage(store)
+    return Storage(store, settings.limits, interval=settings.store_interval)
 
 
 def store_password(file: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """``sansip user``: who may register, in the store that the server reads.
 
 Theory of operation: the commands write the same store as a running server; it
-sees the change at the next request. A password is turned into one key for each
+sees the change within a second. A password is turned into one key for each
 algorithm at once (RFC 7616 3.4.2) and then forgotten.
 """
 

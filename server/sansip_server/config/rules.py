@@ -27,6 +27,7 @@ __all__ = ["ZERO_MEANS_OFF", "check_value", "cross_faults"]
 ZERO_MEANS_OFF = frozenset(
     {
         "drain_time",
+        "store_interval",
         "keepalive.interval",
         "limits.source_rate",
         "node.linger",

@@ -69,6 +69,9 @@ class Settings:
     # restart, and is acknowledged only when it is on disk. Without it registrations
     # are in memory. See docs/stores.md.
     store: str | None = None
+    # Seconds between two batches of registrations, at the least: those that come
+    # meanwhile are written together. A lone one does not wait. 0 is no pause.
+    store_interval: float = 0.01
     # File with the password for a database server, relative to this file; without
     # it the password is PGPASSWORD's, ~/.pgpass's or the URL's.
     store_password_file: str | None = None
