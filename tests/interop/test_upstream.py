@@ -45,6 +45,7 @@ modparam("usrloc", "db_mode", 0)
 modparam("auth", "nonce_count", 1)
 modparam("auth", "qop", "auth")
 modparam("auth", "nonce_expire", {expire})
+modparam("auth", "algorithm", "{algorithm}")
 {more}
 request_route {{
   if (is_method("OPTIONS") && $rU==$null) {{ sl_send_reply("200", "Keepalive"); exit; }}
@@ -78,23 +79,33 @@ contact_user = "alice"
 
 
 def kamailio(
-    directory: Path, port: int, sansip: int, *, expire: int = 300, modules: str = "", more: str = ""
+    directory: Path,
+    port: int,
+    sansip: int,
+    *,
+    expire: int = 300,
+    algorithm: str = "MD5",
+    modules: str = "",
+    more: str = "",
 ) -> peers.Program:
     """Start Kamailio; it asks ``sansip``'s port of this machine for a password."""
     loaded = "\n".join(f'loadmodule "{name}.so"' for name in f"{MODULES} {modules}".split())
-    text = KAMAILIO.format(host=LOCAL, port=port, sansip=sansip, modules=loaded, expire=expire, more=more)
+    text = KAMAILIO.format(
+        host=LOCAL, port=port, sansip=sansip, modules=loaded, expire=expire, algorithm=algorithm, more=more
+    )
     return peers.kamailio(directory, [f"udp:{LOCAL}:{port}"], text=text)
 
 
 class Pair:
     """Both servers."""
 
-    def __init__(self, directory: Path, stack: ExitStack, expire: int = 300) -> None:
+    def __init__(self, directory: Path, stack: ExitStack, expire: int = 300, algorithm: str = "MD5") -> None:
         self.sansip, self.kamailio = (LOCAL, free_port()), (LOCAL, free_port())
         listeners = [f"udp:{LOCAL}:{self.sansip[1]}"]
         users = {"alice@biloxi.test": "wonderland"}
         self.program = stack.enter_context(serve_users(directory, listeners, users, UPSTREAM))
-        stack.enter_context(kamailio(directory, self.kamailio[1], self.sansip[1], expire=expire))
+        ports = self.kamailio[1], self.sansip[1]
+        stack.enter_context(kamailio(directory, *ports, expire=expire, algorithm=algorithm))
 
 
 @pytest.fixture
@@ -105,10 +116,10 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExitStack]:
 
 
 @pytest.mark.needs("baresip")
-@pytest.mark.parametrize("expire", [300, 1])
-def test_calls(expire: int, stack: ExitStack, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("expire", "algorithm"), [(300, "SHA-256"), (1, "MD5")])
+def test_calls(expire: int, algorithm: str, stack: ExitStack, tmp_path: Path) -> None:
     """Three calls, each side hangs up once; with nonces of one second each request is challenged."""
-    pair = Pair(tmp_path, stack, expire)
+    pair = Pair(tmp_path, stack, expire, algorithm)
     alice = stack.enter_context(
         Baresip(tmp_path / "alice", "alice", "biloxi.test", pair.sansip, "udp", "wonderland")
     )
