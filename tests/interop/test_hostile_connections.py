@@ -48,6 +48,7 @@ DOMAIN = "hostile.test"
 
 pytestmark = [
     pytest.mark.needs("sipp"),
+    pytest.mark.timeout(1_800 if LONG else 120),
     pytest.mark.skipif(TARGET != "sansip", reason="it is sansip's own behaviour"),
 ]
 

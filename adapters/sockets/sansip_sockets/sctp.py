@@ -101,7 +101,7 @@ class Inlet:
     ``lost(reason)`` is called where a message begun is not complete within
     ``limits.message_time``. Of a message that is larger than ``limits.message_size``
     one octet more than that is kept, enough for the stack to refuse it
-    (RFC 3261 21.5.7); memory is never asked to hold the rest.
+    (RFC 3261 21.4.11); memory is never asked to hold the rest.
     """
 
     __slots__ = ("_hub", "_lost", "_parts", "_size", "_sock", "_timer")
