@@ -27,7 +27,9 @@ WORDS = [
     b"Contact: *", b"Expires: 0", b"CSeq: 4294967296 INVITE", b"4294967296", b"\xff", b"\xc3\x28",
     b"\xff\xfe\xfd", b"CANCEL sip:a@example.com SIP/2.0\r\n", b"ACK sip:a@example.com SIP/2.0\r\n",
     b"SIP/2.0 200 OK\r\n", b"SIP/2.0 100 Trying\r\n", b"\xff\xfe\xfd\0\0", b"\xff\xfe\xfd\7\2",
-    b"\xff\xfe\xfd\x05\6",
+    b"\xff\xfe\xfd\x05\6", b";reg-id=1", b';+sip.instance="<urn:uuid:1>"', b";ob", b";gr", b";gr=urn:uuid:1",
+    b"Path: <sip:f-AAAA@example.com;lr;ob>", b"Route: <sip:f-AAAA@example.com;lr>", b"sip:tgruu.AAAA@",
+    b"Supported: outbound, path, gruu",
 ]  # fmt: skip
 
 
