@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.interop.baresip import Baresip
 from tests.interop.conftest import OPTIONS, TARGET
 from tests.interop.phone import Message, Phone
 from tests.missing import missing
@@ -352,3 +353,32 @@ def test_after_a_crash(tmp_path: Path) -> None:
                 alice.invite(uri)
                 talk(alice, phone)
             assert "Traceback" not in program.output()
+
+
+@pytest.mark.needs("baresip")
+@pytest.mark.parametrize("dies", [0, 1])
+def test_a_real_phone_on_two_edges(dies: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """baresip with two outbound proxies: one edge dies, and the phone rings over the other, at once.
+
+    Which flow it refreshed last, and so rings first, is its own affair: each edge dies once.
+    """
+    with ExitStack() as stack:
+        _, home = sansip_home(tmp_path / "home", stack)
+        one, first, _ = sansip_edge(tmp_path / "one", stack, home, monkeypatch)
+        two, second, _ = sansip_edge(tmp_path / "two", stack, home, monkeypatch)
+        account = f';outbound2="sip:{second[0]}:{second[1]};transport=tcp";sipnat=outbound;answermode=manual'
+        bob = stack.enter_context(
+            Baresip(tmp_path / "bob", "bob", DOMAIN, first, "tcp", account=account, address=LOCAL)
+        )
+        bob.program.wait_for(r"200 OK .*\[2 bindings\]")
+        alice = stack.enter_context(Phone("alice", DOMAIN, "udp", home))
+        began = time.monotonic()
+        alice.invite(bob.aor)
+        alice.expect("180")
+        assert time.monotonic() - began < 2.0
+        other = stack.enter_context(Phone("carol", DOMAIN, "udp", home))
+        (one, two)[dies].stop()
+        began = time.monotonic()
+        other.invite(bob.aor)
+        other.expect("180")
+        assert time.monotonic() - began < 2.0
