@@ -181,7 +181,6 @@ class Stack:
         self._notices = LimitNotices(self._out, config.limits.notices)
         self._force_rport = config.proxy.force_rport
         self._draining = False
-        self._drained_conn = 0
         self.nodes: Nodes | None = None
         if config.shared is not None:
             life = self.entropy.keyed_hash("life")
@@ -327,7 +326,6 @@ class Stack:
         self._draining = True
         self.upstreams.end(now)
         if self.nodes is not None:
-            self._drained_conn = self._connections.number()
             self.nodes.drain(now)
         return self._take(now)
 
@@ -451,7 +449,8 @@ class Stack:
         """Whether a draining node is the only one that can serve ``request``, and does so still."""
         if self.nodes is None or not self.nodes.lingering:
             return False
-        if 0 < flow.conn < self._drained_conn:
+        if flow.conn and self.location.aors_of(flow):
+            # A phone that registered over this connection; others find another node.
             return True
         # Another node's, for a phone whose connection is here; whether the token is
         # one is found out when it is followed.

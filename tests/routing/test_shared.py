@@ -505,7 +505,11 @@ def test_a_draining_node_serves_whom_it_alone_reaches(linger: float) -> None:
     phone = WebPhone(cluster, "a")
     phone.register()
     a = cluster.rigs["a"]
+    trunk = a.accept(("192.0.2.9", 5060), 1, "tcp")
     a.take(a.stack.drain(a.now))
+    # A server's connection is no phone's: it knows other nodes.
+    via = "SIP/2.0/TCP 192.0.2.9;branch=z9hG4bKtrunk"
+    assert what(a.tcp(trunk, request(via=via))) == ["503"]
     served = "200" if linger else "503"
     assert what(phone.register(2)) == [served]
     assert what(cluster.udp("a", registration(1), BOB)) == ["503"]
