@@ -559,7 +559,7 @@ class Stack:
 
     def _remove_silent(self, binding: Binding, now: float) -> None:
         """Unregister a phone that keepalives found gone, here and in the store."""
-        drop(self, binding.aor, lambda one: one is binding, "silent", now)
+        drop(self, binding.aor, lambda one: one == binding, "silent", now)
 
     def _flow_lost(self, binding: Any, now: float) -> None:
         flow_lost(self, binding, now)
