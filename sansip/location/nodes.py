@@ -31,7 +31,7 @@ class NodeConfig:
         address: what follows ``sip:`` in a URI at which other nodes reach it.
         heartbeat: seconds between two signs of life.
         linger: seconds for which a draining node serves those whom it alone can
-            reach: phones on connections made before, and the calls that run.
+            reach: phones that registered over a connection, and the calls that run.
     """
 
     address: str

@@ -33,9 +33,9 @@ class NodeSettings:
     # the others count this node as dead.
     heartbeat: float = 2.0
     # How long, in seconds, after SIGTERM calls that run may still send requests
-    # through this node (BYE, re-INVITE), and phones may be called over the connections
-    # they have here; registrations get 503 meanwhile, so that phones move. It counts
-    # beside `drain_time`. 0: no longer than transactions run.
+    # through this node (BYE, re-INVITE), and phones that registered over a connection
+    # to it are served; all others get 503 meanwhile, so that they move. `drain_time`
+    # comes on top. 0: no longer than transactions run.
     linger: float = 0.0
 
 
