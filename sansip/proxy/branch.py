@@ -156,7 +156,7 @@ class Branch:
             proxy.listeners.reach(transport, ip, prefer) if alive is None else proxy.listeners[alive.listener]
         )
         assert self._hop is not None
-        if listener is None or not proxy.records(listener, self._hop, context.record_route):
+        if listener is None or not (listener.accepts or proxy.records(self._hop, context.record_route)):
             return False
         # What is known of an attempt is forgotten with it (RFC 3261 9.1: a CANCEL
         # waits for a provisional response to this very request).

@@ -156,7 +156,8 @@ class Proxy:
         """
         copy = request.copy()
         if target.uri is not None:
-            copy.set_uri(_as_request_uri(retargeted(request.uri, target.uri)))
+            uri = target.uri
+            copy.set_uri(_as_request_uri(retargeted(request.uri, uri) if uri.scheme == "sips" else uri))
         elif copy.uri_text != str(copy.uri):
             # What was read liberally leaves in canonical form.
             copy.set_uri(copy.uri)
@@ -201,13 +202,13 @@ class Proxy:
         far = _with_user(outgoing.record_route, goes) + end
         copy.prepend_line("record-route", as_sips(far) if secure else far)
 
-    def records(self, listener: Listener, hop: NextHop, record: str | None) -> bool:
-        """Whether a request that leaves by ``listener`` can be recorded as it must.
+    def records(self, hop: NextHop, record: str | None) -> bool:
+        """Whether a request that leaves where nobody listens can be recorded as it must.
 
         RFC 3261 16.6 step 4 wants a sips URI in Record-Route, and nobody could follow
         one to a server that does not listen for TLS.
         """
-        return listener.accepts or record is None or not hop.sips
+        return record is None or not hop.sips
 
     def flow_token(
         self,
@@ -415,7 +416,7 @@ class Proxy:
             listener = (
                 self.listener_for(transport, ip, prefer) if alive is None else self.listeners[alive.listener]
             )
-            if listener is None or not self.records(listener, hop, record):
+            if listener is None or not (listener.accepts or self.records(hop, record)):
                 return
             if record is not None:
                 goes = self.goes_token(copy, target, listener)
