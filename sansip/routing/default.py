@@ -60,6 +60,9 @@ async def route(request: IncomingRequest) -> None:
         if not request.speaks_for(user):
             request.reply(403, "Not Your Address")
             return
+        if request.borrows_gruu:
+            request.reply(403, "Not Your GRUU")
+            return
 
     # Requests for others' domains are relayed for our own users, and for peers that may.
     if not request.serves():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.routing.request import Core, IncomingRequest
     from sansip.wire import OtherUri, TelUri
 
-__all__ = ["absence", "locate", "locate_at_hand", "names_gruu", "target_of"]
+__all__ = ["absence", "borrows_gruu", "locate", "locate_at_hand", "names_gruu", "target_of"]
 
 
 def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
@@ -52,6 +52,19 @@ def locate_at_hand(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) 
     """Return the same from what this node knows, without asking anybody."""
     aor, gruu = _meant(request.core, asked)
     return _targets(request, aor, gruu, request.core.location.lookup(aor, request.now))
+
+
+def borrows_gruu(request: IncomingRequest) -> bool:
+    """Whether Contact is a GRUU of this server, and of somebody else than who From names (RFC 5627 6.2)."""
+    message = request.message
+    core = request.core
+    if request.method == "REGISTER" or ";gr" not in (message.first_line("contact") or ""):
+        return False
+    contacts = message.contacts
+    uri = contacts[0].uri if isinstance(contacts, list) and contacts else None
+    if uri is None or not names_gruu(core, uri):
+        return False
+    return _meant(core, uri)[0] != core.address_of_record(message.from_.uri)
 
 
 def absence(core: Core, uri: SipUri | TelUri | OtherUri) -> int:

@@ -34,7 +34,7 @@ from sansip.registrar import supports
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import Users, authenticate, speaks_for
 from sansip.routing.itself import answer_as_server, answer_options
-from sansip.routing.lookup import absence, locate, locate_at_hand, names_gruu
+from sansip.routing.lookup import absence, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
 from sansip.routing.trust import Trusted, TrustedPeer
 from sansip.transport import note_source
@@ -523,6 +523,11 @@ class IncomingRequest:
     def names_gruu(self) -> bool:
         """Whether the Request-URI is a GRUU of this server: one device of a user (RFC 5627)."""
         return ";gr" in self.message.uri_text and names_gruu(self.core, self.message.uri)
+
+    @property
+    def borrows_gruu(self) -> bool:
+        """Whether the sender would be called back at a GRUU of another user of ours (RFC 5627 6.2)."""
+        return borrows_gruu(self)
 
     def answer_absent(self) -> None:
         """Answer a request for whom ``locate`` found nobody: 404, or 480 who is known but not there."""

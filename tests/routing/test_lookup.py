@@ -201,3 +201,32 @@ def test_alias_domains() -> None:
     bench = rig()
     public, _ = register(bench)
     assert sent(bench.udp(request(uri=public.replace("biloxi.test", HOST))))[-1] == ("INVITE", BOB)
+
+
+def test_a_borrowed_gruu() -> None:
+    """RFC 5627 6.2: a Contact with a GRUU of somebody else's is worth a 403; one's own is what it is for."""
+    seen: list[bool] = []
+
+    async def route(incoming: Any) -> None:
+        if incoming.method == "REGISTER":
+            await incoming.register()
+        else:
+            seen.append(incoming.borrows_gruu)
+            incoming.reply(486)
+
+    bench = rig(route=route)
+    public, temporary = register(bench)
+    contacts = [
+        public,
+        temporary,
+        f"{AOR};gr=urn:uuid:1",
+        "sip:bob@192.0.2.2;group=1",
+        "sip:x@example.net;gr",
+    ]
+    contacts += ["sip:tgruu.AAAA@biloxi.test;gr"]
+    for number, contact in enumerate(contacts):
+        for who in ("bob", "mallory"):
+            data = request(sender=f"<sip:{who}@biloxi.test>", headers=[("Contact", f"<{contact}>")],
+                           call_id=f"{who}{number}", branch=f"z9hG4bK{who}{number}")  # fmt: skip
+            bench.udp(data)
+    assert seen == [False, True, False, True, False, True, False, False, False, False, True, True]
