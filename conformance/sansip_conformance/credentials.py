@@ -59,6 +59,9 @@ class Wallet:
                     f"{', '.join(_PARAMETERS)} with =",
                 )
         response = self._challenged(party, of, line)
+        # Users have other names in each live run.
+        domain = self._story.trace.setup.domains[0]
+        user = self._story.names.expand(f"{line.name}@{domain}").rpartition("@")[0]
         field, answer = _FIELDS[response.status]
         found: list[tuple[str, str]] = []
         realms: set[str] = set()
@@ -72,7 +75,7 @@ class Wallet:
             if realm in realms or algorithm.lower().removesuffix("-sess") not in _HASHES:
                 continue
             realms.add(realm)
-            values = self._values(challenge, line.name, given, uri)
+            values = self._values(challenge, user, given, uri)
             found.append((answer, self._digest(values, password, method, body)))
         if not found:
             raise ValueError("no challenge has an algorithm that the suite knows")

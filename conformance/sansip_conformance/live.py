@@ -32,15 +32,20 @@ _TOKENS = itertools.count(1)
 
 @dataclass(slots=True)
 class Target:
-    """A server under test: its address for each transport, the domain it serves.
+    """A server under test: its address for each transport, the domains it serves.
 
-    ``own`` says that it was started for the trace, with its setup.
+    A trace for another domain is played with the first of them. ``own`` says that it
+    was started for the trace, with its setup.
     """
 
     addresses: dict[str, tuple[str, int]]
-    domain: str | None = None
+    domains: tuple[str, ...] = ("biloxi.test", "example.com")
     own: bool = False
     slow: bool = False
+
+    def serves(self, setup: Setup) -> bool:
+        """Whether all domains of a trace are among those served."""
+        return set(setup.domains) <= set(self.domains)
 
 
 def parse_target(texts: tuple[str, ...]) -> Target:
@@ -86,8 +91,11 @@ def reason_to_skip(trace: Trace, target: Target) -> str | None:
             return "needs a route of its own"
         if setup.config:
             return f"needs a configuration of its own ({next(iter(setup.config))})"
-        if len(setup.domains) > 1 and target.domain is not None:
-            return "needs several domains"
+        if not target.serves(setup):
+            if len(setup.domains) > 1:
+                return "needs several domains"
+            if any(isinstance(step, Send) and step.file is not None for step in trace.steps):
+                return f"its octets name {setup.domains[0]}, which the target does not serve (--domain)"
     for step in trace.steps:
         if isinstance(step, Fault) and step.verb == "duplicate" and step.source == setup.server:
             return "the server's datagrams cannot be doubled"
@@ -263,6 +271,7 @@ class LiveWorld:
         setup = trace.setup
         self.target = target
         self._mark = f"{_RUN}{next(_TOKENS)}"
+        self._setup = setup
         self._domain = setup.domains[0]
         self.parties: dict[str, Party] = {}
         self._live: list[LiveParty] = []
@@ -283,7 +292,8 @@ class LiveWorld:
 
     def rewrite(self, text: str) -> str:
         """Give users names of this run, and the domain the name that the target serves."""
-        domain = self.target.domain or self._domain
+        target, setup = self.target, self._setup
+        domain = self._domain if target.own or target.serves(setup) else target.domains[0]
         mark = f"-{self._mark}"
 
         def user(match: re.Match[str]) -> str:
@@ -355,6 +365,7 @@ class LiveWorld:
             party = self.parties.get(name)
             if party is None:
                 continue
+            # Where passwords are asked for nothing is removed; the users have names of this run.
             headers = [("Contact", "*"), ("Expires", "0"), ("To", f"<{aor}>"), ("From", f"<{aor}>;tag=x")]
             domain = aor.rpartition("@")[2]
             draft = party.agent.request("REGISTER", f"sip:{domain}", headers)

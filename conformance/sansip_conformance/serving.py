@@ -21,7 +21,7 @@ from sansip.stack import Stack
 from sansip.transport import Resolve
 from sansip_conformance.live import Target
 from sansip_conformance.setup import stack_config
-from sansip_conformance.trace import Setup
+from sansip_conformance.trace import Setup, User
 
 __all__ = ["Servers", "load_runtime"]
 
@@ -63,6 +63,7 @@ class Servers:
             "route": setup.route,
             "server": setup.server,
             "names": setup.names,
+            "users": [[one.name, one.password, one.realm] for one in setup.users],
         }
         key = json.dumps(shown, sort_keys=True)
         with self._lock:
@@ -114,6 +115,7 @@ def main() -> None:
         domains=given["domains"],
         config=given["config"],
         route=given["route"],
+        users=[User(*one) for one in given["users"]],
     )
     listeners = [
         ListenerConfig(number, transport, given["host"], 5060)

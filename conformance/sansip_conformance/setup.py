@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sansip.auth import AuthConfig
+from sansip.auth import AuthConfig, Lookup
 from sansip.auth.algorithms import ha1
 from sansip.config import ListenerConfig, StackConfig
 from sansip.limits import Limits
@@ -129,15 +129,19 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
 
 
 def _users(setup: Setup) -> Users:
-    """Return what knows the keys of the users of ``setup``."""
-    stored = {
-        (user.name, user.realm or setup.domains[0]): {
-            name: ha1(user.name, user.realm or setup.domains[0], user.password, name)
+    """Return what knows the keys of the users of ``setup``, also under the names of a live run (alice-7)."""
+    passwords = {(user.name, user.realm or setup.domains[0]): user.password for user in setup.users}
+
+    def keys(lookup: Lookup) -> dict[str, str] | None:
+        password = passwords.get((lookup.username.partition("-")[0], lookup.realm))
+        if password is None:
+            return None
+        return {
+            name: ha1(lookup.username, lookup.realm, password, name)
             for name in ("MD5", "SHA-256", "SHA-512-256")
         }
-        for user in setup.users
-    }
-    return lambda lookup: stored.get((lookup.username, lookup.realm))
+
+    return keys
 
 
 def _value(text: str) -> Any:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sansip.transport.sender import Sender
     from sansip.wire import Request, Response
 
-__all__ = ["TransactionLayer", "client_key", "server_key"]
+__all__ = ["TransactionLayer", "server_key"]
 
 # RFC 3261 8.1.1.7: the mark of a branch that is unique across space and time.
 MAGIC_COOKIE = "z9hG4bK"
@@ -46,11 +46,6 @@ def server_key(request: Request) -> str:
     # ACK carries one that its INVITE did not have yet.
     number = request.cseq.number
     return f"\n{request.uri_text}\n{request.from_tag}\n{request.call_id}\n{number}\n{branch}\n{via.sent_by}"
-
-
-def client_key(branch: str, method: str) -> str:
-    """Return what identifies a client transaction (RFC 3261 17.1.3)."""
-    return f"{branch} {method}"
 
 
 class TransactionLayer:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from importlib.metadata import entry_points
 
 import pytest
 
 from sansip_conformance import load_suites, select
 from sansip_conformance.live import parse_target, reason_to_skip
+from sansip_conformance.probe import reach
 from sansip_conformance.run import run_live
 from sansip_conformance.serving import Servers
 from tests.missing import missing
@@ -49,6 +51,22 @@ def test_targets() -> None:
     assert parse_target(("tcp:[::1]:5080",)).addresses["tcp"] == ("::1", 5080)
     with pytest.raises(ValueError, match="udp:127"):
         parse_target(("127.0.0.1",))
+
+
+def test_nobody_there() -> None:
+    """Said at once, and not after hundreds of traces have waited."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.31.9.1", 0))
+        port = sock.getsockname()[1]
+        silent = parse_target((f"udp:127.31.9.1:{port}",))
+        said = reach(silent, ("udp",)) or ""
+        assert said.startswith(
+            f"udp:127.31.9.1:{port}: 3 OPTIONS in 3 s got no answer; is the server running"
+        )
+    for transport in ("udp", "tcp"):
+        gone = parse_target((f"{transport}:127.31.9.1:{port}",))
+        assert "connection refused; is the server running there?" in (reach(gone, (transport,)) or "")
+    assert "no-such-host" in (reach(parse_target(("tcp:no-such-host.invalid:5060",)), ("tcp",)) or "")
 
 
 def test_skips_say_why() -> None:

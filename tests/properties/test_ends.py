@@ -36,6 +36,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.machines: list[Any] = []
+        self.checks = 0
 
     def remember(self, kind: type) -> Callable[..., None]:
         plain = kind.__init__  # type: ignore[misc]
@@ -56,6 +57,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     perform = Server._perform
 
     def checked(server: Server, actions: list[Any]) -> None:
+        seen.checks += 1
         check_timers(server.stack)
         for machine in seen.machines:
             check(machine)
@@ -77,6 +79,10 @@ def check_timers(stack: Stack) -> None:
             elif isinstance(owner, Branch):
                 assert owner.final is None
                 assert timer in (owner._timer, owner._hurry)
+                if timer is owner._hurry:
+                    # RFC 3263 4.3: who was heard of has not failed.
+                    assert owner.transaction is not None
+                    assert owner.transaction.unanswered
             elif isinstance(owner, ResponseContext):
                 assert not owner._done
                 assert owner._trying_timer is timer
@@ -127,7 +133,7 @@ def test_every_trace(suite: str, seen: Seen) -> None:
             seen.machines.clear()
             verdict = play_on_core(trace)
             assert verdict.outcome == "pass", f"{trace.id}: {verdict.reason}"
-    assert seen.machines
+    assert seen.checks
 
 
 def classes(package: Any) -> Iterator[type]:

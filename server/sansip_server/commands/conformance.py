@@ -17,6 +17,7 @@ from sansip_server.faults import OperatorError
 
 if TYPE_CHECKING:
     from sansip_conformance import Trace, Verdict
+    from sansip_conformance.live import Target
 
 __all__ = ["conformance"]
 
@@ -83,7 +84,13 @@ def list_traces(wanted: tuple[str, ...], as_json: bool) -> None:
     metavar="TRANSPORT:HOST:PORT",
     help="Play against this server, like udp:127.0.0.1:5060; may be given once per transport.",
 )
-@click.option("--domain", metavar="NAME", help="The domain that the target serves.  [default: biloxi.test]")
+@click.option(
+    "--domain",
+    "domains",
+    metavar="NAME",
+    multiple=True,
+    help="A domain that the target serves.  [default: biloxi.test and example.com]",
+)
 @click.option("--runtime", metavar="NAME", help="Start servers on this runtime and play over loopback.")
 @click.option("--uvloop", is_flag=True, help="With --runtime asyncio: on uvloop.")
 @click.option("--slow", is_flag=True, help="Live, play also what takes more than 3 s of real time.")
@@ -99,7 +106,7 @@ def list_traces(wanted: tuple[str, ...], as_json: bool) -> None:
 def run(
     wanted: tuple[str, ...],
     targets: tuple[str, ...],
-    domain: str | None,
+    domains: tuple[str, ...],
     runtime: str | None,
     uvloop: bool,
     slow: bool,
@@ -131,7 +138,9 @@ def run(
     try:
         if targets:
             target = parse_target(targets)
-            target.domain, target.slow = domain, slow
+            target.slow = slow
+            target.domains = domains or target.domains
+            _check_reach(target, targets)
             verdicts = run_live(traces, target, slow=slow, parallel=parallel)
         elif runtime:
             servers = Servers(runtime, uvloop)
@@ -153,7 +162,7 @@ def run(
 @click.option(
     "--target", "targets", multiple=True, metavar="TRANSPORT:HOST:PORT", help="Play against this server."
 )
-@click.option("--domain", metavar="NAME", help="The domain that the target serves.")
+@click.option("--domain", "domains", metavar="NAME", multiple=True, help="A domain that the target serves.")
 @click.option("--ladder", is_flag=True, help="Draw what happened.")
 @click.option(
     "--server", metavar="HOST:PORT", help="Which address of a capture is the server.  [default: the busiest]"
@@ -173,7 +182,7 @@ def run(
 def replay(
     file: Path,
     targets: tuple[str, ...],
-    domain: str | None,
+    domains: tuple[str, ...],
     ladder: bool,
     server: str | None,
     route: Path | None,
@@ -193,6 +202,8 @@ def replay(
             return
         traces = read_any(file, server)
         target = parse_target(targets) if targets else None
+        if target is not None:
+            _check_reach(target, targets)
     except ValueError as error:
         raise OperatorError(str(error)) from None
     failed = False
@@ -202,7 +213,8 @@ def replay(
         if target is None:
             verdict = play_on_core(trace)
         else:
-            target.domain, target.slow = domain, True
+            target.slow = True
+            target.domains = domains or target.domains
             verdict = play_live(trace, target, slow=True)
         if ladder:
             draw(trace)
@@ -213,6 +225,14 @@ def replay(
             cited = f" ({'; '.join(verdict.rfc)})" if verdict.rfc else ""
             click.echo(f"  {verdict.where}{cited}")
     raise SystemExit(1 if failed else 0)
+
+
+def _check_reach(target: Target, given: tuple[str, ...]) -> None:
+    from sansip_conformance.probe import reach
+
+    why = reach(target, tuple(text.partition(":")[0] for text in given))
+    if why is not None:
+        raise OperatorError(why)
 
 
 def _with_progress(verdicts: Iterable[Verdict], total: int, quiet: bool) -> list[Verdict]:
@@ -276,9 +296,11 @@ def _report(done: list[Verdict], as_json: bool, beside: Path | None) -> None:
     for one in done:
         if one.outcome == "fail":
             cited = "; ".join(one.rfc)
-            console.print(f"[red]fail[/] {one.trace.id} [dim]({one.trace.level} {cited})[/]", highlight=False)
-            console.print(f"     {one.reason}", markup=False, highlight=False)
-            console.print(f"     {one.where}", style="dim", markup=False, highlight=False)
+            head = f"[red]fail[/] {one.trace.id} [dim]({one.trace.level} {cited})[/]"
+            console.print(head, highlight=False, soft_wrap=True)
+            # Whole, for a terminal makes a link of FILE:LINE.
+            console.print(f"     {one.reason}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"     {one.where}", style="dim", markup=False, highlight=False, soft_wrap=True)
     reasons: dict[str, int] = {}
     for one in done:
         if one.outcome == "skip":
