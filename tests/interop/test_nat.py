@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -228,7 +229,9 @@ def test_the_nat_takes_another_port(internet: Internet, stack: ExitStack, tmp_pa
 def test_keepalives(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
     """A router that forgets after seven seconds: who is kept alive rings, who is not does not."""
     host = internet.host("srv", SERVER)
-    server = serve(stack, host, internet.log(tmp_path), [f"udp:{SERVER}:5060"], "[keepalive]\ninterval = 5\n")
+    directory = internet.log(tmp_path)
+    config = 'control = "server.ctl"\n[keepalive]\ninterval = 5\n'
+    server = serve(stack, host, directory, [f"udp:{SERVER}:5060"], config)
     serve(stack, host, internet.log(tmp_path), [f"udp:{SERVER}:5070"])
     home = internet.home("one", "203.0.113.21")
     home.forget_after(7)
@@ -254,6 +257,11 @@ def test_keepalives(internet: Internet, stack: ExitStack, tmp_path: Path) -> Non
         lost.expect("INVITE")
     told = r"sip:kept@nat.test at sip:kept@10\.0\.0\.9:\d+ answers keepalives, in [\d.]+ ms"
     assert re.search(told, server.output())
+    command = [sys.executable, "-m", "sansip_server", "ctl", "--control", "server.ctl", "bindings"]
+    shown = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=20, check=True
+    ).stdout
+    assert re.search(r"sip:kept@nat.test .* sip:203\.0\.113\.21:\d+ +[\d.]+ ms", shown)
 
 
 def test_server_behind_a_nat(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:

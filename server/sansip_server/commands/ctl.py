@@ -153,7 +153,7 @@ def bindings(path: str, aor: str | None, as_json: bool) -> None:
     question = {"command": "bindings"} if aor is None else {"command": "bindings", "aor": aor}
     rows: list[tuple[str, ...]] = []
     if not as_json:
-        rows.append(("AOR", "CONTACT", "Q", "EXPIRES IN", "RECEIVED", "USER AGENT"))
+        rows.append(("AOR", "CONTACT", "Q", "EXPIRES IN", "RECEIVED", "KEEPALIVES", "USER AGENT"))
     count = 0
     for part in ask(path, **question):
         if "contact" not in part:
@@ -210,8 +210,16 @@ def _row(part: dict[str, Any]) -> tuple[str, ...]:
         "" if part["q"] is None else f"{part['q']:g}",
         "never" if left is None else _span(left),
         _plain(part["received"] or ""),
+        _health(part["rtt"], part["unanswered"]),
         _plain(part["user_agent"] or ""),
     )
+
+
+def _health(rtt: float | None, unanswered: int) -> str:
+    """Return how a phone takes its keepalives: the last round trip, or how many it left unanswered."""
+    if unanswered:
+        return f"{unanswered} unanswered"
+    return "" if rtt is None else f"{1000 * rtt:.1f} ms"
 
 
 def _table(rows: list[tuple[str, ...]]) -> None:
