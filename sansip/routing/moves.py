@@ -18,7 +18,7 @@ def note_moves(moved: Moved, before: Sequence[Binding], after: Sequence[Binding]
     """Note which phones on UDP ``after`` has at other addresses than ``before``."""
     for binding in after:
         address = None if binding.received is None else received_address(binding.received)
-        if address is None or not isinstance(binding.flow, int) or any(binding is one for one in before):
+        if address is None or not isinstance(binding.flow, int) or binding in before:
             continue
         old = next((one.received for one in before if one.contact == binding.contact and one.received), None)
         moved.note(binding.flow, None if old is None else received_address(old), address)

@@ -175,7 +175,7 @@ class Keepalive:
         if known is not None:
             for binding in after:
                 # Whoever registers lives.
-                if binding.contact in known and not any(binding is one for one in before):
+                if binding.contact in known and binding not in before:
                     known[binding.contact].failures = 0
                     known[binding.contact].waiting = False
             for contact in known.keys() - {binding.contact for binding in after}:
