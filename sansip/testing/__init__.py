@@ -7,6 +7,7 @@ from sansip.testing.agent import Agent, Dialog
 from sansip.testing.draft import Draft
 from sansip.testing.endpoint import Endpoint, Received, TrafficError, fits, understood
 from sansip.testing.network import Link, Network, Server
+from sansip.testing.zone import Zone
 
 __all__ = [
     "Agent",
@@ -18,6 +19,7 @@ __all__ = [
     "Received",
     "Server",
     "TrafficError",
+    "Zone",
     "fits",
     "understood",
 ]
