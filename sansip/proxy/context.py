@@ -268,8 +268,9 @@ class ResponseContext:
             if self.is_invite:
                 self._accept(response, now)
             elif not self._done:
-                if self.path is not None:
-                    self.path.note(response)
+                path = self.path
+                if path is not None and path.note(response) and self.server.flow.conn:
+                    self.proxy.sender.connections.watch(self.server.flow, path.flow_timer, now)
                 self._finish(response, now)
                 self._succeed(now)
             # This branch may have been the last that was waited for.

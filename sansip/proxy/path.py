@@ -44,9 +44,14 @@ class PathValue:
         line = f"Path: <{user}{uri}{';ob' if self.ob else ''}>"
         request.prepend_line("path", as_sips(line) if secure else line)
 
-    def note(self, response: Response) -> None:
-        """Tell the phone how often to send keepalives, in the answer to a flow (RFC 5626 5.4)."""
+    def note(self, response: Response) -> bool:
+        """Tell the phone how often to send keepalives, in the answer to a flow (RFC 5626 5.4).
+
+        Returns whether it is told.
+        """
         if not self.flow_timer or response.has("flow-timer") or not 200 <= response.status < 300:
-            return
-        if any(tag.lower() == "outbound" for tag in response.get_all("require")):
-            response.append("Flow-Timer", str(self.flow_timer))
+            return False
+        if not any(tag.lower() == "outbound" for tag in response.get_all("require")):
+            return False
+        response.append("Flow-Timer", str(self.flow_timer))
+        return True

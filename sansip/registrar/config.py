@@ -48,7 +48,8 @@ class RegistrarConfig:
         outbound: bind by instance and reg-id where the phone asks for it, so that it
             can have several flows and a new one replaces the old (RFC 5626).
         flow_timer: seconds within which a phone with such a flow shall send its
-            keepalives (Flow-Timer); 0 leaves the choice to it.
+            keepalives (Flow-Timer). A connection that is silent for a quarter longer is
+            closed then. 0 leaves the choice to the phone.
         gruu: give each phone that asks for it URIs which lead to it alone, one
             public and a new temporary one each time (RFC 5627).
         lost_flow: what becomes of a binding whose connection is lost. ``"unreachable"``

@@ -16,7 +16,7 @@ from sansip.proxy import PathValue
 from sansip.registrar import is_direct
 from sansip.routing.awaitables import Question
 from sansip.routing.moves import note_moves
-from sansip.routing.shared import register_shared
+from sansip.routing.shared import register_shared, watch_flow
 from sansip.transport.nat import is_hidden
 from sansip.wire.host import host_text
 
@@ -75,6 +75,7 @@ async def register(request: IncomingRequest) -> None:
             if received is not None:
                 note_moves(core.proxy.moved, update.before, update.after)
             core.registered(aor, len(update.after))
+    watch_flow(request, answer)
     request.reply(answer.status, answer.reason, answer.headers)
 
 

@@ -30,6 +30,7 @@ from sansip.wire import SipUri, parse_uri
 if TYPE_CHECKING:
     from sansip.location import Binding, Nodes
     from sansip.proxy import Target
+    from sansip.registrar import Reply
     from sansip.routing.request import Core, IncomingRequest
 
 __all__ = ["inward", "lead", "locate_shared", "outward", "register_shared"]
@@ -83,6 +84,7 @@ async def register_shared(
             if received is not None:
                 note_moves(core.proxy.moved, update.before, update.after)
             core.registered(aor, len(update.after))
+            watch_flow(request, plan.reply)
             request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
             return
         certain = True
@@ -90,6 +92,13 @@ async def register_shared(
         current = list(location.mirror(aor, _inward_record(core, found), request.now))
     # RFC 3261 21.5.4
     request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
+
+
+def watch_flow(request: IncomingRequest, answer: Reply) -> None:
+    """Have the connection of a phone watched that ``answer`` tells a Flow-Timer (RFC 5626 5.4)."""
+    seconds = request.core.registrar.flow_timer
+    if seconds and request.flow.conn and any(name == "Flow-Timer" for name, _ in answer.headers):
+        request.core.proxy.sender.connections.watch(request.flow, seconds, request.now)
 
 
 async def locate_shared(request: IncomingRequest, aor: str) -> list[Binding]:

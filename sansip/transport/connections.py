@@ -42,9 +42,11 @@ class Connection:
         "flow",
         "framer",
         "heard",
+        "heard_at",
         "incoming",
         "is_open",
         "last",
+        "patience",
         "queue",
         "queued",
         "timer",
@@ -57,7 +59,10 @@ class Connection:
         self.incoming = incoming
         self.is_open = incoming
         self.heard = False
-        self.last = now
+        # When something went either way, and when something came.
+        self.last = self.heard_at = now
+        # For how long it may be silent, where the phone was told (``watch``); 0: as long as all.
+        self.patience = 0.0
         # When the message now incomplete began, None while there is none.
         self.begun: float | None = None
         self.queue: list[bytes] = []
@@ -156,10 +161,10 @@ class Connections:
 
     def received(self, connection: Connection, now: float, whole: bool) -> None:
         """Note that octets came, after they were given to the framer; ``whole``: they ended a message."""
-        connection.last = now
+        connection.last = connection.heard_at = now
         if not connection.heard:
             connection.heard = True
-            self._rearm(connection, self._limits.connection_idle, now)
+            self._rearm(connection, connection.patience / 4 or self._limits.connection_idle, now)
         if not connection.framer.pending:
             connection.begun = None
         elif connection.begun is None:
@@ -168,6 +173,18 @@ class Connections:
         elif whole:
             # Pipelined: what is incomplete now is another message.
             connection.begun = now
+
+    def watch(self, flow: Flow, flow_timer: int, now: float) -> None:
+        """Close the connection of ``flow`` when its phone falls silent, who was told ``flow_timer``.
+
+        RFC 5626 5.4: a flow may fail without a word, and this is how a server sees it. It has
+        to wait for longer than it told. A WebSocket is asked by pings instead.
+        """
+        connection = self._table.get(flow.conn)
+        if connection is not None and flow.transport not in ONE_WAY:
+            connection.patience = flow_timer * 1.25
+            if connection.begun is None:
+                self._rearm(connection, connection.patience / 4, now)
 
     # --- sending
 
@@ -228,9 +245,14 @@ class Connections:
             self.close(conn, f"message incomplete after {limits.message_time} s (limits.message_time)")
         elif connection.incoming and not connection.heard:
             self.close(conn, f"nothing received in {limits.first_data_time} s (limits.first_data_time)")
+        elif connection.patience and now - connection.heard_at >= connection.patience:
+            self.close(conn, f"silent for {connection.patience} s (registrar.flow_timer)")
         elif now - connection.last >= limits.connection_idle:
             self.close(conn, f"idle for {limits.connection_idle} s (limits.connection_idle)")
         else:
             # The timers share a queue per duration, so wait a whole one again.
-            pending = connection.begun is not None
-            self._rearm(connection, limits.message_time if pending else limits.connection_idle, now)
+            if connection.begun is not None:
+                duration = limits.message_time
+            else:
+                duration = connection.patience / 4 or limits.connection_idle
+            self._rearm(connection, duration, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sansip import ListenerConfig
+from sansip.registrar import RegistrarConfig
 from tests.rig import ALICE, HOST, TCP, UDP, Out, Rig, ack, only, reply, request, sent, what
 
 WS = 7
@@ -239,3 +240,29 @@ def test_a_browser_with_two_flows() -> None:
     first = phone.flow(1)
     bench.closed(phone.flow(2))
     assert sent(call(bench))[1:] == [("INVITE", first)]
+
+
+def test_a_flow_that_falls_silent() -> None:
+    """RFC 5626 5.4: the phone was told how often to send keepalives, and more than that went by."""
+    bench = rig(registrar=RegistrarConfig(flow_timer=120))
+    phone = Phone(bench)
+    conn = phone.flow(1)
+    for _ in range(3):
+        bench.wait(100)
+        # RFC 5626 4.4.1
+        assert what(bench.tcp(conn, b"\r\n\r\n")) == ["b'\\r\\n'"]
+    heard = bench.now
+    call(bench)
+    # What we send says nothing about whether it arrives.
+    (closed,) = [out for out in bench.wait(400) if out.what == "Disconnect"]
+    assert 150 <= closed.time - heard <= 190
+    bench.closed(conn)
+    assert what(call(bench, call_id="2", branch="z9hG4bK2")) == ["404"]
+
+
+def test_who_was_told_nothing_may_be_silent() -> None:
+    """Without Flow-Timer in the answer it is limits.connection_idle; a WebSocket is asked by pings."""
+    bench = rig(registrar=RegistrarConfig(flow_timer=120))
+    Phone(bench).flow(1, reg_id=False)
+    Phone(bench, "ws", "urn:uuid:2").flow(2)
+    assert bench.wait(1000) == []

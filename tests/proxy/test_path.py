@@ -188,6 +188,8 @@ def test_the_flow_timer() -> None:
     phone = Phone(pair, "tcp")
     assert phone.register().message.get("flow-timer") == "90"
     assert phone.register("", "r2", cseq=2).message.get("flow-timer") is None
+    # 5.4: the edge holds the connection, so it is the one to see when it falls silent.
+    assert [out.to for out in pair.edge.wait(160) if out.what == "Disconnect"] == [phone.conn]
 
 
 def test_a_registrar_that_wants_path_support() -> None:
