@@ -117,7 +117,8 @@ def health(path: str, as_json: bool) -> None:
         for name, part in result["parts"].items():
             since = "" if part.get("failing_since") is None else f" since {_moment(part['failing_since'])}"
             state = "works" if part["ok"] else f"fails{since}: {part.get('error')}"
-            click.echo(f"{name} {part.get('name', '')}: {state}")
+            nodes = f", nodes {', '.join(part['nodes'])}" if part.get("nodes") else ""
+            click.echo(f"{name} {part.get('name', '')}: {state}{nodes}")
     raise SystemExit(0 if result["status"] == "ok" else 1)
 
 
