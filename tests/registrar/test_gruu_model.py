@@ -93,11 +93,8 @@ class Phones(RuleBasedStateMachine):
                 device.valid.clear()
             kept = [one for one in self.contacts if one not in gone]
             self.contacts = [*kept, Contact(instance, reg_id, uri, call_id, site.now, site.now + expires)]
-            told = next(
-                re.search('temp-gruu="([^"]+)"', value)[1]
-                for name, value in reply.headers
-                if name == "Contact" and instance in value
-            )
+            values = [value for name, value in reply.headers if name == "Contact" and instance in value]
+            (told,) = set(re.findall('temp-gruu="([^"]+)"', " ".join(values)))
             device.valid.add(told)
             self.given.append((instance, told))
         else:
