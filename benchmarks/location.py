@@ -1,6 +1,7 @@
 """The location service and the registrar: memory per binding, time per operation.
 
     python benchmarks/location.py [--million]
+    python benchmarks/location.py --restart 100000
 
 Every binding is that of a phone as phones are: one contact with an instance,
 a Call-ID, a User-Agent and a source address of its own, put there as an update.
@@ -14,17 +15,23 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
-from sansip.limits import Limits
-from sansip.location import Binding, LocationUpdate, MemoryLocation
-from sansip.registrar import Registrar
-from sansip.wire import Request, parse_message
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from sansip.limits import Limits  # noqa: E402 (needs the path above)
+from sansip.location import Binding, LocationUpdate, MemoryLocation  # noqa: E402
+from sansip.registrar import Registrar  # noqa: E402
+from sansip.wire import Request, parse_message  # noqa: E402
 
 LIMITS = Limits(aors=10_000_000)
 REGISTER = (
@@ -135,11 +142,58 @@ def report(count: int, *, connections: bool) -> None:
     print(f"{count:>9,} {kind}  {octets:7.0f} B  {found:6.2f} µs  {refreshed:6.2f} µs  {sweep:6.2f} µs")
 
 
+def phone(n: int) -> LocationUpdate:
+    """Return what phone ``n`` registers."""
+    aor = f"sip:user{n}@example.com"
+    contact = f"sip:user{n}@192.0.2.1:{1024 + n % 60000};ob"
+    source = f"sip:198.51.{n >> 8 & 255}.{n & 255}:{1024 + n % 60000}"
+    binding = Binding(
+        aor,
+        contact,
+        36_000.0,
+        f"{n:032x}",
+        1000,
+        instance=f"urn:uuid:{n:032x}",
+        received=source,
+        user_agent="Deskphone 300 v1.2",
+    )
+    return LocationUpdate(aor, (), (binding,))
+
+
+def restart(count: int) -> None:
+    """Print how long ``sansip serve`` takes until ``ready`` with ``count`` registrations in SQLite."""
+    from sansip_server.stores import SqliteStore
+    from tools import peers
+
+    with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary:
+        folder = Path(temporary)
+        store = SqliteStore(folder / "sansip.db", synchronous="normal")
+        for begin in range(0, count, 1_000):
+            store.save([phone(n) for n in range(begin, min(begin + 1_000, count))], time.time())
+        store.close()
+        for _ in range(3):
+            start = time.perf_counter()
+            listener = f"udp:127.0.0.1:{peers.free_port()}"
+            with peers.sansip_serve(folder, [listener], ["example.com"], ["--store", "sansip.db"]) as server:
+                ready = time.perf_counter() - start
+                fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+                cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                memory = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * 4096 / 2**20
+            print(
+                f"{count:>9,} restart: ready in {ready:.2f} s, {cpu:.2f} s of CPU, {memory:.0f} MiB",
+                flush=True,
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--million", action="store_true", help="1,000,000 bindings too (1 GB, a minute)")
     parser.add_argument("--one", nargs=2, metavar=("COUNT", "KIND"), help="one line, in this process")
+    parser.add_argument("--restart", type=int, metavar="COUNT", help="only: restart with COUNT registrations")
     options = parser.parse_args()
+    if options.restart:
+        restart(options.restart)
+        return
     if options.one:
         report(int(options.one[0]), connections=options.one[1] == "tcp")
         return

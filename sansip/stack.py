@@ -11,6 +11,7 @@ dropped, or closes its connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
@@ -342,15 +343,15 @@ class Stack:
 
         Their times are in this stack's clock; their flows, of a former life, are gone.
         """
-        by_aor: dict[str, list[Binding]] = {}
-        for binding in bindings:
-            if not binding.expired(now):
-                by_aor.setdefault(binding.aor, []).append(binding)
         restored = 0
-        for aor, several in by_aor.items():
-            after = tuple(sorted(several, key=lambda binding: binding.rank))
-            if self.location.apply(LocationUpdate(aor, (), after), now) is Outcome.DONE:
-                restored += len(after)
+        live = (binding for binding in bindings if not binding.expired(now))
+        # Those of one address-of-record come together as a rule, and a million need not
+        # be held at once; where they do not, the later ones join the earlier.
+        for aor, several in groupby(live, lambda binding: binding.aor):
+            before = tuple(self.location.lookup(aor, now))
+            after = tuple(sorted((*before, *several), key=lambda binding: binding.rank))
+            if self.location.apply(LocationUpdate(aor, before, after), now) is Outcome.DONE:
+                restored += len(after) - len(before)
         return restored
 
     def unbind(self, aor: str, now: float, done: Removed) -> list[Action]:

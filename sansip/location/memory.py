@@ -2,7 +2,8 @@
 
 Theory of operation: a record is an immutable tuple of bindings in the order in
 which they are to be tried, so a commit is one dictionary assignment and every
-reader holds a whole state, the old one or the new one (RFC 3261 10.3). Beside
+reader holds a whole state, the old one or the new one (RFC 3261 10.3). It is kept
+as octets, which take half the room, and made anew for whoever asks (``packed``). Beside
 the records stand two indexes: which second to look at a record for expired
 bindings, and which records use a connection that may be lost. Expired bindings
 are hidden from the instant they expire and swept afterwards, a bounded number
@@ -13,18 +14,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
-from typing import TypeAlias
 
 from sansip.limits import DEFAULT, Limits
 
 from .binding import Binding
 from .expiry import ExpiryBuckets
+from .packed import Held, Record, pack, unpack
 from .update import LocationUpdate, Outcome
 
 __all__ = ["MemoryLocation", "Record"]
-
-# Live and not yet swept bindings of one address-of-record, best first.
-Record: TypeAlias = tuple[Binding, ...]
 
 
 def _is_connection(flow: Hashable) -> bool:
@@ -55,14 +53,25 @@ class MemoryLocation:
             and plain numbers, which stand for listeners, do not count.
     """
 
-    __slots__ = ("_bindings", "_buckets", "_flows", "_is_connection", "_limits", "_records", "watch")
+    __slots__ = (
+        "_bindings",
+        "_buckets",
+        "_flows",
+        "_is_connection",
+        "_latest",
+        "_limits",
+        "_records",
+        "watch",
+    )
 
     def __init__(
         self, limits: Limits = DEFAULT, is_connection: Callable[[Hashable], bool] = _is_connection
     ) -> None:
         self._limits = limits
         self._is_connection = is_connection
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, Held] = {}
+        # What was unpacked last, and of what: a REGISTER looks up what it then replaces.
+        self._latest: tuple[Held | None, Record] = (None, ())
         self._buckets = ExpiryBuckets()
         # The one address-of-record of a connection, or all of them when it has
         # several: a phone has one, and a million dicts of one entry are costly.
@@ -82,9 +91,10 @@ class MemoryLocation:
 
     def lookup(self, aor: str, now: float) -> list[Binding]:
         """Return the bindings of ``aor`` that live at ``now``, best first (``Binding.rank``)."""
-        record = self._records.get(aor)
-        if record is None:
+        held = self._records.get(aor)
+        if held is None:
             return []
+        record = self._unpacked(aor, held)
         for binding in record:
             if binding.expires_at <= now:
                 return _live(record, now)
@@ -97,7 +107,7 @@ class MemoryLocation:
         ``FULL``: ``limits.aors`` or ``limits.bindings_per_aor`` is reached.
         """
         aor, before, after = update.aor, update.before, update.after
-        record = self._records.get(aor, ())
+        record = self.standing(aor)
         # Tuples of the same bindings compare in no time. What expired since the
         # lookup is no quarrel: it is gone on both sides.
         if record != before and _live(record, now) != _live(before, now):
@@ -124,15 +134,15 @@ class MemoryLocation:
             aor = self._buckets.pop_due(now)
             if aor is None:
                 break
-            record = self._records[aor]
+            record = self.standing(aor)
             expired += [b for b in record if b.expires_at <= now]
             self._replace(aor, record, tuple(_live(record, now)), scheduled=False)
         return expired
 
     def remove(self, aor: str, now: float) -> list[Binding]:
         """Remove every binding of ``aor``; return those that lived at ``now``."""
-        record = self._records.get(aor)
-        if record is None:
+        record = self.standing(aor)
+        if not record:
             return []
         self._replace(aor, record, ())
         return _live(record, now)
@@ -147,13 +157,29 @@ class MemoryLocation:
             return ()
         return (aors,) if isinstance(aors, str) else tuple(aors)
 
+    def standing(self, aor: str) -> Record:
+        """Return the bindings of ``aor``, those that expired and are not yet swept included."""
+        held = self._records.get(aor)
+        return () if held is None else self._unpacked(aor, held)
+
+    def names(self) -> list[str]:
+        """Return the addresses-of-record, in order of first registration."""
+        return list(self._records)
+
     def snapshot(self) -> list[tuple[str, Record]]:
         """Return every record, as (address-of-record, bindings) in order of first registration.
 
         The list is the caller's: the service may change while it is read. It
         can hold bindings that have expired and are not yet swept.
         """
-        return list(self._records.items())
+        return [(aor, unpack(aor, held)) for aor, held in self._records.items()]
+
+    def _unpacked(self, aor: str, held: Held) -> Record:
+        latest, record = self._latest
+        if latest is not held:
+            record = unpack(aor, held)
+            self._latest = (held, record)
+        return record
 
     def _replace(self, aor: str, before: Record, after: Record, *, scheduled: bool = True) -> None:
         """Put ``after`` in the place of ``before`` in the records and both indexes.
@@ -169,7 +195,9 @@ class MemoryLocation:
         if len(before) != 1 or len(after) != 1 or before[0].flow != after[0].flow:
             self._index_flows(aor, before, after)
         if after:
-            self._records[aor] = after
+            held = pack(after)
+            self._records[aor] = held
+            self._latest = (held, after)
         elif before:
             del self._records[aor]
         if self.watch is not None:

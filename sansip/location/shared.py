@@ -105,7 +105,7 @@ class SharedLocation(MemoryLocation):
     def mirror(self, aor: str, record: SharedRecord, now: float) -> Record:
         """Hold what stands for ``aor``; return the live bindings of it."""
         bindings = tuple(one for one in record.bindings if one.expires_at > now)
-        held = self._records.get(aor, ())
+        held = self.standing(aor)
         if held or bindings:
             if not held and len(self._records) >= self._most:
                 return bindings

@@ -133,7 +133,7 @@ class Management:
             yield _done({"bindings": len(found)})
             return
         # The names now, the bindings when their turn comes: some may be gone by then.
-        names = iter([aor for aor, _ in location.snapshot()])
+        names = iter(location.names())
         count = 0
         while chunk := list(islice(names, _CHUNK)):
             for aor in chunk:

@@ -188,9 +188,12 @@ class Storage:
         logger.warning("store %s was replaced: the bindings of %d users written again", self._name, written)
 
     def _everything(self) -> Iterator[list[LocationUpdate]]:
+        if self._stack is None:
+            return
+        location = self._stack.location
         # The list is made in one step of the interpreter, which the stack's thread cannot divide.
-        records = iter([] if self._stack is None else self._stack.location.snapshot())
-        while chunk := [LocationUpdate(aor, (), record) for aor, record in islice(records, _RESYNC)]:
+        names = iter(location.names())
+        while chunk := [LocationUpdate(aor, (), location.standing(aor)) for aor in islice(names, _RESYNC)]:
             yield chunk
 
     def _alone(self, update: LocationUpdate) -> Exception | None:

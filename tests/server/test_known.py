@@ -24,11 +24,18 @@ def test_known_for_a_second() -> None:
     known.learn(1, [ALICE], [KEYS])
     assert known.recall(ALICE) == KEYS
     assert known.recall(Lookup("alice", "other.test")) is None
-    assert not known.aging
     clock.now = 1.1
     assert known.recall(ALICE) is None
     assert known.aging
     assert known.last(ALICE) == KEYS
+
+
+def test_a_look_at_the_store_is_enough() -> None:
+    """Where the generation is the same, what was known is known for another second."""
+    clock = Clock()
+    known = KnownUsers(10, clock)
+    known.learn(1, [ALICE], [KEYS])
+    clock.now = 1.5
     known.learn(1, [], [])
     assert known.recall(ALICE) == KEYS
 

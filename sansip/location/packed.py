@@ -1,0 +1,145 @@
+"""Records as octets: what a million bindings are kept as between two looks at them.
+
+Theory of operation: a binding as an object is a dozen small objects, each with a
+header of its own, and costs 800 octets for 200 of content. Between the REGISTER that
+writes it and the next one, or a call, nobody looks at it. So a record is kept as one
+string of octets: for each binding its numbers in a fixed layout, then its texts, joined
+by a separator, so that one split takes them apart. The address-of-record is the
+key it is found by, and is not kept again.
+
+What does not fit the layout (a text with the separator in it, a number out of range) is kept
+as the bindings themselves, which is always right and only larger. Flows that are
+objects stand beside the octets; numbers of listeners are inside.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Hashable
+from typing import Any, TypeAlias
+
+from .binding import Binding
+
+__all__ = ["Held", "Record", "pack", "unpack"]
+
+# Bindings of one address-of-record, best first.
+Record: TypeAlias = tuple[Binding, ...]
+# A record as it is kept: octets; octets and the flows they refer to; or itself.
+Held: TypeAlias = bytes | tuple[Any, ...]
+
+# expires_at, registered_at, refreshed_at, cseq, octets of text, reg_id, q, flow, what is None.
+_LAYOUT = struct.Struct("<dddIIihhB")
+_SIZE = _LAYOUT.size
+_unpack_from = _LAYOUT.unpack_from
+_pack = _LAYOUT.pack
+# No field of a message has a line end inside once it is read.
+_SEPARATOR = "\n"
+# contact, call_id, params, instance, received, user_agent: each is there, empty where it is None.
+_TEXTS = 6
+# Stand for None and for a flow beside the octets, where listeners have numbers from 0.
+_NO_FLOW, _OBJECT = -1, -2
+
+
+def pack(record: Record) -> Held:
+    """Return ``record`` as it is to be kept; ``unpack`` gives an equal one back."""
+    packed = b""
+    flows: list[Hashable] = []
+    for binding in record:
+        flow = binding.flow
+        if flow is None:
+            number = _NO_FLOW
+        elif isinstance(flow, int):
+            number = flow
+            if flow < 0:
+                return record
+        else:
+            number = _OBJECT
+            flows.append(flow)
+        instance, received, agent = binding.instance, binding.received, binding.user_agent
+        texts = [
+            binding.contact,
+            binding.call_id,
+            binding.params,
+            instance or "",
+            received or "",
+            agent or "",
+            *binding.path,
+        ]
+        text = _SEPARATOR.join(texts)
+        if text.count(_SEPARATOR) != len(texts) - 1:
+            return record
+        # Octets that are not UTF-8 are lone surrogates in a text.
+        octets = text.encode("utf-8", "surrogatepass")
+        q, reg_id = binding.q, binding.reg_id
+        try:
+            packed += _pack(
+                binding.expires_at,
+                binding.registered_at,
+                binding.refreshed_at,
+                binding.cseq,
+                len(octets),
+                reg_id or 0,
+                q or 0,
+                number,
+                (instance is None)
+                | (received is None) << 1
+                | (agent is None) << 2
+                | (q is None) << 3
+                | (reg_id is None) << 4,
+            )
+        except struct.error:
+            return record
+        packed += octets
+    return (packed, *flows) if flows else packed
+
+
+def unpack(aor: str, held: Held) -> Record:
+    """Return the record of ``aor`` that ``pack`` made ``held`` of."""
+    flows: tuple[Hashable, ...] = ()
+    if not isinstance(held, bytes):
+        first = held[0]
+        if not isinstance(first, bytes):
+            return held
+        flows = held[1:]
+        held = first
+    binding, end = _binding(aor, held, 0, flows)
+    if end == len(held):
+        # Nearly all of them.
+        return (binding,)
+    record = [binding]
+    while end < len(held):
+        if binding.flow is not None and type(binding.flow) is not int:
+            flows = flows[1:]
+        binding, end = _binding(aor, held, end, flows)
+        record.append(binding)
+    return tuple(record)
+
+
+def _binding(aor: str, held: bytes, begin: int, flows: tuple[Hashable, ...]) -> tuple[Binding, int]:
+    """Return the binding at ``begin``, whose flow is the first of ``flows``, and where the next begins."""
+    expires, registered, refreshed, cseq, size, reg_id, q, number, absent = _unpack_from(held, begin)
+    begin += _SIZE
+    end = begin + size
+    contact, call_id, params, instance, received, agent, *path = (
+        held[begin:end].decode("utf-8", "surrogatepass").split(_SEPARATOR)
+    )
+    return (
+        Binding(
+            aor,
+            contact,
+            expires,
+            call_id,
+            cseq,
+            None if absent & 8 else q,
+            registered,
+            refreshed,
+            tuple(path) if path else (),
+            None if absent & 1 else instance,
+            None if absent & 16 else reg_id,
+            params,
+            number if number >= 0 else None if number == _NO_FLOW else flows[0],
+            None if absent & 2 else received,
+            None if absent & 4 else agent,
+        ),
+        end,
+    )
