@@ -191,6 +191,13 @@ class Phone:
         self._send_register()
         assert self.contact in self.expect("200").get("contact")
 
+    def register_and_look(self) -> str:
+        """Register; return the port that the request came from, as the answer tells it (RFC 3581)."""
+        self._send_register()
+        found = re.search(r";rport=(\d+)", self.expect("200").get("via"))
+        assert found is not None
+        return found[1]
+
     def register_refused(self, status: str, field: str) -> None:
         """Register in vain: the answer is ``status`` and has ``field``."""
         self._send_register()
