@@ -22,10 +22,12 @@ __all__ = ["Event", "Ladder", "label_of", "ladder_of"]
 _STYLE = """
 svg{font:13px system-ui,sans-serif}
 .bg{fill:#fff} .rail{stroke:#c4c9d1} .name{fill:#f1f4f9;stroke:#9aa4b5} text{fill:#1d2733}
-.time{fill:#78828f;font-size:11px} .request{stroke:#2458b8;fill:#2458b8}
+.time{fill:#78828f;font-size:11px} .label{paint-order:stroke;stroke:#fff;stroke-width:4px}
+.request{stroke:#2458b8;fill:#2458b8}
 .provisional{stroke:#8a6d1f;fill:#8a6d1f} .success{stroke:#1d7f46;fill:#1d7f46}
 .failure{stroke:#b3261e;fill:#b3261e} .note{stroke:#78828f;fill:#78828f}
 @media(prefers-color-scheme:dark){.bg{fill:#14181f} text{fill:#e6eaf0} .rail{stroke:#3a4350}
+.label{stroke:#14181f}
 .name{fill:#1f2631;stroke:#56617a} .request{stroke:#7fa6f5;fill:#7fa6f5} .success{stroke:#63c48d;fill:#63c48d}
 .failure{stroke:#f28b82;fill:#f28b82} .provisional{stroke:#d9b75a;fill:#d9b75a}}
 """
@@ -97,7 +99,8 @@ class Ladder:
                 for column in range(low + 1, high):
                     line[column] = "─"
                 line[high - 1 if right > left else low + 1] = ">" if right > left else "<"
-                room = high - low - 4
+                # Two spaces, the head, and enough of the line to be seen as one.
+                room = high - low - 6
                 text = _shorten(event.label, room)
                 # The arrow's head keeps its place.
                 first = low + 1 + (high - low - 1 - len(text) - 2 + (right < left)) // 2
@@ -170,17 +173,21 @@ class Ladder:
             else:
                 middle = f'x="{x1 + 8}"'
             most = max(10, int(abs(x2 - x1) / 7) if x1 != x2 else 40)
-            parts.append(f'<text {middle} y="{y - 5}">{escape(_shorten(event.label, most))}</text>')
+            # On a ground of its own: a long arrow crosses the rails of others.
+            label = escape(_shorten(event.label, most))
+            parts.append(f'<text class="label" {middle} y="{y - 7}">{label}</text>')
         return "\n".join([*parts, "</svg>", ""])
 
 
 def _shorten(label: str, room: int) -> str:
-    """Return ``label`` in at most ``room`` characters: first the bracket goes, then the end."""
+    """Return ``label`` in at most ``room`` characters: the bracket goes, then the reason, then the end."""
     if len(label) <= room:
         return label
     bare = re.sub(r" \(.*\)$", "", label)
     if len(bare) <= room:
         return bare
+    if re.match(r"\d{3} ", bare) and room >= 3:
+        return bare[:3]
     return bare[: max(1, room - 1)] + "…" if room > 1 else bare[:1]
 
 
