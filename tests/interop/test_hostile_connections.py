@@ -37,7 +37,7 @@ if not LONG:
     IDLE = {name: count // 10 for name, count in IDLE.items()}
 CHURN = 50_000 if LONG else 2_000
 # Attackers of each kind at once.
-CROWD = 50 if LONG else 5
+CROWD = 10 if LONG else 5
 # Octets that an idle connection may cost, half as much again as measured (Kamailio: 4.5 KB, TLS 61 KB more).
 COST = {"tcp": 4_500, "tls": 31_000, "ws": 6_500, "wss": 31_000}
 # What the calls, the churn and the crowd may add to it, in octets.
