@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sansip.auth import AuthConfig, Ephemeral, Lookup, ha1
@@ -324,6 +324,8 @@ def test_right_credentials_with_one_thing_wrong(name: str, value: str | None) ->
     right = answer(rig.challenge()[1])
     scheme, _, rest = right.partition(" ")
     params = {**parse_auth_info(rest, "", "")}
+    # Quotes and case do not make every value another one.
+    assume(value is None or value.strip('"').lower() != params[name].lower())
     pairs = [
         f"{key}={text if key in ('nc', 'qop', 'algorithm') else quote(text)}"
         for key, text in params.items()
