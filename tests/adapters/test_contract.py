@@ -21,6 +21,7 @@ import pytest
 from sansip.actions import Ask, Connect, Disconnect, Notify, SendData, SendDatagram
 from sansip.limits import Limits
 from sansip_sockets import handler
+from sansip_sockets.streams import READ_SIZE, SEND_BUFFER
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
 
 BOTH_FAMILIES = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -175,6 +176,32 @@ def test_pipelined_messages_are_answered_in_order(start, connect):
     text = b"".join(b"%07d\n" % number for number in range(500))
     peer.sendall(text)
     assert read_all(peer, len(text)) == text
+
+
+def test_a_flood_is_taken_in_turns(start, connect):
+    """Who sends as fast as he can gets a dozen messages handled, then everybody else has a turn."""
+    stack = FakeStack()
+    stack.on_data = lambda conn, data: []
+    server = start(stack, Listen(0, "tcp", "127.0.0.1"))
+    peer = connect(server.address())
+    peer.sendall(b"x" * 100_000)
+    sizes = []
+    while sum(sizes) < 100_000:
+        sizes.append(len(stack.expect("data")[1]))
+    assert max(sizes) <= READ_SIZE
+
+
+def test_the_kernel_keeps_little_for_who_does_not_read(start, connect):
+    """Else it keeps 4 MiB for each, and limits.connection_backlog is reached late."""
+    server = start(stack := FakeStack(), Listen(0, "tcp", "127.0.0.1"))
+    peer = connect(server.address())
+    conn, _ = stack.expect("opened")
+    taken = server.call(
+        lambda: server.hub.streams._table[conn].sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    )
+    # Linux doubles what it is given, for its own records.
+    assert taken <= 2 * SEND_BUFFER
+    peer.close()
 
 
 def test_a_slow_reader_gets_everything_within_the_backlog(start, connect):
