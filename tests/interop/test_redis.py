@@ -397,9 +397,17 @@ def test_a_cluster(tmp_path: Path) -> None:
         acknowledged: set[int] = set()
         server = Node(tmp_path, "n1", url)
         try:
-            load(server.v4, 1, 0.5, acknowledged)
+            # MOVED and ASK: slots go from one master to another while phones register.
+            mover = threading.Thread(target=reshard, args=([port for port, _ in masters], 600))
+            mover.start()
+            sent = 1
+            while mover.is_alive():
+                sent = load(server.v4, sent, 0.3, acknowledged)
+            mover.join()
+            load(server.v4, sent, 0.3, acknowledged)
             assert len(acknowledged) > 50
             still_there(location, acknowledged)
+            assert server.said("the shared location") == 0, server.program.output()
         finally:
             server.program.stop()
         # The replicas have what was written before the master goes.
@@ -410,6 +418,13 @@ def test_a_cluster(tmp_path: Path) -> None:
         found = wait_for_cluster(location, aors)
         assert [len(record.bindings) for record in found] == [1] * 60
         location.close()
+
+
+def reshard(masters: list[int], slots: int) -> None:
+    """Move ``slots`` slots from the first of ``masters`` to the second."""
+    source, target = (cli(port, "cluster", "myid") for port in masters[:2])
+    words = ["--cluster", "reshard", f"{HOST}:{masters[0]}", "--cluster-from", source, "--cluster-to", target]
+    cli(masters[0], *words, "--cluster-slots", str(slots), "--cluster-yes")
 
 
 def wait_for_cluster(location: RedisLocation, aors: list[str]) -> list[SharedRecord]:
