@@ -88,12 +88,12 @@ class _Search:
         if isinstance(action, OpenDatagram):
             self._open(action.listener, socket.SOCK_DGRAM, action.address)
         elif isinstance(action, SendDatagram):
-            self._sockets[action.listener].send(action.data)
+            self._socket(action.listener).send(action.data)
         elif isinstance(action, Connect):
             self._open(action.conn, socket.SOCK_STREAM, action.address)
             self._resolver.connection_opened(action.conn, time.monotonic())
         elif isinstance(action, SendData):
-            self._sockets[action.conn].sendall(action.data)
+            self._socket(action.conn).sendall(action.data)
         elif isinstance(action, CloseDatagram):
             self._close(action.listener)
         elif isinstance(action, Disconnect):
@@ -112,6 +112,13 @@ class _Search:
         sock.settimeout(self._resolver.config.timeout)
         sock.connect(address)
         self._selector.register(sock, selectors.EVENT_READ, number)
+
+    def _socket(self, number: int) -> socket.socket:
+        sock = self._sockets.get(number)
+        if sock is None:
+            # This machine has no such address family.
+            raise OSError("not open")
+        return sock
 
     def _close(self, number: int) -> None:
         sock = self._sockets.pop(number, None)
