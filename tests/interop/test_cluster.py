@@ -12,6 +12,8 @@ import random
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from sansip.auth import compute_response, ha1
 from tests.interop.conftest import TARGET
 from tests.interop.phone import Phone
 from tests.interop.test_sipp import OWN, REGISTER
@@ -38,6 +41,7 @@ listen = ["udp:{host}:{port}", "tcp:{host}:{port}", "ws:{host}:{ws}"]
 domains = ["biloxi.test"]
 location = "{location}"
 secret_file = "{key}"
+{more}
 [node]
 name = "{name}"
 heartbeat = {heartbeat}
@@ -52,7 +56,14 @@ class Node:
     """One node, that can be killed and started again."""
 
     def __init__(
-        self, directory: Path, name: str, location: str, *, linger: float = 0.0, redis: str = ""
+        self,
+        directory: Path,
+        name: str,
+        location: str,
+        *,
+        linger: float = 0.0,
+        redis: str = "",
+        more: str = "",
     ) -> None:
         self.directory = directory / name
         self.directory.mkdir()
@@ -72,6 +83,7 @@ class Node:
                 heartbeat=HEARTBEAT,
                 linger=linger,
                 redis=redis,
+                more=more,
             )
         )
         self.program = self.start()
@@ -239,6 +251,41 @@ def test_one_user_at_three_nodes_at_once(shared_nodes: Nodes) -> None:
                 phones[0].sendto(register_text("many", "", number, 0), node)
                 found = re.findall(r"(?m)^Contact: <sip:(\w+)@", phones[0].recv(65_535).decode())
                 assert sorted(found) == sorted(bound)
+
+
+def test_passwords_at_every_node(tmp_path: Path) -> None:
+    """Users in one store, nonces under one key: who is challenged by n1 may answer n2, and once there."""
+    store = tmp_path / "users.db"
+    put = [sys.executable, "-m", "sansip_server", "user", "add", "--store", str(store), "bob@biloxi.test"]
+    subprocess.run(put, input=b"wonderland\n", check=True, timeout=60, capture_output=True)
+    with ExitStack() as stack:
+        nodes = Nodes(tmp_path, stack, more=f'auth = "digest"\nstore = "{store}"\ncontrol = ""')
+        phone = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        phone.settimeout(5.0)
+
+        def ask(node: Node, number: int, field: str = "") -> str:
+            data = register_text("bob", "bob", number, 600).decode()
+            phone.sendto(data.replace("Expires:", f"{field}Expires:").encode(), node.v4)
+            return phone.recv(65_535).decode()
+
+        n1, n2, n3 = nodes.all
+        challenge = ask(n1, 1)
+        assert challenge.startswith("SIP/2.0 401")
+        found = re.search(r'nonce="([^"]+)"', challenge)
+        assert found is not None
+        key = ha1("bob", "biloxi.test", "wonderland", "MD5")
+        uri = "sip:biloxi.test"
+        value = compute_response(
+            key, "REGISTER", uri, found[1], algorithm="MD5", qop="auth", nc="00000001", cnonce="c"
+        )
+        field = (
+            f'Authorization: Digest username="bob", realm="biloxi.test", nonce="{found[1]}", uri="{uri}",'
+            f' response="{value}", algorithm=MD5, qop=auth, nc=00000001, cnonce="c"\r\n'
+        )
+        assert ask(n2, 2, field).startswith("SIP/2.0 200")
+        # RFC 7616 3.4: a node knows which counts it has seen.
+        assert ask(n2, 3, field).startswith("SIP/2.0 401")
+        assert ask(n3, 4).startswith("SIP/2.0 401")
 
 
 def test_the_owner_is_killed(nodes: Nodes, tmp_path: Path) -> None:
