@@ -88,8 +88,13 @@ class Channel:
             self.sock.sendall(data)
 
     def _handle(self, index: int, output: Output) -> None:
-        for data in output.down:
-            self._down(index - 1, data)
+        try:
+            for data in output.down:
+                self._down(index - 1, data)
+        except OSError:
+            if output.closing is None:
+                raise
+            # A goodbye that came too late; why it was said counts.
         for data in output.up:
             self._rise(index + 1, data)
         if output.closing is not None:
