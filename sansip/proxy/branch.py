@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
+from sansip.proxy.callee import show_callee
 from sansip.proxy.loop import new_branch
 from sansip.proxy.secure import REQUIRED
 from sansip.transaction.ack import build_cancel
@@ -323,6 +324,9 @@ class Branch:
         """Remove our Via (RFC 3261 16.7 step 3), and what we added to CSeq."""
         if self.context.cseq:
             response.set_line("cseq", self.context.cseq)
+        if response.status < 300 and self.transaction is not None:
+            context = self.context
+            show_callee(context.proxy, context.record_route, self.transaction.flow, response)
         response.pop_first_value("via")
         if not response.has("via"):
             # Some phones answer an INVITE that was cancelled with the Via of

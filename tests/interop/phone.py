@@ -61,7 +61,7 @@ class Phone:
         transport: str,
         server: tuple[str, int],
         authority: Path | None = None,
-        source: tuple[str, int, int, int] | None = None,
+        source: tuple[str, int, int, int] | tuple[str, int] | None = None,
     ) -> None:
         self.aor = f"sip:{user}@{domain}"
         self.transport = transport

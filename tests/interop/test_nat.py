@@ -296,6 +296,26 @@ def test_server_behind_a_nat(internet: Internet, stack: ExitStack, tmp_path: Pat
     assert "Traceback" not in server.output()
 
 
+def test_a_callee_with_a_forwarded_port(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
+    """A gateway that registers nowhere: its first answer shows that it is behind a NAT."""
+    public = "203.0.113.30"
+    office = internet.home("office", public)
+    office.forward(5070)
+    (tmp_path / "route.py").write_text(
+        "async def route(request):\n"
+        "    request.record_route()\n"
+        f"    request.relay(None if request.in_dialog else 'sip:gateway@{public}:5070')\n"
+    )
+    serve(
+        stack, internet.host("srv", SERVER), tmp_path, [f"udp:{SERVER}:5060"], f'route = "route.py"\n{QUIET}'
+    )
+    carol = Place(internet.host("pub", "203.0.113.40"), stack).phone("carol")
+    with inside(office.namespace):
+        gateway = stack.enter_context(Phone("gateway", DOMAIN, "udp", (SERVER, 5060), source=(AT_HOME, 5070)))
+    call(carol, gateway, "caller")
+    call(carol, gateway, "callee")
+
+
 def test_link_local(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
     """RFC 4007: a phone with no other address than fe80::… is called, and its zone is told to nobody."""
     server, caller = "2001:db8::10", "2001:db8::20"

@@ -253,3 +253,73 @@ def test_bobs_nat_took_another_port() -> None:
     register(rig, ("198.51.100.3", 1), "carol")
     register(rig, ("198.51.100.3", 2), "carol", cseq=2)
     assert call.from_alice("INFO", ALICE, 3).to == BOB
+
+
+# --- a callee that is not registered here
+
+
+def trunk(where: str) -> Rig:
+    """A server that sends every call to one address."""
+
+    async def route(handle: Any) -> None:
+        handle.record_route()
+        handle.relay(None if handle.in_dialog else where)
+
+    return Rig(route)
+
+
+def test_a_callee_with_a_forwarded_port() -> None:
+    """RFC 3261 16.7 step 8: our value in the answer gets the token; from 18x on, for PRACK."""
+    rig = trunk("sip:bob@198.51.100.2:42000")
+    invite = only(
+        rig.udp(ask("INVITE", PUBLIC, user="alice", via="203.0.113.5:5060", contact="203.0.113.5"), PUBLIC),
+        "INVITE",
+    )
+    [recorded] = invite.message.values("record-route")
+    assert "f-" not in recorded
+    contact = [("Contact", f"<sip:bob@{AT_HOME}>")]
+    for status in (180, 200):
+        [told] = only(rig.udp(reply(invite, status, headers=contact), BOB), str(status)).message.values(
+            "record-route"
+        )
+        assert told.startswith("<sip:f-")
+    call = Call.__new__(Call)
+    call.rig, call.recorded = rig, [told]
+    assert call.from_alice("ACK", PUBLIC, 1).to == BOB
+    assert call.from_alice("BYE", PUBLIC, 2).to == BOB
+    # The callee has the value as it came; it leads to the caller.
+    call.recorded = [recorded]
+    data = ask(
+        "INFO",
+        BOB,
+        user="bob",
+        uri="sip:alice@203.0.113.5",
+        from_tag="bob",
+        to_tag="alice",
+        headers=[("Route", recorded)],
+    )
+    assert only(rig.udp(data, BOB), "INFO").to == PUBLIC
+
+
+def test_callees_that_mean_what_they_say() -> None:
+    """A public Contact, a gateway in the server's own network, a proxy in between: nothing is rewritten."""
+    for where, contact, extra in (
+        ("198.51.100.2:42000", "198.51.100.2:42000", ""),
+        ("198.51.100.2:42000", "203.0.113.77", ""),
+        ("10.0.0.4:5060", AT_HOME, ""),
+        ("198.51.100.2:42000", AT_HOME, "<sip:198.51.100.2:42000;lr>"),
+        ("198.51.100.2:42000", "", ""),
+    ):
+        rig = trunk(f"sip:bob@{where}")
+        invite = only(
+            rig.udp(
+                ask("INVITE", PUBLIC, user="alice", via="203.0.113.5:5060", contact="203.0.113.5"), PUBLIC
+            ),
+            "INVITE",
+        )
+        recorded = invite.message.values("record-route")
+        data = reply(invite, 200, headers=[("Contact", f"<sip:bob@{contact}>")] if contact else [])
+        if extra:
+            data = data.replace(b"Record-Route: ", f"Record-Route: {extra}\r\nRecord-Route: ".encode(), 1)
+        told = only(rig.udp(data, BOB), "200").message.values("record-route")
+        assert told == ([extra] if extra else []) + recorded

@@ -1,0 +1,49 @@
+"""A callee behind a NAT that is not registered here: its answer is the first that shows it.
+
+Theory of operation: our Record-Route value left with the INVITE, when nobody knew. A
+proxy may rewrite its own value in the response (RFC 3261 16.7 step 8), so the caller
+gets one with the token of the flow that the answer came by (``transport.flow_token``).
+The callee has the other spelling; it leads here as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.errors import RemoteProtocolError
+from sansip.transport.nat import is_private
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from sansip.proxy.proxy import Proxy
+    from sansip.transport import Flow
+    from sansip.wire import Response
+
+__all__ = ["show_callee"]
+
+
+def show_callee(proxy: Proxy, record: str | None, flow: Flow, response: Response) -> None:
+    """Put the token of ``flow`` into our Record-Route value of ``response``, where the Contact is no use.
+
+    ``record`` is the dialog's mark in that value; None: we are not on the path. Only
+    for datagrams, and where a public address answers with a private Contact: within
+    one private network that is somebody else's address, and meant.
+    """
+    line = response.first_line("contact")
+    if record is None or flow.reliable or line is None or flow.host in line or is_private(flow.host):
+        return
+    try:
+        contacts = response.contacts
+    except RemoteProtocolError:
+        return
+    uri = contacts[0].uri if isinstance(contacts, list) and contacts else None
+    if not isinstance(uri, SipUri) or not is_private(uri.host):
+        return
+    ours = proxy.listeners[flow.listener].record_route.partition(": ")[2]
+    ours += f";d={record}>" if record else ">"
+    recorded = response.values("record-route")
+    if not recorded or recorded[0] != ours:
+        # Another proxy comes after us: its phone is its own business.
+        return
+    token = proxy.tokens.make(flow, response.call_id, only=False)
+    response.replace_first_value("record-route", ours.replace("<sip:", f"<sip:{token}@", 1))
