@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,7 +12,8 @@ import pytest
 
 from tests.interop.baresip import Baresip
 from tests.interop.conftest import TARGET
-from tests.interop.users import serve_users
+from tests.interop.phone import Phone
+from tests.interop.users import ask, serve_users
 from tools.peers import Program, Sipp, free_port
 
 LOCAL = "127.0.0.1"
@@ -107,3 +109,25 @@ def test_sipsak(password: str, status: int, serve: Serve) -> None:
         command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL
     )
     assert done.returncode == status, done.stdout + done.stderr
+
+
+def test_a_trusted_peer(serve: Serve, tmp_path: Path) -> None:
+    """Trusted, it needs no password but to register; until SIGHUP reads that it is not."""
+    trusted = '[[trusted]]\naddress = "127.0.0.0/8"\nname = "office"\n'
+    program, server = serve(trusted)
+    with (
+        Phone("alice", "biloxi.test", "udp", server) as alice,
+        Phone("bob", "biloxi.test", "udp", server) as bob,
+    ):
+        register = [f"Contact: {bob.contact}", "Expires: 600"]
+        assert ask(bob, "REGISTER", "sip:biloxi.test", "builder", register).what == "200"
+        assert ask(alice, "REGISTER", "sip:biloxi.test", "guess").what == "401"
+        alice.invite(bob.aor)
+        bob.answer(bob.expect("INVITE"), "486 Busy Here")
+        alice.expect("486")
+        (tmp_path / "sansip.toml").write_text(trusted.replace("127.0.0.0/8", "10.0.0.0/8"))
+        program.process.send_signal(signal.SIGHUP)
+        program.wait_for("read again: 1 trusted peers")
+    with Phone("alice", "biloxi.test", "udp", server) as alice:
+        alice.invite("sip:bob@biloxi.test")
+        alice.expect("407")
