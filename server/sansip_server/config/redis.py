@@ -35,8 +35,8 @@ class RedisSettings:
     # for its 503 when Redis is gone, and a caller once; then nobody waits.
     timeout: float = 1.0
     # How many replicas must have a registration before it is acknowledged (WAIT);
-    # 0 leaves it to Redis. With 1 no acknowledged binding is lost when the master
-    # dies; it costs a trip to the replica. Not for a cluster.
+    # 0 leaves it to Redis. Where all replicas have it, no acknowledged binding is lost
+    # when the master dies; it costs a trip to them. Not for a cluster.
     wait_replicas: int = 0
     # Seconds to wait for those replicas; then it is a 503.
     wait_time: float = 0.5
