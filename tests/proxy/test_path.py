@@ -227,3 +227,20 @@ def test_strangers_get_no_further_than_the_registrar() -> None:
     assert pair.at_edge(request("ACK", "sip:x@192.0.2.99", branch="z9hG4bK4"), ALICE) == []
     assert what(pair.at_edge(request("CANCEL", branch="z9hG4bK5"), ALICE)) == ["481"]
     assert what(pair.at_edge(request(uri="sip:x@example.net", branch="z9hG4bK6"), ALICE)) == ["100", "403"]
+
+
+def test_sips_all_the_way() -> None:
+    """RFC 5630 5.2: a sips Contact needs a sips Path, and the registrar is reached over TLS."""
+    listeners = (ListenerConfig(UDP, "udp", HOST, 5060), ListenerConfig(TLS, "tls", HOST, 5061))
+    route = load_route(EXAMPLE)
+    edge = Rig(route, listeners=listeners)
+    conn = edge.accept(PHONE, TLS, "tls")
+    aor = "<sips:bob@biloxi.test>"
+    headers = [("Contact", f"<sips:bob@10.0.0.5>{FLOW}"), ("Supported", "path, outbound")]
+    data = request("REGISTER", "sips:biloxi.test", transport="TLS", sender=aor, to=aor, headers=headers)
+    connect = only(edge.tcp(conn, data), "Connect")
+    assert connect.action.transport == "tls"
+    register = only(edge.opened(connect), "REGISTER")
+    path = register.message.get("path")
+    assert path.startswith("<sips:f-")
+    assert path.endswith(f"@{HOST}:5061;lr;ob>")
