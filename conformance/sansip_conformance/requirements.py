@@ -48,15 +48,16 @@ _REASONS = {
     "19.1.5": "forming requests from a URI is done by user agents",
     "19.1.6": "relating tel and SIP URIs is a choice of the route",
     "19.1.2": "the grammar of URIs: tests/wire holds the cases",
-    "22": "authentication is not part of this suite yet",
 }
 # Single sentences, by id.
-_AUTH = "authentication is not part of this suite yet"
+_CLIENT = "the duty of the client that is challenged, which the suite plays"
 _SINGLE: dict[str, str] = {
-    "10.3/9": _AUTH,
-    "10.3/10": _AUTH,
-    "10.3/11": _AUTH,
-    "16.3/13": _AUTH,
+    **dict.fromkeys(
+        ("22.1/8", "22.1/9", "22.2/2", "22.2/3", "22.2/4", "22.3/4", "22.3/5", "22.3/6"), _CLIENT
+    ),
+    **dict.fromkeys(("22.3/7", "22.3/13", "22.4/4", "22.4/6"), _CLIENT),
+    "22.1/2": "advice to operators: docs/configuration.md says it",
+    "22.1/3": "advice to operators: the realm is the domain unless they say otherwise",
     "8.2.2.3/5": "the duty of the user agent client",
     "8.2.2.3/3": "the duty of the user agent client",
     "11/1": "the duty of user agents",
