@@ -127,6 +127,42 @@ def test_sipp_calls_sipp_behind_naptr(caller: str, carrier: tuple[int, NameServe
             uac.succeed()
 
 
+@pytest.mark.needs("kamailio")
+def test_a_call_through_kamailio(carrier: tuple[int, NameServer], tmp_path: Path) -> None:
+    """Its module is another SCTP: the association is ours to it, and its BYE comes back over it."""
+    port, names = carrier
+    there = peers.free_port()
+    zone = names.server.zone
+    zone.add("carrier.test", "NAPTR", '1 1 "s" "SIP+D2S" "" _sip._sctp.carrier.test.')
+    zone.add("_sip._sctp.carrier.test", "SRV", f"1 0 {there} s.carrier.test.")
+    zone.add("s.carrier.test", "A", "127.0.0.1")
+    listeners = [f"udp:127.0.0.1:{there}", f"sctp:127.0.0.1:{there}"]
+    text = peers.kamailio_config(listeners, ["carrier.test"])
+    text = text.replace(
+        "#!KAMAILIO\n", '#!KAMAILIO\nloadmodule "sctp.so"\nenable_sctp=yes\nsctp_children=1\n'
+    )
+    with (
+        peers.kamailio(tmp_path, listeners, text=text),
+        Phone("bob", "carrier.test", "udp", ("127.0.0.1", there)) as bob,
+        Phone("alice", "biloxi.test", "sctp", ("127.0.0.1", port)) as alice,
+    ):
+        bob.register()
+        alice.invite("sip:bob@biloxi.test")
+        invite = bob.expect("INVITE")
+        assert [via.partition(" ")[0] for via in invite.all("via")] == [
+            "SIP/2.0/UDP",
+            "SIP/2.0/SCTP",
+            "SIP/2.0/SCTP",
+        ]
+        bob.answer(invite, "200 OK")
+        alice.established(alice.expect("200"))
+        bob.expect("ACK")
+        for sender, receiver, method in ((alice, bob, "INFO"), (bob, alice, "INFO"), (bob, alice, "BYE")):
+            sender.within(method)
+            receiver.answer(receiver.expect(method), "200 OK")
+            sender.expect("200")
+
+
 def test_where_nobody_listens_the_next_transport_is_tried(carrier: tuple[int, NameServer]) -> None:
     """RFC 3263 4.3: an association that is refused costs nothing, and UDP has the call."""
     port, names = carrier
