@@ -224,6 +224,27 @@ def test_a_call_over_a_flow(name: str, start: Callable[[str], Site]) -> None:
         talk(alice, phone)
 
 
+def test_a_websocket_at_an_edge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 7118 at the edge: the registrar speaks no WebSocket, and calls browsers all the same."""
+    with ExitStack() as stack:
+        _, home = sansip_home(tmp_path / "home", stack)
+        edge, _, ws = sansip_edge(tmp_path / "edge", stack, home, monkeypatch)
+        phone = stack.enter_context(FlowPhone(1, "ws", (LOCAL, ws)))
+        alice = stack.enter_context(Phone("alice", DOMAIN, "udp", home))
+        assert phone.register_flow().get("require") == "outbound"
+        alice.invite(phone.aor)
+        talk(alice, phone)
+        alice.register()
+        phone.invite(alice.aor)
+        alice.answer(alice.expect("INVITE"), "200 OK")
+        phone.established(phone.expect("200"))
+        alice.expect("ACK")
+        alice.within("BYE")
+        phone.answer(phone.expect("BYE"), "200 OK")
+        alice.expect("200")
+        assert "Traceback" not in edge.output()
+
+
 @pytest.mark.parametrize("name", SITES[:3])
 def test_the_second_flow_rings(name: str, start: Callable[[str], Site]) -> None:
     """RFC 5626 7: the newer flow dies, unseen by the registrar or not, and the older one rings at once."""
