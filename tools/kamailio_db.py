@@ -14,9 +14,10 @@ from pathlib import Path
 
 from tools.peers import KAMAILIO_MODULES
 
-__all__ = ["SCRIPTS", "create_database", "registrar_config"]
+__all__ = ["POSTGRESQL_SCRIPTS", "SCRIPTS", "create_database", "registrar_config", "subscribers"]
 
 SCRIPTS = Path("/usr/share/kamailio/db_sqlite")
+POSTGRESQL_SCRIPTS = Path("/usr/share/kamailio/postgres")
 
 _REGISTRAR_ROUTE = """
 request_route {
@@ -47,32 +48,40 @@ def create_database(
             database.executescript((SCRIPTS / f"{table}-create.sql").read_text())
         # The server writes with every registration: as ours, in write-ahead mode.
         database.execute("PRAGMA journal_mode = WAL")
-        rows = []
-        for name, domain, password in users:
-            ha1 = hashlib.md5(f"{name}:{domain}:{password}".encode()).hexdigest()
-            ha1b = hashlib.md5(f"{name}@{domain}:{domain}:{password}".encode()).hexdigest()
-            rows.append((name, domain, "", ha1, ha1b))
         database.executemany(
-            "INSERT INTO subscriber (username, domain, password, ha1, ha1b) VALUES (?, ?, ?, ?, ?)", rows
+            "INSERT INTO subscriber (username, domain, password, ha1, ha1b) VALUES (?, ?, ?, ?, ?)",
+            subscribers(users),
         )
         database.commit()
 
 
+def subscribers(users: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str, str, str]]:
+    """Return rows of ``subscriber``, without the passwords: user name, domain, password, ha1, ha1b."""
+    rows = []
+    for name, domain, password in users:
+        ha1 = hashlib.md5(f"{name}:{domain}:{password}".encode()).hexdigest()
+        ha1b = hashlib.md5(f"{name}@{domain}:{domain}:{password}".encode()).hexdigest()
+        rows.append((name, domain, "", ha1, ha1b))
+    return rows
+
+
 def registrar_config(
-    listeners: Sequence[str], domains: Sequence[str], database: Path, *, more: Sequence[str] = ()
+    listeners: Sequence[str], domains: Sequence[str], database: Path | str, *, more: Sequence[str] = ()
 ) -> str:
     """Return a configuration that asks for passwords and writes registrations through (``db_mode`` 1).
 
+    ``database`` is an SQLite file or the URL of a PostgreSQL database (``postgres://…``);
     ``more`` are further lines, after the modules.
     """
     lines = ["#!KAMAILIO", "debug=1", "log_stderror=yes", "children=1", "tcp_children=1"]
     lines += ["auto_aliases=no", "dns=no", "rev_dns=no"]
     lines += [f"listen={listener}" for listener in listeners]
     lines += [f'alias="{domain}"' for domain in domains]
-    modules = f"db_sqlite {KAMAILIO_MODULES} auth auth_db"
+    driver = "db_sqlite" if isinstance(database, Path) else "db_postgres"
+    modules = f"{driver} {KAMAILIO_MODULES} auth auth_db"
     lines += [f'loadmodule "{module}.so"' for module in modules.split()]
     # Two slashes end the scheme, the third begins the path.
-    url = f"sqlite:///{database}"
+    url = f"sqlite:///{database}" if isinstance(database, Path) else database
     lines += [
         f'modparam("usrloc", "db_url", "{url}")',
         'modparam("usrloc", "db_mode", 1)',

@@ -18,6 +18,7 @@ from sansip_server.commands.check import check
 from sansip_server.commands.conformance import conformance
 from sansip_server.commands.ctl import ctl
 from sansip_server.commands.ha1 import ha1
+from sansip_server.commands.import_ import import_
 from sansip_server.commands.ladder import ladder
 from sansip_server.commands.parse import parse
 from sansip_server.commands.ping import ping
@@ -91,7 +92,7 @@ def sansip() -> None:
     """
 
 
-for command in (serve, ctl, store, check, parse, ping, replay, conformance, ladder, user, ha1, version):
+for command in (serve, ctl, store, import_, check, parse, ping, replay, conformance, ladder, user, ha1, version):
     sansip.add_command(command)
 
 main = sansip

@@ -1,0 +1,1 @@
+"""What other servers keep, taken over: ``sansip import``."""
