@@ -172,9 +172,13 @@ class Phone:
         self._buffer = b""
 
     def expect(self, what: str) -> Message:
-        """Return the next message, which must be ``what``, a method or a status; 100 is skipped."""
-        while (message := self.receive()).what == "100" and what != "100":
-            pass
+        """Return the next message, which must be ``what``, a method or a status.
+
+        A 100 is skipped, and a keepalive of the server is answered.
+        """
+        while (message := self.receive()).what in ("100", "OPTIONS") and what != message.what:
+            if message.what == "OPTIONS":
+                self.answer(message, "200 OK")
         assert message.what == what, f"{self.aor}: expected {what}, got {message.start}"
         return message
 
