@@ -52,7 +52,11 @@ def take_flows(request: Request, changes: Sequence[tuple[ContactChange, int]], w
     Raises RemoteProtocolError: 439 where the first hop cannot do its part, 400 for
     several contacts of which one is a flow.
     """
-    if not any(change.reg_id is not None for change, _ in changes):
+    for change, _ in changes:
+        if change.reg_id is not None:
+            break
+    else:
+        # Nearly every REGISTER.
         return False
     if not wanted or (not is_direct(request) and not _first_hop_helps(request)):
         if wanted and supports(request, "outbound"):

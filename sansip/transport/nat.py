@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import DEFAULT_PORTS
 from sansip.wire import SipUri
-from sansip.wire.host import host_key, is_address
+from sansip.wire.host import host_key, host_text, is_address
 
 if TYPE_CHECKING:
     from sansip.transport.flow import Flow
@@ -118,16 +118,20 @@ def is_hidden(request: Request, flow: Flow) -> bool:
     sent-by that the NAT belied. A phone that registers somebody else's address
     means what it says.
     """
-    via = request.via
     line = request.first_line("contact")
     if line is None:
         return False
+    host = flow.host
+    if host in line and f" {host_text(host, flow.port)};" in (request.first_line("via") or ""):
+        # Nearly every request, and the Via need not be taken apart.
+        return False
+    via = request.via
     if (
         via.host == flow.host
         and flow.host in line
         and (not via.wants_rport or (via.port or 5060) == flow.port)
     ):
-        # Nearly every request: nothing to be seen without a closer look.
+        # Nothing to be seen without a closer look.
         return False
     signs = nat_signs(request, flow)
     if "contact" in signs:
