@@ -71,7 +71,9 @@ def test_commands_exist(page: Path) -> None:
             words = shlex.split(command.strip().removeprefix("$ ")) if "sansip" in command else []
             if words and words[0].endswith("sansip") and len(words) > 1 and not words[1].endswith(":"):
                 shown = sansip.commands[words[1]]
-                with click.Context(shown, info_name=words[1]) as context:
+                # click remembers the help option of the first context that a command is parsed in.
+                names = sansip.context_settings["help_option_names"]
+                with click.Context(shown, info_name=words[1], help_option_names=names) as context:
                     shown.parse_args(context, words[2:])
 
 
