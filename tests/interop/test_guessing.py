@@ -220,8 +220,8 @@ def play(port: int, guesses: int, seconds: float) -> tuple[list[Honest], dict[in
                     idle.append(guesser)
                     answered += 1
         taken = time.monotonic() - begun
-        for one in (*honest, *guessers):
-            one.sock.close()
+        for sock in [user.sock for user in honest] + [guesser.sock for guesser in guessers]:
+            sock.close()
     return honest, statuses, taken
 
 

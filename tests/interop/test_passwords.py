@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import platform
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +17,7 @@ from tests.interop.baresip import Baresip
 from tests.interop.conftest import TARGET
 from tests.interop.phone import Phone
 from tests.interop.users import ask, serve_users
+from tests.missing import missing
 from tools.peers import Program, Sipp, free_port
 
 LOCAL = "127.0.0.1"
@@ -96,6 +100,32 @@ def test_baresip_phones_call_each_other(transport: str, serve: Serve, tmp_path: 
         alice.command("hangup")
         bob.wait_for("CALL_CLOSED")
     assert "Traceback" not in program.output()
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "qop"),
+    [
+        ('"MD5"', '"auth"'),
+        ('"SHA-256"', '"auth"'),
+        ('"SHA-256", "MD5"', '"auth", "auth-int"'),
+        ('"MD5", "SHA-256"', '"auth"'),
+    ],
+)
+def test_pjsip(algorithms: str, qop: str, serve: Serve) -> None:
+    """The stack of many phones: it knows SHA-256, and takes lists as RFC 8760 means them."""
+    if importlib.util.find_spec("pjsua2") is None:
+        if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
+            pytest.skip("there is no wheel of pjsua2-python for this Python and machine")
+        missing("not installed: pjsua2-python")
+    program, server = serve(f"[digest]\nalgorithms = [{algorithms}]\nqop = [{qop}]\n")
+    command = [sys.executable, "-m", "tests.interop.pjsip", server[0], str(server[1]), "biloxi.test", "alice"]
+    done = subprocess.run(
+        [*command, "wonderland", "bob"], capture_output=True, text=True, timeout=60, check=False
+    )
+    said = [line for line in done.stdout.splitlines() if line.startswith(("registration ", "call "))]
+    # Bob is not there: the INVITE was challenged, answered and looked up.
+    assert said == ["registration 200", "call 404"], done.stdout[-2000:] + done.stderr[-2000:]
+    assert "refused" not in program.output()
 
 
 @pytest.mark.needs("sipsak")
