@@ -23,7 +23,6 @@ from sansip.actions import Action
 from sansip.config import ListenerConfig
 from sansip.journal import JournaledStack
 from sansip.stack import Stack
-from sansip.wire.host import is_address
 from sansip_server import logs
 from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
@@ -35,6 +34,7 @@ from sansip_server.config.listen import ListenAddress
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.descriptors import raise_limit
+from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.journal import JournalFile, head
@@ -211,8 +211,8 @@ class JournaledServedStack(ServedStack, JournaledStack):
 
 def _say_doubts(tls: TlsContexts, domains: Iterable[str]) -> None:
     """Warn of certificates that clients or other servers will refuse."""
-    for doubt in tls.doubts((one for one in domains if not is_address(one) and "." in one), time.time()):
-        logger.warning("tls: %s", doubt)
+    for doubt in certificate_doubts(tls, domains):
+        logger.warning("%s", doubt)
 
 
 def _say_who_lacks_users(storage: Storage, settings: Settings, domains: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from sansip_server.cli import sansip
 from sansip_server.config.reference import configuration_page
+from tests.certificates import Authority
 
 
 def check(folder: Path, text: str, *options: str) -> Result:
@@ -66,3 +67,18 @@ def test_keys() -> None:
     result = CliRunner().invoke(sansip, ["check", "--keys"])
     assert result.exit_code == 0
     assert result.stdout == configuration_page()
+
+
+def test_doubts_about_a_certificate(tmp_path: Path) -> None:
+    """Said, since the first client will stumble over it, but no fault: the server would start."""
+    Authority(tmp_path).issue("server.pem", "*.example.org")
+    file = tmp_path / "sansip.toml"
+    file.write_text(
+        "listen = ['tls:127.0.0.1:5061']\ndomains = ['sip.example.org', 'localhost', '192.0.2.1']\n"
+        "[tls]\ncertificate = 'server.pem'\n"
+    )
+    result = CliRunner().invoke(sansip, ["check", str(file)])
+    assert result.exit_code == 0
+    assert "does not name sip.example.org, but *.example.org (a wildcard matches nothing" in result.stderr
+    (doubt,) = json.loads(CliRunner().invoke(sansip, ["check", "--json", str(file)]).stdout)["doubts"]
+    assert doubt.startswith("tls: certificate ")

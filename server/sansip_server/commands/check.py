@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sansip_server.faults import EXIT_FAULT, OperatorError
+
+if TYPE_CHECKING:
+    from sansip_server.config.schema import Settings
 
 __all__ = ["check"]
 
@@ -49,7 +53,8 @@ def check(file: Path, as_json: bool) -> None:
     """Validate the TOML configuration FILE.
 
     Every faulty key is named with its line and what was expected. Exit status
-    0 when the file is good, 2 when it is not.
+    0 when the file is good, 2 when it is not. What clients will not like about a
+    certificate is said, too, and makes no fault.
     """
     import json
 
@@ -63,12 +68,14 @@ def check(file: Path, as_json: bool) -> None:
             load_route(loaded.route)
         except OperatorError as error:
             faults += [ConfigFault("route", line) for line in error.lines]
+    doubts = [] if loaded.settings is None else _doubts(loaded.settings)
     if as_json:
         click.echo(
             json.dumps(
                 {
                     "file": str(file),
                     "ok": not faults,
+                    "doubts": doubts,
                     "faults": [
                         {
                             "path": fault.path,
@@ -90,6 +97,16 @@ def check(file: Path, as_json: bool) -> None:
             err=True,
         )
     elif loaded.settings is not None:
+        for doubt in doubts:
+            click.echo(f"{file}: {doubt}", err=True)
         click.echo(f"{file}: good; listens on {', '.join(loaded.settings.listen)}")
     if faults:
         raise SystemExit(EXIT_FAULT)
+
+
+def _doubts(settings: Settings) -> list[str]:
+    from sansip_server.config.listen import check_domain
+    from sansip_server.doubts import certificate_doubts
+    from sansip_sockets.tls import TlsContexts
+
+    return certificate_doubts(TlsContexts(settings.tls), map(check_domain, settings.domains))
