@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.baresip import Baresip
-from tests.interop.conftest import TARGET
+from tests.interop.conftest import OPTIONS, TARGET
 from tests.interop.homes import AT_HOME, Home, Internet, inside
 from tests.interop.phone import Message, Phone
 from tools import peers
@@ -67,7 +67,7 @@ def serve(
     domain: str = DOMAIN,
 ) -> peers.Program:
     """The installed server, in ``namespace``, open to everybody there."""
-    options = ["--auth", "none"]
+    options = ["--auth", "none", *OPTIONS]
     file = directory / "sansip.toml"
     file.write_text(config)
     options += ["--config", str(file)]
