@@ -43,6 +43,7 @@ def test_json(tmp_path: Path) -> None:
     assert json.loads(check(tmp_path, "", "--json").stdout) == {
         "file": str(tmp_path / "sansip.toml"),
         "ok": True,
+        "doubts": [],
         "faults": [],
     }
     result = check(tmp_path, "lisen = 1\n", "--json")
