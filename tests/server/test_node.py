@@ -58,9 +58,27 @@ def test_no_address_that_serves() -> None:
     """The operator is told which key is missing."""
     with pytest.raises(OperatorError, match=r"node\.address"):
         node_config(shared(), [WS, WILD])
-    given = node_config(shared(address="10.0.0.9:5060"), [WS])
-    assert given is not None
-    assert given.address == "10.0.0.9:5060"
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1:5060", "10.0.0.1:5060;transport=udp", "203.0.113.5:5080", "0.0.0.0:5060"]
+)
+def test_an_address_that_is_ours(address: str) -> None:
+    """As bound or as advertised; what is neither would send requests in circles."""
+    if address.startswith("0."):
+        with pytest.raises(OperatorError, match=r"none of listen.*10\.0\.0\.1:5060"):
+            node_config(shared(address=address), [UDP, HIDDEN])
+    else:
+        given = node_config(shared(address=address), [UDP, HIDDEN])
+        assert given is not None
+        assert given.address == address.removesuffix(";transport=udp")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:5061", "10.0.0.1:5060;transport=tcp", "10.0.0.9:5060"])
+def test_an_address_that_is_not_ours(address: str) -> None:
+    """Port, transport and host all have to be a listener's."""
+    with pytest.raises(OperatorError, match="none of listen"):
+        node_config(shared(address=address), [UDP, TCP])
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1", "n1:sip", ":5060", "10.0.0.1:5060;transport=ws", "sip:"])

@@ -57,16 +57,28 @@ def node_config(settings: Settings, listeners: Sequence[ListenerConfig]) -> Node
     if settings.location is None:
         return None
     node = settings.node
-    address = node.address
-    if address is None:
-        for one in listeners:
-            host = one.advertise_host or one.host
-            if one.transport in ("udp", "tcp") and host not in ("0.0.0.0", "::"):
-                end = "" if one.transport == "udp" else ";transport=tcp"
-                address = host_text(host, one.advertise_port or one.port) + end
-                break
-        else:
+    # Named as in a URI: host:port, and the transport where it is not UDP.
+    ours = [
+        host_text(host, port) + ("" if one.transport == "udp" else f";transport={one.transport}")
+        for one in listeners
+        if one.transport in ("udp", "tcp", "tls")
+        for host, port in (
+            (one.advertise_host or one.host, one.advertise_port or one.port),
+            (one.host, one.port),
+        )
+        if host not in ("0.0.0.0", "::")
+    ]
+    if node.address is None:
+        address = next((text for text in ours if not text.endswith("tls")), None)
+        if address is None:
             raise OperatorError(
                 "node.address is needed: no UDP or TCP listener has an address to tell others"
+            )
+    else:
+        address = node.address.removesuffix(";transport=udp")
+        if address not in ours:
+            raise OperatorError(
+                f"node.address {node.address} is none of listen: other nodes would send to nobody, or in"
+                f" circles; expected one of {', '.join(dict.fromkeys(ours)) or 'udp, tcp or tls there'}"
             )
     return NodeConfig(address, node.heartbeat, node.linger)
