@@ -21,7 +21,8 @@ import pytest
 from sansip.actions import Ask, Connect, Disconnect, Notify, SendData, SendDatagram
 from sansip.limits import Limits
 from sansip_sockets import handler
-from sansip_sockets.streams import READ_SIZE, SEND_BUFFER
+from sansip_sockets.opening import SEND_BUFFER
+from sansip_sockets.streams import READ_SIZE
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
 
 BOTH_FAMILIES = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -22,7 +22,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,8 @@ from sansip.actions import Connect, Disconnect, SendData
 from sansip.clock import Timer
 from sansip.driver import OpenConnection
 from sansip_sockets import sctp
-from sansip_sockets.bind import IP_BIND_ADDRESS_NO_PORT, BoundListener
+from sansip_sockets.bind import BoundListener
+from sansip_sockets.opening import begin_connect, tune
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
 
 if TYPE_CHECKING:
@@ -44,9 +44,6 @@ CONNECTING, OPEN, CLOSING, LINGERING, DEAD = range(5)
 # Octets taken by one read: a dozen messages, after which everybody else gets a turn. With
 # 64 KiB ten peers that send as fast as they can made the others wait a quarter of a second.
 READ_SIZE = 4_096
-# Octets that the kernel keeps for a peer who does not read, beside limits.connection_backlog.
-# Left to itself it grows to 4 MiB for each connection.
-SEND_BUFFER = 131_072
 # Connections accepted for one wake-up, so that others get their turn.
 ACCEPTS = 64
 # Seconds to wait for the peer's goodbye after ours.
@@ -148,7 +145,9 @@ class Streams:
         try:
             # Name servers are asked from any address.
             listener = None if action.listener < 0 else hub.listeners[action.listener]
-            sock = self._start_connect(action, listener)
+            if action.transport not in ("tcp", "sctp", "dns", *hub.driver.filters):
+                raise ValueError(f"transport {action.transport} is not available here")
+            sock = begin_connect(action, listener)
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or repr(error)
             hub.later(hub.driver.connection_closed, action.conn, reason)
@@ -213,7 +212,7 @@ class Streams:
     def _accepted(self, listener: BoundListener, peer: socket.socket, address: Any) -> None:
         hub = self._hub
         peer.setblocking(False)
-        _no_delay(peer, listener.transport)
+        tune(peer, listener.transport)
         conn = hub.driver.stack.new_connection()
         connection = Connection(conn, peer, listener, listener.transport, OPEN)
         self._table[conn] = connection
@@ -305,36 +304,6 @@ class Streams:
             self._forget(connection)
 
     # --- steps
-
-    def _start_connect(self, action: Connect, listener: BoundListener | None) -> socket.socket:
-        if action.transport not in ("tcp", "sctp", "dns", *self._hub.driver.filters):
-            raise ValueError(f"transport {action.transport} is not available here")
-        family = socket.AF_INET6 if ":" in action.address[0] else socket.AF_INET
-        if action.transport == "sctp":
-            sock = sctp.open_socket(family)
-        else:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            _no_delay(sock, action.transport)
-            if (
-                listener is not None
-                and sock.family == listener.sock.family
-                and listener.host not in ("0.0.0.0", "::")
-            ):
-                # Peers know us by the listener's address.
-                if sys.platform == "linux" and action.transport != "sctp":
-                    # The port is chosen at connect, so it may be shared by
-                    # connections to different peers: 28,000 each, not in all.
-                    sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((listener.host, 0, *listener.address[2:]))
-            failure = sock.connect_ex(action.address)
-            if failure not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-                raise OSError(failure, os.strerror(failure))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
 
     def _connected(self, connection: Connection, address: Any, name: str, ready: bool) -> str:
         """Take the outcome of a connect; return the reason when it failed."""
@@ -458,19 +427,6 @@ class Streams:
             connection.timer.cancel()
         connection.sock.close()
         self._open.discard(connection)
-
-
-def _no_delay(sock: socket.socket, transport: str) -> None:
-    """Send each message when it is written: Nagle's wait is a retransmission saved by none."""
-    if transport == "sctp":
-        sctp.tune(sock)
-        return
-    setsockopt: Callable[..., None] = sock.setsockopt
-    try:
-        setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    except OSError:
-        pass  # the peer is gone already: the first read says so
 
 
 def _shut_down(sock: socket.socket, how: int) -> None:
