@@ -239,11 +239,15 @@ class Authenticator:
         stored: Mapping[str, str] | None,
         source: str,
         now: float,
+        *,
+        proven: bool = False,
     ) -> Verdict:
         """Return GENUINE, STALE or DENIED for credentials that ``select`` gave.
 
-        The work is the same for a user that does not exist.
+        The work is the same for a user that does not exist. ``proven``: ``proves`` said so.
         """
+        if proven:
+            return self._counted(credentials, source_of(source), now)
         name = hash_name(credentials.algorithm)
         assert name is not None
         key = None if stored is None else stored.get(name)
@@ -262,7 +266,11 @@ class Authenticator:
         if not matches or not known:
             self._guard.failed(source, username, now)
             return Verdict.DENIED
-        self._guard.succeeded(source, username)
+        return self._counted(credentials, source, now)
+
+    def _counted(self, credentials: Credentials, source: str, now: float) -> Verdict:
+        """Return GENUINE for a password that was right, or STALE where its nonce count was used."""
+        self._guard.succeeded(source, (credentials.username or "")[: self._config.username_size])
         # RFC 7616 3.4: only who knows the password may use up a count.
         if not self._counts.accept(credentials.nonce or "", credentials.nonce_count or 0):
             return Verdict.STALE

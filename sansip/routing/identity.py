@@ -59,19 +59,25 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
     if credentials is not None:
         name = authenticator.name_of(credentials, _names(request))
         lookup = Lookup(name, realm)
-        recalled = None if core.recall is None else core.recall(lookup)
-        if recalled is not None and authenticator.proves(credentials, request.method, message.body, recalled):
+        needed = authenticator.needs_lookup(credentials)
+        recalled = core.recall(lookup) if needed and core.recall is not None else None
+        proven = recalled is not None and authenticator.proves(
+            credentials, request.method, message.body, recalled
+        )
+        if proven:
             # Whoever knows the password may be answered sooner. All others wait for the
             # store, so that nobody learns from the time which users there are.
             stored = recalled
         try:
-            if stored is None and authenticator.needs_lookup(credentials):
+            if needed and not proven:
                 stored = core.users(lookup) if core.users is not None else await Question(lookup)
         except Exception:
             # The store of users is down: nobody can be told right from wrong.
             request.reply(503, None, [("Retry-After", "20")])
             return None
-        verdict = authenticator.verify(credentials, request.method, message.body, stored, source, request.now)
+        verdict = authenticator.verify(
+            credentials, request.method, message.body, stored, source, request.now, proven=proven
+        )
     if verdict is Verdict.GENUINE and credentials is not None:
         _consume(request, field, credentials, offered)
         if as_registrar:
