@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.callee import show_callee
+from sansip.proxy.cancel import send_cancel
 from sansip.proxy.loop import new_branch
 from sansip.proxy.secure import REQUIRED
-from sansip.transaction.ack import build_cancel
 from sansip.transport.flow import Flow
 from sansip.wire import response_to
 
@@ -189,7 +189,9 @@ class Branch:
         if context.is_invite:
             # RFC 3261 16.6 step 11
             self._set_timer(now, proxy.values.c, "timer C")
-        if proxy.config.failover_time and (self._addresses or context.can_fail_over(self)):
+        if proxy.config.failover_time and (
+            self._addresses or (context.spare and context.can_fail_over(self))
+        ):
             self._hurry = proxy.timers.start(now, proxy.config.failover_time, self, "failover")
         transaction.start(now)
         return True
@@ -422,22 +424,13 @@ class Branch:
 
     def _cancel_given_up(self, transaction: ClientTransaction, now: float) -> None:
         self._given_up = tuple(one for one in self._given_up if one is not transaction)
-        self._cancel(transaction, None, now)
-
-    # --- CANCEL
-
-    def _cancel(self, transaction: ClientTransaction, reason: str | None, now: float) -> None:
-        invite = transaction.request
-        cancel = build_cancel(invite, reason)
-        self.context.proxy.transactions.open_client(
-            invite.via.branch or "", cancel, cancel.to_bytes(), transaction.flow, _CANCEL_USER
-        ).start(now)
+        send_cancel(self.context.proxy.transactions, transaction, None, now)
 
     def _send_cancel(self, now: float) -> None:
         if self._cancel_sent or self.transaction is None:
             return
         self._cancel_sent = True
-        self._cancel(self.transaction, self._cancel_wanted or None, now)
+        send_cancel(self.context.proxy.transactions, self.transaction, self._cancel_wanted or None, now)
         # RFC 3261 9.1: without a final response within 64*T1 it counts as cancelled.
         self._set_timer(now, self.context.proxy.values.t1x64, "cancelled")
 
@@ -477,16 +470,3 @@ class Branch:
         # RFC 3261 16.8 (nothing was heard) and 9.1 (nothing followed the CANCEL).
         self.transaction.terminate(None, now)
         self._fail(408, now)
-
-
-class _CancelUser:
-    """RFC 3261 9.1: whatever a CANCEL is answered with, the INVITE's answer decides."""
-
-    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        pass
-
-    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
-        pass
-
-
-_CANCEL_USER = _CancelUser()

@@ -50,7 +50,6 @@ class ResponseContext:
         "_redirects",
         "_request",
         "_running",
-        "_spare",
         "_tag",
         "_tried",
         "_trying_timer",
@@ -69,6 +68,7 @@ class ResponseContext:
         "record_if_raised",
         "record_route",
         "server",
+        "spare",
     )
 
     def __init__(
@@ -100,7 +100,7 @@ class ResponseContext:
         self._pending: list[list[Target]] = []
         self._redirects: Redirects | None = None
         # Instance -> its targets that are tried where the flow of one failed.
-        self._spare: dict[str, list[Target]] = {}
+        self.spare: dict[str, list[Target]] = {}
         # Branches without a final response.
         self._running = 0
         # Targets tried so far, of all relays of the route.
@@ -192,21 +192,21 @@ class ResponseContext:
 
     def _one_each(self, targets: list[Target]) -> list[Target]:
         """Return ``targets`` with one for each instance (RFC 5626 7), the first; keep the others."""
-        self._spare = {}
+        self.spare = {}
         chosen = []
         for target in targets:
             if not target.instance:
                 chosen.append(target)
-            elif target.instance in self._spare:
-                self._spare[target.instance].append(target)
+            elif target.instance in self.spare:
+                self.spare[target.instance].append(target)
             else:
-                self._spare[target.instance] = []
+                self.spare[target.instance] = []
                 chosen.append(target)
         return chosen
 
     def can_fail_over(self, branch: Branch) -> bool:
         """Whether there is another flow of the phone that ``branch`` leads to."""
-        spare = self._spare.get(branch.target.instance)
+        spare = self.spare.get(branch.target.instance)
         return bool(spare) and not (self._cancelled or self._declined or self._done)
 
     def fail_over(self, failed: Branch, now: float) -> bool:
@@ -216,7 +216,7 @@ class ResponseContext:
         """
         if not self.can_fail_over(failed):
             return False
-        spare = self._spare[failed.target.instance]
+        spare = self.spare[failed.target.instance]
         branch = Branch(self, spare.pop(0), failed.breadth)
         self._branches[self._branches.index(failed)] = branch
         branch.start(now)

@@ -78,7 +78,9 @@ def absence(core: Core, uri: SipUri | TelUri | OtherUri) -> int:
 def _meant(core: Core, asked: SipUri | TelUri | OtherUri) -> tuple[str, Gruu | None]:
     """Return the address-of-record that ``asked`` means, "" for a GRUU that we did not make."""
     gruus = core.registrar.gruus
-    if gruus is None or not isinstance(asked, SipUri) or not names_gruu(core, asked):
+    if not isinstance(asked, SipUri) or "gr" not in asked.params:
+        return core.address_of_record(asked), None
+    if gruus is None or not names_gruu(core, asked):
         return core.address_of_record(asked), None
     gruu = gruus.read(asked)
     if gruu is None:

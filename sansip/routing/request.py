@@ -437,7 +437,12 @@ class IncomingRequest:
         chosen = targets_of(targets)
         proxy = self.core.proxy
         message = self.message
-        if targets is None and self.names_gruu and (found := locate_at_hand(self, message.uri)):
+        if (
+            targets is None
+            and ";gr" in message.uri_text
+            and self.names_gruu
+            and (found := locate_at_hand(self, message.uri))
+        ):
             # RFC 5627 6.1: within a dialog, too, it leads to where its device is now.
             chosen = found
         elif targets is None and self._towards is not None:
