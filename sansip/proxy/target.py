@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire import OtherUri, SipUri, TelUri, parse_uri
@@ -48,7 +48,7 @@ class Target:
     bound: bool = False
     only: bool = False
     instance: str = ""
-    binding: object = None
+    binding: Any = None
     listener: int | None = None
 
 
