@@ -153,6 +153,11 @@ class Authenticator:
         """Who knows users with a time limit, if anybody does."""
         return self._ephemeral
 
+    def asked_for(self, credentials: Credentials, unix: float) -> bool:
+        """Whether ``credentials`` answer a challenge of ours: they are nobody else's to see."""
+        realm, nonce = credentials.realm, credentials.nonce
+        return realm is not None and nonce is not None and self._nonces.age(nonce, realm, unix) is not None
+
     def challenges(self, realm: str, unix: float, *, stale: bool = False) -> list[str]:
         """Return the values of WWW-/Proxy-Authenticate, most preferred first (RFC 8760 2.4)."""
         nonce = self._nonces.make(realm, unix)

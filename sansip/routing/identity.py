@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sansip.auth import Lookup, Verdict
+from sansip.errors import RemoteProtocolError
 from sansip.events import AuthenticationFailed
 from sansip.routing.awaitables import Question
 from sansip.wire import SipUri
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sansip.routing.request import IncomingRequest
     from sansip.wire.headers.auth import Credentials
 
-__all__ = ["Users", "authenticate", "speaks_for"]
+__all__ = ["Users", "authenticate", "speaks_for", "withhold"]
 
 # Characters of a user name in the log.
 _SHOWN = 80
@@ -109,6 +110,31 @@ def _consume(request: IncomingRequest, field: str, used: Credentials, offered: l
     for line, one in zip(lines, offered, strict=True):
         if one.realm != used.realm or one.nonce != used.nonce:
             message.append("Authorization" if field == "authorization" else "Proxy-Authorization", line)
+
+
+def withhold(request: IncomingRequest) -> None:
+    """Remove credentials for us from a request that goes on without having been authenticated.
+
+    RFC 3261 22.1, 22.3: an ACK repeats those of its INVITE, and phones add them to
+    requests within a dialog unasked. Whoever sees them can try passwords on them.
+    """
+    core = request.core
+    message = request.message
+    authenticator = core.authenticator
+    if authenticator is None:
+        return
+    try:
+        offered: list[Credentials] = message.typed("proxy-authorization") or []
+    except RemoteProtocolError:
+        return
+    unix = core.unix(request.now)
+    ours = [authenticator.asked_for(one, unix) for one in offered]
+    if any(ours):
+        lines = message.get_all("proxy-authorization")
+        message.remove("proxy-authorization")
+        for line, own in zip(lines, ours, strict=True):
+            if not own:
+                message.append("Proxy-Authorization", line)
 
 
 def speaks_for(request: IncomingRequest, user: str) -> bool:

@@ -32,7 +32,7 @@ from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.awaitables import Relay
-from sansip.routing.identity import Users, authenticate, speaks_for
+from sansip.routing.identity import Users, authenticate, speaks_for, withhold
 from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
@@ -459,6 +459,8 @@ class IncomingRequest:
         if server is not None and server.answered:
             # The caller gave up while the route was waiting: RFC 3261 9.2.
             return Relay(self._context)
+        if "proxy-authorization" in message.keys:
+            withhold(self)
         shifts = proxy.shifts
         marked = shifts.read(self._marked, message) if self._marked else 0
         if server is None or (stateless and not marked and self._path is None):

@@ -94,3 +94,26 @@ def test_the_log_knows_more_than_the_guesser(user: str, reason: str) -> None:
     data = request("REGISTER", "sip:biloxi.test", branch="z9hG4bKb", headers=[("Authorization", line)])
     assert what(rig.udp(data)) == ["401"]
     assert rig.events == [AuthenticationFailed(ALICE[0], user, "biloxi.test", reason)]
+
+
+@pytest.mark.parametrize("method", ["ACK", "BYE", "INVITE"])
+def test_credentials_for_us_go_no_further(method: str) -> None:
+    """22.1, 22.3: an ACK has those of its INVITE, and phones send them unasked; others' pass."""
+    foreign = 'Digest username="alice", realm="elsewhere", nonce="n", uri="sip:x", response="0"'
+
+    def route(handle: Any) -> None:
+        handle.relay("sip:bob@192.0.2.2")
+
+    rig = Rig(route, auth=AuthConfig(), users=lambda lookup: None)
+    assert rig.stack.authenticator is not None
+    (challenge,) = rig.stack.authenticator.challenges("biloxi.test", rig.now)
+    ours = challenge.replace("Digest ", 'Digest username="alice", uri="sip:x", response="0", ')
+    for headers, kept in (
+        ([("Proxy-Authorization", ours), ("Proxy-Authorization", foreign)], [foreign]),
+        ([("Proxy-Authorization", foreign)], [foreign]),
+        ([("Proxy-Authorization", ours)], []),
+        ([("Proxy-Authorization", "Digest ,")], ["Digest ,"]),
+    ):
+        data = request(method, to_tag="bob", branch=f"z9hG4bK{len(rig.log)}", headers=headers)
+        out = only(rig.udp(data), method)
+        assert out.message.get_all("proxy-authorization") == kept
