@@ -29,6 +29,9 @@ def hash_name(algorithm: str | None) -> str | None:
 
 def _digest(name: str, data: bytes) -> str:
     # MD5 is here for phones that know nothing else, not for its security.
+    if name == "MD5":
+        # Half a microsecond, where ``new`` takes two: there are three for each request.
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
     return hashlib.new(HASHES[name], data, usedforsecurity=False).hexdigest()
 
 
