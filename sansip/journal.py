@@ -101,9 +101,10 @@ class JournaledStack(Stack):
     def drain(self, now: float) -> list[Action]:
         return self._note("drain", now, [], super().drain(now))
 
-    def join(self, now: float) -> None:
-        super().join(now)
-        self._note("join", now, [], [])
+    def join(self, now: float, others: Iterable[Any] = ()) -> None:
+        given = list(others)
+        super().join(now, given)
+        self._note("join", now, [value_of(given)], [])
 
     def restore(self, bindings: Iterable[Any], now: float) -> int:
         given = list(bindings)
@@ -237,7 +238,7 @@ def _feed(stack: Stack, entry: Entry) -> list[Action]:
         case "drain":
             return stack.drain(now)
         case "join":
-            stack.join(now)
+            stack.join(now, again_value(given[0]) if given else ())
         case "restore":
             stack.restore(again_value(given[0]), now)
         case "new_connection":

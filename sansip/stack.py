@@ -40,6 +40,7 @@ from sansip.location import (
 )
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
+from sansip.proxy.branch import Branch
 from sansip.questions import Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
@@ -555,8 +556,13 @@ class Stack:
         """An administrator removed the bindings of ``aor``."""
         self._out.append(Notify(BindingsChanged(aor, 0, "removed")))
 
-    def _node_changed(self, name: str, state: str) -> None:
+    def _node_changed(self, name: str, state: str, now: float) -> None:
         self._out.append(Notify(NodeChanged(name, state)))
+        if state == "gone":
+            # Whoever waits for its answers need not wait any longer.
+            for client in list(self._transactions.clients.values()):
+                if isinstance(client.user, Branch):
+                    client.user.node_gone(name, now)
 
     def _remove_silent(self, binding: Binding, now: float) -> None:
         """Unregister a phone that keepalives found gone, here and in the store."""

@@ -71,7 +71,7 @@ class Nodes:
         name, life: of this node, see ``NodeState``.
         config: its address and times.
         ask: puts a question to the outside (``Stack.ask``).
-        tell: is called with the name of a node and what became of it.
+        tell: is called with the name of a node, what became of it, and the time.
     """
 
     __slots__ = ("_ask", "_config", "_others", "_tell", "_timers", "_unsure", "lingering", "me")
@@ -83,7 +83,7 @@ class Nodes:
         config: NodeConfig,
         timers: Timers,
         ask: Callable[[Any, Callable[[Any, float], None], float], None],
-        tell: Callable[[str, str], None],
+        tell: Callable[[str, str, float], None],
     ) -> None:
         self.me = NodeState(name, life, config.address)
         # Whether this node drains, and still serves whom it alone can reach.
@@ -131,8 +131,8 @@ class Nodes:
         for name, state in self._others.items():
             known = before.get(name)
             if known is None or known.life != state.life:
-                self._tell(name, "lives")
+                self._tell(name, "lives", now)
             elif state.draining and not known.draining:
-                self._tell(name, "drains")
+                self._tell(name, "drains", now)
         for name in before.keys() - self._others.keys():
-            self._tell(name, "gone")
+            self._tell(name, "gone", now)

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
+from sansip.location import NodeFlow
 from sansip.proxy.callee import show_callee
 from sansip.proxy.cancel import send_cancel
 from sansip.proxy.loop import new_branch
@@ -349,8 +350,22 @@ class Branch:
             self._try_next(now)
             return
         # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503; RFC 5626
-        # 5.3.1: a 430 where it was that of the only flow.
-        self._fail(408 if reason == "timeout" else 430 if self.target.only else 503, now)
+        # 5.3.1: a 430 where it was that of the only flow. RFC 3261 21.4.18: where another
+        # node is gone with the phone's connection, it is the user who is not there.
+        gone = 430 if self.target.only else 480 if self._owner() else 503
+        self._fail(408 if reason == "timeout" else gone, now)
+
+    def node_gone(self, name: str, now: float) -> None:
+        """Node ``name`` died: what was sent to a phone of its connections is answered by nobody."""
+        if self.final is None and self.transaction is not None and self._owner() == name:
+            self._stop_timer()
+            self.transaction.terminate(None, now)
+            self._fail(480, now)
+
+    def _owner(self) -> str:
+        """Return the node on whose connection the phone is that this leads to, "" for none."""
+        flow = getattr(self.target.binding, "flow", None)
+        return flow.node if isinstance(flow, NodeFlow) and self.target.path else ""
 
     def _avoid(self, now: float, retry_after: str | None) -> None:
         """Have the next calls to this name begin with another of its servers."""

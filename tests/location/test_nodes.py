@@ -20,7 +20,9 @@ class Bench:
         self.asked: list[Heartbeat] = []
         self.told: list[tuple[str, str]] = []
         config = NodeConfig("192.0.2.20:5060", heartbeat=2.0, linger=linger)
-        self.nodes = Nodes("b", "1", config, self.timers, self._ask, lambda *event: self.told.append(event))
+        self.nodes = Nodes(
+            "b", "1", config, self.timers, self._ask, lambda name, what, now: self.told.append((name, what))
+        )
         self._answer: Callable[[Any, float], None] | None = None
 
     def _ask(self, question: Any, callback: Callable[[Any, float], None], now: float) -> None:

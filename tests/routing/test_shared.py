@@ -375,6 +375,27 @@ def test_a_dead_node_is_not_waited_for() -> None:
     ]
 
 
+def test_a_node_that_dies_while_it_is_asked() -> None:
+    """Refused or silent, ringing or not: who waits hears 480 as soon as it is known, not after 32 s."""
+    cluster = Cluster("a", "b")
+    WebPhone(cluster, "a").register()
+    rig = cluster.rigs["b"]
+    contact = [("Contact", "<sip:alice@192.0.2.1>")]
+    invite = only(cluster.udp("b", request(headers=contact), ALICE), "INVITE")
+    assert sent(rig.failed(invite)) == [("480", ALICE)]
+    invite = only(cluster.udp("b", request(branch="z9hG4bK2", call_id="2", headers=contact), ALICE), "INVITE")
+    rings = request(branch="z9hG4bK3", call_id="3", headers=contact)
+    ringing = only(cluster.udp("b", rings, ALICE), "INVITE")
+    cluster.udp("b", reply(ringing, 180), ("192.0.2.10", 5060))
+    message = request("MESSAGE", branch="z9hG4bK4", call_id="4")
+    only(cluster.udp("b", message, ALICE), "MESSAGE")
+    del cluster.shelf.nodes["a"]
+    told = {out.message.call_id for out in cluster.wait("b", 2.0) if out.to == ALICE and out.what == "480"}
+    assert told >= {"2", "3", "4"}
+    # And nothing is sent there any more.
+    assert [out for out in cluster.wait("b", 40.0) if out.to == ("192.0.2.10", 5060)] == []
+
+
 def test_a_node_in_another_life() -> None:
     """A node that restarted has none of its connections, though it lives and has its name."""
     cluster = Cluster("a", "b")
