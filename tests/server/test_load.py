@@ -224,3 +224,16 @@ def test_lines_of_keys() -> None:
         "z": None,
     }
     assert {path: lines.find(path) for path in places} == places
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "joined"),
+    [
+        ("tcp:127.0.0.1:5060", "ws:127.0.0.1:5060", "tcp+ws:127.0.0.1:5060"),
+        ("tcp+ws:[::1]:5060", "ws+tcp:[::1]:5060", "tcp+ws:[::1]:5060"),
+    ],
+)
+def test_two_listeners_on_one_port_are_to_be_one(one: str, other: str, joined: str) -> None:
+    """The message has what to write instead."""
+    (line,) = faults(f"listen = ['{one}', '{other}']\n")
+    assert f"{other} and {one} cannot share a port so; choose another, or write {joined}" in line

@@ -98,7 +98,8 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         # TCP, TLS and WebSocket are all connections to one and the same port.
         place = name.partition(":")[2]
         if streams.setdefault(place, name) != name:
-            joined = f"{streams[place].partition(':')[0]}+{listener.transport}:{place}"
+            both = (*streams[place].partition(":")[0].split("+"), *listener.transports)
+            joined = f"{'+'.join(dict.fromkeys(both))}:{place}"
             yield (
                 f"listen[{index}]",
                 f"{name} and {streams[place]} cannot share a port so; choose another, or write {joined}",
