@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from sansip.events import RouteFailed
-from sansip.testing import Agent, Network, Received, Server
+from sansip.testing import Agent, Network, Received, Server, Zone
 from sansip_conformance.setup import listeners_of, stack_config
 from sansip_conformance.trace import Trace
 
@@ -94,10 +94,17 @@ class CoreWorld:
         for name, addresses in setup.names.items():
             self.network.names[name] = [self._address(text) for text in addresses]
         if setup.records:
-            from sansip_conformance.zone import Zone
+            self.network.name_server = self._zone()
 
-            hosts = {name: party.host for name, party in self.parties.items()}
-            self.network.name_server = Zone(setup.records, hosts).answer
+    def _zone(self) -> Zone:
+        zone = Zone()
+        for name, kind, data in self.trace.setup.records:
+            if kind in ("silent", "failing"):
+                getattr(zone, kind).add(name)
+            else:
+                party = self.parties.get(data.strip())
+                zone.add(f"{name} {kind} {data if party is None else party.host}")
+        return zone
 
     def _address(self, text: str) -> str:
         party = self.parties.get(text)
