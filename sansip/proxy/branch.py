@@ -175,6 +175,7 @@ class Branch:
             and request is not self._base
             and not refused
             and self._may_switch()
+            and not proxy.avoided.holds(("tcp", ip, port), now)
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
@@ -342,8 +343,7 @@ class Branch:
         if transaction is not self.transaction or self.final is not None:
             return
         self._stop_timer()
-        if not self._switched:
-            self._avoid(now, None)
+        self._avoid(now, None)
         # RFC 3263 4.3: a timeout is a failure where nothing at all was heard.
         heard = reason == "timeout" and self.provisional
         if self._addresses and self._cancel_wanted is None and not heard:
@@ -369,6 +369,11 @@ class Branch:
 
     def _avoid(self, now: float, retry_after: str | None) -> None:
         """Have the next calls to this name begin with another of its servers."""
+        if self._switched:
+            # The same address is tried over UDP next, and large requests after this one at once.
+            _, ip, port = self._addresses[0]
+            self.context.proxy.avoid(("tcp", ip, port), None, now)
+            return
         # One that a name did not lead to has no others; phones come and go.
         if self._place is not None and self._hop is not None and not self._hop.numeric:
             self.context.proxy.avoid(self._place, retry_after, now)
@@ -424,8 +429,7 @@ class Branch:
                 self._fail(408, now)
             return
         self._give_up_current(now)
-        if not self._switched:
-            self._avoid(now, None)
+        self._avoid(now, None)
         self._try_next(now)
 
     def _give_up_current(self, now: float) -> None:

@@ -148,6 +148,16 @@ def test_a_connection_that_is_not_established_in_time() -> None:
     assert outs[-1].message.via.transport == "UDP"
 
 
+def test_the_next_large_request_does_not_pay_again() -> None:
+    """limits.avoid_time: it goes over UDP at once, until TCP is worth another try."""
+    rig = Rig(relay_to(BOB_URI))
+    rig.udp(request(body=LARGE))
+    rig.udp(reply(rig.wait(3)[-1], 200), BOB)
+    assert what(rig.udp(request(body=LARGE, call_id="next", branch="z9hG4bKnext"))) == ["100", "INVITE"]
+    rig.wait(31)
+    assert what(rig.udp(request(body=LARGE, call_id="later", branch="z9hG4bKlater"))) == ["100", "Connect"]
+
+
 def test_a_server_that_accepts_and_says_nothing() -> None:
     """A connection alone is no response."""
     rig = Rig(relay_to(NAME))

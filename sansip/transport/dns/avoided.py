@@ -41,6 +41,10 @@ class Avoided:
         """``place`` answered."""
         self._until.pop(place, None)
 
+    def holds(self, place: Place, now: float) -> bool:
+        """Whether ``place`` is to be avoided."""
+        return self._until.get(place, 0.0) > now
+
     def sort(self, places: Sequence[Place], now: float) -> list[Place]:
         """Return ``places`` with those to be avoided last, otherwise in their order."""
         until = self._until
