@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.location import Binding
 
-__all__ = ["Gruu", "Gruus"]
+__all__ = ["Gruu", "Gruus", "Told"]
 
 _MARK = "tgruu."
 _DISTINCT, _ISSUED, _HANDLE, _SIZE = 6, 6, 8, 2
@@ -133,6 +133,30 @@ class Gruus:
 
     def _handle(self, aor: str, instance: str) -> bytes:
         return self._sealer.mac(f"{aor} {instance}".encode("utf-8", "surrogateescape"))
+
+
+class Told:
+    """The GRUUs to tell in one answer: the same for all bindings of an instance (RFC 5627 5.2)."""
+
+    def __init__(self, gruus: Gruus, aor: str, now: float, offset: float | None) -> None:
+        self._gruus = gruus
+        self._aor = aor
+        self._now = now
+        self._offset = offset
+        self._made: dict[str, list[tuple[str, str]]] = {}
+
+    def of(self, instance: str | None) -> list[tuple[str, str]]:
+        """Return (name of the parameter, URI) for each GRUU of ``instance``."""
+        if instance is None:
+            return []
+        key = instance_key(instance)
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = [("pub-gruu", self._gruus.public(self._aor, instance))]
+            temporary = self._gruus.temporary(self._aor, instance, self._now, self._offset)
+            if temporary is not None:
+                made.append(("temp-gruu", temporary))
+        return made
 
 
 def _milliseconds(unix: float) -> int:

@@ -21,7 +21,7 @@ from sansip.wire import Request, SipUri, Star, uri_equal
 from .config import LostFlow, RegistrarConfig
 from .contact import ContactChange, contact_value, delta_seconds, read_contact
 from .date import sip_date
-from .gruu import Gruus
+from .gruu import Gruus, Told
 from .merge import Origin, check_removal_of_all, merge
 from .outbound import instance_key, is_direct, supports, take_flows
 from .reply import Plan, Reply
@@ -289,7 +289,7 @@ class Registrar:
         config = self._config
         shown = config.show_received
         if self.gruus is not None and supports(request, "gruu"):
-            told = _Told(self.gruus, aor, now, wall_offset)
+            told = Told(self.gruus, aor, now, wall_offset)
             headers = [
                 ("Contact", contact_value(b, now, show_received=shown, gruus=told.of(b.instance)))
                 for b in bindings
@@ -338,30 +338,6 @@ class Registrar:
         """A limit is reached: 503, and nothing is changed (``limits.py``)."""
         wait = self._config.retry_after
         return Reply(503, reason, [] if wait is None else [("Retry-After", str(wait))])
-
-
-class _Told:
-    """The GRUUs to tell in one answer: the same for all bindings of an instance (RFC 5627 5.2)."""
-
-    def __init__(self, gruus: Gruus, aor: str, now: float, offset: float | None) -> None:
-        self._gruus = gruus
-        self._aor = aor
-        self._now = now
-        self._offset = offset
-        self._made: dict[str, list[tuple[str, str]]] = {}
-
-    def of(self, instance: str | None) -> list[tuple[str, str]]:
-        """Return (name of the parameter, URI) for each GRUU of ``instance``."""
-        if instance is None:
-            return []
-        key = instance_key(instance)
-        made = self._made.get(key)
-        if made is None:
-            made = self._made[key] = [("pub-gruu", self._gruus.public(self._aor, instance))]
-            temporary = self._gruus.temporary(self._aor, instance, self._now, self._offset)
-            if temporary is not None:
-                made.append(("temp-gruu", temporary))
-        return made
 
 
 def _rank(binding: Binding) -> tuple[int, float]:
