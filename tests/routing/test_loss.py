@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -147,7 +148,7 @@ def test_a_430_that_came_too_late() -> None:
 
 
 def _fields(binding: Any) -> dict[str, Any]:
-    return {name: getattr(binding, name) for name in binding.__slots__}
+    return {field.name: getattr(binding, field.name) for field in fields(binding)}
 
 
 def test_a_refused_datagram_removes_the_flow() -> None:
