@@ -23,7 +23,7 @@ from .contact import ContactChange, contact_value, delta_seconds, read_contact
 from .date import sip_date
 from .gruu import Gruus, Told
 from .merge import Origin, check_removal_of_all, merge
-from .outbound import instance_key, is_direct, supports, take_flows
+from .outbound import is_direct, supports, take_flows
 from .reply import Plan, Reply
 
 __all__ = ["Registrar"]
