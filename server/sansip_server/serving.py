@@ -76,8 +76,9 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         # Where registrations outlive the process, dialogs shall, too.
         settings.secret_file = f"{settings.store}.key"
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
-    if all(address.loopback for address in addresses):
-        # Nobody but this machine can reach us, so there are no strangers to relay for.
+    if settings.auth != "digest" and all(address.loopback for address in addresses):
+        # Nobody but this machine can reach us, so there are no strangers to relay for. Whoever
+        # asks for passwords expects some all the same: a web server may stand in front.
         settings.proxy.unmarked_dialogs = True
 
     access = Access(settings)
@@ -106,7 +107,6 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
-    raise_limit(settings.limits.connections)
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
@@ -133,6 +133,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             click.echo(f"listening on {listener}")
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
+        if any(address.transport != "udp" for address in addresses):
+            raise_limit(settings.limits.connections)
         _say_who_may_register(addresses, settings)
         if storage is not None:
             _say_who_lacks_users(storage, settings, domains)
