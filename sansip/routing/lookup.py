@@ -58,7 +58,11 @@ def borrows_gruu(request: IncomingRequest) -> bool:
     """Whether Contact is a GRUU of this server, and of somebody else than who From names (RFC 5627 6.2)."""
     message = request.message
     core = request.core
-    if request.method == "REGISTER" or ";gr" not in (message.first_line("contact") or ""):
+    if request.method == "REGISTER":
+        return False
+    line = (message.first_line("contact") or "").lower()
+    # RFC 3261 19.1.4, 25.1: names of parameters have no case, and may be escaped.
+    if ";gr" not in line and "%" not in line:
         return False
     contacts = message.contacts
     uri = contacts[0].uri if isinstance(contacts, list) and contacts else None

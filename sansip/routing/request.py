@@ -285,6 +285,16 @@ class IncomingRequest:
                 "Forged Flow Token", status=403, section="RFC 5626 5.3.1", field="Route", message=message
             )
         if token.bound:
+            if message.to_tag is None:
+                # RFC 3261 12.2.1.1: a route set is for requests within the dialog. A caller has
+                # one from a 180, and must not ring the phone anew with it, as whomever he likes.
+                raise RemoteProtocolError(
+                    "Flow Token Of A Dialog",
+                    status=403,
+                    section="RFC 3261 12.2.1.1",
+                    field="Route",
+                    message=message,
+                )
             self.from_dialog = True
         if proxy.is_from(token, self.flow):
             # RFC 5626 5.3.2: the sender's own; it says nothing of the direction.

@@ -224,9 +224,28 @@ def test_a_borrowed_gruu() -> None:
         "sip:x@example.net;gr",
     ]
     contacts += ["sip:tgruu.AAAA@biloxi.test;gr"]
+    # RFC 3261 19.1.4, RFC 4475 3.1.1.3: other spellings of the same.
+    contacts += [public.replace(";gr=", ";GR="), public.replace(";gr=", ";%67r=")]
     for number, contact in enumerate(contacts):
         for who in ("bob", "mallory"):
             data = request(sender=f"<sip:{who}@biloxi.test>", headers=[("Contact", f"<{contact}>")],
                            call_id=f"{who}{number}", branch=f"z9hG4bK{who}{number}")  # fmt: skip
             bench.udp(data)
-    assert seen == [False, True, False, True, False, True, False, False, False, False, True, True]
+    assert seen == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]

@@ -129,6 +129,25 @@ def test_datagram_flows_outlive_the_process() -> None:
     assert what(outs) == ["100", "430"]
 
 
+def test_a_dialogs_token_begins_no_call() -> None:
+    """RFC 3261 12.2.1.1: who was answered by a phone must not ring it anew as somebody else."""
+    bench = rig()
+    conn = bench.accept(PHONE, WS, "ws")
+    data = request("REGISTER", "sip:biloxi.test", to="<sip:bob@biloxi.test>", sender="<sip:bob@biloxi.test>",
+                   source=PHONE, headers=[("Contact", "<sip:k3@b3.invalid;transport=ws>")])  # fmt: skip
+    assert what(bench.tcp(conn, data, boundary=True)) == ["200"]
+    call = request(headers=[("Contact", "<sip:alice@192.0.2.1>")], branch="z9hG4bKcall", call_id="call")
+    ringing = bench.tcp(conn, reply(only(bench.udp(call), "INVITE"), 180), boundary=True)
+    route = ", ".join(reversed(only(ringing, "180").message.values("record-route")))
+    assert ":f-" in route
+    anew = request(headers=[("Route", route)], sender="<sip:boss@biloxi.test>", call_id="call",
+                   branch="z9hG4bKanew")  # fmt: skip
+    assert sent(bench.udp(anew)) == [("403", ALICE)]
+    within = request("INFO", "sip:k3@b3.invalid;transport=ws", headers=[("Route", route)], call_id="call",
+                     branch="z9hG4bKinfo", to_tag="bob", cseq=2)  # fmt: skip
+    assert sent(bench.udp(within))[-1] == ("INFO", conn)
+
+
 def test_a_contact_with_ob() -> None:
     """RFC 5626 5.3.2: a phone asks by ``ob`` to be reached over its flow; on UDP none is without it."""
     bench = rig()

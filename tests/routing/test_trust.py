@@ -140,6 +140,18 @@ def test_asserted_identities(rig: Rig, source: Any, kept: bool) -> None:
     assert outs[-1].message.has("p-asserted-identity") is kept
 
 
+def test_where_passwords_are_asked_for_identities_are_not_asserted() -> None:
+    """RFC 3325 5: phones show what is asserted, and a stranger asserts what he likes."""
+    bench = Rig()
+    bench.register("sip:bob@192.0.2.2")
+    secured = Rig(auth=AuthConfig(), users=lambda lookup: None)
+    secured.stack.location = bench.stack.location
+    identity = [("P-Asserted-Identity", "<sip:boss@biloxi.test>")]
+    outs = ask(secured, ALICE, US, sender=STRANGER, headers=identity)
+    assert sent(outs)[-1] == ("INVITE", BOB)
+    assert not outs[-1].message.has("p-asserted-identity")
+
+
 def test_without_a_trust_domain_nothing_is_touched() -> None:
     rig = Rig()
     rig.register("sip:bob@192.0.2.2")

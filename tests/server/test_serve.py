@@ -115,6 +115,25 @@ def test_registers_and_refuses_strangers() -> None:
     assert "sip:alice@localhost registered: 1 binding" in log
 
 
+@pytest.mark.parametrize(("auth", "outcome"), [("none", "followed"), ("digest", "481")])
+def test_hand_made_routes(auth: str, outcome: str, tmp_path: Path) -> None:
+    """Followed on this machine alone; not where passwords are asked for: a web server may stand in front."""
+    store = str(tmp_path / "users.db")
+    CliRunner().invoke(sansip, ["user", "add", "alice@localhost", "--store", store, "--password", "x"])
+    with (
+        serve(*LOOPBACK, "--auth", auth, "--store", store) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone,
+    ):
+        phone.bind(("127.0.0.1", 0))
+        phone.settimeout(10)
+        route = f"Route: <sip:127.0.0.1:{server.port('udp')};lr>"
+        data = request("INFO", f"sip:x@127.0.0.1:{phone.getsockname()[1]}", 1, route)
+        phone.sendto(data.replace(b"localhost>\r\nCall", b"localhost>;tag=b\r\nCall"),
+                     ("127.0.0.1", server.port("udp")))  # fmt: skip
+        first = phone.recv(65_535)
+        assert first.startswith(b"INFO " if outcome == "followed" else b"SIP/2.0 481 ")
+
+
 def test_every_name_of_the_server_is_the_same() -> None:
     """A phone that registered with an address is found under the domain, and under localhost."""
     with serve(*LOOPBACK, "--domain", "example.org") as server:
