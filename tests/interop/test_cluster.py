@@ -119,9 +119,11 @@ class Nodes:
         self.redis_directory = directory / "redis"
         self.redis = stack.enter_context(redis_server(self.redis_directory, self.redis_port))
         location = f"redis://{HOST}:{self.redis_port}/0"
-        self.all = [Node(directory, f"n{number}", location, **options) for number in (1, 2, 3)]
-        for node in self.all:
-            stack.callback(node.program.stop)
+        self.all: list[Node] = []
+        for name in ("n1", "n2", "n3"):
+            self.all.append(Node(directory, name, location, **options))
+            # Whatever it is by then: a test may start it again.
+            stack.callback(lambda node=self.all[-1]: node.program.stop())
         for node in self.all:
             for other in self.all:
                 if other is not node:
