@@ -100,6 +100,9 @@ class Node:
         self.program.process.kill()
         self.program.process.wait()
 
+    def stop(self) -> None:
+        self.program.stop()
+
     def said(self, text: str) -> int:
         """How many lines of the log hold ``text``."""
         return sum(text in line for line in self.program.output().splitlines())
@@ -123,7 +126,7 @@ class Nodes:
         for name in ("n1", "n2", "n3"):
             self.all.append(Node(directory, name, location, **options))
             # Whatever it is by then: a test may start it again.
-            stack.callback(lambda node=self.all[-1]: node.program.stop())
+            stack.callback(self.all[-1].stop)
         for node in self.all:
             for other in self.all:
                 if other is not node:
