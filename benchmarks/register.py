@@ -12,6 +12,7 @@ in an SQLite file of each server's own, in write-ahead mode, flushed to disk bef
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import shutil
 import statistics
@@ -77,7 +78,10 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
         users = directory / "users.csv"
         users.write_text("\n".join(["SEQUENTIAL", *lines]) + "\n")
 
-        def offer(calls: int, rate: int) -> Sipp:
+        def offer(calls: int, rate: int) -> tuple[int, int]:
+            """Return how many were completed, and how many messages SIPp sent again."""
+            statistics_file = directory / "statistics.csv"
+            statistics_file.unlink(missing_ok=True)
             options = ["-r", str(rate * 100), "-rp", "100000", "-l", "15000", "-inf", str(users)]
             phone = Sipp(
                 SCENARIOS / "register_digest.xml",
@@ -86,13 +90,15 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
                 local=(HOST, free_port()),
                 calls=calls,
                 domain=DOMAIN,
-                options=[*options, "-buff_size", "2000000"],
+                options=[*options, "-buff_size", "2000000", "-trace_stat", "-stf", str(statistics_file)],
                 prefix=pinned(arguments.sipp_core),
             )
             with phone:
                 if phone.wait(calls / rate + 60) not in (0, 1):
                     raise phone.failure("could not run its scenario")
-            return phone
+            with statistics_file.open(newline="") as text:
+                last = list(csv.DictReader(text, delimiter=";"))[-1]
+            return int(last["SuccessfulCall(C)"]), int(last["Retransmissions(C)"])
 
         # All are registered once: what is measured is a server in the middle of its life.
         offer(USERS, arguments.rate)
@@ -104,23 +110,23 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
         begun, spent, waited = time.monotonic(), cpu_seconds(server.pid), waited_seconds(server.pid)
         system = cpu_seconds(server.pid, only_system=True)
         calls = arguments.rate * arguments.seconds
-        phone = offer(calls, arguments.rate)
+        completed, again = offer(calls, arguments.rate)
         elapsed = time.monotonic() - begun
         waited = waited_seconds(server.pid) - waited
         time.sleep(arguments.settle)
         cost = cpu_seconds(server.pid) - spent - idle * (time.monotonic() - begun)
         system = cpu_seconds(server.pid, only_system=True) - system
-        failed = calls if phone.process.returncode else 0
+    per_call = 1e6 / completed if completed else float("nan")
     return Result(
         server=name,
         workload="registrations with digest",
         rate=arguments.rate,
         seconds=round(elapsed, 2),
-        completed=calls - failed,
-        failed=failed,
-        retransmissions=0,
-        cpu_us=round(cost / calls * 1e6, 1),
-        system_us=round(system / calls * 1e6, 1),
+        completed=completed,
+        failed=calls - completed,
+        retransmissions=again,
+        cpu_us=round(cost * per_call, 1),
+        system_us=round(system * per_call, 1),
         cpu_share=round(cost / elapsed, 3),
         idle_share=round(idle, 4),
         wait_share=round(waited / elapsed, 3),
