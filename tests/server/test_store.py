@@ -82,6 +82,16 @@ def columns(path: Path) -> list[object]:
         return found
 
 
+def test_a_new_file_is_its_owners_alone(path: Path) -> None:
+    """HA1 is as good as a password (RFC 7616 5.4); a mode that somebody chose stays."""
+    with closing(SqliteStore(path)) as store:
+        store.put_user(User("bob", "biloxi.test", {"MD5": "aa"}))
+        assert {one.stat().st_mode & 0o777 for one in path.parent.glob(f"{path.name}*")} == {0o600}
+    path.chmod(0o640)
+    with closing(SqliteStore(path)):
+        assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_newer_schema_is_refused(path: Path) -> None:
     """A file of a newer sansip is not touched, and both versions are named."""
     with closing(sqlite3.connect(path)) as database:

@@ -102,6 +102,10 @@ class SqliteStore:
         self._replaced = False
         # The inode of its log, once there is one.
         self._log: int | None = None
+        with suppress(OSError):
+            # A key (HA1) is as good as the password, so a new file is its owner's alone, and SQLite
+            # gives the files beside it the same mode. What else is wrong SQLite will say.
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             self._migrate()
             self._file = self._found()
