@@ -9,6 +9,7 @@ calls them itself (RFC 3261 8.3), so a busy server stays out of every dialog.
 from __future__ import annotations
 
 from sansip.routing import IncomingRequest
+from sansip.routing.default import admits
 
 
 async def route(request: IncomingRequest) -> None:
@@ -23,6 +24,8 @@ async def route(request: IncomingRequest) -> None:
         request.reply(481)
     elif not request.serves():
         request.reply(403, "Relaying Denied")
+    elif not await admits(request):
+        pass  # asked for a password, or refused
     elif request.method == "REGISTER":
         await request.register()
     elif getattr(request.uri, "user", None) is None:

@@ -10,6 +10,7 @@ goes to the voicemail server with the number that was called (serial forking).
 from __future__ import annotations
 
 from sansip.routing import IncomingRequest
+from sansip.routing.default import admits
 from sansip.routing.default import route as default_route
 
 # Where the voicemail server listens; it finds the mailbox by the user part.
@@ -25,7 +26,7 @@ async def route(request: IncomingRequest) -> None:
     """Send initial INVITEs through ``ring``; everything else goes the default way."""
     user = getattr(request.uri, "user", None)
     if request.method == "INVITE" and not request.in_dialog and user is not None and request.serves():
-        if request.validate():
+        if request.validate() and await admits(request):
             # A pre-loaded Route must not lead a call past us.
             request.message.remove("Route")
             request.record_route()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sansip.routing.request import IncomingRequest
 
-__all__ = ["route"]
+__all__ = ["admits", "route"]
 
 
 async def route(request: IncomingRequest) -> None:
@@ -44,29 +44,13 @@ async def route(request: IncomingRequest) -> None:
         request.drop()
         return
 
-    # Whom we know by address: another server of ours, or a carrier ([[trusted]]).
-    peer = request.trusted
-    if peer is None and (request.authenticates or request.has_trusted_peers):
-        # RFC 3325 5: who somebody is, is for nobody to assert whom we do not trust.
-        request.message.remove("P-Asserted-Identity")
-
-    # Who claims to be one of our users has to prove it (RFC 3261 22); a trusted
-    # peer has done so for whom it sends, but never registers anybody.
-    user = None
-    if request.authenticates and (request.method == "REGISTER" or (request.is_from_us and peer is None)):
-        user = await request.authenticate()
-        if user is None:
-            return
-        if not request.speaks_for(user):
-            request.reply(403, "Not Your Address")
-            return
-        if request.borrows_gruu:
-            request.reply(403, "Not Your GRUU")
-            return
+    if not await admits(request):
+        return
 
     # Requests for others' domains are relayed for our own users, and for peers that may.
     if not request.serves():
-        allowed = user is not None or (peer is not None and peer.relay)
+        peer = request.trusted
+        allowed = (request.authenticates and request.is_from_us) if peer is None else peer.relay
         if not allowed or request.method == "REGISTER":
             request.reply(403, "Relaying Denied")
         else:
@@ -93,6 +77,33 @@ async def route(request: IncomingRequest) -> None:
         return
     request.record_route()
     request.relay(targets)
+
+
+async def admits(request: IncomingRequest) -> bool:
+    """Whether the sender may be whom it says it is; answered where it may not, or must prove it first.
+
+    For a request that begins something. A route of your own that registers or relays
+    asks this before, or passwords are asked of nobody.
+    """
+    # Whom we know by address: another server of ours, or a carrier ([[trusted]]).
+    peer = request.trusted
+    if peer is None and (request.authenticates or request.has_trusted_peers):
+        # RFC 3325 5: who somebody is, is for nobody to assert whom we do not trust.
+        request.message.remove("P-Asserted-Identity")
+
+    # Who claims to be one of our users has to prove it (RFC 3261 22); a trusted
+    # peer has done so for whom it sends, but never registers anybody.
+    if request.authenticates and (request.method == "REGISTER" or (request.is_from_us and peer is None)):
+        user = await request.authenticate()
+        if user is None:
+            return False
+        if not request.speaks_for(user):
+            request.reply(403, "Not Your Address")
+            return False
+        if request.borrows_gruu:
+            request.reply(403, "Not Your GRUU")
+            return False
+    return True
 
 
 async def cancel(request: IncomingRequest) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sansip.actions import Action, Ask, SendDatagram
+from sansip.auth import AuthConfig
 from sansip.config import ListenerConfig, StackConfig
 from sansip.stack import Stack
 from sansip.wire import Request, Response, parse_message, response_to
@@ -21,8 +22,8 @@ VOICEMAIL = ("127.0.0.1", 5090)
 class Wire:
     """One stack on 127.0.0.1:5060, and everybody else by their socket address."""
 
-    def __init__(self, script: str) -> None:
-        config = StackConfig([ListenerConfig(0, "udp", "127.0.0.1", 5060)], ["localhost"])
+    def __init__(self, script: str, auth: AuthConfig | None = None) -> None:
+        config = StackConfig([ListenerConfig(0, "udp", "127.0.0.1", 5060)], ["localhost"], auth=auth)
         config.route = load_route(ROUTES / script)
         self.stack = Stack(config, bytes(32))
         self.now = 0.0
@@ -139,3 +140,14 @@ def test_blocklist() -> None:
     assert statuses(wire.call("sip:bob@localhost", ("From", "<sip:spam@example.net>"))) == [(603, 5071)]
     assert statuses(wire.call("sip:bob@localhost", ("From", "<sip:x@robocalls.example>"))) == [(603, 5071)]
     assert ("INVITE", 5072) in statuses(wire.call("sip:bob@localhost"))
+
+
+@pytest.mark.parametrize("script", ["voicemail.py", "redirect.py", "blocklist.py"])
+@pytest.mark.parametrize(("method", "status"), [("REGISTER", 401), ("INVITE", 407)])
+def test_passwords_are_asked_for(script: str, method: str, status: int) -> None:
+    """RFC 3261 22: a script of one's own opens the server to nobody."""
+    wire = Wire(script, AuthConfig())
+    uri = "sip:localhost" if method == "REGISTER" else "sip:bob@localhost"
+    contact = ("Contact", f"<sip:alice@{ALICE[0]}:{ALICE[1]}>")
+    out = wire.send(ALICE, wire.request(ALICE, method, uri, contact).to_bytes())
+    assert [answer.status for answer, _ in out if isinstance(answer, Response)][-1] == status
