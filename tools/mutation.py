@@ -2,10 +2,11 @@
 
 Theory of operation: a mutant is one small change of one syntax tree: a condition
 turned round, a comparison shifted, a call left out, a row of a state table
-ignored. For each mutant a child process imports the core with the changed
-module in place of the real one and plays the suite until a trace fails
-(killed), an exception or a timeout ends it (killed), or all pass (survived). The
-sample is drawn with a seed, so a run can be repeated.
+ignored. For each mutant a child process puts the change into the core and plays
+the suite until a trace fails (killed), an exception or a timeout ends it
+(killed), or all pass (survived). The sample is drawn with a seed, so a run can be
+repeated. Annotations, messages of exceptions, assertions, imports, decorators and
+defaults of parameters are no places for a change.
 
     python tools/mutation.py --sample 500 --seed 1 --jobs 2 > mutants.txt
     python tools/mutation.py --only sansip/proxy/branch.py:118
@@ -28,13 +29,15 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 TARGETS = ("sansip/transaction", "sansip/proxy")
+FOLDERS = ("conformance", "server", "adapters/asyncio", "adapters/sockets", ".")
 # Seconds of processor time, so that a busy machine kills nothing; and of the clock, for what waits.
 CPU_TIME = 60
 TIMEOUT = 900.0
@@ -50,12 +53,17 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 
 @dataclass(slots=True)
 class Mutant:
-    """One change. ``number`` counts the places in the file; ``what`` describes it."""
+    """One change.
+
+    ``number`` counts the places in the file; ``what`` describes it; ``inside`` says
+    whether it is within a function.
+    """
 
     path: str
     line: int
     number: int
     what: str
+    inside: bool = False
 
     @property
     def name(self) -> str:
@@ -70,10 +78,18 @@ class Mutator(ast.NodeTransformer):
         self.path = path
         self.wanted = wanted
         self.found: list[Mutant] = []
+        self._depth = 0
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        # Decorators and defaults are left alone: they are no part of what the function does.
+        self._depth += 1
+        node.body = [self.visit(one) for one in node.body]
+        self._depth -= 1
+        return node
 
     def _here(self, node: ast.AST, what: str) -> bool:
         number = len(self.found)
-        self.found.append(Mutant(self.path, getattr(node, "lineno", 0), number, what))
+        self.found.append(Mutant(self.path, getattr(node, "lineno", 0), number, what, self._depth > 0))
         return number == self.wanted
 
     # What is never run, or only said, is left alone.
@@ -205,21 +221,65 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.tree, self.path, "exec"), module.__dict__)
 
 
-def judge(mutant: Mutant, tests: Sequence[str] = ()) -> str:
-    """In the child: play the suite with the mutant, then ``tests``; return how it died, or ``survived``."""
-    name = mutant.path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    sys.meta_path.insert(0, _Finder(name, str(ROOT / mutant.path), mutated(mutant)))
-    for folder in ("conformance", "server", "adapters/asyncio", "adapters/sockets", "."):
-        sys.path.insert(0, str(ROOT / folder))
-    try:
-        from sansip_conformance import load_suites, play_on_core
-    except Exception as error:
-        return f"import: {error}"
-    for trace in sorted(load_suites(), key=lambda one: "torture" in one.suite):
-        verdict = play_on_core(trace)
-        if verdict.outcome == "fail":
-            return f"{trace.id}: {verdict.reason[:100]}"
-    if tests:
+class _Bench:
+    """The core, the suite and the tests, imported once; each child is a copy of it.
+
+    A change within a function is put into the function that is there; one of a table, a
+    constant or a class needs everything imported anew.
+    """
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        for folder in FOLDERS:
+            sys.path.insert(0, str(ROOT / folder))
+        self.tests = tests
+        self.play: Any = None
+        self.traces: list[Any] = []
+        self.load()
+        # What tests import besides the core, so that no child has to.
+        for name in (
+            "pytest",
+            "hypothesis",
+            "_pytest.python",
+            "_pytest.assertion.rewrite",
+            "dns.message",
+            "h11",
+        ):
+            importlib.import_module(name)
+
+    def load(self) -> None:
+        """Import the suite. Raises whatever a broken module raises."""
+        suite = importlib.import_module("sansip_conformance")
+        self.play = suite.play_on_core
+        self.traces = sorted(suite.load_suites(), key=lambda one: "torture" in one.suite)
+
+    def prefer(self, said: str) -> None:
+        """Play the trace that killed one first from now on: the next is often killed by the same."""
+        name = said.partition(": ")[0]
+        self.traces.sort(key=lambda one: one.id != name)
+
+    def judge(self, mutant: Mutant) -> str:
+        """In the child: play the suite with the mutant, then the tests; return how it died."""
+        name = mutant.path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        tree = mutated(mutant)
+        if mutant.inside:
+            _replace(name, tree)
+        else:
+            for loaded in [
+                one for one in sys.modules if one.split(".")[0] in ("sansip", "sansip_conformance")
+            ]:
+                del sys.modules[loaded]
+            sys.meta_path.insert(0, _Finder(name, str(ROOT / mutant.path), tree))
+            try:
+                self.load()
+            except Exception as error:
+                return f"import: {error}"
+        for trace in self.traces:
+            verdict = self.play(trace)
+            if verdict.outcome == "fail":
+                return f"{trace.id}: {verdict.reason[:100]}"
+        return self._test() if self.tests else "survived"
+
+    def _test(self) -> str:
         import pytest
 
         silent = os.open(os.devnull, os.O_WRONLY)
@@ -228,13 +288,34 @@ def judge(mutant: Mutant, tests: Sequence[str] = ()) -> str:
         os.chdir(ROOT)
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
         options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-        if pytest.main([*options, *tests]) != 0:
-            return "unit tests"
-    return "survived"
+        return "survived" if pytest.main([*options, *self.tests]) == 0 else "unit tests"
+
+
+def _replace(name: str, tree: ast.Module) -> None:
+    """Give the functions of module ``name`` the code that they have in ``tree``."""
+    old = importlib.import_module(name)
+    new = ModuleType(name)
+    new.__dict__.update({key: old.__dict__[key] for key in ("__name__", "__package__", "__file__")})
+    # Dataclasses look for their module by its name.
+    exec(compile(tree, str(old.__file__), "exec"), new.__dict__)
+    _swap(vars(old), vars(new), name)
+
+
+def _swap(old: Mapping[str, Any], new: Mapping[str, Any], module: str) -> None:
+    for key, theirs in new.items():
+        ours = old.get(key)
+        if isinstance(theirs, type) and isinstance(ours, type) and theirs.__module__ == module:
+            _swap(vars(ours), vars(theirs), module)
+            continue
+        for attribute in ("__func__", "fget"):
+            ours, theirs = getattr(ours, attribute, ours), getattr(theirs, attribute, theirs)
+        if isinstance(ours, FunctionType) and isinstance(theirs, FunctionType) and ours.__module__ == module:
+            ours.__code__ = theirs.__code__
 
 
 def run(mutants: Sequence[Mutant], jobs: int, tests: Sequence[str] = ()) -> Iterator[tuple[Mutant, str]]:
     """Judge ``mutants``, ``jobs`` at a time."""
+    bench = _Bench(tests)
     waiting = list(reversed(mutants))
     running: dict[int, tuple[int, Mutant, float]] = {}
     while waiting or running:
@@ -246,7 +327,7 @@ def run(mutants: Sequence[Mutant], jobs: int, tests: Sequence[str] = ()) -> Iter
                 os.close(reader)
                 resource.setrlimit(resource.RLIMIT_CPU, (CPU_TIME, CPU_TIME))
                 try:
-                    said = judge(mutant, tests)
+                    said = bench.judge(mutant)
                 except BaseException as error:
                     said = f"raised {type(error).__name__}: {error}"
                 os.write(writer, said.encode("utf-8", "replace")[:4000])
@@ -265,6 +346,7 @@ def run(mutants: Sequence[Mutant], jobs: int, tests: Sequence[str] = ()) -> Iter
             os.waitpid(pid, 0)
             os.close(reader)
             del running[reader]
+            bench.prefer(said)
             yield mutant, said
 
 
