@@ -40,7 +40,7 @@ def split(address: str, realm: str | None = None) -> tuple[str, str]:
     """Return user name and realm of ``user@domain``; ``realm``: where it is not called like the domain."""
     name, at, domain = address.removeprefix("sip:").rpartition("@")
     if not at or not name or not domain:
-        raise OperatorError(f"{address!r} is not user@domain")
+        raise OperatorError(f"{address!r} is not user@domain, like alice@example.org")
     return name, domain.lower() if realm is None else realm
 
 

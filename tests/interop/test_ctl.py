@@ -97,3 +97,6 @@ def test_leftover_and_second_server(tmp_path: Path) -> None:
     refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert "no socket; remove it" in refused.stderr
     assert (tmp_path / "here.ctl").read_text() == "mine"
+    astray = [*command, "--control", "nowhere/ctl"]
+    refused = subprocess.run(astray, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (refused.returncode, "no folder nowhere; make it" in refused.stderr) == (2, True)

@@ -216,7 +216,7 @@ def test_formats(text: str, algorithms: list[str], store: str) -> None:
     ("form", "text", "fault"),
     [
         ("csv", "alice@biloxi.test,a,b\n", "line 1: expected user@domain,password, got 3 columns"),
-        ("csv", "alice,secret\n", "'alice' is not user@domain"),
+        ("csv", "alice,secret\n", "'alice' is not user@domain, like alice@example.org"),
         ("csv", "alice@biloxi.test,\n", "an empty password"),
         ("htdigest", "alice:biloxi.test:12\n", "line 1: expected user:realm:HA1"),
         ("htdigest", f"alice:biloxi.test:{'x' * 32}\n", "has 32 hexadecimal digits"),

@@ -61,6 +61,11 @@ class ControlSocket:
         try:
             self.sock.bind(name)
             self.sock.listen(SESSIONS)
+        except FileNotFoundError:
+            self.sock.close()
+            raise BindError(
+                f"control {self.path}: there is no folder {self.path.parent}; make it, or set another path"
+            ) from None
         except OSError as error:
             self.sock.close()
             raise BindError(f"control {self.path}: {(error.strerror or str(error)).lower()}") from None
