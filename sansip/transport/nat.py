@@ -115,8 +115,8 @@ def is_hidden(request: Request, flow: Flow) -> bool:
     """Return whether the Contact of ``request`` leads nowhere, but its source does.
 
     So it is where a NAT shows and the Contact is a private address, or the
-    sent-by that the NAT belied. A phone that registers somebody else's address
-    means what it says.
+    sent-by that the NAT belied. Who registers somebody else's address means what it
+    says: its Via is true, and from a private network private addresses can be reached.
     """
     line = request.first_line("contact")
     if line is None:
@@ -135,7 +135,7 @@ def is_hidden(request: Request, flow: Flow) -> bool:
         return False
     signs = nat_signs(request, flow)
     if "contact" in signs:
-        return True
+        return len(signs) > 1 or not is_private(host)
     if not signs or request.keys.count("via") > 1:
         return False
     contact = _contact_address(request, flow)

@@ -151,6 +151,22 @@ def test_hidden(via: str, contact: str, hidden: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("via", "contact", "hidden"),
+    [
+        # RFC 3261 10.2: who registers may be another than who is called.
+        ("10.0.0.9:40000;rport", "<sip:a@10.0.0.20>", False),
+        ("10.0.0.9:40000", "<sip:a@10.0.0.20>", False),
+        # A phone behind a NAT inside the office: it does not know its source.
+        ("192.168.7.7:5060;rport", "<sip:a@192.168.7.7:5060>", True),
+        ("192.168.7.7:5060;rport", "<sip:a@10.0.0.20>", True),
+    ],
+)
+def test_hidden_in_an_office(via: str, contact: str, hidden: bool) -> None:
+    """A private address can be reached from a private network, and a true Via shows no NAT."""
+    assert is_hidden(*read(via, contact, source=("10.0.0.9", 40000))) is hidden
+
+
+@pytest.mark.parametrize(
     ("received", "address"),
     [
         ("sip:192.0.2.1:5070", ("192.0.2.1", 5070)),
