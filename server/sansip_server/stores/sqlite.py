@@ -258,8 +258,8 @@ class SqliteStore:
         with self._guarded() as connection:
             rows = connection.execute(
                 f"SELECT {', '.join(USERS.names)} FROM users"
-                " WHERE ?1 IS NULL OR realm = ?1 ORDER BY realm, username",
-                (realm,),
+                " WHERE :realm IS NULL OR realm = :realm ORDER BY realm, username",
+                {"realm": realm},
             )
             for row in rows:
                 yield user_of(row, _decode)
