@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from sansip.location import Binding
     from sansip.registrar import Gruu
-    from sansip.routing.request import Core, IncomingRequest
+    from sansip.routing.core import Core
+    from sansip.routing.request import IncomingRequest
     from sansip.wire import OtherUri, TelUri
 
 __all__ = ["absence", "borrows_gruu", "locate", "locate_at_hand", "names_gruu", "target_of"]

@@ -11,13 +11,12 @@ waits for a forgotten case.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from sansip.auth import Account
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.proxy import (
     PathValue,
-    Proxy,
     Refusal,
     ResponseContext,
     Target,
@@ -32,60 +31,26 @@ from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.awaitables import Relay
-from sansip.routing.identity import Users, authenticate, speaks_for, withhold
+from sansip.routing.identity import authenticate, speaks_for, withhold
 from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
-from sansip.routing.trust import Trusted, TrustedPeer
+from sansip.routing.trust import TrustedPeer
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
 from sansip.transport.nat import nat_signs
 from sansip.wire import SipUri, response_to
 
 if TYPE_CHECKING:
-    from sansip.auth import Authenticator
-    from sansip.events import Event
-    from sansip.limits import Limits
-    from sansip.location import MemoryLocation, Nodes
-    from sansip.registrar import Registrar
+    from sansip.routing.core import Core
     from sansip.transaction import ServerTransaction
-    from sansip.transport import Flow, Listener, Listeners
+    from sansip.transport import Flow, Listener
     from sansip.wire import OtherUri, Request, TelUri
 
-__all__ = ["Core", "IncomingRequest"]
+__all__ = ["IncomingRequest"]
 
 # RFC 3261 12.1, RFC 6665, RFC 3515: requests that make or refresh a dialog.
 DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
-
-
-class Core(Protocol):
-    """What a route needs of the stack."""
-
-    limits: Limits
-    listeners: Listeners
-    location: MemoryLocation
-    registrar: Registrar
-    proxy: Proxy
-    authenticator: Authenticator | None
-    trusted: Trusted
-    users: Users | None
-    recall: Users | None
-    server_name: str
-    wall_offset: float | None
-    # Whether bindings are acknowledged only once the outside has stored them.
-    durable: bool
-    # The nodes that share the location; None where it is this server's alone.
-    nodes: Nodes | None
-
-    def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None: ...
-    def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str: ...
-    def unix(self, now: float) -> float: ...
-    def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
-    def dialog_token(self, request: Request) -> str: ...
-    def flow_token(self, flow: Flow) -> str: ...
-    def registered(self, aor: str, count: int) -> None: ...
-    def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
-    def notify(self, event: Event) -> None: ...
 
 
 class IncomingRequest:

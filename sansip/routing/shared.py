@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from sansip.location import Binding, Nodes
     from sansip.proxy import Target
     from sansip.registrar import Reply
-    from sansip.routing.request import Core, IncomingRequest
+    from sansip.routing.core import Core
+    from sansip.routing.request import IncomingRequest
 
 __all__ = ["inward", "lead", "locate_shared", "outward", "register_shared"]
 

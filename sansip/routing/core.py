@@ -1,0 +1,56 @@
+"""The core as a route's functions see it: what they may use of the stack.
+
+Theory of operation: routing stands below the stack, which makes the request
+handles and runs the routes. So what it needs from above is written down here, and
+the stack is held to it by its types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from sansip.auth import Authenticator
+    from sansip.events import Event
+    from sansip.limits import Limits
+    from sansip.location import MemoryLocation, Nodes
+    from sansip.proxy import Proxy
+    from sansip.registrar import Registrar
+    from sansip.routing.identity import Users
+    from sansip.routing.request import IncomingRequest
+    from sansip.routing.trust import Trusted
+    from sansip.transport import Flow, Listeners
+    from sansip.wire import OtherUri, Request, SipUri, TelUri
+
+__all__ = ["Core"]
+
+
+class Core(Protocol):
+    """What a route needs of the stack."""
+
+    limits: Limits
+    listeners: Listeners
+    location: MemoryLocation
+    registrar: Registrar
+    proxy: Proxy
+    authenticator: Authenticator | None
+    trusted: Trusted
+    users: Users | None
+    recall: Users | None
+    server_name: str
+    wall_offset: float | None
+    # Whether bindings are acknowledged only once the outside has stored them.
+    durable: bool
+    # The nodes that share the location; None where it is this server's alone.
+    nodes: Nodes | None
+
+    def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None: ...
+    def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str: ...
+    def unix(self, now: float) -> float: ...
+    def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
+    def dialog_token(self, request: Request) -> str: ...
+    def flow_token(self, flow: Flow) -> str: ...
+    def registered(self, aor: str, count: int) -> None: ...
+    def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
+    def notify(self, event: Event) -> None: ...
