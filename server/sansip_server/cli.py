@@ -92,7 +92,21 @@ def sansip() -> None:
     """
 
 
-for command in (serve, ctl, store, import_, check, parse, ping, replay, conformance, ladder, user, ha1, version):
+for command in (
+    serve,
+    ctl,
+    store,
+    import_,
+    check,
+    parse,
+    ping,
+    replay,
+    conformance,
+    ladder,
+    user,
+    ha1,
+    version,
+):
     sansip.add_command(command)
 
 main = sansip

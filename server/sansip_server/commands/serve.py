@@ -39,7 +39,11 @@ LEVELS = ["debug", "info", "warning", "error"]
     type=click.Choice(["none", "digest"]),
     help="none: whoever reaches the server may register; digest: the users of --store.",
 )
-@click.option("--store", metavar="FILE", help="Keep users and registrations in FILE, or a database (URL).  [default: in memory]")
+@click.option(
+    "--store",
+    metavar="FILE",
+    help="Keep users and registrations in FILE, or a database (URL).  [default: in memory]",
+)
 @click.option("--control", metavar="PATH", help="Socket for `sansip ctl`.  [default: beside --store]")
 @click.option("--certificate", metavar="FILE", help="Certificate for tls and wss (PEM): tls.certificate.")
 @click.option("--key", metavar="FILE", help="Its private key.  [default: in the same file]")
