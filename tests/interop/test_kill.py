@@ -50,10 +50,17 @@ def register(number: int, port: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def load(server: tuple[str, int], first: int, seconds: float, acknowledged: set[int]) -> int:
+def load(
+    server: tuple[str, int],
+    first: int,
+    seconds: float,
+    acknowledged: set[int],
+    enough: threading.Event | None = None,
+) -> int:
     """Register user after user for ``seconds``; return the number after the last one sent.
 
-    A registration that was refused (503) is answered, and not acknowledged.
+    A registration that was refused (503) is answered, and not acknowledged. With
+    ``enough`` it goes on until that is set, ``seconds`` at the most.
     """
     answered: set[int] = set()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
@@ -62,7 +69,7 @@ def load(server: tuple[str, int], first: int, seconds: float, acknowledged: set[
         port = phone.getsockname()[1]
         number = first
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and not (enough is not None and enough.is_set()):
             # No more than 64 unanswered: a full socket buffer would lose some.
             if number - first - len(answered) < 64:
                 phone.sendto(register(number, port), server)
@@ -113,7 +120,7 @@ def test_acknowledged_is_stored(tmp_path: Path, record_property: Callable[[str, 
     record_property("acknowledged", len(acknowledged))
 
 
-@pytest.mark.timeout(60 + 10 * KILLS)
+@pytest.mark.timeout(60 + 20 * KILLS)
 def test_postgresql_is_killed(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """The same promise where it is the database server that dies, and comes back, under the load."""
     if postgresql_programs() is None:
@@ -129,16 +136,26 @@ def test_postgresql_is_killed(tmp_path: Path, record_property: Callable[[str, ob
         with peers.sansip_serve(tmp_path, [f"udp:127.0.0.1:{port}"], ["biloxi.test"], options) as server:
             for _ in range(kills):
                 first = sent[-1] if sent else 1
+                enough = threading.Event()
                 phone = threading.Thread(
-                    target=lambda first: sent.append(load(("127.0.0.1", port), first, 2.5, acknowledged)),
-                    args=[first],
+                    target=lambda first, enough: sent.append(
+                        load(("127.0.0.1", port), first, 30, acknowledged, enough)
+                    ),
+                    args=[first, enough],
                 )
                 phone.start()
                 time.sleep(chance.uniform(0.2, 0.8))
                 database.kill()
-                killed = len(acknowledged)
+                # What was acknowledged before has arrived by then.
                 time.sleep(0.2)
+                killed = len(acknowledged)
                 database.start()
+                # However long a slow machine takes to recover the database.
+                end = time.monotonic() + 25
+                while len(acknowledged) == killed and time.monotonic() < end:
+                    time.sleep(0.05)
+                time.sleep(1.0)
+                enough.set()
                 phone.join()
                 counts.append((killed, len(acknowledged)))
             server.process.kill()
