@@ -8,6 +8,7 @@ as the test likes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -112,8 +113,7 @@ class PostgresqlServer:
             # Its children would notice, and end by themselves a moment later.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
-            for child in self._children():
-                os.kill(child, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             self._process = None
 
     def _children(self) -> list[int]:
@@ -127,6 +127,12 @@ class PostgresqlServer:
             except OSError:
                 continue
         return [pid for pid in found if pid != os.getpid()]
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal to every process that is left; one may end meanwhile."""
+        for child in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, number)
 
     def stop(self) -> None:
         """End it in order, at once for its clients."""
@@ -151,13 +157,11 @@ class PostgresqlServer:
 
     def pause(self) -> None:
         """Have it answer nothing any more, without an end of its connections."""
-        for child in self._children():
-            os.kill(child, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Undo ``pause``."""
-        for child in self._children():
-            os.kill(child, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         try:
