@@ -59,7 +59,10 @@ class Lines:
                 continue
             if line[0] in " \t":
                 raise self.fail("an indented line belongs below a step; begin this one in the first column")
-            return re.sub(r"\s+#(?:\s.*)?$", "", line).rstrip()
+            line = re.sub(r"\s+#(?:\s.*)?$", "", line).rstrip()
+            # White space of another kind may be all that stood before the comment.
+            if line:
+                return line
         return None
 
     def indented(self) -> list[str]:

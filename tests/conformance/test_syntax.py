@@ -112,7 +112,7 @@ def test_a_mistake_names_line_and_fix(text: str, line: int, words: str) -> None:
     assert str(caught.value).startswith(f"x.trace:{line}: ")
 
 
-@given(st.text(alphabet="alice>proxybINVTE@0.5:#<>-~ \n\t\\,;=", max_size=200))
+@given(st.text(alphabet="alice>proxybINVTE@0.5:#<>-~ \n\t\x1d\\,;=", max_size=200))
 def test_no_text_raises_anything_else(text: str) -> None:
     """Any text is a list of traces or a TraceSyntaxError."""
     try:
