@@ -30,6 +30,8 @@ class Limits:
     header_count: int = 256
     # Values of all Via fields: one per hop, and Max-Forwards starts at 70. → 400
     via_count: int = 100
+    # Values of Route, and of Record-Route: one per hop, as those of Via. → 400
+    route_count: int = 100
     # Request-URI length. → 414 (RFC 3261 21.4.12)
     uri_size: int = 2_048
     # Fork: targets tried for one request. → the rest are not tried (q order)

@@ -99,6 +99,17 @@ def test_via_count() -> None:
     )
 
 
+@pytest.mark.parametrize("field", ["Route", "Record-Route"])
+def test_route_count(field: str) -> None:
+    """400, for values on lines of their own and on one line; as many as there may be go through."""
+    rig = limited(relay_to(BOB_URI), route_count=5)
+    value = "<sip:192.0.2.2;lr>"
+    assert what(rig.udp(request(headers=[(field, value)] * 6))) == ["400"]
+    assert what(rig.udp(request(headers=[(field, ", ".join([value] * 6))]))) == ["400"]
+    for number, headers in enumerate(([(field, value)] * 5, [(field, ", ".join([value] * 5))])):
+        assert "INVITE" in what(rig.udp(request(headers=headers, branch=f"z9hG4bK{number}")))
+
+
 def test_uri_size() -> None:
     """21.4.12: 414."""
     assert what(limited(uri_size=100).udp(request(uri=f"sip:{'b' * 100}@biloxi.test"))) == ["414"]

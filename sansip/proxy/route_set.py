@@ -47,15 +47,16 @@ def preprocess(
             request.set_uri(last.uri)
     if isinstance(uri, SipUri) and "maddr" in uri.params and received_on is not None:
         _strip_maddr(request, uri, is_own, received_on)
+    if "route" not in keys:
+        return 0
     removed = 0
     # RFC 3261 16.4: the first value, where it is ours. RFC 5658 3: a proxy
     # between two transports recorded itself twice, so both go at once.
-    while "route" in keys:
-        first = request.routes[0].uri
-        if not isinstance(first, SipUri) or not is_own(first):
+    for route in request.routes:
+        if not isinstance(route.uri, SipUri) or not is_own(route.uri):
             break
-        request.pop_first_value("route")
         removed += 1
+    request.drop_first_values("route", removed)
     return removed
 
 

@@ -222,6 +222,35 @@ class HeaderFields:
                 return value
         return None
 
+    def drop_first_values(self, key: str, count: int) -> None:
+        """Remove the first ``count`` comma-separated values of ``key`` (full name in lower case).
+
+        In one pass, whatever the count; lines of which nothing is left go.
+        """
+        if key not in self._first or count < 1:
+            return
+        keys: list[str] = []
+        lines: list[str] = []
+        first: str | None = None
+        for at, line in zip(self.keys, self.lines, strict=True):
+            if at == key:
+                if count:
+                    values = [value for value in split_values(line_value(line)) if value]
+                    kept = values[count:]
+                    count -= len(values) - len(kept)
+                    if not kept:
+                        continue
+                    line = f"{line[: line.index(':')]}: {', '.join(kept)}"
+                first = line if first is None else first
+            keys.append(at)
+            lines.append(line)
+        self.keys, self.lines = keys, lines
+        if first is None:
+            del self._first[key]
+        else:
+            self._first[key] = first
+        self._forget(key)
+
     def replace_first_value(self, name: str, value: object) -> None:
         """Replace the first comma-separated value; add a line when there is none."""
         key = SPELLINGS.get(name) or header_key(name)

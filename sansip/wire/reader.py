@@ -58,6 +58,8 @@ _MANDATORY: Final = {
     "call-id": "RFC 3261 20.8",
     "cseq": "RFC 3261 20.16",
 }
+# Lists with a value for each hop, which are read or edited value by value.
+_SECTIONS: Final = {"via": "RFC 3261 20.42", "route": "RFC 3261 20.34", "record-route": "RFC 3261 20.30"}
 # RFC 3261 7.3.1: more than one line only where the value is a list.
 _ONCE: Final = ("from", "to", "call-id", "cseq", "content-length", "max-forwards")
 
@@ -159,7 +161,13 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         # RFC 3261 16.3 step 1: the values below the top Via are only carried, so
         # here they are only counted; who reads them checks them.
         if several or via is None:
-            _count_vias(message, limits)
+            _count_values(message, "via", limits.via_count)
+        line = first.get("route")
+        if line is not None and (several or "," in line):
+            _count_values(message, "route", limits.route_count)
+        line = first.get("record-route")
+        if line is not None and (several or "," in line):
+            _count_values(message, "record-route", limits.route_count)
         if from_ is None:
             _ = message.from_.uri
         else:
@@ -335,11 +343,11 @@ def _check_uri(request: Request, limits: Limits) -> None:
         raise malformed("", "Request-URI: headers are not allowed", "RFC 3261 19.1.1")
 
 
-def _count_vias(message: Message, limits: Limits) -> None:
-    # A comma within quotes counts, too: no honest Via comes near the limit.
-    lines = [line for key, line in zip(message.keys, message.lines, strict=True) if key == "via"]
-    if len(lines) + sum([line.count(",") for line in lines]) > limits.via_count:
-        raise malformed("Via", f"more than {limits.via_count} values", "RFC 3261 20.42")
+def _count_values(message: Message, key: str, most: int) -> None:
+    # A comma within quotes counts, too: no honest field comes near the limit.
+    lines = message.raw_lines(key)
+    if len(lines) + sum([line.count(",") for line in lines]) > most:
+        raise malformed(DISPLAY[key], f"more than {most} values", _SECTIONS[key])
 
 
 def check_headers(message: Message) -> list[RemoteProtocolError]:

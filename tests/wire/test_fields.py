@@ -21,6 +21,9 @@ REQUEST = (
 )
 
 
+ROUTES = ["<sip:r1;lr>", "<sip:r2,x@h;lr>", "<sip:r3>"]
+
+
 def request() -> Request:
     message = parse_message(REQUEST)
     assert isinstance(message, Request)
@@ -107,6 +110,21 @@ def test_pop_first_value() -> None:
     assert message.pop_first_value("via") is not None
     assert message.via.host == "b"
     assert message.lines[0] == "v: SIP/2.0/TCP b ;branch=z9hG4bKb"
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_drop_first_values(count: int) -> None:
+    """As that many pops, in one pass; what is left of a line is kept, and the text agrees with the index."""
+    message, popped = request(), request()
+    message.drop_first_values("route", count)
+    for _ in range(count):
+        popped.pop_first_value("route")
+    assert message.values("route") == popped.values("route") == ROUTES[count:]
+    assert [str(one) for one in message.routes] == [str(one) for one in popped.routes]
+    assert message.has("route") is (count < len(ROUTES))
+    assert message.to_bytes() == popped.to_bytes()
+    message.drop_first_values("subject", 3)
+    assert message.to_bytes() == popped.to_bytes()
 
 
 def test_replace_first_value() -> None:
