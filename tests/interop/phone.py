@@ -1,29 +1,21 @@
 """A phone of a hundred lines, on any transport: what a real one does, and nothing of ours in it.
 
 Theory of operation: it writes and reads SIP as text, over a blocking socket, and
-keeps one dialog at a time. WebSocket is the client half of the ``websockets``
-library, TLS the stdlib's. A phone on ``ws``, ``wss`` or ``tls`` has a Contact that
-leads nowhere, as a browser's does and a phone's behind a NAT.
+keeps one dialog at a time. Its connection is a ``Line``. A phone on ``ws``, ``wss`` or
+``tls`` has a Contact that leads nowhere, as a browser's does and a phone's behind a NAT.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-import socket
-import ssl
-import time
 from pathlib import Path
 from typing import Self
 
-from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
-from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from tests.interop.line import Line
 
 __all__ = ["Message", "Phone"]
 
-PATIENCE = 5.0
 _numbers = itertools.count(1)
 
 
@@ -66,37 +58,8 @@ class Phone:
         self.aor = f"sip:{user}@{domain}"
         self.transport = transport
         self.domain = domain
-        self._buffer = b""
-        self._unread: list[Message] = []
-        family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
-        kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-        self._socket = socket.socket(family, kind, socket.IPPROTO_SCTP if transport == "sctp" else 0)
-        if source is not None:
-            self._socket.bind(source)
-        self._socket.settimeout(PATIENCE)
-        self._socket.connect(server)
-        if transport != "udp":
-            # Small messages, each waited for. (SCTP_NODELAY is 3.)
-            sctp = transport == "sctp"
-            level, option = (socket.IPPROTO_SCTP, 3) if sctp else (socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            self._socket.setsockopt(level, option, 1)
-        if transport in ("tls", "wss"):
-            context = ssl.create_default_context(cafile=str(authority))
-            self._socket = context.wrap_socket(self._socket, server_hostname=server[0])
-        self._websocket: ClientProtocol | None = None
-        if transport in ("ws", "wss"):
-            host = f"[{server[0]}]" if ":" in server[0] else server[0]
-            self._websocket = ClientProtocol(
-                parse_uri(f"{transport}://{host}:{server[1]}/"), subprotocols=[Subprotocol("sip")]
-            )
-            self._websocket.send_request(self._websocket.connect())
-            self._flush()
-            while not self._websocket.events_received():
-                self._read()
-        host, port = self._socket.getsockname()[:2]
-        # RFC 4007 11.2: a zone is nobody else's business.
-        host = host.partition("%")[0]
-        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._line = Line(transport, server, name=self.aor, authority=authority, source=source)
+        shown = self._line.sent_by
         nowhere = {"ws": f"{user}.invalid", "wss": f"{user}.invalid", "tls": "192.0.2.77:5061"}
         self.sent_by = nowhere.get(transport, shown)
         named = {"udp": "", "wss": ";transport=ws"}.get(transport, f";transport={transport}")
@@ -110,66 +73,27 @@ class Phone:
     @property
     def local(self) -> tuple[str, int]:
         """Where its connection comes from."""
-        host, port = self._socket.getsockname()[:2]
-        return host, port
+        return self._line.local
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self._line.close()
 
     # --- octets
 
-    def _flush(self) -> None:
-        assert self._websocket is not None
-        for data in self._websocket.data_to_send():
-            if data:
-                self._socket.sendall(data)
-
     def send(self, text: str) -> None:
         """Send one message."""
-        if self._websocket is not None:
-            self._websocket.send_text(text.encode())
-            self._flush()
-        else:
-            self._socket.sendall(text.encode())
-
-    def _read(self) -> None:
-        data = self._socket.recv(65_536)
-        if not data:
-            raise AssertionError(f"{self.aor} over {self.transport}: the server closed the connection")
-        if self._websocket is None:
-            self._buffer += data
-            return
-        self._websocket.receive_data(data)
-        self._flush()
+        self._line.send(text.encode())
 
     def receive(self) -> Message:
-        """Return the next message; wait ``PATIENCE`` seconds at most."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            if self._websocket is not None:
-                for event in self._websocket.events_received():
-                    if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY):
-                        self._unread.append(Message(bytes(event.data).decode()))
-            elif (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-                length = re.search(rb"(?im)^(?:Content-Length|l)\s*:\s*(\d+)", self._buffer)
-                size = end + 4 + int(length[1] if length else 0)
-                if len(self._buffer) >= size:
-                    self._unread.append(Message(self._buffer[:size].decode()))
-                    self._buffer = self._buffer[size:]
-            if self._unread:
-                return self._unread.pop(0)
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{self.aor} over {self.transport}: nothing came in {PATIENCE} s")
-            self._read()
+        """Return the next message; wait ``line.PATIENCE`` seconds at most."""
+        return Message(self._line.receive().decode())
 
     def keep_alive(self) -> None:
         """Send the keepalive of RFC 5626 4.4.1 and wait for its answer, which is no message."""
-        self.send("\r\n\r\n")
-        self._read()
-        self._buffer = b""
+        self._line.keep_alive()
 
     def expect(self, what: str) -> Message:
         """Return the next message, which must be ``what``, a method or a status.

@@ -8,7 +8,6 @@ modules in the one place or the other (RFC 5626, RFC 3327).
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -116,9 +115,7 @@ class FlowPhone(Phone):
 
     def die(self) -> None:
         """Lose the connection, as a phone does whose battery is taken out of a moving train."""
-        linger = (1).to_bytes(4, "little") + (0).to_bytes(4, "little")
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._socket.close()
+        self._line.reset()
 
 
 class Site:
