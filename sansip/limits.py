@@ -114,8 +114,10 @@ class Limits:
     # Phones whose NAT gave them another port during a dialog. → the oldest is
     # forgotten; requests of its dialog go to the port that it had
     moved: int = 10_000
-    # Steps a route may take for one request before it counts as a runaway. → 500
-    route_steps: int = 256
+    # Steps a route may take for one request: look-ups, questions and relays, those answered from
+    # memory as well. Ring groups look up some hundred users. → the route is ended where it
+    # awaits, 500, and the log names the line
+    route_steps: int = 1_000
 
 
 DEFAULT = Limits()

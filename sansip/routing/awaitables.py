@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from sansip.proxy import ResponseContext
     from sansip.wire import Response
 
-__all__ = ["Question", "Relay", "ask"]
+__all__ = ["ENDLESS", "Question", "Relay", "ask"]
+
+
+class Endless:
+    """What a route yields in place of one step too many: the stepper ends it there."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Endless, Any, None]:
+        yield self
+
+
+ENDLESS = Endless()
 
 
 class Question:
@@ -48,12 +60,16 @@ class Relay:
     Kamailio's words), or return to send it back as it is.
     """
 
-    __slots__ = ("context",)
+    __slots__ = ("_endless", "context")
 
-    def __init__(self, context: ResponseContext | None) -> None:
+    def __init__(self, context: ResponseContext | None, endless: bool = False) -> None:
         self.context = context
+        # One step too many: nothing was relayed, and to await it ends the route.
+        self._endless = endless
 
-    def __await__(self) -> Generator[Relay, Any, Response | None]:
+    def __await__(self) -> Generator[Relay | Endless, Any, Response | None]:
+        if self._endless:
+            yield ENDLESS
         context = self.context
         if context is None or context.done:
             return None

@@ -30,7 +30,7 @@ from sansip.proxy import (
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
-from sansip.routing.awaitables import Relay
+from sansip.routing.awaitables import ENDLESS, Relay
 from sansip.routing.identity import authenticate, speaks_for, withhold
 from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, borrows_gruu, locate, locate_at_hand, names_gruu
@@ -79,6 +79,7 @@ class IncomingRequest:
         "_record",
         "_recorded",
         "_server",
+        "_steps",
         "_tag",
         "_towards",
         "_waited",
@@ -110,6 +111,7 @@ class IncomingRequest:
         self._decided = False
         self._cancelled = False
         self._waited = False
+        self._steps = 0
         self._hashed = ""
         self._record = False
         self._tag = ""
@@ -299,6 +301,8 @@ class IncomingRequest:
 
         See ``sansip.routing.identity``.
         """
+        if self.takes_too_many_steps():
+            await ENDLESS
         return await authenticate(self, realm)
 
     def speaks_for(self, user: str) -> bool:
@@ -409,6 +413,9 @@ class IncomingRequest:
         ``credentials``: accounts to answer challenges of the next hop with, beside
         those of the configuration; only where the next hop is one of their hosts.
         """
+        if self.takes_too_many_steps():
+            # Not an exception: a loop that catches it would go on.
+            return Relay(None, endless=True)
         chosen = targets_of(targets)
         proxy = self.core.proxy
         message = self.message
@@ -499,6 +506,8 @@ class IncomingRequest:
 
         The Request-URI by default. Empty where nobody is registered: ``answer_absent``.
         """
+        if self.takes_too_many_steps():
+            await ENDLESS
         return await locate(self, self.message.uri if uri is None else uri)
 
     @property
@@ -520,6 +529,8 @@ class IncomingRequest:
 
         See ``sansip.routing.registration``.
         """
+        if self.takes_too_many_steps():
+            await ENDLESS
         await register(self)
 
     # --- answering for the server itself
@@ -533,6 +544,11 @@ class IncomingRequest:
         answer_as_server(self)
 
     # --- called by the stepper and the stack
+
+    def takes_too_many_steps(self) -> bool:
+        """Count a step of the route; return whether it is one more than ``limits.route_steps``."""
+        self._steps += 1
+        return self._steps > self.core.limits.route_steps
 
     def waiting(self, now: float) -> None:
         """The route waits for the outside: RFC 3261 17.2.1 wants a 100 within 200 ms.

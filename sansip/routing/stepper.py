@@ -3,16 +3,18 @@
 Theory of operation: a coroutine is advanced until it awaits something of
 ``sansip.routing.awaitables``; the core is asked, and its answer advances the
 coroutine again. An exception of the route ends it and is reported; nothing of
-it reaches the core.
+it reaches the core. Steps are counted where they are taken, for an answer out of
+memory comes without the stepper (``IncomingRequest.takes_too_many_steps``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError
-from sansip.routing.awaitables import Question, Relay
+from sansip.routing.awaitables import ENDLESS, Question, Relay
 
 if TYPE_CHECKING:
     from sansip.routing.request import IncomingRequest
@@ -39,42 +41,83 @@ def run(route: Route, request: IncomingRequest, now: float) -> None:
 class _Running:
     """A coroutine between two answers."""
 
-    __slots__ = ("_coroutine", "_request", "_steps")
+    __slots__ = ("_answered", "_asking", "_coroutine", "_request")
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], request: IncomingRequest) -> None:
         self._coroutine = coroutine
         self._request = request
-        self._steps = 0
+        # While a question is put, an answer that is there at once waits in ``_answered``.
+        self._asking = False
+        self._answered: list[Any] = []
 
     def step(self, answer: Any, now: float) -> None:
         """Give ``answer`` to what is awaited, and go on to the next ``await``."""
+        if self._asking:
+            self._answered.append(answer)
+            return
+        # A loop and no recursion: a thousand answers out of a cache must not fill the call stack.
+        while self._advance(answer, now):
+            answer = self._answered.pop()
+
+    def _succeeded(self, now: float) -> None:
+        self.step(None, now)
+
+    def _advance(self, answer: Any, now: float) -> bool:
+        """Resume the coroutine once; return whether what it awaits next is answered already."""
         request = self._request
         request.now = now
-        self._steps += 1
         try:
-            if self._steps > request.core.limits.route_steps:
-                self._coroutine.close()
-                raise LocalProtocolError("the route awaits without end (limits.route_steps)")
             if isinstance(answer, Exception):
                 awaited = self._coroutine.throw(answer)
             else:
                 awaited = self._coroutine.send(answer)
         except StopIteration:
             request.route_ended(now)
-            return
+            return False
         except Exception as error:
             request.route_failed(error, now)
-            return
+            return False
+        if awaited is ENDLESS or request.takes_too_many_steps():
+            self._end(now)
+            return False
         if isinstance(awaited, Relay):
             assert awaited.context is not None
             awaited.context.on_failure = self.step
             awaited.context.on_success = self._succeeded
-        elif isinstance(awaited, Question):
-            request.waiting(now)
-            request.core.ask(awaited.subject, self.step, now)
-        else:
+            return False
+        if not isinstance(awaited, Question):
             # Something of an event loop: it cannot be awaited in a route.
-            self.step(LocalProtocolError(f"a route cannot await {awaited!r}; use sansip.routing.ask"), now)
+            self._answered.append(
+                LocalProtocolError(f"a route cannot await {awaited!r}; use sansip.routing.ask")
+            )
+            return True
+        request.waiting(now)
+        self._asking = True
+        request.core.ask(awaited.subject, self.step, now)
+        self._asking = False
+        return bool(self._answered)
 
-    def _succeeded(self, now: float) -> None:
-        self.step(None, now)
+    def _end(self, now: float) -> None:
+        """End a route that would go on for ever; whatever it catches, it is not resumed."""
+        request = self._request
+        limit = request.core.limits.route_steps
+        error = LocalProtocolError(
+            f"the route awaits without end (limits.route_steps = {limit}){_place(self._coroutine)}"
+        )
+        with suppress(Exception):
+            # RuntimeError where it awaits again instead of ending, or what its own ``finally`` raises.
+            self._coroutine.close()
+        request.route_failed(error, now)
+
+
+def _place(coroutine: Any) -> str:
+    """Return where the user's code is that awaits: ``: in route of /etc/sansip/route.py, line 12``."""
+    place = ""
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        # The innermost one that is not of this package.
+        if frame is not None and not frame.f_globals.get("__name__", "").startswith("sansip."):
+            code = frame.f_code
+            place = f": in {code.co_name} of {code.co_filename}, line {frame.f_lineno}"
+        coroutine = getattr(coroutine, "cr_await", None)
+    return place

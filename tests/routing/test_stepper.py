@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sansip.auth import AuthConfig
 from sansip.errors import LocalProtocolError
 from sansip.events import RouteFailed
 from sansip.routing import ask
@@ -229,6 +230,94 @@ def test_a_route_without_an_end() -> None:
         answered += 1
     assert answered == 10
     assert what(rig.log)[-1] == "500"
+    assert "limits.route_steps" in str(rig.events[0].error)
+
+
+async def _locates(incoming: Any) -> None:
+    await incoming.locate()
+
+
+async def _registers(incoming: Any) -> None:
+    await incoming.register()
+
+
+async def _authenticates(incoming: Any) -> None:
+    await incoming.authenticate()
+
+
+async def _relays(incoming: Any) -> None:
+    # No listener speaks TLS: it fails at once.
+    await incoming.relay("sip:bob@192.0.2.2;transport=tls")
+
+
+ANSWERED = {_locates: "500", _registers: "200", _authenticates: "401", _relays: "500"}
+
+
+# A coroutine that cannot be closed is thrown away by Python with a warning.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("step", list(ANSWERED))
+@pytest.mark.parametrize("caught", [LocalProtocolError, Exception, BaseException])
+def test_answers_from_memory_are_steps_too(step: Any, caught: type[BaseException]) -> None:
+    """No question leaves the route, so the step itself counts; what the route catches does not help it."""
+
+    async def route(incoming: Any) -> None:
+        while True:
+            try:
+                await step(incoming)
+            except caught:
+                pass
+
+    rig = Rig(route, auth=AuthConfig())
+    for number in range(2):  # others are served
+        outs = rig.udp(request("REGISTER", branch=f"z9hG4bK{number}", call_id=f"call{number}"))
+        assert what(outs) == [ANSWERED[step]]
+        error = rig.events[-1].error
+        assert str(error).startswith("the route awaits without end (limits.route_steps = 1000): in ")
+        assert __file__ in str(error)
+
+
+def test_a_route_without_an_end_is_named() -> None:
+    """The operator reads which line to mend, in a helper of the route as well."""
+
+    async def helper(incoming: Any) -> None:
+        while True:
+            await incoming.locate()
+
+    async def route(incoming: Any) -> None:
+        await helper(incoming)
+
+    rig = Rig(route)
+    assert what(rig.udp(request())) == ["500"]
+    line = helper.__code__.co_firstlineno + 2
+    assert str(rig.events[0].error).endswith(f": in helper of {__file__}, line {line}")
+
+
+def test_a_look_up_for_each_of_many_is_not_endless() -> None:
+    """A ring group of some hundred users is no runaway."""
+
+    async def route(incoming: Any) -> None:
+        for _ in range(500):
+            await incoming.locate()
+        incoming.reply(480)
+
+    rig = Rig(route)
+    assert what(rig.udp(request())) == ["480"]
+    assert rig.events == []
+
+
+def test_answers_that_are_there_at_once_do_not_pile_up() -> None:
+    """A thousand answers out of a cache one after another: no RecursionError, and the bound holds."""
+
+    async def route(incoming: Any) -> None:
+        while True:
+            try:
+                await ask("again")
+            except LocalProtocolError:
+                pass
+
+    # No question may be open, so each is refused while it is put.
+    rig = Rig(route, limits={"questions": 0})
+    assert what(rig.udp(request())) == ["100", "500"]
     assert "limits.route_steps" in str(rig.events[0].error)
 
 
