@@ -186,7 +186,9 @@ class Stack:
         self.nodes: Nodes | None = None
         if config.shared is not None:
             life = self.entropy.keyed_hash("life")
-            self.nodes = Nodes(config.node, life, config.shared, self._timers, self.ask, self._node_changed)
+            self.nodes = Nodes(
+                config.node, life, config.shared, self._timers, self.ask, self._node_changed, self._prove
+            )
 
     # --- inputs
 
@@ -555,6 +557,9 @@ class Stack:
     def removed(self, aor: str) -> None:
         """An administrator removed the bindings of ``aor``."""
         self._out.append(Notify(BindingsChanged(aor, 0, "removed")))
+
+    def _prove(self, text: str) -> str:
+        return self._secret.keyed_hash(f"node {text}")
 
     def _node_changed(self, name: str, state: str, now: float) -> None:
         self._out.append(Notify(NodeChanged(name, state)))

@@ -72,9 +72,10 @@ class Nodes:
         config: its address and times.
         ask: puts a question to the outside (``Stack.ask``).
         tell: is called with the name of a node, what became of it, and the time.
+        prove: returns what only who has the nodes' key can make of a text.
     """
 
-    __slots__ = ("_ask", "_config", "_others", "_tell", "_timers", "_unsure", "lingering", "me")
+    __slots__ = ("_ask", "_config", "_others", "_tell", "_timers", "_unsure", "lingering", "me", "prove")
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Nodes:
         timers: Timers,
         ask: Callable[[Any, Callable[[Any, float], None], float], None],
         tell: Callable[[str, str, float], None],
+        prove: Callable[[str], str],
     ) -> None:
         self.me = NodeState(name, life, config.address)
         # Whether this node drains, and still serves whom it alone can reach.
@@ -92,6 +94,7 @@ class Nodes:
         self._timers = timers
         self._ask = ask
         self._tell = tell
+        self.prove = prove
         self._others: dict[str, NodeState] = {}
         # Until when a node that is not told of may live all the same.
         self._unsure = float("-inf")

@@ -109,7 +109,7 @@ def _targets(
         for target in targets:
             target.path = ()
     if core.nodes is not None:
-        targets = lead(core.nodes, bindings, targets)
+        targets = lead(core.nodes, request.message, bindings, targets)
     return targets
 
 

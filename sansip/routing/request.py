@@ -36,6 +36,7 @@ from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
 from sansip.routing.trust import TrustedPeer
+from sansip.routing.vouching import is_vouched
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
 from sansip.transport.nat import nat_signs
@@ -66,6 +67,8 @@ class IncomingRequest:
         over_flow: whether a flow token of ours in Route names the flow to send it
             over (RFC 5626 5.3.1): ``relay()`` does. Only who has the binding with our
             Path, or is in the dialog, has such a token.
+        from_node: whether another node of ours sent it on, which has admitted it
+            (``sansip.routing.vouching``).
     """
 
     __slots__ = (
@@ -87,6 +90,7 @@ class IncomingRequest:
         "core",
         "flow",
         "from_dialog",
+        "from_node",
         "message",
         "method",
         "now",
@@ -104,6 +108,7 @@ class IncomingRequest:
         self.now = now
         self.from_dialog = False
         self.over_flow = False
+        self.from_node = False
         self._server = server
         self._context: ResponseContext | None = None
         # The listener that our last Route value named: RFC 5658 3.
@@ -263,6 +268,7 @@ class IncomingRequest:
                     message=message,
                 )
             self.from_dialog = True
+        self.from_node = is_vouched(self.core.nodes, message, uri)
         if proxy.is_from(token, self.flow):
             # RFC 5626 5.3.2: the sender's own; it says nothing of the direction.
             self._wants_flow = self._wants_flow or "ob" in uri.params

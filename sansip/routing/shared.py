@@ -24,6 +24,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
 from sansip.routing.awaitables import Question
 from sansip.routing.moves import note_moves
+from sansip.routing.vouching import PARAMETER, proof
 from sansip.transport import Flow
 from sansip.wire import SipUri, parse_uri
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sansip.registrar import Reply
     from sansip.routing.core import Core
     from sansip.routing.request import IncomingRequest
+    from sansip.wire import Request
 
 __all__ = ["inward", "lead", "locate_shared", "outward", "register_shared"]
 
@@ -167,8 +169,10 @@ def _inward_record(core: Core, record: SharedRecord) -> SharedRecord:
     return SharedRecord(record.version, tuple(inward(core, one) for one in record.bindings))
 
 
-def lead(nodes: Nodes, bindings: Sequence[Binding], targets: Sequence[Target]) -> list[Target]:
-    """Have ``targets``, made of ``bindings``, lead to the nodes that own their flows.
+def lead(
+    nodes: Nodes, message: Request, bindings: Sequence[Binding], targets: Sequence[Target]
+) -> list[Target]:
+    """Have ``targets`` of ``message``, made of ``bindings``, lead to the nodes that own their flows.
 
     Those that a dead node took with it are left out. Where that leaves none, one
     target stands for them that fails at once with 480.
@@ -180,7 +184,7 @@ def lead(nodes: Nodes, bindings: Sequence[Binding], targets: Sequence[Target]) -
         if isinstance(flow, NodeFlow):
             target.flow = None
             target.only = False
-            if not _lead(target, flow, nodes):
+            if not _lead(target, flow, nodes, message):
                 target.only = True
                 lost = lost or target
                 continue
@@ -188,7 +192,7 @@ def lead(nodes: Nodes, bindings: Sequence[Binding], targets: Sequence[Target]) -
     return [lost] if lost is not None and not led else led
 
 
-def _lead(target: Target, flow: NodeFlow, nodes: Nodes) -> bool:
+def _lead(target: Target, flow: NodeFlow, nodes: Nodes, message: Request) -> bool:
     """Have ``target`` lead to a phone of another node; return False where nothing does."""
     owner = nodes.get(flow.node)
     if owner is nodes.me:
@@ -200,15 +204,12 @@ def _lead(target: Target, flow: NodeFlow, nodes: Nodes) -> bool:
             return True
         if flow.token:
             # RFC 5626 5.3: the node that wrote the token sends over the flow.
-            target.path = (f"<{_routed(owner.address, flow.token)}>", *target.path)
+            vouched = f"{PARAMETER}={proof(nodes, message, flow.token)}"
+            target.path = (f"<sip:{flow.token}@{owner.address};lr;{vouched}>", *target.path)
             target.address = None
             return True
     # A NAT may let the datagrams of any node pass; a connection is gone for good.
     return flow.direct or not flow.conn
-
-
-def _routed(address: str, token: str) -> str:
-    return f"sip:{token}@{address};lr"
 
 
 def _uri(text: str) -> SipUri | None:

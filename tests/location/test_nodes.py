@@ -21,7 +21,13 @@ class Bench:
         self.told: list[tuple[str, str]] = []
         config = NodeConfig("192.0.2.20:5060", heartbeat=2.0, linger=linger)
         self.nodes = Nodes(
-            "b", "1", config, self.timers, self._ask, lambda name, what, now: self.told.append((name, what))
+            "b",
+            "1",
+            config,
+            self.timers,
+            self._ask,
+            lambda name, what, now: self.told.append((name, what)),
+            lambda text: f"proof of {text}",
         )
         self._answer: Callable[[Any, float], None] | None = None
 
