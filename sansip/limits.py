@@ -36,6 +36,10 @@ class Limits:
     uri_size: int = 2_048
     # Fork: targets tried for one request. → the rest are not tried (q order)
     branches: int = 32
+    # The same over all generations: of what comes back here as one of its own branches
+    # (a spiral) as well. Forwarding from user to user takes a few. → the rest are not
+    # tried, and 482 where none is left
+    branches_in_all: int = 100
     # Breadth a request without Max-Breadth starts with (RFC 5393 5.3.3.1). → 440
     max_breadth: int = 60
     # Transactions alive at once, client and server together (about 5 KiB each

@@ -109,6 +109,7 @@ class Stack:
         self._domains = [domain.lower().strip("[]") for domain in config.domains]
         self._out: list[Action] = []
         self._timers = Timers()
+        self._notices = LimitNotices(self._out, config.limits.notices)
         self.entropy = Entropy(seed)
         self._secret = Entropy(config.secret) if config.secret is not None else self.entropy
         self._connections = Connections(self._timers, config.limits, self._out)
@@ -137,6 +138,7 @@ class Stack:
             self._flow_lost,
             ClientAuth(config.accounts, self.entropy, config.limits.client_nonces, self.notify),
             Shifts(self._secret, config.limits.raised_dialogs),
+            self._notices,
         )
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
@@ -180,7 +182,6 @@ class Stack:
             )
         self._route = config.route
         self._rates = SourceRates(config.limits)
-        self._notices = LimitNotices(self._out, config.limits.notices)
         self._force_rport = config.proxy.force_rport
         self._draining = False
         self.nodes: Nodes | None = None
@@ -521,7 +522,7 @@ class Stack:
         registered with the server's address is found under its name, too.
         """
         if isinstance(uri, SipUri) and self._domains and uri.host not in self._domains:
-            uri = uri.replace(host=self._domains[0], port=None)
+            return address_of_record(uri, self._domains[0])
         return address_of_record(uri)
 
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:

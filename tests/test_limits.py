@@ -22,6 +22,7 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 # The limit's own part, where its test stands.
 ELSEWHERE = {
     "users_known": "server/test_known.py",
+    "branches_in_all": "proxy/test_budget.py",
     "max_breadth": "proxy/test_validation.py",
     "client_nonces": "proxy/test_sequence.py",
     "raised_dialogs": "proxy/test_sequence.py",

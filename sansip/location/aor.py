@@ -14,8 +14,8 @@ __all__ = ["address_of_record"]
 _PLAIN = re.compile(r"[A-Za-z0-9\-_.+]*")
 
 
-def address_of_record(uri: Uri) -> str:
-    """Return the canonical address-of-record of ``uri``, as ``sip:user@host``.
+def address_of_record(uri: Uri, domain: str = "") -> str:
+    """Return the canonical address-of-record of ``uri``, as ``sip:user@host``; with ``domain`` as its host.
 
     For To in a REGISTER, and for the Request-URI when bindings are looked up.
     The user keeps its case, the host does not (RFC 3261 10.3 step 5, 19.1.4).
@@ -29,5 +29,5 @@ def address_of_record(uri: Uri) -> str:
         user = escape_user(unescape(user))
     # RFC 5630 5.2: sip and sips name the same resource. The port goes too: which
     # server is meant was settled by 10.3 step 1, and it has no two users of one name.
-    host = host_text(uri.host, None)
+    host = host_text(domain or uri.host, None)
     return f"sip:{host}" if user is None else f"sip:{user}@{host}"

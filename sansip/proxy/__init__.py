@@ -1,5 +1,6 @@
 """The proxy core (RFC 3261 16): validation, Route handling, forking, responses."""
 
+from sansip.proxy.budget import inherited
 from sansip.proxy.context import ResponseContext
 from sansip.proxy.loop import is_looped, loop_hash
 from sansip.proxy.path import PathValue
@@ -20,6 +21,7 @@ __all__ = [
     "check_hops",
     "check_proxy_require",
     "check_uri",
+    "inherited",
     "is_looped",
     "loop_hash",
     "postprocess",

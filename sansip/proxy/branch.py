@@ -29,6 +29,7 @@ from sansip.wire import response_to
 if TYPE_CHECKING:
     from sansip.auth import Answers
     from sansip.clock import Timer
+    from sansip.proxy.budget import Budget
     from sansip.proxy.context import ResponseContext
     from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction
@@ -101,6 +102,11 @@ class Branch:
         # Who answers challenges on our behalf, and what is added to CSeq.
         self._answers: Answers | None = None
         self._shift = 0
+
+    @property
+    def budget(self) -> Budget:
+        """What is left for the generations of its request (``sansip.proxy.budget``)."""
+        return self.context.budget
 
     # --- sending
 

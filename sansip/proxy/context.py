@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sansip.errors import LocalProtocolError
 from sansip.proxy.best_response import add_challenges, choose
 from sansip.proxy.branch import Branch
+from sansip.proxy.budget import Budget
 from sansip.proxy.recursion import Redirects
 from sansip.proxy.target import Target, groups
 from sansip.proxy.validation import breadth_of
@@ -54,6 +55,7 @@ class ResponseContext:
         "_tried",
         "_trying_timer",
         "accounts",
+        "budget",
         "came",
         "cseq",
         "hashed",
@@ -72,9 +74,17 @@ class ResponseContext:
     )
 
     def __init__(
-        self, proxy: Proxy, request: Request, server: ServerTransaction, hashed: str, listener: int
+        self,
+        proxy: Proxy,
+        request: Request,
+        server: ServerTransaction,
+        hashed: str,
+        listener: int,
+        budget: Budget | None = None,
     ) -> None:
         self.proxy = proxy
+        # Of the request that this one is a branch of, where it came back here.
+        self.budget = budget or Budget(proxy.limits.branches_in_all)
         self._request: Request | None = request
         self.server = server
         self.hashed = hashed
@@ -207,7 +217,7 @@ class ResponseContext:
     def can_fail_over(self, branch: Branch) -> bool:
         """Whether there is another flow of the phone that ``branch`` leads to."""
         spare = self.spare.get(branch.target.instance)
-        return bool(spare) and not (self._cancelled or self._declined or self._done)
+        return bool(spare) and self.budget.left > 0 and not (self._cancelled or self._declined or self._done)
 
     def fail_over(self, failed: Branch, now: float) -> bool:
         """Try another flow of the instance of ``failed``, whose own is dead; return whether there is one.
@@ -216,6 +226,7 @@ class ResponseContext:
         """
         if not self.can_fail_over(failed):
             return False
+        self.budget.left -= 1
         spare = self.spare[failed.target.instance]
         branch = Branch(self, spare.pop(0), failed.breadth)
         self._branches[self._branches.index(failed)] = branch
@@ -242,6 +253,18 @@ class ResponseContext:
             # What cannot be tried in parallel is tried after it.
             self._pending.insert(0, group[breadth:])
             group = group[:breadth]
+        if len(group) > self.budget.left:
+            self.proxy.notices.reached("branches_in_all", self.server.flow.host, now)
+            group = group[: self.budget.left]
+            self._pending = []
+            if not group:
+                if self._branches:
+                    self._check(now)
+                else:
+                    tag = self.local_tag()
+                    self._conclude(response_to(self.request, 482, "Too Many Branches", to_tag=tag), now)
+                return
+        self.budget.left -= len(group)
         share, rest = divmod(breadth, len(group))
         branches = [Branch(self, target, share + (index < rest)) for index, target in enumerate(group)]
         self._running += len(branches)

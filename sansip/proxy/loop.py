@@ -24,15 +24,14 @@ __all__ = ["is_looped", "loop_hash", "new_branch"]
 MAGIC_COOKIE = "z9hG4bK"
 
 
-def loop_hash(request: Request, start: int) -> str:
+def loop_hash(request: Request, start: int, asked: str) -> str:
     """Return the hash, 8 digits, of what decides the routing of ``request`` as received.
 
     RFC 5393 4.2.1: the Request-URI and every field that routing looks at, and
-    nothing that changes from hop to hop.
+    nothing that changes from hop to hop. ``asked`` is what the Request-URI means here: the
+    address-of-record of a user of ours, whom any number of URIs name.
     """
-    text = (
-        f"{request.uri_text}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
-    )
+    text = f"{asked}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
     for name in ("route", "proxy-require", "proxy-authorization"):
         if request.has(name):
             text = "\n".join((text, *request.get_all(name)))
@@ -40,9 +39,7 @@ def loop_hash(request: Request, start: int) -> str:
 
 
 def is_looped(request: Request, hashed: str, listeners: Listeners) -> bool:
-    """Whether ``request`` has been here before, with the same hash (RFC 5393 4.2.2)."""
-    if not listeners.may_have_written(request):
-        return False
+    """Whether ``request``, which has a Via of ours, was here with the same hash (RFC 5393 4.2.2)."""
     suffix = f".{hashed}"
     for via in request.vias:
         if listeners.is_own_sent_by(via.sent_by):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sansip.clock import Timers
     from sansip.entropy import Entropy
     from sansip.limits import Limits
+    from sansip.notices import LimitNotices
     from sansip.proxy.sequence import Shifts
     from sansip.transaction import TimerValues, TransactionLayer
     from sansip.transport import Listener, Listeners, Sender
@@ -93,6 +94,7 @@ class Proxy:
         "listeners",
         "loop_secret",
         "moved",
+        "notices",
         "resolve",
         "sender",
         "shifts",
@@ -115,6 +117,7 @@ class Proxy:
         flow_lost: Callable[[object, float], None],
         client: ClientAuth,
         shifts: Shifts,
+        notices: LimitNotices,
     ) -> None:
         self.config = config
         self.listeners = listeners
@@ -128,6 +131,7 @@ class Proxy:
         self.flow_lost = flow_lost
         self.client = client
         self.shifts = shifts
+        self.notices = notices
         # What the hashes of our branches start with (``loop_hash``).
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sansip.registrar import Gruu
     from sansip.routing.core import Core
     from sansip.routing.request import IncomingRequest
-    from sansip.wire import OtherUri, TelUri
+    from sansip.wire import OtherUri, Request, TelUri
 
-__all__ = ["absence", "borrows_gruu", "locate", "locate_at_hand", "names_gruu", "target_of"]
+__all__ = ["absence", "asked_for", "borrows_gruu", "locate", "locate_at_hand", "names_gruu", "target_of"]
 
 
 def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
@@ -36,6 +36,22 @@ def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
         and core.registrar.gruus is not None
         and core.listeners.serves(uri.host, uri.port)
     )
+
+
+def asked_for(core: Core, request: Request) -> str:
+    """Return what the Request-URI of ``request`` means here: of our users, whom many URIs name, one name.
+
+    Only where it begins something: within a dialog the route set and the very URI decide.
+    """
+    uri = request.uri
+    if (
+        request.to_tag is not None
+        or not isinstance(uri, SipUri)
+        or not core.listeners.serves(uri.host, uri.port)
+    ):
+        return request.uri_text
+    aor = core.address_of_record(uri)
+    return f"{aor};gr={uri.params['gr']}" if names_gruu(core, uri) else aor
 
 
 async def locate(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) -> list[Target]:

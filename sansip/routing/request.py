@@ -23,6 +23,7 @@ from sansip.proxy import (
     check_hops,
     check_proxy_require,
     check_uri,
+    inherited,
     is_looped,
     loop_hash,
     preprocess,
@@ -33,7 +34,7 @@ from sansip.registrar import supports
 from sansip.routing.awaitables import ENDLESS, Relay
 from sansip.routing.identity import authenticate, speaks_for, withhold
 from sansip.routing.itself import answer_as_server, answer_options
-from sansip.routing.lookup import absence, borrows_gruu, locate, locate_at_hand, names_gruu
+from sansip.routing.lookup import absence, asked_for, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
 from sansip.routing.trust import TrustedPeer
 from sansip.routing.vouching import is_vouched
@@ -81,6 +82,7 @@ class IncomingRequest:
         "_path",
         "_record",
         "_recorded",
+        "_returned",
         "_server",
         "_steps",
         "_tag",
@@ -118,6 +120,8 @@ class IncomingRequest:
         self._waited = False
         self._steps = 0
         self._hashed = ""
+        # Whether it bears a Via of ours: it was here before, as a branch.
+        self._returned = False
         self._record = False
         self._tag = ""
         # What our Route value says of CSeq (``proxy.sequence``).
@@ -212,7 +216,9 @@ class IncomingRequest:
         message = self.message
         if self.method != "ACK":
             # RFC 5393 4.2.1: the hash covers the request as it was received.
-            self._hashed = loop_hash(message, self.core.proxy.loop_secret)
+            core = self.core
+            self._hashed = loop_hash(message, core.proxy.loop_secret, asked_for(core, message))
+            self._returned = core.listeners.may_have_written(message)
         if not message.has("route") and "maddr" not in message.uri_text:
             return
         listeners = self.core.listeners
@@ -289,7 +295,7 @@ class IncomingRequest:
             or check_hops(message)
             or check_proxy_require(message, self.core.proxy.config.extensions)
         )
-        if refusal is None and is_looped(message, self._hashed, self.core.listeners):
+        if refusal is None and self._returned and is_looped(message, self._hashed, self.core.listeners):
             # RFC 3261 16.3 step 4
             refusal = Refusal(482, "Loop Detected")
         if refusal is None:
@@ -464,8 +470,11 @@ class IncomingRequest:
             return Relay(None)
         context = self._context
         if context is None:
+            budget = None
+            if self._returned:
+                budget = inherited(message, self.core.listeners, proxy.transactions)
             context = self._context = ResponseContext(
-                proxy, message, server, self._hashed, self.flow.listener
+                proxy, message, server, self._hashed, self.flow.listener, budget
             )
             if self._leaves is not None:
                 context.leaves = self._leaves.id

@@ -1,0 +1,46 @@
+"""How many branches one received request may have, in all generations that it has here.
+
+Theory of operation: a request may come back here as one of its own branches (a spiral,
+RFC 3261 16.3), by a Contact that names this server or by way of another proxy, and then
+fork again. Max-Breadth (RFC 5393 5.3) bounds what is under way at once, and Max-Forwards
+how deep it goes: together they still allow more branches than anybody can count, one
+after the other. So all generations of one request share one ``Budget``. Which request
+was first is told by our own Via values in what comes back: each has the branch of a
+client transaction that still waits, and that has the budget. Nobody can guess such a
+branch, and who was sent one can only use up what is left of that very call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.transaction import TransactionLayer
+    from sansip.transport import Listeners
+    from sansip.wire import Request
+
+__all__ = ["Budget", "inherited"]
+
+
+class Budget:
+    """``left`` branches may still be made."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
+def inherited(request: Request, listeners: Listeners, transactions: TransactionLayer) -> Budget | None:
+    """Return the budget of the request that ``request`` is a branch of, None where it is no branch of ours.
+
+    Raises ``RemoteProtocolError`` for a Via that cannot be read.
+    """
+    clients = transactions.clients
+    for via in request.vias:
+        if listeners.is_own_sent_by(via.sent_by):
+            client = clients.get(f"{via.branch} {request.method}")
+            budget = None if client is None else getattr(client.user, "budget", None)
+            if isinstance(budget, Budget):
+                return budget
+    return None
