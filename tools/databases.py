@@ -1,7 +1,7 @@
-"""A PostgreSQL server of one's own in a folder, for tests and benchmarks.
+"""A PostgreSQL or MariaDB server of one's own in a folder, for tests and benchmarks.
 
-Theory of operation: ``initdb`` refuses to run as root, so root becomes the user
-``postgres`` (Debian's, or ``nobody``) for it; the folder lies below /tmp, which that user
+Theory of operation: database servers refuse to run as root, so root becomes the user
+``postgres`` or ``mysql`` (Debian's, or ``nobody``) for them; the folder lies below /tmp, which that user
 can enter. It listens on one loopback port, and is started, stopped and killed as often
 as the test likes.
 """
@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from tools.peers import PeerError, free_port
 
-__all__ = ["PostgresqlServer", "postgresql_programs"]
+__all__ = ["DatabaseServer", "MariadbServer", "PostgresqlServer", "mariadb_installed", "postgresql_programs"]
 
 
 def postgresql_programs() -> Path | None:
@@ -35,64 +35,48 @@ def postgresql_programs() -> Path | None:
     return None if there is None else Path(there).resolve().parent
 
 
-class PostgresqlServer:
-    """One database cluster with the superuser ``sansip``; a context manager that leaves nothing behind.
+class DatabaseServer:
+    """One server in a folder; a context manager that leaves nothing behind.
 
     ``start``, ``kill`` and ``stop`` may be called in turn. Raises PeerError when it does not start.
     """
 
-    def __init__(self, settings: Sequence[str] = ()) -> None:
-        programs = postgresql_programs()
-        if programs is None:
-            raise PeerError("PostgreSQL is not installed (apt install postgresql)")
-        self._programs = programs
-        self._settings = settings
-        self._user = _owner()
-        self.folder = Path(tempfile.mkdtemp(prefix="sansip-pg-", dir="/tmp"))
+    def __init__(self, user: str) -> None:
+        self._user = _owner(user)
+        self.folder = Path(tempfile.mkdtemp(prefix="sansip-db-", dir="/tmp"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
-        self._run("initdb", "-D", str(self.folder / "data"), "-U", "sansip", "-A", "trust", "--no-sync")
-
-    @property
-    def url(self) -> str:
-        """The URL of its first database."""
-        return f"postgresql+psycopg://sansip@127.0.0.1:{self.port}/postgres"
-
-    def _command(self, program: str, *arguments: str) -> list[str]:
-        return [str(self._programs / program), *arguments]
 
     def _as_owner(self) -> dict[str, int]:
         return {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid}
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, *command: str) -> None:
         done = subprocess.run(
-            self._command(program, *arguments),
+            command,
             cwd=self.folder,
             capture_output=True,
             text=True,
             **self._as_owner(),  # type: ignore[call-overload]
         )
         if done.returncode:
-            raise PeerError(f"{program} failed: {done.stderr[-2000:]}")
+            raise PeerError(f"{command[0]} failed: {done.stderr[-2000:]}")
+
+    def _command(self) -> list[str]:
+        """Return what runs the server."""
+        raise NotImplementedError
+
+    def _ready(self) -> bool:
+        """Whether it takes connections."""
+        raise NotImplementedError
 
     def start(self) -> None:
         """Start it and return once it takes connections."""
-        options = {
-            "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            # Small, and as durable as ever.
-            "shared_buffers": "16MB",
-            "max_connections": "20",
-        }
-        options |= dict(setting.split("=", 1) for setting in self._settings)
-        arguments = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
         log = (self.folder / "log").open("ab")
         with log:
             self._process = subprocess.Popen(
-                self._command("postgres", "-D", str(self.folder / "data"), *arguments),
+                self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -101,10 +85,9 @@ class PostgresqlServer:
                 **self._as_owner(),  # type: ignore[call-overload]
             )
         deadline = time.monotonic() + 30
-        ready = self._command("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port))
-        while subprocess.run(ready, cwd=self.folder).returncode:
+        while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise PeerError(f"postgres did not start: {(self.folder / 'log').read_text()[-2000:]}")
+                raise PeerError(f"the database did not start: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -144,17 +127,6 @@ class PostgresqlServer:
             except subprocess.TimeoutExpired:
                 self.kill()
 
-    def connect(self) -> Any:
-        """Return a connection of psycopg's."""
-        import psycopg
-
-        return psycopg.connect(host="127.0.0.1", port=self.port, user="sansip", dbname="postgres")
-
-    def execute(self, statement: str) -> None:
-        """Run one statement."""
-        with self.connect() as connection:
-            connection.execute(statement)
-
     def pause(self) -> None:
         """Have it answer nothing any more, without an end of its connections."""
         self._signal(signal.SIGSTOP)
@@ -179,13 +151,130 @@ class PostgresqlServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _owner() -> pwd.struct_passwd | None:
-    """Return whom root becomes, or None where we are not root."""
+class PostgresqlServer(DatabaseServer):
+    """One database cluster with the superuser ``sansip``; ``settings`` like ``fsync=off``."""
+
+    def __init__(self, settings: Sequence[str] = ()) -> None:
+        programs = postgresql_programs()
+        if programs is None:
+            raise PeerError("PostgreSQL is not installed (apt install postgresql)")
+        super().__init__("postgres")
+        self._programs = programs
+        self._settings = settings
+        initdb = str(programs / "initdb")
+        self._run(initdb, "-D", str(self.folder / "data"), "-U", "sansip", "-A", "trust", "--no-sync")
+
+    @property
+    def url(self) -> str:
+        """The URL of its first database."""
+        return f"postgresql+psycopg://sansip@127.0.0.1:{self.port}/postgres"
+
+    def _command(self) -> list[str]:
+        options = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            # Small, and as durable as ever.
+            "shared_buffers": "16MB",
+            "max_connections": "20",
+        }
+        options |= dict(setting.split("=", 1) for setting in self._settings)
+        arguments = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
+        return [str(self._programs / "postgres"), "-D", str(self.folder / "data"), *arguments]
+
+    def _ready(self) -> bool:
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(ready, cwd=self.folder).returncode == 0
+
+    def connect(self) -> Any:
+        """Return a connection of psycopg's."""
+        import psycopg
+
+        return psycopg.connect(host="127.0.0.1", port=self.port, user="sansip", dbname="postgres")
+
+    def execute(self, statement: str) -> None:
+        """Run one statement."""
+        with self.connect() as connection:
+            connection.execute(statement)
+
+
+class MariadbServer(DatabaseServer):
+    """One MariaDB with the database ``sansip`` and the user ``root`` without a password."""
+
+    def __init__(self, settings: Sequence[str] = ()) -> None:
+        if not mariadb_installed():
+            raise PeerError("MariaDB is not installed (apt install mariadb-server)")
+        super().__init__("mysql")
+        self._settings = settings
+        self._run(
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={self.folder / 'data'}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )
+
+    @property
+    def url(self) -> str:
+        """The URL of its database."""
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/sansip"
+
+    def _command(self) -> list[str]:
+        options = {
+            "datadir": str(self.folder / "data"),
+            "port": str(self.port),
+            "bind-address": "127.0.0.1",
+            "socket": str(self.folder / "socket"),
+            "pid-file": str(self.folder / "pid"),
+            # Small, and as durable as ever.
+            "innodb-buffer-pool-size": "16M",
+            "skip-name-resolve": "1",
+        }
+        options |= dict(setting.split("=", 1) for setting in self._settings)
+        return [
+            "/usr/sbin/mariadbd",
+            "--no-defaults",
+            *(f"--{key}={value}" for key, value in options.items()),
+        ]
+
+    def _ready(self) -> bool:
+        try:
+            with self.connect(database=None) as connection, connection.cursor() as cursor:
+                cursor.execute("CREATE DATABASE IF NOT EXISTS sansip CHARACTER SET utf8mb4")
+        except OSError:
+            return False
+        except Exception as error:
+            if type(error).__name__ != "OperationalError":
+                raise
+            return False
+        return True
+
+    def connect(self, database: str | None = "sansip") -> Any:
+        """Return a connection of PyMySQL's."""
+        import pymysql
+
+        return pymysql.connect(
+            host="127.0.0.1", port=self.port, user="root", database=database, autocommit=True, read_timeout=20
+        )
+
+    def execute(self, statement: str) -> None:
+        """Run one statement."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def mariadb_installed() -> bool:
+    """Whether there is a MariaDB server on this machine (Debian keeps it off users' PATH)."""
+    return Path("/usr/sbin/mariadbd").exists() and shutil.which("mariadb-install-db") is not None
+
+
+def _owner(user: str) -> pwd.struct_passwd | None:
+    """Return whom root becomes, ``user`` where there is one, or None where we are not root."""
     if os.geteuid() != 0:
         return None
-    for name in ("postgres", "nobody"):
+    for name in (user, "nobody"):
         try:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise PeerError("PostgreSQL does not run as root, and there is no user postgres or nobody")
+    raise PeerError(f"a database does not run as root, and there is no user {user} or nobody")
