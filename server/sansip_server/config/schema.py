@@ -65,7 +65,8 @@ class Settings:
     auth: Literal["none", "digest"] | None = None
     # Users and registrations: an SQLite file, relative to this file and made when
     # it is missing, or a database server, `postgresql+psycopg://user@host/database`
-    # (`pip install 'sansip[postgresql]'`). With it a registration survives a
+    # (`pip install 'sansip[postgresql]'`) or `mysql+pymysql://user@host/database`
+    # (`pip install 'sansip[mysql]'`). With it a registration survives a
     # restart, and is acknowledged only when it is on disk. Without it registrations
     # are in memory. See docs/stores.md.
     store: str | None = None

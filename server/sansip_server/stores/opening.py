@@ -35,10 +35,11 @@ def open_store(
     """Open ``target``, made now when it does not exist. Raises ``OperatorError`` that names the fix.
 
     Args:
-        target: a file, or a URL like ``postgresql+psycopg://user@host/database``.
+        target: a file, or a URL like ``postgresql+psycopg://user@host/database`` or
+            ``mysql+pymysql://user@host/database``.
         synchronous: ``full`` or ``normal``, for files.
         timeout: seconds that one statement may take, and one attempt to connect.
-        password: for a URL without one; else libpq looks in PGPASSWORD and ~/.pgpass.
+        password: for a URL without one; else PostgreSQL's looks in PGPASSWORD and ~/.pgpass.
     """
     if isinstance(target, str) and is_url(target):
         return _open_server(target, timeout, password)
@@ -59,9 +60,10 @@ def open_store(
 
 def _open_server(url: str, timeout: float, password: str | None) -> Store:
     try:
-        from sansip_server.stores.postgresql import PostgresqlStore
+        from sansip_server.stores.server import ServerStore
     except ModuleNotFoundError as error:
+        extra = "mysql" if url.startswith(("mysql", "mariadb")) else "postgresql"
         raise OperatorError(
-            f"store {shown(url)}: {error.name} is not installed; pip install 'sansip[postgresql]'"
+            f"store {shown(url)}: {error.name} is not installed; pip install 'sansip[{extra}]'"
         ) from None
-    return PostgresqlStore(url, timeout=timeout, password=password)
+    return ServerStore(url, timeout=timeout, password=password)

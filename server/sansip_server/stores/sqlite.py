@@ -41,12 +41,12 @@ from sansip_server.stores.schema import (
     check_version,
 )
 
-__all__ = ["SqliteStore"]
+__all__ = ["REFUSALS", "SqliteStore", "decode", "encode", "transaction"]
 
 # How an SQLite file begins.
 _MAGIC = b"SQLite format 3\0"
 # What a database says of data that it cannot hold; everything else is its own fault.
-_REFUSALS = (
+REFUSALS = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
     sqlite3.InterfaceError,
@@ -143,13 +143,13 @@ class SqliteStore:
             connection.close()
 
     @contextmanager
-    def _guarded(self) -> Iterator[sqlite3.Connection]:
+    def guarded(self) -> Iterator[sqlite3.Connection]:
         """Give the connection; where the block fails for the file's sake, the next one is new."""
         try:
             if self._found() != self._file:
                 self._take_file()
             yield self._connection()
-        except (DataRefused, *_REFUSALS):
+        except (DataRefused, *REFUSALS):
             raise
         except (sqlite3.Error, OSError):
             # A file restored in place is read afresh.
@@ -190,7 +190,7 @@ class SqliteStore:
         check_version(version, self.name)
         if version == VERSION:
             return
-        with _transaction(connection):
+        with transaction(connection):
             # Another process may have been quicker.
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             steps = (
@@ -205,7 +205,7 @@ class SqliteStore:
 
     def damage(self) -> list[str]:
         """Return what SQLite finds wrong with the file; reads all of it."""
-        with self._guarded() as connection:
+        with self.guarded() as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
         return [] if found == ["ok"] else found
 
@@ -221,48 +221,48 @@ class SqliteStore:
     def lookup(self, lookups: Sequence[Lookup]) -> list[Mapping[str, str] | None]:
         """Return what is stored of each user."""
         found: list[Mapping[str, str] | None] = []
-        with self._guarded() as connection:
+        with self.guarded() as connection:
             for one in lookups:
                 row = connection.execute(
                     "SELECT md5, sha256, sha512_256 FROM users WHERE realm = ? AND username = ?",
-                    (_encode(one.realm), _encode(one.username)),
+                    (encode(one.realm), encode(one.username)),
                 ).fetchone()
                 found.append(None if row is None else keys_of(row))
         return found
 
     def generation(self) -> int:
         """Return how often users were changed."""
-        with self._guarded() as connection:
+        with self.guarded() as connection:
             row = connection.execute("SELECT number FROM changes WHERE name = 'users'").fetchone()
         return 0 if row is None else int(row[0])
 
     def put_user(self, user: User) -> bool:
         """Add or replace a user; return whether it is new."""
-        with self._guarded() as connection, _transaction(connection):
+        with self.guarded() as connection, transaction(connection):
             new = self.lookup([Lookup(user.username, user.realm)])[0] is None
-            connection.execute(_PUT, user_row(user, _encode))
+            connection.execute(_PUT, user_row(user, encode))
             connection.execute(_CHANGED)
         return new
 
     def remove_user(self, username: str, realm: str) -> bool:
         """Remove a user; return whether there was one."""
-        with self._guarded() as connection, _transaction(connection):
+        with self.guarded() as connection, transaction(connection):
             done = connection.execute(
-                "DELETE FROM users WHERE realm = ? AND username = ?", (_encode(realm), _encode(username))
+                "DELETE FROM users WHERE realm = ? AND username = ?", (encode(realm), encode(username))
             )
             connection.execute(_CHANGED)
         return done.rowcount > 0
 
     def users(self, realm: str | None = None) -> Iterable[User]:
         """Return all users, of one realm or of all, in order."""
-        with self._guarded() as connection:
+        with self.guarded() as connection:
             rows = connection.execute(
                 f"SELECT {', '.join(USERS.names)} FROM users"
                 " WHERE :realm IS NULL OR realm = :realm ORDER BY realm, username",
                 {"realm": realm},
             )
             for row in rows:
-                yield user_of(row, _decode)
+                yield user_of(row, decode)
 
     # --- bindings
 
@@ -272,32 +272,32 @@ class SqliteStore:
         counts: list[tuple[object, int]] = []
         # Of several updates of one address-of-record the last holds them all.
         for aor, update in {update.aor: update for update in updates}.items():
-            rows += [binding_row(b, slot, offset, _encode) for slot, b in enumerate(update.after)]
-            counts.append((_encode(aor), len(update.after)))
+            rows += [binding_row(b, slot, offset, encode) for slot, b in enumerate(update.after)]
+            counts.append((encode(aor), len(update.after)))
         try:
-            with self._guarded() as connection, _transaction(connection):
+            with self.guarded() as connection, transaction(connection):
                 if self._replaced:
                     self._replaced = False
                     raise Replaced(self.name)
                 connection.executemany(_BIND, rows)
                 connection.executemany(_TRIM, counts)
             self._note_log()
-        except _REFUSALS as error:
+        except REFUSALS as error:
             raise DataRefused(str(error)) from error
 
     def bindings(self, unix: float, offset: float) -> Iterable[Binding]:
         """Return what has not expired at ``unix``, with times in the stack's clock."""
-        with self._guarded() as connection:
+        with self.guarded() as connection:
             rows = connection.execute(
                 f"SELECT {', '.join(BINDINGS.names)} FROM bindings WHERE expires IS NULL OR expires > ?",
                 (unix,),
             )
             for row in rows:
-                yield binding_of(row, offset, _decode)
+                yield binding_of(row, offset, decode)
 
     def forget(self, unix: float) -> int:
         """Delete what had expired by ``unix``; return how many rows that were."""
-        with self._guarded() as connection:
+        with self.guarded() as connection:
             return connection.execute("DELETE FROM bindings WHERE expires <= ?", (unix,)).rowcount
 
 
@@ -309,7 +309,7 @@ def _inode(path: str) -> int | None:
 
 
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -320,7 +320,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _encode(value: str) -> str | bytes:
+def encode(value: str) -> str | bytes:
     # Octets that are not UTF-8 (lone surrogates inside) are bound as a blob,
     # which equals no text: such a user or address does not exist.
     try:
@@ -330,5 +330,5 @@ def _encode(value: str) -> str | bytes:
     return value
 
 
-def _decode(value: str | bytes) -> str:
+def decode(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
