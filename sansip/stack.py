@@ -250,17 +250,25 @@ class Stack:
             self._connections.received(connection, now, True)
             return self._take(now)
         messages = connection.framer.feed(data)
+        pings = 0
         for framed in messages:
+            if framed is PING:
+                pings += 1
+                continue
+            if pings:
+                self._out.append(SendData(conn, PONG * pings))
+                pings = 0
             if isinstance(framed, RemoteProtocolError):
                 # RFC 3261 18.3 and RFC 4475 3.1.2.3: answered, then closed, for
                 # the next message cannot be found.
                 self._refuse(framed, flow, now)
                 self._connections.close(conn, framed.reason)
-            elif framed is PING:
-                # RFC 5626 4.4.1
-                self._out.append(SendData(conn, PONG))
             else:
                 self._message_received(framed, flow, now, datagram=False)
+        if pings:
+            # RFC 5626 4.4.1: one for each, and one write for all, or a stream of pings would
+            # cost a packet for every four octets.
+            self._out.append(SendData(conn, PONG * pings))
         self._connections.received(connection, now, bool(messages))
         return self._take(now)
 

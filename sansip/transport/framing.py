@@ -27,8 +27,10 @@ Framed: TypeAlias = bytes | RemoteProtocolError
 
 # Every Content-Length field of a head, compact or folded (RFC 3261 7.3.1, 7.3.3).
 _CONTENT_LENGTH = re.compile(
-    rb"\r\n(?:content-length|l)[ \t]*:((?:[^\r\n]|\r\n[ \t])*)(?=\r\n)", re.IGNORECASE
+    rb"\r\n(?:content-length|l)[ \t]*+:((?:[^\r\n]++|\r\n[ \t])*+)(?=\r\n)", re.IGNORECASE
 )
+# What may stand before a start line: pings, and line ends that cannot become one any more.
+_BETWEEN = re.compile(rb"(?:\r\n\r\n|\r\n(?=[^\r]|\r[^\n])|\r(?=[^\n])|\n)++")
 
 
 class StreamFramer:
@@ -48,7 +50,8 @@ class StreamFramer:
     @property
     def pending(self) -> bool:
         """Whether part of a message is waiting for the rest."""
-        return len(self._buffer) > 0
+        # RFC 3261 7.5: a line end begins none. What is held of them may be half a ping.
+        return len(self._buffer) > 0 and self._buffer[0] not in b"\r\n"
 
     @property
     def tail(self) -> bytes:
@@ -79,16 +82,16 @@ class StreamFramer:
         if not self._size:
             # RFC 3261 7.5: CRLFs before a start line are ignored; RFC 5626
             # 4.4.1: two of them are a ping.
-            if buffer[0] == 13:
-                if buffer.startswith(b"\r\n\r\n"):
-                    del buffer[:4]
-                    framed.append(PING)
-                    return True
-                if PING.startswith(bytes(buffer[:4])):
+            if buffer[0] in b"\r\n":
+                between = _BETWEEN.match(buffer)
+                if between is None:
                     return False
-                if buffer.startswith(b"\r\n"):
-                    del buffer[:2]
-                    return True
+                end = between.end()
+                # A match holds the buffer, and it could not shrink.
+                del between
+                framed += [PING] * buffer.count(PING, 0, end)
+                del buffer[:end]
+                return True
             end = buffer.find(b"\r\n\r\n", self._searched)
             limit = self._limits.head_size
             if end < 0:

@@ -170,6 +170,15 @@ def test_ping_and_pong() -> None:
     assert [out.data for out in rig.tcp(conn, b"\r\n\r\n", boundary=True)] == [b"\r\n"]
 
 
+def test_many_pings_in_one_read_are_answered_by_one_write() -> None:
+    """RFC 5626 4.4.1: one pong for each, in order with what else is answered; no packet for four octets."""
+    rig = Rig()
+    conn = rig.accept()
+    foo = request("FOO", "sip:x@other.test", transport="TCP")
+    outs = rig.tcp(conn, b"\r\n\r\n" * 1000 + foo + b"\r\n\r\n" * 3)
+    assert [out.what for out in outs] == [repr(b"\r\n" * 1000), "403", repr(b"\r\n" * 3)]
+
+
 def test_a_pong_is_nothing() -> None:
     """A single CRLF answers a ping of ours, or precedes a message (7.5)."""
     rig = Rig()
@@ -263,14 +272,29 @@ def test_idle() -> None:
     assert "limits.connection_idle" in closing(rig.wait(101))
 
 
-@pytest.mark.parametrize("alive", [b"\r\n\r\n", b"\r\n"])
-def test_a_kept_connection_is_not_idle(alive: bytes) -> None:
-    """RFC 5626 4.4.1: that is what keepalives are for."""
+@pytest.mark.parametrize("boundary", [False, True])
+@pytest.mark.parametrize("alive", [b"\r\n\r\n", b"\r\n", b"\r", b"\n"])
+def test_a_kept_connection_is_not_idle(alive: bytes, boundary: bool) -> None:
+    """RFC 5626 4.4.1: that is what keepalives are for.
+
+    RFC 3261 7.5: line ends begin no message, so ``message_time`` does not count from them.
+    """
     rig = Rig(limits=SMALL)
     conn = rig.accept()
     for _ in range(20):
-        rig.tcp(conn, alive, boundary=True)
+        rig.tcp(conn, alive, boundary=boundary)
         assert "Disconnect" not in what(rig.wait(60))
+
+
+def test_the_time_of_a_message_runs_from_its_first_character() -> None:
+    """``message_time`` guards what begins after the keepalives, and not before."""
+    rig = Rig(limits=SMALL)
+    conn = rig.accept()
+    rig.tcp(conn, b"\r\n")
+    assert what(rig.wait(60)) == []
+    rig.tcp(conn, b"O")
+    assert what(rig.wait(9)) == []
+    assert "limits.message_time" in closing(rig.wait(11))
 
 
 def test_sending_keeps_it_too() -> None:

@@ -95,11 +95,26 @@ def test_ping() -> None:
     assert feed(*(b"\r", b"\n", b"\r", b"\n")) == [PING]
 
 
-def test_a_single_line_end_is_nothing_yet() -> None:
-    """It may be half a ping."""
+@pytest.mark.parametrize("line_ends", [b"\r", b"\r\n", b"\r\n\r", b"\n", b"\r\r\n", b"\n\n\n"])
+def test_line_ends_begin_no_message(line_ends: bytes) -> None:
+    """7.5: a phone that keeps its connection open with a single CRLF must not lose it.
+
+    What is held may be the first half of a ping; the time a message may take does not run.
+    """
     framer = StreamFramer()
-    assert framer.feed(b"\r\n") == []
+    assert framer.feed(line_ends) == []
+    # RFC 3261 7.5
+    assert not framer.pending
+    assert len(framer.tail) < 4
     assert framer.feed(FIRST) == [FIRST]
+
+
+def test_line_ends_within_a_message_are_part_of_it() -> None:
+    """Once a start line has begun, the message is pending whatever comes next."""
+    framer = StreamFramer()
+    framer.feed(b"\r\nO")
+    assert framer.pending
+    assert framer.feed(SECOND[1:]) == [SECOND]
 
 
 # --- framing lost
