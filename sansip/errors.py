@@ -8,9 +8,11 @@ core is a bug, and ``LocalProtocolError`` is raised at the call that made it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["LocalProtocolError", "RemoteProtocolError", "SipError"]
+__all__ = ["LocalProtocolError", "RemoteProtocolError", "SipError", "without_frames"]
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class SipError(Exception):
@@ -49,3 +51,18 @@ class RemoteProtocolError(SipError):
         self.section = section
         self.field = field
         self.message = message
+
+
+def without_frames(error: _Error) -> _Error:
+    """Return ``error``, and those it came from, without the frames that they came through.
+
+    An error holds its frames and their callers, and those hold their variables. Where
+    one of those leads back to the error, all of it stays, a message with its octets
+    too, until the cycle collector runs. So what is kept, or done with, goes through here.
+    """
+    chain: list[BaseException] = [error]
+    while chain:
+        one = chain.pop()
+        chain += [other for other in (one.__cause__, one.__context__) if other is not None]
+        one.__traceback__ = one.__context__ = one.__cause__ = None
+    return error

@@ -37,7 +37,10 @@ class MessageRefused:
 
 @dataclass(slots=True)
 class RouteFailed:
-    """The route raised ``error`` for a request; the sender got a 500."""
+    """The route raised ``error`` for a request; the sender got a 500.
+
+    With its traceback; who has shown it lets it go by ``sansip.errors.without_frames``.
+    """
 
     method: str
     uri: str

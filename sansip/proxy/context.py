@@ -374,6 +374,7 @@ class ResponseContext:
     def _conclude(self, best: Response, now: float) -> None:
         """Nothing more is tried: the failure goes to the route that waits for it, or back."""
         on_failure, self.on_failure = self.on_failure, None
+        self.on_success = None
         if self._cancelled:
             # RFC 3261 9.2: the caller gets his 487 at once; the route that waits
             # may do its book-keeping, and decides nothing any more.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sansip.errors import LocalProtocolError
+from sansip.errors import LocalProtocolError, without_frames
 from sansip.routing.awaitables import ENDLESS, Question, Relay
 
 if TYPE_CHECKING:
@@ -69,9 +69,13 @@ class _Running:
         try:
             if isinstance(answer, Exception):
                 awaited = self._coroutine.throw(answer)
+                # The route has caught it.
+                without_frames(answer)
             else:
                 awaited = self._coroutine.send(answer)
         except StopIteration:
+            if isinstance(answer, Exception):
+                without_frames(answer)
             request.route_ended(now)
             return False
         except Exception as error:

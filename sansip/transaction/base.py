@@ -12,7 +12,7 @@ there are thousands of those: so each drops what it no longer needs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, Row
 from sansip.transport.flow import ensure_length
@@ -37,6 +37,21 @@ class ClientUser(Protocol):
 
         RFC 3261 8.1.3.1: a user treats a timeout as 408 and a transport error as 503.
         """
+
+
+class _Nobody:
+    """The user of a client transaction that has ended, so that neither keeps the other."""
+
+    __slots__ = ()
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        pass
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        pass
+
+
+_NOBODY: Final = _Nobody()
 
 
 class ServerUser(Protocol):
@@ -152,17 +167,18 @@ class ClientTransaction(Transaction):
         self.user.response_received(self, response, now)
 
     def time_out(self, _argument: Any, now: float) -> None:
-        self.terminate(None, now)
-        self.user.client_failed(self, "timeout", now)
+        self.fail("timeout", now)
 
     def fail(self, reason: str, now: float) -> None:
+        user = self.user
         self.terminate(None, now)
-        self.user.client_failed(self, reason, now)
+        user.client_failed(self, reason, now)
 
     def terminate(self, _argument: Any, now: float) -> None:
         self.state = TERMINATED
         self.cancel_timers()
         self.layer.client_ended(self)
+        self.user = _NOBODY
 
 
 class ServerTransaction(Transaction):

@@ -111,6 +111,7 @@ class InviteClientTransaction(ClientTransaction):
         self.user.response_received(self, response, now)
 
     def complete(self, response: Response, now: float) -> None:
+        user = self.user
         self.cancel_timers()
         # RFC 3261 17.1.1.2: the ACK goes where the INVITE went.
         self._ack = build_ack(self.request, response).to_bytes()
@@ -121,7 +122,7 @@ class InviteClientTransaction(ClientTransaction):
             self.terminate(response, now)
         elif self.state is COMPLETED:
             self.end_timer = self.layer.timers.start(now, self.layer.values.d, self, "timer D")
-        self.user.response_received(self, response, now)
+        user.response_received(self, response, now)
 
     def acknowledge_again(self, _response: Response, now: float) -> None:
         self.layer.send_request(self, self._ack, now)

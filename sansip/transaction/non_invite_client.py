@@ -91,6 +91,7 @@ class NonInviteClientTransaction(ClientTransaction):
         self.user.response_received(self, response, now)
 
     def complete(self, response: Response, now: float) -> None:
+        user = self.user
         self.cancel_timers()
         self.let_go()
         # RFC 3261 17.1.2.2: Timer K is T4, or 0 where nothing can be repeated.
@@ -98,4 +99,4 @@ class NonInviteClientTransaction(ClientTransaction):
             self.terminate(response, now)
         else:
             self.end_timer = self.layer.timers.start(now, self.layer.values.t4, self, "timer K")
-        self.user.response_received(self, response, now)
+        user.response_received(self, response, now)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final, TypeAlias
 
-from sansip.errors import RemoteProtocolError
+from sansip.errors import RemoteProtocolError, without_frames
 from sansip.limits import DEFAULT, Limits
 from sansip.wire import parse_message
 
@@ -75,7 +75,7 @@ class StreamFramer:
         except RemoteProtocolError as error:
             self._failed = True
             buffer.clear()
-            framed.append(error)
+            framed.append(without_frames(error))
         return framed
 
     def _next(self, buffer: bytearray, framed: list[Framed]) -> bool:

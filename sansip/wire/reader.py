@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sansip.errors import RemoteProtocolError
+from sansip.errors import RemoteProtocolError, without_frames
 from sansip.limits import DEFAULT, Limits
 from sansip.wire.abnf import LWS, PLAIN_SIP_URI, TOKEN, compiled
 from sansip.wire.faults import excerpt, malformed
@@ -103,8 +103,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             keys = list(map(_spelled, names))
     except KeyError:
         # A fold, an unusual spelling, an unknown name, or a mistake.
-        keys, lines, header_fault = _index_lines(start, lines)
-        fault = fault or header_fault
+        keys, lines, fault = _index_lines(start, lines, fault)
         first = dict(zip(keys, lines, strict=True))
         several = len(first) != len(keys)
     message: Request | Response
@@ -120,9 +119,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         # RFC 3261 7.5: line ends before the start line are ignored.
         return parse_message(data.lstrip(b"\r\n"), limits, datagram=datagram)
     else:
-        message, start_fault = _read_start(start)
-        # What is wrong with the start line is worth more than what follows from it.
-        fault = start_fault or fault
+        message, fault = _read_start(start, fault)
     message.keys = keys
     message.lines = lines
     message.body = body = data[end + 4 :]
@@ -196,6 +193,9 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             _check_length(message, line, datagram)
     except RemoteProtocolError as error:
         error.message = message
+        # The error holds this frame, and a frame that held the error would keep both, with
+        # the message, until the cycle collector runs.
+        fault = None
         raise
     return message
 
@@ -220,15 +220,16 @@ def _check_size(data: bytes, end: int, limits: Limits) -> tuple[int, RemoteProto
     return end, fault
 
 
-def _index_lines(start: str, raw: list[str]) -> tuple[list[str], list[str], RemoteProtocolError | None]:
-    """Return keys, header lines with their folds joined, and the first mistake."""
+def _index_lines(
+    start: str, raw: list[str], fault: RemoteProtocolError | None
+) -> tuple[list[str], list[str], RemoteProtocolError | None]:
+    """Return keys, header lines with their folds joined, and the first mistake, which may be ``fault``."""
     keys: list[str] = []
     lines: list[str] = []
-    fault: RemoteProtocolError | None = None
     at, count = 0, len(raw)
     if any("\n" in line or "\r" in line for line in (start, *raw)):
         # A lone CR or LF would end a line in some other parser.
-        fault = malformed("", "a CR or LF alone", "RFC 3261 7")
+        fault = fault or malformed("", "a CR or LF alone", "RFC 3261 7")
     while at < count:
         begin = at
         line = raw[at]
@@ -251,11 +252,17 @@ def _index_lines(start: str, raw: list[str]) -> tuple[list[str], list[str], Remo
     return keys, lines, fault
 
 
-def _read_start(start: str) -> tuple[Request | Response, RemoteProtocolError | None]:
-    """Read any start line as far as possible. Raises when it is no SIP at all."""
+def _read_start(
+    start: str, fault: RemoteProtocolError | None
+) -> tuple[Request | Response, RemoteProtocolError | None]:
+    """Read any start line as far as possible; return what is wrong, else ``fault``.
+
+    What is wrong with the start line is worth more than what follows from it.
+    Raises when it is no SIP at all.
+    """
     version, _, rest = start.partition(" ")
     if version == "SIP/2.0" or _VERSION.fullmatch(version) is not None:
-        return _read_status_line(version, rest)
+        return _read_status_line(version, rest, fault)
     method, _, rest = start.partition(" ")
     uri, _, version = rest.strip(" ").rpartition(" ")
     if _VERSION.fullmatch(version) is None or _METHOD.fullmatch(method) is None:
@@ -265,7 +272,6 @@ def _read_start(start: str) -> tuple[Request | Response, RemoteProtocolError | N
     request.uri_text = uri
     request.version = version
     request._uri = None
-    fault = None
     if version.upper() != "SIP/2.0":
         # RFC 3261 21.5.6
         fault = malformed("", f"{excerpt(version)} is not supported, SIP/2.0 is", "RFC 3261 7.1", status=505)
@@ -275,10 +281,11 @@ def _read_start(start: str) -> tuple[Request | Response, RemoteProtocolError | N
     return request, fault
 
 
-def _read_status_line(version: str, rest: str) -> tuple[Response, RemoteProtocolError | None]:
+def _read_status_line(
+    version: str, rest: str, fault: RemoteProtocolError | None
+) -> tuple[Response, RemoteProtocolError | None]:
     text, space, reason = rest.partition(" ")
     status = _STATUSES.get(text)
-    fault = None
     if version.upper() != "SIP/2.0":
         fault = malformed("", f"{excerpt(version)} is not supported, SIP/2.0 is", "RFC 3261 7.1", status=505)
     elif status is None:
@@ -359,5 +366,5 @@ def check_headers(message: Message) -> list[RemoteProtocolError]:
                 message.typed(key)
             except RemoteProtocolError as error:
                 error.message = message
-                faults.append(error)
+                faults.append(without_frames(error))
     return faults

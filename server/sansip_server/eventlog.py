@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from sansip.errors import without_frames
 from sansip.events import (
     AuthenticationFailed,
     BindingsChanged,
@@ -75,6 +76,9 @@ class EventLog:
         count[1] += 1
         if count[1] <= self._per_second:
             _write(event)
+        if kind is RouteFailed:
+            # Nobody needs its traceback any more, which would keep the request and itself.
+            without_frames(event.error)
 
 
 def _write(event: Any) -> None:

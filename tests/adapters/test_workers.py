@@ -13,6 +13,7 @@ from sansip_sockets import Threads, handler
 from sansip_sockets.resolve import resolve
 from sansip_sockets.workers import Worker
 from tests.adapters.fakes import PATIENCE
+from tests.garbage import left_by
 
 
 class Bench:
@@ -58,6 +59,20 @@ def test_an_exception_is_the_answer_to_its_own_question():
     assert [number for number, _ in bench.answers] == [0, 1, 2]
     assert isinstance(bench.answers[1][1], ValueError)
     assert bench.answers[2][1] == 2
+
+
+@pytest.mark.parametrize("function", [int, handler(batched=True)(lambda questions: [int(questions[0])])])
+def test_a_failure_leaves_nothing(function: Any):
+    """While a store is down each question fails: none may stay until the cycle collector comes."""
+
+    def play() -> None:
+        # Not the bench, which keeps its answers.
+        jobs: list[Any] = []
+        worker = Worker(function, lambda number, result: None, lambda call, *args: call(*args), jobs.append)
+        worker.ask(Ask(1, "one"))
+        jobs.pop()()
+
+    assert left_by(play) == {}
 
 
 def test_a_parallel_handler_has_so_many_threads_and_no_more():

@@ -19,6 +19,7 @@ from sansip.events import (
     UpstreamChanged,
 )
 from sansip_server.eventlog import EventLog
+from tests.garbage import left_by
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,21 @@ def test_a_failed_route_has_its_traceback(caplog: pytest.LogCaptureFixture) -> N
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert "test_eventlog.py" in (caplog.text)
+
+
+def test_a_failed_route_is_let_go() -> None:
+    """Once it is written, or only counted, nothing is left of the failure, whose frames hold the request."""
+
+    def play() -> None:
+        log = EventLog(per_second=1)
+        for _ in range(2):
+            event = RouteFailed("INVITE", "sip:a@b", KeyError("x"))
+            try:
+                raise event.error
+            except KeyError:
+                log(event)
+
+    assert left_by(play) == {}
 
 
 def test_a_flood_is_counted(caplog: pytest.LogCaptureFixture) -> None:

@@ -111,6 +111,8 @@ class Server:
             if not self._stopping:
                 done(result)
                 self.hub.inbox.wake()
+            # An error has a traceback, which holds this frame.
+            del result
 
         self._wanted.append(answer())
 

@@ -14,6 +14,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from sansip.actions import Address, CloseDatagram, OpenDatagram, SendDatagram
+from sansip.errors import without_frames
 from sansip_sockets.waits import PAUSE, READ, Pump
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class _Client:
         try:
             self.sock = _connected(address)
         except OSError as error:
-            self.error = error
+            self.error = without_frames(error)
 
     def sendto(self, data: bytes, _address: Address) -> int:
         if self.sock is None:

@@ -142,6 +142,8 @@ class Worker:
                 except Exception as error:
                     results.append(error)
         self._post(self._done, batch, results)
+        # An error among them has a traceback, which holds this frame.
+        del results
 
     def _done(self, batch: list[Ask], results: list[Any]) -> None:
         self._busy -= 1

@@ -95,6 +95,8 @@ class Server:
             except Exception as error:
                 result = error
             done(result)
+            # An error has a traceback, which holds this frame.
+            del result
             self.hub.inbox.wake()
 
         self._nursery.start_soon(answer)

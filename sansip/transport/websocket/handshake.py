@@ -16,6 +16,8 @@ from typing import Protocol
 
 import h11
 
+from sansip.errors import without_frames
+
 __all__ = ["AnyHandshake", "Handshake", "HandshakeResult", "WebSocketConfig", "accept_of", "tokens_of"]
 
 # RFC 6455 1.3
@@ -96,6 +98,8 @@ class Handshake:
                 raise _Refusal(400, "expected a WebSocket handshake (RFC 6455 4.1)")
             key = self._judge(event)
         except h11.RemoteProtocolError as error:
+            # h11 raises what it caught as ``self``: its frame holds the error that holds the frame.
+            without_frames(error)
             status = error.error_status_hint if error.error_status_hint in _REASONS else 400
             return _refuse(status, f"not an HTTP/1.1 request: {error}")
         except _Refusal as refusal:
