@@ -42,6 +42,12 @@ class Limits:
     branches_in_all: int = 100
     # Breadth a request without Max-Breadth starts with (RFC 5393 5.3.3.1). → 440
     max_breadth: int = 60
+    # An INVITE from its arrival to its final response, whatever provisional responses
+    # come meanwhile. → 408, and what rings is cancelled
+    ring_time: float = 600.0
+    # Dialogs that the answers to one INVITE begin, told by their To tags: early ones, and
+    # as many confirmed ones. → responses of further dialogs are dropped
+    early_dialogs: int = 64
     # Transactions alive at once, client and server together (about 5 KiB each
     # while a call is set up). → 503 with Retry-After
     transactions: int = 200_000

@@ -23,6 +23,8 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 ELSEWHERE = {
     "users_known": "server/test_known.py",
     "branches_in_all": "proxy/test_budget.py",
+    "ring_time": "proxy/test_ringing.py",
+    "early_dialogs": "proxy/test_ringing.py",
     "max_breadth": "proxy/test_validation.py",
     "client_nonces": "proxy/test_sequence.py",
     "raised_dialogs": "proxy/test_sequence.py",

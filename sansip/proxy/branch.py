@@ -15,6 +15,7 @@ it still counts, and when it begins to ring it is cancelled.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
@@ -22,6 +23,7 @@ from sansip.location import NodeFlow
 from sansip.proxy.callee import show_callee
 from sansip.proxy.cancel import send_cancel
 from sansip.proxy.loop import new_branch
+from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
 from sansip.transport.flow import Flow
 from sansip.wire import response_to
@@ -196,7 +198,7 @@ class Branch:
         transaction = self.transaction = proxy.transactions.open_client(branch, request, data, flow, self)
         if context.is_invite:
             # RFC 3261 16.6 step 11
-            self._set_timer(now, proxy.values.c, "timer C")
+            self._wait(now, proxy.values.c)
         if proxy.config.failover_time and (
             self._addresses or (context.spare and context.can_fail_over(self))
         ):
@@ -461,6 +463,10 @@ class Branch:
 
     # --- timers
 
+    def _wait(self, now: float, timer_c: float) -> None:
+        """Run Timer C for ``timer_c`` seconds, or until the INVITE has rung long enough."""
+        self._set_timer(now, next_look(timer_c, self.context.ring_left(now)), "timer C")
+
     def _set_timer(self, now: float, duration: float, name: str) -> None:
         self._stop_timer()
         self._timer = self.context.proxy.timers.start(now, duration, self, name)
@@ -484,9 +490,13 @@ class Branch:
         self._timer = None
         if self.final is not None or self.transaction is None:
             return
+        if name == "timer C" and self.context.ring_left(now) < 1.0:
+            self.context.ring_out(now)
+            return
         left = self._rang + self.context.proxy.values.c - now
         if name == "timer C" and self._rang and left > 0:
-            self._set_timer(now, left, "timer C")
+            # To the half second: see ``next_look``.
+            self._wait(now, ceil(2 * left) / 2)
             return
         if name == "timer C" and self.provisional:
             # RFC 3261 16.8: a branch that rings for ever is cancelled.

@@ -17,6 +17,7 @@ from sansip.proxy.best_response import add_challenges, choose
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
 from sansip.proxy.recursion import Redirects
+from sansip.proxy.ringing import begin
 from sansip.proxy.target import Target, groups
 from sansip.proxy.validation import breadth_of
 from sansip.transport.flow import ensure_length
@@ -43,14 +44,17 @@ class ResponseContext:
         "_branches",
         "_breadth",
         "_cancelled",
+        "_confirmed",
         "_declined",
         "_done",
+        "_early",
         "_failure",
         "_holding",
         "_pending",
         "_redirects",
         "_request",
         "_running",
+        "_started",
         "_tag",
         "_tried",
         "_trying_timer",
@@ -121,6 +125,11 @@ class ResponseContext:
         # A 6xx came: nothing more is tried (RFC 3261 16.7 step 5).
         self._declined = False
         self._done = False
+        # When it was first relayed.
+        self._started = 0.0
+        # To tags of the dialogs that its answers began.
+        self._early: tuple[str, ...] = ()
+        self._confirmed: tuple[str, ...] = ()
         self._tag: str | None = None
         self._trying_timer: Timer | None = None
         # Accounts to answer challenges with, before those of the configuration;
@@ -184,6 +193,7 @@ class ResponseContext:
         self._failure = None
         self._declined = False
         request = self.request
+        self._started = self._started or now
         if self.is_invite:
             if not self.server.last:
                 # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
@@ -279,6 +289,12 @@ class ResponseContext:
         """A provisional response other than 100, without our Via."""
         # RFC 4320 4.1: nothing but 100 goes back on a non-INVITE.
         if self.is_invite and not self._done:
+            proxy = self.proxy
+            early = begin(self._early, response.to_tag, proxy.limits.early_dialogs, proxy.entropy)
+            if early is None:
+                proxy.notices.reached("early_dialogs", self.server.flow.host, now)
+                return
+            self._early = early
             # RFC 3261 16.7 step 5: every provisional response but 100.
             self.server.respond(response, now)
 
@@ -329,12 +345,17 @@ class ResponseContext:
         # RFC 3261 16.7 step 5: every 2xx goes back at once, even after another
         # final response, when the machine does not take it any more; but RFC 6026
         # 8.3: not without a machine.
-        server = self.server
+        server, proxy = self.server, self.proxy
+        confirmed = begin(self._confirmed, response.to_tag, proxy.limits.early_dialogs, proxy.entropy)
+        if confirmed is None:
+            proxy.notices.reached("early_dialogs", server.flow.host, now)
+            return
+        self._confirmed = confirmed
         if server.state == "proceeding" or server.state == "accepted":
             server.respond(response, now)
         elif server.state != "terminated":
             ensure_length(response, server.flow)
-            self.proxy.sender.send(server.flow, response.to_bytes(), now)
+            proxy.sender.send(server.flow, response.to_bytes(), now)
         if not self._done:
             self._end(now)
             self._pending = []
@@ -463,6 +484,24 @@ class ResponseContext:
         if not self._running and not self._done:
             # Nothing was pending downstream (a route was deciding).
             self._finish(response_to(self.request, 487, to_tag=self.local_tag()), now)
+
+    def ring_left(self, now: float) -> float:
+        """For how many seconds an INVITE may still ring."""
+        return self._started + self.proxy.limits.ring_time - now
+
+    def ring_out(self, now: float) -> None:
+        """It has rung for ``limits.ring_time``: what rings is cancelled, and nothing more is tried."""
+        if self._done:
+            return
+        self.proxy.notices.reached("ring_time", self.server.flow.host, now)
+        self._pending = []
+        best = response_to(self.request, 408, "Rang Too Long", to_tag=self.local_tag())
+        on_failure = self.on_failure
+        self._finish(best, now)
+        self._cancel_branches(now, None)
+        if on_failure is not None:
+            # The route that waits may do its book-keeping.
+            on_failure(best, now)
 
     def _cancel_branches(self, now: float, reason: str | None) -> None:
         for branch in list(self._branches):
