@@ -35,17 +35,16 @@ class TextFormatter(logging.Formatter):
     """``2026-11-23 20:01:02.345 INFO sansip.server: message key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line; a traceback follows on lines of its own, indented."""
+        """Return one line; a traceback or a stack follows on lines of its own, indented."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         head = f"{stamp}.{int(record.msecs):03d} {record.levelname} {record.name}"
         parts = [f"{head}: {_escape(record.getMessage())}"]
         parts += [f"{name}={_escape(str(value))}" for name, value in _extra(record).items()]
         line = " ".join(parts)
-        if record.exc_info:
-            line += "".join(
-                f"\n    {_escape(row)}" for row in self.formatException(record.exc_info).splitlines()
-            )
-        return line
+        below = [] if record.exc_info is None else self.formatException(record.exc_info).splitlines()
+        if record.stack_info:
+            below += record.stack_info.splitlines()
+        return line + "".join(f"\n    {_escape(row)}" for row in below)
 
 
 class JsonFormatter(logging.Formatter):
@@ -63,6 +62,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry["stack"] = record.stack_info
         # ASCII only: whatever octets a peer sent, the line stays one line.
         return json.dumps(entry, default=str)
 

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
 from sansip_server.storage import Storage, open_storage
 from sansip_server.stores import is_url, shown
+from sansip_server.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from sansip_sockets import TlsContexts
@@ -107,17 +108,19 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
+    supervisor = Supervisor()
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
         config.dns = dns_config(settings.dns)
         access.configure(config)
         seed = os.urandom(32)
-        stack: Stack
+        stack: ServedStack
         if recorder is None:
             stack = ServedStack(config, seed)
         else:
             stack = JournaledServedStack(config, seed, recorder.write, head(settings, config))
+        stack.on_drain = supervisor.stopping
         access.attach(stack)
         if shared is not None:
             stack.join(time.monotonic(), shared.look(config.node))
@@ -148,12 +151,17 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
                 parts={} if shared is None else {"location": shared.health},
             )
             control.start(server.hub, management.answer)
+        if shared is not None:
+            # Other nodes need not wait for one whose loop is held.
+            server.hub.on_abandon = shared.leave
         logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
         _say_doubts(tls, domains)
         click.echo("ready")
+        supervisor.ready(server.hub)
 
     def on_reload() -> None:
         # SIGHUP: connections that stand keep their certificate.
+        supervisor.reloading()
         access.reload()
         if storage is not None:
             storage.forget_users()
@@ -164,6 +172,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         else:
             logger.info("certificates read again")
             _say_doubts(tls, domains)
+        supervisor.reloaded()
 
     try:
         status = run(
@@ -199,11 +208,15 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
 
 class ServedStack(Stack):
-    """A stack that tells the log when it begins to drain."""
+    """A stack that tells the log, and ``on_drain``, when it begins to drain."""
+
+    on_drain: Callable[[], None] | None = None
 
     def drain(self, now: float) -> list[Action]:
         """Refuse new dialogs from here on (see ``Stack.drain``)."""
         logger.info("draining: new calls get 503, running transactions finish")
+        if self.on_drain is not None:
+            self.on_drain()
         return super().drain(now)
 
 

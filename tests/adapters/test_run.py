@@ -37,6 +37,13 @@ from tests.adapters.fakes import FakeStack, Listen
 
 stack = FakeStack()
 stack.idle = "busy" not in sys.argv
+def hold(*_):
+    print("held", flush=True)
+    while True:
+        pass
+
+if "held" in sys.argv:
+    stack.on_datagram = hold
 stack.on_drain = lambda: print("drain", flush=True) or []
 sys.exit(run(
     lambda listeners: print("build", listeners[0].port > 0, flush=True) or stack,
@@ -134,6 +141,20 @@ def test_draining_has_a_time_limit(program):
     one.process.send_signal(signal.SIGTERM)
     assert one.line() == "drain"
     assert one.end() == 0
+
+
+def test_a_held_loop_does_not_hold_the_process(program):
+    """Whatever runs in the loop and never comes back, under patched threads as well."""
+    one = program("held")
+    host, port = one.listener.removeprefix("udp:").split(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.sendto(b"hello", (host, int(port)))
+    assert one.line() == "held"
+    one.process.send_signal(signal.SIGTERM)
+    _, complaints = one.process.communicate(timeout=PATIENCE)
+    assert one.process.returncode == 70
+    # The log is not set up here: only what Python prints of a program without one.
+    assert "ended without draining: the loop was held for" in complaints
 
 
 def test_sighup_reloads(program):

@@ -56,3 +56,18 @@ def test_level(root: logging.Logger) -> None:
     """What was not asked for is not written."""
     assert "hello" not in written("text", "error")
     assert "hidden" in written("text", "debug")
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_stack_without_an_exception(style: str, root: logging.Logger) -> None:
+    """What the watchdog saw: rows of their own in text, one key in JSON."""
+    stream = io.StringIO()
+    logs.configure("info", style, stream)
+    record = root.makeRecord(
+        "sansip.loop", logging.ERROR, "", 0, "held", (), None, sinfo='  File "a\x1b"\n    b'
+    )
+    root.handle(record)
+    if style == "json":
+        assert json.loads(stream.getvalue())["stack"] == '  File "a\x1b"\n    b'
+    else:
+        assert stream.getvalue().splitlines()[1:] == [r'      File "a\x1b"', "        b"]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import gevent
+import gevent.monkey
 from gevent.event import AsyncResult, Event
 from gevent.threadpool import ThreadPool
 
@@ -149,6 +150,11 @@ def run(
     if uvloop:
         raise ValueError("uvloop is an event loop for asyncio; gevent has its own")
     server = Server(build, listeners, offload=offload, **options)
-    with server, running(server, on_ready, on_reload, drain_time):
+    with server, running(server, on_ready, on_reload, drain_time, _start_thread):
         server.serve_forever()
     return 0
+
+
+def _start_thread(function: Callable[[], None]) -> None:
+    """Start a thread of the operating system, whatever was patched."""
+    gevent.monkey.get_original("_thread", "start_new_thread")(function, ())

@@ -3,7 +3,7 @@
 Theory of operation: to drain is to tell the stack, then to look now and again
 whether it has finished; the looks are timers of the hub. Signal handlers do
 nothing but post to the hub's inbox, which wakes whatever loop is waiting, so
-all runtimes share them.
+all runtimes share them. Where the loop does not come round, the watchdog ends the process.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sansip_sockets.memory import tune_gc
+from sansip_sockets.watchdog import LoopWatch, StartThread
 
 if TYPE_CHECKING:
     from sansip_sockets.hub import Hub
@@ -70,28 +71,45 @@ def running(
     on_ready: Callable[[AnyServer], None] | None,
     on_reload: Callable[[], None] | None,
     drain_time: float,
+    start_thread: StartThread | None = None,
 ) -> Iterator[None]:
     """Have ``server`` be what this process is for while the block waits for its end.
 
-    Signals are handled (``signals``), ``on_ready`` is called with it, and the
-    garbage collector is set for it (``tune_gc``).
+    Signals are handled (``signals``), ``on_ready`` is called with it, the
+    garbage collector is set for it (``tune_gc``), and its loop is watched.
+    ``start_thread`` is for a runtime under which the module ``threading`` starts none.
     """
-    with signals(server.hub, server.stop, drain_time, on_reload):
-        if on_ready is not None:
-            on_ready(server)
-        with tune_gc():
-            yield
+    hub = server.hub
+    watch = LoopWatch(
+        hub,
+        lambda: getattr(getattr(hub.driver.stack, "config", None), "route", None),
+        drain_time=drain_time,
+        start_thread=start_thread,
+    )
+    try:
+        with signals(hub, server.stop, drain_time, on_reload, watch.wakeup_fd):
+            if on_ready is not None:
+                on_ready(server)
+            with tune_gc():
+                watch.start()
+                yield
+    finally:
+        watch.close()
 
 
 @contextlib.contextmanager
 def signals(
-    hub: Hub, stop: Callable[[], None], drain_time: float, on_reload: Callable[[], None] | None
+    hub: Hub,
+    stop: Callable[[], None],
+    drain_time: float,
+    on_reload: Callable[[], None] | None,
+    wakeup_fd: int | None = None,
 ) -> Iterator[None]:
     """Handle SIGTERM, SIGINT and SIGHUP while the block runs; only the main thread may.
 
     The first request to end drains for at most ``drain_time`` seconds and then
     calls ``stop``; the second calls it at once. ``on_reload`` is for SIGHUP.
-    All is called in the stack's thread.
+    All is called in the stack's thread. ``wakeup_fd``: whoever reads there wakes the inbox for a signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -115,7 +133,8 @@ def signals(
     before = {number: signal.signal(number, handle) for number in actions}
     # A signal that comes just before the loop begins to wait does not end that
     # wait; the octet written here does, and then the handler above runs.
-    fd = signal.set_wakeup_fd(hub.inbox.wakeup_fd, warn_on_full_buffer=False)
+    waker = hub.inbox.wakeup_fd if wakeup_fd is None else wakeup_fd
+    fd = signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     try:
         yield
     finally:

@@ -111,6 +111,10 @@ class Hub:
         self._armed = float("inf")
         self._wall_offset = float("inf")
         self._drains: list[Drain] = []
+        # Turns of the loop, for who watches it, and what that one calls before it ends the
+        # process without the loop: from another thread, and only for what must not be lost.
+        self.beats = 0
+        self.on_abandon: Callable[[], None] | None = None
         driver.on_error = self.report
 
     def start(self) -> None:
@@ -279,6 +283,7 @@ class Hub:
         return (READ, self.inbox.reader, max(self._armed - self.clock(), 0.0))
 
     def _beat(self) -> None:
+        self.beats += 1
         self._set_wall_clock()
         for function, args in self.inbox.take():
             try:
