@@ -20,6 +20,7 @@ __all__ = [
     "LimitReached",
     "MessageRefused",
     "NodeChanged",
+    "RegistrationRefused",
     "RouteFailed",
     "UpstreamChanged",
 ]
@@ -71,6 +72,16 @@ class AuthenticationFailed:
     username: str
     realm: str
     reason: str
+
+
+@dataclass(slots=True)
+class RegistrationRefused:
+    """``source`` may not register ``aor`` so; ``key`` names the setting that decided, "" where none did."""
+
+    aor: str
+    source: str
+    reason: str
+    key: str
 
 
 @dataclass(slots=True)
@@ -141,6 +152,7 @@ Event = (
     | CredentialsRefused
     | NodeChanged
     | BindingsChanged
+    | RegistrationRefused
     | UpstreamChanged
     | KeepaliveAnswered
     | KeepaliveUnanswered

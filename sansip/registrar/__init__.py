@@ -22,12 +22,14 @@ and the response is ``response_to(request, reply.status, reply.reason, to_tag=..
     flow         hashable, kept in the binding: the connection (or the listener) it came over; None when
                  another proxy sent it, for the end of that connection says nothing about the phone
     received     text of a SIP URI for the source address, or None
+    terms        ``Terms``: what is known of who sent it, and how many contacts may stand
     wall_offset  Unix time minus ``now``, for the Date field; None leaves Date out
 """
 
 from __future__ import annotations
 
-from .config import PathMode, RegistrarConfig
+from .admission import Terms
+from .config import OnFull, PathFrom, PathMode, RegistrarConfig
 from .contact import contact_value
 from .date import sip_date
 from .gruu import Gruu, Gruus
@@ -38,11 +40,14 @@ from .reply import Plan, Reply
 __all__ = [
     "Gruu",
     "Gruus",
+    "OnFull",
+    "PathFrom",
     "PathMode",
     "Plan",
     "Registrar",
     "RegistrarConfig",
     "Reply",
+    "Terms",
     "contact_value",
     "instance_key",
     "is_direct",

@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["MALFORMED_EXPIRES", "MAX_EXPIRES", "LostFlow", "PathMode", "RegistrarConfig"]
+__all__ = [
+    "MALFORMED_EXPIRES",
+    "MAX_EXPIRES",
+    "LostFlow",
+    "OnFull",
+    "PathFrom",
+    "PathMode",
+    "RegistrarConfig",
+]
 
 # RFC 3261 10.2: larger values may be treated as this one (136 years) …
 MAX_EXPIRES = 4_294_967_295
@@ -18,7 +26,9 @@ MAX_EXPIRES = 4_294_967_295
 MALFORMED_EXPIRES = 3_600
 
 PathMode: TypeAlias = Literal["strict", "lenient", "ignore"]
+PathFrom: TypeAlias = Literal["trusted", "all"]
 LostFlow: TypeAlias = Literal["unreachable", "remove", "keep"]
+OnFull: TypeAlias = Literal["refuse", "replace-oldest"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,13 +38,18 @@ class RegistrarConfig:
     Attributes:
         default_expires: interval of a contact that asks for none.
         min_expires: shorter requests get 423 (RFC 3261 10.3 step 7); 0 turns it off.
-            Requests of an hour or more are never refused, whatever stands here.
+            Requests of an hour or more are never refused, whatever stands here. sipsak and
+            many test phones ask for 15 to 30 s, and give up at a 423.
         max_expires: longer requests are shortened to this.
         raise_brief: grant ``min_expires`` to those who ask for less instead of
             refusing them. RFC 3261 lets a registrar only shorten an interval;
             this is for phones that give up at a 423.
-        max_contacts: contacts of one address-of-record; None leaves the bound
-            to ``limits.bindings_per_aor``, and never is it more than that. → 503
+        max_contacts: contacts of one address-of-record: each is one more copy of every
+            call. Never more than ``limits.bindings_per_aor``, which is the bound where
+            this is None. Those of connections that are gone do not count. → 503, or ``on_full``
+        on_full: what a phone gets that has one contact too many. ``"refuse"`` refuses it,
+            ``"replace-oldest"`` has it take the place of the contact that was refreshed
+            longest ago: for phones that come back under another Contact each time.
         retry_after: value of Retry-After in such a 503, or None to leave it out.
             A client then keeps away from this server altogether (RFC 3261
             21.5.4), so it is left out unless asked for.
@@ -45,6 +60,10 @@ class RegistrarConfig:
             RFC 3327 5.3 recommends; ``"lenient"`` uses it all the same, but
             returns it only to a phone that supports it; ``"ignore"`` knows no
             Path and refuses ``Require: path``.
+        path_from: ``"trusted"`` believes the Path of edge proxies in ``[[trusted]]`` and on this
+            machine, and refuses that of others (403): who writes a Path is sent
+            every call to that phone, and can have calls sent to third parties.
+            ``"all"`` believes everybody who may register.
         outbound: bind by instance and reg-id where the phone asks for it, so that it
             can have several flows and a new one replaces the old (RFC 5626).
         flow_timer: seconds within which a phone with such a flow shall send its
@@ -62,13 +81,15 @@ class RegistrarConfig:
     """
 
     default_expires: int = 3_600
-    min_expires: int = 60
+    min_expires: int = 10
     max_expires: int = 86_400
     raise_brief: bool = False
-    max_contacts: int | None = None
+    max_contacts: int | None = 10
+    on_full: OnFull = "refuse"
     retry_after: int | None = None
     repeat_time: float = 32.0
     path: PathMode = "strict"
+    path_from: PathFrom = "trusted"
     outbound: bool = True
     flow_timer: int = 0
     gruu: bool = True
@@ -95,5 +116,9 @@ class RegistrarConfig:
             raise ValueError(f"flow_timer must not be negative, got {self.flow_timer}")
         if self.lost_flow not in ("unreachable", "remove", "keep"):
             raise ValueError(f"lost_flow must be 'unreachable', 'remove' or 'keep', got {self.lost_flow!r}")
+        if self.on_full not in ("refuse", "replace-oldest"):
+            raise ValueError(f"on_full must be 'refuse' or 'replace-oldest', got {self.on_full!r}")
+        if self.path_from not in ("trusted", "all"):
+            raise ValueError(f"path_from must be 'trusted' or 'all', got {self.path_from!r}")
         if self.path not in ("strict", "lenient", "ignore"):
             raise ValueError(f"path must be 'strict', 'lenient' or 'ignore', got {self.path!r}")

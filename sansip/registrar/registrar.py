@@ -18,6 +18,8 @@ from sansip.limits import DEFAULT, Limits
 from sansip.location import Binding, LocationUpdate, MemoryLocation, Outcome, address_of_record
 from sansip.wire import Request, SipUri, Star, uri_equal
 
+from .admission import Terms, check_contacts, check_sips, refuses_path
+from .capacity import fit
 from .config import LostFlow, RegistrarConfig
 from .contact import ContactChange, contact_value, delta_seconds, read_contact
 from .date import sip_date
@@ -32,6 +34,8 @@ __all__ = ["Registrar"]
 _USER_AGENT_SIZE = 128
 # RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
 _HOUR = 3_600
+# Where nothing is known of the sender.
+_NO_TERMS = Terms()
 
 
 class Registrar:
@@ -42,7 +46,6 @@ class Registrar:
         "_date",
         "_extensions",
         "_limits",
-        "_max_contacts",
         "_outbound",
         "_supported",
         "gruus",
@@ -58,8 +61,6 @@ class Registrar:
         # Who makes and reads GRUUs; None where there are none.
         self.gruus = gruus if self._config.gruu else None
         self._limits = limits
-        wanted = self._config.max_contacts
-        self._max_contacts = min(wanted or limits.bindings_per_aor, limits.bindings_per_aor)
         # Option tags that a phone or an edge proxy may require of us.
         path = self._config.path != "ignore"
         # RFC 5626 6: it rests on Path.
@@ -134,6 +135,7 @@ class Registrar:
         flow: Hashable = None,
         received: str | None = None,
         wall_offset: float | None = None,
+        terms: Terms | None = None,
     ) -> Plan:
         """Steps 6 to 8 (and 2 once more): what ``request`` makes of the bindings ``current`` of ``aor``.
 
@@ -142,7 +144,7 @@ class Registrar:
         refusal = self.check(request)
         if refusal is not None:
             return Plan(None, refusal)
-        return self._guarded(request, aor, current, now, flow, received, wall_offset)
+        return self._guarded(request, aor, current, now, flow, received, wall_offset, terms or _NO_TERMS)
 
     def reply(self, plan: Plan, outcome: Outcome | BaseException) -> Reply:
         """Return the answer to send, given what became of ``plan.update``.
@@ -152,7 +154,7 @@ class Registrar:
         if outcome is Outcome.DONE:
             return plan.reply
         if outcome is Outcome.FULL:
-            return self._too_many("Too Many Registrations")
+            return self._too_many("Too Many Registrations", "limits.aors")
         # RFC 3261 10.3 step 7: when the commit fails, the request fails with a 500.
         return Reply(500, "Server Internal Error")
 
@@ -174,7 +176,8 @@ class Registrar:
         aor = self.address_of_record(request, domains)
         if isinstance(aor, Reply):
             return aor
-        plan = self._guarded(request, aor, location.lookup(aor, now), now, flow, received, wall_offset)
+        current = location.lookup(aor, now)
+        plan = self._guarded(request, aor, current, now, flow, received, wall_offset, _NO_TERMS)
         if plan.update is None:
             return plan.reply
         return self.reply(plan, location.apply(plan.update, now))
@@ -188,9 +191,10 @@ class Registrar:
         flow: Hashable,
         received: str | None,
         wall_offset: float | None,
+        terms: Terms,
     ) -> Plan:
         try:
-            return self._plan(request, aor, current, now, flow, received, wall_offset)
+            return self._plan(request, aor, current, now, flow, received, wall_offset, terms)
         except RemoteProtocolError as error:
             return Plan(None, _refuse(error))
 
@@ -203,6 +207,7 @@ class Registrar:
         flow: Hashable,
         received: str | None,
         wall_offset: float | None,
+        terms: Terms,
     ) -> Plan:
         path = self._path(request)
         flows = False
@@ -222,7 +227,7 @@ class Registrar:
             else:
                 # More could not stand anyway, and each is compared with all the others.
                 if len(contacts) > self._limits.bindings_per_aor:
-                    return Plan(None, self._too_many("Too Many Contacts"))
+                    return Plan(None, self._too_many("Too Many Contacts", "limits.bindings_per_aor"))
                 # 10.3 step 7: the contact's own expires, else the field, else our default.
                 default = self._config.default_expires if expires is None else delta_seconds(expires)
                 changes = [self._grant(read_contact(value, default)) for value in contacts]
@@ -230,7 +235,10 @@ class Registrar:
                     if granted < 0:
                         headers = [("Min-Expires", str(self._config.min_expires))]
                         return Plan(None, Reply(423, "Interval Too Brief", headers))
-                _check_sips(request, changes, path)
+                if refuses_path(request, terms, self._config.path_from) and any(g for _, g in changes):
+                    return Plan(None, Reply(403, "Edge Proxy Not Trusted", [], "registrar.path_from"))
+                check_contacts(changes, terms, received)
+                check_sips(request, changes, path)
                 flows = take_flows(request, changes, self._outbound)
                 if self.gruus is not None:
                     self._check_loops(request, aor, changes)
@@ -248,17 +256,31 @@ class Registrar:
                     None if agent is None else sys.intern(agent[:_USER_AGENT_SIZE]),
                 )
                 after = merge(current, changes, origin, self._config.repeat_time)
+                if after is not None and len(after) > (most := self._most(terms)):
+                    after = fit(
+                        after,
+                        len(current),
+                        most,
+                        stays=lambda one: one.cseq == cseq and one.call_id == call_id,
+                        is_dead=terms.is_dead,
+                        replace_oldest=(terms.on_full or self._config.on_full) == "replace-oldest",
+                    )
+                    if after is None:
+                        return Plan(None, self._too_many("Too Many Contacts", "registrar.max_contacts"))
         if after is None:
             return Plan(None, self._ok(request, aor, current, now, path, wall_offset, flows))
         bindings = tuple(after) if len(after) < 2 else tuple(sorted(after, key=_rank))
-        if len(bindings) > self._max_contacts and len(bindings) > len(current):
-            return Plan(None, self._too_many("Too Many Contacts"))
         size = self._limits.binding_size
         for binding in bindings:
             if binding.refreshed_at == now and _size(binding) > size:
-                return Plan(None, Reply(400, "Contact Too Large"))
+                return Plan(None, Reply(400, "Contact Too Large", [], "limits.binding_size"))
         update = LocationUpdate(aor, tuple(current), bindings)
         return Plan(update, self._ok(request, aor, bindings, now, path, wall_offset, flows))
+
+    def _most(self, terms: Terms) -> int:
+        """Return how many contacts may stand."""
+        wanted = terms.max_contacts or self._config.max_contacts or self._limits.bindings_per_aor
+        return min(wanted, self._limits.bindings_per_aor)
 
     def _path(self, request: Request) -> tuple[str, ...]:
         """Return the path vector to store with each contact, topmost first (RFC 3327 5.3)."""
@@ -334,10 +356,10 @@ class Registrar:
             self._date = (second, sip_date(second))
         return self._date[1]
 
-    def _too_many(self, reason: str) -> Reply:
-        """A limit is reached: 503, and nothing is changed (``limits.py``)."""
+    def _too_many(self, reason: str, key: str) -> Reply:
+        """A limit, ``key``, is reached: 503, and nothing is changed."""
         wait = self._config.retry_after
-        return Reply(503, reason, [] if wait is None else [("Retry-After", str(wait))])
+        return Reply(503, reason, [] if wait is None else [("Retry-After", str(wait))], key)
 
 
 def _rank(binding: Binding) -> tuple[int, float]:
@@ -350,25 +372,6 @@ def _size(binding: Binding) -> int:
     if binding.instance is not None:
         size += len(binding.instance)
     return size + sum(map(len, binding.path)) if binding.path else size
-
-
-def _check_sips(
-    request: Request, changes: Sequence[tuple[ContactChange, int]], path: tuple[str, ...]
-) -> None:
-    """Refuse a SIPS contact unless the Request-URI and every Path value are SIPS too.
-
-    RFC 5630 5.2: or a secure resource would be reached over hops that are not.
-    """
-    for change, _ in changes:
-        if change.uri.scheme == "sips":
-            break
-    else:
-        return
-    uris = [request.uri, *(value.uri for value in (request.paths if path else ()))]
-    if not all(isinstance(uri, SipUri) and uri.scheme == "sips" for uri in uris):
-        raise RemoteProtocolError(
-            "SIPS Contact Needs SIPS Request-URI And Path", section="RFC 5630 5.2", field="Contact"
-        )
 
 
 def _bad_extension(tags: list[str]) -> Reply:

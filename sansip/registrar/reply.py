@@ -16,11 +16,15 @@ __all__ = ["Plan", "Reply"]
 
 @dataclass(slots=True)
 class Reply:
-    """A final response to be: ``headers`` are (name, value), one line each, in order."""
+    """A final response to be: ``headers`` are (name, value), one line each, in order.
+
+    ``decided_by`` names the setting that refused, for the operator; "" where none did.
+    """
 
     status: int
     reason: str
     headers: list[tuple[str, str]] = field(default_factory=list)
+    decided_by: str = ""
 
 
 @dataclass(slots=True)

@@ -17,10 +17,12 @@ from sansip.registrar import is_direct
 from sansip.routing.awaitables import Question
 from sansip.routing.moves import note_moves
 from sansip.routing.shared import register_shared, watch_flow
+from sansip.routing.terms import tell_refusal, terms_of
 from sansip.transport.nat import is_hidden
 from sansip.wire.host import host_text
 
 if TYPE_CHECKING:
+    from sansip.registrar import OnFull
     from sansip.routing.request import IncomingRequest
     from sansip.transport import Flow
 
@@ -30,8 +32,13 @@ __all__ = ["path_value", "register"]
 _RETRY_AFTER = "20"
 
 
-async def register(request: IncomingRequest) -> None:
-    """Act as registrar on a REGISTER and answer it (RFC 3261 10.3)."""
+async def register(
+    request: IncomingRequest, max_contacts: int | None = None, on_full: OnFull | None = None
+) -> None:
+    """Act as registrar on a REGISTER and answer it (RFC 3261 10.3).
+
+    ``max_contacts`` and ``on_full`` take the place of those in ``RegistrarConfig``.
+    """
     core = request.core
     message = request.message
     registrar = core.registrar
@@ -50,8 +57,9 @@ async def register(request: IncomingRequest) -> None:
         return
     aor = core.address_of_record(to)
     flow, received = _origin(request)
+    terms = terms_of(request, max_contacts, on_full)
     if core.nodes is not None:
-        await register_shared(request, aor, flow, received)
+        await register_shared(request, aor, flow, received, terms)
         return
     location = core.location
     plan = registrar.plan(
@@ -62,6 +70,7 @@ async def register(request: IncomingRequest) -> None:
         flow=flow,
         received=received,
         wall_offset=core.wall_offset,
+        terms=terms,
     )
     answer = plan.reply
     update = plan.update
@@ -76,6 +85,7 @@ async def register(request: IncomingRequest) -> None:
                 note_moves(core.proxy.moved, update.before, update.after)
             core.registered(aor, len(update.after))
     watch_flow(request, answer)
+    tell_refusal(request, aor, answer)
     request.reply(answer.status, answer.reason, answer.headers)
 
 

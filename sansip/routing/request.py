@@ -44,6 +44,7 @@ from sansip.transport.nat import nat_signs
 from sansip.wire import SipUri, response_to
 
 if TYPE_CHECKING:
+    from sansip.registrar import OnFull
     from sansip.routing.core import Core
     from sansip.transaction import ServerTransaction
     from sansip.transport import Flow, Listener
@@ -539,14 +540,15 @@ class IncomingRequest:
         """Answer a request for whom ``locate`` found nobody: 404, or 480 who is known but not there."""
         self.reply(absence(self.core, self.message.uri))
 
-    async def register(self) -> None:
+    async def register(self, *, max_contacts: int | None = None, on_full: OnFull | None = None) -> None:
         """Act as registrar on a REGISTER and answer it (RFC 3261 10.3).
 
-        See ``sansip.routing.registration``.
+        ``max_contacts`` and ``on_full`` (``"refuse"``, ``"replace-oldest"``) take the place of
+        those of the configuration, for this user. See ``sansip.routing.registration``.
         """
         if self.takes_too_many_steps():
             await ENDLESS
-        await register(self)
+        await register(self, max_contacts, on_full)
 
     # --- answering for the server itself
 

@@ -24,6 +24,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
 from sansip.routing.awaitables import Question
 from sansip.routing.moves import note_moves
+from sansip.routing.terms import tell_refusal
 from sansip.routing.vouching import PARAMETER, proof
 from sansip.transport import Flow
 from sansip.wire import SipUri, parse_uri
@@ -31,7 +32,7 @@ from sansip.wire import SipUri, parse_uri
 if TYPE_CHECKING:
     from sansip.location import Binding, Nodes
     from sansip.proxy import Target
-    from sansip.registrar import Reply
+    from sansip.registrar import Reply, Terms
     from sansip.routing.core import Core
     from sansip.routing.request import IncomingRequest
     from sansip.wire import Request
@@ -47,7 +48,7 @@ _RETRY_AFTER = "20"
 
 
 async def register_shared(
-    request: IncomingRequest, aor: str, flow: Flow | int | None, received: str | None
+    request: IncomingRequest, aor: str, flow: Flow | int | None, received: str | None, terms: Terms
 ) -> None:
     """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8)."""
     core = request.core
@@ -66,9 +67,11 @@ async def register_shared(
             flow=flow,
             received=received,
             wall_offset=core.wall_offset,
+            terms=terms,
         )
         update = plan.update
         if update is None and certain:
+            tell_refusal(request, aor, plan.reply)
             request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
             return
         try:

@@ -176,3 +176,7 @@ class Listeners:
             return True
         ports = self._addresses.get(key)
         return ports is not None and (port is None or port in ports)
+
+    def names_us(self, host: str, port: int | None, transport: str | None = None) -> bool:
+        """Whether a request for this host would come back here: it is in a domain, or an address, of ours."""
+        return self.serves(host, port) or self.is_own_address(host, port, transport)

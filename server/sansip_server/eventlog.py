@@ -26,6 +26,7 @@ from sansip.events import (
     LimitReached,
     MessageRefused,
     NodeChanged,
+    RegistrationRefused,
     RouteFailed,
     UpstreamChanged,
 )
@@ -48,6 +49,7 @@ KINDS = {
     LimitReached: "limits reached",
     MessageRefused: "refused messages",
     NodeChanged: "changes of nodes",
+    RegistrationRefused: "refused registrations",
     RouteFailed: "failures of the route",
 }
 
@@ -99,6 +101,9 @@ def _write(event: Any) -> None:
             logger.warning("limits.%s reached by %s", name, source)
         case AuthenticationFailed(source, username, realm, reason):
             logger.info("refused %r in realm %r from %s: %s", username, realm, source, reason)
+        case RegistrationRefused(aor, source, reason, key):
+            by = f" ({key})" if key else ""
+            logger.info("refused to register %s from %s: %s%s", aor, source, reason, by)
         case UpstreamChanged(aor, True, reason):
             logger.info("registered as %s %s", aor, reason)
         case UpstreamChanged(aor, _, reason):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sansip.proxy import ProxyConfig, Target
+from sansip.registrar import RegistrarConfig
 from sansip.transport import Resolve
 from sansip.wire import parse_uri
 from tests.rig import (
@@ -432,7 +433,7 @@ def test_a_contact_without_a_transport_follows_the_flow() -> None:
 
 def test_a_path_goes_before_the_flow() -> None:
     """RFC 3327 5.4: the request goes through the proxies of the Path, whatever connection there is."""
-    rig = Rig()
+    rig = Rig(registrar=RegistrarConfig(path_from="all"))
     rig.register(
         "sip:bob@10.0.0.2", params=";q=0.5", headers=[("Path", "<sip:192.0.2.77;lr>"), ("Supported", "path")]
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from sansip import ListenerConfig
 from sansip.registrar import RegistrarConfig
+from sansip.routing import TrustedPeer
 from tests.rig import ALICE, HOST, TCP, UDP, Out, Rig, ack, only, reply, request, sent, what
 
 WS = 7
@@ -146,7 +147,7 @@ def test_all_flows_dead() -> None:
 
 def test_a_430_from_the_edge() -> None:
     """RFC 5626 7: the edge proxy says that the flow is gone; the next one of the same instance."""
-    bench = rig()
+    bench = rig(trusted=[TrustedPeer("192.0.2.9")])
     for number in (1, 2):
         headers = [
             ("Via", "SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKp"),

@@ -10,6 +10,7 @@ import pytest
 from sansip import ListenerConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
+from sansip.routing import TrustedPeer
 from sansip_server.routes import load_route
 from tests.rig import ALICE, HOST, TCP, UDP, Out, Rig, only, reply, request, sent, what
 
@@ -41,7 +42,7 @@ class Pair:
         proxy = ProxyConfig(tcp_above=0)
         self.edge = Rig(load_route(EXAMPLE), listeners=edge, proxy=proxy, **options)
         home = (ListenerConfig(UDP, "udp", HOME[0], HOME[1]),)
-        self.home = Rig(listeners=home, proxy=proxy)
+        self.home = Rig(listeners=home, proxy=proxy, trusted=[TrustedPeer(HOST)])
 
     def settle(self, outs: list[Out], from_edge: bool = True) -> list[Out]:
         """Carry what goes between the two; return what goes elsewhere."""

@@ -11,7 +11,9 @@ def test_the_defaults_work():
     """And they are those of the documentation."""
     config = RegistrarConfig()
 
-    assert (config.default_expires, config.min_expires, config.max_expires) == (3600, 60, 86400)
+    assert (config.default_expires, config.min_expires, config.max_expires) == (3600, 10, 86400)
+    # sipsak asks for 15 s, and a call should not go out in 32 copies.
+    assert (config.max_contacts, config.on_full, config.path_from) == (10, "refuse", "trusted")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,8 @@ def test_the_defaults_work():
         ({"retry_after": 0}, "retry_after"),
         ({"repeat_time": -1}, "repeat_time"),
         ({"path": "maybe"}, "path"),
+        ({"on_full": "panic"}, "on_full"),
+        ({"path_from": "nobody"}, "path_from"),
     ],
 )
 def test_the_message_names_the_key(fields, named):

@@ -151,7 +151,7 @@ def test_a_route_that_just_relays() -> None:
 
 def test_the_path_of_a_dialog_is_its_route() -> None:
     """RFC 5627 6.1: with Route values left the Path of the binding is discarded."""
-    bench = rig()
+    bench = rig(registrar=RegistrarConfig(path_from="all"))
     headers = [
         ("Contact", f'<sip:bob@10.0.0.5>;+sip.instance="<{UUID}>"'),
         ("Supported", "gruu, path"),

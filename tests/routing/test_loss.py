@@ -10,10 +10,13 @@ import pytest
 from sansip.events import BindingsChanged
 from sansip.location import LocationUpdate, SharedRecord
 from sansip.registrar import RegistrarConfig
+from sansip.routing import TrustedPeer
 from tests.proxy.test_fail_over import LISTENERS, SOURCES, Phone, call, via_edge
 from tests.rig import ALICE, Rig, only, reply, request, sent, what
 from tests.routing.test_shared import AOR, WebPhone
 from tests.shelf import Cluster
+
+EDGE = TrustedPeer("192.0.2.9")
 
 POLICIES = ("unreachable", "remove", "keep")
 
@@ -125,7 +128,7 @@ def test_a_restored_flow_fails_at_once() -> None:
 
 def test_a_430_removes_what_it_is_about() -> None:
     """The edge proxy says that the flow is no more: the next call does not try it."""
-    bench = rig()
+    bench = rig(trusted=[EDGE])
     for number in (1, 2):
         via_edge(bench, number, [("Via", "SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKp"),
                                  ("Path", f"<sip:t{number}@192.0.2.9;lr;ob>")])  # fmt: skip
@@ -136,7 +139,7 @@ def test_a_430_removes_what_it_is_about() -> None:
 
 def test_a_430_that_came_too_late() -> None:
     """The phone has registered the flow again meanwhile: that one is another."""
-    bench = rig()
+    bench = rig(trusted=[EDGE])
     headers = [("Via", "SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKp"), ("Path", "<sip:t1@192.0.2.9;lr;ob>")]
     via_edge(bench, 1, headers)
     invite = only(call(bench), "INVITE")

@@ -10,6 +10,7 @@ import pytest
 from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, KeepaliveAnswered, KeepaliveUnanswered
 from sansip.location import Binding, LocationUpdate, NodeConfig
+from sansip.routing import TrustedPeer
 from sansip.services.keepalive import KeepaliveConfig
 from sansip.transport import Flow
 from tests.rig import BOB, BOB_URI, HOST, TCP, UDP, Out, Rig, reply, request, what
@@ -20,7 +21,8 @@ AOR = "sip:bob@biloxi.test"
 
 
 def rig(**options: Any) -> Rig:
-    more = {name: options.pop(name) for name in ("durable", "limits", "listeners") if name in options}
+    others = ("durable", "limits", "listeners", "trusted")
+    more = {name: options.pop(name) for name in others if name in options}
     return Rig(keepalive=KeepaliveConfig(**{"interval": 30, **options}), **more)
 
 
@@ -152,7 +154,7 @@ def test_streams() -> None:
 
 def test_behind_an_edge() -> None:
     """RFC 3327, RFC 5626: with a Path the flow is the edge proxy's, and so are its keepalives."""
-    bench = rig(who="all")
+    bench = rig(who="all", trusted=[TrustedPeer("192.0.2.9")])
     bench.register(
         BOB_URI, headers=[("Path", "<sip:edge.test;lr>"), ("Supported", "path")], source=("192.0.2.9", 5060)
     )
