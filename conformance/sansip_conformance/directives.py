@@ -20,7 +20,8 @@ __all__ = ["CONFIG_KEYS", "DIRECTIVES", "TRANSPORTS", "known_party"]
 CONFIG_KEYS = (
     "t1", "t2", "t4",
     "timer-c", "record-route", "tcp-above", "dialog-tokens", "extensions", "min-expires",
-    "default-expires", "max-expires", "max-contacts", "on-full", "path", "path-from", "service-route", "server-name", "max-breadth",
+    "default-expires", "max-expires", "max-contacts", "on-full", "path", "path-from",
+    "service-route", "server-name", "max-breadth",
     "branches", "wall-offset", "connection-idle", "message-time", "first-data-time", "connect-time",
     "source-rate", "source-burst", "transactions", "connections", "connections-per-source", "uri-size",
     "header-count", "header-size", "head-size", "message-size", "via-count", "bindings-per-aor",

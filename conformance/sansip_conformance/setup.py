@@ -27,7 +27,8 @@ __all__ = ["NAME_SERVER", "compile_route", "listeners_of", "place_of", "stack_co
 _TIMERS = {"t1", "t2", "t4", "timer-c"}
 _PROXY = {"force-rport", "record-route", "tcp-above", "dialog-tokens", "extensions", "failover-time"}
 _REGISTRAR = {
-    "min-expires", "default-expires", "max-expires", "max-contacts", "on-full", "path", "path-from", "service-route",
+    "min-expires", "default-expires", "max-expires", "max-contacts", "on-full",
+    "path", "path-from", "service-route",
     "repeat-time", "retry-after", "show-received", "raise-brief",
 }  # fmt: skip
 _AUTH = {"algorithms", "qop", "nonce-lifetime", "failures-per-user"}

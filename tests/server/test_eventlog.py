@@ -15,6 +15,7 @@ from sansip.events import (
     KeepaliveUnanswered,
     LimitReached,
     MessageRefused,
+    RegistrationRefused,
     RouteFailed,
     UpstreamChanged,
 )
@@ -36,6 +37,11 @@ from tests.garbage import left_by
             MessageRefused("udp:192.0.2.1:5060", 0, "no SIP", "RFC 3261 7.1"),
             logging.INFO,
             "refused a message from udp:192.0.2.1:5060, not answered: no SIP (RFC 3261 7.1)",
+        ),
+        (
+            RegistrationRefused("sip:a@b", "192.0.2.1", "Too Many Contacts", "registrar.max_contacts"),
+            logging.INFO,
+            "refused to register sip:a@b from 192.0.2.1: Too Many Contacts (registrar.max_contacts)",
         ),
         (
             LimitReached("source_rate", "192.0.2.1"),
