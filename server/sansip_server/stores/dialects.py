@@ -64,6 +64,13 @@ class Dialect:
             change or {name: insert.inserted[name] for name in others or key}
         )
 
+    def replace(self, table: str, by: str) -> list[str]:
+        """Return the statements that give table ``by`` the name of ``table``, which goes."""
+        if self.name == "postgresql":
+            return [f'DROP TABLE "{table}"', f'ALTER TABLE "{by}" RENAME TO "{table}"']
+        # One statement, which happens as a whole: MySQL has no transaction for tables.
+        return [f"RENAME TABLE `{table}` TO `{table}_old`, `{by}` TO `{table}`", f"DROP TABLE `{table}_old`"]
+
     def unbound(self, connection: sa.Connection) -> None:
         """Let the next statements take their time: reading everything may need more than any other."""
         if self.name == "postgresql":

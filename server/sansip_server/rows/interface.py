@@ -1,0 +1,78 @@
+"""What a store of rows can do: the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from sansip.rows import Read, Scan, Table, Values, Write
+from sansip_server.faults import OperatorError
+
+__all__ = ["RESERVED", "VERSIONS", "RowStore", "check_table", "upgrade"]
+
+# Tables that the server itself has in the same database.
+RESERVED = frozenset(("bindings", "changes", "lock", "row_tables", "schema_version", "users"))
+# Where the versions of tables stand, and their columns.
+VERSIONS = "row_tables"
+
+
+class RowStore(Protocol):
+    """Used by one thread for each kind of question.
+
+    Raises ``OSError`` or the library's own exception when it cannot do what it is asked.
+    """
+
+    # How the operator calls it, without a password.
+    name: str
+
+    def prepare(self, tables: Iterable[Table[Any]]) -> None:
+        """Make the tables, or bring older ones to today's version; each table whole or not at all.
+
+        Raises ``OperatorError`` for a table that a newer version wrote, and for rows that do not migrate.
+        """
+
+    def read(self, question: Read) -> list[Values | None]:
+        """Return the values of each key, or None."""
+
+    def scan(self, question: Scan) -> list[Values]:
+        """Return a page of rows in the order of the key."""
+
+    def write(self, questions: Sequence[Write]) -> None:
+        """Make all durable, or none.
+
+        Raises ``DataRefused`` where one cannot be stored however often it is tried.
+        """
+
+    def close(self) -> None: ...
+
+
+def check_table(table: Table[Any], found: int | None, store: str) -> None:
+    """Raise ``OperatorError`` where the store may not have ``table``; ``found`` is its version there."""
+    if table.name in RESERVED:
+        raise OperatorError(f"table {table.name}: the server has one of that name; the module needs another")
+    if found is not None and found > table.version:
+        raise OperatorError(
+            f"{store}: table {table.name} has version {found}, and this program knows {table.version}: "
+            "use the newer program that wrote it, or another store"
+        )
+
+
+def upgrade(table: Table[Any], rows: Iterable[dict[str, Any]], found: int, store: str) -> list[Values]:
+    """Return ``rows`` of version ``found`` as they are today.
+
+    Raises ``OperatorError`` for one that does not migrate.
+    """
+    migrated = []
+    for row in rows:
+        try:
+            values = table.migrate(dict(row), found)
+        except Exception as error:
+            key = ", ".join(f"{name}={row.get(name)!r}" for name in table.key)
+            raise OperatorError(
+                f"{store}: table {table.name} stays at version {found}: the row {key} does not migrate"
+                f" to {table.version} ({type(error).__name__}: {error}); mend the row or the module,"
+                " then start again"
+            ) from error
+        if values is not None:
+            migrated.append(values)
+    return migrated

@@ -1,0 +1,102 @@
+"""Rows at work: the stack's questions answered, and the store's health told.
+
+Theory of operation: each kind of question has a handler that runs in a worker thread; writes
+that wait are one batch and one transaction. Where the database cannot hold what one
+of them brings, they are written one by one, and only that one fails. A store that
+fails is said once in the log, and once more when it works again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from sansip.rows import Read, Scan, Table, Values, Write
+from sansip_server.rows.interface import RowStore
+from sansip_server.stores.interface import DataRefused
+from sansip_sockets import handler
+
+__all__ = ["RowService"]
+
+_Result = TypeVar("_Result")
+
+logger = logging.getLogger("sansip.rows")
+
+
+class RowService:
+    """Answers ``Read``, ``Scan`` and ``Write`` from ``store``."""
+
+    def __init__(self, store: RowStore) -> None:
+        self._store = store
+        # Kind of question -> since when it fails, and why.
+        self._failing: dict[str, tuple[float, str]] = {}
+        self._batches = self._writes = 0
+
+    def prepare(self, tables: Iterable[Table[Any]]) -> None:
+        """Make the tables ready; raises ``OperatorError`` where the server must not start."""
+        self._store.prepare(tables)
+
+    @property
+    def handlers(self) -> dict[type, Callable[..., Any]]:
+        """What the adapter calls for each kind of question."""
+        return {Read: self._read, Scan: self._scan, Write: self._write}
+
+    def health(self) -> dict[str, Any]:
+        """Return what `sansip ctl health` shows of the rows."""
+        since, error = min(self._failing.copy().values(), default=(None, None))
+        return {"ok": since is None, "name": self._store.name, "failing_since": since, "error": error}
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `sansip ctl stats` shows of the rows, since the start."""
+        return {"batches": self._batches, "writes": self._writes}
+
+    def close(self) -> None:
+        self._store.close()
+
+    # --- in worker threads
+
+    def _read(self, question: Read) -> list[Values | None]:
+        return self._guarded("read", lambda: self._store.read(question))
+
+    def _scan(self, question: Scan) -> list[Values]:
+        return self._guarded("scan", lambda: self._store.scan(question))
+
+    @handler(batched=True)
+    def _write(self, questions: Sequence[Write]) -> Sequence[Exception | None]:
+        results: Sequence[Exception | None] = [None] * len(questions)
+        try:
+            try:
+                self._guarded("write", lambda: self._store.write(questions))
+            except DataRefused as error:
+                results = [error] if len(questions) == 1 else [self._alone(one) for one in questions]
+        except Exception as error:
+            return [error] * len(questions)
+        self._batches += 1
+        self._writes += len(questions)
+        for result in results:
+            if result is not None:
+                logger.warning("%s refuses rows: %s", self._store.name, result)
+        return results
+
+    def _alone(self, question: Write) -> Exception | None:
+        try:
+            self._store.write([question])
+        except DataRefused as error:
+            return error
+        return None
+
+    def _guarded(self, what: str, work: Callable[[], _Result]) -> _Result:
+        try:
+            result = work()
+        except DataRefused:
+            raise
+        except Exception as error:
+            if not self._failing:
+                logger.error("%s fails: %s; what needs its rows waits or is refused", self._store.name, error)
+            self._failing.setdefault(what, (time.time(), str(error)))
+            raise
+        if self._failing.pop(what, None) is not None and not self._failing:
+            logger.warning("%s works again", self._store.name)
+        return result
