@@ -121,9 +121,6 @@ class Limits:
     # Dialogs whose CSeq was raised by a challenge on the way. → the oldest is
     # forgotten; a later request of it may be refused for its number
     raised_dialogs: int = 20_000
-    # Phones whose NAT gave them another port during a dialog. → the oldest is
-    # forgotten; requests of its dialog go to the port that it had
-    moved: int = 10_000
     # Steps a route may take for one request: look-ups, questions and relays, those answered from
     # memory as well. Ring groups look up some hundred users. → the route is ended where it
     # awaits, 500, and the log names the line

@@ -11,6 +11,7 @@ dropped, or closes its connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -44,7 +45,8 @@ from sansip.proxy.branch import Branch
 from sansip.questions import Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
-from sansip.routing.loss import connection_lost, drop, flow_lost
+from sansip.routing.flows import binding_over, looking
+from sansip.routing.loss import connection_lost, drop, flow_lost, give_up
 from sansip.routing.removal import Removed, unbind
 from sansip.services.keepalive import Keepalive
 from sansip.services.upstream import Upstreams
@@ -126,6 +128,7 @@ class Stack:
             config.secret or seed,
             config.node,
             int(self.entropy.keyed_hash("life")[:8], 16),
+            self._domains[0] if self._domains else "",
         )
         self.proxy = Proxy(
             config.proxy,
@@ -135,6 +138,7 @@ class Stack:
             config.limits,
             self._resolve,
             self.tokens,
+            partial(binding_over, self),
             self._flow_lost,
             ClientAuth(config.accounts, self.entropy, config.limits.client_nonces, self.notify),
             Shifts(self._secret, config.limits.raised_dialogs),
@@ -284,6 +288,7 @@ class Stack:
         for transaction in waiting:
             # RFC 3261 18.4: whoever waits for an answer need not wait any longer.
             transaction.feed("transport error", reason, now)
+        give_up(self, waiting, now)
         return self._take(now)
 
     def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
@@ -474,9 +479,11 @@ class Stack:
         try:
             handle.take_route()
         except RemoteProtocolError as error:
-            handle.reply(error.status, error.reason)
+            # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
+            handle.refuse(error.status, error.reason)
             return
-        run(self._route, handle, now)
+        lost = handle.flows is not None and handle.flows.lost is not None
+        run(looking(self._route) if lost else self._route, handle, now)
 
     def _cancel(self, handle: IncomingRequest, invite: Any, now: float) -> None:
         # RFC 3261 9.2: 200 for the CANCEL, with the To tag that an answer to the
@@ -544,16 +551,16 @@ class Stack:
         """Return the Unix time at ``now``, as well as it is known."""
         return now + (self.wall_offset or 0.0)
 
-    def flow_token(self, flow: Flow) -> str:
+    def flow_token(self, flow: Flow, expires_at: float) -> str:
         """Return the user part of a URI of ours that leads over ``flow`` and nowhere else.
 
         RFC 5626 5.2: a request with ``<sip:TOKEN@OUR-ADDRESS;lr>`` in its first Route
-        goes over that flow, or gets 430 once it is gone. Whoever has the token can
-        send there, so it is for a Path, or for another node, and never for a caller.
-        Good with every stack that has the same ``secret``; one of a connection in
-        this one alone.
+        goes over that flow, or gets 430 once it is gone or ``expires_at`` has passed. It
+        is believed of peers that are trusted (``StackConfig.trusted``); from anybody
+        else the answer is 403. Good with every stack that has the same ``secret``; one
+        of a connection in this one alone.
         """
-        return self.tokens.make(flow)
+        return self.tokens.for_path(flow, self.unix(expires_at))
 
     def dialog_token(self, request: Request) -> str:
         """Return the mark of the dialog that ``request`` belongs to, for Record-Route."""

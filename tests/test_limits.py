@@ -35,7 +35,6 @@ ELSEWHERE = {
     "proxy_header_size": "transport/test_entrance.py",
     "connect_time": "transport/test_connections.py",
     "binding_size": "registrar",
-    "moved": "proxy/test_nat.py",
     "route_steps": "routing/test_stepper.py",
     "websocket_ping": "transport/websocket",
     "websocket_pong": "transport/websocket",

@@ -17,6 +17,7 @@ from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
 from sansip.routing.identity import Users
+from sansip.routing.trust import TrustedPeer
 from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
@@ -33,8 +34,8 @@ _REGISTRAR = {
 }  # fmt: skip
 _AUTH = {"algorithms", "qop", "nonce-lifetime", "failures-per-user"}
 _KEEPALIVE = {f"keepalive-{name}" for name in ("interval", "method", "who", "failures", "remove")}
-_TOP = {"server-name", "wall-offset"}
-_LISTS = {"extensions", "service-route", "algorithms", "qop"}
+_TOP = {"server-name", "trusted", "wall-offset"}
+_LISTS = {"extensions", "service-route", "algorithms", "qop", "trusted"}
 
 
 # Where a server listens that does not listen where it listens for UDP and TCP.
@@ -109,6 +110,8 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
         if field not in known:
             raise ValueError(f"there is no limit {field}")
     top = parts[""]
+    if "trusted" in top:
+        top["trusted"] = [TrustedPeer(network) for network in top["trusted"]]
     if setup.users:
         top["auth"] = AuthConfig(**parts["auth"])
         top["users"] = _users(setup)

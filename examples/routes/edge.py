@@ -7,8 +7,9 @@ registrar give a phone several ways to be reached.
 
     SANSIP_REGISTRAR=192.0.2.5:5060 sansip serve --route examples/routes/edge.py --config edge.toml
 
-The registrar may be another ``sansip serve``, or Kamailio. ``secret_file`` keeps the
-tokens good when the edge is started anew.
+The registrar may be another ``sansip serve``, or Kamailio. It has to be in ``[[trusted]]``:
+who is not may not use the tokens in our Path. ``secret_file`` keeps them good when the
+edge is started anew.
 """
 
 from __future__ import annotations

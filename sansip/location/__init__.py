@@ -8,6 +8,7 @@
     location.remove(aor, now)          -> list[Binding]   an administrator's removal
     location.aors_of(flow) -> tuple[str, ...]             who is bound to a connection that is lost
     location.snapshot()                -> list[(aor, tuple[Binding, ...])]
+    key_of(binding), named_by(key, bindings)              a binding is found again
 
 ``address_of_record(uri)`` makes the ``aor`` text: use it for To in a REGISTER and
 for the Request-URI of everything else. All of it is synchronous and pure; times
@@ -19,6 +20,7 @@ from __future__ import annotations
 from .aor import address_of_record
 from .binding import Binding
 from .memory import MemoryLocation, Record
+from .naming import key_of, named_by
 from .nodes import Heartbeat, NodeConfig, Nodes, NodeState
 from .shared import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
 from .update import LocationUpdate, Outcome
@@ -39,4 +41,6 @@ __all__ = [
     "SharedRecord",
     "SharedWrite",
     "address_of_record",
+    "key_of",
+    "named_by",
 ]

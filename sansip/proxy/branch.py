@@ -15,6 +15,7 @@ it still counts, and when it begins to ring it is cancelled.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -360,8 +361,36 @@ class Branch:
         # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503; RFC 5626
         # 5.3.1: a 430 where it was that of the only flow. RFC 3261 21.4.18: where another
         # node is gone with the phone's connection, it is the user who is not there.
-        gone = 430 if self.target.only else 480 if self._owner() else 503
+        gone = self._flow_status(transaction) or (480 if self._owner() else 503)
         self._fail(408 if reason == "timeout" else gone, now)
+
+    def _flow_status(self, transaction: ClientTransaction) -> int:
+        """Return the status that says that the flow which ``transaction`` took is gone, 0 for no flow."""
+        target = self.target
+        if target.only or (target.bound and target.flow is not None):
+            return 430
+        # RFC 3261 21.4.18: it is the phone that is not there, and no server.
+        return 480 if transaction.flow.conn and transaction.flow is target.flow else 0
+
+    def flow_died(self, transaction: ClientTransaction, other: Flow | None, now: float) -> None:
+        """The connection over which the phone rings is gone; ``other`` is a flow that it has still.
+
+        Only where the phone opened it: a server answers over another one (RFC 3261 18.2.2).
+        """
+        if transaction is not self.transaction or self.final is not None:
+            return
+        if transaction.flow is not self.target.flow:
+            return
+        if other is not None:
+            # It rings on, and answers and is cancelled over that one. The INVITE once more
+            # it would refuse as one that it has (8.2.2.2).
+            self.target = replace(self.target, flow=other)
+            self.context.proxy.sender.hand_over(transaction, other)
+            return
+        # Nobody waits for it until Timer C.
+        self._stop_timer()
+        transaction.terminate(None, now)
+        self._fail(self._flow_status(transaction), now)
 
     def node_gone(self, name: str, now: float) -> None:
         """Node ``name`` died: what was sent to a phone of its connections is answered by nobody."""

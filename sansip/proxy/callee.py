@@ -45,5 +45,5 @@ def show_callee(proxy: Proxy, record: str | None, flow: Flow, response: Response
     if not recorded or recorded[0] != ours:
         # Another proxy comes after us: its phone is its own business.
         return
-    token = proxy.tokens.make(flow, response.call_id, only=False)
+    token = proxy.tokens.for_dialog(flow, response.call_id, response.from_tag, only=False)
     response.replace_first_value("record-route", ours.replace("<sip:", f"<sip:{token}@", 1))

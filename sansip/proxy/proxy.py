@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import RemoteProtocolError
+from sansip.location import Binding, key_of
 from sansip.proxy.route_set import postprocess
 from sansip.proxy.secure import as_sips, is_secure, retargeted
 from sansip.proxy.target import Target
@@ -21,11 +22,10 @@ from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.connections import ONE_WAY
 from sansip.transport.dns import Avoided, Place
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
-from sansip.transport.moved import Moved
-from sansip.transport.nat import is_hidden
+from sansip.transport.nat import is_hidden, is_private
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
 from sansip.wire import SipUri
-from sansip.wire.host import host_key, is_address
+from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
     from sansip.auth import ClientAuth
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sansip.proxy.sequence import Shifts
     from sansip.transaction import TimerValues, TransactionLayer
     from sansip.transport import Listener, Listeners, Sender
-    from sansip.transport.flow_token import FlowToken, FlowTokens
+    from sansip.transport.flow_token import FlowTokens, Named
     from sansip.wire import OtherUri, Request, Response, TelUri, Via
 
 __all__ = ["Proxy", "ProxyConfig"]
@@ -93,7 +93,7 @@ class Proxy:
         "limits",
         "listeners",
         "loop_secret",
-        "moved",
+        "named",
         "notices",
         "resolve",
         "sender",
@@ -114,6 +114,7 @@ class Proxy:
         limits: Limits,
         resolve: ResolveFunction,
         tokens: FlowTokens,
+        named: Callable[[Request, Flow], Named | None],
         flow_lost: Callable[[object, float], None],
         client: ClientAuth,
         shifts: Shifts,
@@ -127,6 +128,8 @@ class Proxy:
         self.values: TimerValues = transactions.values
         self.entropy = entropy
         self.tokens = tokens
+        # Returns the name of the binding whose flow a request came over.
+        self.named = named
         # Told of a binding whose flow is no more, while a request was on its way over it.
         self.flow_lost = flow_lost
         self.client = client
@@ -138,8 +141,6 @@ class Proxy:
         self.resolve = resolve
         # Servers of names that failed lately.
         self.avoided = Avoided(limits.avoided)
-        # Phones behind NATs that are not where their tokens say any more.
-        self.moved = Moved(limits.moved)
         self.trying_after = self._time_until_t2(self.values)
 
     @staticmethod
@@ -214,40 +215,38 @@ class Proxy:
         """
         return record is None or not hop.sips
 
-    def flow_token(
+    def needs_token(
         self,
-        flow: Flow | None,
+        flow: Flow,
         contact: SipUri | TelUri | OtherUri | None,
-        call_id: str,
         wanted: bool = False,
         hidden: bool = False,
-    ) -> str:
-        """Return what stands for ``flow`` in Record-Route, "" where ``contact`` leads to the peer anyway.
+    ) -> tuple[bool, bool]:
+        """Return whether ``flow`` has to be named in Record-Route, and whether no other way will do.
+
+        It has not where ``contact`` leads to the peer anyway.
 
         RFC 5626 5.2, RFC 7118 5: only who opened a connection to us may be out of
         reach otherwise. A peer whose Contact has ``ob`` wants its flow used (so does one
         that ``wanted`` speaks for), whatever the transport, and no other way (5.3.1, 5.3.2).
         """
-        if flow is None:
-            return ""
         wanted = wanted or (isinstance(contact, SipUri) and "ob" in contact.params)
         if not flow.reliable:
             # Datagrams to a phone behind a NAT (``hidden``): its Contact is an address that
             # it has at home.
-            return self.tokens.make(flow, call_id, only=wanted) if wanted or hidden else ""
+            return wanted or hidden, wanted
         connection = self.sender.connections.get(flow.conn)
         if connection is None or not connection.incoming:
-            return ""
+            return False, wanted
         peer = connection.flow
-        if (
+        direct = (
             not wanted
             and peer.transport not in ONE_WAY
             and isinstance(contact, SipUri)
             and contact.host == peer.host
             and (contact.port or DEFAULT_PORTS.get(peer.transport)) == peer.port
-        ):
-            return ""
-        return self.tokens.make(flow, call_id, only=wanted)
+        )
+        return not direct, wanted
 
     def came_token(self, request: Request, flow: Flow, wanted: bool = False) -> str:
         """Return the flow token of where ``request`` came from, or "". ``wanted`` as by an ``ob``."""
@@ -255,8 +254,6 @@ class Proxy:
         if line is None:
             return ""
         hidden = not flow.conn and is_hidden(request, flow)
-        if hidden:
-            self.moved.seen(flow)
         if not (flow.conn or wanted or hidden or ";ob" in line):
             return ""
         contact = None
@@ -266,7 +263,24 @@ class Proxy:
             contacts = []
         if isinstance(contacts, list) and contacts:
             contact = contacts[0].uri
-        return self.flow_token(flow, contact, request.call_id, wanted, hidden)
+        needed, only = self.needs_token(flow, contact, wanted, hidden)
+        if not needed:
+            return ""
+        # Where it is reached once the flow is gone: the proxy before us, or the peer itself.
+        back = contact
+        if not only and "record-route" in request.keys:
+            try:
+                back = request.record_routes[0].uri
+            except RemoteProtocolError:
+                back = None
+        return self.tokens.for_dialog(
+            flow,
+            request.call_id,
+            request.from_tag,
+            only=only,
+            named=self.named(request, flow),
+            place=b"" if only else self._place(back, flow),
+        )
 
     def goes_token(self, copy: Request, target: Target, listener: Listener) -> str:
         """Return the flow token of where ``copy`` goes by ``listener``, or ""."""
@@ -277,7 +291,27 @@ class Proxy:
             # Registered from behind a NAT.
             flow = Flow("udp", listener.id, target.address)
         hidden = target.address is not None or target.bound
-        return self.flow_token(flow, target.uri, copy.call_id, target.only, hidden)
+        needed, only = self.needs_token(flow, target.uri, target.only, hidden)
+        if not needed:
+            return ""
+        binding = target.binding
+        on = copy.routes[0].uri if "route" in copy.keys else copy.uri
+        return self.tokens.for_dialog(
+            flow,
+            copy.call_id,
+            copy.from_tag,
+            only=only,
+            named=(binding.aor, key_of(binding)) if isinstance(binding, Binding) else None,
+            place=b"" if only else self._place(on, flow),
+        )
+
+    def _place(self, uri: SipUri | TelUri | OtherUri | None, flow: Flow) -> bytes:
+        """Return what stands for ``uri`` in a token of ``flow``, b"" where it leads nowhere from here."""
+        if not isinstance(uri, SipUri) or uri.transport in ONE_WAY or uri.host.endswith(".invalid"):
+            return b""
+        # Behind a NAT there is nobody to connect to.
+        hidden = is_private(uri.host) and not is_private(flow.host)
+        return b"" if hidden else self.tokens.place(uri)
 
     def seal(self, copy: Request, outgoing: Listener, branch: str) -> bytes:
         """Add our Via (16.6 step 8) and return the octets to send."""
@@ -321,26 +355,6 @@ class Proxy:
                 # The phone chose the transport when it registered over it.
                 hop.transport = target.flow.transport
         return hop
-
-    def towards(self, token: FlowToken) -> Target:
-        """Return the target that ``token`` names, without a URI (RFC 5626 5.3.1)."""
-        flow = token.flow
-        if flow is not None and flow.conn:
-            connection = self.sender.connections.get(flow.conn)
-            flow = None if connection is None else connection.flow
-        elif flow is not None and len(self.moved):
-            flow = Flow("udp", flow.listener, self.moved.address(flow))
-        return Target(flow=flow, bound=True, only=token.only)
-
-    def is_from(self, token: FlowToken, flow: Flow) -> bool:
-        """Whether ``flow`` is the one that ``token`` names: RFC 5626 5.3, an outgoing request."""
-        named = token.flow
-        if named is None or named.listener != flow.listener or named.conn != flow.conn:
-            return False
-        return bool(flow.conn) or (
-            named.port == flow.port
-            and host_key(named.host.partition("%")[0]) == host_key(flow.host.partition("%")[0])
-        )
 
     def flow_for(self, copy: Request, target: Target) -> Flow | None:
         """Return the flow that ``copy`` goes over: that of ``target``, while it lives."""

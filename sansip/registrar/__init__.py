@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from .admission import Terms
 from .config import OnFull, PathFrom, PathMode, RegistrarConfig
-from .contact import contact_value
+from .contact import contact_value, delta_seconds
 from .date import sip_date
 from .gruu import Gruu, Gruus
 from .outbound import instance_key, is_direct, supports
@@ -49,6 +49,7 @@ __all__ = [
     "Reply",
     "Terms",
     "contact_value",
+    "delta_seconds",
     "instance_key",
     "is_direct",
     "sip_date",

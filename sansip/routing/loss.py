@@ -12,20 +12,31 @@ another node was quicker: a phone that has come back meanwhile is not touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.location import LocationUpdate, NodeFlow, SharedLocation, SharedRecord, SharedWrite
+from sansip.location import (
+    Binding,
+    LocationUpdate,
+    NodeFlow,
+    SharedLocation,
+    SharedRecord,
+    SharedWrite,
+    key_of,
+)
+from sansip.proxy.branch import Branch
+from sansip.routing.flows import flow_of
 from sansip.routing.shared import inward, outward
+from sansip.transaction import ClientTransaction
 from sansip.transport.connections import ONE_WAY
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from sansip.location import Binding
     from sansip.stack import Stack
     from sansip.transport import Flow
+    from sansip.transport.connections import Pending
 
-__all__ = ["connection_lost", "drop", "flow_lost"]
+__all__ = ["connection_lost", "drop", "flow_lost", "give_up"]
 
 # Writes to a shared location before giving up: each failure is another node's change.
 _ATTEMPTS: Final = 8
@@ -51,6 +62,18 @@ def connection_lost(stack: Stack, flow: Flow, now: float) -> None:
 
     for aor in aors:
         drop(stack, aor, is_lost, "lost", now)
+
+
+def give_up(stack: Stack, waiting: Iterable[Pending], now: float) -> None:
+    """End the INVITEs of ``waiting`` that ring at phones whose only connection is gone."""
+    for transaction in waiting:
+        if not isinstance(transaction, ClientTransaction) or not isinstance(transaction.user, Branch):
+            continue
+        binding = transaction.user.target.binding
+        other = None
+        if isinstance(binding, Binding):
+            other = flow_of(stack, binding.aor, key_of(binding), now)
+        transaction.user.flow_died(transaction, other, now)
 
 
 def flow_lost(stack: Stack, binding: Binding, now: float) -> None:

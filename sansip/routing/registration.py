@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from sansip.location import LocationUpdate, Outcome
 from sansip.proxy import PathValue
-from sansip.registrar import is_direct
+from sansip.registrar import delta_seconds, is_direct
 from sansip.routing.awaitables import Question
-from sansip.routing.moves import note_moves
 from sansip.routing.shared import register_shared, watch_flow
 from sansip.routing.terms import tell_refusal, terms_of
 from sansip.transport.nat import is_hidden
@@ -25,11 +24,15 @@ if TYPE_CHECKING:
     from sansip.registrar import OnFull
     from sansip.routing.request import IncomingRequest
     from sansip.transport import Flow
+    from sansip.wire import Request
 
 __all__ = ["path_value", "register"]
 
 # RFC 3261 20.33: seconds after which a phone should try a store again.
 _RETRY_AFTER = "20"
+# Seconds for which a flow token in our Path is good: as long as the phone asks to be
+# registered, a day where it leaves that to the registrar, and a week at most.
+_UNASKED, _LONGEST = 86_400, 604_800
 
 
 async def register(
@@ -81,8 +84,6 @@ async def register(
             if core.durable and not await _stored(request, update):
                 request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
                 return
-            if received is not None:
-                note_moves(core.proxy.moved, update.before, update.after)
             core.registered(aor, len(update.after))
     watch_flow(request, answer)
     tell_refusal(request, aor, answer)
@@ -127,6 +128,20 @@ def path_value(request: IncomingRequest) -> PathValue:
         # RFC 5626 5.1: not the first hop, so neither a token nor ob.
         return PathValue()
     ob = "reg-id" in (message.first_line("contact") or "")
+    tokens = core.proxy.tokens
     # A phone that names no flow may be where its Contact says once this one is gone.
-    token = core.proxy.tokens.make(request.flow, only=ob)
+    contacts = [] if ob else message.contacts
+    place = tokens.place(contacts[0].uri) if isinstance(contacts, list) and contacts else b""
+    token = tokens.for_path(request.flow, core.unix(request.now) + _asked(message), only=ob, place=place)
     return PathValue(token, ob, core.registrar.flow_timer if ob else 0)
+
+
+def _asked(message: Request) -> int:
+    """Return the seconds that a REGISTER asks for, and for which a registrar may bind it (RFC 3261 10.3)."""
+    asked = []
+    field = message.get("expires")
+    contacts = message.contacts
+    for one in contacts if isinstance(contacts, list) else ():
+        text = one.params.get("expires", field)
+        asked.append(_UNASKED if text is None else delta_seconds(text))
+    return min(max(asked, default=0), _LONGEST)

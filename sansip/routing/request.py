@@ -32,12 +32,12 @@ from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.awaitables import ENDLESS, Relay
+from sansip.routing.flows import FlowRoute, take_token
 from sansip.routing.identity import authenticate, speaks_for, withhold
 from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, asked_for, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
 from sansip.routing.trust import TrustedPeer
-from sansip.routing.vouching import is_vouched
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
 from sansip.transport.nat import nat_signs
@@ -66,9 +66,6 @@ class IncomingRequest:
         now: the time, in the clock of whoever drives the stack.
         from_dialog: whether it came with a Route value that this server wrote for
             its dialog: a request within a dialog that was set up through here.
-        over_flow: whether a flow token of ours in Route names the flow to send it
-            over (RFC 5626 5.3.1): ``relay()`` does. Only who has the binding with our
-            Path, or is in the dialog, has such a token.
         from_node: whether another node of ours sent it on, which has admitted it
             (``sansip.routing.vouching``).
     """
@@ -82,22 +79,19 @@ class IncomingRequest:
         "_marked",
         "_path",
         "_record",
-        "_recorded",
         "_returned",
         "_server",
         "_steps",
         "_tag",
-        "_towards",
         "_waited",
-        "_wants_flow",
         "core",
         "flow",
+        "flows",
         "from_dialog",
         "from_node",
         "message",
         "method",
         "now",
-        "over_flow",
         "praise",
     )
 
@@ -110,7 +104,6 @@ class IncomingRequest:
         self.flow = flow
         self.now = now
         self.from_dialog = False
-        self.over_flow = False
         self.from_node = False
         self._server = server
         self._context: ResponseContext | None = None
@@ -129,12 +122,8 @@ class IncomingRequest:
         self._marked: str | None = None
         # Makes Authentication-Info of the body of a 2xx, where that is wanted.
         self.praise: Callable[[bytes], str] | None = None
-        # Where a flow token of ours in Route leads to, and whether the sender asks
-        # by ``ob`` to be reached over its flow.
-        self._towards: Target | None = None
-        # It was in the first value of a double record.
-        self._recorded = False
-        self._wants_flow = False
+        # What flow tokens of ours in Route say, where there are some.
+        self.flows: FlowRoute | None = None
         # What goes into the Path of a REGISTER that is passed on.
         self._path: PathValue | None = None
 
@@ -153,6 +142,15 @@ class IncomingRequest:
     def in_dialog(self) -> bool:
         """Whether To has a tag: the sender believes in a dialog (RFC 3261 12.2)."""
         return self.message.to_tag is not None
+
+    @property
+    def over_flow(self) -> bool:
+        """Whether a flow token of ours in Route says where it goes (RFC 5626 5.3.1): ``relay()`` obeys.
+
+        Only who is in the dialog has such a token, or a peer that may have others
+        (``sansip.routing.flows``).
+        """
+        return self.flows is not None and self.flows.target is not None
 
     @property
     def decided(self) -> bool:
@@ -236,54 +234,22 @@ class IncomingRequest:
             transport = uri.transport or ("tls" if uri.scheme == "sips" else "udp")
             if not listeners.is_own_address(uri.host, uri.port, transport):
                 return False
+            second = self._leaves is not None
             self._leaves = listeners.named(uri.host, uri.port, transport)
             self._marked = uri.params.get("c", self._marked)
             # A value written for this very dialog proves that it was set up here.
             if not tokens or config.unmarked_dialogs or (expected and uri.params.get("d") == expected):
                 self.from_dialog = True
             if uri.user is not None and uri.user.startswith(MARK):
-                self._take_token(uri)
-            elif self._recorded:
-                # The second value of a double record is that of the far side (RFC 5658 3),
-                # and the token in the first one was the sender's own: it comes by another
-                # flow since its NAT took a new port.
-                self._towards, self.over_flow, self._recorded = None, False, False
+                self.flows = take_token(self, uri, self.flows, second=second)
+            elif self.flows is not None:
+                self.flows.pass_plain()
             return True
 
         listener = listeners[self.flow.listener]
         preprocess(message, is_own, (listener.transport, listener.port))
-
-    def _take_token(self, uri: SipUri) -> None:
-        """Follow the flow token in ``uri``, a Route value of ours (RFC 5626 5.3)."""
-        message = self.message
-        proxy = self.core.proxy
-        token = proxy.tokens.read(uri.user, message.call_id)
-        if token is None:
-            # RFC 5626 5.3.1: it has been tampered with.
-            raise RemoteProtocolError(
-                "Forged Flow Token", status=403, section="RFC 5626 5.3.1", field="Route", message=message
-            )
-        if token.bound:
-            if message.to_tag is None:
-                # RFC 3261 12.2.1.1: a route set is for requests within the dialog. A caller has
-                # one from a 180, and must not ring the phone anew with it, as whomever he likes.
-                raise RemoteProtocolError(
-                    "Flow Token Of A Dialog",
-                    status=403,
-                    section="RFC 3261 12.2.1.1",
-                    field="Route",
-                    message=message,
-                )
-            self.from_dialog = True
-        self.from_node = is_vouched(self.core.nodes, message, uri)
-        if proxy.is_from(token, self.flow):
-            # RFC 5626 5.3.2: the sender's own; it says nothing of the direction.
-            self._wants_flow = self._wants_flow or "ob" in uri.params
-            self._recorded = False
-        else:
-            self._towards = proxy.towards(token)
-            self.over_flow = True
-            self._recorded = token.bound
+        if self.flows is not None:
+            self.flows.settle(self)
 
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
@@ -440,8 +406,8 @@ class IncomingRequest:
         ):
             # RFC 5627 6.1: within a dialog, too, it leads to where its device is now.
             chosen = found
-        elif targets is None and self._towards is not None:
-            chosen = [self._towards]
+        elif targets is None and self.flows is not None and self.flows.target is not None:
+            chosen = [self.flows.target]
         if message.max_forwards == 0:
             # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
             self.reply(483)
@@ -487,7 +453,8 @@ class IncomingRequest:
         if credentials is not None or proxy.client.accounts or marked or len(shifts):
             self._authenticate_to(context, credentials, marked)
         if self._record:
-            context.came = proxy.came_token(message, self.flow, self._wants_flow)
+            wanted = self.flows is not None and self.flows.wants_flow
+            context.came = proxy.came_token(message, self.flow, wanted)
         context.relay(chosen, self.now)
         return Relay(context)
 

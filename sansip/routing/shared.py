@@ -21,9 +21,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
-from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
+from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite, key_of
 from sansip.routing.awaitables import Question
-from sansip.routing.moves import note_moves
 from sansip.routing.terms import tell_refusal
 from sansip.routing.vouching import PARAMETER, proof
 from sansip.transport import Flow
@@ -87,8 +86,6 @@ async def register_shared(
         if found is None:
             assert update is not None
             location.mirror(aor, SharedRecord(mine, update.after), request.now)
-            if received is not None:
-                note_moves(core.proxy.moved, update.before, update.after)
             core.registered(aor, len(update.after))
             watch_flow(request, plan.reply)
             request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
@@ -135,18 +132,30 @@ def outward(core: Core, binding: Binding) -> Binding:
         # RFC 5626 7: who named a flow is reached over it, and not at its Contact.
         direct = uri is not None and uri.host == flow.host and binding.reg_id is None
         # RFC 5626 5.3.1: where the Contact may lead to the phone, too, its node tries that.
-        token = core.proxy.tokens.make(flow, only=not direct)
+        token = _token(core, binding, flow, only=not direct)
         named = NodeFlow(me.name, me.life, flow.transport, flow.listener, flow.conn, token, direct)
     elif isinstance(flow, int):
         source = None if binding.received is None else _uri(binding.received)
         token = ""
         if source is not None:
-            token = core.flow_token(Flow("udp", flow, (source.host, source.port or 5060)))
+            token = _token(core, binding, Flow("udp", flow, (source.host, source.port or 5060)))
         named = NodeFlow(me.name, me.life, "udp", flow, 0, token, not token)
     else:
         # Another node's, or one that came by another proxy and has its Path.
         return binding
     return replace(binding, flow=named)
+
+
+def _token(core: Core, binding: Binding, flow: Flow, *, only: bool = True) -> str:
+    """Return the token with which other nodes name ``flow``, as long as ``binding`` is registered."""
+    tokens = core.proxy.tokens
+    return tokens.for_path(
+        flow,
+        core.unix(binding.expires_at),
+        only=only,
+        named=(binding.aor, key_of(binding)),
+        place=b"" if only else tokens.place(_uri(binding.contact)),
+    )
 
 
 def inward(core: Core, binding: Binding) -> Binding:

@@ -10,9 +10,20 @@ value. A token says by which listener of which node, and then
     connections   the number of the connection, and of the process's life it
                   belongs to: numbers begin anew in each process.
 
-It is sealed (``sansip.seal``): nobody else can write one, or learn a phone's
-address from one. A token for a dialog is bound to its Call-ID, and so of no use
-in another call; one for a Path is not, for every call comes by it.
+A phone comes back over another connection, or from another port of its NAT, and the
+token is in a route set that never changes (RFC 3261 12.2). So a token also names the
+binding that the flow had: its address-of-record, and a few octets that tell it from the
+other bindings of that user (``sansip.location.naming``). What is registered there
+now has the phone's present flow (RFC 5626 5.3.2). Nothing is stored for that: each node
+that has the key can follow it, in any life.
+
+A token for a dialog is bound to its Call-ID and the caller's tag, and of no use in
+another one. One for a Path, or for another node, is not bound; it ends with the
+registration that it was made for, and is believed only of those who may have it
+(``sansip.routing.flows``).
+
+Tokens are sealed (``sansip.seal``): nobody else can write one, or learn a phone's
+address or a user's name from one.
 """
 
 from __future__ import annotations
@@ -20,27 +31,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from sansip.seal import MAC_SIZE, Sealer
-from sansip.transport.flow import Flow
+from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.transport.listeners import Listener, Listeners
+    from sansip.wire import OtherUri, Request, TelUri
 
-__all__ = ["MARK", "FlowToken", "FlowTokens"]
+__all__ = ["KEY_SIZE", "MARK", "FlowToken", "FlowTokens", "Named"]
 
 # What begins a token, so that a user name is told from it by a look.
 MARK = "f-"
+# A binding: the address-of-record, and what tells it from the others there.
+Named: TypeAlias = tuple[str, bytes]
+KEY_SIZE = 9
 # The first octet: which transport, and flags.
 _TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
-_BOUND, _ONLY = 0x80, 0x40
-_LISTENER, _LIFE, _CONN = 6, 4, 6
+_BOUND, _ONLY, _NAMED, _ELSEWHERE, _TRANSPORT = 0x80, 0x40, 0x20, 0x10, 0x0F
+_LISTENER, _LIFE, _CONN, _TIME, _PLACE = 6, 4, 6, 4, 6
 # Octets of a zone: the name of an interface has no more.
 _ZONE = 15
-# No token is longer: flag, listener, port and IPv6 address with its zone, MAC; 4 characters
-# for 3 octets.
-_LONGEST = len(MARK) + (1 + _LISTENER + 2 + 16 + _ZONE + MAC_SIZE + 2) // 3 * 4
+# Octets of user and host of an address-of-record. → one that is longer is not named
+_LONGEST_NAME = 128
+# No token is longer: everything above, an IPv6 address with its port and zone, the MAC; 4
+# characters for 3 octets.
+_LONGEST = (
+    len(MARK)
+    + (MAC_SIZE + 1 + _LISTENER + _TIME + _PLACE + KEY_SIZE + 1 + _LONGEST_NAME + 2 + 16 + _ZONE + 2) // 3 * 4
+)
 
 
 @dataclass(slots=True)
@@ -50,13 +71,20 @@ class FlowToken:
     Attributes:
         flow: the flow; None for one that cannot exist any more, or not here: of
             another life of the process, or by a listener that this node does not have.
-        bound: it was made for the dialogs of one Call-ID.
+        bound: it was made for the dialogs of one Call-ID and caller.
         only: no other way than this flow will do (RFC 5626 5.3.1): 430 once it is gone.
+        named: the binding that the flow had, where it had one.
+        place: stands for the next hop (``FlowTokens.place``) that the peer can be reached
+            at when the flow is gone, b"" for none.
+        expires: Unix time in seconds until which it is good, 0 where it is bound.
     """
 
     flow: Flow | None
     bound: bool
     only: bool
+    named: Named | None = None
+    place: bytes = b""
+    expires: int = 0
 
 
 class FlowTokens:
@@ -68,35 +96,49 @@ class FlowTokens:
             other's tokens.
         node: name of this node; other nodes may listen on equal addresses.
         life: a number that no other life of a process has, for its connections.
+        home: the host that most addresses-of-record have, which is then not written out.
     """
 
-    __slots__ = ("_ids", "_life", "_numbers", "_sealer")
+    __slots__ = ("_home", "_ids", "_life", "_numbers", "_sealer")
 
-    def __init__(self, listeners: Listeners, key: bytes, node: str, life: int) -> None:
-        self._sealer = Sealer(key, b"sansip-flow")
+    def __init__(self, listeners: Listeners, key: bytes, node: str, life: int, home: str = "") -> None:
+        self._sealer = Sealer(key, b"sansip-flo2")
         self._life = life.to_bytes(_LIFE, "big")
         self._ids = {listener.id: _listener_id(listener, node) for listener in listeners}
         self._numbers = {value: number for number, value in self._ids.items()}
+        self._home = home
 
-    def make(self, flow: Flow, call_id: str | None = None, *, only: bool = True) -> str:
-        """Return the token of ``flow``; with ``call_id`` for the dialogs of that Call-ID alone."""
-        first = _TRANSPORTS.index(flow.transport)
-        if call_id is not None:
-            first |= _BOUND
-        if only:
-            first |= _ONLY
-        if flow.reliable:
-            where = self._life + flow.conn.to_bytes(_CONN, "big")
-        else:
-            host, _, zone = flow.host.partition("%")
-            # RFC 4007: a link-local address is none without its zone; it comes last.
-            octets = ip_address(host).packed + zone.encode("utf-8", "surrogateescape")[:_ZONE]
-            where = flow.port.to_bytes(2, "big") + octets
-        plain = bytes((first,)) + self._ids[flow.listener] + where
-        return MARK + self._sealer.seal(plain, _octets(call_id))
+    def for_dialog(
+        self,
+        flow: Flow,
+        call_id: str,
+        tag: str | None,
+        *,
+        only: bool = True,
+        named: Named | None = None,
+        place: bytes = b"",
+    ) -> str:
+        """Return the token of ``flow`` for the dialogs with ``call_id`` that who has ``tag`` begins."""
+        plain = self._plain(flow, _BOUND, only, b"", named, place)
+        return MARK + self._sealer.seal(plain, _dialog(call_id, tag))
 
-    def read(self, text: str | None, call_id: str) -> FlowToken | None:
-        """Return what ``text`` says in a request with ``call_id``, or None where we did not write it."""
+    def for_path(
+        self, flow: Flow, expires: float, *, only: bool = True, named: Named | None = None, place: bytes = b""
+    ) -> str:
+        """Return the token of ``flow`` for any request until ``expires``, a Unix time."""
+        until = min(max(int(expires) + 1, 0), (1 << 8 * _TIME) - 1).to_bytes(_TIME, "big")
+        return MARK + self._sealer.seal(self._plain(flow, 0, only, until, named, place))
+
+    def place(self, uri: SipUri | TelUri | OtherUri | None) -> bytes:
+        """Return what stands for the next hop that ``uri`` leads to, b"" where it is no SIP URI."""
+        if not isinstance(uri, SipUri):
+            return b""
+        transport = uri.transport or ("tls" if uri.scheme == "sips" else "udp")
+        text = f"{uri.host}\n{uri.port or DEFAULT_PORTS.get(transport)}\n{transport}"
+        return self._sealer.mac(text.encode("utf-8", "surrogateescape"))[:_PLACE]
+
+    def read(self, text: str | None, request: Request) -> FlowToken | None:
+        """Return what ``text`` says in ``request``, or None where we did not write it, or not for it."""
         if text is None or not text.startswith(MARK) or len(text) > _LONGEST:
             return None
         read = self._sealer.read(text[len(MARK) :])
@@ -105,11 +147,65 @@ class FlowTokens:
         mac, plain = read
         first = plain[0]
         bound = bool(first & _BOUND)
-        if not self._sealer.proves(mac, plain, _octets(call_id if bound else None)):
-            return None
+        proves = self._sealer.proves
+        if not bound:
+            if not proves(mac, plain):
+                return None
+        elif not proves(mac, plain, _dialog(request.call_id, request.from_tag)):
+            # RFC 3261 12.2.1.1: the caller's tag is in To where the callee asks.
+            to_tag = request.to_tag
+            if to_tag is None or not proves(mac, plain, _dialog(request.call_id, to_tag)):
+                return None
         # It is ours, and so as long as it should be.
-        flow = self._flow(_TRANSPORTS[first & 0x0F], plain[1 : 1 + _LISTENER], plain[1 + _LISTENER :])
-        return FlowToken(flow, bound, bool(first & _ONLY))
+        return self._parsed(plain)
+
+    def _plain(
+        self, flow: Flow, flags: int, only: bool, until: bytes, named: Named | None, place: bytes
+    ) -> bytes:
+        first = _TRANSPORTS.index(flow.transport) | flags
+        if only:
+            first |= _ONLY
+        elif place:
+            first |= _ELSEWHERE
+            until += place
+        if flow.reliable:
+            where = self._life + flow.conn.to_bytes(_CONN, "big")
+        else:
+            host, _, zone = flow.host.partition("%")
+            # RFC 4007: a link-local address is none without its zone; it comes last.
+            octets = ip_address(host).packed + zone.encode("utf-8", "surrogateescape")[:_ZONE]
+            where = flow.port.to_bytes(2, "big") + octets
+        name = b"" if named is None else self._name(named[0])
+        if named is not None and name:
+            first |= _NAMED
+            until += named[1] + bytes((len(name),)) + name
+        return bytes((first,)) + self._ids[flow.listener] + until + where
+
+    def _name(self, aor: str) -> bytes:
+        """Return ``aor`` without what every address has, b"" for one that is not named."""
+        user, at, host = aor.removeprefix("sip:").rpartition("@")
+        at_home = host == self._home and "@" not in user
+        name = (user if at_home else f"{user}@{host}").encode("utf-8", "surrogateescape")
+        return name if at and aor.startswith("sip:") and len(name) <= _LONGEST_NAME else b""
+
+    def _parsed(self, plain: bytes) -> FlowToken:
+        first, at = plain[0], 1 + _LISTENER
+        listener = plain[1:at]
+        bound, only = bool(first & _BOUND), bool(first & _ONLY)
+        expires, place, named = 0, b"", None
+        if not bound:
+            expires = int.from_bytes(plain[at : at + _TIME], "big")
+            at += _TIME
+        if first & _ELSEWHERE:
+            place = plain[at : at + _PLACE]
+            at += _PLACE
+        if first & _NAMED:
+            key, begin = plain[at : at + KEY_SIZE], at + KEY_SIZE + 1
+            at = begin + plain[begin - 1]
+            name = plain[begin:at].decode("utf-8", "surrogateescape")
+            named = (f"sip:{name}" if "@" in name else f"sip:{name}@{self._home}", key)
+        flow = self._flow(_TRANSPORTS[first & _TRANSPORT], listener, plain[at:])
+        return FlowToken(flow, bound, only, named, place, expires)
 
     def _flow(self, transport: str, listener: bytes, where: bytes) -> Flow | None:
         number = self._numbers.get(listener)
@@ -122,8 +218,9 @@ class FlowTokens:
         return Flow(transport, number, (f"{host}%{zone}" if zone else host, int.from_bytes(where[:2], "big")))
 
 
-def _octets(call_id: str | None) -> bytes:
-    return b"" if call_id is None else call_id.encode("utf-8", "surrogateescape")
+def _dialog(call_id: str, tag: str | None) -> bytes:
+    # Neither has a line end inside.
+    return f"{call_id}\n{tag or ''}".encode("utf-8", "surrogateescape")
 
 
 def _listener_id(listener: Listener, node: str) -> bytes:

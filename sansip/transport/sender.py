@@ -44,6 +44,14 @@ class Sender:
         else:
             self.out.append(SendDatagram(flow.listener, data, flow.address))
 
+    def hand_over(self, transaction: Pending, flow: Flow) -> None:
+        """``transaction`` waits at ``flow`` from here on: its peer is there as well."""
+        self.forget(transaction)
+        transaction.flow = flow
+        connection = self.connections.get(flow.conn) if flow.conn else None
+        if connection is not None:
+            connection.waiting[transaction] = None
+
     def forget(self, transaction: Pending) -> None:
         """``transaction`` has ended: it waits for nothing."""
         if transaction.flow.conn:

@@ -141,7 +141,10 @@ def sansip_edge(
     directory.mkdir()
     monkeypatch.setenv("SANSIP_REGISTRAR", f"{home[0]}:{home[1]}")
     listen = [f"udp:{LOCAL}:{address[1]}", f"tcp:{LOCAL}:{address[1]}", f"ws:{LOCAL}:{ws}"]
-    program = peers.sansip_serve(directory, listen, ["edge.test"], [*OPTIONS, "--route", str(EXAMPLE)])
+    config = directory / "edge.toml"
+    config.write_text(f'[[trusted]]\naddress = "{LOCAL}"\n')
+    options = [*OPTIONS, "--route", str(EXAMPLE), "--config", str(config)]
+    program = peers.sansip_serve(directory, listen, ["edge.test"], options)
     return stack.enter_context(program), address, ws
 
 
@@ -298,7 +301,7 @@ def test_datagram_flows_outlive_an_edge(tmp_path: Path, monkeypatch: pytest.Monk
     with ExitStack() as stack:
         _, home = sansip_home(tmp_path / "home", stack)
         config = tmp_path / "edge.toml"
-        config.write_text('secret_file = "edge.key"\n')
+        config.write_text(f'secret_file = "edge.key"\n[[trusted]]\naddress = "{LOCAL}"\n')
         port = peers.free_port()
         monkeypatch.setenv("SANSIP_REGISTRAR", f"{home[0]}:{home[1]}")
 

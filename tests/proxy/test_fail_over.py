@@ -7,7 +7,7 @@ from typing import Any
 from sansip import ListenerConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import TrustedPeer
-from tests.rig import ALICE, HOST, TCP, UDP, Out, Rig, ack, only, reply, request, sent, what
+from tests.rig import ALICE, HOST, TCP, UDP, Out, Rig, ack, only, reply, request, sent, what, within
 
 WS = 7
 LISTENERS = (
@@ -116,6 +116,29 @@ def test_a_connection_that_dies_while_it_rings() -> None:
     phone.send(2, last, reply(invite, 180))
     assert bench.closed(last) == []
     assert sent(phone.send(1, first, reply(invite, 200))) == [("200", ALICE)]
+
+
+def test_all_connections_die_while_it_rings() -> None:
+    """One after the other: with the last one the phone is given up, and nobody waits for Timer C."""
+    bench = rig()
+    phone = Phone(bench)
+    first = phone.flow(1)
+    last = phone.flow(2)
+    phone.send(2, last, reply(only(call(bench), "INVITE"), 180))
+    assert bench.closed(last) == []
+    assert sent(bench.closed(first)) == [("480", ALICE)]
+
+
+def test_cancelled_over_the_other_flow() -> None:
+    """RFC 3261 9.1: the phone that rings is told, over the flow that it has still."""
+    bench = rig()
+    phone = Phone(bench)
+    first = phone.flow(1)
+    last = phone.flow(2)
+    phone.send(2, last, reply(only(call(bench), "INVITE"), 180))
+    bench.closed(last)
+    outs = bench.udp(within(request(), "CANCEL"))
+    assert ("CANCEL", first) in sent(outs)
 
 
 def test_datagrams_that_are_refused() -> None:

@@ -40,7 +40,9 @@ class Pair:
         )
         # What is large goes over UDP here as well: one connection less to play.
         proxy = ProxyConfig(tcp_above=0)
-        self.edge = Rig(load_route(EXAMPLE), listeners=edge, proxy=proxy, **options)
+        # The registrar has the tokens of our Path, and nobody else's are believed.
+        trusted = [TrustedPeer(HOME[0])]
+        self.edge = Rig(load_route(EXAMPLE), listeners=edge, proxy=proxy, trusted=trusted, **options)
         home = (ListenerConfig(UDP, "udp", HOME[0], HOME[1]),)
         self.home = Rig(listeners=home, proxy=proxy, trusted=[TrustedPeer(HOST)])
 

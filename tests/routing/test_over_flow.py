@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sansip import ListenerConfig
+from sansip.routing.trust import TrustedPeer
 from sansip.transport import Flow
 from tests.rig import ALICE, BOB, HOST, TCP, UDP, Rig, only, reply, request, sent, what
 
@@ -23,12 +24,13 @@ CONTACT = "sip:bob@10.0.0.5:5060"
 
 
 def rig(**options: Any) -> Rig:
+    options.setdefault("trusted", [TrustedPeer(REGISTRAR[0])])
     return Rig(listeners=LISTENERS, secret=SECRET, **options)
 
 
 def uri(bench: Rig, conn: int = 0, listener: int = UDP, transport: str = "udp", params: str = ";ob") -> str:
     """What the server put into the Path of the phone's REGISTER."""
-    token = bench.stack.flow_token(Flow(transport, listener, PHONE, conn))
+    token = bench.stack.flow_token(Flow(transport, listener, PHONE, conn), bench.now + 3600.0)
     return f"<sip:{token}@{HOST}:5060;lr{params}>"
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.transport import Flow, Listener, Listeners
-from sansip.transport.flow_token import MARK, FlowTokens
+from sansip.transport.flow_token import KEY_SIZE, MARK, FlowToken, FlowTokens
+from sansip.wire import Request, parse_message, parse_uri
+from tests import rig
 
 UDP, TCP, UDP6 = 0, 1, 2
 ONES = [
@@ -21,80 +24,123 @@ KEY = b"a key of sixteen"
 
 
 def tokens(key: bytes = KEY, node: str = "", life: int = 7, listeners: list[Listener] = ONES) -> FlowTokens:
-    return FlowTokens(Listeners(listeners), key, node, life)
+    return FlowTokens(Listeners(listeners), key, node, life, "biloxi.test")
 
 
 TOKENS = tokens()
 PHONE = Flow("tcp", TCP, ("203.0.113.5", 40_000), 12)
+UNTIL = 1_800_000_000.0
 
 
-@given(st.integers(1, 2**48 - 1), st.text(), st.booleans(), st.booleans())
-def test_connections_are_read_back(conn: int, call_id: str, bound: bool, only: bool) -> None:
-    """Any connection, any Call-ID, and both flags."""
+def asking(call_id: str = "call", from_tag: str | None = "alice", to_tag: str | None = "bob") -> Request:
+    """A request within the dialog that alice began."""
+    message = parse_message(rig.request("INFO", call_id=call_id, from_tag=from_tag, to_tag=to_tag))
+    assert isinstance(message, Request)
+    return message
+
+
+def read(text: str | None, reader: FlowTokens = TOKENS, **dialog: Any) -> FlowToken | None:
+    return reader.read(text, asking(**dialog))
+
+
+names = st.one_of(
+    st.none(),
+    st.tuples(
+        st.sampled_from(
+            ["sip:bob@biloxi.test", "sip:bob@chicago.test", "sip:a%40b@biloxi.test", "sip:é@biloxi.test"]
+        ),
+        st.binary(min_size=KEY_SIZE, max_size=KEY_SIZE),
+    ),
+)
+
+
+@given(st.integers(1, 2**48 - 1), st.booleans(), st.booleans(), names, st.sampled_from([b"", b"place!"]))
+def test_connections_are_read_back(conn: int, bound: bool, only: bool, named: Any, place: bytes) -> None:
+    """Any connection, any binding, and all flags."""
     flow = Flow("tcp", TCP, ("203.0.113.5", 40_000), conn)
-    read = TOKENS.read(TOKENS.make(flow, call_id if bound else None, only=only), call_id)
-    assert read is not None
-    assert read.flow is not None
-    assert (read.flow.transport, read.flow.listener, read.flow.conn) == ("tcp", TCP, conn)
-    assert (read.bound, read.only) == (bound, only)
+    if bound:
+        token = TOKENS.for_dialog(flow, "call", "alice", only=only, named=named, place=place)
+    else:
+        token = TOKENS.for_path(flow, UNTIL, only=only, named=named, place=place)
+    found = read(token)
+    assert found is not None
+    assert found.flow is not None
+    assert (found.flow.transport, found.flow.listener, found.flow.conn) == ("tcp", TCP, conn)
+    assert (found.bound, found.only, found.named) == (bound, only, named)
+    assert found.place == (b"" if only else place)
+    assert found.expires == (0 if bound else UNTIL + 1)
 
 
-@given(st.ip_addresses().map(str), st.integers(0, 65_535))
-def test_datagrams_are_read_back(host: str, port: int) -> None:
+@given(st.ip_addresses().map(str), st.integers(0, 65_535), names)
+def test_datagrams_are_read_back(host: str, port: int, named: Any) -> None:
     """The address is the whole flow (RFC 5626 5.2)."""
     flow = Flow("udp", UDP6 if ":" in host else UDP, (host, port))
-    read = TOKENS.read(TOKENS.make(flow), "call")
-    assert read is not None
-    assert read.flow is not None
-    assert (read.flow.listener, read.flow.address, read.flow.conn) == (flow.listener, (host, port), 0)
+    found = read(TOKENS.for_path(flow, UNTIL, named=named))
+    assert found is not None
+    assert found.flow is not None
+    assert (found.flow.listener, found.flow.address, found.flow.conn) == (flow.listener, (host, port), 0)
+    assert found.named == named
 
 
 @pytest.mark.parametrize("zone", ["eth0", "2", "x" * 15])
 def test_link_local_addresses_keep_their_zone(zone: str) -> None:
     """RFC 4007: without it they lead nowhere. No interface's name is longer than 15 octets."""
-    token = TOKENS.make(Flow("udp", UDP6, (f"fe80::1%{zone}", 5060)))
-    read = TOKENS.read(token, "call")
-    assert read is not None
-    assert read.flow is not None
-    assert read.flow.address == (f"fe80::1%{zone}", 5060)
-    assert TOKENS.make(Flow("udp", UDP6, (f"fe80::1%{zone}{'y' * 15}", 5060)))
+    token = TOKENS.for_path(Flow("udp", UDP6, (f"fe80::1%{zone}", 5060)), UNTIL)
+    found = read(token)
+    assert found is not None
+    assert found.flow is not None
+    assert found.flow.address == (f"fe80::1%{zone}", 5060)
+    assert TOKENS.for_path(Flow("udp", UDP6, (f"fe80::1%{zone}{'y' * 15}", 5060)), UNTIL)
 
 
 def test_one_changed_character_is_a_forgery() -> None:
     """RFC 5626 5.2: a token cannot be modified, not even in the bits that base64 leaves unused."""
-    token = TOKENS.make(PHONE)
+    token = TOKENS.for_dialog(PHONE, "call", "alice", named=("sip:bob@biloxi.test", bytes(KEY_SIZE)))
+    assert read(token) is not None
     for index in range(len(MARK), len(token)):
         for other in "AB-":
             if other != token[index]:
-                assert TOKENS.read(token[:index] + other + token[index + 1 :], "call") is None
-        assert TOKENS.read(token[:index], "call") is None
-        assert TOKENS.read(token[:index] + "." + token[index:], "call") is None
+                assert read(token[:index] + other + token[index + 1 :]) is None
+        assert read(token[:index]) is None
+        assert read(token[:index] + "." + token[index:]) is None
 
 
-def test_bound_to_the_call() -> None:
-    """What one call was told leads nowhere in another."""
-    assert TOKENS.read(TOKENS.make(PHONE, "call"), "another call") is None
-    assert TOKENS.read(TOKENS.make(PHONE), "another call") is not None
+def test_bound_to_the_dialog() -> None:
+    """What one call was told leads nowhere in another, nor for who only knows its Call-ID."""
+    token = TOKENS.for_dialog(PHONE, "call", "alice")
+    # RFC 3261 12.2.1.1: the callee's requests have the caller's tag in To.
+    for tags in (("alice", "bob"), ("bob", "alice")):
+        assert read(token, from_tag=tags[0], to_tag=tags[1]) is not None
+    assert read(token, call_id="another") is None
+    assert read(token, from_tag="mallory", to_tag="bob") is None
+    assert read(token, from_tag="mallory", to_tag=None) is None
+    assert read(TOKENS.for_path(PHONE, UNTIL), call_id="another", from_tag="mallory") is not None
+    # RFC 2543 knew callers without a tag.
+    assert read(TOKENS.for_dialog(PHONE, "call", None), from_tag=None) is not None
 
 
 def test_another_key_reads_nothing() -> None:
     """Nor can who has no key learn what stands in it: equal flows alone give equal tokens."""
-    assert tokens(b"another sixteen..").read(TOKENS.make(PHONE), "call") is None
-    assert TOKENS.make(PHONE, "call") != TOKENS.make(PHONE, "other")
-    assert TOKENS.make(PHONE) == TOKENS.make(PHONE)
-    assert "203.0.113.5" not in TOKENS.make(PHONE)
+    assert read(TOKENS.for_path(PHONE, UNTIL), tokens(b"another sixteen..")) is None
+    assert TOKENS.for_dialog(PHONE, "call", "a") != TOKENS.for_dialog(PHONE, "other", "a")
+    assert TOKENS.for_path(PHONE, UNTIL) == TOKENS.for_path(PHONE, UNTIL)
+    named = TOKENS.for_path(PHONE, UNTIL, named=("sip:bob@biloxi.test", bytes(KEY_SIZE)))
+    assert "203.0.113.5" not in named
+    assert "bob" not in named
 
 
 def test_after_a_restart() -> None:
-    """Datagrams know no restart, whatever number their listener has now; a connection is gone."""
+    """Datagrams know no restart, whatever number their listener has now; a connection is gone, and
+    the binding that it had is known still."""
     again = tokens(life=8, listeners=[replace(ONES[0], id=5), replace(ONES[1], id=4)])
-    read = again.read(TOKENS.make(Flow("udp", UDP, ("203.0.113.5", 40_000))), "call")
-    assert read is not None
-    assert read.flow is not None
-    assert (read.flow.listener, read.flow.address) == (5, ("203.0.113.5", 40_000))
-    gone = again.read(TOKENS.make(PHONE), "call")
+    found = read(TOKENS.for_path(Flow("udp", UDP, ("203.0.113.5", 40_000)), UNTIL), again)
+    assert found is not None
+    assert found.flow is not None
+    assert (found.flow.listener, found.flow.address) == (5, ("203.0.113.5", 40_000))
+    named = ("sip:bob@biloxi.test", bytes(range(KEY_SIZE)))
+    gone = read(TOKENS.for_dialog(PHONE, "call", "alice", named=named), again)
     assert gone is not None
-    assert gone.flow is None
+    assert (gone.flow, gone.named) == (None, named)
 
 
 @pytest.mark.parametrize(
@@ -102,20 +148,49 @@ def test_after_a_restart() -> None:
 )
 def test_on_another_node(other: FlowTokens) -> None:
     """With the same key it is no forgery, and no flow of this node either: 430, and not somebody's phone."""
-    read = other.read(TOKENS.make(PHONE), "call")
-    assert read is not None
-    assert read.flow is None
+    found = read(TOKENS.for_path(PHONE, UNTIL), other)
+    assert found is not None
+    assert found.flow is None
+
+
+def test_a_name_that_is_too_long() -> None:
+    """A token stays short enough for a datagram: who has such an address is not followed."""
+    for length, kept in ((128, True), (129, False)):
+        named = (f"sip:{'b' * length}@biloxi.test", bytes(KEY_SIZE))
+        found = read(TOKENS.for_dialog(PHONE, "call", "alice", named=named))
+        assert found is not None
+        assert found.named == (named if kept else None)
+
+
+def test_places_are_next_hops() -> None:
+    """Host, port and transport decide where a request goes, and the user part does not."""
+    places = [
+        TOKENS.place(parse_uri(f"sip:{uri}")) for uri in ("a@h.test", "b@h.test;transport=udp", "h.test:5060")
+    ]
+    assert len({*places}) == 1
+    others = [
+        TOKENS.place(parse_uri(f"sip:{uri}")) for uri in ("a@i.test", "h.test:5061", "h.test;transport=tcp")
+    ]
+    assert len({*places, *others, TOKENS.place(parse_uri("sips:h.test"))}) == 5
+    assert TOKENS.place(parse_uri("tel:+1")) == TOKENS.place(None) == b""
+
+
+def test_tokens_are_short() -> None:
+    """Two of them, and an INVITE must fit into a datagram (RFC 3261 18.1.1)."""
+    named = ("sip:bob@biloxi.test", bytes(KEY_SIZE))
+    assert len(TOKENS.for_dialog(PHONE, "call", "alice", named=named)) <= 60
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "alice", "f-", "f-AAAA", "f-" + "z" * 70, "f-" + "é" * 32, "f-AAAAA"]
+    "text",
+    [None, "", "alice", "f-", "f-AAAA", "f-" + "z" * 70, "f-" + "é" * 32, "f-AAAAA", "f-" + "A" * 4000],
 )
 def test_users_are_no_tokens(text: str | None) -> None:
     """Whatever stands before the @ is looked at, and nothing else comes of it."""
-    assert TOKENS.read(text, "call") is None
+    assert read(text) is None
 
 
 @given(st.text(max_size=60))
 def test_any_text(text: str) -> None:
     """Nothing makes it raise."""
-    assert TOKENS.read("f-" + text, "call") is None
+    assert read("f-" + text) is None

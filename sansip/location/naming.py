@@ -1,0 +1,62 @@
+"""Names of bindings: few octets that find one again among those of its address-of-record.
+
+Theory of operation: a flow token outlives the flow (``transport.flow_token``), and then
+the binding says where its phone is now. By what a phone is known again:
+
+    the flow       instance and reg-id, where it registers flows (RFC 5626 4.2)
+    the instance   its other flows are as good (RFC 5626 5.3.2)
+    the contact    where it has no instance
+    the Call-ID    all registrations of one phone at one registrar have the same
+                   (RFC 3261 10.2), though each new connection may give it a new Contact
+
+A name has a hash of each, and is compared only with bindings of the same user. Two that
+are equal by chance are two phones of that user, and the wrong one answers 481.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .binding import Binding
+
+__all__ = ["key_of", "named_by"]
+
+# Octets: of the phone, of its reg-id, and of its Call-ID.
+_PHONE, _CALL = 4, 4
+# How well a binding fits that is named itself.
+_EXACT = 3
+
+
+def key_of(binding: Binding) -> bytes:
+    """Return the 9 octets that stand for ``binding`` at its address-of-record."""
+    # RFC 4122 3: a UUID has no case. Of other URNs the namespace has none, and two
+    # devices of one user that differ in nothing else are not to be expected.
+    phone = binding.contact if binding.instance is None else f"\n{binding.instance.lower()}"
+    return _hash(phone, _PHONE) + bytes(((binding.reg_id or 0) & 0xFF,)) + _hash(binding.call_id, _CALL)
+
+
+def named_by(key: bytes, bindings: Sequence[Binding], *, exact: bool = False) -> Binding | None:
+    """Return the one of ``bindings`` that ``key`` stands for now, or None.
+
+    The same flow or Contact, else, unless ``exact``, another one of the same phone; of
+    several the one refreshed last.
+    """
+    best, rank = None, (0, 0.0)
+    for binding in bindings:
+        other = key_of(binding)
+        if other[:_PHONE] == key[:_PHONE]:
+            fits = _EXACT if other[_PHONE] == key[_PHONE] else 2
+        elif other[_PHONE + 1 :] == key[_PHONE + 1 :]:
+            fits = 1
+        else:
+            continue
+        if (fits == _EXACT or not exact) and (fits, binding.refreshed_at) > rank:
+            best, rank = binding, (fits, binding.refreshed_at)
+    return best
+
+
+def _hash(text: str, size: int) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

@@ -1,0 +1,278 @@
+"""Flow tokens in Route: whose they are, who may use them, and where their flows are now.
+
+Theory of operation: RFC 5626 5.3. Our Record-Route values stand in pairs where a token
+is needed (RFC 5658 3), the sender's side first. So a token in the first value says who
+sends, and one in the second, or in a value alone, where the request goes:
+
+    of a dialog   whoever is in the dialog may use it, and reaches the phone of its
+                  other side with it
+    of a Path     and of another node: for any request, so it is believed only of
+                  another node of ours that vouches for the request (``routing.vouching``),
+                  of a peer in ``[[trusted]]``, and of the phone itself
+
+The flow may be gone while the phone is not (5.3.2): it registered again over another
+connection, or from another port of its NAT, in this life of the process or another,
+at this node or another. Where the token names a binding, what that user's phone has
+registered now is its flow. A user's token leads to that user's bindings only, whatever
+anybody else registers from the same address. Where there is no flow the answer is 430,
+and the Request-URI is no way out: anybody can write one.
+
+One exception, and the token says so (``FlowToken.place``): a peer on a connection who did
+not ask for its flow, and who can be reached at the Contact or by the Record-Route value
+that it began the dialog with. There it is connected to, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from sansip.errors import RemoteProtocolError
+from sansip.location import NodeFlow, key_of, named_by
+from sansip.proxy import Target
+from sansip.routing.lookup import target_of
+from sansip.routing.shared import lead, locate_shared
+from sansip.routing.vouching import is_vouched
+from sansip.transport import Flow
+from sansip.transport.nat import received_address
+from sansip.wire import SipUri
+from sansip.wire.host import host_key, is_address
+
+if TYPE_CHECKING:
+    from sansip.location import Binding
+    from sansip.routing.core import Core
+    from sansip.routing.request import IncomingRequest
+    from sansip.transport.flow_token import FlowToken, Named
+    from sansip.wire import Request
+
+__all__ = ["FlowRoute", "binding_over", "flow_of", "looking", "take_token"]
+
+
+# Seconds for which a registration's token is good after its end: what was on the way then.
+_GRACE = 60
+
+
+class FlowRoute:
+    """What the tokens in the Route values of ours say of one request.
+
+    Attributes:
+        target: where it goes, None where they do not say.
+        wants_flow: the sender asks by ``ob`` to be reached over its flow (RFC 5626 5.3.2).
+        lost: the binding whose flow is not known here, and may be at another node.
+    """
+
+    __slots__ = ("_onward", "lost", "target", "wants_flow")
+
+    def __init__(self) -> None:
+        self.target: Target | None = None
+        self.wants_flow = False
+        self.lost: Named | None = None
+        self._onward: FlowToken | None = None
+
+    def add(self, token: FlowToken, is_senders: bool, asks: bool) -> None:
+        """Note a value with a token. ``asks``: it has ``ob``."""
+        if is_senders:
+            self.wants_flow = self.wants_flow or asks
+        else:
+            self._onward = token
+
+    def pass_plain(self) -> None:
+        """Note a value without a token, after one that had one: it is that of the far side."""
+        if self._onward is not None and self._onward.bound:
+            # The sender's own, that comes by another flow than the token says.
+            self._onward = None
+
+    def settle(self, request: IncomingRequest) -> None:
+        """Decide on the direction, once all our values are off Route."""
+        token = self._onward
+        if token is None:
+            return
+        core = request.core
+        if token.expires and core.unix(request.now) > token.expires + _GRACE:
+            self.target = Target(bound=True, only=True)
+            return
+        target = _present(core, token, request.now)
+        if target is None:
+            if core.nodes is not None and token.bound:
+                self.lost = token.named
+            target = _as_written(core, token) or _elsewhere(core, token, request.message)
+        self.target = target
+
+
+def take_token(request: IncomingRequest, uri: SipUri, flows: FlowRoute | None, *, second: bool) -> FlowRoute:
+    """Note the token in ``uri``, a Route value of ours; ``second``: another one came before it.
+
+    Raises ``RemoteProtocolError`` (403) for a token that the sender may not use.
+    """
+    message = request.message
+    core = request.core
+    token = core.proxy.tokens.read(uri.user, message)
+    if token is None:
+        # RFC 5626 5.3.1: it has been tampered with, or is of another dialog.
+        raise _refused("Forged Flow Token", "RFC 5626 5.3.1", message)
+    if token.bound and message.to_tag is None:
+        # RFC 3261 12.2.1.1: a route set is for requests within the dialog. A caller has
+        # one from a 180, and must not ring the phone anew with it, as whomever he likes.
+        raise _refused("Flow Token Of A Dialog", "RFC 3261 12.2.1.1", message)
+    request.from_node = request.from_node or is_vouched(core.nodes, message, uri)
+    # RFC 5626 5.3: the sender's own flow says nothing of the direction.
+    is_senders = not second and flows is None and _is_from(core, token, request.flow, request.now)
+    if not (token.bound or is_senders or request.from_node or request.trusted is not None):
+        # RFC 5626 5.3.1: who has it may send to the phone. It stands in places that others read.
+        raise _refused("Flow Token Of Others ([[trusted]])", "RFC 5626 5.3.1", message)
+    flows = flows or FlowRoute()
+    flows.add(token, is_senders, "ob" in uri.params)
+    return flows
+
+
+def _refused(reason: str, section: str, message: Request) -> RemoteProtocolError:
+    return RemoteProtocolError(reason, status=403, section=section, field="Route", message=message)
+
+
+def looking(route: Callable[[IncomingRequest], Any]) -> Callable[[IncomingRequest], Any]:
+    """Return ``route``, run after the shared location was asked where a lost flow is now."""
+
+    async def run(request: IncomingRequest) -> None:
+        flows = request.flows
+        if flows is not None and flows.lost is not None:
+            aor, key = flows.lost
+            found = [(one, _at_node(request, one)) for one in await locate_shared(request, aor)]
+            binding = named_by(key, [one for one, target in found if target is not None])
+            flows.target = next((target for one, target in found if one is binding), None) or flows.target
+        decided = route(request)
+        if isinstance(decided, Coroutine):
+            await decided
+
+    return run
+
+
+def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
+    """Return the name of the binding whose flow is ``flow``, which ``request`` came over, if there is one.
+
+    Of several users on one connection the one that the request says it is from. Over
+    datagrams it must be that one, and registered at the very address.
+    """
+    location = core.location
+    uri = request.from_.uri
+    ours = isinstance(uri, SipUri) and core.listeners.serves(uri.host, uri.port)
+    aor = core.address_of_record(uri) if ours else ""
+    if flow.conn:
+        aors = location.aors_of(flow)
+        if not aors:
+            return None
+        if aor not in aors:
+            aor = aors[0]
+    elif not aor:
+        return None
+    for binding in location.standing(aor):
+        present = over(core, binding)
+        if present is not None and _is_same(present, flow):
+            return binding.aor, key_of(binding)
+    return None
+
+
+def flow_of(core: Core, aor: str, key: bytes, now: float, *, exact: bool = False) -> Flow | None:
+    """Return the flow that the phone which is named so has at this node now, or None."""
+    # What is back from a store, or lost without a word, stands in nobody's way.
+    flows = [(one, over(core, one)) for one in core.location.lookup(aor, now)]
+    binding = named_by(key, [one for one, flow in flows if flow is not None], exact=exact)
+    return next((flow for one, flow in flows if one is binding), None)
+
+
+def over(core: Core, binding: Binding) -> Flow | None:
+    """Return the flow that ``binding`` has at this node now, or None."""
+    flow = binding.flow
+    if isinstance(flow, Flow):
+        return flow if core.proxy.is_alive(flow) else None
+    if binding.path or (isinstance(flow, NodeFlow) and (flow.conn or not flow.direct)):
+        return None
+    if binding.received is not None:
+        if ";transport=" in binding.received:
+            # A connection of a former life.
+            return None
+        address = received_address(binding.received)
+    else:
+        address = _contact_address(binding)
+    if address is None:
+        return None
+    number = flow if isinstance(flow, int) else None
+    listener = core.listeners.reach("udp", address[0], number)
+    return None if listener is None else Flow("udp", listener.id, address)
+
+
+def _contact_address(binding: Binding) -> tuple[str, int] | None:
+    """Return the address in the Contact of a phone on UDP, where it is one."""
+    try:
+        uri = binding.uri
+    except RemoteProtocolError:
+        return None
+    if not isinstance(uri, SipUri) or uri.scheme == "sips" or (uri.transport or "udp") != "udp":
+        return None
+    return (uri.host, uri.port or 5060) if is_address(uri.host) else None
+
+
+def _present(core: Core, token: FlowToken, now: float) -> Target | None:
+    """Return the flow that the binding of ``token`` has now (RFC 5626 5.3.2)."""
+    if token.named is None:
+        return None
+    aor, key = token.named
+    location = core.location
+    flow = _alive(core, token)
+    if flow is not None and flow.conn and aor in location.aors_of(flow):
+        # As it was.
+        return Target(flow=flow, bound=True, only=token.only)
+    # A request that begins something has a target for each flow, and is to hear of this one
+    # alone (RFC 5626 5.3.1, 7).
+    flow = flow_of(core, aor, key, now, exact=not token.bound)
+    return None if flow is None else Target(flow=flow, bound=True, only=token.only)
+
+
+def _as_written(core: Core, token: FlowToken) -> Target | None:
+    """Return the flow that ``token`` names, while it lives."""
+    flow = _alive(core, token)
+    return None if flow is None else Target(flow=flow, bound=True, only=token.only)
+
+
+def _alive(core: Core, token: FlowToken) -> Flow | None:
+    flow = token.flow
+    if flow is None or not flow.conn:
+        return flow
+    connection = core.proxy.sender.connections.get(flow.conn)
+    return None if connection is None else connection.flow
+
+
+def _elsewhere(core: Core, token: FlowToken, message: Request) -> Target:
+    """Return where the peer of a flow that is gone is reached, which fails at once where it is not."""
+    uri = message.routes[0].uri if message.has("route") else message.uri
+    meant = bool(token.place) and core.proxy.tokens.place(uri) == token.place
+    return Target(bound=True, only=not meant)
+
+
+def _at_node(request: IncomingRequest, binding: Binding) -> Target | None:
+    """Return the target that ``binding``, of any node, is for a request within a dialog."""
+    core = request.core
+    flow = over(core, binding)
+    if flow is not None:
+        return Target(flow=flow, bound=True, only=True)
+    if core.nodes is None or not isinstance(binding.flow, NodeFlow):
+        return None
+    [led] = lead(core.nodes, request.message, [binding], [target_of(binding)])
+    # RFC 3261 12.2.1.1: the Request-URI is the remote target, and stays.
+    return Target(path=led.path, binding=binding) if led.path else None
+
+
+def _is_from(core: Core, token: FlowToken, flow: Flow, now: float) -> bool:
+    """Whether ``flow`` is the one that ``token`` means: RFC 5626 5.3, an outgoing request."""
+    if token.flow is not None and _is_same(token.flow, flow):
+        return True
+    present = _present(core, token, now)
+    return present is not None and present.flow is not None and _is_same(present.flow, flow)
+
+
+def _is_same(one: Flow, other: Flow) -> bool:
+    if one.listener != other.listener or one.conn != other.conn:
+        return False
+    return bool(one.conn) or (
+        one.port == other.port
+        and host_key(one.host.partition("%")[0]) == host_key(other.host.partition("%")[0])
+    )
