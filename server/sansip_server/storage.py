@@ -24,7 +24,7 @@ from sansip.stack import Stack
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
 from sansip_server.known import KnownUsers
-from sansip_server.stores import DataRefused, Replaced, Store, open_store
+from sansip_server.stores import DataRefused, Replaced, Store, StoreLock, is_url, open_store
 from sansip_sockets import handler
 
 __all__ = ["Storage", "open_storage", "store_password"]
@@ -42,7 +42,8 @@ class Storage:
     """Answers ``Lookup`` and ``LocationUpdate`` from ``store``.
 
     ``interval``: seconds from the beginning of one batch of registrations to that of
-    the next, at the least.
+    the next, at the least. ``lock``: what keeps other servers from ``store``; it is released
+    by ``close``.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Storage:
         limits: Limits = DEFAULT,
         *,
         interval: float = 0.0,
+        lock: StoreLock | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
+        self._lock = lock
         self._interval = interval
         self._clock = clock
         self._sleep = sleep
@@ -116,7 +119,10 @@ class Storage:
         }
 
     def close(self) -> None:
+        """Close the store; the worker threads have ended before."""
         self._store.close()
+        if self._lock is not None:
+            self._lock.close()
 
     # --- in worker threads
 
@@ -173,6 +179,8 @@ class Storage:
 
     def _write(self, updates: Sequence[LocationUpdate]) -> None:
         """Write a batch, and before it all that a replaced database lacks."""
+        if self._lock is not None:
+            self._lock.check()
         if not self._behind:
             try:
                 self._store.save(updates, self._offset)
@@ -228,13 +236,23 @@ def open_storage(settings: Settings) -> Storage | None:
     """Open the store that ``settings`` name, or return None; raise OperatorError."""
     if settings.store is None:
         return None
-    store = open_store(
-        settings.store,
-        synchronous=settings.store_sync,
-        timeout=settings.store_timeout,
-        password=store_password(settings.store_password_file),
-    )
-    return Storage(store, settings.limits, interval=settings.store_interval)
+    lock: StoreLock | None = None
+    # A database server keeps rows of several servers apart, and where registrations are
+    # elsewhere nobody writes any here.
+    if not is_url(settings.store) and settings.location is None:
+        lock = StoreLock(Path(settings.store))
+    try:
+        store = open_store(
+            settings.store,
+            synchronous=settings.store_sync,
+            timeout=settings.store_timeout,
+            password=store_password(settings.store_password_file),
+        )
+    except BaseException:
+        if lock is not None:
+            lock.close()
+        raise
+    return Storage(store, settings.limits, interval=settings.store_interval, lock=lock)
 
 
 def store_password(file: str | None) -> str | None:

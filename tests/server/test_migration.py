@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -24,7 +25,7 @@ from sansip_server.migration.kamailio import (
     upstream_of,
     users_of,
 )
-from sansip_server.stores import SqliteStore
+from sansip_server.stores import SqliteStore, StoreLock
 
 NOW = 1_795_479_465.0
 KEY = "a" * 32
@@ -173,6 +174,30 @@ def test_older_database(tmp_path: Path) -> None:
     opened = SqliteStore(Path(store))
     assert [user.username for user in opened.users()] == ["alice"]
     opened.close()
+
+
+def test_beside_a_running_server(tmp_path: Path) -> None:
+    """It holds its own registrations in memory and writes them whole: what is imported would be lost."""
+    row = LOCATION | {"expires": 1e7}
+    with closing(sqlite3.connect(tmp_path / "k.db")) as database:
+        database.execute(f"CREATE TABLE location ({', '.join(row)})")
+        database.execute(f"INSERT INTO location VALUES ({', '.join('?' * len(row))})", list(row.values()))
+        database.execute("CREATE TABLE subscriber (username, domain, ha1)")
+        database.execute("INSERT INTO subscriber VALUES ('alice', 'biloxi.test', ?)", [KEY])
+        database.commit()
+    store = tmp_path / "sansip.db"
+    words = ["import", "kamailio", "--db", str(tmp_path / "k.db"), "--store", str(store)]
+    lock = StoreLock(store)
+    result = CliRunner().invoke(sansip, words)
+    assert result.exit_code == 2, result.output
+    assert f"is in use by process {os.getpid()}" in result.stderr
+    assert "--only subscriber" in result.stderr
+    assert CliRunner().invoke(sansip, [*words, "--dry-run"]).exit_code == 0
+    assert CliRunner().invoke(sansip, [*words, "--only", "subscriber"]).exit_code == 0
+    lock.close()
+    result = CliRunner().invoke(sansip, words)
+    assert result.exit_code == 0, result.output
+    assert "location           1       1" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sansip_server.commands.stored import STORE, opened
+from sansip_server.faults import OperatorError
 
 if TYPE_CHECKING:
     from sansip_server.migration.plan import Plan
@@ -47,8 +49,8 @@ def kamailio(
     """Take users and registrations from a Kamailio database.
 
     Tables subscriber and location go into the store; domain, address and uacreg become lines
-    for the configuration, which are printed. Run it while the server is stopped, or
-    restart the server afterwards: registrations are read from the store at the start.
+    for the configuration, which are printed. Registrations go into a store that no server
+    uses, for that one would write its own over them; users go in beside a running one.
     """
     from sansip_server.migration.plan import carry_out, make_plan
     from sansip_server.migration.source import Source
@@ -58,6 +60,8 @@ def kamailio(
         with opened(path) as store:
             plan = make_plan(source, store, time.time(), tables=only or _TABLES, domain=domain)
             if not dry_run:
+                if plan.updates:
+                    _refuse_in_use(path)
                 total = len(plan.users) + len(plan.updates)
                 with click.progressbar(length=total, label="writing", file=sys.stderr) as bar:
                     carry_out(plan, store, bar.update)
@@ -68,6 +72,18 @@ def kamailio(
         click.echo(json.dumps(_report(plan, name, dry_run=dry_run)))
     else:
         _show(plan, name, dry_run=dry_run)
+
+
+def _refuse_in_use(path: str) -> None:
+    """Raise OperatorError where a server holds in memory what would be written here."""
+    from sansip_server.stores import holder, is_url
+
+    who = None if is_url(path) else holder(Path(path))
+    if who is not None:
+        raise OperatorError(
+            f"store {path} is in use by {who}, which would write its own registrations over these;"
+            " stop it first, or take the users alone: --only subscriber"
+        )
 
 
 def _report(plan: Plan, store: str, *, dry_run: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ asks it through ``Ask`` and the questions that wait go over as one batch.
 """
 
 from sansip_server.stores.interface import DataRefused, Replaced, Store, User
+from sansip_server.stores.lock import StoreLock, holder
 from sansip_server.stores.opening import is_url, open_store, shown
 from sansip_server.stores.schema import VERSION
 from sansip_server.stores.sqlite import SqliteStore
@@ -15,7 +16,9 @@ __all__ = [
     "Replaced",
     "SqliteStore",
     "Store",
+    "StoreLock",
     "User",
+    "holder",
     "is_url",
     "open_store",
     "shown",
