@@ -51,6 +51,17 @@ class Limits:
     # Transactions alive at once, client and server together (about 5 KiB each
     # while a call is set up). → 503 with Retry-After
     transactions: int = 200_000
+    # Per cent of these that strangers have no share of: who proved himself, sends
+    # within a dialog set up through here, or is trusted, goes on. → a stranger's request
+    # is not relayed (503), and what he is answered is forgotten at once
+    transactions_reserved: int = 25
+    # Relayed requests of one source address that wait for their final response; of IPv6 of
+    # one /64. An office behind a NAT has fewer phones that ring at once. 0 turns
+    # it off, and it does not hold for `[[trusted]]` peers. → 503 with Retry-After
+    pending_per_source: int = 500
+    # The same for one of our users, above which strangers have to wait; who is known calls
+    # him all the same. 0 turns it off. → 480 with Retry-After
+    pending_per_callee: int = 100
     # Connections open at once, both directions. → the new one is closed
     connections: int = 50_000
     # Connections from one source address: a NAT may hide an office. → closed
@@ -77,11 +88,15 @@ class Limits:
     websocket_ping: float = 30.0
     # A ping must be answered, or anything else come, within this time. → closed
     websocket_pong: float = 20.0
-    # Requests of one source address each second, and the burst allowed on top.
-    # Generous: a trunk of 1,000 calls/s stays below. 0 turns it off. → dropped
-    # without an answer, but for retransmissions of what is running
-    source_rate: int = 20_000
-    source_burst: int = 20_000
+    # Requests of one source address each second, and the burst allowed on top; of IPv6 of
+    # one /64. A thousand phones behind one NAT that all register anew stay below. 0
+    # turns it off, and it does not hold for `[[trusted]]` peers. → dropped without an
+    # answer, but for retransmissions of what is running
+    source_rate: int = 500
+    source_burst: int = 5_000
+    # Whether what is limited by source is so for senders on this very machine, too. Only
+    # its programs have such an address: a load generator, or a proxy that hides its clients.
+    limit_loopback: bool = False
     # Source addresses remembered for the rate above; the oldest is forgotten.
     sources: int = 100_000
     # Events of a limit reached that are told in one second, each of another limit or

@@ -12,7 +12,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sansip.limits import Limits
 
-__all__ = ["SourceRates"]
+__all__ = ["SourceRates", "source_of"]
+
+
+def source_of(host: str) -> str:
+    """Return what is counted as one source: an IPv4 address, or the /64 of an IPv6 one (RFC 6177)."""
+    if ":" not in host:
+        return host
+    if "." in host:
+        # RFC 4291 2.5.5.2: an IPv4 client of a socket for both.
+        return host.rpartition(":")[2]
+    head, _, tail = host.partition("::")
+    groups = head.split(":") if head else []
+    if tail or host.endswith("::"):
+        behind = tail.split(":") if tail else []
+        groups += ["0"] * (8 - len(groups) - len(behind)) + behind
+    return ":".join(groups[:4])
 
 
 class SourceRates:

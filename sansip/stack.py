@@ -45,12 +45,13 @@ from sansip.proxy.branch import Branch
 from sansip.questions import Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
+from sansip.routing.admission import is_exempt
 from sansip.routing.flows import binding_over, looking
 from sansip.routing.loss import connection_lost, drop, flow_lost, give_up
 from sansip.routing.removal import Removed, unbind
 from sansip.services.keepalive import Keepalive
 from sansip.services.upstream import Upstreams
-from sansip.sources import SourceRates
+from sansip.sources import SourceRates, source_of
 from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.refusals import Refusals
 from sansip.transaction.settlement import Settlement
@@ -216,7 +217,7 @@ class Stack:
     def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         # A Binding request is answered, anything else that begins like STUN is dropped.
         answer = binding_response(data, source)
-        if answer is None or (self.limits.source_rate and not self._rates.allow(source[0], now)):
+        if answer is None or not self._within_rate(Flow("udp", listener, source), now):
             return []
         return [SendDatagram(listener, answer, source)]
 
@@ -437,7 +438,7 @@ class Stack:
             transaction.feed("ACK" if method == "ACK" else "request", request, now)
             return
         limits = self.limits
-        if limits.source_rate and not self._rates.allow(flow.address[0], now):
+        if not self._within_rate(flow, now):
             self._notices.reached("source_rate", flow.host, now)
             return
         back = note_source(request, flow, self._force_rport)
@@ -462,6 +463,14 @@ class Stack:
             handle.reply(503, None, [("Retry-After", "30")])
             return
         self._decide(handle, now)
+
+    def _within_rate(self, flow: Flow, now: float) -> bool:
+        """Whether who sends by ``flow`` keeps to ``limits.source_rate``, or need not."""
+        return (
+            not self.limits.source_rate
+            or self._rates.allow(source_of(flow.host), now)
+            or is_exempt(self, flow)
+        )
 
     def _stays(self, request: Request, flow: Flow) -> bool:
         """Whether a draining node is the only one that can serve ``request``, and does so still."""
@@ -506,7 +515,7 @@ class Stack:
                 back = note_source(message, flow, self._force_rport)
             except RemoteProtocolError:
                 back = None
-            if back is not None and (not self.limits.source_rate or self._rates.allow(flow.address[0], now)):
+            if back is not None and self._within_rate(flow, now):
                 status = error.status
                 self._refusals.send(message, back, status, error.reason, now)
         self._out.append(Notify(MessageRefused(str(flow), status, error.reason, error.section)))

@@ -23,6 +23,10 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 ELSEWHERE = {
     "users_known": "server/test_known.py",
     "branches_in_all": "proxy/test_budget.py",
+    "transactions_reserved": "routing/test_admission.py",
+    "pending_per_source": "routing/test_admission.py",
+    "pending_per_callee": "routing/test_admission.py",
+    "limit_loopback": "routing/test_admission.py",
     "ring_time": "proxy/test_ringing.py",
     "early_dialogs": "proxy/test_ringing.py",
     "max_breadth": "proxy/test_validation.py",
@@ -138,7 +142,7 @@ def test_branches() -> None:
 
 def test_transactions() -> None:
     """503 with Retry-After, without a transaction; an event; and room again when some have ended."""
-    rig = limited(relay_to(BOB_URI), transactions=4)
+    rig = limited(relay_to(BOB_URI), transactions=4, transactions_reserved=0)
     for number in range(2):
         rig.udp(request("MESSAGE", branch=f"z9hG4bK{number}", call_id=f"{number}"))
     (out,) = rig.udp(request("MESSAGE", branch="z9hG4bKx", call_id="x"))

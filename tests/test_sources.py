@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.limits import Limits
-from sansip.sources import SourceRates
+from sansip.sources import SourceRates, source_of
 
 
 def rates(rate: int = 10, burst: int = 5, sources: int = 100) -> SourceRates:
@@ -61,3 +64,23 @@ def test_never_above_the_rate(pauses: list[float]) -> None:
         now += pause
         allowed += one.allow("a", now)
     assert allowed <= 5 + now * 10 + 1e-6
+
+
+@given(st.integers(0, 2**128 - 1), st.sampled_from(["compressed", "exploded"]))
+def test_a_source_is_a_network_of_ipv6(number: int, form: str) -> None:
+    """However an address is written, its first 64 bits are the source."""
+    address = ipaddress.IPv6Address(number)
+    expected = ipaddress.IPv6Network((number >> 64 << 64, 64)).network_address
+    groups = source_of(getattr(address, form)).split(":")
+    assert [int(group, 16) for group in groups] == [
+        int(group, 16) for group in expected.exploded.split(":")[:4]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [("192.0.2.1", "192.0.2.1"), ("::1", "0:0:0:0"), ("::ffff:192.0.2.1", "192.0.2.1"), ("::", "0:0:0:0")],
+)
+def test_sources(host: str, source: str) -> None:
+    """RFC 4291 2.5.5.2: an IPv4 address is itself, however a socket for both shows it."""
+    assert source_of(host) == source

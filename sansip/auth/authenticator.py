@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from sansip.auth.algorithms import HASHES, compute_response, hash_name, username_hash
 from sansip.auth.ephemeral import Ephemeral, split_name
-from sansip.auth.guard import Guard, source_of
+from sansip.auth.guard import Guard
 from sansip.auth.nonce import Nonces
 from sansip.auth.replay import NonceCounts
+from sansip.sources import source_of
 from sansip.wire.abnf import quote
 from sansip.wire.headers.auth import Credentials
 

@@ -11,21 +11,7 @@ counts (its first 64 bits), for that is what one customer has.
 
 from __future__ import annotations
 
-__all__ = ["Guard", "source_of"]
-
-
-def source_of(host: str) -> str:
-    """Return what is counted as one source: an IPv4 address, or the /64 of an IPv6 one (RFC 6177)."""
-    if ":" not in host:
-        return host
-    head, _, tail = host.partition("::")
-    groups = head.split(":") if head else []
-    if tail or host.endswith("::"):
-        behind = tail.split(":") if tail else []
-        # An embedded IPv4 address stands for two groups.
-        width = len(behind) + ("." in host)
-        groups += ["0"] * (8 - len(groups) - width) + behind
-    return ":".join(groups[:4])
+__all__ = ["Guard"]
 
 
 class Guard:

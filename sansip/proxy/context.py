@@ -61,6 +61,7 @@ class ResponseContext:
         "accounts",
         "budget",
         "came",
+        "counted",
         "cseq",
         "hashed",
         "is_invite",
@@ -98,6 +99,8 @@ class ResponseContext:
         self.is_invite = request.method == "INVITE"
         # The token for our Record-Route value, "" for none; None: do not record.
         self.record_route: str | None = None
+        # The source and the callee that it counts for while it waits (``Proxy.pending``).
+        self.counted: tuple[str, str] | None = None
         # What a REGISTER that we pass on gets into its Path.
         self.path: PathValue | None = None
         # The flow token of the caller's side for it, or "".
@@ -445,6 +448,9 @@ class ResponseContext:
 
     def _end(self, now: float) -> None:
         self._done = True
+        if self.counted is not None:
+            self.proxy.pending.remove(*self.counted)
+            self.counted = None
         self._failure = None
         self.on_failure = None
         if self._trying_timer is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding, key_of
+from sansip.proxy.pending import Pending
 from sansip.proxy.route_set import postprocess
 from sansip.proxy.secure import as_sips, is_secure, retargeted
 from sansip.proxy.target import Target
@@ -95,6 +96,7 @@ class Proxy:
         "loop_secret",
         "named",
         "notices",
+        "pending",
         "resolve",
         "sender",
         "shifts",
@@ -135,6 +137,8 @@ class Proxy:
         self.client = client
         self.shifts = shifts
         self.notices = notices
+        # What waits for its final response, by source and callee.
+        self.pending = Pending()
         # What the hashes of our branches start with (``loop_hash``).
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits

@@ -80,6 +80,7 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
             credentials, request.method, message.body, stored, source, request.now, proven=proven
         )
     if verdict is Verdict.GENUINE and credentials is not None:
+        request.authenticated = True
         _consume(request, field, credentials, offered)
         if as_registrar:
             request.praise = authenticator.praise(credentials, stored, realm, core.unix(request.now))

@@ -39,7 +39,7 @@ def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
 
 
 def asked_for(core: Core, request: Request) -> str:
-    """Return what the Request-URI of ``request`` means here: of our users, whom many URIs name, one name.
+    """Return which user of ours, whom many URIs name, the Request-URI of ``request`` asks for, or "".
 
     Only where it begins something: within a dialog the route set and the very URI decide.
     """
@@ -49,7 +49,7 @@ def asked_for(core: Core, request: Request) -> str:
         or not isinstance(uri, SipUri)
         or not core.listeners.serves(uri.host, uri.port)
     ):
-        return request.uri_text
+        return ""
     aor = core.address_of_record(uri)
     return f"{aor};gr={uri.params['gr']}" if names_gruu(core, uri) else aor
 

@@ -31,6 +31,7 @@ from sansip.proxy import (
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
+from sansip.routing.admission import is_crowded, is_stranger, too_many
 from sansip.routing.awaitables import ENDLESS, Relay
 from sansip.routing.flows import FlowRoute, take_token
 from sansip.routing.identity import authenticate, speaks_for, withhold
@@ -38,6 +39,7 @@ from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, asked_for, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
 from sansip.routing.trust import TrustedPeer
+from sansip.sources import source_of
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
 from sansip.transport.nat import nat_signs
@@ -64,6 +66,7 @@ class IncomingRequest:
         method: its method.
         flow: where it came from (``transport``, ``host``, ``port``).
         now: the time, in the clock of whoever drives the stack.
+        authenticated: whether ``authenticate`` found a user whose password was right.
         from_dialog: whether it came with a Route value that this server wrote for
             its dialog: a request within a dialog that was set up through here.
         from_node: whether another node of ours sent it on, which has admitted it
@@ -71,6 +74,7 @@ class IncomingRequest:
     """
 
     __slots__ = (
+        "_asked",
         "_cancelled",
         "_context",
         "_decided",
@@ -84,6 +88,7 @@ class IncomingRequest:
         "_steps",
         "_tag",
         "_waited",
+        "authenticated",
         "core",
         "flow",
         "flows",
@@ -103,6 +108,7 @@ class IncomingRequest:
         self.method = message.method
         self.flow = flow
         self.now = now
+        self.authenticated = False
         self.from_dialog = False
         self.from_node = False
         self._server = server
@@ -113,6 +119,8 @@ class IncomingRequest:
         self._cancelled = False
         self._waited = False
         self._steps = 0
+        # Which of our users it asked for as it was received (``lookup.asked_for``), or "".
+        self._asked = ""
         self._hashed = ""
         # Whether it bears a Via of ours: it was here before, as a branch.
         self._returned = False
@@ -216,7 +224,8 @@ class IncomingRequest:
         if self.method != "ACK":
             # RFC 5393 4.2.1: the hash covers the request as it was received.
             core = self.core
-            self._hashed = loop_hash(message, core.proxy.loop_secret, asked_for(core, message))
+            asked = self._asked = asked_for(core, message)
+            self._hashed = loop_hash(message, core.proxy.loop_secret, asked or message.uri_text)
             self._returned = core.listeners.may_have_written(message)
         if not message.has("route") and "maddr" not in message.uri_text:
             return
@@ -338,6 +347,8 @@ class IncomingRequest:
             self._decided = True
         if self._context is not None and status >= 200:
             self._context.reply(response, self.now)
+        elif status >= 200 and is_crowded(self.core) and is_stranger(self):
+            self._server.respond_once(response, self.now)
         else:
             self._server.respond(response, self.now)
 
@@ -437,12 +448,20 @@ class IncomingRequest:
             return Relay(None)
         context = self._context
         if context is None:
+            counted = None
+            if not self.in_dialog:
+                counted = (source_of(self.flow.host), self._asked)
+                if too_many(self, *counted):
+                    return Relay(None)
             budget = None
             if self._returned:
                 budget = inherited(message, self.core.listeners, proxy.transactions)
             context = self._context = ResponseContext(
                 proxy, message, server, self._hashed, self.flow.listener, budget
             )
+            if counted is not None:
+                proxy.pending.add(*counted)
+                context.counted = counted
             if self._leaves is not None:
                 context.leaves = self._leaves.id
             server.user = context

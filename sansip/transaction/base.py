@@ -201,6 +201,13 @@ class ServerTransaction(Transaction):
         given = "send 1xx" if status < 200 else "send 2xx" if status < 300 else "send failure"
         self.feed(given, response.to_bytes(), now)
 
+    def respond_once(self, response: Response, now: float) -> None:
+        """Send ``response`` and end: a repeated request is a new one (RFC 3261 8.2.7)."""
+        if self.state is not TERMINATED:
+            ensure_length(response, self.flow)
+            self.layer.send_response(self, response.to_bytes(), now)
+            self.terminate(None, now)
+
     @property
     def answered(self) -> bool:
         """Whether a final response has been sent (or the machine is gone)."""

@@ -66,7 +66,7 @@ class Listener:
 class Listeners:
     """All listeners, and the names by which peers may call this server."""
 
-    __slots__ = ("_accepting", "_addresses", "_by_id", "_domains", "_ports", "_reach", "_sent_by")
+    __slots__ = ("_accepting", "_addresses", "_bound", "_by_id", "_domains", "_ports", "_reach", "_sent_by")
 
     def __init__(self, listeners: Iterable[Listener], domains: Iterable[str] = ()) -> None:
         self._by_id = {listener.id: listener for listener in listeners}
@@ -81,6 +81,7 @@ class Listeners:
         # our IP addresses -> ports we listen on
         self._addresses: dict[str | bytes, set[int]] = {}
         self._ports: set[int] = set()
+        self._bound = {listener.host for listener in self._by_id.values()}
         for listener in self._by_id.values():
             self._reach.setdefault((listener.transport, listener.is_ipv6), []).append(listener)
             self._ports.update((listener.port, listener.advertise_port or listener.port))
@@ -168,6 +169,10 @@ class Listeners:
             if port is None:
                 return True
         return (port or DEFAULT_PORTS.get(transport or "udp", 5060)) in ports
+
+    def is_bound(self, host: str) -> bool:
+        """Whether a listener is bound to ``host``, an IP address: who sends from it is this machine."""
+        return host in self._bound
 
     def serves(self, host: str, port: int | None = None) -> bool:
         """Whether addresses-of-record at ``host`` are ours to know (RFC 3261 16.5)."""

@@ -127,7 +127,7 @@ def test_an_answer_that_crosses() -> None:
 
 def test_many_calls_that_ring() -> None:
     """Each at its own time: the timers stand in few queues all the same, for each costs every wake-up."""
-    rig = Rig(relay_to(BOB_URI))
+    rig = Rig(relay_to(BOB_URI), limits={"pending_per_source": 0, "pending_per_callee": 0})
     invites = []
     for number in range(600):
         outs = rig.udp(request(branch=f"z9hG4bK{number}", call_id=f"{number}"))
