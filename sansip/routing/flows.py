@@ -57,14 +57,17 @@ class FlowRoute:
 
     Attributes:
         target: where it goes, None where they do not say.
+        own: it came over the flow of one side of its dialog, as the token of that side says: so
+            the phone sent it that the token was made for.
         wants_flow: the sender asks by ``ob`` to be reached over its flow (RFC 5626 5.3.2).
         lost: the binding whose flow is not known here, and may be at another node.
     """
 
-    __slots__ = ("_onward", "lost", "target", "wants_flow")
+    __slots__ = ("_onward", "lost", "own", "target", "wants_flow")
 
     def __init__(self) -> None:
         self.target: Target | None = None
+        self.own = False
         self.wants_flow = False
         self.lost: Named | None = None
         self._onward: FlowToken | None = None
@@ -72,6 +75,7 @@ class FlowRoute:
     def add(self, token: FlowToken, is_senders: bool, asks: bool) -> None:
         """Note a value with a token. ``asks``: it has ``ob``."""
         if is_senders:
+            self.own = token.bound
             self.wants_flow = self.wants_flow or asks
         else:
             self._onward = token
@@ -220,17 +224,23 @@ def _present(core: Core, token: FlowToken, now: float) -> Target | None:
     flow = _alive(core, token)
     if flow is not None and flow.conn and aor in location.aors_of(flow):
         # As it was.
-        return Target(flow=flow, bound=True, only=token.only)
+        return _over(flow)
     # A request that begins something has a target for each flow, and is to hear of this one
     # alone (RFC 5626 5.3.1, 7).
     flow = flow_of(core, aor, key, now, exact=not token.bound)
-    return None if flow is None else Target(flow=flow, bound=True, only=token.only)
+    return None if flow is None else _over(flow)
 
 
 def _as_written(core: Core, token: FlowToken) -> Target | None:
     """Return the flow that ``token`` names, while it lives."""
     flow = _alive(core, token)
-    return None if flow is None else Target(flow=flow, bound=True, only=token.only)
+    return None if flow is None else _over(flow)
+
+
+def _over(flow: Flow) -> Target:
+    # Nothing else will do: what may not go over it (a sips URI, RFC 3261 26.2.2) must not go
+    # to a Request-URI of the sender's choice.
+    return Target(flow=flow, bound=True, only=True)
 
 
 def _alive(core: Core, token: FlowToken) -> Flow | None:
@@ -253,7 +263,7 @@ def _at_node(request: IncomingRequest, binding: Binding) -> Target | None:
     core = request.core
     flow = over(core, binding)
     if flow is not None:
-        return Target(flow=flow, bound=True, only=True)
+        return _over(flow)
     if core.nodes is None or not isinstance(binding.flow, NodeFlow):
         return None
     [led] = lead(core.nodes, request.message, [binding], [target_of(binding)])

@@ -229,6 +229,46 @@ def test_a_token_is_of_the_callers_dialogs_alone() -> None:
     assert sent(within(bench, route, bob.contact, 3, source=STRANGER, call_id="other")) == [("403", STRANGER)]
 
 
+@pytest.mark.parametrize("transport", ["tcp", "ws", "udp"])
+def test_sips_is_no_way_around_the_flow(transport: str) -> None:
+    """RFC 3261 26.2.2 keeps a sips URI off a flow without TLS: it goes nowhere then, and the sender does
+    not choose where."""
+    bench = rig()
+    if transport == "udp":
+        register(bench, HOME)
+        invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")
+        bench.udp(reply(invite, 200, headers=[("Contact", "<sip:bob@10.0.0.9:5060>")]), HOME)
+        route = list(reversed(invite.message.values("record-route")))
+    else:
+        route = called(bench, phone(bench, transport))
+    assert sent(within(bench, route, "sips:victim@198.51.100.99")) == [("430", ALICE)]
+    assert bench.asks == []
+
+
+@pytest.mark.parametrize("transport", CONTACTS)
+def test_who_comes_over_the_flow_of_its_dialog(transport: str) -> None:
+    """A phone proves who it is by the connection that it registered over, the present one as well."""
+    seen: list[bool] = []
+    bench = rig()
+    bob = phone(bench, transport, f"{INSTANCE};reg-id=1")
+    route = called(bench, bob)
+    default = bench.stack._route
+
+    def watch(incoming: Any) -> Any:
+        seen.append(incoming.flows is not None and incoming.flows.own)
+        return default(incoming)
+
+    bench.stack._route = watch
+    moved = replaced(bench, transport)
+    other = Mobile(bench, transport, source=("203.0.113.66", 6_666))
+    seen.clear()
+    for sender in (moved, other):
+        sender.request("INFO", "sip:alice@192.0.2.1", f"i{sender.conn}", to_tag="alice", from_tag="bob",
+                       headers=[("Route", ", ".join(reversed(route)))])  # fmt: skip
+    within(bench, route, bob.contact)
+    assert seen == [True, False, False]
+
+
 # --- tokens that are not of a dialog
 
 
