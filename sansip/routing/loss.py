@@ -26,7 +26,7 @@ from sansip.location import (
 )
 from sansip.proxy.branch import Branch
 from sansip.routing.flows import flow_of
-from sansip.routing.shared import inward, outward
+from sansip.routing.named_flows import inward, outward
 from sansip.transaction import ClientTransaction
 from sansip.transport.connections import ONE_WAY
 from sansip.wire import SipUri

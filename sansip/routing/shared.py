@@ -17,26 +17,23 @@ Datagrams belong to nobody, so any node serves them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sansip.errors import RemoteProtocolError
-from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite, key_of
+from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
 from sansip.routing.awaitables import Question
+from sansip.routing.named_flows import inward_record, outward
 from sansip.routing.terms import tell_refusal
 from sansip.routing.vouching import PARAMETER, proof
-from sansip.transport import Flow
-from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from sansip.location import Binding, Nodes
     from sansip.proxy import Target
     from sansip.registrar import Reply, Terms
-    from sansip.routing.core import Core
     from sansip.routing.request import IncomingRequest
+    from sansip.transport import Flow
     from sansip.wire import Request
 
-__all__ = ["inward", "lead", "locate_shared", "outward", "register_shared"]
+__all__ = ["lead", "locate_shared", "register_shared"]
 
 # Plans for one REGISTER before it is told to come back. In each round trip one of
 # those who write at once succeeds, and an address-of-record has no more phones than
@@ -92,7 +89,7 @@ async def register_shared(
             return
         certain = True
         version = found.version
-        current = list(location.mirror(aor, _inward_record(core, found), request.now))
+        current = list(location.mirror(aor, inward_record(core, found), request.now))
     # RFC 3261 21.5.4
     request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
 
@@ -114,71 +111,11 @@ async def locate_shared(request: IncomingRequest, aor: str) -> list[Binding]:
         found: SharedRecord = await Question(SharedRead(aor))
     except Exception:
         return location.lookup(aor, request.now)
-    record = _inward_record(core, found)
+    record = inward_record(core, found)
     if location.version(aor) == seen:
         # Else a REGISTER came between, and what it left is newer.
         return list(location.mirror(aor, record, request.now))
     return [one for one in record.bindings if one.expires_at > request.now]
-
-
-def outward(core: Core, binding: Binding) -> Binding:
-    """Return ``binding`` as other nodes shall read it."""
-    flow = binding.flow
-    nodes = core.nodes
-    assert nodes is not None
-    me = nodes.me
-    if isinstance(flow, Flow):
-        uri = _uri(binding.contact)
-        # RFC 5626 7: who named a flow is reached over it, and not at its Contact.
-        direct = uri is not None and uri.host == flow.host and binding.reg_id is None
-        # RFC 5626 5.3.1: where the Contact may lead to the phone, too, its node tries that.
-        token = _token(core, binding, flow, only=not direct)
-        named = NodeFlow(me.name, me.life, flow.transport, flow.listener, flow.conn, token, direct)
-    elif isinstance(flow, int):
-        source = None if binding.received is None else _uri(binding.received)
-        token = ""
-        if source is not None:
-            token = _token(core, binding, Flow("udp", flow, (source.host, source.port or 5060)))
-        named = NodeFlow(me.name, me.life, "udp", flow, 0, token, not token)
-    else:
-        # Another node's, or one that came by another proxy and has its Path.
-        return binding
-    return replace(binding, flow=named)
-
-
-def _token(core: Core, binding: Binding, flow: Flow, *, only: bool = True) -> str:
-    """Return the token with which other nodes name ``flow``, as long as ``binding`` is registered."""
-    tokens = core.proxy.tokens
-    return tokens.for_path(
-        flow,
-        core.unix(binding.expires_at),
-        only=only,
-        named=(binding.aor, key_of(binding)),
-        place=b"" if only else tokens.place(_uri(binding.contact)),
-    )
-
-
-def inward(core: Core, binding: Binding) -> Binding:
-    """Return ``binding`` as this node works with it: its own flows are flows."""
-    flow = binding.flow
-    nodes = core.nodes
-    assert nodes is not None
-    if not isinstance(flow, NodeFlow) or flow.node != nodes.me.name:
-        return binding
-    if not flow.conn:
-        # A datagram's socket is there again after a restart.
-        if any(one.id == flow.listener and one.transport == "udp" for one in core.listeners):
-            return replace(binding, flow=flow.listener)
-        return replace(binding, flow=None)
-    if flow.life == nodes.me.life:
-        connection = core.proxy.sender.connections.get(flow.conn)
-        if connection is not None:
-            return replace(binding, flow=connection.flow)
-    return binding
-
-
-def _inward_record(core: Core, record: SharedRecord) -> SharedRecord:
-    return SharedRecord(record.version, tuple(inward(core, one) for one in record.bindings))
 
 
 def lead(
@@ -222,12 +159,3 @@ def _lead(target: Target, flow: NodeFlow, nodes: Nodes, message: Request) -> boo
             return True
     # A NAT may let the datagrams of any node pass; a connection is gone for good.
     return flow.direct or not flow.conn
-
-
-def _uri(text: str) -> SipUri | None:
-    """Return the SIP URI that ``text`` is, or None."""
-    try:
-        uri = parse_uri(text)
-    except RemoteProtocolError:
-        return None
-    return uri if isinstance(uri, SipUri) else None
