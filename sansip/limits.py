@@ -104,6 +104,12 @@ class Limits:
     notices: int = 1_000
     # Contacts of one address-of-record. → 503, nothing is changed
     bindings_per_aor: int = 32
+    # Registrations of one address-of-record that wait for a shared location at one node;
+    # all of them become one write. → 503 for the latest of the phone that has most in there
+    changes_per_aor: int = 64
+    # Trips to a shared location for one registration, where other nodes change the same
+    # address-of-record: in each trip one node succeeds, and a few times in a row. → 503
+    change_attempts: int = 32
     # Addresses-of-record held in memory. → 503, nothing is changed
     aors: int = 2_000_000
     # Octets of one stored Contact with its Path (a binding is held for hours). → 400

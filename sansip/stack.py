@@ -46,6 +46,7 @@ from sansip.questions import Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
 from sansip.routing.admission import is_exempt
+from sansip.routing.changes import Changes, SharedChange
 from sansip.routing.flows import binding_over, looking
 from sansip.routing.loss import connection_lost, drop, flow_lost, give_up
 from sansip.routing.removal import Removed, unbind
@@ -187,6 +188,10 @@ class Stack:
             )
         self._route = config.route
         self._rates = SourceRates(config.limits)
+        # One writer for each address-of-record of a shared location.
+        self.changes: Changes | None = None
+        if isinstance(self.location, SharedLocation):
+            self.changes = Changes(self, self.location, self._notices.reached)
         self._force_rport = config.proxy.force_rport
         self._draining = False
         self.nodes: Nodes | None = None
@@ -534,6 +539,9 @@ class Stack:
             if type(subject) is DnsLookup:
                 self._resolver.lookup(subject.name, subject.kind, callback, now)
                 return
+        if self.changes is not None and type(subject) is SharedChange:
+            self.changes.put(subject, callback, now)
+            return
         self._questions.ask(subject, callback, now)
 
     def _resolve(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
@@ -600,6 +608,10 @@ class Stack:
 
     def _flow_lost(self, binding: Any, now: float) -> None:
         flow_lost(self, binding, now)
+
+    def connection_lost(self, flow: Flow, now: float) -> None:
+        """The connection of ``flow`` is gone: so is what was registered over it."""
+        connection_lost(self, flow, now)
 
     def dropped(self, aor: str, count: int, reason: str) -> None:
         """Bindings of ``aor`` went, for ``reason``; there are ``count`` left."""

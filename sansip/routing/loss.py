@@ -6,14 +6,14 @@ connection ends, so that the next call goes to another flow of the phone, or fai
 once; the store is told after that. Where it cannot be told the binding comes back with
 a restart, and fails as fast then, for its flow is no more.
 
-A shared location is told under the version it was last seen with, and again where
-another node was quicker: a phone that has come back meanwhile is not touched.
+In a shared location it is a change like any other (``changes``), made anew where another
+node was quicker: a phone that has come back meanwhile is not touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sansip.location import (
     Binding,
@@ -21,12 +21,11 @@ from sansip.location import (
     NodeFlow,
     SharedLocation,
     SharedRecord,
-    SharedWrite,
     key_of,
 )
 from sansip.proxy.branch import Branch
+from sansip.routing.changes import SharedChange
 from sansip.routing.flows import flow_of
-from sansip.routing.named_flows import inward, outward
 from sansip.transaction import ClientTransaction
 from sansip.transport.connections import ONE_WAY
 from sansip.wire import SipUri
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     from sansip.transport.connections import Pending
 
 __all__ = ["connection_lost", "drop", "flow_lost", "give_up"]
-
-# Writes to a shared location before giving up: each failure is another node's change.
-_ATTEMPTS: Final = 8
 
 
 def connection_lost(stack: Stack, flow: Flow, now: float) -> None:
@@ -111,7 +107,9 @@ def drop(stack: Stack, aor: str, goes: Callable[[Binding], bool], reason: str, n
     if len(after) == len(before):
         return
     if isinstance(location, SharedLocation):
-        _Shared(stack, location, aor, goes, reason).write(location.version(aor), before, now)
+        _drop_shared(stack, location, aor, goes, reason, now)
+        # Here at once: the next call shall not try it.
+        location.mirror(aor, SharedRecord(location.version(aor), after), now)
         return
     update = LocationUpdate(aor, before, after)
     location.apply(update, now)
@@ -124,40 +122,26 @@ def _ignore(_answer: Any, _now: float) -> None:
     """Should the store fail, the binding is back after a restart, and found gone again."""
 
 
-class _Shared:
-    """One drop from a shared location."""
+def _drop_shared(
+    stack: Stack,
+    location: SharedLocation,
+    aor: str,
+    goes: Callable[[Binding], bool],
+    reason: str,
+    now: float,
+) -> None:
+    asked = False
 
-    __slots__ = ("_aor", "_attempts", "_goes", "_location", "_reason", "_stack")
+    def plan(stands: Sequence[Binding], _now: float) -> tuple[Binding, ...] | None:
+        nonlocal asked
+        after = tuple(one for one in stands if not goes(one))
+        # The mirror may have forgotten it already, and the store has not.
+        unchanged = asked and len(after) == len(stands)
+        asked = True
+        return None if unchanged else after
 
-    def __init__(
-        self, stack: Stack, location: SharedLocation, aor: str, goes: Callable[[Binding], bool], reason: str
-    ) -> None:
-        self._stack = stack
-        self._location = location
-        self._aor = aor
-        self._goes = goes
-        self._reason = reason
-        self._attempts = 0
+    def done(error: Exception | None, then: float) -> None:
+        if error is None:
+            stack.dropped(aor, len(location.lookup(aor, then)), reason)
 
-    def write(self, expected: str, stands: tuple[Binding, ...], now: float) -> None:
-        """Have ``stands``, which has the version ``expected``, written without what goes."""
-        after = tuple(one for one in stands if not self._goes(one))
-        self._attempts += 1
-        if len(after) == len(stands) or self._attempts > _ATTEMPTS:
-            return
-        stack = self._stack
-        version = stack.entropy.token()
-        # Here at once: the next call shall not try it.
-        self._location.mirror(self._aor, SharedRecord(expected, after), now)
-        written = SharedRecord(version, tuple(outward(stack, one) for one in after))
-
-        def answered(result: Any, then: float) -> None:
-            if result is None:
-                self._location.mirror(self._aor, SharedRecord(version, after), then)
-                stack.dropped(self._aor, len(after), self._reason)
-            elif isinstance(result, SharedRecord):
-                stands = tuple(inward(stack, one) for one in result.bindings)
-                live = self._location.mirror(self._aor, SharedRecord(result.version, stands), then)
-                self.write(result.version, live, then)
-
-        stack.ask(SharedWrite(self._aor, expected, version, written.bindings), answered, now)
+    stack.ask(SharedChange(aor, reason, plan), done, now)

@@ -1,11 +1,8 @@
 """Registration and lookup where several nodes share one location.
 
-Theory of operation: a REGISTER is planned from what this node last saw of the
-address-of-record, and written on condition that this is what stands. Where
-another node was quicker the store answers with what stands instead, and the plan
-is made again from that; so two nodes never undo each other's work, and a phone's
-refresh at its own node costs one trip. A lookup asks the store, and where the
-store cannot be asked, what this node saw last is good enough to call somebody.
+Theory of operation: a REGISTER is a change of what stands for its address-of-record
+(``changes``). A lookup asks the store, and where the store cannot be asked, what
+this node saw last is good enough to call somebody.
 
 A binding's flow belongs to one node. In the store it has a name that others can
 use: the node, and a token with which that node sends over the flow (RFC 5626
@@ -19,26 +16,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
+from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord
+from sansip.registrar import is_direct
 from sansip.routing.awaitables import Question
-from sansip.routing.named_flows import inward_record, outward
+from sansip.routing.changes import NotStored, SharedChange
+from sansip.routing.named_flows import inward_record
 from sansip.routing.terms import tell_refusal
 from sansip.routing.vouching import PARAMETER, proof
+from sansip.transport import Flow
 
 if TYPE_CHECKING:
     from sansip.location import Binding, Nodes
     from sansip.proxy import Target
-    from sansip.registrar import Reply, Terms
+    from sansip.registrar import Plan, Reply, Terms
     from sansip.routing.request import IncomingRequest
-    from sansip.transport import Flow
     from sansip.wire import Request
 
 __all__ = ["lead", "locate_shared", "register_shared"]
 
-# Plans for one REGISTER before it is told to come back. In each round trip one of
-# those who write at once succeeds, and an address-of-record has no more phones than
-# this (limits.bindings_per_aor), which may all come back at once after an outage.
-ATTEMPTS = 32
 # RFC 3261 20.33: seconds after which a phone should try again.
 _RETRY_AFTER = "20"
 
@@ -48,50 +43,42 @@ async def register_shared(
 ) -> None:
     """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8)."""
     core = request.core
-    location = core.location
-    assert isinstance(location, SharedLocation)
-    current: list[Binding] = location.lookup(aor, request.now)
-    version = location.version(aor)
-    # What this node remembers may be old: good enough to try with, not to answer from.
-    certain = False
-    for _ in range(ATTEMPTS):
-        plan = core.registrar.plan(
-            request.message,
+    message = request.message
+    latest: Plan | None = None
+
+    def plan(stands: Sequence[Binding], now: float) -> tuple[Binding, ...] | None:
+        nonlocal latest
+        latest = core.registrar.plan(
+            message,
             aor,
-            current,
-            request.now,
+            stands,
+            now,
             flow=flow,
             received=received,
             wall_offset=core.wall_offset,
             terms=terms,
         )
-        update = plan.update
-        if update is None and certain:
-            tell_refusal(request, aor, plan.reply)
-            request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
-            return
-        try:
-            if update is None:
-                found: SharedRecord | None = await Question(SharedRead(aor))
-            else:
-                mine = core.proxy.entropy.token()
-                bindings = tuple(outward(core, binding) for binding in update.after)
-                found = await Question(SharedWrite(aor, version, mine, bindings))
-        except Exception:
-            # Never a false 200: what the store did not take is not registered.
-            break
-        if found is None:
-            assert update is not None
-            location.mirror(aor, SharedRecord(mine, update.after), request.now)
-            core.registered(aor, len(update.after))
-            watch_flow(request, plan.reply)
-            request.reply(plan.reply.status, plan.reply.reason, plan.reply.headers)
-            return
-        certain = True
-        version = found.version
-        current = list(location.mirror(aor, inward_record(core, found), request.now))
-    # RFC 3261 21.5.4
-    request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
+        return None if latest.update is None else latest.update.after
+
+    # What comes through an edge proxy comes over the proxy's flow.
+    owner = str(request.flow) if is_direct(message) else message.call_id
+    try:
+        await Question(SharedChange(aor, owner, plan))
+    except NotStored:
+        # Never a false 200: what the store did not take is not registered. RFC 3261 21.5.4.
+        request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
+        return
+    assert latest is not None
+    update, answer = latest.update, latest.reply
+    if update is not None:
+        core.registered(aor, len(update.after))
+        if isinstance(flow, Flow) and core.proxy.sender.connections.get(flow.conn) is None:
+            # It ended while the store was asked.
+            core.connection_lost(flow, request.now)
+        watch_flow(request, answer)
+    else:
+        tell_refusal(request, aor, answer)
+    request.reply(answer.status, answer.reason, answer.headers)
 
 
 def watch_flow(request: IncomingRequest, answer: Reply) -> None:

@@ -1,0 +1,243 @@
+"""Changes to a shared location: one writer at a time for each address-of-record.
+
+Theory of operation: a change is planned from what this node last saw of the
+address-of-record, and written on condition that this is what stands (compare and
+swap). Within a node changes never compete: those of one address-of-record wait in a
+queue, and all that wait are planned one upon the other and written as one. Only nodes
+compete. Where another node was quicker the store says what stands instead, and the
+plans are made again from that, together with what came meanwhile.
+
+Who loses against another node tries again at once, and a phone that registers in a
+loop there must not win for ever. So a node writes an address-of-record ``_BURST`` times
+in a row, and then leaves ``_PAUSE`` seconds between two writes: a trip of the others
+fits in, and what comes meanwhile is merged.
+
+A queue is bounded; where it is full, the one who has most in it pays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from sansip.location import SharedRead, SharedRecord, SharedWrite
+from sansip.routing.named_flows import inward_record, outward
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from sansip.clock import Timer
+    from sansip.location import Binding, SharedLocation
+    from sansip.routing.core import Core
+
+__all__ = ["Changes", "NotStored", "SharedChange"]
+
+# Given what stands, best first, and the time, returns what shall stand; None: as it is.
+Plan: TypeAlias = "Callable[[Sequence[Binding], float], tuple[Binding, ...] | None]"
+# Gets None once the change stands, else an exception: ``NotStored`` where the store did
+# not take it, or what the plan raised.
+Done: TypeAlias = "Callable[[Exception | None, float], None]"
+
+# Writes in a row without a pause, and the seconds of a pause.
+_BURST: Final = 4
+_PAUSE: Final = 0.25
+# Seconds after which nobody remembers the writes in a row.
+_QUIET: Final = 1.0
+
+
+class NotStored(Exception):
+    """The shared location did not take a change, or could not be asked."""
+
+
+@dataclass(slots=True)
+class SharedChange:
+    """The wish to change what stands for ``aor``; the answer is None once that is done.
+
+    Attributes:
+        aor: an address-of-record.
+        owner: who wants it; where the queue is full, the owner of most of it pays.
+        plan: may be called several times, each time with what stands then.
+    """
+
+    aor: str
+    owner: Hashable
+    plan: Plan
+
+
+class _Waiting:
+    """A change, and how often it was tried."""
+
+    __slots__ = ("attempts", "change", "done")
+
+    def __init__(self, change: SharedChange, done: Done) -> None:
+        self.change = change
+        self.done = done
+        self.attempts = 0
+
+
+class _Queue:
+    """The changes of one address-of-record."""
+
+    __slots__ = ("aor", "batch", "busy", "certain", "pausing", "quiet", "waiting", "writes")
+
+    def __init__(self, aor: str) -> None:
+        self.aor = aor
+        self.waiting: list[_Waiting] = []
+        # Those that are being written, while ``busy``.
+        self.batch: list[_Waiting] = []
+        self.busy = False
+        self.pausing = False
+        # What this node remembers may be old: good enough to try with, not to answer from.
+        self.certain = False
+        # Batches in a row, and the timer after which they are forgotten.
+        self.writes = 0
+        self.quiet: Timer | None = None
+
+
+class Changes:
+    """The queues of one stack.
+
+    Args:
+        core: the stack.
+        location: its mirror of the shared location.
+        reached: is told of the name of a limit, who reached it, and the time.
+    """
+
+    __slots__ = ("_core", "_location", "_queues", "_reached")
+
+    def __init__(
+        self, core: Core, location: SharedLocation, reached: Callable[[str, str, float], None]
+    ) -> None:
+        self._core = core
+        self._location = location
+        self._reached = reached
+        self._queues: dict[str, _Queue] = {}
+
+    def __len__(self) -> int:
+        """Return how many addresses-of-record have a queue."""
+        return len(self._queues)
+
+    def put(self, change: SharedChange, done: Done, now: float) -> None:
+        """Make ``change``; ``done`` is called once, maybe later."""
+        queue = self._queues.get(change.aor)
+        if queue is None:
+            queue = self._queues[change.aor] = _Queue(change.aor)
+        wanted = _Waiting(change, done)
+        queue.waiting.append(wanted)
+        if len(queue.waiting) > self._core.limits.changes_per_aor:
+            self._reached("changes_per_aor", change.aor, now)
+            _most(queue.waiting).done(NotStored("too many changes of one address-of-record wait"), now)
+        if not (queue.busy or queue.pausing):
+            self._begin(queue, now)
+
+    # --- a batch
+
+    def _begin(self, queue: _Queue, now: float) -> None:
+        """Plan and write all that waits."""
+        if queue.quiet is not None:
+            queue.quiet.cancel()
+            queue.quiet = None
+        queue.busy = True
+        queue.certain = False
+        self._try(queue, now)
+
+    def _try(self, queue: _Queue, now: float) -> None:
+        queue.batch += queue.waiting
+        queue.waiting = []
+        aor, location = queue.aor, self._location
+        stands: Sequence[Binding] = location.lookup(aor, now)
+        planned: list[_Waiting] = []
+        changed = False
+        for waiting in queue.batch:
+            try:
+                after = waiting.change.plan(stands, now)
+            except Exception as error:
+                waiting.done(error, now)
+                continue
+            planned.append(waiting)
+            if after is not None:
+                stands, changed = after, True
+        queue.batch = planned
+        if not changed and (queue.certain or not planned):
+            self._end(queue, None, now)
+            return
+        if not changed:
+            self._core.ask(
+                SharedRead(aor), lambda found, then: self._answered(queue, "", (), found, then), now
+            )
+            return
+        record = tuple(stands)
+        version = self._core.proxy.entropy.token()
+        written = tuple(outward(self._core, binding) for binding in record)
+        self._core.ask(
+            SharedWrite(aor, location.version(aor), version, written),
+            lambda found, then: self._answered(queue, version, record, found, then),
+            now,
+        )
+
+    def _answered(
+        self, queue: _Queue, version: str, record: tuple[Binding, ...], found: Any, now: float
+    ) -> None:
+        """Take the answer to a read, or to the write of ``record``: None, or what stands instead."""
+        if found is None:
+            self._location.mirror(queue.aor, SharedRecord(version, record), now)
+            self._end(queue, None, now)
+            return
+        if not isinstance(found, SharedRecord):
+            self._end(queue, NotStored(str(found)), now)
+            return
+        self._location.mirror(queue.aor, inward_record(self._core, found), now)
+        queue.certain = True
+        most = self._core.limits.change_attempts
+        lost = []
+        for waiting in queue.batch:
+            waiting.attempts += 1
+            if waiting.attempts >= most:
+                lost.append(waiting)
+        if lost:
+            queue.batch = [waiting for waiting in queue.batch if waiting.attempts < most]
+            self._reached("change_attempts", queue.aor, now)
+        self._try(queue, now)
+        for waiting in lost:
+            waiting.done(NotStored("other nodes keep changing it"), now)
+
+    def _end(self, queue: _Queue, error: Exception | None, now: float) -> None:
+        """The batch is done, or given up."""
+        batch, queue.batch = queue.batch, []
+        queue.busy = False
+        queue.writes += 1
+        if queue.writes >= _BURST:
+            queue.pausing = True
+            self._core.proxy.timers.start(now, _PAUSE, self, (queue, "pause"))
+        for waiting in batch:
+            waiting.done(error, now)
+        # What they did then may have begun the next one.
+        self._go_on(queue, now)
+
+    def _go_on(self, queue: _Queue, now: float) -> None:
+        if queue.busy or queue.pausing:
+            return
+        if queue.waiting:
+            self._begin(queue, now)
+        elif queue.quiet is None:
+            queue.quiet = self._core.proxy.timers.start(now, _QUIET, self, (queue, "quiet"))
+
+    def timer_fired(self, name: tuple[_Queue, str], now: float) -> None:
+        queue, what = name
+        if what == "pause":
+            queue.pausing = False
+            self._go_on(queue, now)
+        else:
+            del self._queues[queue.aor]
+
+
+def _most(waiting: list[_Waiting]) -> _Waiting:
+    """Take out and return the latest of who has most in ``waiting``."""
+    counts = Counter(one.change.owner for one in waiting)
+    most = max(counts.values())
+    for number in range(len(waiting) - 1, -1, -1):
+        if counts[waiting[number].change.owner] == most:
+            break
+    return waiting.pop(number)
