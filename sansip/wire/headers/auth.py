@@ -27,8 +27,15 @@ __all__ = [
 
 AuthParams = dict[str, str]
 
-_PAIR: Final = compiled(rf"{LWS}({TOKEN}){LWS}={LWS}({TOKEN}|{QUOTED}){LWS}(?:,|$)")
-_PAIRS: Final = compiled(rf"(?:{LWS}{TOKEN}{LWS}={LWS}(?:{TOKEN}|{QUOTED}){LWS}(?:,|$))++")
+_END = rf"{LWS}(?:,|$)"
+# RFC 3261 22.4 item 2: "uri" must be quoted, which RFC 2617's grammar got wrong, and some
+# phones with it. A URI without quotes ends at a comma.
+_URI = r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+;=%]++"
+_PAIRS: Final = compiled(
+    rf"(?:{LWS}(?:[uU][rR][iI]{LWS}={LWS}{_URI}|{TOKEN}{LWS}={LWS}(?:{TOKEN}|{QUOTED})){_END})++"
+)
+# One of those.
+_PAIR: Final = compiled(rf'{LWS}({TOKEN}){LWS}={LWS}({QUOTED}|[^ \t,"]++){_END}')
 _SCHEME: Final = compiled(rf"({TOKEN})(?:[ \t]++|$)")
 _TOKEN68: Final = compiled(r"[A-Za-z0-9\-._~+/]++=*+")
 _NC: Final = compiled("[0-9A-Fa-f]{8}")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.errors import RemoteProtocolError
 from sansip.wire import Challenge, Credentials, Request, quote
+from sansip.wire.headers.auth import parse_challenge, parse_credentials
 
 
 def challenge(*values: str) -> list[Challenge]:
@@ -84,3 +88,14 @@ def test_any_text(text: str) -> None:
         credentials(f"Digest {text}")
     except RemoteProtocolError as error:
         assert error.field == "Authorization"  # noqa: PT017
+
+
+@pytest.mark.parametrize("method", [parse_credentials, parse_challenge])
+def test_uri_without_quotes(method: Callable[[str, str, str], Challenge]) -> None:
+    """RFC 3261 22.4 item 2 wants quotes, RFC 2617's grammar had none: to its comma, and no other name so."""
+    parsed = method('Digest uri=sip:bob@biloxi.test:5060;lr?a=b, URI2=x, realm="r"', "Authorization", "")
+    assert parsed.params == {"uri": "sip:bob@biloxi.test:5060;lr?a=b", "uri2": "x", "realm": "r"}
+    assert method("Digest Uri = sip:x ,realm=r", "A", "").params["uri"] == "sip:x"
+    for text in ("Digest realm=sip:x", 'Digest uri=sip:"x"', "Digest uri=<sip:x>", "Digest uri=sip:x y"):
+        with pytest.raises(RemoteProtocolError):
+            method(text, "Authorization", "RFC 3261 20.7")
