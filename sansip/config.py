@@ -77,6 +77,8 @@ class StackConfig:
         ephemeral: who knows users with a time limit (``sansip.auth.Ephemeral``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
             users. None takes ``secret``, or the seed.
+        began: the Unix time at which this process began: it believes no older nonce that it did not
+            make itself, for it cannot know how that was used. None takes the first request's.
         trusted: peers that are believed by their address; the default route lets them
             call our users without a password, and relay for them where they may.
         durable: acknowledge bindings only once the outside has stored them: each
@@ -110,6 +112,7 @@ class StackConfig:
     recall: Users | None = None
     ephemeral: Ephemeral | None = None
     nonce_keys: list[bytes] | None = None
+    began: float | None = None
     trusted: list[TrustedPeer] = field(default_factory=list)
     durable: bool = False
     shared: NodeConfig | None = None

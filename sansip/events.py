@@ -20,8 +20,10 @@ __all__ = [
     "LimitReached",
     "MessageRefused",
     "NodeChanged",
+    "NonceRefused",
     "RegistrationRefused",
     "RouteFailed",
+    "SourceBarred",
     "UpstreamChanged",
 ]
 
@@ -66,7 +68,31 @@ class ConnectionRefused:
 
 @dataclass(slots=True)
 class AuthenticationFailed:
-    """Somebody at ``source`` (an address) was not believed to be ``username`` of ``realm``."""
+    """Somebody at ``source`` (an address) was not believed to be ``username`` of ``realm``.
+
+    ``until``: the Unix time until which its answers are not looked at, where they were not.
+    """
+
+    source: str
+    username: str
+    realm: str
+    reason: str
+    until: float | None = None
+
+
+@dataclass(slots=True)
+class SourceBarred:
+    """``source`` is not listened to until Unix time ``until``: for ``username``, or "" for anybody."""
+
+    source: str
+    username: str
+    until: float
+    reason: str
+
+
+@dataclass(slots=True)
+class NonceRefused:
+    """``username`` of ``realm`` at ``source`` has to answer again, with a new nonce; phones do so unasked."""
 
     source: str
     username: str
@@ -151,6 +177,8 @@ Event = (
     | ConnectionRefused
     | CredentialsRefused
     | NodeChanged
+    | NonceRefused
+    | SourceBarred
     | BindingsChanged
     | RegistrationRefused
     | UpstreamChanged

@@ -101,6 +101,11 @@ class JournaledStack(Stack):
     def drain(self, now: float) -> list[Action]:
         return self._note("drain", now, [], super().drain(now))
 
+    def lift(self, source: str, user: str | None, now: float) -> list[Any]:
+        lifted = super().lift(source, user, now)
+        self._note("lift", now, [source, user], [])
+        return lifted
+
     def join(self, now: float, others: Iterable[Any] = ()) -> None:
         given = list(others)
         super().join(now, given)
@@ -237,6 +242,8 @@ def _feed(stack: Stack, entry: Entry) -> list[Action]:
             return stack.time_passed(now)
         case "drain":
             return stack.drain(now)
+        case "lift":
+            stack.lift(given[0], given[1], now)
         case "join":
             stack.join(now, again_value(given[0]) if given else ())
         case "restore":

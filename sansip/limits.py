@@ -102,6 +102,8 @@ class Limits:
     # Events of a limit reached that are told in one second, each of another limit or
     # source. → the rest are not
     notices: int = 1_000
+    # Bans that hold at once, about 300 octets each (`sansip ctl bans`). → the oldest is forgotten
+    bans: int = 100_000
     # Contacts of one address-of-record. → 503, nothing is changed
     bindings_per_aor: int = 32
     # Registrations of one address-of-record that wait for a shared location at one node;

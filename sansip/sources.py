@@ -27,7 +27,8 @@ def source_of(host: str) -> str:
     if tail or host.endswith("::"):
         behind = tail.split(":") if tail else []
         groups += ["0"] * (8 - len(groups) - len(behind)) + behind
-    return ":".join(groups[:4])
+    # Written in one way, and as a network: operators read it (``sansip ctl bans``).
+    return ":".join([f"{int(group, 16):x}" for group in groups[:4]]) + "::/64"
 
 
 class SourceRates:

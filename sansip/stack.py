@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
 from sansip.auth import Authenticator, ClientAuth
+from sansip.bans import Ban, Bans
 from sansip.clock import Timers
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
@@ -148,13 +149,16 @@ class Stack:
         )
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
+        self.bans = Bans(config.limits.bans)
         self.trusted = Trusted(config.trusted)
         # Registrations of ours elsewhere; ``replace`` says which.
         self.upstreams = Upstreams(self.proxy, self.entropy, self.notify)
         # Domains whose realm has another name.
         self._realms: dict[str, str] = {}
         if config.auth is not None:
-            self.authenticator = Authenticator(config.auth, keys, self.entropy, config.ephemeral)
+            self.authenticator = Authenticator(
+                config.auth, keys, self.entropy, self.bans, config.ephemeral, config.began
+            )
             self._realms = config.auth.realm_by_domain()
         self.users = config.users
         self.recall = config.recall
@@ -381,6 +385,13 @@ class Stack:
         """Remove the bindings of ``aor`` by hand; ``done`` gets their number, or what the store raised."""
         unbind(self, aor, now, done)
         return self._take(now)
+
+    def lift(self, source: str, user: str | None, now: float) -> list[Ban]:
+        """Listen to ``source`` again, an address or the network of a ban, for ``user`` or (None) for all.
+
+        Returns the bans that are over with it.
+        """
+        return self.bans.lift(source_of(source.partition("/")[0]), user)
 
     @property
     def draining(self) -> bool:

@@ -23,6 +23,7 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 ELSEWHERE = {
     "changes_per_aor": "routing/test_changes.py",
     "change_attempts": "routing/test_changes.py",
+    "bans": "test_bans.py",
     "users_known": "server/test_known.py",
     "branches_in_all": "proxy/test_budget.py",
     "transactions_reserved": "routing/test_admission.py",

@@ -1,10 +1,12 @@
-"""Digest authentication (RFC 3261 22, RFC 7616, RFC 8760): pure, stateless nonces."""
+"""Digest authentication (RFC 3261 22, RFC 7616, RFC 8760): pure, with nonces that prove themselves."""
 
 from sansip.auth.account import Account
 from sansip.auth.algorithms import HASHES, compute_response, ha1, hash_name, session_key
-from sansip.auth.authenticator import AuthConfig, Authenticator, Lookup, Verdict
+from sansip.auth.authenticator import Authenticator, Lookup, Offer, Verdict
 from sansip.auth.client import Answers, ClientAuth
+from sansip.auth.digest_uri import designates
 from sansip.auth.ephemeral import EPHEMERAL_HASHES, Ephemeral
+from sansip.auth.policy import AuthConfig
 
 __all__ = [
     "EPHEMERAL_HASHES",
@@ -16,8 +18,10 @@ __all__ = [
     "ClientAuth",
     "Ephemeral",
     "Lookup",
+    "Offer",
     "Verdict",
     "compute_response",
+    "designates",
     "ha1",
     "hash_name",
     "session_key",

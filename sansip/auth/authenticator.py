@@ -2,9 +2,10 @@
 
 Theory of operation: the verdict on a request is made in two steps, because the
 stored HA1 may have to be fetched in between. ``select`` finds the credentials
-meant for our realm and checks what needs no password: the nonce, its age, the
-algorithm, the guard. ``verify`` then compares the response. Both give a
-``Verdict``, and ``challenges`` makes the header values that go with it.
+meant for our realm and checks what needs no password: the nonce, its age and its
+count, the algorithm, the guard. It returns an ``Offer``; ``verify`` then compares the
+response. Both put a ``Verdict`` into the offer, and where that is no GENUINE the reason
+for the log. ``challenges`` makes the header values that go with it.
 """
 
 from __future__ import annotations
@@ -15,84 +16,26 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from sansip.auth.algorithms import HASHES, compute_response, hash_name, username_hash
+from sansip.auth.algorithms import compute_response, hash_name, username_hash
 from sansip.auth.ephemeral import Ephemeral, split_name
 from sansip.auth.guard import Guard
-from sansip.auth.nonce import Nonces
-from sansip.auth.replay import NonceCounts
+from sansip.auth.nonce import Nonce, Nonces
+from sansip.auth.policy import AuthConfig
+from sansip.auth.replay import AHEAD, ONCE, NonceCounts
 from sansip.sources import source_of
 from sansip.wire.abnf import quote
 from sansip.wire.headers.auth import Credentials
 
 if TYPE_CHECKING:
+    from sansip.bans import Ban, Bans
     from sansip.entropy import Entropy
 
-__all__ = ["AuthConfig", "Authenticator", "Lookup", "Verdict"]
+__all__ = ["Authenticator", "Lookup", "Offer", "Verdict"]
 
 # What an unknown user's response is compared with, so that it takes as long.
 _NOBODY = {"MD5": "0" * 32, "SHA-256": "0" * 64, "SHA-512-256": "0" * 64}
-
-
-@dataclass(slots=True)
-class AuthConfig:
-    """Policy of authentication.
-
-    Attributes:
-        algorithms: offered, most preferred first (RFC 8760 2.3): `MD5`, `SHA-256`,
-            `SHA-512-256`, each also with `-sess`. A client answers the topmost that it
-            knows (2.4); but in the field many give up when they meet another than MD5, even below
-            it, so that is the default. `["SHA-256", "MD5"]` where phones can; keys for all
-            are stored, so it can be changed at any time.
-        qop: qualities of protection offered (RFC 7616 3.3): `auth`, and `auth-int`,
-            which covers the body as well. Some phones stumble over a list of two.
-        realms: realms that are not called like their domain, as `"domain realm"`. The
-            keys of users are bound to their realm: it must stay what it was when they
-            came from another server.
-        nonce_lifetime: seconds a nonce may be used.
-        nonces: nonce counts remembered at the most.
-        authentication_info: prove in each 200 to a REGISTER that we know the password, too,
-            and renew the nonce before it grows stale (RFC 7616 3.5).
-        userhash: have clients that can hide the user name by hashing it (RFC 7616
-            3.4.4). It is found where it is the user of To or From.
-        username_size: octets of a user name that is looked up; longer ones are unknown.
-        guarded: sources, and pairs of source and user, whose failures are remembered, and
-            pairs that were right; about 400 octets each. The oldest is forgotten.
-        failures_per_user: wrong passwords outstanding of one source for one user.
-        failures_per_source: the same for one source and all users.
-        recovery: seconds after which one failure is forgotten.
-    """
-
-    algorithms: tuple[str, ...] = ("MD5",)
-    qop: tuple[str, ...] = ("auth",)
-    realms: tuple[str, ...] = ()
-    nonce_lifetime: float = 300.0
-    nonces: int = 100_000
-    authentication_info: bool = False
-    userhash: bool = False
-    username_size: int = 255
-    guarded: int = 100_000
-    failures_per_user: int = 10
-    failures_per_source: int = 100
-    recovery: float = 30.0
-
-    def __post_init__(self) -> None:
-        for algorithm in self.algorithms:
-            if hash_name(algorithm) is None:
-                raise ValueError(f"unknown digest algorithm {algorithm!r}; known are {', '.join(HASHES)}")
-        for qop in self.qop:
-            if qop not in ("auth", "auth-int"):
-                raise ValueError(f"unknown qop {qop!r}; known are auth, auth-int")
-        if not self.algorithms or not self.qop:
-            # RFC 8760 2.6 item 8: a challenge always has a qop.
-            raise ValueError("algorithms and qop need at least one value each")
-        for line in self.realms:
-            if not all(line.partition(" ")[::2]):
-                raise ValueError(f"expected 'domain realm', found {line!r}")
-
-    def realm_by_domain(self) -> dict[str, str]:
-        """Return ``realms`` as a mapping; domains are in lower case."""
-        pairs = (line.partition(" ")[::2] for line in self.realms)
-        return {domain.lower(): realm.strip() for domain, realm in pairs}
+# Characters of what a stranger wrote that are told to the log.
+_SHOWN = 80
 
 
 class Verdict(Enum):
@@ -102,7 +45,7 @@ class Verdict(Enum):
     GENUINE = "genuine"
     # No credentials for our realm: to be challenged.
     ABSENT = "absent"
-    # The nonce is too old or was used: to be challenged with stale=true.
+    # The nonce is too old, was used, or is another's: to be challenged with stale=true.
     STALE = "stale"
     # Wrong user or password.
     DENIED = "denied"
@@ -124,8 +67,36 @@ class Lookup:
     realm: str
 
 
+@dataclass(slots=True)
+class Offer:
+    """What a request offers as proof of who sent it, and what is known of that so far.
+
+    Attributes:
+        verdict: GENUINE means: nothing that speaks against it.
+        credentials: those for our realm, if there are any.
+        nonce: what their nonce says, if it is ours.
+        reason: what speaks against them, for people; "" where no credentials were offered.
+        ban: the one for which they are not looked at, or that came of them.
+    """
+
+    verdict: Verdict
+    credentials: Credentials | None = None
+    nonce: Nonce | None = None
+    reason: str = ""
+    ban: Ban | None = None
+
+    @property
+    def username(self) -> str:
+        """The user name that was given, cut to what a log can take."""
+        return "" if self.credentials is None else (self.credentials.username or "")[:_SHOWN]
+
+
 class Authenticator:
-    """Checks credentials for any realm of one server. ``keys``: see ``Nonces``."""
+    """Checks credentials for any realm of one server.
+
+    ``keys``: see ``Nonces``. ``bans``: who is not listened to. ``began``: the Unix time at which this
+    process began, so that it can tell which nonces are older; None for that of the first look.
+    """
 
     __slots__ = ("_config", "_counts", "_ephemeral", "_guard", "_names", "_nonces")
 
@@ -134,15 +105,17 @@ class Authenticator:
         config: AuthConfig,
         keys: Sequence[bytes],
         entropy: Entropy,
+        bans: Bans,
         ephemeral: Ephemeral | None = None,
+        began: float | None = None,
     ) -> None:
         self._config = config
         self._ephemeral = ephemeral
         self._names = {hash_name(name) for name in config.algorithms}
         self._nonces = Nonces(keys, entropy, config.nonce_lifetime)
-        self._counts = NonceCounts(config.nonces)
+        self._counts = NonceCounts(self._nonces.life, config.nonces, began)
         self._guard = Guard(
-            config.failures_per_user, config.failures_per_source, config.recovery, config.guarded
+            bans, config.failures_per_user, config.failures_per_source, config.recovery, config.guarded
         )
 
     def rotate(self, keys: Sequence[bytes], unix: float) -> None:
@@ -154,14 +127,24 @@ class Authenticator:
         """Who knows users with a time limit, if anybody does."""
         return self._ephemeral
 
+    @property
+    def matches_uri(self) -> bool:
+        """Whether ``uri`` in an answer has to name what the Request-URI does."""
+        return self._config.match_uri
+
     def asked_for(self, credentials: Credentials, unix: float) -> bool:
         """Whether ``credentials`` answer a challenge of ours: they are nobody else's to see."""
         realm, nonce = credentials.realm, credentials.nonce
-        return realm is not None and nonce is not None and self._nonces.age(nonce, realm, unix) is not None
+        return (
+            realm is not None
+            and nonce is not None
+            and self._nonces.read(nonce, realm, None, unix) is not None
+        )
 
-    def challenges(self, realm: str, unix: float, *, stale: bool = False) -> list[str]:
-        """Return the values of WWW-/Proxy-Authenticate, most preferred first (RFC 8760 2.4)."""
-        nonce = self._nonces.make(realm, unix)
+    def challenges(self, realm: str, source: str, unix: float, *, stale: bool = False) -> list[str]:
+        """Return the values of WWW-/Proxy-Authenticate for ``source``, the preferred first (RFC 8760 2.4)."""
+        self._counts.look(unix)
+        nonce = self._nonces.make(realm, source_of(source), unix)
         end = ", stale=true" if stale else ""
         end += ", userhash=true" if self._config.userhash else ""
         qop = ",".join(self._config.qop)
@@ -171,42 +154,95 @@ class Authenticator:
         ]
 
     def select(
-        self, offered: Sequence[Credentials], realm: str, source: str, unix: float, now: float
-    ) -> tuple[Verdict, Credentials | None]:
-        """Return the credentials to verify with a provisional GENUINE, or why there are none."""
+        self,
+        offered: Sequence[Credentials],
+        realm: str,
+        source: str,
+        unix: float,
+        now: float,
+        *,
+        forgeable: bool = False,
+    ) -> Offer:
+        """Return the credentials to verify with a provisional GENUINE, or why there are none.
+
+        ``forgeable``: anybody could have written ``source`` into the packet.
+        """
+        self._counts.look(unix)
+        if not offered:
+            return Offer(Verdict.ABSENT)
+        source = source_of(source)
         # RFC 3261 22.3: a request may carry credentials for several realms; and
         # for ours twice, where another server asks in it with nonces of its own.
         mine = [one for one in offered if one.is_digest and one.realm == realm]
         if not mine:
-            return Verdict.ABSENT, None
-        credentials, age = mine[0], None
+            return Offer(Verdict.ABSENT, reason=_elsewhere(offered[0]))
+        credentials, nonce = mine[0], None
+        bound = source if forgeable and self._config.bind_nonces else None
         for one in mine:
-            age = self._nonces.age(one.nonce or "", realm, unix)
-            if age is not None:
+            nonce = self._nonces.read(one.nonce or "", realm, bound, unix)
+            if nonce is not None:
                 credentials = one
                 break
+        offer = Offer(Verdict.ABSENT, credentials, nonce)
         username = credentials.username
+        if not credentials.nonce and not credentials.response:
+            # RFC 8760 2.7: what a client says that has not been challenged yet.
+            return offer
         if username is None or not credentials.response or not credentials.nonce or credentials.uri is None:
-            return Verdict.ABSENT, None
+            offer.reason = "no username, nonce, uri or response"
+            return offer
         if hash_name(credentials.algorithm) not in self._names:
             # RFC 7616 3.4: an answer to a challenge that we did not make.
-            return Verdict.ABSENT, None
-        if not self._guard.allowed(source_of(source), username[: self._config.username_size], now):
-            return Verdict.BARRED, None
-        if age is None:
-            return Verdict.ABSENT, None
-        if not self._nonces.is_fresh(age):
-            return Verdict.STALE, None
-        limited = None if self._ephemeral is None else split_name(username)
+            offer.reason = f"algorithm {(credentials.algorithm or 'MD5')[:_SHOWN]!r} was not offered"
+            return offer
+        ban = self._guard.barred(source, username[: self._config.username_size], now)
+        if ban is not None:
+            offer.verdict, offer.reason, offer.ban = Verdict.BARRED, ban.reason, ban
+            return offer
+        if nonce is None:
+            offer.reason = "the nonce is none of ours"
+            return offer
+        self._check_nonce(offer, nonce, unix)
+        return offer
+
+    def _check_nonce(self, offer: Offer, nonce: Nonce, unix: float) -> None:
+        """Judge how the nonce of ``offer`` is used."""
+        credentials = offer.credentials
+        assert credentials is not None
+        offer.verdict = Verdict.STALE
+        if not nonce.made - AHEAD <= unix <= nonce.made + self._nonces.lifetime:
+            offer.reason = "the nonce is too old"
+            return
+        if not nonce.fits:
+            offer.reason = "the nonce was given to another address"
+            return
+        limited = None if self._ephemeral is None else split_name(credentials.username or "")
         if limited is not None and limited[0] < unix:
-            return Verdict.EXPIRED, None
+            offer.verdict, offer.reason = Verdict.EXPIRED, "the time limit of the user name is over"
+            return
+        fault = self._quality(credentials)
+        if fault:
+            offer.verdict, offer.reason = Verdict.ABSENT, fault
+            return
+        if self._counts.is_used(nonce, _count_of(credentials)):
+            offer.reason = "the nonce was used before"
+            return
+        offer.verdict = Verdict.GENUINE
+
+    def _quality(self, credentials: Credentials) -> str:
+        """Return what is wrong with the quality of protection that a client chose, "" for nothing."""
         qop = credentials.qop
-        if not qop or qop[0] not in self._config.qop or len(qop) > 1:
-            # RFC 8760 2.6 item 8: qop was offered, and an answer without it could be replayed.
-            return Verdict.ABSENT, None
+        if not qop:
+            # RFC 3261 22.4, RFC 8760 2.6 item 8: optional to receive, and then it means "auth". The
+            # body is not covered, and without a cnonce there is no -sess (RFC 7616 3.4.2).
+            if "qop" in credentials.params or "auth" not in self._config.qop:
+                return "an answer without the qop that was offered"
+            return "-sess without qop" if (credentials.algorithm or "").endswith("-sess") else ""
+        if len(qop) > 1 or qop[0] not in self._config.qop:
+            return f"qop {credentials.params['qop'][:_SHOWN]!r} was not offered"
         if credentials.nonce_count is None or not credentials.cnonce:
-            return Verdict.ABSENT, None
-        return Verdict.GENUINE, credentials
+            return "qop without nc and cnonce"
+        return ""
 
     def needs_lookup(self, credentials: Credentials) -> bool:
         """Whether somebody has to be asked what is stored of the user."""
@@ -239,7 +275,7 @@ class Authenticator:
 
     def verify(
         self,
-        credentials: Credentials,
+        offer: Offer,
         method: str,
         body: bytes,
         stored: Mapping[str, str] | None,
@@ -248,12 +284,15 @@ class Authenticator:
         *,
         proven: bool = False,
     ) -> Verdict:
-        """Return GENUINE, STALE or DENIED for credentials that ``select`` gave.
+        """Say GENUINE, STALE or DENIED of the credentials that ``select`` gave, in ``offer`` as well.
 
         The work is the same for a user that does not exist. ``proven``: ``proves`` said so.
         """
+        credentials = offer.credentials
+        assert credentials is not None
+        source = source_of(source)
         if proven:
-            return self._counted(credentials, source_of(source), now)
+            return self._counted(offer, source)
         name = hash_name(credentials.algorithm)
         assert name is not None
         key = None if stored is None else stored.get(name)
@@ -267,20 +306,29 @@ class Authenticator:
         for key in keys:
             expected = self._expected(credentials, key, method, body)
             matches |= hmac.compare_digest(given, expected.encode("utf-8", "surrogateescape"))
-        username = (credentials.username or "")[: self._config.username_size]
-        source = source_of(source)
-        if not matches or not known:
-            self._guard.failed(source, username, now)
-            return Verdict.DENIED
-        return self._counted(credentials, source, now)
+        if matches and known:
+            return self._counted(offer, source)
+        # RFC 7616 3.4: these make one answer another than the next.
+        answer = hash((credentials.nonce, credentials.params.get("nc"), credentials.cnonce, given))
+        offer.ban = self._guard.failed(source, self._counted_name(credentials), answer, now)
+        offer.verdict, offer.reason = Verdict.DENIED, "wrong password" if known else "no such user"
+        return Verdict.DENIED
 
-    def _counted(self, credentials: Credentials, source: str, now: float) -> Verdict:
-        """Return GENUINE for a password that was right, or STALE where its nonce count was used."""
-        self._guard.succeeded(source, (credentials.username or "")[: self._config.username_size])
+    def _counted(self, offer: Offer, source: str) -> Verdict:
+        """Say GENUINE of a password that was right, or STALE where its nonce count was used."""
+        credentials, nonce = offer.credentials, offer.nonce
+        assert credentials is not None
+        assert nonce is not None
+        self._guard.succeeded(source, self._counted_name(credentials))
         # RFC 7616 3.4: only who knows the password may use up a count.
-        if not self._counts.accept(credentials.nonce or "", credentials.nonce_count or 0):
-            return Verdict.STALE
-        return Verdict.GENUINE
+        if self._counts.accept(nonce, _count_of(credentials)):
+            offer.verdict = Verdict.GENUINE
+        else:
+            offer.verdict, offer.reason = Verdict.STALE, "the nonce was used before"
+        return offer.verdict
+
+    def _counted_name(self, credentials: Credentials) -> str:
+        return (credentials.username or "")[: self._config.username_size]
 
     @staticmethod
     def _expected(credentials: Credentials, key: str, method: str, body: bytes) -> str:
@@ -290,28 +338,30 @@ class Authenticator:
             credentials.uri or "",
             credentials.nonce or "",
             algorithm=credentials.algorithm,
-            qop=credentials.qop[0],
+            qop=credentials.qop[0] if credentials.qop else None,
             nc=credentials.params.get("nc", ""),
             cnonce=credentials.cnonce or "",
             body=body,
         )
 
-    def praise(
-        self, credentials: Credentials, stored: Mapping[str, str] | None, realm: str, unix: float
+    def authentication_info(
+        self, offer: Offer, stored: Mapping[str, str] | None, realm: str, source: str, unix: float
     ) -> Callable[[bytes], str] | None:
         """Return what makes the Authentication-Info value of an answer from its body (RFC 7616 3.5).
 
-        None where it is not wanted. A nonce past half its life is followed by a new one.
+        None where it is not wanted, or not known to the client: RFC 2069 has none (RFC 3261
+        22.4). A nonce past half its life is followed by a new one.
         """
-        if not self._config.authentication_info:
+        credentials, nonce = offer.credentials, offer.nonce
+        if not self._config.authentication_info or credentials is None or not credentials.qop:
             return None
-        name = hash_name(credentials.algorithm) or ""
-        key = None if stored is None else stored.get(name)
+        key = None if stored is None else stored.get(hash_name(credentials.algorithm) or "")
         if key is None:
             # Of several secrets it is not known here which one the client has.
             return None
-        age = self._nonces.age(credentials.nonce or "", realm, unix) or 0.0
-        begin = f'nextnonce="{self._nonces.make(realm, unix)}", ' if age > self._nonces.lifetime / 2 else ""
+        begin = ""
+        if nonce is None or unix - nonce.made > self._nonces.lifetime / 2:
+            begin = f'nextnonce="{self._nonces.make(realm, source_of(source), unix)}", '
 
         def value(body: bytes) -> str:
             # A2 of a response has no method.
@@ -320,3 +370,15 @@ class Authenticator:
             return f'{begin}qop={credentials.qop[0]}, rspauth="{proof}", cnonce={cnonce}, nc={nc}'
 
         return value
+
+
+def _count_of(credentials: Credentials) -> int:
+    return credentials.nonce_count or 0 if credentials.qop else ONCE
+
+
+def _elsewhere(credentials: Credentials) -> str:
+    """Return why ``credentials`` are none for our realm."""
+    if not credentials.is_digest:
+        # RFC 3261 22: never Basic.
+        return f"{credentials.scheme[:_SHOWN]!r} is not Digest"
+    return f"an answer for realm {(credentials.realm or '')[:_SHOWN]!r}"

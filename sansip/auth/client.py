@@ -31,7 +31,7 @@ __all__ = ["Answers", "ClientAuth"]
 
 # A server that counts with eight hexadecimal digits (RFC 7616 3.4) gets no more.
 _LAST_COUNT = 0xFFFF_FFFF
-# RFC 3261 22.2, 22.3: (field of the challenge, field of the answer, field of the praise).
+# RFC 3261 22.2, 22.3: (field of the challenge, field of the answer, field of Authentication-Info).
 _FIELDS = (
     ("www-authenticate", "Authorization", "authentication-info"),
     ("proxy-authenticate", "Proxy-Authorization", "proxy-authentication-info"),
@@ -231,12 +231,12 @@ class Answers:
         if not self._made:
             return
         self._client.learn(address, self._host)
-        for _, field, praise in _FIELDS:
-            text = response.get(praise)
+        for _, field, proof in _FIELDS:
+            text = response.get(proof)
             if text is None:
                 continue
             try:
-                info = parse_auth_info(text, praise, "RFC 7616 3.5")
+                info = parse_auth_info(text, proof, "RFC 7616 3.5")
             except RemoteProtocolError:
                 continue
             for session in self._made:

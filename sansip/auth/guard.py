@@ -1,56 +1,81 @@
 """Guessing costs the guesser: failed attempts are counted where they come from.
 
 Theory of operation: failures fill a bucket of the (source, user) pair and one of
-the source alone; they leak with time. A full bucket refuses that source without
-a look at its password. Nobody can lock out a user from elsewhere, because no
-bucket belongs to a user alone; and a user who proved himself from a source is
-judged there by his own bucket only, so that a guesser in the same office (behind
-the same NAT) does not lock out his colleagues. Of an IPv6 address the network
+the source alone; they leak with time. While a bucket has no room for one more, its
+source is banned (``sansip.bans``): its passwords are not looked at. Nobody can lock
+out a user from elsewhere, because no bucket belongs to a user alone; and a user who
+proved himself from a source is judged there by his own bucket only, so that a guesser
+in the same office (behind the same NAT) does not lock out his colleagues. The same wrong
+answer sent again is no further guess and counts once. Of an IPv6 address the network
 counts (its first 64 bits), for that is what one customer has.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from sansip.bans import Ban, Bans
+
 __all__ = ["Guard"]
+
+KEEPER = "digest"
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Failures outstanding at ``time``, and the answers that failed lately."""
+
+    level: float
+    time: float
+    seen: tuple[int, ...] = ()
 
 
 class Guard:
-    """Counts failures; ``allowed`` before, ``failed`` after a wrong password.
+    """Counts failures; ask for ``barred`` before a password is looked at, and tell what came of it.
 
     ``per_user`` and ``per_source``: failures that a pair and a source may have
     outstanding; ``recovery``: seconds after which one failure is forgotten;
     ``most``: buckets, and proven users, remembered.
     """
 
-    __slots__ = ("_buckets", "_most", "_per_source", "_per_user", "_proven", "_recovery")
+    __slots__ = ("_bans", "_buckets", "_most", "_per_source", "_per_user", "_proven", "_recovery")
 
-    def __init__(self, per_user: int, per_source: int, recovery: float, most: int) -> None:
+    def __init__(self, bans: Bans, per_user: int, per_source: int, recovery: float, most: int) -> None:
+        self._bans = bans
         self._per_user = per_user
         self._per_source = per_source
         self._recovery = recovery
         self._most = most
-        # key -> (failures outstanding, time of the last change)
-        self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
         # (source, user) that knew the password lately, in the order of use.
         self._proven: dict[tuple[str, str], None] = {}
+        bans.keep(KEEPER, self._lifted)
 
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def allowed(self, source: str, user: str, now: float) -> bool:
-        """Whether an attempt of ``source`` for ``user`` is looked at."""
-        if self._level((source, user), now) >= self._per_user:
-            return False
-        return self._level((source, ""), now) < self._per_source or (source, user) in self._proven
+    def barred(self, source: str, user: str, now: float) -> Ban | None:
+        """Return the ban for which an attempt of ``source`` for ``user`` is not looked at, if any."""
+        bans = self._bans
+        if not len(bans):
+            return None
+        ban = bans.find(KEEPER, source, user, now)
+        if ban is None and (source, user) not in self._proven:
+            ban = bans.find(KEEPER, source, "", now)
+        return ban
 
-    def failed(self, source: str, user: str, now: float) -> None:
-        """Count a wrong password."""
-        for key in ((source, user), (source, "")):
-            level = self._level(key, now)
-            self._buckets.pop(key, None)
-            if len(self._buckets) >= self._most:
-                del self._buckets[next(iter(self._buckets))]
-            self._buckets[key] = (level + 1.0, now)
+    def failed(self, source: str, user: str, answer: int, now: float) -> Ban | None:
+        """Count a wrong password; return the ban that comes of it, if one does.
+
+        ``answer`` is the same for the same answer to the same nonce: it counts once.
+        """
+        pair = self._bucket((source, user), now)
+        if answer in pair.seen:
+            return None
+        pair.seen = (*pair.seen[1 - self._per_user :], answer) if self._per_user > 1 else (answer,)
+        every = self._bucket((source, ""), now)
+        ban = self._filled(pair, self._per_user, source, user, now)
+        return self._filled(every, self._per_source, source, "", now) or ban
 
     def succeeded(self, source: str, user: str) -> None:
         """Forget the pair's failures: its user knows the password."""
@@ -62,8 +87,28 @@ class Guard:
             del self._proven[next(iter(self._proven))]
         self._proven[pair] = None
 
-    def _level(self, key: tuple[str, str], now: float) -> float:
-        bucket = self._buckets.get(key)
+    def _bucket(self, key: tuple[str, str], now: float) -> _Bucket:
+        """Return the bucket of ``key``, as it is at ``now``."""
+        bucket = self._buckets.pop(key, None)
         if bucket is None:
-            return 0.0
-        return max(0.0, bucket[0] - (now - bucket[1]) / self._recovery)
+            if len(self._buckets) >= self._most:
+                del self._buckets[next(iter(self._buckets))]
+            bucket = _Bucket(0.0, now)
+        bucket.level = max(0.0, bucket.level - (now - bucket.time) / self._recovery)
+        bucket.time = now
+        # Put last: the table is ordered by use.
+        self._buckets[key] = bucket
+        return bucket
+
+    def _filled(self, bucket: _Bucket, room: int, source: str, user: str, now: float) -> Ban | None:
+        bucket.level += 1.0
+        over = bucket.level - (room - 1)
+        if over <= 0:
+            return None
+        whom = "this user" if user else "several users"
+        ban = Ban(KEEPER, source, user, now + over * self._recovery, f"wrong passwords for {whom}")
+        self._bans.add(ban, now)
+        return ban
+
+    def _lifted(self, ban: Ban) -> None:
+        self._buckets.pop((ban.source, ban.user), None)

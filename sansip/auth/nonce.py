@@ -1,78 +1,116 @@
 """Nonces that prove themselves: no table of what was handed out.
 
-Theory of operation: a nonce carries its time, a unique part, and a keyed MAC over
-both and the realm (RFC 7616 3.3 recommends just that). Whoever holds the key can
-verify it, so any node of a cluster accepts a nonce of any other, and a restart
-forgets nothing. Keys are rotated by putting a new one in front: the first makes
-nonces, all verify them. One that is taken away still verifies what it made, for
-as long as a nonce lives.
+Theory of operation: a nonce is sealed (``sansip.seal``, RFC 7616 3.3): it carries the
+time it was made at, which process made it and as the how many-eth, and for which
+source address; its seal is good for one realm. Whoever holds the key can
+verify it, so any node of a cluster knows a nonce of any other. Keys are rotated by
+putting a new one in front: the first makes nonces, all verify them. One that is
+taken away still verifies what it made, for as long as a nonce lives.
 """
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
-from hashlib import blake2b
+from dataclasses import dataclass
 
 from sansip.entropy import Entropy
+from sansip.seal import Sealer
 
-__all__ = ["Nonces"]
+__all__ = ["Nonce", "Nonces"]
 
-# Hexadecimal digits of the time, the unique part and the MAC.
-_TIME, _UNIQUE, _MAC = 8, 16, 32
+# Octets: Unix time in seconds, the process, its number there, and the source.
+_TIME, _LIFE, _NUMBER, _SOURCE = 4, 4, 6, 4
+_SIZE = _TIME + _LIFE + _NUMBER + _SOURCE
+_SEALED = 40
 # Keys that were taken away and still verify; the oldest is forgotten.
 _RETIRED = 8
 
 
+@dataclass(slots=True)
+class Nonce:
+    """What a nonce of ours says.
+
+    Attributes:
+        text: all of it in octets, which stand for the nonce.
+        made: the Unix time at which it was made, in seconds.
+        life: the process that made it.
+        number: how many nonces that process had made by then.
+        fits: whether it was made for the source that it came from.
+    """
+
+    text: bytes
+    made: int
+    life: bytes
+    number: int
+    fits: bool = True
+
+    @classmethod
+    def of(cls, text: bytes, fits: bool = True) -> Nonce:
+        """Return what ``text`` says, octets that were sealed here."""
+        end = _TIME + _LIFE + _NUMBER
+        number = int.from_bytes(text[_TIME + _LIFE : end], "big")
+        return cls(text, int.from_bytes(text[:_TIME], "big"), text[_TIME : _TIME + _LIFE], number, fits)
+
+
 class Nonces:
-    """Makes and verifies nonces for ``lifetime`` seconds.
+    """Makes and reads nonces, which live for ``lifetime`` seconds.
 
     ``keys``: secrets of 16 octets or more, the newest first.
     """
 
-    __slots__ = ("_entropy", "_keys", "_retired", "lifetime")
+    __slots__ = ("_keys", "_made", "_retired", "_sealers", "life", "lifetime")
 
     def __init__(self, keys: Sequence[bytes], entropy: Entropy, lifetime: float) -> None:
         self._keys = _checked(keys)
-        # (key, Unix time until which it verifies)
-        self._retired: list[tuple[bytes, float]] = []
-        self._entropy = entropy
+        self._sealers = [Sealer(key, b"nonce") for key in self._keys]
+        # (key, what verifies with it, Unix time until which it does)
+        self._retired: list[tuple[bytes, Sealer, float]] = []
+        self._made = 0
+        self.life = bytes.fromhex(entropy.keyed_hash("life of nonces"))[:_LIFE]
         self.lifetime = lifetime
 
     def replace(self, keys: Sequence[bytes], unix: float) -> None:
         """Use ``keys`` from now on; those that are gone verify for ``lifetime`` longer."""
         new = _checked(keys)
-        gone = [(key, unix + self.lifetime) for key in self._keys if key not in new]
-        still = [(key, end) for key, end in self._retired if end > unix and key not in new]
-        self._keys, self._retired = new, [*gone, *still][:_RETIRED]
+        before = zip(self._keys, self._sealers, strict=True)
+        gone = [(key, sealer, unix + self.lifetime) for key, sealer in before if key not in new]
+        still = [one for one in self._retired if one[2] > unix and one[0] not in new]
+        self._keys, self._sealers = new, [Sealer(key, b"nonce") for key in new]
+        self._retired = [*gone, *still][:_RETIRED]
 
-    def make(self, realm: str, unix: float) -> str:
-        """Return a fresh nonce for ``realm`` at Unix time ``unix``."""
-        begin = f"{int(unix) & 0xFFFFFFFF:08x}{self._entropy.token()}"
-        return begin + self._mac(self._keys[0], begin, realm)
+    def make(self, realm: str, source: str, unix: float) -> str:
+        """Return a fresh nonce for ``realm`` and ``source``, made at Unix time ``unix``."""
+        self._made += 1
+        sealer = self._sealers[0]
+        text = (int(unix) & 0xFFFF_FFFF).to_bytes(_TIME, "big") + self.life
+        text += self._made.to_bytes(_NUMBER, "big") + _mark(sealer, source)
+        return sealer.seal(text, _octets(realm))
 
-    def age(self, nonce: str, realm: str, unix: float) -> float | None:
-        """Return how many seconds old ``nonce`` is; None when it was not made here for ``realm``."""
-        if len(nonce) != _TIME + _UNIQUE + _MAC or not nonce.isascii():
+    def read(self, nonce: str, realm: str, source: str | None, unix: float) -> Nonce | None:
+        """Return what ``nonce`` says; None when it was not made for ``realm`` with a key of ours.
+
+        ``source``: who answers with it; None where that does not matter.
+        """
+        if len(nonce) != _SEALED:
             return None
-        begin, mac = nonce[: _TIME + _UNIQUE], nonce[_TIME + _UNIQUE :]
-        keys = self._keys
+        bound = _octets(realm)
+        sealers = self._sealers
         if self._retired:
-            keys = [*keys, *(key for key, end in self._retired if end > unix)]
-        # compare_digest, so that a forger learns nothing from the time it takes.
-        if not any(hmac.compare_digest(mac, self._mac(key, begin, realm)) for key in keys):
-            return None
-        # Nodes' clocks differ a little: a nonce from the near future is new.
-        return max(0.0, unix - int(begin[:_TIME], 16))
+            sealers = [*sealers, *(sealer for _, sealer, end in self._retired if end > unix)]
+        for sealer in sealers:
+            opened = sealer.read(nonce)
+            if opened is not None and len(opened[1]) == _SIZE and sealer.proves(*opened, bound):
+                text = opened[1]
+                return Nonce.of(text, source is None or text[-_SOURCE:] == _mark(sealer, source))
+        return None
 
-    def is_fresh(self, age: float) -> bool:
-        """Whether a nonce of this ``age`` may still be used."""
-        return age <= self.lifetime
 
-    @staticmethod
-    def _mac(key: bytes, begin: str, realm: str) -> str:
-        text = f"{begin}:{realm}".encode("utf-8", "surrogateescape")
-        return blake2b(text, key=key, digest_size=_MAC // 2, person=b"sansip-nonce").hexdigest()
+def _mark(sealer: Sealer, source: str) -> bytes:
+    return sealer.mac(_octets(source))[:_SOURCE]
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _checked(keys: Sequence[bytes]) -> list[bytes]:

@@ -1,36 +1,79 @@
 """Nonce counts: a request that was seen must not be believed again.
 
 Theory of operation: RFC 7616 3.4 makes a client count its uses of a nonce; the
-highest count of each nonce is remembered until the nonce expires by itself.
-The table is bounded; the oldest nonce goes first, and a client whose nonce was
-forgotten is asked to use a new one.
+highest count of each nonce is remembered until the nonce expires by itself. The table
+is bounded, and it begins empty with each process. So where nothing is known of a
+nonce, its uses may have been forgotten: one that is no younger than the newest
+nonce that was forgotten is refused, and so is one of another process (another
+node, or this server before it was started anew) that is no younger than this
+process. Those clients are told to use a new one.
 """
 
 from __future__ import annotations
 
-__all__ = ["NonceCounts"]
+from typing import Final
+
+from sansip.auth.nonce import Nonce
+
+__all__ = ["AHEAD", "ONCE", "NonceCounts"]
+
+# Seconds by which another node's clock may be ahead of ours. What is further in the
+# future was made before our clock was set back.
+AHEAD: Final = 30
+# The count of an answer without one (RFC 2069): no later answer has a higher one.
+ONCE: Final = 0x1_0000_0000
 
 
 class NonceCounts:
-    """The highest count seen for each nonce, for at most ``most`` nonces."""
+    """The highest count seen for each nonce, for at most ``most``.
 
-    __slots__ = ("_counts", "_most")
+    ``life``: that of our own nonces; ``began``: the Unix time since which this process sees
+    how nonces are used, None for that of the first ``look``.
+    """
 
-    def __init__(self, most: int) -> None:
-        self._counts: dict[str, int] = {}
+    __slots__ = ("_began", "_counts", "_life", "_lost_before", "_lost_number", "_most")
+
+    def __init__(self, life: bytes, most: int, began: float | None = None) -> None:
+        # text of a nonce -> count, in the order of use
+        self._counts: dict[bytes, int] = {}
+        self._life = life
         self._most = most
+        self._began = None if began is None else int(began)
+        # The newest that were forgotten: of our own by number, of others by second.
+        self._lost_number = -1
+        self._lost_before = -1
 
-    def accept(self, nonce: str, count: int) -> bool:
-        """Note ``count``; return False for one that was used, or whose beginning was forgotten."""
-        last = self._counts.pop(nonce, None)
-        if last is None:
-            if count > 1 and len(self._counts) >= self._most:
-                return False
-            if len(self._counts) >= self._most:
-                del self._counts[next(iter(self._counts))]
-        elif count <= last:
-            self._counts[nonce] = last
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def look(self, unix: float) -> None:
+        """Note that it is Unix time ``unix``: after a clock was set back, a process begins anew."""
+        if self._began is None or unix + AHEAD < self._began:
+            self._began = int(unix)
+            self._lost_before = min(self._lost_before, self._began)
+
+    def is_used(self, nonce: Nonce, count: int) -> bool:
+        """Whether ``count`` was used with ``nonce``, or may have been and was forgotten."""
+        known = self._counts.get(nonce.text)
+        if known is not None:
+            return count <= known
+        if nonce.life == self._life:
+            return nonce.number <= self._lost_number
+        # Within one second nobody knows which came first.
+        return self._began is None or nonce.made <= self._began or nonce.made <= self._lost_before
+
+    def accept(self, nonce: Nonce, count: int) -> bool:
+        """Note ``count``; return False, and note nothing, where it ``is_used``."""
+        if self.is_used(nonce, count):
             return False
+        counts = self._counts
         # Put last: the table is ordered by use.
-        self._counts[nonce] = count
+        if counts.pop(nonce.text, None) is None and len(counts) >= self._most:
+            oldest = Nonce.of(next(iter(counts)))
+            del counts[oldest.text]
+            if oldest.life == self._life:
+                self._lost_number = max(self._lost_number, oldest.number)
+            else:
+                self._lost_before = max(self._lost_before, oldest.made)
+        counts[nonce.text] = count
         return True

@@ -8,22 +8,24 @@ user or answers the request itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from sansip.auth import Lookup, Verdict
+from sansip.auth import Lookup, Verdict, designates
 from sansip.errors import RemoteProtocolError
-from sansip.events import AuthenticationFailed
+from sansip.events import AuthenticationFailed, NonceRefused, SourceBarred
 from sansip.routing.awaitables import Question
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
+    from sansip.auth import Authenticator, Offer
     from sansip.routing.request import IncomingRequest
     from sansip.wire.headers.auth import Credentials
 
 __all__ = ["Users", "authenticate", "speaks_for", "withhold"]
 
-# Characters of a user name in the log.
+# Characters of a name or a URI in the log.
 _SHOWN = 80
 
 # Users known without asking the outside: HA1 by hash name, or None.
@@ -35,8 +37,9 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
 
     ``realm`` is the sender's domain by default. A REGISTER is challenged as a
     registrar does (401), everything else as a proxy does (407, RFC 3261 22.2,
-    22.3). Credentials for our realm are removed, so that no next hop sees them.
-    Without an ``AuthConfig`` every request is refused with 500.
+    22.3). Credentials for our realm are removed, so that no next hop sees them; those that are
+    not believed are told to the log, with the reason. Without an ``AuthConfig`` every
+    request is refused with 500.
     """
     core = request.core
     authenticator = core.authenticator
@@ -44,20 +47,32 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
         raise RuntimeError("StackConfig.auth is None: there is nothing to authenticate with")
     # RFC 3261 22.1: an ACK cannot be challenged, and a CANCEL cannot be resubmitted.
     as_registrar = request.method == "REGISTER"
-    field, challenge, status = (
-        ("authorization", "WWW-Authenticate", 401)
-        if as_registrar
-        else ("proxy-authorization", "Proxy-Authenticate", 407)
-    )
+    field = "authorization" if as_registrar else "proxy-authorization"
     message = request.message
     if realm is None:
         realm = core.realm_of(message.to.uri if as_registrar else message.from_.uri)
-    offered: list[Credentials] = message.typed(field) or []
     source = request.flow.host
+    try:
+        offered: list[Credentials] = message.typed(field) or []
+    except RemoteProtocolError as error:
+        core.notify(AuthenticationFailed(source, "", realm, error.reason))
+        request.refuse(400, error.reason)
+        return None
+    unix = core.unix(request.now)
+    # Anybody can write an address into a datagram; on a stream he has to be there.
+    offer = authenticator.select(offered, realm, source, unix, request.now, forgeable=not request.flow.conn)
+    credentials = offer.credentials
     name = ""
     stored: Mapping[str, str] | None = None
-    verdict, credentials = authenticator.select(offered, realm, source, core.unix(request.now), request.now)
-    if credentials is not None:
+    if offer.verdict is Verdict.GENUINE and credentials is not None:
+        text = credentials.uri or ""
+        if authenticator.matches_uri and text != message.uri_text:
+            if not designates(text, request.method, message.uri, core.listeners.serves):
+                # RFC 7616 3.4.6: it may be an attack, so it is told.
+                offer.reason = f"made for {text[:_SHOWN]!r}, sent to {message.uri_text[:_SHOWN]!r}"
+                _tell(request, offer, offer.username, realm)
+                request.refuse(400, "Digest URI Is Not The Request-URI")
+                return None
         name = authenticator.name_of(credentials, _names(request))
         lookup = Lookup(name, realm)
         needed = authenticator.needs_lookup(credentials)
@@ -74,32 +89,58 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
                 stored = core.users(lookup) if core.users is not None else await Question(lookup)
         except Exception:
             # The store of users is down: nobody can be told right from wrong.
+            offer.reason = "the store of users does not answer"
+            _tell(request, offer, name, realm)
             request.reply(503, None, [("Retry-After", "20")])
             return None
-        verdict = authenticator.verify(
-            credentials, request.method, message.body, stored, source, request.now, proven=proven
-        )
-    if verdict is Verdict.GENUINE and credentials is not None:
-        request.authenticated = True
-        _consume(request, field, credentials, offered)
-        if as_registrar:
-            request.praise = authenticator.praise(credentials, stored, realm, core.unix(request.now))
-        return name
-    if credentials is not None and verdict is Verdict.DENIED:
-        known = stored is not None or not authenticator.needs_lookup(credentials)
-        reason = "wrong password" if known else "no such user"
-        core.notify(AuthenticationFailed(source, name[:_SHOWN], realm, reason))
-    if verdict is Verdict.BARRED:
-        # Said openly: whoever has a wrong password in a phone should find out.
-        request.refuse(403, "Too Many Wrong Passwords", [("Retry-After", "30")])
-        return None
-    if verdict is Verdict.EXPIRED:
-        request.refuse(403, "Credentials Expired")
-        return None
-    stale = verdict is Verdict.STALE
-    values = authenticator.challenges(realm, core.unix(request.now), stale=stale)
-    request.refuse(status, None, [(challenge, value) for value in values])
+        authenticator.verify(offer, request.method, message.body, stored, source, request.now, proven=proven)
+        if offer.verdict is Verdict.GENUINE:
+            request.authenticated = True
+            _consume(request, field, credentials, offered)
+            if as_registrar:
+                request.authentication_info = authenticator.authentication_info(
+                    offer, stored, realm, source, core.unix(request.now)
+                )
+            return name
+    if offer.reason:
+        _tell(request, offer, name or offer.username, realm)
+    _refuse(request, authenticator, offer, realm)
     return None
+
+
+def _refuse(request: IncomingRequest, authenticator: Authenticator, offer: Offer, realm: str) -> None:
+    """Answer a request whose sender is not known: a challenge, or why none would help."""
+    if offer.verdict is Verdict.BARRED:
+        # Said openly: whoever has a wrong password in a phone should find out.
+        left = 1 if offer.ban is None else max(1, math.ceil(offer.ban.until - request.now))
+        request.refuse(403, "Too Many Wrong Passwords", [("Retry-After", str(left))])
+        return
+    if offer.verdict is Verdict.EXPIRED:
+        request.refuse(403, "Credentials Expired")
+        return
+    stale = offer.verdict is Verdict.STALE
+    unix = request.core.unix(request.now)
+    values = authenticator.challenges(realm, request.flow.host, unix, stale=stale)
+    registrar = request.method == "REGISTER"
+    header = "WWW-Authenticate" if registrar else "Proxy-Authenticate"
+    request.refuse(401 if registrar else 407, None, [(header, value) for value in values])
+
+
+def _tell(request: IncomingRequest, offer: Offer, name: str, realm: str) -> None:
+    """Tell the log of an answer that is not believed, and why."""
+    core = request.core
+    source, name = request.flow.host, name[:_SHOWN]
+    if offer.verdict is Verdict.STALE:
+        core.notify(NonceRefused(source, name, realm, offer.reason))
+        return
+    ban = offer.ban
+    until = None if ban is None else core.unix(ban.until)
+    if ban is not None and until is not None and offer.verdict is Verdict.DENIED:
+        # Told by itself: the lines about his guesses may be too many to be written.
+        core.notify(AuthenticationFailed(source, name, realm, offer.reason))
+        core.notify(SourceBarred(ban.source, ban.user[:_SHOWN], until, ban.reason))
+        return
+    core.notify(AuthenticationFailed(source, name, realm, offer.reason, until))
 
 
 def _consume(request: IncomingRequest, field: str, used: Credentials, offered: list[Credentials]) -> None:
@@ -141,9 +182,16 @@ def withhold(request: IncomingRequest) -> None:
 def speaks_for(request: IncomingRequest, user: str) -> bool:
     """Whether ``user`` is whom the request says it is from (To of a REGISTER, else From).
 
-    ``user`` may be the user part alone or the whole ``user@domain``.
+    ``user`` may be the user part alone or the whole ``user@domain``. If not, the log is told.
     """
-    return user in _names(request)
+    if user in _names(request):
+        return True
+    message = request.message
+    uri = (message.to if request.method == "REGISTER" else message.from_).uri
+    core = request.core
+    reason = f"not the user of {str(uri)[:_SHOWN]!r}"
+    core.notify(AuthenticationFailed(request.flow.host, user[:_SHOWN], core.realm_of(uri), reason))
+    return False
 
 
 def _names(request: IncomingRequest) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ class IncomingRequest:
         "_tag",
         "_waited",
         "authenticated",
+        "authentication_info",
         "core",
         "flow",
         "flows",
@@ -97,7 +98,6 @@ class IncomingRequest:
         "message",
         "method",
         "now",
-        "praise",
     )
 
     def __init__(
@@ -129,7 +129,7 @@ class IncomingRequest:
         # What our Route value says of CSeq (``proxy.sequence``).
         self._marked: str | None = None
         # Makes Authentication-Info of the body of a 2xx, where that is wanted.
-        self.praise: Callable[[bytes], str] | None = None
+        self.authentication_info: Callable[[bytes], str] | None = None
         # What flow tokens of ours in Route say, where there are some.
         self.flows: FlowRoute | None = None
         # What goes into the Path of a REGISTER that is passed on.
@@ -340,8 +340,8 @@ class IncomingRequest:
         )
         if self.core.server_name:
             response.append("Server", self.core.server_name)
-        if self.praise is not None and 200 <= status < 300:
-            response.append("Authentication-Info", self.praise(body))
+        if self.authentication_info is not None and 200 <= status < 300:
+            response.append("Authentication-Info", self.authentication_info(body))
         if status >= 200:
             # Only now: what raised before leaves the request to be answered.
             self._decided = True

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from sansip_server.commands.bans import bans
 from sansip_server.commands.check import check
 from sansip_server.commands.conformance import conformance
 from sansip_server.commands.ctl import ctl
@@ -108,5 +109,7 @@ for command in (
     version,
 ):
     sansip.add_command(command)
+
+ctl.add_command(bans)
 
 main = sansip

@@ -26,10 +26,13 @@ from sansip.events import (
     LimitReached,
     MessageRefused,
     NodeChanged,
+    NonceRefused,
     RegistrationRefused,
     RouteFailed,
+    SourceBarred,
     UpstreamChanged,
 )
+from sansip_server.commands.ctl import moment
 
 __all__ = ["EventLog"]
 
@@ -50,7 +53,9 @@ KINDS = {
     MessageRefused: "refused messages",
     NodeChanged: "changes of nodes",
     RegistrationRefused: "refused registrations",
+    NonceRefused: "refused nonces",
     RouteFailed: "failures of the route",
+    SourceBarred: "bans",
 }
 
 
@@ -66,6 +71,9 @@ class EventLog:
     def __call__(self, event: Any) -> None:
         """Write ``event``, or count it; events of unknown kinds are written as they are."""
         kind = type(event)
+        if kind is NonceRefused and not logger.isEnabledFor(logging.DEBUG):
+            # Phones answer again by themselves: with old nonces that is every few minutes.
+            return
         second = int(self._clock())
         count = self._counts.get(kind)
         if count is None:
@@ -99,11 +107,17 @@ def _write(event: Any) -> None:
             logger.info("refused a message from %s, %s: %s (%s)", source, outcome, reason, section)
         case LimitReached(name, source):
             logger.warning("limits.%s reached by %s", name, source)
-        case AuthenticationFailed(source, username, realm, reason):
-            logger.info("refused %r in realm %r from %s: %s", username, realm, source, reason)
         case RegistrationRefused(aor, source, reason, key):
             by = f" ({key})" if key else ""
             logger.info("refused to register %s from %s: %s%s", aor, source, reason, by)
+        case AuthenticationFailed(source, username, realm, reason, until):
+            end = "" if until is None else f"; barred until {moment(until)}"
+            logger.info("refused %r in realm %r from %s: %s%s", username, realm, source, reason, end)
+        case SourceBarred(source, username, until, reason):
+            whom = repr(username) if username else "everybody"
+            logger.info("%s is barred for %s until %s: %s", source, whom, moment(until), reason)
+        case NonceRefused(source, username, realm, reason):
+            logger.debug("challenged %r in realm %r from %s anew: %s", username, realm, source, reason)
         case UpstreamChanged(aor, True, reason):
             logger.info("registered as %s %s", aor, reason)
         case UpstreamChanged(aor, _, reason):

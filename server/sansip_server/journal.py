@@ -70,6 +70,7 @@ def head(settings: Settings, config: StackConfig) -> dict[str, Any]:
         "domains": list(config.domains),
         "aliases": list(config.aliases),
         # What the machine said then, and not what the one that replays it says.
+        "began": config.began,
         "dns": None if config.dns is None else plain(config.dns),
     }
 
@@ -89,6 +90,7 @@ def stack_of(first: dict[str, Any], route: Callable[..., Any]) -> Stack:
     secret = None if first["secret"] is None else bytes.fromhex(first["secret"])
     listeners = [ListenerConfig(**listener) for listener in first["listeners"]]
     config = build.stack_config(settings, listeners, first["domains"], first["aliases"], route, secret)
+    config.began = first.get("began")
     dns = first["dns"]
     if dns is not None:
         config.dns = DnsConfig(**{**dns, "servers": [(host, port) for host, port in dns["servers"]]})

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding
 from sansip.wire import SipUri, parse_uri
+from sansip_server.bans import bans
 from sansip_server.commands.version import version_of
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Management:
             "stats": self._stats,
             "bindings": self._bindings,
             "remove": self._remove,
+            "bans": lambda question: bans(stack, hub.clock(), question),
             "drain": self._drain,
             "reload": self._reload_all,
         }

@@ -113,6 +113,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
         config.dns = dns_config(settings.dns)
+        config.began = time.time()
         access.configure(config)
         seed = os.urandom(32)
         stack: ServedStack

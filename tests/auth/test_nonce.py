@@ -3,40 +3,79 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sansip.auth.nonce import Nonces
+from sansip.auth.nonce import Nonce, Nonces
 from sansip.entropy import Entropy
 
 OLD, NEW, NEWEST = b"o" * 16, b"n" * 16, b"x" * 16
+HERE = "192.0.2.1"
 
 
-def nonces(*keys: bytes) -> Nonces:
-    return Nonces(keys, Entropy(b"seed" * 4), 300.0)
+def nonces(*keys: bytes, seed: bytes = b"seed" * 4) -> Nonces:
+    return Nonces(keys, Entropy(seed), 300.0)
+
+
+def read(ring: Nonces, nonce: str, unix: float = 1000.0, realm: str = "r") -> Nonce | None:
+    return ring.read(nonce, realm, None, unix)
 
 
 def test_every_node_of_a_keyring() -> None:
     """Made with the first key, verified with all: so keys are brought out node by node."""
-    made = nonces(OLD).make("r", 1000.0)
-    assert nonces(NEW, OLD).age(made, "r", 1010.0) == 10.0
-    assert nonces(OLD, NEW).age(nonces(NEW, OLD).make("r", 1000.0), "r", 1000.0) == 0.0
-    assert nonces(NEW).age(made, "r", 1010.0) is None
-    assert nonces(OLD).age(made, "other", 1010.0) is None
+    made = nonces(OLD).make("r", HERE, 1000.0)
+    other = nonces(NEW, OLD, seed=b"node" * 4)
+    seen = read(other, made)
+    assert seen is not None
+    assert (seen.made, seen.number) == (1000, 1)
+    assert seen.life != other.life
+    assert read(nonces(OLD, NEW), other.make("r", HERE, 1000.0))
+    assert read(nonces(NEW), made) is None
+    assert read(nonces(OLD), made, realm="other") is None
 
 
 def test_a_key_that_was_taken_away() -> None:
     """What it made is good to the end of its life, and no longer."""
     ring = nonces(OLD)
-    made = ring.make("r", 1000.0)
+    made = ring.make("r", HERE, 1000.0)
     ring.replace([NEW], 1100.0)
-    assert ring.age(made, "r", 1399.0) == 399.0
-    assert ring.age(made, "r", 1401.0) is None
-    assert nonces(NEW).age(ring.make("r", 1100.0), "r", 1100.0) == 0.0
+    assert read(ring, made, 1399.0)
+    assert read(ring, made, 1401.0) is None
+    assert read(nonces(NEW), ring.make("r", HERE, 1100.0), 1100.0)
     # Taken back, it is a key like any other; and too many are not remembered.
     ring.replace([OLD, NEW], 1200.0)
-    assert ring.age(made, "r", 1_000_000.0) is not None
+    assert read(ring, made, 1_000_000.0)
     for number in range(50):
         ring.replace([b"%016d" % number], 1200.0)
     assert len(ring._retired) == 8
+
+
+def test_whom_it_was_given_to() -> None:
+    """A stranger's nonce is none for another address, whoever sends it; no port is looked at."""
+    ring = nonces(NEW, OLD)
+    made = nonces(OLD).make("r", HERE, 1000.0)
+    for source, fits in ((HERE, True), ("192.0.2.2", False), (None, True)):
+        seen = ring.read(made, "r", source, 1000.0)
+        assert seen is not None
+        assert seen.fits is fits
+
+
+def test_nobody_reads_it() -> None:
+    """How many were made, and by whom, is sealed: two in a row have nothing in common."""
+    ring = nonces(OLD)
+    first, second = ring.make("r", HERE, 1000.0), ring.make("r", HERE, 1000.0)
+    assert len(first) == len(second) == 40
+    assert sum(a == b for a, b in zip(first, second, strict=True)) < 10
+
+
+@given(st.text(max_size=60), st.integers(0, 39), st.characters())
+def test_forgeries(text: str, place: int, char: str) -> None:
+    """Any text, and ours with one character changed: None, and no exception."""
+    ring = nonces(OLD)
+    made = ring.make("r", HERE, 1000.0)
+    assert read(ring, text) is None
+    changed = made[:place] + char + made[place + 1 :]
+    assert changed == made or read(ring, changed) is None
 
 
 @pytest.mark.parametrize("keys", [[], [b"short"], [NEW, b""]])

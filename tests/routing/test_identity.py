@@ -54,8 +54,8 @@ def test_while_the_store_is_asked() -> None:
     challenge = only(rig.udp(request("REGISTER", "sip:biloxi.test")), "401").message
     nonce = challenge.typed("www-authenticate")[0].nonce
     line = (
-        f'Digest username="alice", realm="biloxi.test", nonce="{nonce}", uri="sip:x", response="0", qop=auth,'
-        ' nc=00000001, cnonce="c"'
+        f'Digest username="alice", realm="biloxi.test", nonce="{nonce}", uri="sip:biloxi.test", response="0",'
+        ' qop=auth, nc=00000001, cnonce="c"'
     )
     data = request("REGISTER", "sip:biloxi.test", branch="z9hG4bKb", headers=[("Authorization", line)])
     assert rig.udp(data) == []
@@ -88,8 +88,8 @@ def test_the_log_knows_more_than_the_guesser(user: str, reason: str) -> None:
     challenge = only(rig.udp(request("REGISTER", "sip:biloxi.test")), "401").message
     assert rig.events == []
     line = (
-        f'Digest username="{user}", realm="biloxi.test", uri="sip:x", response="0", qop=auth, nc=00000001,'
-        f' cnonce="c", nonce="{challenge.typed("www-authenticate")[0].nonce}"'
+        f'Digest username="{user}", realm="biloxi.test", uri="sip:biloxi.test", response="0", qop=auth,'
+        f' nc=00000001, cnonce="c", nonce="{challenge.typed("www-authenticate")[0].nonce}"'
     )
     data = request("REGISTER", "sip:biloxi.test", branch="z9hG4bKb", headers=[("Authorization", line)])
     assert what(rig.udp(data)) == ["401"]
@@ -106,7 +106,7 @@ def test_credentials_for_us_go_no_further(method: str) -> None:
 
     rig = Rig(route, auth=AuthConfig(), users=lambda lookup: None)
     assert rig.stack.authenticator is not None
-    (challenge,) = rig.stack.authenticator.challenges("biloxi.test", rig.now)
+    (challenge,) = rig.stack.authenticator.challenges("biloxi.test", ALICE[0], rig.now)
     ours = challenge.replace("Digest ", 'Digest username="alice", uri="sip:x", response="0", ')
     for headers, kept in (
         ([("Proxy-Authorization", ours), ("Proxy-Authorization", foreign)], [foreign]),

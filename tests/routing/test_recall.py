@@ -27,11 +27,19 @@ def credentials(rig: Rig, user: str, password: str) -> bytes:
     nonce = challenge.typed("www-authenticate")[0].nonce
     key = ha1(user, REALM, password, "MD5")
     response = compute_response(
-        key, "REGISTER", "sip:x", nonce, algorithm="MD5", qop="auth", nc="00000001", cnonce="c", body=b""
+        key,
+        "REGISTER",
+        f"sip:{REALM}",
+        nonce,
+        algorithm="MD5",
+        qop="auth",
+        nc="00000001",
+        cnonce="c",
+        body=b"",
     )
     line = (
-        f'Digest username="{user}", realm="{REALM}", nonce="{nonce}", uri="sip:x", response="{response}",'
-        ' algorithm=MD5, qop=auth, nc=00000001, cnonce="c"'
+        f'Digest username="{user}", realm="{REALM}", nonce="{nonce}", uri="sip:{REALM}",'
+        f' response="{response}", algorithm=MD5, qop=auth, nc=00000001, cnonce="c"'
     )
     to = f"<sip:{user}@{REALM}>"
     return request("REGISTER", f"sip:{REALM}", branch="z9hG4bKb", to=to, headers=[("Authorization", line)])

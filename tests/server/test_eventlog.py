@@ -15,10 +15,13 @@ from sansip.events import (
     KeepaliveUnanswered,
     LimitReached,
     MessageRefused,
+    NonceRefused,
     RegistrationRefused,
     RouteFailed,
+    SourceBarred,
     UpstreamChanged,
 )
+from sansip_server.commands.ctl import moment
 from sansip_server.eventlog import EventLog
 from tests.garbage import left_by
 
@@ -69,6 +72,26 @@ from tests.garbage import left_by
             r"refused 'al\x07ice' in realm 'biloxi.test' from 192.0.2.1: wrong password",
         ),
         (
+            AuthenticationFailed("192.0.2.1", "alice", "b", "no such user", 1.7e9),
+            logging.INFO,
+            f"refused 'alice' in realm 'b' from 192.0.2.1: no such user; barred until {moment(1.7e9)}",
+        ),
+        (
+            SourceBarred("192.0.2.1", "ali\x07ce", 1.7e9, "wrong passwords for this user"),
+            logging.INFO,
+            rf"192.0.2.1 is barred for 'ali\x07ce' until {moment(1.7e9)}: wrong passwords for this user",
+        ),
+        (
+            SourceBarred("192.0.2.1", "", 1.7e9, "wrong passwords for several users"),
+            logging.INFO,
+            f"192.0.2.1 is barred for everybody until {moment(1.7e9)}: wrong passwords for several users",
+        ),
+        (
+            NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old"),
+            logging.DEBUG,
+            "challenged 'alice' in realm 'biloxi.test' from 192.0.2.1 anew: the nonce is too old",
+        ),
+        (
             CredentialsRefused("192.0.2.2", "carrier.test", "wrong password"),
             logging.WARNING,
             "192.0.2.2 does not take our credentials in realm 'carrier.test': wrong password",
@@ -102,6 +125,18 @@ def test_words_and_level(event: object, level: int, text: str, caplog: pytest.Lo
         EventLog()(event)
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (level, text)
+
+
+def test_old_nonces_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """Hundreds of phones refresh with one each second: at level info there is not even their number."""
+    now = [1.0]
+    log = EventLog(per_second=2, clock=lambda: now[0])
+    with caplog.at_level(logging.INFO):
+        for _ in range(9):
+            log(NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old"))
+        now[0] = 2.0
+        log(NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old"))
+    assert caplog.records == []
 
 
 def test_a_failed_route_has_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.actions import Action, Ask
+from sansip.bans import Ban
 from sansip.location import Binding, LocationUpdate
 from sansip_server.management import Management
 
@@ -187,4 +188,44 @@ def test_mistakes_are_told(line: bytes, error: str) -> None:
     """Whatever comes over the socket, there is one line back that says what is wrong."""
     (reply,) = Server().send(line)
     assert not reply["ok"]
+    assert error in reply["error"]
+
+
+def test_bans() -> None:
+    """One list: who is not listened to, until when; an operator lifts what an address had."""
+    server = Server()
+    server.stack.wall_offset = 1_700_000_000.0
+    for source, user in (("192.0.2.7", "alice"), ("192.0.2.7", ""), ("2001:db8:0:1::/64", "bob")):
+        server.stack.bans.add(Ban("digest", source, user, 80.0, "wrong passwords"), 50.0)
+    *items, last = server.ask(command="bans")
+    assert last == {"ok": True, "result": {"bans": 3}}
+    assert items[0]["item"] == {
+        "source": "192.0.2.7",
+        "user": "alice",
+        "until": 1_700_000_080.0,
+        "reason": "wrong passwords",
+        "keeper": "digest",
+    }
+    assert items[1]["item"]["user"] is None
+    # An address stands for its network, and the network may be given as it is shown.
+    assert server.ask(command="bans", source="2001:DB8:0:1:2::3")[-1]["result"] == {"bans": 1}
+    assert server.ask(command="bans", source="192.0.2.7", user="bob")[-1]["result"] == {"bans": 0}
+    assert server.ask(command="bans", source="192.0.2.7", user="alice", lift=True)[-1]["result"] == {
+        "lifted": 1
+    }
+    assert server.ask(command="bans", source="2001:db8:0:1::/64", lift=True)[-1]["result"] == {"lifted": 1}
+    assert [one["item"]["user"] for one in server.ask(command="bans")[:-1]] == [None]
+
+
+@pytest.mark.parametrize(
+    ("question", "error"),
+    [
+        ({"lift": True}, "Give an address"),
+        ({"source": "nonsense"}, "nonsense is no IP address"),
+        ({"source": 7}, "source and user are text"),
+        ({"source": "192.0.2.1", "user": []}, "source and user are text"),
+    ],
+)
+def test_mistakes_about_bans(question: dict[str, Any], error: str) -> None:
+    (reply,) = Server().ask(command="bans", **question)
     assert error in reply["error"]

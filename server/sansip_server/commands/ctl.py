@@ -17,7 +17,7 @@ import click
 
 from sansip_server.faults import OperatorError, os_reason
 
-__all__ = ["control_path", "ctl"]
+__all__ = ["AS_JSON", "ask", "control_path", "ctl", "moment", "plain", "table"]
 
 # Rows whose widths are made equal before they are shown.
 _PAGE = 200
@@ -115,7 +115,7 @@ def health(path: str, as_json: bool) -> None:
     else:
         click.echo(f"{result['status']}, up {_span(result['uptime'])}")
         for name, part in result["parts"].items():
-            since = "" if part.get("failing_since") is None else f" since {_moment(part['failing_since'])}"
+            since = "" if part.get("failing_since") is None else f" since {moment(part['failing_since'])}"
             state = "works" if part["ok"] else f"fails{since}: {part.get('error')}"
             nodes = f", nodes {', '.join(part['nodes'])}" if part.get("nodes") else ""
             click.echo(f"{name} {part.get('name', '')}: {state}{nodes}")
@@ -164,9 +164,9 @@ def bindings(path: str, aor: str | None, as_json: bool) -> None:
         else:
             rows.append(_row(part))
             if len(rows) == _PAGE:
-                _table(rows)
+                table(rows)
                 rows = []
-    _table(rows)
+    table(rows)
     raise SystemExit(1 if aor is not None and not count else 0)
 
 
@@ -206,13 +206,13 @@ def reload_(path: str, as_json: bool) -> None:
 def _row(part: dict[str, Any]) -> tuple[str, ...]:
     left = part["expires_in"]
     return (
-        _plain(part["aor"]),
-        _plain(part["contact"]),
+        plain(part["aor"]),
+        plain(part["contact"]),
         "" if part["q"] is None else f"{part['q']:g}",
         "never" if left is None else _span(left),
-        _plain(part["received"] or ""),
+        plain(part["received"] or ""),
         _health(part["rtt"], part["unanswered"]),
-        _plain(part["user_agent"] or ""),
+        plain(part["user_agent"] or ""),
     )
 
 
@@ -223,13 +223,14 @@ def _health(rtt: float | None, unanswered: int) -> str:
     return "" if rtt is None else f"{1000 * rtt:.1f} ms"
 
 
-def _table(rows: list[tuple[str, ...]]) -> None:
+def table(rows: list[tuple[str, ...]]) -> None:
+    """Print ``rows``, the columns as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return what a peer sent as a terminal may have it: nothing that is not printable."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
@@ -251,7 +252,8 @@ def _span(seconds: float) -> str:
     return f"{hour} h {minute:02} min" if hour else f"{minute} min {second:02} s" if minute else f"{second} s"
 
 
-def _moment(unix: float) -> str:
+def moment(unix: float) -> str:
+    """Return a Unix time as people of this machine write it, with the offset of its zone."""
     from datetime import datetime
 
     return datetime.fromtimestamp(unix).astimezone().isoformat(" ", "seconds")

@@ -1,0 +1,63 @@
+"""Bans as an operator sees them: ``sansip ctl bans`` lists them and lifts them.
+
+Theory of operation: the list is the stack's (``sansip.bans``), for whoever puts
+somebody on it; times are told as Unix time. Lifting is an input of the stack.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sansip.sources import source_of
+
+if TYPE_CHECKING:
+    from sansip.bans import Ban
+    from sansip.stack import Stack
+
+__all__ = ["bans"]
+
+
+def bans(stack: Stack, now: float, question: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Answer ``{"command": "bans", "source": …, "user": …, "lift": …}``; all but the first may be absent.
+
+    Raises ``ValueError`` for a source that is no address.
+    """
+    source, user = question.get("source"), question.get("user")
+    if not isinstance(source, str | None) or not isinstance(user, str | None):
+        raise ValueError("source and user are text")
+    if question.get("lift"):
+        if source is None:
+            raise ValueError("whose ban is to be lifted? Give an address")
+        found = stack.lift(_address(source), user, now)
+    else:
+        wanted = None if source is None else source_of(_address(source))
+        found = [
+            ban
+            for ban in stack.bans.standing(now)
+            if wanted in (None, ban.source) and user in (None, ban.user)
+        ]
+    for ban in found:
+        yield {"item": _shown(ban, stack)}
+    yield {"ok": True, "result": {"lifted" if question.get("lift") else "bans": len(found)}}
+
+
+def _address(text: str) -> str:
+    """Return the address in ``text``, which may be that of a network as bans name it."""
+    address = text.strip("[]").partition("/")[0]
+    try:
+        ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        raise ValueError(f"{text} is no IP address") from None
+    return address
+
+
+def _shown(ban: Ban, stack: Stack) -> dict[str, Any]:
+    return {
+        "source": ban.source,
+        "user": ban.user or None,
+        "until": round(stack.unix(ban.until), 3),
+        "reason": ban.reason,
+        "keeper": ban.keeper,
+    }

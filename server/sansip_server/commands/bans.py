@@ -1,0 +1,45 @@
+"""``sansip ctl bans``: who is not listened to, until when, and how he is heard again."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from sansip_server.commands.ctl import AS_JSON, ask, moment, plain, table
+from sansip_server.faults import OperatorError
+
+__all__ = ["bans"]
+
+
+@click.command()
+@click.argument("address", required=False)
+@click.option("--user", metavar="NAME", help="Only bans for this user name.")
+@click.option("--lift", is_flag=True, help="Listen to ADDRESS again, and count anew.")
+@AS_JSON
+@click.pass_obj
+def bans(path: str, address: str | None, user: str | None, lift: bool, as_json: bool) -> None:
+    """Who is not listened to: all, or ADDRESS.
+
+    An address is barred after too many wrong passwords: for one user, or for all ("*").
+    With --json one object per line. Exit status 1 when ADDRESS has no ban.
+    """
+    if lift and address is None:
+        raise OperatorError("whose ban is to be lifted? sansip ctl bans ADDRESS --lift")
+    question = {"command": "bans", "source": address, "user": user, "lift": lift}
+    rows: list[tuple[str, ...]] = [("SOURCE", "USER", "UNTIL", "REASON")]
+    count = 0
+    for part in ask(path, **question):
+        if "source" not in part:
+            count = part.get("bans", part.get("lifted", 0))
+        elif as_json:
+            click.echo(json.dumps(part))
+        else:
+            who = "*" if part["user"] is None else plain(part["user"])
+            rows.append((part["source"], who, moment(part["until"]), part["reason"]))
+    if not as_json:
+        if lift:
+            click.echo(f"lifted {count} of {address}")
+        else:
+            table(rows)
+    raise SystemExit(1 if address is not None and not count else 0)

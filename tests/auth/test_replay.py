@@ -1,0 +1,111 @@
+"""No request is believed twice, whatever was forgotten in between (RFC 7616 3.4, 5.5)."""
+
+from __future__ import annotations
+
+import itertools
+
+from sansip.auth.nonce import Nonce, Nonces
+from sansip.auth.replay import ONCE, NonceCounts
+from sansip.entropy import Entropy
+
+KEY = b"k" * 16
+
+
+class Process:
+    """One process of a server: it makes nonces, and counts how they are used."""
+
+    _seeds = itertools.count()
+
+    def __init__(self, unix: float, most: int = 100) -> None:
+        self.nonces = Nonces([KEY], Entropy(b"%016d" % next(self._seeds)), 300.0)
+        self.counts = NonceCounts(self.nonces.life, most, unix)
+
+    def make(self, unix: float) -> Nonce:
+        made = self.nonces.read(self.nonces.make("r", "here", unix), "r", None, unix)
+        assert made is not None
+        return made
+
+    def accept(self, nonce: Nonce, count: int = 1) -> bool:
+        # Asking first must change nothing.
+        used = self.counts.is_used(nonce, count)
+        accepted = self.counts.accept(nonce, count)
+        assert used is not accepted
+        return accepted
+
+
+def test_counts_rise() -> None:
+    process = Process(1000.0)
+    nonce = process.make(1000.0)
+    assert [process.accept(nonce, count) for count in (1, 1, 3, 2, 3, 4)] == [1, 0, 1, 0, 0, 1]
+
+
+def test_what_came_without_a_count() -> None:
+    """RFC 2069: once, and no later answer of any kind."""
+    process = Process(1000.0)
+    nonce, other = process.make(1000.0), process.make(1000.0)
+    assert process.accept(nonce, ONCE)
+    assert not process.accept(nonce, ONCE)
+    assert not process.accept(nonce, 0xFFFF_FFFF)
+    assert process.accept(other, 1)
+    assert process.accept(other, ONCE)
+
+
+def test_a_recording_from_before_a_restart() -> None:
+    """The counts are gone, so what the process before made is worth nothing; what is made now is."""
+    before = Process(1000.0)
+    recorded = before.make(1050.0)
+    assert before.accept(recorded)
+    after = Process(1060.0)
+    assert not after.accept(recorded, 1)
+    assert not after.accept(recorded, 2)
+    assert after.accept(after.make(1060.0))
+    # Within one second nobody can tell.
+    assert not after.accept(before.make(1060.9))
+
+
+def test_another_node() -> None:
+    """What a node made after this one began is believed here, once: nobody else may have seen it."""
+    other, here = Process(1000.0), Process(1010.0)
+    nonce = other.make(1020.0)
+    assert here.accept(nonce, 2)
+    assert not here.accept(nonce, 2)
+    assert not here.accept(other.make(1009.0))
+
+
+def test_an_evicted_nonce() -> None:
+    """Its count does not start anew: what is no younger than the newest that was forgotten is refused."""
+    process = Process(1000.0, most=2)
+    first, second, unused = (process.make(1000.0) for _ in range(3))
+    assert process.accept(first, 7)
+    assert process.accept(second)
+    assert process.accept(unused)
+    assert not process.accept(first, 1)
+    assert not process.accept(first, 8)
+    # The order of use decides who goes, and none that was used and went comes back.
+    young = process.make(1000.0)
+    assert process.accept(young)
+    assert not process.accept(second)
+    assert process.accept(process.make(1000.0))
+    assert len(process.counts) == 2
+
+
+def test_an_evicted_nonce_of_another_node() -> None:
+    other, here = Process(1000.0), Process(1000.0, most=1)
+    first = other.make(1010.0)
+    assert here.accept(first)
+    assert here.accept(here.make(1011.0))
+    assert not here.accept(first)
+    assert not here.accept(other.make(1010.0))
+    assert here.accept(other.make(1011.0))
+
+
+def test_a_clock_that_is_set_back() -> None:
+    """A node that began two hours ahead believes the others again as soon as its clock is right."""
+    other, here = Process(1000.0), Process(8200.0, most=1)
+    assert not here.accept(other.make(1010.0))
+    here.counts.look(1020.0)
+    assert here.accept(other.make(1021.0))
+    assert here.accept(here.make(1022.0))
+    # Little steps are none: clocks differ.
+    here.counts.look(1000.0)
+    assert not here.accept(other.make(1015.0))

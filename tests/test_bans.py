@@ -1,0 +1,50 @@
+"""One list of who is not listened to."""
+
+from __future__ import annotations
+
+from sansip.bans import Ban, Bans
+
+
+def test_a_ban_ends_by_itself() -> None:
+    bans = Bans(10)
+    bans.add(Ban("digest", "192.0.2.1", "alice", 10.0, "guesses"), 0.0)
+    assert bans.find("digest", "192.0.2.1", "alice", 9.9)
+    assert bans.find("digest", "192.0.2.1", "", 0.0) is None
+    assert [ban.source for ban in bans.standing(9.9)] == ["192.0.2.1"]
+    assert bans.standing(10.0) == []
+    assert bans.find("digest", "192.0.2.1", "alice", 10.0) is None
+    assert len(bans) == 0
+
+
+def test_keepers_are_strangers() -> None:
+    """What a ban means is its keeper's to say: one that refuses packets is none on passwords."""
+    bans = Bans(10)
+    heard: list[Ban] = []
+    bans.keep("digest", heard.append)
+    bans.add(Ban("floods", "192.0.2.1", "", 10.0, "floods"), 0.0)
+    assert bans.find("digest", "192.0.2.1", "", 0.0) is None
+    bans.add(Ban("digest", "192.0.2.1", "alice", 10.0, "guesses"), 0.0)
+    assert [ban.keeper for ban in bans.standing(0.0)] == ["floods", "digest"]
+    # An operator lifts what stands there, whoever put it; its keeper hears of it.
+    assert len(bans.lift("192.0.2.1")) == 2
+    assert [ban.user for ban in heard] == ["alice"]
+    assert bans.lift("192.0.2.1") == []
+
+
+def test_for_one_user() -> None:
+    bans = Bans(10)
+    for user in ("alice", "bob"):
+        bans.add(Ban("digest", "192.0.2.1", user, 10.0, "guesses"), 0.0)
+    assert [ban.user for ban in bans.lift("192.0.2.1", "bob")] == ["bob"]
+    assert [ban.user for ban in bans.standing(0.0)] == ["alice"]
+
+
+def test_the_list_is_bounded() -> None:
+    """``limits.bans``: those that are over go first, then the oldest."""
+    bans = Bans(3)
+    bans.add(Ban("digest", "over", "", 1.0, ""), 0.0)
+    for number in range(3):
+        bans.add(Ban("digest", str(number), "", 10.0 + number, ""), 5.0)
+    assert [ban.source for ban in bans.standing(5.0)] == ["0", "1", "2"]
+    bans.add(Ban("digest", "3", "", 20.0, ""), 5.0)
+    assert [ban.source for ban in bans.standing(5.0)] == ["1", "2", "3"]
