@@ -106,7 +106,8 @@ def test_refused_and_unreachable() -> None:
     bob.disconnect()
     bob.accepts = False
     alice.request("MESSAGE", "sip:bob@biloxi.test")
-    assert alice.expect("5xx").status == 500
+    # RFC 3261 21.4.18: his connection is lost, and it is he who is not there.
+    assert alice.expect("4xx").status == 480
     _, alice, bob = world()
     bob.is_unreachable = True
     alice.request("MESSAGE", "sip:bob@biloxi.test")

@@ -361,16 +361,18 @@ class Branch:
         # RFC 3261 16.8 and 16.9: silence is a 408, a transport error a 503; RFC 5626
         # 5.3.1: a 430 where it was that of the only flow. RFC 3261 21.4.18: where another
         # node is gone with the phone's connection, it is the user who is not there.
-        gone = self._flow_status(transaction) or (480 if self._owner() else 503)
+        gone = self._flow_status() or (480 if self._owner() else 503)
         self._fail(408 if reason == "timeout" else gone, now)
 
-    def _flow_status(self, transaction: ClientTransaction) -> int:
-        """Return the status that says that the flow which ``transaction`` took is gone, 0 for no flow."""
+    def _flow_status(self) -> int:
+        """Return the status that says that the connection of a phone is gone, 0 where it had none."""
         target = self.target
-        if target.only or (target.bound and target.flow is not None):
+        if target.only or target.bound:
             return 430
-        # RFC 3261 21.4.18: it is the phone that is not there, and no server.
-        return 480 if transaction.flow.conn and transaction.flow is target.flow else 0
+        # RFC 3261 21.4.18: it is the phone that is not there, and no server; where its
+        # connection is gone, it was looked for at its Contact.
+        had = target.flow or getattr(target.binding, "flow", None)
+        return 480 if getattr(had, "conn", 0) else 0
 
     def flow_died(self, transaction: ClientTransaction, other: Flow | None, now: float) -> None:
         """The connection over which the phone rings is gone; ``other`` is a flow that it has still.
@@ -390,7 +392,7 @@ class Branch:
         # Nobody waits for it until Timer C.
         self._stop_timer()
         transaction.terminate(None, now)
-        self._fail(self._flow_status(transaction), now)
+        self._fail(self._flow_status(), now)
 
     def node_gone(self, name: str, now: float) -> None:
         """Node ``name`` died: what was sent to a phone of its connections is answered by nobody."""

@@ -15,7 +15,7 @@ from sansip.location import LocationUpdate, Outcome
 from sansip.proxy import PathValue
 from sansip.registrar import delta_seconds, is_direct
 from sansip.routing.awaitables import Question
-from sansip.routing.shared import register_shared, watch_flow
+from sansip.routing.shared import RETRY_AFTER, register_shared, watch_flow
 from sansip.routing.terms import tell_refusal, terms_of
 from sansip.transport.nat import is_hidden
 from sansip.wire.host import host_text
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["path_value", "register"]
 
-# RFC 3261 20.33: seconds after which a phone should try a store again.
-_RETRY_AFTER = "20"
 # Seconds for which a flow token in our Path is good: as long as the phone asks to be
 # registered, a day where it leaves that to the registrar, and a week at most.
 _UNASKED, _LONGEST = 86_400, 604_800
@@ -82,7 +80,7 @@ async def register(
         answer = registrar.reply(plan, outcome)
         if outcome is Outcome.DONE:
             if core.durable and not await _stored(request, update):
-                request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
+                request.reply(503, None, [("Retry-After", RETRY_AFTER)])
                 return
             core.registered(aor, len(update.after))
     watch_flow(request, answer)

@@ -38,6 +38,7 @@ from sansip.routing.identity import authenticate, speaks_for, withhold
 from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, asked_for, borrows_gruu, locate, locate_at_hand, names_gruu
 from sansip.routing.registration import path_value, register
+from sansip.routing.shared import RETRY_AFTER
 from sansip.routing.trust import TrustedPeer
 from sansip.sources import source_of
 from sansip.transport import note_source
@@ -69,6 +70,7 @@ class IncomingRequest:
         authenticated: whether ``authenticate`` found a user whose password was right.
         from_dialog: whether it came with a Route value that this server wrote for
             its dialog: a request within a dialog that was set up through here.
+        unsure: whether ``locate`` found nobody because the shared location could not be asked.
         from_node: whether another node of ours sent it on, which has admitted it
             (``sansip.routing.vouching``).
     """
@@ -98,6 +100,7 @@ class IncomingRequest:
         "message",
         "method",
         "now",
+        "unsure",
     )
 
     def __init__(
@@ -111,6 +114,7 @@ class IncomingRequest:
         self.authenticated = False
         self.from_dialog = False
         self.from_node = False
+        self.unsure = False
         self._server = server
         self._context: ResponseContext | None = None
         # The listener that our last Route value named: RFC 5658 3.
@@ -523,8 +527,15 @@ class IncomingRequest:
         return borrows_gruu(self)
 
     def answer_absent(self) -> None:
-        """Answer a request for whom ``locate`` found nobody: 404, or 480 who is known but not there."""
-        self.reply(absence(self.core, self.message.uri))
+        """Answer a request for whom ``locate`` found nobody: 404, or 480 who is known but not there.
+
+        503 with Retry-After where the location could not be asked (``unsure``).
+        """
+        if self.unsure:
+            # RFC 3261 21.5.4, RFC 3263 4.3: other servers can say.
+            self.reply(503, None, [("Retry-After", RETRY_AFTER)])
+        else:
+            self.reply(absence(self.core, self.message.uri))
 
     async def register(self, *, max_contacts: int | None = None, on_full: OnFull | None = None) -> None:
         """Act as registrar on a REGISTER and answer it (RFC 3261 10.3).

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from sansip.routing.request import IncomingRequest
     from sansip.wire import Request
 
-__all__ = ["lead", "locate_shared", "register_shared"]
+__all__ = ["RETRY_AFTER", "lead", "locate_shared", "register_shared"]
 
-# RFC 3261 20.33: seconds after which a phone should try again.
-_RETRY_AFTER = "20"
+# RFC 3261 20.33: seconds after which to try again what a store could not say or take.
+RETRY_AFTER = "20"
 
 
 async def register_shared(
@@ -66,7 +66,7 @@ async def register_shared(
         await Question(SharedChange(aor, owner, plan))
     except NotStored:
         # Never a false 200: what the store did not take is not registered. RFC 3261 21.5.4.
-        request.reply(503, None, [("Retry-After", _RETRY_AFTER)])
+        request.reply(503, None, [("Retry-After", RETRY_AFTER)])
         return
     assert latest is not None
     update, answer = latest.update, latest.reply
@@ -97,7 +97,10 @@ async def locate_shared(request: IncomingRequest, aor: str) -> list[Binding]:
     try:
         found: SharedRecord = await Question(SharedRead(aor))
     except Exception:
-        return location.lookup(aor, request.now)
+        known = location.lookup(aor, request.now)
+        # Nobody here knows of it, and somebody elsewhere may.
+        request.unsure = not known
+        return known
     record = inward_record(core, found)
     if location.version(aor) == seen:
         # Else a REGISTER came between, and what it left is newer.

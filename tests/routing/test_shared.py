@@ -225,8 +225,10 @@ def test_without_the_store_known_bindings_are_served() -> None:
     assert refused[0].message.get("retry-after")
     assert what(cluster.udp("a", fetch(2), ALICE)) == ["503"]
     assert sent(cluster.udp("a", request(branch="z9hG4bK1"), ALICE)) == [("100", ALICE), ("INVITE", BOB)]
-    # Node b never heard of bob.
-    assert what(cluster.udp("b", request(branch="z9hG4bK2"), ALICE)) == ["100", "404"]
+    # Node b never heard of bob, and others may have: RFC 3261 21.5.4, RFC 3263 4.3.
+    unknown = cluster.udp("b", request(branch="z9hG4bK2"), ALICE)
+    assert what(unknown) == ["100", "503"]
+    assert unknown[-1].message.get("retry-after")
     cluster.shelf.down = False
     assert what(cluster.udp("a", registration(3), BOB)) == ["200"]
 
@@ -439,6 +441,27 @@ def test_tcp_without_a_nat() -> None:
     cluster.die("a")
     outs = cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE)
     assert only(outs, "Connect").to == ("192.0.2.2", 5060)
+
+
+@pytest.mark.parametrize("through", ["a", "b"])
+def test_a_lost_connection_to_a_phone_that_does_not_listen(through: str) -> None:
+    """RFC 3261 21.4.18: it may have listened at its Contact, so that was tried; no server failed."""
+    cluster = Cluster("a", "b")
+    rig = cluster.rigs["a"]
+    conn = rig.accept(("192.0.2.2", 40_000), 1, "tcp")
+    via = "SIP/2.0/TCP 192.0.2.2;branch=z9hG4bKt"
+    rig.tcp(conn, registration(1, "<sip:bob@192.0.2.2:5060;transport=tcp>", via=via))
+    cluster.settle("a")
+    rig.closed(conn)
+    cluster.settle("a")
+    outs = cluster.udp(through, request(headers=[("Contact", "<sip:alice@192.0.2.1>")]), ALICE)
+    if through == "b":
+        outs = cluster.udp("a", only(outs, "INVITE").data, ("192.0.2.20", 5060))
+    outs = rig.closed(only(outs, "Connect"), "refused")
+    if through == "b":
+        # RFC 5626 5.3.1, 11.5: 430 is between the two of us.
+        outs = cluster.udp("b", only(outs, "430").data, ("192.0.2.10", 5060))
+    assert [out.what for out in outs if out.to == ALICE] == ["480"]
 
 
 def test_a_token_of_strangers() -> None:
