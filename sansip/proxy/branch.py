@@ -67,6 +67,7 @@ class Branch:
         "_rang",
         "_shift",
         "_switched",
+        "_taken",
         "_timer",
         "breadth",
         "context",
@@ -95,6 +96,8 @@ class Branch:
         # TCP is being tried because the request is large; the same address
         # stands first in ``_addresses``, for UDP.
         self._switched = False
+        # A place of its target is that of another branch.
+        self._taken = False
         self._timer: Timer | None = None
         # Runs while nothing was heard of this place and others are left.
         self._hurry: Timer | None = None
@@ -148,6 +151,9 @@ class Branch:
             self._place = self._addresses.pop(0)
             if self._send(*self._place, now):
                 return
+        if self._taken and not self._id:
+            self.context.withdraw(self, now)
+            return
         # No listener of ours speaks this transport or address family.
         hop = self._hop
         if hop is not None and hop.secure and not hop.sips and self._place is not None and not self._id:
@@ -169,6 +175,11 @@ class Branch:
         assert self._hop is not None
         if listener is None or not (listener.accepts or proxy.records(self._hop, context.record_route)):
             return False
+        if target.alone and (places := context.places) is not None:
+            place = (transport, ip, port) if alive is None else (alive.transport, alive.host, alive.port)
+            if places.setdefault(place, self) is not self:
+                self._taken = True
+                return False
         # What is known of an attempt is forgotten with it (RFC 3261 9.1: a CANCEL
         # waits for a provisional response to this very request).
         self.provisional = False

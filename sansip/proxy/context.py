@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sansip.proxy.path import PathValue
     from sansip.proxy.proxy import Proxy
     from sansip.transaction import ClientTransaction, ServerTransaction
+    from sansip.transport.dns import Place
     from sansip.wire import Request, Response
 
 __all__ = ["ResponseContext"]
@@ -71,6 +72,7 @@ class ResponseContext:
         "on_failure",
         "on_success",
         "path",
+        "places",
         "proxy",
         "record_if_raised",
         "record_route",
@@ -118,6 +120,8 @@ class ResponseContext:
         self._redirects: Redirects | None = None
         # Instance -> its targets that are tried where the flow of one failed.
         self.spare: dict[str, list[Target]] = {}
+        # Who of the targets that go ``alone`` has which place; None for one target.
+        self.places: dict[Place, Branch] | None = None
         # Branches without a final response.
         self._running = 0
         # Targets tried so far, of all relays of the route.
@@ -191,7 +195,9 @@ class ResponseContext:
         if not targets:
             raise LocalProtocolError("more targets for one request than limits.branches")
         self._tried += len(targets)
+        self.places = None
         if len(targets) > 1:
+            self.places = {}
             targets = self._one_each(targets)
         self._failure = None
         self._declined = False
@@ -240,11 +246,19 @@ class ResponseContext:
         if not self.can_fail_over(failed):
             return False
         self.budget.left -= 1
-        spare = self.spare[failed.target.instance]
-        branch = Branch(self, spare.pop(0), failed.breadth)
+        target = self.spare[failed.target.instance].pop(0)
+        # It takes the place of another: whose it is has been seen to.
+        target.alone = False
+        branch = Branch(self, target, failed.breadth)
         self._branches[self._branches.index(failed)] = branch
         branch.start(now)
         return True
+
+    def withdraw(self, branch: Branch, now: float) -> None:
+        """Another branch leads where ``branch`` would: it is as if there had been no such target."""
+        self._branches.remove(branch)
+        self._running -= 1
+        self._check(now)
 
     def _start_group(self, now: float) -> None:
         # RFC 5393 5.3.3: the breadths of all branches in progress sum up to
@@ -339,8 +353,12 @@ class ResponseContext:
         if self._redirects is None:
             self._redirects = Redirects(names)
         self._redirects.known |= names
-        targets = self._redirects.follow(response, asked, self.proxy.limits.branches - self._tried)
+        proxy = self.proxy
+        most = proxy.limits.branches - self._tried
+        targets = self._redirects.follow(response, asked, most, proxy.config.one_branch)
         if targets:
+            # Each redirection is an answer that somebody sent: one request for each.
+            self.places = {}
             self._tried += len(targets)
             self._pending = groups(targets) + self._pending
 

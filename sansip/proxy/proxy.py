@@ -66,6 +66,10 @@ class ProxyConfig:
             that only requests of dialogs set up through here are relayed by Route.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
+        one_branch: of several Contacts at one address and port, of a user or in a redirection,
+            try the newest alone: a copy for each could make this server send many packets to
+            a third party. ``False`` for phones behind a gateway that has one address for all,
+            names no Path, and is not in ``[[trusted]]``.
         recurse: try what a 300, 301 or 302 points at instead of sending it back (RFC 3261
             16.7 step 4). A server that redirects then decides where your users' calls
             go, and at whose cost.
@@ -78,6 +82,7 @@ class ProxyConfig:
     failover_time: float = 3.0
     dialog_tokens: bool = True
     unmarked_dialogs: bool = False
+    one_branch: bool = True
     recurse: bool = False
     extensions: frozenset[str] = frozenset()
 

@@ -38,9 +38,14 @@ class Redirects:
         # Responses of which nothing is left to tell the caller.
         self._followed: list[Response] = []
 
-    def follow(self, response: Response, asked: SipUri | TelUri | OtherUri, most: int) -> list[Target]:
-        """Return the new targets, at most ``most``, that ``response`` to a request for ``asked`` leads to."""
-        targets = _redirected(response, asked, self.known, most)
+    def follow(
+        self, response: Response, asked: SipUri | TelUri | OtherUri, most: int, alone: bool
+    ) -> list[Target]:
+        """Return the new targets, at most ``most``, that ``response`` to a request for ``asked`` leads to.
+
+        ``alone`` as of ``Target``.
+        """
+        targets = _redirected(response, asked, self.known, most, alone)
         if targets and not response.has("contact"):
             # RFC 3261 16.7 step 4: a response without contacts is not kept.
             self._followed.append(response)
@@ -53,7 +58,7 @@ class Redirects:
 
 
 def _redirected(
-    response: Response, asked: SipUri | TelUri | OtherUri, known: set[str], most: int
+    response: Response, asked: SipUri | TelUri | OtherUri, known: set[str], most: int, alone: bool
 ) -> list[Target]:
     """Return the targets that ``response`` to a request for ``asked`` leads to, and take them out of it.
 
@@ -81,7 +86,7 @@ def _redirected(
             left.append(text)
         else:
             known.add(name)
-            targets.append(Target(one.uri, _q(one.params.get("q"))))
+            targets.append(Target(one.uri, _q(one.params.get("q")), alone=alone))
     if targets:
         # RFC 3261 16.7 step 4: what is followed is removed before the response is kept.
         response.remove("contact")

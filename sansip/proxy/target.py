@@ -33,6 +33,8 @@ class Target:
         only: nothing else than the flow will do: 430 where it is gone (RFC 5626 5.3.1).
         instance: the registered device that this leads to, "" where nobody registered. Of
             one device one target at a time is tried, another where its flow failed (RFC 5626 7).
+        alone: of several such targets that lead to one address the first is tried, and the
+            others are left out: what a phone or another server named, in whatever number.
         binding: what it was made of; whoever holds it is told when its flow is no more.
         address: socket address to use in place of the URI's (a phone behind a NAT).
         listener: number of the listener to send from, where it reaches; None: the
@@ -50,6 +52,7 @@ class Target:
     instance: str = ""
     binding: Any = None
     listener: int | None = None
+    alone: bool = False
 
 
 def groups(targets: list[Target]) -> list[list[Target]]:

@@ -13,6 +13,7 @@ from sansip.proxy import Target
 from sansip.registrar import instance_key
 from sansip.routing.shared import lead, locate_shared
 from sansip.transport import Flow
+from sansip.transport.flow import DEFAULT_PORTS
 from sansip.transport.nat import received_address
 from sansip.wire import SipUri
 
@@ -124,9 +125,28 @@ def _targets(
         # RFC 5627 6.1: within a dialog the way on is in Route already.
         for target in targets:
             target.path = ()
+    if len(targets) > 1 and core.proxy.config.one_branch:
+        for target in targets:
+            target.alone = not target.path and not _is_of_trusted(core, target)
     if core.nodes is not None:
         targets = lead(core.nodes, request.message, bindings, targets)
     return targets
+
+
+def _is_of_trusted(core: Core, target: Target) -> bool:
+    """Whether the phone is behind a peer that is trusted by its address: a gateway, which may have many."""
+    if not len(core.trusted):
+        return False
+    uri = target.uri
+    transport, host, port = "udp", "", 0
+    if isinstance(uri, SipUri):
+        transport = uri.transport or transport
+        host, port = uri.host, uri.port or DEFAULT_PORTS.get(transport, 5060)
+    if target.address is not None:
+        host, port = target.address
+    if target.flow is not None:
+        transport, host, port = target.flow.transport, target.flow.host, target.flow.port
+    return core.trusted.find(transport, host, port) is not None
 
 
 def target_of(binding: Binding) -> Target:

@@ -54,3 +54,17 @@ def test_contacts_that_name_the_server(tmp_path: Path, user: str) -> None:
         assert answers[1] == b"482"
     assert watch.spent < 1.5
     assert watch.grown < 20_000_000
+
+
+def test_many_contacts_at_one_address(tmp_path: Path) -> None:
+    """One INVITE to a user with 32 of them at a third party sent it up to 224 datagrams."""
+    with Siege(tmp_path) as siege, siege.watched(), siege.line("udp") as user, siege.line("udp") as victim:
+        aor = f"sip:bob@{siege.domain}"
+        for number in range(10):
+            contact = f"Contact: <sip:x{number}@{victim.sent_by};y={number}>"
+            user.send(request("REGISTER", f"sip:{siege.domain}", user, to=f"<{aor}>", lines=[contact]))
+            assert user.receive().startswith(b"SIP/2.0 200 ")
+        user.send(request("INVITE", aor, user))
+        # Sent again after 0.5 and 1.5 s (RFC 3261 17.1.1.2), and so on: seven in all.
+        got = victim.received(1.2)
+    assert [one.split(b" ")[0] for one in got] == [b"INVITE"] * 3
