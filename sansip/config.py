@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from sansip.auth import Account, AuthConfig, Ephemeral
 from sansip.limits import Limits
 from sansip.location import NodeConfig
+from sansip.module import Use
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route, TrustedPeer
@@ -91,6 +92,7 @@ class StackConfig:
         aliases: further names of this server; like its addresses, they mean the
             first domain.
         keepalive: what phones are sent so that NATs keep their ports open; by default nothing.
+        modules: modules and their settings (docs/modules.md).
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
             which knows addresses and no NAPTR or SRV records.
     """
@@ -119,3 +121,4 @@ class StackConfig:
     aliases: list[str] = field(default_factory=list)
     dns: DnsConfig | None = None
     keepalive: KeepaliveConfig = field(default_factory=lambda: KeepaliveConfig(interval=0))
+    modules: list[Use] = field(default_factory=list)

@@ -40,6 +40,11 @@ class Entropy:
         """Return an integer in ``range(below)``, near enough uniform for weights."""
         return int(self.token(), 16) % below
 
+    def derived(self, purpose: str) -> Entropy:
+        """Return chance of its own for ``purpose``, the same for the same seed."""
+        seed = blake2b(purpose.encode("utf-8", "surrogateescape"), key=self._seed, digest_size=32)
+        return Entropy(seed.digest())
+
     def keyed_hash(self, text: str) -> str:
         """Return 16 hexadecimal digits that only this seed's holder can compute."""
         return blake2b(

@@ -19,6 +19,7 @@ __all__ = [
     "KeepaliveUnanswered",
     "LimitReached",
     "MessageRefused",
+    "ModuleFailed",
     "NodeChanged",
     "NonceRefused",
     "RegistrationRefused",
@@ -169,6 +170,15 @@ class KeepaliveUnanswered:
     removed: bool
 
 
+@dataclass(slots=True)
+class ModuleFailed:
+    """The module ``module`` raised ``error`` in ``where``: a hook, a step, a command."""
+
+    module: str
+    where: str
+    error: BaseException
+
+
 Event = (
     MessageRefused
     | RouteFailed
@@ -184,4 +194,5 @@ Event = (
     | UpstreamChanged
     | KeepaliveAnswered
     | KeepaliveUnanswered
+    | ModuleFailed
 )

@@ -23,13 +23,14 @@ A journal holds whole messages and the seed; keep it as private as the calls.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sansip.actions import Action, Address, Notify, SendData, SendDatagram
 from sansip.config import StackConfig
 from sansip.journal_values import again_value, octets, plain_action, value_of
+from sansip.module.tasks import Done
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
 
@@ -116,6 +117,9 @@ class JournaledStack(Stack):
         restored = super().restore(given, now)
         self._note("restore", now, [value_of(given)], [])
         return restored
+
+    def command(self, name: str, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
+        return self._note("command", now, [name, dict(given)], super().command(name, given, now, done))
 
     def new_connection(self) -> int:
         number = super().new_connection()
@@ -248,6 +252,8 @@ def _feed(stack: Stack, entry: Entry) -> list[Action]:
             stack.join(now, again_value(given[0]) if given else ())
         case "restore":
             stack.restore(again_value(given[0]), now)
+        case "command":
+            return stack.command(given[0], given[1], now, lambda result, now: None)
         case "new_connection":
             number = stack.new_connection()
             if number != given[0]:

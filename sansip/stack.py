@@ -10,7 +10,7 @@ dropped, or closes its connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any, Protocol
@@ -40,6 +40,8 @@ from sansip.location import (
     SharedLocation,
     address_of_record,
 )
+from sansip.module import Modules, Reply
+from sansip.module.tasks import Done
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
 from sansip.proxy.branch import Branch
@@ -190,7 +192,11 @@ class Stack:
                 domain,
                 lambda event: self._out.append(Notify(event)),
             )
-        self._route = config.route
+        self.modules = Modules(self, config.modules)
+        self.proxy.hooks = self.modules.hooks
+        # Modules start at the first input, when everything is restored.
+        self._unstarted = len(self.modules) > 0
+        self._route = self.modules.bind(config.route)
         self._rates = SourceRates(config.limits)
         # One writer for each address-of-record of a shared location.
         self.changes: Changes | None = None
@@ -317,7 +323,10 @@ class Stack:
 
     def time_passed(self, now: float) -> list[Action]:
         """Let everything due at ``now`` happen."""
+        if self._unstarted:
+            self._start(now)
         self._timers.fire_due(now)
+        self.modules.time_passed(now)
         due = self.location.next_expiry()
         if due is not None and due <= now:
             for binding in self.location.expire(now):
@@ -335,15 +344,24 @@ class Stack:
 
     def next_deadline(self) -> float | None:
         """Return when to call ``time_passed`` next, or None when nothing waits."""
+        if self._unstarted:
+            return 0.0
         timer = self._timers.next_deadline()
         expiry = self.location.next_expiry()
         if self.keepalive is not None:
             due = self.keepalive.next_due()
             if due is not None and (expiry is None or due < expiry):
                 expiry = due
+        due = self.modules.next_due()
+        if due is not None and (expiry is None or due < expiry):
+            expiry = due
         if timer is None:
             return expiry
         return timer if expiry is None else min(timer, expiry)
+
+    def _start(self, now: float) -> None:
+        self._unstarted = False
+        self.modules.start(now)
 
     def new_connection(self) -> int:
         """Return a number for a connection that an adapter accepted."""
@@ -353,6 +371,7 @@ class Stack:
         """Take no new dialogs: initial requests get 503 with Retry-After from here on."""
         self._draining = True
         self.upstreams.end(now)
+        self.modules.stop(now)
         if self.nodes is not None:
             self.nodes.drain(now)
         return self._take(now)
@@ -393,6 +412,16 @@ class Stack:
         """
         return self.bans.lift(source_of(source.partition("/")[0]), user)
 
+    def command(self, name: str, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
+        """Do a command of a module.
+
+        ``done(result, now)`` gets what JSON holds of its result, or an exception.
+        """
+        if self._unstarted:
+            self._start(now)
+        self.modules.run(name, given, done, now)
+        return self._take(now)
+
     @property
     def draining(self) -> bool:
         """Whether ``drain`` was called."""
@@ -423,24 +452,39 @@ class Stack:
     # --- messages
 
     def _message_received(self, data: bytes, flow: Flow, now: float, *, datagram: bool = True) -> None:
+        if self._unstarted:
+            self._start(now)
         # RFC 3261 18.3, RFC 7118 5.1: what has boundaries is framed as a datagram is.
         try:
             message = parse_message(data, self.limits, datagram=datagram)
         except RemoteProtocolError as error:
             self._refuse(error, flow, now)
             return
+        if self.modules.message_arrived:
+            verdict = self.modules.judge(message, flow, now)
+            if verdict is not None:
+                if isinstance(message, Request) and isinstance(verdict, Reply):
+                    self._reply_statelessly(message, flow, verdict, now)
+                return
         if isinstance(message, Request):
             self._request_received(message, flow, now)
         else:
-            self._response_received(message, now)
+            self._response_received(message, flow, now)
 
-    def _response_received(self, response: Response, now: float) -> None:
+    def _reply_statelessly(self, request: Request, flow: Flow, reply: Reply, now: float) -> None:
+        if request.method != "ACK":
+            back = note_source(request, flow, self._force_rport)
+            self._refusals.send(request, back, reply.status, reply.reason, now, reply.headers)
+
+    def _response_received(self, response: Response, flow: Flow, now: float) -> None:
         # RFC 3261 18.1.2: a top Via that is not ours means it is not for us.
         if not self.listeners.is_own_sent_by(response.via.sent_by):
             return
         transaction = self._transactions.find_client(response)
         if transaction is None:
-            if self.keepalive is None or not self.keepalive.response_received(response, now):
+            if self.keepalive is not None and self.keepalive.response_received(response, now):
+                return
+            if not self.modules.takes_stray(response, flow, now):
                 self.proxy.forward_stray(response, now)
         else:
             self._transactions.response_received(transaction, response, now)
@@ -506,6 +550,8 @@ class Stack:
         except RemoteProtocolError as error:
             # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
             handle.refuse(error.status, error.reason)
+            return
+        if self.modules.request_received and self.modules.takes_request(handle):
             return
         lost = handle.flows is not None and handle.flows.lost is not None
         run(looking(self._route) if lost else self._route, handle, now)
@@ -597,6 +643,19 @@ class Stack:
     def registered(self, aor: str, count: int) -> None:
         """The registrar changed the bindings of ``aor``; now there are ``count``."""
         self._out.append(Notify(BindingsChanged(aor, count, "registered")))
+
+    @property
+    def domains(self) -> Sequence[str]:
+        """The domains that are served."""
+        return self._domains
+
+    def secret(self, purpose: str) -> Entropy:
+        """Return the key for ``purpose``; the same wherever ``StackConfig.secret`` is."""
+        return self._secret.derived(purpose)
+
+    def unregister(self, binding: Binding, reason: str, now: float) -> None:
+        """Remove ``binding``, here and in the store."""
+        drop(self, binding.aor, lambda one: one == binding, reason, now)
 
     def removed(self, aor: str) -> None:
         """An administrator removed the bindings of ``aor``."""

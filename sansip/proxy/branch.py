@@ -187,6 +187,9 @@ class Branch:
         branch = self._id = new_branch(proxy.entropy, context.hashed)
         refused, self._switched = self._switched, False
         request, data = self._seal(listener, branch)
+        if not data:
+            self._fail(500, now)
+            return True
         above = proxy.config.tcp_above
         if (
             transport == "udp"
@@ -204,6 +207,9 @@ class Branch:
                 self._switched = True
                 self._addresses.insert(0, (transport, ip, port))
                 request, data = self._seal(stream, branch)
+                if not data:
+                    self._fail(500, now)
+                    return True
                 transport, listener = "tcp", stream
         assert self._hop is not None
         flow = alive or Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
@@ -248,6 +254,9 @@ class Branch:
             # Who cannot be connected to by this transport is found where the phone found us.
             shown = listener if listener.accepts else proxy.listeners[context.listener]
             context.path.add(request, shown, self._hop is not None and self._hop.sips)
+        if context.handle is not None and not proxy.hooks.leaving(context.handle, self, request):
+            # A module that has to change it failed: it does not leave.
+            return request, b""
         return request, proxy.seal(request, listener, branch)
 
     def _may_switch(self) -> bool:
@@ -288,6 +297,8 @@ class Branch:
         else:
             self._answered()
         self._take_via(response)
+        if self.context.handle is not None:
+            self.context.proxy.hooks.received(self.context.handle, self, response)
         first = self.final is None
         if first and self.target.instance and status in _FLOW_FAILED:
             if status == 430:
@@ -302,6 +313,8 @@ class Branch:
         if transaction is not self.transaction and first:
             # The slow one was first after all.
             self._give_up_current(now)
+        if first and self.context.handle is not None:
+            self.context.proxy.hooks.ended(self.context.handle, self, status)
         self.context.final_received(response, first, now)
 
     def _challenged(self, answers: Answers, response: Response, now: float) -> bool:
@@ -342,6 +355,8 @@ class Branch:
         # let run out, and looks at this time then.
         self._rang = now
         self._take_via(response)
+        if self.context.handle is not None:
+            self.context.proxy.hooks.received(self.context.handle, self, response)
         self.context.provisional_received(response, now)
 
     def _take_via(self, response: Response) -> None:
@@ -444,6 +459,8 @@ class Branch:
         self._base = None
         if self._cancel_wanted is None and self.target.instance and self.context.fail_over(self, now):
             return
+        if self.context.handle is not None:
+            self.context.proxy.hooks.ended(self.context.handle, self, status)
         self.context.final_received(self.final, True, now)
 
     # --- cancelling

@@ -10,7 +10,7 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError
 from sansip.proxy.best_response import add_challenges, choose
@@ -64,6 +64,7 @@ class ResponseContext:
         "came",
         "counted",
         "cseq",
+        "handle",
         "hashed",
         "is_invite",
         "leaves",
@@ -95,6 +96,8 @@ class ResponseContext:
         self._request: Request | None = request
         self.server = server
         self.hashed = hashed
+        # What stands for the request where modules look at it; None where none does.
+        self.handle: Any = None
         # The listener that the request came by, and the one to send from where
         # the target does not say.
         self.listener = self.leaves = listener
@@ -312,6 +315,8 @@ class ResponseContext:
                 proxy.notices.reached("early_dialogs", self.server.flow.host, now)
                 return
             self._early = early
+            if self.handle is not None:
+                proxy.hooks.answering(self.handle, response)
             # RFC 3261 16.7 step 5: every provisional response but 100.
             self.server.respond(response, now)
 
@@ -372,6 +377,8 @@ class ResponseContext:
             proxy.notices.reached("early_dialogs", server.flow.host, now)
             return
         self._confirmed = confirmed
+        if self.handle is not None:
+            proxy.hooks.answering(self.handle, response)
         if server.state == "proceeding" or server.state == "accepted":
             server.respond(response, now)
         elif server.state != "terminated":
@@ -380,6 +387,8 @@ class ResponseContext:
         if not self._done:
             self._end(now)
             self._pending = []
+            if self.handle is not None:
+                proxy.hooks.done(self.handle)
             # RFC 3261 16.7 step 10: the other branches are cancelled.
             if self._running:
                 self._cancel_branches(now, _ANSWERED)
@@ -440,6 +449,8 @@ class ResponseContext:
             # next element time out as well.
             self._end(now)
             self.server.abandon(now)
+            if self.handle is not None:
+                self.proxy.hooks.done(self.handle)
             self._release()
             return
         if best.status == 503:
@@ -456,7 +467,11 @@ class ResponseContext:
 
     def _finish(self, response: Response, now: float) -> None:
         self._end(now)
+        if self.handle is not None:
+            self.proxy.hooks.answering(self.handle, response)
         self.server.respond(response, now)
+        if self.handle is not None:
+            self.proxy.hooks.done(self.handle)
         self._release()
 
     def release_failure(self, now: float) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding, key_of
+from sansip.proxy.hooks import Hooks
 from sansip.proxy.pending import Pending
 from sansip.proxy.route_set import postprocess
 from sansip.proxy.secure import as_sips, is_secure, retargeted
@@ -96,6 +97,7 @@ class Proxy:
         "config",
         "entropy",
         "flow_lost",
+        "hooks",
         "limits",
         "listeners",
         "loop_secret",
@@ -144,6 +146,8 @@ class Proxy:
         self.notices = notices
         # What waits for its final response, by source and callee.
         self.pending = Pending()
+        # Who looks at requests on their way; the stack puts them in.
+        self.hooks = Hooks()
         # What the hashes of our branches start with (``loop_hash``).
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits

@@ -1,9 +1,21 @@
 """Routing: a route is a function that decides what becomes of a request."""
 
 from sansip.proxy import Target
-from sansip.routing.awaitables import Question, Relay, ask
+from sansip.routing.awaitables import Question, Relay, Sleep, ask, sleep
 from sansip.routing.request import IncomingRequest
 from sansip.routing.stepper import Route, run
 from sansip.routing.trust import Trusted, TrustedPeer
 
-__all__ = ["IncomingRequest", "Question", "Relay", "Route", "Target", "Trusted", "TrustedPeer", "ask", "run"]
+__all__ = [
+    "IncomingRequest",
+    "Question",
+    "Relay",
+    "Route",
+    "Sleep",
+    "Target",
+    "Trusted",
+    "TrustedPeer",
+    "ask",
+    "run",
+    "sleep",
+]

@@ -1,4 +1,4 @@
-"""What a route may await: questions to the outside, and the end of a relay.
+"""What a route may await: questions to the outside, a pause, and the end of a relay.
 
 Theory of operation: a route is stepped by the core, not by an event loop. What
 it awaits is yielded to the stepper (``sansip.routing.stepper``), which resumes
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sansip.proxy import ResponseContext
     from sansip.wire import Response
 
-__all__ = ["ENDLESS", "Question", "Relay", "ask"]
+__all__ = ["ENDLESS", "Question", "Relay", "Sleep", "ask", "sleep"]
 
 
 class Endless:
@@ -40,6 +40,26 @@ class Question:
 
     def __await__(self) -> Generator[Question, Any, Any]:
         return (yield self)
+
+
+class Sleep:
+    """An awaitable pause of ``seconds``."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __await__(self) -> Generator[Sleep, Any, None]:
+        yield self
+
+
+def sleep(seconds: float) -> Sleep:
+    """Return an awaitable that ends after ``seconds``, at once for 0 or less.
+
+    The time is the stack's: in a test and in a replay it is virtual.
+    """
+    return Sleep(seconds)
 
 
 def ask(subject: Any) -> Question:

@@ -7,14 +7,15 @@ the stack is held to it by its types.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
+    from sansip.entropy import Entropy
     from sansip.events import Event
     from sansip.limits import Limits
-    from sansip.location import MemoryLocation, Nodes
+    from sansip.location import Binding, MemoryLocation, Nodes
     from sansip.proxy import Proxy
     from sansip.registrar import Registrar
     from sansip.routing.identity import Users
@@ -23,7 +24,20 @@ if TYPE_CHECKING:
     from sansip.transport import Flow, Listeners
     from sansip.wire import OtherUri, Request, SipUri, TelUri
 
-__all__ = ["Core"]
+__all__ = ["Core", "ModuleTable"]
+
+ModuleType = TypeVar("ModuleType")
+
+
+class ModuleTable(Protocol):
+    """The modules of the stack."""
+
+    # Steps of the default route by stage, tuples that are mostly empty.
+    @property
+    def stages(self) -> Mapping[str, Sequence[Callable[[IncomingRequest], Coroutine[Any, Any, None]]]]: ...
+
+    def get(self, kind: type[ModuleType]) -> ModuleType: ...
+    def event(self, event: Any, now: float) -> None: ...
 
 
 class Core(Protocol):
@@ -54,3 +68,11 @@ class Core(Protocol):
     def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
     def connection_lost(self, flow: Flow, now: float) -> None: ...
     def notify(self, event: Event) -> None: ...
+    def secret(self, purpose: str) -> Entropy: ...
+    def unregister(self, binding: Binding, reason: str, now: float) -> None: ...
+
+    # The domains that are served; the first is what the server's other names mean.
+    @property
+    def domains(self) -> Sequence[str]: ...
+    @property
+    def modules(self) -> ModuleTable: ...

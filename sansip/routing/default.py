@@ -17,6 +17,10 @@ async def route(request: IncomingRequest) -> None:
     if not request.validate():
         return
 
+    stages = request.core.modules.stages
+    if stages["screen"] and await request.stage("screen"):
+        return
+
     # A CANCEL that matches a transaction never comes here (RFC 3261 9.2).
     if request.method == "CANCEL":
         await cancel(request)
@@ -44,6 +48,8 @@ async def route(request: IncomingRequest) -> None:
         request.drop()
         return
 
+    if stages["identify"] and await request.stage("identify"):
+        return
     if not await admits(request):
         return
 
@@ -60,7 +66,8 @@ async def route(request: IncomingRequest) -> None:
         return
 
     if request.method == "REGISTER":
-        await request.register()
+        if not (stages["register"] and await request.stage("register")):
+            await request.register()
         return
 
     # Addressed to the server itself, not to a user of it.
@@ -71,12 +78,19 @@ async def route(request: IncomingRequest) -> None:
     # A pre-loaded Route must not lead a request past the location service.
     request.message.remove("Route")
 
+    if stages["translate"] and await request.stage("translate"):
+        return
     targets = await request.locate()
     if not targets:
-        request.answer_absent()
+        # Not one of our users: a module may know where such requests go.
+        if not (stages["select"] and await request.stage("select")):
+            request.answer_absent()
         return
     request.record_route()
-    request.relay(targets)
+    if stages["prepare"] and await request.stage("prepare"):
+        return
+    if not (stages["relay"] and await request.stage("relay")):
+        request.relay(targets)
 
 
 async def admits(request: IncomingRequest) -> bool:

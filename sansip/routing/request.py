@@ -11,7 +11,7 @@ waits for a forgotten case.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sansip.auth import Account
 from sansip.errors import LocalProtocolError, RemoteProtocolError
@@ -100,6 +100,7 @@ class IncomingRequest:
         "message",
         "method",
         "now",
+        "slots",
         "unsure",
     )
 
@@ -132,6 +133,8 @@ class IncomingRequest:
         self._tag = ""
         # What our Route value says of CSeq (``proxy.sequence``).
         self._marked: str | None = None
+        # What modules keep of it (``sansip.module.Slot``); None until the first does.
+        self.slots: dict[Any, Any] | None = None
         # Makes Authentication-Info of the body of a 2xx, where that is wanted.
         self.authentication_info: Callable[[bytes], str] | None = None
         # What flow tokens of ours in Route say, where there are some.
@@ -288,6 +291,14 @@ class IncomingRequest:
         """Whether the server is set up to authenticate."""
         return self.core.authenticator is not None
 
+    async def stage(self, name: str) -> bool:
+        """Run the steps that modules have for stage ``name``; return whether one decided on the request."""
+        for each in self.core.modules.stages[name]:
+            await each(self)
+            if self._decided:
+                return True
+        return False
+
     async def authenticate(self, realm: str | None = None) -> str | None:
         """Return the authenticated user's name, or None having answered 401, 407 or 403.
 
@@ -351,10 +362,16 @@ class IncomingRequest:
             self._decided = True
         if self._context is not None and status >= 200:
             self._context.reply(response, self.now)
-        elif status >= 200 and is_crowded(self.core) and is_stranger(self):
+            return
+        hooks = self.core.proxy.hooks
+        if hooks.active and status != 100:
+            hooks.answering(self, response)
+        if status >= 200 and is_crowded(self.core) and is_stranger(self):
             self._server.respond_once(response, self.now)
         else:
             self._server.respond(response, self.now)
+        if hooks.active and status >= 200:
+            hooks.done(self)
 
     def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with a failure and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
@@ -468,6 +485,8 @@ class IncomingRequest:
                 context.counted = counted
             if self._leaves is not None:
                 context.leaves = self._leaves.id
+            if proxy.hooks.active:
+                context.handle = self
             server.user = context
         # Only now: what raised before leaves the request to be answered.
         self._decided = True

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import LocalProtocolError, without_frames
-from sansip.routing.awaitables import ENDLESS, Question, Relay
+from sansip.routing.awaitables import ENDLESS, Question, Relay, Sleep
 
 if TYPE_CHECKING:
+    from sansip.routing.core import Core
     from sansip.routing.request import IncomingRequest
 
 __all__ = ["Route", "run"]
@@ -24,7 +25,20 @@ __all__ = ["Route", "run"]
 Route = Callable[["IncomingRequest"], Any]
 
 
-def run(route: Route, request: IncomingRequest, now: float) -> None:
+class Stepped(Protocol):
+    """What a coroutine is stepped for: a request, or the work of a module."""
+
+    now: float
+
+    @property
+    def core(self) -> Core: ...
+    def takes_too_many_steps(self) -> bool: ...
+    def waiting(self, now: float) -> None: ...
+    def route_ended(self, now: float) -> None: ...
+    def route_failed(self, error: BaseException, now: float) -> None: ...
+
+
+def run(route: Callable[[Any], Any], request: Stepped, now: float) -> None:
     """Let ``route`` decide on ``request``; it may still be running on return."""
     try:
         coroutine = route(request)
@@ -43,7 +57,7 @@ class _Running:
 
     __slots__ = ("_answered", "_asking", "_coroutine", "_request")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], request: IncomingRequest) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, None], request: Stepped) -> None:
         self._coroutine = coroutine
         self._request = request
         # While a question is put, an answer that is there at once waits in ``_answered``.
@@ -58,6 +72,9 @@ class _Running:
         # A loop and no recursion: a thousand answers out of a cache must not fill the call stack.
         while self._advance(answer, now):
             answer = self._answered.pop()
+
+    def timer_fired(self, _name: str, now: float) -> None:
+        self.step(None, now)
 
     def _succeeded(self, now: float) -> None:
         self.step(None, now)
@@ -88,6 +105,10 @@ class _Running:
             assert awaited.context is not None
             awaited.context.on_failure = self.step
             awaited.context.on_success = self._succeeded
+            return False
+        if isinstance(awaited, Sleep):
+            request.waiting(now)
+            request.core.proxy.timers.start(now, max(awaited.seconds, 0.0), self, "sleep")
             return False
         if not isinstance(awaited, Question):
             # Something of an event loop: it cannot be awaited in a route.

@@ -25,6 +25,7 @@ from sansip.events import (
     KeepaliveUnanswered,
     LimitReached,
     MessageRefused,
+    ModuleFailed,
     NodeChanged,
     NonceRefused,
     RegistrationRefused,
@@ -56,6 +57,7 @@ KINDS = {
     NonceRefused: "refused nonces",
     RouteFailed: "failures of the route",
     SourceBarred: "bans",
+    ModuleFailed: "failures of modules",
 }
 
 
@@ -86,7 +88,7 @@ class EventLog:
         count[1] += 1
         if count[1] <= self._per_second:
             _write(event)
-        if kind is RouteFailed:
+        if kind is RouteFailed or kind is ModuleFailed:
             # Nobody needs its traceback any more, which would keep the request and itself.
             without_frames(event.error)
 
@@ -133,5 +135,8 @@ def _write(event: Any) -> None:
         case RouteFailed(method, uri, error):
             trace = (type(error), error, error.__traceback__)
             logger.error("the route failed for %s %s", method, uri, exc_info=trace)
+        case ModuleFailed(name, where, error):
+            trace = (type(error), error, error.__traceback__)
+            logger.error("the module %s failed in %s", name, where, exc_info=trace)
         case _:
             logger.info("%r", event)

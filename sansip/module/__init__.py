@@ -1,0 +1,51 @@
+"""Modules: the one door through which everything enters that is not RFC 3261.
+
+Theory of operation: a module is one class (``Module``) with settings, durable tables, functions
+for routes, commands for operators, and hooks that the core calls. ``Modules`` puts those
+of a configuration in order, starts them, and gives the core each hook as one tuple;
+``Core`` is all that a module sees of the stack. docs/modules.md shows how to write one.
+"""
+
+from sansip.module.assembly import Modules, Use
+from sansip.module.base import (
+    DROP,
+    PASS,
+    Empty,
+    Module,
+    ModuleFault,
+    Reply,
+    Verdict,
+    command,
+    function,
+    step,
+)
+from sansip.module.commands import Command, CommandError
+from sansip.module.core import Core, Rows
+from sansip.module.metrics import Counter, Histogram
+from sansip.module.settings import Doc, Key, keys_of
+from sansip.module.slot import Slot
+
+__all__ = [
+    "DROP",
+    "PASS",
+    "Command",
+    "CommandError",
+    "Core",
+    "Counter",
+    "Doc",
+    "Empty",
+    "Histogram",
+    "Key",
+    "Module",
+    "ModuleFault",
+    "Modules",
+    "Reply",
+    "Rows",
+    "Slot",
+    "Use",
+    "Verdict",
+    "command",
+    "function",
+    "keys_of",
+    "step",
+]

@@ -1,0 +1,322 @@
+"""The modules of a stack: put in order, started, reconfigured, and called.
+
+Theory of operation: ``requires`` orders modules, then the name does. Each hook becomes one tuple of the
+methods that override it, in that order for what comes in and reversed for what goes back; an empty tuple
+costs the caller one test. An exception is the module's own: it becomes ``ModuleFailed``, and what it was
+asked about fails closed or open, as the hook says. Nobody else's traffic notices.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from sansip.events import ModuleFailed
+from sansip.module.base import DROP, HOOKS, PASS, STAGES, Module, ModuleFault, Reply
+from sansip.module.commands import Command, CommandError, plain_result
+from sansip.module.core import Core
+from sansip.module.tasks import Done, begin
+from sansip.proxy.hooks import Hooks
+
+if TYPE_CHECKING:
+    from sansip.routing import IncomingRequest
+    from sansip.routing.core import Core as StackCore
+    from sansip.transport import Flow
+    from sansip.wire import Request, Response
+
+__all__ = ["Modules", "Use", "ordered"]
+
+ModuleType = TypeVar("ModuleType")
+Method = tuple[Module, Callable[..., Any]]
+Step = Callable[["IncomingRequest"], Coroutine[Any, Any, None]]
+# Hooks of what goes back: the last module sees it first.
+_REVERSED = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
+# Stages whose steps must not be left out: who was not screened is not served.
+_CLOSED = frozenset(("screen", "identify"))
+
+
+@dataclass(slots=True)
+class Use:
+    """A module and its settings, in ``StackConfig.modules``."""
+
+    kind: type[Module]
+    settings: Any = field(default=None)
+
+
+def ordered(kinds: Iterable[type[Module]]) -> list[type[Module]]:
+    """Return ``kinds`` so that each stands behind those that it requires, else by name.
+
+    Raises ``ModuleFault`` for two of one name, one that is missing, and a circle.
+    """
+    given = sorted(kinds, key=lambda kind: kind.name)
+    for one, other in pairwise(given):
+        if one.name == other.name:
+            raise ModuleFault(f"two modules are called {one.name}: {_path(one)} and {_path(other)}")
+    done: list[type[Module]] = []
+    under_way: list[type[Module]] = []
+
+    def visit(kind: type[Module]) -> None:
+        if kind in done:
+            return
+        if kind in under_way:
+            circle = " needs ".join(one.name for one in [*under_way[under_way.index(kind) :], kind])
+            raise ModuleFault(f"modules need each other in a circle: {circle}")
+        under_way.append(kind)
+        for wanted in kind.requires:
+            if wanted not in given:
+                name = wanted.name
+                raise ModuleFault(
+                    f"module {kind.name} needs the module {name}; add [{name}] to the configuration"
+                )
+            visit(wanted)
+        under_way.pop()
+        done.append(kind)
+
+    for kind in given:
+        visit(kind)
+    return done
+
+
+def _path(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+class Modules:
+    """The modules of ``stack``. Raises ``ModuleFault`` for those that cannot be used together."""
+
+    def __init__(self, stack: StackCore, uses: Sequence[Use]) -> None:
+        self._stack = stack
+        self._by_type: dict[type[Module], Module] = {}
+        by_kind = {use.kind: use for use in uses}
+        for kind in ordered(use.kind for use in uses):
+            settings = by_kind[kind].settings
+            module = kind(kind.Settings() if settings is None else settings)
+            module.check(module.settings)
+            module.core = Core(stack, module)
+            self._by_type[kind] = module
+        hooks = {name: self._methods(name) for name in HOOKS}
+        self.message_arrived = hooks["message_arrived"]
+        self.stray_received = hooks["stray_received"]
+        self.request_received = hooks["request_received"]
+        self._event_received = hooks["event_received"]
+        self._next_due = hooks["next_due"]
+        self._time_passed = hooks["time_passed"]
+        self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
+        self.commands = {one.name: one for one in self._commands()}
+        self.hooks = Hooks(*(tuple(hooks[name]) for name in Hooks.NAMES), failed=self._failed, active=False)
+        self.hooks.active = any(hooks[name] for name in Hooks.NAMES)
+
+    def __iter__(self) -> Any:
+        return iter(self._by_type.values())
+
+    def __len__(self) -> int:
+        return len(self._by_type)
+
+    def get(self, kind: type[ModuleType]) -> ModuleType:
+        """Return the module of ``kind``. Raises ``LookupError`` where it is not configured."""
+        found: Any = self._by_type.get(kind)  # type: ignore[arg-type]
+        if found is None:
+            name = getattr(kind, "name", kind.__name__)
+            raise LookupError(f"the module {name} is not configured; add [{name}] to the configuration")
+        return found  # type: ignore[no-any-return]
+
+    def find(self, kind: type[ModuleType]) -> ModuleType | None:
+        """Return the module of ``kind``, or None."""
+        found: Any = self._by_type.get(kind)  # type: ignore[arg-type]
+        return found  # type: ignore[no-any-return]
+
+    def _methods(self, name: str) -> tuple[Method, ...]:
+        found = [
+            (module, getattr(module, name))
+            for module in self._by_type.values()
+            if getattr(type(module), name) is not getattr(Module, name)
+        ]
+        return tuple(reversed(found) if name in _REVERSED else found)
+
+    def _marked(self, mark: str) -> list[tuple[Module, str, Callable[..., Any]]]:
+        return [
+            (module, name, getattr(module, name))
+            for module in self._by_type.values()
+            for name in dir(type(module))
+            if hasattr(getattr(type(module), name, None), mark)
+        ]
+
+    def _steps(self, stage: str) -> list[Step]:
+        return [
+            self._guarded(module, method, stage)
+            for module, _, method in self._marked("sansip_step")
+            if method.sansip_step == stage  # type: ignore[attr-defined]
+        ]
+
+    def _guarded(self, module: Module, method: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        closed = stage in _CLOSED
+
+        async def guarded(request: IncomingRequest) -> None:
+            try:
+                await method(request)
+            except Exception as error:
+                self._failed(module, f"step {stage}", error)
+                if closed and not request.decided:
+                    request.reply(500)
+
+        return guarded
+
+    def _commands(self) -> list[Command]:
+        return [Command.of(method) for _, _, method in self._marked("sansip_command")]
+
+    # --- their life
+
+    def start(self, now: float) -> None:
+        """Start them in order. What one raises goes to the caller: a server must not run without it."""
+        for module in self._by_type.values():
+            module.start(module.core, now)
+
+    def stop(self, now: float) -> None:
+        """Stop them, the last first."""
+        for module in reversed(self._by_type.values()):
+            try:
+                module.stop(now)
+            except Exception as error:
+                self._failed(module, "stop", error)
+
+    def check(self, settings: Mapping[type[Module], Any]) -> None:
+        """Raise ``ModuleFault`` where new settings could not work."""
+        for kind, value in settings.items():
+            module = self._by_type.get(kind)
+            if module is not None:
+                module.check(value)
+
+    def configure(self, settings: Mapping[type[Module], Any], now: float) -> None:
+        """Give modules new settings, which ``check`` has passed; one that refuses them keeps its old ones."""
+        for kind, value in settings.items():
+            module = self._by_type.get(kind)
+            if module is None or module.settings == value:
+                continue
+            before = module.settings
+            try:
+                module.configure(value, now)
+            except Exception as error:
+                module.settings = before
+                self._failed(module, "configure", error)
+
+    def _failed(self, module: Module, where: str, error: BaseException) -> None:
+        self._stack.notify(ModuleFailed(module.name, where, error))
+
+    # --- hooks of the stack
+
+    def judge(self, message: Request | Response, flow: Flow, now: float) -> Reply | bool | None:
+        """Return None for a message to take, False for one to drop, or the answer to give at once."""
+        for module, hook in self.message_arrived:
+            try:
+                verdict = hook(message, flow, now)
+            except Exception as error:
+                self._failed(module, "message_arrived", error)
+                return Reply(500)
+            if verdict is PASS:
+                continue
+            return False if verdict is DROP else verdict
+        return None
+
+    def takes_stray(self, response: Response, flow: Flow, now: float) -> bool:
+        """Whether a module took a response that no transaction waits for."""
+        return any(self._asked(one, "stray_received", response, flow, now) for one in self.stray_received)
+
+    def takes_request(self, request: IncomingRequest) -> bool:
+        """Whether a module took a new request."""
+        return any(self._asked(one, "request_received", request) for one in self.request_received)
+
+    def _asked(self, method: Method, name: str, *arguments: Any) -> bool:
+        try:
+            return bool(method[1](*arguments))
+        except Exception as error:
+            self._failed(method[0], name, error)
+            return False
+
+    def event(self, event: Any, now: float) -> None:
+        """Tell the modules that want to hear of ``event``."""
+        for module, hook in self._event_received:
+            if isinstance(event, module.events):
+                try:
+                    hook(event, now)
+                except Exception as error:
+                    self._failed(module, "event_received", error)
+
+    def next_due(self) -> float | None:
+        """Return when ``time_passed`` has something to do."""
+        due = None
+        for _, hook in self._next_due:
+            one = hook()
+            if one is not None and (due is None or one < due):
+                due = one
+        return due
+
+    def time_passed(self, now: float) -> None:
+        """Let modules with clocks of their own do what is due."""
+        for module, hook in self._time_passed:
+            due = module.next_due()
+            if due is not None and due <= now:
+                try:
+                    hook(now)
+                except Exception as error:
+                    self._failed(module, "time_passed", error)
+
+    # --- commands
+
+    def run(self, name: str, given: Mapping[str, Any], done: Done, now: float) -> None:
+        """Do command ``name``; ``done`` gets what JSON holds of its result, or an exception."""
+        command = self.commands.get(name)
+        try:
+            if command is None:
+                raise CommandError(
+                    f"there is no command {name}; there are {', '.join(self.commands) or 'none'}"
+                )
+            result = command.method(**command.arguments(given))
+        except Exception as error:
+            done(error, now)
+            return
+
+        def ended(result: Any, now: float) -> None:
+            done(result if isinstance(result, BaseException) else plain_result(result), now)
+
+        if inspect.iscoroutine(result):
+            begin(self._stack, result, ended, now)
+        else:
+            ended(result, now)
+
+    # --- routes
+
+    def bind(self, route: Callable[..., Any]) -> Callable[[IncomingRequest], Any]:
+        """Return ``route`` with the modules that its parameters name by their types.
+
+        Raises ``ModuleFault`` for one that is not configured, and for a parameter that is no module.
+        """
+        try:
+            parameters = list(inspect.signature(route).parameters.values())
+        except (TypeError, ValueError):
+            return route
+        wanted = [one for one in parameters[1:] if one.default is inspect.Parameter.empty]
+        if not wanted or any(one.kind is one.VAR_POSITIONAL or one.kind is one.VAR_KEYWORD for one in wanted):
+            return route
+        hints = get_type_hints(route)
+        given: dict[str, Module] = {}
+        for parameter in wanted:
+            kind = hints.get(parameter.name)
+            if not (isinstance(kind, type) and issubclass(kind, Module)):
+                raise ModuleFault(
+                    f"{_where(route)} has the parameter {parameter.name}, whose type is no module"
+                )
+            module = self._by_type.get(kind)
+            if module is None:
+                raise ModuleFault(
+                    f"{_where(route)} wants the module {kind.name}; add [{kind.name}] to the configuration"
+                )
+            given[parameter.name] = module
+        return lambda request: route(request, **given)
+
+
+def _where(route: Callable[..., Any]) -> str:
+    code = getattr(route, "__code__", None)
+    return "the route" if code is None else f"{code.co_filename}:{code.co_firstlineno}: the route"

@@ -1,0 +1,279 @@
+"""What a module is: one class, with hooks that do nothing until it overrides them.
+
+Theory of operation: a module's class is judged when it is made. Its public methods are
+hooks, parts of its life, or marked as a function for routes, a command or a step of the
+default route; any other is refused, so a misspelled hook is found at once and not
+missed for ever.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from sansip.module.core import Core
+    from sansip.proxy.branch import Branch
+    from sansip.routing import IncomingRequest
+    from sansip.rows import Table
+    from sansip.transport import Flow
+    from sansip.wire import Request, Response
+
+__all__ = [
+    "DROP",
+    "HOOKS",
+    "LIFE",
+    "PASS",
+    "STAGES",
+    "Empty",
+    "Module",
+    "ModuleFault",
+    "Reply",
+    "Stage",
+    "Verdict",
+    "command",
+    "function",
+    "step",
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Stage: TypeAlias = Literal["screen", "identify", "register", "translate", "select", "prepare", "relay"]
+# Stages of the default route, in order (``sansip.routing.default``).
+STAGES: Final[tuple[Stage, ...]] = (
+    "screen",
+    "identify",
+    "register",
+    "translate",
+    "select",
+    "prepare",
+    "relay",
+)
+# What the core calls, where a module overrides it.
+HOOKS: Final = (
+    "message_arrived",
+    "stray_received",
+    "request_received",
+    "branch_leaving",
+    "response_received",
+    "branch_ended",
+    "response_leaving",
+    "request_ended",
+    "event_received",
+    "next_due",
+    "time_passed",
+)
+# A module's life, and what it tells of itself.
+LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health")
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+class ModuleFault(ValueError):
+    """A module that cannot be used as it is; the text says what to change."""
+
+
+class Outcome(Enum):
+    """What becomes of a message that arrived."""
+
+    PASS = 0
+    DROP = 1
+
+
+PASS: Final = Outcome.PASS
+DROP: Final = Outcome.DROP
+
+
+@dataclass(slots=True)
+class Reply:
+    """The answer to give to a request at once; nothing of the request is kept (RFC 3261 8.2.7)."""
+
+    status: int
+    reason: str | None = None
+    headers: Iterable[tuple[str, str]] = ()
+
+
+Verdict: TypeAlias = Outcome | Reply
+
+
+@dataclass(slots=True)
+class Empty:
+    """The settings of a module that has none."""
+
+
+def function(method: Function) -> Function:
+    """Mark a method as a function for routes."""
+    method.sansip_function = True  # type: ignore[attr-defined]
+    return method
+
+
+def command(name: str, *, role: Literal["read", "operate"] | None = None) -> Callable[[Function], Function]:
+    """Mark a method as the command ``name`` (``module.verb``) of `sansip ctl` and of the API.
+
+    ``role``: who may; ``"read"`` by default where the verb is ``list``, ``show``, ``get``, ``explain``,
+    ``try`` or ``count``, else ``"operate"``. JSON is converted by the annotations of the parameters.
+    """
+
+    def mark(method: Function) -> Function:
+        verb = name.rpartition(".")[2]
+        reads = verb in ("list", "show", "get", "explain", "try", "count")
+        method.sansip_command = (name, role or ("read" if reads else "operate"))  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def step(stage: Stage) -> Callable[[Function], Function]:
+    """Mark a method, ``async def step(self, request)``, as a step of ``stage`` of the default route.
+
+    A step that answers or relays the request ends the route.
+    """
+    if stage not in STAGES:
+        raise ModuleFault(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
+
+    def mark(method: Function) -> Function:
+        method.sansip_step = stage  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Module:
+    """The base of all modules.
+
+    Attributes:
+        name: its table in the configuration, and the beginning of its commands, tables and figures.
+        Settings: a dataclass; its fields are the keys of that table, with defaults.
+        tables: its durable rows.
+        requires: modules that are started before it.
+        events: classes of ``sansip.events`` that ``event_received`` is called with.
+        settings: an instance of ``Settings``.
+        core: the stack, as a module sees it; there from ``start`` on.
+    """
+
+    name: ClassVar[str] = ""
+    Settings: ClassVar[type] = Empty
+    tables: ClassVar[tuple[Table[Any], ...]] = ()
+    requires: ClassVar[tuple[type[Module], ...]] = ()
+    events: ClassVar[tuple[type, ...]] = ()
+
+    settings: Any
+    core: Core
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _judge(cls)
+
+    # --- its life
+
+    def check(self, settings: Any) -> None:
+        """Raise ``ModuleFault`` for ``settings`` that could not work; nothing is changed yet."""
+
+    def start(self, core: Core, now: float) -> None:
+        """Begin: start timers, restore rows. ``self.core`` is set already."""
+
+    def configure(self, settings: Any, now: float) -> None:
+        """Take new settings, which ``check`` has passed. Where this raises, the old ones stay."""
+        self.settings = settings
+
+    def stop(self, now: float) -> None:
+        """Drain: begin nothing more. Running calls go on."""
+
+    def timer_fired(self, name: Any, now: float) -> None:
+        """A timer of ``core.timers`` fired."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return numbers for `sansip ctl stats`, beside counters."""
+        return {}
+
+    def health(self) -> str:
+        """Return what is wrong, for `sansip ctl health`; "" while all is well."""
+        return ""
+
+    # --- hooks
+
+    def message_arrived(self, message: Request | Response, flow: Flow, now: float) -> Verdict:
+        """Judge what arrived, before a transaction is looked for. Fails closed (500)."""
+        return PASS
+
+    def stray_received(self, response: Response, flow: Flow, now: float) -> bool:
+        """Take a response that no transaction waits for; return whether it was for this module."""
+        return False
+
+    def request_received(self, request: IncomingRequest) -> bool:
+        """Take a new request before the route sees it; return whether it was for this module."""
+        return False
+
+    def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> None:
+        """Change ``message``, a copy that is about to leave. Fails closed: it does not leave, a 500 does."""
+
+    def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> None:
+        """See, or change, a response of a branch; 100 is not among them."""
+
+    def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
+        """Learn how a branch ended: its final status, or the one that was made in its place."""
+
+    def response_leaving(self, request: IncomingRequest, response: Response) -> None:
+        """Change an answer that is about to go to the sender; 100 is not among them."""
+
+    def request_ended(self, request: IncomingRequest) -> None:
+        """Learn that the final answer has left."""
+
+    def event_received(self, event: Any, now: float) -> None:
+        """Hear of an event of one of ``events``."""
+
+    def next_due(self) -> float | None:
+        """Return when ``time_passed`` has something to do: for modules with a clock of their own."""
+        return None
+
+    def time_passed(self, now: float) -> None:
+        """Do what is due."""
+
+
+def _judge(cls: type[Module]) -> None:
+    where = f"module {cls.__qualname__}"
+    if not _NAME.fullmatch(cls.name):
+        raise ModuleFault(
+            f"{where}: name is {cls.name!r}; expected lower-case letters, digits and underscores"
+        )
+    if not hasattr(cls.Settings, "__dataclass_fields__"):
+        raise ModuleFault(f"{where}: Settings is {cls.Settings!r}, no dataclass")
+    for table in cls.tables:
+        if not (table.name == cls.name or table.name.startswith(f"{cls.name}_")):
+            raise ModuleFault(f"{where}: its table {table.name} must begin with {cls.name}_")
+    for name, value in vars(cls).items():
+        if name.startswith("_") or not inspect.isfunction(value):
+            continue
+        _judge_method(where, cls, name, value)
+
+
+def _judge_method(where: str, cls: type[Module], name: str, method: Callable[..., Any]) -> None:
+    marks = [mark for mark in ("sansip_function", "sansip_command", "sansip_step") if hasattr(method, mark)]
+    if name in HOOKS or name in LIFE:
+        if marks:
+            raise ModuleFault(f"{where}: {name} is a hook, and no function, command or step")
+        if inspect.iscoroutinefunction(method):
+            raise ModuleFault(f"{where}: {name} cannot wait; have core.run(...) do what takes time")
+        wanted = list(inspect.signature(getattr(Module, name)).parameters)
+        given = list(inspect.signature(method).parameters)
+        if len(wanted) != len(given):
+            raise ModuleFault(
+                f"{where}: {name} takes ({', '.join(wanted)}), and was written ({', '.join(given)})"
+            )
+        return
+    if not marks:
+        raise ModuleFault(
+            f"{where}: {name} is no hook; mark it with @function, @command or @step, or begin its name with _"
+        )
+    if "sansip_command" in marks:
+        text = method.sansip_command[0]  # type: ignore[attr-defined]
+        if text.partition(".")[0] != cls.name or not text.partition(".")[2]:
+            raise ModuleFault(f"{where}: its command {text} must begin with {cls.name}.")
+    if "sansip_step" in marks and not inspect.iscoroutinefunction(method):
+        raise ModuleFault(f"{where}: the step {name} must be an async def")

@@ -1,0 +1,117 @@
+"""Commands: one method of a module, for the control socket, the API and the reference page.
+
+Theory of operation: the method's signature is the definition. JSON arguments are converted by
+its annotations, and what does not fit is said by name; the result is whatever JSON can hold:
+numbers, text, lists, and dataclasses as objects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+__all__ = ["Command", "CommandError", "Parameter", "plain_result"]
+
+
+class CommandError(Exception):
+    """A command that cannot be done; the text names cause and fix."""
+
+
+@dataclass(slots=True)
+class Parameter:
+    """One argument. ``required``: it has no default."""
+
+    name: str
+    type: Any
+    required: bool
+    default: Any = None
+
+
+@dataclass(slots=True)
+class Command:
+    """One command: its name, who may give it, and the method that does it."""
+
+    name: str
+    role: Literal["read", "operate"]
+    method: Callable[..., Any]
+    doc: str
+    parameters: list[Parameter]
+
+    @classmethod
+    def of(cls, method: Callable[..., Any]) -> Command:
+        """Return the command that a bound method was marked as."""
+        name, role = method.sansip_command  # type: ignore[attr-defined]
+        hints = get_type_hints(method)
+        parameters = [
+            Parameter(one.name, hints.get(one.name, str), one.default is inspect.Parameter.empty, one.default)
+            for one in inspect.signature(method).parameters.values()
+        ]
+        return cls(name, role, method, inspect.getdoc(method) or "", parameters)
+
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``given`` as the method takes it. Raises ``CommandError`` that names what does not fit."""
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                takes = ", ".join(known) or "nothing"
+                raise CommandError(f"{self.name}: there is no argument {name}; it takes {takes}")
+        values = {}
+        for parameter in self.parameters:
+            if parameter.name in given:
+                values[parameter.name] = _converted(self.name, parameter, given[parameter.name])
+            elif parameter.required:
+                raise CommandError(f"{self.name}: {parameter.name} is missing")
+        return values
+
+
+def _converted(command: str, parameter: Parameter, value: Any) -> Any:
+    kinds = _kinds(parameter.type)
+    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if value is None and type(None) in kinds:
+        return None
+    if value in choices:
+        return value
+    for kind in kinds:
+        if kind is bool and (isinstance(value, bool) or value in ("true", "false")):
+            return value is True or value == "true"
+        if kind in (int, float) and not isinstance(value, bool):
+            # A number from the command line is text.
+            try:
+                number = kind(value)
+            except (TypeError, ValueError, OverflowError):
+                continue
+            if not (kind is int and isinstance(value, float) and value != number):
+                return number
+        if kind is str and isinstance(value, str):
+            return value
+        if get_origin(kind) is list and isinstance(value, list):
+            (inner,) = get_args(kind) or (str,)
+            return [_converted(command, Parameter(parameter.name, inner, True), one) for one in value]
+    expected = " or ".join(map(repr, choices)) if choices else " or ".join(map(_named, kinds))
+    raise CommandError(f"{command}: {parameter.name} is {value!r}; expected {expected}")
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _named(kind: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names.get(kind, "nothing" if kind is type(None) else str(kind))
+
+
+def plain_result(value: Any) -> Any:
+    """Return the result of a command as JSON holds it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain_result(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain_result(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain_result(item) for item in value]
+    if isinstance(value, str | int | float | bool | type(None)):
+        return value
+    return str(value)

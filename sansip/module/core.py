@@ -1,0 +1,200 @@
+"""What a module sees of the stack: all of it, and nothing else.
+
+Theory of operation: one facade for each module, so that figures bear its name and its failures are known as
+its own. Nothing in here waits; what waits is awaited in a coroutine that ``run`` begins, or that
+a route or a command is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from sansip.entropy import Entropy
+from sansip.events import ModuleFailed
+from sansip.module.metrics import Counter, Histogram
+from sansip.module.tasks import begin
+from sansip.routing.awaitables import Question, ask
+from sansip.rows import Change, Key, Read, Scan, Table, Write
+
+if TYPE_CHECKING:
+    from sansip.clock import Timers
+    from sansip.limits import Limits
+    from sansip.location import Binding, MemoryLocation
+    from sansip.proxy import Proxy
+    from sansip.routing.core import Core as StackCore
+    from sansip.routing.identity import Users
+    from sansip.transport import Listeners, Sender
+
+__all__ = ["Core", "Rows"]
+
+Row = TypeVar("Row")
+ModuleType = TypeVar("ModuleType")
+
+
+class Rows(Generic[Row]):
+    """The rows of one table, for coroutines."""
+
+    __slots__ = ("table",)
+
+    def __init__(self, table: Table[Row]) -> None:
+        self.table = table
+
+    async def get(self, *key: Any) -> Row | None:
+        """Return the row of ``key``, or None."""
+        (values,) = await ask(Read(self.table, (key,)))
+        return None if values is None else self.table.row_of(values)
+
+    async def page(self, *prefix: Any, after: Key | None = None, limit: int = 1_000) -> list[Row]:
+        """Return rows whose key begins with ``prefix``, in its order; ``after``: the last key before."""
+        return [self.table.row_of(one) for one in await ask(Scan(self.table, prefix, after, limit))]
+
+    async def all(self, *prefix: Any, page: int = 1_000) -> list[Row]:
+        """Return every row whose key begins with ``prefix``, read a page at a time."""
+        rows: list[Row] = []
+        after: Key | None = None
+        while values := await ask(Scan(self.table, prefix, after, page)):
+            rows += map(self.table.row_of, values)
+            if len(values) < page:
+                break
+            after = self.table.key_of(values[-1])
+        return rows
+
+    async def put(self, *rows: Row, delete: Iterable[Key] = ()) -> None:
+        """Put rows and delete keys, together or not at all; they are durable on return."""
+        await ask(Write((self.change(*rows, delete=delete),)))
+
+    async def delete(self, *keys: Key) -> None:
+        """Delete rows."""
+        await self.put(delete=keys)
+
+    def change(self, *rows: Row, delete: Iterable[Key] = ()) -> Change:
+        """Return the change for a ``Write`` of several tables."""
+        return Change(self.table, tuple(map(self.table.values_of, rows)), tuple(delete))
+
+
+class Named(Protocol):
+    """A module, of which no more is needed here."""
+
+    name: ClassVar[str]
+
+
+class Core:
+    """The stack as ``module`` sees it.
+
+    Attributes:
+        timers: ``start(now, seconds, module, name)``; the module's ``timer_fired`` is called.
+        entropy: chance.
+        limits, domains, listeners, location, users, sender, proxy: of the stack.
+    """
+
+    __slots__ = ("_figures", "_module", "_stack")
+
+    def __init__(self, stack: StackCore, module: Named) -> None:
+        self._stack = stack
+        self._module = module
+        self._figures: dict[str, Counter | Histogram] = {}
+
+    @property
+    def timers(self) -> Timers:
+        return self._stack.proxy.timers
+
+    @property
+    def entropy(self) -> Entropy:
+        return self._stack.proxy.entropy
+
+    @property
+    def limits(self) -> Limits:
+        return self._stack.limits
+
+    @property
+    def listeners(self) -> Listeners:
+        return self._stack.listeners
+
+    @property
+    def location(self) -> MemoryLocation:
+        return self._stack.location
+
+    @property
+    def users(self) -> Users | None:
+        return self._stack.users
+
+    @property
+    def sender(self) -> Sender:
+        return self._stack.proxy.sender
+
+    @property
+    def proxy(self) -> Proxy:
+        return self._stack.proxy
+
+    @property
+    def domains(self) -> Sequence[str]:
+        """The domains that are served; the first is what the server's other names mean."""
+        return self._stack.domains
+
+    def unix(self, now: float) -> float:
+        """Return the Unix time at ``now``."""
+        return self._stack.unix(now)
+
+    def secret(self, purpose: str) -> Entropy:
+        """Return the key for ``purpose`` that restarts, and nodes with the same secret, share."""
+        return self._stack.secret(f"module {self._module.name} {purpose}")
+
+    def module(self, kind: type[ModuleType]) -> ModuleType:
+        """Return another module. Raises ``LookupError`` where it is not configured."""
+        return self._stack.modules.get(kind)
+
+    def ask(self, subject: Any) -> Question:
+        """Return an awaitable for the answer of the outside to ``subject``."""
+        return ask(subject)
+
+    def rows(self, table: Table[Row]) -> Rows[Row]:
+        """Return the rows of one of the module's tables."""
+        return Rows(table)
+
+    def run(
+        self,
+        work: Coroutine[Any, Any, Any],
+        now: float,
+        done: Callable[[Any, float], None] | None = None,
+    ) -> None:
+        """Begin ``work``; ``done`` hears its result or exception. An exception without ``done`` is logged."""
+        begin(self._stack, work, done or self._ended, now)
+
+    def _ended(self, result: Any, now: float) -> None:
+        if isinstance(result, BaseException):
+            self.failed("run", result)
+
+    def failed(self, where: str, error: BaseException) -> None:
+        """Tell of an exception in the module."""
+        self._stack.notify(ModuleFailed(self._module.name, where, error))
+
+    def notify(self, event: Any, now: float) -> None:
+        """Tell the log, and the modules that want to hear of it, of ``event``."""
+        self._stack.notify(event)
+        self._stack.modules.event(event, now)
+
+    def unregister(self, binding: Binding, reason: str, now: float) -> None:
+        """Remove a binding, here and in the store."""
+        self._stack.unregister(binding, reason, now)
+
+    # --- figures
+
+    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
+        """Return the counter ``name`` of this module, made at the first call."""
+        found = self._figures.setdefault(name, Counter(f"{self._module.name}_{name}", help, labels))
+        assert isinstance(found, Counter)
+        return found
+
+    def histogram(
+        self, name: str, help: str, bounds: Sequence[float] = (0.005, 0.02, 0.1, 0.5, 2, 10)
+    ) -> Histogram:
+        """Return the histogram ``name`` of this module, made at the first call."""
+        found = self._figures.setdefault(name, Histogram(f"{self._module.name}_{name}", help, bounds))
+        assert isinstance(found, Histogram)
+        return found
+
+    @property
+    def counted(self) -> list[Counter | Histogram]:
+        """What ``counter`` and ``histogram`` made."""
+        return list(self._figures.values())
