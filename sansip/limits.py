@@ -141,6 +141,13 @@ class Limits:
     # Nonces of other servers, and their addresses, remembered for our own accounts
     # there. → the oldest is forgotten, and that server asks once more
     client_nonces: int = 1_000
+    # Challenges of one answer that are looked at, and put together from the branches of a
+    # fork; honest servers send one for each algorithm. → the rest are neither answered nor
+    # passed on
+    challenges: int = 32
+    # Octets of one challenge, or of the nonce that is to follow: we keep and repeat them; honest
+    # ones have below 500. → it is not answered
+    challenge_size: int = 2_048
     # Dialogs whose CSeq was raised by a challenge on the way. → the oldest is
     # forgotten; a later request of it may be refused for its number
     raised_dialogs: int = 20_000

@@ -145,7 +145,7 @@ class Stack:
             self.tokens,
             partial(binding_over, self),
             self._flow_lost,
-            ClientAuth(config.accounts, self.entropy, config.limits.client_nonces, self.notify),
+            ClientAuth(config.accounts, self.entropy, config.limits, self.notify),
             Shifts(self._secret, config.limits.raised_dialogs),
             self._notices,
         )

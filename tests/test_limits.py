@@ -21,6 +21,8 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 
 # The limit's own part, where its test stands.
 ELSEWHERE = {
+    "challenges": "auth/test_client.py",
+    "challenge_size": "auth/test_client.py",
     "changes_per_aor": "routing/test_changes.py",
     "change_attempts": "routing/test_changes.py",
     "bans": "test_bans.py",

@@ -6,7 +6,8 @@ realm, the nonce that it gave last, so that the next request carries credentials
 to one server: ``apply`` writes what is known into a copy about to be sent, ``take``
 learns from a 401 or 407 and says whether to send again, ``succeeded`` learns
 from the final answer. Each realm is answered once, and once more if it calls the
-nonce stale: so no server can keep us busy.
+nonce stale: so no server can keep us busy. Of its challenges so many are looked at, and
+so long ones, as ``sansip.limits`` says.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from sansip.wire.headers.auth import Challenge, parse_auth_info, parse_challenge
 
 if TYPE_CHECKING:
     from sansip.entropy import Entropy
+    from sansip.limits import Limits
     from sansip.wire import Request, Response
 
 __all__ = ["Answers", "ClientAuth"]
 
 # A server that counts with eight hexadecimal digits (RFC 7616 3.4) gets no more.
 _LAST_COUNT = 0xFFFF_FFFF
+# Characters of a realm in the log.
+_SHOWN = 80
 # RFC 3261 22.2, 22.3: (field of the challenge, field of the answer, field of Authentication-Info).
 _FIELDS = (
     ("www-authenticate", "Authorization", "authentication-info"),
@@ -56,16 +60,21 @@ class _Session:
 
 
 class ClientAuth:
-    """All accounts of a stack. ``most``: servers' nonces, and addresses, remembered."""
+    """All accounts of a stack. ``limits.client_nonces`` servers' nonces, and addresses, are remembered."""
 
-    __slots__ = ("_addresses", "_entropy", "_most", "_notify", "_sessions", "accounts")
+    __slots__ = ("_addresses", "_entropy", "_most", "_notify", "_sessions", "accounts", "limits")
 
     def __init__(
-        self, accounts: Sequence[Account], entropy: Entropy, most: int, notify: Callable[[object], None]
+        self,
+        accounts: Sequence[Account],
+        entropy: Entropy,
+        limits: Limits,
+        notify: Callable[[object], None],
     ) -> None:
         self.accounts = list(accounts)
+        self.limits = limits
         self._entropy = entropy
-        self._most = most
+        self._most = limits.client_nonces
         self._notify = notify
         # (host, field, realm, user) -> session
         self._sessions: dict[tuple[str, str, str, str], _Session] = {}
@@ -113,7 +122,8 @@ class ClientAuth:
         self._addresses[address] = host
 
     def refused(self, host: str, realm: str, reason: str) -> None:
-        self._notify(CredentialsRefused(host, realm, reason))
+        # A realm is what the other server wrote.
+        self._notify(CredentialsRefused(host, realm[:_SHOWN], reason))
 
     def token(self) -> str:
         return self._entropy.token()
@@ -188,7 +198,7 @@ class Answers:
         fresh = refused = False
         for asked, field, _ in _FIELDS:
             seen: set[str] = set()
-            for challenge in _challenges(response, asked):
+            for challenge in self._challenges(response, asked):
                 realm = challenge.realm or ""
                 account = next((one for one in self._accounts if one.realm == realm), None)
                 if account is None or realm in seen:
@@ -213,18 +223,36 @@ class Answers:
         return False
 
     def strip(self, response: Response) -> None:
-        """Remove the challenges that were meant for us."""
+        """Remove the challenges that were meant for us, and those that nobody looked at."""
         realms = {account.realm for account in self._accounts}
+        told = bool(self._tries)
         for asked, _, _ in _FIELDS:
-            for text in response.get_all(asked):
+            texts = response.get_all(asked)
+            response.remove(asked)
+            for text in texts[: self._client.limits.challenges]:
                 realm = _realm_of(text, asked)
-                if realm not in realms and not self._tries:
+                if realm in realms:
+                    continue
+                response.append(asked, text)
+                if not told:
+                    told = True
                     known = ", ".join(sorted(realms))
                     self._client.refused(self._host, realm or "", f"the account is for realm {known}")
-            kept = [text for text in response.get_all(asked) if _realm_of(text, asked) not in realms]
-            response.remove(asked)
-            for text in kept:
-                response.append(asked, text)
+
+    def _challenges(self, response: Response, field: str) -> list[Challenge]:
+        limits = self._client.limits
+        found = []
+        for text in response.get_all(field)[: limits.challenges]:
+            if len(text) > limits.challenge_size:
+                continue
+            try:
+                challenge = parse_challenge(text, field, "RFC 3261 20.44")
+            except RemoteProtocolError:
+                continue
+            # RFC 8760 2.6: never Basic.
+            if challenge.is_digest:
+                found.append(challenge)
+        return found
 
     def succeeded(self, response: Response, address: str) -> None:
         """Learn from a final response that is no challenge: the server at ``address`` believed us."""
@@ -233,7 +261,7 @@ class Answers:
         self._client.learn(address, self._host)
         for _, field, proof in _FIELDS:
             text = response.get(proof)
-            if text is None:
+            if text is None or len(text) > self._client.limits.challenge_size:
                 continue
             try:
                 info = parse_auth_info(text, proof, "RFC 7616 3.5")
@@ -245,19 +273,6 @@ class Answers:
                     if following:
                         # RFC 7616 3.5: counted anew with each nonce.
                         session.nonce, session.count = following, 0
-
-
-def _challenges(response: Response, field: str) -> list[Challenge]:
-    found = []
-    for text in response.get_all(field):
-        try:
-            challenge = parse_challenge(text, field, "RFC 3261 20.44")
-        except RemoteProtocolError:
-            continue
-        # RFC 8760 2.6: never Basic.
-        if challenge.is_digest:
-            found.append(challenge)
-    return found
 
 
 def _realm_of(text: str, field: str) -> str | None:

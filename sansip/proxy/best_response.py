@@ -33,13 +33,15 @@ def choose(responses: Sequence[Response]) -> Response:
     return min(responses, key=_rank)
 
 
-def add_challenges(best: Response, responses: Sequence[Response]) -> None:
+def add_challenges(best: Response, responses: Sequence[Response], most: int) -> None:
     """Put the challenges of every other 401 and 407 into ``best``, if it is one.
 
-    RFC 3261 16.7 step 7.
+    RFC 3261 16.7 step 7. No more than ``most`` come together: each callee writes as many as it
+    likes, and the answer must reach the caller.
     """
     if best.status not in (401, 407):
         return
+    room = most - len(best.get_all("www-authenticate")) - len(best.get_all("proxy-authenticate"))
     for response in responses:
         if response is best or response.status not in (401, 407):
             continue
@@ -47,5 +49,6 @@ def add_challenges(best: Response, responses: Sequence[Response]) -> None:
             ("www-authenticate", "WWW-Authenticate"),
             ("proxy-authenticate", "Proxy-Authenticate"),
         ):
-            for value in response.get_all(name):
+            for value in response.get_all(name)[: max(0, room)]:
                 best.append(header, value)
+                room -= 1

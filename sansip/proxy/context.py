@@ -419,7 +419,7 @@ class ResponseContext:
         if self._redirects is not None:
             responses = self._redirects.kept(responses)
         best = choose(responses)
-        add_challenges(best, responses)
+        add_challenges(best, responses, self.proxy.limits.challenges)
         self._conclude(best, now)
 
     def _conclude(self, best: Response, now: float) -> None:

@@ -65,7 +65,7 @@ def test_all_challenges_go_back() -> None:
         ),
     ]
     best = choose(responses)
-    add_challenges(best, responses)
+    add_challenges(best, responses, 10)
     assert best is responses[0]
     assert best.get_all("www-authenticate") == ['Digest realm="two", nonce="2"']
     assert best.get_all("proxy-authenticate") == [
@@ -79,5 +79,5 @@ def test_other_responses_carry_no_challenges() -> None:
     """Step 7 is about a selected 401 or 407."""
     responses = [made(603), made(401, ("WWW-Authenticate", 'Digest realm="two", nonce="2"'))]
     best = choose(responses)
-    add_challenges(best, responses)
+    add_challenges(best, responses, 10)
     assert not best.has("www-authenticate")
