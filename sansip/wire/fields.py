@@ -168,6 +168,16 @@ class HeaderFields:
         self._first[key] = line
         self._forget(key)
 
+    def substitute(self, key: str, old: str, new: str) -> None:
+        """Put ``new`` in place of ``old`` in the lines of ``key``; the lines stay well formed by it."""
+        lines = self.lines
+        for at, one in enumerate(self.keys):
+            if one == key:
+                lines[at] = lines[at].replace(old, new)
+        if key in self._first:
+            self._first[key] = lines[self.keys.index(key)]
+            self._forget(key)
+
     def append(self, name: str, value: object) -> None:
         """Add a line after the last ``name`` line, else at the end."""
         key = SPELLINGS.get(name) or header_key(name)
