@@ -151,6 +151,9 @@ class Limits:
     # Dialogs whose CSeq was raised by a challenge on the way. → the oldest is
     # forgotten; a later request of it may be refused for its number
     raised_dialogs: int = 20_000
+    # Dialogs whose remote targets changed while we looked on (a target refresh). → the oldest
+    # is forgotten; after it a stranger reaches the Contact that the dialog began with
+    refreshed_dialogs: int = 20_000
     # Steps a route may take for one request: look-ups, questions and relays, those answered from
     # memory as well. Ring groups look up some hundred users. → the route is ended where it
     # awaits, 500, and the log names the line

@@ -45,6 +45,8 @@ from sansip.module.tasks import Done
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
 from sansip.proxy.branch import Branch
+from sansip.proxy.dialog_mark import Marks
+from sansip.proxy.trust import TrustDomain, identity_of
 from sansip.questions import Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
@@ -65,6 +67,7 @@ from sansip.transport.filter import OpenConnection
 from sansip.transport.flow_token import MARK, FlowTokens
 from sansip.transport.stun import binding_response, is_stun
 from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_message
+from sansip.wire.host import host_text, plain_host
 
 __all__ = ["ConnectionInfo", "Stack"]
 
@@ -135,6 +138,10 @@ class Stack:
             int(self.entropy.keyed_hash("life")[:8], 16),
             self._domains[0] if self._domains else "",
         )
+        self.trusted = Trusted(config.trusted)
+        # Domains whose realm has another name.
+        self._realms: dict[str, str] = {} if config.auth is None else config.auth.realm_by_domain()
+        realms = [self._realms.get(domain, domain) for domain in self._domains or ["sansip"]]
         self.proxy = Proxy(
             config.proxy,
             self.listeners,
@@ -147,21 +154,19 @@ class Stack:
             self._flow_lost,
             ClientAuth(config.accounts, self.entropy, config.limits, self.notify),
             Shifts(self._secret, config.limits.raised_dialogs),
+            Marks(config.secret or seed, config.proxy.dialog_life, config.limits.refreshed_dialogs),
+            TrustDomain(self.listeners, realms, config.auth is not None, self._believes),
             self._notices,
         )
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
         self.bans = Bans(config.limits.bans)
-        self.trusted = Trusted(config.trusted)
         # Registrations of ours elsewhere; ``replace`` says which.
         self.upstreams = Upstreams(self.proxy, self.entropy, self.notify)
-        # Domains whose realm has another name.
-        self._realms: dict[str, str] = {}
         if config.auth is not None:
             self.authenticator = Authenticator(
                 config.auth, keys, self.entropy, self.bans, config.ephemeral, config.began
             )
-            self._realms = config.auth.realm_by_domain()
         self.users = config.users
         self.recall = config.recall
         self.durable = config.durable
@@ -611,14 +616,16 @@ class Stack:
         registered with the server's address is found under its name, too.
         """
         if isinstance(uri, SipUri) and self._domains and uri.host not in self._domains:
-            return address_of_record(uri, self._domains[0])
+            plain = plain_host(uri.host)
+            return address_of_record(uri, plain if plain in self._domains else self._domains[0])
         return address_of_record(uri)
 
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:
         """Return the realm of who is at ``uri``: its domain where it is ours, else the first domain."""
         domain = self._domains[0] if self._domains else "sansip"
-        if isinstance(uri, SipUri) and uri.host in self._domains:
-            domain = uri.host
+        host = identity_of(uri)[1]
+        if host in self._domains:
+            domain = host
         return self._realms.get(domain, domain)
 
     def unix(self, now: float) -> float:
@@ -636,9 +643,11 @@ class Stack:
         """
         return self.tokens.for_path(flow, self.unix(expires_at))
 
-    def dialog_token(self, request: Request) -> str:
-        """Return the mark of the dialog that ``request`` belongs to, for Record-Route."""
-        return self._secret.keyed_hash(f"dialog {request.call_id}")
+    def _believes(self, transport: str, host: str, port: int) -> bool:
+        """Whether the peer at this address is one that the operator trusts, or another node of ours."""
+        if len(self.trusted) and self.trusted.find(transport, host, port) is not None:
+            return True
+        return self.nodes is not None and self.nodes.lives_at(host_text(host, port))
 
     def registered(self, aor: str, count: int) -> None:
         """The registrar changed the bindings of ``aor``; now there are ``count``."""

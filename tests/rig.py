@@ -175,6 +175,22 @@ class Rig:
         self.log += outs
         return outs
 
+    def route(self) -> str:
+        """The Route of the caller: from the last answer with a route set (RFC 3261 12.1.2)."""
+        values: list[str] = []
+        for out in self.log:
+            if isinstance(out.message, Response):
+                values = out.message.values("record-route") or values
+        return ", ".join(reversed(values))
+
+    def callees_route(self) -> str:
+        """The Route of the callee: from the last request with a route set (RFC 3261 12.1.1)."""
+        values: list[str] = []
+        for out in self.log:
+            if isinstance(out.message, Request):
+                values = out.message.values("record-route") or values
+        return ", ".join(values)
+
     def read(self, data: bytes, datagram: bool) -> Message:
         """What the stack writes must be what a strict reader takes.
 
@@ -298,8 +314,13 @@ def reply(
         shown = f"{shown};tag={tag}"
     lines = [f"SIP/2.0 {status} {reason}"]
     lines += [f"Via: {value}" for value in message.get_all("via")]
+    headers = list(headers)
     if message.method == "INVITE" and 100 < status < 300:
-        lines += [f"Record-Route: {value}" for value in message.get_all("record-route")]
+        recorded = message.get_all("record-route")
+        lines += [f"Record-Route: {value}" for value in recorded]
+        if recorded and not any(name == "Contact" for name, _ in headers):
+            # RFC 3261 12.1.1: with the route set comes the remote target.
+            headers.append(("Contact", f"<{message.uri_text}>"))
     lines += [f"From: {message.get('from')}", f"To: {shown}", f"Call-ID: {message.get('call-id')}"]
     lines.append(f"CSeq: {message.get('cseq')}")
     lines += [f"{name}: {value}" for name, value in headers]

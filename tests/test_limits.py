@@ -26,6 +26,7 @@ ELSEWHERE = {
     "changes_per_aor": "routing/test_changes.py",
     "change_attempts": "routing/test_changes.py",
     "bans": "test_bans.py",
+    "refreshed_dialogs": "routing/test_within.py",
     "users_known": "server/test_known.py",
     "branches_in_all": "proxy/test_budget.py",
     "transactions_reserved": "routing/test_admission.py",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 
 from sansip.routing import IncomingRequest
+from sansip.routing.within import admits_within
 
 # host:port, and ;transport=tcp or ;transport=tls where it is not UDP.
 REGISTRAR = os.environ.get("SANSIP_REGISTRAR", "127.0.0.1:5080")
@@ -32,10 +33,10 @@ async def route(request: IncomingRequest) -> None:
     elif request.over_flow or request.in_dialog:
         # Outwards: the token says over which connection (RFC 5626 5.3.1). Within a
         # dialog: to whom our Record-Route was given.
-        if request.over_flow or request.from_dialog:
+        if request.over_flow or await admits_within(request):
             request.record_route()
             request.relay()
-        elif request.method != "ACK":
+        elif request.method != "ACK" and not request.decided:
             request.reply(481)
     elif request.method == "REGISTER":
         # RFC 5626 5.1: the registrar finds the way back in our Path.

@@ -111,6 +111,13 @@ class Nodes:
             self.lingering = True
             self._timers.start(now, self._config.linger, self, "linger")
 
+    def lives_at(self, address: str) -> bool:
+        """Whether a node that is known lives at ``host:port``."""
+        return any(
+            node.address == address or node.address.startswith(f"{address};")
+            for node in self._others.values()
+        )
+
     def get(self, name: str) -> NodeState | None:
         """Return the node ``name`` as long as it lives, as far as this one knows."""
         return self.me if name == self.me.name else self._others.get(name)

@@ -235,20 +235,22 @@ class Branch:
         )
         again = again or self._answers is not None or self._shift > 0
         request = base.copy() if again else base
-        record, mark = context.record_route, ""
+        record, shift_mark = context.record_route, ""
         if self._answers is not None:
             self._answers.apply(request)
         if self._shift:
             context.keep_cseq(base)
-            mark = proxy.shifts.mark(base, self._shift)
+            shift_mark = proxy.shifts.mark(base, self._shift)
             proxy.shifts.apply(request, context.marked, self._shift)
             # Who has raised CSeq has to stay on the path.
             record = context.record_if_raised if record is None else record
         if record is not None:
+            assert self._place is not None
+            mark = record.mark(self._place[1])
             goes = proxy.goes_token(base, self.target, listener)
             secure = self._hop is not None and self._hop.sips
             proxy.add_record_route(
-                request, context.listener, listener, record, context.came, goes, secure, mark
+                request, context.listener, listener, mark, context.came, goes, secure, shift_mark
             )
         if context.path is not None:
             # Who cannot be connected to by this transport is found where the phone found us.
@@ -363,9 +365,11 @@ class Branch:
         """Remove our Via (RFC 3261 16.7 step 3), and what we added to CSeq."""
         if self.context.cseq:
             response.set_line("cseq", self.context.cseq)
-        if response.status < 300 and self.transaction is not None:
-            context = self.context
-            show_callee(context.proxy, context.record_route, self.transaction.flow, response)
+        recording = self.context.recording
+        if recording is not None:
+            if response.status < 300 and self.transaction is not None:
+                show_callee(self.context.proxy, recording, self.transaction.flow, response)
+            recording.answered(response)
         response.pop_first_value("via")
         if not response.has("via"):
             # Some phones answer an INVITE that was cancelled with the Via of

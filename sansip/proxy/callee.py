@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
+from sansip.proxy.dialog_mark import PARAMETER
 from sansip.transport.nat import is_private
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
+    from sansip.proxy.dialog_mark import Recording
     from sansip.proxy.proxy import Proxy
     from sansip.transport import Flow
     from sansip.wire import Response
@@ -22,15 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["show_callee"]
 
 
-def show_callee(proxy: Proxy, record: str | None, flow: Flow, response: Response) -> None:
+def show_callee(proxy: Proxy, recording: Recording, flow: Flow, response: Response) -> None:
     """Put the token of ``flow`` into our Record-Route value of ``response``, where the Contact is no use.
 
-    ``record`` is the dialog's mark in that value; None: we are not on the path. Only
-    for datagrams, and where a public address answers with a private Contact: within
+    Only for datagrams, and where a public address answers with a private Contact: within
     one private network that is somebody else's address, and meant.
     """
     line = response.first_line("contact")
-    if record is None or flow.reliable or line is None or flow.host in line or is_private(flow.host):
+    if flow.reliable or line is None or flow.host in line or is_private(flow.host):
         return
     try:
         contacts = response.contacts
@@ -40,7 +41,8 @@ def show_callee(proxy: Proxy, record: str | None, flow: Flow, response: Response
     if not isinstance(uri, SipUri) or not is_private(uri.host):
         return
     ours = proxy.listeners[flow.listener].record_route.partition(": ")[2]
-    ours += f";d={record}>" if record else ">"
+    mark = recording.found(response)
+    ours += f";{PARAMETER}={mark}>" if mark else ">"
     recorded = response.values("record-route")
     if not recorded or recorded[0] != ours:
         # Another proxy comes after us: its phone is its own business.

@@ -26,6 +26,7 @@ from sansip.wire import response_to
 if TYPE_CHECKING:
     from sansip.auth import Account
     from sansip.clock import Timer
+    from sansip.proxy.dialog_mark import Recording
     from sansip.proxy.path import PathValue
     from sansip.proxy.proxy import Proxy
     from sansip.transaction import ClientTransaction, ServerTransaction
@@ -77,6 +78,7 @@ class ResponseContext:
         "proxy",
         "record_if_raised",
         "record_route",
+        "recording",
         "server",
         "spare",
     )
@@ -102,8 +104,10 @@ class ResponseContext:
         # the target does not say.
         self.listener = self.leaves = listener
         self.is_invite = request.method == "INVITE"
-        # The token for our Record-Route value, "" for none; None: do not record.
-        self.record_route: str | None = None
+        # What our Record-Route values say; None: do not record.
+        self.record_route: Recording | None = None
+        # The same, for answers: within a dialog also where nothing is recorded.
+        self.recording: Recording | None = None
         # The source and the callee that it counts for while it waits (``Proxy.pending``).
         self.counted: tuple[str, str] | None = None
         # What a REGISTER that we pass on gets into its Path.
@@ -146,7 +150,7 @@ class ResponseContext:
         # None: nothing is answered and no CSeq is changed.
         self.accounts: Sequence[Account] | None = None
         # What ``record_route`` becomes once CSeq was raised; None within a dialog.
-        self.record_if_raised: str | None = None
+        self.record_if_raised: Recording | None = None
         # What our Record-Route value says was added to CSeq in this dialog.
         self.marked = 0
         # The sender's CSeq line, once a branch has another one.
@@ -497,6 +501,8 @@ class ResponseContext:
         response.pop_first_value("via")
         if self.cseq:
             response.set_line("cseq", self.cseq)
+        if self.recording is not None:
+            self.recording.answered(response)
         if response.has("via"):
             self._accept(response, now)
 

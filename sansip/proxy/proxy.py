@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.limits import Limits
     from sansip.notices import LimitNotices
+    from sansip.proxy.dialog_mark import Marks, Recording
     from sansip.proxy.sequence import Shifts
+    from sansip.proxy.trust import TrustDomain
     from sansip.transaction import TimerValues, TransactionLayer
     from sansip.transport import Listener, Listeners, Sender
     from sansip.transport.flow_token import FlowTokens, Named
@@ -63,8 +65,11 @@ class ProxyConfig:
         force_rport: whom to answer at the source port of a request that came without
             rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
             address and not their source; ``"always"``, everybody; ``"never"``.
-        dialog_tokens: mark our Record-Route values with a token of the dialog, so
-            that only requests of dialogs set up through here are relayed by Route.
+        dialog_tokens: mark our Record-Route values (``proxy.dialog_mark``), so that by Route
+            only requests of dialogs set up through here are relayed, and only to the
+            other side.
+        dialog_life: seconds that a mark is good for. A route set lasts as long as its dialog,
+            so no call or subscription outlives this; what somebody noted down does not, either.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
         one_branch: of several Contacts at one address and port, of a user or in a redirection,
@@ -82,6 +87,7 @@ class ProxyConfig:
     tcp_above: int = 1300
     failover_time: float = 3.0
     dialog_tokens: bool = True
+    dialog_life: float = 604_800.0
     unmarked_dialogs: bool = False
     one_branch: bool = True
     recurse: bool = False
@@ -101,6 +107,7 @@ class Proxy:
         "limits",
         "listeners",
         "loop_secret",
+        "marks",
         "named",
         "notices",
         "pending",
@@ -110,6 +117,7 @@ class Proxy:
         "timers",
         "tokens",
         "transactions",
+        "trust",
         "trying_after",
         "values",
     )
@@ -127,6 +135,8 @@ class Proxy:
         flow_lost: Callable[[object, float], None],
         client: ClientAuth,
         shifts: Shifts,
+        marks: Marks,
+        trust: TrustDomain,
         notices: LimitNotices,
     ) -> None:
         self.config = config
@@ -143,6 +153,8 @@ class Proxy:
         self.flow_lost = flow_lost
         self.client = client
         self.shifts = shifts
+        self.marks = marks
+        self.trust = trust
         self.notices = notices
         # What waits for its final response, by source and callee.
         self.pending = Pending()
@@ -220,7 +232,7 @@ class Proxy:
         far = _with_user(outgoing.record_route, goes) + end
         copy.prepend_line("record-route", as_sips(far) if secure else far)
 
-    def records(self, hop: NextHop, record: str | None) -> bool:
+    def records(self, hop: NextHop, record: Recording | None) -> bool:
         """Whether a request that leaves where nobody listens can be recorded as it must.
 
         RFC 3261 16.6 step 4 wants a sips URI in Record-Route, and nobody could follow
@@ -406,7 +418,7 @@ class Proxy:
         request: Request,
         incoming: Flow,
         target: Target,
-        record: str | None,
+        record: Recording | None,
         now: float,
         leaves: Listener | None = None,
     ) -> None:
@@ -452,7 +464,8 @@ class Proxy:
             if record is not None:
                 goes = self.goes_token(copy, target, listener)
                 came = self.came_token(request, incoming)
-                self.add_record_route(copy, incoming.listener, listener, record, came, goes, hop.sips)
+                mark = record.mark(ip)
+                self.add_record_route(copy, incoming.listener, listener, mark, came, goes, hop.sips)
             flow = alive or Flow(transport, listener.id, (ip, port), name=hop.proves(transport))
             self.sender.send(flow, self.seal(copy, listener, branch), now)
 
@@ -502,6 +515,10 @@ class Proxy:
             host = via.maddr
         else:
             port = via.rport or port
+        try:
+            self.marks.show_stray(response, self.trust.sender(response.from_.uri, host))
+        except RemoteProtocolError:
+            return
         # ``received`` was added here where sent-by was a name.
         listener = self.listener_for(transport, host, -1) if is_address(host) else None
         if listener is not None:

@@ -7,6 +7,7 @@ a registrar and proxy for its own domains, and never relays for strangers.
 from __future__ import annotations
 
 from sansip.routing.request import IncomingRequest
+from sansip.routing.within import admits_within
 
 __all__ = ["admits", "route"]
 
@@ -26,15 +27,19 @@ async def route(request: IncomingRequest) -> None:
         await cancel(request)
         return
 
-    # Within a dialog: only where the dialog was set up through this server; or by a flow
-    # token of ours, over the phone's own connection (RFC 5626 5.3.1).
-    if request.over_flow or (request.in_dialog and request.from_dialog):
+    # Within a dialog: only where it was set up through this server, and to its other side;
+    # or by a flow token of ours, over the phone's own connection (RFC 5626 5.3.1).
+    # RFC 2543: an ACK or BYE may lack the tag.
+    within = request.in_dialog or request.method in ("ACK", "BYE")
+    if (request.over_flow and not within) or (within and await admits_within(request)):
         request.record_route()
         targets = await request.locate() if request.names_gruu else None
         if targets == []:
             request.answer_absent()
         else:
             request.relay(targets)
+        return
+    if request.decided:
         return
     if request.in_dialog:
         if request.method == "ACK":

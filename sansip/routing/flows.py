@@ -72,6 +72,11 @@ class FlowRoute:
         self.lost: Named | None = None
         self._onward: FlowToken | None = None
 
+    @property
+    def bound(self) -> bool:
+        """Whether the direction is that of a token of a dialog."""
+        return self._onward is not None and self._onward.bound
+
     def add(self, token: FlowToken, is_senders: bool, asks: bool) -> None:
         """Note a value with a token. ``asks``: it has ``ob``."""
         if is_senders:
@@ -114,7 +119,7 @@ def take_token(request: IncomingRequest, uri: SipUri, flows: FlowRoute | None, *
     if token is None:
         # RFC 5626 5.3.1: it has been tampered with, or is of another dialog.
         raise _refused("Forged Flow Token", "RFC 5626 5.3.1", message)
-    if token.bound and message.to_tag is None:
+    if token.bound and message.to_tag is None and message.method not in ("ACK", "BYE"):
         # RFC 3261 12.2.1.1: a route set is for requests within the dialog. A caller has
         # one from a 180, and must not ring the phone anew with it, as whomever he likes.
         raise _refused("Flow Token Of A Dialog", "RFC 3261 12.2.1.1", message)

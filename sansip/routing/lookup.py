@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from sansip.routing.request import IncomingRequest
     from sansip.wire import OtherUri, Request, TelUri
 
-__all__ = ["absence", "asked_for", "borrows_gruu", "locate", "locate_at_hand", "names_gruu", "target_of"]
+__all__ = [
+    "absence",
+    "asked_for",
+    "borrows_gruu",
+    "locate",
+    "locate_at_hand",
+    "meant",
+    "names_gruu",
+    "target_of",
+]
 
 
 def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
@@ -58,7 +67,7 @@ def asked_for(core: Core, request: Request) -> str:
 async def locate(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) -> list[Target]:
     """Return the targets that ``asked`` is registered at, best first, on any node."""
     core = request.core
-    aor, gruu = _meant(core, asked)
+    aor, gruu = meant(core, asked)
     if core.nodes is None:
         bindings = core.location.lookup(aor, request.now)
     else:
@@ -68,7 +77,7 @@ async def locate(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) ->
 
 def locate_at_hand(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) -> list[Target]:
     """Return the same from what this node knows, without asking anybody."""
-    aor, gruu = _meant(request.core, asked)
+    aor, gruu = meant(request.core, asked)
     return _targets(request, aor, gruu, request.core.location.lookup(aor, request.now))
 
 
@@ -86,18 +95,18 @@ def borrows_gruu(request: IncomingRequest) -> bool:
     uri = contacts[0].uri if isinstance(contacts, list) and contacts else None
     if uri is None or not names_gruu(core, uri):
         return False
-    return _meant(core, uri)[0] != core.address_of_record(message.from_.uri)
+    return meant(core, uri)[0] != core.address_of_record(message.from_.uri)
 
 
 def absence(core: Core, uri: SipUri | TelUri | OtherUri) -> int:
     """Return the status of the answer to a request for ``uri``, who is registered nowhere."""
-    gruu = _meant(core, uri)[1]
+    gruu = meant(core, uri)[1]
     # RFC 5627 6.1: 480 where the GRUU is valid, which a public one is as long as
     # its user exists; a temporary one goes with the registration: 404.
     return 404 if gruu is None or gruu.instance is None else 480
 
 
-def _meant(core: Core, asked: SipUri | TelUri | OtherUri) -> tuple[str, Gruu | None]:
+def meant(core: Core, asked: SipUri | TelUri | OtherUri) -> tuple[str, Gruu | None]:
     """Return the address-of-record that ``asked`` means, "" for a GRUU that we did not make."""
     gruus = core.registrar.gruus
     if not isinstance(asked, SipUri) or "gr" not in asked.params:

@@ -28,6 +28,7 @@ from sansip.proxy import (
     loop_hash,
     preprocess,
 )
+from sansip.proxy.dialog_mark import PARAMETER, Reading, Recording
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
@@ -40,6 +41,7 @@ from sansip.routing.lookup import absence, asked_for, borrows_gruu, locate, loca
 from sansip.routing.registration import path_value, register
 from sansip.routing.shared import RETRY_AFTER
 from sansip.routing.trust import TrustedPeer
+from sansip.routing.within import read_mark
 from sansip.sources import source_of
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
@@ -68,8 +70,10 @@ class IncomingRequest:
         flow: where it came from (``transport``, ``host``, ``port``).
         now: the time, in the clock of whoever drives the stack.
         authenticated: whether ``authenticate`` found a user whose password was right.
-        from_dialog: whether it came with a Route value that this server wrote for
-            its dialog: a request within a dialog that was set up through here.
+        from_dialog: whether it is within a dialog that was set up through here, comes from one
+            side of it and goes to the other: so says the Route value that this server
+            wrote for it. Where it is not, ask ``routing.within.admits_within``.
+        reading: how much that value proves (``proxy.dialog_mark``).
         unsure: whether ``locate`` found nobody because the shared location could not be asked.
         from_node: whether another node of ours sent it on, which has admitted it
             (``sansip.routing.vouching``).
@@ -85,6 +89,7 @@ class IncomingRequest:
         "_marked",
         "_path",
         "_record",
+        "_recording",
         "_returned",
         "_server",
         "_steps",
@@ -100,6 +105,7 @@ class IncomingRequest:
         "message",
         "method",
         "now",
+        "reading",
         "slots",
         "unsure",
     )
@@ -116,6 +122,7 @@ class IncomingRequest:
         self.from_dialog = False
         self.from_node = False
         self.unsure = False
+        self.reading = Reading.NONE
         self._server = server
         self._context: ResponseContext | None = None
         # The listener that our last Route value named: RFC 5658 3.
@@ -130,6 +137,7 @@ class IncomingRequest:
         # Whether it bears a Via of ours: it was here before, as a branch.
         self._returned = False
         self._record = False
+        self._recording: Recording | None = None
         self._tag = ""
         # What our Route value says of CSeq (``proxy.sequence``).
         self._marked: str | None = None
@@ -208,8 +216,8 @@ class IncomingRequest:
 
     @property
     def is_from_us(self) -> bool:
-        """Whether From names a user of this server's domains."""
-        return self.serves(self.message.from_.uri)
+        """Whether From names a user of this server's domains, however it is written."""
+        return self.core.proxy.trust.owns(self.message.from_.uri)
 
     @property
     def trusted(self) -> TrustedPeer | None:
@@ -239,22 +247,25 @@ class IncomingRequest:
         listeners = self.core.listeners
         config = self.core.proxy.config
         tokens = config.dialog_tokens
-        expected = self.core.dialog_token(message) if tokens and message.to_tag is not None else ""
-        if expected and (recorded := listeners.take_recorded(message, expected)) is not None:
-            self._leaves = recorded
-            self.from_dialog = True
+        mark: str | None = None
+        if (recorded := listeners.take_recorded(message)) is not None:
+            self._leaves, mark = recorded
+            self.from_dialog = not tokens or config.unmarked_dialogs
             if not message.has("route") and "maddr" not in message.uri_text:
+                if tokens:
+                    read_mark(self, mark)
                 return
 
         def is_own(uri: SipUri) -> bool:
+            nonlocal mark
             transport = uri.transport or ("tls" if uri.scheme == "sips" else "udp")
             if not listeners.is_own_address(uri.host, uri.port, transport):
                 return False
             second = self._leaves is not None
             self._leaves = listeners.named(uri.host, uri.port, transport)
             self._marked = uri.params.get("c", self._marked)
-            # A value written for this very dialog proves that it was set up here.
-            if not tokens or config.unmarked_dialogs or (expected and uri.params.get("d") == expected):
+            mark = uri.params.get(PARAMETER, mark)
+            if not tokens or config.unmarked_dialogs:
                 self.from_dialog = True
             if uri.user is not None and uri.user.startswith(MARK):
                 self.flows = take_token(self, uri, self.flows, second=second)
@@ -266,6 +277,11 @@ class IncomingRequest:
         preprocess(message, is_own, (listener.transport, listener.port))
         if self.flows is not None:
             self.flows.settle(self)
+        if tokens and mark is not None:
+            read_mark(self, mark)
+        if self.flows is not None and self.flows.bound and not (self.from_dialog or self.reading):
+            # The mark that the token came with says whose it is, and until when.
+            self.flows = None
 
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
@@ -462,7 +478,8 @@ class IncomingRequest:
                 if added:
                     # Nothing comes back that would have to be translated.
                     shifts.apply(message, marked, added)
-            proxy.forward_stateless(message, self.flow, chosen[0], self._token(), self.now, self._leaves)
+            record = self._recorded_as() if self._record else None
+            proxy.forward_stateless(message, self.flow, chosen[0], record, self.now, self._leaves)
             if server is not None:
                 server.abandon(self.now)
             self._decided = True
@@ -490,7 +507,9 @@ class IncomingRequest:
             server.user = context
         # Only now: what raised before leaves the request to be answered.
         self._decided = True
-        context.record_route = self._token()
+        recording = self._recorded_as()
+        context.recording = recording
+        context.record_route = recording if self._record else None
         context.path = self._path
         if credentials is not None or proxy.client.accounts or marked or len(shifts):
             self._authenticate_to(context, credentials, marked)
@@ -508,13 +527,24 @@ class IncomingRequest:
         context.accounts = given or ()
         context.marked = marked
         if self.method in DIALOG_METHODS and not self.in_dialog:
-            tokens = self.core.proxy.config.dialog_tokens
-            context.record_if_raised = self.core.dialog_token(self.message) if tokens else ""
+            context.record_if_raised = context.recording
 
-    def _token(self) -> str | None:
-        if not self._record:
-            return None
-        return self.core.dialog_token(self.message) if self.core.proxy.config.dialog_tokens else ""
+    def _recorded_as(self) -> Recording | None:
+        """Return what Record-Route says of the dialog that this makes or refreshes, None where it cannot."""
+        if self.method in DIALOG_METHODS and self._recording is None:
+            core = self.core
+            proxy = core.proxy
+            message = self.message
+            marks = proxy.marks if proxy.config.dialog_tokens else None
+            caller = proxy.trust.sender(message.from_.uri, self.flow.host)
+            callee = proxy.trust.user(message.to.uri)
+            self._recording = Recording(marks, message, core.unix(self.now), caller, callee)
+        return self._recording
+
+    def lead_to(self, target: Target) -> None:
+        """Have ``relay()`` without targets go to ``target``."""
+        self.flows = self.flows or FlowRoute()
+        self.flows.target = target
 
     def redirect(self, targets: Sequence[Target | SipUri | str], status: int = 302) -> None:
         """Answer with where else to look (RFC 3261 8.3), Contact values with their q."""

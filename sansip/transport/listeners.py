@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sansip.transport.flow import DEFAULT_PORTS
-from sansip.wire.host import host_key, host_text
+from sansip.wire.host import host_key, host_text, plain_host
 
 if TYPE_CHECKING:
     from sansip.wire import Message
@@ -45,6 +45,8 @@ class Listener:
     sent_by: str = field(init=False)
     # How our Record-Route lines begin; ">" is to follow (RFC 3261 16.6 step 4).
     record_route: str = field(init=False)
+    # How they come back as Route lines, the mark is to follow (``proxy.dialog_mark``).
+    marked_route: str = field(init=False)
 
     def __post_init__(self) -> None:
         # In lower case: what comes back is compared with it.
@@ -54,6 +56,7 @@ class Listener:
         named = "ws" if self.transport == "wss" else self.transport
         transport = "" if named == "udp" else f";transport={named}"
         self.record_route = f"Record-Route: <sip:{self.sent_by}{transport};lr"
+        self.marked_route = f"Route: <sip:{self.sent_by}{transport};lr;d="
 
     @property
     def is_ipv6(self) -> bool:
@@ -73,6 +76,7 @@ class Listeners:
         for listener in self._by_id.values():
             if not listener.accepts and listener.shares is not None:
                 listener.record_route = self._by_id[listener.shares].record_route
+                listener.marked_route = self._by_id[listener.shares].marked_route
         self._accepting = [listener for listener in self._by_id.values() if listener.accepts]
         self._domains = {host_key(domain.strip("[]")) for domain in domains}
         self._sent_by = {listener.sent_by for listener in self._by_id.values()}
@@ -128,23 +132,27 @@ class Listeners:
                 return listener
         return None
 
-    def take_recorded(self, request: Message, token: str) -> Listener | None:
-        """Remove the first Route lines that are just what we recorded for ``token``.
+    def take_recorded(self, request: Message) -> tuple[Listener, str] | None:
+        """Remove the first Route lines that look just as we record.
 
         Returns the listener of the last one, which is that of the far side (RFC
-        5658 3), or None. A look at the text that serves nearly every request within a dialog; any
-        other spelling of our own values is for ``proxy.preprocess``.
+        5658 3), and its mark; or None. A look at the text that serves nearly every request
+        within a dialog; any other spelling of our own values is for ``proxy.preprocess``.
         """
-        taken: Listener | None = None
+        taken: tuple[Listener, str] | None = None
         while True:
             line = request.first_line("route")
+            if line is None:
+                return taken
             for listener in self._accepting:
-                if line == f"Route{listener.record_route[12:]};d={token}>":
-                    request.pop_first_value("route")
-                    taken = listener
-                    break
+                if line.startswith(listener.marked_route):
+                    mark = line[len(listener.marked_route) : -1]
+                    if mark.isalnum() and line[-1] == ">":
+                        break
             else:
                 return taken
+            request.pop_first_value("route")
+            taken = listener, mark
 
     def may_have_written(self, request: Message) -> bool:
         """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""
@@ -180,7 +188,10 @@ class Listeners:
         if key in self._domains:
             return True
         ports = self._addresses.get(key)
-        return ports is not None and (port is None or port in ports)
+        if ports is None:
+            plain = plain_host(host)
+            return plain != host and self.serves(plain, port)
+        return port is None or port in ports
 
     def names_us(self, host: str, port: int | None, transport: str | None = None) -> bool:
         """Whether a request for this host would come back here: it is in a domain, or an address, of ours."""

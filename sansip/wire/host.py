@@ -19,6 +19,7 @@ __all__ = [
     "ipv6_octets",
     "is_address",
     "parse_host",
+    "plain_host",
     "split_host_port",
 ]
 
@@ -26,6 +27,7 @@ _IPV4: Final = compiled(IPV4)
 _HOSTNAME: Final = compiled(HOSTNAME)
 _HEX_GROUPS: Final = compiled(r"[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4})*+")
 _PORT: Final = compiled(r"[0-9]++")
+_MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def ipv4_octets(text: str) -> bytes | None:
@@ -119,6 +121,20 @@ def host_text(host: str, port: int | None = None) -> str:
 def is_address(host: str) -> bool:
     """Return whether ``host`` (no brackets) is an IP address and not a name."""
     return (":" in host and ipv6_octets(host) is not None) or ipv4_octets(host) is not None
+
+
+def plain_host(host: str) -> str:
+    """Return ``host`` (lower case, no brackets) without what makes it look like another one.
+
+    A name may end in the dot of the root (RFC 1034 3.1), and an IPv4 address may be
+    written in IPv6 (RFC 4291 2.5.5.2).
+    """
+    if ":" in host:
+        octets = ipv6_octets(host)
+        if octets is not None and octets[:12] == _MAPPED:
+            return ".".join(map(str, octets[12:]))
+        return host
+    return host[:-1] if host[-1:] == "." else host
 
 
 def host_key(host: str) -> str | bytes:

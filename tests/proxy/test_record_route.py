@@ -28,6 +28,9 @@ from tests.rig import (
 ALICE6, BOB6 = ("2001:db8::1", 5060, 0, 0), ("2001:db8::2", 5060)
 
 
+CONTACT = [("Contact", "<sip:alice@192.0.2.1>")]
+
+
 def recording(*targets: Any) -> Any:
     """A route that records and relays initial requests, and follows Route within dialogs it knows."""
 
@@ -91,7 +94,7 @@ def test_an_advertised_address() -> None:
     assert branch.message.via.sent_by == "proxy.example.com:5999"
     # And what comes back to that address is ours.
     assert sent(rig.udp(reply(branch, 200), BOB)) == [("200", ALICE)]
-    route = [("Route", branch.message.get("record-route") or "")]
+    route = [("Route", rig.route())]
     bye = request("BYE", BOB_URI, branch="z9hG4bKbye", to_tag="bob", headers=route)
     assert sent(rig.udp(bye)) == [("BYE", BOB)]
 
@@ -102,13 +105,13 @@ def test_an_advertised_address() -> None:
 def test_from_udp_to_tcp() -> None:
     """RFC 5658 6.2: the transport changes, so each side gets its own value, the far one on top."""
     rig = Rig(recording("sip:bob@192.0.2.2;transport=tcp"))
-    connect = only(rig.udp(request()), "Connect")
+    connect = only(rig.udp(request(headers=CONTACT)), "Connect")
     outs = rig.opened(connect)
     conn = connect.action.conn
     assert recorded(rig, outs) == [f"<sip:{HOST}:5060;transport=tcp;lr", f"<sip:{HOST}:5060;lr"]
     branch = only(outs, "INVITE")
     rig.tcp(conn, reply(branch, 200))
-    route = ", ".join(reversed(branch.message.values("record-route")))
+    route = rig.route()
     bye = request(
         "BYE",
         "sip:bob@192.0.2.2;transport=tcp",
@@ -135,7 +138,8 @@ def test_from_tcp_to_udp() -> None:
     """The other way round."""
     rig = Rig(recording(BOB_URI))
     conn = rig.accept(ALICE)
-    outs = rig.tcp(conn, request(transport="TCP"))
+    contact = [("Contact", "<sip:alice@192.0.2.1;transport=tcp>")]
+    outs = rig.tcp(conn, request(transport="TCP", headers=contact))
     assert recorded(rig, outs) == [f"<sip:{HOST}:5060;lr", f"<sip:{HOST}:5060;transport=tcp;lr"]
     branch = only(outs, "INVITE")
     rig.udp(reply(branch, 200), BOB)
@@ -154,14 +158,14 @@ def test_from_tcp_to_udp() -> None:
 def test_from_ipv4_to_ipv6() -> None:
     """RFC 5658 5.1: the address family changes; figure 3, message by message."""
     rig = Rig(recording("sip:bob@[2001:db8::2]"))
-    outs = rig.udp(request())
+    outs = rig.udp(request(headers=CONTACT))
     branch = only(outs, "INVITE")
     assert branch.action.listener == UDP6
     assert recorded(rig, outs) == [f"<sip:[{HOST6}]:5060;lr", f"<sip:{HOST}:5060;lr"]
     assert branch.message.via.sent_by == f"[{HOST6}]:5060"
     assert sent(rig.udp(reply(branch, 200), BOB6, UDP6)) == [("200", ALICE)]
     # F5 and F6: the ACK of UA1 passes through both of our values.
-    route = ", ".join(reversed(branch.message.values("record-route")))
+    route = rig.route()
     ack = request(
         "ACK", "sip:bob@[2001:db8::2]", branch="z9hG4bKack", to_tag="bob", headers=[("Route", route)]
     )
@@ -267,7 +271,7 @@ def test_a_dialog_crosses_between_two_interfaces(method: str) -> None:
         "sip:bob@10.9.0.2",
         branch="z9hG4bKx",
         to_tag="bob",
-        headers=[("Route", ", ".join(reversed(values)))],
+        headers=[("Route", rig.route())],
     )
     out = only(rig.udp(data), method)
     assert (out.to, out.action.listener) == (INSIDE_BOB, two.INSIDE)
@@ -289,12 +293,8 @@ def test_another_spelling_of_our_values() -> None:
     two = TwoInterfaces()
     rig = two.rig
     rig.udp(reply(two.branch, 200, headers=[("Contact", "<sip:bob@10.9.0.2>")]), INSIDE_BOB, two.INSIDE)
-    values = [
-        value.replace(";lr", ";x=y;LR") for value in reversed(two.branch.message.values("record-route"))
-    ]
-    data = request(
-        "BYE", "sip:bob@10.9.0.2", branch="z9hG4bKx", to_tag="bob", headers=[("Route", ", ".join(values))]
-    )
+    route = rig.route().replace(";lr", ";x=y;LR")
+    data = request("BYE", "sip:bob@10.9.0.2", branch="z9hG4bKx", to_tag="bob", headers=[("Route", route)])
     out = only(rig.udp(data), "BYE")
     assert (out.to, out.action.listener) == (INSIDE_BOB, two.INSIDE)
 
@@ -319,7 +319,7 @@ def test_a_sips_request_is_recorded_as_sips() -> None:
         transport="TLS",
         branch="z9hG4bKbye",
         to_tag="bob",
-        headers=[("Route", branch.message.get("record-route") or "")],
+        headers=[("Route", rig.route())],
     )
     out = only(rig.tcp(conn, bye), "BYE")
     assert (out.to, out.message.has("route")) == (connect.action.conn, False)
@@ -371,7 +371,7 @@ class Call:
         self.rig.register(BOB_URI)
         self.branch = only(self.rig.udp(request()), "INVITE")
         self.rig.udp(reply(self.branch, 200, headers=[("Contact", f"<{BOB_URI}>")]), BOB)
-        self.route = self.branch.message.get("record-route") or ""
+        self.route = self.rig.route()
 
     def send(self, method: str = "BYE", route: str | None = None, **changes: Any) -> list[Any]:
         headers = [("Route", self.route if route is None else route)]

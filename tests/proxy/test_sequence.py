@@ -68,7 +68,7 @@ def called(rig: Rig, **options: Any) -> tuple[Out, Out]:
 
 
 def in_dialog(method: str, ok: Out, cseq: int, *, down: bool = True, **more: Any) -> bytes:
-    """A request within the dialog that ``ok`` made, from Alice or (not ``down``) from Bob."""
+    """A request within the dialog, from Alice, who got ``ok``, or (not ``down``) from Bob, who got that."""
     routes = [("Route", value) for value in ok.message.get_all("record-route")]
     alice = ("<sip:alice@biloxi.test>", "alice")
     bob = ("<sip:bob@biloxi.test>", "bob")
@@ -112,7 +112,7 @@ def test_a_challenged_call() -> None:
 def test_the_dialog_goes_on_with_higher_numbers() -> None:
     """12.2.1.1 as each side sees it: ACK, PRACK and BYE fit what the carrier got, in one direction alone."""
     rig = carrier()
-    _, ok = called(rig, cseq=7)
+    invite, ok = called(rig, cseq=7)
     assert [value.count(";c=1-") for value in ok.message.get_all("record-route")] == [1]
     (out,) = rig.udp(in_dialog("ACK", ok, 7))
     assert (out.to, out.message.get("cseq")) == (BOB, "8 ACK")
@@ -120,7 +120,7 @@ def test_the_dialog_goes_on_with_higher_numbers() -> None:
     assert (out.message.get("cseq"), out.message.get("rack")) == ("9 PRACK", "1 8 INVITE")
     assert only(rig.udp(reply(out, 200), BOB), "200").message.get("cseq") == "8 PRACK"
     # What Bob sends has numbers of its own.
-    out = only(rig.udp(in_dialog("BYE", ok, 40, down=False), BOB), "BYE")
+    out = only(rig.udp(in_dialog("BYE", invite, 40, down=False), BOB), "BYE")
     assert (out.to, out.message.get("cseq")) == (ALICE, "40 BYE")
     assert only(rig.udp(reply(out, 200, tag=None)), "200").message.get("cseq") == "40 BYE"
 

@@ -24,7 +24,8 @@ def test_a_call(rig: Rig) -> None:
     assert sent(rig.udp(reply(invite, 180), BOB)) == [("180", ALICE)]
     contact = [("Contact", "<sip:bob@192.0.2.2>")]
     assert sent(rig.udp(reply(invite, 200, headers=contact), BOB)) == [("200", ALICE)]
-    ack = request("ACK", "sip:bob@192.0.2.2", branch="z9hG4bKack", to_tag="bob", headers=[("Route", route)])
+    told = [("Route", rig.route())]
+    ack = request("ACK", "sip:bob@192.0.2.2", branch="z9hG4bKack", to_tag="bob", headers=told)
     assert sent(rig.udp(ack)) == [("ACK", BOB)]
     # Bob hangs up.
     bye = request(

@@ -9,7 +9,6 @@ import pytest
 
 from sansip import ListenerConfig
 from sansip.registrar import RegistrarConfig
-from sansip.wire import Request, parse_message
 from tests.rig import BOB, CAROL, HOST, UDP, Rig, only, reply, request, sent, what
 
 WS = 7
@@ -120,7 +119,7 @@ def test_within_a_dialog() -> None:
     public, temporary = register(bench)
     invite = only(bench.udp(request(headers=[("Contact", "<sip:alice@192.0.2.1>")])), "INVITE")
     bench.udp(reply(invite, 200, headers=[("Contact", f"<{temporary}>")]), BOB)
-    route = [("Route", ", ".join(invite.message.values("record-route")))]
+    route = [("Route", bench.route())]
     ack = request("ACK", temporary, branch="z9hG4bKack", to_tag="bob", headers=route)
     assert sent(bench.udp(ack)) == [("ACK", BOB)]
     bench.now += 1
@@ -161,10 +160,12 @@ def test_the_path_of_a_dialog_is_its_route() -> None:
     assert what(bench.udp(data)) == ["200"]
     invite = request(headers=[("Contact", "<sip:alice@192.0.2.1>")], branch="z9hG4bKi", call_id="c")
     bench.udp(invite)
-    parsed = parse_message(invite)
-    assert isinstance(parsed, Request)
-    token = bench.stack.dialog_token(parsed)
-    route = [("Route", f"<sip:{HOST}:5060;lr;d={token}>, <sip:192.0.2.77;lr>")]
+    out = only(bench.answer([("192.0.2.77", 5060)]), "INVITE")
+    answer = reply(out, 200).replace(
+        b"Record-Route:", b"Record-Route: <sip:192.0.2.77;lr>\r\nRecord-Route:", 1
+    )
+    bench.udp(answer, ("192.0.2.77", 5060))
+    route = [("Route", bench.route())]
     uri = f"{AOR};gr={UUID}"
     info = request("INFO", uri, branch="z9hG4bKn", call_id="c", to_tag="bob", headers=route)
     out = only(bench.udp(info), "INFO")

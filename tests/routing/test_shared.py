@@ -333,7 +333,10 @@ def test_within_the_dialog_both_ways() -> None:
         from_tag="bob",
         to="<sip:alice@biloxi.test>",
         to_tag="alice",
-        headers=[("Contact", phone.contact), *(("Route", route) for route in routes)],
+        headers=[
+            ("Contact", phone.contact),
+            *(("Route", route) for route in invite.message.get_all("record-route")),
+        ],
     )
     out = only(phone.send(reinvite), "INVITE")
     assert out.to == ("192.0.2.20", 5060)

@@ -1,0 +1,112 @@
+"""Who is ours, and who is believed: the trust domain of RFC 3325 as forwarding needs it.
+
+Theory of operation: a message that leaves must not carry what only we may see, and one
+that comes in must not claim what only we may say. Three questions decide about that,
+and all parts of the server ask them here: whose name is this, whose realm is this, and
+is that address one of ours or one that the operator trusts?
+
+A name of ours is one however it is written (``identity_of``): phones show the user, and
+few people look at a dot at the end of a domain, a port, or the scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from sansip.proxy.dialog_mark import sender
+from sansip.wire import OtherUri, SipUri
+from sansip.wire.host import parse_host, plain_host, split_host_port
+from sansip.wire.tel import bare_number
+from sansip.wire.uri import unescape
+
+if TYPE_CHECKING:
+    from sansip.transport import Listeners
+    from sansip.wire import TelUri
+
+__all__ = ["TrustDomain", "identity_of"]
+
+# RFC 3860, RFC 3859: schemes whose URIs name a user at a domain, as sip does.
+_NAMING: Final = ("im", "pres")
+# Realms that a route asked for beside ours, in the process's life.
+_MOST: Final = 1_000
+
+
+class TrustDomain:
+    """Our names, our realms, and the peers that are believed.
+
+    Args:
+        listeners: ours, which know our domains.
+        realms: those in which we ask for passwords.
+        authenticates: whether anybody is asked who he is. Where nobody is, no name proves anything.
+        believes: whether the operator trusts the peer at (transport, host, port).
+    """
+
+    __slots__ = ("_believes", "_listeners", "_realms", "authenticates")
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        realms: Iterable[str],
+        authenticates: bool,
+        believes: Callable[[str, str, int], bool],
+    ) -> None:
+        self._listeners = listeners
+        self._realms = {_folded(realm) for realm in realms}
+        self._believes = believes
+        self.authenticates = authenticates
+
+    def owns(self, uri: SipUri | TelUri | OtherUri) -> bool:
+        """Whether ``uri`` names somebody in a domain of ours, however it is written."""
+        if type(uri) is SipUri:
+            # RFC 3261 19.1.1: a port is that of a host, and says nothing of a user.
+            return self._listeners.serves(uri.host)
+        host = identity_of(uri)[1]
+        return bool(host) and self._listeners.serves(host)
+
+    def sender(self, uri: SipUri | TelUri | OtherUri, host: str) -> str:
+        """Return what a mark seals of who is at ``uri`` and sends from ``host``: "" for nobody of ours."""
+        return sender(self.user(uri), host) if self.authenticates and self.owns(uri) else ""
+
+    def user(self, uri: SipUri | TelUri | OtherUri) -> str:
+        """Return ``user@domain`` of who is at ``uri``, "" for nobody of ours."""
+        if not self.authenticates or not self.owns(uri):
+            return ""
+        user, host = identity_of(uri)
+        return f"{user}@{host}"
+
+    def trusts(self, transport: str, host: str, port: int) -> bool:
+        """Whether the peer at this address is this server, or one that the operator trusts."""
+        return self._believes(transport, host, port) or self._listeners.is_own_address(host, port, transport)
+
+    # --- realms
+
+    def asks_in(self, realm: str) -> None:
+        """Note that a route asks for passwords in ``realm``."""
+        if len(self._realms) < _MOST:
+            self._realms.add(_folded(realm))
+
+    def is_realm(self, realm: str | None) -> bool:
+        """Whether passwords for ``realm`` are those of our users."""
+        return self.authenticates and realm is not None and _folded(realm) in self._realms
+
+
+def identity_of(uri: SipUri | TelUri | OtherUri) -> tuple[str, str]:
+    """Return user and host that ``uri`` names somebody by: ("", "") where it has none."""
+    if isinstance(uri, SipUri):
+        return uri.user_decoded or "", plain_host(uri.host)
+    if isinstance(uri, OtherUri):
+        if uri.scheme not in _NAMING:
+            return "", ""
+        user, _, rest = uri.opaque.partition("?")[0].rpartition("@")
+        place = split_host_port(rest.partition(";")[0])
+        return ("", "") if place is None else (unescape(user), plain_host(place[0]))
+    # RFC 3966 5.1.5: a domain in which a local number holds.
+    context = uri.params.get("phone-context") or ""
+    host = None if context[:1] == "+" else parse_host(unescape(context).strip("[]"))
+    return ("", "") if host is None else (bare_number(uri.number), plain_host(host))
+
+
+def _folded(realm: str) -> str:
+    # Compared more freely than RFC 7616 does: what a phone takes for the same is not to leave.
+    return " ".join(realm.split()).casefold()

@@ -1,0 +1,116 @@
+"""Requests within a dialog: which dialog, whose request, and whether it may go where it asks to.
+
+Theory of operation: our Route value has a mark (``proxy.dialog_mark``), which is read
+before the route runs. Where all of it fits, the request is of that dialog
+(``request.from_dialog``) and goes on. Where only the dialog fits, its Request-URI is not
+the remote target that was sealed, or who sends is not who was sealed or has another
+address. ``admits_within`` then looks for another proof:
+
+    the sender      a password, where it calls itself a user of ours
+    the target      a binding of the user that the dialog is with
+
+And where neither is found nothing is sent, so that nobody has us send to whom he likes
+(RFC 3261 12.2.1.1 has one place for a request of a dialog: the remote target).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.errors import RemoteProtocolError
+from sansip.proxy.dialog_mark import Reading
+from sansip.proxy.remote_target import address_of
+from sansip.routing.lookup import locate, meant
+
+if TYPE_CHECKING:
+    from sansip.routing.request import IncomingRequest
+
+__all__ = ["admits_within", "read_mark"]
+
+# RFC 3261 22.1: these cannot be asked for a password.
+_MUTE = ("ACK", "CANCEL")
+# They begin nothing anywhere, so they may lack the tag that RFC 2543 peers do not have.
+_TAGLESS = ("ACK", "BYE")
+
+
+def read_mark(request: IncomingRequest, mark: str) -> None:
+    """Note in ``request`` what ``mark``, of our last Route value, proves of it."""
+    core = request.core
+    message = request.message
+    if (message.to_tag is None or message.from_tag is None) and request.method not in _TAGLESS:
+        # RFC 3261 12.2.1.1: both tags are in every request of a dialog.
+        return
+    marks = core.proxy.marks
+    who = core.proxy.trust.sender(message.from_.uri, request.flow.host)
+    reading = request.reading = marks.read(mark, message, who, core.unix(request.now))
+    if reading is Reading.WHOLE:
+        request.from_dialog = True
+    elif reading is Reading.DIALOG and (request.over_flow or marks.noted(message)):
+        # The place is one that the dialog leads to; its sender may be anybody's but ours.
+        request.from_dialog = not who or request.method in _MUTE or _is_believed(request)
+
+
+def _is_believed(request: IncomingRequest) -> bool:
+    return request.trusted is not None or request.from_node
+
+
+async def admits_within(request: IncomingRequest) -> bool:
+    """Whether a request with a To tag is of a dialog that leads where it asks to; or answered.
+
+    A route of your own asks this before it relays what ``request.in_dialog`` says is
+    within a dialog. Where it says no, an ACK is to be dropped, and what
+    is not ``decided`` to be answered with 481 (RFC 3261 12.2.2).
+    """
+    flows = request.flows
+    if request.from_dialog or (flows is not None and flows.target is not None and not flows.bound):
+        # A token that is of no dialog is believed of a peer or node that we trust, and of nobody else.
+        return True
+    if request.reading is not Reading.DIALOG:
+        return False
+    core = request.core
+    message = request.message
+    peer = request.trusted
+    if peer is not None and peer.relay:
+        return True
+    trust = core.proxy.trust
+    if trust.user(message.from_.uri) and not _is_believed(request):
+        if request.method in _MUTE:
+            return False
+        user = await request.authenticate()
+        if user is None:
+            return False
+        if not request.speaks_for(user):
+            request.reply(403, "Not Your Address")
+            return False
+        # He may have us send to anybody, so the ACK may follow, which cannot be asked.
+        core.proxy.marks.note(
+            message.call_id, message.from_tag or "", message.to_tag or "", address_of(message.uri_text)
+        )
+        return True
+    if await _leads_home(request):
+        return True
+    if request.method not in _MUTE and not request.decided:
+        request.refuse(403, "Not The Remote Target Of This Dialog")
+    return False
+
+
+async def _leads_home(request: IncomingRequest) -> bool:
+    """Whether the Request-URI leads to the user of ours at the other end: a Contact of it, or a GRUU."""
+    message = request.message
+    if not request.serves(message.to.uri):
+        return False
+    if request.names_gruu:
+        # RFC 5627 6.1: it leads to where its device is now.
+        return meant(request.core, message.uri)[0] == request.core.address_of_record(message.to.uri)
+    asked = address_of(message.uri_text)
+    try:
+        targets = await locate(request, message.to.uri)
+    except RemoteProtocolError:
+        return False
+    for target in targets:
+        if target.uri is not None and address_of(str(target.uri)) == asked:
+            if message.has("route"):
+                target.path = ()
+            request.lead_to(target)
+            return True
+    return False
