@@ -112,10 +112,10 @@ class JournaledStack(Stack):
         super().join(now, given)
         self._note("join", now, [value_of(given)], [])
 
-    def restore(self, bindings: Iterable[Any], now: float) -> int:
+    def restore(self, bindings: Iterable[Any], now: float, zero: float | None = None) -> int:
         given = list(bindings)
-        restored = super().restore(given, now)
-        self._note("restore", now, [value_of(given)], [])
+        restored = super().restore(given, now, zero)
+        self._note("restore", now, [value_of(given), zero], [])
         return restored
 
     def command(self, name: str, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
@@ -251,7 +251,7 @@ def _feed(stack: Stack, entry: Entry) -> list[Action]:
         case "join":
             stack.join(now, again_value(given[0]) if given else ())
         case "restore":
-            stack.restore(again_value(given[0]), now)
+            stack.restore(again_value(given[0]), now, given[1] if len(given) > 1 else None)
         case "command":
             return stack.command(given[0], given[1], now, lambda result, now: None)
         case "new_connection":

@@ -389,11 +389,14 @@ class Stack:
         if self.nodes is not None:
             self.nodes.join(others, now)
 
-    def restore(self, bindings: Iterable[Binding], now: float) -> int:
-        """Take bindings from a store, before any input; return how many are live.
+    def restore(self, bindings: Iterable[Binding], now: float, zero: float | None = None) -> int:
+        """Take bindings from a store; return how many are live.
 
-        Their times are in this stack's clock; their flows, of a former life, are gone.
+        Their times are in this stack's clock; their flows, of a former life, are gone. ``zero``
+        is Unix time minus this clock as the store knows it, by which GRUUs are dated.
         """
+        if zero is not None and self.registrar.gruus is not None:
+            self.registrar.gruus.date_from(zero)
         restored = 0
         live = (binding for binding in bindings if not binding.expired(now))
         # Those of one address-of-record come together as a rule, and a million need not

@@ -70,6 +70,10 @@ class Gruus:
         self._entropy = entropy
         self._offset: float | None = None
 
+    def date_from(self, offset: float) -> None:
+        """Date GRUUs by ``offset`` (Unix time minus the clock): as those of a former life were."""
+        self._offset = offset
+
     def public(self, aor: str, instance: str) -> str:
         """Return the public GRUU of ``instance`` at the canonical ``aor`` (RFC 5627 5.1)."""
         return f"{aor};gr={_ESCAPED.sub(_escape, instance_key(instance))}"

@@ -142,6 +142,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         _say_who_may_register(addresses, settings)
         if storage is not None:
             _say_who_lacks_users(storage, settings, domains)
+            storage.watch(server.hub.inbox.post)
         if control is not None:
             management = Management(
                 server.stack,

@@ -11,20 +11,24 @@ peer gets the 503.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sansip.auth import Lookup
 from sansip.limits import DEFAULT, Limits
-from sansip.location import LocationUpdate
+from sansip.location import Binding, LocationUpdate
 from sansip.stack import Stack
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
 from sansip_server.known import KnownUsers
 from sansip_server.stores import DataRefused, Replaced, Store, StoreLock, is_url, open_store
+from sansip_server.stores.clocks import SLACK
+from sansip_server.timekeeping import Timekeeper
 from sansip_sockets import handler
 
 __all__ = ["Storage", "open_storage", "store_password"]
@@ -34,6 +38,8 @@ logger = logging.getLogger("sansip.store")
 # Seconds between two deletions of what has expired. The restart reads past it,
 # so it costs nothing but room.
 _SWEEP = 3_600.0
+# Seconds that a row stays after it expired: a clock that was set wrong is mended before.
+_KEPT = 86_400.0
 # Addresses-of-record written in one transaction where everything is written again.
 _RESYNC = 1_000
 
@@ -54,6 +60,8 @@ class Storage:
         interval: float = 0.0,
         lock: StoreLock | None = None,
         clock: Callable[[], float] = time.monotonic,
+        unix: Callable[[], float] = time.time,
+        boot: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._store = store
@@ -64,8 +72,10 @@ class Storage:
         # When the latest batch began.
         self._begun = float("-inf")
         self._name = store.name
-        # Unix time minus the stack's clock; as good as constant.
-        self._offset = time.time() - time.monotonic()
+        self._unix = unix
+        self._keeper = Timekeeper(store, clock=clock, unix=unix, boot=boot)
+        # The stack's clock, and Unix time minus it, when the registrations were read.
+        self._restored = (clock(), self._keeper.offset)
         self._stack: Stack | None = None
         # Everything in memory has to be written before the next batch.
         self._behind = False
@@ -80,12 +90,51 @@ class Storage:
     def restore(self, stack: Stack) -> None:
         """Give ``stack`` the bindings that live. Raises OperatorError when they cannot be read."""
         self._stack = stack
-        begun = time.monotonic()
+        begun = self._clock()
+        self._restored = (begun, self._keeper.offset)
         try:
-            restored = stack.restore(self._store.bindings(time.time(), self._offset), begun)
+            first = self._keeper.first()
+            restored = stack.restore(self._read(begun, self._keeper.offset), begun, first)
         except Exception as error:
             raise OperatorError(f"store {self._name}: {error}; registrations cannot be read") from error
-        logger.info("%d registrations from %s in %.1f s", restored, self._name, time.monotonic() - begun)
+        logger.info("%d registrations from %s in %.1f s", restored, self._name, self._clock() - begun)
+
+    def watch(self, post: Callable[..., None]) -> None:
+        """Watch the machine's clock; ``post(function, arguments)`` calls in the stack's thread."""
+
+        def stepped(step: float) -> None:
+            # The loop tells the stack what time of day it is each time that it wakes.
+            post(_wake, ())
+            if step < 0 and self._stack is not None:
+                self._revive(self._stack, post)
+
+        self._keeper.watch(stepped)
+
+    def _read(self, now: float, offset: float) -> Iterator[Binding]:
+        """Return what is bound at ``now``; nothing was written later than that."""
+        for binding in self._store.bindings(now + offset, offset, self._keeper.boot):
+            early = binding.refreshed_at - now
+            if early > SLACK and binding.expires_at != math.inf:
+                # Another boot wrote it by a clock that was ahead, so it counts as written now.
+                binding = replace(binding, expires_at=binding.expires_at - early, refreshed_at=now)
+            yield binding
+
+    def _revive(self, stack: Stack, post: Callable[..., None]) -> None:
+        """Take what had seemed to be expired when the server started, for its clock was ahead."""
+        then, before = self._restored
+        offset = self._keeper.offset
+        late = [
+            one
+            for one in self._read(self._clock(), offset)
+            if one.expires_at + offset - before <= then and not stack.location.standing(one.aor)
+        ]
+        if late:
+            post(self._take, (stack, late))
+
+    def _take(self, stack: Stack, late: list[Binding]) -> None:
+        missing = [one for one in late if not stack.location.standing(one.aor)]
+        restored = stack.restore(missing, self._clock())
+        logger.warning("%d registrations that seemed to have expired are back from %s", restored, self._name)
 
     def lacking(self, realms: Iterable[str]) -> list[str]:
         """Return those of ``realms`` in which nobody has a password."""
@@ -120,6 +169,7 @@ class Storage:
 
     def close(self) -> None:
         """Close the store; the worker threads have ended before."""
+        self._keeper.close()
         self._store.close()
         if self._lock is not None:
             self._lock.close()
@@ -183,17 +233,23 @@ class Storage:
             self._lock.check()
         if not self._behind:
             try:
-                self._store.save(updates, self._offset)
+                self._put(updates)
                 return
             except Replaced:
                 self._behind = True
+        self._keeper.forget()
         written = 0
         for chunk in self._everything():
-            self._store.save(chunk, self._offset)
+            self._put(chunk)
             written += len(chunk)
-        self._store.save(updates, self._offset)
+        self._put(updates)
         self._behind = False
         logger.warning("store %s was replaced: the bindings of %d users written again", self._name, written)
+
+    def _put(self, updates: Sequence[LocationUpdate]) -> None:
+        """Write ``updates`` by today's reading of the clock."""
+        reading = self._keeper.reading()
+        self._store.save(updates, reading.zero, reading.id)
 
     def _everything(self) -> Iterator[list[LocationUpdate]]:
         if self._stack is None:
@@ -206,15 +262,19 @@ class Storage:
 
     def _alone(self, update: LocationUpdate) -> Exception | None:
         try:
-            self._store.save([update], self._offset)
+            self._put([update])
         except DataRefused as error:
             return error
         return None
 
     def _sweep(self, now: float) -> None:
         self._swept = now
+        if self._keeper.steady < _SWEEP:
+            # Somebody has just set the clock, perhaps to something wrong.
+            return
         try:
-            self._store.forget(time.time())
+            offset = self._keeper.offset
+            self._store.forget(now + offset - _KEPT, offset, self._keeper.boot)
         except Exception as error:
             # The registrations were written: the next sweep will do.
             logger.warning("store %s: deleting what has expired failed: %s", self._name, error)
@@ -224,12 +284,16 @@ class Storage:
             logger.error(
                 "store %s fails: %s; registrations get 503 until it works again", self._name, one_line(error)
             )
-        self._failing.setdefault(what, (time.time(), one_line(error)))
+        self._failing.setdefault(what, (self._unix(), one_line(error)))
         return error
 
     def _works(self, what: str) -> None:
         if self._failing.pop(what, None) is not None and not self._failing:
             logger.warning("store %s works again", self._name)
+
+
+def _wake() -> None:
+    """Do nothing, in the stack's thread."""
 
 
 def open_storage(settings: Settings) -> Storage | None:

@@ -29,7 +29,7 @@ def server() -> Iterator[PostgresqlServer]:
 @pytest.fixture
 def url(server: PostgresqlServer) -> str:
     """The URL of an empty database."""
-    server.execute("DROP TABLE IF EXISTS users, bindings, changes, schema_version")
+    server.execute("DROP TABLE IF EXISTS users, bindings, changes, clocks, schema_version")
     return server.url
 
 
@@ -43,7 +43,7 @@ def test_newer_schema_is_refused(server: PostgresqlServer, url: str) -> None:
     """A database of a newer sansip is not touched, and both versions are named."""
     open_store(url).close()
     server.execute("UPDATE schema_version SET version = 99")
-    with pytest.raises(OperatorError, match=r"schema version 99.*knows 2"):
+    with pytest.raises(OperatorError, match=r"schema version 99.*knows 3"):
         open_store(url)
 
 

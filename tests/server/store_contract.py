@@ -12,7 +12,9 @@ import pytest
 
 from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
+from sansip.wire import SipUri, parse_uri
 from sansip_server.stores import DataRefused, Store, User
+from tests.server.machine import HOUR, Machine
 
 AOR = "sip:bob@biloxi.test"
 FULL = Binding(
@@ -155,3 +157,149 @@ class StoreContract:
         command.remove_user("alice", "biloxi.test")
         seen.append(store.generation())
         assert len(set(seen)) == 3
+
+    # --- a clock that is set (issue 9, 5)
+
+    @pytest.mark.parametrize("error", [-2 * HOUR, 2 * HOUR])
+    @pytest.mark.parametrize("again", ["start", "reboot"])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_clock_is_set_right(self, opened: Open, error: float, again: str, when: str) -> None:
+        """A server starts with a wrong clock, NTP sets it, a phone registers, the server begins anew."""
+        machine = Machine(opened, error)
+        if when == "before":
+            machine.register("bob")
+        machine.wait(60)
+        machine.set(0.0)
+        machine.look()
+        if when == "after":
+            machine.register("bob")
+        machine.wait(60)
+        getattr(machine, again)()
+        assert machine.left("bob") == [HOUR - (120 if when == "before" else 60)]
+
+    @pytest.mark.parametrize("error", [-2 * HOUR, 2 * HOUR])
+    def test_clock_is_set_while_nobody_runs(self, opened: Open, error: float) -> None:
+        """Between the end of a server and its next start, on one boot: no step touches a row."""
+        machine = Machine(opened, error)
+        machine.register("bob")
+        machine.set(0.0)
+        machine.wait(60)
+        machine.start()
+        assert machine.left("bob") == [HOUR - 60]
+
+    def test_killed_before_the_step_was_seen(self, opened: Open) -> None:
+        """kill -9 within the second after a step."""
+        machine = Machine(opened, -2 * HOUR)
+        machine.register("bob")
+        machine.set(0.0)
+        machine.start()
+        machine.register("carol")
+        machine.start()
+        assert (machine.left("bob"), machine.left("carol")) == ([HOUR], [HOUR])
+
+    def test_set_forth_and_back(self, opened: Open) -> None:
+        """A typing error of the operator, and its correction: registrations of all three times are right."""
+        machine = Machine(opened)
+        machine.register("alice")
+        machine.set(30 * 24 * HOUR)
+        machine.look()
+        machine.register("bob")
+        machine.set(0.0)
+        machine.look()
+        machine.register("carol")
+        for again in (machine.start, machine.reboot):
+            again()
+            assert [machine.left(user) for user in ("alice", "bob", "carol")] == [[HOUR]] * 3
+
+    def test_boot_with_a_clock_that_is_behind(self, opened: Open) -> None:
+        """A machine without a battery clock: what was written "in the future" lives as long as granted."""
+        machine = Machine(opened)
+        machine.register("bob")
+        machine.set(-5 * 365 * 24 * HOUR)
+        machine.reboot()
+        assert machine.left("bob") == [HOUR]
+        machine.set(0.0)
+        machine.look()
+        machine.wait(60)
+        machine.reboot()
+        assert machine.left("bob") == [HOUR - 60]
+
+    def test_boot_with_a_clock_that_is_ahead(self, opened: Open) -> None:
+        """A clock in local time: everybody seems to have expired, until NTP sets it; then they are back."""
+        machine = Machine(opened)
+        machine.register("bob")
+        machine.register("carol", 60)
+        machine.set(2 * HOUR)
+        machine.reboot()
+        assert machine.left("bob") == []
+        machine.register("dave")
+        machine.wait(100)
+        machine.set(0.0)
+        machine.look()
+        assert [machine.left(user) for user in ("bob", "carol", "dave")] == [[HOUR - 100], [], [HOUR - 100]]
+        machine.start()
+        assert machine.left("bob") == [HOUR - 100]
+
+    def test_nothing_is_deleted_on_a_clock_that_just_jumped(self, opened: Open) -> None:
+        """The sweep waits for an hour without a step, and takes nothing that expired within a day."""
+        machine = Machine(opened)
+        machine.register("bob")
+        machine.reboot()
+        machine.wait(2 * HOUR)
+        # Two days ahead: bob's row, of another boot, seems to be older than a day.
+        machine.set(48 * HOUR)
+        machine.look()
+        machine.register("carol")
+        assert machine.storage is not None
+        store = machine.storage._store
+        assert store.count() == 2
+        machine.set(0.0)
+        machine.look()
+        for _ in range(3):
+            machine.wait(2 * HOUR)
+            machine.register("dave")
+        assert store.count() == 3
+        machine.wait(48 * HOUR)
+        machine.register("erin")
+        assert store.count() == 1
+
+    def test_gruus_are_dated_alike_in_all_lives(self, opened: Open) -> None:
+        """RFC 5627 5.1: a temporary GRUU from before a step is good after it, and after restarts."""
+        machine = Machine(opened, -2 * HOUR)
+        gruus = machine.stack.registrar.gruus
+        assert gruus is not None
+        zero = machine.unix() - machine.clock()
+        machine.register("bob")
+        aor = "sip:bob@biloxi.test"
+        made = [gruus.temporary(aor, "urn:x", machine.clock(), zero)]
+        machine.set(0.0)
+        machine.look()
+        machine.wait(60)
+        for again in (machine.start, machine.reboot, machine.start):
+            again()
+            gruus = machine.stack.registrar.gruus
+            assert gruus is not None
+            offset = machine.unix() - machine.clock()
+            (binding,) = machine.stack.location.lookup(aor, machine.clock())
+            bound = [replace(binding, instance="urn:x")]
+            for text in made:
+                assert text is not None
+                uri = parse_uri(text)
+                assert isinstance(uri, SipUri)
+                gruu = gruus.read(uri)
+                assert gruu is not None
+                assert gruus.bindings(gruu, aor, bound, offset) == bound
+            made.append(gruus.temporary(aor, "urn:x", machine.clock(), offset))
+
+    def test_two_servers_number_their_readings(self, opened: Open) -> None:
+        """Servers that share a database have clocks of their own, and each row names the right one."""
+        first, second = Machine(opened), Machine(opened, -HOUR)
+        second._boots = 7
+        second.start()
+        first.register("alice")
+        second.register("bob")
+        second.set(0.0)
+        second.look()
+        second.register("carol")
+        first.start()
+        assert [first.left(user) for user in ("alice", "bob", "carol")] == [[HOUR]] * 3

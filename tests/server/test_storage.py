@@ -13,6 +13,7 @@ from sansip.location import Binding, LocationUpdate
 from sansip_server.faults import OperatorError
 from sansip_server.storage import Storage
 from sansip_server.stores import DataRefused, Replaced
+from sansip_server.stores.clocks import Reading
 
 ALICE = Lookup("alice", "biloxi.test")
 KEYS = {"MD5": "a" * 32}
@@ -41,14 +42,22 @@ class Store:
         self._check()
         return self.number
 
-    def save(self, updates: Sequence[LocationUpdate], offset: float) -> None:
+    def readings(self) -> list[Reading]:
+        self._check()
+        return []
+
+    def note_reading(self, boot: str, zero: float) -> Reading:
+        self._check()
+        return Reading(1, boot, zero)
+
+    def save(self, updates: Sequence[LocationUpdate], offset: float, clock: int | None = None) -> None:
         self._check()
         names = [update.aor for update in updates]
         if self.refused in names:
             raise DataRefused("too long")
         self.saved.append(names)
 
-    def bindings(self, unix: float, offset: float) -> list[Binding]:
+    def bindings(self, unix: float, offset: float, boot: str = "") -> list[Binding]:
         self._check()
         return []
 
@@ -170,7 +179,7 @@ def test_replaced_database_is_filled_again(caplog: pytest.LogCaptureFixture) -> 
     first = store.save
     fault: list[Exception] = [Replaced("sansip.db"), OSError("not yet")]
 
-    def save(updates: Sequence[LocationUpdate], offset: float) -> None:
+    def save(updates: Sequence[LocationUpdate], offset: float, clock: int | None = None) -> None:
         if fault:
             raise fault.pop(0)
         first(updates, offset)

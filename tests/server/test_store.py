@@ -96,7 +96,7 @@ def test_newer_schema_is_refused(path: Path) -> None:
     """A file of a newer sansip is not touched, and both versions are named."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("PRAGMA user_version = 99")
-    with pytest.raises(OperatorError, match=r"schema version 99.*knows 2"):
+    with pytest.raises(OperatorError, match=r"schema version 99.*knows 3"):
         SqliteStore(path)
 
 

@@ -30,13 +30,14 @@ def check(path: str, as_json: bool) -> None:
     An older store is brought up to this version. Exit status 1 where a file is damaged.
     """
     from sansip_server.stores import VERSION, SqliteStore
+    from sansip_server.stores.clocks import boot_id
 
     damage: list[str] = []
     with opened(path) as opened_store:
         users = sum(1 for _ in opened_store.users())
         now = time.time()
-        live = sum(1 for _ in opened_store.bindings(now, 0.0))
-        every = sum(1 for _ in opened_store.bindings(0.0, 0.0))
+        live = sum(1 for _ in opened_store.bindings(now, now - time.monotonic(), boot_id()))
+        every = opened_store.count()
         if isinstance(opened_store, SqliteStore):
             damage = opened_store.damage()
         name = opened_store.name

@@ -11,7 +11,7 @@ from sansip_server.faults import OperatorError
 __all__ = ["RESERVED", "VERSIONS", "RowStore", "check_table", "upgrade"]
 
 # Tables that the server itself has in the same database.
-RESERVED = frozenset(("bindings", "changes", "lock", "row_tables", "schema_version", "users"))
+RESERVED = frozenset(("bindings", "changes", "clocks", "lock", "row_tables", "schema_version", "users"))
 # Where the versions of tables stand, and their columns.
 VERSIONS = "row_tables"
 

@@ -2,8 +2,8 @@
 
 Theory of operation: two kinds of rows. Users are looked up by the stack and
 changed by the operator's commands; bindings are changed by the stack and read
-back once, at the start. Times in a store are Unix times, for the stack's clock
-begins anew at each start.
+back once, at the start. Times in a store are Unix times, for the stack's clock is this
+machine's alone; by which reading of the clock is stored, too (``clocks``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol
 
 from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
+from sansip_server.stores.clocks import Reading
 
 __all__ = ["DataRefused", "Replaced", "Store", "User"]
 
@@ -50,17 +51,28 @@ class Store(Protocol):
     def generation(self) -> int:
         """Return a number that is another one after users were changed, by whomever."""
 
-    def save(self, updates: Sequence[LocationUpdate], offset: float) -> None:
+    def readings(self) -> list[Reading]:
+        """Return every reading of the clock that rows were written by."""
+
+    def note_reading(self, boot: str, zero: float) -> Reading:
+        """Keep a new reading of the clock (``clocks``), so that ``save`` can name it."""
+
+    def save(self, updates: Sequence[LocationUpdate], offset: float, clock: int | None = None) -> None:
         """Make all updates durable, or none; ``offset`` is Unix time minus the stack's clock.
+
+        ``clock`` is the number of the reading that ``offset`` is of; None where it is of none.
 
         Raises ``DataRefused`` when one of them cannot be stored however often it is
         tried, and ``Replaced`` once where everything has to be written again.
         """
 
-    def bindings(self, unix: float, offset: float) -> Iterable[Binding]:
-        """Return what is bound at ``unix``, with times in the stack's clock."""
+    def bindings(self, unix: float, offset: float, boot: str = "") -> Iterable[Binding]:
+        """Return what is bound at ``unix``, with times in the stack's clock of boot ``boot``."""
 
-    def forget(self, unix: float) -> int:
+    def count(self) -> int:
+        """Return how many bindings are stored, expired ones included."""
+
+    def forget(self, unix: float, offset: float = 0.0, boot: str = "") -> int:
         """Delete the bindings that had expired by ``unix``; return how many there were."""
 
     def put_user(self, user: User) -> bool:

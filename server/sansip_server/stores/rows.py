@@ -3,8 +3,8 @@
 Theory of operation: text may hold what a database's text cannot (octets that
 are not UTF-8, NULs in PostgreSQL), so each store says how it writes text
 (``encode``) and reads it (``decode``); all else is the same everywhere. The
-stack's clock begins anew at each start, so its times go over as Unix times:
-``offset`` is what to add to the stack's.
+stack's clock is this machine's alone, so its times go over as Unix times: ``offset`` is
+what to add to the stack's, and ``clocks`` leads back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sansip.location import Binding
+from sansip_server.stores.clocks import Clocks
 from sansip_server.stores.interface import User
 from sansip_server.stores.schema import HASHES
 
@@ -37,8 +38,10 @@ def keys_of(columns: Sequence[str | None]) -> Mapping[str, str]:
     return {name: key for name, key in zip(HASHES, columns, strict=True) if key is not None}
 
 
-def binding_row(binding: Binding, slot: int, offset: float, encode: Callable[[str], Any]) -> tuple[Any, ...]:
-    """Return the row of ``binding``, in the order of ``schema.BINDINGS``."""
+def binding_row(
+    binding: Binding, slot: int, offset: float, encode: Callable[[str], Any], clock: int | None = None
+) -> tuple[Any, ...]:
+    """Return the row of ``binding``, in the order of ``schema.BINDINGS``; ``clock`` is a reading's number."""
     instance, received, agent = binding.instance, binding.received, binding.user_agent
     return (
         encode(binding.aor),
@@ -57,13 +60,15 @@ def binding_row(binding: Binding, slot: int, offset: float, encode: Callable[[st
         encode(binding.params),
         None if received is None else encode(received),
         None if agent is None else encode(agent),
+        clock,
     )
 
 
-def binding_of(row: Sequence[Any], offset: float, decode: Callable[[Any], str]) -> Binding:
-    """Return the binding of a row; its flow, of a former life, is gone."""
+def binding_of(row: Sequence[Any], clocks: Clocks, decode: Callable[[Any], str]) -> Binding:
+    """Return the binding of a row, in the stack's clock; its flow, of a former life, is gone."""
     (aor, _, contact, expires, call_id, cseq, q, registered, refreshed,
-     path, instance, reg_id, params, received, agent) = row  # fmt: skip
+     path, instance, reg_id, params, received, agent, clock) = row  # fmt: skip
+    offset, since = clocks.shifts(clock)
     return Binding(
         decode(aor),
         decode(contact),
@@ -71,7 +76,7 @@ def binding_of(row: Sequence[Any], offset: float, decode: Callable[[Any], str]) 
         decode(call_id),
         cseq,
         q,
-        registered - offset,
+        registered - since,
         refreshed - offset,
         () if path is None else tuple(json.loads(path)),
         None if instance is None else decode(instance),

@@ -19,6 +19,7 @@ from sansip_server.faults import OperatorError
 __all__ = [
     "BINDINGS",
     "CHANGES",
+    "CLOCKS",
     "HASHES",
     "MIGRATIONS",
     "TABLES",
@@ -29,7 +30,7 @@ __all__ = [
     "check_version",
 ]
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,21 @@ BINDINGS = Table(
         Column("params", required=True),
         Column("received"),
         Column("user_agent"),
+        # By which reading its times were written (CLOCKS); NULL: plain Unix times.
+        Column("clock", "integer"),
     ),
     key=("aor", "slot"),
+)
+
+# Readings of Unix time against the stack's clock, see ``clocks``.
+CLOCKS = Table(
+    "clocks",
+    (
+        Column("id", "integer", required=True),
+        Column("boot", required=True),
+        Column("zero", "real", required=True),
+    ),
+    key=("id",),
 )
 
 # How often something was changed, so that a cache knows when it is out of date.
@@ -106,10 +120,11 @@ CHANGES = Table(
     key=("name",),
 )
 
-TABLES = (USERS, BINDINGS, CHANGES)
+TABLES = (USERS, BINDINGS, CHANGES, CLOCKS)
 
 # Version that a database has -> what makes the next one of it. Version 1 was
-# SQLite's alone: bindings without a place, found by two indexes.
+# SQLite's alone: bindings without a place, found by two indexes. Version 2 had no
+# readings of the clock. Tables that are missing are made in any case.
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
         """
@@ -129,11 +144,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         """,
         "DROP TABLE bindings",
         "ALTER TABLE bindings_2 RENAME TO bindings",
-        """
-        CREATE TABLE changes (name TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (name))
-        WITHOUT ROWID
-        """,
     ),
+    2: ("ALTER TABLE bindings ADD COLUMN clock INTEGER",),
 }
 
 

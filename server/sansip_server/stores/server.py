@@ -15,15 +15,18 @@ import sqlalchemy as sa
 from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
 from sansip_server.stores import schema
+from sansip_server.stores.clocks import Clocks, Reading, spent
 from sansip_server.stores.dialects import Dialect, decode_text, encode_text
 from sansip_server.stores.engine import Engine
-from sansip_server.stores.interface import User
+from sansip_server.stores.interface import DataRefused, User
 from sansip_server.stores.rows import binding_of, binding_row, keys_of, user_of, user_row
 
 __all__ = ["ServerStore"]
 
 # Rows of bindings fetched at a time when a server starts.
 _FETCH = 5_000
+# Servers that may find a step of the same clock at once.
+_ATTEMPTS = 8
 
 
 class _Statements:
@@ -34,6 +37,7 @@ class _Statements:
         self.users = self._table(schema.USERS, dialect)
         self.bindings = self._table(schema.BINDINGS, dialect)
         self.changes = self._table(schema.CHANGES, dialect)
+        self.clocks = self._table(schema.CLOCKS, dialect)
         # A database has no number of its own for the version, as an SQLite file has.
         self.version = sa.Table(
             "schema_version", self.metadata, sa.Column("version", sa.BigInteger, nullable=False)
@@ -47,9 +51,8 @@ class _Statements:
         self.wanted = sa.select(self.users).where(
             sa.tuple_(users.realm, users.username).in_(sa.bindparam("wanted", expanding=True))
         )
-        self.live = sa.select(self.bindings).where(
-            sa.or_(bindings.expires.is_(None), bindings.expires > sa.bindparam("unix"))
-        )
+        self.every = sa.select(self.bindings)
+        self.readings = sa.select(self.clocks).order_by(self.clocks.c.id)
         changes = self.changes.c
         self.generation = sa.select(changes.number).where(changes.name == "users")
         count = dialect.upsert(self.changes, schema.CHANGES.key, {"number": changes.number + 1})
@@ -102,6 +105,7 @@ class ServerStore:
             for number in range(version, schema.VERSION):
                 for statement in schema.MIGRATIONS[number]:
                     connection.exec_driver_sql(statement)
+            statements.metadata.create_all(connection)
             if version != schema.VERSION:
                 connection.execute(sa.update(statements.version).values(version=schema.VERSION))
 
@@ -165,14 +169,37 @@ class ServerStore:
 
     # --- bindings
 
-    def save(self, updates: Sequence[LocationUpdate], offset: float) -> None:
+    def readings(self) -> list[Reading]:
+        """Return every reading of the clock, in order."""
+        rows = self._do(lambda connection: connection.execute(self._statements.readings).all())
+        return [Reading(*row) for row in rows]
+
+    def note_reading(self, boot: str, zero: float) -> Reading:
+        """Keep a new reading of the clock."""
+        clocks = self._statements.clocks
+
+        def work(connection: sa.Connection) -> Reading:
+            last = connection.execute(sa.select(sa.func.max(clocks.c.id))).scalar() or 0
+            reading = Reading(int(last) + 1, boot, zero)
+            connection.execute(sa.insert(clocks).values(reading._asdict()))
+            return reading
+
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._do(work)
+            except DataRefused:
+                # Another server took the number at the same time.
+                continue
+        return self._do(work)
+
+    def save(self, updates: Sequence[LocationUpdate], offset: float, clock: int | None = None) -> None:
         """Write all updates in one transaction; nothing is written when it fails."""
         # Of several updates of one address-of-record the last holds them all. In
         # order, so that two servers which write the same ones do not lock each other.
         latest = sorted({encode_text(update.aor): update for update in updates}.items())
         names = schema.BINDINGS.names
         rows = [
-            dict(zip(names, binding_row(binding, slot, offset, encode_text), strict=True))
+            dict(zip(names, binding_row(binding, slot, offset, encode_text, clock), strict=True))
             for _, update in latest
             for slot, binding in enumerate(update.after)
         ]
@@ -185,17 +212,40 @@ class ServerStore:
 
         self._do(work)
 
-    def bindings(self, unix: float, offset: float) -> Iterable[Binding]:
+    def bindings(self, unix: float, offset: float, boot: str = "") -> Iterable[Binding]:
         """Return what has not expired at ``unix``, with times in the stack's clock."""
+        clocks = Clocks(self.readings(), boot, offset)
         with self.engine.connect() as connection:
             self.engine.dialect.unbound(connection)
-            rows = connection.execution_options(yield_per=_FETCH).execute(
-                self._statements.live, {"unix": unix}
-            )
+            rows = connection.execution_options(yield_per=_FETCH).execute(self._statements.every)
             for row in rows:
-                yield binding_of(row, offset, decode_text)
+                binding = binding_of(row, clocks, decode_text)
+                if binding.expires_at > unix - offset:
+                    yield binding
 
-    def forget(self, unix: float) -> int:
+    def count(self) -> int:
+        """Return how many bindings are stored."""
+        statement = sa.select(sa.func.count()).select_from(self._statements.bindings)
+        return int(self._do(lambda connection: connection.execute(statement).scalar()) or 0)
+
+    def forget(self, unix: float, offset: float = 0.0, boot: str = "") -> int:
         """Delete what had expired by ``unix``; return how many rows that were."""
-        statement = sa.delete(self._statements.bindings).where(self._statements.bindings.c.expires <= unix)
-        return self._do(lambda connection: connection.execute(statement).rowcount)
+        readings = self.readings()
+        clocks = Clocks(readings, boot, offset)
+        bindings = self._statements.bindings
+
+        def work(connection: sa.Connection) -> int:
+            used = [clock for (clock,) in connection.execute(sa.select(bindings.c.clock).distinct())]
+            gone = 0
+            for clock in used:
+                due = unix - offset + clocks.shifts(clock)[0]
+                statement = sa.delete(bindings).where(bindings.c.clock == clock, bindings.c.expires <= due)
+                gone += connection.execute(statement).rowcount
+            old = spent(readings, used, boot)
+            if old:
+                connection.execute(
+                    sa.delete(self._statements.clocks).where(self._statements.clocks.c.id.in_(old))
+                )
+            return gone
+
+        return self._do(work)

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
+from sansip_server.stores.clocks import Clocks, Reading, spent
 from sansip_server.stores.interface import DataRefused, Replaced, User
 from sansip_server.stores.rows import binding_of, binding_row, keys_of, user_of, user_row
 from sansip_server.stores.schema import (
@@ -193,14 +194,15 @@ class SqliteStore:
         with transaction(connection):
             # Another process may have been quicker.
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            steps = (
-                [MIGRATIONS[number] for number in range(version, VERSION)]
-                if version
-                else [map(_create, TABLES)]
-            )
+            # A new file has nothing to bring up to date.
+            steps = [MIGRATIONS[number] for number in range(version, VERSION)] if version else []
             for step in steps:
                 for statement in step:
                     connection.execute(statement)
+            found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            for table in TABLES:
+                if table.name not in found:
+                    connection.execute(_create(table))
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def damage(self) -> list[str]:
@@ -266,13 +268,28 @@ class SqliteStore:
 
     # --- bindings
 
-    def save(self, updates: Sequence[LocationUpdate], offset: float) -> None:
+    def readings(self) -> list[Reading]:
+        """Return every reading of the clock, in order."""
+        with self.guarded() as connection:
+            return [
+                Reading(*row) for row in connection.execute("SELECT id, boot, zero FROM clocks ORDER BY id")
+            ]
+
+    def note_reading(self, boot: str, zero: float) -> Reading:
+        """Keep a new reading of the clock."""
+        with self.guarded() as connection, transaction(connection):
+            (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM clocks").fetchone()
+            reading = Reading(last + 1, boot, zero)
+            connection.execute("INSERT INTO clocks VALUES (?, ?, ?)", reading)
+        return reading
+
+    def save(self, updates: Sequence[LocationUpdate], offset: float, clock: int | None = None) -> None:
         """Write all updates in one transaction; nothing is written when it fails."""
         rows: list[tuple[object, ...]] = []
         counts: list[tuple[object, int]] = []
         # Of several updates of one address-of-record the last holds them all.
         for aor, update in {update.aor: update for update in updates}.items():
-            rows += [binding_row(b, slot, offset, encode) for slot, b in enumerate(update.after)]
+            rows += [binding_row(b, slot, offset, encode, clock) for slot, b in enumerate(update.after)]
             counts.append((encode(aor), len(update.after)))
         try:
             with self.guarded() as connection, transaction(connection):
@@ -285,20 +302,36 @@ class SqliteStore:
         except REFUSALS as error:
             raise DataRefused(str(error)) from error
 
-    def bindings(self, unix: float, offset: float) -> Iterable[Binding]:
+    def bindings(self, unix: float, offset: float, boot: str = "") -> Iterable[Binding]:
         """Return what has not expired at ``unix``, with times in the stack's clock."""
+        clocks = Clocks(self.readings(), boot, offset)
         with self.guarded() as connection:
-            rows = connection.execute(
-                f"SELECT {', '.join(BINDINGS.names)} FROM bindings WHERE expires IS NULL OR expires > ?",
-                (unix,),
-            )
-            for row in rows:
-                yield binding_of(row, offset, decode)
+            for row in connection.execute(f"SELECT {', '.join(BINDINGS.names)} FROM bindings"):
+                binding = binding_of(row, clocks, decode)
+                if binding.expires_at > unix - offset:
+                    yield binding
 
-    def forget(self, unix: float) -> int:
-        """Delete what had expired by ``unix``; return how many rows that were."""
+    def count(self) -> int:
+        """Return how many bindings are stored."""
         with self.guarded() as connection:
-            return connection.execute("DELETE FROM bindings WHERE expires <= ?", (unix,)).rowcount
+            return int(connection.execute("SELECT count(*) FROM bindings").fetchone()[0])
+
+    def forget(self, unix: float, offset: float = 0.0, boot: str = "") -> int:
+        """Delete what had expired by ``unix``; return how many rows that were."""
+        readings = self.readings()
+        clocks = Clocks(readings, boot, offset)
+        gone = 0
+        with self.guarded() as connection, transaction(connection):
+            used = [clock for (clock,) in connection.execute("SELECT DISTINCT clock FROM bindings")]
+            for clock in used:
+                done = connection.execute(
+                    "DELETE FROM bindings WHERE clock IS ? AND expires <= ?",
+                    (clock, unix - offset + clocks.shifts(clock)[0]),
+                )
+                gone += done.rowcount
+            old = [(number,) for number in spent(readings, used, boot)]
+            connection.executemany("DELETE FROM clocks WHERE id = ?", old)
+        return gone
 
 
 def _inode(path: str) -> int | None:
