@@ -59,7 +59,7 @@ from sansip.services.keepalive import Keepalive
 from sansip.services.upstream import Upstreams
 from sansip.sources import SourceRates, source_of
 from sansip.transaction import TransactionLayer, server_key
-from sansip.transaction.refusals import Refusals
+from sansip.transaction.refusals import Refusals, acknowledges_refusal
 from sansip.transaction.settlement import Settlement
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
 from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
@@ -179,9 +179,8 @@ class Stack:
             reach = [(one.transport, one.is_ipv6) for one in self.listeners]
             self._locator = Locator(self._resolver, reach)
         self._questions = Questions(self._timers, config.limits, self._out)
-        self._settlement = Settlement(
-            self._connections, self._transactions, Backups(self.listeners, self.ask), config.limits
-        )
+        backups = Backups(self.listeners, self.ask, self._is_trusted)
+        self._settlement = Settlement(self._connections, self._transactions, backups, config.limits)
         self._refusals = Refusals(self._transactions.sender, self.entropy, config.server_name)
         if config.shared is not None and config.keepalive.remove:
             raise LocalProtocolError("keepalive.remove: a phone silent here may answer another node")
@@ -208,6 +207,7 @@ class Stack:
         if isinstance(self.location, SharedLocation):
             self.changes = Changes(self, self.location, self._notices.reached)
         self._force_rport = config.proxy.force_rport
+        self._follows_maddr = self._is_trusted if config.proxy.via_maddr == "trusted" else None
         self._draining = False
         self.nodes: Nodes | None = None
         if config.shared is not None:
@@ -509,8 +509,10 @@ class Stack:
         if not self._within_rate(flow, now):
             self._notices.reached("source_rate", flow.host, now)
             return
-        back = note_source(request, flow, self._force_rport)
+        back = note_source(request, flow, self._force_rport, self._follows_maddr)
         if method == "ACK":
+            if acknowledges_refusal(request, self.entropy):
+                return
             # RFC 3261 13.2.2.4: the ACK for a 2xx is a transaction of its own.
             self._decide(IncomingRequest(self, request, flow, None, now), now)
             return
@@ -552,6 +554,9 @@ class Stack:
         route = request.first_line("route")
         return route is not None and f":{MARK}" in route
 
+    def _is_trusted(self, flow: Flow) -> bool:
+        return self.trusted.find(flow.transport, flow.host, flow.port) is not None
+
     def _decide(self, handle: IncomingRequest, now: float) -> None:
         try:
             handle.take_route()
@@ -582,7 +587,7 @@ class Stack:
         status = 0
         if isinstance(message, Request) and message.method != "ACK" and error.status:
             try:
-                back = note_source(message, flow, self._force_rport)
+                back = note_source(message, flow, self._force_rport, self._follows_maddr)
             except RemoteProtocolError:
                 back = None
             if back is not None and self._within_rate(flow, now):

@@ -11,7 +11,7 @@ from sansip import ListenerConfig, Stack, StackConfig
 from sansip.actions import SendDatagram
 from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, MessageRefused
-from sansip.routing import ask
+from sansip.routing import TrustedPeer, ask
 from tests.rig import (
     ALICE,
     BOB,
@@ -231,7 +231,7 @@ def test_the_ack_of_a_failure_is_absorbed() -> None:
 
 def test_a_failure_is_repeated_by_timer_g() -> None:
     """17.2.1, through the stack."""
-    rig = Rig()
+    rig = Rig(trusted=[TrustedPeer(ALICE[0])])
     rig.udp(request())
     assert times(rig.wait(12), rig.start, "404") == [0.5, 1.5, 3.5, 7.5, 11.5]
 

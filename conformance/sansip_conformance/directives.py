@@ -28,7 +28,7 @@ CONFIG_KEYS = (
     "repeat-time", "failover-time", "force-rport", "keepalive-interval",
     "keepalive-method", "keepalive-who", "keepalive-failures", "keepalive-remove",
     "answer-time", "route-steps", "retry-after", "show-received", "raise-brief",
-    "algorithms", "qop", "nonce-lifetime", "failures-per-user", "trusted",
+    "algorithms", "qop", "nonce-lifetime", "failures-per-user", "trusted", "via-maddr",
 )  # fmt: skip
 TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
 DNS_TYPES = ("A", "AAAA", "SRV", "NAPTR", "CNAME")

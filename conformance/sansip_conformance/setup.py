@@ -26,7 +26,15 @@ from sansip_conformance.trace import Setup
 __all__ = ["NAME_SERVER", "compile_route", "listeners_of", "place_of", "stack_config"]
 
 _TIMERS = {"t1", "t2", "t4", "timer-c"}
-_PROXY = {"force-rport", "record-route", "tcp-above", "dialog-tokens", "extensions", "failover-time"}
+_PROXY = {
+    "force-rport",
+    "record-route",
+    "tcp-above",
+    "dialog-tokens",
+    "extensions",
+    "failover-time",
+    "via-maddr",
+}
 _REGISTRAR = {
     "min-expires", "default-expires", "max-expires", "max-contacts", "on-full",
     "path", "path-from", "service-route",

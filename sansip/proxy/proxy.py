@@ -65,6 +65,9 @@ class ProxyConfig:
         force_rport: whom to answer at the source port of a request that came without
             rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
             address and not their source; ``"always"``, everybody; ``"never"``.
+        via_maddr: who is answered at the maddr of its Via instead of at its source (RFC 3261
+            18.2.2), over UDP: ``"ignore"``, nobody, for a stranger could name a third host
+            there; ``"trusted"``, peers that are trusted by their address.
         dialog_tokens: mark our Record-Route values (``proxy.dialog_mark``), so that by Route
             only requests of dialogs set up through here are relayed, and only to the
             other side.
@@ -84,6 +87,7 @@ class ProxyConfig:
 
     record_route: bool = True
     force_rport: Literal["private", "always", "never"] = "private"
+    via_maddr: Literal["ignore", "trusted"] = "ignore"
     tcp_above: int = 1300
     failover_time: float = 3.0
     dialog_tokens: bool = True
@@ -484,11 +488,15 @@ class Proxy:
         return self._stateless_branch_of(request, request.via)
 
     def _stateless_branch_of(self, message: Request | Response, via: Via) -> str:
-        """``via`` is that of the element before us; the same for a request and its responses."""
+        """``via`` is that of the element before us; the same for a request and its responses.
+
+        With what was noted there: who answers must not say where the answer goes.
+        """
         branch = via.branch or ""
+        noted = f"{via.received} {via.params.get('rport')}"
         if not branch.startswith(MAGIC_COOKIE):
             branch = f"{branch} {message.call_id} {message.cseq.number} {message.from_tag}"
-        return f"{MAGIC_COOKIE}s{self.entropy.keyed_hash(f'stateless {branch} {via.sent_by}')}"
+        return f"{MAGIC_COOKIE}s{self.entropy.keyed_hash(f'stateless {branch} {via.sent_by} {noted}')}"
 
     def forward_stray(self, response: Response, now: float) -> None:
         """Forward a response to a request that was forwarded statelessly, drop any other.
@@ -509,12 +517,9 @@ class Proxy:
         if ours != self._stateless_branch_of(response, via):
             return
         transport = via.transport.lower()
-        # RFC 3261 18.2.2, RFC 3581 4
-        host, port = via.received or via.host, via.port
-        if via.maddr is not None and transport == "udp":
-            host = via.maddr
-        else:
-            port = via.rport or port
+        # RFC 3261 18.2.2, RFC 3581 4: to the source. An maddr may name anybody, and whether
+        # the sender was trusted is not known any more.
+        host, port = via.received or via.host, via.rport or via.port
         try:
             self.marks.show_stray(response, self.trust.sender(response.from_.uri, host))
         except RemoteProtocolError:

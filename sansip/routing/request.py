@@ -43,6 +43,7 @@ from sansip.routing.shared import RETRY_AFTER
 from sansip.routing.trust import TrustedPeer
 from sansip.routing.within import read_mark
 from sansip.sources import source_of
+from sansip.transaction.refusals import refusal_tag
 from sansip.transport import note_source
 from sansip.transport.flow_token import MARK
 from sansip.transport.nat import nat_signs
@@ -59,6 +60,8 @@ __all__ = ["IncomingRequest"]
 
 # RFC 3261 12.1, RFC 6665, RFC 3515: requests that make or refresh a dialog.
 DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
+# RFC 3261 17.2.1: seconds within which an INVITE has some answer.
+_TRYING_WITHIN = 0.2
 
 
 class IncomingRequest:
@@ -227,6 +230,13 @@ class IncomingRequest:
         return trusted.find(flow.transport, flow.host, flow.port) if len(trusted) else None
 
     @property
+    def proven(self) -> bool:
+        """Whether the sender has proved who it is: by a password, its address, or a mark of ours in Route."""
+        if self.authenticated or self.from_dialog or self.over_flow or self.from_node:
+            return True
+        return self.trusted is not None
+
+    @property
     def has_trusted_peers(self) -> bool:
         """Whether anybody is trusted by address: whether there is a trust domain (RFC 3325)."""
         return len(self.core.trusted) > 0
@@ -359,12 +369,28 @@ class IncomingRequest:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> None:
-        """Answer the request. A second final answer, and any answer to an ACK, is ignored."""
+        """Answer the request. A second final answer, and any answer to an ACK, is ignored.
+
+        Nothing is kept of a failure, nor is it sent again, while the sender has proved
+        nothing: see ``refuse``.
+        """
+        # RFC 3261 17.2.1: after a 487 the INVITE must not ring anew; 8.3: who redirects keeps state.
+        alone = (status >= 400 and status != 487) or (status >= 200 and self.method == "OPTIONS")
+        self._reply(status, reason, headers, body, alone and not self.proven)
+
+    def _reply(
+        self, status: int, reason: str | None, headers: Iterable[tuple[str, str]], body: bytes, alone: bool
+    ) -> None:
+        server = self._server
         if status >= 200 and self._decided and self._context is None:
             return
-        if self._server is None:
+        if server is None:
             self._decided = True
             return
+        # RFC 3261 17.1.1.2: who got a 100 does not repeat its INVITE, so its answer is repeated.
+        alone = alone and self._context is None and not server.last
+        if alone:
+            self._tag = self._tag or refusal_tag(self.message, self.core.proxy.entropy)
         # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
         response = response_to(
             self.message, status, reason, to_tag=self.local_tag(), headers=headers, body=body
@@ -382,28 +408,22 @@ class IncomingRequest:
         hooks = self.core.proxy.hooks
         if hooks.active and status != 100:
             hooks.answering(self, response)
-        if status >= 200 and is_crowded(self.core) and is_stranger(self):
-            self._server.respond_once(response, self.now)
+        if alone or (status >= 200 and is_crowded(self.core) and is_stranger(self)):
+            server.respond_once(response, self.now)
         else:
-            self._server.respond(response, self.now)
+            server.respond(response, self.now)
         if hooks.active and status >= 200:
             hooks.done(self)
 
     def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with a failure and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
 
-        For whoever has not proved anything yet: a flood of such requests must not
-        fill the memory with transactions, and nobody else be sent the
-        answer again and again. A retransmission is looked at anew and gets the same To
-        tag; the ACK of an INVITE comes to the route, and is to be dropped.
+        A flood of such requests must not fill the memory with transactions, and nobody
+        else be sent the answer again and again. A retransmission is looked at anew and
+        gets the same To tag; the ACK ends in the stack. ``reply`` does it by itself
+        while the sender has proved nothing.
         """
-        if self._context is None:
-            message = self.message
-            seen = "\n".join((message.get("via") or "", message.get("call-id") or ""))
-            self._tag = self._tag or self.core.proxy.entropy.keyed_hash(seen)
-        self.reply(status, reason, headers)
-        if self._context is None and self._server is not None:
-            self._server.abandon(self.now)
+        self._reply(status, reason, headers, b"", True)
 
     def local_tag(self) -> str:
         """The To tag of answers made here (RFC 3261 8.2.6.2)."""
@@ -614,23 +634,23 @@ class IncomingRequest:
         return self._steps > self.core.limits.route_steps
 
     def waiting(self, now: float) -> None:
-        """The route waits for the outside: RFC 3261 17.2.1 wants a 100 within 200 ms.
+        """The route waits for the outside: RFC 3261 17.2.1 wants a 100 unless it ends within 200 ms.
 
+        Not earlier, for most do, and a failure keeps no state where nothing was sent before.
         For other methods RFC 4320 4.1 wants it neither earlier nor later than the
         time after which a client's Timer E is T2.
         """
         server = self._server
-        if server is None or server.last:
+        if server is None or server.last or self._waited:
             return
-        if self.method == "INVITE":
-            server.respond(response_to(self.message, 100, to_tag=None), now)
-        elif not self._waited:
-            self._waited = True
-            self.core.proxy.timers.start(now, self.core.proxy.trying_after, self, "trying")
+        self._waited = True
+        proxy = self.core.proxy
+        after = _TRYING_WITHIN if self.method == "INVITE" else proxy.trying_after
+        proxy.timers.start(now, after, self, "trying")
 
     def timer_fired(self, _name: str, now: float) -> None:
         server = self._server
-        if server is not None and not server.last:
+        if server is not None and not server.last and not server.answered:
             server.respond(response_to(self.message, 100, to_tag=None), now)
 
     def route_ended(self, now: float) -> None:

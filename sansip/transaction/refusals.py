@@ -1,9 +1,11 @@
-"""Refusals without a transaction (RFC 3261 8.2.7): for what cannot be read, or is too much.
+"""Refusals without a transaction (RFC 3261 8.2.7).
 
-Theory of operation: a message that is no SIP, or one more than there is room for,
-must cost as little as possible and still be answered, so the answer is sent and
-forgotten. Its To tag is computed from the request, so that a retransmission
-gets the same.
+Theory of operation: a message that is no SIP, one more than there is room for, and a
+request of somebody who has not proved who he is must cost as little as possible and
+still be answered. So the answer is sent once for each copy that was received, and
+forgotten: nothing fills the memory, and who wrote somebody else's address into a
+datagram has that one sent no more than he sent himself. The To tag is computed from
+the request, so that a retransmission gets the same, and the ACK is recognized by it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,24 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.transport import Flow, Sender
 
-__all__ = ["Refusals"]
+__all__ = ["Refusals", "acknowledges_refusal", "refusal_tag"]
+
+# Begins the To tags of refusals, so that of another ACK nothing has to be computed.
+_MARK = "r-"
+
+
+def refusal_tag(request: Request, entropy: Entropy) -> str:
+    """Return the To tag of every answer to ``request`` that keeps no state (RFC 3261 8.2.7)."""
+    via = request.reply_via
+    call_id = request.get("call-id")
+    seen = "" if via is None else f"{via.branch} {via.sent_by}"
+    return f"{_MARK}{entropy.keyed_hash(f'refusal {seen} {call_id}')}"
+
+
+def acknowledges_refusal(ack: Request, entropy: Entropy) -> bool:
+    """Whether ``ack`` is for a refusal that was forgotten: it has ended here (RFC 3261 17.1.1.3)."""
+    tag = ack.to_tag
+    return tag is not None and tag.startswith(_MARK) and tag == refusal_tag(ack, entropy)
 
 
 class Refusals:
@@ -41,8 +60,7 @@ class Refusals:
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Answer ``request`` along ``back``; nothing is sent where it lacks what an answer needs."""
-        # RFC 3261 8.2.7: a retransmission must get the same To tag.
-        tag = self._entropy.keyed_hash("\n".join((request.get("via") or "", request.get("call-id") or "")))
+        tag = refusal_tag(request, self._entropy)
         try:
             response = response_to(request, status, reason, to_tag=tag, headers=headers)
         except RemoteProtocolError:

@@ -20,6 +20,7 @@ __all__ = [
     "is_address",
     "parse_host",
     "plain_host",
+    "same_host",
     "split_host_port",
 ]
 
@@ -145,3 +146,8 @@ def host_key(host: str) -> str | bytes:
     if ":" in host:
         return ipv6_octets(host) or host.lower()
     return host.lower()
+
+
+def same_host(one: str, other: str) -> bool:
+    """Return whether two hosts (no brackets) are the same, however they are spelled (RFC 5118 4.8)."""
+    return one == other or host_key(one) == host_key(other)

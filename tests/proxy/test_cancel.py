@@ -256,7 +256,8 @@ def test_while_the_route_waits() -> None:
     seen: list[bool] = []
     rig = Rig(route)
     invite = request()
-    assert sent(rig.udp(invite)) == [("100", ALICE)]
+    rig.udp(invite)
+    assert sent(rig.wait(0.2)) == [("100", ALICE)]
     assert sent(rig.udp(within(invite, "CANCEL"))) == [("200", ALICE), ("487", ALICE)]
     assert rig.answer("bob") == []
     assert seen == [True]

@@ -201,11 +201,22 @@ def test_by_rport() -> None:
     assert sent(rig.udp(reply(out, 200), BOB)) == [("200", ("192.0.2.1", 40000))]
 
 
-def test_by_maddr() -> None:
-    """18.2.2: maddr before everything else on UDP."""
+def test_by_nobodys_maddr() -> None:
+    """18.2.2: what maddr named when the request came is nothing to go by."""
     rig = Rig(stateless)
     (out,) = rig.udp(request(via="SIP/2.0/UDP 192.0.2.1:5070;maddr=192.0.2.66;branch=z9hG4bKa1"))
-    assert sent(rig.udp(reply(out, 200), BOB)) == [("200", ("192.0.2.66", 5070))]
+    assert sent(rig.udp(reply(out, 200), BOB)) == [("200", ("192.0.2.1", 5070))]
+
+
+@pytest.mark.parametrize("change", [("received=192.0.2.1", "received=192.0.2.66"), ("rport=5060", "rport=9")])
+def test_who_answers_does_not_say_where_to(change: tuple[str, str]) -> None:
+    """16.11, RFC 6026 7.3: our branch seals what we noted of the request's source."""
+    rig = Rig(stateless)
+    (out,) = rig.udp(request(via="SIP/2.0/UDP host.test;rport;branch=z9hG4bKa1"))
+    answer = reply(out, 200)
+    assert change[0].encode() in answer
+    assert rig.udp(answer.replace(change[0].encode(), change[1].encode()), BOB) == []
+    assert sent(rig.udp(answer, BOB)) == [("200", ALICE)]
 
 
 def test_by_the_connection() -> None:

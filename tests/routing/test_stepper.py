@@ -49,7 +49,7 @@ def test_ask() -> None:
         incoming.reply(302, None, [("Contact", f"<sip:{second}>")])
 
     rig = Rig(route)
-    assert what(rig.udp(request())) == ["100"]
+    assert what(rig.udp(request())) == []
     assert rig.asks[0].question == ("who", "bob")
     assert rig.answer("Robert") == []
     assert rig.asks[0].question == ("where", "Robert")
@@ -96,8 +96,7 @@ def test_no_answer_in_time() -> None:
 
     rig = Rig(route)
     rig.udp(request())
-    (out,) = rig.wait(10)
-    assert out.what == "504"
+    assert what(rig.wait(10)) == ["100", "504"]
     assert rig.answer("too late") == []
 
 
@@ -317,7 +316,7 @@ def test_answers_that_are_there_at_once_do_not_pile_up() -> None:
 
     # No question may be open, so each is refused while it is put.
     rig = Rig(route, limits={"questions": 0})
-    assert what(rig.udp(request())) == ["100", "500"]
+    assert what(rig.udp(request())) == ["500"]
     assert "limits.route_steps" in str(rig.events[0].error)
 
 
@@ -333,9 +332,26 @@ def test_an_invite_gets_a_100_while_the_route_waits() -> None:
         incoming.relay(BOB_URI)
 
     rig = Rig(route)
-    assert what(rig.udp(request())) == ["100"]
+    assert what(rig.udp(request())) == []
+    assert what(rig.wait(0.19)) == []
+    assert what(rig.wait(0.01)) == ["100"]
     assert rig.answer(0) == []
     assert what(rig.answer(0)) == ["INVITE"]
+    assert "100" not in what(rig.wait(20))
+
+
+def test_an_invite_gets_none_where_the_route_is_quick() -> None:
+    """17.2.1, 8.2.7: a failure keeps no state where nothing was sent before it."""
+
+    async def route(incoming: Any) -> None:
+        await ask(1)
+        incoming.reply(404)
+
+    rig = Rig(route)
+    assert what(rig.udp(request())) == []
+    assert what(rig.answer(0)) == ["404"]
+    assert what(rig.wait(40)) == []
+    assert rig.empty
 
 
 def test_a_non_invite_gets_it_later() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from sansip.errors import RemoteProtocolError
+from sansip.proxy import ProxyConfig
+from sansip.routing import TrustedPeer
 from sansip.transport import Flow, note_source
 from sansip.wire import Request, parse_message
 from tests.rig import ALICE, BOB_URI, UDP, UDP6, Rig, only, relay_to, reply, request, sent
@@ -117,18 +119,60 @@ def test_an_rport_with_a_value() -> None:
         ("SIP/2.0/UDP 198.51.100.1:5070;branch=z9hG4bK1", ("192.0.2.1", 5070)),
         # RFC 3581: received and rport
         ("SIP/2.0/UDP 10.0.0.1:5070;rport;branch=z9hG4bK1", SOURCE),
+        # an maddr of a stranger is as if it were not there
+        ("SIP/2.0/UDP 192.0.2.1:5070;maddr=192.0.2.66;branch=z9hG4bK1", ("192.0.2.1", 5070)),
+        ("SIP/2.0/UDP host.test;maddr=224.0.1.75;ttl=16;branch=z9hG4bK1", ("192.0.2.1", 5060)),
+        ("SIP/2.0/UDP 10.0.0.1:5070;rport;maddr=192.0.2.66;branch=z9hG4bK1", SOURCE),
+    ],
+)
+def test_where_responses_go(via: str, where: tuple[str, int]) -> None:
+    """The source, at its own port or that of sent-by."""
+    assert note(via)[1].address[:2] == where
+
+
+@pytest.mark.parametrize(
+    ("via", "where"),
+    [
         # maddr before both, with the port of sent-by
         ("SIP/2.0/UDP 10.0.0.1:5070;maddr=192.0.2.66;branch=z9hG4bK1", ("192.0.2.66", 5070)),
         ("SIP/2.0/UDP 10.0.0.1;maddr=192.0.2.66;branch=z9hG4bK1", ("192.0.2.66", 5060)),
         ("SIP/2.0/UDP 10.0.0.1:5070;rport;maddr=192.0.2.66;branch=z9hG4bK1", ("192.0.2.66", 5070)),
         ("SIP/2.0/UDP 10.0.0.1:5070;maddr=[2001:db8::66];branch=z9hG4bK1", ("2001:db8::66", 5070)),
         # a name in maddr would need a question; the source is as good
-        ("SIP/2.0/UDP 10.0.0.1:5070;maddr=multicast.test;branch=z9hG4bK1", ("192.0.2.1", 5070)),
+        ("SIP/2.0/UDP 192.0.2.1:5070;maddr=multicast.test;branch=z9hG4bK1", ("192.0.2.1", 5070)),
     ],
 )
-def test_where_responses_go(via: str, where: tuple[str, int]) -> None:
-    """The three cases, in their order."""
-    assert note(via)[1].address[:2] == where
+def test_where_responses_to_the_trusted_go(via: str, where: tuple[str, int]) -> None:
+    """18.2.2: to the maddr, for whom ``via_maddr`` says."""
+    message = parse_message(request("OPTIONS", via=via))
+    assert isinstance(message, Request)
+    flow = Flow("udp", 0, SOURCE)
+    assert note_source(message, flow, "private", lambda one: one is flow).address[:2] == where
+    # RFC 3261 18.2.1, RFC 3581 4: the source is noted all the same.
+    assert (message.via.received == SOURCE[0]) is (message.via.host != SOURCE[0])
+    assert message.via.rport == (SOURCE[1] if ";rport" in via else None)
+
+
+@pytest.mark.parametrize("policy", ["ignore", "trusted"])
+@pytest.mark.parametrize("source", [ALICE, ("192.0.2.2", 5060)])
+def test_whose_maddr_counts(policy: Any, source: Any) -> None:
+    """``ProxyConfig.via_maddr``: nobody's, or that of peers that are trusted by their address."""
+    rig = Rig(proxy=ProxyConfig(via_maddr=policy), trusted=[TrustedPeer(ALICE[0])])
+    via = f"SIP/2.0/UDP {source[0]};maddr=198.51.100.9;branch=z9hG4bK1"
+    followed = policy == "trusted" and source is ALICE
+    # RFC 3261 18.2.2; a malformed request is answered the same way.
+    for data in (
+        request("OPTIONS", "sip:biloxi.test", via=via),
+        request("OPTIONS", "sip:biloxi.test:x", via=via),
+    ):
+        (out,) = rig.udp(data, source)
+        assert out.to == (("198.51.100.9", 5060) if followed else source)
+
+
+def test_received_is_ours_to_write() -> None:
+    """18.2.1: one that the sender wrote goes even where its sent-by tells the truth."""
+    via = "SIP/2.0/UDP 192.0.2.1:5060;received=203.0.113.9;branch=z9hG4bK1"
+    assert params(via)["received"] == "192.0.2.1"
 
 
 def test_ipv6_addresses_keep_their_scope() -> None:

@@ -4,8 +4,9 @@ Theory of operation: a response first goes where RFC 3261 18.2.2 says: the
 connection of the request, or its source. Where that fails, the sent-by of the
 top Via names the client, or a whole cluster of which one member has died: an
 address, a host with a port, or a domain with SRV records. Its places are tried
-one by one. What is left to try rides in the transaction's flow, so nothing has to
-be cleaned up when the transaction ends.
+one by one. A sender who is not trusted and proves no name by a certificate could put
+anybody's there, so for him there is nothing but his source. What is left to try
+rides in the transaction's flow, so nothing has to be cleaned up when it ends.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.transport.connections import ONE_WAY
 from sansip.transport.flow import DEFAULT_PORTS, Flow
 from sansip.transport.next_hop import Resolve
-from sansip.wire.host import is_address
+from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:
     from sansip.transport.dns.locate import Place
@@ -56,13 +57,14 @@ class Backup:
 
 
 class Backups:
-    """Finds other ways for responses."""
+    """Finds other ways for responses to peers that ``trusts`` says yes to."""
 
-    __slots__ = ("_ask", "_listeners")
+    __slots__ = ("_ask", "_listeners", "_trusts")
 
-    def __init__(self, listeners: Listeners, ask: Asking) -> None:
+    def __init__(self, listeners: Listeners, ask: Asking, trusts: Callable[[Flow], bool]) -> None:
         self._listeners = listeners
         self._ask = ask
+        self._trusts = trusts
 
     def retry(self, transaction: Answering, response: Response, data: bytes, reason: str, now: float) -> bool:
         """Send ``response`` of ``transaction`` another way; False where there is none.
@@ -84,6 +86,9 @@ class Backups:
         default = DEFAULT_PORTS.get(transport)
         # RFC 7118 5.2: nobody can connect to a browser.
         if default is None or transport in ONE_WAY or transport != flow.transport:
+            return False
+        if via.host not in flow.identities and not same_host(via.host, flow.host) and not self._trusts(flow):
+            # RFC 3261 26.1.5: a stranger has nobody answered but himself.
             return False
         failed = (flow.transport, flow.host, flow.port)
         port = via.port or default

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from sansip import ListenerConfig
+from sansip.routing import TrustedPeer
+from sansip.transport.filter import OpenConnection
 from tests.rig import Out, only, reply, request, sent, what
 from tests.transport.dns.zone import World, Zone
 
@@ -24,11 +27,14 @@ edge.test. 60 A 192.0.2.33
 CALLEE = ("192.0.2.2", 5060)
 
 
-def world() -> World:
+EDGE = TrustedPeer("192.0.2.30")
+
+
+def world(trusted: Sequence[TrustedPeer] = (EDGE,)) -> World:
     def route(incoming: Any) -> None:
         incoming.relay(["sip:bob@192.0.2.2"])
 
-    return World(Zone(CLUSTER), route, listeners=LISTENERS)
+    return World(Zone(CLUSTER), route, listeners=LISTENERS, trusted=list(trusted))
 
 
 def over_tcp(bench: World, sent_by: str) -> Out:
@@ -68,6 +74,37 @@ def test_an_address() -> None:
     assert backup.to == ("192.0.2.39", 5060)
     assert what(bench.closed(backup, "connection refused")) == []
     assert bench.queries == []
+
+
+@pytest.mark.parametrize("sent_by", ["edge.test", "edge.test:5099", "192.0.2.39:6379"])
+def test_a_stranger_has_nobody_else_answered(sent_by: str) -> None:
+    """RFC 3261 26.1.5: neither a connection to whom he names, nor a question to that one's name servers."""
+    bench = world(trusted=())
+    assert what(bench.closed(over_tcp(bench, sent_by), "connection refused")) == []
+    assert bench.queries == []
+    data = request(via=f"SIP/2.0/UDP {sent_by};branch=z9hG4bKa2;rport", call_id="2")
+    forwarded = only(bench.udp(data, ("192.0.2.30", 40_000)), "INVITE")
+    answer = only(bench.udp(reply(forwarded, 200), CALLEE), "200")
+    assert bench.failed(answer) == []
+    assert bench.queries == []
+
+
+def test_whose_certificate_names_its_sent_by() -> None:
+    """RFC 5922 7.4: a member of a cluster that proved its domain is answered by another one."""
+    listeners = (*LISTENERS, ListenerConfig(2, "tls", "192.0.2.10", 5061))
+    zone = Zone(CLUSTER.replace("_sip._tcp", "_sips._tcp"))
+    bench = World(zone, world().stack._route, listeners=listeners)
+    for identities in ((), ("edge.test",)):
+        conn = bench.stack.new_connection()
+        info = OpenConnection(2, "tls", ("192.0.2.10", 5061), ("192.0.2.30", 41_000), True)
+        info.identities = identities
+        bench.take(bench.stack.connection_opened(conn, info, bench.now))
+        data = request(via=f"SIP/2.0/TLS edge.test;branch=z9hG4bK{len(identities)}")
+        forwarded = only(bench.tcp(conn, data), "INVITE")
+        bench.closed(conn)
+        first = only(bench.udp(reply(forwarded, 200), CALLEE), "Connect")
+        outs = bench.closed(first, "connection refused")
+        assert sent(outs) == ([("Connect", ("192.0.2.31", 5070))] if identities else [])
 
 
 def test_no_other_way() -> None:
@@ -117,7 +154,10 @@ def test_icmp_on_udp(status: int) -> None:
 def test_a_websocket_cannot_be_connected_to() -> None:
     """RFC 7118 5.2: there is no other way to a browser."""
     bench = World(
-        Zone(CLUSTER), world().stack._route, listeners=(*LISTENERS, ListenerConfig(2, "ws", "192.0.2.10", 80))
+        Zone(CLUSTER),
+        world().stack._route,
+        listeners=(*LISTENERS, ListenerConfig(2, "ws", "192.0.2.10", 80)),
+        trusted=[EDGE],
     )
     conn = bench.accept(("192.0.2.30", 41_000), 2, "ws")
     data = request(via="SIP/2.0/WS edge.test;branch=z9hG4bKa1")
