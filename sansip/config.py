@@ -89,6 +89,8 @@ class StackConfig:
             ``node``: ``SharedRead``, ``SharedWrite`` and ``Heartbeat`` of
             ``sansip.location`` are put to the outside, and ``durable`` says nothing. All
             nodes need the same ``secret``. ``Stack.join`` begins it.
+        address_realms: users at an address of this server, or at one of ``aliases``, are asked in a
+            realm of that name, and not in the first domain's: where no domain was chosen.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
         keepalive: what phones are sent so that NATs keep their ports open; by default nothing.
@@ -119,6 +121,7 @@ class StackConfig:
     durable: bool = False
     shared: NodeConfig | None = None
     aliases: list[str] = field(default_factory=list)
+    address_realms: bool = False
     dns: DnsConfig | None = None
     keepalive: KeepaliveConfig = field(default_factory=lambda: KeepaliveConfig(interval=0))
     modules: list[Use] = field(default_factory=list)

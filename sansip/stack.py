@@ -67,7 +67,7 @@ from sansip.transport.filter import OpenConnection
 from sansip.transport.flow_token import MARK, FlowTokens
 from sansip.transport.stun import binding_response, is_stun
 from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_message
-from sansip.wire.host import host_text, plain_host
+from sansip.wire.host import host_key, host_text, plain_host
 
 __all__ = ["ConnectionInfo", "Stack"]
 
@@ -139,9 +139,9 @@ class Stack:
             self._domains[0] if self._domains else "",
         )
         self.trusted = Trusted(config.trusted)
-        # Domains whose realm has another name.
-        self._realms: dict[str, str] = {} if config.auth is None else config.auth.realm_by_domain()
-        realms = [self._realms.get(domain, domain) for domain in self._domains or ["sansip"]]
+        # Hosts of this server, whose users have a realm by their name or by another.
+        self._realms = _realms(config, self._domains)
+        realms = list(dict.fromkeys(self._realms.values()))
         self.proxy = Proxy(
             config.proxy,
             self.listeners,
@@ -630,11 +630,8 @@ class Stack:
 
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:
         """Return the realm of who is at ``uri``: its domain where it is ours, else the first domain."""
-        domain = self._domains[0] if self._domains else "sansip"
-        host = identity_of(uri)[1]
-        if host in self._domains:
-            domain = host
-        return self._realms.get(domain, domain)
+        realm = self._realms.get(host_key(identity_of(uri)[1]))
+        return self._realms[""] if realm is None else realm
 
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``, as well as it is known."""
@@ -721,3 +718,15 @@ class Stack:
         actions = out[:]
         out.clear()
         return actions
+
+
+def _realms(config: StackConfig, domains: Sequence[str]) -> dict[str | bytes, str]:
+    """Return the realm of users at each host, as ``host_key`` has it; "" stands for any other."""
+    named = {} if config.auth is None else config.auth.realm_by_domain()
+    hosts = list(domains)
+    if config.address_realms:
+        addresses = [(one.advertise_host or one.host, one.host) for one in config.listeners]
+        hosts += [*(host for pair in addresses for host in pair), *config.aliases]
+    realms: dict[str | bytes, str] = {host_key(host): named.get(host, host) for host in hosts[::-1]}
+    first = domains[0] if domains else "sansip"
+    return {**realms, "": named.get(first, first)}

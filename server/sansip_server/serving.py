@@ -141,7 +141,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             raise_limit(settings.limits.connections)
         _say_who_may_register(addresses, settings)
         if storage is not None:
-            _say_who_lacks_users(storage, settings, domains)
+            _say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))
             storage.watch(server.hub.inbox.post)
         if control is not None:
             management = Management(
@@ -239,7 +239,11 @@ def _say_who_lacks_users(storage: Storage, settings: Settings, domains: Iterable
     named = settings.digest.realm_by_domain()
     store = shown(settings.store or "")
     realms = {named.get(domain, domain): domain for domain in domains}
-    for realm in storage.lacking(realms):
+    lacking = storage.lacking(realms)
+    if not settings.domains and len(lacking) < len(realms):
+        # Each address is a realm of its own; phones may all be given the one that has users.
+        return
+    for realm in lacking[: None if settings.domains else 1]:
         domain = realms[realm]
         option = f" --realm '{realm}'" if realm != domain else ""
         option += "" if store == "sansip.db" else f" --store {store}"

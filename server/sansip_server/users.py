@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from sansip.auth import HASHES, ha1, hash_name
+from sansip.wire.host import split_host_port
 from sansip_server.faults import OperatorError
 from sansip_server.stores import User
 
@@ -41,7 +42,13 @@ def split(address: str, realm: str | None = None) -> tuple[str, str]:
     name, at, domain = address.removeprefix("sip:").rpartition("@")
     if not at or not name or not domain:
         raise OperatorError(f"{address!r} is not user@domain, like alice@example.org")
-    return name, domain.lower() if realm is None else realm
+    if realm is not None:
+        return name, realm
+    # An IPv6 address has brackets in an address (RFC 3261 25.1), and none as a realm.
+    host = split_host_port(domain)
+    if host is not None and host[1] is not None:
+        raise OperatorError(f"{address!r}: users belong to a domain or an address, without a port")
+    return name, domain.lower().strip("[]")
 
 
 def keys_of(name: str, realm: str, password: str) -> User:

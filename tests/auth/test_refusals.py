@@ -13,6 +13,7 @@ import pytest
 from sansip.auth import AuthConfig, ha1
 from sansip.auth.algorithms import HASHES, compute_response
 from sansip.events import AuthenticationFailed, NonceRefused, SourceBarred
+from sansip.wire import parse_uri
 from sansip.wire.headers.auth import parse_challenge
 from tests.rig import ALICE, CAROL, Out, Rig, request, what
 
@@ -380,3 +381,36 @@ def test_somebody_else() -> None:
     assert rig.events == [
         AuthenticationFailed(ALICE[0], "alice", DOMAIN, "not the user of 'sip:bob@biloxi.test'")
     ]
+
+
+# --- realms
+
+
+@pytest.mark.parametrize(
+    ("host", "realm"),
+    [
+        ("192.0.2.10", "192.0.2.10"),
+        ("[2001:db8::10]", "2001:db8::10"),
+        # RFC 5954 4.2: another spelling of it.
+        ("[2001:DB8:0:0::10]", "2001:db8::10"),
+        ("localhost", "localhost"),
+        ("localhost.", "localhost"),
+        ("elsewhere.test", "192.0.2.10"),
+    ],
+)
+def test_without_a_domain_addresses_are_realms(host: str, realm: str) -> None:
+    """A user is asked in the realm of the address that the phone was given, and is the same at each."""
+    rig = Server(domains=["192.0.2.10"], aliases=["localhost"], address_realms=True)
+    data = request("REGISTER", "sip:192.0.2.10", to=f"<sip:alice@{host}>", sender=f"<sip:alice@{host}>")
+    (out,) = rig.udp(data)
+    assert parse_challenge(out.message.get("www-authenticate"), "", "").realm == realm
+    aor = rig.stack.address_of_record(parse_uri(f"sip:alice@{host}"))
+    assert aor == "sip:alice@192.0.2.10"
+
+
+def test_with_a_domain_addresses_mean_it() -> None:
+    """Its users have one password, whatever the phone was given."""
+    rig = Server()
+    data = request("REGISTER", "sip:192.0.2.10", to="<sip:alice@192.0.2.10>")
+    (out,) = rig.udp(data)
+    assert parse_challenge(out.message.get("www-authenticate"), "", "").realm == DOMAIN

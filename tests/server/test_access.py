@@ -207,10 +207,30 @@ def test_domains_without_users(
     storage = Storage(open_store(str(store)))
     try:
         storage._store.put_user(User("alice", "a.test", {"MD5": "0" * 32}))
-        settings = Settings(auth="digest", store=str(store), digest=AuthConfig(realms=realms))
-        _say_who_lacks_users(storage, settings, ["a.test", "b.test"])
+        domains = ["a.test", "b.test"]
+        settings = Settings(
+            auth="digest", store=str(store), digest=AuthConfig(realms=realms), domains=domains
+        )
+        _say_who_lacks_users(storage, settings, domains)
     finally:
         storage.close()
     assert len(caplog.messages) == len(said)
     for message, part in zip(caplog.messages, said, strict=True):
         assert part.format(store=store) in message
+
+
+@pytest.mark.parametrize(("realm", "said"), [("192.0.2.10", 0), ("127.0.0.1", 0), ("elsewhere", 1)])
+def test_addresses_without_users(
+    realm: str, said: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a domain one address with users is enough: phones are given that one."""
+    store = tmp_path / "users.db"
+    storage = Storage(open_store(str(store)))
+    try:
+        storage._store.put_user(User("alice", realm, {"MD5": "0" * 32}))
+        settings = Settings(auth="digest", store=str(store))
+        _say_who_lacks_users(storage, settings, ["192.0.2.10", "127.0.0.1"])
+    finally:
+        storage.close()
+    assert len(caplog.messages) == said
+    assert all("`sansip user add NAME@192.0.2.10 --store" in message for message in caplog.messages)

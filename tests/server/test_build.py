@@ -72,6 +72,17 @@ def test_domains(domains: list[str], listen: list[str], expected: list[str]) -> 
     assert build.served_domains(settings, build.listen_addresses(settings)) == expected
 
 
+def test_realms_without_a_domain(machine: None) -> None:
+    """Users are added at the address that phones are given, whichever of them it is."""
+    listeners = opened("udp:0.0.0.0:5060", "tcp:[::1]:5060")
+    assert build.realm_hosts(Settings(), listeners) == ["192.0.2.10", "127.0.0.1", "::1", "localhost"]
+    assert build.realm_hosts(Settings(domains=["example.org"]), listeners) == ["example.org"]
+    for domains in ([], ["example.org"]):
+        settings = Settings(listen=["udp:192.0.2.10:5060"], domains=domains)
+        config = build.stack_config(settings, [], ["x"], [], route)
+        assert config.address_realms is not bool(domains)
+
+
 def test_other_names(machine: None) -> None:
     """`localhost` is this server where it listens on loopback; a wildcard socket has every address."""
     assert build.other_names(opened("udp:127.0.0.1:5060", "tcp:[::1]:5060")) == ["localhost"]

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from sansip.auth import Ephemeral, Lookup, ha1
 from sansip_server.cli import sansip
+from sansip_server.faults import OperatorError
 from sansip_server.stores import open_store
+from sansip_server.users import split
 
 
 def run(*words: str, input: str = "") -> tuple[int, str]:
@@ -261,3 +263,23 @@ def test_a_password_for_an_hour(tmp_path: Path) -> None:
     assert run("user", "ephemeral", "alice@biloxi.test", "--secret-file", str(secrets))[0] == 2
     status, output = run("user", "ephemeral", "alice", "--secret-file", str(tmp_path / "none"))
     assert (status, "openssl rand" in output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "realm"),
+    [
+        ("alice@192.168.1.10", "alice", "192.168.1.10"),
+        ("alice@[2001:DB8::1]", "alice", "2001:db8::1"),
+        ("sip:alice@Example.ORG", "alice", "example.org"),
+    ],
+)
+def test_where_users_belong(address: str, name: str, realm: str) -> None:
+    """The realm is what the server asks in: an IPv6 address without its brackets."""
+    assert split(address) == (name, realm)
+
+
+@pytest.mark.parametrize("address", ["alice@192.168.1.10:5060", "alice@[::1]:5060", "alice@example.org:5060"])
+def test_no_port(address: str) -> None:
+    """Who copies it from a phone's settings is told, and not left with a user that nothing fits."""
+    with pytest.raises(OperatorError, match="without a port"):
+        split(address)

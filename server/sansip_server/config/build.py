@@ -23,6 +23,7 @@ __all__ = [
     "listen_addresses",
     "listener_configs",
     "other_names",
+    "realm_hosts",
     "refuse_digest_without_users",
     "refuse_open_listeners",
     "served_domains",
@@ -120,13 +121,23 @@ def _openers(configs: Sequence[ListenerConfig]) -> list[ListenerConfig]:
 def served_domains(settings: Settings, listeners: Sequence[ListenAddress]) -> list[str]:
     """Return the domains to serve; the first is the one that the server's other names mean.
 
-    Without any configured that is the first address beyond loopback, or ``localhost``.
+    Without any configured that is the first address beyond loopback, or ``localhost``; the
+    other addresses mean it, and each is a realm of its own (``StackConfig.address_realms``).
     """
     domains = [check_domain(domain) for domain in settings.domains]
     if not domains:
         public = [listener for listener in listeners if not listener.loopback]
         domains = [(one.advertise_host or one.host) for one in public[:1]] or ["localhost"]
     return list(dict.fromkeys(domains))
+
+
+def realm_hosts(settings: Settings, listeners: Sequence[ListenAddress]) -> list[str]:
+    """Return the hosts that users may belong to: the domains, or where none is configured each address."""
+    hosts = served_domains(settings, listeners)
+    if not settings.domains:
+        hosts += [listener.advertise_host or listener.host for listener in listeners]
+        hosts += other_names(listeners)
+    return list(dict.fromkeys(hosts))
 
 
 def other_names(listeners: Sequence[ListenAddress]) -> list[str]:
@@ -156,6 +167,8 @@ def stack_config(
         listeners=listeners,
         domains=domains,
         aliases=aliases,
+        # Users are added by the address that phones are given; they are the same at each.
+        address_realms=not settings.domains,
         route=route,
         limits=settings.limits,
         timers=settings.timers,

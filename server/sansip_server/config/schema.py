@@ -56,8 +56,9 @@ class Settings:
     listen: list[str] = field(default_factory=lambda: list(DEFAULT_LISTEN))
     # Domains whose users register here and are looked up here. The server's
     # own addresses are always served and mean the first domain, and so does
-    # `localhost` where it listens on loopback. Requests for other domains are
-    # not relayed for strangers.
+    # `localhost` where it listens on loopback. Without any, the addresses are the domains: one set of
+    # users, who are asked for their passwords in a realm that is called as the address that
+    # the phone was given. Requests for other domains are not relayed for strangers.
     domains: list[str] = field(default_factory=list)
     # Who may register. `"digest"` asks for the password of a user in `store`
     # (`sansip user add`). `"none"` lets everybody who can reach the server; without
