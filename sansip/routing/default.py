@@ -83,6 +83,11 @@ async def route(request: IncomingRequest) -> None:
     # A pre-loaded Route must not lead a request past the location service.
     request.message.remove("Route")
 
+    # Event state that a module would keep: without one the phone would get its own request back.
+    if request.wants_event_state:
+        request.reply(404)
+        return
+
     if stages["translate"] and await request.stage("translate"):
         return
     targets = await request.locate()

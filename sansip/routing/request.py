@@ -38,6 +38,7 @@ from sansip.routing.flows import FlowRoute, take_token
 from sansip.routing.identity import authenticate, speaks_for, withhold
 from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, asked_for, borrows_gruu, locate, locate_at_hand, names_gruu
+from sansip.routing.packages import wants_event_state
 from sansip.routing.registration import path_value, register
 from sansip.routing.shared import RETRY_AFTER
 from sansip.routing.trust import TrustedPeer
@@ -615,6 +616,14 @@ class IncomingRequest:
         if self.takes_too_many_steps():
             await ENDLESS
         await register(self, max_contacts, on_full)
+
+    @property
+    def wants_event_state(self) -> bool:
+        """Whether it publishes event state, or asks for its sender's own, which no phone answers.
+
+        See ``sansip.routing.packages``.
+        """
+        return wants_event_state(self)
 
     # --- answering for the server itself
 
