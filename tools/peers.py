@@ -56,15 +56,20 @@ def _binds(family: tuple[socket.AddressFamily, str], kind: socket.SocketKind, po
 
 
 class Program:
-    """A child process that writes to a log file; a context manager that leaves nothing running."""
+    """A child process that writes to a log file; a context manager that leaves nothing running.
 
-    def __init__(self, command: Sequence[str], log: Path, *, cwd: Path | None = None) -> None:
+    ``spoken_to``: it reads what ``say`` writes.
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: Path, *, cwd: Path | None = None, spoken_to: bool = False
+    ) -> None:
         self.command = list(command)
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 self.command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if spoken_to else subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
@@ -85,6 +90,12 @@ class Program:
 
     def output(self) -> str:
         return self.log.read_text("utf-8", "replace")
+
+    def say(self, line: str) -> None:
+        """Write ``line`` to its input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
 
     def wait_for(self, pattern: str, timeout: float = 15.0) -> re.Match[str]:
         """Return the first match of ``pattern`` in the output so far, waiting at most ``timeout`` s."""
@@ -120,6 +131,9 @@ class Program:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
 
     def failure(self, what: str) -> PeerError:
         return PeerError(

@@ -12,8 +12,6 @@ import http.server
 import json
 import queue
 import shutil
-import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -29,6 +27,7 @@ from tests.certificates import Authority
 from tests.interop.conftest import OPTIONS, TARGET
 from tests.interop.phone import Phone
 from tests.interop.users import ask, serve_users
+from tests.interop.wire import Wire
 from tools.peers import Program, Sipp, free_port, sansip_serve
 
 HERE = Path(__file__).parent
@@ -118,48 +117,6 @@ def chromium(url: str, directory: Path) -> Program:
     flags += ["--ignore-certificate-errors", f"--user-data-dir={directory / 'profile'}"]
     # The profile's size is no concern of a test, and /dev/shm may be small.
     return Program(["chromium", *flags, "--disable-dev-shm-usage", url], directory / "chromium.log")
-
-
-class Wire:
-    """A connection from the browser to the server that the test can tear: both ends see a reset."""
-
-    def __init__(self, server: tuple[str, int]) -> None:
-        self._server = server
-        self._socket = socket.create_server((LOCAL, 0))
-        self.port = self._socket.getsockname()[1]
-        self._ends: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                here, _ = self._socket.accept()
-                there = socket.create_connection(self._server)
-            except OSError:
-                return
-            self._ends += [here, there]
-            for one, other in ((here, there), (there, here)):
-                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
-
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
-        try:
-            while data := one.recv(65_536):
-                other.sendall(data)
-        except OSError:
-            return
-
-    def tear(self) -> None:
-        """End what is connected now, without a word; what connects later is carried again."""
-        ends, self._ends = self._ends, []
-        for end in ends:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            # A reader in another thread keeps the socket alive beyond close().
-            end.shutdown(socket.SHUT_RD)
-            end.close()
-
-    def close(self) -> None:
-        self.tear()
-        self._socket.close()
 
 
 @pytest.fixture(scope="module")
