@@ -57,8 +57,8 @@ class FlowRoute:
 
     Attributes:
         target: where it goes, None where they do not say.
-        own: it came over the flow of one side of its dialog, as the token of that side says: so
-            the phone sent it that the token was made for.
+        own: the address-of-record whose phone sent it: it came over the flow that a token
+            of its dialog names, or the present one of that binding. "" where that is not known.
         wants_flow: the sender asks by ``ob`` to be reached over its flow (RFC 5626 5.3.2).
         lost: the binding whose flow is not known here, and may be at another node.
     """
@@ -67,7 +67,7 @@ class FlowRoute:
 
     def __init__(self) -> None:
         self.target: Target | None = None
-        self.own = False
+        self.own = ""
         self.wants_flow = False
         self.lost: Named | None = None
         self._onward: FlowToken | None = None
@@ -80,7 +80,8 @@ class FlowRoute:
     def add(self, token: FlowToken, is_senders: bool, asks: bool) -> None:
         """Note a value with a token. ``asks``: it has ``ob``."""
         if is_senders:
-            self.own = token.bound
+            if token.bound and token.named is not None:
+                self.own = token.named[0]
             self.wants_flow = self.wants_flow or asks
         else:
             self._onward = token

@@ -51,7 +51,19 @@ def read_mark(request: IncomingRequest, mark: str) -> None:
 
 
 def _is_believed(request: IncomingRequest) -> bool:
-    return request.trusted is not None or request.from_node
+    return request.trusted is not None or request.from_node or _is_from_its_phone(request)
+
+
+def _is_from_its_phone(request: IncomingRequest) -> bool:
+    """Whether it came over the registered flow of the user of ours that it says it is from.
+
+    The phone registered there with a password, and may have come from another address
+    since the dialog began.
+    """
+    flows = request.flows
+    if flows is None or not flows.own:
+        return False
+    return flows.own == request.core.address_of_record(request.message.from_.uri)
 
 
 async def admits_within(request: IncomingRequest) -> bool:
@@ -73,15 +85,17 @@ async def admits_within(request: IncomingRequest) -> bool:
     if peer is not None and peer.relay:
         return True
     trust = core.proxy.trust
-    if trust.user(message.from_.uri) and not _is_believed(request):
-        if request.method in _MUTE:
-            return False
-        user = await request.authenticate()
-        if user is None:
-            return False
-        if not request.speaks_for(user):
-            request.reply(403, "Not Your Address")
-            return False
+    own = _is_from_its_phone(request)
+    if trust.user(message.from_.uri) and (own or not _is_believed(request)):
+        if not own:
+            if request.method in _MUTE:
+                return False
+            user = await request.authenticate()
+            if user is None:
+                return False
+            if not request.speaks_for(user):
+                request.reply(403, "Not Your Address")
+                return False
         # He may have us send to anybody, so the ACK may follow, which cannot be asked.
         core.proxy.marks.note(
             message.call_id, message.from_tag or "", message.to_tag or "", address_of(message.uri_text)

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
+from sansip.auth import AuthConfig
+from sansip.auth.algorithms import ha1
 from sansip.location import NodeFlow
 from sansip.routing.trust import TrustedPeer
 from sansip.transport import Flow
-from tests.proxy.test_flow_tokens import CONTACTS, LISTENERS, TCP, TLS, WS, Phone
+from tests.proxy.test_flow_tokens import CONTACTS, LISTENERS, NAT, TCP, TLS, WS, Phone
 from tests.proxy.test_nat import BOB as HOME
 from tests.proxy.test_nat import Call, register
 from tests.rig import ALICE, HOST, UDP, Out, Rig, only, reply, request, sent, what
 from tests.routing.test_shared import WebPhone
+from tests.routing.test_within import prove
 from tests.shelf import Cluster
 
 KEY = b"one key for all lives of it, 32."
@@ -249,14 +252,14 @@ def test_sips_is_no_way_around_the_flow(transport: str) -> None:
 @pytest.mark.parametrize("transport", CONTACTS)
 def test_who_comes_over_the_flow_of_its_dialog(transport: str) -> None:
     """A phone proves who it is by the connection that it registered over, the present one as well."""
-    seen: list[bool] = []
+    seen: list[str] = []
     bench = rig()
     bob = phone(bench, transport, f"{INSTANCE};reg-id=1")
     route = called(bench, bob)
     default = bench.stack._route
 
     def watch(incoming: Any) -> Any:
-        seen.append(incoming.flows is not None and incoming.flows.own)
+        seen.append("" if incoming.flows is None else incoming.flows.own)
         return default(incoming)
 
     bench.stack._route = watch
@@ -267,7 +270,53 @@ def test_who_comes_over_the_flow_of_its_dialog(transport: str) -> None:
         sender.request("INFO", "sip:alice@192.0.2.1", f"i{sender.conn}", to_tag="alice", from_tag="bob",
                        headers=[("Route", ", ".join(reversed(route)))])  # fmt: skip
     within(bench, route, bob.contact)
-    assert seen == [True, False, False]
+    assert seen == ["sip:bob@biloxi.test", "", ""]
+
+
+def test_a_phone_from_another_network_is_not_asked_again() -> None:
+    """Its REGISTER over the new connection had the password; others over theirs are asked, and an ACK,
+    which cannot be asked, goes nowhere (RFC 3261 22.1)."""
+    key = {"MD5": ha1("bob", "biloxi.test", "wonderland")}
+    bench = rig(auth=AuthConfig(), users=lambda lookup: key if lookup.username == "bob" else None)
+
+    def registered(source: Any, cseq: int) -> int:
+        conn = bench.accept(source, TLS, "tls")
+        headers = [("Contact", f"<{CONTACTS['tls']}>{INSTANCE};reg-id=1"), ("Supported", "path, outbound")]
+        for number in (cseq, cseq + 1):
+            aor = "<sip:bob@biloxi.test>"
+            via = f"SIP/2.0/TLS b.invalid;branch=z9hG4bKr{number}"
+            data = request("REGISTER", "sip:biloxi.test", via=via, sender=aor,
+                           to=aor, call_id="r", cseq=number, headers=headers)  # fmt: skip
+            [answer] = bench.tcp(conn, data)
+            if answer.what == "401":
+                headers.append(prove(bench, answer, "REGISTER", "sip:biloxi.test", "bob"))
+        assert answer.what == "200"
+        return conn
+
+    conn = registered(NAT, 1)
+    stranger = "<sip:alice@chicago.test>"
+    invite = only(bench.udp(request(sender=stranger, headers=ALICE_CONTACT)), "INVITE")
+    answer = reply(invite, 200, headers=[("Contact", f"<{CONTACTS['tls']}>")])
+    bench.tcp(conn, answer)
+    route = ", ".join(invite.message.values("record-route"))
+    bench.closed(conn)
+    moved = registered(("203.0.113.9", 41_000), 3)
+    other = bench.accept(("203.0.113.66", 6_666), TLS, "tls")
+    for number, (came, sender, expected) in enumerate(
+        (
+            (other, "<sip:bob@biloxi.test>", [("407", other)]),
+            (moved, "<sip:boss@biloxi.test>", [("407", moved)]),
+            (moved, "<sip:bob@biloxi.test>", [("BYE", ALICE)]),
+        )
+    ):
+        for method in ("BYE", "ACK"):
+            via = f"SIP/2.0/TLS b.invalid;branch=z9hG4bKw{number}{method}"
+            data = request(method, "sip:alice@192.0.2.1", via=via, sender=sender, to=stranger,
+                           from_tag="bob", to_tag="alice", headers=[("Route", route)])  # fmt: skip
+            if method == "BYE":
+                assert sent(bench.tcp(came, data)) == expected
+            else:
+                assert what(bench.tcp(came, data)) == (["ACK"] if number == 2 else [])
 
 
 # --- tokens that are not of a dialog
