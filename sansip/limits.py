@@ -20,9 +20,12 @@ class Limits:
     # A UDP datagram cannot exceed 65,535 octets; streams are held to the same
     # bound so that a message can cross any transport (RFC 3261 18.1.1). → 413
     message_size: int = 65_535
-    # Start line and header fields together. Beyond it a stream is closed, for
-    # the framing is not found yet. → 513, then close
+    # Start line and header fields together. A stream on which they do not end within
+    # `message_size` is closed, for the framing is not found. → 513
     head_size: int = 32_768
+    # A message that is too large is skipped on a stream up to this size, so that what it
+    # carries of others goes on. → close
+    skipped_size: int = 1_048_576
     # One header field with its folds: the longest honest ones are Route sets
     # and Identity tokens of a few KiB. → 400
     header_size: int = 16_384
@@ -32,6 +35,8 @@ class Limits:
     via_count: int = 100
     # Values of Route, and of Record-Route: one per hop, as those of Via. → 400
     route_count: int = 100
+    # Values of Contact. Registrars list those of a user in an answer. → 400
+    contact_count: int = 256
     # Request-URI length. → 414 (RFC 3261 21.4.12)
     uri_size: int = 2_048
     # Fork: targets tried for one request. → the rest are not tried (q order)

@@ -284,10 +284,11 @@ class Stack:
                 self._out.append(SendData(conn, PONG * pings))
                 pings = 0
             if isinstance(framed, RemoteProtocolError):
-                # RFC 3261 18.3 and RFC 4475 3.1.2.3: answered, then closed, for
-                # the next message cannot be found.
                 self._refuse(framed, flow, now)
-                self._connections.close(conn, framed.reason)
+                if connection.framer.failed:
+                    # RFC 3261 18.3 and RFC 4475 3.1.2.3: answered, then closed, for
+                    # the next message cannot be found.
+                    self._connections.close(conn, framed.reason)
             else:
                 self._message_received(framed, flow, now, datagram=False)
         if pings:

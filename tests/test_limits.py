@@ -72,21 +72,47 @@ def reasons(rig: Rig, kind: type) -> list[str]:
 
 
 def test_message_size() -> None:
-    """413 on a datagram and on a stream; then the stream is closed (its body will not be read)."""
+    """413 on a datagram and on a stream, where its body is skipped."""
     rig = limited(message_size=2000)
     data = request("MESSAGE", body=b"x" * 2000)
     assert what(rig.udp(data)) == ["413"]
-    assert what(rig.tcp(rig.accept(), data)) == ["413", "Disconnect"]
+    assert what(rig.tcp(rig.accept(), data)) == ["413"]
     assert len(reasons(rig, MessageRefused)) == 2
 
 
 def test_head_size() -> None:
-    """513 on a datagram; on a stream without an end of the head nothing can be answered."""
-    rig = limited(head_size=1000)
+    """513 on a datagram and on a stream; without an end of the head nothing can be answered."""
+    rig = limited(head_size=1000, message_size=2000)
     data = request("MESSAGE", headers=[("X", "x" * 500)] * 3)
     assert what(rig.udp(data)) == ["513"]
-    outs = rig.tcp(rig.accept(), data)
-    assert what(outs)[-1] == "Disconnect"
+    assert what(rig.tcp(rig.accept(), data)) == ["513"]
+    assert what(rig.tcp(rig.accept(), data[:-2] + b"X: " + b"x" * 1000)) == ["Disconnect"]
+
+
+def test_skipped_size() -> None:
+    """A message that is too large costs itself alone; one that is larger still, its connection."""
+    rig = limited(relay_to(BOB_URI), message_size=2000, skipped_size=5000)
+    conn = rig.accept()
+    data = request("MESSAGE", body=b"x" * 4000) + request("OPTIONS", "sip:192.0.2.10", branch="z9hG4bKo")
+    assert what(rig.tcp(conn, data)) == ["413", "OPTIONS"]
+    assert what(rig.tcp(conn, request("MESSAGE", body=b"x" * 6000, branch="z9hG4bKx"))) == [
+        "413",
+        "Disconnect",
+    ]
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
+def test_contact_count(method: str) -> None:
+    """400, for values on lines of their own and on one line; a response with more is none."""
+    rig = limited(relay_to(BOB_URI), contact_count=5)
+    value = "<sip:x@192.0.2.2>"
+    assert what(rig.udp(request(method, headers=[("Contact", value)] * 6))) == ["400"]
+    assert what(rig.udp(request(method, headers=[("Contact", ", ".join([value] * 6))]))) == ["400"]
+    for number, headers in enumerate(([("Contact", value)] * 5, [("Contact", ", ".join([value] * 5))])):
+        outs = rig.udp(request(method, headers=headers, branch=f"z9hG4bK{number}", call_id=f"{number}"))
+        branch = only(outs, method)
+        assert rig.udp(reply(branch, 302, headers=[("Contact", ", ".join([value] * 6))]), BOB) == []
+        assert ("302", ALICE) in sent(rig.udp(reply(branch, 302, headers=headers), BOB))
 
 
 def test_header_size() -> None:
@@ -353,7 +379,7 @@ def test_a_flood_of_strange_durations() -> None:
 
 def test_a_flood_of_octets_without_an_end() -> None:
     """A stream of one endless header line is cut at the limit."""
-    rig = limited(head_size=4096)
+    rig = limited(head_size=4096, message_size=4096)
     conn = rig.accept()
     rig.tcp(conn, b"INVITE sip:bob@biloxi.test SIP/2.0\r\nX: ")
     for _ in range(1000):

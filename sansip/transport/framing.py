@@ -22,7 +22,7 @@ __all__ = ["PING", "PONG", "Framed", "StreamFramer"]
 PING: Final = b"\r\n\r\n"
 PONG: Final = b"\r\n"
 
-# A whole message, a PING, or the error after which nothing more comes.
+# A whole message, a PING, or an error: of one message, or that after which nothing more comes.
 Framed: TypeAlias = bytes | RemoteProtocolError
 
 # Every Content-Length field of a head, compact or folded (RFC 3261 7.3.1, 7.3.3).
@@ -34,9 +34,12 @@ _BETWEEN = re.compile(rb"(?:\r\n\r\n|\r\n(?=[^\r]|\r[^\n])|\r(?=[^\n])|\n)++")
 
 
 class StreamFramer:
-    """Cuts one stream into messages. ``pending`` tells whether one has begun."""
+    """Cuts one stream into messages. ``pending`` tells whether one has begun.
 
-    __slots__ = ("_buffer", "_failed", "_limits", "_searched", "_size")
+    ``failed``: the framing is lost; nothing more comes, and the stream is to be closed.
+    """
+
+    __slots__ = ("_buffer", "_limits", "_searched", "_size", "_skip", "failed")
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self._limits = limits
@@ -45,13 +48,15 @@ class StreamFramer:
         self._searched = 0
         # Octets of the message begun, 0 while its head is not complete.
         self._size = 0
-        self._failed = False
+        # Octets still to come of a message that is too large.
+        self._skip = 0
+        self.failed = False
 
     @property
     def pending(self) -> bool:
         """Whether part of a message is waiting for the rest."""
         # RFC 3261 7.5: a line end begins none. What is held of them may be half a ping.
-        return len(self._buffer) > 0 and self._buffer[0] not in b"\r\n"
+        return self._skip > 0 or (len(self._buffer) > 0 and self._buffer[0] not in b"\r\n")
 
     @property
     def tail(self) -> bytes:
@@ -61,11 +66,11 @@ class StreamFramer:
     def feed(self, data: bytes) -> list[Framed]:
         """Take ``data``; return what became complete, in order.
 
-        Each item is the octets of one message, ``PING``, or (as the last item
-        ever) a ``RemoteProtocolError`` whose ``message`` can be answered.
+        Each item is the octets of one message, ``PING``, or a ``RemoteProtocolError`` whose
+        ``message`` can be answered: one that is too large, or, where ``failed`` is set, the last.
         """
         framed: list[Framed] = []
-        if self._failed:
+        if self.failed:
             return framed
         buffer = self._buffer
         buffer += data
@@ -73,12 +78,17 @@ class StreamFramer:
             while buffer and self._next(buffer, framed):
                 pass
         except RemoteProtocolError as error:
-            self._failed = True
+            self.failed = True
             buffer.clear()
             framed.append(without_frames(error))
         return framed
 
     def _next(self, buffer: bytearray, framed: list[Framed]) -> bool:
+        if self._skip:
+            skipped = min(self._skip, len(buffer))
+            del buffer[:skipped]
+            self._skip -= skipped
+            return True
         if not self._size:
             # RFC 3261 7.5: CRLFs before a start line are ignored; RFC 5626
             # 4.4.1: two of them are a ping.
@@ -93,18 +103,25 @@ class StreamFramer:
                 del buffer[:end]
                 return True
             end = buffer.find(b"\r\n\r\n", self._searched)
-            limit = self._limits.head_size
+            limits = self._limits
             if end < 0:
-                if len(buffer) > limit:
+                if len(buffer) > limits.message_size:
                     raise self._too_large("header fields")
                 self._searched = max(0, len(buffer) - 3)
                 return False
-            if end > limit:
+            if end > limits.message_size:
                 raise self._too_large("header fields")
-            self._size = end + 4 + self._body_length(bytes(buffer[: end + 4]))
+            head = bytes(buffer[: end + 4])
+            size = len(head) + self._body_length(head)
             self._searched = 0
-            if self._size > self._limits.message_size:
-                raise self._too_large("body", bytes(buffer[: end + 4]))
+            if end > limits.head_size or size > limits.message_size:
+                fault = self._too_large("header fields" if end > limits.head_size else "body", head)
+                if size > limits.skipped_size:
+                    raise fault
+                framed.append(fault)
+                self._skip = size
+                return True
+            self._size = size
         if len(buffer) < self._size:
             return False
         framed.append(bytes(buffer[: self._size]))

@@ -59,7 +59,12 @@ _MANDATORY: Final = {
     "cseq": "RFC 3261 20.16",
 }
 # Lists with a value for each hop, which are read or edited value by value.
-_SECTIONS: Final = {"via": "RFC 3261 20.42", "route": "RFC 3261 20.34", "record-route": "RFC 3261 20.30"}
+_SECTIONS: Final = {
+    "contact": "RFC 3261 20.10",
+    "via": "RFC 3261 20.42",
+    "route": "RFC 3261 20.34",
+    "record-route": "RFC 3261 20.30",
+}
 # RFC 3261 7.3.1: more than one line only where the value is a list.
 _ONCE: Final = ("from", "to", "call-id", "cseq", "content-length", "max-forwards")
 
@@ -162,6 +167,9 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         line = first.get("route")
         if line is not None and (several or "," in line):
             _count_values(message, "route", limits.route_count)
+        line = first.get("contact")
+        if line is not None and (several or "," in line):
+            _count_values(message, "contact", limits.contact_count)
         line = first.get("record-route")
         if line is not None and (several or "," in line):
             _count_values(message, "record-route", limits.route_count)

@@ -166,8 +166,8 @@ def test_messages_before_the_error_are_good() -> None:
 
 
 def test_a_head_without_an_end() -> None:
-    """limits.head_size: 513, in time and not after gigabytes."""
-    limits = Limits(head_size=1000)
+    """limits.message_size: 513, in time and not after gigabytes; the framing is lost."""
+    limits = Limits(head_size=800, message_size=1000)
     framer = StreamFramer(limits)
     held = 0
     out: list[Any] = []
@@ -177,12 +177,17 @@ def test_a_head_without_an_end() -> None:
     assert isinstance(out[0], RemoteProtocolError)
     assert out[0].status == 513
     assert held <= 1000 + 65
+    assert framer.failed
 
 
 def test_a_head_that_is_too_large_in_one_piece() -> None:
-    """The same when its end has come."""
-    data = request("OPTIONS", headers=[("X", "x" * 2000)])
-    assert lost(data, limits=Limits(head_size=1000)).status == 513
+    """limits.head_size: 513; its end has come, so what follows it is read."""
+    data = request("OPTIONS", headers=[("X", "x" * 2000)], body=b"x" * 50)
+    for pieces in ([data + SECOND], [data, SECOND], cut(data + SECOND, list(range(0, 4_000, 7)))):
+        out = feed(*pieces, limits=Limits(head_size=1000))
+        assert isinstance(out[0], RemoteProtocolError)
+        assert (out[0].status, out[1:]) == (513, [SECOND])
+        assert out[0].message is not None
 
 
 def test_a_body_that_is_too_large() -> None:
@@ -193,10 +198,37 @@ def test_a_body_that_is_too_large() -> None:
     assert error.message is not None
 
 
+@pytest.mark.parametrize("step", [1, 999, 4_096, 200_000])
+def test_what_follows_a_message_that_is_too_large(step: int) -> None:
+    """A carrier's connection has many people's calls: one message too large must not end them all."""
+    data = SECOND.replace(b"Content-Length: 0", b"Content-Length: 70000") + b"x" * 70_000 + THIRD
+    framer = StreamFramer()
+    out: list[Any] = []
+    held = 0
+    for at in range(0, len(data), step):
+        out += framer.feed(data[at : at + step])
+        held = max(held, len(framer.tail))
+    assert isinstance(out[0], RemoteProtocolError)
+    assert out[1:] == [THIRD]
+    assert held <= len(THIRD)
+    assert not framer.failed
+    assert not framer.pending
+
+
+def test_skipped_size() -> None:
+    """What is larger still is not worth waiting for: the framing is given up."""
+    limits = Limits(skipped_size=100_000)
+    for size, lives in ((90_000, True), (100_000, False), (4_000_000_000, False)):
+        framer = StreamFramer(limits)
+        framer.feed(SECOND.replace(b"Content-Length: 0", b"Content-Length: %d" % size))
+        assert framer.failed is not lives
+        # It is incomplete: limits.message_time holds.
+        assert framer.pending is lives
+
+
 @given(st.binary(max_size=300), st.lists(st.integers(0), max_size=5))
 def test_any_octets(data: bytes, places: list[int]) -> None:
-    """Messages, PING or one error at the end, the same wherever it is cut; never an exception."""
+    """Messages, PING or errors, the same wherever it is cut; never an exception."""
     out = feed(data)
-    assert not any(isinstance(one, RemoteProtocolError) for one in out[:-1])
     again = feed(*cut(data, places))
     assert [str(one) for one in again] == [str(one) for one in out]

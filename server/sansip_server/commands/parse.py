@@ -97,6 +97,10 @@ def _stream(data: bytes) -> list[dict[str, Any]]:
     at = 0
     for framed in framer.feed(data):
         if isinstance(framed, RemoteProtocolError):
+            if not framer.failed:
+                # A message that is too large: what follows it is read.
+                results.append({"offset": at, **refused(framed, 0)})
+                continue
             # Framing is lost: where the next message begins cannot be known (RFC 3261 18.3).
             results.append({"offset": at, **refused(framed, len(data) - at), "unread": len(data) - at})
             return results
