@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sansip.wire import Response
 
-__all__ = ["add_challenges", "choose"]
+__all__ = ["add_challenges", "choose", "slim"]
 
 # RFC 3261 16.7 step 6: these say how to send the request again.
 _INSTRUCTIVE = frozenset((401, 407, 415, 420, 484))
+# RFC 3261 16.7 step 7: these of all branches go back together.
+_CHALLENGES = frozenset(("www-authenticate", "proxy-authenticate"))
 
 
 def _rank(response: Response) -> tuple[int, int, int]:
@@ -33,11 +35,23 @@ def choose(responses: Sequence[Response]) -> Response:
     return min(responses, key=_rank)
 
 
-def add_challenges(best: Response, responses: Sequence[Response], most: int) -> None:
+def slim(responses: Sequence[Response], best: Response) -> None:
+    """Take from each of ``responses`` but ``best`` what ``choose`` and ``add_challenges`` do not need.
+
+    Each callee may answer with 64 KB, and a fork waits for the last one, which may ring for minutes.
+    """
+    for response in responses:
+        if response is not best:
+            response.body = b""
+            response.keep_only(_CHALLENGES)
+
+
+def add_challenges(best: Response, responses: Sequence[Response], most: int, size: int) -> None:
     """Put the challenges of every other 401 and 407 into ``best``, if it is one.
 
-    RFC 3261 16.7 step 7. No more than ``most`` come together: each callee writes as many as it
-    likes, and the answer must reach the caller.
+    RFC 3261 16.7 step 7. No more than ``most`` come together, and those that are added have
+    ``size`` octets in all: each callee writes as many as it likes, and the answer must
+    reach the caller.
     """
     if best.status not in (401, 407):
         return
@@ -50,5 +64,8 @@ def add_challenges(best: Response, responses: Sequence[Response], most: int) -> 
             ("proxy-authenticate", "Proxy-Authenticate"),
         ):
             for value in response.get_all(name)[: max(0, room)]:
+                if len(value) > size:
+                    continue
                 best.append(header, value)
                 room -= 1
+                size -= len(value)

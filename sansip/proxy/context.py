@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError
-from sansip.proxy.best_response import add_challenges, choose
+from sansip.proxy.best_response import add_challenges, choose, slim
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
 from sansip.proxy.recursion import Redirects
@@ -412,6 +412,8 @@ class ResponseContext:
 
     def _check(self, now: float) -> None:
         if self._running:
+            if not self._done and len(responses := self._failures()) > 1:
+                slim(responses, choose(self._kept(responses)))
             return
         if self._done:
             self._release()
@@ -419,12 +421,17 @@ class ResponseContext:
         if self._pending and not self._cancelled:
             self._start_group(now)
             return
-        responses = [branch.final for branch in self._branches if branch.final is not None]
-        if self._redirects is not None:
-            responses = self._redirects.kept(responses)
+        responses = self._kept(self._failures())
         best = choose(responses)
-        add_challenges(best, responses, self.proxy.limits.challenges)
+        limits = self.proxy.limits
+        add_challenges(best, responses, limits.challenges, limits.header_size)
         self._conclude(best, now)
+
+    def _failures(self) -> list[Response]:
+        return [branch.final for branch in self._branches if branch.final is not None]
+
+    def _kept(self, responses: list[Response]) -> list[Response]:
+        return responses if self._redirects is None else self._redirects.kept(responses)
 
     def _conclude(self, best: Response, now: float) -> None:
         """Nothing more is tried: the failure goes to the route that waits for it, or back."""

@@ -37,6 +37,8 @@ __all__ = ["Upstream", "UpstreamRegistration", "Upstreams"]
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 1_800.0
 # A registrar's Min-Expires beyond this is a mistake (RFC 3261 10.2.8).
 _LONGEST = 604_800
+# Characters of a reason phrase in the log.
+_SHOWN = 80
 # A refresh this many seconds before the end leaves room for Timer F.
 _MARGIN = 40.0
 
@@ -274,7 +276,7 @@ class Upstream:
             # RFC 3263 4.3
             self._next(now)
         else:
-            self._failed(f"{status} {response.reason}", now, _seconds(response, "retry-after"))
+            self._failed(f"{status} {response.reason[:_SHOWN]}", now, _seconds(response, "retry-after"))
 
     def _mended(self, response: Response) -> bool:
         """Whether the same request, with what was learned from ``response``, is worth sending."""

@@ -213,6 +213,16 @@ class HeaderFields:
             del self._first[key]
             self._forget(key)
 
+    def keep_only(self, wanted: frozenset[str]) -> None:
+        """Remove all lines but those of the keys ``wanted`` (full names in lower case)."""
+        gone = self._first.keys() - wanted
+        kept = [at for at, key in enumerate(self.keys) if key in wanted]
+        self.keys = [self.keys[at] for at in kept]
+        self.lines = [self.lines[at] for at in kept]
+        for key in gone:
+            del self._first[key]
+            self._forget(key)
+
     def _drop(self, key: str, start: int) -> None:
         """Remove the lines of ``key`` from index ``start`` on."""
         keys, lines = self.keys, self.lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.proxy.best_response import add_challenges, choose
+from sansip.proxy.best_response import add_challenges, choose, slim
 from sansip.wire import Response
 
 
@@ -65,7 +65,7 @@ def test_all_challenges_go_back() -> None:
         ),
     ]
     best = choose(responses)
-    add_challenges(best, responses, 10)
+    add_challenges(best, responses, 10, 10_000)
     assert best is responses[0]
     assert best.get_all("www-authenticate") == ['Digest realm="two", nonce="2"']
     assert best.get_all("proxy-authenticate") == [
@@ -79,5 +79,33 @@ def test_other_responses_carry_no_challenges() -> None:
     """Step 7 is about a selected 401 or 407."""
     responses = [made(603), made(401, ("WWW-Authenticate", 'Digest realm="two", nonce="2"'))]
     best = choose(responses)
-    add_challenges(best, responses, 10)
+    add_challenges(best, responses, 10, 10_000)
     assert not best.has("www-authenticate")
+
+
+def test_the_size_of_what_comes_together() -> None:
+    """A callee who challenges with 16 KB does not keep the caller from seeing the others' challenges."""
+    large = f'Digest realm="large", nonce="{"x" * 16_000}"'
+    small = 'Digest realm="small", nonce="1"'
+    responses = [made(401, ("WWW-Authenticate", text)) for text in (small, large, large, large, small)]
+    best = responses[0]
+    add_challenges(best, responses, 32, 16_384)
+    assert best.get_all("www-authenticate") == [small, large, small]
+
+
+def test_slim() -> None:
+    """While others ring, only what may still go back is kept of a failure."""
+    challenge = ("WWW-Authenticate", 'Digest realm="two", nonce="2"')
+    responses = [
+        Response.build(
+            status, None, [("Subject", "x" * 9_000), challenge, ("To", "<sip:b@h>;tag=1")], b"y" * 50_000
+        )
+        for status in (486, 401, 404)
+    ]
+    best = choose(responses)
+    whole = best.to_bytes()
+    slim(responses, best)
+    assert best.to_bytes() == whole
+    assert sum(len(one.to_bytes()) for one in responses if one is not best) < 200
+    assert choose(responses) is best
+    assert [one.get_all("www-authenticate") for one in responses] == [[challenge[1]]] * 3
