@@ -12,21 +12,39 @@ import ipaddress
 import shutil
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from sansip.errors import RemoteProtocolError
 from sansip.transport.framing import StreamFramer
 from sansip.wire import Request, SipUri, host_text
 from sansip_conformance.ladder import Event, Ladder, label_of, ladder_of, read
-from sansip_conformance.recorded import is_journal, journal_trace
+from sansip_conformance.recorded import (
+    SERVER,
+    Said,
+    asked_for_passwords,
+    is_journal,
+    journal_messages,
+    journal_trace,
+)
 from sansip_conformance.syntax import read_file, read_text
 from sansip_conformance.trace import Trace
 from sansip_conformance.writer import TraceWriter
 
-__all__ = ["Packet", "as_text", "capture_ladder", "capture_trace", "ladders_of", "read_any", "read_capture"]
+__all__ = [
+    "Packet",
+    "as_text",
+    "capture_ladder",
+    "capture_trace",
+    "journal_ladders",
+    "ladders_of",
+    "read_any",
+    "read_capture",
+]
 
 Address = tuple[str, int]
+Thing = TypeVar("Thing")
 _MAGIC = (
     b"\xd4\xc3\xb2\xa1",
     b"\xa1\xb2\xc3\xd4",
@@ -192,8 +210,37 @@ def capture_ladder(packets: list[Packet], title: str) -> Ladder:
     return Ladder(title, list(names.values()), events)
 
 
+def journal_ladders(said: list[Said]) -> list[Ladder]:
+    """Return a ladder for each Call-ID of a journal, with a column for each peer's address.
+
+    What is no message is in one of its own. Keepalives are left out.
+    """
+    calls: dict[str, list[tuple[Said, Event]]] = {}
+    for one in said:
+        message = read(one.data)
+        if message is None and not one.data.strip(b"\r\n\0"):
+            continue
+        label, kind = label_of(message, one.data)
+        name = host_text(*one.peer[1:])
+        source, target = (SERVER, name) if one.is_sent else (name, SERVER)
+        call = (message.get("call-id") if message is not None else None) or "what is no message"
+        calls.setdefault(call, []).append((one, Event(one.time, source, target, label, kind)))
+    ladders = []
+    for title, told in calls.items():
+        peers = list(dict.fromkeys(host_text(*one.peer[1:]) for one, _ in told))
+        begin = told[0][0].time
+        events = [replace(event, time=event.time - begin) for _, event in told]
+        ladders.append(Ladder(title, [peers[0], SERVER, *peers[1:]], events))
+    return ladders
+
+
 def read_any(path: Path, server: str | None = None) -> list[Trace]:
     """Return the traces in ``path``. Raises ValueError, which TraceSyntaxError is one of."""
+    if is_journal(path) and asked_for_passwords(path):
+        raise ValueError(
+            f"{path}: the server asked for passwords, with nonces that only its own seed makes again; "
+            f"`sansip replay {path}` plays that"
+        )
     text = as_text(path, server)
     return read_file(path) if text is None else read_text(text, str(path))
 
@@ -209,12 +256,22 @@ def as_text(path: Path, server: str | None = None) -> str | None:
 
 
 def ladders_of(path: Path, name: str | None = None) -> list[Ladder]:
-    """Return a ladder for each trace in ``path``, or for the one called ``name``."""
+    """Return a ladder for each trace in ``path`` or call of a journal, or for the one called ``name``."""
     if is_capture(path):
         return [capture_ladder(read_capture(path), path.name)]
+    if is_journal(path):
+        with path.open(encoding="utf-8") as lines:
+            calls = journal_ladders(journal_messages(lines))
+        return _called(name, calls, [one.title for one in calls], f"{path} holds no call")
     traces = read_any(path)
-    if name is not None:
-        traces = [one for one in traces if one.name == name]
-        if not traces:
-            raise ValueError(f"{path} holds no trace called {name}")
-    return [ladder_of(one) for one in traces]
+    chosen = _called(name, traces, [one.name for one in traces], f"{path} holds no trace called")
+    return [ladder_of(one) for one in chosen]
+
+
+def _called(name: str | None, things: list[Thing], names: list[str], none: str) -> list[Thing]:
+    if name is None:
+        return things
+    chosen = [one for one, called in zip(things, names, strict=True) if called == name]
+    if not chosen:
+        raise ValueError(f"{none} {name}")
+    return chosen

@@ -23,11 +23,16 @@ STYLES = {
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--trace", "name", metavar="NAME", help="Only this trace of the file.")
+@click.option(
+    "--trace", "name", metavar="NAME", help="Only this trace of the file, or the call of this Call-ID."
+)
 @click.option("--svg", is_flag=True, help="Print an SVG document.")
 @click.option("--mermaid", is_flag=True, help="Print a Mermaid sequence diagram.")
 def ladder(file: Path, name: str | None, svg: bool, mermaid: bool) -> None:
-    """Draw FILE (a trace, a journal, a pcap or pcapng) as a ladder diagram."""
+    """Draw FILE (a trace, a journal, a pcap or pcapng) as a ladder diagram.
+
+    A journal becomes one diagram for each Call-ID.
+    """
     from sansip_conformance.capture import ladders_of
 
     if svg and mermaid:
@@ -37,7 +42,7 @@ def ladder(file: Path, name: str | None, svg: bool, mermaid: bool) -> None:
     except ValueError as error:
         raise OperatorError(str(error)) from None
     if svg and len(drawn) > 1:
-        raise OperatorError(f"{file} holds {len(drawn)} traces; choose one with --trace NAME")
+        raise OperatorError(f"{file} holds {len(drawn)} diagrams; choose one with --trace NAME")
     for one in drawn:
         if svg:
             click.echo(one.svg(), nl=False)
