@@ -31,10 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.interop)
 
 
-@pytest.fixture(autouse=True)
-def needed_programs(request: pytest.FixtureRequest) -> None:
-    """Skip, or in CI fail, a test marked ``needs("sipp", ...)`` where one of them is missing."""
-    names = [name for marker in request.node.iter_markers("needs") for name in marker.args]
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or in CI fail, a test marked ``needs("sipp", ...)`` where one of them is missing.
+
+    No fixture: those of a module or a session are made before it, and would try to start the program.
+    """
+    names = [name for marker in item.iter_markers("needs") for name in marker.args]
     if TARGET == "kamailio":
         names.append("kamailio")
     missing = [name for name in names if shutil.which(name) is None]
