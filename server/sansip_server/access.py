@@ -81,12 +81,12 @@ class Access:
         self._stack = stack
         stack.upstreams.replace(self._read.registrations, time.monotonic())
 
-    def reload(self) -> None:
-        """Read everything again; what is wrong goes to the log and changes nothing."""
+    def reload(self) -> list[str]:
+        """Read everything again; return what is wrong, which changes nothing."""
         settings = self._settings
         stack = self._stack
         if stack is None:
-            return
+            return []
         try:
             if settings.file is not None:
                 loaded = load_file(settings.file)
@@ -96,9 +96,7 @@ class Access:
                 settings.upstream = loaded.settings.upstream
             read = self._files(settings)
         except OperatorError as error:
-            for line in error.lines:
-                logger.error("%s; who may what stays as it was", line)
-            return
+            return [f"{line}; who may what stays as it was" for line in error.lines]
         stack.trusted.replace(read.trusted)
         stack.proxy.client.replace(read.accounts)
         stack.upstreams.replace(read.registrations, time.monotonic())
@@ -111,3 +109,4 @@ class Access:
             len(read.trusted),
             len(read.accounts),
         )
+        return []

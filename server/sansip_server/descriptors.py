@@ -18,11 +18,11 @@ RESERVE = 1_500
 logger = logging.getLogger("sansip.server")
 
 
-def raise_limit(connections: int) -> int:
+def raise_limit(connections: int, *, tell: bool = True) -> int:
     """Allow this process as many open files as it may; return how many that is, 0 where unknown.
 
     Where that is fewer than ``connections`` (limits.connections) need, the log says so,
-    and what to change.
+    and what to change; not without ``tell``, for a server that only its own machine can reach.
     """
     try:
         import resource
@@ -35,7 +35,7 @@ def raise_limit(connections: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     allowed = connections + RESERVE if soft == resource.RLIM_INFINITY else soft
-    if allowed < connections + RESERVE:
+    if tell and allowed < connections + RESERVE:
         logger.warning(
             "this process may open %d files, too few for limits.connections = %d: raise LimitNOFILE= "
             "(systemd) or ulimit -Hn, or lower limits.connections; till then connections beyond have to wait",

@@ -26,6 +26,7 @@ from sansip_server.commands.version import version_of
 
 if TYPE_CHECKING:
     from sansip.stack import Stack
+    from sansip_server.reload import Outcome
     from sansip_server.storage import Storage
     from sansip_sockets import Hub
 
@@ -47,7 +48,7 @@ class Management:
     Args:
         stack, hub: the running server.
         storage: its store, if it has one.
-        reload: what SIGHUP does.
+        reload: what SIGHUP does, and what it says of it.
         end: what SIGTERM does.
         parts: name of a part of the server to what tells its state: a dict with
             ``ok``, and whatever else an operator should see in ``health``.
@@ -59,7 +60,7 @@ class Management:
         hub: Hub,
         *,
         storage: Storage | None,
-        reload: Callable[[], None],
+        reload: Callable[[], Outcome],
         end: Callable[[], None],
         parts: dict[str, Callable[[], dict[str, Any]]] | None = None,
     ) -> None:
@@ -163,8 +164,8 @@ class Management:
             self._end()
 
     def _reload_all(self, question: dict[str, Any]) -> Iterator[Part]:
-        self._reload()
-        yield _done({"reloaded": True})
+        outcome = self._reload()
+        yield _done({"reloaded": outcome.done, "failed": outcome.failed, "left": outcome.left})
 
     # --- what is shown
 
@@ -181,6 +182,10 @@ class Management:
             raise Refused(f"{text}: {error.reason}") from None
         if not isinstance(uri, SipUri):
             raise Refused(f"{text}: expected a SIP address, like alice@example.org")
+        if not self._stack.listeners.serves(uri.host, uri.port):
+            # The stack takes each address for one of ours, so it would mean somebody else's phones.
+            served = ", ".join(self._stack.config.domains)
+            raise Refused(f"{text}: {uri.host} is no domain of this server, which serves {served}")
         return self._stack.address_of_record(uri)
 
     def _shown(self, binding: Binding, now: float) -> dict[str, Any]:

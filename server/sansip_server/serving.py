@@ -39,6 +39,7 @@ from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
+from sansip_server.reload import Outcome, Reload
 from sansip_server.routes import default_route, load_route
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
@@ -109,6 +110,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
     supervisor = Supervisor()
+    reload = Reload(settings, access, tls, storage, lambda: _say_doubts(tls, domains))
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
@@ -138,7 +140,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
         if any(address.transport != "udp" for address in addresses):
-            raise_limit(settings.limits.connections)
+            raise_limit(settings.limits.connections, tell=not all(address.loopback for address in addresses))
         _say_who_may_register(addresses, settings)
         if storage is not None:
             _say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))
@@ -161,20 +163,12 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         click.echo("ready")
         supervisor.ready(server.hub)
 
-    def on_reload() -> None:
+    def on_reload() -> Outcome:
         # SIGHUP: connections that stand keep their certificate.
         supervisor.reloading()
-        access.reload()
-        if storage is not None:
-            storage.forget_users()
-        try:
-            tls.reload()
-        except TlsError as error:
-            logger.error("tls: %s; the certificates stay as they were", error)
-        else:
-            logger.info("certificates read again")
-            _say_doubts(tls, domains)
+        outcome = reload()
         supervisor.reloaded()
+        return outcome
 
     try:
         status = run(

@@ -55,7 +55,13 @@ def test_a_life(tmp_path: Path, runtime: str) -> None:
         assert [json.loads(line)["q"] for line in lines] == [0.007]
         assert ctl(tmp_path, "remove", "user7@biloxi.test").stdout == "removed 1 of sip:user7@biloxi.test\n"
         assert ctl(tmp_path, "bindings", "user7@biloxi.test").returncode == 1
-        assert ctl(tmp_path, "reload").stdout == "reloaded\n"
+        # User 8 of another domain is not ours, though the server's addresses mean its first domain.
+        other = ctl(tmp_path, "remove", "user8@gone.test")
+        assert (other.returncode, other.stdout) == (2, "")
+        assert "gone.test is no domain of this server, which serves biloxi.test" in other.stderr
+        assert ctl(tmp_path, "bindings", "user8@biloxi.test").returncode == 0
+        assert ctl(tmp_path, "remove", "user8@127.0.0.1").stdout == "removed 1 of sip:user8@biloxi.test\n"
+        assert ctl(tmp_path, "reload").stdout.startswith("read again: trusted peers, ")
         assert ctl(tmp_path, "drain").returncode == 0
         assert server.wait(10) == 0
         assert not path.exists()
@@ -100,3 +106,33 @@ def test_leftover_and_second_server(tmp_path: Path) -> None:
     astray = [*command, "--control", "nowhere/ctl"]
     refused = subprocess.run(astray, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert (refused.returncode, "no folder nowhere; make it" in refused.stderr) == (2, True)
+
+
+def test_reload_says_what_it_leaves(tmp_path: Path) -> None:
+    """An operator who changed a limit or the route has to hear that it is not in force."""
+    route, config = tmp_path / "route.py", tmp_path / "sansip.toml"
+    route.write_text("def route(request):\n    request.reply(404)\n")
+    text = f'route = "{route}"\ndomains = ["biloxi.test"]\ncontrol = "{tmp_path}/ctl"\n'
+    config.write_text(text)
+    listen = [f"udp:127.0.0.1:{peers.free_port()}"]
+    with peers.sansip_serve(tmp_path, listen, options=["--config", str(config)]) as server:
+
+        def reload() -> subprocess.CompletedProcess[str]:
+            return ctl(tmp_path, "--config", str(config), "reload")
+
+        done = reload()
+        assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+        config.write_text(text.replace("biloxi.test", "atlanta.test") + "[limits]\nsource_rate = 7\n")
+        os.utime(route, (1, 1))
+        done = reload()
+        assert done.returncode == 0
+        assert done.stdout.splitlines()[1:] == [
+            f"not read again: domains has changed in {config}: restart the server for it",
+            f"not read again: limits.source_rate has changed in {config}: restart the server for it",
+            f"not read again: {route} has changed since the start: restart the server to run it",
+        ]
+        config.write_text("nonsense")
+        done = ctl(tmp_path, "--control", str(tmp_path / "ctl"), "reload")
+        assert done.returncode == 1
+        assert f"failed: {config}:1" in done.stdout
+        assert "WARNING sansip.server: not read again: limits.source_rate" in server.output()

@@ -12,6 +12,7 @@ from sansip.actions import Action, Ask
 from sansip.bans import Ban
 from sansip.location import Binding, LocationUpdate
 from sansip_server.management import Management
+from sansip_server.reload import Outcome
 
 AOR = "sip:bob@biloxi.test"
 
@@ -56,9 +57,13 @@ class Server:
             self.stack,
             self.hub,
             storage=self.storage,
-            reload=lambda: self.done.append("reload"),
+            reload=self.reload,
             end=lambda: self.done.append("end"),
         )
+
+    def reload(self) -> Outcome:
+        self.done.append("reload")
+        return Outcome(["certificates"], ["tls: no file"], ["route.py has changed"])
 
     def bind(self, user: str) -> Binding:
         aor = f"sip:{user}@biloxi.test"
@@ -165,7 +170,11 @@ def test_drain_and_reload() -> None:
     assert server.ask(command="drain")[0]["result"] == {"draining": True, "already": False}
     server.stack.drain(50.0)
     assert server.ask(command="drain")[0]["result"]["already"]
-    assert server.ask(command="reload")[0]["ok"]
+    assert server.ask(command="reload")[0]["result"] == {
+        "reloaded": ["certificates"],
+        "failed": ["tls: no file"],
+        "left": ["route.py has changed"],
+    }
     assert server.done == ["end", "reload"]
 
 
@@ -181,6 +190,9 @@ def test_drain_and_reload() -> None:
         (b'{"command": "remove"}', "like alice@example.org"),
         (b'{"command": "remove", "aor": "sip:"}', "sip:"),
         (b'{"command": "bindings", "aor": "tel:+1234"}', "like alice@example.org"),
+        (b'{"command": "bindings", "aor": "bob@else.test"}', "else.test is no domain of this server"),
+        (b'{"command": "remove", "aor": "bob@else.test"}', "which serves biloxi.test"),
+        (b'{"command": "remove", "aor": "bob@127.0.0.1:5099"}', "127.0.0.1 is no domain of this server"),
         (b"[" * 100_000, "recursion"),
     ],
 )

@@ -138,7 +138,7 @@ def run(
     listeners: Sequence[Any] | None = None,
     *,
     on_ready: Callable[[Server], None] | None = None,
-    on_reload: Callable[[], None] | None = None,
+    on_reload: Callable[[], object] | None = None,
     drain_time: float = 32.0,
     uvloop: bool = False,
     **options: Unpack[Options],

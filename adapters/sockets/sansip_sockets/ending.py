@@ -69,7 +69,7 @@ AnyServer = TypeVar("AnyServer", bound=RunningServer)
 def running(
     server: AnyServer,
     on_ready: Callable[[AnyServer], None] | None,
-    on_reload: Callable[[], None] | None,
+    on_reload: Callable[[], object] | None,
     drain_time: float,
     start_thread: StartThread | None = None,
 ) -> Iterator[None]:
@@ -102,7 +102,7 @@ def signals(
     hub: Hub,
     stop: Callable[[], None],
     drain_time: float,
-    on_reload: Callable[[], None] | None,
+    on_reload: Callable[[], object] | None,
     wakeup_fd: int | None = None,
 ) -> Iterator[None]:
     """Handle SIGTERM, SIGINT and SIGHUP while the block runs; only the main thread may.
@@ -123,7 +123,7 @@ def signals(
         else:
             stop()
 
-    actions: dict[int, Callable[[], None]] = {signal.SIGTERM: end, signal.SIGINT: end}
+    actions: dict[int, Callable[[], object]] = {signal.SIGTERM: end, signal.SIGINT: end}
     if on_reload is not None:
         actions[signal.SIGHUP] = on_reload
 

@@ -24,7 +24,7 @@ class Inbox:
         self.reader, self._writer = socket.socketpair()
         self.reader.setblocking(False)
         self._writer.setblocking(False)
-        self._items: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._items: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._signalled = False
 
     @property
@@ -32,7 +32,7 @@ class Inbox:
         """Descriptor to which a signal may write an octet (``signal.set_wakeup_fd``)."""
         return self._writer.fileno()
 
-    def post(self, function: Callable[..., None], *args: Any) -> None:
+    def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have the heart call ``function(*args)``; dropped when the inbox is closed."""
         self._items.append((function, args))
         self.wake()
@@ -49,7 +49,7 @@ class Inbox:
             except OSError:
                 pass  # closed meanwhile: nobody is left to wake
 
-    def take(self) -> list[tuple[Callable[..., None], tuple[Any, ...]]]:
+    def take(self) -> list[tuple[Callable[..., object], tuple[Any, ...]]]:
         """Return what was posted. What is posted while that runs waits for the next turn."""
         try:
             self.reader.recv(64)

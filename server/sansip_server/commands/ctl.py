@@ -198,9 +198,20 @@ def drain(path: str, as_json: bool) -> None:
 @AS_JSON
 @click.pass_obj
 def reload_(path: str, as_json: bool) -> None:
-    """Read again what can be read again while it runs, as SIGHUP does; its log says what."""
+    """Read again what can be read again while it runs, as SIGHUP does.
+
+    It says what has changed and needs a restart. Exit status 1 when something could not be read.
+    """
     result = only(path, command="reload")
-    click.echo(json.dumps(result) if as_json else "reloaded")
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        click.echo(f"read again: {', '.join(result['reloaded'])}")
+        for line in result["left"]:
+            click.echo(f"not read again: {line}")
+        for line in result["failed"]:
+            click.echo(f"failed: {line}")
+    raise SystemExit(1 if result["failed"] else 0)
 
 
 def _row(part: dict[str, Any]) -> tuple[str, ...]:
