@@ -173,3 +173,41 @@ def test_two_servers() -> None:
     alice.expect("200")
     alice.request("ACK")
     bob.expect("ACK")
+
+
+def broken(request: object) -> None:
+    """A route with a bug."""
+    raise ZeroDivisionError("oops")
+
+
+def test_what_a_route_raises_reaches_the_test() -> None:
+    """Who reads "expected 200, got 500" has to look for the reason; here is the line of the route."""
+    network = Network()
+    server = network.server(
+        StackConfig([ListenerConfig(0, "udp", "192.0.2.1", 5060)], ["x.test"], route=broken)
+    )
+    alice = network.endpoint("alice", "192.0.2.11")
+    alice.request("OPTIONS", "sip:x.test")
+    with pytest.raises(ZeroDivisionError, match="oops") as raised:
+        alice.expect("200")
+    assert raised.traceback[-1].name == "broken"
+    # All else happens as on a real server.
+    assert alice.expect("500")
+    assert len(server.events) == 1
+
+
+def test_what_a_route_raises_may_be_what_is_tested() -> None:
+    """Then the 500 is what a caller gets."""
+    network = Network(raise_route_errors=False)
+    network.server(StackConfig([ListenerConfig(0, "udp", "192.0.2.1", 5060)], ["x.test"], route=broken))
+    alice = network.endpoint("alice", "192.0.2.11")
+    alice.request("OPTIONS", "sip:x.test")
+    assert alice.expect("500")
+
+
+def test_a_response_is_not_answered() -> None:
+    """A slip in a test: it says what it is."""
+    _, alice, _ = world()
+    alice.request("OPTIONS", "sip:biloxi.test")
+    with pytest.raises(TrafficError, match="only a request can be answered, and this is the 200"):
+        alice.reply(alice.expect("200"), 200)

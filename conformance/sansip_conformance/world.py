@@ -73,7 +73,7 @@ class CoreWorld:
         host, port = setup.listen[0][1:] if setup.listen else ("192.0.2.1", 5060)
         if setup.address is not None:
             host, port = _split(setup.address)
-        self.network = Network(seed=seed, now=1.0)
+        self.network = Network(seed=seed, now=1.0, raise_route_errors=False)
         self.server: Server = self.network.server(stack_config(setup, listeners_of(setup, host, port)))
         self.parties: dict[str, Party] = {}
         family = "2001:db8::" if ":" in host else "192.0.2."

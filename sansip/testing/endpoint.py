@@ -126,13 +126,20 @@ class Endpoint:
 
     def reply(
         self,
-        request: Request,
+        request: Request | Response,
         status: int,
         reason: str | None = None,
         headers: Iterable[tuple[str, str]] = (),
         **options: Any,
     ) -> Draft:
-        """Answer ``request`` the way it came (``Agent.reply``), and return the response."""
+        """Answer ``request`` the way it came (``Agent.reply``), and return the response.
+
+        Of any type that ``expect`` returns; a response cannot be answered: ``TrafficError``.
+        """
+        if not isinstance(request, Request):
+            raise TrafficError(
+                f"{self.name}: only a request can be answered, and this is the {request.status}"
+            )
         draft = self.agent.reply(request, status, reason, headers, transport=self.transport, **options)
         came = next((one for one in reversed(self.history) if one.message is request), None)
         self.send(draft, transport=came.transport if came else None, pipe=came.pipe if came else None)

@@ -29,6 +29,7 @@ from sansip.actions import (
 )
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
+from sansip.events import RouteFailed
 from sansip.journal import JournaledStack
 from sansip.stack import Stack
 from sansip.testing.endpoint import Endpoint
@@ -122,6 +123,7 @@ class Server:
 
     def _perform(self, actions: list[Action]) -> None:
         network = self.network
+        failures: list[BaseException] = []
         for action in actions:
             if isinstance(action, OpenDatagram | CloseDatagram):
                 # Sockets of queries: here the name server needs none.
@@ -146,10 +148,15 @@ class Server:
                 network.asked(self, action)
             elif isinstance(action, Notify):
                 self.events.append(action.event)
+                if isinstance(action.event, RouteFailed) and network.raise_route_errors:
+                    failures.append(action.event.error)
         deadline = self.stack.next_deadline()
         if deadline is not None and deadline not in self._wakes:
             self._wakes.add(deadline)
             network.at(deadline, lambda: self._wake(deadline))
+        if failures:
+            # When all is done that the stack wanted done, as on a real server.
+            raise failures[0]
 
     def _wake(self, deadline: float) -> None:
         self._wakes.discard(deadline)
@@ -243,6 +250,8 @@ class Network:
         answers: question type to a function of the question, for other questions.
         name_server: what answers DNS queries (``StackConfig.dns``): octets to octets,
             or None for silence.
+        raise_route_errors: whether what a route raises comes out of ``run`` and ``expect``, with the
+            route's traceback; without it the caller's 500 and the event ``RouteFailed`` are all.
     """
 
     seed: int = 0
@@ -250,6 +259,7 @@ class Network:
     names: dict[str, list[str]] = field(default_factory=dict)
     answers: dict[type, Callable[[Any], Any]] = field(default_factory=dict)
     name_server: Callable[[bytes], bytes | None] | None = None
+    raise_route_errors: bool = True
 
     def __post_init__(self) -> None:
         self.connections = 0
