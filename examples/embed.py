@@ -3,11 +3,12 @@
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
 
 
-def serve(sock: socket.socket, keep_on=lambda: True) -> None:
+def serve(sock: socket.socket, keep_on: Callable[[], bool] = lambda: True) -> None:
     host, port = sock.getsockname()
     stack = Stack(StackConfig([ListenerConfig(0, "udp", host, port)], ["localhost"]), seed=os.urandom(32))
     while keep_on():

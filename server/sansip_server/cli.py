@@ -27,7 +27,7 @@ from sansip_server.commands.replay import replay
 from sansip_server.commands.serve import serve
 from sansip_server.commands.store import store
 from sansip_server.commands.user import user
-from sansip_server.commands.version import version
+from sansip_server.commands.version import version, version_of
 from sansip_server.faults import EXIT_FAULT, OperatorError
 
 __all__ = ["main", "sansip"]
@@ -80,9 +80,23 @@ def usage_line(error: click.UsageError) -> str:
     return f"{command}: {message} See '{command} --help'."
 
 
+def _tell_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"sansip {version_of('sansip') or 'not installed'}")
+        context.exit()
+
+
 @click.group(
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_version,
+    help="Print the version, as `sansip version` does with more.",
 )
 def sansip() -> None:
     """SIP server, registrar and proxy on a sans-I/O core.

@@ -7,20 +7,31 @@ package is not installed (a checkout on PYTHONPATH); the others are extras.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from sansip_server.faults import OperatorError, suggestion
 
-__all__ = ["check_runtime", "load_runtime", "runtime_names"]
+__all__ = ["check_runtime", "installed_runtimes", "load_runtime", "runtime_names"]
 
 GROUP = "sansip.runtimes"
 
 
 def runtime_names() -> list[str]:
-    """Return the names of the runtimes that are installed, sorted."""
+    """Return the names of the runtimes that there are adapters for, sorted."""
     from importlib.metadata import entry_points
 
     return sorted({"asyncio", *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def installed_runtimes() -> list[str]:
+    """Return those of them that can be run: the package behind the adapter is here as well."""
+    found = []
+    for name in runtime_names():
+        with contextlib.suppress(OperatorError):
+            load_runtime(name)
+            found.append(name)
+    return found
 
 
 def check_runtime(name: str) -> None:

@@ -48,6 +48,16 @@ def test_list() -> None:
     assert "traces in 1 suites" in text
 
 
+def test_tables_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that reads the ids gets them whole, a trace a line, however wide the terminal was."""
+    monkeypatch.setenv("COLUMNS", "20")
+    _, text = run("conformance", "list")
+    ids = {one["id"] for one in json.loads(run("conformance", "list", "--json")[1])}
+    assert {line.split()[0] for line in text.splitlines()[1:-1]} == ids
+    _, text = run("conformance", "run", "rfc3261-11-options")
+    assert "RFC 3261 11" in text
+
+
 def test_run_shows_a_scoreboard() -> None:
     """Section against verdict, and status 0 when all pass."""
     status, text = run("conformance", "run", "RFC 3261 11.2")

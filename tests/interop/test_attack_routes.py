@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.interop.conftest import TARGET
-from tests.interop.siege import TRANSPORTS, Siege, request
+from tests.interop.siege import STRICT, TRANSPORTS, Siege, request
 from tests.missing import missing
 
 pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="a route of sansip's")
 
+# Seconds; where processors are shared, with some to spare.
+SOON = 0.5 if STRICT else 2.0
 RUNTIMES = {"asyncio": None, "uvloop": "uvloop", "gevent": "gevent", "curio": "curio", "trio": "trio"}
 
 ENDLESS = """
@@ -106,7 +108,7 @@ def test_sigterm_ends_a_held_loop(how: str, line: str, runtime: str, tmp_path: P
         caller.send(request("OPTIONS", f"sip:{how}@siege.test", caller))
         place = rf"{tmp_path}/route\.py, line {line}, in route"
         siege.program.wait_for(rf"a route holds the loop, for 0\.\d s so far: {place}", 5)
-        assert logged_at(siege.log, "a route holds the loop") - before < 0.5
+        assert logged_at(siege.log, "a route holds the loop") - before < SOON
         # The stack, on lines of its own.
         siege.program.wait_for(rf'^      File "{tmp_path}/route\.py", line {line}, in route$', 5)
         before = time.monotonic()

@@ -96,6 +96,13 @@ def test_python_dash_m() -> None:
     assert "asyncio" in facts["runtimes"]
 
 
+def test_version_as_an_option() -> None:
+    """What every program answers to, in the first word of `sansip version`."""
+    result = CliRunner().invoke(sansip, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.splitlines() == CliRunner().invoke(sansip, ["version"]).output.splitlines()[:1]
+
+
 def test_version_for_people() -> None:
     """What one is asked for in a bug report."""
     output = CliRunner().invoke(sansip, ["version"]).output

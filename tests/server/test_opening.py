@@ -35,6 +35,20 @@ def test_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:///sansip.db", "sansip.db"),
+        ("sqlite:////var/lib/x.db", "/var/lib/x.db"),
+        ("sqlite://", "sansip.db"),
+    ],
+)
+def test_sqlite_has_no_url(url: str, file: str) -> None:
+    """Who knows SQLAlchemy writes one, and reads what to write here; nothing of PostgreSQL's is missing."""
+    with pytest.raises(OperatorError, match=f"an SQLite store is named by its file alone: {file}$"):
+        open_store(url)
+
+
 @pytest.mark.parametrize("url", ["mssql://u:secret@h/d", "postgresql+asyncpg://u:secret@h/d", "http://h:x/"])
 def test_other_urls_are_refused(url: str) -> None:
     """What would not work is told with what would."""

@@ -29,6 +29,17 @@ def test_somebody_elses_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runtimes.load_runtime("abacus") is len
 
 
+def test_what_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sansip version` goes into bug reports: an adapter without its package is not installed."""
+    entries = [
+        EntryPoint("abacus", "builtins:len", runtimes.GROUP),
+        EntryPoint("gevent", "no_such_module_here:run", runtimes.GROUP),
+    ]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
+    assert runtimes.runtime_names() == ["abacus", "asyncio", "gevent"]
+    assert runtimes.installed_runtimes() == ["abacus", "asyncio"]
+
+
 def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the pip command."""
     entry = EntryPoint("gevent", "no_such_module_here:run", runtimes.GROUP)

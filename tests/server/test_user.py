@@ -237,7 +237,7 @@ def test_import_of_what_is_wrong(form: str, text: str, fault: str, store: str) -
     status, output = run("user", "import", "--format", form, "--store", store, input=good + text)
     fault = fault.replace("line 1", "line 2")
     assert (status, fault in output) == (2, True), output
-    assert listed(store) == []
+    assert not Path(store).exists()
 
 
 def test_a_password_for_an_hour(tmp_path: Path) -> None:
@@ -283,3 +283,16 @@ def test_no_port(address: str) -> None:
     """Who copies it from a phone's settings is told, and not left with a user that nothing fits."""
     with pytest.raises(OperatorError, match="without a port"):
         split(address)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("list",), ("list", "--json"), ("remove", "a@b"), ("disable", "a@b"), ("passwd", "a@b", "--generate")],
+)
+def test_who_only_looks_makes_no_store(words: tuple[str, ...], tmp_path: Path) -> None:
+    """A slip in the name of the store: an empty list, and a file that nobody asked for, would hide it."""
+    path = tmp_path / "other.db"
+    status, output = run("user", *words, "--store", str(path))
+    assert status == 2
+    assert output.startswith(f"sansip: store {path}: there is no such file; `sansip user add` makes it")
+    assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,8 @@ import click
 from sansip_server.faults import OperatorError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sansip_conformance import Trace, Verdict
     from sansip_conformance.live import Target
 
@@ -62,7 +64,6 @@ def list_traces(wanted: tuple[str, ...], as_json: bool) -> None:
         ]
         click.echo(json.dumps(shown, indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
@@ -70,7 +71,7 @@ def list_traces(wanted: tuple[str, ...], as_json: bool) -> None:
         table.add_column(heading, overflow="fold")
     for one in traces:
         table.add_row(one.id, one.rfc[0] if one.rfc else "", one.title)
-    console = Console()
+    console = _console()
     console.print(table)
     console.print(f"{len(traces)} traces in {len({one.suite for one in traces})} suites", style="dim")
 
@@ -227,6 +228,15 @@ def replay(
     raise SystemExit(1 if failed else 0)
 
 
+def _console() -> Console:
+    """Return where tables go: as wide as a terminal, and in a file or a pipe as wide as they are."""
+    from rich.console import Console
+
+    console = Console()
+    # Programs read identifiers there, which must not be folded.
+    return console if console.is_terminal else Console(width=10_000, no_color=True, highlight=False)
+
+
 def _check_reach(target: Target, given: tuple[str, ...]) -> None:
     from sansip_conformance.probe import reach
 
@@ -262,10 +272,9 @@ def _report(done: list[Verdict], as_json: bool, beside: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(scoreboard.as_json(done), indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = _console()
     other: dict[str, Any] = json.loads(beside.read_text()) if beside is not None else {}
     table = Table(title="Conformance", title_justify="left", header_style="bold")
     table.add_column("section")

@@ -57,7 +57,7 @@ def kamailio(
 
     source = Source(url)
     try:
-        with opened(path) as store:
+        with opened(path, made=True) as store:
             plan = make_plan(source, store, time.time(), tables=only or _TABLES, domain=domain)
             if not dry_run:
                 if plan.updates:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,10 +27,17 @@ STORE = click.option(
 
 
 @contextmanager
-def opened(target: str) -> Iterator[Store]:
-    """Open the store for a command; a failing one is one line that names the fix."""
-    from sansip_server.stores import open_store
+def opened(target: str, *, made: bool = False) -> Iterator[Store]:
+    """Open the store for a command; a failing one is one line that names the fix.
 
+    A file that is missing is made for a command that puts something into it (``made``).
+    """
+    from sansip_server.stores import is_url, open_store
+
+    if not made and not is_url(target) and not Path(target).exists():
+        raise OperatorError(
+            f"store {target}: there is no such file; `sansip user add` makes it, or name another with --store"
+        )
     store = open_store(target)
     try:
         yield store

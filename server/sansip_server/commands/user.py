@@ -80,7 +80,7 @@ def add(
     from sansip_server.users import keys_of, split
 
     name, where = split(address, realm)
-    with opened(path) as store:
+    with opened(path, made=True) as store:
         if _find(store, name, where) is not None:
             raise OperatorError(f"{address} exists; `sansip user passwd {address}` changes the password")
         secret = _password(password, generate)
@@ -215,7 +215,7 @@ def import_(file: IO[str], path: str, form: str | None) -> None:
     from sansip_server.users import read_users
 
     users = read_users(file, form)
-    with opened(path) as store:
+    with opened(path, made=True) as store:
         progress = click.progressbar(users, label="users", file=sys.stderr)
         with progress as bar:
             new = sum(store.put_user(one) for one in bar)

@@ -24,14 +24,15 @@ def version(as_json: bool) -> None:
     import json
     import platform
 
-    from sansip_server.runtimes import runtime_names
+    from sansip_server.runtimes import installed_runtimes
 
+    runtimes = installed_runtimes()
     facts = {
         "sansip": version_of("sansip") or "not installed",
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "platform": platform.platform(),
-        "runtimes": runtime_names(),
+        "runtimes": runtimes,
         "uvloop": version_of("uvloop"),
     }
     if as_json:
@@ -40,4 +41,4 @@ def version(as_json: bool) -> None:
     click.echo(f"sansip {facts['sansip']}")
     click.echo(f"{facts['implementation']} {facts['python']} on {facts['platform']}")
     uvloop = f", uvloop {facts['uvloop']}" if facts["uvloop"] else ""
-    click.echo(f"runtimes: {', '.join(runtime_names())}{uvloop}")
+    click.echo(f"runtimes: {', '.join(runtimes)}{uvloop}")

@@ -41,6 +41,9 @@ def open_store(
         timeout: seconds that one statement may take, and one attempt to connect.
         password: for a URL without one; else PostgreSQL's looks in PGPASSWORD and ~/.pgpass.
     """
+    if isinstance(target, str) and target.startswith("sqlite:"):
+        file = target.removeprefix("sqlite:///") if target.startswith("sqlite:///") else "sansip.db"
+        raise OperatorError(f"store {target}: an SQLite store is named by its file alone: {file}")
     if isinstance(target, str) and is_url(target):
         return _open_server(target, timeout, password)
     path = Path(target)
