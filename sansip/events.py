@@ -131,10 +131,14 @@ class CredentialsRefused:
 
 @dataclass(slots=True)
 class NodeChanged:
-    """Another node of the shared location "lives", "drains", or is "gone"."""
+    """Another node of the shared location "lives", "drains", is "cut off" from it, or is "gone".
+
+    Or it is a "twin", which has our name, or a "stranger", which has another key.
+    """
 
     name: str
     state: str
+    address: str = ""
 
 
 @dataclass(slots=True)

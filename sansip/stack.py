@@ -40,6 +40,7 @@ from sansip.location import (
     SharedLocation,
     address_of_record,
 )
+from sansip.location.nodes import Answered
 from sansip.module import Modules, Reply
 from sansip.module.tasks import Done
 from sansip.notices import LimitNotices
@@ -54,6 +55,7 @@ from sansip.routing.admission import is_exempt
 from sansip.routing.changes import Changes, SharedChange
 from sansip.routing.flows import binding_over, looking
 from sansip.routing.loss import connection_lost, drop, flow_lost, give_up
+from sansip.routing.probing import Probe, alive_tag
 from sansip.routing.removal import Removed, unbind
 from sansip.services.keepalive import Keepalive
 from sansip.services.upstream import Upstreams
@@ -70,6 +72,9 @@ from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_messa
 from sansip.wire.host import host_key, host_text, plain_host
 
 __all__ = ["ConnectionInfo", "Stack"]
+
+# Seconds that another node has at least for its answer: a datagram is sent twice by then.
+_PROBE_TIME = 1.0
 
 
 class ConnectionInfo(Protocol):
@@ -213,7 +218,14 @@ class Stack:
         if config.shared is not None:
             life = self.entropy.keyed_hash("life")
             self.nodes = Nodes(
-                config.node, life, config.shared, self._timers, self.ask, self._node_changed, self._prove
+                config.node,
+                life,
+                config.shared,
+                self._timers,
+                self.ask,
+                self._node_changed,
+                self._prove,
+                self._probe_node,
             )
 
     # --- inputs
@@ -529,6 +541,11 @@ class Stack:
             if invite is not None and invite.method != "CANCEL":
                 self._cancel(handle, invite, now)
                 return
+        elif method == "OPTIONS" and self.nodes is not None and (tag := alive_tag(self.nodes, request)):
+            # Another node, which the shared location says nothing of.
+            handle.take_tag(tag)
+            handle.reply(200)
+            return
         elif self._draining and request.to_tag is None and not self._stays(request, flow):
             # RFC 3261 21.5.4
             handle.reply(503, None, [("Retry-After", "30")])
@@ -679,13 +696,20 @@ class Stack:
     def _prove(self, text: str) -> str:
         return self._secret.keyed_hash(f"node {text}")
 
-    def _node_changed(self, name: str, state: str, now: float) -> None:
-        self._out.append(Notify(NodeChanged(name, state)))
-        if state == "gone":
+    def _probe_node(self, node: NodeState, answered: Answered, now: float) -> None:
+        assert self.nodes is not None
+        assert self.config.shared is not None
+        seconds = max(self.config.shared.heartbeat, _PROBE_TIME)
+        Probe(self.proxy, self.nodes, node, answered, seconds, now)
+
+    def _node_changed(self, node: NodeState, state: str, now: float) -> None:
+        if state != "replaced":
+            self._out.append(Notify(NodeChanged(node.name, state, node.address)))
+        if state in ("gone", "replaced"):
             # Whoever waits for its answers need not wait any longer.
             for client in list(self._transactions.clients.values()):
                 if isinstance(client.user, Branch):
-                    client.user.node_gone(name, now)
+                    client.user.node_gone(node.life, now, back=state == "replaced")
 
     def _remove_silent(self, binding: Binding, now: float) -> None:
         """Unregister a phone that keepalives found gone, here and in the store."""

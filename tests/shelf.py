@@ -2,7 +2,8 @@
 
 Theory of operation: ``Cluster`` has several ``Rig``s and answers their questions
 from one ``Shelf``, when the test says so, in the order that it wants. The shelf
-compares and swaps as the script in Redis does.
+compares and swaps as the script in Redis does. What nodes ask each other over SIP,
+whether they live, is carried between them, unless one is in ``deaf``.
 """
 
 from __future__ import annotations
@@ -45,10 +46,16 @@ class Shelf:
                     self.records.pop(aor, None)
                 return None
             case Heartbeat(node, seconds):
-                assert seconds > 0
-                self.nodes[node.name] = node
+                if seconds > 0:
+                    self.nodes[node.life] = node
+                else:
+                    self.nodes.pop(node.life, None)
                 return list(self.nodes.values())
         raise AssertionError(question)
+
+    def forget(self, name: str) -> None:
+        """The signs of life of node ``name`` run out."""
+        self.nodes = {life: state for life, state in self.nodes.items() if state.name != name}
 
 
 class Cluster:
@@ -57,6 +64,9 @@ class Cluster:
     def __init__(self, *names: str, linger: float = 0.0, **options: Any) -> None:
         self.shelf = Shelf()
         self.rigs: dict[str, Rig] = {}
+        # Nodes that cannot be reached over SIP.
+        self.deaf: set[str] = set()
+        self._started = 0
         self._linger = linger
         self._options = options
         for name in names:
@@ -74,7 +84,9 @@ class Cluster:
             ListenerConfig(1, "tcp", address, 5060),
             ListenerConfig(2, "ws", address, 80),
         ]
-        life = len(self.shelf.nodes) + sum(rig.start == 100.0 for rig in self.rigs.values())
+        self.deaf.discard(name)
+        self._started += 1
+        life = self._started
         rig = self.rigs[name] = Rig(
             listeners=listeners,
             seed=f"seed of {name} in life {life}, long enough".encode(),
@@ -89,16 +101,40 @@ class Cluster:
 
     def die(self, name: str) -> None:
         """Node ``name`` dies, and the others hear of it."""
-        del self.shelf.nodes[name]
+        self.deaf.add(name)
+        self.shelf.forget(name)
         for other in self.rigs:
             if other != name:
-                self.wait(other, 2.0)
+                self.wait(other, 4.0)
 
     def wait(self, name: str, seconds: float) -> list[Out]:
         """Let time pass at one node, its questions answered."""
+        outs: list[Out] = []
         rig = self.rigs[name]
-        outs = rig.wait(seconds)
-        return outs + self.settle(name)
+        end = rig.now + seconds
+        while True:
+            outs += rig.wait(min(0.5, end - rig.now))
+            outs += self.settle(name)
+            outs = self._carry(name, outs)
+            if rig.now >= end:
+                return outs
+
+    def _carry(self, name: str, outs: list[Out]) -> list[Out]:
+        """Have the nodes answer what is theirs to answer; return the rest."""
+        rest = []
+        for out in outs:
+            if out.what != "OPTIONS" or not out.message.uri_text.startswith("sip:n-"):
+                rest.append(out)
+                continue
+            for other in self.rigs.keys() - self.deaf - {name}:
+                if out.to == self.address(other):
+                    for answer in self.udp(other, out.data, self.address(name)):
+                        rest += self.rigs[name].udp(answer.data, out.to)
+        return rest
+
+    def address(self, name: str) -> tuple[str, int]:
+        """Where node ``name`` listens."""
+        return f"192.0.2.{10 * (1 + list(self.rigs).index(name))}", 5060
 
     def settle(self, name: str) -> list[Out]:
         """Answer all questions of node ``name``; return what it did then."""

@@ -2,24 +2,31 @@
 
 Theory of operation: every node tells the shared store now and then that it lives,
 and learns in the same answer who else does (``Heartbeat``). The store counts the
-time, so the nodes' clocks do not matter, and a node that is silent for ``MISSED``
-beats is gone: from then on nobody waits for it. While the store itself cannot be
-asked, everybody is believed to live on; and for as long again after it came back,
-for the others have to find that out, too.
+time, so the nodes' clocks do not matter. A node that is silent for ``MISSED`` beats
+is missing there, which may mean that it died, or that it lost the store and nothing
+else. So it is asked itself, over SIP (``probe``), and again with each beat: as long as
+it answers it lives, and its phones are called. It is gone when it does not answer, and
+from then on nobody waits for it. Where this node cannot ask the store, it asks all
+others so.
+
+A node is known by its life, which no two processes share: two that were given one
+name are two nodes, and are told of. What a node says of itself bears a proof that it
+has the nodes' key; one without is a stranger, which nobody sends to or believes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from sansip.clock import Timers
 
 __all__ = ["MISSED", "Heartbeat", "NodeConfig", "NodeState", "Nodes"]
 
-# Beats that may be missed: one datagram or one slow second must not kill a node.
+# Beats that may be missed before a node is asked itself: one slow second is no reason to.
 MISSED = 3
 
 
@@ -44,16 +51,23 @@ class NodeState:
     """One node, as it describes itself.
 
     Attributes:
-        name: its name, unique among the nodes.
-        life: differs for each life of its process.
+        name: its name, unique among the nodes where the operator saw to that.
+        life: differs for each life of its process, and from that of any other.
         address: what follows ``sip:`` in a URI at which other nodes reach it.
         draining: it takes nothing new and will be gone soon.
+        proof: made of name, life and address with the nodes' key.
     """
 
     name: str
     life: str
     address: str
     draining: bool = False
+    proof: str = ""
+
+    @property
+    def stated(self) -> str:
+        """What ``proof`` is made of."""
+        return f"state\n{self.name}\n{self.life}\n{self.address}"
 
 
 @dataclass(slots=True)
@@ -64,6 +78,10 @@ class Heartbeat:
     seconds: float
 
 
+# Whether a node answered, and the time.
+Answered: TypeAlias = Callable[[bool, float], None]
+
+
 class Nodes:
     """What this node knows of the others.
 
@@ -71,11 +89,29 @@ class Nodes:
         name, life: of this node, see ``NodeState``.
         config: its address and times.
         ask: puts a question to the outside (``Stack.ask``).
-        tell: is called with the name of a node, what became of it, and the time.
+        tell: is called with a node, what became of it, and the time: it "lives", "drains",
+            is "cut off" from the store, "replaced" by its next life, or "gone"; it is a
+            "twin" with our name, or a "stranger" with another key.
         prove: returns what only who has the nodes' key can make of a text.
+        probe: asks a node over SIP whether it lives.
     """
 
-    __slots__ = ("_ask", "_config", "_others", "_tell", "_timers", "_unsure", "lingering", "me", "prove")
+    __slots__ = (
+        "_ask",
+        "_config",
+        "_cut_off",
+        "_ended",
+        "_others",
+        "_probe",
+        "_probed",
+        "_tell",
+        "_timers",
+        "lingering",
+        "me",
+        "prove",
+        "strangers",
+        "twins",
+    )
 
     def __init__(
         self,
@@ -84,10 +120,12 @@ class Nodes:
         config: NodeConfig,
         timers: Timers,
         ask: Callable[[Any, Callable[[Any, float], None], float], None],
-        tell: Callable[[str, str, float], None],
+        tell: Callable[[NodeState, str, float], None],
         prove: Callable[[str], str],
+        probe: Callable[[NodeState, Answered, float], None],
     ) -> None:
-        self.me = NodeState(name, life, config.address)
+        me = NodeState(name, life, config.address)
+        self.me = replace(me, proof=prove(me.stated))
         # Whether this node drains, and still serves whom it alone can reach.
         self.lingering = False
         self._config = config
@@ -95,13 +133,35 @@ class Nodes:
         self._ask = ask
         self._tell = tell
         self.prove = prove
+        self._probe = probe
+        # By life: those that live; of these, those that are being asked, and those that
+        # the store does not know of and that answered.
         self._others: dict[str, NodeState] = {}
-        # Until when a node that is not told of may live all the same.
-        self._unsure = float("-inf")
+        self._probed: set[str] = set()
+        self._cut_off: set[str] = set()
+        # Former lives of this node that the store was told of.
+        self._ended: set[str] = set()
+        # By life: those that live with our name, or with another key.
+        self.twins: dict[str, NodeState] = {}
+        self.strangers: dict[str, NodeState] = {}
+
+    @property
+    def others(self) -> list[NodeState]:
+        """All others that live, as far as this node knows."""
+        return list(self._others.values())
+
+    @property
+    def cut_off(self) -> list[NodeState]:
+        """Those of them that the store does not know of, and that answered when they were asked."""
+        return [state for life, state in self._others.items() if life in self._cut_off]
+
+    def is_at(self, host: str) -> bool:
+        """Whether another node that lives is at ``host``, as it is written in its address."""
+        return any(_host(state.address) == host for state in self._others.values())
 
     def join(self, others: Iterable[NodeState], now: float) -> None:
         """Begin to beat, as soon as time passes; ``others`` are known to live."""
-        self._take({state.name: state for state in others if state.name != self.me.name}, now)
+        self._take(others, now)
         self._timers.start(now, 0.0, self, "beat")
 
     def drain(self, now: float) -> None:
@@ -118,9 +178,21 @@ class Nodes:
             for node in self._others.values()
         )
 
-    def get(self, name: str) -> NodeState | None:
-        """Return the node ``name`` as long as it lives, as far as this one knows."""
-        return self.me if name == self.me.name else self._others.get(name)
+    def get(self, name: str, life: str) -> NodeState | None:
+        """Return the node that was called ``name`` in ``life``, in another life where that ended.
+
+        None where none lives, as far as this node knows.
+        """
+        if life == self.me.life:
+            return self.me
+        found = self._others.get(life)
+        if found is None:
+            if name == self.me.name:
+                return self.me
+            for state in self._others.values():
+                if state.name == name:
+                    found = state
+        return found
 
     def timer_fired(self, name: str, now: float) -> None:
         if name == "linger":
@@ -130,19 +202,84 @@ class Nodes:
 
     def _answered(self, found: Any, now: float) -> None:
         if isinstance(found, Exception):
-            self._unsure = now + MISSED * self._config.heartbeat
+            for state in self.others:
+                self._doubt(state, now, told=False)
         else:
-            self._take({state.name: state for state in found if state.name != self.me.name}, now)
+            self._take(found, now)
         self._timers.start(now, self._config.heartbeat, self, "beat")
 
-    def _take(self, found: dict[str, NodeState], now: float) -> None:
+    def _take(self, found: Iterable[NodeState], now: float) -> None:
+        """Compare with what was known whom the store knows of."""
+        listed: dict[str, NodeState] = {}
+        twins, strangers = self.twins, self.strangers
+        self.twins, self.strangers = {}, {}
+        for state in found:
+            life = state.life
+            if life == self.me.life:
+                continue
+            if not compare_digest(self.prove(state.stated).encode(), state.proof.encode("utf-8", "replace")):
+                self.strangers[life] = state
+                if life not in strangers:
+                    self._tell(state, "stranger", now)
+                continue
+            if (state.name, state.address) == (self.me.name, self.me.address) and life not in self._ended:
+                # This node, before it started again; should it beat on, it is another.
+                self._ended.add(life)
+                self._ask(Heartbeat(state, 0.0), _ignore, now)
+                continue
+            if state.name == self.me.name:
+                self.twins[life] = state
+                if life not in twins:
+                    self._tell(state, "twin", now)
+            listed[life] = state
         before = self._others
-        self._others = before | found if now < self._unsure else found
-        for name, state in self._others.items():
-            known = before.get(name)
-            if known is None or known.life != state.life:
-                self._tell(name, "lives", now)
-            elif state.draining and not known.draining:
-                self._tell(name, "drains", now)
-        for name in before.keys() - self._others.keys():
-            self._tell(name, "gone", now)
+        self._others = before | listed
+        for life, state in listed.items():
+            known = before.get(life)
+            if known is None or life in self._cut_off:
+                self._tell(state, "lives", now)
+            if state.draining and not (known is not None and known.draining):
+                self._tell(state, "drains", now)
+            self._cut_off.discard(life)
+        places = {(state.name, state.address) for state in listed.values()}
+        for life, state in before.items():
+            if life in listed:
+                continue
+            if (state.name, state.address) in places:
+                self._forget(state)
+                self._tell(state, "replaced", now)
+            else:
+                self._doubt(state, now)
+
+    def _doubt(self, state: NodeState, now: float, *, told: bool = True) -> None:
+        """Ask ``state`` itself whether it lives; ``told``: the store could be asked, and does not know."""
+        life = state.life
+        if life in self._probed:
+            return
+        self._probed.add(life)
+
+        def answered(lives: bool, then: float) -> None:
+            self._probed.discard(life)
+            if life not in self._others:
+                return
+            if not lives:
+                self._forget(state)
+                self._tell(state, "gone", then)
+            elif told and life not in self._cut_off:
+                self._cut_off.add(life)
+                self._tell(state, "cut off", then)
+
+        self._probe(state, answered, now)
+
+    def _forget(self, state: NodeState) -> None:
+        del self._others[state.life]
+        self._cut_off.discard(state.life)
+
+
+def _host(address: str) -> str:
+    """Return the host of a node's address, without brackets."""
+    return address.partition(";")[0].rpartition(":")[0].strip("[]")
+
+
+def _ignore(_answer: Any, _now: float) -> None:
+    """Should the store fail, it is asked again with the next beat."""

@@ -424,17 +424,24 @@ class Branch:
         transaction.terminate(None, now)
         self._fail(self._flow_status(), now)
 
-    def node_gone(self, name: str, now: float) -> None:
-        """Node ``name`` died: what was sent to a phone of its connections is answered by nobody."""
-        if self.final is None and self.transaction is not None and self._owner() == name:
+    def node_gone(self, life: str, now: float, *, back: bool) -> None:
+        """A node's ``life`` ended: what was sent to a phone of its connections is answered by nobody.
+
+        ``back``: the node is there again, in another life, and repeats of what was sent over
+        datagrams reach it.
+        """
+        owner = self._owner()
+        if owner is None or owner.life != life or (back and not owner.conn):
+            return
+        if self.final is None and self.transaction is not None:
             self._stop_timer()
             self.transaction.terminate(None, now)
             self._fail(480, now)
 
-    def _owner(self) -> str:
-        """Return the node on whose connection the phone is that this leads to, "" for none."""
+    def _owner(self) -> NodeFlow | None:
+        """Return the flow of another node that this leads to, or None."""
         flow = getattr(self.target.binding, "flow", None)
-        return flow.node if isinstance(flow, NodeFlow) and self.target.path else ""
+        return flow if isinstance(flow, NodeFlow) and self.target.path else None
 
     def _avoid(self, now: float, retry_after: str | None) -> None:
         """Have the next calls to this name begin with another of its servers."""

@@ -33,6 +33,9 @@ def is_exempt(core: Core, flow: Flow) -> bool:
     elif core.listeners.is_bound(host):
         # A spiral: it was counted where it came from first.
         return True
+    if core.nodes is not None and core.nodes.is_at(host):
+        # Another node counts its callers itself.
+        return True
     return core.trusted.find(flow.transport, host, flow.port) is not None
 
 

@@ -65,7 +65,7 @@ def inward(core: Core, binding: Binding) -> Binding:
     flow = binding.flow
     nodes = core.nodes
     assert nodes is not None
-    if not isinstance(flow, NodeFlow) or flow.node != nodes.me.name:
+    if not isinstance(flow, NodeFlow) or nodes.get(flow.node, flow.life) is not nodes.me:
         return binding
     if not flow.conn:
         # A datagram's socket is there again after a restart.

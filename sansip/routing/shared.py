@@ -133,7 +133,7 @@ def lead(
 
 def _lead(target: Target, flow: NodeFlow, nodes: Nodes, message: Request) -> bool:
     """Have ``target`` lead to a phone of another node; return False where nothing does."""
-    owner = nodes.get(flow.node)
+    owner = nodes.get(flow.node, flow.life)
     if owner is nodes.me:
         # A connection of this node, or of its former life, that is gone.
         return flow.direct

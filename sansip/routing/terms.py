@@ -52,7 +52,7 @@ def is_dead(core: Core, binding: Binding) -> bool:
     if isinstance(flow, NodeFlow):
         if core.nodes is None or not flow.conn:
             return False
-        node = core.nodes.get(flow.node)
+        node = core.nodes.get(flow.node, flow.life)
         return node is None or node.life != flow.life
     if flow is not None or binding.path:
         # Datagrams need no connection; that of an edge proxy is its own.

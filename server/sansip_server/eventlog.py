@@ -130,6 +130,24 @@ def _write(event: Any) -> None:
             logger.warning("refused a connection from %s: %s", source, reason)
         case NodeChanged(name, "gone"):
             logger.warning("node %s is gone: nobody waits for its connections any more", name)
+        case NodeChanged(name, "cut off", address):
+            logger.warning(
+                "node %s at %s lives and has lost the shared location: its phones are called, and cannot"
+                " register there",
+                *(name, address),
+            )
+        case NodeChanged(name, "twin", address):
+            logger.error(
+                "another node is named %r, too, at %s: give each its own node.name, or phones of the one"
+                " are looked for at the other after a restart",
+                *(name, address),
+            )
+        case NodeChanged(name, "stranger", address):
+            logger.error(
+                "node %s at %s has another key: give all nodes the same secret_file; until then its phones"
+                " are not called through here",
+                *(name, address),
+            )
         case NodeChanged(name, state):
             logger.info("node %s %s", name, state)
         case RouteFailed(method, uri, error):
