@@ -5,7 +5,8 @@ connection of its own, and takes all that wait as one batch: one round trip. Whe
 Redis cannot be asked, that is said once in the log, with what it means; until the
 next try is due every question fails at once, so that nobody waits for what is
 known to be gone. The signs of life, each few seconds, try on their own, and so
-find out when it is back.
+find out when it is back. A Redis that answers and refuses (full, read-only, without its
+replicas) has not failed: what it does not refuse goes on.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
+from sansip.location import Heartbeat, Nodes, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.config.redis import RedisPlace, RedisSettings
 from sansip_server.stores.redis_client import RedisClient, Replicas, password_of
+from sansip_server.stores.redis_clock import RedisClock
+from sansip_server.stores.redis_codec import NewerRecord
 from sansip_server.stores.redis_location import RedisLocation
 from sansip_sockets import handler
 
@@ -28,6 +31,14 @@ logger = logging.getLogger("sansip.location")
 
 # Seconds until a location that failed is tried again: the first time, and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0
+# Seconds between two lines of the log on records of a newer version.
+_NEWER_PAUSE = 60.0
+# What a refusal means.
+_EFFECTS = {
+    "reads": "memory is asked instead",
+    "writes": "registrations get 503",
+    "signs of life": "the nodes ask each other over SIP",
+}
 
 
 class Unavailable(Exception):
@@ -56,6 +67,14 @@ class SharedStorage:
         self.failing_since: float | None = None
         # When it began to refuse "reads" or "writes" that it could be asked for.
         self.refusing_since: dict[str, float] = {}
+        # Redis's clock, by which all nodes count.
+        self._time = RedisClock()
+        self._was_off = False
+        # By which policy it throws registrations away when it is full, "" for none.
+        self._evicts = ""
+        # When it was last said that records are of a newer version.
+        self._newer_said = -math.inf
+        self._newer = 0
         self._wait = FIRST_WAIT
         self._again = float("-inf")
         # The last failure or refusal, in words.
@@ -64,39 +83,48 @@ class SharedStorage:
         # All that lived at the last beat.
         self._nodes: list[NodeState] = []
 
-    def health(self) -> dict[str, Any]:
-        """Return what ``sansip ctl health`` shows of the location."""
+    def health(self, nodes: Nodes | None = None) -> dict[str, Any]:
+        """Return what ``sansip ctl health`` shows of the location, and of ``nodes``."""
         since = min((self.failing_since or math.inf, *self.refusing_since.copy().values()))
         fails = since < math.inf
+        skew = self._time.skew
         return {
             "ok": not fails,
             "name": str(self._place),
             "failing_since": since if fails else None,
             "error": self._error if fails else None,
             "nodes": [f"{node.name} (drains)" if node.draining else node.name for node in self._nodes],
+            "clock_skew": None if skew is None else round(skew, 3),
+            "warnings": [*self._warnings(), *([] if nodes is None else _node_warnings(nodes))],
         }
+
+    def _warnings(self) -> list[str]:
+        warnings = []
+        if self._time.is_off and self._time.skew is not None:
+            warnings.append(f"this machine's clock is {_off(self._time.skew)} that of the location: run NTP")
+        if self._evicts:
+            warnings.append(f"it throws registrations away when it is full (maxmemory-policy {self._evicts})")
+        if self._newer:
+            warnings.append(f"{self._newer} times a record of a newer version of sansip: upgrade this node")
+        return warnings
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
         """What the adapter calls for each kind of question."""
         return {SharedRead: self._read, SharedWrite: self._write, Heartbeat: self._beat}
 
-    def look(self, node: str) -> list[NodeState]:
+    def look(self) -> list[NodeState]:
         """Return which nodes live, none where the location does not answer; tell the log."""
         try:
             # Nobody's beat: nothing is claimed before the sockets are open.
             others = self._pulse.beat(Heartbeat(NodeState("", "", ""), 0.0))
+            self._compare_clocks()
+            self._look_for_eviction()
         except Exception as error:
             self._failed(error)
             return []
         names = sorted(state.name for state in others)
         logger.info("registrations are shared at %s with %s", self._place, ", ".join(names) or "nobody yet")
-        if node in names:
-            logger.warning(
-                "a node named %r lives there already: unless that was this one before a restart,"
-                " give each its own node.name",
-                node,
-            )
         return others
 
     def leave(self) -> None:
@@ -113,20 +141,34 @@ class SharedStorage:
 
     @handler(batched=True)
     def _read(self, reads: Sequence[SharedRead]) -> Sequence[SharedRecord | Exception]:
-        return self._guarded("reads", len(reads), lambda: self._reader.read(reads, _offset()))
+        def ask() -> Sequence[Any]:
+            return self._reader.read(reads, self._time.offset(self._reader.time))
+
+        return self._guarded("reads", len(reads), ask)
 
     @handler(batched=True)
     def _write(self, writes: Sequence[SharedWrite]) -> Sequence[SharedRecord | Exception | None]:
-        return self._guarded(
-            "writes", len(writes), lambda: self._writer.write(writes, time.monotonic(), _offset())
-        )
+        def ask() -> Sequence[Any]:
+            offset = self._time.offset(self._writer.time)
+            return self._writer.write(writes, time.monotonic(), offset)
+
+        return self._guarded("writes", len(writes), ask)
 
     @handler()
     def _beat(self, heartbeat: Heartbeat) -> list[NodeState]:
+        if heartbeat.seconds <= 0:
+            # A former life of this node.
+            return self._pulse.beat(heartbeat)
         try:
             states = self._pulse.beat(heartbeat)
+            self._compare_clocks()
         except Exception as error:
-            raise self._failed(error) from None
+            if not _is_refusal(error):
+                raise self._failed(error) from None
+            self._works()
+            self._refuses("signs of life", error)
+            raise
+        self._refuses("signs of life", None)
         self._node = heartbeat.node
         self._nodes = sorted(states, key=lambda state: state.name)
         self._works()
@@ -142,10 +184,15 @@ class SharedStorage:
             refused = error
             answers = [error] * count
         except Exception as error:
-            return [self._failed(error)] * count
+            if not _is_refusal(error):
+                return [self._failed(error)] * count
+            refused = error
+            answers = [error] * count
         self._works()
         for answer in answers:
-            if isinstance(answer, Exception):
+            if isinstance(answer, NewerRecord):
+                self._say_newer(answer)
+            elif isinstance(answer, Exception):
                 refused = answer
         self._refuses(kind, refused)
         return answers
@@ -179,14 +226,73 @@ class SharedStorage:
             if kind not in self.refusing_since:
                 self.refusing_since[kind] = time.time()
                 text = "the shared location %s refuses %s: %s; %s, until it takes them again"
-                effect = "registrations get 503" if kind == "writes" else "memory is asked instead"
-                logger.error(text, self._place, kind, error, effect)
+                logger.error(text, self._place, kind, error, _EFFECTS[kind])
         elif (since := self.refusing_since.pop(kind, None)) is not None:
             logger.warning(
                 "the shared location %s takes %s again after %.0f s", self._place, kind, time.time() - since
             )
 
+    def _say_newer(self, error: NewerRecord) -> None:
+        self._newer += 1
+        now = self._clock()
+        if now - self._newer_said > _NEWER_PAUSE:
+            self._newer_said = now
+            logger.error(
+                "%s, and is left alone: its registrations get 503 here; upgrade this node (%d until now)",
+                *(error, self._newer),
+            )
 
-def _offset() -> float:
-    """Return Unix time minus the stack's clock, as it is now: a clock may be set while we run."""
-    return time.time() - time.monotonic()
+    def _compare_clocks(self) -> None:
+        """Ask Redis for the time; tell the log where it is not what this machine says, or was."""
+        clock = self._time
+        clock.ask(self._pulse.time)
+        if clock.stepped:
+            logger.warning(
+                "the clock of the shared location went %s by %.1f s at once: bindings end that much %s",
+                *("forward" if clock.stepped > 0 else "back", abs(clock.stepped)),
+                "earlier" if clock.stepped > 0 else "later",
+            )
+        skew = clock.skew
+        if clock.is_off is not self._was_off and skew is not None:
+            self._was_off = clock.is_off
+            if clock.is_off:
+                logger.warning(
+                    "this machine's clock is %s that of the shared location: bindings end by the location's,"
+                    " nonces and certificates by this one; run NTP on both",
+                    _off(skew),
+                )
+            else:
+                logger.info("this machine's clock is that of the shared location again")
+
+    def _look_for_eviction(self) -> None:
+        self._evicts = self._pulse.evicts()
+        if self._evicts:
+            logger.warning(
+                "the shared location %s throws registrations away when it is full: set maxmemory-policy"
+                " noeviction (it is %s)",
+                *(self._place, self._evicts),
+            )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether Redis answered, with an error: full, read-only, without its replicas, or not allowed."""
+    # redis-py is imported where it is used alone.
+    return any(one.__name__ == "ResponseError" for one in type(error).__mro__)
+
+
+def _off(skew: float) -> str:
+    return f"{abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'}"
+
+
+def _node_warnings(nodes: Nodes) -> list[str]:
+    warnings = [
+        f"node {node.name} at {node.address} lives and has lost the location" for node in nodes.cut_off
+    ]
+    warnings += [
+        f"another node is named {node.name}, too, at {node.address}" for node in nodes.twins.values()
+    ]
+    warnings += [
+        f"node {node.name} at {node.address} has another key (secret_file)"
+        for node in nodes.strangers.values()
+    ]
+    return warnings

@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ from sansip_server.stores import is_url, shown
 from sansip_server.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from sansip.location import Nodes
     from sansip_sockets import TlsContexts
 
 __all__ = ["run_server"]
@@ -126,7 +128,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         stack.on_drain = supervisor.stopping
         access.attach(stack)
         if shared is not None:
-            stack.join(time.monotonic(), shared.look(config.node))
+            stack.join(time.monotonic(), shared.look())
+            _refuse_another_key(stack.nodes)
         elif storage is not None:
             storage.restore(stack)
         if storage is not None and recorder is None:
@@ -152,7 +155,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
                 storage=storage,
                 reload=on_reload,
                 end=lambda: os.kill(os.getpid(), signal.SIGTERM),
-                parts={} if shared is None else {"location": shared.health},
+                parts={} if shared is None else {"location": partial(shared.health, server.stack.nodes)},
             )
             control.start(server.hub, management.answer)
         if shared is not None:
@@ -201,6 +204,19 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             storage.close()
     logger.info("stopped")
     return status
+
+
+def _refuse_another_key(nodes: Nodes | None) -> None:
+    """Raise OperatorError where nodes live and none of them has this one's key.
+
+    Whoever registered here could not be called through them, nor theirs through here.
+    """
+    if nodes is not None and nodes.strangers and not nodes.others:
+        names = ", ".join(sorted(f"{node.name} at {node.address}" for node in nodes.strangers.values()))
+        raise OperatorError(
+            f"secret_file: the nodes that share the location have another key ({names}); copy theirs, or"
+            " stop them all where the key is to change"
+        )
 
 
 class ServedStack(Stack):

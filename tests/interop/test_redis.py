@@ -394,6 +394,8 @@ def test_a_cluster(tmp_path: Path) -> None:
         assert all(int(cli(port, "dbsize")) > 0 for port, _ in masters)
         node = NodeState("a", "1", "192.0.2.10:5060")
         assert location.beat(Heartbeat(node, 60.0)) == [node]
+        # It has no key, and a real one would not start beside it.
+        assert location.beat(Heartbeat(node, 0.0)) == []
         acknowledged: set[int] = set()
         server = Node(tmp_path, "n1", url)
         try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import pytest
 
-from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
+from sansip.clock import Timers
+from sansip.location import Heartbeat, NodeConfig, Nodes, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.cluster import SharedStorage, Unavailable
 from sansip_server.config.redis import RedisSettings, parse_redis
 from sansip_server.stores.redis_client import Replicas
+from sansip_server.stores.redis_codec import NewerRecord
 
 A = NodeState("a", "1", "192.0.2.10:5060")
 READ = SharedRead("sip:bob@biloxi.test")
@@ -24,6 +27,11 @@ class FakeLocation:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.refused: Exception | None = None
+        # What of it is refused while everything else works.
+        self.beats_refused: Exception | None = None
+        # Seconds by which its clock is ahead of ours.
+        self.ahead = 0.0
+        self.policy = ""
         self.trips = 0
         self.beats: list[Heartbeat] = []
 
@@ -42,8 +50,16 @@ class FakeLocation:
 
     def beat(self, heartbeat: Heartbeat) -> list[NodeState]:
         self._trip()
+        if self.beats_refused is not None:
+            raise self.beats_refused
         self.beats.append(heartbeat)
         return [A]
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def evicts(self) -> str:
+        return self.policy
 
     def close(self) -> None:
         self.trips = -1
@@ -134,16 +150,100 @@ def test_leaving(caplog: pytest.LogCaptureFixture) -> None:
     bench.storage.leave()
 
 
+class ResponseError(Exception):
+    """As redis-py names what Redis answers with."""
+
+
+def test_refused_signs_of_life(caplog: pytest.LogCaptureFixture) -> None:
+    """A full Redis refuses them (HSET), and what it does not refuse goes on: nobody is cut off."""
+    bench = Bench()
+    bench.fake.beats_refused = ResponseError("OOM command not allowed when used memory > 'maxmemory'")
+    for _ in range(3):
+        with pytest.raises(ResponseError):
+            bench.ask(Heartbeat(A, 6.0))
+        assert bench.ask(READ) == EMPTY
+        assert bench.ask(WRITE) is None
+    assert bench.storage.failing_since is None
+    assert "signs of life" in bench.storage.health()["error"]
+    bench.fake.beats_refused = None
+    bench.ask(Heartbeat(A, 6.0))
+    assert bench.storage.health()["ok"]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
 def test_looking(caplog: pytest.LogCaptureFixture) -> None:
-    """At the start: who is there, a warning for a name that is taken, and no end without Redis."""
+    """At the start: who is there, and no end without Redis."""
     caplog.set_level(logging.INFO)
     bench = Bench()
-    assert bench.storage.look("b") == [A]
+    assert bench.storage.look() == [A]
     assert "with a" in caplog.text
-    bench.storage.look("a")
-    assert "lives there already" in caplog.text
     bench.fake.error = ConnectionError("refused")
-    assert bench.storage.look("b") == []
+    assert bench.storage.look() == []
+
+
+def test_a_redis_that_evicts(caplog: pytest.LogCaptureFixture) -> None:
+    """It would throw acknowledged registrations away: warned of at the start, and in health."""
+    bench = Bench()
+    bench.fake.policy = "allkeys-lru"
+    bench.storage.look()
+    assert "noeviction" in caplog.text
+    assert "allkeys-lru" in bench.storage.health()["warnings"][0]
+
+
+@pytest.mark.parametrize(("ahead", "words"), [(90.0, "90.0 s behind"), (-1.5, "1.5 s ahead of")])
+def test_clocks_that_differ(ahead: float, words: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Issue 23: more than 1 s is warned of once, and stands in health until it is right again."""
+    bench = Bench()
+    bench.fake.ahead = ahead
+    bench.storage.look()
+    for _ in range(3):
+        bench.ask(Heartbeat(A, 6.0))
+    assert [words in record.message for record in caplog.records] == [True]
+    health = bench.storage.health()
+    assert health["clock_skew"] == pytest.approx(-ahead, abs=0.1)
+    assert words in health["warnings"][0]
+    assert health["ok"]
+    bench.fake.ahead = 0.0
+    bench.ask(Heartbeat(A, 6.0))
+    assert bench.storage.health()["warnings"] == []
+    # It was Redis's that was set.
+    assert "at once" in caplog.text
+
+
+def test_a_record_of_a_newer_version(caplog: pytest.LogCaptureFixture) -> None:
+    """Issue 23: named in the log once a minute, in health, and no refusal by the store."""
+    bench = Bench()
+    bench.fake.refused = NewerRecord("the record of sip:bob@biloxi.test is of a newer version of sansip")
+    for _ in range(5):
+        assert isinstance(bench.ask(READ), NewerRecord)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "sip:bob@biloxi.test" in caplog.text
+    assert bench.storage.health()["ok"]
+    assert "upgrade" in bench.storage.health()["warnings"][0]
+
+
+def test_nodes_in_health() -> None:
+    """Twins, strangers, and who lost the location: what an operator has to see."""
+    timers = Timers()
+    answers: list[Any] = []
+
+    def ask(question: Any, answered: Any, now: float) -> None:
+        answers.append(answered)
+
+    def probe(state: NodeState, answered: Any, now: float) -> None:
+        answered(True, now)
+
+    nodes = Nodes("a", "1", NodeConfig("h1:5060"), timers, ask, lambda *told: None, lambda text: "p", probe)
+    twin = NodeState("a", "2", "h2:5060", proof="p")
+    stranger = NodeState("c", "3", "h3:5060", proof="other")
+    lost = NodeState("d", "4", "h4:5060", proof="p")
+    nodes.join([twin, stranger, lost], 0.0)
+    timers.fire_due(0.0)
+    answers.pop()([twin, stranger], 0.0)
+    warnings = " / ".join(Bench().storage.health(nodes)["warnings"])
+    assert "d at h4:5060 lives and has lost" in warnings
+    assert "another node is named a, too, at h2:5060" in warnings
+    assert "c at h3:5060 has another key" in warnings
 
 
 def test_health() -> None:
@@ -151,8 +251,12 @@ def test_health() -> None:
     bench = Bench()
     bench.ask(Heartbeat(A, 6.0))
     name = "redis://127.0.0.1:1/0"
-    works = {"ok": True, "name": name, "failing_since": None, "error": None, "nodes": ["a"]}
-    assert bench.storage.health() == works
+    works = {"ok": True, "name": name, "failing_since": None, "error": None, "nodes": ["a"], "warnings": []}
+
+    def health() -> dict[str, Any]:
+        return {key: value for key, value in bench.storage.health().items() if key != "clock_skew"}
+
+    assert health() == works
     bench.fake.error = ConnectionError("refused")
     bench.ask(READ)
     failing = bench.storage.health()
@@ -165,4 +269,4 @@ def test_health() -> None:
     assert bench.storage.health()["error"] == "refuses writes: OOM"
     bench.fake.refused = None
     bench.ask(WRITE)
-    assert bench.storage.health() == works
+    assert health() == works

@@ -119,6 +119,8 @@ def health(path: str, as_json: bool) -> None:
             state = "works" if part["ok"] else f"fails{since}: {part.get('error')}"
             nodes = f", nodes {', '.join(part['nodes'])}" if part.get("nodes") else ""
             click.echo(f"{name} {part.get('name', '')}: {state}{nodes}")
+            for warning in part.get("warnings", ()):
+                click.echo(f"  warning: {warning}")
     raise SystemExit(0 if result["status"] == "ok" else 1)
 
 

@@ -46,7 +46,11 @@ class RedisClient:
         pipeline = self._connected().pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return list(pipeline.execute(raise_on_error=False))
+        answers = list(pipeline.execute(raise_on_error=False))
+        if self.place.kind == "sentinel" and any("READONLY" in str(one) for one in answers if _failed(one)):
+            # It is no master any more: the next connection goes to the one that is.
+            self._client.connection_pool.disconnect()
+        return answers
 
     def write(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers to ``commands`` once the wanted number of replicas has what they wrote.
@@ -65,6 +69,25 @@ class RedisClient:
             raise Replicas(f"{reached} of {wanted} replicas took it in {self._settings.wait_time:g} s")
         return answers
 
+    def evicts(self) -> str:
+        """Return the policy by which a server throws keys away when it is full, "" where none does.
+
+        "" as well where it may not be asked.
+        """
+        client = self._connected()
+        try:
+            if self.place.kind == "cluster":
+                found = list(client.info("memory", target_nodes=client.PRIMARIES).values())
+            else:
+                found = [client.info("memory")]
+        except Exception:
+            return ""
+        for memory in found:
+            policy = str(memory.get("maxmemory_policy", ""))
+            if memory.get("maxmemory") and policy not in ("", "noeviction"):
+                return policy
+        return ""
+
     def check(self) -> None:
         """Raise ``OperatorError`` where redis-py is missing; nothing is opened."""
         _module("redis")
@@ -79,6 +102,10 @@ class RedisClient:
         if self._client is None:
             self._client = connect(self.place, self._settings, self._password)
         return self._client
+
+
+def _failed(answer: Any) -> bool:
+    return isinstance(answer, Exception)
 
 
 def connect(place: RedisPlace, settings: RedisSettings, password: str | None) -> Any:

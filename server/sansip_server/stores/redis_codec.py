@@ -3,7 +3,11 @@
 Theory of operation: the first 16 octets are the version, which the script in
 Redis compares without reading further; the rest is JSON, an array for each binding.
 JSON's escapes carry any text that a phone sent, octets that are not UTF-8
-included. Times are Unix times: the nodes' own clocks begin anew at each start.
+included. Times are Unix times, by Redis's clock: the nodes' own begin anew at each start.
+
+Nodes are upgraded one by one, so a node meets what a newer one wrote. More elements in an
+array are passed over. What is JSON and cannot be read so is of a later format: it is
+left alone, for to replace it would undo the newer node's work.
 """
 
 from __future__ import annotations
@@ -16,12 +20,17 @@ from typing import Any
 
 from sansip.location import Binding, NodeFlow, SharedRecord
 
-__all__ = ["VERSION_SIZE", "decode", "encode", "lifetime"]
+__all__ = ["VERSION_SIZE", "NewerRecord", "decode", "encode", "lifetime"]
 
 logger = logging.getLogger("sansip.location")
 
 VERSION_SIZE = 16
 _COMPACT = (",", ":")
+_FLOW_SIZE = len(NodeFlow._fields)
+
+
+class NewerRecord(Exception):
+    """A newer version of sansip wrote a record, in a format that this one cannot read."""
 
 
 def encode(version: str, bindings: Sequence[Binding], offset: float) -> bytes:
@@ -34,17 +43,20 @@ def decode(aor: str, data: bytes, offset: float) -> SharedRecord:
     """Return what ``data`` says of ``aor``, with times in the stack's clock.
 
     What is no record of ours counts as one without bindings, under the version that
-    it seems to have: the next REGISTER replaces it.
+    it seems to have: the next REGISTER replaces it. Raises ``NewerRecord``.
     """
     if not data:
         return SharedRecord("", ())
     version = data[:VERSION_SIZE].decode("utf-8", "surrogateescape")
     try:
         rows = json.loads(data[VERSION_SIZE:])
-        return SharedRecord(version, tuple(_binding(aor, row, offset) for row in rows))
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except (ValueError, RecursionError) as error:
         logger.warning("the shared record of %s was not written by sansip (%s); passed over", aor, error)
         return SharedRecord(version, ())
+    try:
+        return SharedRecord(version, tuple(_binding(aor, row, offset) for row in rows))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError):
+        raise NewerRecord(f"the record of {aor} is of a newer version of sansip") from None
 
 
 def lifetime(bindings: Sequence[Binding], now: float) -> int:
@@ -92,7 +104,7 @@ def _binding(aor: str, row: Sequence[Any], offset: float) -> Binding:
         instance,
         reg_id,
         params,
-        None if flow is None else NodeFlow(*flow),
+        None if flow is None else NodeFlow(*flow[:_FLOW_SIZE]),
         received,
         agent,
     )

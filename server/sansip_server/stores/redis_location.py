@@ -7,21 +7,25 @@ not, so a conflict costs no further question. The key lives as long as the last 
 bindings, so what expires needs nobody to sweep it. The address-of-record is the
 key's hash tag: in a cluster each record is on one node, and records spread.
 
-The nodes' signs of life are one hash, judged by the clock of Redis.
+The nodes' signs of life are one hash, judged by the clock of Redis, as is all that
+expires. A node's field is its life: two nodes of one name are two.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any
 
 from sansip.location import Heartbeat, NodeState, SharedRead, SharedRecord, SharedWrite
 from sansip_server.stores.redis_client import Command, RedisClient
-from sansip_server.stores.redis_codec import decode, encode, lifetime
+from sansip_server.stores.redis_codec import NewerRecord, decode, encode, lifetime
 
 __all__ = ["RedisLocation"]
+
+logger = logging.getLogger("sansip.location")
 
 # KEYS: the record. ARGV: version expected, version written, milliseconds to live (0:
 # for ever, -1: delete), the record. Returns 1, or the record that stands instead.
@@ -43,7 +47,7 @@ end
 return 1
 """
 
-# KEYS: the hash of nodes. ARGV: name, milliseconds to live, description. Returns the
+# KEYS: the hash of nodes. ARGV: life, milliseconds to live, description. Returns the
 # descriptions of all nodes that live. TIME before a write: Redis replicates effects.
 _BEAT = """
 local time = redis.call('TIME')
@@ -59,14 +63,17 @@ for i = 1, #fields, 2 do
   local till, text = string.match(fields[i + 1], '^(%d+) (.*)$')
   if till and tonumber(till) > now then
     alive[#alive + 1] = text
-  else
+  elseif till then
     redis.call('HDEL', KEYS[1], fields[i])
   end
 end
 return alive
 """
 
-_SHA = {text: sha1(text.encode(), usedforsecurity=False).hexdigest() for text in (_WRITE, _BEAT)}
+# KEYS: the hash of nodes, so that in a cluster one server's clock is asked.
+_TIME = "return redis.call('TIME')"
+
+_SHA = {text: sha1(text.encode(), usedforsecurity=False).hexdigest() for text in (_WRITE, _BEAT, _TIME)}
 
 
 class RedisLocation:
@@ -75,6 +82,8 @@ class RedisLocation:
     def __init__(self, client: RedisClient, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
+        # The last description of a node that could not be read: it is said once.
+        self._unread = b""
 
     def key(self, aor: str) -> bytes:
         """Return the key of ``aor``; braces of its own would end the hash tag early."""
@@ -106,13 +115,44 @@ class RedisLocation:
     def beat(self, heartbeat: Heartbeat) -> list[NodeState]:
         """Say that a node lives; return all that do. ``seconds`` of 0 or less: that it does not."""
         node = heartbeat.node
-        text = json.dumps([node.name, node.life, node.address, node.draining])
-        key = f"{self._prefix}:{{nodes}}".encode()
-        name = node.name.encode("utf-8", "surrogateescape")
-        (answer,) = self._script(_BEAT, [(key, name, round(heartbeat.seconds * 1000), text)], durable=False)
+        text = json.dumps([node.name, node.life, node.address, node.draining, node.proof])
+        life = node.life.encode("utf-8", "surrogateescape")
+        arguments = (self._nodes, life, round(heartbeat.seconds * 1000), text)
+        (answer,) = self._script(_BEAT, [arguments], durable=False)
         if isinstance(answer, Exception):
             raise answer
-        return [NodeState(*json.loads(one)) for one in answer]
+        return [state for one in answer if (state := self._state(one)) is not None]
+
+    def time(self) -> float:
+        """Return Redis's Unix time."""
+        (answer,) = self._script(_TIME, [(self._nodes,)], durable=False)
+        if isinstance(answer, Exception):
+            raise answer
+        seconds, micros = answer
+        return int(seconds) + int(micros) / 1e6
+
+    def evicts(self) -> str:
+        """Return the policy by which a server throws records away when it is full, "" where none does."""
+        return self._client.evicts()
+
+    def _state(self, text: bytes) -> NodeState | None:
+        """Return the node that ``text`` describes, None for what is no description as we know it."""
+        try:
+            name, life, address, draining, *more = json.loads(text)
+            fields = (name, life, address, *more[:1])
+            if all(isinstance(one, str) for one in fields):
+                # A newer version may say more.
+                return NodeState(name, life, address, draining is True, more[0] if more else "")
+        except (ValueError, TypeError, RecursionError):
+            pass
+        if text != self._unread:
+            self._unread = text
+            logger.warning("a node that this version cannot read shares the location: %r", text[:200])
+        return None
+
+    @property
+    def _nodes(self) -> bytes:
+        return f"{self._prefix}:{{nodes}}".encode()
 
     def close(self) -> None:
         self._client.close()
@@ -141,4 +181,7 @@ def _is_unknown(answer: Any) -> bool:
 def _record(aor: str, answer: Any, offset: float) -> SharedRecord | Exception:
     if isinstance(answer, Exception):
         return answer
-    return decode(aor, answer or b"", offset)
+    try:
+        return decode(aor, answer or b"", offset)
+    except NewerRecord as error:
+        return error

@@ -1,0 +1,79 @@
+"""Redis's clock, by which the nodes count: their own may differ, and may be set.
+
+Theory of operation: a record says until when its bindings live in Unix time, and every
+node must mean the same by that. So each asks Redis for the time with its signs of
+life, and counts on from there by its own steady clock, which nobody sets. The node's
+own Unix time is only compared: where it is off, nonces and certificates suffer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+__all__ = ["SKEW", "RedisClock"]
+
+# Seconds by which a node's clock may be off before the operator hears of it.
+SKEW = 1.0
+# Seconds for which an answer is good; and how far the node's own clock may move against its
+# steady one meanwhile: where it moved, the machine was suspended, or somebody set it.
+_FRESH, _MOVED = 10.0, 0.5
+
+
+class _Sample(NamedTuple):
+    """One answer: when it came, and Unix time minus the steady clock, of Redis and of this node."""
+
+    came: float
+    offset: float
+    own: float
+    # Half of the time that the answer took.
+    uncertain: float
+
+
+class RedisClock:
+    """What is known of Redis's clock. ``steady`` is the stack's clock, ``wall`` this node's Unix time."""
+
+    def __init__(
+        self, steady: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._steady = steady
+        self._wall = wall
+        # Replaced whole: it is read in several threads.
+        self._sample: _Sample | None = None
+        # Seconds by which it stepped at the last answer, 0 where it did not.
+        self.stepped = 0.0
+
+    def ask(self, read: Callable[[], float]) -> None:
+        """Compare with ``read``, which asks Redis for its Unix time."""
+        sent = self._steady()
+        unix = read()
+        came = self._steady()
+        sample = _Sample(came, unix - (sent + came) / 2, self._wall() - came, (came - sent) / 2)
+        before, self._sample = self._sample, sample
+        step = 0.0 if before is None else sample.offset - before.offset
+        noise = 0.0 if before is None else sample.uncertain + before.uncertain
+        self.stepped = step if abs(step) > SKEW + noise else 0.0
+
+    def offset(self, read: Callable[[], float]) -> float:
+        """Return Redis's Unix time minus the stack's clock, asked for again where that is long ago."""
+        sample = self._sample
+        now = self._steady()
+        moved = 0.0 if sample is None else abs(self._wall() - now - sample.own)
+        if sample is None or now - sample.came > _FRESH or moved > _MOVED:
+            self.ask(read)
+            sample = self._sample
+            assert sample is not None
+        return sample.offset
+
+    @property
+    def skew(self) -> float | None:
+        """Seconds by which this node's clock is ahead of Redis's, None before it was asked."""
+        sample = self._sample
+        return None if sample is None else sample.own - sample.offset
+
+    @property
+    def is_off(self) -> bool:
+        """Whether that is more than ``SKEW``, and more than the answer's way explains."""
+        sample, skew = self._sample, self.skew
+        return sample is not None and skew is not None and abs(skew) > SKEW + sample.uncertain
