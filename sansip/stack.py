@@ -160,7 +160,9 @@ class Stack:
             ClientAuth(config.accounts, self.entropy, config.limits, self.notify),
             Shifts(self._secret, config.limits.raised_dialogs),
             Marks(config.secret or seed, config.proxy.dialog_life, config.limits.refreshed_dialogs),
-            TrustDomain(self.listeners, realms, config.auth is not None, self._believes),
+            TrustDomain(
+                self.listeners, realms, config.auth is not None, self._believes, self.trusted.__len__
+            ),
             self._notices,
         )
         keys = config.nonce_keys or [config.secret or seed]
@@ -506,7 +508,7 @@ class Stack:
             if self.keepalive is not None and self.keepalive.response_received(response, now):
                 return
             if not self.modules.takes_stray(response, flow, now):
-                self.proxy.forward_stray(response, now)
+                self.proxy.forward_stray(response, flow, now)
         else:
             self._transactions.response_received(transaction, response, now)
 
@@ -578,6 +580,7 @@ class Stack:
     def _decide(self, handle: IncomingRequest, now: float) -> None:
         try:
             handle.take_route()
+            handle.screen()
         except RemoteProtocolError as error:
             # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
             handle.refuse(error.status, error.reason)

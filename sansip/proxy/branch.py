@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow
+from sansip.proxy.assertions import drop_assertions, keep_private
 from sansip.proxy.callee import show_callee
 from sansip.proxy.cancel import send_cancel
+from sansip.proxy.credentials import drop_challenges, withhold_credentials
 from sansip.proxy.loop import new_branch
 from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
@@ -236,6 +238,10 @@ class Branch:
         again = again or self._answers is not None or self._shift > 0
         request = base.copy() if again else base
         record, shift_mark = context.record_route, ""
+        assert self._place is not None
+        if proxy.trust.exists and not proxy.trust.trusts(*self._place):
+            withhold_credentials(request, proxy.trust)
+            keep_private(request)
         if self._answers is not None:
             self._answers.apply(request)
         if self._shift:
@@ -245,7 +251,6 @@ class Branch:
             # Who has raised CSeq has to stay on the path.
             record = context.record_if_raised if record is None else record
         if record is not None:
-            assert self._place is not None
             mark = record.mark(self._place[1])
             goes = proxy.goes_token(base, self.target, listener)
             secure = self._hop is not None and self._hop.sips
@@ -365,6 +370,7 @@ class Branch:
         """Remove our Via (RFC 3261 16.7 step 3), and what we added to CSeq."""
         if self.context.cseq:
             response.set_line("cseq", self.context.cseq)
+        self._screen(response)
         recording = self.context.recording
         if recording is not None:
             if response.status < 300 and self.transaction is not None:
@@ -377,6 +383,21 @@ class Branch:
             if self.final is None:
                 for value in reversed(self.context.request.get_all("via")):
                     response.prepend("Via", value)
+
+    def _screen(self, response: Response) -> None:
+        """Remove what the next hop may not say or ask for, unless it is trusted (RFC 3325 5)."""
+        context = self.context
+        trust = context.proxy.trust
+        if not trust.exists or self._place is None:
+            return
+        if not trust.trusts(*self._place):
+            drop_assertions(response, stranger=self.target.binding is None)
+            if response.status >= 300:
+                drop_challenges(response, trust)
+        else:
+            back = context.server.flow
+            if not trust.trusts(back.transport, back.host, back.port):
+                keep_private(response)
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         if transaction is not self.transaction or self.final is not None:

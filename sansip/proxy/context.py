@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError
+from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.best_response import add_challenges, choose, slim
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
@@ -508,6 +509,9 @@ class ResponseContext:
         response.pop_first_value("via")
         if self.cseq:
             response.set_line("cseq", self.cseq)
+        trust, flow = self.proxy.trust, transaction.flow
+        if trust.exists and not trust.trusts(flow.transport, flow.host, flow.port):
+            drop_assertions(response, stranger=True)
         if self.recording is not None:
             self.recording.answered(response)
         if response.has("via"):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding, key_of
+from sansip.proxy.assertions import drop_assertions, keep_private
+from sansip.proxy.credentials import drop_challenges, withhold_credentials
 from sansip.proxy.hooks import Hooks
 from sansip.proxy.pending import Pending
 from sansip.proxy.route_set import postprocess
@@ -459,6 +461,9 @@ class Proxy:
             if not places:
                 return
             transport, ip, port = places[0]
+            if self.trust.exists and not self.trust.trusts(transport, ip, port):
+                withhold_credentials(copy, self.trust)
+                keep_private(copy)
             alive = self.flow_for(copy, target)
             listener = (
                 self.listener_for(transport, ip, prefer) if alive is None else self.listeners[alive.listener]
@@ -498,7 +503,7 @@ class Proxy:
             branch = f"{branch} {message.call_id} {message.cseq.number} {message.from_tag}"
         return f"{MAGIC_COOKIE}s{self.entropy.keyed_hash(f'stateless {branch} {via.sent_by} {noted}')}"
 
-    def forward_stray(self, response: Response, now: float) -> None:
+    def forward_stray(self, response: Response, came: Flow, now: float) -> None:
         """Forward a response to a request that was forwarded statelessly, drop any other.
 
         RFC 6026 7.3: a stray response is not forwarded. The branch proves that
@@ -520,6 +525,10 @@ class Proxy:
         # RFC 3261 18.2.2, RFC 3581 4: to the source. An maddr may name anybody, and whether
         # the sender was trusted is not known any more.
         host, port = via.received or via.host, via.rport or via.port
+        if self.trust.exists and not self.trust.trusts(came.transport, came.host, came.port):
+            drop_assertions(response, stranger=True)
+            if response.status >= 300:
+                drop_challenges(response, self.trust)
         try:
             self.marks.show_stray(response, self.trust.sender(response.from_.uri, host))
         except RemoteProtocolError:

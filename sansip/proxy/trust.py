@@ -40,9 +40,10 @@ class TrustDomain:
         realms: those in which we ask for passwords.
         authenticates: whether anybody is asked who he is. Where nobody is, no name proves anything.
         believes: whether the operator trusts the peer at (transport, host, port).
+        peers: how many peers the operator trusts.
     """
 
-    __slots__ = ("_believes", "_listeners", "_realms", "authenticates")
+    __slots__ = ("_believes", "_listeners", "_peers", "_realms", "authenticates")
 
     def __init__(
         self,
@@ -50,10 +51,12 @@ class TrustDomain:
         realms: Iterable[str],
         authenticates: bool,
         believes: Callable[[str, str, int], bool],
+        peers: Callable[[], int],
     ) -> None:
         self._listeners = listeners
         self._realms = {_folded(realm) for realm in realms}
         self._believes = believes
+        self._peers = peers
         self.authenticates = authenticates
 
     def owns(self, uri: SipUri | TelUri | OtherUri) -> bool:
@@ -78,6 +81,11 @@ class TrustDomain:
     def trusts(self, transport: str, host: str, port: int) -> bool:
         """Whether the peer at this address is this server, or one that the operator trusts."""
         return self._believes(transport, host, port) or self._listeners.is_own_address(host, port, transport)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a trust domain: passwords are asked for, or peers are trusted."""
+        return self.authenticates or self._peers() > 0
 
     # --- realms
 

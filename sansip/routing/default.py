@@ -111,10 +111,6 @@ async def admits(request: IncomingRequest) -> bool:
     """
     # Whom we know by address: another server of ours, or a carrier ([[trusted]]).
     peer = request.trusted
-    if peer is None and (request.authenticates or request.has_trusted_peers):
-        # RFC 3325 5: who somebody is, is for nobody to assert whom we do not trust.
-        request.message.remove("P-Asserted-Identity")
-
     # Who claims to be one of our users has to prove it (RFC 3261 22); a trusted
     # peer has done so for whom it sends, but never registers anybody.
     if request.authenticates and (request.method == "REGISTER" or (request.is_from_us and peer is None)):

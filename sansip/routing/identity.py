@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from sansip.auth import Lookup, Verdict, designates
 from sansip.errors import RemoteProtocolError
 from sansip.events import AuthenticationFailed, NonceRefused, SourceBarred
+from sansip.proxy.trust import identity_of
 from sansip.routing.awaitables import Question
-from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator, Offer
@@ -51,6 +51,8 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
     message = request.message
     if realm is None:
         realm = core.realm_of(message.to.uri if as_registrar else message.from_.uri)
+    else:
+        core.proxy.trust.asks_in(realm)
     source = request.flow.host
     try:
         offered: list[Credentials] = message.typed(field) or []
@@ -200,7 +202,5 @@ def _names(request: IncomingRequest) -> tuple[str, ...]:
     # RFC 3261 10.2: a third party may register somebody (From differs from To), and
     # has to know that user's password, for it is his address that changes.
     uri = (message.to if request.method == "REGISTER" else message.from_).uri
-    if not isinstance(uri, SipUri):
-        return ()
-    name = uri.user_decoded
-    return () if name is None else (name, f"{name}@{uri.host}")
+    name, host = identity_of(uri)
+    return (name, f"{name}@{host}") if name else ()

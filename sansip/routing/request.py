@@ -28,6 +28,7 @@ from sansip.proxy import (
     loop_hash,
     preprocess,
 )
+from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.dialog_mark import PARAMETER, Reading, Recording
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.target import targets_of
@@ -293,6 +294,13 @@ class IncomingRequest:
         if self.flows is not None and self.flows.bound and not (self.from_dialog or self.reading):
             # The mark that the token came with says whose it is, and until when.
             self.flows = None
+
+    def screen(self) -> None:
+        """Remove what the sender may not say, unless it is trusted (RFC 3325 5). The stack has called it."""
+        trust = self.core.proxy.trust
+        flow = self.flow
+        if trust.exists and not (self.from_node or trust.trusts(flow.transport, flow.host, flow.port)):
+            drop_assertions(self.message, stranger=not self.is_from_us)
 
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.

@@ -98,7 +98,8 @@ def test_the_log_knows_more_than_the_guesser(user: str, reason: str) -> None:
 
 @pytest.mark.parametrize("method", ["ACK", "BYE", "INVITE"])
 def test_credentials_for_us_go_no_further(method: str) -> None:
-    """22.1, 22.3: an ACK has those of its INVITE, and phones send them unasked; others' pass."""
+    """22.1, 22.3: an ACK has those of its INVITE, and phones send them unasked; others' pass. What we
+    cannot read somebody else may be able to read, and it may be ours."""
     foreign = 'Digest username="alice", realm="elsewhere", nonce="n", uri="sip:x", response="0"'
 
     def route(handle: Any) -> None:
@@ -112,7 +113,7 @@ def test_credentials_for_us_go_no_further(method: str) -> None:
         ([("Proxy-Authorization", ours), ("Proxy-Authorization", foreign)], [foreign]),
         ([("Proxy-Authorization", foreign)], [foreign]),
         ([("Proxy-Authorization", ours)], []),
-        ([("Proxy-Authorization", "Digest ,")], ["Digest ,"]),
+        ([("Proxy-Authorization", "Digest ,")], []),
     ):
         data = request(method, to_tag="bob", branch=f"z9hG4bK{len(rig.log)}", headers=headers)
         out = only(rig.udp(data), method)

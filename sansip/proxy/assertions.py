@@ -1,0 +1,55 @@
+"""What only a trust domain may say of somebody (RFC 3325): removed where anybody else says it.
+
+Theory of operation: phones show an asserted identity instead of From, and gateways send
+it on and bill by it. So each message of a neighbour that is not trusted loses
+these fields, request or response, within a dialog or not (RFC 3325 5), and so do the older
+and younger fields that mean the same, and hints, which are for the first proxy alone (6).
+What a trusted neighbour says goes on, but for an identity that its user wants to
+be kept from others (7: ``Privacy: id``) and that would leave the trust domain.
+
+``Alert-Info`` has a phone answer by itself, or fetch a sound from anywhere (RFC 3261 20.4):
+that is for the operator and its users to ask for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sansip.wire import Request, Response
+
+__all__ = ["drop_assertions", "keep_private"]
+
+# RFC 3325 9, RFC 6050 4, RFC 5502, RFC 8496; draft-ietf-sip-privacy-04 (Remote-Party-ID).
+_ASSERTED: Final = frozenset(
+    (
+        "p-asserted-identity",
+        "p-asserted-service",
+        "p-charge-info",
+        "p-preferred-identity",
+        "p-preferred-service",
+        "p-served-user",
+        "remote-party-id",
+    )
+)
+_OF_STRANGERS: Final = _ASSERTED | {"alert-info"}
+
+
+def drop_assertions(message: Request | Response, *, stranger: bool) -> None:
+    """Remove from ``message`` what its sender, who is not trusted, may not say.
+
+    ``stranger``: it is none of our users either.
+    """
+    fields = _OF_STRANGERS if stranger else _ASSERTED
+    if not fields.isdisjoint(message.keys):
+        for name in fields:
+            message.remove(name)
+
+
+def keep_private(message: Request | Response) -> None:
+    """Remove the asserted identity from ``message``, about to leave the trust domain, where its user asks."""
+    if "privacy" in message.keys and "p-asserted-identity" in message.keys:
+        wanted = ";".join(message.get_all("privacy")).lower().replace(",", ";").split(";")
+        # RFC 3325 7; RFC 3323 4.2: "none" is for what intermediaries do by themselves.
+        if "id" in (one.strip() for one in wanted):
+            message.remove("P-Asserted-Identity")
