@@ -41,10 +41,11 @@ def key_of(binding: Binding) -> bytes:
 def named_by(key: bytes, bindings: Sequence[Binding], *, exact: bool = False) -> Binding | None:
     """Return the one of ``bindings`` that ``key`` stands for now, or None.
 
-    The same flow or Contact, else, unless ``exact``, another one of the same phone; of
-    several the one refreshed last.
+    Of a phone that registers flows the same one, else another one of that phone; of any other
+    phone what it registered last. ``exact``: the same flow or Contact, and nothing else.
     """
-    best, rank = None, (0, 0.0)
+    best, rank = None, (0.0, 0.0)
+    flows = bool(key[_PHONE])
     for binding in bindings:
         other = key_of(binding)
         if other[:_PHONE] == key[:_PHONE]:
@@ -53,8 +54,13 @@ def named_by(key: bytes, bindings: Sequence[Binding], *, exact: bool = False) ->
             fits = 1
         else:
             continue
-        if (fits == _EXACT or not exact) and (fits, binding.refreshed_at) > rank:
-            best, rank = binding, (fits, binding.refreshed_at)
+        if exact and fits != _EXACT:
+            continue
+        # A connection that broke may look alive, and its binding stands, where the new one
+        # has another Contact.
+        this = (fits, binding.refreshed_at) if flows else (binding.refreshed_at, fits)
+        if best is None or this > rank:
+            best, rank = binding, this
     return best
 
 

@@ -226,11 +226,6 @@ def _present(core: Core, token: FlowToken, now: float) -> Target | None:
     if token.named is None:
         return None
     aor, key = token.named
-    location = core.location
-    flow = _alive(core, token)
-    if flow is not None and flow.conn and aor in location.aors_of(flow):
-        # As it was.
-        return _over(flow)
     # A request that begins something has a target for each flow, and is to hear of this one
     # alone (RFC 5626 5.3.1, 7).
     flow = flow_of(core, aor, key, now, exact=not token.bound)

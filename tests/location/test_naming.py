@@ -49,9 +49,16 @@ def test_the_named_flow_alone() -> None:
     assert named_by(key, [second], exact=True) is None
 
 
-def test_of_equals_the_newest() -> None:
-    """Two bindings of one Call-ID: the one refreshed last is the likeliest to be alive."""
+def test_of_one_phone_the_newest() -> None:
+    """Its connection broke, and the server does not know: where it registered last is where it is."""
     key = key_of(binding())
     old, new = (binding(f"sip:bob@b{n}.invalid", refreshed_at=float(n)) for n in (1, 2))
-    assert named_by(key, [new, old]) is new
-    assert named_by(key, [old, new]) is new
+    first = binding()
+    for bound in ([first, old, new], [new, old, first]):
+        assert named_by(key, bound) is new
+    # Two Contacts of one REGISTER.
+    second = binding("sip:bob@10.0.0.9:5062")
+    assert named_by(key, [second, first]) is first
+    instance = {"instance": FLOW["instance"]}
+    moved = binding("sip:bob@10.0.0.9:40001", "two", **instance, refreshed_at=1.0)
+    assert named_by(key_of(binding(**instance)), [binding(**instance), moved]) is moved
