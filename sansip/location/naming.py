@@ -9,23 +9,25 @@ the binding says where its phone is now. By what a phone is known again:
     the Call-ID    all registrations of one phone at one registrar have the same
                    (RFC 3261 10.2), though each new connection may give it a new Contact
 
-A name has a hash of each, and is compared only with bindings of the same user. Two that
-are equal by chance are two phones of that user, and the wrong one answers 481.
+A name has a checksum of each, and is compared only with bindings of the same user. Who
+makes two equal has two phones that are taken for one, and the wrong one answers 481.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
+from struct import Struct
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 if TYPE_CHECKING:
     from .binding import Binding
 
 __all__ = ["key_of", "named_by"]
 
-# Octets: of the phone, of its reg-id, and of its Call-ID.
-_PHONE, _CALL = 4, 4
+# Of the phone, its reg-id, and its Call-ID.
+_pack = Struct(">IBI").pack
+_PHONE = 4
 # How well a binding fits that is named itself.
 _EXACT = 3
 
@@ -35,7 +37,8 @@ def key_of(binding: Binding) -> bytes:
     # RFC 4122 3: a UUID has no case. Of other URNs the namespace has none, and two
     # devices of one user that differ in nothing else are not to be expected.
     phone = binding.contact if binding.instance is None else f"\n{binding.instance.lower()}"
-    return _hash(phone, _PHONE) + bytes(((binding.reg_id or 0) & 0xFF,)) + _hash(binding.call_id, _CALL)
+    call = binding.call_id.encode("utf-8", "surrogatepass")
+    return _pack(crc32(phone.encode("utf-8", "surrogatepass")), (binding.reg_id or 0) & 0xFF, crc32(call))
 
 
 def named_by(key: bytes, bindings: Sequence[Binding], *, exact: bool = False) -> Binding | None:
@@ -62,7 +65,3 @@ def named_by(key: bytes, bindings: Sequence[Binding], *, exact: bool = False) ->
         if best is None or this > rank:
             best, rank = binding, this
     return best
-
-
-def _hash(text: str, size: int) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()

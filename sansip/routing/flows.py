@@ -163,17 +163,22 @@ def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
     datagrams it must be that one, and registered at the very address.
     """
     location = core.location
-    uri = request.from_.uri
-    ours = isinstance(uri, SipUri) and core.listeners.serves(uri.host, uri.port)
-    aor = core.address_of_record(uri) if ours else ""
-    if flow.conn:
-        aors = location.aors_of(flow)
-        if not aors:
-            return None
-        if aor not in aors:
-            aor = aors[0]
-    elif not aor:
+    aors = location.aors_of(flow) if flow.conn else ()
+    if len(aors) == 1:
+        # Nearly every phone on a connection.
+        aor = aors[0]
+    elif flow.conn and not aors:
         return None
+    else:
+        uri = request.from_.uri
+        if isinstance(uri, SipUri) and core.listeners.serves(uri.host, uri.port):
+            aor = core.address_of_record(uri)
+            if aors and aor not in aors:
+                aor = aors[0]
+        elif aors:
+            aor = aors[0]
+        else:
+            return None
     for binding in location.standing(aor):
         present = over(core, binding)
         if present is not None and _is_same(present, flow):
