@@ -13,12 +13,12 @@ from sansip.auth import Account, AuthConfig, Ephemeral
 from sansip.limits import Limits
 from sansip.location import NodeConfig
 from sansip.module import Use
+from sansip.modules.keepalive import KeepaliveConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route, TrustedPeer
 from sansip.routing.default import route as default_route
 from sansip.routing.identity import Users
-from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
 

@@ -43,6 +43,8 @@ from sansip.location import (
 from sansip.location.nodes import Answered
 from sansip.module import Modules, Reply
 from sansip.module.tasks import Done
+from sansip.modules.keepalive import Keepalive
+from sansip.modules.upstream import Upstreams
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
 from sansip.proxy.branch import Branch
@@ -57,8 +59,6 @@ from sansip.routing.flows import binding_over, looking
 from sansip.routing.loss import connection_lost, drop, flow_lost, give_up
 from sansip.routing.probing import Probe, alive_tag
 from sansip.routing.removal import Removed, unbind
-from sansip.services.keepalive import Keepalive
-from sansip.services.upstream import Upstreams
 from sansip.sources import SourceRates, source_of
 from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.refusals import Refusals, acknowledges_refusal

@@ -13,12 +13,12 @@ from sansip.auth import AuthConfig, Lookup
 from sansip.auth.algorithms import ha1
 from sansip.config import ListenerConfig, StackConfig
 from sansip.limits import Limits
+from sansip.modules.keepalive import KeepaliveConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
 from sansip.routing.identity import Users
 from sansip.routing.trust import TrustedPeer
-from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
 from sansip_conformance.trace import Setup

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from sansip.auth import Account, Ephemeral
 from sansip.config import StackConfig
+from sansip.modules.upstream import UpstreamRegistration
 from sansip.routing import TrustedPeer
-from sansip.services.upstream import UpstreamRegistration
 from sansip.stack import Stack
 from sansip_server.config.load import load_file
 from sansip_server.config.peers import accounts_of, read_keys, registrations_of, trusted_of

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from sansip.auth import HASHES, Account, hash_name
+from sansip.modules.upstream import UpstreamRegistration
 from sansip.routing import TrustedPeer
-from sansip.services.upstream import UpstreamRegistration
 from sansip_server.faults import OperatorError, os_reason
 
 __all__ = [

@@ -15,9 +15,9 @@ from typing import Literal
 
 from sansip.auth import AuthConfig
 from sansip.limits import Limits
+from sansip.modules.keepalive import KeepaliveConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
-from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction.timers import TimerValues
 from sansip.transport.websocket import WebSocketConfig
 from sansip_server.config.dns import DnsSettings

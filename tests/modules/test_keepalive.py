@@ -10,8 +10,8 @@ import pytest
 from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, KeepaliveAnswered, KeepaliveUnanswered
 from sansip.location import Binding, LocationUpdate, NodeConfig
+from sansip.modules.keepalive import KeepaliveConfig
 from sansip.routing import TrustedPeer
-from sansip.services.keepalive import KeepaliveConfig
 from sansip.transport import Flow
 from tests.rig import BOB, BOB_URI, HOST, TCP, UDP, Out, Rig, reply, request, what
 

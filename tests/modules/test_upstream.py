@@ -8,7 +8,7 @@ import pytest
 
 from sansip.auth import Account
 from sansip.events import CredentialsRefused, UpstreamChanged
-from sansip.services.upstream import UpstreamRegistration
+from sansip.modules.upstream import UpstreamRegistration
 from sansip.wire.headers.auth import parse_credentials
 from tests.rig import BOB, CAROL, HOST, Out, Rig, only, reply, what
 
