@@ -13,7 +13,6 @@ from sansip.auth import Account, AuthConfig, Ephemeral
 from sansip.limits import Limits
 from sansip.location import NodeConfig
 from sansip.module import Use
-from sansip.modules.keepalive import KeepaliveConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route, TrustedPeer
@@ -93,7 +92,6 @@ class StackConfig:
             realm of that name, and not in the first domain's: where no domain was chosen.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
-        keepalive: what phones are sent so that NATs keep their ports open; by default nothing.
         modules: modules and their settings (docs/modules.md).
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
             which knows addresses and no NAPTR or SRV records.
@@ -123,5 +121,4 @@ class StackConfig:
     aliases: list[str] = field(default_factory=list)
     address_realms: bool = False
     dns: DnsConfig | None = None
-    keepalive: KeepaliveConfig = field(default_factory=lambda: KeepaliveConfig(interval=0))
     modules: list[Use] = field(default_factory=list)

@@ -43,8 +43,6 @@ from sansip.location import (
 from sansip.location.nodes import Answered
 from sansip.module import Modules, Reply
 from sansip.module.tasks import Done
-from sansip.modules.keepalive import Keepalive
-from sansip.modules.upstream import Upstreams
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
 from sansip.proxy.branch import Branch
@@ -168,8 +166,6 @@ class Stack:
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
         self.bans = Bans(config.limits.bans)
-        # Registrations of ours elsewhere; ``replace`` says which.
-        self.upstreams = Upstreams(self.proxy, self.entropy, self.notify)
         if config.auth is not None:
             self.authenticator = Authenticator(
                 config.auth, keys, self.entropy, self.bans, config.ephemeral, config.began
@@ -189,20 +185,6 @@ class Stack:
         backups = Backups(self.listeners, self.ask, self._is_trusted)
         self._settlement = Settlement(self._connections, self._transactions, backups, config.limits)
         self._refusals = Refusals(self._transactions.sender, self.entropy, config.server_name)
-        if config.shared is not None and config.keepalive.remove:
-            raise LocalProtocolError("keepalive.remove: a phone silent here may answer another node")
-        self.keepalive: Keepalive | None = None
-        if config.keepalive.interval:
-            domain = self._domains[0] if self._domains else self.listeners[config.listeners[0].id].sent_by
-            self.keepalive = Keepalive(
-                config.keepalive,
-                self.location,
-                self.listeners,
-                self._transactions.sender,
-                self.entropy,
-                domain,
-                lambda event: self._out.append(Notify(event)),
-            )
         self.modules = Modules(self, config.modules)
         self.proxy.hooks = self.modules.hooks
         # Modules start at the first input, when everything is restored.
@@ -355,11 +337,6 @@ class Stack:
                     continue
                 left = len(self.location.lookup(binding.aor, now))
                 self._out.append(Notify(BindingsChanged(binding.aor, left, "expired")))
-        if self.keepalive is not None:
-            due = self.keepalive.next_due()
-            if due is not None and due <= now:
-                for binding in self.keepalive.time_passed(now):
-                    self._remove_silent(binding, now)
         return self._take(now)
 
     def next_deadline(self) -> float | None:
@@ -368,10 +345,6 @@ class Stack:
             return 0.0
         timer = self._timers.next_deadline()
         expiry = self.location.next_expiry()
-        if self.keepalive is not None:
-            due = self.keepalive.next_due()
-            if due is not None and (expiry is None or due < expiry):
-                expiry = due
         due = self.modules.next_due()
         if due is not None and (expiry is None or due < expiry):
             expiry = due
@@ -390,7 +363,6 @@ class Stack:
     def drain(self, now: float) -> list[Action]:
         """Take no new dialogs: initial requests get 503 with Retry-After from here on."""
         self._draining = True
-        self.upstreams.end(now)
         self.modules.stop(now)
         if self.nodes is not None:
             self.nodes.drain(now)
@@ -505,8 +477,6 @@ class Stack:
             return
         transaction = self._transactions.find_client(response)
         if transaction is None:
-            if self.keepalive is not None and self.keepalive.response_received(response, now):
-                return
             if not self.modules.takes_stray(response, flow, now):
                 self.proxy.forward_stray(response, flow, now)
         else:
@@ -713,10 +683,6 @@ class Stack:
             for client in list(self._transactions.clients.values()):
                 if isinstance(client.user, Branch):
                     client.user.node_gone(node.life, now, back=state == "replaced")
-
-    def _remove_silent(self, binding: Binding, now: float) -> None:
-        """Unregister a phone that keepalives found gone, here and in the store."""
-        drop(self, binding.aor, lambda one: one == binding, "silent", now)
 
     def _flow_lost(self, binding: Any, now: float) -> None:
         flow_lost(self, binding, now)

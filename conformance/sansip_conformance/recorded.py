@@ -18,9 +18,9 @@ from sansip.config import StackConfig
 from sansip.journal import Entry, JournalError, entries
 from sansip.journal_values import again_value, octets, plain
 from sansip.limits import Limits
+from sansip.modules.keepalive import KeepaliveConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
-from sansip.services.keepalive import KeepaliveConfig
 from sansip.transaction import TimerValues
 from sansip.wire import host_text
 from sansip_conformance.directives import TRANSPORTS

@@ -13,7 +13,8 @@ from sansip.auth import AuthConfig, Lookup
 from sansip.auth.algorithms import ha1
 from sansip.config import ListenerConfig, StackConfig
 from sansip.limits import Limits
-from sansip.modules.keepalive import KeepaliveConfig
+from sansip.module import Use
+from sansip.modules.keepalive import Keepalive, KeepaliveConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
@@ -124,7 +125,7 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
         top["auth"] = AuthConfig(**parts["auth"])
         top["users"] = _users(setup)
     if parts["keepalive"]:
-        top["keepalive"] = KeepaliveConfig(**parts["keepalive"])
+        top["modules"] = [Use(Keepalive, KeepaliveConfig(**parts["keepalive"]))]
     if setup.records:
         top["dns"] = DnsConfig(servers=[NAME_SERVER])
     if setup.route:

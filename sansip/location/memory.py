@@ -61,7 +61,7 @@ class MemoryLocation:
         "_latest",
         "_limits",
         "_records",
-        "watch",
+        "watchers",
     )
 
     def __init__(
@@ -78,7 +78,7 @@ class MemoryLocation:
         self._flows: dict[Hashable, str | dict[str, None]] = {}
         self._bindings = 0
         # Called with (aor, bindings before, bindings after) once they have changed.
-        self.watch: Callable[[str, Record, Record], None] | None = None
+        self.watchers: list[Callable[[str, Record, Record], None]] = []
 
     def __len__(self) -> int:
         """Return the number of bindings held, those not yet swept included."""
@@ -200,8 +200,8 @@ class MemoryLocation:
             self._latest = (held, after)
         elif before:
             del self._records[aor]
-        if self.watch is not None:
-            self.watch(aor, before, after)
+        for watch in self.watchers:
+            watch(aor, before, after)
 
     def _index_flows(self, aor: str, before: Record, after: Record) -> None:
         is_connection = self._is_connection

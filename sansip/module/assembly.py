@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from sansip.transport import Flow
     from sansip.wire import Request, Response
 
-__all__ = ["Modules", "Use", "ordered"]
+__all__ = ["BACKWARD", "Modules", "Use", "lacks", "marked", "ordered", "wanted"]
 
 ModuleType = TypeVar("ModuleType")
 Method = tuple[Module, Callable[..., Any]]
 Step = Callable[["IncomingRequest"], Coroutine[Any, Any, None]]
 # Hooks of what goes back: the last module sees it first.
-_REVERSED = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
+BACKWARD = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
 # Stages whose steps must not be left out: who was not screened is not served.
 _CLOSED = frozenset(("screen", "identify"))
 
@@ -94,8 +94,8 @@ class Modules:
         for kind in ordered(use.kind for use in uses):
             settings = by_kind[kind].settings
             module = kind(kind.Settings() if settings is None else settings)
-            module.check(module.settings)
             module.core = Core(stack, module)
+            module.check(module.settings)
             self._by_type[kind] = module
         hooks = {name: self._methods(name) for name in HOOKS}
         self.message_arrived = hooks["message_arrived"]
@@ -134,20 +134,19 @@ class Modules:
             for module in self._by_type.values()
             if getattr(type(module), name) is not getattr(Module, name)
         ]
-        return tuple(reversed(found) if name in _REVERSED else found)
+        return tuple(reversed(found) if name in BACKWARD else found)
 
-    def _marked(self, mark: str) -> list[tuple[Module, str, Callable[..., Any]]]:
+    def _marked(self, mark: str) -> list[tuple[Module, Callable[..., Any]]]:
         return [
-            (module, name, getattr(module, name))
+            (module, getattr(module, name))
             for module in self._by_type.values()
-            for name in dir(type(module))
-            if hasattr(getattr(type(module), name, None), mark)
+            for name, _ in marked(type(module), mark)
         ]
 
     def _steps(self, stage: str) -> list[Step]:
         return [
             self._guarded(module, method, stage)
-            for module, _, method in self._marked("sansip_step")
+            for module, method in self._marked("sansip_step")
             if method.sansip_step == stage  # type: ignore[attr-defined]
         ]
 
@@ -165,7 +164,7 @@ class Modules:
         return guarded
 
     def _commands(self) -> list[Command]:
-        return [Command.of(method) for _, _, method in self._marked("sansip_command")]
+        return [Command.of(method) for _, method in self._marked("sansip_command")]
 
     # --- their life
 
@@ -293,28 +292,50 @@ class Modules:
 
         Raises ``ModuleFault`` for one that is not configured, and for a parameter that is no module.
         """
-        try:
-            parameters = list(inspect.signature(route).parameters.values())
-        except (TypeError, ValueError):
-            return route
-        wanted = [one for one in parameters[1:] if one.default is inspect.Parameter.empty]
-        if not wanted or any(one.kind is one.VAR_POSITIONAL or one.kind is one.VAR_KEYWORD for one in wanted):
-            return route
-        hints = get_type_hints(route)
         given: dict[str, Module] = {}
-        for parameter in wanted:
-            kind = hints.get(parameter.name)
-            if not (isinstance(kind, type) and issubclass(kind, Module)):
-                raise ModuleFault(
-                    f"{_where(route)} has the parameter {parameter.name}, whose type is no module"
-                )
+        for name, kind in wanted(route).items():
             module = self._by_type.get(kind)
             if module is None:
-                raise ModuleFault(
-                    f"{_where(route)} wants the module {kind.name}; add [{kind.name}] to the configuration"
-                )
-            given[parameter.name] = module
-        return lambda request: route(request, **given)
+                raise ModuleFault(lacks(route, kind))
+            given[name] = module
+        return (lambda request: route(request, **given)) if given else route
+
+
+def marked(kind: type[Module], mark: str) -> list[tuple[str, Any]]:
+    """Return name and function of each method of ``kind`` that was marked so."""
+    found = ((name, getattr(kind, name, None)) for name in dir(kind))
+    return [(name, method) for name, method in found if hasattr(method, mark)]
+
+
+def wanted(route: Callable[..., Any]) -> dict[str, type[Module]]:
+    """Return the modules that the parameters of ``route`` name by their types.
+
+    Raises ``ModuleFault`` for a parameter that is no module.
+    """
+    try:
+        parameters = list(inspect.signature(route).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return {}
+    named = [
+        one
+        for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if not named:
+        return {}
+    hints = get_type_hints(route)
+    found: dict[str, type[Module]] = {}
+    for parameter in named:
+        kind = hints.get(parameter.name)
+        if not (isinstance(kind, type) and issubclass(kind, Module)):
+            raise ModuleFault(f"{_where(route)} has the parameter {parameter.name}, whose type is no module")
+        found[parameter.name] = kind
+    return found
+
+
+def lacks(route: Callable[..., Any], kind: type[Module]) -> str:
+    """Return what to say of a route that wants a module which is not configured."""
+    return f"{_where(route)} wants the module {kind.name}; add [{kind.name}] to the configuration"
 
 
 def _where(route: Callable[..., Any]) -> str:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
+from sansip.errors import LocalProtocolError
+
 if TYPE_CHECKING:
     from sansip.module.core import Core
     from sansip.proxy.branch import Branch
@@ -72,7 +74,7 @@ LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
-class ModuleFault(ValueError):
+class ModuleFault(LocalProtocolError):
     """A module that cannot be used as it is; the text says what to change."""
 
 
@@ -148,6 +150,7 @@ class Module:
         name: its table in the configuration, and the beginning of its commands, tables and figures.
         Settings: a dataclass; its fields are the keys of that table, with defaults.
         tables: its durable rows.
+        by_default: a server has it without a table in its configuration.
         requires: modules that are started before it.
         events: classes of ``sansip.events`` that ``event_received`` is called with.
         settings: an instance of ``Settings``.
@@ -159,6 +162,8 @@ class Module:
     tables: ClassVar[tuple[Table[Any], ...]] = ()
     requires: ClassVar[tuple[type[Module], ...]] = ()
     events: ClassVar[tuple[type, ...]] = ()
+    # Whether a server uses it without a table in its configuration.
+    by_default: ClassVar[bool] = False
 
     settings: Any
     core: Core
@@ -173,7 +178,10 @@ class Module:
     # --- its life
 
     def check(self, settings: Any) -> None:
-        """Raise ``ModuleFault`` for ``settings`` that could not work; nothing is changed yet."""
+        """Raise ``ModuleFault`` for ``settings`` that could not work; nothing is changed yet.
+
+        ``self.core`` is there.
+        """
 
     def start(self, core: Core, now: float) -> None:
         """Begin: start timers, restore rows. ``self.core`` is set already."""

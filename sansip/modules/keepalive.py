@@ -20,12 +20,14 @@ flow is the edge's, and so is keeping it.
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.events import KeepaliveAnswered, KeepaliveUnanswered
+from sansip.location import SharedLocation
+from sansip.module import Module, ModuleFault, function
 from sansip.transport.connections import ONE_WAY
 from sansip.transport.flow import DEFAULT_PORTS, Flow
 from sansip.transport.nat import received_address
@@ -33,9 +35,8 @@ from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
-    from sansip.entropy import Entropy
-    from sansip.location import Binding, MemoryLocation
-    from sansip.transport import Listeners, Sender
+    from sansip.location import Binding
+    from sansip.module import Core
     from sansip.wire import Response
 
 __all__ = ["Health", "Keepalive", "KeepaliveConfig"]
@@ -108,55 +109,71 @@ class Health:
     rtt: float | None = None
 
 
-class Keepalive:
-    """Keepalives of one stack. ``notify`` takes events.
+class Keepalive(Module):
+    """Keeps phones behind NATs reachable, and notices those that are gone."""
 
-    Watches ``location`` from the start, so it has to be made before anything is
-    registered or restored.
-    """
+    name = "keepalive"
+    Settings = KeepaliveConfig
+    by_default = True
 
-    def __init__(
-        self,
-        config: KeepaliveConfig,
-        location: MemoryLocation,
-        listeners: Listeners,
-        sender: Sender,
-        entropy: Entropy,
-        domain: str,
-        notify: Callable[[KeepaliveAnswered | KeepaliveUnanswered], None],
-    ) -> None:
-        self.config = config
-        self._location = location
-        self._listeners = listeners
-        self._sender = sender
-        self._entropy = entropy
-        self._from = config.sender or f"sip:keepalive@{domain}"
-        self._host = domain
-        self._notify = notify
-        slots = min(_SLOTS, max(1, round(config.interval / _TICK)))
-        self._width = config.interval / slots
+    settings: KeepaliveConfig
+
+    def __init__(self, settings: KeepaliveConfig) -> None:
+        super().__init__(settings)
+        # aor -> contact -> what is known, and the same by token.
+        self._health: dict[str, dict[str, Health]] = {}
+        self._tokens: dict[str, Health] = {}
+        self._begin(settings)
+
+    def _begin(self, settings: KeepaliveConfig) -> None:
+        self.settings = settings
+        slots = min(_SLOTS, max(1, round(settings.interval / _TICK)))
+        self._width = settings.interval / slots
         self._ring: list[dict[str, None]] = [{} for _ in range(slots)]
         self._count = 0
         # The next turn to take, counted from time 0; it means slot number turn % slots.
         self._turn = 0
         # The turn of the next slot that holds something, or None.
         self._next: int | None = None
-        # aor -> contact -> what is known, and the same by token.
-        self._health: dict[str, dict[str, Health]] = {}
-        self._tokens: dict[str, Health] = {}
-        location.watch = self._changed
+
+    # --- its life
+
+    def check(self, settings: KeepaliveConfig) -> None:
+        """A phone that is silent here may answer another node."""
+        if settings.remove and isinstance(self.core.location, SharedLocation):
+            raise ModuleFault("keepalive.remove: a phone silent here may answer another node; remove it")
+
+    def start(self, core: Core, now: float) -> None:
+        """Take those who are registered, and hear of those who will be."""
+        listener = next(iter(core.listeners))
+        self._host = core.domains[0] if core.domains else listener.sent_by
+        core.location.watchers.append(self._changed)
+        self._take(now)
+
+    def _take(self, now: float) -> None:
+        location = self.core.location
+        for aor in location.names():
+            self._changed(aor, (), location.lookup(aor, now))
+
+    def configure(self, settings: KeepaliveConfig, now: float) -> None:
+        """Begin with a new ring; what is known of phones stays."""
+        self._begin(settings)
+        self._take(now)
 
     def __len__(self) -> int:
         """Return how many addresses-of-record are in the ring."""
         return self._count
 
-    def health(self, aor: str, contact: str) -> Health | None:
+    @function
+    def of(self, aor: str, contact: str) -> Health | None:
         """Return what is known of a binding; None before the first OPTIONS."""
         return self._health.get(aor, {}).get(contact)
 
     # --- who is registered
 
     def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
+        if not self.settings.interval:
+            return
         ring = self._ring
         had, has = self._wants(before), self._wants(after)
         if has and not had:
@@ -185,7 +202,7 @@ class Keepalive:
 
     def _wants(self, bindings: Sequence[Binding]) -> bool:
         """Whether an address-of-record with ``bindings`` has a place in the ring."""
-        if self.config.who != "nat":
+        if self.settings.who != "nat":
             return bool(bindings)
         for binding in bindings:  # noqa: SIM110 - this is asked at each registration
             if binding.received is not None and binding.reg_id is None:
@@ -207,8 +224,8 @@ class Keepalive:
         """Return when ``time_passed`` has something to do, or None."""
         return None if self._next is None else self._next * self._width
 
-    def time_passed(self, now: float) -> list[Binding]:
-        """Send what is due at ``now``; return the bindings that are to be removed."""
+    def time_passed(self, now: float) -> None:
+        """Send what is due at ``now``, and unregister who is to be removed."""
         dead: list[Binding] = []
         ring = self._ring
         last = int(now / self._width)
@@ -221,7 +238,7 @@ class Keepalive:
             self._turn = self._next if self._next >= last - int(_LAG / self._width) else last
         while self._turn <= last:
             for aor in tuple(ring[self._turn % len(ring)]):
-                for binding in self._location.lookup(aor, now):
+                for binding in self.core.location.lookup(aor, now):
                     self._keep(binding, dead, now)
             self._turn += 1
         self._next = None
@@ -230,49 +247,52 @@ class Keepalive:
                 if ring[turn % len(ring)]:
                     self._next = turn
                     break
-        return dead
+        for binding in dead:
+            self.core.unregister(binding, "silent", now)
 
     def _keep(self, binding: Binding, dead: list[Binding], now: float) -> None:
         flow = self._flow(binding)
         if flow is None:
             return
-        config = self.config
+        config = self.settings
         if config.method != "options":
             if not flow.reliable:
-                self._sender.send(flow, b"\r\n\r\n" if config.method == "crlf" else b"\0\0\0\0", now)
+                self.core.sender.send(flow, b"\r\n\r\n" if config.method == "crlf" else b"\0\0\0\0", now)
             elif flow.transport not in ONE_WAY:
                 # RFC 3261 7.5: no message begins with it, and no answer is asked for.
-                self._sender.send(flow, b"\r\n", now)
+                self.core.sender.send(flow, b"\r\n", now)
             return
         known = self._health.setdefault(binding.aor, {})
         health = known.get(binding.contact)
         if health is None:
-            health = known[binding.contact] = Health(binding.aor, binding.contact, self._entropy.token())
+            health = known[binding.contact] = Health(binding.aor, binding.contact, self.core.entropy.token())
             self._tokens[health.token] = health
         elif health.waiting:
             health.failures += 1
             if health.failures == config.failures:
                 removed = config.remove and health.rtt is not None
-                self._notify(KeepaliveUnanswered(binding.aor, binding.contact, health.failures, removed))
+                self.core.notify(
+                    KeepaliveUnanswered(binding.aor, binding.contact, health.failures, removed), now
+                )
                 if removed:
                     dead.append(binding)
                     return
         health.round += 1
         health.waiting = True
         health.sent_at = now
-        self._sender.send(flow, self._options(binding, health, flow), now)
+        self.core.sender.send(flow, self._options(binding, health, flow), now)
 
     def _flow(self, binding: Binding) -> Flow | None:
         """Return the flow to keep open, or None where it is not ours, or not wanted."""
         if binding.path:
             return None
-        who = self.config.who
+        who = self.settings.who
         if who == "nat" and (binding.received is None or binding.reg_id is not None):
             # RFC 5626 4.4: a phone that names its flow keeps it alive by itself.
             return None
         flow = binding.flow
         if isinstance(flow, Flow) and flow.conn:
-            connection = self._sender.connections.get(flow.conn)
+            connection = self.core.sender.connections.get(flow.conn)
             return flow if who != "udp" and connection is not None and connection.is_open else None
         if flow is not None and not isinstance(flow, int):
             # Another node's phone.
@@ -282,9 +302,11 @@ class Keepalive:
             return None
         if flow is None:
             # Restored by a new process: any listener that reaches it.
-            listener = self._listeners.reach("udp", address[0])
+            listener = self.core.listeners.reach("udp", address[0])
             return None if listener is None else Flow("udp", listener.id, address)
-        return Flow("udp", flow, address) if self._listeners[flow].is_ipv6 is (":" in address[0]) else None
+        return (
+            Flow("udp", flow, address) if self.core.listeners[flow].is_ipv6 is (":" in address[0]) else None
+        )
 
     def _address(self, binding: Binding) -> tuple[str, int] | None:
         if binding.received is not None:
@@ -299,12 +321,12 @@ class Keepalive:
         # rising CSeq, as a REGISTER has them (10.2).
         uri = binding.contact.partition("?")[0]
         token = health.token
-        via = self._listeners[flow.listener].via
+        via = self.core.listeners[flow.listener].via
         return (
             f"OPTIONS {uri} SIP/2.0\r\n"
             f"{via};branch={_BRANCH}{token}.{health.round};rport\r\n"
             "Max-Forwards: 70\r\n"
-            f"From: <{self._from}>;tag={token}\r\n"
+            f"From: <{self.settings.sender or f'sip:keepalive@{self._host}'}>;tag={token}\r\n"
             f"To: <{binding.aor}>\r\n"
             f"Call-ID: {token}@{self._host}\r\n"
             f"CSeq: {health.round} OPTIONS\r\n"
@@ -313,7 +335,7 @@ class Keepalive:
 
     # --- answers
 
-    def response_received(self, response: Response, now: float) -> bool:
+    def stray_received(self, response: Response, flow: Flow, now: float) -> bool:
         """Take ``response``, which no transaction wanted; return whether it answers an OPTIONS from here."""
         branch = response.via.branch or ""
         if not branch.startswith(_BRANCH):
@@ -327,6 +349,6 @@ class Keepalive:
             first, failures = health.rtt is None, health.failures
             health.rtt = now - health.sent_at
             health.failures = 0
-            if first or failures >= self.config.failures:
-                self._notify(KeepaliveAnswered(health.aor, health.contact, health.rtt, failures))
+            if first or failures >= self.settings.failures:
+                self.core.notify(KeepaliveAnswered(health.aor, health.contact, health.rtt, failures), now)
         return True

@@ -9,14 +9,15 @@ that was away is not met by everybody at once. Draining takes it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sansip.auth import Account, Answers
 from sansip.clock import Timer
 from sansip.errors import RemoteProtocolError
 from sansip.events import UpstreamChanged
+from sansip.module import Module, command
 from sansip.proxy.loop import new_branch
 from sansip.transport import Flow
 from sansip.transport.next_hop import NextHop, next_hop
@@ -24,14 +25,13 @@ from sansip.wire import Request, SipUri, parse_uri
 from sansip.wire.host import host_text
 
 if TYPE_CHECKING:
-    from sansip.entropy import Entropy
-    from sansip.proxy import Proxy
+    from sansip.module import Core
     from sansip.transaction import ClientTransaction
     from sansip.transport import Listener
     from sansip.transport.dns import Place
     from sansip.wire import Response
 
-__all__ = ["Upstream", "UpstreamRegistration", "Upstreams"]
+__all__ = ["Upstream", "UpstreamConfig", "UpstreamRegistration", "Upstreams"]
 
 # RFC 5626 4.5: seconds of the first pause after a failure, and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 30.0, 1_800.0
@@ -87,20 +87,42 @@ def _user_of(aor: str) -> str | None:
     return uri.user if isinstance(uri, SipUri) else None
 
 
-class Upstreams:
-    """All registrations of a stack."""
+@dataclass(slots=True)
+class UpstreamConfig:
+    """The registrations to have; the server reads them from ``[[upstream]]``."""
 
-    __slots__ = ("_entropy", "_notify", "_proxy", "_running")
+    registrations: list[UpstreamRegistration] = field(default_factory=list)
 
-    def __init__(self, proxy: Proxy, entropy: Entropy, notify: Callable[[object], None]) -> None:
-        self._proxy = proxy
-        self._entropy = entropy
-        self._notify = notify
+
+class Upstreams(Module):
+    """Registers this server at others, so that their calls come here."""
+
+    name = "upstream"
+    Settings = UpstreamConfig
+    by_default = True
+
+    settings: UpstreamConfig
+
+    def __init__(self, settings: UpstreamConfig) -> None:
+        super().__init__(settings)
         self._running: list[Upstream] = []
 
-    def replace(self, registrations: Iterable[UpstreamRegistration], now: float) -> None:
-        """Have these and no others: new ones register, those that are gone unregister."""
-        wanted = list(registrations)
+    def start(self, core: Core, now: float) -> None:
+        """Register everywhere."""
+        self._replace(self.settings.registrations, now)
+
+    def configure(self, settings: UpstreamConfig, now: float) -> None:
+        """Have these registrations and no others: new ones register, those that are gone unregister."""
+        super().configure(settings, now)
+        self._replace(settings.registrations, now)
+
+    def stop(self, now: float) -> None:
+        """Unregister everywhere."""
+        for one in self._running:
+            one.end(now)
+        self._running = []
+
+    def _replace(self, wanted: Sequence[UpstreamRegistration], now: float) -> None:
         for one in self._running:
             if one.registration not in wanted:
                 one.end(now)
@@ -108,16 +130,11 @@ class Upstreams:
         known = [one.registration for one in self._running]
         for registration in wanted:
             if registration not in known:
-                upstream = Upstream(self._proxy, self._entropy, self._notify, registration)
+                upstream = Upstream(self.core, registration)
                 upstream.begin(now)
                 self._running.append(upstream)
 
-    def end(self, now: float) -> None:
-        """Unregister everywhere."""
-        for one in self._running:
-            one.end(now)
-        self._running = []
-
+    @command("upstream.list")
     def states(self) -> dict[str, bool]:
         """Return which address-of-record is registered."""
         return {one.registration.aor: one.registered for one in self._running}
@@ -129,13 +146,13 @@ class Upstream:
     __slots__ = (
         "_answers",
         "_call_id",
+        "_core",
         "_cseq",
         "_ending",
         "_entropy",
         "_expires",
         "_hop",
         "_listener",
-        "_notify",
         "_pause",
         "_place",
         "_places",
@@ -148,16 +165,10 @@ class Upstream:
         "registration",
     )
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        entropy: Entropy,
-        notify: Callable[[object], None],
-        registration: UpstreamRegistration,
-    ) -> None:
-        self._proxy = proxy
-        self._entropy = entropy
-        self._notify = notify
+    def __init__(self, core: Core, registration: UpstreamRegistration) -> None:
+        self._core = core
+        self._proxy = core.proxy
+        entropy = self._entropy = core.entropy
         self.registration = registration
         self.registered = False
         self._call_id = entropy.token() + entropy.token()
@@ -299,7 +310,7 @@ class Upstream:
         self._pause = 0.0
         if not self.registered:
             self.registered = True
-            self._notify(UpstreamChanged(self.registration.aor, True, f"for {granted} s"))
+            self._core.notify(UpstreamChanged(self.registration.aor, True, f"for {granted} s"), now)
         # Early enough to fail once and try again, and never more than twice as often as needed.
         self._wait(max(granted / 2, granted - _MARGIN), now)
 
@@ -329,7 +340,7 @@ class Upstream:
         if self._ending:
             return
         if self.registered or not self._pause:
-            self._notify(UpstreamChanged(self.registration.aor, False, reason))
+            self._core.notify(UpstreamChanged(self.registration.aor, False, reason), now)
         self.registered = False
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         # RFC 5626 4.5: between half of it and all of it.

@@ -4,6 +4,7 @@ See docs/testing.md. Nothing here waits, and nothing opens a socket.
 """
 
 from sansip.testing.agent import Agent, Dialog
+from sansip.testing.bench import ModuleBench, check_module
 from sansip.testing.draft import Draft
 from sansip.testing.endpoint import Endpoint, Received, TrafficError, fits, understood
 from sansip.testing.network import Link, Network, Server
@@ -15,11 +16,13 @@ __all__ = [
     "Draft",
     "Endpoint",
     "Link",
+    "ModuleBench",
     "Network",
     "Received",
     "Server",
     "TrafficError",
     "Zone",
+    "check_module",
     "fits",
     "understood",
 ]

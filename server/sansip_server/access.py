@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sansip.auth import Account, Ephemeral
 from sansip.config import StackConfig
-from sansip.modules.upstream import UpstreamRegistration
+from sansip.module import Use
+from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.routing import TrustedPeer
 from sansip.stack import Stack
 from sansip_server.config.load import load_file
@@ -72,14 +73,15 @@ class Access:
         config.trusted = self._read.trusted
         config.nonce_keys = self._read.nonce_keys
         config.ephemeral = self._ephemeral
+        others = [use for use in config.modules if use.kind is not Upstreams]
+        config.modules = [*others, Use(Upstreams, UpstreamConfig(self._read.registrations))]
         if self._settings.store is None:
             # All users have a time limit; there is nobody else to be looked up.
             config.users = lambda lookup: None
 
     def attach(self, stack: Stack) -> None:
-        """Register ``stack`` elsewhere, and change it on ``reload``."""
+        """Change ``stack`` on ``reload``."""
         self._stack = stack
-        stack.upstreams.replace(self._read.registrations, time.monotonic())
 
     def reload(self) -> list[str]:
         """Read everything again; return what is wrong, which changes nothing."""
@@ -99,7 +101,7 @@ class Access:
             return [f"{line}; who may what stays as it was" for line in error.lines]
         stack.trusted.replace(read.trusted)
         stack.proxy.client.replace(read.accounts)
-        stack.upstreams.replace(read.registrations, time.monotonic())
+        stack.modules.configure({Upstreams: UpstreamConfig(read.registrations)}, time.monotonic())
         if stack.authenticator is not None and read.nonce_keys is not None:
             stack.authenticator.rotate(read.nonce_keys, time.time())
         if self._ephemeral is not None and read.secrets is not None:

@@ -21,6 +21,7 @@ from sansip_server.commands.ctl import ctl
 from sansip_server.commands.ha1 import ha1
 from sansip_server.commands.import_ import import_
 from sansip_server.commands.ladder import ladder
+from sansip_server.commands.modules import modules
 from sansip_server.commands.parse import parse
 from sansip_server.commands.ping import ping
 from sansip_server.commands.replay import replay
@@ -113,6 +114,7 @@ for command in (
     store,
     import_,
     check,
+    modules,
     parse,
     ping,
     replay,

@@ -65,7 +65,7 @@ def head(settings: Settings, config: StackConfig) -> dict[str, Any]:
     """Return what a stack like the one of ``config`` is built from (``stack_of``)."""
     return {
         "secret": None if config.secret is None else config.secret.hex(),
-        "settings": plain(settings),
+        "settings": {**plain(settings), **plain(settings.modules)},
         "listeners": [plain(listener) for listener in config.listeners],
         "domains": list(config.domains),
         "aliases": list(config.aliases),

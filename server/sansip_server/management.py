@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding
+from sansip.modules.keepalive import Keepalive
 from sansip.wire import SipUri, parse_uri
 from sansip_server.bans import bans
 from sansip_server.commands.version import version_of
@@ -191,8 +192,8 @@ class Management:
     def _shown(self, binding: Binding, now: float) -> dict[str, Any]:
         left = binding.expires_at - now
         flow = binding.flow
-        keepalive = self._stack.keepalive
-        health = None if keepalive is None else keepalive.health(binding.aor, binding.contact)
+        keepalive = self._stack.modules.find(Keepalive)
+        health = None if keepalive is None else keepalive.of(binding.aor, binding.contact)
         return {
             "aor": binding.aor,
             "contact": binding.contact,

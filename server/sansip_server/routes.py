@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sansip.module import ModuleFault
+from sansip.module.assembly import wanted
 from sansip_server.faults import OperatorError, os_reason, suggestion
 
 __all__ = ["default_route", "load_route"]
@@ -80,10 +82,10 @@ def _checked(path: str | Path, names: dict[str, Any]) -> Callable[..., Any]:
     if inspect.isgeneratorfunction(route) or inspect.isasyncgenfunction(route):
         raise OperatorError(f"routing script {path}: `route` must not yield; use `await` in an `async def`")
     try:
-        inspect.signature(route).bind(object())
-    except TypeError as error:
+        inspect.signature(route).bind(object(), **wanted(route))
+    except (TypeError, NameError, ModuleFault) as error:
         raise OperatorError(
-            f"routing script {path}: `route` cannot be called with one request ({error}); {EXAMPLE}"
+            f"routing script {path}: `route` cannot be called with a request ({error}); {EXAMPLE}"
         ) from None
     except ValueError:
         pass  # a callable without a signature is called as it is

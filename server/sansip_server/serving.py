@@ -23,6 +23,7 @@ import click
 from sansip.actions import Action
 from sansip.config import ListenerConfig
 from sansip.journal import JournaledStack
+from sansip.module import ModuleFault
 from sansip.stack import Stack
 from sansip_server import logs
 from sansip_server.access import Access
@@ -40,8 +41,10 @@ from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
+from sansip_server.modules import uses
 from sansip_server.reload import Outcome, Reload
 from sansip_server.routes import default_route, load_route
+from sansip_server.rows import RowService, open_rows
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
 from sansip_server.storage import Storage, open_storage
@@ -97,6 +100,11 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 
     storage: Storage | None = open_storage(settings)
 
+    tables = [table for use in uses(settings.modules) for table in use.kind.tables]
+    rows = RowService(open_rows(None if storage is None else storage.store)) if tables else None
+    if rows is not None:
+        rows.prepare(tables)
+
     shared = None
     if settings.location is not None:
         if journal is not None:
@@ -121,10 +129,13 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         access.configure(config)
         seed = os.urandom(32)
         stack: ServedStack
-        if recorder is None:
-            stack = ServedStack(config, seed)
-        else:
-            stack = JournaledServedStack(config, seed, recorder.write, head(settings, config))
+        try:
+            if recorder is None:
+                stack = ServedStack(config, seed)
+            else:
+                stack = JournaledServedStack(config, seed, recorder.write, head(settings, config))
+        except ModuleFault as error:
+            raise OperatorError(str(error)) from None
         stack.on_drain = supervisor.stopping
         access.attach(stack)
         if shared is not None:
@@ -155,7 +166,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
                 storage=storage,
                 reload=on_reload,
                 end=lambda: os.kill(os.getpid(), signal.SIGTERM),
-                parts={} if shared is None else {"location": partial(shared.health, server.stack.nodes)},
+                parts=({} if shared is None else {"location": partial(shared.health, server.stack.nodes)})
+                | ({} if rows is None else {"rows": rows.health}),
             )
             control.start(server.hub, management.answer)
         if shared is not None:
@@ -182,6 +194,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             filters=stream_filters(tls, settings.websocket, settings.limits),
             notify=EventLog(),
             handlers=({} if storage is None else storage.handlers)
+            | ({} if rows is None else rows.handlers)
             | ({} if shared is None else shared.handlers),
             limits=settings.limits,
             drain_time=settings.drain_time + settings.node.linger,

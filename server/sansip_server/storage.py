@@ -87,6 +87,11 @@ class Storage:
         self.known = KnownUsers(limits.users_known)
         self.recall = self.known.recall
 
+    @property
+    def store(self) -> Store:
+        """The database, for what else is kept in it."""
+        return self._store
+
     def restore(self, stack: Stack) -> None:
         """Give ``stack`` the bindings that live. Raises OperatorError when they cannot be read."""
         self._stack = stack

@@ -1,7 +1,7 @@
 """Servers that challenge us and mean no good: what one answer of theirs can cost, and make us send or keep.
 
 Relays with an account, and registrations of ours elsewhere; the exchange itself is in
-``proxy/test_sequence.py`` and ``services/test_upstream.py``.
+``proxy/test_sequence.py`` and ``modules/test_upstream.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import pytest
 
 from sansip.auth import Account, compute_response, ha1
 from sansip.events import CredentialsRefused, UpstreamChanged
-from sansip.services.upstream import UpstreamRegistration
+from sansip.module import Use
+from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.wire.headers.auth import parse_credentials
 from tests.rig import BOB, BOB_URI, Out, Rig, only, relay_to, reply, request, what
 
@@ -118,9 +119,8 @@ def test_stale_for_ever_in_turn(fields: tuple[str, str]) -> None:
 
 def test_a_registrar_that_is_never_content() -> None:
     """Two answers to ``stale=true``, then the pause of any failure (RFC 5626 4.5), which doubles."""
-    rig = Rig()
     registration = UpstreamRegistration("sip:trunk@192.0.2.2", ACCOUNT)
-    rig.stack.upstreams.replace([registration], rig.now)
+    rig = Rig(modules=[Use(Upstreams, UpstreamConfig([registration]))])
     begun = rig.now
     seen = 0
     while rig.now < begun + 3_600:
@@ -139,8 +139,8 @@ def test_a_registrar_that_is_never_content() -> None:
 
 def test_a_registrar_with_challenges_and_long_fields() -> None:
     """The same bounds as for relays: 200 realms, then 16 KB of opaque, then it registers all the same."""
-    rig = Rig()
-    rig.stack.upstreams.replace([UpstreamRegistration("sip:trunk@192.0.2.2", ACCOUNT)], rig.now)
+    registration = UpstreamRegistration("sip:trunk@192.0.2.2", ACCOUNT)
+    rig = Rig(modules=[Use(Upstreams, UpstreamConfig([registration]))])
     first = only(rig.wait(0.0), "REGISTER")
     values = [challenge(realm=f"r{number}") for number in range(200)]
     values[1] = challenge(more=f', opaque="{"x" * 10_000}"')
@@ -162,7 +162,7 @@ def test_a_registrar_with_challenges_and_long_fields() -> None:
     )
     assert made.response == expected
     rig.udp(reply(again, 200), BOB)
-    assert rig.stack.upstreams.states() == {"sip:trunk@192.0.2.2": True}
+    assert rig.stack.modules.get(Upstreams).states() == {"sip:trunk@192.0.2.2": True}
 
 
 def test_the_cost_of_an_answer() -> None:

@@ -266,29 +266,33 @@ def gate(**settings: Any) -> Rig:
     return rig
 
 
+def decided(rig: Rig) -> list[str]:
+    """What is sent within the half second that the first step waits."""
+    return [out for out in what(rig.wait(0.5)) if out != "100"]
+
+
 def test_steps_wait_and_decide() -> None:
     """A step runs where its stage is; where it decides, the route ends there."""
     rig = gate()
     blocked = [("X-Block", "yes")]
-    assert what(rig.udp(request("INVITE", "sip:gateway@biloxi.test", headers=blocked))) == ["100"]
-    assert what(rig.wait(0.5)) == ["403"]
+    rig.udp(request("INVITE", "sip:gateway@biloxi.test", headers=blocked))
+    assert decided(rig) == ["403"]
     rig = gate()
     rig.udp(request("INVITE", "sip:gateway@biloxi.test"))
-    (invite,) = rig.wait(0.5)
-    assert (invite.what, invite.to) == ("INVITE", BOB)
+    assert decided(rig) == ["INVITE"]
     rig = gate()
     rig.udp(request("INVITE", "sip:nobody@biloxi.test"))
-    assert what(rig.wait(0.5)) == ["404"]
+    assert decided(rig) == ["404"]
 
 
 def test_steps_that_raise() -> None:
     """Who was not screened is not served; a step that only looks for a target is passed over."""
     rig = gate(raises="screen")
     rig.udp(request("INVITE", "sip:nobody@biloxi.test"))
-    assert what(rig.wait(0.5)) == ["500"]
+    assert decided(rig) == ["500"]
     rig = gate(raises="select")
     rig.udp(request("INVITE", "sip:gateway@biloxi.test"))
-    assert what(rig.wait(0.5)) == ["404"]
+    assert decided(rig) == ["404"]
     assert failures(rig) == [("gate", "step select")]
 
 

@@ -10,7 +10,8 @@ import pytest
 from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, KeepaliveAnswered, KeepaliveUnanswered
 from sansip.location import Binding, LocationUpdate, NodeConfig
-from sansip.modules.keepalive import KeepaliveConfig
+from sansip.module import Use
+from sansip.modules.keepalive import Keepalive, KeepaliveConfig
 from sansip.routing import TrustedPeer
 from sansip.transport import Flow
 from tests.rig import BOB, BOB_URI, HOST, TCP, UDP, Out, Rig, reply, request, what
@@ -23,7 +24,7 @@ AOR = "sip:bob@biloxi.test"
 def rig(**options: Any) -> Rig:
     others = ("durable", "limits", "listeners", "trusted")
     more = {name: options.pop(name) for name in others if name in options}
-    return Rig(keepalive=KeepaliveConfig(**{"interval": 30, **options}), **more)
+    return Rig(modules=[Use(Keepalive, KeepaliveConfig(**{"interval": 30, **options}))], **more)
 
 
 def rounds(bench: Rig, seconds: float, answers: int | None = None) -> list[Out]:
@@ -79,7 +80,7 @@ def test_off() -> None:
     """The default of the library: nothing is sent, nothing is kept."""
     bench = Rig()
     bench.register(HOME, NATTED)
-    assert bench.stack.keepalive is None
+    assert len(bench.stack.modules) == 0
     assert bench.wait(300) == []
 
 
@@ -113,7 +114,7 @@ def test_who() -> None:
 def test_a_place_in_the_ring() -> None:
     """Only whom it is for costs memory: the phone that comes home to a public address leaves."""
     bench = rig()
-    keepalive = bench.stack.keepalive
+    keepalive = bench.stack.modules.get(Keepalive)
     assert keepalive is not None
     bench.register(BOB_URI)
     assert len(keepalive) == 0
@@ -125,13 +126,13 @@ def test_a_place_in_the_ring() -> None:
     data = request("REGISTER", "sip:biloxi.test", to=f"<{AOR}>", call_id="x", headers=[("Contact", gone)])
     assert what(bench.udp(data)) == ["200"]
     assert len(keepalive) == 0
-    assert keepalive.health(AOR, HOME) is None
+    assert keepalive.of(AOR, HOME) is None
 
 
 def test_not_for_several_nodes() -> None:
     """A phone that is silent here may answer another node, so removal is refused where they share."""
     with pytest.raises(LocalProtocolError, match="another node"):
-        Rig(keepalive=KeepaliveConfig(remove=True), shared=NodeConfig("192.0.2.10:5060"))
+        Rig(modules=[Use(Keepalive, KeepaliveConfig(remove=True))], shared=NodeConfig("192.0.2.10:5060"))
 
 
 def test_streams() -> None:
@@ -189,9 +190,9 @@ def test_round_trip() -> None:
         rounds(bench, 90, status)
         told = [event for event in bench.events if isinstance(event, KeepaliveAnswered)]
         assert [(one.aor, one.contact, one.failures) for one in told] == [(AOR, HOME, 0)]
-        keepalive = bench.stack.keepalive
+        keepalive = bench.stack.modules.get(Keepalive)
         assert keepalive is not None
-        health = keepalive.health(AOR, HOME)
+        health = keepalive.of(AOR, HOME)
         assert health is not None
         assert health.rtt == pytest.approx(0.04)
 
@@ -269,13 +270,13 @@ def test_wrong_answers() -> None:
     assert bench.udp(reply(first, 200), NATTED) == []
     made_up = reply(second, 200).replace(second.message.call_id.partition("@")[0].encode(), b"0" * 16)
     assert bench.udp(made_up, NATTED) == []
-    keepalive = bench.stack.keepalive
+    keepalive = bench.stack.modules.get(Keepalive)
     assert keepalive is not None
-    health = keepalive.health(AOR, HOME)
+    health = keepalive.of(AOR, HOME)
     assert health is not None
     assert health.rtt is None
     assert bench.udp(reply(second, 200), NATTED) == []
-    assert keepalive.health(AOR, HOME).rtt is not None
+    assert keepalive.of(AOR, HOME).rtt is not None
     assert bench.udp(reply(second, 200), NATTED) == []
 
 
@@ -337,20 +338,20 @@ def test_nothing_stays() -> None:
     for number in range(50):
         bench.register(f"sip:u{number}@10.0.0.9", NATTED, f"sip:u{number}@biloxi.test")
     rounds(bench, 30, 200)
-    keepalive = bench.stack.keepalive
+    keepalive = bench.stack.modules.get(Keepalive)
     assert keepalive is not None
     assert len(keepalive) == 50
     rounds(bench, 3_700)
     assert len(keepalive) == 0
     assert bench.stack.next_deadline() is None
-    assert keepalive.health("sip:u1@biloxi.test", "sip:u1@10.0.0.9") is None
+    assert keepalive.of("sip:u1@biloxi.test", "sip:u1@10.0.0.9") is None
     assert bench.wait(100) == []
 
 
 def test_clocks_of_any_size() -> None:
     """No deadline that is due stays due, whatever rounding does to times far from zero."""
     for start in (0.0, 1.0, 86_400.0 * 365, 1.8e9):
-        bench = Rig(keepalive=KeepaliveConfig(interval=7), now=start)
+        bench = Rig(modules=[Use(Keepalive, KeepaliveConfig(interval=7))], now=start)
         bench.stack.restore([natted(number) for number in range(40)], start)
         for _ in range(200):
             due = bench.stack.next_deadline()
@@ -364,7 +365,7 @@ def test_clocks_of_any_size() -> None:
 def test_ipv6_and_odd_flows() -> None:
     """A listener of the other family sends nothing; a flow that is none of ours neither."""
     bench = rig(who="all")
-    keepalive = bench.stack.keepalive
+    keepalive = bench.stack.modules.get(Keepalive)
     assert keepalive is not None
     six = Binding(AOR, "sip:bob@[2001:db8::9]", 1e9, "c", 1, flow=UDP)
     gone = Binding(AOR, "sip:bob@192.0.2.2", 1e9, "c", 1, flow=Flow("tcp", TCP, BOB, 77))

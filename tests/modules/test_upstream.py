@@ -8,7 +8,8 @@ import pytest
 
 from sansip.auth import Account
 from sansip.events import CredentialsRefused, UpstreamChanged
-from sansip.modules.upstream import UpstreamRegistration
+from sansip.module import Use
+from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.wire.headers.auth import parse_credentials
 from tests.rig import BOB, CAROL, HOST, Out, Rig, only, reply, what
 
@@ -24,8 +25,7 @@ def registering(**options: Any) -> UpstreamRegistration:
 
 def begin(*registrations: UpstreamRegistration, **options: Any) -> tuple[Rig, list[Out]]:
     """A stack that was told to register; what it sent."""
-    rig = Rig(**options)
-    rig.stack.upstreams.replace(registrations, rig.now)
+    rig = Rig(modules=[Use(Upstreams, UpstreamConfig(list(registrations)))], **options)
     return rig, rig.wait(0.0)
 
 
@@ -47,7 +47,7 @@ def test_the_life_of_a_registration() -> None:
     assert parse_credentials(again.message.get("authorization") or "", "", "").username == "trunk"
     rig.udp(reply(again, 200, headers=contact(again, 600)), BOB)
     assert rig.events == [UpstreamChanged("sip:trunk@192.0.2.2", True, "for 600 s")]
-    assert rig.stack.upstreams.states() == {"sip:trunk@192.0.2.2": True}
+    assert rig.stack.modules.get(Upstreams).states() == {"sip:trunk@192.0.2.2": True}
     assert rig.wait(555) == []
     refresh = only(rig.wait(5.1), "REGISTER")
     assert refresh.message.get("cseq") == "3 REGISTER"
@@ -175,7 +175,7 @@ def test_another_list() -> None:
     for out in outs:
         rig.udp(reply(out, 200), BOB)
     new = registering(aor="sip:new@192.0.2.2")
-    rig.stack.upstreams.replace([registering(), new], rig.now)
+    rig.stack.modules.configure({Upstreams: UpstreamConfig([registering(), new])}, rig.now)
     outs = [one for one in rig.wait(0.0) if one.what == "REGISTER"]
     assert sorted((one.message.get("to"), one.message.get("expires")) for one in outs) == [
         ("<sip:new@192.0.2.2>", "3600"),

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from sansip.auth import Account
+from sansip.module import Use
+from sansip.modules.keepalive import Keepalive, KeepaliveConfig
+from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.proxy import ProxyConfig
-from sansip.services.keepalive import KeepaliveConfig
-from sansip.services.upstream import UpstreamRegistration
 from tests.rig import ALICE, BOB, BOB_URI, CAROL, CAROL_URI, Out, Rig, only, reply, request, sent, what
 
 Answers = Callable[[Out], list[bytes]]
@@ -73,7 +74,11 @@ class Bench:
     def __init__(self, kind: str, transport: str) -> None:
         options: dict[str, Any] = {"proxy": ProxyConfig(recurse=True)}
         if kind == "OPTIONS":
-            options["keepalive"] = KeepaliveConfig(interval=30, who="all")
+            options["modules"] = [Use(Keepalive, KeepaliveConfig(interval=30, who="all"))]
+        if kind == "REGISTER":
+            registrar = f"sip:192.0.2.2;transport={transport}"
+            registration = UpstreamRegistration("sip:trunk@192.0.2.2", ACCOUNT, registrar)
+            options["modules"] = [Use(Upstreams, UpstreamConfig([registration]))]
         self.rig = rig = Rig(**options)
         self.conn: Any = None
         self.asked: Out | None = None
@@ -92,9 +97,6 @@ class Bench:
         if kind == "OPTIONS":
             outs = [out for out in rig.wait(30.0) if out.what == "OPTIONS" and "bob" in out.message.uri_text]
         elif kind == "REGISTER":
-            aor = "sip:trunk@192.0.2.2"
-            registrar = f"sip:192.0.2.2;transport={transport}"
-            rig.stack.upstreams.replace([UpstreamRegistration(aor, ACCOUNT, registrar)], rig.now)
             outs = self.connected(rig.wait(0.0))
         else:
             outs = self.connected(rig.udp(request(kind, branch="z9hG4bKbad", call_id="bad")))
@@ -139,7 +141,7 @@ def test_answers(name: str, kind: str, transport: str) -> None:
     # What is kept of it is a message or two, and the rig's own log of what was sent.
     assert grown < 400_000 + 3 * sum(len(one.data) for one in out) + 800 * len(out)
     assert ("200", ALICE) in sent(rig.udp(reply(bench.honest, 200), CAROL))
-    rig.stack.upstreams.end(rig.now)
+    rig.stack.modules.stop(rig.now)
     rig.wait(1_000.0)
     assert rig.stack.snapshot()["client_transactions"] == 0
     assert rig.stack.snapshot()["server_transactions"] == 0

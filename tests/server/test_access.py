@@ -9,6 +9,7 @@ import pytest
 
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.auth import AuthConfig
+from sansip.modules.upstream import Upstreams
 from sansip_server.access import Access
 from sansip_server.config.load import Loaded, load_file, load_text
 from sansip_server.config.peers import accounts_of, read_keys
@@ -70,7 +71,8 @@ def stack_of(access: Access) -> Stack:
 def test_from_the_file_to_the_stack(folder: Path) -> None:
     """File names are relative to the file; the password is the first line."""
     stack = stack_of(Access(settings_in(folder)))
-    assert stack.upstreams.states() == {"sip:trunk@carrier.test": False}
+    stack.time_passed(100.0)
+    assert stack.modules.get(Upstreams).states() == {"sip:trunk@carrier.test": False}
     (account,) = stack.proxy.client.accounts
     assert (account.realm, account.username, account.password) == ("carrier.test", "trunk", "p\u00e4ss word")
     assert account.serves("192.0.2.15")

@@ -58,14 +58,20 @@ def check(file: Path, as_json: bool) -> None:
     """
     import json
 
+    from sansip.module.assembly import lacks, wanted
     from sansip_server.config.load import ConfigFault, load_file
+    from sansip_server.modules import uses
     from sansip_server.routes import load_route
 
     loaded = load_file(file)
     faults = loaded.faults
     if loaded.route is not None:
         try:
-            load_route(loaded.route)
+            route = load_route(loaded.route)
+            there = {} if loaded.settings is None else loaded.settings.modules
+            kinds = {use.kind for use in uses(there)}
+            lacking = [kind for kind in wanted(route).values() if kind not in kinds]
+            faults += [ConfigFault("route", lacks(route, kind)) for kind in lacking]
         except OperatorError as error:
             faults += [ConfigFault("route", line) for line in error.lines]
     doubts = [] if loaded.settings is None else _doubts(loaded.settings)

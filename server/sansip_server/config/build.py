@@ -13,11 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sansip.config import ListenerConfig, StackConfig
+from sansip.module import Use
+from sansip.modules.keepalive import Keepalive
 from sansip_server.addresses import machine_addresses
 from sansip_server.config.listen import ListenAddress, check_domain, parse_listen
 from sansip_server.config.node import node_config, node_name
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
+from sansip_server.modules import uses
 
 __all__ = [
     "listen_addresses",
@@ -174,7 +177,7 @@ def stack_config(
         timers=settings.timers,
         registrar=settings.registrar,
         proxy=settings.proxy,
-        keepalive=settings.keepalive,
+        modules=uses(settings.modules, [Use(Keepalive, settings.keepalive)]),
         server_name=settings.server_name,
         secret=secret,
         auth=settings.digest if settings.auth == "digest" else None,

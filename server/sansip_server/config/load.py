@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from sansip_server import modules
 from sansip_server.config.lines import KeyLines
 from sansip_server.config.rules import check_value, cross_faults
 from sansip_server.config.schema import Settings
@@ -141,12 +142,29 @@ def tls_in(tls: TlsConfig, folder: Path) -> TlsConfig:
 def settings_of(data: dict[str, Any]) -> tuple[Settings | None, list[ConfigFault]]:
     """Convert parsed TOML; settings are None when they could not even be built."""
     faults: list[ConfigFault] = []
-    values = _table(Settings, data, "", faults)
+    known = keys_of(Settings)
+    ours = {name: value for name, value in data.items() if name in known or name not in modules.names()}
+    values = _table(Settings, ours, "", faults)
+    tables = {name: _module(name, value, faults) for name, value in data.items() if name not in ours}
     if faults:
         return None, faults
     settings: Settings = values
+    settings.modules = tables
     faults += [ConfigFault(path, problem) for path, problem in cross_faults(settings)]
     return settings, faults
+
+
+def _module(name: str, value: Any, faults: list[ConfigFault]) -> Any:
+    """Return the settings of a module, or anything once there are faults."""
+    if not isinstance(value, dict):
+        faults.append(ConfigFault(name, f"expected a table, [{name}]; found {found(value)}"))
+        return None
+    try:
+        kind = modules.load(name)
+    except OperatorError as error:
+        faults.append(ConfigFault(name, str(error)))
+        return None
+    return _table(kind.Settings, value, f"{name}.", faults)
 
 
 def keys_of(cls: type) -> dict[str, Any]:

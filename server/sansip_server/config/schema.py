@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sansip.auth import AuthConfig
 from sansip.limits import Limits
@@ -135,5 +135,7 @@ class Settings:
     upstream: list[UpstreamSettings] = field(default_factory=list)
     trusted: list[TrustedSettings] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
+    # The tables of modules, by name; no key of their own.
+    modules: dict[str, Any] = field(default_factory=dict, init=False)
     # The file that this was read from; no key of it.
     file: Path | None = field(default=None, init=False)

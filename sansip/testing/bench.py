@@ -1,0 +1,170 @@
+"""A module on the bench: a stack with nothing else in it, virtual time, a dictionary for a store.
+
+Theory of operation: ``ModuleBench`` performs what the stack asks for in the simplest way: rows are read and
+written in a ``MemoryRows``, datagrams are kept as messages, events as they come. ``check_module`` is the
+contract that every module passes: it survives a restart, a reload of the same settings, a drain, and the
+failure of its store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from sansip.actions import Action, Ask, Notify, SendDatagram
+from sansip.config import ListenerConfig, StackConfig
+from sansip.events import ModuleFailed
+from sansip.module import Counter, Histogram, Module, Use
+from sansip.rows import MemoryRows, Read, Scan, Write
+from sansip.stack import Stack
+from sansip.wire import Request, Response, parse_message
+
+__all__ = ["ModuleBench", "check_module"]
+
+ModuleType = TypeVar("ModuleType", bound=Module)
+
+_HERE, _CALLER = ("192.0.2.10", 5060), ("192.0.2.1", 5060)
+_SEED = b"a seed that every bench has, so that runs are alike"
+
+
+class ModuleBench(Generic[ModuleType]):
+    """A stack for ``example.com`` with the module ``kind``.
+
+    Args:
+        settings: of the module; its defaults without.
+        unix: the Unix time at which the bench begins.
+        others: modules that it needs, or should be tried with.
+        store: rows that are there already.
+    """
+
+    def __init__(
+        self,
+        kind: type[ModuleType],
+        settings: Any = None,
+        *,
+        unix: float = 1_700_000_000.0,
+        others: Sequence[Use] = (),
+        store: MemoryRows | None = None,
+    ) -> None:
+        self.now = 1_000.0
+        self.store = MemoryRows() if store is None else store
+        # While True, every question to the store fails.
+        self.broken = False
+        self.events: list[Any] = []
+        self.sent: list[Request | Response] = []
+        self._again = (kind, settings, unix, others)
+        self._calls = 0
+        uses = [Use(kind, settings), *others]
+        config = StackConfig(
+            [ListenerConfig(0, "udp", *_HERE)], ["example.com"], modules=uses, wall_offset=unix - self.now
+        )
+        self.stack = Stack(config, _SEED)
+        self.module: ModuleType = self.stack.modules.get(kind)
+        self.perform(self.stack.time_passed(self.now))
+
+    def restarted(self) -> ModuleBench[ModuleType]:
+        """Return a bench of the same kind with the rows of this one: what a new process finds."""
+        kind, settings, unix, others = self._again
+        return ModuleBench(kind, settings, unix=unix, others=others, store=self.store)
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Do what the stack asks for."""
+        for action in actions:
+            if isinstance(action, Ask):
+                self.perform(self.stack.answer(action.id, self._answer(action.question), self.now))
+            elif isinstance(action, SendDatagram):
+                self.sent.append(parse_message(action.data, self.stack.limits))
+            elif isinstance(action, Notify):
+                self.events.append(action.event)
+
+    def _answer(self, question: Any) -> Any:
+        if self.broken:
+            return OSError("the store is broken")
+        if isinstance(question, Read | Scan | Write):
+            return self.store.answer(question)
+        return LookupError(f"nobody answers {question!r} here")
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, from deadline to deadline."""
+        end = self.now + seconds
+        while (deadline := self.stack.next_deadline()) is not None and deadline <= end:
+            self.now = max(self.now, deadline)
+            self.perform(self.stack.time_passed(self.now))
+        self.now = end
+
+    def receive(self, data: bytes, source: tuple[str, int] = _CALLER) -> None:
+        """Have a datagram arrive."""
+        self.perform(self.stack.datagram_received(0, data, source, self.now))
+
+    def request(self, method: str, uri: str, headers: Sequence[str] = (), body: str = "") -> list[str]:
+        """Have a stranger send a request; return the answers to it, but for 100, as ``"404 Not Found"``."""
+        self._calls += 1
+        number = self._calls
+        lines = [
+            f"{method} {uri} SIP/2.0",
+            f"Via: SIP/2.0/UDP {_CALLER[0]}:{_CALLER[1]};branch=z9hG4bKbench{number}",
+            "Max-Forwards: 70",
+            f"From: <sip:caller@elsewhere.example>;tag=c{number}",
+            f"To: <{uri}>",
+            f"Call-ID: bench-{number}",
+            f"CSeq: 1 {method}",
+            f"Contact: <sip:caller@{_CALLER[0]}>",
+            *headers,
+            f"Content-Length: {len(body.encode())}",
+        ]
+        before = len(self.sent)
+        self.receive(("\r\n".join(lines) + "\r\n\r\n" + body).encode())
+        return [
+            f"{one.status} {one.reason}"
+            for one in self.sent[before:]
+            if isinstance(one, Response) and one.status != 100 and one.call_id == f"bench-{number}"
+        ]
+
+    def call(self, user: str) -> list[str]:
+        """Have a stranger call ``user``; see ``request``."""
+        return self.request("INVITE", f"sip:{user}@example.com")
+
+    def command(self, name: str, **given: Any) -> Any:
+        """Do a command; return its result as JSON holds it, or the exception."""
+        results: list[Any] = []
+        self.perform(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
+        return results[0] if results else None
+
+    def figure(self, name: str) -> Any:
+        """Return the values of one of the module's counters, or the buckets of a histogram."""
+        for one in self.module.core.counted:
+            if one.name == f"{self.module.name}_{name}":
+                return one.values if isinstance(one, Counter) else one.buckets
+        raise LookupError(f"{self.module.name} counts no {name}")
+
+    @property
+    def failures(self) -> list[ModuleFailed]:
+        """What modules raised."""
+        return [event for event in self.events if isinstance(event, ModuleFailed)]
+
+
+def check_module(kind: type[Module], settings: Any = None, others: Sequence[Use] = ()) -> None:
+    """Raise ``AssertionError`` where a module does not keep what every module promises."""
+    bench: ModuleBench[Any] = ModuleBench(kind, settings, others=others)
+    bench.call("nobody")
+    bench.wait(120)
+    assert not bench.failures, f"it fails when nothing is wrong: {bench.failures[0].error!r}"
+    again = bench.restarted()
+    assert not again.failures, f"it fails on its own rows: {again.failures[0].error!r}"
+    # The same settings once more change nothing and fail at nothing.
+    module = again.module
+    before = module.settings
+    module.check(before)
+    module.configure(before, again.now)
+    assert module.settings == before, "configure did not take the settings"
+    # A store that is gone is its store's failure, and other calls go on.
+    again.broken = True
+    again.wait(120)
+    assert again.call("nobody"), "a call was not answered while the store was broken"
+    again.broken = False
+    again.perform(again.stack.drain(again.now))
+    again.wait(120)
+    assert all(not isinstance(one.error, AttributeError | TypeError) for one in again.failures), (
+        f"a slip: {again.failures[0].error!r}"
+    )
+    assert not any(isinstance(figure, Histogram) and not figure.help for figure in module.core.counted)

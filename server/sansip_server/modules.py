@@ -1,0 +1,67 @@
+"""The modules that are installed: ours and those of other packages.
+
+Theory of operation: the entry-point group ``sansip.modules`` names them, each as
+``name = "package.file:Class"``; nothing else has to be told of a module. A class is loaded only where its
+name is asked for, so a package that is broken harms nobody who does not use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from sansip.module import Module, Use
+from sansip_server.faults import OperatorError
+
+__all__ = ["GROUP", "load", "loaded", "names", "uses"]
+
+GROUP = "sansip.modules"
+
+
+@cache
+def _found() -> dict[str, EntryPoint]:
+    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+
+
+def names() -> list[str]:
+    """Return the names of all modules that are installed, in order."""
+    return list(_found())
+
+
+@cache
+def load(name: str) -> type[Module]:
+    """Return the class of module ``name``. Raises ``OperatorError`` where its package is broken."""
+    point = _found()[name]
+    package = "sansip" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    try:
+        kind = point.load()
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise OperatorError(f"the module {name} of {package} cannot be loaded: {reason}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Module)):
+        raise OperatorError(f"the module {name} of {package}: {point.value} is no sansip.module.Module")
+    if kind.name != name:
+        raise OperatorError(
+            f"the module {name} of {package}: {point.value} calls itself {kind.name}; both must be the same"
+        )
+    return kind
+
+
+def loaded() -> list[type[Module]]:
+    """Return every module that is installed. Raises ``OperatorError`` for a broken one."""
+    return [load(name) for name in names()]
+
+
+def uses(given: dict[str, Any], others: Iterable[Use] = ()) -> list[Use]:
+    """Return the modules to run: those with a table in ``given``, and those that a server always has.
+
+    ``others`` are those whose settings the server has made itself.
+    """
+    made = list(others)
+    there = {use.kind.name for use in made}
+    made += [Use(load(name), settings) for name, settings in given.items() if name not in there]
+    there |= set(given)
+    made += [Use(kind) for kind in map(load, names()) if kind.by_default and kind.name not in there]
+    return made

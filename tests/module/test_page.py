@@ -1,0 +1,22 @@
+"""The module and the test that docs/modules.md shows work as they stand."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "modules.md"
+
+
+def test_the_example_of_the_page() -> None:
+    """A reader copies both blocks; they are typed in one module and pass."""
+    code, test = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)[:2]
+    page = types.ModuleType("page_of_modules")
+    sys.modules[page.__name__] = page
+    try:
+        exec(compile(f"{code}\n{test}", str(PAGE), "exec"), page.__dict__)
+        page.test_greeter()
+    finally:
+        del sys.modules[page.__name__]
