@@ -8,8 +8,10 @@ once agree on the key of whoever was first.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from sansip_server.disk import sync_folder
 from sansip_server.faults import OperatorError, os_reason
 
 __all__ = ["read_secret"]
@@ -22,14 +24,9 @@ LEAST = 16
 def read_secret(path: Path) -> bytes:
     """Return the key in ``path``, made now when there is no such file; raise OperatorError."""
     try:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            key = path.read_bytes()
-        else:
-            key = os.urandom(SIZE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(key)
+        if not path.exists():
+            _make(path)
+        key = path.read_bytes()
     except OSError as error:
         raise OperatorError(f"secret_file {path}: {os_reason(error)}") from None
     if len(key) < LEAST:
@@ -38,3 +35,21 @@ def read_secret(path: Path) -> bytes:
         )
     # A keyed hash takes 64 octets at most (sansip.entropy).
     return key[:64]
+
+
+def _make(path: Path) -> None:
+    """Make ``path`` with a new key, whole or not at all; what another process made first stays."""
+    # Under another name until it is on disk: a power failure must not leave half of a key, nor
+    # may a second server that starts now read an empty one.
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(SIZE))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path)

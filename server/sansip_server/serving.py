@@ -98,7 +98,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     except TlsError as error:
         raise OperatorError(f"tls: {error}") from None
 
-    storage: Storage | None = open_storage(settings)
+    storage: Storage | None = open_storage(settings, domains)
 
     tables = [table for use in uses(settings.modules) for table in use.kind.tables]
     rows = RowService(open_rows(None if storage is None else storage.store)) if tables else None

@@ -26,7 +26,7 @@ from sansip.stack import Stack
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
 from sansip_server.known import KnownUsers
-from sansip_server.stores import DataRefused, Replaced, Store, StoreLock, is_url, open_store
+from sansip_server.stores import DataRefused, Lock, Replaced, Store, lock_store, open_store
 from sansip_server.stores.clocks import SLACK
 from sansip_server.timekeeping import Timekeeper
 from sansip_sockets import handler
@@ -58,7 +58,7 @@ class Storage:
         limits: Limits = DEFAULT,
         *,
         interval: float = 0.0,
-        lock: StoreLock | None = None,
+        lock: Lock | None = None,
         clock: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
         boot: str | None = None,
@@ -301,26 +301,22 @@ def _wake() -> None:
     """Do nothing, in the stack's thread."""
 
 
-def open_storage(settings: Settings) -> Storage | None:
-    """Open the store that ``settings`` name, or return None; raise OperatorError."""
+def open_storage(settings: Settings, domains: Iterable[str] = ()) -> Storage | None:
+    """Open the store that ``settings`` name, or return None; raise OperatorError.
+
+    ``domains``: whose registrations it shall have. Where a shared location has them, nothing is locked.
+    """
     if settings.store is None:
         return None
-    lock: StoreLock | None = None
-    # A database server keeps rows of several servers apart, and where registrations are
-    # elsewhere nobody writes any here.
-    if not is_url(settings.store) and settings.location is None:
-        lock = StoreLock(Path(settings.store))
-    try:
-        store = open_store(
-            settings.store,
-            synchronous=settings.store_sync,
-            timeout=settings.store_timeout,
-            password=store_password(settings.store_password_file),
-        )
-    except BaseException:
-        if lock is not None:
-            lock.close()
-        raise
+    password = store_password(settings.store_password_file)
+    options: dict[str, Any] = {
+        "synchronous": settings.store_sync,
+        "timeout": settings.store_timeout,
+        "password": password,
+    }
+    if settings.location is not None:
+        return Storage(open_store(settings.store, **options), settings.limits)
+    store, lock = lock_store(settings.store, domains, **options)
     return Storage(store, settings.limits, interval=settings.store_interval, lock=lock)
 
 

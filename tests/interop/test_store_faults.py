@@ -252,7 +252,7 @@ def postgresql() -> Iterator[PostgresqlServer]:
 @pytest.mark.parametrize(("fault", "words"), [("gone", "refused"), ("hangs", ""), ("locked", "timeout")])
 def test_postgresql(postgresql: PostgresqlServer, tmp_path: Path, fault: str, words: str) -> None:
     """The same four things, where the store is a server that dies, hangs, or has a table locked."""
-    postgresql.execute("DROP TABLE IF EXISTS users, bindings, changes, schema_version")
+    postgresql.execute("DROP TABLE IF EXISTS users, bindings, changes, clocks, schema_version")
     with Served(tmp_path, postgresql.url) as served:
         served.register(200)
         if fault == "gone":

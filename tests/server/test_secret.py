@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,37 @@ def test_made_once(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_secret(path) == key
     assert read_secret(tmp_path / "other") != key
+
+
+def test_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk, or a power failure, while it is made: the next start makes one, and nobody guesses it."""
+    path = tmp_path / "secret"
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OperatorError, match="no space left on device"):
+            read_secret(path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(read_secret(path)) == 32
+    assert [one.name for one in tmp_path.iterdir()] == ["secret"]
+
+
+def test_two_servers_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find none, and both have the same one in the end."""
+    path = tmp_path / "secret"
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        if not target.exists():
+            target.write_bytes(b"the key of the other server")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert read_secret(path) == b"the key of the other server"
+    assert path.read_bytes() == b"the key of the other server"
 
 
 def test_too_short(tmp_path: Path) -> None:

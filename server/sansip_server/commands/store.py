@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from sansip_server.commands.stored import STORE, opened
+from sansip_server.disk import sync_folder
 from sansip_server.faults import OperatorError
 
 __all__ = ["store"]
@@ -83,6 +84,7 @@ def backup(file: Path, path: str) -> None:
             target.execute("PRAGMA journal_mode = DELETE")
         partial.chmod(0o600)
         partial.rename(file)
+        sync_folder(file)
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         raise OperatorError(f"backup of {path} to {file}: {error}") from None

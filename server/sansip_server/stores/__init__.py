@@ -4,15 +4,16 @@ A store runs in worker threads of the adapter, never in the stack's; the stack
 asks it through ``Ask`` and the questions that wait go over as one batch.
 """
 
-from sansip_server.stores.interface import DataRefused, Replaced, Store, User
+from sansip_server.stores.interface import DataRefused, Lock, Replaced, Store, User
 from sansip_server.stores.lock import StoreLock, holder
-from sansip_server.stores.opening import is_url, open_store, shown
+from sansip_server.stores.opening import is_url, lock_store, open_store, shown
 from sansip_server.stores.schema import VERSION
 from sansip_server.stores.sqlite import SqliteStore
 
 __all__ = [
     "VERSION",
     "DataRefused",
+    "Lock",
     "Replaced",
     "SqliteStore",
     "Store",
@@ -20,6 +21,7 @@ __all__ = [
     "User",
     "holder",
     "is_url",
+    "lock_store",
     "open_store",
     "shown",
 ]

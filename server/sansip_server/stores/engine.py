@@ -13,6 +13,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -71,7 +72,8 @@ class Engine:
             parsed = parsed.set(password=password)
         self._engine = sa.create_engine(
             parsed,
-            pool_size=4,
+            # Readers, the writer, and the session that holds the locks.
+            pool_size=5,
             max_overflow=0,
             pool_timeout=timeout,
             connect_args=_connect_args(self.dialect, timeout),
@@ -89,7 +91,7 @@ class Engine:
                 # The watch is over before the connection goes back to the pool, or is closed.
                 with (
                     self._engine.connect() as connection,
-                    self._watchdog.watching(_descriptor(connection)),
+                    self.watching(connection),
                     connection.begin(),
                 ):
                     return work(connection)
@@ -100,6 +102,10 @@ class Engine:
                 if not (again and error.connection_invalidated):
                     raise
         raise AssertionError("the second attempt returns or raises")
+
+    def watching(self, connection: sa.Connection) -> AbstractContextManager[None]:
+        """Break ``connection`` where the block takes too long, for a server that hangs says nothing."""
+        return self._watchdog.watching(_descriptor(connection))
 
     def connect(self) -> sa.Connection:
         """Return a connection that nothing bounds: for reading everything."""
@@ -115,6 +121,8 @@ class Engine:
         """
         try:
             with self._engine.connect() as connection, connection.begin():
+                # An older database may need longer than any statement later on.
+                self.dialect.unbound(connection)
                 self.dialect.lock(connection)
                 try:
                     yield connection

@@ -16,7 +16,7 @@ from sansip.auth import Lookup
 from sansip.location import Binding, LocationUpdate
 from sansip_server.stores.clocks import Reading
 
-__all__ = ["DataRefused", "Replaced", "Store", "User"]
+__all__ = ["DataRefused", "Lock", "Replaced", "Store", "User"]
 
 
 @dataclass(slots=True)
@@ -34,6 +34,15 @@ class DataRefused(Exception):
 
 class Replaced(Exception):
     """Another database is in the place of the one that was open: it lacks what this one had."""
+
+
+class Lock(Protocol):
+    """What keeps other servers from the registrations that this one writes."""
+
+    def check(self) -> None:
+        """Raise ``OSError``, or the library's own exception, where it is held no more."""
+
+    def close(self) -> None: ...
 
 
 class Store(Protocol):

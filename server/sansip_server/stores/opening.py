@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sansip_server.faults import OperatorError, os_reason
-from sansip_server.stores.interface import Store
+from sansip_server.stores.interface import Lock, Store
+from sansip_server.stores.lock import StoreLock
 from sansip_server.stores.sqlite import SqliteStore
 
-__all__ = ["is_url", "open_store", "shown"]
+__all__ = ["is_url", "lock_store", "open_store", "shown"]
 
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
 
@@ -59,6 +62,32 @@ def open_store(
         ) from None
     except OSError as error:
         raise OperatorError(f"store {path}: {os_reason(error)}") from None
+
+
+def lock_store(target: str, domains: Iterable[str], **options: Any) -> tuple[Store, Lock]:
+    """Open ``target`` for the one server that has the registrations of ``domains`` in it.
+
+    Raises ``OperatorError`` as ``open_store`` does, and where another server has them. ``options`` are
+    those of ``open_store``. Close the store first, then the lock.
+    """
+    if not is_url(target):
+        # Before it is opened: a second server, perhaps of another version, must not bring it up to date.
+        lock = StoreLock(Path(target))
+        try:
+            return open_store(target, **options), lock
+        except BaseException:
+            lock.close()
+            raise
+    store = open_store(target, **options)
+    from sansip_server.stores.domain_locks import DomainLocks
+    from sansip_server.stores.server import ServerStore
+
+    assert isinstance(store, ServerStore)
+    try:
+        return store, DomainLocks(store.engine, list(domains))
+    except BaseException:
+        store.close()
+        raise
 
 
 def _open_server(url: str, timeout: float, password: str | None) -> Store:
