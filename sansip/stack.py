@@ -64,6 +64,7 @@ from sansip.transaction.settlement import Settlement
 from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
 from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.filter import OpenConnection
+from sansip.transport.flow import same_peer
 from sansip.transport.flow_token import MARK, FlowTokens
 from sansip.transport.stun import binding_response, is_stun
 from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_message
@@ -479,7 +480,7 @@ class Stack:
         if transaction is None:
             if not self.modules.takes_stray(response, flow, now):
                 self.proxy.forward_stray(response, flow, now)
-        else:
+        elif self._comes_from(transaction.flow, flow, response, "RFC 3261 18.1.2"):
             self._transactions.response_received(transaction, response, now)
 
     def _request_received(self, request: Request, flow: Flow, now: float) -> None:
@@ -511,7 +512,11 @@ class Stack:
         if method == "CANCEL":
             invite = transactions.servers.get(key)
             if invite is not None and invite.method != "CANCEL":
-                self._cancel(handle, invite, now)
+                if self._comes_from(invite.flow, flow, request, "RFC 3261 9.2"):
+                    self._cancel(handle, invite, now)
+                else:
+                    # RFC 3261 9.2: as if there were no such transaction.
+                    handle.refuse(481)
                 return
         elif method == "OPTIONS" and self.nodes is not None and (tag := alive_tag(self.nodes, request)):
             # Another node, which the shared location says nothing of.
@@ -559,6 +564,17 @@ class Stack:
             return
         lost = handle.flows is not None and handle.flows.lost is not None
         run(looking(self._route) if lost else self._route, handle, now)
+
+    def _comes_from(self, hop: Flow, flow: Flow, message: Request | Response, section: str) -> bool:
+        """Whether a message that came by ``flow`` is of the host at ``hop`` (``ProxyConfig.same_hop``)."""
+        if hop.address[0] == flow.address[0] or not self.config.proxy.same_hop:
+            return True
+        if same_peer(hop, flow) or self._is_trusted(flow):
+            return True
+        what, status = ("a CANCEL", 481) if isinstance(message, Request) else ("a response", 0)
+        reason = f"{what} from elsewhere than {hop.host} (proxy.same_hop)"
+        self._out.append(Notify(MessageRefused(str(flow), status, reason, section)))
+        return False
 
     def _cancel(self, handle: IncomingRequest, invite: Any, now: float) -> None:
         # RFC 3261 9.2: 200 for the CANCEL, with the To tag that an answer to the

@@ -190,13 +190,6 @@ def test_a_response_that_is_not_ours(via: str) -> None:
     assert rig.udp(data.replace(line, b"Via: " + via.encode(), 1), BOB) == []
 
 
-def test_a_response_from_somebody_else() -> None:
-    """17.1.3: the branch decides, not the source: it may come from another address of the same element."""
-    rig = Rig(relay_to(BOB_URI))
-    branch = only(rig.udp(request()), "INVITE")
-    assert sent(rig.udp(reply(branch, 200), ("192.0.2.222", 9999))) == [("200", ALICE)]
-
-
 def test_a_response_over_another_transport() -> None:
     """18.2.2: a server may open a connection for its answer."""
     rig = Rig(relay_to(BOB_URI))

@@ -67,6 +67,9 @@ class ProxyConfig:
         force_rport: whom to answer at the source port of a request that came without
             rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
             address and not their source; ``"always"``, everybody; ``"never"``.
+        same_hop: believe a response only from the address that its request was sent to, and a
+            CANCEL only from the one that its INVITE came from (RFC 3261 9.2, 18.1.2); their
+            ports may differ. Off is for next hops that answer from another address.
         via_maddr: who is answered at the maddr of its Via instead of at its source (RFC 3261
             18.2.2), over UDP: ``"ignore"``, nobody, for a stranger could name a third host
             there; ``"trusted"``, peers that are trusted by their address.
@@ -89,6 +92,7 @@ class ProxyConfig:
 
     record_route: bool = True
     force_rport: Literal["private", "always", "never"] = "private"
+    same_hop: bool = True
     via_maddr: Literal["ignore", "trusted"] = "ignore"
     tcp_above: int = 1300
     failover_time: float = 3.0

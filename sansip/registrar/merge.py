@@ -175,7 +175,7 @@ def _repeats(
 
 
 def _out_of_order(step: str) -> RemoteProtocolError:
-    return RemoteProtocolError("CSeq Out Of Order", status=500, section=f"RFC 3261 {step}", field="CSeq")
+    return RemoteProtocolError("Request Out Of Order", status=500, section=f"RFC 3261 {step}", field="CSeq")
 
 
 # Contact text of a binding → its key and URI, None for one that cannot be parsed.

@@ -273,7 +273,7 @@ class Registrar:
         size = self._limits.binding_size
         for binding in bindings:
             if binding.refreshed_at == now and _size(binding) > size:
-                return Plan(None, Reply(400, "Contact Too Large", [], "limits.binding_size"))
+                return Plan(None, Reply(400, "Binding Too Large", [], "limits.binding_size"))
         update = LocationUpdate(aor, tuple(current), bindings)
         return Plan(update, self._ok(request, aor, bindings, now, path, wall_offset, flows))
 

@@ -677,7 +677,7 @@ class IncomingRequest:
             context.release_failure(now)
         if not self._decided and self.method != "ACK":
             self.core.route_failed(self, LocalProtocolError("the route decided nothing"))
-            self.reply(500, "Route Decided Nothing")
+            self.reply(500, "Nothing Decided")
 
     def route_failed(self, error: BaseException, now: float) -> None:
         self.now = now

@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.actions import Address
+from sansip.wire.host import same_host
 
 if TYPE_CHECKING:
     from sansip.transport.dns.backup import Backup
     from sansip.transport.filter import OpenConnection
     from sansip.wire import Message
 
-__all__ = ["DEFAULT_PORTS", "Flow", "ensure_length"]
+__all__ = ["DEFAULT_PORTS", "Flow", "ensure_length", "same_peer"]
 
 # RFC 3261 18.1.1 and RFC 7118 5: the port when an address names none.
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
@@ -79,6 +80,13 @@ class Flow:
 
     def __repr__(self) -> str:
         return f"<Flow {self} listener={self.listener} conn={self.conn}>"
+
+
+def same_peer(one: Flow, other: Flow) -> bool:
+    """Whether two flows lead to the same host. The port may be another: a NAT takes a new one."""
+    a, b = one.address[0], other.address[0]
+    # RFC 4007 6: a zone is our name for the link.
+    return a == b or same_host(a.partition("%")[0], b.partition("%")[0])
 
 
 def ensure_length(message: Message, flow: Flow) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.wire.abnf import compiled, quote
 from sansip.wire.fields import header_line
 from sansip.wire.message import Request, Response
 from sansip.wire.names import SPELLINGS, header_key
@@ -19,6 +20,11 @@ from sansip.wire.values import line_value
 
 __all__ = ["response_to"]
 
+# Names of fields that nobody takes for words.
+_FIELD_NAME: Final = compiled(
+    r"(?i:\b(?:CSeq|Via|Contact|(?:Record-)?+Route|[a-z]++-(?:ID|Authenticate|Authorization|Forwards|Require|Expires)"
+    r"|Content-(?:Type|Length|Encoding|Disposition|Language))\b)|:"
+)
 _COPIED: Final = frozenset({"via", "from", "to", "call-id", "cseq"})
 
 
@@ -39,6 +45,10 @@ def response_to(
     fields are missing or doubled (``RemoteProtocolError.message``) gives a
     response with the first of each that is there.
 
+    A ``reason`` that holds the name of a header field, or a colon, becomes the text of
+    a Warning (20.43), and the usual phrase stands in the status line: SIPp and others
+    look for a field by its name wherever it stands.
+
     Raises LocalProtocolError for a status, a name or a value that cannot be written.
     """
     if reason is None:
@@ -47,6 +57,10 @@ def response_to(
             raise LocalProtocolError(f"{status} is not a status code, 100 to 699 (RFC 3261 21)")
     elif "\r" in reason or "\n" in reason or not 100 <= status <= 699:
         raise LocalProtocolError(f"{status} {reason!r} cannot be a status line (RFC 3261 7.2)")
+    elif _FIELD_NAME.search(reason) is not None:
+        # RFC 3261 7.2: the phrase is for human users, and so is this.
+        headers = [*headers, ("Warning", f"399 sansip {quote(reason)}")]
+        reason = REASONS.get(status) or REASONS[status // 100 * 100]
     keys: list[str] = []
     lines: list[str] = []
     first = request._first

@@ -20,6 +20,11 @@ _TEL: Final = compiled(
     r"[tT][eE][lL]:(\+[0-9\-.()]++|[0-9A-Fa-f*#\-.()]++)"
     rf"((?:;[A-Za-z0-9\-]++(?:={_PARAM_CHARS})?+)*+)"
 )
+# RFC 3966 3: descriptor, a domain name or the digits that global numbers begin with.
+_DESCRIPTOR: Final = compiled(
+    r"\+[\-.()]*+[0-9][0-9\-.()]*+"
+    r"|(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.(?=[A-Za-z0-9]))*+[A-Za-z][A-Za-z0-9]*+(?:-++[A-Za-z0-9]++)*+\.?+"
+)
 _SEPARATORS: Final = str.maketrans("", "", "-.()")
 
 
@@ -71,7 +76,13 @@ def parse_tel(text: str) -> TelUri:
         params[name.lower()] = value if equals else None
     if len(params) != len(pairs):
         raise malformed("", "a tel URI parameter appears more than once", "RFC 3966 3")
-    # RFC 3966 5.1.5: a local number means nothing without its context.
-    if match[1][0] != "+" and not params.get("phone-context"):
+    if "phone-context" in params:
+        # RFC 3966 3: what it is compared with and looked up by must be one of the two.
+        context = params["phone-context"] or ""
+        if _DESCRIPTOR.fullmatch(context) is None:
+            what = "is no domain name and no prefix of global numbers"
+            raise malformed("", f"the phone-context {excerpt(context)!r} {what}", "RFC 3966 3")
+    elif match[1][0] != "+":
+        # RFC 3966 5.1.5: a local number means nothing without its context.
         raise malformed("", "a local number in a tel URI needs a phone-context", "RFC 3966 5.1.5")
     return TelUri(match[1], params, text)

@@ -588,7 +588,7 @@ class TestLimits:
 
         assert site.send(PHONE).status == 200
         reply = site.send(contact, headers=headers)
-        assert (reply.status, reply.reason) == (400, "Contact Too Large")
+        assert (reply.status, reply.reason) == (400, "Binding Too Large")
 
     def test_a_long_user_agent_is_cut(self, site):
         """Nobody needs more of it, and it is no reason to refuse a phone."""

@@ -6,6 +6,7 @@ import pytest
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire import Request, parse_message, response_to
+from sansip.wire.status import REASONS
 
 REQUEST = (
     b"INVITE sip:bob@example.com SIP/2.0\r\n"
@@ -100,3 +101,34 @@ def test_to_a_request_understood_in_part() -> None:
     assert response.lines[1] == 'To: "x <sip:b@h>;tag=t'
     partial.set("To", '"x <sip:b@h>;tag=there')
     assert response_to(partial, 400, to_tag="t").lines[1] == 'To: "x <sip:b@h>;tag=there'
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "CSeq Out Of Order",
+        "CSeq: 1 MESSAGE differs",
+        "a header line without a colon: 'Call-ID x'",
+        "Missing Call-ID header field",
+        "content-length is missing",
+        "Record-Route Too Long",
+        "No Proxy-Authorization",
+        "X: y",
+    ],
+)
+def test_no_field_in_the_status_line(reason: str) -> None:
+    """SIPp looks for ``CSeq`` from the beginning of a message on: the words stand in a Warning, behind it."""
+    response = response_to(request(), 400, reason, to_tag="x")
+    # RFC 3261 7.2, 20.43
+    assert response.start_line == "SIP/2.0 400 Bad Request"
+    (warning,) = response.typed("warning")
+    assert (warning.code, warning.text) == (399, reason)
+    assert response.keys.index("warning") > response.keys.index("cseq")
+
+
+@pytest.mark.parametrize("reason", [*REASONS.values(), "Relaying Denied", "Not Your Address"])
+def test_ordinary_words_stay(reason: str) -> None:
+    """The phrases of the RFCs, and ours."""
+    response = response_to(request(), 400, reason, to_tag="x")
+    assert response.reason == reason
+    assert not response.has("warning")
