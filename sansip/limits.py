@@ -67,7 +67,8 @@ class Limits:
     # The same for one of our users, above which strangers have to wait; who is known calls
     # him all the same. 0 turns it off. → 480 with Retry-After
     pending_per_callee: int = 100
-    # Connections open at once, both directions. → the new one is closed
+    # Connections open at once, both directions; fewer where the process may open fewer files. → an
+    # idle one over which nobody is registered makes room, or the new one is closed
     connections: int = 50_000
     # Connections from one source address: a NAT may hide an office. → closed
     connections_per_source: int = 2_048

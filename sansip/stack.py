@@ -126,7 +126,9 @@ class Stack:
         self._notices = LimitNotices(self._out, config.limits.notices)
         self.entropy = Entropy(seed)
         self._secret = Entropy(config.secret) if config.secret is not None else self.entropy
-        self._connections = Connections(self._timers, config.limits, self._out)
+        self._connections = Connections(
+            self._timers, config.limits, self._out, lambda flow: bool(self.location.aors_of(flow))
+        )
         self._transactions = TransactionLayer(
             self._timers, config.timers, Sender(self._out, self._connections)
         )

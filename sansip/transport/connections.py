@@ -9,11 +9,14 @@ begun, and so costs nothing per message.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sansip.actions import Action, Address, Connect, Disconnect, SendData
+from sansip.actions import Action, Address, Connect, Disconnect, Notify, SendData
+from sansip.events import ConnectionRefused
 from sansip.transport.flow import Flow
 from sansip.transport.framing import StreamFramer
+from sansip.transport.room import Room
 
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
@@ -46,6 +49,7 @@ class Connection:
         "incoming",
         "is_open",
         "last",
+        "leaving",
         "patience",
         "queue",
         "queued",
@@ -69,18 +73,23 @@ class Connection:
         self.queued = 0
         self.waiting: dict[Pending, None] = {}
         self.timer: Timer | None = None
+        # It was let go for others (``room``), and its end has not come yet.
+        self.leaving = False
 
 
 class Connections:
     """The table of connections, and sending over them."""
 
-    __slots__ = ("_addresses", "_limits", "_next", "_out", "_sources", "_table", "_timers", "failed")
+    __slots__ = ("_addresses", "_limits", "_next", "_out", "_room", "_sources", "_table", "_timers", "failed")
 
-    def __init__(self, timers: Timers, limits: Limits, out: list[Action]) -> None:
+    def __init__(
+        self, timers: Timers, limits: Limits, out: list[Action], is_kept: Callable[[Flow], bool]
+    ) -> None:
         self._timers = timers
         self._limits = limits
         self._out = out
         self._table: dict[int, Connection] = {}
+        self._room = Room(self._table, is_kept)
         # (transport, IP, port) of the peer, and the name that was verified, "" for
         # none -> number of the newest connection
         self._addresses: dict[tuple[str, str, int, str], int] = {}
@@ -113,15 +122,25 @@ class Connections:
             connection.queued = 0
             self._rearm(connection, self._limits.connection_idle, now)
             return None
-        if len(self._table) >= self._limits.connections:
-            return f"more than {self._limits.connections} connections (limits.connections)"
         source = flow.host
         if self._sources.get(source, 0) >= self._limits.connections_per_source:
             most = self._limits.connections_per_source
             return f"more than {most} from {source} (limits.connections_per_source)"
+        if len(self._table) >= self._limits.connections and not self._make_room(now):
+            return f"more than {self._limits.connections} connections (limits.connections)"
         connection = self._add(conn, flow, incoming, now)
         self._rearm(connection, self._limits.first_data_time, now)
         return None
+
+    def _make_room(self, now: float) -> bool:
+        """Let an idle connection go, if there is one that nobody needs."""
+        idle = self._room.make(now)
+        if idle is None:
+            return False
+        reason = f"idle for {now - idle.last:.0f} s while others come (limits.connections)"
+        self.close(idle.flow.conn, reason)
+        self._out.append(Notify(ConnectionRefused(idle.flow.host, reason)))
+        return True
 
     def _add(self, conn: int, flow: Flow, incoming: bool, now: float) -> Connection:
         connection = self._table[conn] = Connection(flow, StreamFramer(self._limits), incoming, now)
@@ -211,7 +230,9 @@ class Connections:
         return connection
 
     def _connect(self, flow: Flow, now: float) -> Connection | None:
-        if flow.transport in ONE_WAY or len(self._table) >= self._limits.connections:
+        if flow.transport in ONE_WAY:
+            return None
+        if len(self._table) >= self._limits.connections and not self._make_room(now):
             return None
         conn = self.number()
         address: Address = flow.address

@@ -1,8 +1,10 @@
-"""How many files the process may have open: each connection is one.
+"""How many files the process may have open: each connection is one, and each DNS query under way.
 
 Theory of operation: shells and supervisors start a program with a soft limit of 1,024, for
 the sake of old programs that use select(2), and with a hard limit that it may
-raise the soft one to. None of the runtimes uses select, so that is done first of all.
+raise the soft one to. None of the runtimes uses select, so that is done first of all. Where it is
+not enough, connections and queries share what there is, and a reserve stays for the rest: a store
+that cannot be opened because idle clients hold every descriptor would refuse each registration.
 """
 
 from __future__ import annotations
@@ -10,36 +12,48 @@ from __future__ import annotations
 import contextlib
 import logging
 
-__all__ = ["RESERVE", "raise_limit"]
+from sansip.limits import Limits
 
-# Files that are no connections: listeners, DNS queries (limits.dns_queries), stores, logs.
-RESERVE = 1_500
+__all__ = ["RESERVE", "fit", "raise_limit"]
+
+# Files that are neither connections nor queries: listeners, stores with their journals for each
+# worker, logs, the control socket and its sessions, and sockets that are being closed.
+RESERVE = 200
 
 logger = logging.getLogger("sansip.server")
 
 
-def raise_limit(connections: int, *, tell: bool = True) -> int:
-    """Allow this process as many open files as it may; return how many that is, 0 where unknown.
-
-    Where that is fewer than ``connections`` (limits.connections) need, the log says so,
-    and what to change; not without ``tell``, for a server that only its own machine can reach.
-    """
+def raise_limit() -> int | None:
+    """Allow this process as many open files as it may; return how many that is, None for any number."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return 0
+        return None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         # macOS calls its hard limit infinite and refuses it; the soft one stays then.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    allowed = connections + RESERVE if soft == resource.RLIM_INFINITY else soft
-    if tell and allowed < connections + RESERVE:
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def fit(limits: Limits, allowed: int | None, *, tell: bool = True) -> None:
+    """Lower ``limits.connections`` and ``limits.dns_queries`` to what ``allowed`` files are enough for.
+
+    The log says so, and what to change; not without ``tell``, for a server that only its
+    own machine can reach.
+    """
+    wanted = limits.connections
+    if allowed is None or allowed >= wanted + limits.dns_queries + RESERVE:
+        return
+    # A small limit is shared as a large one would be.
+    rest = allowed - min(RESERVE, allowed // 4)
+    limits.dns_queries = min(limits.dns_queries, max(rest // 5, 1))
+    limits.connections = min(wanted, max(rest - limits.dns_queries, 1))
+    if tell:
         logger.warning(
-            "this process may open %d files, too few for limits.connections = %d: raise LimitNOFILE= "
-            "(systemd) or ulimit -Hn, or lower limits.connections; till then connections beyond have to wait",
-            allowed,
-            connections,
+            "this process may open %d files: at most %d connections at once, not limits.connections = %d; "
+            "raise LimitNOFILE= (systemd) or ulimit -Hn, or lower limits.connections",
+            *(allowed, limits.connections, wanted),
         )
-    return allowed

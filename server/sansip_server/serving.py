@@ -35,7 +35,7 @@ from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
-from sansip_server.descriptors import raise_limit
+from sansip_server.descriptors import fit, raise_limit
 from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
@@ -120,6 +120,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
     supervisor = Supervisor()
+    exposed = any(address.transport != "udp" and not address.loopback for address in addresses)
+    fit(settings.limits, raise_limit(), tell=exposed)
     reload = Reload(settings, access, tls, storage, lambda: _say_doubts(tls, domains))
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
@@ -153,8 +155,6 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             click.echo(f"listening on {listener}")
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
-        if any(address.transport != "udp" for address in addresses):
-            raise_limit(settings.limits.connections, tell=not all(address.loopback for address in addresses))
         _say_who_may_register(addresses, settings)
         if storage is not None:
             _say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))

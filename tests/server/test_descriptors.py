@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import resource
 
 import pytest
 
-from sansip_server.descriptors import RESERVE, raise_limit
+from sansip.limits import Limits
+from sansip_server.descriptors import RESERVE, fit, raise_limit
 
 
 @pytest.fixture
@@ -19,26 +19,15 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return values
 
 
-def test_as_far_as_it_goes(limit: list[tuple[int, int]], caplog: pytest.LogCaptureFixture) -> None:
+def test_as_far_as_it_goes(limit: list[tuple[int, int]]) -> None:
     """Nobody has to know of ``ulimit`` for the first ten thousand phones."""
-    assert raise_limit(20_000 - RESERVE) == 20_000
+    assert raise_limit() == 20_000
     assert limit[-1] == (20_000, 20_000)
-    assert caplog.records == []
-    assert raise_limit(100) == 20_000
+    assert raise_limit() == 20_000
     assert len(limit) == 2
 
 
-def test_too_few(limit: list[tuple[int, int]], caplog: pytest.LogCaptureFixture) -> None:
-    """The log has both numbers and both ways out."""
-    with caplog.at_level(logging.WARNING):
-        assert raise_limit(50_000) == 20_000
-    assert "may open 20000 files, too few for limits.connections = 50000" in caplog.text
-    assert "LimitNOFILE" in caplog.text
-
-
-def test_a_system_that_refuses(
-    limit: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_system_that_refuses(limit: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     """macOS: the hard limit is infinite, and not to be had."""
     limit[-1] = (256, resource.RLIM_INFINITY)
 
@@ -46,18 +35,43 @@ def test_a_system_that_refuses(
         raise ValueError("not allowed to raise maximum limit")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert raise_limit(100) == 256
-    assert "may open 256 files" in caplog.text
+    assert raise_limit() == 256
 
 
-def test_without_a_limit(limit: list[tuple[int, int]], caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_limit(limit: list[tuple[int, int]]) -> None:
     """Infinity is enough."""
     limit[-1] = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-    assert raise_limit(50_000) == 50_000 + RESERVE
+    assert raise_limit() is None
+
+
+def test_enough(caplog: pytest.LogCaptureFixture) -> None:
+    """What is configured stays, to the last file."""
+    limits = Limits(connections=20_000 - 1_000 - RESERVE)
+    for allowed in (20_000, 30_000, None):
+        fit(limits, allowed)
+    assert limits == Limits(connections=20_000 - 1_000 - RESERVE)
     assert caplog.records == []
 
 
-def test_a_first_try_on_loopback(limit: list[tuple[int, int]], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("allowed", "connections", "queries"),
+    [(20_000, 18_800, 1_000), (1_024, 660, 164), (256, 154, 38), (8, 5, 1), (1, 1, 1)],
+)
+def test_too_few(allowed: int, connections: int, queries: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Connections and queries share what the reserve leaves; the log has the numbers and both ways out."""
+    limits = Limits()
+    fit(limits, allowed)
+    assert (limits.connections, limits.dns_queries) == (connections, queries)
+    if allowed > RESERVE:
+        assert allowed - connections - queries >= min(RESERVE, allowed // 4)
+    assert f"may open {allowed} files: at most {connections} connections" in caplog.text
+    assert "not limits.connections = 50000" in caplog.text
+    assert "LimitNOFILE" in caplog.text
+
+
+def test_a_first_try_on_loopback(caplog: pytest.LogCaptureFixture) -> None:
     """Fifty thousand phones will not come from this machine: the first thing one reads is no warning."""
-    assert raise_limit(50_000, tell=False) == 20_000
+    limits = Limits()
+    fit(limits, 1_024, tell=False)
+    assert limits.connections == 660
     assert caplog.records == []

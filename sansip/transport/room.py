@@ -1,0 +1,57 @@
+"""Whom to let go when there are as many connections as may be: who is idle, and nobody's phone.
+
+Theory of operation: without it, whoever opens ``limits.connections`` connections and says a line end
+now and then keeps everybody else out for an hour. So a new connection takes the place of one that has been
+silent for long, over which nobody is registered and no request waits for its answer. A few are looked
+at, round and round, and the one that has been silent longest goes: as good as a list sorted by
+age, and it costs a message nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.transport.connections import Connection
+    from sansip.transport.flow import Flow
+
+__all__ = ["QUIET", "Room"]
+
+# Connections looked at for one that is new.
+SAMPLE = 32
+# Seconds of silence before a connection may go: a phone that registers has spoken meanwhile.
+QUIET = 5.0
+
+
+class Room:
+    """Chooses connections to let go. ``is_kept`` says over which flows somebody is registered."""
+
+    __slots__ = ("_is_kept", "_round", "_table")
+
+    def __init__(self, table: Mapping[int, Connection], is_kept: Callable[[Flow], bool]) -> None:
+        self._table = table
+        self._is_kept = is_kept
+        # Numbers of connections that this round has not come to.
+        self._round: list[int] = []
+
+    def make(self, now: float) -> Connection | None:
+        """Return the connection to close for a new one, if there is any; it is not chosen again."""
+        chosen: Connection | None = None
+        for _ in range(min(SAMPLE, len(self._table))):
+            if not self._round:
+                self._round = list(self._table)
+            one = self._table.get(self._round.pop())
+            if (
+                one is not None
+                and one.incoming
+                and not one.leaving
+                and not one.waiting
+                and now - one.last >= QUIET
+                and (chosen is None or one.last < chosen.last)
+                and not self._is_kept(one.flow)
+            ):
+                chosen = one
+        if chosen is not None:
+            chosen.leaving = True
+        return chosen
