@@ -116,22 +116,23 @@ class Phone:
 
     def register(self) -> None:
         """Register, or register again."""
-        self._send_register()
+        self.send_register()
         assert self.contact in self.expect("200").get("contact")
 
     def register_and_look(self) -> str:
         """Register; return the port that the request came from, as the answer tells it (RFC 3581)."""
-        self._send_register()
+        self.send_register()
         found = re.search(r";rport=(\d+)", self.expect("200").get("via"))
         assert found is not None
         return found[1]
 
     def register_refused(self, status: str, field: str) -> None:
         """Register in vain: the answer is ``status`` and has ``field``."""
-        self._send_register()
+        self.send_register()
         assert self.expect(status).get(field)
 
-    def _send_register(self) -> None:
+    def send_register(self) -> None:
+        """Send a REGISTER, and wait for nothing."""
         self._cseq += 1
         who = [f"From: <{self.aor}>;tag=r", f"To: <{self.aor}>", f"Call-ID: {self._register_id}"]
         # RFC 5630 5.2: sips where the address-of-record is.

@@ -33,7 +33,7 @@ from tests.interop.line import Line
 from tests.interop.users import add_users
 from tools import peers
 
-__all__ = ["LOCAL", "STREAMS", "TRANSPORTS", "WORST", "Siege", "Watch", "request"]
+__all__ = ["LOCAL", "STREAMS", "TRANSPORTS", "WORST", "Siege", "Watch", "request", "watched"]
 
 LOCAL = "127.0.0.1"
 STREAMS = ("tcp", "ws")
@@ -121,8 +121,7 @@ class Siege:
     @property
     def spent(self) -> float:
         """Seconds of processor time that the server has used."""
-        fields = Path(f"/proc/{self.program.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return spent_by(self.program)
 
     @property
     def resident(self) -> int:
@@ -132,24 +131,38 @@ class Siege:
     @contextmanager
     def watched(self) -> Iterator[Watch]:
         """Have an honest client ask while the block runs; fail where it was not served."""
-        watch = Watch()
-        command = [sys.executable, "-m", "tests.interop.prober", LOCAL, str(self._ports["udp"])]
-        root = Path(__file__).parents[2]
-        log = self.directory / f"prober-{time.monotonic_ns()}.log"
-        with peers.Program(command, log, cwd=root) as prober:
-            prober.wait_for("^probing$")
-            spent, memory = self.spent, self.resident
+        with watched(self.program, self.address("udp"), self.directory) as watch:
             yield watch
-            # What the attack left to do counts, too.
-            time.sleep(AFTER)
-            watch.spent, watch.grown = self.spent - spent, self.resident - memory
-            prober.terminate()
-            seen = json.loads(prober.wait_for(r"^\{.*\}$")[0])
-        watch.sent, watch.lost = seen["sent"], seen["lost"]
-        watch.worst, watch.median = seen["worst"], seen["median"]
-        sys.stdout.write(f"honest client: {watch}\n")
-        assert watch.lost == 0, f"{watch.lost} of {watch.sent} OPTIONS had no answer\n{self.log[-4000:]}"
-        assert watch.worst <= WORST, f"an OPTIONS waited {watch.worst:.3f} s\n{self.log[-4000:]}"
+
+
+def spent_by(program: peers.Program) -> float:
+    """Return the seconds of processor time that ``program`` has used."""
+    fields = Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+@contextmanager
+def watched(program: peers.Program, server: tuple[str, int], directory: Path) -> Iterator[Watch]:
+    """Have an honest client ask ``server``, which is ``program``, while the block runs."""
+    watch = Watch()
+    command = [sys.executable, "-m", "tests.interop.prober", server[0], str(server[1])]
+    root = Path(__file__).parents[2]
+    log = directory / f"prober-{time.monotonic_ns()}.log"
+    with peers.Program(command, log, cwd=root) as prober:
+        prober.wait_for("^probing$")
+        spent, memory = spent_by(program), resident(program)
+        yield watch
+        # What the attack left to do counts, too.
+        time.sleep(AFTER)
+        watch.spent, watch.grown = spent_by(program) - spent, resident(program) - memory
+        prober.terminate()
+        seen = json.loads(prober.wait_for(r"^\{.*\}$")[0])
+    watch.sent, watch.lost = seen["sent"], seen["lost"]
+    watch.worst, watch.median = seen["worst"], seen["median"]
+    sys.stdout.write(f"honest client: {watch}\n")
+    said = program.output()[-4000:]
+    assert watch.lost == 0, f"{watch.lost} of {watch.sent} OPTIONS had no answer\n{said}"
+    assert watch.worst <= WORST, f"an OPTIONS waited {watch.worst:.3f} s\n{said}"
 
 
 def request(

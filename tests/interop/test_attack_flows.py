@@ -81,7 +81,7 @@ def edge(directory: Path) -> tuple[Siege, Line]:
 
 def registered(registrar: Line, phone: Phone) -> str:
     """Register ``phone`` through the edge; return the Path that the registrar was told."""
-    phone._send_register()
+    phone.send_register()
     seen = Message(registrar.receive().decode())
     names = ("via", "to", "from", "call-id", "cseq")
     copied = [f"{name}: {value}" for name, value in seen.fields if name in names]

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,14 @@ timeout = 1.0
 """
 
 
+KEY = b"the same key on all of the nodes"
+
+
 class Node:
-    """One node, that can be killed and started again."""
+    """One node, that can be killed and started again.
+
+    ``called`` is its name where it is not ``name``, that of its folder; ``prefix`` is put before its command.
+    """
 
     def __init__(
         self,
@@ -64,22 +70,28 @@ class Node:
         linger: float = 0.0,
         redis: str = "",
         more: str = "",
+        host: str = HOST,
+        key: bytes = KEY,
+        called: str = "",
+        prefix: Sequence[str] = (),
     ) -> None:
         self.directory = directory / name
+        self.host = host
+        self.prefix = prefix
         self.directory.mkdir()
         self.name = name
         self.port, self.ws = free_port(), free_port()
-        key = directory / "key"
-        key.write_bytes(b"the same key on all of the nodes")
+        secret = self.directory / "key"
+        secret.write_bytes(key)
         self.config = self.directory / "sansip.toml"
         self.config.write_text(
             CONFIG.format(
-                host=HOST,
+                host=host,
                 port=self.port,
                 ws=self.ws,
                 location=location,
-                key=key,
-                name=name,
+                key=secret,
+                name=called or name,
                 heartbeat=HEARTBEAT,
                 linger=linger,
                 redis=redis,
@@ -90,10 +102,11 @@ class Node:
 
     @property
     def v4(self) -> tuple[str, int]:
-        return HOST, self.port
+        return self.host, self.port
 
     def start(self) -> Program:
-        self.program = sansip_serve(self.directory, [], options=["--config", str(self.config)])
+        options = ["--config", str(self.config)]
+        self.program = sansip_serve(self.directory, [], options=options, prefix=self.prefix)
         return self.program
 
     def kill(self) -> None:

@@ -47,7 +47,7 @@ class RedisClient:
         for command in commands:
             pipeline.execute_command(*command)
         answers = list(pipeline.execute(raise_on_error=False))
-        if self.place.kind == "sentinel" and any("READONLY" in str(one) for one in answers if _failed(one)):
+        if self.place.kind == "sentinel" and any(_is_read_only(one) for one in answers):
             # It is no master any more: the next connection goes to the one that is.
             self._client.connection_pool.disconnect()
         return answers
@@ -104,8 +104,11 @@ class RedisClient:
         return self._client
 
 
-def _failed(answer: Any) -> bool:
-    return isinstance(answer, Exception)
+def _is_read_only(answer: Any) -> bool:
+    # Redis 6 puts its code into the text of a script's error.
+    return isinstance(answer, Exception) and (
+        type(answer).__name__ == "ReadOnlyError" or "READONLY" in str(answer)
+    )
 
 
 def connect(place: RedisPlace, settings: RedisSettings, password: str | None) -> Any:
