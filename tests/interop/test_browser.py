@@ -290,3 +290,42 @@ def test_a_call_outlives_its_connection(server: Server, script: bytes, tmp_path:
                 assert seen == ["disconnected", "registered"]
                 assert page.expect("ended") == "remote"
                 uac.succeed()
+
+
+@pytest.mark.parametrize("what", ["torn", "restarted"])
+def test_a_call_outlives_its_flow(what: str, script: bytes, tmp_path: Path) -> None:
+    """RFC 5626 5.3.2, without the help of a GRUU: the connection is torn, or the server is started anew, and
+    what the far side sends by the route set of before finds the browser."""
+    slow = tmp_path / "slow_uac.xml"
+    text = (HERE / "scenarios" / "browser_uac.xml").read_text()
+    # It connects again after two seconds, and after four more where the server is not there yet.
+    slow.write_text(text.replace('milliseconds="200"', 'milliseconds="12000"'))
+    config = tmp_path / "sansip.toml"
+    config.write_text(f'store = "{tmp_path / "sansip.db"}"\n[registrar]\ngruu = false\n')
+    udp, ws = (LOCAL, free_port()), free_port()
+    listeners = [f"udp:{LOCAL}:{udp[1]}", f"ws:{LOCAL}:{ws}"]
+
+    def start() -> Program:
+        return sansip_serve(tmp_path, listeners, [DOMAIN], [*OPTIONS, "--config", str(config)])
+
+    with ExitStack() as stack:
+        program = stack.enter_context(start())
+        wire = stack.enter_context(closing(Wire((LOCAL, ws))))
+        asked = {"library": "jssip", "server": f"ws://{LOCAL}:{wire.port}/", "aor": f"sip:torn@{DOMAIN}"}
+        page = stack.enter_context(Page(script))
+        stack.enter_context(chromium(page.url(**asked), tmp_path))
+        page.expect("registered")
+        uac = Sipp(slow, udp, tmp_path, local=(LOCAL, free_port()), service="torn", domain=DOMAIN)
+        stack.enter_context(uac)
+        page.expect("confirmed")
+        if what == "torn":
+            wire.tear()
+        else:
+            program.stop()
+            program = stack.enter_context(start())
+        seen = []
+        while not seen or seen[-1] != "registered":
+            seen.append(page.events.get(timeout=PATIENCE)[0])
+        assert page.expect("ended") == "remote"
+        uac.succeed()
+        assert "Traceback" not in program.output()
