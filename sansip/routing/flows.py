@@ -186,16 +186,21 @@ def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
     return None
 
 
-def flow_of(core: Core, aor: str, key: bytes, now: float, *, exact: bool = False) -> Flow | None:
-    """Return the flow that the phone which is named so has at this node now, or None."""
+def flow_of(
+    core: Core, aor: str, key: bytes, now: float, *, exact: bool = False, prefer: int | None = None
+) -> Flow | None:
+    """Return the flow that the phone which is named so has at this node now, or None.
+
+    ``prefer``: the listener for datagrams whose binding does not know by which it came.
+    """
     # What is back from a store, or lost without a word, stands in nobody's way.
-    flows = [(one, over(core, one)) for one in core.location.lookup(aor, now)]
+    flows = [(one, over(core, one, prefer)) for one in core.location.lookup(aor, now)]
     binding = named_by(key, [one for one, flow in flows if flow is not None], exact=exact)
     return next((flow for one, flow in flows if one is binding), None)
 
 
-def over(core: Core, binding: Binding) -> Flow | None:
-    """Return the flow that ``binding`` has at this node now, or None."""
+def over(core: Core, binding: Binding, prefer: int | None = None) -> Flow | None:
+    """Return the flow that ``binding`` has at this node now, or None; ``prefer`` as above."""
     flow = binding.flow
     if isinstance(flow, Flow):
         return flow if core.proxy.is_alive(flow) else None
@@ -210,8 +215,7 @@ def over(core: Core, binding: Binding) -> Flow | None:
         address = _contact_address(binding)
     if address is None:
         return None
-    number = flow if isinstance(flow, int) else None
-    listener = core.listeners.reach("udp", address[0], number)
+    listener = core.listeners.reach("udp", address[0], flow if isinstance(flow, int) else prefer)
     return None if listener is None else Flow("udp", listener.id, address)
 
 
@@ -233,7 +237,8 @@ def _present(core: Core, token: FlowToken, now: float) -> Target | None:
     aor, key = token.named
     # A request that begins something has a target for each flow, and is to hear of this one
     # alone (RFC 5626 5.3.1, 7).
-    flow = flow_of(core, aor, key, now, exact=not token.bound)
+    prefer = None if token.flow is None else token.flow.listener
+    flow = flow_of(core, aor, key, now, exact=not token.bound, prefer=prefer)
     return None if flow is None else _over(flow)
 
 

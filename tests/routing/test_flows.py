@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sansip import ListenerConfig
 from sansip.auth import AuthConfig
 from sansip.auth.algorithms import ha1
 from sansip.location import NodeFlow
@@ -161,6 +162,26 @@ def test_after_a_restart(way: str, transport: str) -> None:
     assert what(within(after, route, bob.contact)) == ["430"]
     moved = replaced(after, transport, way)
     assert sent(within(after, route, bob.contact, 3)) == [("INFO", moved.conn)]
+
+
+def test_datagrams_leave_by_the_listener_of_before() -> None:
+    """A NAT lets in what comes from where the phone sent to; the store does not know by which socket that
+    was, and the token does."""
+    second = ListenerConfig(9, "udp", HOST, 5070)
+    before = Rig(listeners=(*LISTENERS, second), secret=KEY)
+    data = request("REGISTER", "sip:biloxi.test", via="SIP/2.0/UDP 10.0.0.5:5060;rport;branch=z9hG4bKu",
+                   sender="<sip:bob@biloxi.test>", headers=[("Contact", "<sip:bob@10.0.0.5>")])  # fmt: skip
+    assert what(before.udp(data, HOME, 9)) == ["200"]
+    invite = only(before.udp(request(headers=ALICE_CONTACT)), "INVITE")
+    before.udp(reply(invite, 200, headers=[("Contact", "<sip:bob@10.0.0.5>")]), HOME, 9)
+    route = before.route()
+    after = Rig(listeners=(*LISTENERS, second), secret=KEY, seed=b"another process's seed")
+    kept = [binding for _, record in before.stack.location.snapshot() for binding in record]
+    for binding in kept:
+        binding.flow = None
+    after.stack.restore(kept, after.now)
+    [info] = within(after, [route], "sip:bob@10.0.0.5")
+    assert (info.to, info.action.listener) == (HOME, 9)
 
 
 def test_a_phone_that_takes_another_transport() -> None:
