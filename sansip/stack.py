@@ -104,6 +104,8 @@ class Stack:
         self.limits = config.limits
         self.server_name = config.server_name
         self.wall_offset = config.wall_offset
+        # The first one that a time was made by.
+        self._first_offset: float | None = None
         self.listeners = Listeners(
             [
                 Listener(
@@ -644,7 +646,17 @@ class Stack:
 
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``, as well as it is known."""
-        return now + (self.wall_offset or 0.0)
+        offset = self.wall_offset or 0.0
+        if self._first_offset is None:
+            self._first_offset = offset
+        return now + offset
+
+    def unix_passed(self, now: float) -> float:
+        """Return a Unix time that has passed at ``now`` by today's clock and by that of the first use.
+
+        For what must not end before its time because somebody set the clock forward.
+        """
+        return min(self.unix(now), now + (self._first_offset or 0.0))
 
     def flow_token(self, flow: Flow, expires_at: float) -> str:
         """Return the user part of a URI of ours that leads over ``flow`` and nowhere else.

@@ -98,7 +98,7 @@ class FlowRoute:
         if token is None:
             return
         core = request.core
-        if token.expires and core.unix(request.now) > token.expires + _GRACE:
+        if token.expires and core.unix_passed(request.now) > token.expires + _GRACE:
             self.target = Target(bound=True, only=True)
             return
         target = _present(core, token, request.now)

@@ -247,3 +247,19 @@ def test_sips_all_the_way() -> None:
     path = register.message.get("path")
     assert path.startswith("<sips:f-")
     assert path.endswith(f"@{HOST}:5061;lr;ob>")
+
+
+def test_the_clock_is_set_forward() -> None:
+    """NTP, two hours, under a registered phone: its Path ends when its registration does, and not before."""
+    pair = Pair()
+    pair.edge.stack.wall_offset = 1e9
+    phone = Phone(pair, "udp")
+    phone.register(f"{FLOW};expires=3600")
+    pair.edge.stack.wall_offset += 7_200
+    invite = only(pair.at_home(request()), "INVITE")
+    assert invite.to == phone.at
+    phone.send(reply(invite, 486))
+    pair.edge.wait(4_000)
+    assert pair.edge.stack.unix_passed(pair.edge.now) < pair.edge.stack.unix(pair.edge.now)
+    # The registrar's clock did not move: it asks the edge, which says that the flow is no more.
+    assert what(pair.at_home(request(branch="z9hG4bK2", call_id="2"))) == ["100", "480"]

@@ -87,3 +87,40 @@ def test_restore() -> None:
     assert again.restore(stored, 5.0) == 1
     assert [binding.contact for binding in again.location.lookup(AOR, 5.0)] == ["sip:bob@192.0.2.7"]
     assert make().restore(stored, 1e6) == 0
+
+
+def test_a_removal_waits_for_the_store() -> None:
+    """A phone that was told that it is gone must not be back after a restart."""
+    stack = make()
+    (question,) = [a for a in register(stack, 1, 1.0) if isinstance(a, Ask)]
+    stack.answer(question.id, None, 1.1)
+    gone = "<sip:bob@192.0.2.7>;expires=0"
+    for number, result, status, left in ((2, OSError("disk full"), 503, 1), (3, None, 200, 0)):
+        actions = register(stack, number, 2.0 + number, gone)
+        (question,) = [a for a in actions if isinstance(a, Ask)]
+        assert question.question.after == ()
+        assert statuses(actions) == []
+        assert statuses(stack.answer(question.id, result, 2.1 + number)) == [status]
+        assert len(stack.location.lookup(AOR, 3.0 + number)) == left
+
+
+def test_two_registrations_at_once() -> None:
+    """Neither failure takes away what the other one was told."""
+    first, second = "<sip:bob@192.0.2.7>", "<sip:bob@192.0.2.8>"
+    for results, told, left in (
+        ((None, OSError("full")), [200, 503], [first]),
+        ((OSError("full"), None), [503, 200], [second]),
+    ):
+        stack = make()
+        asked = [
+            next(a for a in register(stack, number, 1.0, contact) if isinstance(a, Ask))
+            for number, contact in ((1, first), (2, second))
+        ]
+        answers = [
+            status
+            for question, result in zip(asked, results, strict=True)
+            for status in statuses(stack.answer(question.id, result, 1.1))
+        ]
+        assert answers == told
+        found = [f"<{one.contact}>" for one in stack.location.lookup(AOR, 2.0)]
+        assert set(left) <= set(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -157,6 +158,28 @@ class StoreContract:
         command.remove_user("alice", "biloxi.test")
         seen.append(store.generation())
         assert len(set(seen)) == 3
+
+    def test_commands_at_once(self, opened: Open) -> None:
+        """Several operators, or scripts: each status 0 is a user who is there, and a change that is seen."""
+        before = opened().generation()
+        stores = [opened() for _ in range(4)]
+        faults: list[BaseException] = []
+
+        def add(number: int) -> None:
+            try:
+                for one in range(10):
+                    stores[number].put_user(User(f"u{number}-{one}", "biloxi.test", {"MD5": "a" * 32}))
+            except BaseException as error:
+                faults.append(error)
+
+        threads = [threading.Thread(target=add, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert len(list(opened().users())) == 40
+        assert opened().generation() == before + 40
 
     # --- a clock that is set (issue 9, 5)
 
