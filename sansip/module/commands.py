@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Command", "CommandError", "Parameter", "plain_result"]
+__all__ = ["Command", "CommandError", "Parameter", "expected", "plain_result"]
 
 
 class CommandError(Exception):
@@ -70,7 +70,7 @@ class Command:
 
 def _converted(command: str, parameter: Parameter, value: Any) -> Any:
     kinds = _kinds(parameter.type)
-    choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    choices = _choices(kinds)
     if value is None and type(None) in kinds:
         return None
     if value in choices:
@@ -91,8 +91,17 @@ def _converted(command: str, parameter: Parameter, value: Any) -> Any:
         if get_origin(kind) is list and isinstance(value, list):
             (inner,) = get_args(kind) or (str,)
             return [_converted(command, Parameter(parameter.name, inner, True), one) for one in value]
-    expected = " or ".join(map(repr, choices)) if choices else " or ".join(map(_named, kinds))
-    raise CommandError(f"{command}: {parameter.name} is {value!r}; expected {expected}")
+    raise CommandError(f"{command}: {parameter.name} is {value!r}; expected {expected(parameter)}")
+
+
+def expected(parameter: Parameter) -> str:
+    """Return in words what an argument may be."""
+    kinds = _kinds(parameter.type)
+    return " or ".join(map(repr, _choices(kinds)) if _choices(kinds) else map(_named, kinds))
+
+
+def _choices(kinds: tuple[Any, ...]) -> list[Any]:
+    return [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
 
 
 def _kinds(hint: Any) -> tuple[Any, ...]:

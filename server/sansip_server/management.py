@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding
+from sansip.module import CommandError
 from sansip.modules.keepalive import Keepalive
 from sansip.wire import SipUri, parse_uri
+from sansip_server import module_commands
 from sansip_server.bans import bans
 from sansip_server.commands.version import version_of
 
@@ -80,6 +82,7 @@ class Management:
             "bindings": self._bindings,
             "remove": self._remove,
             "bans": lambda question: bans(stack, hub.clock(), question),
+            "commands": self._module_commands,
             "drain": self._drain,
             "reload": self._reload_all,
         }
@@ -90,18 +93,24 @@ class Management:
             question = json.loads(line)
             if not isinstance(question, dict):
                 raise Refused("expected a JSON object")
-            command = self._commands.get(question.get("command", ""))
-            if command is None:
-                raise Refused(f"expected a command of {', '.join(self._commands)}")
-            for part in command(question):
+            name = question.get("command", "")
+            if isinstance(name, str) and "." in name:
+                parts = module_commands.done(self._stack, self._hub, name, question.get("arguments", {}))
+            else:
+                command = self._commands.get(name)
+                if command is None:
+                    raise Refused(f"expected a command of {', '.join(self._commands)}, or of a module")
+                parts = command(question)
+            for part in parts:
                 yield None if part is None else _line(part)
-        except (Refused, ValueError, TypeError, RecursionError) as error:
+        except (Refused, CommandError, ValueError, TypeError, RecursionError) as error:
             yield _line({"ok": False, "error": str(error)})
 
     # --- commands
 
     def _health(self, question: dict[str, Any]) -> Iterator[Part]:
         parts = {name: state() for name, state in self._parts.items()}
+        parts |= module_commands.troubles(self._stack.modules)
         draining = self._stack.draining
         failing = [name for name, state in parts.items() if not state["ok"]]
         status = "draining" if draining else "degraded" if failing else "ok"
@@ -125,6 +134,8 @@ class Management:
         }
         if self._storage is not None:
             result["store"] = self._storage.figures()
+        if counted := module_commands.figures(self._stack.modules):
+            result["modules"] = counted
         yield _done(result)
 
     def _bindings(self, question: dict[str, Any]) -> Iterator[Part]:
@@ -156,6 +167,11 @@ class Management:
         if isinstance(results[0], Exception):
             raise Refused(f"{aor} stays as it was, for the store fails: {results[0]}".splitlines()[0])
         yield _done({"aor": aor, "removed": results[0]})
+
+    def _module_commands(self, question: dict[str, Any]) -> Iterator[Part]:
+        found = list(module_commands.described(self._stack.modules))
+        yield from ({"item": one} for one in found)
+        yield _done({"commands": len(found)})
 
     def _drain(self, question: dict[str, Any]) -> Iterator[Part]:
         already = self._stack.draining

@@ -36,7 +36,14 @@ def control_path(control: str | None, store: str | None) -> str | None:
     return None if store is None or is_url(store) else f"{store}.ctl"
 
 
-@click.group()
+class _Ctl(click.Group):
+    """The commands here, and those of modules, which have a dot in their names."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or (_of_module(cmd_name) if "." in cmd_name else None)
+
+
+@click.group(cls=_Ctl)
 @click.option(
     "--control",
     metavar="PATH",
@@ -45,7 +52,11 @@ def control_path(control: str | None, store: str | None) -> str | None:
 @click.option("--config", metavar="FILE", help="The configuration of the server.")
 @click.pass_context
 def ctl(context: click.Context, control: str | None, config: str | None) -> None:
-    """Ask and direct a running server."""
+    """Ask and direct a running server.
+
+    Modules bring commands of their own: `sansip ctl commands` lists them, and
+    `sansip ctl MODULE.VERB KEY=VALUE …` gives one.
+    """
     if control is None:
         control = "sansip.db.ctl" if config is None else _configured(config)
     context.obj = control
@@ -122,6 +133,52 @@ def health(path: str, as_json: bool) -> None:
             for warning in part.get("warnings", ()):
                 click.echo(f"  warning: {warning}")
     raise SystemExit(0 if result["status"] == "ok" else 1)
+
+
+def _of_module(name: str) -> click.Command:
+    """Return the command that has a module of the server do ``name``."""
+
+    @click.command(name, short_help="A command of a module.")
+    @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
+    @AS_JSON
+    @click.pass_obj
+    def given(path: str, arguments: tuple[str, ...], as_json: bool) -> None:
+        pairs = [one.partition("=") for one in arguments]
+        for key, equals, _ in pairs:
+            if not equals:
+                raise OperatorError(
+                    f"{name}: {key}: expected KEY=VALUE; `sansip ctl commands` shows the keys"
+                )
+        items: list[Any] = list(ask(path, command=name, arguments={key: value for key, _, value in pairs}))
+        result = items.pop()
+        if as_json:
+            click.echo(json.dumps(items if isinstance(result, dict) and "items" in result else result))
+        elif items and all(isinstance(one, dict) for one in items):
+            names = list(items[0])
+            rows = [tuple(plain(str(one.get(key, ""))) for key in names) for one in items]
+            table([tuple(key.upper() for key in names), *rows])
+        else:
+            for one in items or [result]:
+                click.echo(plain(one if isinstance(one, str) else json.dumps(one)))
+
+    return given
+
+
+@ctl.command()
+@AS_JSON
+@click.pass_obj
+def commands(path: str, as_json: bool) -> None:
+    """Which commands do the modules of the server have?"""
+    *items, _ = ask(path, command="commands")
+    if as_json:
+        click.echo(json.dumps(items))
+        return
+    for one in items:
+        keys = " ".join(
+            f"{key['name']}=…" if key["required"] else f"[{key['name']}=…]" for key in one["parameters"]
+        )
+        click.echo(f"{one['command']} {keys}".rstrip())
+        click.echo(f"    {one['doc'].partition(chr(10))[0]} ({one['role']})")
 
 
 @ctl.command()

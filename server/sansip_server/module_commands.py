@@ -1,0 +1,81 @@
+"""Commands and figures of modules, over the control socket.
+
+Theory of operation: a command's name has a dot in it (``dispatcher.list``), so no command of the server's own
+is meant. It is done in the stack's thread, as an input of the stack; one that waits is answered when it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sansip.module import CommandError, Counter
+from sansip.module.commands import expected
+
+if TYPE_CHECKING:
+    from sansip.module import Modules
+    from sansip.stack import Stack
+    from sansip_sockets import Hub
+
+__all__ = ["described", "done", "figures", "troubles"]
+
+
+def done(stack: Stack, hub: Hub, name: str, given: Any) -> Iterator[dict[str, Any] | None]:
+    """Do command ``name``; yield None while it waits, then items and the result.
+
+    Raises ``CommandError`` for a command that cannot be done, by whatever it raised.
+    """
+    if not isinstance(given, dict):
+        raise CommandError(f"{name}: its arguments are an object")
+    results: list[Any] = []
+    now = hub.clock()
+    hub.perform(stack.command(name, given, now, lambda result, now: results.append(result)), now)
+    while not results:
+        yield None
+    (result,) = results
+    if isinstance(result, CommandError):
+        raise result
+    if isinstance(result, BaseException):
+        raise CommandError(f"{name}: {type(result).__name__}: {result}")
+    if isinstance(result, list):
+        # A line for each, so that a long list is never one.
+        for one in result:
+            yield {"item": one}
+        result = {"items": len(result)}
+    yield {"ok": True, "result": result}
+
+
+def described(modules: Modules) -> Iterator[dict[str, Any]]:
+    """Yield what there is to know of each command of a module."""
+    for command in modules.commands.values():
+        yield {
+            "command": command.name,
+            "role": command.role,
+            "parameters": [
+                {"name": one.name, "expected": expected(one), "required": one.required}
+                for one in command.parameters
+            ],
+            "doc": command.doc,
+        }
+
+
+def figures(modules: Modules) -> dict[str, float]:
+    """Return what modules count, by ``module.figure{labels}``."""
+    found: dict[str, float] = {}
+    for module in modules:
+        for name, value in module.figures().items():
+            found[f"{module.name}.{name}"] = value
+        for figure in module.core.counted:
+            name = f"{module.name}.{figure.name.removeprefix(module.name)[1:]}"
+            if isinstance(figure, Counter):
+                for labels, value in figure.values.items():
+                    found[f"{name}{{{','.join(labels)}}}" if labels else name] = value
+            else:
+                found[f"{name}.count"], found[f"{name}.sum"] = figure.count, round(figure.sum, 6)
+    return found
+
+
+def troubles(modules: Modules) -> dict[str, dict[str, Any]]:
+    """Return the modules that say something is wrong, as parts of ``health``."""
+    said = {module.name: module.health() for module in modules}
+    return {name: {"ok": False, "error": text} for name, text in said.items() if text}
