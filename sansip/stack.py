@@ -54,7 +54,7 @@ from sansip.routing import IncomingRequest, Trusted, run
 from sansip.routing.admission import is_exempt
 from sansip.routing.changes import Changes, SharedChange
 from sansip.routing.flows import binding_over, looking
-from sansip.routing.loss import connection_lost, drop, flow_lost, give_up
+from sansip.routing.loss import connection_lost, drop, flow_lost, give_up, has_moved
 from sansip.routing.probing import Probe, alive_tag
 from sansip.routing.removal import Removed, unbind
 from sansip.sources import SourceRates, source_of
@@ -484,7 +484,12 @@ class Stack:
         if transaction is None:
             if not self.modules.takes_stray(response, flow, now):
                 self.proxy.forward_stray(response, flow, now)
-        elif self._comes_from(transaction.flow, flow, response, "RFC 3261 18.1.2"):
+            return
+        hop = transaction.flow
+        elsewhere = flow.conn != hop.conn or flow.address[0] != hop.address[0]
+        if (elsewhere and has_moved(self, transaction, flow, now)) or self._comes_from(
+            hop, flow, response, "RFC 3261 18.1.2"
+        ):
             self._transactions.response_received(transaction, response, now)
 
     def _request_received(self, request: Request, flow: Flow, now: float) -> None:

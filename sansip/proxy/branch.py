@@ -430,20 +430,24 @@ class Branch:
 
         Only where the phone opened it: a server answers over another one (RFC 3261 18.2.2).
         """
-        if transaction is not self.transaction or self.final is not None:
-            return
         if transaction.flow is not self.target.flow:
             return
         if other is not None:
-            # It rings on, and answers and is cancelled over that one. The INVITE once more
-            # it would refuse as one that it has (8.2.2.2).
-            self.target = replace(self.target, flow=other)
-            self.context.proxy.sender.hand_over(transaction, other)
+            # It rings on. The INVITE once more it would refuse as one that it has (8.2.2.2).
+            self.follow(transaction, other)
+            return
+        if transaction is not self.transaction or self.final is not None:
             return
         # Nobody waits for it until Timer C.
         self._stop_timer()
         transaction.terminate(None, now)
         self._fail(self._flow_status(), now)
+
+    def follow(self, transaction: ClientTransaction, flow: Flow) -> None:
+        """The phone answers over ``flow`` now, and is cancelled over that (RFC 3261 9.1)."""
+        if transaction is self.transaction and self.final is None:
+            self.target = replace(self.target, flow=flow)
+            self.context.proxy.sender.hand_over(transaction, flow)
 
     def node_gone(self, life: str, now: float, *, back: bool) -> None:
         """A node's ``life`` ended: what was sent to a phone of its connections is answered by nobody.

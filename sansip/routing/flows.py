@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sansip.transport.flow_token import FlowToken, Named
     from sansip.wire import Request
 
-__all__ = ["FlowRoute", "binding_over", "flow_of", "looking", "take_token"]
+__all__ = ["FlowRoute", "binding_over", "flow_of", "is_flow_of", "looking", "take_token"]
 
 
 # Seconds for which a registration's token is good after its end: what was on the way then.
@@ -197,6 +197,17 @@ def flow_of(
     flows = [(one, over(core, one, prefer)) for one in core.location.lookup(aor, now)]
     binding = named_by(key, [one for one, flow in flows if flow is not None], exact=exact)
     return next((flow for one, flow in flows if one is binding), None)
+
+
+def is_flow_of(core: Core, binding: Binding, flow: Flow, now: float) -> bool:
+    """Whether the phone of ``binding`` has ``flow`` registered now."""
+    key = key_of(binding)
+    for one in core.location.lookup(binding.aor, now):
+        if named_by(key, [one]) is not None:
+            present = over(core, one, flow.listener)
+            if present is not None and _is_same(present, flow):
+                return True
+    return False
 
 
 def over(core: Core, binding: Binding, prefer: int | None = None) -> Flow | None:

@@ -25,7 +25,7 @@ from sansip.location import (
 )
 from sansip.proxy.branch import Branch
 from sansip.routing.changes import SharedChange
-from sansip.routing.flows import flow_of
+from sansip.routing.flows import flow_of, is_flow_of
 from sansip.transaction import ClientTransaction
 from sansip.transport.connections import ONE_WAY
 from sansip.wire import SipUri
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sansip.transport import Flow
     from sansip.transport.connections import Pending
 
-__all__ = ["connection_lost", "drop", "flow_lost", "give_up"]
+__all__ = ["connection_lost", "drop", "flow_lost", "give_up", "has_moved"]
 
 
 def connection_lost(stack: Stack, flow: Flow, now: float) -> None:
@@ -58,6 +58,22 @@ def connection_lost(stack: Stack, flow: Flow, now: float) -> None:
 
     for aor in aors:
         drop(stack, aor, is_lost, "lost", now)
+
+
+def has_moved(stack: Stack, transaction: ClientTransaction, flow: Flow, now: float) -> bool:
+    """Whether the phone that ``transaction`` asks has registered ``flow``, too; it is followed there.
+
+    A response that came by another flow than its request left by: the phone registered
+    again meanwhile, or has several flows (RFC 5626 4.2).
+    """
+    branch = transaction.user
+    if not isinstance(branch, Branch):
+        return False
+    binding = branch.target.binding
+    if not isinstance(binding, Binding) or not is_flow_of(stack, binding, flow, now):
+        return False
+    branch.follow(transaction, flow)
+    return True
 
 
 def give_up(stack: Stack, waiting: Iterable[Pending], now: float) -> None:

@@ -16,6 +16,7 @@ from tests.proxy.test_flow_tokens import CONTACTS, LISTENERS, NAT, TCP, TLS, WS,
 from tests.proxy.test_nat import BOB as HOME
 from tests.proxy.test_nat import Call, register
 from tests.rig import ALICE, HOST, UDP, Out, Rig, only, reply, request, sent, what
+from tests.rig import within as within_invite
 from tests.routing.test_shared import WebPhone
 from tests.routing.test_within import prove
 from tests.shelf import Cluster
@@ -458,6 +459,28 @@ def test_a_ringing_phones_connection_dies(transport: str, params: str) -> None:
     invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")
     assert sent(bob.send(reply(invite, 180, headers=[("Contact", f"<{bob.contact}>")]))) == [("180", ALICE)]
     assert sent(bench.closed(bob.conn)) == [("480", ALICE)]
+
+
+@pytest.mark.parametrize("transport", CONTACTS)
+def test_a_phone_that_rings_changes_networks(transport: str) -> None:
+    """It registers over another connection before anybody knows that its old one is dead, and answers
+    over that: RFC 3261 18.1.2 has the hop believed, and this is the hop. Nobody else is."""
+    for answers in (True, False):
+        bench = rig()
+        bob = phone(bench, transport, f"{INSTANCE};reg-id=1")
+        invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")
+        assert what(bob.send(reply(invite, 180))) == ["180"]
+        moved = replaced(bench, transport)
+        other = Mobile(bench, transport, source=STRANGER)
+        assert other.send(reply(invite, 200, tag="mallory")) == []
+        assert sent(moved.send(reply(invite, 183))) == [("183", ALICE)]
+        if answers:
+            assert sent(moved.send(reply(invite, 200))) == [("200", ALICE)]
+        else:
+            # RFC 3261 9.1: it is cancelled where it is.
+            cancel = within_invite(request(headers=ALICE_CONTACT), "CANCEL")
+            assert ("CANCEL", moved.conn) in sent(bench.udp(cancel))
+        assert what(bench.closed(bob.conn)) == []
 
 
 def test_a_server_that_rings_may_come_back() -> None:
