@@ -58,13 +58,6 @@ _MANDATORY: Final = {
     "call-id": "RFC 3261 20.8",
     "cseq": "RFC 3261 20.16",
 }
-# Lists with a value for each hop, which are read or edited value by value.
-_SECTIONS: Final = {
-    "contact": "RFC 3261 20.10",
-    "via": "RFC 3261 20.42",
-    "route": "RFC 3261 20.34",
-    "record-route": "RFC 3261 20.30",
-}
 # RFC 3261 7.3.1: more than one line only where the value is a list.
 _ONCE: Final = ("from", "to", "call-id", "cseq", "content-length", "max-forwards")
 
@@ -162,17 +155,9 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
             _ = message.via
         # RFC 3261 16.3 step 1: the values below the top Via are only carried, so
         # here they are only counted; who reads them checks them.
-        if several or via is None:
-            _count_values(message, "via", limits.via_count)
-        line = first.get("route")
-        if line is not None and (several or "," in line):
-            _count_values(message, "route", limits.route_count)
-        line = first.get("contact")
-        if line is not None and (several or "," in line):
-            _count_values(message, "contact", limits.contact_count)
-        line = first.get("record-route")
-        if line is not None and (several or "," in line):
-            _count_values(message, "record-route", limits.route_count)
+        most = count + head.count(",")
+        if most > limits.via_count or most > limits.route_count or most > limits.contact_count:
+            _count_lists(message, limits)
         if from_ is None:
             _ = message.from_.uri
         else:
@@ -358,11 +343,18 @@ def _check_uri(request: Request, limits: Limits) -> None:
         raise malformed("", "Request-URI: headers are not allowed", "RFC 3261 19.1.1")
 
 
-def _count_values(message: Message, key: str, most: int) -> None:
-    # A comma within quotes counts, too: no honest field comes near the limit.
-    lines = message.raw_lines(key)
-    if len(lines) + sum([line.count(",") for line in lines]) > most:
-        raise malformed(DISPLAY[key], f"more than {most} values", _SECTIONS[key])
+def _count_lists(message: Message, limits: Limits) -> None:
+    """Count the values of the lists that are read, or edited, value by value."""
+    for key, most, section in (
+        ("via", limits.via_count, "RFC 3261 20.42"),
+        ("route", limits.route_count, "RFC 3261 20.34"),
+        ("record-route", limits.route_count, "RFC 3261 20.30"),
+        ("contact", limits.contact_count, "RFC 3261 20.10"),
+    ):
+        # A comma within quotes counts, too: no honest field comes near the limit.
+        lines = message.raw_lines(key)
+        if len(lines) + sum([line.count(",") for line in lines]) > most:
+            raise malformed(DISPLAY[key], f"more than {most} values", section)
 
 
 def check_headers(message: Message) -> list[RemoteProtocolError]:
