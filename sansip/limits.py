@@ -110,7 +110,8 @@ class Limits:
     notices: int = 1_000
     # Bans that hold at once, about 300 octets each (`sansip ctl bans`). → the oldest is forgotten
     bans: int = 100_000
-    # Contacts of one address-of-record. → 503, nothing is changed
+    # Contacts of one address-of-record, whatever `registrar.max_contacts` or a route
+    # says. → 503, nothing is changed
     bindings_per_aor: int = 32
     # Registrations of one address-of-record that wait for a shared location at one node;
     # all of them become one write. → 503 for the latest of the phone that has most in there

@@ -6,9 +6,9 @@ host that means something else on this machine than where the phone is (loopback
 unspecified address), nor to many hosts at once (multicast, broadcast). RFC 3261 10.3
 leaves that to the registrar's policy; 403 says so to the phone.
 
-A phone behind a NAT is reached at its source, and may have the same private address in its own
-network as this server has here; so only its loopback and its multicast addresses are
-refused. Removals are always admitted.
+A phone behind a NAT is reached at its source, one behind an edge proxy by that, and both may
+have the same private address in their own network as this server has here; so of those only
+loopback and multicast addresses are refused. Removals are always admitted.
 
 A Path puts hosts in front of the Contact (RFC 3327 5.3). Phones have none; edge
 proxies do, and the operator knows those.
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
+from sansip.transport.nat import is_private
 from sansip.wire import SipUri
 from sansip.wire.host import ipv6_octets
 
@@ -71,10 +72,13 @@ class Terms:
     is_dead: Callable[[Binding], bool] = _lives
 
 
-def check_contacts(changes: Sequence[tuple[ContactChange, int]], terms: Terms, received: str | None) -> None:
+def check_contacts(
+    changes: Sequence[tuple[ContactChange, int]], terms: Terms, received: str | None, path: bool
+) -> None:
     """Raise RemoteProtocolError (403) for a contact to bind that must not be; nothing for removals.
 
-    ``received``: the address at which the phone is reached in place of its Contact.
+    ``received``: the address at which the phone is reached in place of its Contact. ``path``: whether
+    it is reached through an edge proxy.
     """
     for change, granted in changes:
         if not granted:
@@ -84,7 +88,9 @@ def check_contacts(changes: Sequence[tuple[ContactChange, int]], terms: Terms, r
             if uri.scheme not in _SCHEMES:
                 raise _refused("Scheme Not Served Here")
         elif terms.leads_back is not None:
-            leads_back = None if received is not None else terms.leads_back
+            # An edge proxy may know a phone by a private address that is ours here.
+            elsewhere = received is not None or (path and is_private(uri.host))
+            leads_back = None if elsewhere else terms.leads_back
             _check_host(uri, uri.host, terms.local, leads_back)
             if "maddr" in uri.params:
                 # RFC 3261 19.1.1: it is sent there, and not to the host.

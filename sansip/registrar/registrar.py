@@ -237,7 +237,7 @@ class Registrar:
                         return Plan(None, Reply(423, "Interval Too Brief", headers))
                 if refuses_path(request, terms, self._config.path_from) and any(g for _, g in changes):
                     return Plan(None, Reply(403, "Edge Proxy Not Trusted", [], "registrar.path_from"))
-                check_contacts(changes, terms, received)
+                check_contacts(changes, terms, received, bool(path))
                 check_sips(request, changes, path)
                 flows = take_flows(request, changes, self._outbound)
                 if self.gruus is not None:

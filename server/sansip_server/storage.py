@@ -105,11 +105,11 @@ class Storage:
         logger.info("%d registrations from %s in %.1f s", restored, self._name, self._clock() - begun)
 
     def watch(self, post: Callable[..., None]) -> None:
-        """Watch the machine's clock; ``post(function, arguments)`` calls in the stack's thread."""
+        """Watch the machine's clock; ``post(function, *arguments)`` calls in the stack's thread."""
 
         def stepped(step: float) -> None:
             # The loop tells the stack what time of day it is each time that it wakes.
-            post(_wake, ())
+            post(_wake)
             if step < 0 and self._stack is not None:
                 self._revive(self._stack, post)
 
@@ -134,7 +134,7 @@ class Storage:
             if one.expires_at + offset - before <= then and not stack.location.standing(one.aor)
         ]
         if late:
-            post(self._take, (stack, late))
+            post(self._take, stack, late)
 
     def _take(self, stack: Stack, late: list[Binding]) -> None:
         missing = [one for one in late if not stack.location.standing(one.aor)]

@@ -70,7 +70,7 @@ class Machine:
         assert self.storage is not None
         step = self.storage._keeper.look()
         if step < 0:
-            self.storage._revive(self.stack, lambda function, given: function(*given))
+            self.storage._revive(self.stack, lambda function, *given: function(*given))
 
     def register(self, user: str, seconds: float = HOUR, contact: str = "192.0.2.1") -> None:
         """Bind a contact beside those that stand, with all that a 200 waits for."""
