@@ -141,10 +141,12 @@ class Authenticator:
             and self._nonces.read(nonce, realm, None, unix) is not None
         )
 
-    def challenges(self, realm: str, source: str, unix: float, *, stale: bool = False) -> list[str]:
+    def challenges(
+        self, realm: str, source: str, unix: float, now: float, *, stale: bool = False
+    ) -> list[str]:
         """Return the values of WWW-/Proxy-Authenticate for ``source``, the preferred first (RFC 8760 2.4)."""
         self._counts.look(unix)
-        nonce = self._nonces.make(realm, source_of(source), unix)
+        nonce = self._nonces.make(realm, source_of(source), unix, now)
         end = ", stale=true" if stale else ""
         end += ", userhash=true" if self._config.userhash else ""
         qop = ",".join(self._config.qop)
@@ -345,7 +347,13 @@ class Authenticator:
         )
 
     def authentication_info(
-        self, offer: Offer, stored: Mapping[str, str] | None, realm: str, source: str, unix: float
+        self,
+        offer: Offer,
+        stored: Mapping[str, str] | None,
+        realm: str,
+        source: str,
+        unix: float,
+        now: float,
     ) -> Callable[[bytes], str] | None:
         """Return what makes the Authentication-Info value of an answer from its body (RFC 7616 3.5).
 
@@ -361,7 +369,7 @@ class Authenticator:
             return None
         begin = ""
         if nonce is None or unix - nonce.made > self._nonces.lifetime / 2:
-            begin = f'nextnonce="{self._nonces.make(realm, source_of(source), unix)}", '
+            begin = f'nextnonce="{self._nonces.make(realm, source_of(source), unix, now)}", '
 
         def value(body: bytes) -> str:
             # A2 of a response has no method.

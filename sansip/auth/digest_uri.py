@@ -8,7 +8,8 @@ server what it takes. Taken is what names the same thing to this server:
 
 * the same user and host; the password, parameters and headers of a URI, and a port that
   is the scheme's own, are not looked at (phones write ``;transport=tcp`` into one of the two
-  alone, and a proxy on the way may do so); ``maddr`` is, for it leads elsewhere;
+  alone, and a proxy on the way may do so); ``maddr`` is, unless it leads to this server (which takes
+  it off, RFC 3261 16.4);
 * of hosts and ports that are this server's, any for any other: a proxy in front
   translates a domain, a phone hashes the address and sends the name;
 * a telephone number as ``tel:`` and as user of this server (RFC 3261 19.1.6);
@@ -45,7 +46,7 @@ def designates(text: str, method: str, uri: Uri, serves: Serves) -> bool:
         hashed = parse_uri(text)
     except RemoteProtocolError:
         return False
-    if isinstance(hashed, SipUri) and serves(hashed.host, None) and "maddr" not in hashed.params:
+    if isinstance(hashed, SipUri) and serves(hashed.host, None) and _aside(hashed, serves) is None:
         if hashed.user is None:
             return True
         if method == "REGISTER":
@@ -60,18 +61,24 @@ def designates(text: str, method: str, uri: Uri, serves: Serves) -> bool:
 
 def _parts(uri: SipUri, serves: Serves) -> tuple[object, ...]:
     """Return what is equal for SIP URIs that name the same thing (RFC 3261 19.1.4, and as said above)."""
-    maddr = uri.params.get("maddr")
+    maddr = _aside(uri, serves)
     if serves(uri.host, None):
         return (uri.scheme, uri.user_decoded, maddr)
     # RFC 3261 19.1.2: the scheme says which port is meant where none is written.
     return (uri.scheme, uri.user_decoded, maddr, host_key(uri.host), uri.port or _PORTS[uri.scheme])
 
 
+def _aside(uri: SipUri, serves: Serves) -> str | None:
+    """Return where ``maddr`` leads, if that is not here."""
+    maddr = uri.params.get("maddr")
+    return None if maddr is None or serves(maddr.strip("[]").lower(), None) else maddr
+
+
 def _number(uri: Uri, serves: Serves) -> tuple[str, str] | None:
     """Return the telephone number and its context that ``uri`` names, None for any other."""
     if isinstance(uri, TelUri):
         return bare_number(uri.number), (uri.params.get("phone-context") or "").lower()
-    if not isinstance(uri, SipUri) or uri.user is None or uri.params.get("maddr"):
+    if not isinstance(uri, SipUri) or uri.user is None or _aside(uri, serves) is not None:
         return None
     if uri.scheme != "sip" or not serves(uri.host, None):
         return None

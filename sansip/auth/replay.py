@@ -31,7 +31,7 @@ class NonceCounts:
     how nonces are used, None for that of the first ``look``.
     """
 
-    __slots__ = ("_began", "_counts", "_life", "_lost_before", "_lost_number", "_most")
+    __slots__ = ("_began", "_counts", "_life", "_lost_before", "_lost_tick", "_most")
 
     def __init__(self, life: bytes, most: int, began: float | None = None) -> None:
         # text of a nonce -> count, in the order of use
@@ -39,8 +39,8 @@ class NonceCounts:
         self._life = life
         self._most = most
         self._began = None if began is None else int(began)
-        # The newest that were forgotten: of our own by number, of others by second.
-        self._lost_number = -1
+        # The newest that were forgotten: of our own by its tick, of others by the second.
+        self._lost_tick = -1
         self._lost_before = -1
 
     def __len__(self) -> int:
@@ -58,7 +58,7 @@ class NonceCounts:
         if known is not None:
             return count <= known
         if nonce.life == self._life:
-            return nonce.number <= self._lost_number
+            return nonce.tick <= self._lost_tick
         # Within one second nobody knows which came first.
         return self._began is None or nonce.made <= self._began or nonce.made <= self._lost_before
 
@@ -72,7 +72,7 @@ class NonceCounts:
             oldest = Nonce.of(next(iter(counts)))
             del counts[oldest.text]
             if oldest.life == self._life:
-                self._lost_number = max(self._lost_number, oldest.number)
+                self._lost_tick = max(self._lost_tick, oldest.tick)
             else:
                 self._lost_before = max(self._lost_before, oldest.made)
         counts[nonce.text] = count

@@ -101,7 +101,7 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
             _consume(request, field, credentials, offered)
             if as_registrar:
                 request.authentication_info = authenticator.authentication_info(
-                    offer, stored, realm, source, core.unix(request.now)
+                    offer, stored, realm, source, core.unix(request.now), request.now
                 )
             return name
     if offer.reason:
@@ -122,7 +122,7 @@ def _refuse(request: IncomingRequest, authenticator: Authenticator, offer: Offer
         return
     stale = offer.verdict is Verdict.STALE
     unix = request.core.unix(request.now)
-    values = authenticator.challenges(realm, request.flow.host, unix, stale=stale)
+    values = authenticator.challenges(realm, request.flow.host, unix, request.now, stale=stale)
     registrar = request.method == "REGISTER"
     header = "WWW-Authenticate" if registrar else "Proxy-Authenticate"
     request.refuse(401 if registrar else 407, None, [(header, value) for value in values])

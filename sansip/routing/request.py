@@ -335,7 +335,7 @@ class IncomingRequest:
         return False
 
     async def authenticate(self, realm: str | None = None) -> str | None:
-        """Return the authenticated user's name, or None having answered 401, 407 or 403.
+        """Return the authenticated user's name, or None having answered 400, 401, 407, 403 or 503.
 
         See ``sansip.routing.identity``.
         """

@@ -28,6 +28,9 @@ def fits(text: str, method: str, uri: str) -> bool:
         # A port that the scheme has anyway, and any port of ours: a NAT maps it.
         ("sip:bob@chicago.test", "INVITE", "sip:bob@chicago.test:5060"),
         ("sip:bob@biloxi.test:6060", "INVITE", "sip:bob@biloxi.test"),
+        # RFC 3261 16.4: what led here was taken off.
+        ("sip:bob@biloxi.test;maddr=192.0.2.10", "INVITE", "sip:bob@biloxi.test"),
+        ("sip:192.0.2.10;maddr=[2001:DB8::10]", "INVITE", "sip:bob@biloxi.test"),
         # Names of this server: a proxy in front translates.
         ("sip:bob@192.0.2.10", "INVITE", "sip:bob@biloxi.test"),
         ("sip:bob@biloxi.test", "INVITE", "sip:bob@[2001:db8::10]:5060"),

@@ -18,10 +18,13 @@ class Process:
 
     def __init__(self, unix: float, most: int = 100) -> None:
         self.nonces = Nonces([KEY], Entropy(b"%016d" % next(self._seeds)), 300.0)
+        self.now = 0.0
         self.counts = NonceCounts(self.nonces.life, most, unix)
 
     def make(self, unix: float) -> Nonce:
-        made = self.nonces.read(self.nonces.make("r", "here", unix), "r", None, unix)
+        # Time passes, whatever the time of day does.
+        self.now += 0.001
+        made = self.nonces.read(self.nonces.make("r", "here", unix, self.now), "r", None, unix)
         assert made is not None
         return made
 

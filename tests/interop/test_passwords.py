@@ -22,7 +22,7 @@ from tools.peers import Program, Sipp, free_port
 
 LOCAL = "127.0.0.1"
 USERS = {"alice@biloxi.test": "wonderland", "bob@biloxi.test": "builder"}
-SCENARIO = Path(__file__).parent / "scenarios" / "register_password.xml"
+SCENARIOS = Path(__file__).parent / "scenarios"
 
 pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="the passwords are in sansip's store")
 
@@ -43,10 +43,16 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
-def sipp(server: tuple[str, int], directory: Path, transport: str = "u1", user: str = "alice") -> Sipp:
+def sipp(
+    server: tuple[str, int],
+    directory: Path,
+    transport: str = "u1",
+    user: str = "alice",
+    scenario: str = "register_password.xml",
+) -> Sipp:
     options = ["-au", user, "-ap", "wonderland"]
     return Sipp(
-        SCENARIO,
+        SCENARIOS / scenario,
         server,
         directory,
         local=(LOCAL, free_port()),
@@ -70,6 +76,16 @@ def test_sipp(policy: str, transport: str, serve: Serve, tmp_path: Path) -> None
             assert phone.wait(30.0) != 0
         else:
             phone.succeed()
+
+
+@pytest.mark.needs("sipp")
+@pytest.mark.parametrize("transport", ["u1", "t1"])
+def test_sipp_calls(transport: str, serve: Serve, tmp_path: Path) -> None:
+    """It hashes the address of the server, whatever it calls (RFC 8760 2.6 item 6); bob is not there."""
+    program, server = serve("")
+    with sipp(server, tmp_path, transport, scenario="invite_password.xml") as phone:
+        phone.succeed()
+    assert "refused" not in program.output()
 
 
 @pytest.mark.needs("sipp")

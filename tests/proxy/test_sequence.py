@@ -325,25 +325,25 @@ def test_a_server_of_the_old_kind() -> None:
     assert one.opaque == 'o"p'
 
 
-def test_the_server_praises_us() -> None:
+def test_the_server_proves_itself() -> None:
     """RFC 7616 3.5: nextnonce is used, unless rspauth shows that the server does not know the password."""
     rig = carrier()
     first = only(rig.udp(request("MESSAGE")), "MESSAGE")
     again = only(rig.udp(reply(first, 407, headers=[asked()]), BOB), "MESSAGE")
     made = credentials(again)
 
-    def praise(nonce: str, key: str, nc: str, cnonce: str, following: str) -> tuple[str, str]:
+    def proof(nonce: str, key: str, nc: str, cnonce: str, following: str) -> tuple[str, str]:
         proof = compute_response(
             key, "", made.uri, nonce, algorithm="SHA-256", qop="auth", nc=nc, cnonce=cnonce
         )
         return ("Proxy-Authentication-Info", f'nextnonce="{following}", rspauth="{proof}"')
 
     key = ha1("trunk", "carrier.test", "secret", "SHA-256")
-    rig.udp(reply(again, 200, headers=[praise("n1", key, "00000001", made.cnonce, "next")]), BOB)
+    rig.udp(reply(again, 200, headers=[proof("n1", key, "00000001", made.cnonce, "next")]), BOB)
     out = only(rig.udp(request("MESSAGE", branch="z9hG4bKb", call_id="2")), "MESSAGE")
     made = credentials(out)
     assert (made.nonce, made.params["nc"]) == ("next", "00000001")
-    rig.udp(reply(out, 200, headers=[praise("next", "wrong", "00000001", made.cnonce, "evil")]), BOB)
+    rig.udp(reply(out, 200, headers=[proof("next", "wrong", "00000001", made.cnonce, "evil")]), BOB)
     out = only(rig.udp(request("MESSAGE", branch="z9hG4bKc", call_id="3")), "MESSAGE")
     assert credentials(out).nonce == "next"
 

@@ -107,7 +107,7 @@ def test_credentials_for_us_go_no_further(method: str) -> None:
 
     rig = Rig(route, auth=AuthConfig(), users=lambda lookup: None)
     assert rig.stack.authenticator is not None
-    (challenge,) = rig.stack.authenticator.challenges("biloxi.test", ALICE[0], rig.now)
+    (challenge,) = rig.stack.authenticator.challenges("biloxi.test", ALICE[0], rig.now, rig.now)
     ours = challenge.replace("Digest ", 'Digest username="alice", uri="sip:x", response="0", ')
     for headers, kept in (
         ([("Proxy-Authorization", ours), ("Proxy-Authorization", foreign)], [foreign]),

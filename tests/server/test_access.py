@@ -90,7 +90,7 @@ def test_read_again(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     stack = stack_of(access)
     assert stack.authenticator is not None
     ring = stack.authenticator._nonces
-    made = ring.make("biloxi.test", "192.0.2.1", 1_700_000_000.0)
+    made = ring.make("biloxi.test", "192.0.2.1", 1_700_000_000.0, 1.0)
     (folder / "sansip.toml").write_text(
         CONFIG.replace("10.0.0.0/8", "172.16.0.0/12").replace('"trunk"', '"other"')
     )

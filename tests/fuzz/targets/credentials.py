@@ -23,7 +23,7 @@ def digest(data: bytes) -> None:
     """Nobody who does not know the password is let in, and nothing but RemoteProtocolError is raised."""
     text = data.decode("utf-8", "surrogateescape")
     guard = Authenticator(AuthConfig(), [KEY], Entropy(KEY), Bans(10))
-    nonce = guard.challenges("biloxi.test", "192.0.2.9", 1000.0)[0].split('nonce="')[1].split('"')[0]
+    nonce = guard.challenges("biloxi.test", "192.0.2.9", 1000.0, 1.0)[0].split('nonce="')[1].split('"')[0]
     for line in text.split("\n")[:8]:
         try:
             challenge = parse_challenge(line, "WWW-Authenticate", "RFC 3261 20.44")
