@@ -133,7 +133,8 @@ class CredentialsRefused:
 class NodeChanged:
     """Another node of the shared location "lives", "drains", is "cut off" from it, or is "gone".
 
-    Or it is a "twin", which has our name, or a "stranger", which has another key.
+    Or it is "unreachable" from here; a "twin", which has our name; or a "stranger", which
+    has another key.
     """
 
     name: str

@@ -216,6 +216,7 @@ class Stack:
                 self._prove,
                 self._probe_node,
             )
+            self.proxy.node_silent = self.nodes.suspect
 
     # --- inputs
 
@@ -713,7 +714,7 @@ class Stack:
     def _node_changed(self, node: NodeState, state: str, now: float) -> None:
         if state != "replaced":
             self._out.append(Notify(NodeChanged(node.name, state, node.address)))
-        if state in ("gone", "replaced"):
+        if state in ("gone", "replaced", "unreachable"):
             # Whoever waits for its answers need not wait any longer.
             for client in list(self._transactions.clients.values()):
                 if isinstance(client.user, Branch):

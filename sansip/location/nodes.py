@@ -7,7 +7,9 @@ is missing there, which may mean that it died, or that it lost the store and not
 else. So it is asked itself, over SIP (``probe``), and again with each beat: as long as
 it answers it lives, and its phones are called. It is gone when it does not answer, and
 from then on nobody waits for it. Where this node cannot ask the store, it asks all
-others so.
+others so. A node that the store knows of and that callers get no answer from is asked,
+too (``suspect``): where the two of them are cut off from each other it is passed over
+until it answers.
 
 A node is known by its life, which no two processes share: two that were given one
 name are two nodes, and are told of. What a node says of itself bears a proof that it
@@ -90,8 +92,8 @@ class Nodes:
         config: its address and times.
         ask: puts a question to the outside (``Stack.ask``).
         tell: is called with a node, what became of it, and the time: it "lives", "drains",
-            is "cut off" from the store, "replaced" by its next life, or "gone"; it is a
-            "twin" with our name, or a "stranger" with another key.
+            is "cut off" from the store, "unreachable" from here, "replaced" by its next life,
+            or "gone"; it is a "twin" with our name, or a "stranger" with another key.
         prove: returns what only who has the nodes' key can make of a text.
         probe: asks a node over SIP whether it lives.
     """
@@ -101,6 +103,7 @@ class Nodes:
         "_config",
         "_cut_off",
         "_ended",
+        "_listed",
         "_others",
         "_probe",
         "_probed",
@@ -111,6 +114,7 @@ class Nodes:
         "prove",
         "strangers",
         "twins",
+        "unreachable",
     )
 
     def __init__(
@@ -139,6 +143,10 @@ class Nodes:
         self._others: dict[str, NodeState] = {}
         self._probed: set[str] = set()
         self._cut_off: set[str] = set()
+        # Those that the store knew of when it was asked last, and those of them that do not
+        # answer here.
+        self._listed: set[str] = set()
+        self.unreachable: dict[str, NodeState] = {}
         # Former lives of this node that the store was told of.
         self._ended: set[str] = set()
         # By life: those that live with our name, or with another key.
@@ -192,7 +200,13 @@ class Nodes:
             for state in self._others.values():
                 if state.name == name:
                     found = state
-        return found
+        return None if found is None or found.life in self.unreachable else found
+
+    def suspect(self, life: str, now: float) -> None:
+        """Ask the node of ``life`` whether it lives: somebody waits for its answer for too long."""
+        state = self._others.get(life)
+        if state is not None:
+            self._doubt(state, now)
 
     def timer_fired(self, name: str, now: float) -> None:
         if name == "linger":
@@ -202,10 +216,13 @@ class Nodes:
 
     def _answered(self, found: Any, now: float) -> None:
         if isinstance(found, Exception):
+            self._listed.clear()
             for state in self.others:
                 self._doubt(state, now, told=False)
         else:
             self._take(found, now)
+            for state in list(self.unreachable.values()):
+                self._doubt(state, now)
         self._timers.start(now, self._config.heartbeat, self, "beat")
 
     def _take(self, found: Iterable[NodeState], now: float) -> None:
@@ -234,6 +251,7 @@ class Nodes:
             listed[life] = state
         before = self._others
         self._others = before | listed
+        self._listed = set(listed)
         for life, state in listed.items():
             known = before.get(life)
             if known is None or life in self._cut_off:
@@ -262,18 +280,25 @@ class Nodes:
             self._probed.discard(life)
             if life not in self._others:
                 return
-            if not lives:
+            if lives:
+                if self.unreachable.pop(life, None) is not None:
+                    self._tell(state, "lives", then)
+                if told and life not in self._listed and life not in self._cut_off:
+                    self._cut_off.add(life)
+                    self._tell(state, "cut off", then)
+            elif life not in self._listed:
                 self._forget(state)
                 self._tell(state, "gone", then)
-            elif told and life not in self._cut_off:
-                self._cut_off.add(life)
-                self._tell(state, "cut off", then)
+            elif life not in self.unreachable:
+                self.unreachable[life] = state
+                self._tell(state, "unreachable", then)
 
         self._probe(state, answered, now)
 
     def _forget(self, state: NodeState) -> None:
         del self._others[state.life]
         self._cut_off.discard(state.life)
+        self.unreachable.pop(state.life, None)
 
 
 def _host(address: str) -> str:

@@ -220,7 +220,7 @@ class Branch:
             # RFC 3261 16.6 step 11
             self._wait(now, proxy.values.c)
         if proxy.config.failover_time and (
-            self._addresses or (context.spare and context.can_fail_over(self))
+            self._addresses or (context.spare and context.can_fail_over(self)) or self._owner() is not None
         ):
             self._hurry = proxy.timers.start(now, proxy.config.failover_time, self, "failover")
         transaction.start(now)
@@ -524,6 +524,9 @@ class Branch:
             return
         if self._cancel_wanted is not None:
             return
+        owner = self._owner()
+        if owner is not None:
+            self.context.proxy.node_silent(owner.life, now)
         if not self._addresses:
             if self.context.can_fail_over(self):
                 # RFC 5626 7: a flow that says nothing; the phone has another.

@@ -104,6 +104,10 @@ class ProxyConfig:
     extensions: frozenset[str] = frozenset()
 
 
+def _nobody(_life: str, _now: float) -> None:
+    """There are no other nodes."""
+
+
 class Proxy:
     """Forwards requests, and responses to what it forwarded."""
 
@@ -119,6 +123,7 @@ class Proxy:
         "loop_secret",
         "marks",
         "named",
+        "node_silent",
         "notices",
         "pending",
         "resolve",
@@ -161,6 +166,8 @@ class Proxy:
         self.named = named
         # Told of a binding whose flow is no more, while a request was on its way over it.
         self.flow_lost = flow_lost
+        # Told of the life of a node that does not answer what was sent to a phone of its.
+        self.node_silent: Callable[[str, float], None] = _nobody
         self.client = client
         self.shifts = shifts
         self.marks = marks

@@ -289,6 +289,10 @@ def _node_warnings(nodes: Nodes) -> list[str]:
         f"node {node.name} at {node.address} lives and has lost the location" for node in nodes.cut_off
     ]
     warnings += [
+        f"node {node.name} at {node.address} lives and does not answer here"
+        for node in nodes.unreachable.values()
+    ]
+    warnings += [
         f"another node is named {node.name}, too, at {node.address}" for node in nodes.twins.values()
     ]
     warnings += [

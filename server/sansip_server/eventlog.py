@@ -136,6 +136,12 @@ def _write(event: Any) -> None:
                 " register there",
                 *(name, address),
             )
+        case NodeChanged(name, "unreachable", address):
+            logger.warning(
+                "node %s at %s does not answer here, and the shared location knows that it lives: what is"
+                " between the two of us? Its connections are passed over until it answers",
+                *(name, address),
+            )
         case NodeChanged(name, "twin", address):
             logger.error(
                 "another node is named %r, too, at %s: give each its own node.name, or phones of the one"

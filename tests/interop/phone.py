@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Self
 
-from tests.interop.line import Line
+from tests.interop.line import PATIENCE, Line
 
 __all__ = ["Message", "Phone"]
 
@@ -87,20 +87,20 @@ class Phone:
         """Send one message."""
         self._line.send(text.encode())
 
-    def receive(self) -> Message:
-        """Return the next message; wait ``line.PATIENCE`` seconds at most."""
-        return Message(self._line.receive().decode())
+    def receive(self, patience: float = PATIENCE) -> Message:
+        """Return the next message; wait ``patience`` seconds at most."""
+        return Message(self._line.receive(patience).decode())
 
     def keep_alive(self) -> None:
         """Send the keepalive of RFC 5626 4.4.1 and wait for its answer, which is no message."""
         self._line.keep_alive()
 
-    def expect(self, what: str) -> Message:
+    def expect(self, what: str, patience: float = PATIENCE) -> Message:
         """Return the next message, which must be ``what``, a method or a status.
 
         A 100 is skipped, and a keepalive of the server is answered.
         """
-        while (message := self.receive()).what in ("100", "OPTIONS") and what != message.what:
+        while (message := self.receive(patience)).what in ("100", "OPTIONS") and what != message.what:
             if message.what == "OPTIONS":
                 self.answer(message, "200 OK")
         assert message.what == what, f"{self.aor}: expected {what}, got {message.start}"

@@ -127,6 +127,39 @@ def test_without_the_store_all_are_asked() -> None:
     assert bench.told[2:] == [("c", "gone")]
 
 
+def test_a_node_that_does_not_answer_here() -> None:
+    """The store knows of it, and what is between it and us is broken: passed over until it answers."""
+    bench = Bench()
+    bench.nodes.join([A], 0.0)
+    bench.beat(0.0, [A, B])
+    bench.nodes.suspect("a1", 1.0)
+    bench.nodes.suspect("a1", 1.0)
+    bench.nodes.suspect("nobody", 1.0)
+    bench.probe(False, 2.0)
+    assert bench.nodes.get("a", "a1") is None
+    bench.beat(2.0, [A, B])
+    bench.probe(False, 3.0)
+    bench.beat(4.0, [A, B])
+    bench.probe(True, 5.0)
+    assert bench.nodes.get("a", "a1") == A
+    bench.beat(6.0, [A, B])
+    assert bench.probed == []
+    assert bench.told == [("a", "lives"), ("a", "unreachable"), ("a", "lives")]
+
+
+def test_an_unreachable_node_that_goes() -> None:
+    """It is gone once the store does not know of it either."""
+    bench = Bench()
+    bench.nodes.join([A], 0.0)
+    bench.beat(0.0, [A, B])
+    bench.nodes.suspect("a1", 1.0)
+    bench.probe(False, 2.0)
+    bench.beat(2.0, [B])
+    bench.probe(False, 3.0)
+    assert (bench.nodes.others, bench.nodes.unreachable) == ([], {})
+    assert bench.told == [("a", "lives"), ("a", "unreachable"), ("a", "gone")]
+
+
 def test_its_own_former_life() -> None:
     """It is taken out of the store at once; should it beat on, somebody else is there."""
     bench = Bench()

@@ -559,6 +559,24 @@ def test_a_node_that_only_lost_the_store() -> None:
     assert told == [("a", "lives"), ("a", "cut off"), ("a", "lives")]
 
 
+def test_a_node_that_does_not_answer_here() -> None:
+    """RFC 3263 4.3: cut off from each other, both with the store: 480 after 5 s, and not after 32."""
+    cluster = Cluster("a", "b")
+    WebPhone(cluster, "a").register()
+    cluster.deaf.add("a")
+    only(cluster.udp("b", request(), ALICE), "INVITE")
+    outs = cluster.wait("b", 40.0)
+    assert [(out.what, round(out.time - cluster.rigs["a"].now)) for out in outs if out.what == "480"][:1] == [
+        ("480", 5)
+    ]
+    # The next caller does not wait at all.
+    assert what(cluster.udp("b", request(branch="z9hG4bK2", call_id="2"), ALICE)) == ["100", "480"]
+    cluster.deaf.clear()
+    cluster.wait("b", 2.0)
+    again = cluster.udp("b", request(branch="z9hG4bK3", call_id="3"), ALICE)
+    assert only(again, "INVITE").to == ("192.0.2.10", 5060)
+
+
 def test_a_node_in_another_life_answers_for_itself_alone() -> None:
     """What has its address by now is not it: whoever has no proof of its life says that it is gone."""
     cluster = Cluster("a", "b")
