@@ -375,6 +375,51 @@ def test_redis_is_killed_under_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
+def test_a_master_of_a_cluster_dies_under_load(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Its replica is promoted: registrations go on without a restart, and what was replicated is all there.
+
+    A cluster replicates after its answer (docs/cluster.md), so what is counted on is
+    what was acknowledged before a WAIT, and what was acknowledged by the new masters.
+    """
+    acknowledged: set[int] = set()
+    with cluster(tmp_path) as redises:
+        url = f"redis+cluster://{','.join(f'{HOST}:{port}' for port, _ in redises[:3])}"
+        node = Node(tmp_path, "n1", url)
+        location = make(url)
+        try:
+            sent = load(node.v4, 1, 1.0, acknowledged)
+            masters = [one for one in redises if "role:master" in cli(one[0], "info", "replication")]
+            for port, _ in masters:
+                cli(port, "wait", "1", "1000")
+            replicated = set(acknowledged)
+            assert len(replicated) > 20
+            # Not the one that the nodes' signs of life are on, nor its opposite: any.
+            port, program = masters[0]
+            program.process.kill()
+            program.process.wait()
+            others = [one for one, _ in redises if one != port]
+            deadline = time.monotonic() + 30.0
+            while not all("cluster_state:ok" in cli(one, "cluster", "info") for one in others):
+                assert time.monotonic() < deadline, "nobody was promoted"
+                sent = load(node.v4, sent, 0.2, set())
+            before = len(acknowledged)
+            while len(acknowledged) < before + 20:
+                assert time.monotonic() < deadline + 10.0, node.program.output()
+                after: set[int] = set()
+                sent = load(node.v4, sent, 0.5, after)
+                acknowledged |= after
+            still_there(location, acknowledged)
+            assert "Traceback" not in node.program.output()
+            assert node.said(" fails: ") == node.said("works again after")
+        finally:
+            location.close()
+            node.stop()
+    record_property("acknowledged", len(acknowledged))
+
+
+@pytest.mark.timeout(120)
 def test_a_cluster(tmp_path: Path) -> None:
     """Records spread over the masters; batches, conflicts and scripts work; a dead master is replaced."""
     with cluster(tmp_path) as redises:

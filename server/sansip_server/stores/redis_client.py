@@ -46,7 +46,14 @@ class RedisClient:
         pipeline = self._connected().pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        answers = list(pipeline.execute(raise_on_error=False))
+        try:
+            answers = list(pipeline.execute(raise_on_error=False))
+        except Exception:
+            if self.place.kind == "cluster":
+                # What redis-py knows of a cluster's nodes it does not look up anew as long as one
+                # of them cannot be connected to: a master that died would be asked for ever.
+                self.close()
+            raise
         if self.place.kind == "sentinel" and any(_is_read_only(one) for one in answers):
             # It is no master any more: the next connection goes to the one that is.
             self._client.connection_pool.disconnect()
