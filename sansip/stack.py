@@ -122,7 +122,7 @@ class Stack:
             ],
             [*config.domains, *config.aliases],
         )
-        self._domains = [domain.lower().strip("[]") for domain in config.domains]
+        self._domains = [plain_host(domain.lower().strip("[]")) for domain in config.domains]
         self._out: list[Action] = []
         self._timers = Timers()
         self._notices = LimitNotices(self._out, config.limits.notices)

@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sansip.wire.host import host_key, split_host_port
+
 if TYPE_CHECKING:
     from sansip.clock import Timers
 
@@ -181,10 +183,8 @@ class Nodes:
 
     def lives_at(self, address: str) -> bool:
         """Whether a node that is known lives at ``host:port``."""
-        return any(
-            node.address == address or node.address.startswith(f"{address};")
-            for node in self._others.values()
-        )
+        place = _place(address)
+        return any(_place(node.address.partition(";")[0]) == place for node in self._others.values())
 
     def get(self, name: str, life: str) -> NodeState | None:
         """Return the node that was called ``name`` in ``life``, in another life where that ended.
@@ -308,3 +308,9 @@ def _host(address: str) -> str:
 
 def _ignore(_answer: Any, _now: float) -> None:
     """Should the store fail, it is asked again with the next beat."""
+
+
+def _place(address: str) -> tuple[str | bytes, int | None] | None:
+    """Return the ``host:port`` of an address as it is compared (RFC 5118 4.8)."""
+    place = split_host_port(address)
+    return None if place is None else (host_key(place[0]), place[1])

@@ -32,7 +32,7 @@ from sansip.transport.connections import ONE_WAY
 from sansip.transport.flow import DEFAULT_PORTS, Flow
 from sansip.transport.nat import received_address
 from sansip.wire import SipUri, parse_uri
-from sansip.wire.host import is_address
+from sansip.wire.host import is_address, plain_host
 
 if TYPE_CHECKING:
     from sansip.location import Binding
@@ -314,7 +314,7 @@ class Keepalive(Module):
         uri = binding.uri
         if not isinstance(uri, SipUri) or (uri.transport or "udp") != "udp" or not is_address(uri.host):
             return None
-        return uri.host, uri.port or DEFAULT_PORTS["udp"]
+        return plain_host(uri.host), uri.port or DEFAULT_PORTS["udp"]
 
     def _options(self, binding: Binding, health: Health, flow: Flow) -> bytes:
         # RFC 3261 11.1, out of any dialog. One Call-ID for all rounds, and a

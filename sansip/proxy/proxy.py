@@ -29,7 +29,7 @@ from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
 from sansip.transport.nat import is_hidden, is_private
 from sansip.transport.next_hop import NextHop, Resolve, next_hop
 from sansip.wire import SipUri
-from sansip.wire.host import is_address
+from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:
     from sansip.auth import ClientAuth
@@ -285,7 +285,7 @@ class Proxy:
             not wanted
             and peer.transport not in ONE_WAY
             and isinstance(contact, SipUri)
-            and contact.host == peer.host
+            and same_host(contact.host, peer.host)
             and (contact.port or DEFAULT_PORTS.get(peer.transport)) == peer.port
         )
         return not direct, wanted

@@ -15,6 +15,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow, SharedRecord, key_of
 from sansip.transport import Flow
 from sansip.wire import SipUri, parse_uri
+from sansip.wire.host import same_host
 
 if TYPE_CHECKING:
     from sansip.location import Binding
@@ -32,7 +33,7 @@ def outward(core: Core, binding: Binding) -> Binding:
     if isinstance(flow, Flow):
         uri = _uri(binding.contact)
         # RFC 5626 7: who named a flow is reached over it, and not at its Contact.
-        direct = uri is not None and uri.host == flow.host and binding.reg_id is None
+        direct = uri is not None and same_host(uri.host, flow.host) and binding.reg_id is None
         # RFC 5626 5.3.1: where the Contact may lead to the phone, too, its node tries that.
         token = _token(core, binding, flow, only=not direct)
         named = NodeFlow(me.name, me.life, flow.transport, flow.listener, flow.conn, token, direct)

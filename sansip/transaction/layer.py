@@ -19,15 +19,16 @@ from sansip.transaction.invite_client import InviteClientTransaction
 from sansip.transaction.invite_server import InviteServerTransaction
 from sansip.transaction.non_invite_client import NonInviteClientTransaction
 from sansip.transaction.non_invite_server import NonInviteServerTransaction
+from sansip.wire.host import host_text, plain_host
 
 if TYPE_CHECKING:
     from sansip.clock import Timers
     from sansip.transaction.timers import TimerValues
     from sansip.transport.flow import Flow
     from sansip.transport.sender import Sender
-    from sansip.wire import Request, Response
+    from sansip.wire import Request, Response, Via
 
-__all__ = ["TransactionLayer", "server_key"]
+__all__ = ["TransactionLayer", "sent_by", "server_key"]
 
 # RFC 3261 8.1.1.7: the mark of a branch that is unique across space and time.
 MAGIC_COOKIE = "z9hG4bK"
@@ -41,11 +42,17 @@ def server_key(request: Request) -> str:
     via = request.via
     branch = via.branch
     if branch is not None and branch.startswith(MAGIC_COOKIE) and len(branch) > 7:
-        return f"{branch} {via.sent_by}"
+        return f"{branch} {sent_by(via)}"
     # RFC 3261 17.2.3: the matching of RFC 2543. The To tag is left out, for an
     # ACK carries one that its INVITE did not have yet.
     number = request.cseq.number
-    return f"\n{request.uri_text}\n{request.from_tag}\n{request.call_id}\n{number}\n{branch}\n{via.sent_by}"
+    key = f"\n{request.uri_text}\n{request.from_tag}\n{request.call_id}\n{number}\n{branch}\n"
+    return key + sent_by(via)
+
+
+def sent_by(via: Via) -> str:
+    """Return the sent-by of ``via`` that matches transactions: addresses are numbers (RFC 5118 4.8)."""
+    return via.sent_by if ":" not in via.host else host_text(plain_host(via.host), via.port)
 
 
 class TransactionLayer:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
 from sansip.transaction.base import ServerTransaction, Transaction
+from sansip.transaction.layer import sent_by
 from sansip.wire import Message, Request, Response, parse_message
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Settlement:
         try:
             if isinstance(message, Response):
                 via = message.via
-                key = f"{via.branch} {via.sent_by}"
+                key = f"{via.branch} {sent_by(via)}"
                 return self._transactions.find_server(key, message.cseq.method), message, data
             if isinstance(message, Request):
                 method = "INVITE" if message.method == "ACK" else message.method

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sansip.transport.flow import DEFAULT_PORTS
-from sansip.wire.host import host_key, host_text, plain_host
+from sansip.wire.host import host_key, host_text, plain_host, split_host_port
 
 if TYPE_CHECKING:
     from sansip.wire import Message
@@ -69,7 +69,17 @@ class Listener:
 class Listeners:
     """All listeners, and the names by which peers may call this server."""
 
-    __slots__ = ("_accepting", "_addresses", "_bound", "_by_id", "_domains", "_ports", "_reach", "_sent_by")
+    __slots__ = (
+        "_accepting",
+        "_addresses",
+        "_bound",
+        "_by_id",
+        "_domains",
+        "_ports",
+        "_reach",
+        "_sent_by",
+        "_sent_by_ipv6",
+    )
 
     def __init__(self, listeners: Iterable[Listener], domains: Iterable[str] = ()) -> None:
         self._by_id = {listener.id: listener for listener in listeners}
@@ -80,12 +90,14 @@ class Listeners:
         self._accepting = [listener for listener in self._by_id.values() if listener.accepts]
         self._domains = {host_key(domain.strip("[]")) for domain in domains}
         self._sent_by = {listener.sent_by for listener in self._by_id.values()}
+        # Those that can be spelled in another way: RFC 5118 4.8.
+        self._sent_by_ipv6 = {_place(sent_by) for sent_by in self._sent_by if sent_by[0] == "["}
         # (transport, IPv6?) -> listeners in the order of the configuration
         self._reach: dict[tuple[str, bool], list[Listener]] = {}
         # our IP addresses -> ports we listen on
         self._addresses: dict[str | bytes, set[int]] = {}
         self._ports: set[int] = set()
-        self._bound = {listener.host for listener in self._by_id.values()}
+        self._bound = {plain_host(listener.host.lower()) for listener in self._by_id.values()}
         for listener in self._by_id.values():
             self._reach.setdefault((listener.transport, listener.is_ipv6), []).append(listener)
             self._ports.update((listener.port, listener.advertise_port or listener.port))
@@ -127,8 +139,11 @@ class Listeners:
     def named(self, host: str, port: int | None, transport: str) -> Listener | None:
         """Return the listener whose address, as peers see it, this is."""
         sent_by = host_text(host, port or DEFAULT_PORTS.get(transport))
+        place = _place(sent_by) if ":" in host else None
         for listener in self._accepting:
-            if listener.sent_by == sent_by and listener.transport == transport:
+            if listener.transport == transport and (
+                listener.sent_by == sent_by or (place is not None and _place(listener.sent_by) == place)
+            ):
                 return listener
         return None
 
@@ -157,11 +172,15 @@ class Listeners:
     def may_have_written(self, request: Message) -> bool:
         """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""
         lines = request.raw_lines("via")
-        return any(sent_by in line for sent_by in self._sent_by for line in lines)
+        if any(sent_by in line for sent_by in self._sent_by for line in lines):
+            return True
+        return bool(self._sent_by_ipv6) and any("[" in line for line in lines)
 
     def is_own_sent_by(self, sent_by: str) -> bool:
         """Whether a Via with this sent-by was written here."""
-        return sent_by in self._sent_by
+        if sent_by in self._sent_by:
+            return True
+        return sent_by[0] == "[" and _place(sent_by) in self._sent_by_ipv6
 
     def is_own_address(self, host: str, port: int | None, transport: str | None = None) -> bool:
         """Whether host and port name a listener of ours (an element address).
@@ -196,3 +215,9 @@ class Listeners:
     def names_us(self, host: str, port: int | None, transport: str | None = None) -> bool:
         """Whether a request for this host would come back here: it is in a domain, or an address, of ours."""
         return self.serves(host, port) or self.is_own_address(host, port, transport)
+
+
+def _place(sent_by: str) -> tuple[str | bytes, int | None] | None:
+    """Return host and port of ``sent_by`` as they are compared."""
+    place = split_host_port(sent_by)
+    return None if place is None else (host_key(place[0]), place[1])

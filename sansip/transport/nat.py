@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import DEFAULT_PORTS
 from sansip.wire import SipUri
-from sansip.wire.host import host_key, host_text, is_address
+from sansip.wire.host import host_text, is_address, plain_host, same_host
 
 if TYPE_CHECKING:
     from sansip.transport.flow import Flow
@@ -45,7 +45,7 @@ _MEDIA: Final = re.compile(rb"^c=IN IP[46] ([0-9A-Fa-f.:]+)", re.MULTILINE)
 
 def is_private(host: str) -> bool:
     """Return whether ``host`` (lower case, no brackets) is an address of somebody's own network."""
-    return _PRIVATE.fullmatch(host) is not None
+    return _PRIVATE.fullmatch(plain_host(host) if ":" in host else host) is not None
 
 
 def _is_source(host: str, port: int, flow: Flow) -> bool:
@@ -55,8 +55,7 @@ def _is_source(host: str, port: int, flow: Flow) -> bool:
 
 def _same(host: str, flow: Flow) -> bool:
     # RFC 4007 11.2: no peer writes our name for the zone.
-    source = flow.host.partition("%")[0]
-    return host == source or (":" in source and host_key(host) == host_key(source))
+    return same_host(host, flow.host.partition("%")[0])
 
 
 def reply_to_source(sent_by: str, when: str) -> bool:
@@ -139,7 +138,7 @@ def is_hidden(request: Request, flow: Flow) -> bool:
     if not signs or request.keys.count("via") > 1:
         return False
     contact = _contact_address(request, flow)
-    return contact is not None and contact[0] == via.host and not _is_source(*contact, flow)
+    return contact is not None and same_host(contact[0], via.host) and not _is_source(*contact, flow)
 
 
 def received_address(received: str) -> tuple[str, int] | None:
@@ -153,4 +152,4 @@ def received_address(received: str) -> tuple[str, int] | None:
     host = host.strip("[]")
     if not is_address(host.partition("%")[0]) or not ((port.isascii() and port.isdigit()) or not port):
         return None
-    return host, int(port[:6] or 5060)
+    return plain_host(host), int(port[:6] or 5060)

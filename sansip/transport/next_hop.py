@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import DEFAULT_PORTS
 from sansip.wire import OtherUri, SipUri, TelUri
-from sansip.wire.host import is_address
+from sansip.wire.host import is_address, plain_host
 
 __all__ = ["NextHop", "Resolve", "next_hop"]
 
@@ -111,4 +111,8 @@ def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHo
     numeric = ":" in host or host.rpartition(".")[2][:1].isdigit()
     if numeric and maddr is not None:
         numeric = is_address(host)
+    if ":" in host:
+        # RFC 5118 4.9: an IPv4 address in IPv6 clothes is reached over IPv4. Connections are
+        # found by the address as the source of a packet is written.
+        host = plain_host(host)
     return NextHop(transport, host, port, numeric, explicit, uri.port is not None, secure)

@@ -62,7 +62,7 @@ def note_source(
             request.replace_first_value("via", via.replace(received=host, rport=str(port)))
         if not flow.conn:
             return flow
-    elif via.host != host and not same_host(via.host, host):
+    elif not same_host(via.host, host):
         # RFC 3261 18.2.1: a name, or another address than the packet's.
         if not flow.conn and reply_to_source(via.host, force_rport):
             request.replace_first_value("via", via.replace(received=host, rport=str(flow.address[1])))

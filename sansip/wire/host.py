@@ -8,6 +8,7 @@ host (RFC 5954 4.2), never the text.
 
 from __future__ import annotations
 
+from ipaddress import IPv6Address
 from typing import Final
 
 from sansip.wire.abnf import HOSTNAME, IPV4, compiled
@@ -125,26 +126,33 @@ def is_address(host: str) -> bool:
 
 
 def plain_host(host: str) -> str:
-    """Return ``host`` (lower case, no brackets) without what makes it look like another one.
+    """Return ``host`` (lower case, no brackets) in the one spelling that is compared as text.
 
-    A name may end in the dot of the root (RFC 1034 3.1), and an IPv4 address may be
-    written in IPv6 (RFC 4291 2.5.5.2).
+    A name may end in the dot of the root (RFC 1034 3.1). An IPv6 address is written as
+    RFC 5952 4 does and as the source of a packet is, an IPv4 address in IPv6 clothes as
+    the IPv4 address that it is (RFC 4291 2.5.5.2).
     """
     if ":" in host:
         octets = ipv6_octets(host)
-        if octets is not None and octets[:12] == _MAPPED:
+        if octets is None:
+            return host
+        if octets[:12] == _MAPPED:
             return ".".join(map(str, octets[12:]))
-        return host
+        return str(IPv6Address(octets))
     return host[:-1] if host[-1:] == "." else host
 
 
 def host_key(host: str) -> str | bytes:
     """Return what is equal for equal hosts (no brackets): octets, or the name in lower case.
 
-    RFC 5954 4.2: the spelling of an address does not matter.
+    RFC 5954 4.2: the spelling of an address does not matter. RFC 5118 4.9: one in IPv6
+    clothes is the IPv4 address.
     """
     if ":" in host:
-        return ipv6_octets(host) or host.lower()
+        octets = ipv6_octets(host)
+        if octets is None:
+            return host.lower()
+        return octets if octets[:12] != _MAPPED else ".".join(map(str, octets[12:]))
     return host.lower()
 
 

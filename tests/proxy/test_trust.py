@@ -41,7 +41,7 @@ def domain(believes: Any = lambda *_: False) -> TrustDomain:
         (f"sip:bob@{HOST}:5099", f"bob@{HOST}"),
         (f"sip:bob@[::ffff:{HOST}]", f"bob@{HOST}"),
         ("sip:bob@[::FFFF:C000:020A]:5099", f"bob@{HOST}"),
-        ("sip:bob@[2001:DB8:0::10]", "bob@2001:db8:0::10"),
+        ("sip:bob@[2001:DB8:0::10]", "bob@2001:db8::10"),
         ("im:bob@biloxi.test", "bob@biloxi.test"),
         ("pres:bob@biloxi.test.?x=y", "bob@biloxi.test"),
         ("IM:b%6fb@Biloxi.Test:77;x", "bob@biloxi.test"),

@@ -15,6 +15,8 @@ from sansip.wire.host import (
     ipv6_octets,
     is_address,
     parse_host,
+    plain_host,
+    same_host,
     split_host_port,
 )
 
@@ -139,3 +141,33 @@ def test_addresses_and_names() -> None:
     assert not is_address("a:b")
     assert host_key("EXAMPLE.com") == host_key("example.COM")
     assert host_key("a:b") == "a:b"
+
+
+@pytest.mark.parametrize(
+    ("host", "plain"),
+    [
+        ("2001:db8::10", "2001:db8::10"),
+        ("2001:DB8:0:0:0:0:0:10", "2001:db8::10"),
+        ("2001:0db8::0010", "2001:db8::10"),
+        ("2001:db8:::192.0.2.1".replace(":::", "::"), "2001:db8::c000:201"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::FFFF:C000:0201", "192.0.2.1"),
+        ("0:0:0:0:0:ffff:192.0.2.1", "192.0.2.1"),
+        ("0::0:1", "::1"),
+        ("biloxi.test.", "biloxi.test"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+    ],
+)
+def test_one_spelling(host: str, plain: str) -> None:
+    """RFC 5118 4.8, 4.9, RFC 5952 4: one host has one text, that of the source of its packets."""
+    assert plain_host(host) == plain
+    assert host.endswith(".") or same_host(host, plain)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("::1", "::2"), ("::ffff:192.0.2.1", "192.0.2.2"), ("::192.0.2.1", "192.0.2.1"), ("a", "b")],
+)
+def test_hosts_that_are_not_the_same(one: str, other: str) -> None:
+    assert not same_host(one, other)
