@@ -516,7 +516,7 @@ class IncomingRequest:
         context = self._context
         if context is None:
             counted = None
-            if not self.in_dialog:
+            if not (self.in_dialog and (self.from_dialog or self.over_flow)):
                 counted = (source_of(self.flow.host), self._asked)
                 if too_many(self, *counted):
                     return Relay(None)

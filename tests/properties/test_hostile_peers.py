@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from sansip.auth import Account
+from sansip.location import NodeConfig, NodeState
 from sansip.module import Use
 from sansip.modules.keepalive import Keepalive, KeepaliveConfig
 from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.proxy import ProxyConfig
-from tests.rig import ALICE, BOB, BOB_URI, CAROL, CAROL_URI, Out, Rig, only, reply, request, sent, what
+from sansip.routing.probing import Probe
+from tests.rig import ALICE, BOB, BOB_URI, CAROL, CAROL_URI, HOST, Out, Rig, only, reply, request, sent, what
 
 Answers = Callable[[Out], list[bytes]]
 ACCOUNT = Account(("192.0.2.2",), "carrier.test", "trunk", "secret")
@@ -186,3 +188,30 @@ def test_a_fork_of_large_failures() -> None:
     outs = rig.udp(reply(invites[0], 503), invites[0].to)
     assert [(one.what, one.to) for one in outs][-1] == ("486", ALICE)
     assert len(outs[-1].message.body) == 60_000
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_node_that_is_asked(name: str, transport: str) -> None:
+    """A process that has the address of a node by now: the node is gone, once, and in time."""
+    rig = Rig(shared=NodeConfig(HOST, heartbeat=1_000.0), node="one", secret=b"s" * 16)
+    nodes = rig.stack.nodes
+    assert nodes is not None
+    lives: list[tuple[bool, float]] = []
+    other = NodeState("two", "life", f"192.0.2.2;transport={transport}")
+    Probe(rig.stack.proxy, nodes, other, lambda alive, now: lives.append((alive, now)), 2.0, rig.now)
+    outs = rig.take(rig.stack.time_passed(rig.now))
+    conn = 0
+    if transport == "tcp":
+        connect = only(outs, "Connect")
+        conn, outs = connect.action.conn, rig.opened(connect)
+    asked = only(outs, "OPTIONS")
+    for data in HOSTILE[name](asked):
+        if transport == "tcp":
+            rig.tcp(conn, data)
+        else:
+            rig.udp(data, BOB)
+    rig.wait(100.0)
+    assert [alive for alive, _ in lives] == [False]
+    assert lives[0][1] <= rig.start + 2.0
+    assert rig.stack.snapshot()["client_transactions"] == 0

@@ -145,6 +145,12 @@ def test_within_a_dialog() -> None:
     assert what(rig.udp(bye)) == ["BYE"]
 
 
+def test_a_tag_makes_no_dialog() -> None:
+    """A route that relays what it should not is held to it, whatever the sender writes into To."""
+    rig = Rig(to_bob, limits={"pending_per_source": 2})
+    assert ring(rig, 4, to_tag="x") == ["100", "100", "503", "503"]
+
+
 # --- for one callee
 
 
