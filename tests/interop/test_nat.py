@@ -184,13 +184,21 @@ def test_two_servers(internet: Internet, stack: ExitStack, tmp_path: Path) -> No
 def test_behind_an_edge(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
     """RFC 3327: the edge proxy of examples/routes has the flows, a registrar knows the users."""
     edge, registrar = "203.0.113.10", "203.0.113.11"
-    lenient = f'{QUIET}[registrar]\npath = "lenient"\n'
+    # Each believes the other: the Path that the edge adds, and the token in it that comes back.
+    trusted = '[[trusted]]\naddress = "{}"\n'
+    lenient = f'{QUIET}[registrar]\npath = "lenient"\n{trusted.format(edge)}'
     serve(stack, internet.host("reg", registrar), internet.log(tmp_path), [f"udp:{registrar}:5060"], lenient)
     directory = internet.log(tmp_path)
     script = (EXAMPLES / "edge.py").read_text()
     (directory / "route.py").write_text(script.replace("127.0.0.1:5080", f"{registrar}:5060"))
     listeners = [f"udp:{edge}:5060", f"tcp:{edge}:5060"]
-    serve(stack, internet.host("edge", edge), directory, listeners, f'route = "route.py"\n{QUIET}')
+    serve(
+        stack,
+        internet.host("edge", edge),
+        directory,
+        listeners,
+        f'route = "route.py"\n{QUIET}{trusted.format(registrar)}',
+    )
     one = Place(internet.home("one", "203.0.113.21", "symmetric").namespace, stack)
     two = Place(internet.home("two", "203.0.113.22").namespace, stack)
     for transport in ("udp", "tcp"):
