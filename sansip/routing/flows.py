@@ -57,8 +57,9 @@ class FlowRoute:
 
     Attributes:
         target: where it goes, None where they do not say.
-        own: the address-of-record whose phone sent it: it came over the flow that a token
-            of its dialog names, or the present one of that binding. "" where that is not known.
+        own: the address-of-record whose phone sent it: it came over the connection that a
+            token of its dialog names, or the present flow of that binding. "" where that is
+            not known: an address of a NAT may be somebody else's by now.
         wants_flow: the sender asks by ``ob`` to be reached over its flow (RFC 5626 5.3.2).
         lost: the binding whose flow is not known here, and may be at another node.
     """
@@ -77,14 +78,14 @@ class FlowRoute:
         """Whether the direction is that of a token of a dialog."""
         return self._onward is not None and self._onward.bound
 
-    def add(self, token: FlowToken, is_senders: bool, asks: bool) -> None:
-        """Note a value with a token. ``asks``: it has ``ob``."""
-        if is_senders:
-            if token.bound and token.named is not None:
-                self.own = token.named[0]
-            self.wants_flow = self.wants_flow or asks
-        else:
+    def add(self, token: FlowToken, senders: str | None, asks: bool) -> None:
+        """Note a value with a token. ``senders``: see ``_sender``; ``asks``: it has ``ob``."""
+        if senders is None:
             self._onward = token
+            return
+        if token.bound:
+            self.own = senders
+        self.wants_flow = self.wants_flow or asks
 
     def pass_plain(self) -> None:
         """Note a value without a token, after one that had one: it is that of the far side."""
@@ -126,12 +127,12 @@ def take_token(request: IncomingRequest, uri: SipUri, flows: FlowRoute | None, *
         raise _refused("Flow Token Of A Dialog", "RFC 3261 12.2.1.1", message)
     request.from_node = request.from_node or is_vouched(core.nodes, message, uri)
     # RFC 5626 5.3: the sender's own flow says nothing of the direction.
-    is_senders = not second and flows is None and _is_from(core, token, request.flow, request.now)
-    if not (token.bound or is_senders or request.from_node or request.trusted is not None):
+    senders = None if second or flows is not None else _sender(core, token, request.flow, request.now)
+    if not (token.bound or senders is not None or request.from_node or request.trusted is not None):
         # RFC 5626 5.3.1: who has it may send to the phone. It stands in places that others read.
         raise _refused("Flow Token Of Others ([[trusted]])", "RFC 5626 5.3.1", message)
     flows = flows or FlowRoute()
-    flows.add(token, is_senders, "ob" in uri.params)
+    flows.add(token, senders, "ob" in uri.params)
     return flows
 
 
@@ -293,12 +294,19 @@ def _at_node(request: IncomingRequest, binding: Binding) -> Target | None:
     return Target(path=led.path, binding=binding) if led.path else None
 
 
-def _is_from(core: Core, token: FlowToken, flow: Flow, now: float) -> bool:
-    """Whether ``flow`` is the one that ``token`` means: RFC 5626 5.3, an outgoing request."""
-    if token.flow is not None and _is_same(token.flow, flow):
-        return True
+def _sender(core: Core, token: FlowToken, flow: Flow, now: float) -> str | None:
+    """Return whose phone sends over ``flow`` where that is what ``token`` means, None where it is not.
+
+    RFC 5626 5.3: an outgoing request. "" where the user is not known.
+    """
+    aor = "" if token.named is None else token.named[0]
+    is_written = token.flow is not None and _is_same(token.flow, flow)
+    if is_written and (flow.conn or not aor):
+        return aor
     present = _present(core, token, now)
-    return present is not None and present.flow is not None and _is_same(present.flow, flow)
+    if present is not None and present.flow is not None and _is_same(present.flow, flow):
+        return aor
+    return "" if is_written else None
 
 
 def _is_same(one: Flow, other: Flow) -> bool:

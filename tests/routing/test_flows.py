@@ -296,6 +296,33 @@ def test_who_comes_over_the_flow_of_its_dialog(transport: str) -> None:
     assert seen == ["sip:bob@biloxi.test", "", ""]
 
 
+def test_an_address_that_was_a_phones() -> None:
+    """NATs use ports again: who sends from where bob's phone was is not bob, once bob is elsewhere."""
+    seen: list[str] = []
+    bench = rig()
+    register(bench, HOME)
+    invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")
+    route = ", ".join(invite.message.values("record-route"))
+    bench.udp(reply(invite, 200, headers=[("Contact", "<sip:bob@10.0.0.9>")]), HOME)
+    default = bench.stack._route
+
+    def watch(incoming: Any) -> Any:
+        if incoming.method == "INFO":
+            seen.append(incoming.flows.own)
+        return default(incoming)
+
+    bench.stack._route = watch
+    moved = (HOME[0], 42_001)
+    for number, source in enumerate((HOME, moved, moved, HOME)):
+        if number == 2:
+            register(bench, moved, cseq=2)
+        data = request("INFO", "sip:alice@192.0.2.1", source=source, branch=f"z9hG4bKo{number}",
+                       cseq=number + 1, from_tag="bob", to_tag="alice",
+                       headers=[("Route", route)])  # fmt: skip
+        assert sent(bench.udp(data, source)) == [("INFO", ALICE)]
+    assert seen == ["sip:bob@biloxi.test", "", "sip:bob@biloxi.test", ""]
+
+
 def test_a_phone_from_another_network_is_not_asked_again() -> None:
     """Its REGISTER over the new connection had the password; others over theirs are asked, and an ACK,
     which cannot be asked, goes nowhere (RFC 3261 22.1)."""
