@@ -21,8 +21,8 @@ async def route(request: IncomingRequest) -> None:
         request.relay()
     elif getattr(request.uri, "user", None) == "sales":
         request.record_route()
-        failure = await request.relay("sip:sales@192.0.2.21")
-        if failure is not None and failure.status in (408, 480, 486):
+        outcome = await request.relay("sip:sales@192.0.2.21")
+        if outcome is not None and outcome.status in (408, 480, 486):
             await request.relay("sip:sales@192.0.2.22")
     else:
         request.reply(404)

@@ -38,13 +38,17 @@ class Questions:
         """Return how many are open."""
         return len(self._table)
 
-    def ask(self, subject: Any, callback: Callback, now: float) -> None:
-        """Put ``subject`` to the outside; ``callback(result, now)`` gets the answer."""
+    def ask(self, subject: Any, callback: Callback, now: float, within: float | None = None) -> None:
+        """Put ``subject`` to the outside; ``callback(result, now)`` gets the answer.
+
+        After ``within`` seconds, at the most ``limits.answer_time``, it gets a ``TimeoutError``.
+        """
         if len(self._table) >= self._limits.questions:
             callback(LocalProtocolError("too many open questions (limits.questions)"), now)
             return
         self._last += 1
-        timer = self._timers.start(now, self._limits.answer_time, self, self._last)
+        longest = self._limits.answer_time
+        timer = self._timers.start(now, longest if within is None else min(within, longest), self, self._last)
         self._table[self._last] = (callback, timer)
         self._out.append(Ask(self._last, subject))
 
@@ -60,4 +64,4 @@ class Questions:
         """Give up waiting."""
         asked = self._table.pop(number, None)
         if asked is not None:
-            asked[0](TimeoutError("no answer in time (limits.answer_time)"), now)
+            asked[0](TimeoutError("no answer in time (within=, or limits.answer_time)"), now)

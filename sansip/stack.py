@@ -614,8 +614,12 @@ class Stack:
 
     # --- what the route and the proxy ask of the stack
 
-    def ask(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
+    def ask(
+        self, subject: Any, callback: Callable[[Any, float], None], now: float, within: float | None = None
+    ) -> None:
         """Put ``subject`` to the outside; ``callback(result, now)`` gets the answer.
+
+        ``within``: seconds to wait for it, at the most ``limits.answer_time``.
 
         What name servers can answer is asked of them, where some are configured.
         """
@@ -629,7 +633,7 @@ class Stack:
         if self.changes is not None and type(subject) is SharedChange:
             self.changes.put(subject, callback, now)
             return
-        self._questions.ask(subject, callback, now)
+        self._questions.ask(subject, callback, now, within)
 
     def _resolve(self, subject: Any, callback: Callable[[Any, float], None], now: float) -> None:
         self.ask(subject, callback, now)

@@ -38,7 +38,7 @@ async def route(request: IncomingRequest) -> None:
 async def ring(request: IncomingRequest, voicemail: str) -> None:
     """Try the phones; what is left of the call goes to ``voicemail``."""
     if targets := await request.locate():
-        failure = await request.relay(targets)
-        if failure is None or failure.status not in NOBODY_TOOK_IT or request.cancelled:
+        outcome = await request.relay(targets)
+        if outcome is None or outcome.status not in NOBODY_TOOK_IT or request.cancelled:
             return  # answered, declined or given up: the result goes back by itself
     request.relay(voicemail)

@@ -131,6 +131,8 @@ class Branch:
         if context.accounts is not None:
             self._answers = proxy.client.answers(hop.host, context.accounts)
             self._shift = proxy.shifts.of(base, context.marked)
+        if context.answer:
+            proxy.timers.start(now, context.answer, self, "answer")
         # RFC 5393 5.3.3.2: each branch gets its share of the breadth.
         base.set_line("max-breadth", f"Max-Breadth: {self.breadth}")
         if hop.numeric:
@@ -538,6 +540,17 @@ class Branch:
         self._avoid(now, None)
         self._try_next(now)
 
+    def give_up(self, now: float) -> None:
+        """Count as a 408, for the route waits no longer; a CANCEL follows as soon as it may.
+
+        A 2xx that crosses it still counts (RFC 3261 9.1).
+        """
+        if self.final is None:
+            self._stop_timer()
+            if self.transaction is not None:
+                self._give_up_current(now)
+            self._fail(408, now)
+
     def _give_up_current(self, now: float) -> None:
         transaction = self.transaction
         assert transaction is not None
@@ -584,6 +597,11 @@ class Branch:
         if name == "failover":
             self._hurry = None
             self._hurried(now)
+            return
+        if name == "answer":
+            heard = self.provisional or (self.transaction is not None and not self.transaction.unanswered)
+            if not heard and self._cancel_wanted is None:
+                self.give_up(now)
             return
         self._timer = None
         if self.final is not None or self.transaction is None:

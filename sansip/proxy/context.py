@@ -52,6 +52,7 @@ class ResponseContext:
         "_done",
         "_early",
         "_failure",
+        "_give_up_timer",
         "_holding",
         "_pending",
         "_redirects",
@@ -62,6 +63,7 @@ class ResponseContext:
         "_tried",
         "_trying_timer",
         "accounts",
+        "answer",
         "budget",
         "came",
         "counted",
@@ -69,11 +71,13 @@ class ResponseContext:
         "handle",
         "hashed",
         "is_invite",
+        "keeps_outcome",
         "leaves",
         "listener",
         "marked",
         "on_failure",
         "on_success",
+        "outcome",
         "path",
         "places",
         "proxy",
@@ -118,7 +122,13 @@ class ResponseContext:
         # A route that waits for the outcome: given the best failure instead of
         # its being sent, or told that a 2xx went back.
         self.on_failure: Callable[[Response, float], None] | None = None
-        self.on_success: Callable[[float], None] | None = None
+        self.on_success: Callable[[Response, float], None] | None = None
+        # The 2xx that came before the route asked for it; None once it will not ask.
+        self.outcome: Response | None = None
+        self.keeps_outcome = True
+        # Seconds in which each target has to be heard of, and the end of its ringing.
+        self.answer: float | None = None
+        self._give_up_timer: Timer | None = None
         # The failure that the route was given, or may still ask for, and has not
         # decided on.
         self._failure: Response | None = None
@@ -190,8 +200,13 @@ class ResponseContext:
 
     # --- forwarding
 
-    def relay(self, targets: list[Target], now: float) -> None:
+    def relay(
+        self, targets: list[Target], now: float, ring: float | None = None, answer: float | None = None
+    ) -> None:
         """Try ``targets`` (at least one) in the order of their q.
+
+        ``ring``: seconds after which those of them that have not answered are given up;
+        ``answer``: seconds for each to give any response at all.
 
         Raises ``LocalProtocolError`` once ``limits.branches`` have been tried: a
         route that relays until something works must come to an end.
@@ -209,6 +224,10 @@ class ResponseContext:
             targets = self._one_each(targets)
         self._failure = None
         self._declined = False
+        self.answer = answer
+        if self._give_up_timer is not None:
+            self._give_up_timer.cancel()
+        self._give_up_timer = None if ring is None else proxy.timers.start(now, ring, self, "ring")
         request = self.request
         self._started = self._started or now
         if self.is_invite:
@@ -338,7 +357,7 @@ class ResponseContext:
                 if path is not None and path.note(response) and self.server.flow.conn:
                     self.proxy.sender.connections.watch(self.server.flow, path.flow_timer, now)
                 self._finish(response, now)
-                self._succeed(now)
+                self._succeed(response, now)
             # This branch may have been the last that was waited for.
             self._release()
             return
@@ -397,7 +416,7 @@ class ResponseContext:
             # RFC 3261 16.7 step 10: the other branches are cancelled.
             if self._running:
                 self._cancel_branches(now, _ANSWERED)
-            self._succeed(now)
+            self._succeed(response, now)
 
     def _release(self) -> None:
         # What is left of a call that is set up waits 32 s for a second 2xx,
@@ -406,10 +425,12 @@ class ResponseContext:
             self._request = None
             self._branches = []
 
-    def _succeed(self, now: float) -> None:
+    def _succeed(self, response: Response, now: float) -> None:
         if self.on_success is not None:
             on_success, self.on_success = self.on_success, None
-            on_success(now)
+            on_success(response, now)
+        elif self.keeps_outcome:
+            self.outcome = response
 
     def _check(self, now: float) -> None:
         if self._running:
@@ -498,6 +519,9 @@ class ResponseContext:
             self.counted = None
         self._failure = None
         self.on_failure = None
+        if self._give_up_timer is not None:
+            self._give_up_timer.cancel()
+            self._give_up_timer = None
         if self._trying_timer is not None:
             self._trying_timer.cancel()
             self._trying_timer = None
@@ -563,7 +587,19 @@ class ResponseContext:
         for branch in list(self._branches):
             branch.cancel(now, reason)
 
-    def timer_fired(self, _name: str, now: float) -> None:
+    def _give_up(self, now: float) -> None:
+        """The route waits no longer for these targets: what rings is cancelled, the best failure counts."""
+        self._pending = []
+        self.spare = {}
+        for branch in list(self._branches):
+            branch.give_up(now)
+
+    def timer_fired(self, name: str, now: float) -> None:
+        if name == "ring":
+            self._give_up_timer = None
+            if not self._done and not self._cancelled:
+                self._give_up(now)
+            return
         self._trying_timer = None
         if not self._done and not self.server.last:
             self.server.respond(response_to(self.request, 100, to_tag=None), now)

@@ -2,6 +2,7 @@
 
 from sansip.proxy import Target
 from sansip.routing.awaitables import Question, Relay, Sleep, ask, sleep
+from sansip.routing.handlers import handler
 from sansip.routing.request import IncomingRequest
 from sansip.routing.stepper import Route, run
 from sansip.routing.trust import Trusted, TrustedPeer
@@ -16,6 +17,7 @@ __all__ = [
     "Trusted",
     "TrustedPeer",
     "ask",
+    "handler",
     "run",
     "sleep",
 ]

@@ -31,12 +31,16 @@ ENDLESS = Endless()
 
 
 class Question:
-    """An awaitable that the outside answers. Any object may be the ``subject``."""
+    """An awaitable that the outside answers. Any object may be the ``subject``.
 
-    __slots__ = ("subject",)
+    ``within``: seconds after which the await raises ``TimeoutError``; by default ``limits.answer_time``.
+    """
 
-    def __init__(self, subject: Any) -> None:
+    __slots__ = ("subject", "within")
+
+    def __init__(self, subject: Any, within: float | None = None) -> None:
         self.subject = subject
+        self.within = within
 
     def __await__(self) -> Generator[Question, Any, Any]:
         return (yield self)
@@ -62,22 +66,24 @@ def sleep(seconds: float) -> Sleep:
     return Sleep(seconds)
 
 
-def ask(subject: Any) -> Question:
+def ask(subject: Any, within: float | None = None) -> Question:
     """Return an awaitable for the answer to ``subject``.
 
     The stack emits ``Ask(id, subject)``; what is given to ``Stack.answer`` is the
-    value of the ``await``, and an exception given there is raised by it.
+    value of the ``await``, and an exception given there is raised by it, or
+    ``TimeoutError`` where nothing came ``within`` so many seconds.
     """
-    return Question(subject)
+    return Question(subject, within)
 
 
 class Relay:
     """A request on its way. Awaiting it gives the best failure to the route.
 
-    Not awaited, a failure goes back to the caller by itself. Awaited, the value
-    is None once a 2xx went back, else the failure, and the
+    Not awaited, a failure goes back to the caller by itself. Awaited, the value is the
+    response: a 2xx has gone back already, and of a failure the
     route decides: ``reply``, ``relay`` again (serial forking, a failure route in
-    Kamailio's words), or return to send it back as it is.
+    Kamailio's words), or return to send it back as it is. None where nothing comes back: an
+    ACK, or a request that was forwarded without state.
     """
 
     __slots__ = ("_endless", "context")
@@ -91,10 +97,12 @@ class Relay:
         if self._endless:
             yield ENDLESS
         context = self.context
-        if context is None or context.done:
+        if context is None:
             return None
+        if context.done:
+            return context.outcome
         # What failed at once has failed already.
-        failure: Response | None = context.failure
-        if failure is None:
-            failure = yield self
-        return failure
+        outcome: Response | None = context.failure
+        if outcome is None:
+            outcome = yield self
+        return outcome

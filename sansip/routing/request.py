@@ -167,6 +167,19 @@ class IncomingRequest:
         return self.message.uri
 
     @property
+    def user(self) -> str | None:
+        """The user part of the Request-URI, without escapes; the number of a tel URI; None without one."""
+        uri = self.message.uri
+        if isinstance(uri, SipUri):
+            return uri.user_decoded
+        return getattr(uri, "number", None)
+
+    @property
+    def host(self) -> str:
+        """The host of the Request-URI; "" where it has none."""
+        return getattr(self.message.uri, "host", "")
+
+    @property
     def in_dialog(self) -> bool:
         """Whether To has a tag: the sender believes in a dialog (RFC 3261 12.2)."""
         return self.message.to_tag is not None
@@ -458,6 +471,8 @@ class IncomingRequest:
         *,
         stateless: bool = False,
         credentials: Account | Sequence[Account] | None = None,
+        ring: float | None = None,
+        answer: float | None = None,
     ) -> Relay:
         """Forward the request, to its Request-URI or to ``targets`` by their q.
 
@@ -468,6 +483,9 @@ class IncomingRequest:
 
         ``credentials``: accounts to answer challenges of the next hop with, beside
         those of the configuration; only where the next hop is one of their hosts.
+        ``ring``: seconds after which targets that have not answered are given up and
+        cancelled: a 408, for the route to decide on. ``answer``: seconds in which each target has
+        to give any response, a 100 at least; one that does not is a 408, too.
         """
         if self.takes_too_many_steps():
             # Not an exception: a loop that catches it would go on.
@@ -545,7 +563,7 @@ class IncomingRequest:
         if self._record:
             wanted = self.flows is not None and self.flows.wants_flow
             context.came = proxy.came_token(message, self.flow, wanted)
-        context.relay(chosen, self.now)
+        context.relay(chosen, self.now, ring, answer)
         return Relay(context)
 
     def _authenticate_to(
@@ -674,6 +692,7 @@ class IncomingRequest:
         self.now = now
         context = self._context
         if context is not None:
+            context.keeps_outcome, context.outcome = False, None
             context.release_failure(now)
         if not self._decided and self.method != "ACK":
             self.core.route_failed(self, LocalProtocolError("the route decided nothing"))

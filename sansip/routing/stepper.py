@@ -76,9 +76,6 @@ class _Running:
     def timer_fired(self, _name: str, now: float) -> None:
         self.step(None, now)
 
-    def _succeeded(self, now: float) -> None:
-        self.step(None, now)
-
     def _advance(self, answer: Any, now: float) -> bool:
         """Resume the coroutine once; return whether what it awaits next is answered already."""
         request = self._request
@@ -104,7 +101,7 @@ class _Running:
         if isinstance(awaited, Relay):
             assert awaited.context is not None
             awaited.context.on_failure = self.step
-            awaited.context.on_success = self._succeeded
+            awaited.context.on_success = self.step
             return False
         if isinstance(awaited, Sleep):
             request.waiting(now)
@@ -118,7 +115,7 @@ class _Running:
             return True
         request.waiting(now)
         self._asking = True
-        request.core.ask(awaited.subject, self.step, now)
+        request.core.ask(awaited.subject, self.step, now, awaited.within)
         self._asking = False
         return bool(self._answered)
 

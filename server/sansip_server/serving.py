@@ -24,6 +24,7 @@ from sansip.actions import Action
 from sansip.config import ListenerConfig
 from sansip.journal import JournaledStack
 from sansip.module import ModuleFault
+from sansip.routing.handlers import handlers_of
 from sansip.stack import Stack
 from sansip_server import logs
 from sansip_server.access import Access
@@ -195,6 +196,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             notify=EventLog(),
             handlers=({} if storage is None else storage.handlers)
             | ({} if rows is None else rows.handlers)
+            | handlers_of(route)
             | ({} if shared is None else shared.handlers),
             limits=settings.limits,
             drain_time=settings.drain_time + settings.node.linger,
