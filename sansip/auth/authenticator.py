@@ -215,6 +215,9 @@ class Authenticator:
         if not nonce.made - AHEAD <= unix <= nonce.made + self._nonces.lifetime:
             offer.reason = "the nonce is too old"
             return
+        if not self._config.other_nodes and nonce.life != self._nonces.life:
+            offer.reason = "the nonce was made by another node, or before a restart"
+            return
         if not nonce.fits:
             offer.reason = "the nonce was given to another address"
             return

@@ -30,6 +30,9 @@ class AuthConfig:
         bind_nonces: refuse an answer by UDP whose nonce was given to another address (of IPv6,
             another /64), with `stale=true`: so nobody can fail in another's name, and bar him.
             Turn it off where phones are behind a NAT that takes another address for each packet.
+        other_nodes: believe nonces that other nodes made with the same key: a phone that one node
+            challenged may answer another. Without it each is good at one node alone, and a
+            recorded request at none; for one server, or nodes that phones stay with.
         match_uri: compare `uri` in an answer with the Request-URI (RFC 7616 3.4.6), and answer 400
             where they name different things. Turn it off where something in front of the server
             rewrites the Request-URI to another user or host.
@@ -52,6 +55,7 @@ class AuthConfig:
     nonce_lifetime: float = 300.0
     nonces: int = 100_000
     bind_nonces: bool = True
+    other_nodes: bool = True
     match_uri: bool = True
     authentication_info: bool = False
     userhash: bool = False

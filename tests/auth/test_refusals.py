@@ -200,6 +200,20 @@ def test_after_a_restart() -> None:
     assert after.enrol(answer(out.message.get("www-authenticate"))).what == "200"
 
 
+@pytest.mark.parametrize(("believed", "status"), [(True, "200"), (False, "401")])
+def test_a_nonce_of_another_node(believed: bool, status: str) -> None:
+    """``other_nodes``: good at each node once, or at its own alone; then a recording is good nowhere."""
+    key = b"the key of nodes and restarts"
+    other = Server(secret=key)
+    here = Server(secret=key, seed=b"the seed of this node", now=50.0, began=WALL, other_nodes=believed)
+    here.now = other.now
+    line = answer(other.challenge())
+    assert other.enrol(line).what == "200"
+    assert here.enrol(line).what == status
+    again = here.enrol(line)
+    assert (again.what, is_stale(again)) == ("401", True)
+
+
 def test_a_nonce_that_was_forgotten() -> None:
     """``nonces``: what was evicted does not begin anew with the count 1."""
     rig = Server(nonces=2)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sansip.auth.nonce import Nonce, Nonces
 from sansip.auth.replay import ONCE, NonceCounts
@@ -112,3 +116,63 @@ def test_a_clock_that_is_set_back() -> None:
     # Little steps are none: clocks differ.
     here.counts.look(1000.0)
     assert not here.accept(other.make(1015.0))
+
+
+MAKE = st.tuples(st.just("make"), st.booleans())
+USE = st.tuples(st.just("use"), st.integers(0, 30), st.sampled_from([1, 2, 3, ONCE]))
+PASS = st.tuples(st.just("pass"), st.sampled_from([0.001, 1.0, 100.0]))
+RESTART = st.tuples(st.just("restart"))
+CLOCK = st.tuples(st.just("clock"), st.sampled_from([-7200.0, -5.0, 0.0, 5.0, 7200.0]))
+
+
+class History:
+    """What was accepted so far; ``used`` asserts that nothing is twice."""
+
+    def __init__(self) -> None:
+        self.made: list[Nonce] = []
+        self._accepted: set[tuple[bytes, int]] = set()
+
+    def used(self, process: Process, which: int, count: int) -> None:
+        if self.made and process.accept(nonce := self.made[which % len(self.made)], count):
+            assert (nonce.text, count) not in self._accepted
+            self._accepted.add((nonce.text, count))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(MAKE, USE, USE, PASS, RESTART), max_size=60), st.integers(1, 4))
+def test_nothing_is_accepted_twice(steps: list[tuple[Any, ...]], most: int) -> None:
+    """However few counts are kept, whatever is played again: across restarts, with another node."""
+    unix = 10_000.0
+    here, other, history = Process(unix, most), Process(unix, most), History()
+    for what, *values in steps:
+        here.counts.look(unix)
+        if what == "make":
+            history.made.append((other if values[0] else here).make(unix))
+        elif what == "use":
+            history.used(here, *values)
+        elif what == "pass":
+            unix += values[0]
+        else:
+            here = Process(unix, most)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(MAKE, USE, USE, PASS, CLOCK), max_size=60), st.integers(1, 4))
+def test_nothing_is_accepted_twice_by_any_clock(steps: list[tuple[Any, ...]], most: int) -> None:
+    """A process's own nonces, while somebody sets the time of day, to and fro.
+
+    (Those of others are told by it: a clock that was ahead before a restart, and is right
+    after it, is what ``other_nodes`` is for.)
+    """
+    unix, ahead = 10_000.0, 0.0
+    here, history = Process(unix, most), History()
+    for what, *values in steps:
+        here.counts.look(unix + ahead)
+        if what == "make":
+            history.made.append(here.make(unix + ahead))
+        elif what == "use":
+            history.used(here, *values)
+        elif what == "pass":
+            unix += values[0]
+        else:
+            ahead = values[0]
