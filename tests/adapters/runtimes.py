@@ -198,6 +198,33 @@ class OnTrio(Running):
         self.call(self.server.stop)
 
 
+class OnAnyio(Running):
+    packages: tuple[str, ...] = ("anyio",)
+    coroutines = True
+    backend = "asyncio"
+
+    def serve(self) -> None:
+        import anyio
+
+        import sansip_anyio
+
+        async def main() -> None:
+            build, listeners, options = self._arguments
+            async with sansip_anyio.serve(build, listeners, **options) as self.server:
+                self.opened(self.server.hub, self.server.listeners)
+                await self.server.wait_closed()
+
+        anyio.run(main, backend=self.backend)
+
+    def ask_to_stop(self) -> None:
+        self.call(self.server.stop)
+
+
+class OnAnyioTrio(OnAnyio):
+    packages = ("anyio", "trio")
+    backend = "trio"
+
+
 class OnSelectors(Running):
     """A whole runtime: watches, timers, and nothing else."""
 
@@ -266,5 +293,7 @@ RUNTIMES: dict[str, type[Running]] = {
     "gevent": OnGevent,
     "curio": OnCurio,
     "trio": OnTrio,
+    "anyio-asyncio": OnAnyio,
+    "anyio-trio": OnAnyioTrio,
     "selectors": OnSelectors,
 }

@@ -90,7 +90,7 @@ def need(runtime: str) -> None:
         missing(f"{package} is not installed")
 
 
-@pytest.fixture(params=["asyncio", "curio", "gevent", "gevent-patched", "trio", "uvloop"])
+@pytest.fixture(params=["anyio", "asyncio", "curio", "gevent", "gevent-patched", "trio", "uvloop"])
 def program(request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
     need(request.param)
     started: list[Program] = []
@@ -105,7 +105,7 @@ def program(request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
         one.process.communicate()
 
 
-@pytest.fixture(params=["asyncio", "curio", "gevent", "trio"])
+@pytest.fixture(params=["anyio", "asyncio", "curio", "gevent", "trio"])
 def run(request: pytest.FixtureRequest) -> Callable[..., int]:
     """Return the adapter's ``run``, to be called in this process."""
     need(request.param)
@@ -182,7 +182,7 @@ def test_uvloop_is_for_asyncio(runtime):
         import_module(f"sansip_{runtime}").run(FakeStack(), [Listen(0, "udp", "127.0.0.1")], uvloop=True)
 
 
-@pytest.mark.parametrize("runtime", ["curio", "gevent", "trio"])
+@pytest.mark.parametrize("runtime", ["anyio", "curio", "gevent", "trio"])
 def test_a_missing_runtime_names_the_command(runtime):
     """At the import of the adapter, in a process that has none of it imported."""
     program = f"""

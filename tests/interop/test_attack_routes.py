@@ -20,7 +20,14 @@ pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="a route of sansip's"
 
 # Seconds; where processors are shared, with some to spare.
 SOON = 0.5 if STRICT else 2.0
-RUNTIMES = {"asyncio": None, "uvloop": "uvloop", "gevent": "gevent", "curio": "curio", "trio": "trio"}
+RUNTIMES = {
+    "asyncio": None,
+    "anyio": "anyio",
+    "uvloop": "uvloop",
+    "gevent": "gevent",
+    "curio": "curio",
+    "trio": "trio",
+}
 
 ENDLESS = """
 async def route(request):

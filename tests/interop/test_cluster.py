@@ -244,8 +244,8 @@ def register_text(user: str, contact: str, number: int, expires: int) -> bytes:
 
 
 def receive_answer(phone: socket.socket) -> bytes:
-    """Return the next response; keepalives come in between."""
-    while (data := phone.recv(65_535)).startswith(b"OPTIONS"):
+    """Return the next final response; keepalives come in between, and 100 where it takes long (RFC 4320)."""
+    while (data := phone.recv(65_535)).startswith((b"OPTIONS", b"SIP/2.0 1")):
         pass
     return data
 
