@@ -2,10 +2,11 @@
 
 from sansip.auth.account import Account
 from sansip.auth.algorithms import HASHES, compute_response, ha1, hash_name, session_key
-from sansip.auth.authenticator import Authenticator, Lookup, Offer, Verdict
+from sansip.auth.authenticator import Authenticator
 from sansip.auth.client import Answers, ClientAuth
 from sansip.auth.digest_uri import designates
 from sansip.auth.ephemeral import EPHEMERAL_HASHES, Ephemeral
+from sansip.auth.offer import Lookup, Offer, Verdict
 from sansip.auth.policy import AuthConfig
 
 __all__ = [

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from sansip.auth.algorithms import compute_response, hash_name, username_hash
 from sansip.auth.ephemeral import Ephemeral, split_name
 from sansip.auth.guard import Guard
 from sansip.auth.nonce import Nonce, Nonces
+from sansip.auth.offer import SHOWN, Offer, Verdict
 from sansip.auth.policy import AuthConfig
 from sansip.auth.replay import AHEAD, ONCE, NonceCounts
 from sansip.sources import source_of
@@ -27,68 +26,13 @@ from sansip.wire.abnf import quote
 from sansip.wire.headers.auth import Credentials
 
 if TYPE_CHECKING:
-    from sansip.bans import Ban, Bans
+    from sansip.bans import Bans
     from sansip.entropy import Entropy
 
-__all__ = ["Authenticator", "Lookup", "Offer", "Verdict"]
+__all__ = ["Authenticator"]
 
 # What an unknown user's response is compared with, so that it takes as long.
 _NOBODY = {"MD5": "0" * 32, "SHA-256": "0" * 64, "SHA-512-256": "0" * 64}
-# Characters of what a stranger wrote that are told to the log.
-_SHOWN = 80
-
-
-class Verdict(Enum):
-    """What is known of who sent a request."""
-
-    # The password was right.
-    GENUINE = "genuine"
-    # No credentials for our realm: to be challenged.
-    ABSENT = "absent"
-    # The nonce is too old, was used, or is another's: to be challenged with stale=true.
-    STALE = "stale"
-    # Wrong user or password.
-    DENIED = "denied"
-    # Too many wrong passwords from there; not looked at.
-    BARRED = "barred"
-    # A user name with a time limit, which is over.
-    EXPIRED = "expired"
-
-
-@dataclass(slots=True)
-class Lookup:
-    """The question for what is stored of a user.
-
-    The answer is a mapping from hash name (``"SHA-256"``, ``"MD5"``…) to HA1 in
-    hexadecimal, or None where there is no such user.
-    """
-
-    username: str
-    realm: str
-
-
-@dataclass(slots=True)
-class Offer:
-    """What a request offers as proof of who sent it, and what is known of that so far.
-
-    Attributes:
-        verdict: GENUINE means: nothing that speaks against it.
-        credentials: those for our realm, if there are any.
-        nonce: what their nonce says, if it is ours.
-        reason: what speaks against them, for people; "" where no credentials were offered.
-        ban: the one for which they are not looked at, or that came of them.
-    """
-
-    verdict: Verdict
-    credentials: Credentials | None = None
-    nonce: Nonce | None = None
-    reason: str = ""
-    ban: Ban | None = None
-
-    @property
-    def username(self) -> str:
-        """The user name that was given, cut to what a log can take."""
-        return "" if self.credentials is None else (self.credentials.username or "")[:_SHOWN]
 
 
 class Authenticator:
@@ -195,7 +139,7 @@ class Authenticator:
             return offer
         if hash_name(credentials.algorithm) not in self._names:
             # RFC 7616 3.4: an answer to a challenge that we did not make.
-            offer.reason = f"algorithm {(credentials.algorithm or 'MD5')[:_SHOWN]!r} was not offered"
+            offer.reason = f"algorithm {(credentials.algorithm or 'MD5')[:SHOWN]!r} was not offered"
             return offer
         ban = self._guard.barred(source, username[: self._config.username_size], now)
         if ban is not None:
@@ -244,7 +188,7 @@ class Authenticator:
                 return "an answer without the qop that was offered"
             return "-sess without qop" if (credentials.algorithm or "").endswith("-sess") else ""
         if len(qop) > 1 or qop[0] not in self._config.qop:
-            return f"qop {credentials.params['qop'][:_SHOWN]!r} was not offered"
+            return f"qop {credentials.params['qop'][:SHOWN]!r} was not offered"
         if credentials.nonce_count is None or not credentials.cnonce:
             return "qop without nc and cnonce"
         return ""
@@ -391,5 +335,5 @@ def _elsewhere(credentials: Credentials) -> str:
     """Return why ``credentials`` are none for our realm."""
     if not credentials.is_digest:
         # RFC 3261 22: never Basic.
-        return f"{credentials.scheme[:_SHOWN]!r} is not Digest"
-    return f"an answer for realm {(credentials.realm or '')[:_SHOWN]!r}"
+        return f"{credentials.scheme[:SHOWN]!r} is not Digest"
+    return f"an answer for realm {(credentials.realm or '')[:SHOWN]!r}"

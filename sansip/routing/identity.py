@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sansip.auth import Lookup, Verdict, designates
+from sansip.auth.offer import SHOWN
 from sansip.errors import RemoteProtocolError
 from sansip.events import AuthenticationFailed, NonceRefused, SourceBarred
 from sansip.proxy.trust import identity_of
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from sansip.wire.headers.auth import Credentials
 
 __all__ = ["Users", "authenticate", "speaks_for", "withhold"]
-
-# Characters of a name or a URI in the log.
-_SHOWN = 80
 
 # Users known without asking the outside: HA1 by hash name, or None.
 Users = Callable[[Lookup], Mapping[str, str] | None]
@@ -58,7 +56,7 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
         offered: list[Credentials] = message.typed(field) or []
     except RemoteProtocolError as error:
         core.notify(AuthenticationFailed(source, "", realm, error.reason))
-        request.refuse(400, error.reason)
+        request.refuse(error.status)
         return None
     unix = core.unix(request.now)
     # Anybody can write an address into a datagram; on a stream he has to be there.
@@ -68,13 +66,16 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
     stored: Mapping[str, str] | None = None
     if offer.verdict is Verdict.GENUINE and credentials is not None:
         text = credentials.uri or ""
-        if authenticator.matches_uri and text != message.uri_text:
-            if not designates(text, request.method, message.uri, core.listeners.serves):
-                # RFC 7616 3.4.6: it may be an attack, so it is told.
-                offer.reason = f"made for {text[:_SHOWN]!r}, sent to {message.uri_text[:_SHOWN]!r}"
-                _tell(request, offer, offer.username, realm)
-                request.refuse(400, "Digest URI Is Not The Request-URI")
-                return None
+        if (
+            authenticator.matches_uri
+            and text != message.uri_text
+            and not designates(text, request.method, message.uri, core.listeners.serves)
+        ):
+            # RFC 7616 3.4.6: it may be an attack, so it is told.
+            offer.reason = f"made for {text[:SHOWN]!r}, sent to {message.uri_text[:SHOWN]!r}"
+            _tell(request, offer, offer.username, realm)
+            request.refuse(400, "Digest URI Is Not The Request-URI")
+            return None
         name = authenticator.name_of(credentials, _names(request))
         lookup = Lookup(name, realm)
         needed = authenticator.needs_lookup(credentials)
@@ -131,7 +132,7 @@ def _refuse(request: IncomingRequest, authenticator: Authenticator, offer: Offer
 def _tell(request: IncomingRequest, offer: Offer, name: str, realm: str) -> None:
     """Tell the log of an answer that is not believed, and why."""
     core = request.core
-    source, name = request.flow.host, name[:_SHOWN]
+    source, name = request.flow.host, name[:SHOWN]
     if offer.verdict is Verdict.STALE:
         core.notify(NonceRefused(source, name, realm, offer.reason))
         return
@@ -140,7 +141,7 @@ def _tell(request: IncomingRequest, offer: Offer, name: str, realm: str) -> None
     if ban is not None and until is not None and offer.verdict is Verdict.DENIED:
         # Told by itself: the lines about his guesses may be too many to be written.
         core.notify(AuthenticationFailed(source, name, realm, offer.reason))
-        core.notify(SourceBarred(ban.source, ban.user[:_SHOWN], until, ban.reason))
+        core.notify(SourceBarred(ban.source, ban.user[:SHOWN], until, ban.reason))
         return
     core.notify(AuthenticationFailed(source, name, realm, offer.reason, until))
 
@@ -191,8 +192,8 @@ def speaks_for(request: IncomingRequest, user: str) -> bool:
     message = request.message
     uri = (message.to if request.method == "REGISTER" else message.from_).uri
     core = request.core
-    reason = f"not the user of {str(uri)[:_SHOWN]!r}"
-    core.notify(AuthenticationFailed(request.flow.host, user[:_SHOWN], core.realm_of(uri), reason))
+    reason = f"not the user of {str(uri)[:SHOWN]!r}"
+    core.notify(AuthenticationFailed(request.flow.host, user[:SHOWN], core.realm_of(uri), reason))
     return False
 
 

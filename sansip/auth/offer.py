@@ -1,0 +1,74 @@
+"""What a request offers as proof of who sent it, and what is thought of it.
+
+Theory of operation: an ``Offer`` is made when the credentials are found, and every check
+writes its ``Verdict`` into it, with the reason for the log where it is not a good one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sansip.auth.nonce import Nonce
+    from sansip.bans import Ban
+    from sansip.wire.headers.auth import Credentials
+
+__all__ = ["SHOWN", "Lookup", "Offer", "Verdict"]
+
+# Characters of what a stranger wrote that are told to the log.
+SHOWN: Final = 80
+
+
+class Verdict(Enum):
+    """What is known of who sent a request."""
+
+    # The password was right.
+    GENUINE = "genuine"
+    # No credentials for our realm: to be challenged.
+    ABSENT = "absent"
+    # The nonce is too old, was used, or is another's: to be challenged with stale=true.
+    STALE = "stale"
+    # Wrong user or password.
+    DENIED = "denied"
+    # Too many wrong passwords from there; not looked at.
+    BARRED = "barred"
+    # A user name with a time limit, which is over.
+    EXPIRED = "expired"
+
+
+@dataclass(slots=True)
+class Lookup:
+    """The question for what is stored of a user.
+
+    The answer is a mapping from hash name (``"SHA-256"``, ``"MD5"``…) to HA1 in
+    hexadecimal, or None where there is no such user.
+    """
+
+    username: str
+    realm: str
+
+
+@dataclass(slots=True)
+class Offer:
+    """What a request offers as proof of who sent it, and what is known of that so far.
+
+    Attributes:
+        verdict: GENUINE means: nothing that speaks against it.
+        credentials: those for our realm, if there are any.
+        nonce: what their nonce says, if it is ours.
+        reason: what speaks against them, for people; "" where no credentials were offered.
+        ban: the one for which they are not looked at, or that came of them.
+    """
+
+    verdict: Verdict
+    credentials: Credentials | None = None
+    nonce: Nonce | None = None
+    reason: str = ""
+    ban: Ban | None = None
+
+    @property
+    def username(self) -> str:
+        """The user name that was given, cut to what a log can take."""
+        return "" if self.credentials is None else (self.credentials.username or "")[:SHOWN]
