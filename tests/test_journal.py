@@ -155,11 +155,13 @@ def test_bindings_are_inputs() -> None:
     assert stack.restore([kept], 1.0) == 1
     stack.join(1.0)
     stack.wall_offset = 7.0
+    assert stack.lift("192.0.2.1", None, 1.0) == []
     alice = network.endpoint("alice", "192.0.2.11")
     alice.request("OPTIONS", "sip:bob@biloxi.test")
     network.run(1.0)
     names = same_again(lines, config())
-    assert names[:4] == ["restore", "join", "wall_offset", "datagram_received"]
+    assert names[4] == "datagram_received"
+    assert names[:4] == ["restore", "join", "wall_offset", "lift"]
 
 
 def test_an_event_can_be_read() -> None:

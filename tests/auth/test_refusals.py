@@ -429,3 +429,25 @@ def test_with_a_domain_addresses_mean_it() -> None:
     data = request("REGISTER", "sip:192.0.2.10", to="<sip:alice@192.0.2.10>")
     (out,) = rig.udp(data)
     assert parse_challenge(out.message.get("www-authenticate"), "", "").realm == DOMAIN
+
+
+# --- what leaves for what comes in
+
+
+@pytest.mark.parametrize(("method", "most"), [("REGISTER", 2.5), ("INVITE", 2.5), ("OPTIONS", 2.5)])
+def test_a_challenge_is_no_amplifier(method: str, most: float) -> None:
+    """To a forged address: one datagram for each, however short the request, and none again by itself."""
+    rig = Server(algorithms=("MD5",), server_name="sansip")
+    shortest = (
+        f"{method} sip:{DOMAIN} SIP/2.0\r\nv:SIP/2.0/UDP a;branch=z9hG4bK1\r\nf:<sip:a@{DOMAIN}>;tag=1\r\n"
+        f"t:<sip:a@{DOMAIN}>\r\ni:1\r\nCSeq:1 {method}\r\nMax-Forwards:9\r\n\r\n"
+    ).encode()
+    phones = request(
+        method, f"sip:{DOMAIN}", sender=f"<sip:alice@{DOMAIN}>", headers=[("Allow", "INVITE, " * 9)]
+    )
+    for data, factor in ((shortest, most), (phones, 1.4)):
+        for _ in range(3):
+            (out,) = rig.udp(data, ("192.0.2.99", 5060))
+            assert out.what in ("401", "407")
+            assert len(out.data) < factor * len(data), (len(out.data), len(data))
+    assert rig.wait(100.0) == []
