@@ -26,8 +26,6 @@ from sansip.location import SharedRead, SharedRecord, SharedWrite
 from sansip.routing.named_flows import inward_record, outward
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from sansip.clock import Timer
     from sansip.location import Binding, SharedLocation
     from sansip.routing.core import Core
@@ -57,13 +55,13 @@ class SharedChange:
 
     Attributes:
         aor: an address-of-record.
-        owner: who wants it; where the queue is full, the owner of most of it pays.
         plan: may be called several times, each time with what stands then.
+        owner: says who wants it; where the queue is full, the owner of most of it pays.
     """
 
     aor: str
-    owner: Hashable
     plan: Plan
+    owner: Callable[[], str]
 
 
 class _Waiting:
@@ -235,9 +233,8 @@ class Changes:
 
 def _most(waiting: list[_Waiting]) -> _Waiting:
     """Take out and return the latest of who has most in ``waiting``."""
-    counts = Counter(one.change.owner for one in waiting)
+    owners = [one.change.owner() for one in waiting]
+    counts = Counter(owners)
     most = max(counts.values())
-    for number in range(len(waiting) - 1, -1, -1):
-        if counts[waiting[number].change.owner] == most:
-            break
-    return waiting.pop(number)
+    latest = max(number for number, owner in enumerate(owners) if counts[owner] == most)
+    return waiting.pop(latest)

@@ -160,4 +160,4 @@ def _drop_shared(
         if error is None:
             stack.dropped(aor, len(location.lookup(aor, then)), reason)
 
-    stack.ask(SharedChange(aor, reason, plan), done, now)
+    stack.ask(SharedChange(aor, plan, lambda: reason), done, now)

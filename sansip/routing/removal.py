@@ -65,4 +65,4 @@ def _unbind_shared(stack: Stack, aor: str, now: float, done: Removed) -> None:
         else:
             done(error)
 
-    stack.ask(SharedChange(aor, "removed", plan), finished, now)
+    stack.ask(SharedChange(aor, plan, lambda: "removed"), finished, now)

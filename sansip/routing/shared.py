@@ -60,10 +60,12 @@ async def register_shared(
         )
         return None if latest.update is None else latest.update.after
 
-    # What comes through an edge proxy comes over the proxy's flow.
-    owner = str(request.flow) if is_direct(message) else message.call_id
+    def owner() -> str:
+        # What comes through an edge proxy comes over the proxy's flow.
+        return str(request.flow) if is_direct(message) else message.call_id
+
     try:
-        await Question(SharedChange(aor, owner, plan))
+        await Question(SharedChange(aor, plan, owner))
     except NotStored:
         # Never a false 200: what the store did not take is not registered. RFC 3261 21.5.4.
         request.reply(503, None, [("Retry-After", RETRY_AFTER)])

@@ -113,7 +113,7 @@ def test_a_phone_that_registers_in_a_loop(transport: str, ring: Ring, tmp_path: 
     n1, n2 = ring.node("n1", more=MANY), ring.node("n2", more=MANY)
     ended = threading.Event()
     address = n1.v4 if transport != "ws" else (HOST, n1.ws)
-    with Line(transport, address, name="loop") as line, watched(n2.program, n2.v4, tmp_path):
+    with Line(transport, address, name="loop") as line, watched(n1.program, n1.v4, tmp_path):
 
         def loop() -> None:
             number = 0

@@ -153,7 +153,7 @@ def test_a_plan_that_raises() -> None:
     def broken(stands: Any, now: float) -> Any:
         raise ZeroDivisionError
 
-    stack.ask(SharedChange(AOR, "", broken), lambda result, then: heard.append(result), now)
+    stack.ask(SharedChange(AOR, broken, str), lambda result, then: heard.append(result), now)
     assert [type(one) for one in heard] == [ZeroDivisionError]
     assert what(cluster.udp("a", registration(1), BOB)) == ["200"]
 
@@ -173,7 +173,7 @@ def test_other_nodes_without_end() -> None:
         cluster.shelf.records[AOR] = SharedRecord(f"{number:016d}", others or stands.bindings)
         assert rig.answer(cluster.shelf.answer(ask.question), ask) == []
     rig.stack.ask(
-        SharedChange(AOR, "", lambda stands, now: tuple(stands)),
+        SharedChange(AOR, lambda stands, now: tuple(stands), str),
         lambda result, then: heard.append(result),
         rig.now,
     )
@@ -195,12 +195,12 @@ def test_a_change_that_asks_for_another() -> None:
     def first(result: Any, now: float) -> None:
         heard.append("first")
         stack.ask(
-            SharedChange(AOR, "", lambda stands, now: tuple(stands)),
+            SharedChange(AOR, lambda stands, now: tuple(stands), str),
             lambda result, then: heard.append("second"),
             now,
         )
 
-    stack.ask(SharedChange(AOR, "", lambda stands, now: tuple(stands)), first, rig.now)
+    stack.ask(SharedChange(AOR, lambda stands, now: tuple(stands), str), first, rig.now)
     rig.take(stack.time_passed(rig.now))
     cluster.settle("a")
     assert heard == ["first", "second"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from sansip_server.cluster import SharedStorage
 from sansip_server.config.load import load_text
 from sansip_server.config.redis import RedisSettings, parse_redis
 from sansip_server.faults import OperatorError
-from sansip_server.stores.redis_client import connect, password_of
+from sansip_server.stores.redis_client import RedisClient, connect, password_of
 from sansip_server.stores.redis_codec import NewerRecord, decode, encode, lifetime
 
 
@@ -117,6 +118,65 @@ def test_without_redis_py(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(OperatorError, match=r"pip install 'sansip\[redis\]'"):
         SharedStorage(parse_redis("redis+cluster://h"), RedisSettings())
+
+
+class ReadOnlyError(Exception):
+    """As redis-py names it."""
+
+
+class FakeRedis:
+    """A client of redis-py whose pipelines answer, or raise, as the test says."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.connection_pool = self
+        self.disconnected = self.closed = 0
+
+    def pipeline(self, transaction: bool) -> FakeRedis:
+        return self
+
+    def execute_command(self, *words: Any) -> None:
+        pass
+
+    def execute(self, raise_on_error: bool) -> list[Any]:
+        if isinstance(self.answer, ConnectionError):
+            raise self.answer
+        return [self.answer]
+
+    def disconnect(self) -> None:
+        self.disconnected += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "disconnected"),
+    [
+        ("redis+sentinel://h/m", ReadOnlyError("You can't write against a read only replica."), 1),
+        ("redis+sentinel://h/m", RuntimeError("ERR script: -READONLY You can't write"), 1),
+        ("redis+sentinel://h/m", RuntimeError("OOM"), 0),
+        ("redis+sentinel://h/m", 1, 0),
+        ("redis://h", ReadOnlyError("You can't write against a read only replica."), 0),
+    ],
+)
+def test_a_master_that_is_none_any_more(url: str, answer: Any, disconnected: int) -> None:
+    """Behind sentinels the next connection goes to whom they name; what it answered is given back."""
+    client = RedisClient(parse_redis(url), RedisSettings(), None)
+    fake = client._client = FakeRedis(answer)
+    assert client.run([("GET", "x")]) == [answer]
+    assert fake.disconnected == disconnected
+
+
+@pytest.mark.parametrize(("url", "closed"), [("redis+cluster://h", 1), ("redis://h", 0)])
+def test_a_cluster_is_looked_at_anew(url: str, closed: int) -> None:
+    """Where a node of a cluster cannot be reached, the next try asks the cluster who has its slots."""
+    client = RedisClient(parse_redis(url), RedisSettings(), None)
+    fake = client._client = FakeRedis(ConnectionError("refused"))
+    with pytest.raises(ConnectionError):
+        client.run([("GET", "x")])
+    assert fake.closed == closed
+    assert (client._client is None) == bool(closed)
 
 
 # Any text that a message can hold: octets that are not UTF-8 are lone surrogates.

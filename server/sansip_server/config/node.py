@@ -29,8 +29,8 @@ class NodeSettings:
     # `10.0.0.1:5060;transport=tcp`; it must be one of `listen`. Without it, the first
     # UDP or TCP address there.
     address: str | None = None
-    # Seconds between two signs of life in the shared location. Three missed ones and
-    # the others count this node as dead.
+    # Seconds between two signs of life in the shared location. After three missed ones
+    # the others ask this node over SIP, and count it as dead where it does not answer.
     heartbeat: float = 2.0
     # How long, in seconds, after SIGTERM calls that run may still send requests
     # through this node (BYE, re-INVITE), and phones that registered over a connection
