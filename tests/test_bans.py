@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sansip.bans import Ban, Bans
+from sansip.module import DROP, PASS, Module, Use
+from sansip.sources import source_of
+from tests.rig import ALICE, Rig, request, what
 
 
 def test_a_ban_ends_by_itself() -> None:
@@ -48,3 +53,30 @@ def test_the_list_is_bounded() -> None:
     assert [ban.source for ban in bans.standing(5.0)] == ["0", "1", "2"]
     bans.add(Ban("digest", "3", "", 20.0, ""), 5.0)
     assert [ban.source for ban in bans.standing(5.0)] == ["1", "2", "3"]
+
+
+class Quiet(Module):
+    """Does not listen to who says BAD."""
+
+    name = "quiet"
+
+    def message_arrived(self, message: Any, flow: Any, now: float) -> Any:
+        bans, source = self.core.bans, source_of(flow.host)
+        if bans.find(self.name, source, "", now):
+            return DROP
+        if message.has("x-bad"):
+            bans.add(Ban(self.name, source, "", now + 60.0, "said BAD"), now)
+        return PASS
+
+
+def test_a_module_keeps_its_bans_there() -> None:
+    """Whatever protects the server joins the one list, and what an operator lifts there is over for it."""
+    rig = Rig(modules=[Use(Quiet)])
+    options = request("OPTIONS", "sip:biloxi.test")
+    bad = request("OPTIONS", "sip:biloxi.test", branch="z9hG4bKbad", headers=[("X-Bad", "yes")])
+    assert what(rig.udp(bad)) == ["200"]
+    assert rig.udp(options) == []
+    (ban,) = rig.stack.bans.standing(rig.now)
+    assert (ban.keeper, ban.source, ban.reason) == ("quiet", ALICE[0], "said BAD")
+    assert rig.stack.lift(ALICE[0], None, rig.now) == [ban]
+    assert what(rig.udp(options)) == ["200"]

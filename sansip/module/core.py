@@ -18,6 +18,7 @@ from sansip.routing.awaitables import Question, ask
 from sansip.rows import Change, Key, Read, Scan, Table, Write
 
 if TYPE_CHECKING:
+    from sansip.bans import Bans
     from sansip.clock import Timers
     from sansip.limits import Limits
     from sansip.location import Binding, MemoryLocation
@@ -85,7 +86,7 @@ class Core:
     Attributes:
         timers: ``start(now, seconds, module, name)``; the module's ``timer_fired`` is called.
         entropy: chance.
-        limits, domains, listeners, location, users, sender, proxy: of the stack.
+        limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
     __slots__ = ("_figures", "_module", "_stack")
@@ -114,6 +115,11 @@ class Core:
     @property
     def location(self) -> MemoryLocation:
         return self._stack.location
+
+    @property
+    def bans(self) -> Bans:
+        """Who is not listened to. A module keeps its bans there by its own name, and operators see them."""
+        return self._stack.bans
 
     @property
     def users(self) -> Users | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
+    from sansip.bans import Bans
     from sansip.entropy import Entropy
     from sansip.events import Event
     from sansip.limits import Limits
@@ -50,6 +51,7 @@ class Core(Protocol):
     proxy: Proxy
     authenticator: Authenticator | None
     trusted: Trusted
+    bans: Bans
     users: Users | None
     recall: Users | None
     server_name: str
