@@ -7,12 +7,14 @@ registrar and proxy for its own domains.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sansip.auth import Account, AuthConfig, Ephemeral
 from sansip.limits import Limits
 from sansip.location import NodeConfig
-from sansip.module import Use
+from sansip.module import Module, Use
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route, TrustedPeer
@@ -21,7 +23,7 @@ from sansip.routing.identity import Users
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
 
-__all__ = ["ListenerConfig", "StackConfig"]
+__all__ = ["ListenerConfig", "Reconfiguration", "StackConfig"]
 
 
 @dataclass(slots=True)
@@ -122,3 +124,22 @@ class StackConfig:
     address_realms: bool = False
     dns: DnsConfig | None = None
     modules: list[Use] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reconfiguration:
+    """What a running stack takes in place of what it has (``Stack.configure``); None leaves it.
+
+    Attributes:
+        route: decides on requests from now on; those that run end by the one that they began with.
+        route_name: what a journal calls it, so that a replay finds the same one.
+        trusted, accounts, nonce_keys: as in ``StackConfig``.
+        modules: new settings of modules that the stack has.
+    """
+
+    route: Route | None = None
+    route_name: str = ""
+    trusted: Sequence[TrustedPeer] | None = None
+    accounts: Sequence[Account] | None = None
+    nonce_keys: Sequence[bytes] | None = None
+    modules: Mapping[type[Module], Any] = field(default_factory=dict)

@@ -28,9 +28,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sansip.actions import Action, Address, Notify, SendData, SendDatagram
-from sansip.config import StackConfig
+from sansip.config import Reconfiguration, StackConfig
 from sansip.journal_values import again_value, octets, plain_action, value_of
 from sansip.module.tasks import Done
+from sansip.routing import Route
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
 
@@ -98,6 +99,15 @@ class JournaledStack(Stack):
 
     def time_passed(self, now: float) -> list[Action]:
         return self._note("time_passed", now, [], super().time_passed(now))
+
+    def configure(self, change: Reconfiguration, now: float) -> list[Action]:
+        given = {
+            "route": None if change.route is None else change.route_name,
+            "trusted": None if change.trusted is None else value_of(list(change.trusted)),
+            # Accounts and keys of nonces are secrets of others, and not written.
+            "modules": {kind.name: value_of(settings) for kind, settings in change.modules.items()},
+        }
+        return self._note("configure", now, [given], super().configure(change, now))
 
     def drain(self, now: float) -> list[Action]:
         return self._note("drain", now, [], super().drain(now))
@@ -195,11 +205,15 @@ def _unreadable(number: int, is_head: bool, error: Exception) -> JournalError:
     return JournalError(f"line {number}: {what} ({type(error).__name__}: {error})")
 
 
-def again(lines: Iterable[str], build: Callable[[dict[str, Any]], Stack]) -> Iterator[Replayed]:
+def again(
+    lines: Iterable[str],
+    build: Callable[[dict[str, Any]], Stack],
+    routes: Callable[[str], Route] | None = None,
+) -> Iterator[Replayed]:
     """Play a journal again on the stack that ``build`` makes of its head.
 
-    Raises JournalError as ``entries`` does, and where ``build`` raises KeyError,
-    TypeError or ValueError.
+    ``routes`` gives the route of a name, where routes were swapped; a journal holds no code. Raises
+    JournalError as ``entries`` does, and where ``build`` raises KeyError, TypeError or ValueError.
     """
     stack: Stack | None = None
     for entry in entries(lines):
@@ -211,7 +225,7 @@ def again(lines: Iterable[str], build: Callable[[dict[str, Any]], Stack]) -> Ite
             continue
         assert stack is not None
         try:
-            out = _feed(stack, entry)
+            out = _feed(stack, entry, routes)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise _unreadable(entry.line, False, error) from None
         # The same way as what was recorded: tuples are lists in JSON.
@@ -219,7 +233,23 @@ def again(lines: Iterable[str], build: Callable[[dict[str, Any]], Stack]) -> Ite
         yield Replayed(entry.line, entry.name, entry.at, entry.out, shown)
 
 
-def _feed(stack: Stack, entry: Entry) -> list[Action]:
+def _reconfiguration(
+    stack: Stack, given: dict[str, Any], routes: Callable[[str], Route] | None
+) -> Reconfiguration:
+    """Return the change that a line describes."""
+    change = Reconfiguration(route_name=given["route"] or "")
+    if given["route"] is not None:
+        if routes is None:
+            raise ValueError(f"the route {given['route']} was taken, and is not here")
+        change.route = routes(given["route"])
+    if given["trusted"] is not None:
+        change.trusted = again_value(given["trusted"])
+    kinds = {module.name: type(module) for module in stack.modules}
+    change.modules = {kinds[name]: again_value(value) for name, value in given["modules"].items()}
+    return change
+
+
+def _feed(stack: Stack, entry: Entry, routes: Callable[[str], Route] | None) -> list[Action]:
     given, now = entry.given, entry.at
     match entry.name:
         case "datagram_received":
@@ -244,6 +274,8 @@ def _feed(stack: Stack, entry: Entry) -> list[Action]:
             return stack.answer(given[0], again_value(given[1]), now)
         case "time_passed":
             return stack.time_passed(now)
+        case "configure":
+            return stack.configure(_reconfiguration(stack, given[0], routes), now)
         case "drain":
             return stack.drain(now)
         case "lift":

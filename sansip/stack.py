@@ -19,7 +19,7 @@ from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDa
 from sansip.auth import Authenticator, ClientAuth
 from sansip.bans import Ban, Bans
 from sansip.clock import Timers
-from sansip.config import StackConfig
+from sansip.config import Reconfiguration, StackConfig
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.events import (
@@ -365,6 +365,24 @@ class Stack:
     def new_connection(self) -> int:
         """Return a number for a connection that an adapter accepted."""
         return self._connections.number()
+
+    def configure(self, change: Reconfiguration, now: float) -> list[Action]:
+        """Take ``change`` from now on; requests that run end by what they began with.
+
+        Raises ``ModuleFault``, and changes nothing, where it could not work.
+        """
+        route = None if change.route is None else self.modules.bind(change.route)
+        self.modules.check(change.modules)
+        if route is not None:
+            self._route = route
+        if change.trusted is not None:
+            self.trusted.replace(change.trusted)
+        if change.accounts is not None:
+            self.proxy.client.replace(change.accounts)
+        if change.nonce_keys is not None and self.authenticator is not None:
+            self.authenticator.rotate(change.nonce_keys, self.unix(now))
+        self.modules.configure(change.modules, now)
+        return self._take(now)
 
     def drain(self, now: float) -> list[Action]:
         """Take no new dialogs: initial requests get 503 with Retry-After from here on."""

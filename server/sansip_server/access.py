@@ -1,32 +1,23 @@
 """Who may what: trusted peers, accounts elsewhere, keys and secrets; read at the start and on SIGHUP.
 
-Theory of operation: everything is read before anything is changed, so a slip in one
-file leaves all as it was, and the log says what is wrong. Of the configuration
-file only ``[[trusted]]`` and ``[[upstream]]`` are taken anew: what else stands in
-there needs a restart.
+Theory of operation: everything is read before anything is changed, so a slip in one file leaves all as it
+was. What is another than before becomes part of one ``Reconfiguration`` of the stack.
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from sansip.auth import Account, Ephemeral
-from sansip.config import StackConfig
+from sansip.config import Reconfiguration, StackConfig
 from sansip.module import Use
 from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.routing import TrustedPeer
-from sansip.stack import Stack
-from sansip_server.config.load import load_file
 from sansip_server.config.peers import accounts_of, read_keys, registrations_of, trusted_of
 from sansip_server.config.schema import Settings
-from sansip_server.faults import OperatorError
 
 __all__ = ["Access"]
-
-logger = logging.getLogger("sansip.access")
 
 
 @dataclass(slots=True)
@@ -45,7 +36,6 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._stack: Stack | None = None
         self._read = self._files(settings)
         secrets = self._read.secrets
         self._ephemeral = None if secrets is None else Ephemeral(secrets)
@@ -79,36 +69,20 @@ class Access:
             # All users have a time limit; there is nobody else to be looked up.
             config.users = lambda lookup: None
 
-    def attach(self, stack: Stack) -> None:
-        """Change ``stack`` on ``reload``."""
-        self._stack = stack
+    def read(self, settings: Settings) -> _Read:
+        """Return what the files of ``settings`` say; nothing is changed. Raises OperatorError."""
+        return self._files(settings)
 
-    def reload(self) -> list[str]:
-        """Read everything again; return what is wrong, which changes nothing."""
-        settings = self._settings
-        stack = self._stack
-        if stack is None:
-            return []
-        try:
-            if settings.file is not None:
-                loaded = load_file(settings.file)
-                if loaded.settings is None:
-                    raise OperatorError(*(fault.text(str(settings.file)) for fault in loaded.faults))
-                settings.trusted = loaded.settings.trusted
-                settings.upstream = loaded.settings.upstream
-            read = self._files(settings)
-        except OperatorError as error:
-            return [f"{line}; who may what stays as it was" for line in error.lines]
-        stack.trusted.replace(read.trusted)
-        stack.proxy.client.replace(read.accounts)
-        stack.modules.configure({Upstreams: UpstreamConfig(read.registrations)}, time.monotonic())
-        if stack.authenticator is not None and read.nonce_keys is not None:
-            stack.authenticator.rotate(read.nonce_keys, time.time())
+    def change(self, read: _Read, change: Reconfiguration) -> None:
+        """Put into ``change`` what is another in ``read``, and take it as what there is."""
+        before, self._read = self._read, read
+        if read.trusted != before.trusted:
+            change.trusted = read.trusted
+        if read.accounts != before.accounts:
+            change.accounts = read.accounts
+        if read.registrations != before.registrations:
+            change.modules = {**change.modules, Upstreams: UpstreamConfig(read.registrations)}
+        if read.nonce_keys != before.nonce_keys:
+            change.nonce_keys = read.nonce_keys
         if self._ephemeral is not None and read.secrets is not None:
             self._ephemeral.replace(read.secrets)
-        logger.info(
-            "read again: %d trusted peers, %d accounts at other servers",
-            len(read.trusted),
-            len(read.accounts),
-        )
-        return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,10 +20,12 @@ from sansip.stack import Stack
 from sansip.transport.dns import DnsConfig
 from sansip_server.config import build
 from sansip_server.config.load import settings_of
+from sansip_server.config.peers import trusted_of
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
+from sansip_server.routes import default_route, fingerprint, load_again, load_route
 
-__all__ = ["JournalFile", "head", "replay", "stack_of"]
+__all__ = ["JournalFile", "Scripts", "head", "replay", "stack_of"]
 
 logger = logging.getLogger("sansip.journal")
 
@@ -64,6 +66,7 @@ class JournalFile:
 def head(settings: Settings, config: StackConfig) -> dict[str, Any]:
     """Return what a stack like the one of ``config`` is built from (``stack_of``)."""
     return {
+        "route": _named(settings.route),
         "secret": None if config.secret is None else config.secret.hex(),
         "settings": {**plain(settings), **plain(settings.modules)},
         "listeners": [plain(listener) for listener in config.listeners],
@@ -73,6 +76,14 @@ def head(settings: Settings, config: StackConfig) -> dict[str, Any]:
         "began": config.began,
         "dns": None if config.dns is None else plain(config.dns),
     }
+
+
+def _named(route: str | None) -> str | None:
+    """Return what the journal calls the route; None for the default one, and one that is gone by now."""
+    try:
+        return None if route is None else fingerprint(route)
+    except OSError:
+        return None
 
 
 def stack_of(first: dict[str, Any], route: Callable[..., Any]) -> Stack:
@@ -91,15 +102,43 @@ def stack_of(first: dict[str, Any], route: Callable[..., Any]) -> Stack:
     listeners = [ListenerConfig(**listener) for listener in first["listeners"]]
     config = build.stack_config(settings, listeners, first["domains"], first["aliases"], route, secret)
     config.began = first.get("began")
+    config.trusted = trusted_of(settings.trusted)
     dns = first["dns"]
     if dns is not None:
         config.dns = DnsConfig(**{**dns, "servers": [(host, port) for host, port in dns["servers"]]})
     return Stack(config, bytes.fromhex(first["seed"]))
 
 
-def replay(lines: Iterable[str], route: Callable[..., Any]) -> Iterator[Replayed]:
-    """Play a journal of this server again, deciding by ``route``. Raises JournalError."""
-    return again(lines, lambda first: stack_of(first, route))
+class Scripts:
+    """The routes that a replay was given, by what a journal calls them.
+
+    Without any it is the default route, and one alone is the one at the start whatever it is called: so a
+    changed script can be tried on what was recorded.
+    """
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._paths = {fingerprint(path): path for path in paths}
+
+    def first(self, name: str | None) -> Callable[..., Any]:
+        """Return the route that the server began with."""
+        if not self._paths:
+            return default_route()
+        path = self._paths.get(name or "", next(iter(self._paths.values())))
+        return load_route(path)
+
+    def __call__(self, name: str) -> Callable[..., Any]:
+        """Return the route that the server took while it ran."""
+        if name not in self._paths:
+            raise ValueError(f"the server took the route {name}; give that version, too: --route FILE.py")
+        return load_again(self._paths[name], 1 + list(self._paths).index(name))
+
+
+def replay(lines: Iterable[str], decide: Scripts | Callable[..., Any]) -> Iterator[Replayed]:
+    """Play a journal of this server again, deciding by a route or by scripts. Raises JournalError."""
+    if isinstance(decide, Scripts):
+        scripts = decide
+        return again(lines, lambda first: stack_of(first, scripts.first(first.get("route"))), scripts)
+    return again(lines, lambda first: stack_of(first, decide))
 
 
 def _without_none(table: dict[str, Any]) -> dict[str, Any]:

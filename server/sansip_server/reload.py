@@ -1,9 +1,10 @@
 """What SIGHUP and ``sansip ctl reload`` read again, and what they say of the rest.
 
-Theory of operation: certificates, users and who is trusted can change while calls run; listeners,
-limits and the route cannot yet. An operator who changed one of those has to hear so, or he
-believes that it is in force: so the configuration file is compared with what it was when
-the server started, and the routing script by its time of change.
+Theory of operation: the route, the configuration file and the files that it names are read and judged aside.
+Where one of them has a fault, nothing of them changes and the fault is told with its file and line; else all
+that is another becomes one input of the stack (``Stack.configure``), and requests that run end by what they
+began with. Certificates and users are taken for themselves. Listeners, domains and limits need a restart: an
+operator who changed one has to hear so, or he believes that it is in force.
 """
 
 from __future__ import annotations
@@ -11,25 +12,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sansip.config import Reconfiguration
 from sansip.journal_values import plain
+from sansip.module import ModuleFault
+from sansip.modules.keepalive import Keepalive
+from sansip.routing.handlers import handlers_of
 from sansip_server.config.load import load_file
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
+from sansip_server.modules import load
+from sansip_server.routes import fingerprint, load_again
 
 if TYPE_CHECKING:
+    from sansip.stack import Stack
     from sansip_server.access import Access
     from sansip_server.storage import Storage
-    from sansip_sockets import TlsContexts
+    from sansip_sockets import Hub, TlsContexts
 
 __all__ = ["Outcome", "Reload"]
 
 logger = logging.getLogger("sansip.server")
 
-# Tables of the configuration file that are read again.
-_READ_AGAIN = ("trusted", "upstream")
+# What of the configuration file is read again.
+_READ_AGAIN = ("trusted", "upstream", "keepalive")
 
 
 @dataclass(slots=True)
@@ -58,25 +65,31 @@ class Reload:
         storage: Storage | None,
         renewed: Callable[[], None],
     ) -> None:
+        self._settings = settings
         self._access = access
         self._tls = tls
         self._storage = storage
         self._renewed = renewed
-        self._file = settings.file
-        self._route = None if settings.route is None else Path(settings.route)
-        self._keys = dict(_keys_of(self._file)) if self._file is not None else {}
-        self._route_changed = _changed(self._route)
+        self._stack: Stack | None = None
+        self._hub: Hub | None = None
+        # As the file has them: options of the command line have changed ``settings`` since.
+        at_start = None if settings.file is None else load_file(settings.file).settings
+        self._keys = {} if at_start is None else dict(_keys_of(at_start))
+        self._script = settings.route
+        # The name of the route that runs, and how often one was taken.
+        self._route = None if settings.route is None else fingerprint(settings.route)
+        self._generation = 0
+
+    def attach(self, stack: Stack, hub: Hub) -> None:
+        """Change ``stack`` from now on."""
+        self._stack, self._hub = stack, hub
 
     def __call__(self) -> Outcome:
         """Read again, and log what came of it."""
         from sansip_sockets import TlsError
 
         outcome = Outcome()
-        faults = self._access.reload()
-        if faults:
-            outcome.failed += faults
-        else:
-            outcome.done += ["trusted peers", "accounts at other servers", "keys of nonces"]
+        self._read(outcome)
         if self._storage is not None:
             self._storage.forget_users()
             outcome.done.append("users")
@@ -87,7 +100,6 @@ class Reload:
         else:
             outcome.done.append("certificates")
             self._renewed()
-        outcome.left += self._left()
         logger.info("read again: %s", ", ".join(outcome.done))
         for line in outcome.failed:
             logger.error("%s", line)
@@ -95,36 +107,72 @@ class Reload:
             logger.warning("not read again: %s", line)
         return outcome
 
-    def _left(self) -> Iterator[str]:
-        if self._file is not None:
-            try:
-                now = dict(_keys_of(self._file))
-            except OperatorError:
-                return  # told already
-            for key in dict.fromkeys([*self._keys, *now]):
-                if self._keys.get(key) != now.get(key):
-                    yield f"{key} has changed in {self._file}: restart the server for it"
-        if self._route is not None and _changed(self._route) != self._route_changed:
-            yield f"{self._route} has changed since the start: restart the server to run it"
+    def _read(self, outcome: Outcome) -> None:
+        """Read the route and the configuration aside, and have the stack take both, or neither."""
+        settings, change, faults = self._settings, Reconfiguration(), list[str]()
+        read = None
+        try:
+            if settings.file is not None:
+                loaded = load_file(settings.file)
+                if loaded.settings is None:
+                    raise OperatorError(*(fault.text(str(settings.file)) for fault in loaded.faults))
+                settings = loaded.settings
+            read = self._access.read(settings)
+        except OperatorError as error:
+            faults += error.lines
+        try:
+            self._take_route(change)
+        except OperatorError as error:
+            faults += error.lines
+        if faults or read is None or self._stack is None or self._hub is None:
+            outcome.failed += [f"{line}; all stays as it was" for line in faults]
+            return
+        change.modules = {Keepalive: settings.keepalive}
+        change.modules |= {load(name): one for name, one in settings.modules.items()}
+        self._access.change(read, change)
+        now = self._hub.clock()
+        try:
+            actions = self._stack.configure(change, now)
+        except ModuleFault as error:
+            outcome.failed.append(f"{error}; all stays as it was")
+            return
+        if change.route is not None:
+            self._route = change.route_name
+            self._hub.answer_with(handlers_of(change.route))
+            outcome.done.append(f"the route ({change.route_name})")
+        self._hub.perform(actions, now)
+        outcome.done += ["trusted peers", "accounts at other servers", "keys of nonces", "modules"]
+        outcome.left += self._left(settings)
+
+    def _take_route(self, change: Reconfiguration) -> None:
+        """Put the script's route into ``change`` where it is another one. Raises OperatorError."""
+        if self._script is None:
+            return
+        try:
+            name = fingerprint(self._script)
+        except OSError as error:
+            raise OperatorError(f"cannot read the routing script {self._script}: {error.strerror}") from None
+        # Also where its text is the same: a file beside it may be another one.
+        self._generation += 1
+        change.route = load_again(self._script, self._generation)
+        change.route_name = name
+
+    def _left(self, settings: Settings) -> Iterator[str]:
+        if settings.file is None:
+            return
+        now = dict(_keys_of(settings))
+        for key in dict.fromkeys([*self._keys, *now]):
+            if self._keys.get(key) != now.get(key):
+                yield f"{key} has changed in {settings.file}: restart the server for it"
 
 
-def _keys_of(file: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the keys of the configuration in ``file`` that need a restart, with their values."""
-    loaded = load_file(file)
-    if loaded.settings is None:
-        raise OperatorError(*(fault.text(str(file)) for fault in loaded.faults))
-    for name, value in plain(loaded.settings).items():
+def _keys_of(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of the configuration that need a restart, with their values."""
+    for name, value in plain(settings).items():
         if name in _READ_AGAIN:
             continue
         if isinstance(value, dict):
             yield from ((f"{name}.{inner}", one) for inner, one in value.items())
         else:
             yield name, value
-
-
-def _changed(path: Path | None) -> int | None:
-    """Return when ``path`` was written last; None where nothing is there."""
-    try:
-        return None if path is None else path.stat().st_mtime_ns
-    except OSError:
-        return None
+    yield from ((f"[{name}]", True) for name in settings.modules)

@@ -8,6 +8,7 @@ name, with its folder on ``sys.path`` so that it can import its neighbours.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import sys
@@ -20,7 +21,7 @@ from sansip.module import ModuleFault
 from sansip.module.assembly import wanted
 from sansip_server.faults import OperatorError, os_reason, suggestion
 
-__all__ = ["default_route", "load_route"]
+__all__ = ["default_route", "fingerprint", "load_again", "load_route"]
 
 EXAMPLE = "a routing script defines `def route(request): ...`, see docs/routing.md"
 
@@ -32,10 +33,37 @@ def default_route() -> Callable[..., Any]:
     return route
 
 
-def load_route(path: str | Path) -> Callable[..., Any]:
+def fingerprint(path: str | Path) -> str:
+    """Return what a journal calls the script at ``path``: its name, and a hash of its text."""
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return f"{Path(path).name} {digest[:16]}"
+
+
+def load_again(path: str | Path, generation: int) -> Callable[..., Any]:
+    """Run the script anew, with the files beside it, under a name of its ``generation``.
+
+    What runs by the former one goes on with it. Raises OperatorError with the reason, and leaves all
+    as it was.
+    """
+    folder = Path(path).absolute().parent
+    beside = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None)) is not None and Path(file).parent == folder
+    }
+    for name in beside:
+        del sys.modules[name]
+    try:
+        return load_route(path, generation)
+    except BaseException:
+        sys.modules.update(beside)
+        raise
+
+
+def load_route(path: str | Path, generation: int = 0) -> Callable[..., Any]:
     """Run the script at ``path`` and return its ``route``; raise OperatorError with the reason."""
     file = Path(path).absolute()
-    name = f"sansip_route_{file.stem}"
+    name = f"sansip_route_{file.stem}" + (f"_{generation}" if generation else "")
     try:
         source = file.read_bytes()
     except OSError as error:

@@ -140,7 +140,6 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         except ModuleFault as error:
             raise OperatorError(str(error)) from None
         stack.on_drain = supervisor.stopping
-        access.attach(stack)
         if shared is not None:
             stack.join(time.monotonic(), shared.look())
             _refuse_another_key(stack.nodes)
@@ -160,6 +159,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if storage is not None:
             _say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))
             storage.watch(server.hub.inbox.post)
+        reload.attach(server.stack, server.hub)
         if control is not None:
             management = Management(
                 server.stack,

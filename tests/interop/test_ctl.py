@@ -109,7 +109,7 @@ def test_leftover_and_second_server(tmp_path: Path) -> None:
 
 
 def test_reload_says_what_it_leaves(tmp_path: Path) -> None:
-    """An operator who changed a limit or the route has to hear that it is not in force."""
+    """An operator who changed a limit has to hear that it is not in force."""
     route, config = tmp_path / "route.py", tmp_path / "sansip.toml"
     route.write_text("def route(request):\n    request.reply(404)\n")
     text = f'route = "{route}"\ndomains = ["biloxi.test"]\ncontrol = "{tmp_path}/ctl"\n'
@@ -123,13 +123,11 @@ def test_reload_says_what_it_leaves(tmp_path: Path) -> None:
         done = reload()
         assert (done.returncode, done.stdout.count("\n")) == (0, 1)
         config.write_text(text.replace("biloxi.test", "atlanta.test") + "[limits]\nsource_rate = 7\n")
-        os.utime(route, (1, 1))
         done = reload()
         assert done.returncode == 0
         assert done.stdout.splitlines()[1:] == [
             f"not read again: domains has changed in {config}: restart the server for it",
             f"not read again: limits.source_rate has changed in {config}: restart the server for it",
-            f"not read again: {route} has changed since the start: restart the server to run it",
         ]
         config.write_text("nonsense")
         done = ctl(tmp_path, "--control", str(tmp_path / "ctl"), "reload")

@@ -103,9 +103,9 @@ class Hub:
             Notify: self._event,
         }
         self._threads = None if offload is not None else Threads()
+        self._how = (offload or self._threads, start_coroutine)
         self._handlers = {
-            question: self._handler(function, offload or self._threads, start_coroutine)
-            for question, function in (handlers or {}).items()
+            question: self._handler(function, *self._how) for question, function in (handlers or {}).items()
         }
         # When the heart wakes by itself; it is looking already while minus infinity.
         self._armed = float("inf")
@@ -233,6 +233,11 @@ class Hub:
             return _Coroutines(function, self.answer, start)
         assert offload is not None
         return Worker(function, self.answer, self.inbox.post, offload)
+
+    def answer_with(self, handlers: Handlers) -> None:
+        """Have further questions answered, each kind by its function; what is under way goes on."""
+        for question, function in handlers.items():
+            self._handlers.setdefault(question, self._handler(function, *self._how))
 
     def _ask(self, action: Ask) -> None:
         kind = type(action.question)

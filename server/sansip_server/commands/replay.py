@@ -22,9 +22,15 @@ __all__ = ["replay"]
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--route", metavar="FILE.py", help="The routing script that the server ran with, if it did.")
+@click.option(
+    "--route",
+    "routes",
+    metavar="FILE.py",
+    multiple=True,
+    help="A routing script that the server ran with; each version, where it was reloaded.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The verdict as one JSON object.")
-def replay(file: Path, route: str | None, as_json: bool) -> None:
+def replay(file: Path, routes: tuple[str, ...], as_json: bool) -> None:
     """Play the journal FILE (see `sansip serve --journal`) again on this version.
 
     Exit status 0 when the stack does what it did, 1 when it does not: the first
@@ -33,10 +39,13 @@ def replay(file: Path, route: str | None, as_json: bool) -> None:
     import json
 
     from sansip.journal import JournalError
+    from sansip_server.journal import Scripts
     from sansip_server.journal import replay as play
-    from sansip_server.routes import default_route, load_route
 
-    decide = default_route() if route is None else load_route(route)
+    try:
+        decide = Scripts(routes)
+    except OSError as error:
+        raise OperatorError(f"cannot read {error.filename}: {os_reason(error)}") from None
     inputs = 0
     actions = 0
     differing: list[Replayed] = []

@@ -1,0 +1,217 @@
+"""Routes and settings reloaded while calls run: none is lost, broken ones are refused, replay is exact."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.interop.conftest import OPTIONS
+from tests.interop.line import Line
+from tests.interop.phone import Phone
+from tests.interop.siege import request
+from tests.interop.test_sipp import OWN
+from tools.peers import Program, Sipp, free_port, sansip_serve
+
+HOST = "127.0.0.1"
+LONG = bool(os.environ.get("SANSIP_HOSTILE"))
+RATE, RELOADS = (200, 50) if LONG else (40, 10)
+
+ROUTE = """\
+import answers
+
+
+async def route(request):
+    if request.method == "OPTIONS":
+        request.reply(200, answers.TEXT)
+    elif request.method == "INVITE" and not request.in_dialog:
+        request.record_route()
+        outcome = await request.relay("sip:x@%s")
+        if outcome.status == 486:
+            request.reply(600, answers.TEXT)
+    elif request.method == "ACK" or request.from_dialog:
+        request.relay()
+    else:
+        request.reply(481)
+"""
+
+
+def reload(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Have the server whose control socket is in ``folder`` read everything again."""
+    command = [sys.executable, "-m", "sansip_server", "ctl", "--control", str(folder / "ctl"), "reload"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+class Reloaded:
+    """A server with a route, a file beside it, and a configuration; ``phone`` is whom calls go to."""
+
+    def __init__(self, folder: Path, journal: bool = False) -> None:
+        self.folder = folder
+        self.port, self.phone = free_port(), free_port()
+        self.config = folder / "sansip.toml"
+        self.write("one")
+        self.config.write_text(
+            f'route = "route.py"\ncontrol = "{folder}/ctl"\n[proxy]\nunmarked_dialogs = false\n'
+        )
+        options = [*OPTIONS, "--config", str(self.config)]
+        if journal:
+            options += ["--journal", str(folder / "journal")]
+        self.program: Program = sansip_serve(folder, [f"udp:{HOST}:{self.port}"], ["biloxi.test"], options)
+
+    def write(self, text: str, route: str = ROUTE) -> None:
+        (self.folder / "route.py").write_text(route % f"{HOST}:{self.phone}" if "%s" in route else route)
+        (self.folder / "answers.py").write_text(f"TEXT = {text!r}\n")
+
+    def reload(self) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "sansip_server",
+            "ctl",
+            "--control",
+            str(self.folder / "ctl"),
+            "reload",
+        ]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    def says(self) -> str:
+        """What the route that runs answers to OPTIONS."""
+        with Line("udp", (HOST, self.port)) as line:
+            line.send(request("OPTIONS", "sip:biloxi.test", line))
+            return line.receive().decode().partition("\r\n")[0].removeprefix("SIP/2.0 200 ")
+
+
+def test_a_call_ends_by_the_route_that_it_began_with(tmp_path: Path) -> None:
+    """Its failure handling is the old one's; what begins later is the new one's, files beside it included."""
+    server = Reloaded(tmp_path)
+    with (
+        server.program,
+        Line("udp", (HOST, server.port)) as caller,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone,
+    ):
+        phone.bind((HOST, server.phone))
+        phone.settimeout(5)
+        assert server.says() == "one"
+        caller.send(request("INVITE", "sip:x@biloxi.test", caller))
+        invite, back = phone.recvfrom(65_535)
+        server.write("two")
+        done = server.reload()
+        assert (done.returncode, "the route (route.py " in done.stdout) == (0, True)
+        assert server.says() == "two"
+        lines = invite.decode().split("\r\n")
+        kept = [x for x in lines if x.startswith(("Via", "From", "To", "Call-ID", "CSeq"))]
+        busy = "\r\n".join(["SIP/2.0 486 Busy", *(f"{x};tag=p" if x.startswith("To") else x for x in kept)])
+        phone.sendto((busy + "\r\nContent-Length: 0\r\n\r\n").encode(), back)
+        while (answer := caller.receive()).startswith(b"SIP/2.0 100"):
+            pass
+        assert answer.startswith(b"SIP/2.0 600 one")
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("def route(request:\n", r"route\.py:1: .*never closed"),
+        ("import answers\nanswers.NOTHING\n", r"route\.py:2: AttributeError"),
+        ("def root(request):\n    pass\n", r"there is no `route` in it"),
+        (
+            "from sansip.modules.upstream import Upstreams as U\n\n\ndef route(request, what: str): ...\n",
+            "no module",
+        ),
+    ],
+)
+def test_a_broken_route_is_refused(tmp_path: Path, route: str, said: str) -> None:
+    """With file and line, exit status 1, and the old one goes on; a file beside it is not half taken."""
+    server = Reloaded(tmp_path)
+    with server.program:
+        server.write("two", route)
+        done = server.reload()
+        assert done.returncode == 1
+        assert re.search(said, done.stdout), done.stdout
+        assert server.says() == "one"
+        server.config.write_text('route = "route.py"\ndrain_tim = 3\n')
+        server.write("three")
+        done = server.reload()
+        assert done.returncode == 1
+        assert "sansip.toml:2: drain_tim: unknown key; did you mean drain_time?" in done.stdout
+        # The route is good, and the configuration is not: neither is taken.
+        assert server.says() == "one"
+
+
+@pytest.mark.needs("sipp")
+@pytest.mark.timeout(180)
+def test_a_storm_of_reloads(tmp_path: Path) -> None:
+    """Calls go on, no matter how often; each broken reload is refused; the journal replays exactly."""
+    server = Reloaded(tmp_path, journal=True)
+    versions = [tmp_path / f"version{number}.py" for number in range(2)]
+    with server.program:
+        local = (HOST, server.phone)
+        calls = RATE * (RELOADS // 2 + 2)
+        with Sipp(OWN / "s03_call_uas.xml", (HOST, server.port), tmp_path, local=local, calls=calls) as uas:
+            uas.wait_until_bound()
+            options = ["-r", str(RATE), "-l", "10000"]
+            with Sipp(
+                OWN / "s03_call_uac.xml",
+                (HOST, server.port),
+                tmp_path,
+                local=(HOST, free_port()),
+                calls=calls,
+                options=options,
+            ) as uac:
+                versions[0].write_text((tmp_path / "route.py").read_text())
+                other = ROUTE + "\n\n# another one\n"
+                for number in range(RELOADS):
+                    broken = number % 3 == 2
+                    server.write(str(number), "nonsense(" if broken else (other if number % 2 else ROUTE))
+                    if number == 1:
+                        versions[1].write_text((tmp_path / "route.py").read_text())
+                    done = server.reload()
+                    assert done.returncode == (1 if broken else 0), done.stdout + done.stderr
+                    time.sleep(0.2)
+                uac.succeed(120)
+    assert server.program.output().count("route.py:1: '(' was never closed") == RELOADS // 3
+    (tmp_path / "answers.py").write_text("TEXT = 'x'\n")
+    command = [sys.executable, "-m", "sansip_server", "replay", str(tmp_path / "journal")]
+    alone = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert alone.returncode != 0
+    for version in versions:
+        command += ["--route", str(version)]
+    # A journal calls a route by the name of its file.
+    for version in versions:
+        folder = tmp_path / version.stem
+        folder.mkdir()
+        (folder / "answers.py").write_text("TEXT = 'x'\n")
+        version.rename(folder / "route.py")
+        command[command.index(str(version))] = str(folder / "route.py")
+    played = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert "all as recorded" in played.stdout
+
+
+def test_keepalives_take_new_settings(tmp_path: Path) -> None:
+    """A module's table is read again; phones that are registered hear from it at the new pace."""
+    config = tmp_path / "sansip.toml"
+    text = f'control = "{tmp_path}/ctl"\n[keepalive]\nwho = "udp"\ninterval = '
+    config.write_text(f"{text}600\n")
+    port = free_port()
+    options = [*OPTIONS, "--config", str(config)]
+    with (
+        sansip_serve(tmp_path, [f"udp:{HOST}:{port}"], ["biloxi.test"], options),
+        Phone("bob", "biloxi.test", "udp", (HOST, port)) as phone,
+    ):
+        phone.register()
+        config.write_text(f"{text}5\n")
+        assert reload(tmp_path).returncode == 0
+        for _ in range(3):
+            try:
+                assert phone.receive().what == "OPTIONS"
+                break
+            except AssertionError:
+                continue
+        else:
+            pytest.fail("no keepalive in 15 s")
