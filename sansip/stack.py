@@ -578,7 +578,7 @@ class Stack:
         return route is not None and f":{MARK}" in route
 
     def _is_trusted(self, flow: Flow) -> bool:
-        return self.trusted.find(flow.transport, flow.host, flow.port) is not None
+        return self.trusted.of(flow) is not None
 
     def _decide(self, handle: IncomingRequest, now: float) -> None:
         try:

@@ -25,7 +25,7 @@ CONFIG_KEYS = (
     "branches", "wall-offset", "connection-idle", "message-time", "first-data-time", "connect-time",
     "source-rate", "source-burst", "transactions", "connections", "connections-per-source", "uri-size",
     "header-count", "header-size", "head-size", "message-size", "via-count", "bindings-per-aor",
-    "repeat-time", "failover-time", "force-rport", "keepalive-interval",
+    "repeat-time", "failover-time", "force-rport", "plain-sips", "keepalive-interval",
     "keepalive-method", "keepalive-who", "keepalive-failures", "keepalive-remove",
     "answer-time", "route-steps", "retry-after", "show-received", "raise-brief",
     "algorithms", "qop", "nonce-lifetime", "failures-per-user", "trusted", "via-maddr",

@@ -29,6 +29,7 @@ __all__ = ["NAME_SERVER", "compile_route", "listeners_of", "place_of", "stack_co
 _TIMERS = {"t1", "t2", "t4", "timer-c"}
 _PROXY = {
     "force-rport",
+    "plain-sips",
     "record-route",
     "tcp-above",
     "dialog-tokens",

@@ -80,6 +80,9 @@ class ProxyConfig:
             so no call or subscription outlives this; what somebody noted down does not, either.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
+        plain_sips: take requests for sips URIs that did not come over TLS (RFC 3261 26.2.2), from
+            anybody: where TLS ends in front of this server, at a load balancer or a web
+            server that is not in ``[[trusted]]``.
         one_branch: of several Contacts at one address and port, of a user or in a redirection,
             try the newest alone: a copy for each could make this server send many packets to
             a third party. ``False`` for phones behind a gateway that has one address for all,
@@ -99,6 +102,7 @@ class ProxyConfig:
     dialog_tokens: bool = True
     dialog_life: float = 604_800.0
     unmarked_dialogs: bool = False
+    plain_sips: bool = False
     one_branch: bool = True
     recurse: bool = False
     extensions: frozenset[str] = frozenset()

@@ -12,18 +12,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sansip.proxy.validation import Refusal
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.proxy.target import Target
     from sansip.wire import OtherUri, TelUri
 
-__all__ = ["NOT_ALLOWED", "REQUIRED", "as_sips", "followable", "is_secure", "retargeted"]
+__all__ = [
+    "NOT_ALLOWED",
+    "REQUIRED",
+    "SECURE",
+    "as_sips",
+    "check_arrival",
+    "followable",
+    "is_secure",
+    "retargeted",
+]
 
 # RFC 5630 5.3: for a sips request that only a sip URI would lead on, and for a sip request
 # whose target wants TLS where there is none. RFC 3261 20.43: the agent may be a pseudonym.
 NOT_ALLOWED = ("Warning", '380 sansip "SIPS Not Allowed"')
 REQUIRED = ("Warning", '381 sansip "SIPS Required"')
+
+# Transports that a request for a sips URI may come over.
+SECURE = ("tls", "wss")
+
+
+def check_arrival(transport: str) -> Refusal | None:
+    """RFC 3261 26.2.2: each hop of a request for a sips URI is TLS, the one to us included.
+
+    What came in the clear is refused, for nobody after us could see that it had been. RFC
+    5630 3.1.3 has no status for that; 403 is not tried again elsewhere.
+    """
+    return None if transport in SECURE else Refusal(403, "SIPS Needs TLS On Every Hop")
 
 
 def as_sips(line: str) -> str:

@@ -36,7 +36,7 @@ def is_exempt(core: Core, flow: Flow) -> bool:
     if core.nodes is not None and core.nodes.is_at(host):
         # Another node counts its callers itself.
         return True
-    return core.trusted.find(flow.transport, host, flow.port) is not None
+    return core.trusted.of(flow) is not None
 
 
 def is_stranger(request: IncomingRequest) -> bool:

@@ -153,6 +153,8 @@ def _is_of_trusted(core: Core, target: Target) -> bool:
         host, port = uri.host, uri.port or DEFAULT_PORTS.get(transport, 5060)
     if target.address is not None:
         host, port = target.address
+    if target.flow is not None and core.trusted.of(target.flow) is not None:
+        return True
     if target.flow is not None:
         transport, host, port = target.flow.transport, target.flow.host, target.flow.port
     return core.trusted.find(transport, host, port) is not None

@@ -30,7 +30,7 @@ from sansip.proxy import (
 )
 from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.dialog_mark import PARAMETER, Reading, Recording
-from sansip.proxy.secure import NOT_ALLOWED, followable
+from sansip.proxy.secure import NOT_ALLOWED, check_arrival, followable
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.admission import is_crowded, is_stranger, too_many
@@ -239,10 +239,9 @@ class IncomingRequest:
 
     @property
     def trusted(self) -> TrustedPeer | None:
-        """Whom the sender is trusted as, by its address (``sansip.routing.trust``), or None."""
+        """Whom the sender is trusted as, by address or certificate (``sansip.routing.trust``), or None."""
         trusted = self.core.trusted
-        flow = self.flow
-        return trusted.find(flow.transport, flow.host, flow.port) if len(trusted) else None
+        return trusted.of(self.flow) if len(trusted) else None
 
     @property
     def proven(self) -> bool:
@@ -318,11 +317,12 @@ class IncomingRequest:
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
 
-        Scheme, Max-Forwards, loops (RFC 5393) and Proxy-Require.
+        Scheme (and that a sips URI came over TLS), Max-Forwards, loops (RFC 5393) and Proxy-Require.
         """
         message = self.message
         refusal = (
             check_uri(message)
+            or (self._check_sips() if message.uri.scheme == "sips" else None)
             or check_hops(message)
             or check_proxy_require(message, self.core.proxy.config.extensions)
         )
@@ -333,6 +333,12 @@ class IncomingRequest:
             return True
         self.reply(refusal.status, refusal.reason, refusal.headers)
         return False
+
+    def _check_sips(self) -> Refusal | None:
+        if self.core.proxy.config.plain_sips or self.trusted is not None:
+            # TLS ends in front of us.
+            return None
+        return check_arrival(self.flow.transport)
 
     @property
     def authenticates(self) -> bool:

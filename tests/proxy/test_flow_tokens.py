@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sansip import ListenerConfig
+from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from tests.rig import ALICE, HOST, UDP, Out, Rig, only, reply, request, sent, what
 
@@ -53,8 +54,8 @@ class Phone:
         assert sent(outs) == [("200", self.conn)]
 
 
-def rig() -> Rig:
-    return Rig(listeners=LISTENERS)
+def rig(**options: Any) -> Rig:
+    return Rig(listeners=LISTENERS, **options)
 
 
 def called(transport: str) -> tuple[Rig, Phone, Out]:
@@ -213,7 +214,7 @@ def test_a_response_to_a_closed_websocket_is_dropped() -> None:
 
 def test_sips_never_leads_to_a_sip_contact() -> None:
     """RFC 5630 5.3: 480 with Warning 380, even where the phone's connection is TLS."""
-    bench = rig()
+    bench = rig(proxy=ProxyConfig(plain_sips=True))
     bob = Phone(bench, "tls")
     bob.register()
     out = bench.udp(request(uri="sips:bob@biloxi.test"))[-1]
@@ -263,7 +264,7 @@ def test_tcp_connections_are_for_an_address() -> None:
 
 def test_sips_never_goes_over_a_plain_connection() -> None:
     """RFC 3261 26.2.2: a phone that registered a sips Contact over TCP is reached by TLS, or not at all."""
-    bench = rig()
+    bench = rig(proxy=ProxyConfig(plain_sips=True))
     bob = Phone(bench, "tcp")
     bob.contact = "sips:bob@10.0.0.5:5061"
     aor = "<sip:bob@biloxi.test>"

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from sansip import ListenerConfig
+from sansip.proxy import ProxyConfig
+from sansip.routing.trust import TrustedPeer
 from tests.proxy.test_flow_tokens import Phone
 from tests.proxy.test_flow_tokens import rig as phones
 from tests.rig import BOB, HOST, LISTENERS, Out, Rig, only, reply, request, what
@@ -127,7 +129,7 @@ def test_an_ack_for_sips_never_leaves_as_sip() -> None:
 
 def test_nobody_there_is_404() -> None:
     """Warning 380 is for a user who is there; of one who is not it would say too much."""
-    outs = phones().udp(request(uri="sips:bob@biloxi.test"))
+    outs = phones(proxy=ProxyConfig(plain_sips=True)).udp(request(uri="sips:bob@biloxi.test"))
     assert (outs[-1].what, outs[-1].message.get("warning")) == ("404", None)
 
 
@@ -209,3 +211,46 @@ def test_plain_calls_do_not_see_it() -> None:
     out = only(Rig(relaying("sip:bob@192.0.2.2"), listeners=OPENING).udp(request()), "INVITE")
     assert out.to == BOB
     assert plain(out.message.values("record-route")) == [f"sip:{HOST}:5060;lr"]
+
+
+# --- what arrives
+
+
+ARRIVALS = {"udp": "UDP", "tcp": "TCP", "ws": "WS", "tls": "TLS", "wss": "WSS"}
+
+
+def arrives(
+    transport: str, method: str = "OPTIONS", uri: str = "sips:biloxi.test", **options: Any
+) -> list[str]:
+    """What becomes of a request for a sips URI that comes over ``transport``."""
+    listeners = [
+        *LISTENERS,
+        *(ListenerConfig(20 + n, name, HOST, 9000 + n) for n, name in enumerate(ARRIVALS)),
+    ]
+    bench = Rig(listeners=listeners, **options)
+    data = request(method, uri=uri, transport=ARRIVALS[transport])
+    if transport == "udp":
+        return what(bench.udp(data))
+    number = 20 + list(ARRIVALS).index(transport)
+    return what(bench.tcp(bench.accept(("192.0.2.1", 40_001), number, transport), data))
+
+
+@pytest.mark.parametrize("transport", list(ARRIVALS))
+@pytest.mark.parametrize(("method", "good"), [("OPTIONS", "200"), ("INVITE", "404")])
+def test_sips_arrives_over_tls(method: str, good: str, transport: str) -> None:
+    """26.2.2: each hop is TLS, also the last one to the domain; who sent it in the clear is told."""
+    uri = "sips:biloxi.test" if method == "OPTIONS" else "sips:bob@biloxi.test"
+    assert arrives(transport, method, uri) == ([good] if transport in ("tls", "wss") else ["403"])
+
+
+def test_a_sips_ack_in_the_clear_goes_nowhere() -> None:
+    """It has no answer, and must not be relayed either."""
+    assert arrives("tcp", "ACK", "sips:bob@192.0.2.2") == []
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "ws"])
+def test_where_tls_ends_in_front_of_us(transport: str) -> None:
+    """A load balancer that is trusted, or, where it cannot be told from others, proxy.plain_sips."""
+    assert arrives(transport, trusted=[TrustedPeer("192.0.2.1")]) == ["200"]
+    assert arrives(transport, trusted=[TrustedPeer("192.0.2.9")]) == ["403"]
+    assert arrives(transport, proxy=ProxyConfig(plain_sips=True)) == ["200"]

@@ -10,6 +10,7 @@ from sansip import ListenerConfig
 from sansip.auth import AuthConfig
 from sansip.auth.algorithms import ha1
 from sansip.location import NodeFlow
+from sansip.proxy import ProxyConfig
 from sansip.routing.trust import TrustedPeer
 from sansip.transport import Flow
 from tests.proxy.test_flow_tokens import CONTACTS, LISTENERS, NAT, TCP, TLS, WS, Phone
@@ -260,7 +261,7 @@ def test_a_token_is_of_the_callers_dialogs_alone() -> None:
 def test_sips_is_no_way_around_the_flow(transport: str) -> None:
     """RFC 3261 26.2.2 keeps a sips URI off a flow without TLS: it goes nowhere then, and the sender does
     not choose where."""
-    bench = rig()
+    bench = rig(proxy=ProxyConfig(plain_sips=True))
     if transport == "udp":
         register(bench, HOME)
         invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")

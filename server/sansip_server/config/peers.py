@@ -90,10 +90,13 @@ class UpstreamSettings:
 
 @dataclass(slots=True, kw_only=True)
 class TrustedSettings:
-    """Peers that are believed by their address and need no password; docs/trust.md says what that means."""
+    """Peers that are believed by address or certificate, without a password; see docs/trust.md."""
 
     # An IP address or a network, like `10.0.0.0/8` or `2001:db8::/32`.
     address: str = ""
+    # The domain that its certificate must name, like `partner.example` (RFC 5922), with an
+    # address or instead of one. It has to come over TLS, and `tls.verify_clients` must ask for certificates.
+    certificate: str = ""
     # Its source port; any when it is left out.
     port: int | None = None
     # The transport that it must come by. Whoever can forge source addresses on the
@@ -110,7 +113,7 @@ class TrustedSettings:
     def peer(self) -> TrustedPeer:
         """Return the core's own; raise ValueError for what is no network."""
         transports = () if self.transport is None else (self.transport,)
-        return TrustedPeer(self.address, self.name, self.port or 0, transports, self.relay)
+        return TrustedPeer(self.address, self.name, self.port or 0, transports, self.relay, self.certificate)
 
 
 def trusted_of(settings: Sequence[TrustedSettings]) -> list[TrustedPeer]:

@@ -107,6 +107,12 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
                 f"listen[{index}]",
                 f"{name} and {streams[place]} cannot share a port so; choose another, or write {joined}",
             )
+    for index, peer in enumerate(settings.trusted):
+        if peer.certificate and settings.tls.verify_clients == "no":
+            yield (
+                f"trusted[{index}].certificate",
+                'nobody is asked for a certificate; set tls.verify_clients = "optional"',
+            )
     timeout, rounds = settings.dns.timeout, settings.dns.rounds
     if timeout is not None and not 0.05 <= timeout <= 30:
         yield "dns.timeout", f"expected 0.05 to 30 seconds; found {timeout:g}"
