@@ -56,6 +56,8 @@ class JournaledStack(Stack):
         self, config: StackConfig, seed: bytes, write: Callable[[str], object], head: dict[str, Any]
     ) -> None:
         self._journal: Callable[[str], object] | None = None
+        # Connection -> the identities that were noted last.
+        self._identities: dict[int, tuple[str, ...]] = {}
         super().__init__(config, seed)
         self._journal = write
         write(_encode({"sansip_journal": FORMAT, "seed": seed.hex(), **head}) + "\n")
@@ -80,12 +82,21 @@ class JournaledStack(Stack):
         return self._note("connection_opened", now, [conn, info], super().connection_opened(conn, flow, now))
 
     def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
+        self._note_identities(conn, now)
         out = super().data_received(conn, data, now, boundary=boundary)
         return self._note(
             "data_received", now, [conn, data.decode("utf-8", "surrogateescape"), boundary], out
         )
 
+    def _note_identities(self, conn: int, now: float) -> None:
+        """Note whom the peer of ``conn`` has proved to be, where that changed: a filter tells nobody."""
+        found = self.identities(conn)
+        if found != self._identities.get(conn, ()):
+            self._identities[conn] = found
+            self._note("identified", now, [conn, list(found)], [])
+
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
+        self._identities.pop(conn, None)
         return self._note(
             "connection_closed", now, [conn, reason], super().connection_closed(conn, reason, now)
         )
@@ -262,6 +273,8 @@ def _feed(stack: Stack, entry: Entry, routes: Callable[[str], Route] | None) -> 
             return stack.connection_opened(given[0], opened, now)
         case "data_received":
             return stack.data_received(given[0], octets(given[1]), now, boundary=given[2])
+        case "identified":
+            stack.identified(given[0], tuple(given[1]))
         case "connection_closed":
             return stack.connection_closed(given[0], given[1], now)
         case "send_failed":

@@ -258,6 +258,17 @@ class Stack:
             self._out.append(Notify(ConnectionRefused(str(flow.remote[0]), refused)))
         return self._take(now)
 
+    def identities(self, conn: int) -> tuple[str, ...]:
+        """Return the SIP domains that the peer of ``conn`` has proved to be (RFC 5922 7.1)."""
+        connection = self._connections.get(conn)
+        return () if connection is None else connection.flow.identities
+
+    def identified(self, conn: int, identities: tuple[str, ...]) -> None:
+        """Have the peer of ``conn`` be these domains: in a replay, where no filter says so."""
+        connection = self._connections.get(conn)
+        if connection is not None and connection.flow.peer is not None:
+            connection.flow.peer.identities = identities
+
     def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
         """Take octets of a stream; with ``boundary`` they are exactly one message.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -61,6 +62,18 @@ class Authority:
             )
         )
 
+    def revoke(self, file: str, *certificates: Path, until: datetime.datetime = END) -> Path:
+        """Write ``file`` with the list of those of its ``certificates`` that are good no more."""
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(BEGIN).next_update(until)
+        for path in certificates:
+            serial = x509.load_pem_x509_certificate(path.read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(BEGIN).build()
+            builder = builder.add_revoked_certificate(revoked)
+        path = self.directory / file
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return path
+
     def issue(
         self,
         file: str,
@@ -68,8 +81,12 @@ class Authority:
         common_name: str = "nobody",
         begin: datetime.datetime = BEGIN,
         end: datetime.datetime = END,
+        usages: Sequence[str] = (),
     ) -> Path:
-        """Write ``file`` with a certificate and its key; ``names`` are IP addresses, URIs and DNS names."""
+        """Write ``file`` with a certificate and its key; ``names`` are IP addresses, URIs and DNS names.
+
+        ``usages``: object identifiers of its extended key usage.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key.public_key(), begin, end
@@ -78,6 +95,9 @@ class Authority:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
             )
+        if usages:
+            usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier(one) for one in usages])
+            builder = builder.add_extension(usage, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         path = self.directory / file
         path.write_bytes(

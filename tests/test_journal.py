@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from sansip import ListenerConfig, StackConfig
 from sansip.actions import Notify, SendDatagram
 from sansip.events import RouteFailed
-from sansip.journal import JournalError, again, entries
+from sansip.journal import JournaledStack, JournalError, again, entries
 from sansip.journal_values import again_value, octets, plain_action, value_of
 from sansip.location import Binding, Outcome
+from sansip.routing.trust import TrustedPeer
 from sansip.stack import Stack
 from sansip.testing import Network
 from sansip.transport.dns import LookupFailed, Srv
+from sansip.transport.filter import OpenConnection
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets.story import SEPARATOR, play
+from tests.rig import request
 
 LISTENERS = [ListenerConfig(0, "udp", "192.0.2.1", 5060), ListenerConfig(1, "tcp", "192.0.2.1", 5060)]
 
@@ -174,3 +177,26 @@ def test_the_old_format_is_named() -> None:
     """Journals of before say what to do."""
     with pytest.raises(JournalError, match=r"line 1: format 1, and this version reads 2; read it with"):
         list(entries(['{"sansip_journal": 1}']))
+
+
+def test_whom_a_peer_proved_to_be_is_an_input() -> None:
+    """The TLS filter notes it beside the stack, and what is trusted depends on it: a replay has to know."""
+    tls = ListenerConfig(2, "tls", "192.0.2.1", 5061)
+    relay = TrustedPeer("", "partner", certificate="partner.example", relay=True)
+    served = StackConfig([*LISTENERS, tls], ["biloxi.test"], trusted=[relay])
+    lines: list[str] = []
+    stack = JournaledStack(served, b"s" * 32, lines.append, {})
+    conn = stack.new_connection()
+    info = OpenConnection(2, "tls", ("192.0.2.1", 5061), ("203.0.113.5", 40_000), True)
+    stack.connection_opened(conn, info, 1.0)
+    for number, identities in enumerate([("partner.example",), ("partner.example",), ()]):
+        info.identities = identities
+        data = request("MESSAGE", "sip:x@192.0.2.2", transport="TLS", branch=f"z9hG4bK{number}")
+        stack.data_received(conn, data, 2.0 + number)
+    stack.connection_closed(conn, "closed by the peer", 9.0)
+    names = same_again(lines, served)
+    assert names.count("identified") == 2
+    sent = [
+        entry.out for entry in entries(lines) if not isinstance(entry, dict) and entry.name == "data_received"
+    ]
+    assert [any(kind == "SendDatagram" for kind, *_ in out) for out in sent] == [True, True, False]

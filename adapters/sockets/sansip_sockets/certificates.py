@@ -29,12 +29,16 @@ _TOO_OLD = ": the peer speaks no version of TLS from tls.min_version on"
 _UNKNOWN = "; its authority is not among the authorities that are trusted here (tls.authorities)"
 _REFUSED = {
     2: _UNKNOWN,
+    3: "; its authority has no list in tls.crls",
     9: "; compare the clocks of both machines",
     10: "; its owner has to renew it",
+    12: "; fetch the next list of its authority (tls.crls) and send SIGHUP",
     18: _UNKNOWN,
     19: _UNKNOWN,
     20: _UNKNOWN,
     21: _UNKNOWN,
+    # RFC 5924: OpenSSL knows nothing of id-kp-sipDomain, and Python's ssl cannot tell it.
+    26: "; its extended key usage has to name serverAuth or clientAuth, beside id-kp-sipDomain or alone",
 }
 # OpenSSL's reasons -> who has to do what.
 _ADVICE = {

@@ -4,7 +4,8 @@ Theory of operation: ``ssl.MemoryBIO`` makes OpenSSL a filter that waits for
 nothing. ``TlsContexts`` holds what all connections share: the certificates (one
 for each name that a client may ask for by SNI), the authorities, the versions.
 ``reload`` builds all of it anew and swaps it in one assignment: connections that
-stand keep what they have, new ones get the new.
+stand keep what they have, new ones get the new. But whom a peer has proved to be lasts
+only as long as its certificate would be accepted (``revocation``).
 
 Whom we connect to must prove to be the host that its URI named (RFC 5922 7.3).
 What its certificate says about that is in ``identity``.
@@ -16,6 +17,7 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
+from weakref import WeakSet
 
 from sansip.transport.filter import NOTHING, OpenConnection, Output
 from sansip_sockets.certificates import (
@@ -27,6 +29,7 @@ from sansip_sockets.certificates import (
     why_unusable,
 )
 from sansip_sockets.identity import identities, is_identified
+from sansip_sockets.revocation import Proof, RevocationList, Standing, proof_of, read_lists
 
 __all__ = ["Tls", "TlsConfig", "TlsContexts", "TlsError", "parse_name"]
 
@@ -50,6 +53,9 @@ class TlsConfig:
             `"example.net net.pem net.key"`. Any other name gets `certificate`.
         authorities: PEM file with the authorities that certificates of others are
             checked against; unset: those of the system.
+        crls: PEM files with revocation lists (RFC 5280 5): what they name is refused, and so is
+            whoever has a certificate of an authority without a list here, or with one that
+            is out of date.
         verify_servers: a server that we connect to must prove to be the host that
             the URI named (RFC 5922 7.3). False takes any certificate: for tests.
         verify_clients: whether clients must show a certificate: `"no"`, `"optional"`
@@ -63,6 +69,7 @@ class TlsConfig:
     key: str | None = None
     names: list[str] = field(default_factory=list)
     authorities: str | None = None
+    crls: list[str] = field(default_factory=list)
     verify_servers: bool = True
     verify_clients: Literal["no", "optional", "required"] = "no"
     min_version: Literal["1.2", "1.3"] = "1.2"
@@ -88,11 +95,18 @@ class TlsContexts:
         self._client: ssl.SSLContext
         # The name asked for ("" for the others) -> certificate file, and what shows it.
         self._shown: dict[str, tuple[str, ssl.SSLContext]] = {}
+        self._lists: list[RevocationList] = []
+        # Connections whose peers have proved who they are.
+        self._verified: WeakSet[Tls] = WeakSet()
         self.reload()
 
     def reload(self) -> None:
-        """Read all files again; what cannot be used raises ``TlsError`` and leaves all as it was."""
+        """Read all files again; what cannot be used raises ``TlsError`` and leaves all as it was.
+
+        A peer whose certificate would not be accepted any more is nobody from now on.
+        """
         config = self.config
+        lists = read_lists(config.crls)
         server = None
         shown = {}
         if config.certificate is not None:
@@ -113,6 +127,15 @@ class TlsContexts:
         self._client = self._for_client()
         self._server = server
         self._shown = shown
+        self._lists = lists
+        if self._verified:
+            standing = Standing(config.authorities, lists)
+            for one in list(self._verified):
+                one.judge(standing)
+
+    def verified(self, tls: Tls) -> None:
+        """Have ``tls`` judged again at each reload."""
+        self._verified.add(tls)
 
     def doubts(self, domains: Iterable[str], now: float) -> list[str]:
         """Return what others will not like about our certificates, a line each; ``now`` is Unix time.
@@ -124,7 +147,7 @@ class TlsContexts:
         for name, (file, context) in self._shown.items():
             wanted = [name] if name else others
             lines += [f"certificate {file}: {one}" for one in certificate_doubts(file, context, wanted, now)]
-        return lines
+        return lines + [doubt for one in self._lists if (doubt := one.doubt(now))]
 
     def _for_server(self, certificate: str, key: str) -> ssl.SSLContext:
         config = self.config
@@ -168,13 +191,19 @@ class TlsContexts:
         authorities = self.config.authorities
         if authorities is None:
             context.load_default_certs(purpose)
-            return
+        else:
+            self._load(context, "authorities", authorities)
+        for file in self.config.crls:
+            self._load(context, "crls", file)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+    def _load(self, context: ssl.SSLContext, key: str, file: str) -> None:
         try:
-            context.load_verify_locations(authorities)
+            context.load_verify_locations(file)
         except ssl.SSLError as error:
-            raise TlsError(f"authorities {authorities}: {why_unusable(error, authorities)}") from None
+            raise TlsError(f"{key} {file}: {why_unusable(error, file)}") from None
         except OSError as error:
-            raise TlsError(f"authorities: {unreadable(authorities, error)}") from None
+            raise TlsError(f"{key}: {unreadable(file, error)}") from None
 
     def session(self, info: OpenConnection, below: ssl.MemoryBIO, above: ssl.MemoryBIO) -> ssl.SSLObject:
         """Return a new TLS session for the connection ``info``; raise ``TlsError`` without a certificate."""
@@ -192,7 +221,18 @@ class TlsContexts:
 class Tls:
     """One TLS connection, either side: a ``sansip.driver.Filter``."""
 
-    __slots__ = ("_above", "_below", "_contexts", "_info", "_kept", "_session", "ready")
+    __slots__ = (
+        "__weakref__",
+        "_above",
+        "_below",
+        "_contexts",
+        "_ended",
+        "_info",
+        "_kept",
+        "_proof",
+        "_session",
+        "ready",
+    )
 
     boundaries = False
 
@@ -204,6 +244,9 @@ class Tls:
         self._session = contexts.session(info, self._below, self._above)
         # What the stack wanted sent before the handshake was over.
         self._kept: list[bytes] = []
+        # What the peer's certificate rests on, and why it is not spoken to any more.
+        self._proof: Proof | None = None
+        self._ended: str | None = None
         self.ready = False
 
     def opened(self, now: float) -> Output:
@@ -212,6 +255,8 @@ class Tls:
 
     def received(self, data: bytes, now: float) -> Output:
         """Take octets of the socket."""
+        if self._ended is not None:
+            return Output(self.close(self._ended, now).down, closing=self._ended)
         self._below.write(data)
         was_ready = self.ready
         if was_ready:
@@ -247,11 +292,29 @@ class Tls:
             return None
         certificate = self._session.getpeercert()
         info.identities = identities(certificate)
+        self._proof = proof_of(self._session)
+        if self._proof is not None:
+            self._contexts.verified(self)
         if info.incoming or is_identified(certificate, info.name):
             return None
         shown = ", ".join(info.identities) or "nobody"
         # RFC 5922 7.3: the connection must be closed.
         return f"the certificate of {info.name} is for {shown} (RFC 5922 7.3)"
+
+    def judge(self, standing: Standing) -> None:
+        """Have the peer be nobody where its certificate would not be accepted any more.
+
+        Without one it would not be here at all where it was asked for: such a connection ends
+        with the next octets either way.
+        """
+        fault = None if self._proof is None else standing.fault(self._proof)
+        if fault is None:
+            return
+        self._info.identities = ()
+        self._proof = None
+        # RFC 5922 7.3: nothing more goes to a server that has not proved who it is.
+        if not self._info.incoming or self._contexts.config.verify_clients == "required":
+            self._ended = fault
 
     def _read(self, down: list[bytes]) -> Output:
         read = self._session.read
@@ -276,6 +339,8 @@ class Tls:
         if not self.ready:
             self._kept.append(data)
             return NOTHING
+        if self._ended is not None:
+            return Output(self.close(self._ended, now).down, closing=self._ended)
         try:
             self._session.write(data)
         except ssl.SSLError as error:

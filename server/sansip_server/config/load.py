@@ -135,6 +135,7 @@ def tls_in(tls: TlsConfig, folder: Path) -> TlsConfig:
         certificate=inside(tls.certificate),
         key=inside(tls.key),
         authorities=inside(tls.authorities),
+        crls=[str(folder / file) for file in tls.crls],
         names=names,
     )
 

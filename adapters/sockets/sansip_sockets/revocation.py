@@ -1,0 +1,212 @@
+"""What a peer's certificate rests on, and whether it still does: authorities and revocation lists (RFC 5280).
+
+Theory of operation: OpenSSL judges a certificate when a connection begins, and never again. A
+reload may have other authorities, or newer lists of what they revoked (RFC 5280 5), while connections
+stand for weeks. So of each verified peer a ``Proof`` is kept: the authority at the end of its chain,
+who issued the certificate, and its number there. ``Standing`` is what is accepted now, read
+from the same files that OpenSSL has; it says what is wrong with a proof.
+
+Of DER (X.690) no more is read than the way to the fields that are needed, and only of what OpenSSL has
+accepted, or the operator has put into a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sansip_sockets.certificates import TlsError, unreadable
+
+__all__ = ["Proof", "RevocationList", "Standing", "proof_of", "read_lists"]
+
+_INTEGER, _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME = 0x02, 0x30, 0x17, 0x18
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s+(.*?)-----END \1-----", re.DOTALL)
+
+
+@dataclass(slots=True, frozen=True)
+class Proof:
+    """What a verified certificate rests on.
+
+    Attributes:
+        root: SHA-256 of the authority at the end of its chain; None where that is not known any
+            more (a session that was resumed).
+        issuer: the name of who issued it, as DER.
+        serial: its number there.
+    """
+
+    root: bytes | None
+    issuer: bytes
+    serial: bytes
+
+
+@dataclass(slots=True)
+class RevocationList:
+    """One list: whose it is (a name as DER), until when it is good (Unix time), and what is revoked."""
+
+    file: str
+    issuer: bytes
+    until: float | None
+    serials: frozenset[bytes]
+
+    def doubt(self, now: float) -> str | None:
+        """Return what the operator has to know of it at ``now``, if anything."""
+        if self.until is None or now < self.until:
+            return None
+        day = datetime.fromtimestamp(self.until, UTC).isoformat(" ", "minutes")
+        return (
+            f"revocation list {self.file} is out of date since {day}: nobody whose certificate is of its"
+            " authority is accepted; fetch the next list and send SIGHUP"
+        )
+
+
+class Standing:
+    """What is accepted now. ``authorities`` is a PEM file, None for those of the system."""
+
+    def __init__(self, authorities: str | None, lists: Sequence[RevocationList]) -> None:
+        self._roots = frozenset(sha256(der).digest() for der in _authorities(authorities))
+        self._lists = lists
+
+    def fault(self, proof: Proof) -> str | None:
+        """Return why the certificate of ``proof`` would not be accepted any more, if so."""
+        if proof.root is None:
+            return "what its certificate rested on is not known any more"
+        if proof.root not in self._roots:
+            return "the authority of its certificate is not trusted any more (tls.authorities)"
+        for one in self._lists:
+            if one.issuer == proof.issuer and proof.serial in one.serials:
+                return f"its certificate was revoked ({one.file})"
+        return None
+
+
+def proof_of(session: ssl.SSLObject) -> Proof | None:
+    """Return what the peer's certificate in ``session`` rests on; None where it showed none."""
+    leaf = session.getpeercert(binary_form=True)
+    if not leaf:
+        return None
+    chain = _verified_chain(session)
+    root = sha256(chain[-1]).digest() if chain else None
+    try:
+        # RFC 5280 4.1: version (explicit, absent in v1), serial number, signature, issuer.
+        fields = _fields(_fields(leaf)[0][1])
+        if fields[0][0] != _INTEGER:
+            fields = fields[1:]
+        return Proof(root, fields[2][1], fields[0][1])
+    except (ValueError, IndexError):
+        # OpenSSL reads more than DER; who writes other things is believed until the next reload.
+        return Proof(None, b"", b"")
+
+
+def _verified_chain(session: ssl.SSLObject) -> list[bytes]:
+    """Return the chain that OpenSSL built, as DER, the authority last; empty for a resumed session."""
+    if hasattr(session, "get_verified_chain"):  # Python 3.13
+        return list(session.get_verified_chain() or ())
+    inner: Any = getattr(session, "_sslobj", None)
+    if not hasattr(inner, "get_verified_chain"):
+        return []
+    # _ssl.ENCODING_DER
+    return [one.public_bytes(2) for one in inner.get_verified_chain() or ()]
+
+
+def read_lists(files: Sequence[str]) -> list[RevocationList]:
+    """Return the revocation lists in PEM ``files``; raise ``TlsError`` for a file without one."""
+    lists = []
+    for file in files:
+        try:
+            found = [_revocation_list(file, der) for der in _pem(Path(file), b"X509 CRL")]
+        except OSError as error:
+            raise TlsError(f"crls: {unreadable(file, error)}") from None
+        except (ValueError, IndexError):
+            raise TlsError(f"crls {file}: not usable PEM; download it again") from None
+        if not found:
+            raise TlsError(
+                f"crls {file}: no revocation list (PEM) in it; `openssl crl -inform DER` makes one of DER"
+            )
+        lists += found
+    return lists
+
+
+def _revocation_list(file: str, der: bytes) -> RevocationList:
+    # RFC 5280 5.1: version (optional), signature, issuer, thisUpdate, nextUpdate
+    # (optional), revokedCertificates (optional), extensions.
+    fields = _fields(_fields(der)[0][1])
+    if fields[0][0] == _INTEGER:
+        fields = fields[1:]
+    issuer, rest = fields[1][1], fields[3:]
+    until = None
+    if rest and rest[0][0] in (_UTC_TIME, _GENERALIZED_TIME):
+        until, rest = _time(*rest[0]), rest[1:]
+    revoked = _fields(rest[0][1]) if rest and rest[0][0] == _SEQUENCE else []
+    return RevocationList(file, issuer, until, frozenset(_fields(one[1])[0][1] for one in revoked))
+
+
+def _authorities(file: str | None) -> Iterator[bytes]:
+    """Yield the certificates of ``file``, or of the system, as DER."""
+    if file is not None:
+        with suppress(OSError, ValueError):
+            yield from _pem(Path(file), b"CERTIFICATE")
+        return
+    paths = ssl.get_default_verify_paths()
+    files = [Path(paths.cafile)] if paths.cafile else []
+    if paths.capath:
+        with suppress(OSError):
+            files += Path(paths.capath).iterdir()
+    for path in files:
+        # Other things lie there as well.
+        with suppress(OSError, ValueError):
+            yield from _pem(path, b"CERTIFICATE")
+
+
+def _pem(path: Path, kind: bytes) -> list[bytes]:
+    """Return the blocks of ``kind`` in a PEM file (RFC 7468) as DER; raise ValueError for broken ones."""
+    try:
+        return [
+            base64.b64decode(b"".join(body.split()), validate=True)
+            for found, body in _PEM.findall(path.read_bytes())
+            if found == kind
+        ]
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None
+
+
+# --- DER (X.690 8.1, 10.1): tag, length, content
+
+
+def _fields(data: bytes) -> list[tuple[int, bytes]]:
+    """Return the fields within ``data``, itself one field: each its tag and its octets, header included."""
+    at, end = _content(data, 0)
+    fields = []
+    while at < end:
+        _, stop = _content(data, at)
+        fields.append((data[at], data[at:stop]))
+        at = stop
+    return fields
+
+
+def _content(data: bytes, at: int) -> tuple[int, int]:
+    """Return where the content of the field at ``at`` begins and ends; raise ValueError beyond the end."""
+    length, begin = data[at + 1], at + 2
+    if length & 0x80:
+        size = length & 0x7F
+        length, begin = int.from_bytes(data[begin : begin + size], "big"), begin + size
+    if begin + length > len(data):
+        raise ValueError("DER is cut off")
+    return begin, begin + length
+
+
+def _time(tag: int, field: bytes) -> float:
+    """RFC 5280 4.1.2.5: a time in UTC, to the second."""
+    begin, end = _content(field, 0)
+    text = field[begin:end].decode("ascii")
+    if tag == _UTC_TIME:
+        # RFC 5280 4.1.2.5.1: of two centuries the years from 1950 on.
+        text = ("19" if int(text[:2]) >= 50 else "20") + text
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
