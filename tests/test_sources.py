@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sansip.limits import Limits
@@ -70,6 +70,8 @@ def test_never_above_the_rate(pauses: list[float]) -> None:
 def test_a_source_is_a_network_of_ipv6(number: int, form: str) -> None:
     """However an address is written, its first 64 bits are the source, written in one way."""
     address = ipaddress.IPv6Address(number)
+    # Those are IPv4 addresses, and Python 3.13 writes them so.
+    assume(address.ipv4_mapped is None)
     expected = ipaddress.IPv6Network((number >> 64 << 64, 64))
     assert ipaddress.ip_network(source_of(getattr(address, form))) == expected
     assert source_of(address.compressed) == source_of(address.exploded)
