@@ -93,12 +93,16 @@ class SourceBarred:
 
 @dataclass(slots=True)
 class NonceRefused:
-    """``username`` of ``realm`` at ``source`` has to answer again, with a new nonce; phones do so unasked."""
+    """``username`` of ``realm`` at ``source`` has to answer again, with a new nonce; phones do so unasked.
+
+    ``everyday``: it is no news, for phones keep nonces, and those grow old.
+    """
 
     source: str
     username: str
     realm: str
     reason: str
+    everyday: bool = False
 
 
 @dataclass(slots=True)

@@ -18,9 +18,9 @@ from sansip.auth.algorithms import compute_response, hash_name, username_hash
 from sansip.auth.ephemeral import Ephemeral, split_name
 from sansip.auth.guard import Guard
 from sansip.auth.nonce import Nonce, Nonces
-from sansip.auth.offer import SHOWN, Offer, Verdict
+from sansip.auth.offer import SHOWN, TOO_OLD, Offer, Verdict
 from sansip.auth.policy import AuthConfig
-from sansip.auth.replay import AHEAD, ONCE, NonceCounts
+from sansip.auth.replay import AHEAD, ONCE, USED, NonceCounts
 from sansip.sources import source_of
 from sansip.wire.abnf import quote
 from sansip.wire.headers.auth import Credentials
@@ -157,7 +157,7 @@ class Authenticator:
         assert credentials is not None
         offer.verdict = Verdict.STALE
         if not nonce.made - AHEAD <= unix <= nonce.made + self._nonces.lifetime:
-            offer.reason = "the nonce is too old"
+            offer.reason = TOO_OLD
             return
         if not self._config.other_nodes and nonce.life != self._nonces.life:
             offer.reason = "the nonce was made by another node, or before a restart"
@@ -173,8 +173,8 @@ class Authenticator:
         if fault:
             offer.verdict, offer.reason = Verdict.ABSENT, fault
             return
-        if self._counts.is_used(nonce, _count_of(credentials)):
-            offer.reason = "the nonce was used before"
+        offer.reason = self._counts.objection(nonce, _count_of(credentials))
+        if offer.reason:
             return
         offer.verdict = Verdict.GENUINE
 
@@ -273,7 +273,7 @@ class Authenticator:
         if self._counts.accept(nonce, _count_of(credentials)):
             offer.verdict = Verdict.GENUINE
         else:
-            offer.verdict, offer.reason = Verdict.STALE, "the nonce was used before"
+            offer.verdict, offer.reason = Verdict.STALE, USED
         return offer.verdict
 
     def _counted_name(self, credentials: Credentials) -> str:

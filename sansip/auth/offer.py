@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from sansip.bans import Ban
     from sansip.wire.headers.auth import Credentials
 
-__all__ = ["SHOWN", "Lookup", "Offer", "Verdict"]
+__all__ = ["SHOWN", "TOO_OLD", "Lookup", "Offer", "Verdict"]
 
 # Characters of what a stranger wrote that are told to the log.
 SHOWN: Final = 80
+# The one reason that is everyday: a phone refreshes with the nonce that it has.
+TOO_OLD: Final = "the nonce is too old"
 
 
 class Verdict(Enum):

@@ -15,13 +15,16 @@ from typing import Final
 
 from sansip.auth.nonce import Nonce
 
-__all__ = ["AHEAD", "ONCE", "NonceCounts"]
+__all__ = ["AHEAD", "OLDER", "ONCE", "USED", "NonceCounts"]
 
 # Seconds by which another node's clock may be ahead of ours. What is further in the
 # future was made before our clock was set back.
 AHEAD: Final = 30
 # The count of an answer without one (RFC 2069): no later answer has a higher one.
 ONCE: Final = 0x1_0000_0000
+# Why a nonce is refused, for people.
+USED: Final = "the nonce was used before"
+OLDER: Final = "the nonce is older than what is known of its uses"
 
 
 class NonceCounts:
@@ -52,19 +55,21 @@ class NonceCounts:
             self._began = int(unix)
             self._lost_before = min(self._lost_before, self._began)
 
-    def is_used(self, nonce: Nonce, count: int) -> bool:
-        """Whether ``count`` was used with ``nonce``, or may have been and was forgotten."""
+    def objection(self, nonce: Nonce, count: int) -> str:
+        """Return what speaks against ``count`` uses of ``nonce``: ``USED``, ``OLDER``, or "" for nothing."""
         known = self._counts.get(nonce.text)
         if known is not None:
-            return count <= known
+            return USED if count <= known else ""
         if nonce.life == self._life:
-            return nonce.tick <= self._lost_tick
+            return OLDER if nonce.tick <= self._lost_tick else ""
         # Within one second nobody knows which came first.
-        return self._began is None or nonce.made <= self._began or nonce.made <= self._lost_before
+        if self._began is None or nonce.made <= self._began or nonce.made <= self._lost_before:
+            return OLDER
+        return ""
 
     def accept(self, nonce: Nonce, count: int) -> bool:
-        """Note ``count``; return False, and note nothing, where it ``is_used``."""
-        if self.is_used(nonce, count):
+        """Note ``count``; return False, and note nothing, where there is an ``objection``."""
+        if self.objection(nonce, count):
             return False
         counts = self._counts
         # Put last: the table is ordered by use.

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sansip.auth import Lookup, Verdict, designates
-from sansip.auth.offer import SHOWN
+from sansip.auth.offer import SHOWN, TOO_OLD
+from sansip.auth.replay import OLDER
 from sansip.errors import RemoteProtocolError
 from sansip.events import AuthenticationFailed, NonceRefused, SourceBarred
 from sansip.proxy.trust import identity_of
@@ -134,7 +135,8 @@ def _tell(request: IncomingRequest, offer: Offer, name: str, realm: str) -> None
     core = request.core
     source, name = request.flow.host, name[:SHOWN]
     if offer.verdict is Verdict.STALE:
-        core.notify(NonceRefused(source, name, realm, offer.reason))
+        everyday = offer.reason in (TOO_OLD, OLDER)
+        core.notify(NonceRefused(source, name, realm, offer.reason, everyday))
         return
     ban = offer.ban
     until = None if ban is None else core.unix(ban.until)

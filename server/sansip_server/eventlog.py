@@ -73,7 +73,7 @@ class EventLog:
     def __call__(self, event: Any) -> None:
         """Write ``event``, or count it; events of unknown kinds are written as they are."""
         kind = type(event)
-        if kind is NonceRefused and not logger.isEnabledFor(logging.DEBUG):
+        if kind is NonceRefused and event.everyday and not logger.isEnabledFor(logging.DEBUG):
             # Phones answer again by themselves: with old nonces that is every few minutes.
             return
         second = int(self._clock())
@@ -118,8 +118,9 @@ def _write(event: Any) -> None:
         case SourceBarred(source, username, until, reason):
             whom = repr(username) if username else "everybody"
             logger.info("%s is barred for %s until %s: %s", source, whom, moment(until), reason)
-        case NonceRefused(source, username, realm, reason):
-            logger.debug("challenged %r in realm %r from %s anew: %s", username, realm, source, reason)
+        case NonceRefused(source, username, realm, reason, everyday):
+            level = logging.DEBUG if everyday else logging.INFO
+            logger.log(level, "challenged %r in realm %r from %s anew: %s", username, realm, source, reason)
         case UpstreamChanged(aor, True, reason):
             logger.info("registered as %s %s", aor, reason)
         case UpstreamChanged(aor, _, reason):

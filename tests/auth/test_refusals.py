@@ -196,7 +196,8 @@ def test_after_a_restart() -> None:
     after = Server(secret=key, seed=b"another seed, as always", now=110.0, began=WALL + 110.0)
     out = after.enrol(line)
     assert (out.what, is_stale(out)) == ("401", True)
-    assert after.events == [NonceRefused(ALICE[0], "alice", DOMAIN, "the nonce was used before")]
+    older = "the nonce is older than what is known of its uses"
+    assert after.events == [NonceRefused(ALICE[0], "alice", DOMAIN, older, everyday=True)]
     assert after.enrol(answer(out.message.get("www-authenticate"))).what == "200"
 
 
@@ -235,7 +236,8 @@ def test_a_nonce_of_a_stranger() -> None:
         # The source address is forged.
         out = rig.enrol(answer(given, password="guess", nc=number + 1))
         assert (out.what, is_stale(out)) == ("401", True)
-    assert {type(one) for one in rig.events} == {NonceRefused}
+    given_elsewhere = "the nonce was given to another address"
+    assert rig.events == [NonceRefused(ALICE[0], "alice", DOMAIN, given_elsewhere)] * 20
     assert rig.enrol(answer(rig.challenge())).what == "200"
 
 

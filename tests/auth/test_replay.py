@@ -34,7 +34,7 @@ class Process:
 
     def accept(self, nonce: Nonce, count: int = 1) -> bool:
         # Asking first must change nothing.
-        used = self.counts.is_used(nonce, count)
+        used = bool(self.counts.objection(nonce, count))
         accepted = self.counts.accept(nonce, count)
         assert used is not accepted
         return accepted

@@ -93,6 +93,7 @@ def test_failing_in_the_name_of_another(tmp_path: Path) -> None:
                 guess = prove(nonces[number % 3], "REGISTER", f"sip:{DOMAIN}", "guess", number + 1)
                 assert "stale=true" in ask(forged, given=guess)
         assert "wrong password" not in siege.log
+        assert f"from {victim} anew: the nonce was given to another address" in siege.log
         with siege.line("udp", source=(victim, 0)) as alice:
             given = prove(ask(alice), "REGISTER", f"sip:{DOMAIN}")
             assert ask(alice, given=given).startswith("SIP/2.0 200 ")

@@ -87,7 +87,12 @@ from tests.garbage import left_by
             f"192.0.2.1 is barred for everybody until {moment(1.7e9)}: wrong passwords for several users",
         ),
         (
-            NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old"),
+            NonceRefused("192.0.2.1", "alice", "b", "the nonce was given to another address"),
+            logging.INFO,
+            "challenged 'alice' in realm 'b' from 192.0.2.1 anew: the nonce was given to another address",
+        ),
+        (
+            NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old", True),
             logging.DEBUG,
             "challenged 'alice' in realm 'biloxi.test' from 192.0.2.1 anew: the nonce is too old",
         ),
@@ -133,9 +138,9 @@ def test_old_nonces_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
     log = EventLog(per_second=2, clock=lambda: now[0])
     with caplog.at_level(logging.INFO):
         for _ in range(9):
-            log(NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old"))
+            log(NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old", True))
         now[0] = 2.0
-        log(NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old"))
+        log(NonceRefused("192.0.2.1", "alice", "biloxi.test", "the nonce is too old", True))
     assert caplog.records == []
 
 
