@@ -394,8 +394,7 @@ class Branch:
             return
         if not trust.trusts(*self._place):
             drop_assertions(response, stranger=self.target.binding is None)
-            if response.status >= 300:
-                drop_challenges(response, trust)
+            drop_challenges(response, trust)
         else:
             back = context.server.flow
             if not trust.trusts(back.transport, back.host, back.port):

@@ -17,6 +17,7 @@ from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.best_response import add_challenges, choose, slim
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
+from sansip.proxy.credentials import drop_challenges
 from sansip.proxy.recursion import Redirects
 from sansip.proxy.ringing import begin
 from sansip.proxy.target import Target, groups
@@ -536,6 +537,7 @@ class ResponseContext:
         trust, flow = self.proxy.trust, transaction.flow
         if trust.exists and not trust.trusts(flow.transport, flow.host, flow.port):
             drop_assertions(response, stranger=True)
+            drop_challenges(response, trust)
         if self.recording is not None:
             self.recording.answered(response)
         if response.has("via"):

@@ -45,7 +45,10 @@ def withhold_credentials(request: Request, trust: TrustDomain) -> None:
 
 
 def drop_challenges(response: Response, trust: TrustDomain) -> None:
-    """Remove challenges in our realms from ``response``, the failure of somebody not trusted."""
+    """Remove challenges in our realms from ``response``, the answer of somebody not trusted.
+
+    Of any status: some phones do not look at it.
+    """
     if not trust.authenticates:
         return
     keys = response.keys

@@ -6,7 +6,7 @@ sides have different ones. The callee's leaves with the request; the caller's is
 into the answer, for a proxy may rewrite its own value there (16.7 step 8), and by
 then the tag and the Contact of the callee are known. A mark has three parts:
 
-    head           which side has it, and the hour it was made in
+    head           which side has it, whether that is a user of ours, and the hour it was made in
     dialog seal    Call-ID, the caller's tag (the caller's mark: both tags), and the value
                    that follows ours in the route set: what no request of the dialog changes
     whole seal     the same, the remote target, and of one of our users who sends,
@@ -41,7 +41,8 @@ __all__ = ["PARAMETER", "Marks", "Reading", "Recording", "sender"]
 # may change the case of a parameter (RFC 3261 19.1.4).
 PARAMETER: Final = "d"
 _CALLER: Final = 0x8000
-_HOURS: Final = 0x7FFF
+_OURS: Final = 0x4000
+_HOURS: Final = 0x3FFF
 # Octets. A seal can only be guessed at over the network.
 _DIALOG, _WHOLE = 6, 7
 _HEAD_END: Final = 4
@@ -60,8 +61,10 @@ class Reading(IntEnum):
     NONE = 0
     # Of this dialog and side; but the target or the sender is not the one sealed.
     DIALOG = 1
+    # Of this dialog and of one of our users, who is not the one that sends, or from there.
+    OURS = 2
     # All of it.
-    WHOLE = 2
+    WHOLE = 3
 
 
 class Marks:
@@ -88,7 +91,7 @@ class Marks:
 
     def make(self, head: int, dialog: Sequence[str], target: str, who: str) -> str:
         """Return the mark; ``dialog`` is Call-ID, local tag ("" for the callee), remote tag, next route."""
-        first = f"{head:04x}"
+        first = f"{head | _OURS if who else head:04x}"
         text = "\n".join((first, *dialog))
         return first + self._seal(text, _DIALOG) + self._seal(f"{text}\n{target}\n{who}", _WHOLE)
 
@@ -112,7 +115,7 @@ class Marks:
         if compare_digest(whole, mark[_DIALOG_END:]):
             return Reading.WHOLE
         if compare_digest(self._seal(text, _DIALOG), mark[_HEAD_END:_DIALOG_END]):
-            return Reading.DIALOG
+            return Reading.OURS if head & _OURS else Reading.DIALOG
         return Reading.NONE
 
     def _seal(self, text: str, size: int) -> str:
@@ -127,6 +130,17 @@ class Marks:
         if not known and len(self._targets) >= self._most:
             del self._targets[next(iter(self._targets))]
         self._targets[key] = (*(one for one in known if one != target), target)[-_KEPT:]
+
+    def note_sender(self, request: Request, who: str) -> None:
+        """Believe that the side which sent ``request`` is ``who`` (``sender``) now: it has proved that."""
+        local, remote = request.from_tag or "", request.to_tag or ""
+        self.note(request.call_id, local, remote, address_of(request.uri_text))
+        self.note(request.call_id, local, f"\n{remote}", who)
+
+    def is_sender(self, request: Request, who: str) -> bool:
+        """Whether ``note_sender`` said so of this side and ``who``."""
+        key = request.call_id, request.from_tag or "", f"\n{request.to_tag or ''}"
+        return bool(who) and who in self._targets.get(key, ())
 
     def noted(self, request: Request) -> bool:
         """Whether ``request`` is for a target that its sender's dialog got while we looked on."""
@@ -154,7 +168,7 @@ class Marks:
             after = address_of(uri_of(values[index - 1])) if index else ""
             dialog = response.call_id, response.from_tag or "", response.to_tag or "", after
             target = address_of(contact_of(response))
-            shown = self.make(int(mark[:_HEAD_END], 16) | _CALLER, dialog, target, who)
+            shown = self.make(int(mark[:_HEAD_END], 16) & _HOURS | _CALLER, dialog, target, who)
             response.substitute("record-route", mark, shown)
             return
 

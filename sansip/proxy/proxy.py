@@ -542,8 +542,7 @@ class Proxy:
         host, port = via.received or via.host, via.rport or via.port
         if self.trust.exists and not self.trust.trusts(came.transport, came.host, came.port):
             drop_assertions(response, stranger=True)
-            if response.status >= 300:
-                drop_challenges(response, self.trust)
+            drop_challenges(response, self.trust)
         try:
             self.marks.show_stray(response, self.trust.sender(response.from_.uri, host))
         except RemoteProtocolError:

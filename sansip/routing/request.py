@@ -312,7 +312,9 @@ class IncomingRequest:
         trust = self.core.proxy.trust
         flow = self.flow
         if trust.exists and not (self.from_node or trust.trusts(flow.transport, flow.host, flow.port)):
-            drop_assertions(self.message, stranger=not self.is_from_us)
+            # RFC 3261 22.1: a CANCEL cannot be asked whose it is.
+            stranger = self.method == "CANCEL" or not self.is_from_us
+            drop_assertions(self.message, stranger=stranger)
 
     def validate(self) -> bool:
         """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.

@@ -41,17 +41,27 @@ def read_mark(request: IncomingRequest, mark: str) -> None:
         # RFC 3261 12.2.1.1: both tags are in every request of a dialog.
         return
     marks = core.proxy.marks
-    who = core.proxy.trust.sender(message.from_.uri, request.flow.host)
+    who = _sender(request)
     reading = request.reading = marks.read(mark, message, who, core.unix(request.now))
     if reading is Reading.WHOLE:
         request.from_dialog = True
-    elif reading is Reading.DIALOG and (request.over_flow or marks.noted(message)):
+    elif reading and (request.over_flow or marks.noted(message)):
         # The place is one that the dialog leads to; its sender may be anybody's but ours.
-        request.from_dialog = not who or request.method in _MUTE or _is_believed(request)
+        request.from_dialog = (reading is Reading.DIALOG and not who) or _is_believed(request)
 
 
 def _is_believed(request: IncomingRequest) -> bool:
-    return request.trusted is not None or request.from_node or _is_from_its_phone(request)
+    """Whether the sender is who it says without a password."""
+    return (
+        request.trusted is not None
+        or request.from_node
+        or _is_from_its_phone(request)
+        or request.core.proxy.marks.is_sender(request.message, _sender(request))
+    )
+
+
+def _sender(request: IncomingRequest) -> str:
+    return request.core.proxy.trust.sender(request.message.from_.uri, request.flow.host)
 
 
 def _is_from_its_phone(request: IncomingRequest) -> bool:
@@ -77,7 +87,7 @@ async def admits_within(request: IncomingRequest) -> bool:
     if request.from_dialog or (flows is not None and flows.target is not None and not flows.bound):
         # A token that is of no dialog is believed of a peer or node that we trust, and of nobody else.
         return True
-    if request.reading is not Reading.DIALOG:
+    if request.reading is Reading.NONE:
         return False
     core = request.core
     message = request.message
@@ -86,7 +96,8 @@ async def admits_within(request: IncomingRequest) -> bool:
         return True
     trust = core.proxy.trust
     own = _is_from_its_phone(request)
-    if trust.user(message.from_.uri) and (own or not _is_believed(request)):
+    ours = request.reading is Reading.OURS or trust.user(message.from_.uri)
+    if ours and (own or not _is_believed(request)):
         if not own:
             if request.method in _MUTE:
                 return False
@@ -97,9 +108,7 @@ async def admits_within(request: IncomingRequest) -> bool:
                 request.reply(403, "Not Your Address")
                 return False
         # He may have us send to anybody, so the ACK may follow, which cannot be asked.
-        core.proxy.marks.note(
-            message.call_id, message.from_tag or "", message.to_tag or "", address_of(message.uri_text)
-        )
+        core.proxy.marks.note_sender(message, _sender(request))
         return True
     if await _leads_home(request):
         return True

@@ -394,6 +394,15 @@ def test_our_user_at_its_address() -> None:
     assert what(call.from_bob(sender="<sip:alice@biloxi.test>")) == ["407"]
 
 
+@pytest.mark.parametrize("sender", ["<sip:bob@biloxi.test>", "<sip:alice@biloxi.test>", MALLORY])
+def test_a_mark_that_leaked(sender: str) -> None:
+    """Who has read all of a dialog is still not one of its sides, if that is a user of ours."""
+    call = Stranger(asking())
+    for method in ("INFO", "INVITE", "BYE"):
+        assert what(call.from_bob(method, source=DAVE, sender=sender)) == ["407"]
+    assert call.from_bob("ACK", source=DAVE, sender=sender) == []
+
+
 def test_our_user_who_moved() -> None:
     """With the password he goes on from his new address, and the ACK that nobody can ask for, too."""
     call = Stranger(asking())
@@ -407,9 +416,11 @@ def test_our_user_who_moved() -> None:
     assert sent(call.from_bob("ACK", source=DAVE)) == [("ACK", STRANGER)]
     # And the stranger reaches him there (RFC 3261 12.2.2).
     assert sent(call.send(uri="sip:bob@192.0.2.4")) == [("INFO", DAVE)]
-    # Another's password does not do.
-    outs = proven(call.rig, DAVE, "INFO", CONTACT, "alice", cseq=8, **options)
-    assert sent(outs) == [("403", DAVE)]
+    # From there nobody else is believed, and another's password does not do.
+    assert what(call.from_bob(source=DAVE, sender="<sip:alice@biloxi.test>")) == ["407"]
+    assert what(call.from_bob(source=DAVE, sender=MALLORY)) == ["407"]
+    outs = proven(call.rig, CAROL, "INFO", CONTACT, "alice", cseq=8, **options)
+    assert sent(outs) == [("403", CAROL)]
 
 
 def test_a_trusted_peer() -> None:
