@@ -708,11 +708,11 @@ class Stack:
         """
         return self.tokens.for_path(flow, self.unix(expires_at))
 
-    def _believes(self, transport: str, host: str, port: int) -> bool:
-        """Whether the peer at this address is one that the operator trusts, or another node of ours."""
-        if len(self.trusted) and self.trusted.find(transport, host, port) is not None:
+    def _believes(self, flow: Flow) -> bool:
+        """Whether the peer of ``flow`` is one that the operator trusts, or another node of ours."""
+        if len(self.trusted) and self.trusted.of(flow) is not None:
             return True
-        return self.nodes is not None and self.nodes.lives_at(host_text(host, port))
+        return self.nodes is not None and self.nodes.lives_at(host_text(flow.host, flow.port))
 
     def registered(self, aor: str, count: int) -> None:
         """The registrar changed the bindings of ``aor``; now there are ``count``."""

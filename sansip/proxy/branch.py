@@ -240,8 +240,7 @@ class Branch:
         again = again or self._answers is not None or self._shift > 0
         request = base.copy() if again else base
         record, shift_mark = context.record_route, ""
-        assert self._place is not None
-        if proxy.trust.exists and not proxy.trust.trusts(*self._place):
+        if proxy.trust.exists and not self._is_trusted(proxy.flow_for(base, self.target)):
             withhold_credentials(request, proxy.trust)
             keep_private(request)
         if self._answers is not None:
@@ -253,6 +252,7 @@ class Branch:
             # Who has raised CSeq has to stay on the path.
             record = context.record_if_raised if record is None else record
         if record is not None:
+            assert self._place is not None
             mark = record.mark(self._place[1])
             goes = proxy.goes_token(base, self.target, listener)
             secure = self._hop is not None and self._hop.sips
@@ -390,15 +390,28 @@ class Branch:
         """Remove what the next hop may not say or ask for, unless it is trusted (RFC 3325 5)."""
         context = self.context
         trust = context.proxy.trust
-        if not trust.exists or self._place is None:
+        if not trust.exists:
             return
-        if not trust.trusts(*self._place):
+        if not self._is_trusted(None if self.transaction is None else self.transaction.flow):
             drop_assertions(response, stranger=self.target.binding is None)
             drop_challenges(response, trust)
-        else:
-            back = context.server.flow
-            if not trust.trusts(back.transport, back.host, back.port):
-                keep_private(response)
+        elif not trust.trusts(context.server.flow):
+            keep_private(response)
+
+    def _is_trusted(self, used: Flow | None) -> bool:
+        """Whether the place being tried is trusted: by address, or the certificate shown on ``used``."""
+        proxy = self.context.proxy
+        connection = proxy.sender.connections.get(used.conn) if used is not None and used.conn else None
+        if (
+            connection is not None
+            and connection.flow.peer is not None
+            and proxy.trust.trusts(connection.flow)
+        ):
+            return True
+        if self._place is None:
+            return False
+        transport, host, port = self._place
+        return proxy.trust.trusts(Flow(transport, 0, (host, port)))
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         if transaction is not self.transaction or self.final is not None:

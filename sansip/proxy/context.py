@@ -534,8 +534,8 @@ class ResponseContext:
         response.pop_first_value("via")
         if self.cseq:
             response.set_line("cseq", self.cseq)
-        trust, flow = self.proxy.trust, transaction.flow
-        if trust.exists and not trust.trusts(flow.transport, flow.host, flow.port):
+        trust = self.proxy.trust
+        if trust.exists and not trust.trusts(transaction.flow):
             drop_assertions(response, stranger=True)
             drop_challenges(response, trust)
         if self.recording is not None:

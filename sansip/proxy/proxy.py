@@ -476,10 +476,10 @@ class Proxy:
             if not places:
                 return
             transport, ip, port = places[0]
-            if self.trust.exists and not self.trust.trusts(transport, ip, port):
+            alive = self.flow_for(copy, target)
+            if self.trust.exists and not self.trust.trusts(alive or Flow(transport, prefer, (ip, port))):
                 withhold_credentials(copy, self.trust)
                 keep_private(copy)
-            alive = self.flow_for(copy, target)
             listener = (
                 self.listener_for(transport, ip, prefer) if alive is None else self.listeners[alive.listener]
             )
@@ -540,7 +540,7 @@ class Proxy:
         # RFC 3261 18.2.2, RFC 3581 4: to the source. An maddr may name anybody, and whether
         # the sender was trusted is not known any more.
         host, port = via.received or via.host, via.rport or via.port
-        if self.trust.exists and not self.trust.trusts(came.transport, came.host, came.port):
+        if self.trust.exists and not self.trust.trusts(came):
             drop_assertions(response, stranger=True)
             drop_challenges(response, self.trust)
         try:

@@ -21,7 +21,7 @@ from sansip.wire.tel import bare_number
 from sansip.wire.uri import unescape
 
 if TYPE_CHECKING:
-    from sansip.transport import Listeners
+    from sansip.transport import Flow, Listeners
     from sansip.wire import TelUri
 
 __all__ = ["TrustDomain", "identity_of"]
@@ -39,7 +39,7 @@ class TrustDomain:
         listeners: ours, which know our domains.
         realms: those in which we ask for passwords.
         authenticates: whether anybody is asked who he is. Where nobody is, no name proves anything.
-        believes: whether the operator trusts the peer at (transport, host, port).
+        believes: whether the operator trusts the peer of a flow.
         peers: how many peers the operator trusts.
     """
 
@@ -50,7 +50,7 @@ class TrustDomain:
         listeners: Listeners,
         realms: Iterable[str],
         authenticates: bool,
-        believes: Callable[[str, str, int], bool],
+        believes: Callable[[Flow], bool],
         peers: Callable[[], int],
     ) -> None:
         self._listeners = listeners
@@ -78,9 +78,13 @@ class TrustDomain:
         user, host = identity_of(uri)
         return f"{user}@{host}"
 
-    def trusts(self, transport: str, host: str, port: int) -> bool:
-        """Whether the peer at this address is this server, or one that the operator trusts."""
-        return self._believes(transport, host, port) or self._listeners.is_own_address(host, port, transport)
+    def trusts(self, flow: Flow) -> bool:
+        """Whether the peer of ``flow`` is this server, or one that the operator trusts.
+
+        By its address, or by the certificate that it has shown on this connection.
+        """
+        own = self._listeners.is_own_address(flow.host, flow.port, flow.transport)
+        return own or self._believes(flow)
 
     @property
     def exists(self) -> bool:

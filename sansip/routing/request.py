@@ -310,8 +310,7 @@ class IncomingRequest:
     def screen(self) -> None:
         """Remove what the sender may not say, unless it is trusted (RFC 3325 5). The stack has called it."""
         trust = self.core.proxy.trust
-        flow = self.flow
-        if trust.exists and not (self.from_node or trust.trusts(flow.transport, flow.host, flow.port)):
+        if trust.exists and not (self.from_node or trust.trusts(self.flow)):
             # RFC 3261 22.1: a CANCEL cannot be asked whose it is.
             stranger = self.method == "CANCEL" or not self.is_from_us
             drop_assertions(self.message, stranger=stranger)

@@ -9,7 +9,7 @@ import pytest
 from sansip.auth import AuthConfig
 from sansip.proxy.trust import TrustDomain, identity_of
 from sansip.routing.trust import TrustedPeer
-from sansip.transport import Listener, Listeners
+from sansip.transport import Flow, Listener, Listeners
 from sansip.wire import parse_uri
 from tests.rig import ALICE, BOB, CAROL, HOST, Out, Rig, only, reply, request, sent, what
 from tests.routing.test_within import CONTACT, MALLORY, STRANGER, Stranger, asking, proven
@@ -85,11 +85,11 @@ def test_realms() -> None:
 
 def test_who_is_trusted() -> None:
     """Ourselves, and whom the operator names."""
-    trust = domain(lambda transport, host, port: (transport, host) == ("tls", "198.51.100.5"))
-    assert trust.trusts("tls", "198.51.100.5", 40_000)
-    assert not trust.trusts("udp", "198.51.100.5", 5060)
-    assert trust.trusts("udp", HOST, 5060)
-    assert not trust.trusts("udp", HOST, 5080)
+    trust = domain(lambda flow: (flow.transport, flow.host) == ("tls", "198.51.100.5"))
+    assert trust.trusts(Flow("tls", 0, ("198.51.100.5", 40_000)))
+    assert not trust.trusts(Flow("udp", 0, ("198.51.100.5", 5060)))
+    assert trust.trusts(Flow("udp", 0, (HOST, 5060)))
+    assert not trust.trusts(Flow("udp", 0, (HOST, 5080)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sansip import ListenerConfig
 from sansip.routing.trust import Trusted, TrustedPeer
 from sansip.transport import Flow
 from sansip.transport.filter import OpenConnection
-from tests.rig import HOST, LISTENERS, Rig, request, what
+from tests.rig import BOB, HOST, LISTENERS, Rig, only, reply, request, what
 
 TLS = ListenerConfig(9, "tls", HOST, 5061)
 HOME = ("203.0.113.5", 40_000)
@@ -98,3 +98,43 @@ def test_what_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     info.identities = ("partner.example",)
     rig.stack.trusted.replace([])
     assert outcome(4) == "403"
+
+
+def test_what_it_asserts() -> None:
+    """RFC 3325 5: it is of the trust domain in both directions, for as long as it proves to be the domain."""
+    rig = Rig(listeners=[*LISTENERS, TLS], trusted=[PARTNER])
+    rig.register("sip:bob@192.0.2.2")
+    conn = rig.stack.new_connection()
+    info = OpenConnection(9, "tls", (HOST, 5061), HOME, True)
+    rig.take(rig.stack.connection_opened(conn, info, rig.now))
+    asserted = ("P-Asserted-Identity", "<sip:boss@partner.example>")
+    for number, identities in enumerate((("partner.example",), ())):
+        info.identities = identities
+        headers = [("Contact", "<sip:x@203.0.113.5;transport=tls>"), asserted]
+        data = request(
+            transport="TLS",
+            branch=f"z9hG4bKi{number}",
+            call_id=f"i{number}",
+            sender="<sip:x@partner.example>",
+            headers=headers,
+        )
+        invite = only(rig.tcp(conn, data), "INVITE")
+        assert invite.message.has("p-asserted-identity") is bool(identities)
+        rig.udp(reply(invite, 200), BOB)
+        # What it answers to a request of bob's, over its connection.
+        data = request(
+            "INFO",
+            "sip:x@203.0.113.5;transport=tls",
+            source=BOB,
+            branch=f"z9hG4bKb{number}",
+            call_id=f"i{number}",
+            sender="<sip:bob@biloxi.test>",
+            from_tag="bob",
+            to="<sip:x@partner.example>",
+            to_tag="alice",
+            headers=[("Route", rig.callees_route())],
+        )
+        info_out = only(rig.udp(data, BOB), "INFO")
+        assert info_out.to == conn
+        answer = only(rig.tcp(conn, reply(info_out, 200, headers=[asserted])), "200")
+        assert answer.message.has("p-asserted-identity") is bool(identities)
