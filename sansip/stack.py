@@ -384,8 +384,10 @@ class Stack:
         """
         route = None if change.route is None else self.modules.bind(change.route)
         self.modules.check(change.modules)
-        if route is not None:
+        if route is not None and change.route is not None:
             self._route = route
+            # Whoever asks what runs here: the watchdog names it by its file.
+            self.config.route = change.route
         if change.trusted is not None:
             self.trusted.replace(change.trusted)
         if change.accounts is not None:

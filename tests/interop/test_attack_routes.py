@@ -141,6 +141,20 @@ def test_a_loop_that_goes_on(tmp_path: Path) -> None:
         assert siege.program.wait(5) == 0
 
 
+def test_a_route_of_a_reload_is_named_as_well(tmp_path: Path) -> None:
+    """The one that holds the loop is the one that runs, and not the one that the server was started with."""
+    with served(tmp_path, "asyncio", "def route(request):\n    request.reply(404)\n") as siege:
+        (tmp_path / "route.py").write_text(HELD)
+        siege.program.process.send_signal(signal.SIGHUP)
+        siege.program.wait_for("read again: .*the route")
+        with siege.line("udp") as caller:
+            caller.send(request("OPTIONS", "sip:nap@siege.test", caller))
+            siege.program.wait_for(
+                r"a route holds the loop, for 0\.\d s so far: .*helper\.py, line 5, in wait", 5
+            )
+            assert caller.receive().startswith(b"SIP/2.0 200 ")
+
+
 def test_what_lets_no_thread_run(tmp_path: Path) -> None:
     """One regular expression keeps the interpreter to itself: told when it has ended, and never silently."""
     with served(tmp_path, "asyncio", HELD) as siege, siege.line("udp") as caller:
