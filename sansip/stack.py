@@ -687,7 +687,9 @@ class Stack:
 
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``, as well as it is known."""
-        offset = self.wall_offset or 0.0
+        offset = self.wall_offset
+        if offset is None:
+            return now
         if self._first_offset is None:
             self._first_offset = offset
         return now + offset

@@ -380,3 +380,16 @@ def test_each_listener_serves(listener: int) -> None:
     (out,) = Rig().udp(request("OPTIONS", "sip:biloxi.test", source=source[:2]), source, listener)
     assert isinstance(out.action, SendDatagram)
     assert (out.what, out.action.listener, out.action.address) == ("200", listener, source)
+
+
+def test_what_time_has_passed() -> None:
+    """What is granted until a time must not end because the clock was set; nor last for ever."""
+    stack = Rig().stack
+    # Before an adapter has said what time of day it is.
+    assert (stack.unix(5.0), stack.unix_passed(5.0)) == (5.0, 5.0)
+    stack.wall_offset = 1e9
+    assert (stack.unix(5.0), stack.unix_passed(5.0)) == (1e9 + 5.0, 1e9 + 5.0)
+    stack.wall_offset = 1e9 + 7_200
+    assert (stack.unix(5.0), stack.unix_passed(5.0)) == (1e9 + 7_205.0, 1e9 + 5.0)
+    stack.wall_offset = 1e9 - 7_200
+    assert stack.unix_passed(5.0) == stack.unix(5.0)
