@@ -159,7 +159,9 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 def shared_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """For tests that kill nothing."""
     with ExitStack() as stack:
-        started = Nodes(tmp_path_factory.mktemp("nodes"), stack)
+        # Twelve phones of one user are more than the default allows.
+        more = "[registrar]\nmax_contacts = 12"
+        started = Nodes(tmp_path_factory.mktemp("nodes"), stack, more=more)
         yield started
         for node in started.all:
             node.end()
