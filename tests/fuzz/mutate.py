@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from tests.fuzz.seeds import CORPUS, seeds
 from tests.fuzz.targets import TARGETS
 
-__all__ = ["inputs"]
+__all__ = ["WORDS", "change", "inputs"]
 
 WORDS = [
     b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b";", b",", b"<", b">", b'"', b"\\",
@@ -40,11 +40,12 @@ def inputs(target: str, seed: int) -> Iterator[bytes]:
     while True:
         data = bytearray(chance.choice(known))
         for _ in range(chance.choice((1, 1, 2, 3, 5, 9))):
-            _change(data, chance, known)
+            change(data, chance, known)
         yield bytes(data[:20_000])
 
 
-def _change(data: bytearray, chance: random.Random, known: list[bytes]) -> None:
+def change(data: bytearray, chance: random.Random, known: list[bytes]) -> None:
+    """Spoil ``data`` once, somewhere."""
     at = chance.randrange(len(data) + 1)
     end = min(len(data), at + chance.choice((1, 2, 8, 40)))
     kind = chance.randrange(8)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from tests.fuzz.targets.credentials import digest
 from tests.fuzz.targets.messages import framing, parser
 from tests.fuzz.targets.names import dns
+from tests.fuzz.targets.price import price
 from tests.fuzz.targets.story import stack, story
 from tests.fuzz.targets.traces import trace
 from tests.fuzz.targets.web import websocket
@@ -22,6 +23,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "websocket": websocket,
     "stack": stack,
     "story": story,
+    "price": price,
     "dns": dns,
     "digest": digest,
     "trace": trace,
