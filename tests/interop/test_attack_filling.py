@@ -66,13 +66,15 @@ def test_a_carrier_is_not_limited(tmp_path: Path) -> None:
             assert carrier.receive().startswith(b"SIP/2.0 404 "), number
 
 
-def test_a_phone_that_rings_for_ever(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_phone_that_rings_for_ever(tmp_path: Path, transport: str) -> None:
     """The called side goes on sending a 180, each with a To tag of its own: the call ends all the same."""
     config = "[limits]\nring_time = 3.0\nearly_dialogs = 4\n"
     with Siege(tmp_path, config=config) as siege, siege.watched(), ExitStack() as stack:
         caller = stack.enter_context(siege.line("udp"))
-        called = stack.enter_context(siege.line("udp"))
-        contact = f"Contact: <sip:bob@{called.sent_by}>"
+        called = stack.enter_context(siege.line(transport))
+        named = "" if transport == "udp" else f";transport={transport}"
+        contact = f"Contact: <sip:bob@{called.sent_by}{named}>"
         aor = f"sip:bob@{siege.domain}"
         called.send(request("REGISTER", f"sip:{siege.domain}", called, to=f"<{aor}>", lines=[contact]))
         assert called.receive().startswith(b"SIP/2.0 200 ")
