@@ -177,6 +177,12 @@ class RowContract:
         )
         assert store.read(Read(SILO, (("many", 500),)))[0][2] == body  # type: ignore[index]
         assert len(store.scan(Scan(SILO, ("many",), None, 5_000))) == 1_000
+        # More rows and keys at once than one command of Redis's takes.
+        keys = tuple(("many", number) for number in range(9_000))
+        store.write([put(SILO, *(Stored(name, number, None) for name, number in keys))])
+        assert len(store.scan(Scan(SILO, ("many",), None, 10_000))) == 9_000
+        store.write([put(SILO, deleted=keys)])
+        assert store.scan(Scan(SILO, ("many",))) == []
 
     def test_older_rows_are_migrated(self, open_rows: Open) -> None:
         """The rows of an older program are what its successor makes of them, once."""

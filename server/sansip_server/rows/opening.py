@@ -6,6 +6,7 @@ rows lie in the same database; a Redis that nodes share may have them instead.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from sansip.rows import MemoryRows, Read, Scan, Values
@@ -18,25 +19,29 @@ __all__ = ["open_rows"]
 
 
 class _Memory:
-    """Rows that end with the process."""
+    """Rows that end with the process. Each kind of question has a thread of its own, hence the lock."""
 
     name = "memory"
 
     def __init__(self) -> None:
         self._rows = MemoryRows()
+        self._lock = threading.Lock()
 
     def prepare(self, tables: Any) -> None:
         """There is nothing older."""
 
     def read(self, question: Read) -> list[Values | None]:
-        return self._rows.read(question)
+        with self._lock:
+            return self._rows.read(question)
 
     def scan(self, question: Scan) -> list[Values]:
-        return self._rows.scan(question)
+        with self._lock:
+            return self._rows.scan(question)
 
     def write(self, questions: Any) -> None:
-        for question in questions:
-            self._rows.write(question)
+        with self._lock:
+            for question in questions:
+                self._rows.write(question)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -25,7 +25,7 @@ from sansip_server.stores.redis_client import RedisClient
 
 __all__ = ["RedisRows", "ordered"]
 
-# Rows moved in one command where a table is migrated.
+# Rows in one command: a script in Redis hands on some thousand words at the most.
 _CHUNK = 1_000
 # KEYS[1]: the hash of versions. ARGV: how many tables, name and version of each; then each
 # command as the number of its words, and its words.
@@ -175,10 +175,10 @@ class RedisRows:
         commands: list[_Command] = []
         for question in questions:
             for change in question.changes:
-                if change.rows:
-                    commands += self._put(change.table, change.rows)
-                if change.deleted:
-                    keys = [ordered(key) for key in change.deleted]
+                for begin in range(0, len(change.rows), _CHUNK):
+                    commands += self._put(change.table, change.rows[begin : begin + _CHUNK])
+                for begin in range(0, len(change.deleted), _CHUNK):
+                    keys = [ordered(key) for key in change.deleted[begin : begin + _CHUNK]]
                     commands.append(("HDEL", self._rows(change.table.name), *keys))
                     commands.append(("ZREM", self._order(change.table.name), *keys))
         self._together([change.table for one in questions for change in one.changes], commands)
