@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sansip.actions import Action, Address, Notify, SendData, SendDatagram
@@ -116,7 +116,11 @@ class JournaledStack(Stack):
             "route": None if change.route is None else change.route_name,
             "trusted": None if change.trusted is None else value_of(list(change.trusted)),
             # Accounts and keys of nonces are secrets of others, and not written.
-            "modules": {kind.name: value_of(settings) for kind, settings in change.modules.items()},
+            # By field: the class of another package's settings is known by its module, not by a journal.
+            "modules": {
+                kind.name: {one.name: value_of(getattr(settings, one.name)) for one in fields(settings)}
+                for kind, settings in change.modules.items()
+            },
         }
         return self._note("configure", now, [given], super().configure(change, now))
 
@@ -256,7 +260,10 @@ def _reconfiguration(
     if given["trusted"] is not None:
         change.trusted = again_value(given["trusted"])
     kinds = {module.name: type(module) for module in stack.modules}
-    change.modules = {kinds[name]: again_value(value) for name, value in given["modules"].items()}
+    change.modules = {
+        kinds[name]: kinds[name].Settings(**{key: again_value(one) for key, one in values.items()})
+        for name, values in given["modules"].items()
+    }
     return change
 
 

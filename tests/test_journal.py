@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from sansip import ListenerConfig, StackConfig
 from sansip.actions import Notify, SendDatagram
+from sansip.config import Reconfiguration
 from sansip.events import RouteFailed
 from sansip.journal import JournaledStack, JournalError, again, entries
 from sansip.journal_values import again_value, octets, plain_action, value_of
 from sansip.location import Binding, Outcome
+from sansip.module import Module, Use
 from sansip.routing.trust import TrustedPeer
 from sansip.stack import Stack
 from sansip.testing import Network
@@ -200,3 +203,29 @@ def test_whom_a_peer_proved_to_be_is_an_input() -> None:
         entry.out for entry in entries(lines) if not isinstance(entry, dict) and entry.name == "data_received"
     ]
     assert [any(kind == "SendDatagram" for kind, *_ in out) for out in sent] == [True, True, False]
+
+
+@dataclass
+class ElsewhereSettings:
+    """Settings of a module that is none of sansip's."""
+
+    size: int = 1
+    names: tuple[str, ...] = ()
+
+
+class Elsewhere(Module):
+    """A module of another package."""
+
+    name = "elsewhere"
+    Settings = ElsewhereSettings
+
+
+def test_settings_of_another_package_are_replayed() -> None:
+    """A journal names a module; what its settings are made of is the module's to say."""
+    lines: list[str] = []
+    config = StackConfig(LISTENERS, ["biloxi.test"], modules=[Use(Elsewhere)])
+    recorded = JournaledStack(config, b"s" * 16, lines.append, {})
+    recorded.configure(Reconfiguration(modules={Elsewhere: ElsewhereSettings(3, ("a", "b"))}), 100.0)
+    replayed = Stack(config, b"s" * 16)
+    assert [step.same for step in again(lines, lambda head: replayed)] == [True]
+    assert replayed.modules.get(Elsewhere).settings == ElsewhereSettings(3, ("a", "b"))

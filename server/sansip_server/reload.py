@@ -127,8 +127,9 @@ class Reload:
         if faults or read is None or self._stack is None or self._hub is None:
             outcome.failed += [f"{line}; all stays as it was" for line in faults]
             return
-        change.modules = {Keepalive: settings.keepalive}
-        change.modules |= {load(name): one for name, one in settings.modules.items()}
+        given = {Keepalive: settings.keepalive, **{load(name): one for name, one in settings.modules.items()}}
+        running = {type(module): module.settings for module in self._stack.modules}
+        change.modules = {kind: one for kind, one in given.items() if running.get(kind, one) != one}
         self._access.change(read, change)
         now = self._hub.clock()
         try:
