@@ -1,7 +1,7 @@
 """Whether credentials were made for the request that carries them (RFC 7616 3.4.6).
 
 Theory of operation: the digest covers the parameter ``uri``, not the Request-URI. So
-a server has to compare the two, or whoever stands between could send a call that
+a server has to compare the two, or an attacker on the way could send a call that
 its caller meant for bob to a number that costs money. But what is sent and what is
 hashed differ in honest requests, too, and RFC 8760 2.6 (item 6) leaves it to the
 server what it takes. Taken is what names the same thing to this server:

@@ -1,7 +1,7 @@
 """Work of a module that waits: a coroutine without a request, stepped by the core.
 
 Theory of operation: it awaits what a route awaits (questions, rows, a pause) and is stepped as a route
-is. What it returns, or the exception that ended it, goes to whoever began it.
+is. What it returns, or the exception that ended it, goes to the caller of ``begin``.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def signals(
 
     The first request to end drains for at most ``drain_time`` seconds and then
     calls ``stop``; the second calls it at once. ``on_reload`` is for SIGHUP.
-    All is called in the stack's thread. ``wakeup_fd``: whoever reads there wakes the inbox for a signal.
+    All is called in the stack's thread. ``wakeup_fd``: a signal wakes the inbox through it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -4,7 +4,7 @@ Theory of operation: ``ssl.MemoryBIO`` makes OpenSSL a filter that waits for
 nothing. ``TlsContexts`` holds what all connections share: the certificates (one
 for each name that a client may ask for by SNI), the authorities, the versions.
 ``reload`` builds all of it anew and swaps it in one assignment: connections that
-stand keep what they have, new ones get the new. But whom a peer has proved to be lasts
+stand keep what they have, new ones get the new. But the identity of a peer lasts
 only as long as its certificate would be accepted (``revocation``).
 
 Whom we connect to must prove to be the host that its URI named (RFC 5922 7.3).
@@ -54,8 +54,7 @@ class TlsConfig:
         authorities: PEM file with the authorities that certificates of others are
             checked against; unset: those of the system.
         crls: PEM files with revocation lists (RFC 5280 5): what they name is refused, and so is
-            whoever has a certificate of an authority without a list here, or with one that
-            is out of date.
+            a certificate of an authority that has no list here, or one that is out of date.
         verify_servers: a server that we connect to must prove to be the host that
             the URI named (RFC 5922 7.3). False takes any certificate: for tests.
         verify_clients: whether clients must show a certificate: `"no"`, `"optional"`

@@ -89,7 +89,7 @@ class LoopWatch:
         self._reader, self._writer = _socket.socketpair()
         self._reader.settimeout(TICK)
         self._writer.setblocking(False)
-        # The number of this thread for ``sys._current_frames``, whoever patched ``threading``.
+        # The number of this thread for ``sys._current_frames``, also where gevent patched ``threading``.
         me = sys._getframe()
         self._thread = next(number for number, frame in sys._current_frames().items() if frame is me)
         self._started = self._closed = False
