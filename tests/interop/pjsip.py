@@ -69,7 +69,8 @@ def main(host: str, port: str, domain: str, user: str, password: str, callee: st
 
 
 def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+    # On a line of its own: the library's log goes to the same file, cut wherever its buffer is full.
+    sys.stdout.write(f"\n{line}\n")
     sys.stdout.flush()
 
 
