@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.config import Reconfiguration
 from sansip.journal_values import plain
-from sansip.module import ModuleFault
+from sansip.module import Module, ModuleFault
 from sansip.modules.keepalive import Keepalive
 from sansip.routing.handlers import handlers_of
 from sansip_server.config.load import load_file
@@ -127,7 +127,8 @@ class Reload:
         if faults or read is None or self._stack is None or self._hub is None:
             outcome.failed += [f"{line}; all stays as it was" for line in faults]
             return
-        given = {Keepalive: settings.keepalive, **{load(name): one for name, one in settings.modules.items()}}
+        given: dict[type[Module], Any] = {Keepalive: settings.keepalive}
+        given |= {load(name): one for name, one in settings.modules.items()}
         running = {type(module): module.settings for module in self._stack.modules}
         change.modules = {kind: one for kind, one in given.items() if running.get(kind, one) != one}
         self._access.change(read, change)
