@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sansip.auth import Account, AuthConfig, Ephemeral
+from sansip.auth import Account, AuthConfig, Ephemeral, Users
 from sansip.limits import Limits
 from sansip.location import NodeConfig
 from sansip.module import Module, Use
@@ -19,7 +19,6 @@ from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route, TrustedPeer
 from sansip.routing.default import route as default_route
-from sansip.routing.identity import Users
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
 

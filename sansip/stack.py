@@ -51,12 +51,13 @@ from sansip.proxy.trust import TrustDomain, identity_of
 from sansip.questions import Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
-from sansip.routing.admission import is_exempt
+from sansip.routing.arrival import screen, take_route
 from sansip.routing.changes import Changes, SharedChange
 from sansip.routing.flows import binding_over, looking
 from sansip.routing.loss import connection_lost, drop, flow_lost, give_up, has_moved
 from sansip.routing.probing import Probe, alive_tag
 from sansip.routing.removal import Removed, unbind
+from sansip.routing.room import is_exempt
 from sansip.sources import SourceRates, source_of
 from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.refusals import Refusals, acknowledges_refusal
@@ -595,8 +596,8 @@ class Stack:
 
     def _decide(self, handle: IncomingRequest, now: float) -> None:
         try:
-            handle.take_route()
-            handle.screen()
+            take_route(handle)
+            screen(handle)
         except RemoteProtocolError as error:
             # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
             handle.refuse(error.status, error.reason)
@@ -768,9 +769,9 @@ class Stack:
         """Bindings of ``aor`` went, for ``reason``; there are ``count`` left."""
         self._out.append(Notify(BindingsChanged(aor, count, reason)))
 
-    def route_failed(self, request: IncomingRequest, error: BaseException) -> None:
-        """The route raised ``error``."""
-        self._out.append(Notify(RouteFailed(request.method, request.message.uri_text, error)))
+    def route_failed(self, request: Request, error: BaseException) -> None:
+        """The route raised ``error`` as it decided on ``request``."""
+        self._out.append(Notify(RouteFailed(request.method, request.uri_text, error)))
 
     def notify(self, event: Any) -> None:
         """Tell whoever watches of ``event`` (``sansip.events``)."""

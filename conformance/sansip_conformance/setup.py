@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from sansip.auth import AuthConfig, Lookup
+from sansip.auth import AuthConfig, Lookup, Users
 from sansip.auth.algorithms import ha1
 from sansip.config import ListenerConfig, StackConfig
 from sansip.limits import Limits
@@ -18,7 +18,6 @@ from sansip.modules.keepalive import Keepalive, KeepaliveConfig
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route
-from sansip.routing.identity import Users
 from sansip.routing.trust import TrustedPeer
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig

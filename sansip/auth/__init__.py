@@ -6,7 +6,7 @@ from sansip.auth.authenticator import Authenticator
 from sansip.auth.client import Answers, ClientAuth
 from sansip.auth.digest_uri import designates
 from sansip.auth.ephemeral import EPHEMERAL_HASHES, Ephemeral
-from sansip.auth.offer import Lookup, Offer, Verdict
+from sansip.auth.offer import Lookup, Offer, Users, Verdict
 from sansip.auth.policy import AuthConfig
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Ephemeral",
     "Lookup",
     "Offer",
+    "Users",
     "Verdict",
     "compute_response",
     "designates",

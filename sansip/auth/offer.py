@@ -6,16 +6,17 @@ writes its ``Verdict`` into it, with the reason for the log where it is not a go
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from sansip.auth.nonce import Nonce
     from sansip.bans import Ban
     from sansip.wire.headers.auth import Credentials
 
-__all__ = ["SHOWN", "TOO_OLD", "Lookup", "Offer", "Verdict"]
+__all__ = ["SHOWN", "TOO_OLD", "Lookup", "Offer", "Users", "Verdict"]
 
 # Characters of what a stranger wrote that are told to the log.
 SHOWN: Final = 80
@@ -50,6 +51,10 @@ class Lookup:
 
     username: str
     realm: str
+
+
+# Users known without asking the outside: HA1 by hash name, or None.
+Users: TypeAlias = Callable[[Lookup], Mapping[str, str] | None]
 
 
 @dataclass(slots=True)

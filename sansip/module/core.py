@@ -18,13 +18,13 @@ from sansip.routing.awaitables import Question, ask
 from sansip.rows import Change, Key, Read, Scan, Table, Write
 
 if TYPE_CHECKING:
+    from sansip.auth import Users
     from sansip.bans import Bans
     from sansip.clock import Timers
     from sansip.limits import Limits
     from sansip.location import Binding, MemoryLocation
     from sansip.proxy import Proxy
     from sansip.routing.core import Core as StackCore
-    from sansip.routing.identity import Users
     from sansip.transport import Listeners, Sender
 
 __all__ = ["Core", "Rows"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from sansip.auth import Authenticator
+    from sansip.auth import Authenticator, Users
     from sansip.bans import Bans
     from sansip.entropy import Entropy
     from sansip.events import Event
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from sansip.location import Binding, MemoryLocation, Nodes
     from sansip.proxy import Proxy
     from sansip.registrar import Registrar
-    from sansip.routing.identity import Users
-    from sansip.routing.request import IncomingRequest
     from sansip.routing.trust import Trusted
     from sansip.transport import Flow, Listeners
-    from sansip.wire import OtherUri, SipUri, TelUri
+    from sansip.wire import OtherUri, Request, SipUri, TelUri
 
 __all__ = ["Core", "ModuleTable"]
 
@@ -35,7 +33,7 @@ class ModuleTable(Protocol):
 
     # Steps of the default route by stage, tuples that are mostly empty.
     @property
-    def stages(self) -> Mapping[str, Sequence[Callable[[IncomingRequest], Coroutine[Any, Any, None]]]]: ...
+    def stages(self) -> Mapping[str, Sequence[Callable[[Any], Coroutine[Any, Any, None]]]]: ...
 
     def get(self, kind: type[ModuleType]) -> ModuleType: ...
     def event(self, event: Any, now: float) -> None: ...
@@ -69,7 +67,7 @@ class Core(Protocol):
     def unix_passed(self, now: float) -> float: ...
     def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
     def registered(self, aor: str, count: int) -> None: ...
-    def route_failed(self, request: IncomingRequest, error: BaseException) -> None: ...
+    def route_failed(self, request: Request, error: BaseException) -> None: ...
     def connection_lost(self, flow: Flow, now: float) -> None: ...
     def notify(self, event: Event) -> None: ...
     def secret(self, purpose: str) -> Entropy: ...

@@ -25,11 +25,12 @@ that it began the dialog with. There it is connected to, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow, key_of, named_by
 from sansip.proxy import Target
+from sansip.routing.flow_route import FlowRoute
 from sansip.routing.lookup import target_of
 from sansip.routing.shared import lead, locate_shared
 from sansip.routing.vouching import is_vouched
@@ -41,76 +42,37 @@ from sansip.wire.host import host_key, is_address
 if TYPE_CHECKING:
     from sansip.location import Binding
     from sansip.routing.core import Core
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
     from sansip.transport.flow_token import FlowToken, Named
     from sansip.wire import Request
 
-__all__ = ["FlowRoute", "binding_over", "flow_of", "is_flow_of", "looking", "take_token"]
+__all__ = ["binding_over", "flow_of", "is_flow_of", "looking", "settle", "take_token"]
 
 
 # Seconds for which a registration's token is good after its end: what was on the way then.
 _GRACE = 60
 
-
-class FlowRoute:
-    """What the tokens in the Route values of ours say of one request.
-
-    Attributes:
-        target: where it goes, None where they do not say.
-        own: the address-of-record whose phone sent it: it came over the connection that a
-            token of its dialog names, or the present flow of that binding. "" where that is
-            not known: an address of a NAT may be somebody else's by now.
-        wants_flow: the sender asks by ``ob`` to be reached over its flow (RFC 5626 5.3.2).
-        lost: the binding whose flow is not known here, and may be at another node.
-    """
-
-    __slots__ = ("_onward", "lost", "own", "target", "wants_flow")
-
-    def __init__(self) -> None:
-        self.target: Target | None = None
-        self.own = ""
-        self.wants_flow = False
-        self.lost: Named | None = None
-        self._onward: FlowToken | None = None
-
-    @property
-    def bound(self) -> bool:
-        """Whether the direction is that of a token of a dialog."""
-        return self._onward is not None and self._onward.bound
-
-    def add(self, token: FlowToken, senders: str | None, asks: bool) -> None:
-        """Note a value with a token. ``senders``: see ``_sender``; ``asks``: it has ``ob``."""
-        if senders is None:
-            self._onward = token
-            return
-        if token.bound:
-            self.own = senders
-        self.wants_flow = self.wants_flow or asks
-
-    def pass_plain(self) -> None:
-        """Note a value without a token, after one that had one: it is that of the far side."""
-        if self._onward is not None and self._onward.bound:
-            # The sender's own, that comes by another flow than the token says.
-            self._onward = None
-
-    def settle(self, request: IncomingRequest) -> None:
-        """Decide on the direction, once all our values are off Route."""
-        token = self._onward
-        if token is None:
-            return
-        core = request.core
-        if token.expires and core.unix_passed(request.now) > token.expires + _GRACE:
-            self.target = Target(bound=True, only=True)
-            return
-        target = _present(core, token, request.now)
-        if target is None:
-            if core.nodes is not None and token.bound:
-                self.lost = token.named
-            target = _as_written(core, token) or _elsewhere(core, token, request.message)
-        self.target = target
+Handle = TypeVar("Handle", bound="Incoming")
 
 
-def take_token(request: IncomingRequest, uri: SipUri, flows: FlowRoute | None, *, second: bool) -> FlowRoute:
+def settle(request: Incoming, flows: FlowRoute) -> None:
+    """Decide on the direction that the tokens say, once all our values are off Route."""
+    token = flows.onward
+    if token is None:
+        return
+    core = request.core
+    if token.expires and core.unix_passed(request.now) > token.expires + _GRACE:
+        flows.target = Target(bound=True, only=True)
+        return
+    target = _present(core, token, request.now)
+    if target is None:
+        if core.nodes is not None and token.bound:
+            flows.lost = token.named
+        target = _as_written(core, token) or _elsewhere(core, token, request.message)
+    flows.target = target
+
+
+def take_token(request: Incoming, uri: SipUri, flows: FlowRoute | None, *, second: bool) -> FlowRoute:
     """Note the token in ``uri``, a Route value of ours; ``second``: another one came before it.
 
     Raises ``RemoteProtocolError`` (403) for a token that the sender may not use.
@@ -140,10 +102,10 @@ def _refused(reason: str, section: str, message: Request) -> RemoteProtocolError
     return RemoteProtocolError(reason, status=403, section=section, field="Route", message=message)
 
 
-def looking(route: Callable[[IncomingRequest], Any]) -> Callable[[IncomingRequest], Any]:
+def looking(route: Callable[[Handle], Any]) -> Callable[[Handle], Coroutine[Any, Any, None]]:
     """Return ``route``, run after the shared location was asked where a lost flow is now."""
 
-    async def run(request: IncomingRequest) -> None:
+    async def run(request: Handle) -> None:
         flows = request.flows
         if flows is not None and flows.lost is not None:
             aor, key = flows.lost
@@ -281,7 +243,7 @@ def _elsewhere(core: Core, token: FlowToken, message: Request) -> Target:
     return Target(bound=True, only=not meant)
 
 
-def _at_node(request: IncomingRequest, binding: Binding) -> Target | None:
+def _at_node(request: Incoming, binding: Binding) -> Target | None:
     """Return the target that ``binding``, of any node, is for a request within a dialog."""
     core = request.core
     flow = over(core, binding)

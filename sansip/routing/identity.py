@@ -9,7 +9,7 @@ user or answers the request itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sansip.auth import Lookup, Verdict, designates
@@ -18,20 +18,17 @@ from sansip.auth.replay import OLDER
 from sansip.errors import RemoteProtocolError
 from sansip.events import AuthenticationFailed, NonceRefused, SourceBarred
 from sansip.proxy.trust import identity_of
-from sansip.routing.awaitables import Question
+from sansip.routing.awaitables import ENDLESS, Question
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator, Offer
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
     from sansip.wire.headers.auth import Credentials
 
-__all__ = ["Users", "authenticate", "speaks_for", "withhold"]
-
-# Users known without asking the outside: HA1 by hash name, or None.
-Users = Callable[[Lookup], Mapping[str, str] | None]
+__all__ = ["authenticate", "speaks_for", "withhold"]
 
 
-async def authenticate(request: IncomingRequest, realm: str | None = None) -> str | None:
+async def authenticate(request: Incoming, realm: str | None = None) -> str | None:
     """Return the name of the authenticated user, or None having answered the request.
 
     ``realm`` is the sender's domain by default. A REGISTER is challenged as a
@@ -40,6 +37,8 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
     not believed are told to the log, with the reason. Without an ``AuthConfig`` every
     request is refused with 500.
     """
+    if request.takes_too_many_steps():
+        await ENDLESS
     core = request.core
     authenticator = core.authenticator
     if authenticator is None:
@@ -112,7 +111,7 @@ async def authenticate(request: IncomingRequest, realm: str | None = None) -> st
     return None
 
 
-def _refuse(request: IncomingRequest, authenticator: Authenticator, offer: Offer, realm: str) -> None:
+def _refuse(request: Incoming, authenticator: Authenticator, offer: Offer, realm: str) -> None:
     """Answer a request whose sender is not known: a challenge, or why none would help."""
     if offer.verdict is Verdict.BARRED:
         # Said openly: whoever has a wrong password in a phone should find out.
@@ -130,7 +129,7 @@ def _refuse(request: IncomingRequest, authenticator: Authenticator, offer: Offer
     request.refuse(401 if registrar else 407, None, [(header, value) for value in values])
 
 
-def _tell(request: IncomingRequest, offer: Offer, name: str, realm: str) -> None:
+def _tell(request: Incoming, offer: Offer, name: str, realm: str) -> None:
     """Tell the log of an answer that is not believed, and why."""
     core = request.core
     source, name = request.flow.host, name[:SHOWN]
@@ -148,7 +147,7 @@ def _tell(request: IncomingRequest, offer: Offer, name: str, realm: str) -> None
     core.notify(AuthenticationFailed(source, name, realm, offer.reason, until))
 
 
-def _consume(request: IncomingRequest, field: str, used: Credentials, offered: list[Credentials]) -> None:
+def _consume(request: Incoming, field: str, used: Credentials, offered: list[Credentials]) -> None:
     # RFC 3261 22.3: a proxy takes the credentials that were meant for it; those of
     # other realms stay, and so do those that answer another server in our realm.
     message = request.message
@@ -159,7 +158,7 @@ def _consume(request: IncomingRequest, field: str, used: Credentials, offered: l
             message.append("Authorization" if field == "authorization" else "Proxy-Authorization", line)
 
 
-def withhold(request: IncomingRequest) -> None:
+def withhold(request: Incoming) -> None:
     """Remove credentials for us from a request that goes on without having been authenticated.
 
     RFC 3261 22.1, 22.3: an ACK repeats those of its INVITE, and phones add them to
@@ -184,7 +183,7 @@ def withhold(request: IncomingRequest) -> None:
                 message.append("Proxy-Authorization", line)
 
 
-def speaks_for(request: IncomingRequest, user: str) -> bool:
+def speaks_for(request: Incoming, user: str) -> bool:
     """Whether ``user`` is whom the request says it is from (To of a REGISTER, else From).
 
     ``user`` may be the user part alone or the whole ``user@domain``. If not, the log is told.
@@ -199,7 +198,7 @@ def speaks_for(request: IncomingRequest, user: str) -> bool:
     return False
 
 
-def _names(request: IncomingRequest) -> tuple[str, ...]:
+def _names(request: Incoming) -> tuple[str, ...]:
     """Return what the sender's user name may be, by whom the request says it is from."""
     message = request.message
     # RFC 3261 10.2: a third party may register somebody (From differs from To), and

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
 
 __all__ = ["answer_as_server", "answer_options"]
 
@@ -35,7 +35,7 @@ KNOWN_METHODS = (
 OWN_METHODS = "OPTIONS, REGISTER, ACK, CANCEL"
 
 
-def answer_options(request: IncomingRequest) -> None:
+def answer_options(request: Incoming) -> None:
     """Answer an OPTIONS for the server itself (RFC 3261 11.2)."""
     extensions = request.core.registrar.extensions
     unknown = [tag for tag in request.message.require if tag.lower() not in extensions]
@@ -53,7 +53,7 @@ def answer_options(request: IncomingRequest) -> None:
     request.reply(200, None, headers)
 
 
-def answer_as_server(request: IncomingRequest) -> None:
+def answer_as_server(request: Incoming) -> None:
     """Answer a request whose Request-URI is the server itself, without a user."""
     method = request.method
     if method == "OPTIONS":

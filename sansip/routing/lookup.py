@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sansip.proxy import Target
 from sansip.registrar import instance_key
+from sansip.routing.awaitables import ENDLESS
 from sansip.routing.shared import lead, locate_shared
 from sansip.transport import Flow
 from sansip.transport.flow import DEFAULT_PORTS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.location import Binding
     from sansip.registrar import Gruu
     from sansip.routing.core import Core
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
     from sansip.wire import OtherUri, Request, TelUri
 
 __all__ = [
@@ -64,8 +65,10 @@ def asked_for(core: Core, request: Request) -> str:
     return f"{aor};gr={uri.params['gr']}" if names_gruu(core, uri) else aor
 
 
-async def locate(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) -> list[Target]:
+async def locate(request: Incoming, asked: SipUri | TelUri | OtherUri) -> list[Target]:
     """Return the targets that ``asked`` is registered at, best first, on any node."""
+    if request.takes_too_many_steps():
+        await ENDLESS
     core = request.core
     aor, gruu = meant(core, asked)
     if core.nodes is None:
@@ -75,13 +78,13 @@ async def locate(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) ->
     return _targets(request, aor, gruu, bindings)
 
 
-def locate_at_hand(request: IncomingRequest, asked: SipUri | TelUri | OtherUri) -> list[Target]:
+def locate_at_hand(request: Incoming, asked: SipUri | TelUri | OtherUri) -> list[Target]:
     """Return the same from what this node knows, without asking anybody."""
     aor, gruu = meant(request.core, asked)
     return _targets(request, aor, gruu, request.core.location.lookup(aor, request.now))
 
 
-def borrows_gruu(request: IncomingRequest) -> bool:
+def borrows_gruu(request: Incoming) -> bool:
     """Whether Contact is a GRUU of this server, and of somebody else than who From names (RFC 5627 6.2)."""
     message = request.message
     core = request.core
@@ -120,7 +123,7 @@ def meant(core: Core, asked: SipUri | TelUri | OtherUri) -> tuple[str, Gruu | No
 
 
 def _targets(
-    request: IncomingRequest,
+    request: Incoming,
     aor: str,
     gruu: Gruu | None,
     bindings: Sequence[Binding],

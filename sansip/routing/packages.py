@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
 
 __all__ = ["wants_event_state"]
 
@@ -22,7 +22,7 @@ _OF_SERVERS: Final = frozenset(
 )
 
 
-def wants_event_state(request: IncomingRequest) -> bool:
+def wants_event_state(request: Incoming) -> bool:
     """Whether ``request``, which begins something, publishes state, or asks for its sender's own."""
     if request.method == "PUBLISH":
         return True

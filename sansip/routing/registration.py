@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sansip.location import LocationUpdate, Outcome
 from sansip.proxy import PathValue
 from sansip.registrar import delta_seconds, is_direct
-from sansip.routing.awaitables import Question
+from sansip.routing.awaitables import ENDLESS, Question
 from sansip.routing.shared import RETRY_AFTER, register_shared, watch_flow
 from sansip.routing.terms import tell_refusal, terms_of
 from sansip.transport.nat import is_hidden
@@ -22,7 +22,7 @@ from sansip.wire.host import host_text
 
 if TYPE_CHECKING:
     from sansip.registrar import OnFull
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
     from sansip.transport import Flow
     from sansip.wire import Request
 
@@ -33,13 +33,13 @@ __all__ = ["path_value", "register"]
 _UNASKED, _LONGEST = 86_400, 604_800
 
 
-async def register(
-    request: IncomingRequest, max_contacts: int | None = None, on_full: OnFull | None = None
-) -> None:
+async def register(request: Incoming, max_contacts: int | None = None, on_full: OnFull | None = None) -> None:
     """Act as registrar on a REGISTER and answer it (RFC 3261 10.3).
 
     ``max_contacts`` and ``on_full`` take the place of those in ``RegistrarConfig``.
     """
+    if request.takes_too_many_steps():
+        await ENDLESS
     core = request.core
     message = request.message
     registrar = core.registrar
@@ -88,7 +88,7 @@ async def register(
     request.reply(answer.status, answer.reason, answer.headers)
 
 
-async def _stored(request: IncomingRequest, update: LocationUpdate) -> bool:
+async def _stored(request: Incoming, update: LocationUpdate) -> bool:
     """Have ``update`` stored; where that fails, undo it unless another REGISTER came between."""
     try:
         await Question(update)
@@ -99,7 +99,7 @@ async def _stored(request: IncomingRequest, update: LocationUpdate) -> bool:
     return True
 
 
-def _origin(request: IncomingRequest) -> tuple[Flow | int | None, str | None]:
+def _origin(request: Incoming) -> tuple[Flow | int | None, str | None]:
     """Return the flow to keep with a binding, and the source where NAT shows.
 
     A stream is kept as its connection; a datagram needs the listener alone.
@@ -118,7 +118,7 @@ def _origin(request: IncomingRequest) -> tuple[Flow | int | None, str | None]:
     return (flow if flow.conn else flow.listener), received
 
 
-def path_value(request: IncomingRequest) -> PathValue:
+def path_value(request: Incoming) -> PathValue:
     """Return what an edge proxy adds to the Path of a REGISTER (RFC 5626 5.1)."""
     core = request.core
     message = request.message

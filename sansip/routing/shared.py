@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sansip.location import Binding, Nodes
     from sansip.proxy import Target
     from sansip.registrar import Plan, Reply, Terms
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
     from sansip.wire import Request
 
 __all__ = ["RETRY_AFTER", "lead", "locate_shared", "register_shared"]
@@ -39,7 +39,7 @@ RETRY_AFTER = "20"
 
 
 async def register_shared(
-    request: IncomingRequest, aor: str, flow: Flow | int | None, received: str | None, terms: Terms
+    request: Incoming, aor: str, flow: Flow | int | None, received: str | None, terms: Terms
 ) -> None:
     """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8)."""
     core = request.core
@@ -83,14 +83,14 @@ async def register_shared(
     request.reply(answer.status, answer.reason, answer.headers)
 
 
-def watch_flow(request: IncomingRequest, answer: Reply) -> None:
+def watch_flow(request: Incoming, answer: Reply) -> None:
     """Have the connection of a phone watched that ``answer`` tells a Flow-Timer (RFC 5626 5.4)."""
     seconds = request.core.registrar.flow_timer
     if seconds and request.flow.conn and any(name == "Flow-Timer" for name, _ in answer.headers):
         request.core.proxy.sender.connections.watch(request.flow, seconds, request.now)
 
 
-async def locate_shared(request: IncomingRequest, aor: str) -> list[Binding]:
+async def locate_shared(request: Incoming, aor: str) -> list[Binding]:
     """Return what ``aor`` is bound to on any node, best first."""
     core = request.core
     location = core.location

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from sansip.location import Binding
     from sansip.registrar import OnFull, Reply
     from sansip.routing.core import Core
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
 
 __all__ = ["is_dead", "tell_refusal", "terms_of"]
 
 
-def terms_of(request: IncomingRequest, max_contacts: int | None, on_full: OnFull | None) -> Terms:
+def terms_of(request: Incoming, max_contacts: int | None, on_full: OnFull | None) -> Terms:
     """Return the terms of ``request``, a REGISTER."""
     core = request.core
     host = request.flow.host
@@ -37,7 +37,7 @@ def terms_of(request: IncomingRequest, max_contacts: int | None, on_full: OnFull
     return Terms(core.listeners.names_us, local, trusted, max_contacts, on_full, partial(is_dead, core))
 
 
-def tell_refusal(request: IncomingRequest, aor: str, answer: Reply) -> None:
+def tell_refusal(request: Incoming, aor: str, answer: Reply) -> None:
     """Tell the operator of a REGISTER that a setting, or a rule on Contacts, refused."""
     if answer.decided_by or answer.status == 403:
         event = RegistrationRefused(aor, request.flow.host, answer.reason, answer.decided_by)

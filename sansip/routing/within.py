@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.dialog_mark import Reading
 from sansip.proxy.remote_target import address_of
-from sansip.routing.lookup import locate, meant
+from sansip.routing.identity import authenticate, speaks_for
+from sansip.routing.lookup import locate, meant, names_gruu
 
 if TYPE_CHECKING:
-    from sansip.routing.request import IncomingRequest
+    from sansip.routing.incoming import Incoming
 
 __all__ = ["admits_within", "read_mark"]
 
@@ -33,7 +34,7 @@ _MUTE = ("ACK", "CANCEL")
 _TAGLESS = ("ACK", "BYE")
 
 
-def read_mark(request: IncomingRequest, mark: str) -> None:
+def read_mark(request: Incoming, mark: str) -> None:
     """Note in ``request`` what ``mark``, of our last Route value, proves of it."""
     core = request.core
     message = request.message
@@ -50,7 +51,7 @@ def read_mark(request: IncomingRequest, mark: str) -> None:
         request.from_dialog = (reading is Reading.DIALOG and not who) or _is_believed(request)
 
 
-def _is_believed(request: IncomingRequest) -> bool:
+def _is_believed(request: Incoming) -> bool:
     """Whether the sender is who it says without a password."""
     return (
         request.trusted is not None
@@ -60,11 +61,11 @@ def _is_believed(request: IncomingRequest) -> bool:
     )
 
 
-def _sender(request: IncomingRequest) -> str:
+def _sender(request: Incoming) -> str:
     return request.core.proxy.trust.sender(request.message.from_.uri, request.flow.host)
 
 
-def _is_from_its_phone(request: IncomingRequest) -> bool:
+def _is_from_its_phone(request: Incoming) -> bool:
     """Whether it came over the registered flow of the user of ours that it says it is from.
 
     The phone registered there with a password, and may have come from another address
@@ -76,7 +77,7 @@ def _is_from_its_phone(request: IncomingRequest) -> bool:
     return flows.own == request.core.address_of_record(request.message.from_.uri)
 
 
-async def admits_within(request: IncomingRequest) -> bool:
+async def admits_within(request: Incoming) -> bool:
     """Whether a request with a To tag is of a dialog that leads where it asks to; or answered.
 
     A route of your own asks this before it relays what ``request.in_dialog`` says is
@@ -101,10 +102,10 @@ async def admits_within(request: IncomingRequest) -> bool:
         if not own:
             if request.method in _MUTE:
                 return False
-            user = await request.authenticate()
+            user = await authenticate(request)
             if user is None:
                 return False
-            if not request.speaks_for(user):
+            if not speaks_for(request, user):
                 request.reply(403, "Not Your Address")
                 return False
         # He may have us send to anybody, so the ACK may follow, which cannot be asked.
@@ -117,12 +118,12 @@ async def admits_within(request: IncomingRequest) -> bool:
     return False
 
 
-async def _leads_home(request: IncomingRequest) -> bool:
+async def _leads_home(request: Incoming) -> bool:
     """Whether the Request-URI leads to the user of ours at the other end: a Contact of it, or a GRUU."""
     message = request.message
     if not request.serves(message.to.uri):
         return False
-    if request.names_gruu:
+    if names_gruu(request.core, message.uri):
         # RFC 5627 6.1: it leads to where its device is now.
         return meant(request.core, message.uri)[0] == request.core.address_of_record(message.to.uri)
     asked = address_of(message.uri_text)

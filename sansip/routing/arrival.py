@@ -1,0 +1,121 @@
+"""What is done with each request before a route decides: Route taken off, claims screened, checks made.
+
+Theory of operation: the stack calls ``take_route`` and ``screen`` for every new request, and the
+route calls ``validate`` (RFC 3261 16.3). What they find out stays with the handle: the hash of the
+request as it was received, the flow tokens and the dialog's mark in our own Route values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.proxy import (
+    Refusal,
+    check_hops,
+    check_proxy_require,
+    check_uri,
+    is_looped,
+    loop_hash,
+    preprocess,
+)
+from sansip.proxy.assertions import drop_assertions
+from sansip.proxy.dialog_mark import PARAMETER
+from sansip.proxy.secure import check_arrival
+from sansip.routing.flows import settle, take_token
+from sansip.routing.lookup import asked_for
+from sansip.routing.within import read_mark
+from sansip.transport.flow_token import MARK
+
+if TYPE_CHECKING:
+    from sansip.routing.incoming import Incoming
+    from sansip.wire import SipUri
+
+__all__ = ["screen", "take_route", "validate"]
+
+
+def take_route(request: Incoming) -> None:
+    """Take our own values off Route (RFC 3261 16.4)."""
+    message = request.message
+    if request.method != "ACK":
+        # RFC 5393 4.2.1: the hash covers the request as it was received.
+        core = request.core
+        asked = request.asked = asked_for(core, message)
+        request.hashed = loop_hash(message, core.proxy.loop_secret, asked or message.uri_text)
+        request.returned = core.listeners.may_have_written(message)
+    if not message.has("route") and "maddr" not in message.uri_text:
+        return
+    listeners = request.core.listeners
+    config = request.core.proxy.config
+    tokens = config.dialog_tokens
+    mark: str | None = None
+    if (recorded := listeners.take_recorded(message)) is not None:
+        request.leaves, mark = recorded
+        request.from_dialog = not tokens or config.unmarked_dialogs
+        if not message.has("route") and "maddr" not in message.uri_text:
+            if tokens:
+                read_mark(request, mark)
+            return
+
+    def is_own(uri: SipUri) -> bool:
+        nonlocal mark
+        transport = uri.transport or ("tls" if uri.scheme == "sips" else "udp")
+        if not listeners.is_own_address(uri.host, uri.port, transport):
+            return False
+        second = request.leaves is not None
+        request.leaves = listeners.named(uri.host, uri.port, transport)
+        request.marked = uri.params.get("c", request.marked)
+        mark = uri.params.get(PARAMETER, mark)
+        if not tokens or config.unmarked_dialogs:
+            request.from_dialog = True
+        if uri.user is not None and uri.user.startswith(MARK):
+            request.flows = take_token(request, uri, request.flows, second=second)
+        elif request.flows is not None:
+            request.flows.pass_plain()
+        return True
+
+    listener = listeners[request.flow.listener]
+    preprocess(message, is_own, (listener.transport, listener.port))
+    if request.flows is not None:
+        settle(request, request.flows)
+    if tokens and mark is not None:
+        read_mark(request, mark)
+    if request.flows is not None and request.flows.bound and not (request.from_dialog or request.reading):
+        # The mark that the token came with says whose it is, and until when.
+        request.flows = None
+
+
+def screen(request: Incoming) -> None:
+    """Remove what the sender may not say, unless it is trusted (RFC 3325 5)."""
+    trust = request.core.proxy.trust
+    if trust.exists and not (request.from_node or trust.trusts(request.flow)):
+        # RFC 3261 22.1: a CANCEL cannot be asked whose it is.
+        stranger = request.method == "CANCEL" or not request.is_from_us
+        drop_assertions(request.message, stranger=stranger)
+
+
+def validate(request: Incoming) -> bool:
+    """Check what a proxy must check (RFC 3261 16.3); answer and return False on a fault.
+
+    Scheme (and that a sips URI came over TLS), Max-Forwards, loops (RFC 5393) and Proxy-Require.
+    """
+    message = request.message
+    refusal = (
+        check_uri(message)
+        or (_check_sips(request) if message.uri.scheme == "sips" else None)
+        or check_hops(message)
+        or check_proxy_require(message, request.core.proxy.config.extensions)
+    )
+    if refusal is None and request.returned and is_looped(message, request.hashed, request.core.listeners):
+        # RFC 3261 16.3 step 4
+        refusal = Refusal(482, "Loop Detected")
+    if refusal is None:
+        return True
+    request.reply(refusal.status, refusal.reason, refusal.headers)
+    return False
+
+
+def _check_sips(request: Incoming) -> Refusal | None:
+    if request.core.proxy.config.plain_sips or request.trusted is not None:
+        # TLS ends in front of us.
+        return None
+    return check_arrival(request.flow.transport)

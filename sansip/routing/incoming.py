@@ -1,0 +1,326 @@
+"""The base of the request handle: what can be read of a request, and its answer.
+
+Theory of operation: the handle wraps one received request with its server transaction. Reading
+it reads the message; edits of ``request.message`` are visible at once to everybody who reads
+next. Each verb of a route (relay, register, authenticate, ...) is a function of its own file
+that takes an ``Incoming``, and keeps here what the other verbs need of it. The whole handle,
+with all verbs, is ``sansip.routing.request.IncomingRequest``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from sansip.proxy.dialog_mark import Reading
+from sansip.routing.flow_route import FlowRoute
+from sansip.routing.room import is_crowded, is_exempt
+from sansip.transaction.refusals import refusal_tag
+from sansip.transport import note_source
+from sansip.transport.nat import nat_signs
+from sansip.wire import SipUri, response_to
+
+if TYPE_CHECKING:
+    from sansip.proxy import PathValue, ResponseContext, Target
+    from sansip.proxy.dialog_mark import Recording
+    from sansip.routing.core import Core
+    from sansip.routing.trust import TrustedPeer
+    from sansip.transaction import ServerTransaction
+    from sansip.transport import Flow, Listener
+    from sansip.wire import OtherUri, Request, TelUri
+
+__all__ = ["Incoming"]
+
+
+class Incoming:
+    """One request: what it says, where it came from, and how it is answered.
+
+    Attributes:
+        message: the request; read it, edit it.
+        method: its method.
+        flow: where it came from (``transport``, ``host``, ``port``).
+        now: the time, in the clock of the program that drives the stack.
+        authenticated: whether ``authenticate`` found a user whose password was right.
+        from_dialog: whether it is within a dialog that was set up through here, comes from one
+            side of it and goes to the other: so says the Route value that this server
+            wrote for it. Where it is not, ask ``routing.within.admits_within``.
+        decided: whether it has been answered, relayed or dropped.
+        reading: how much that value proves (``proxy.dialog_mark``).
+        unsure: whether ``locate`` found nobody because the shared location could not be asked.
+        from_node: whether another node of ours sent it on, which has admitted it
+            (``sansip.routing.vouching``).
+        flows: what flow tokens of ours in Route say, where there are some.
+        slots: what modules keep of it (``sansip.module.Slot``); None until the first does.
+        authentication_info: makes Authentication-Info of the body of a 2xx, where that is wanted.
+
+    What the verbs keep of it:
+        server: the transaction to answer through; None for the ACK of a 2xx.
+        context: its branches and what they answered, once it is relayed.
+        asked: the user of ours that it asked for as it was received (``lookup.asked_for``), or "".
+        hashed: the hash of RFC 5393 4.2.1, of the request as it was received.
+        returned: whether it bears a Via of ours: it was here before, as a branch.
+        leaves: the listener that our last Route value named (RFC 5658 3).
+        marked: what our Route value says of CSeq (``proxy.sequence``).
+        record: whether ``record_route`` was called, and ``recording`` what it writes.
+        path: what goes into the Path of a REGISTER that is passed on.
+    """
+
+    __slots__ = (
+        "_cancelled",
+        "_steps",
+        "_tag",
+        "_waited",
+        "asked",
+        "authenticated",
+        "authentication_info",
+        "context",
+        "core",
+        "decided",
+        "flow",
+        "flows",
+        "from_dialog",
+        "from_node",
+        "hashed",
+        "leaves",
+        "marked",
+        "message",
+        "method",
+        "now",
+        "path",
+        "reading",
+        "record",
+        "recording",
+        "returned",
+        "server",
+        "slots",
+        "unsure",
+    )
+
+    def __init__(
+        self, core: Core, message: Request, flow: Flow, server: ServerTransaction | None, now: float
+    ) -> None:
+        self.core = core
+        self.message = message
+        self.method = message.method
+        self.flow = flow
+        self.now = now
+        self.authenticated = False
+        self.from_dialog = False
+        self.from_node = False
+        self.unsure = False
+        self.reading = Reading.NONE
+        self.flows: FlowRoute | None = None
+        self.slots: dict[Any, Any] | None = None
+        self.authentication_info: Callable[[bytes], str] | None = None
+        self.server = server
+        self.context: ResponseContext | None = None
+        self.asked = ""
+        self.hashed = ""
+        self.returned = False
+        self.leaves: Listener | None = None
+        self.marked: str | None = None
+        self.record = False
+        self.recording: Recording | None = None
+        self.path: PathValue | None = None
+        self.decided = False
+        self._cancelled = False
+        self._steps = 0
+        self._waited = False
+        self._tag = ""
+
+    # --- reading
+
+    @property
+    def uri(self) -> SipUri | TelUri | OtherUri:
+        """The Request-URI."""
+        return self.message.uri
+
+    @property
+    def user(self) -> str | None:
+        """The user part of the Request-URI, without escapes; the number of a tel URI; None without one."""
+        uri = self.message.uri
+        if isinstance(uri, SipUri):
+            return uri.user_decoded
+        return getattr(uri, "number", None)
+
+    @property
+    def host(self) -> str:
+        """The host of the Request-URI; "" where it has none."""
+        return getattr(self.message.uri, "host", "")
+
+    @property
+    def in_dialog(self) -> bool:
+        """Whether To has a tag: the sender believes in a dialog (RFC 3261 12.2)."""
+        return self.message.to_tag is not None
+
+    @property
+    def over_flow(self) -> bool:
+        """Whether a flow token of ours in Route says where it goes (RFC 5626 5.3.1): ``relay()`` obeys.
+
+        Only who is in the dialog has such a token, or a peer that may have others
+        (``sansip.routing.flows``).
+        """
+        return self.flows is not None and self.flows.target is not None
+
+    @property
+    def nat_signs(self) -> tuple[str, ...]:
+        """What shows that the sender is behind a NAT (``sansip.transport.nat``), often nothing.
+
+        Of ``"contact"``, ``"via"``, ``"port"`` and ``"sdp"``.
+        """
+        return nat_signs(self.message, self.flow)
+
+    @property
+    def behind_nat(self) -> bool:
+        """Whether the sender names itself by an address that its packets do not come from."""
+        signs = self.nat_signs
+        return bool(signs) and signs != ("sdp",)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller gave up while the route was waiting."""
+        return self._cancelled or (self.context is not None and self.context.cancelled)
+
+    def serves(self, uri: SipUri | TelUri | OtherUri | None = None) -> bool:
+        """Whether ``uri`` (the Request-URI by default) is in a domain of this server."""
+        uri = self.message.uri if uri is None else uri
+        return isinstance(uri, SipUri) and self.core.listeners.serves(uri.host, uri.port)
+
+    @property
+    def is_from_us(self) -> bool:
+        """Whether From names a user of this server's domains, however it is written."""
+        return self.core.proxy.trust.owns(self.message.from_.uri)
+
+    @property
+    def trusted(self) -> TrustedPeer | None:
+        """Whom the sender is trusted as, by address or certificate (``sansip.routing.trust``), or None."""
+        trusted = self.core.trusted
+        return trusted.of(self.flow) if len(trusted) else None
+
+    @property
+    def proven(self) -> bool:
+        """Whether the sender has proved who it is: by a password, its address, or a mark of ours in Route."""
+        if self.authenticated or self.from_dialog or self.over_flow or self.from_node:
+            return True
+        return self.trusted is not None
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether nothing is known of the sender: no password, no dialog through here, no trusted address."""
+        return not (
+            self.authenticated
+            or self.from_dialog
+            or self.over_flow
+            or self.from_node
+            or is_exempt(self.core, self.flow)
+        )
+
+    @property
+    def has_trusted_peers(self) -> bool:
+        """Whether anybody is trusted by address: whether there is a trust domain (RFC 3325)."""
+        return len(self.core.trusted) > 0
+
+    # --- answering
+
+    def reply(
+        self,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> None:
+        """Answer the request. A second final answer, and any answer to an ACK, is ignored.
+
+        Nothing is kept of a failure, nor is it sent again, while the sender has proved
+        nothing: see ``refuse``.
+        """
+        # RFC 3261 17.2.1: after a 487 the INVITE must not ring anew; 8.3: who redirects keeps state.
+        alone = (status >= 400 and status != 487) or (status >= 200 and self.method == "OPTIONS")
+        self._reply(status, reason, headers, body, alone and not self.proven)
+
+    def _reply(
+        self, status: int, reason: str | None, headers: Iterable[tuple[str, str]], body: bytes, alone: bool
+    ) -> None:
+        server = self.server
+        if status >= 200 and self.decided and self.context is None:
+            return
+        if server is None:
+            self.decided = True
+            return
+        # RFC 3261 17.1.1.2: who got a 100 does not repeat its INVITE, so its answer is repeated.
+        alone = alone and self.context is None and not server.last
+        if alone:
+            self._tag = self._tag or refusal_tag(self.message, self.core.proxy.entropy)
+        # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
+        response = response_to(
+            self.message, status, reason, to_tag=self.local_tag(), headers=headers, body=body
+        )
+        if self.core.server_name:
+            response.append("Server", self.core.server_name)
+        if self.authentication_info is not None and 200 <= status < 300:
+            response.append("Authentication-Info", self.authentication_info(body))
+        if status >= 200:
+            # Only now: what raised before leaves the request to be answered.
+            self.decided = True
+        if self.context is not None and status >= 200:
+            self.context.reply(response, self.now)
+            return
+        hooks = self.core.proxy.hooks
+        if hooks.active and status != 100:
+            hooks.answering(self, response)
+        if alone or (status >= 200 and is_crowded(self.core) and self.is_stranger):
+            server.respond_once(response, self.now)
+        else:
+            server.respond(response, self.now)
+        if hooks.active and status >= 200:
+            hooks.done(self)
+
+    def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
+        """Answer with a failure and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
+
+        A flood of such requests must not fill the memory with transactions, and nobody
+        else be sent the answer again and again. A retransmission is looked at anew and
+        gets the same To tag; the ACK ends in the stack. ``reply`` does it by itself
+        while the sender has proved nothing.
+        """
+        self._reply(status, reason, headers, b"", True)
+
+    def local_tag(self) -> str:
+        """The To tag of answers made here (RFC 3261 8.2.6.2)."""
+        if not self._tag:
+            self._tag = (
+                self.context.local_tag() if self.context is not None else self.core.proxy.entropy.token()
+            )
+        return self._tag
+
+    def take_tag(self, tag: str) -> None:
+        """Answer with ``tag``: a CANCEL is answered with that of its INVITE (RFC 3261 9.2)."""
+        self._tag = tag
+
+    def drop(self) -> None:
+        """Give no answer at all: for what looks hostile."""
+        self.decided = True
+        if self.server is not None:
+            self.server.abandon(self.now)
+
+    def force_rport(self) -> None:
+        """Have responses go to the port that the request came from, asked for or not (RFC 3581).
+
+        Without effect on streams, and once the request is answered. See also
+        ``ProxyConfig.force_rport``.
+        """
+        server = self.server
+        if server is not None and not self.flow.conn and not server.last:
+            server.flow = note_source(self.message, self.flow, "always")
+
+    # --- for the verbs
+
+    def lead_to(self, target: Target) -> None:
+        """Have ``relay()`` without targets go to ``target``."""
+        self.flows = self.flows or FlowRoute()
+        self.flows.target = target
+
+    def takes_too_many_steps(self) -> bool:
+        """Count a step of the route; return whether it is one more than ``limits.route_steps``."""
+        self._steps += 1
+        return self._steps > self.core.limits.route_steps

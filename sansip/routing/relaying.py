@@ -1,0 +1,168 @@
+"""Relaying, as a route asks for it: the request goes on to its targets, with or without state.
+
+Theory of operation: ``relay`` finds the targets, refuses what may not leave, and hands the request
+to the proxy: to a response context, or without state where nothing comes back (an ACK) or nothing
+has to be kept. What earlier verbs noted in the handle goes with it: Record-Route, Path, the
+dialog's mark, the accounts to answer challenges with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sansip.auth import Account
+from sansip.proxy import ResponseContext, Target, inherited
+from sansip.proxy.dialog_mark import Recording
+from sansip.proxy.secure import NOT_ALLOWED, followable
+from sansip.proxy.target import targets_of
+from sansip.routing.admission import too_many
+from sansip.routing.awaitables import Relay
+from sansip.routing.identity import withhold
+from sansip.routing.lookup import locate_at_hand, names_gruu
+from sansip.sources import source_of
+
+if TYPE_CHECKING:
+    from sansip.routing.incoming import Incoming
+    from sansip.transaction import ServerTransaction
+    from sansip.wire import SipUri
+
+__all__ = ["DIALOG_METHODS", "relay"]
+
+# RFC 3261 12.1, RFC 6665, RFC 3515: requests that make or refresh a dialog.
+DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
+
+
+def relay(
+    request: Incoming,
+    targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None = None,
+    *,
+    stateless: bool = False,
+    credentials: Account | Sequence[Account] | None = None,
+    ring: float | None = None,
+    answer: float | None = None,
+) -> Relay:
+    """Forward the request, to its Request-URI or to ``targets`` by their q.
+
+    ``await`` the result to decide on a failure (see ``Relay``). Raises
+    ``LocalProtocolError`` for an empty list of targets. A request for a sips URI goes to
+    sips targets alone, or is answered with 480 (RFC 5630 5.3). An ACK is always
+    forwarded without state (RFC 3261 16.11), and so is anything with ``stateless``.
+
+    ``credentials``: accounts to answer challenges of the next hop with, beside
+    those of the configuration; only where the next hop is one of their hosts.
+    ``ring``: seconds after which targets that have not answered are given up and
+    cancelled: a 408, for the route to decide on. ``answer``: seconds in which each target has
+    to give any response, a 100 at least; one that does not is a 408, too.
+    """
+    if request.takes_too_many_steps():
+        # Not an exception: a loop that catches it would go on.
+        return Relay(None, endless=True)
+    chosen = targets_of(targets)
+    proxy = request.core.proxy
+    message = request.message
+    if (
+        targets is None
+        and ";gr" in message.uri_text
+        and names_gruu(request.core, message.uri)
+        and (found := locate_at_hand(request, message.uri))
+    ):
+        # RFC 5627 6.1: within a dialog, too, it leads to where its device is now.
+        chosen = found
+    elif targets is None and request.flows is not None and request.flows.target is not None:
+        chosen = [request.flows.target]
+    if message.max_forwards == 0:
+        # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
+        request.reply(483)
+        return Relay(None)
+    server = request.server
+    if message.uri.scheme == "sips" and not (chosen := followable(chosen)):
+        # RFC 5630 5.3: what was to be secure must not leave for a sip URI.
+        request.reply(480, None, [NOT_ALLOWED])
+        return Relay(None)
+    if server is not None and server.answered:
+        # The caller gave up while the route was waiting: RFC 3261 9.2.
+        return Relay(request.context)
+    if "proxy-authorization" in message.keys:
+        withhold(request)
+    shifts = proxy.shifts
+    marked = shifts.read(request.marked, message) if request.marked else 0
+    if server is None or (stateless and not marked and request.path is None):
+        if marked or len(shifts):
+            added = shifts.of(message, marked)
+            if added:
+                # Nothing comes back that would have to be translated.
+                shifts.apply(message, marked, added)
+        record = _recorded_as(request) if request.record else None
+        proxy.forward_stateless(message, request.flow, chosen[0], record, request.now, request.leaves)
+        if server is not None:
+            server.abandon(request.now)
+        request.decided = True
+        return Relay(None)
+    context = request.context
+    if context is None:
+        context = _open_context(request, server)
+        if context is None:
+            return Relay(None)
+    # Only now: what raised before leaves the request to be answered.
+    request.decided = True
+    recording = _recorded_as(request)
+    context.recording = recording
+    context.record_route = recording if request.record else None
+    context.path = request.path
+    if credentials is not None or proxy.client.accounts or marked or len(shifts):
+        _authenticate_to(request, context, credentials, marked)
+    if request.record:
+        wanted = request.flows is not None and request.flows.wants_flow
+        context.came = proxy.came_token(message, request.flow, wanted)
+    context.relay(chosen, request.now, ring, answer)
+    return Relay(context)
+
+
+def _open_context(request: Incoming, server: ServerTransaction) -> ResponseContext | None:
+    """Return the new response context of ``request``, or None having answered that too many wait."""
+    proxy = request.core.proxy
+    counted = None
+    if not (request.in_dialog and (request.from_dialog or request.over_flow)):
+        counted = (source_of(request.flow.host), request.asked)
+        if too_many(request, *counted):
+            return None
+    budget = None
+    if request.returned:
+        budget = inherited(request.message, request.core.listeners, proxy.transactions)
+    context = request.context = ResponseContext(
+        proxy, request.message, server, request.hashed, request.flow.listener, budget
+    )
+    if counted is not None:
+        proxy.pending.add(*counted)
+        context.counted = counted
+    if request.leaves is not None:
+        context.leaves = request.leaves.id
+    if proxy.hooks.active:
+        context.handle = request
+    server.user = context
+    return context
+
+
+def _authenticate_to(
+    request: Incoming, context: ResponseContext, credentials: Account | Sequence[Account] | None, marked: int
+) -> None:
+    """Have challenges of the next hop answered, and its view of CSeq kept."""
+    given = [credentials] if isinstance(credentials, Account) else credentials
+    context.accounts = given or ()
+    context.marked = marked
+    if request.method in DIALOG_METHODS and not request.in_dialog:
+        context.record_if_raised = context.recording
+
+
+def _recorded_as(request: Incoming) -> Recording | None:
+    """Return what Record-Route says of the dialog that this makes or refreshes, None where it cannot."""
+    if request.method in DIALOG_METHODS and request.recording is None:
+        core = request.core
+        proxy = core.proxy
+        message = request.message
+        marks = proxy.marks if proxy.config.dialog_tokens else None
+        caller = proxy.trust.sender(message.from_.uri, request.flow.host)
+        callee = proxy.trust.user(message.to.uri)
+        request.recording = Recording(marks, message, core.unix(request.now), caller, callee)
+    return request.recording

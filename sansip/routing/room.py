@@ -1,0 +1,37 @@
+"""Room for those whom we know: who is not counted by source, and when the table is nearly full.
+
+Theory of operation: a trusted peer may be a carrier with hundreds of calls a second, a sender on
+this very machine a proxy that hides its clients: what is counted by source does not hold for
+them. Who they are is looked up only once a limit is reached (``admission``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.routing.core import Core
+    from sansip.transport import Flow
+
+__all__ = ["is_crowded", "is_exempt"]
+
+
+def is_exempt(core: Core, flow: Flow) -> bool:
+    """Whether the limits by source do not hold for who sends by ``flow``."""
+    host = flow.host
+    if host.startswith("127.") or host == "::1":
+        if not core.limits.limit_loopback:
+            return True
+    elif core.listeners.is_bound(host):
+        # A spiral: it was counted where it came from first.
+        return True
+    if core.nodes is not None and core.nodes.is_at(host):
+        # Another node counts its callers itself.
+        return True
+    return core.trusted.of(flow) is not None
+
+
+def is_crowded(core: Core) -> bool:
+    """Whether only the part of the table that strangers have no share of is left."""
+    most = core.limits.transactions
+    return len(core.proxy.transactions) >= most - most * core.limits.transactions_reserved // 100

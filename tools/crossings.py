@@ -1,0 +1,114 @@
+"""How many files one request enters in the core, and how often control passes between them.
+
+Theory of operation: a stack is warmed up with a registration and a call, then one input is
+made under ``sys.setprofile``. A call into another file of ``sansip`` counts as a switch; what
+runs in the standard library belongs to its caller. The figures say how far a reader has to
+walk to follow one request: they are to fall, never to rise.
+
+``python -m tools.crossings``: the table; ``--files``: the files of each request, in their order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import sansip
+from benchmarks.core import CALLEE, CALLER, IN_DIALOG, INVITE, REGISTER, Load, answer, wire
+
+__all__ = ["Walk", "walks"]
+
+OPTIONS = """OPTIONS sip:biloxi.test SIP/2.0
+Via: SIP/2.0/UDP 127.0.0.1:7000;branch=z9hG4bK-{n}-o;rport
+Max-Forwards: 70
+From: <sip:caller@biloxi.test>;tag={n}o
+To: <sip:biloxi.test>
+Call-ID: o-{n}@127.0.0.1
+CSeq: 1 OPTIONS
+Content-Length: 0
+
+"""
+_ROOT = str(Path(sansip.__file__).parent) + "/"
+
+
+@dataclass(slots=True)
+class Walk:
+    """The way of one request through the files of the core."""
+
+    name: str
+    files: list[str] = field(default_factory=list)
+    switches: int = 0
+    calls: int = 0
+
+    def record(self, action: Callable[[], object]) -> None:
+        """Do ``action`` and follow it."""
+        here: list[str] = []
+        seen = set(self.files)
+
+        def follow(frame: FrameType, event: str, _: Any) -> None:
+            if event not in ("call", "return"):
+                return
+            path = frame.f_code.co_filename
+            if not path.startswith(_ROOT):
+                return
+            if event == "call":
+                self.calls += 1
+                if here and here[-1] != path:
+                    self.switches += 1
+                here.append(path)
+                if path not in seen:
+                    seen.add(path)
+                    self.files.append(path)
+            elif here:
+                here.pop()
+
+        sys.setprofile(follow)
+        try:
+            action()
+        finally:
+            sys.setprofile(None)
+
+
+def walks() -> list[Walk]:
+    """Return the ways of an OPTIONS to the server, a REGISTER that refreshes, and a BYE with its 200."""
+    load = Load()
+    load.register(1, 0, 6000)
+    load.call(1)
+    load.feed(wire(OPTIONS.format(n=1)), CALLER)
+    options, register, bye = Walk("OPTIONS"), Walk("REGISTER"), Walk("BYE")
+    asked = wire(OPTIONS.format(n=2))
+    options.record(lambda: load.stack.datagram_received(0, asked, CALLER, load.now))
+    again = wire(REGISTER.format(n=1, user=0, port=6000).replace("-r;", "-r2;").replace("CSeq: 1", "CSeq: 2"))
+    register.record(lambda: load.stack.datagram_received(0, again, CALLEE, load.now))
+    _, invite = load.feed(wire(INVITE.format(n=2)), CALLER)
+    (ok,) = load.feed(answer(invite, "200 OK", "2b", True), CALLEE)
+    line = next(line for line in ok.decode().split("\r\n") if line.startswith("Record-Route:"))
+    route = line.partition(": ")[2]
+    load.feed(wire(IN_DIALOG.format(method="ACK", n=2, cseq=1, route=route)), CALLER)
+    ended = wire(IN_DIALOG.format(method="BYE", n=2, cseq=2, route=route))
+    sent: list[Any] = []
+    bye.record(lambda: sent.extend(load.stack.datagram_received(0, ended, CALLER, load.now)))
+    done = answer(sent[0].data, "200 OK", "2b", False)
+    bye.record(lambda: load.stack.datagram_received(0, done, CALLEE, load.now))
+    return [options, register, bye]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", action="store_true", help="name the files of each request")
+    options = parser.parse_args()
+    for walk in walks():
+        figures = f"{len(walk.files):3} files  {walk.switches:4} switches  {walk.calls:4} calls"
+        print(f"{walk.name:9} {figures}")
+        if options.files:
+            for path in walk.files:
+                print(f"          {path.removeprefix(_ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
