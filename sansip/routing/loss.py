@@ -31,20 +31,20 @@ from sansip.transport.connections import ONE_WAY
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from sansip.stack import Stack
+    from sansip.routing.core import Core
     from sansip.transport import Flow
     from sansip.transport.connections import Pending
 
 __all__ = ["connection_lost", "drop", "flow_lost", "give_up", "has_moved"]
 
 
-def connection_lost(stack: Stack, flow: Flow, now: float) -> None:
+def connection_lost(core: Core, flow: Flow, now: float) -> None:
     """Drop what was registered over the connection of ``flow``, as ``registrar.lost_flow`` says."""
-    policy = stack.registrar.lost_flow
-    aors = stack.location.aors_of(flow)
+    policy = core.registrar.lost_flow
+    aors = core.location.aors_of(flow)
     if not aors or policy == "keep":
         return
-    life = "" if stack.nodes is None else stack.nodes.me.life
+    life = "" if core.nodes is None else core.nodes.me.life
 
     def is_lost(binding: Binding) -> bool:
         held = binding.flow
@@ -57,10 +57,10 @@ def connection_lost(stack: Stack, flow: Flow, now: float) -> None:
         return policy == "remove" or _is_only_way(binding)
 
     for aor in aors:
-        drop(stack, aor, is_lost, "lost", now)
+        drop(core, aor, is_lost, "lost", now)
 
 
-def has_moved(stack: Stack, transaction: ClientTransaction, flow: Flow, now: float) -> bool:
+def has_moved(core: Core, transaction: ClientTransaction, flow: Flow, now: float) -> bool:
     """Whether the phone that ``transaction`` asks has registered ``flow``, too; it is followed there.
 
     A response that came by another flow than its request left by: the phone registered
@@ -70,13 +70,13 @@ def has_moved(stack: Stack, transaction: ClientTransaction, flow: Flow, now: flo
     if not isinstance(branch, Branch):
         return False
     binding = branch.target.binding
-    if not isinstance(binding, Binding) or not is_flow_of(stack, binding, flow, now):
+    if not isinstance(binding, Binding) or not is_flow_of(core, binding, flow, now):
         return False
     branch.follow(transaction, flow)
     return True
 
 
-def give_up(stack: Stack, waiting: Iterable[Pending], now: float) -> None:
+def give_up(core: Core, waiting: Iterable[Pending], now: float) -> None:
     """End the INVITEs of ``waiting`` that ring at phones whose only connection is gone."""
     for transaction in waiting:
         if not isinstance(transaction, ClientTransaction) or not isinstance(transaction.user, Branch):
@@ -84,13 +84,13 @@ def give_up(stack: Stack, waiting: Iterable[Pending], now: float) -> None:
         binding = transaction.user.target.binding
         other = None
         if isinstance(binding, Binding):
-            other = flow_of(stack, binding.aor, key_of(binding), now)
+            other = flow_of(core, binding.aor, key_of(binding), now)
         transaction.user.flow_died(transaction, other, now)
 
 
-def flow_lost(stack: Stack, binding: Binding, now: float) -> None:
+def flow_lost(core: Core, binding: Binding, now: float) -> None:
     """Drop ``binding``: an edge proxy, or the network, said that its flow is no more (RFC 5626 7)."""
-    if stack.registrar.lost_flow == "keep" or binding.reg_id is None:
+    if core.registrar.lost_flow == "keep" or binding.reg_id is None:
         return
 
     def is_lost(one: Binding) -> bool:
@@ -102,7 +102,7 @@ def flow_lost(stack: Stack, binding: Binding, now: float) -> None:
             and one.cseq == binding.cseq
         )
 
-    drop(stack, binding.aor, is_lost, "lost", now)
+    drop(core, binding.aor, is_lost, "lost", now)
 
 
 def _is_only_way(binding: Binding) -> bool:
@@ -115,23 +115,23 @@ def _is_only_way(binding: Binding) -> bool:
     return isinstance(uri, SipUri) and (uri.transport in ONE_WAY or uri.host.endswith(".invalid"))
 
 
-def drop(stack: Stack, aor: str, goes: Callable[[Binding], bool], reason: str, now: float) -> None:
+def drop(core: Core, aor: str, goes: Callable[[Binding], bool], reason: str, now: float) -> None:
     """Remove the bindings of ``aor`` of which ``goes`` is true; ``reason`` is told (``BindingsChanged``)."""
-    location = stack.location
+    location = core.location
     before = tuple(location.lookup(aor, now))
     after = tuple(one for one in before if not goes(one))
     if len(after) == len(before):
         return
     if isinstance(location, SharedLocation):
-        _drop_shared(stack, location, aor, goes, reason, now)
+        _drop_shared(core, location, aor, goes, reason, now)
         # Here at once: the next call shall not try it.
         location.mirror(aor, SharedRecord(location.version(aor), after), now)
         return
     update = LocationUpdate(aor, before, after)
     location.apply(update, now)
-    stack.dropped(aor, len(after), reason)
-    if stack.durable:
-        stack.ask(update, _ignore, now)
+    core.dropped(aor, len(after), reason)
+    if core.durable:
+        core.ask(update, _ignore, now)
 
 
 def _ignore(_answer: Any, _now: float) -> None:
@@ -139,7 +139,7 @@ def _ignore(_answer: Any, _now: float) -> None:
 
 
 def _drop_shared(
-    stack: Stack,
+    core: Core,
     location: SharedLocation,
     aor: str,
     goes: Callable[[Binding], bool],
@@ -158,6 +158,6 @@ def _drop_shared(
 
     def done(error: Exception | None, then: float) -> None:
         if error is None:
-            stack.dropped(aor, len(location.lookup(aor, then)), reason)
+            core.dropped(aor, len(location.lookup(aor, then)), reason)
 
-    stack.ask(SharedChange(aor, plan, lambda: reason), done, now)
+    core.ask(SharedChange(aor, plan, lambda: reason), done, now)

@@ -14,7 +14,7 @@ from sansip.routing.changes import SharedChange
 
 if TYPE_CHECKING:
     from sansip.location import Binding
-    from sansip.stack import Stack
+    from sansip.routing.core import Core
 
 __all__ = ["Removed", "unbind"]
 
@@ -22,16 +22,16 @@ __all__ = ["Removed", "unbind"]
 Removed: TypeAlias = Callable[[int | Exception], None]
 
 
-def unbind(stack: Stack, aor: str, now: float, done: Removed) -> None:
+def unbind(core: Core, aor: str, now: float, done: Removed) -> None:
     """Remove every binding of ``aor``; ``done`` is called once, maybe later."""
-    location = stack.location
+    location = core.location
     if isinstance(location, SharedLocation):
-        _unbind_shared(stack, aor, now, done)
+        _unbind_shared(core, aor, now, done)
         return
     before = tuple(location.lookup(aor, now))
     location.remove(aor, now)
-    if not before or not stack.durable:
-        _finish(stack, aor, len(before), done)
+    if not before or not core.durable:
+        _finish(core, aor, len(before), done)
         return
 
     def stored(result: Any, then: float) -> None:
@@ -40,18 +40,18 @@ def unbind(stack: Stack, aor: str, now: float, done: Removed) -> None:
             location.apply(LocationUpdate(aor, (), before), then)
             done(result)
         else:
-            _finish(stack, aor, len(before), done)
+            _finish(core, aor, len(before), done)
 
-    stack.ask(LocationUpdate(aor, before, ()), stored, now)
+    core.ask(LocationUpdate(aor, before, ()), stored, now)
 
 
-def _finish(stack: Stack, aor: str, count: int, done: Removed) -> None:
+def _finish(core: Core, aor: str, count: int, done: Removed) -> None:
     if count:
-        stack.removed(aor)
+        core.removed(aor)
     done(count)
 
 
-def _unbind_shared(stack: Stack, aor: str, now: float, done: Removed) -> None:
+def _unbind_shared(core: Core, aor: str, now: float, done: Removed) -> None:
     count = 0
 
     def plan(stands: Sequence[Binding], _now: float) -> tuple[Binding, ...] | None:
@@ -61,8 +61,8 @@ def _unbind_shared(stack: Stack, aor: str, now: float, done: Removed) -> None:
 
     def finished(error: Exception | None, _then: float) -> None:
         if error is None:
-            _finish(stack, aor, count, done)
+            _finish(core, aor, count, done)
         else:
             done(error)
 
-    stack.ask(SharedChange(aor, plan, lambda: "removed"), finished, now)
+    core.ask(SharedChange(aor, plan, lambda: "removed"), finished, now)
