@@ -41,6 +41,7 @@ COMPILED = (
     "wire/headers/name_addr.py",
     "wire/headers/simple.py",
     "wire/headers/via.py",
+    "transport/connection.py",
     "transport/connections.py",
     "transport/flow.py",
     "transport/framing.py",

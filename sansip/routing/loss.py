@@ -33,7 +33,7 @@ from sansip.wire import SipUri
 if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.transport import Flow
-    from sansip.transport.connections import Pending
+    from sansip.transport.connection import Pending
 
 __all__ = ["connection_lost", "drop", "flow_lost", "give_up", "has_moved"]
 

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from sansip.actions import Address
+from sansip.entropy import Entropy
 from sansip.errors import RemoteProtocolError
 from sansip.testing.agent import Agent
 from sansip.testing.draft import Draft
 from sansip.transport.framing import PING, StreamFramer
 from sansip.wire import Request, Response, parse_message
-
-if TYPE_CHECKING:
-    from sansip.testing.network import Network, Server
 
 __all__ = ["Endpoint", "Received", "TrafficError"]
 
@@ -51,6 +50,24 @@ class Received:
         return "close" if not self.data else f"{len(self.data)} octets"
 
 
+class Wires(Protocol):
+    """What carries the packets (``sansip.testing.network.Network``)."""
+
+    now: float
+    entropy: Entropy
+
+    def set_links(self, **values: float) -> None: ...
+    def send_datagram(self, source: tuple[str, int], destination: Address, data: bytes) -> None: ...
+    def connect(self, endpoint: Endpoint, server: Any, transport: str) -> Any: ...
+    def run(self, seconds: float | None = None, *, until: Callable[[], bool] | None = None) -> bool: ...
+
+
+class Reached(Protocol):
+    """The server that a phone sends to (``sansip.testing.network.Server``)."""
+
+    def address(self, transport: str, host: str) -> tuple[str, int]: ...
+
+
 class Endpoint:
     """One phone. Its fields of interest: ``agent``, ``inbox`` (what nobody took yet), ``host``, ``port``.
 
@@ -62,11 +79,11 @@ class Endpoint:
 
     def __init__(
         self,
-        network: Network,
+        network: Wires,
         name: str,
         host: str,
         port: int,
-        server: Server,
+        server: Reached,
         transport: str,
         domain: str,
         aor: str,

@@ -18,12 +18,20 @@ from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, Ro
 from sansip.transport.flow import ensure_length
 
 if TYPE_CHECKING:
-    from sansip.clock import Timer
-    from sansip.transaction.layer import TransactionLayer
+    from sansip.clock import Timer, Timers
+    from sansip.transaction.timers import TimerValues
     from sansip.transport.flow import Flow
+    from sansip.transport.sender import Sender
     from sansip.wire import Request, Response
 
-__all__ = ["ClientTransaction", "ClientUser", "ServerTransaction", "ServerUser", "Transaction"]
+__all__ = [
+    "ClientTransaction",
+    "ClientUser",
+    "ServerTransaction",
+    "ServerUser",
+    "Transaction",
+    "Transactions",
+]
 
 
 class ClientUser(Protocol):
@@ -70,6 +78,35 @@ class ServerUser(Protocol):
         """A CANCEL came (RFC 3261 9.2); ``reason`` is its Reason field (RFC 3326)."""
 
 
+class Transactions:
+    """The tables of one stack, and the two ways down to the transport; the layer is made of it."""
+
+    __slots__ = ("clients", "sender", "servers", "timers", "values")
+
+    def __init__(self, timers: Timers, values: TimerValues, sender: Sender) -> None:
+        self.timers = timers
+        self.values = values
+        self.sender = sender
+        self.clients: dict[str, ClientTransaction] = {}
+        self.servers: dict[str, ServerTransaction] = {}
+
+    def __len__(self) -> int:
+        return len(self.clients) + len(self.servers)
+
+    def send_request(self, transaction: ClientTransaction, data: bytes, now: float) -> None:
+        self.sender.send_request(transaction.flow, data, transaction, now)
+
+    def send_response(self, transaction: ServerTransaction, data: bytes, now: float) -> None:
+        self.sender.send(transaction.flow, data, now)
+
+    def client_ended(self, transaction: ClientTransaction) -> None:
+        self.clients.pop(transaction.key, None)
+        self.sender.forget(transaction)
+
+    def server_ended(self, transaction: ServerTransaction) -> None:
+        self.servers.pop(transaction.key, None)
+
+
 class Transaction:
     """One machine at work. ``flow`` is where its messages go."""
 
@@ -78,7 +115,7 @@ class Transaction:
     machine: ClassVar[Machine]
     first_state: ClassVar[str]
 
-    def __init__(self, layer: TransactionLayer, key: str, flow: Flow) -> None:
+    def __init__(self, layer: Transactions, key: str, flow: Flow) -> None:
         self.layer = layer
         self.key = key
         self.flow = flow
@@ -129,7 +166,7 @@ class ClientTransaction(Transaction):
     __slots__ = ("_request", "data", "method", "user")
 
     def __init__(
-        self, layer: TransactionLayer, key: str, request: Request, data: bytes, flow: Flow, user: ClientUser
+        self, layer: Transactions, key: str, request: Request, data: bytes, flow: Flow, user: ClientUser
     ) -> None:
         super().__init__(layer, key, flow)
         self._request: Request | None = request
@@ -187,7 +224,7 @@ class ServerTransaction(Transaction):
     __slots__ = ("last", "method", "user")
 
     def __init__(
-        self, layer: TransactionLayer, key: str, method: str, flow: Flow, user: ServerUser | None
+        self, layer: Transactions, key: str, method: str, flow: Flow, user: ServerUser | None
     ) -> None:
         super().__init__(layer, key, flow)
         self.method = method

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sansip.transaction.base import ClientTransaction, ClientUser, ServerTransaction, ServerUser
+from sansip.transaction.base import ClientTransaction, ClientUser, ServerTransaction, ServerUser, Transactions
 from sansip.transaction.invite_client import InviteClientTransaction
 from sansip.transaction.invite_server import InviteServerTransaction
 from sansip.transaction.non_invite_client import NonInviteClientTransaction
@@ -22,10 +22,7 @@ from sansip.transaction.non_invite_server import NonInviteServerTransaction
 from sansip.wire.host import host_text, plain_host
 
 if TYPE_CHECKING:
-    from sansip.clock import Timers
-    from sansip.transaction.timers import TimerValues
     from sansip.transport.flow import Flow
-    from sansip.transport.sender import Sender
     from sansip.wire import Request, Response, Via
 
 __all__ = ["TransactionLayer", "sent_by", "server_key"]
@@ -55,20 +52,10 @@ def sent_by(via: Via) -> str:
     return via.sent_by if ":" not in via.host else host_text(plain_host(via.host), via.port)
 
 
-class TransactionLayer:
-    """All transactions of one stack, and the two ways down to the transport."""
+class TransactionLayer(Transactions):
+    """All transactions of one stack: those that are found, and those that are made."""
 
-    __slots__ = ("clients", "sender", "servers", "timers", "values")
-
-    def __init__(self, timers: Timers, values: TimerValues, sender: Sender) -> None:
-        self.timers = timers
-        self.values = values
-        self.sender = sender
-        self.clients: dict[str, ClientTransaction] = {}
-        self.servers: dict[str, ServerTransaction] = {}
-
-    def __len__(self) -> int:
-        return len(self.clients) + len(self.servers)
+    __slots__ = ()
 
     # --- what comes in
 
@@ -113,18 +100,3 @@ class TransactionLayer:
         make = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
         transaction = self.clients[key] = make(self, key, request, data, flow, user)
         return transaction
-
-    # --- called by the machines
-
-    def send_request(self, transaction: ClientTransaction, data: bytes, now: float) -> None:
-        self.sender.send_request(transaction.flow, data, transaction, now)
-
-    def send_response(self, transaction: ServerTransaction, data: bytes, now: float) -> None:
-        self.sender.send(transaction.flow, data, now)
-
-    def client_ended(self, transaction: ClientTransaction) -> None:
-        self.clients.pop(transaction.key, None)
-        self.sender.forget(transaction)
-
-    def server_ended(self, transaction: ServerTransaction) -> None:
-        self.servers.pop(transaction.key, None)

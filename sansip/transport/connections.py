@@ -10,71 +10,24 @@ begun, and so costs nothing per message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from sansip.actions import Action, Address, Connect, Disconnect, Notify, SendData
 from sansip.events import ConnectionRefused
+from sansip.transport.connection import Connection, Pending
 from sansip.transport.flow import Flow
 from sansip.transport.framing import StreamFramer
 from sansip.transport.room import Room
 
 if TYPE_CHECKING:
-    from sansip.clock import Timer, Timers
+    from sansip.clock import Timers
     from sansip.limits import Limits
 
-__all__ = ["ONE_WAY", "Connection", "Connections", "Pending"]
+__all__ = ["ONE_WAY", "Connections"]
 
 # RFC 7118 5.2.1: transports whose clients can only be reached over the connection
 # that they opened.
 ONE_WAY = ("ws", "wss")
-
-
-class Pending(Protocol):
-    """A request on its way (a client transaction) that must hear of a lost connection."""
-
-    flow: Flow
-
-    def feed(self, given: str, argument: Any, now: float) -> None: ...
-
-
-class Connection:
-    """One stream. ``waiting`` holds the requests that nobody answered yet."""
-
-    __slots__ = (
-        "begun",
-        "flow",
-        "framer",
-        "heard",
-        "heard_at",
-        "incoming",
-        "is_open",
-        "last",
-        "leaving",
-        "patience",
-        "queue",
-        "queued",
-        "timer",
-        "waiting",
-    )
-
-    def __init__(self, flow: Flow, framer: StreamFramer, incoming: bool, now: float) -> None:
-        self.flow = flow
-        self.framer = framer
-        self.incoming = incoming
-        self.is_open = incoming
-        self.heard = False
-        # When something went either way, and when something came.
-        self.last = self.heard_at = now
-        # For how long it may be silent, where the phone was told (``watch``); 0: as long as all.
-        self.patience = 0.0
-        # When the message now incomplete began, None while there is none.
-        self.begun: float | None = None
-        self.queue: list[bytes] = []
-        self.queued = 0
-        self.waiting: dict[Pending, None] = {}
-        self.timer: Timer | None = None
-        # It was let go for others (``room``), and its end has not come yet.
-        self.leaving = False
 
 
 class Connections:

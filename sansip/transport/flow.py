@@ -14,14 +14,30 @@ from sansip.actions import Address
 from sansip.wire.host import same_host
 
 if TYPE_CHECKING:
-    from sansip.transport.dns.backup import Backup
     from sansip.transport.filter import OpenConnection
     from sansip.wire import Message
 
-__all__ = ["DEFAULT_PORTS", "Flow", "ensure_length", "same_peer"]
+__all__ = ["DEFAULT_PORTS", "Backup", "Flow", "Place", "ensure_length", "same_peer"]
+
+# Transport, IP address, port: what RFC 3263 finds for a URI.
+Place = tuple[str, str, int]
 
 # RFC 3261 18.1.1 and RFC 7118 5: the port when an address names none.
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
+
+
+class Backup:
+    """The rest of the ways of one response; rides on the flow of its transaction (``dns.backup``).
+
+    ``left`` are the places still to be tried, None while they are looked up;
+    ``data`` is the response that waits for that.
+    """
+
+    __slots__ = ("data", "left")
+
+    def __init__(self, left: list[Place] | None, data: bytes = b"") -> None:
+        self.left = left
+        self.data = data
 
 
 class Flow:

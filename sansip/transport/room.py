@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sansip.transport.connections import Connection
+    from sansip.transport.connection import Connection
     from sansip.transport.flow import Flow
 
 __all__ = ["QUIET", "Room"]

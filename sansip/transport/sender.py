@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from sansip.actions import Action, SendDatagram
 
 if TYPE_CHECKING:
-    from sansip.transport.connections import Connections, Pending
+    from sansip.transport.connection import Pending
+    from sansip.transport.connections import Connections
     from sansip.transport.flow import Flow
 
 __all__ = ["Sender"]

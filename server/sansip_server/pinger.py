@@ -21,7 +21,7 @@ from sansip.entropy import Entropy
 from sansip.errors import RemoteProtocolError
 from sansip.transaction import TimerValues, TransactionLayer
 from sansip.transport import Flow, Sender, StreamFramer
-from sansip.transport.connections import Pending
+from sansip.transport.connection import Pending
 from sansip.transport.filter import Filter, OpenConnection
 from sansip.transport.flow import DEFAULT_PORTS
 from sansip.transport.websocket.client import WebSocketClient

@@ -18,7 +18,7 @@ from sansip.errors import without_frames
 from sansip_sockets.waits import PAUSE, READ, Pump
 
 if TYPE_CHECKING:
-    from sansip_sockets.hub import Hub
+    from sansip_sockets.host import Host
 
 __all__ = ["DatagramClients"]
 
@@ -53,7 +53,7 @@ class DatagramClients:
 
     __slots__ = ("_hub", "_open", "_table")
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Host) -> None:
         self._hub = hub
         self._table: dict[int, _Client] = {}
         # Those whose socket is open: the above and the ones being closed.

@@ -21,7 +21,7 @@ from sansip_sockets.icmp import read_icmp_errors
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
 
 if TYPE_CHECKING:
-    from sansip_sockets.hub import Hub
+    from sansip_sockets.host import Host
 
 __all__ = ["DatagramSocket"]
 
@@ -52,7 +52,7 @@ class DatagramSocket:
 
     __slots__ = ("_had_error", "_hub", "_listener", "_queue", "_sock", "dropped")
 
-    def __init__(self, hub: Hub, listener: BoundListener) -> None:
+    def __init__(self, hub: Host, listener: BoundListener) -> None:
         self._hub = hub
         self._listener = listener
         self._sock = listener.sock

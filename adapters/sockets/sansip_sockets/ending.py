@@ -1,7 +1,6 @@
-"""How a server ends: draining, and the signals that ask for it.
+"""How a server ends: the signals that ask for it.
 
-Theory of operation: to drain is to tell the stack, then to look now and again
-whether it has finished; the looks are timers of the hub. Signal handlers do
+Theory of operation: the first asks for draining (``drain``). Signal handlers do
 nothing but post to the hub's inbox, which wakes whatever loop is waiting, so
 all runtimes share them. Where the loop does not come round, the watchdog ends the process.
 """
@@ -20,38 +19,7 @@ from sansip_sockets.watchdog import LoopWatch, StartThread
 if TYPE_CHECKING:
     from sansip_sockets.hub import Hub
 
-__all__ = ["Drain", "running", "signals"]
-
-# Seconds between two looks whether a draining stack has finished.
-POLL = 0.05
-
-
-class Drain:
-    """One wish to know when nothing runs any more; ``done(finished)`` is called once."""
-
-    def __init__(self, hub: Hub, timeout: float, done: Callable[[bool], None]) -> None:
-        self._hub = hub
-        self._end = hub.clock() + timeout
-        self._done: Callable[[bool], None] | None = done
-
-    def look(self, now: float) -> None:
-        """Report the end, or look again later."""
-        if self._hub.idle:
-            self.finish(True)
-        elif now >= self._end:
-            self.finish(False)
-        else:
-            self._hub.driver.timers.start(now, POLL, self, None)
-            self._hub.settle(now)
-
-    def timer_fired(self, name: None, now: float) -> None:
-        self.look(now)
-
-    def finish(self, finished: bool) -> None:
-        """Report; False also where the hub is closed before its time."""
-        done, self._done = self._done, None
-        if done is not None:
-            done(finished)
+__all__ = ["running", "signals"]
 
 
 class RunningServer(Protocol):

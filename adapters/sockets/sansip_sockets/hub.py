@@ -34,7 +34,7 @@ from sansip.driver import Driver
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.clients import DatagramClients
 from sansip_sockets.datagrams import DatagramSocket
-from sansip_sockets.ending import Drain
+from sansip_sockets.drain import Drain
 from sansip_sockets.inbox import Inbox
 from sansip_sockets.reports import Report, Reports
 from sansip_sockets.streams import Streams

@@ -31,11 +31,12 @@ from sansip.clock import Timer
 from sansip.driver import OpenConnection
 from sansip_sockets import sctp
 from sansip_sockets.bind import BoundListener
+from sansip_sockets.inlet import Inlet
 from sansip_sockets.opening import begin_connect, tune
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
 
 if TYPE_CHECKING:
-    from sansip_sockets.hub import Hub
+    from sansip_sockets.host import Host
 
 __all__ = ["Connection", "Streams"]
 
@@ -83,7 +84,7 @@ class Streams:
 
     __slots__ = ("_hub", "_open", "_table", "dirty")
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Host) -> None:
         self._hub = hub
         # Connections the stack knows, by number.
         self._table: dict[int, Connection] = {}
@@ -232,7 +233,7 @@ class Streams:
         hub = self._hub
         sock = connection.sock
         reason = "internal error"
-        inlet: sctp.Inlet | None = None
+        inlet: Inlet | None = None
         try:
             if connect_to is not None:
                 ready = yield (WRITE, sock, hub.driver.limits.connect_time)
@@ -242,7 +243,7 @@ class Streams:
                 size = READ_SIZE
                 received = hub.driver.data_received
                 if connection.transport == "sctp":
-                    inlet = sctp.Inlet(hub, sock, partial(self._lost, connection))
+                    inlet = Inlet(hub, sock, partial(self._lost, connection))
                     recv, size = inlet.read, sctp.READ_SIZE
                     received = partial(received, boundary=True)
                 clock = hub.clock

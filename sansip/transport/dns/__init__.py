@@ -7,10 +7,11 @@
 from sansip.transport.dns.avoided import Avoided
 from sansip.transport.dns.backup import Backups
 from sansip.transport.dns.config import DnsConfig
-from sansip.transport.dns.locate import Locator, Place
+from sansip.transport.dns.locate import Locator
 from sansip.transport.dns.records import DnsLookup, LookupFailed, Naptr, Record, Srv
 from sansip.transport.dns.resolver import Resolver
 from sansip.transport.dns.telephone import enum_domain, enum_uris
+from sansip.transport.flow import Place
 
 __all__ = [
     "Avoided",

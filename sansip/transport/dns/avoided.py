@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sansip.transport.dns.locate import Place
+    from sansip.transport.flow import Place
 
 __all__ = ["Avoided"]
 

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import RemoteProtocolError
 from sansip.transport.connections import ONE_WAY
-from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.transport.flow import DEFAULT_PORTS, Backup, Flow, Place
 from sansip.transport.next_hop import Resolve
 from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:
-    from sansip.transport.dns.locate import Place
     from sansip.transport.listeners import Listeners
     from sansip.wire import Response
 
-__all__ = ["Backup", "Backups"]
+__all__ = ["Backups"]
 
 
 # Puts a question and calls back with its answer.
@@ -40,20 +39,6 @@ class Answering(Protocol):
     layer: Any
 
     def feed(self, given: str, argument: Any, now: float) -> None: ...
-
-
-class Backup:
-    """The rest of the ways of one response; rides on the flow of its transaction.
-
-    ``left`` are the places still to be tried, None while they are looked up;
-    ``data`` is the response that waits for that.
-    """
-
-    __slots__ = ("data", "left")
-
-    def __init__(self, left: list[Place] | None, data: bytes = b"") -> None:
-        self.left = left
-        self.data = data
 
 
 class Backups:

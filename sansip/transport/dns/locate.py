@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.transport.dns.order import Draw, Service, sip_services, sort_srv
 from sansip.transport.dns.records import LookupFailed, Naptr, Srv
-from sansip.transport.flow import DEFAULT_PORTS
+from sansip.transport.flow import DEFAULT_PORTS, Place
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from sansip.transport.dns.resolver import Resolver
     from sansip.transport.next_hop import Resolve
 
-__all__ = ["Locator", "Place"]
+__all__ = ["Locator"]
 
-# (transport, ip, port)
-Place = tuple[str, str, int]
 Done = Callable[[Any, float], None]
 
 # Without NAPTR records the choice is ours (RFC 3263 4.1): what a URI without a

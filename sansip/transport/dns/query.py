@@ -12,21 +12,48 @@ reply, or too many that do not fit, make it ask the same server over TCP.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 from sansip.actions import CloseDatagram, Connect, Disconnect, OpenDatagram, SendData, SendDatagram
 from sansip.transport.dns import codec
+from sansip.transport.dns.cache import Found
 from sansip.transport.dns.codec import Reply
 from sansip.transport.dns.records import LookupFailed
 
 if TYPE_CHECKING:
-    from sansip.clock import Timer
-    from sansip.transport.dns.resolver import Callback, Resolver
+    from sansip.actions import Action
+    from sansip.clock import Timer, Timers
+    from sansip.entropy import Entropy
+    from sansip.limits import Limits
+    from sansip.transport.dns.config import DnsConfig
+    from sansip.transport.dns.servers import NameServers
 
-__all__ = ["Query"]
+__all__ = ["Callback", "Query"]
+
+# Gets the records, [] where there are none, or why nobody could say.
+Callback = Callable[[Found, float], None]
 
 # Replies that do not fit before TCP is tried, where nobody can forge one.
 FORGERIES = 8
+
+
+class Asker(Protocol):
+    """What a query needs of the resolver that made it (``resolver.Resolver``)."""
+
+    config: DnsConfig
+    timers: Timers
+    entropy: Entropy
+    limits: Limits
+    out: list[Action]
+    servers: NameServers
+
+    def open(self, query: Query) -> int: ...
+    def close(self, sock: int) -> None: ...
+    def connect(self, query: Query) -> int: ...
+    def disconnect(self, conn: int) -> None: ...
+    def replied(self, query: Query, reply: Reply, now: float) -> None: ...
+    def finished(self, query: Query, found: Found, ttl: int, now: float) -> None: ...
 
 
 class Query:
@@ -55,7 +82,7 @@ class Query:
         "waiting",
     )
 
-    def __init__(self, resolver: Resolver, name: str, kind: str, domain: str, depth: int) -> None:
+    def __init__(self, resolver: Asker, name: str, kind: str, domain: str, depth: int) -> None:
         self.name = name
         self.kind = kind
         self.domain = domain

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from sansip.errors import LocalProtocolError
 from sansip.transport.dns import codec
 from sansip.transport.dns.cache import FAILURE_TTL, Cache, Found
-from sansip.transport.dns.query import Query
+from sansip.transport.dns.query import Callback, Query
 from sansip.transport.dns.records import KINDS, LookupFailed, Record
 from sansip.transport.dns.servers import NameServers
 
@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from sansip.transport.dns.codec import Reply
     from sansip.transport.dns.config import DnsConfig
 
-__all__ = ["Callback", "Resolver"]
-
-# Gets the records, [] where there are none, or why nobody could say.
-Callback = Callable[[Found, float], None]
+__all__ = ["Resolver"]
 
 # RFC 1034 3.6.2: a CNAME should not lead to a CNAME; in practice two or three do.
 CNAMES = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sansip.location import NodeConfig
 from sansip.wire.host import host_text
@@ -13,7 +13,6 @@ from sansip_server.faults import OperatorError
 
 if TYPE_CHECKING:
     from sansip.config import ListenerConfig
-    from sansip_server.config.schema import Settings
 
 __all__ = ["NodeSettings", "check_node_address", "node_config", "node_name"]
 
@@ -39,6 +38,15 @@ class NodeSettings:
     linger: float = 0.0
 
 
+class Shared(Protocol):
+    """What is needed of the settings (``config.schema.Settings``)."""
+
+    @property
+    def location(self) -> str | None: ...
+    @property
+    def node(self) -> NodeSettings: ...
+
+
 def check_node_address(text: str) -> None:
     """Raise ``ValueError`` unless ``text`` is ``host:port`` with or without ``;transport=``."""
     address, _, transport = text.partition(";transport=")
@@ -47,12 +55,12 @@ def check_node_address(text: str) -> None:
         raise ValueError(f"expected host:port or host:port;transport=tcp, like 10.0.0.1:5060; found {text!r}")
 
 
-def node_name(settings: Settings) -> str:
+def node_name(settings: Shared) -> str:
     """Return what this node is called, "" where it shares nothing."""
     return "" if settings.location is None else settings.node.name or platform.node() or "node"
 
 
-def node_config(settings: Settings, listeners: Sequence[ListenerConfig]) -> NodeConfig | None:
+def node_config(settings: Shared, listeners: Sequence[ListenerConfig]) -> NodeConfig | None:
     """Return how the stack takes part in ``location``, or None without one. Raises ``OperatorError``."""
     if settings.location is None:
         return None
