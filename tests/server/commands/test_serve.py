@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from sansip_server.cli import sansip
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LOOPBACK = ("--listen", "udp:127.0.0.1:0", "--listen", "tcp:127.0.0.1:0")
 
 

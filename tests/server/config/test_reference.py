@@ -9,7 +9,7 @@ import pytest
 
 from sansip_server.config.reference import PAGES, configuration_page, documentation
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 @pytest.mark.parametrize("name", PAGES)

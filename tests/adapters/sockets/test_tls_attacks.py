@@ -15,7 +15,16 @@ import pytest
 
 from sansip_sockets.identity import identities, is_identified
 from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError, parse_name
-from tests.adapters.test_tls import End, authority, certificate, connect, contexts, incoming, outgoing, run
+from tests.adapters.sockets.test_tls import (
+    End,
+    authority,
+    certificate,
+    connect,
+    contexts,
+    incoming,
+    outgoing,
+    run,
+)
 from tests.certificates import BEGIN, Authority
 
 __all__ = ["authority", "certificate"]

@@ -13,7 +13,7 @@ import pytest
 
 from sansip_sockets.revocation import Proof, Standing, read_lists
 from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
-from tests.adapters.test_tls import End, connect, run
+from tests.adapters.sockets.test_tls import End, connect, run
 from tests.certificates import Authority
 
 PARTNER = "partner.example"
