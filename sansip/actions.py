@@ -55,7 +55,7 @@ class Connect:
     Answered by ``Stack.connection_opened`` or ``Stack.connection_closed``.
     ``transport`` is ``"tcp"``, ``"tls"``, ``"ws"``, ``"wss"`` or ``"sctp"``;
     ``"dns"`` is TCP to a name server, without any filter.
-    ``name`` is whom a TLS peer must prove to be (RFC 5922 7.3): the host of the URI.
+    ``name`` is the name that a TLS peer must prove (RFC 5922 7.3): the host of the URI.
     ``listener`` is the listener whose local address should be used; -1: any address.
     """
 
@@ -103,7 +103,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Notify:
-    """An event (see ``sansip.events``) for whoever watches; needs no answer."""
+    """An event (see ``sansip.events``) for the log and other watchers; needs no answer."""
 
     event: Any
 

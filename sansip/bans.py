@@ -1,4 +1,4 @@
-"""Who is not listened to, and until when: one list, whoever puts somebody on it.
+"""Who is not listened to, and until when: one list for all that put somebody on it.
 
 Theory of operation: a keeper (authentication; later whatever else protects the
 server) puts a source on the list, for one user or for all, until a time. It asks

@@ -17,7 +17,7 @@ __all__ = ["Timer", "TimerOwner", "Timers"]
 
 
 class TimerOwner(Protocol):
-    """Whoever starts a timer is told its name when it fires."""
+    """The owner of a timer, who is told its name when it fires."""
 
     def timer_fired(self, name: Any, now: float) -> None: ...
 

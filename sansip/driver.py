@@ -60,7 +60,7 @@ class _Chain:
         self.filters = filters
         self.boundary = bool(filters) and filters[-1].boundaries
         self.closed = False
-        # Whom it counts for while it is undecided; None once the stack knows of it.
+        # The source that it counts for while it is undecided; None once the stack knows of it.
         self.counted: str | None = None
         self.timers: dict[int, Timer] = {}
 
@@ -227,7 +227,7 @@ class Driver:
             self._down(chain, index - 1, data, out, now)
         if output.instead is not None:
             self._replace(chain, index, output.instead, out, now)
-            # What was taken is for whoever stands here now.
+            # What was taken is for the connection that stands here now.
             index -= 1
         for data in output.up:
             # The stack may have asked for the end on the element before.

@@ -3,7 +3,7 @@
 Theory of operation: the core may not ask the operating system for
 randomness (a replay must give the same octets again), so a seed comes in when
 the stack is built. Tokens are a keyed BLAKE2 of a counter: unguessable
-to whoever lacks the seed (RFC 3261 19.3: at least 32 bits of randomness), and
+to anybody without the seed (RFC 3261 19.3: at least 32 bits of randomness), and
 never repeated within a stack's life.
 """
 

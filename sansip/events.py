@@ -1,4 +1,4 @@
-"""Events: what the core tells whoever watches, inside ``Notify`` actions.
+"""Events: what the core tells the log and other watchers, inside ``Notify`` actions.
 
 Theory of operation: events carry facts, not text; a log, a metric or a dashboard
 makes of them what it wants. They are made only where something is worth

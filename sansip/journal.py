@@ -6,7 +6,7 @@ bug report that anybody can run: ``again`` builds the same stack, feeds it the
 same inputs, and compares the actions octet by octet.
 
 The format is JSON, one object a line. The first line is the head: ``sansip_journal``
-(the format's number), ``seed``, and what else whoever reads it needs to build the
+(the format's number), ``seed``, and what else its reader needs to build the
 stack. Every further line is one input::
 
     {"at": 12.5, "in": "datagram_received", "with": [0, "OPTIONS sip:…", ["192.0.2.9", 5060]],
@@ -89,7 +89,7 @@ class JournaledStack(Stack):
         )
 
     def _note_identities(self, conn: int, now: float) -> None:
-        """Note whom the peer of ``conn`` has proved to be, where that changed: a filter tells nobody."""
+        """Note the names that the peer of ``conn`` has proved, where that changed: a filter tells nobody."""
         found = self.identities(conn)
         if found != self._identities.get(conn, ()):
             self._identities[conn] = found

@@ -1,6 +1,6 @@
 """Limits that were reached, told once a second each.
 
-Theory of operation: whoever floods reaches a limit with every request, and whoever
+Theory of operation: a flooder reaches a limit with every request, and one who
 watches needs to hear of it once. The table holds the limits and sources of one
 second; it is bounded as well, for a flood may have as many sources as it likes.
 """

@@ -1,6 +1,6 @@
 """Questions to the outside: asked, answered, or given up.
 
-Theory of operation: a question is an ``Ask`` action with a number; whoever asked
+Theory of operation: a question is an ``Ask`` action with a number; the one that asked
 hears the answer by its callback, and an exception in its place when nobody
 answered in time. Their number and their time are bounded.
 """

@@ -322,7 +322,7 @@ class Stack:
         waiting = self._connections.closed(conn, reason)
         connection_lost(self, connection.flow, now)
         for transaction in waiting:
-            # RFC 3261 18.4: whoever waits for an answer need not wait any longer.
+            # RFC 3261 18.4: the waiting clients need not wait any longer.
             transaction.feed("transport error", reason, now)
         give_up(self, waiting, now)
         return self._take(now)
@@ -387,7 +387,7 @@ class Stack:
         self.modules.check(change.modules)
         if route is not None and change.route is not None:
             self._route = route
-            # Whoever asks what runs here: the watchdog names it by its file.
+            # For those who ask what runs here: the watchdog names it by its file.
             self.config.route = change.route
         if change.trusted is not None:
             self.trusted.replace(change.trusted)
@@ -753,7 +753,7 @@ class Stack:
         if state != "replaced":
             self._out.append(Notify(NodeChanged(node.name, state, node.address)))
         if state in ("gone", "replaced", "unreachable"):
-            # Whoever waits for its answers need not wait any longer.
+            # The requests that wait for its answers need not wait any longer.
             for client in list(self._transactions.clients.values()):
                 if isinstance(client.user, Branch):
                     client.user.node_gone(node.life, now, back=state == "replaced")
@@ -774,7 +774,7 @@ class Stack:
         self._out.append(Notify(RouteFailed(request.method, request.uri_text, error)))
 
     def notify(self, event: Any) -> None:
-        """Tell whoever watches of ``event`` (``sansip.events``)."""
+        """Tell the log and other watchers of ``event`` (``sansip.events``)."""
         self._out.append(Notify(event))
 
     # --- output

@@ -30,7 +30,7 @@ def test_keepers_are_strangers() -> None:
     assert bans.find("digest", "192.0.2.1", "", 0.0) is None
     bans.add(Ban("digest", "192.0.2.1", "alice", 10.0, "guesses"), 0.0)
     assert [ban.keeper for ban in bans.standing(0.0)] == ["floods", "digest"]
-    # An operator lifts what stands there, whoever put it; its keeper hears of it.
+    # An operator lifts what stands there, from any keeper; its keeper hears of it.
     assert len(bans.lift("192.0.2.1")) == 2
     assert [ban.user for ban in heard] == ["alice"]
     assert bans.lift("192.0.2.1") == []

@@ -58,7 +58,7 @@ def modules_after(*names: str) -> set[str]:
 
 
 def test_import_sansip_is_pure() -> None:
-    """Whoever embeds the core chooses the runtime; `import sansip` must not choose for them."""
+    """The program that embeds the core chooses the runtime; `import sansip` must not choose for it."""
     loaded = modules_after("sansip")
     assert "sansip" in loaded
     assert loaded & FORBIDDEN == set()

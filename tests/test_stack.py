@@ -346,7 +346,7 @@ def test_idle_waits_for_questions() -> None:
 
 
 def test_bindings_expire_by_themselves() -> None:
-    """10.3: and whoever watches hears of it, and of how many are left."""
+    """10.3: and the watchers hear of it, and of how many are left."""
     rig = Rig()
     for number, expires in ((2, "60"), (3, "90")):
         headers = [("Contact", f"<sip:bob@192.0.2.{number}>"), ("Expires", expires)]

@@ -269,7 +269,7 @@ def mariadb_installed() -> bool:
 
 
 def _owner(user: str) -> pwd.struct_passwd | None:
-    """Return whom root becomes, ``user`` where there is one, or None where we are not root."""
+    """Return the user that root becomes, ``user`` where there is one, or None where we are not root."""
     if os.geteuid() != 0:
         return None
     for name in (user, "nobody"):

@@ -36,7 +36,7 @@ def free_port() -> int:
     """Return a port that is free for UDP and TCP on 127.0.0.1 and ::1 at this moment."""
     for candidate in itertools.islice(_ports, 4000):
         port = 5100 + candidate % 4800
-        # 5060 to 5099 are left to whoever runs a real server here.
+        # 5060 to 5099 are left to real servers here.
         if all(_binds(family, kind, port) for family in _FAMILIES for kind in _KINDS):
             return port
     raise PeerError("no free port between 5100 and 9899")

@@ -154,7 +154,7 @@ def busiest(packets: list[Packet]) -> str:
     count: Counter[Address] = Counter()
     for one in packets:
         count.update({one.source: 1, one.target: 1})
-        # Whoever gets requests is more of a server than who sends them.
+        # The party that gets requests is more of a server than the one that sends them.
         if isinstance(read(one.data), Request):
             count[one.target] += 1
     host, port = count.most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""Ladder diagrams: who said what to whom, as text, SVG or Mermaid.
+"""Ladder diagrams: the messages between the parties, as text, SVG or Mermaid.
 
 Theory of operation: an event is a line between two of the columns. Where events
 come from (a trace just played, a capture) does not matter here. The text fits a

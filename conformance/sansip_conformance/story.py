@@ -48,7 +48,7 @@ class Story:
         due: when the message that is expected now shall come, in seconds of the trace.
         taken: by endpoint, what an expectation has taken.
         known: by endpoint, the octets that were seen; copies are passed over.
-        registered: addresses-of-record that were registered, with the endpoint, for whoever cleans up.
+        registered: addresses-of-record that were registered, with the endpoint, for the clean-up.
         timeline: (time, endpoint, whether it sent, octets) of everything, for ladders.
         begun: where the setup ends in ``timeline``.
     """

@@ -49,7 +49,7 @@ class Registration:
 
 @dataclass(slots=True)
 class User:
-    """``user alice PASSWORD``: whom the server authenticates. ``realm`` None: the first domain."""
+    """``user alice PASSWORD``: a user that the server authenticates. ``realm`` None: the first domain."""
 
     name: str
     password: str

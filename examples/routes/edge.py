@@ -32,7 +32,7 @@ async def route(request: IncomingRequest) -> None:
         request.reply(481)
     elif request.over_flow or request.in_dialog:
         # Outwards: the token says over which connection (RFC 5626 5.3.1). Within a
-        # dialog: to whom our Record-Route was given.
+        # dialog: those that our Record-Route was given to.
         if request.over_flow or await admits_within(request):
             request.record_route()
             request.relay()

@@ -20,7 +20,7 @@ async def route(request: IncomingRequest) -> None:
         # The ACK for our 302 is absorbed before it comes here; any other is astray.
         request.drop()
     elif request.method == "CANCEL" or request.in_dialog:
-        # Whoever was redirected talks to the other side without us.
+        # A caller that was redirected talks to the other side without us.
         request.reply(481)
     elif not request.serves():
         request.reply(403, "Relaying Denied")

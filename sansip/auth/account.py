@@ -3,7 +3,7 @@
 Theory of operation: an account names the servers that may ask for it and the one
 realm that they may ask in. Both must fit: a digest shown to somebody else
 could be tried against a list of passwords, or passed on to the real server by
-whoever asked. A password may be replaced by its HA1, one for each algorithm.
+the server that asked. A password may be replaced by its HA1, one for each algorithm.
 """
 
 from __future__ import annotations

@@ -201,7 +201,7 @@ class Authenticator:
         return self._ephemeral is None or split_name(username) is None
 
     def name_of(self, credentials: Credentials, claimed: Iterable[str] = ()) -> str:
-        """Return whom the user name means: that without a time limit, and not hashed.
+        """Return the user that the user name means: that without a time limit, and not hashed.
 
         ``claimed``: the names that it may be the hash of (RFC 7616 3.4.4).
         """

@@ -1,8 +1,8 @@
 """Users for an hour: names with a time limit in them, passwords made with a secret.
 
 Theory of operation: a web application gives its visitor the name ``EXPIRY:USER``
-(Unix time, then whom he is) and the password base64(HMAC(secret, name)), as TURN
-servers take them and Kamailio's ``auth_ephemeral`` does. Whoever has the secret
+(Unix time, then the user) and the password base64(HMAC(secret, name)), as TURN
+servers take them and Kamailio's ``auth_ephemeral`` does. Anybody who has the secret
 computes the same password, so nothing is stored of such a user, and a page's
 source betrays a password that is soon of no use. Secrets are rotated
 as keys of nonces are: the first makes passwords, all are good.

@@ -105,8 +105,8 @@ class Guard:
         over = bucket.level - (room - 1)
         if over <= 0:
             return None
-        whom = "this user" if user else "several users"
-        ban = Ban(KEEPER, source, user, now + over * self._recovery, f"wrong passwords for {whom}")
+        target = "this user" if user else "several users"
+        ban = Ban(KEEPER, source, user, now + over * self._recovery, f"wrong passwords for {target}")
         self._bans.add(ban, now)
         return ban
 

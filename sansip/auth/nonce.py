@@ -2,7 +2,7 @@
 
 Theory of operation: a nonce carries the time it was made at, which process made it,
 when by that process's own clock, for which source address, and a keyed MAC over all
-that and the realm (RFC 7616 3.3 recommends such). Whoever holds the key can
+that and the realm (RFC 7616 3.3 recommends such). The holder of the key can
 verify it, so any node of a cluster knows a nonce of any other. The process's own clock
 begins anywhere and is never set: of two nonces of one process it says which is
 newer, whatever happens to the time of day. Keys are rotated by

@@ -1,7 +1,7 @@
 """A binding: one contact address of one address-of-record (RFC 3261 10.1).
 
 Theory of operation: a binding is a value. An update never changes one, it
-puts another in its place, so whoever holds a binding (a fork in progress, a
+puts another in its place, so code that holds a binding (a fork in progress, a
 notification, a store's queue) holds it as it was. It lives for hours and a
 server holds a million of them, so it is slots of text and numbers: nothing is
 parsed until somebody asks.

@@ -3,7 +3,7 @@
 Theory of operation: a record is an immutable tuple of bindings in the order in
 which they are to be tried, so a commit is one dictionary assignment and every
 reader holds a whole state, the old one or the new one (RFC 3261 10.3). It is kept
-as octets, which take half the room, and made anew for whoever asks (``packed``). Beside
+as octets, which take half the room, and made anew for each reader (``packed``). Beside
 the records stand two indexes: which second to look at a record for expired
 bindings, and which records use a connection that may be lost. Expired bindings
 are hidden from the instant they expire and swept afterwards, a bounded number

@@ -41,7 +41,7 @@ class NodeConfig:
     Attributes:
         address: what follows ``sip:`` in a URI at which other nodes reach it.
         heartbeat: seconds between two signs of life.
-        linger: seconds for which a draining node serves those whom it alone can
+        linger: seconds for which a draining node serves those that it alone can
             reach: phones that registered over a connection, and the calls that run.
     """
 
@@ -132,7 +132,7 @@ class Nodes:
     ) -> None:
         me = NodeState(name, life, config.address)
         self.me = replace(me, proof=prove(me.stated))
-        # Whether this node drains, and still serves whom it alone can reach.
+        # Whether this node drains, and still serves the phones that it alone can reach.
         self.lingering = False
         self._config = config
         self._timers = timers
@@ -226,7 +226,7 @@ class Nodes:
         self._timers.start(now, self._config.heartbeat, self, "beat")
 
     def _take(self, found: Iterable[NodeState], now: float) -> None:
-        """Compare with what was known whom the store knows of."""
+        """Compare the nodes in the store with those known before."""
         listed: dict[str, NodeState] = {}
         twins, strangers = self.twins, self.strangers
         self.twins, self.strangers = {}, {}

@@ -8,7 +8,7 @@ the caller plans again. No update is ever lost, and a repeated write (its answer
 got lost on the way) is known by its own version.
 
 What passed through here is mirrored in memory. A refresh plans from the mirror
-and needs one trip; and while the store is gone, whom this node knows is found.
+and needs one trip; and while the store is gone, the users that this node knows are found.
 """
 
 from __future__ import annotations

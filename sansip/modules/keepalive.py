@@ -52,7 +52,7 @@ _BRANCH: Final = "z9hG4bKk-"
 
 @dataclass(slots=True, frozen=True)
 class KeepaliveConfig:
-    """Whom to send what, how often, and what silence means.
+    """Which phones to send what, how often, and what silence means.
 
     Attributes:
         interval: seconds between two keepalives to one phone; 0 sends none. NATs
@@ -191,7 +191,7 @@ class Keepalive(Module):
         known = self._health.get(aor)
         if known is not None:
             for binding in after:
-                # Whoever registers lives.
+                # A phone that registers lives.
                 if binding.contact in known and binding not in before:
                     known[binding.contact].failures = 0
                     known[binding.contact].waiting = False

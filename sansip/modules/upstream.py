@@ -51,7 +51,7 @@ class UpstreamRegistration:
         aor: the address-of-record at the other server, ``"sip:trunk@carrier.test"``.
         account: who answers its challenges; one of its hosts must be the registrar.
         registrar: URI to send to; None for the domain of ``aor``.
-        user: user part of our Contact: whom calls are for here.
+        user: user part of our Contact: the user here that calls are for.
         expires: seconds to ask for.
 
     Raises ``ValueError`` for what is no SIP URI.

@@ -7,7 +7,7 @@ transaction, when one times out, cannot be reached, or answers 503. It is done
 when ``final`` is set.
 
 Where others are left, silence counts as a failure after
-``ProxyConfig.failover_time`` already, and not after 64*T1. Whoever was given up may
+``ProxyConfig.failover_time`` already, and not after 64*T1. A place that was given up may
 have been slow only, so that transaction is not forgotten: it sends no more, but a 2xx of
 it still counts, and when it begins to ring it is cancelled.
 """
@@ -353,7 +353,7 @@ class Branch:
 
     def _provisional_received(self, response: Response, now: float) -> None:
         self.provisional = True
-        # RFC 3263 4.3: whoever was heard of has not failed.
+        # RFC 3263 4.3: a place that was heard of has not failed.
         self._stop_hurry()
         if self._cancel_wanted is not None:
             # RFC 3261 9.1: a CANCEL waits for the first provisional response.

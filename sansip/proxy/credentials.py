@@ -1,9 +1,9 @@
 """Our users' credentials stay here, and nobody else asks for them.
 
-Theory of operation: a phone answers whoever challenges it in our realm (RFC 3261 22.3),
+Theory of operation: a phone answers anybody who challenges it in our realm (RFC 3261 22.3),
 and its answer is as good as its password: to a nonce that the asker fetched from us, he
 may be the user himself; to one of his own, he can try passwords at leisure. So two things
-do not pass, whoever made the nonce, where the next hop is not trusted (``proxy.trust``):
+do not pass, no matter who made the nonce, where the next hop is not trusted (``proxy.trust``):
 
     in a request    credentials of a realm of ours (22.1, 22.3: an ACK repeats those of
                     its INVITE, and phones add them within a dialog unasked)

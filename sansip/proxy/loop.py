@@ -29,7 +29,7 @@ def loop_hash(request: Request, start: int, asked: str) -> str:
 
     RFC 5393 4.2.1: the Request-URI and every field that routing looks at, and
     nothing that changes from hop to hop. ``asked`` is what the Request-URI means here: the
-    address-of-record of a user of ours, whom any number of URIs name.
+    address-of-record of a user of ours, which any number of URIs name.
     """
     text = f"{asked}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
     for name in ("route", "proxy-require", "proxy-authorization"):

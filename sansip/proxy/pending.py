@@ -2,7 +2,7 @@
 
 Theory of operation: a phone that says nothing holds each request for 32 seconds, one
 that rings holds it for minutes, and who has many requests sent to it holds many: so
-these are counted, where they come from and for whom they are. Only what waits counts:
+these are counted, where they come from and which user they are for. Only what waits counts:
 a busy exchange whose requests are answered is not hindered. The tables are no larger
 than the number of requests that wait.
 """

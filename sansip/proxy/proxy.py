@@ -64,7 +64,7 @@ class ProxyConfig:
             tried, where it has one (RFC 3263 4.3); without it, or with 0, only Timer B or F
             (32 s) ends the wait. Never once a provisional response came. With
             the default an INVITE over UDP was sent three times by then.
-        force_rport: whom to answer at the source port of a request that came without
+        force_rport: which senders to answer at the source port of a request that came without
             rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
             address and not their source; ``"always"``, everybody; ``"never"``.
         same_hop: believe a response only from the address that its request was sent to, and a
@@ -416,7 +416,7 @@ class Proxy:
         """Return the answer to ``hop.question()`` as places to try, best first."""
         if isinstance(found, Exception) or not found:
             return []
-        # Whoever knows addresses only leaves the transport out.
+        # A resolver that knows addresses only leaves the transport out.
         places: list[Place] = [
             (one[0], one[1], one[2]) if len(one) == 3 else (hop.transport, one[0], one[1]) for one in found
         ]

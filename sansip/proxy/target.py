@@ -35,7 +35,7 @@ class Target:
             one device one target at a time is tried, another where its flow failed (RFC 5626 7).
         alone: of several such targets that lead to one address the first is tried, and the
             others are left out: what a phone or another server named, in whatever number.
-        binding: what it was made of; whoever holds it is told when its flow is no more.
+        binding: what it was made of; its holder is told when its flow is no more.
         address: socket address to use in place of the URI's (a phone behind a NAT).
         listener: number of the listener to send from, where it reaches; None: the
             one that the request came by. A phone behind a NAT hears only the one

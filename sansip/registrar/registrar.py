@@ -3,7 +3,7 @@
 Theory of operation: a plan is a pure function of the request, the bindings
 that stand, and the time. It goes through the RFC's steps in the RFC's order
 and ends in an update and a 200 that describes the bindings after it, or in no
-update and an error; whoever called commits the update and sends the answer.
+update and an error; the caller commits the update and sends the answer.
 No step changes anything, so a request is done whole or not at all, and two
 requests cannot mix.
 """
@@ -30,7 +30,7 @@ from .reply import Plan, Reply
 
 __all__ = ["Registrar"]
 
-# Kept with a binding for whoever looks at it; nobody needs more of it.
+# Kept with a binding for operators who look at it; nobody needs more of it.
 _USER_AGENT_SIZE = 128
 # RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
 _HOUR = 3_600

@@ -1,7 +1,7 @@
 """What the registrar answers, before it is a message.
 
 Theory of operation: the registrar decides status, reason and the header fields
-of its own; whoever calls it makes the response out of the request (RFC 3261
+of its own; its caller makes the response out of the request (RFC 3261
 8.2.6) and adds these. So the registrar needs no tag, no transport, no wire.
 """
 

@@ -1,4 +1,4 @@
-"""What strangers may have under way, so that there is room for whom we know.
+"""What strangers may have under way, so that there is room for known users.
 
 Theory of operation: three bounds, looked at when a request is about to be relayed. Of one
 source so many requests may wait (``pending_per_source``); for one of our users so many

@@ -104,15 +104,15 @@ async def route(request: IncomingRequest) -> None:
 
 
 async def admits(request: IncomingRequest) -> bool:
-    """Whether the sender may be whom it says it is; answered where it may not, or must prove it first.
+    """Whether the sender is who it says it is; answered where it may not, or must prove it first.
 
     For a request that begins something. A route of your own that registers or relays
     asks this before, or passwords are asked of nobody.
     """
-    # Whom we know by address: another server of ours, or a carrier ([[trusted]]).
+    # A peer that we know by address: another server of ours, or a carrier ([[trusted]]).
     peer = request.trusted
     # Who claims to be one of our users has to prove it (RFC 3261 22); a trusted
-    # peer has done so for whom it sends, but never registers anybody.
+    # peer has done so for the users that it sends for, but never registers anybody.
     if request.authenticates and (request.method == "REGISTER" or (request.is_from_us and peer is None)):
         user = await request.authenticate()
         if user is None:

@@ -4,7 +4,7 @@ Theory of operation: RFC 5626 5.3. Our Record-Route values stand in pairs where 
 is needed (RFC 5658 3), the sender's side first. So a token in the first value says who
 sends, and one in the second, or in a value alone, where the request goes:
 
-    of a dialog   whoever is in the dialog may use it, and reaches the phone of its
+    of a dialog   both sides of the dialog may use it, and reaches the phone of its
                   other side with it
     of a Path     and of another node: for any request, so it is believed only of
                   another node of ours that vouches for the request (``routing.vouching``),
@@ -85,7 +85,7 @@ def take_token(request: Incoming, uri: SipUri, flows: FlowRoute | None, *, secon
         raise _refused("Forged Flow Token", "RFC 5626 5.3.1", message)
     if token.bound and message.to_tag is None and message.method not in ("ACK", "BYE"):
         # RFC 3261 12.2.1.1: a route set is for requests within the dialog. A caller has
-        # one from a 180, and must not ring the phone anew with it, as whomever he likes.
+        # one from a 180, and must not ring the phone anew with it, under any name.
         raise _refused("Flow Token Of A Dialog", "RFC 3261 12.2.1.1", message)
     request.from_node = request.from_node or is_vouched(core.nodes, message, uri)
     # RFC 5626 5.3: the sender's own flow says nothing of the direction.

@@ -84,7 +84,7 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
             credentials, request.method, message.body, recalled
         )
         if proven:
-            # Whoever knows the password may be answered sooner. All others wait for the
+            # A sender who knows the password may be answered sooner. All others wait for the
             # store, so that nobody learns from the time which users there are.
             stored = recalled
         try:
@@ -114,7 +114,7 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
 def _refuse(request: Incoming, authenticator: Authenticator, offer: Offer, realm: str) -> None:
     """Answer a request whose sender is not known: a challenge, or why none would help."""
     if offer.verdict is Verdict.BARRED:
-        # Said openly: whoever has a wrong password in a phone should find out.
+        # Said openly: the owner of a phone with a wrong password should find out.
         left = 1 if offer.ban is None else max(1, math.ceil(offer.ban.until - request.now))
         request.refuse(403, "Too Many Wrong Passwords", [("Retry-After", str(left))])
         return
@@ -162,7 +162,7 @@ def withhold(request: Incoming) -> None:
     """Remove credentials for us from a request that goes on without having been authenticated.
 
     RFC 3261 22.1, 22.3: an ACK repeats those of its INVITE, and phones add them to
-    requests within a dialog unasked. Whoever sees them can try passwords on them.
+    requests within a dialog unasked. Anybody who sees them can try passwords on them.
     """
     core = request.core
     message = request.message
@@ -184,7 +184,7 @@ def withhold(request: Incoming) -> None:
 
 
 def speaks_for(request: Incoming, user: str) -> bool:
-    """Whether ``user`` is whom the request says it is from (To of a REGISTER, else From).
+    """Whether ``user`` is the user that the request says it is from (To of a REGISTER, else From).
 
     ``user`` may be the user part alone or the whole ``user@domain``. If not, the log is told.
     """
@@ -199,7 +199,7 @@ def speaks_for(request: Incoming, user: str) -> bool:
 
 
 def _names(request: Incoming) -> tuple[str, ...]:
-    """Return what the sender's user name may be, by whom the request says it is from."""
+    """Return what the sender's user name may be, by the user that the request says it is from."""
     message = request.message
     # RFC 3261 10.2: a third party may register somebody (From differs from To), and
     # has to know that user's password, for it is his address that changes.

@@ -193,7 +193,7 @@ class Incoming:
 
     @property
     def trusted(self) -> TrustedPeer | None:
-        """Whom the sender is trusted as, by address or certificate (``sansip.routing.trust``), or None."""
+        """The trusted name of the sender, by address or certificate (``sansip.routing.trust``), or None."""
         trusted = self.core.trusted
         return trusted.of(self.flow) if len(trusted) else None
 

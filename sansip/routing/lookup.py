@@ -50,7 +50,7 @@ def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
 
 
 def asked_for(core: Core, request: Request) -> str:
-    """Return which user of ours, whom many URIs name, the Request-URI of ``request`` asks for, or "".
+    """Return which user of ours, which many URIs name, the Request-URI of ``request`` asks for, or "".
 
     Only where it begins something: within a dialog the route set and the very URI decide.
     """

@@ -75,7 +75,7 @@ class IncomingRequest(Incoming):
         return await authenticate(self, realm)
 
     def speaks_for(self, user: str) -> bool:
-        """Whether ``user`` is whom the request says it is from (To of a REGISTER, else From)."""
+        """Whether ``user`` is the user that the request says it is from (To of a REGISTER, else From)."""
         return speaks_for(self, user)
 
     def record_route(self) -> None:
@@ -162,7 +162,7 @@ class IncomingRequest(Incoming):
         return borrows_gruu(self)
 
     def answer_absent(self) -> None:
-        """Answer a request for whom ``locate`` found nobody: 404, or 480 who is known but not there.
+        """Answer for a user that ``locate`` did not find: 404, or 480 where it is known but not there.
 
         503 with Retry-After where the location could not be asked (``unsure``).
         """

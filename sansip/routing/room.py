@@ -1,4 +1,4 @@
-"""Room for those whom we know: who is not counted by source, and when the table is nearly full.
+"""Room for known users: who is not counted by source, and when the table is nearly full.
 
 Theory of operation: a trusted peer may be a carrier with hundreds of calls a second, a sender on
 this very machine a proxy that hides its clients: what is counted by source does not hold for

@@ -2,7 +2,7 @@
 
 Theory of operation: a table of networks, each perhaps for one port and some
 transports. Of those that fit the narrowest decides, so a host can be given
-other rights than its network. Whoever can send datagrams with another's
+other rights than its network. Anybody who can send datagrams with another's
 address is taken for him: trust in UDP is trust in the network that carries it.
 
 A peer that proves over TLS to be a domain (RFC 5922) is who it says wherever it comes
@@ -108,7 +108,7 @@ class Trusted:
         self._peers = count
 
     def of(self, flow: Flow) -> TrustedPeer | None:
-        """Return whom the peer of ``flow`` is trusted as, by its certificate or else its address."""
+        """Return the name that the peer of ``flow`` is trusted by, by its certificate or else its address."""
         if self._domains and flow.peer is not None:
             for name in flow.identities:
                 for peer in self._domains.get(name.rstrip("."), ()):
@@ -117,7 +117,7 @@ class Trusted:
         return self.find(flow.transport, flow.host, flow.port)
 
     def find(self, transport: str, host: str, port: int) -> TrustedPeer | None:
-        """Return whom the peer at ``host`` (an IP address without brackets) is trusted as, if at all."""
+        """Return the trusted name of the peer at ``host`` (an IP address without brackets), or None."""
         if not self._networks:
             return None
         address = _address(host)

@@ -9,7 +9,7 @@ address. ``admits_within`` then looks for another proof:
     the sender      a password, where it calls itself a user of ours
     the target      a binding of the user that the dialog is with
 
-And where neither is found nothing is sent, so that nobody has us send to whom he likes
+And where neither is found nothing is sent, so that nobody can choose where we send
 (RFC 3261 12.2.1.1 has one place for a request of a dialog: the remote target).
 """
 

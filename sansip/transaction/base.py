@@ -35,7 +35,7 @@ __all__ = [
 
 
 class ClientUser(Protocol):
-    """Whoever sends a request through a client transaction."""
+    """What sends a request through a client transaction."""
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """Every provisional response, the final one, and further 2xx to INVITE."""
@@ -63,7 +63,7 @@ _NOBODY: Final = _Nobody()
 
 
 class ServerUser(Protocol):
-    """Whoever answers a request through a server transaction."""
+    """What answers a request through a server transaction."""
 
     def ack_received(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
         """An ACK for a 2xx that carries the branch of the INVITE (RFC 6026 7.1)."""

@@ -28,7 +28,7 @@ class OpenConnection:
 
     ``listener`` is the number of the listener that accepted it or whose address
     it was opened from; ``local`` and ``remote`` are socket addresses. ``name`` is
-    whom an outgoing connection must reach: the host that its URI named.
+    the name that an outgoing connection must reach: the host that its URI named.
     ``identities`` are the SIP domains that the peer proved to be (RFC 5922 7.1),
     set by the TLS filter when its handshake is over.
     """

@@ -22,7 +22,7 @@ class Resolve:
     """The question where to reach ``host``.
 
     The answer is a list of ``(transport, ip, port)``, best first, or an exception.
-    Whoever knows addresses only answers ``(ip, port)``, for this transport.
+    A resolver that knows addresses only answers ``(ip, port)``, for this transport.
 
     Attributes:
         port: the URI's, or the transport's own.

@@ -1,6 +1,6 @@
-"""Whom to let go when there are as many connections as may be: who is idle, and nobody's phone.
+"""Which connection to let go when there are as many connections as may be: who is idle, and nobody's phone.
 
-Theory of operation: without it, whoever opens ``limits.connections`` connections and says a line end
+Theory of operation: without it, a stranger who opens ``limits.connections`` connections and says a line end
 now and then keeps everybody else out for an hour. So a new connection takes the place of one that has been
 silent for long, over which nobody is registered and no request waits for its answer. A few are looked
 at, round and round, and the one that has been silent longest goes: as good as a list sorted by

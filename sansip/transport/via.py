@@ -6,7 +6,7 @@ says (18.2.2). Both are decided together when the request arrives, so that the
 answer needs no look at the message again.
 
 An maddr would have a stranger's answers sent to a third host, so it counts only
-for whom the configuration says.
+for the peers that the configuration names.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Theory of operation: ``uri_equal`` is the rule itself. It is not transitive (a
 parameter in one URI only is ignored), so no hash can stand for it; instead
-``uri_key`` gives what equal URIs always share, and whoever keeps many URIs
+``uri_key`` gives what equal URIs always share, and code that keeps many URIs
 finds the few candidates by key and asks ``uri_equal`` about those.
 """
 

@@ -1,6 +1,6 @@
 """Bans as an operator sees them: ``sansip ctl bans`` lists them and lifts them.
 
-Theory of operation: the list is the stack's (``sansip.bans``), for whoever puts
+Theory of operation: the list is the stack's (``sansip.bans``), for every part that puts
 somebody on it; times are told as Unix time. Lifting is an input of the stack.
 """
 

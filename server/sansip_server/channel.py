@@ -1,6 +1,6 @@
 """A blocking connection through byte filters: TLS and WebSocket for a command of one connection.
 
-Theory of operation: the server's filters wait for nothing, so whoever waits is
+Theory of operation: the server's filters wait for nothing, so what waits is
 exchangeable; here that is a plain socket with a timeout. What filters want sent is
 written at once, what they pass up is returned, and the first reason to close
 becomes ``ConnectionLost``.

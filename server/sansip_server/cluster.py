@@ -204,7 +204,7 @@ class SharedStorage:
             self.failing_since = time.time()
             self._wait = FIRST_WAIT
             logger.error(
-                "the shared location %s fails: %s; registrations get 503, and whom this node knows is"
+                "the shared location %s fails: %s; registrations get 503, and users that it knows are"
                 " served from memory, until it works again",
                 self._place,
                 self._error,

@@ -116,8 +116,8 @@ def _write(event: Any) -> None:
             end = "" if until is None else f"; barred until {moment(until)}"
             logger.info("refused %r in realm %r from %s: %s%s", username, realm, source, reason, end)
         case SourceBarred(source, username, until, reason):
-            whom = repr(username) if username else "everybody"
-            logger.info("%s is barred for %s until %s: %s", source, whom, moment(until), reason)
+            barred = repr(username) if username else "everybody"
+            logger.info("%s is barred for %s until %s: %s", source, barred, moment(until), reason)
         case NonceRefused(source, username, realm, reason, everyday):
             level = logging.DEBUG if everyday else logging.INFO
             logger.log(level, "challenged %r in realm %r from %s anew: %s", username, realm, source, reason)

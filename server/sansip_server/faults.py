@@ -2,7 +2,7 @@
 
 Theory of operation: a wrong option, an unreadable file, a bad configuration
 key and a port in use are all reported the same way, as lines on standard
-error that say what is wrong and what to do, never as a traceback. Whoever
+error that say what is wrong and what to do, never as a traceback. Code that
 finds such a mistake raises ``OperatorError``; ``cli`` prints it.
 """
 

@@ -2,7 +2,7 @@
 
 Theory of operation: a hop to a worker thread and back costs more than everything else
 in an authenticated registration. So keys are remembered, under the store's *generation* of
-users: a number that any change raises, whoever makes it. The worker looks at it with
+users: a number that any change raises, by any process. The worker looks at it with
 each batch, and at most a second may pass since it last did: a changed password counts
 within that second. Where the store fails, what was known is all there is.
 """

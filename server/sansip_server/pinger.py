@@ -39,7 +39,7 @@ __all__ = ["Pinger", "Reply", "Target"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to ask: the Request-URI, and the address that its host turned out to be.
+    """The server to ask: the Request-URI, and the address that its host turned out to be.
 
     ``name`` is the host that the URI named, which a certificate must name as well.
     """

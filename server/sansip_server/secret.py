@@ -2,7 +2,7 @@
 
 Theory of operation: made once from the system's randomness, readable by
 the server's user alone. Creation is exclusive, so two servers that start at
-once agree on the key of whoever was first.
+once agree on the key of the first one.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         settings.secret_file = f"{settings.store}.key"
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
     if settings.auth != "digest" and all(address.loopback for address in addresses):
-        # Nobody but this machine can reach us, so there are no strangers to relay for. Whoever
+        # Nobody but this machine can reach us, so there are no strangers to relay for. An operator who
         # asks for passwords expects some all the same: a web server may stand in front.
         settings.proxy.unmarked_dialogs = True
 
@@ -224,7 +224,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
 def _refuse_another_key(nodes: Nodes | None) -> None:
     """Raise OperatorError where nodes live and none of them has this one's key.
 
-    Whoever registered here could not be called through them, nor theirs through here.
+    Phones that registered here could not be called through them, nor theirs through here.
     """
     if nodes is not None and nodes.strangers and not nodes.others:
         names = ", ".join(sorted(f"{node.name} at {node.address}" for node in nodes.strangers.values()))
@@ -284,4 +284,4 @@ def _say_who_may_register(addresses: Iterable[ListenAddress], settings: Settings
     elif all(address.loopback for address in addresses):
         logger.info("registration is open, because only this machine can reach these addresses")
     else:
-        logger.warning("registration is open to whoever can reach these addresses (auth none)")
+        logger.warning("registration is open to everybody who can reach these addresses (auth none)")

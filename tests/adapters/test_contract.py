@@ -669,7 +669,7 @@ def test_drain_waits_until_the_stack_is_idle(start, connect):
 
 
 def test_stop_ends_a_drain(start):
-    """Whoever waits for it learns that it did not finish."""
+    """The one that waits for it learns that it did not finish."""
     stack = FakeStack()
     stack.idle = False
     server = start(stack, Listen(0, "udp", "127.0.0.1"))

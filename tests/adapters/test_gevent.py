@@ -143,7 +143,7 @@ REQUEST = (
 )
 
 def ask(transport, kind, address):
-    # Patched sockets on both sides, in one thread: whoever blocks stops both.
+    # Patched sockets on both sides, in one thread: the side that blocks stops both.
     with socket.socket(socket.AF_INET, kind) as peer:
         peer.settimeout(10)
         peer.connect(address)

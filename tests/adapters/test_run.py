@@ -127,7 +127,7 @@ def test_a_signal_drains_and_exits_with_0(program, number):
 
 
 def test_a_second_signal_does_not_wait(program):
-    """Whoever asks twice means it: the stack is never idle here."""
+    """An operator who asks twice means it: the stack is never idle here."""
     one = program("busy")
     one.process.send_signal(signal.SIGTERM)
     assert one.line() == "drain"

@@ -51,7 +51,7 @@ def test_a_key_that_was_taken_away() -> None:
 
 
 def test_whom_it_was_given_to() -> None:
-    """A stranger's nonce is none for another address, whoever sends it; no port is looked at."""
+    """A stranger's nonce is none for another address, from any sender; no port is looked at."""
     ring = nonces(NEW, OLD)
     made = nonces(OLD).make("r", HERE, 1000.0, 5.0)
     for source, fits in ((HERE, True), ("192.0.2.2", False), (None, True)):

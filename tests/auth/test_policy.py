@@ -176,7 +176,7 @@ def test_the_whole_address_as_name() -> None:
 
 
 def test_a_third_party_registers() -> None:
-    """RFC 3261 10.2, 10.3 step 4: whoever is in From has to know the password of whom he registers."""
+    """RFC 3261 10.2, 10.3 step 4: the user in From has to know the password of the user that he registers."""
     rig = Registrar()
     secretary = "sip:secretary@biloxi.test"
     assert rig.send(answer(rig.challenge(sender=secretary)[0]), sender=secretary).what == "200"

@@ -369,7 +369,7 @@ def test_what_a_stranger_wrote_is_cut() -> None:
 
 
 def test_a_store_that_is_down() -> None:
-    """503, and the log knows whom it kept out."""
+    """503, and the log names the user that was kept out."""
 
     def fail(_: Any) -> None:
         raise OSError("gone")
@@ -383,7 +383,7 @@ def test_a_store_that_is_down() -> None:
 
 
 def test_somebody_else() -> None:
-    """403 for a user who is who he says, and not whom he registers: the log says who."""
+    """403 for a user who is who he says, and not the user that he registers: the log says who."""
     rig = Server()
     line = answer(rig.challenge())
     data = request(

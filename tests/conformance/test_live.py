@@ -30,7 +30,7 @@ def test_same_verdicts_over_loopback() -> None:
 
 @pytest.mark.parametrize("runtime", sorted(entry.name for entry in entry_points(group="sansip.runtimes")))
 def test_each_runtime(runtime: str) -> None:
-    """One core, whoever waits: the verdicts do not depend on the runtime."""
+    """One core, whatever waits: the verdicts do not depend on the runtime."""
     try:
         servers = Servers(runtime)
     except ValueError as error:

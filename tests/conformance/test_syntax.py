@@ -104,7 +104,7 @@ def test_sections_per_step() -> None:
     ],
 )
 def test_a_mistake_names_line_and_fix(text: str, line: int, words: str) -> None:
-    """Whoever writes a trace reads this and knows what to write instead."""
+    """The author of a trace reads this and knows what to write instead."""
     with pytest.raises(TraceSyntaxError) as caught:
         read_text(HEAD + text, "x.trace")
     assert caught.value.line == line

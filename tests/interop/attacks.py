@@ -58,7 +58,7 @@ def plain(address: Address) -> socket.socket:
 
 
 def secure(address: Address) -> socket.socket:
-    """Open a TLS connection, whoever is there."""
+    """Open a TLS connection, to any server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -56,7 +56,7 @@ def main(host: str, port: str, domain: str, user: str, password: str, callee: st
     settings.idUri = f"sip:{user}@{domain}"
     settings.regConfig.registrarUri = f"sip:{domain}"
     settings.sipConfig.proxies.append(f"sip:{host}:{port};lr")
-    # Any realm: whoever asks is the server of the test.
+    # Any realm: the one that asks is the server of the test.
     settings.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
     account.create(settings)
     say(f"registration {wait_for(account)}")

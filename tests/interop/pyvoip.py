@@ -1,7 +1,7 @@
 """pyVoIP as a phone: ``python -m tests.interop.pyvoip HOST PORT USER PASSWORD SIP_PORT RTP_PORT``.
 
 Theory of operation: pyVoIP (1.6) has threads of its own, so it is a program of its own. It registers for
-10 s at a time, answers whoever calls, and does what standard input says: ``call USER``, ``hangup``,
+10 s at a time, answers every call, and does what standard input says: ``call USER``, ``hangup``,
 ``stop``. What happens stands on standard output, a line each.
 """
 

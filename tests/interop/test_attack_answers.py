@@ -77,7 +77,7 @@ def test_hostile_answers(tmp_path: Path, transport: str) -> None:
 
 @pytest.mark.parametrize("answer", [b"Content-Length: 60000\r\n\r\n", b"X: " + b"x" * 70_000, b"\r\n" * 50])
 def test_a_ping_that_is_answered_in_part(answer: bytes) -> None:
-    """``sansip ping`` ends when it said that it would, whoever is at the other end."""
+    """``sansip ping`` ends when it said that it would, with any peer at the other end."""
     with socket.create_server((LOCAL, 0)) as server:
         ended = threading.Event()
 

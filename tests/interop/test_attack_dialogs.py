@@ -15,14 +15,14 @@ from tests.interop.siege import TRANSPORTS, Siege
 from tests.interop.users import ask, credentials
 from tools import peers
 
-# Where the attacker is, and whom he would like to reach.
+# Where the attacker is, and the phone that he wants to reach.
 ELSEWHERE, THERE = "127.0.0.66", "127.0.0.77"
 PASSWORD = "wonderland"
 
 
 @contextmanager
 def besieged(directory: Path, transport: str) -> Iterator[tuple[Siege, Phone, Phone, Line]]:
-    """The server, bob's phone, mallory's, and whom he would like to reach."""
+    """The server, bob's phone, mallory's, and the phone that he wants to reach."""
     with ExitStack() as stack:
         users = {f"{one}@siege.test": PASSWORD for one in ("bob", "alice")}
         siege = stack.enter_context(Siege(directory, users=users))

@@ -94,7 +94,7 @@ def registered(registrar: Line, phone: Phone) -> str:
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_token_of_a_path_is_no_open_relay(tmp_path: Path, transport: str) -> None:
     """Issue 22: a stranger has the token of a phone's flow, which lives, and one of a flow that is gone.
-    With neither he reaches the phone, nor whom he writes into the Request-URI; the registrar does."""
+    With neither he reaches the phone, nor the host that he puts into the Request-URI; the registrar does."""
     siege, registrar = edge(tmp_path)
     with (
         siege,

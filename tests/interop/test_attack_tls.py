@@ -111,7 +111,7 @@ def test_a_partner_is_one_as_long_as_its_certificate_is_good(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_sips_in_the_clear(transport: str, tmp_path: Path) -> None:
-    """RFC 3261 26.2.2: refused, whoever it is for."""
+    """RFC 3261 26.2.2: refused, for every callee."""
     with Siege(tmp_path) as siege, siege.line(transport) as stranger:
         for uri in ("sips:siege.test", "sips:anna@siege.test", "sips:x@elsewhere.example"):
             stranger.send(request("OPTIONS", uri, stranger))

@@ -27,7 +27,7 @@ HANGS = "sip:+4930999@siege.test"
 
 
 class Credit(http.server.BaseHTTPRequestHandler):
-    """Everybody has 5, ``poor`` has nothing, and whoever asks for ``slow`` waits for ever."""
+    """Everybody has 5, ``poor`` has nothing, and a request for ``slow`` waits for ever."""
 
     def do_GET(self) -> None:
         if "user=slow" in self.path:

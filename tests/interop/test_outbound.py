@@ -288,7 +288,7 @@ def test_no_flow_is_left(name: str, start: Callable[[str], Site]) -> None:
 
 
 def test_a_flow_that_ends_between_two_calls_is_logged(start: Callable[[str], Site]) -> None:
-    """Whoever runs the server sees why a phone is gone."""
+    """The operator sees why a phone is gone."""
     site = start("one box")
     phone = FlowPhone(1, "tcp", site.home)
     phone.register_flow()

@@ -49,7 +49,7 @@ def reload(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 class Reloaded:
-    """A server with a route, a file beside it, and a configuration; ``phone`` is whom calls go to."""
+    """A server with a route, a file beside it, and a configuration; ``phone`` is where calls go."""
 
     def __init__(self, folder: Path, journal: bool = False) -> None:
         self.folder = folder

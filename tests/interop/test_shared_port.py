@@ -143,7 +143,7 @@ def test_behind_haproxy(tmp_path: Path) -> None:
             port = a[one].local[1]
             assert re.search(rf";rport={port}(;|$)", via), via
             assert f";received={HOST}" in via
-        # Whoever is none of the balancers is not let in, whatever he announces.
+        # A peer that is none of the balancers is not let in, whatever it announces.
         with socket.create_connection(server.address, timeout=5) as sock:
             sock.sendall(b"PROXY TCP4 198.51.100.1 127.0.0.1 5060 5060\r\n\r\n\r\n")
             try:

@@ -226,7 +226,7 @@ class TestFlows:
     """Bindings end with the connection they were registered over (RFC 5626 6)."""
 
     def test_a_connection_that_is_lost_is_found_again(self, make_binding, put):
-        """By whom it is used, and by nobody else."""
+        """By its users, and by nobody else."""
         location = MemoryLocation()
         put(location, make_binding("sip:a@host", flow=ONE), make_binding("sip:b@host", flow=TWO))
 

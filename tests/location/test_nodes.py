@@ -113,7 +113,7 @@ def test_a_node_that_lost_the_store_is_asked_itself() -> None:
 
 
 def test_without_the_store_all_are_asked() -> None:
-    """Its silence proves nothing, and that of a node does: whoever died meanwhile is not waited for."""
+    """Its silence proves nothing, and that of a node does: a node that died meanwhile is not waited for."""
     bench = Bench()
     c = state("c", "c1", "192.0.2.30")
     bench.nodes.join([A, c], 0.0)
@@ -211,7 +211,7 @@ def test_where_nodes_are() -> None:
 
 
 def test_draining_is_told_and_lingers() -> None:
-    """The next beat says so; whom it alone can reach is served for ``linger`` seconds."""
+    """The next beat says so; the phones that it alone can reach are served for ``linger`` seconds."""
     bench = Bench(linger=30.0)
     bench.nodes.join([], 0.0)
     bench.beat(0.0, [B])

@@ -1,4 +1,4 @@
-"""Packed records: what comes out equals what went in, whoever put it there."""
+"""Packed records: what comes out equals what went in, from any writer."""
 
 from __future__ import annotations
 

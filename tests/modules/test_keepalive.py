@@ -42,7 +42,7 @@ def rounds(bench: Rig, seconds: float, answers: int | None = None) -> list[Out]:
     return outs
 
 
-# --- what is sent, and to whom
+# --- what is sent, and to which phones
 
 
 def test_options() -> None:
@@ -112,7 +112,7 @@ def test_who() -> None:
 
 
 def test_a_place_in_the_ring() -> None:
-    """Only whom it is for costs memory: the phone that comes home to a public address leaves."""
+    """Only phones that it is for cost memory: the phone that comes home to a public address leaves."""
     bench = rig()
     keepalive = bench.stack.modules.get(Keepalive)
     assert keepalive is not None

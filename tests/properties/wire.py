@@ -2,7 +2,7 @@
 
 Theory of operation: one heap of events, one seeded generator, a clock that jumps.
 Datagrams are lost, doubled and delayed each on its own, so they overtake each
-other; streams deliver in order, in pieces. Stacks are the real ones; whoever has
+other; streams deliver in order, in pieces. Stacks are the real ones; any party that has
 an address and a ``datagram`` method may take part.
 """
 
@@ -26,7 +26,7 @@ Address = tuple[str, int]
 
 
 class Party(Protocol):
-    """Whoever has an address on the wire."""
+    """A party with an address on the wire."""
 
     def datagram(self, data: bytes, source: Address) -> None: ...
 

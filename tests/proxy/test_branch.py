@@ -341,7 +341,7 @@ def test_no_tcp_without_a_tcp_listener() -> None:
 
 
 def test_a_uri_that_says_udp_means_it() -> None:
-    """The transport parameter is a choice of whoever gave the URI."""
+    """The transport parameter is a choice of the URI's author."""
     rig = Rig(relay_to(f"{BOB_URI};transport=udp"))
     assert sent(rig.udp(request(body=LARGE)))[-1] == ("INVITE", BOB)
 

@@ -154,7 +154,7 @@ def test_a_redirection_to_one_address(count: int) -> None:
 
 
 def test_another_flow_of_a_phone() -> None:
-    """RFC 5626 7: a flow that took the place of a dead one is tried, whoever else is there."""
+    """RFC 5626 7: a flow that took the place of a dead one is tried, beside all others."""
     rig = Rig()
     uris = ("sip:a@192.0.2.2", "sip:b@192.0.2.3", "sip:b@192.0.2.2")
     for uri, instance, reg_id in zip(uris, ("one", "two", "two"), (1, 1, 2), strict=True):

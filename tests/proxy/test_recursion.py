@@ -128,7 +128,7 @@ def test_what_cannot_be_called(value: str) -> None:
 
 
 def test_not_after_a_cancel() -> None:
-    """Whoever gave up is not called back."""
+    """A caller that gave up is not called back."""
     call = fork(BOB_URI)
     call.answer("bob", 180)
     cancel = call.request.replace(b"INVITE", b"CANCEL")

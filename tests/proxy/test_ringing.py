@@ -156,7 +156,7 @@ def test_early_dialogs() -> None:
     # A dialog that is known goes on, and a response without a tag begins none.
     assert call.answer("bob", 183, tag="t3") == [("183", ALICE)]
     assert call.answer("bob", 180, tag="") == [("180", ALICE)]
-    # Whoever answers is connected.
+    # The phone that answers is connected.
     assert call.answer("carol", 200)[0] == ("200", ALICE)
 
 

@@ -84,7 +84,7 @@ def test_realms() -> None:
 
 
 def test_who_is_trusted() -> None:
-    """Ourselves, and whom the operator names."""
+    """Ourselves, and the hosts that the operator names."""
     trust = domain(lambda flow: (flow.transport, flow.host) == ("tls", "198.51.100.5"))
     assert trust.trusts(Flow("tls", 0, ("198.51.100.5", 40_000)))
     assert not trust.trusts(Flow("udp", 0, ("198.51.100.5", 5060)))
@@ -210,7 +210,7 @@ OTHER = "elsewhere.example"
 @pytest.mark.parametrize("method", ["INVITE", "ACK", "BYE", "REFER"])
 @pytest.mark.parametrize("field", ["Authorization", "Proxy-Authorization"])
 def test_credentials_never_leave(method: str, field: str) -> None:
-    """Issue 15: whoever made the nonce, by any method; others' pass, and what cannot be read does not."""
+    """Issue 15: made by anybody, by any method; others' pass, and what cannot be read does not."""
     call = Stranger(asking())
     for realm, kept in (("biloxi.test", False), ("BILOXI.TEST", False), (OTHER, True)):
         headers = [

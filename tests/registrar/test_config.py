@@ -33,6 +33,6 @@ def test_the_defaults_work():
     ],
 )
 def test_the_message_names_the_key(fields, named):
-    """Whoever wrote the configuration learns what to change."""
+    """The author of the configuration learns what to change."""
     with pytest.raises(ValueError, match=named):
         RegistrarConfig(**fields)

@@ -35,7 +35,7 @@ class TestRequire:
         assert site.send(PHONE, headers=["Require: path", "Supported: path"]).status == 200
 
     def test_a_plan_checks_it_too(self, site, make_register):
-        """Whoever calls plan() alone is no less safe."""
+        """A caller of plan() alone is no less safe."""
         plan = site.registrar.plan(make_register(PHONE, headers=["Require: foo"]), ALICE, [], 0.0)
 
         assert (plan.update, plan.reply.status) == (None, 420)

@@ -121,7 +121,7 @@ def test_other_methods(method: str) -> None:
 
 
 def test_neighbours_in_a_network() -> None:
-    """RFC 4291 2.5.4: whoever has one IPv6 address has 2**64 of them."""
+    """RFC 4291 2.5.4: the owner of one IPv6 address has 2**64 of them."""
     rig = Rig(to_bob, limits={"pending_per_source": 2, "pending_per_callee": 0})
     hosts = ["2001:db8:0:7::1", "2001:db8:0:7::2", "2001:db8:0:7:ffff::", "2001:db8:0:8::1"]
     answers = []
@@ -184,7 +184,7 @@ def test_whom_we_know_still_gets_through() -> None:
 
 
 def test_what_is_not_ours_has_no_callee() -> None:
-    """A route that relays elsewhere has its own idea of whom it calls."""
+    """A route that relays elsewhere has its own idea of the callee."""
 
     async def route(incoming: Any) -> None:
         incoming.relay()
@@ -193,7 +193,7 @@ def test_what_is_not_ours_has_no_callee() -> None:
     assert ring(rig, 3, uri=BOB_URI) == ["100"] * 3
 
 
-# --- whom the limits by source do not hold for
+# --- sources that the limits do not hold for
 
 
 @pytest.mark.parametrize("source", [("127.0.0.1", 5070), ("127.8.9.1", 1), ("::1", 5070)])

@@ -18,7 +18,7 @@ def rig() -> Rig:
 
 @pytest.mark.parametrize(("method", "status"), [("REGISTER", "401"), ("INVITE", "407"), ("MESSAGE", "407")])
 def test_nothing_is_kept_of_a_challenge(method: str, status: str, rig: Rig) -> None:
-    """No transaction, no timer, so no second copy to whoever's address was forged."""
+    """No transaction, no timer, so no second copy to the owner of the forged address."""
     assert what(rig.udp(request(method, "sip:biloxi.test"))) == [status]
     assert rig.stack.snapshot()["server_transactions"] == 0
     assert rig.wait(60) == []

@@ -79,7 +79,7 @@ def test_others_stay() -> None:
 
 
 def test_it_is_told() -> None:
-    """For the log, presence and whoever counts."""
+    """For the log, presence and counters."""
     bench = rig()
     phone = Phone(bench)
     conn = phone.flow(1)

@@ -43,7 +43,7 @@ def not_secure(request: Any) -> None:
     request.relay(BOB_URI)
 
 
-# What is refused, by whom, and as what.
+# What is refused, by which part, and as what.
 REFUSED: dict[str, tuple[Callable[[], Rig], bytes, str]] = {
     "what cannot be read": (Rig, request().replace(b"CSeq: 1", b"CSeq: x"), "400"),
     "one more than there is room for": (lambda: Rig(limits={"transactions": 0}), request(), "503"),

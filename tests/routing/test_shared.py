@@ -131,7 +131,7 @@ def test_an_old_cseq_of_another_node() -> None:
 
 
 def test_a_fetch_is_never_from_memory() -> None:
-    """RFC 3261 10.2.3: what is bound is what stands, whoever bound it."""
+    """RFC 3261 10.2.3: what is bound is what stands, no matter who bound it."""
     cluster = Cluster("a", "b")
     cluster.udp("a", registration(1), BOB)
     cluster.udp("b", registration(2, expires=0), BOB)
@@ -216,7 +216,7 @@ def test_any_interleaving_is_some_order(steps: list[tuple[str, int, bool]], chan
 
 
 def test_without_the_store_known_bindings_are_served() -> None:
-    """Issue 5: registrations get 503 with Retry-After, calls to whom this node knows go on."""
+    """Issue 5: registrations get 503 with Retry-After, calls to users that this node knows go on."""
     cluster = Cluster("a", "b")
     cluster.udp("a", registration(1), BOB)
     cluster.shelf.down = True
@@ -415,7 +415,7 @@ def test_a_node_in_another_life() -> None:
 
 
 def test_datagrams_behind_a_nat() -> None:
-    """They go through the owner, whom the NAT lets pass, while it lives; then from any node."""
+    """They go through the owner, which the NAT lets pass, while it lives; then from any node."""
     cluster = Cluster("a", "b")
     private = registration(1, "<sip:bob@10.0.0.5:5060>", NAT, via="SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKn")
     assert what(cluster.udp("a", private, NAT)) == ["200"]
@@ -578,7 +578,7 @@ def test_a_node_that_does_not_answer_here() -> None:
 
 
 def test_a_node_in_another_life_answers_for_itself_alone() -> None:
-    """What has its address by now is not it: whoever has no proof of its life says that it is gone."""
+    """What has its address by now is not it: a process that has no proof of its life says that it is gone."""
     cluster = Cluster("a", "b")
     WebPhone(cluster, "a").register()
     cluster.shelf.forget("a")

@@ -102,7 +102,7 @@ def test_no_answer_in_time() -> None:
 
 @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
 def test_an_exception_is_a_500(method: str) -> None:
-    """And an event with the exception, for whoever has to mend it."""
+    """And an event with the exception, for the one who has to mend it."""
 
     def route(incoming: Any) -> None:
         raise ZeroDivisionError("oops")

@@ -1,4 +1,4 @@
-"""Trust by address: whom the table finds, and what the default route lets them do."""
+"""Trust by address: which peers the table finds, and what the default route lets them do."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_nobody_is_trusted_to_register(rig: Rig, source: Any) -> None:
 
 @pytest.mark.parametrize(("source", "kept"), [(ALICE, False), (CAROL, True)])
 def test_asserted_identities(rig: Rig, source: Any, kept: bool) -> None:
-    """RFC 3325 5: believed of whom we trust, removed from all others."""
+    """RFC 3325 5: believed of trusted peers, removed from all others."""
     identity = [("P-Asserted-Identity", "<sip:boss@biloxi.test>")]
     outs = ask(rig, source, US, sender=STRANGER, headers=identity)
     assert sent(outs)[-1] == ("INVITE", BOB)

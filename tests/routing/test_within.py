@@ -20,7 +20,7 @@ VICTIM = "sip:victim@198.51.100.7"
 
 
 def asking(**options: Any) -> Rig:
-    """A server that asks its users, of whom each has the password "wonderland"."""
+    """A server that asks its users; each has the password "wonderland"."""
     return Rig(
         auth=AuthConfig(), secret=SECRET,
         users=lambda one: {"MD5": ha1(one.username, "biloxi.test", "wonderland")}, **options,
@@ -269,7 +269,7 @@ def test_a_refreshed_target_after_a_restart() -> None:
 
 @pytest.mark.parametrize("method", ["BYE", "INVITE", "MESSAGE", "OPTIONS", "NOTIFY", "NEWMETHOD"])
 def test_a_stranger_reaches_nobody_else(method: str) -> None:
-    """The mark that he got for one call leads to the phone that answered, not to whom he likes."""
+    """The mark that he got for one call leads to the phone that answered, and nowhere else."""
     call = Stranger()
     assert refused(call.send(method, VICTIM))
     assert call.send("ACK", VICTIM) == []
@@ -342,7 +342,7 @@ def test_a_failure_tells_no_route() -> None:
 
 
 def test_between_two_strangers_nothing_is_relayed() -> None:
-    """Whom we never let meet, we let not speak: no mark, whatever tags they agree on."""
+    """Two that we never let meet may not speak: no mark, whatever tags they agree on."""
     call = Stranger()
     data = request("INFO", VICTIM, source=STRANGER, branch="z9hG4bKx", sender=MALLORY, from_tag="m",
                    to=f"<{VICTIM}>", to_tag="v", headers=[("Route", call.route)])  # fmt: skip
@@ -424,7 +424,7 @@ def test_our_user_who_moved() -> None:
 
 
 def test_a_trusted_peer() -> None:
-    """[[trusted]]: it may name our users; with ``relay`` it reaches whom it likes, else as a stranger."""
+    """[[trusted]]: it may name our users; with ``relay`` it reaches anybody, else as a stranger."""
     for relay in (True, False):
         peers = [TrustedPeer("203.0.113.66", relay=relay)]
         call = Stranger(asking(trusted=peers))

@@ -154,7 +154,7 @@ UPSTREAM = '[[upstream]]\nhosts = ["h"]\nrealm = "r"\nusername = "u"\n'
             UPSTREAM + 'password_env = "X"\nregister = "sip:u@x"\n',
             "hosts must have x, which is where register",
         ),
-        (UPSTREAM + 'password_env = "X"\nregistrar = "sip:h"\n', "register (as whom) is missing"),
+        (UPSTREAM + 'password_env = "X"\nregistrar = "sip:h"\n', "register (whose address) is missing"),
         ("[trusted]\n", "f:1: trusted: expected tables, each begun by [[trusted]]; found a table"),
         ('trusted = ["10.0.0.1"]\n', "f:1: trusted: expected tables"),
     ],

@@ -135,7 +135,7 @@ def test_headers_given_replace_defaults() -> None:
 
 
 def test_names_and_answers() -> None:
-    """Resolve questions are answered from names; others by whoever is named."""
+    """Resolve questions are answered from names; others by the function that is named."""
     from sansip.routing import ask
 
     class Rate:

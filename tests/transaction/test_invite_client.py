@@ -194,7 +194,7 @@ def test_the_ack(bench: Bench) -> None:
 
 
 def test_late_responses_of_a_dead_transaction(bench: Bench) -> None:
-    """17.1.1.2: destroyed the instant it terminates; whoever still holds it hears nothing more."""
+    """17.1.1.2: destroyed the instant it terminates; code that still holds it hears nothing more."""
     transaction = bench.client("INVITE", UDP)
     bench.wait(32)
     for status in (180, 200, 486):

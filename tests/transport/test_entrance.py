@@ -197,7 +197,7 @@ def test_only_what_is_configured(transports: tuple[str, ...], octets: bytes, fou
 
 @pytest.mark.parametrize("header", [LINE, V4])
 def test_the_announced_source_is_the_connection(header: bytes) -> None:
-    """Whoever asks who is there gets the phone's address; what follows the header is the first message."""
+    """Code that asks for the peer gets the phone's address; what follows the header is the first message."""
     door = Door("tcp", proxies=("10.0.0.0/8",))
     assert door.open(PROXY) == []
     door.feed(header[:5], header[5:] + b"OPTIONS")

@@ -221,7 +221,7 @@ def test_force_rport(via: str, when: str, where: Any) -> None:
 
 
 def test_force_rport_in_a_route() -> None:
-    """Kamailio's force_rport(): for whom a route chooses."""
+    """Kamailio's force_rport(): for the senders that a route chooses."""
 
     def route(handle: Any) -> None:
         assert handle.nat_signs == ("via",)

@@ -66,5 +66,5 @@ def test_a_transport_without_a_default_port(uri: str) -> None:
 
 @pytest.mark.parametrize("maddr", ["a!b", "1.2.3.4.5", "300.1.1.1", "1.2.3"])
 def test_an_maddr_that_is_no_address_is_a_name(maddr: str) -> None:
-    """It is for whoever resolves names to say that there is none."""
+    """It is for the resolver of names to say that there is none."""
     assert next_hop(parse_uri(f"sip:bob@phone.test;maddr={maddr}")).numeric is False

@@ -143,7 +143,7 @@ def test_where_responses_go(via: str, where: tuple[str, int]) -> None:
     ],
 )
 def test_where_responses_to_the_trusted_go(via: str, where: tuple[str, int]) -> None:
-    """18.2.2: to the maddr, for whom ``via_maddr`` says."""
+    """18.2.2: to the maddr, for senders that ``via_maddr`` allows."""
     message = parse_message(request("OPTIONS", via=via))
     assert isinstance(message, Request)
     flow = Flow("udp", 0, SOURCE)

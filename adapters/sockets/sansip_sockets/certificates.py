@@ -1,6 +1,6 @@
 """Certificates and keys read from files, and in words what OpenSSL thinks of them.
 
-Theory of operation: whoever reads these lines is an operator at night: each names
+Theory of operation: the reader of these lines is an operator at night: each names
 the file, or the peer's trouble, and what to do about it.
 """
 

@@ -1,7 +1,7 @@
 """UDP sockets with one peer each: opened for a question, closed with its answer.
 
 Theory of operation: the stack asks name servers from a socket of its own each
-time (``OpenDatagram``), so that whoever would forge a reply must guess its port.
+time (``OpenDatagram``), so that a forger of a reply must guess its port.
 The socket is connected: the kernel picks the port at random, drops datagrams
 of anybody else, and reports an ICMP error as the error of the next call. Like
 all pumps, the one of a socket ends by being woken: closing shuts the socket

@@ -268,7 +268,7 @@ class Hub:
                 self.report("timers", error)
                 wait = (PAUSE, self.inbox.reader, 0.1)
             yield wait
-            # Whoever performs actions from here on need not wake us.
+            # Code that performs actions from here on need not wake us.
             self._armed = float("-inf")
             try:
                 self._beat()

@@ -1,4 +1,4 @@
-"""Whom a certificate names (RFC 5922 7).
+"""The names in a certificate (RFC 5922 7).
 
 Theory of operation: its identities are the SIP URIs in it, or where there are none
 the DNS names, or where it has no alternative names at all its common name. They are

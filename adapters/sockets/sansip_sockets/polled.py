@@ -51,7 +51,7 @@ class _Timer:
 class PolledWaiter(CallbackWaiter):
     """Drives pumps until they end, or until ``close``; ``fileno`` is what to wait for.
 
-    Whoever starts something from outside of ``turn`` has to wake the inbox of the hub
+    Code that starts something from outside of ``turn`` has to wake the inbox of the hub
     after it, so that the task that waits asks for the ``deadline`` again.
     """
 

@@ -1,4 +1,4 @@
-"""What went wrong inside, told to whoever watches, and not too often.
+"""What went wrong inside, told to the log and other watchers, and not too often.
 
 Theory of operation: a bug that one datagram can trigger, a peer can trigger as
 often as it likes; writing a traceback costs more than serving a call. So only

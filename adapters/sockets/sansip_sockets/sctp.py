@@ -66,7 +66,7 @@ def tune(sock: socket.socket) -> None:
 
 
 def abort(sock: socket.socket) -> None:
-    """End the association at once, for both sides (RFC 9260 9.1); whoever waits for ``sock`` wakes."""
+    """End the association at once, for both sides (RFC 9260 9.1); what waits for ``sock`` wakes."""
     try:
         sock.sendmsg([b""], [(PROTOCOL, SCTP_SNDINFO, SNDINFO.pack(0, ABORT, 0, 0, 0))])
     except OSError:

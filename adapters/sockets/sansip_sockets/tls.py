@@ -7,7 +7,7 @@ for each name that a client may ask for by SNI), the authorities, the versions.
 stand keep what they have, new ones get the new. But the identity of a peer lasts
 only as long as its certificate would be accepted (``revocation``).
 
-Whom we connect to must prove to be the host that its URI named (RFC 5922 7.3).
+The server that we connect to must prove to be the host that its URI named (RFC 5922 7.3).
 What its certificate says about that is in ``identity``.
 """
 
@@ -58,7 +58,7 @@ class TlsConfig:
         verify_servers: a server that we connect to must prove to be the host that
             the URI named (RFC 5922 7.3). False takes any certificate: for tests.
         verify_clients: whether clients must show a certificate: `"no"`, `"optional"`
-            (one that is shown must be good) or `"required"`. A route finds whom it names in
+            (one that is shown must be good) or `"required"`. A route finds the names in it in
             `request.flow.identities` (RFC 5922 7.4).
         min_version: the oldest version of TLS to speak.
         ciphers: cipher suites of TLS 1.2 as an OpenSSL list; `""` for OpenSSL's own choice.
@@ -210,7 +210,7 @@ class TlsContexts:
             try:
                 return self._client.wrap_bio(below, above, server_hostname=info.name or None)
             except ValueError:
-                # Not fit for SNI (a label too long): whom it must name is checked by us anyway.
+                # Not fit for SNI (a label too long): the name is checked by us anyway.
                 return self._client.wrap_bio(below, above)
         if self._server is None:
             raise TlsError("a TLS listener needs a certificate")

@@ -1,7 +1,7 @@
 """What a pump yields, and what a runtime owes it.
 
 Theory of operation: a pump is a generator that moves octets between one socket
-and the stack and never waits itself. It yields a *wait*, and whoever drives it
+and the stack and never waits itself. It yields a *wait*, and the runtime that drives it
 resumes it. That is all a runtime has to do, for every socket, timer and thread
 of the server:
 

@@ -1,6 +1,6 @@
 """How names are resolved: name servers and host names, as settings.
 
-Theory of operation: the core reads no files. Whoever starts the server reads
+Theory of operation: the core reads no files. The program that starts the server reads
 ``/etc/resolv.conf`` and ``/etc/hosts`` and hands in what they say
 (``sansip_sockets.system_dns``), or names other servers.
 """

@@ -2,7 +2,7 @@
 
 Theory of operation: a query goes to one server after another, round by round,
 each time through a socket of its own with a port that the system chose, and
-with a number drawn by chance: whoever wants to forge a reply must guess both
+with a number drawn by chance: a forger of a reply must guess both
 (RFC 5452 9). What does not fit is not taken and the wait goes on. A truncated
 reply, or too many that do not fit, make it ask the same server over TCP.
 

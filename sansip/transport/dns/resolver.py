@@ -218,7 +218,7 @@ class Resolver:
         )
 
     def finished(self, query: Query, found: Found, ttl: float, now: float) -> None:
-        """The query has its answer: remember it and tell whoever waits."""
+        """The query has its answer: remember it and tell those that wait."""
         del self._queries[query.name, query.kind]
         left = self._domains[query.domain] - 1
         if left:

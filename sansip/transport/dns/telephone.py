@@ -2,7 +2,7 @@
 
 Theory of operation: a number's digits, backwards, are a domain; its NAPTR records
 say which URIs it has. A rule is a substitution by a regular expression, written
-by whoever owns the zone, so only expressions are taken that cannot run
+by the owner of the zone, so only expressions are taken that cannot run
 away: no quantifier on a group, and a few quantifiers at the most.
 
     numbers = await ask(DnsLookup(enum_domain("+441632960083"), "NAPTR"))

@@ -1,4 +1,4 @@
-"""The client side of a WebSocket, for whoever wants to speak to a SIP server over one (RFC 7118 4).
+"""The client side of a WebSocket, for programs that speak to a SIP server over one (RFC 7118 4).
 
 Theory of operation: all but the handshake and the masks is as on the server's
 side, so this is that filter with two parts exchanged. The answer to the request is

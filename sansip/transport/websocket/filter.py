@@ -2,7 +2,7 @@
 
 Theory of operation: first comes the handshake, then one SIP message is one
 WebSocket message, so what goes up has boundaries. Silence is asked by a ping
-(browsers have no way to ping by themselves, and NATs forget); whoever answers
+(browsers have no way to ping by themselves, and NATs forget); a browser that answers
 neither that nor anything else is gone. A message that was begun must be whole
 in time, as on any stream. All of it takes one timer, which looks at the times
 of the last octets and of the message begun, and so costs nothing per message.

@@ -2,7 +2,7 @@
 
 Theory of operation: h11 reads the HTTP request; what it asks for is judged against
 the configuration, and the answer is either 101 or a refusal whose body says in one
-line what was expected, for it is read by whoever writes the client.
+line what was expected, for it is read by the author of the client.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Theory of operation: every scheme's parameters are ``name=value`` pairs behind
 the scheme's name, separated by commas, so one pattern reads them all. Values
 are kept without their quotes; which ones must be quoted when written is known
-by whoever writes. A scheme that carries one opaque word instead (Bearer, as
+by the writer. A scheme that carries one opaque word instead (Bearer, as
 some deployments send it) has it in ``token``.
 """
 

@@ -1,4 +1,4 @@
-"""``sansip ladder``: who said what to whom, from a trace, a journal or a capture."""
+"""``sansip ladder``: the messages between the parties, from a trace, a journal or a capture."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ LEVELS = ["debug", "info", "warning", "error"]
 @click.option(
     "--auth",
     type=click.Choice(["none", "digest"]),
-    help="none: whoever reaches the server may register; digest: the users of --store.",
+    help="none: everybody who reaches the server may register; digest: the users of --store.",
 )
 @click.option(
     "--store",

@@ -56,7 +56,7 @@ def refuse_open_listeners(settings: Settings) -> None:
     exposed = [text for text in settings.listen if not parse_listen(text).loopback]
     if exposed and settings.auth is None:
         raise OperatorError(
-            f"refusing to listen on {', '.join(exposed)} without authentication, for whoever reaches it could"
+            f"refusing to listen on {', '.join(exposed)} without authentication, for anybody there could"
             " register and call; ask for passwords (--auth digest --store sansip.db), or on a trusted network"
             ' say so with --auth none (auth = "..." in the configuration), or listen on a loopback address'
         )

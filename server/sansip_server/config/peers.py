@@ -55,7 +55,7 @@ class UpstreamSettings:
     # URI of the registrar, where it is not the domain of that address; `;transport=tcp`
     # and the like belong here.
     registrar: str | None = None
-    # The user here whom such calls are for; the one of that address by default.
+    # The user here that such calls are for; the one of that address by default.
     contact_user: str = ""
     # Seconds to register for; the registrar has the last word.
     expires: int = 3_600
@@ -78,7 +78,7 @@ class UpstreamSettings:
             if not account.serves(target.host):
                 raise ValueError(f"hosts must have {target.host}, which is where register leads")
         elif self.registrar is not None:
-            raise ValueError("registrar says where to register, and register (as whom) is missing")
+            raise ValueError("registrar says where to register, and register (whose address) is missing")
 
     def account(self, password: str | None) -> Account:
         """Return the account; raise ValueError for one that could never be used."""
@@ -99,7 +99,7 @@ class TrustedSettings:
     certificate: str = ""
     # Its source port; any when it is left out.
     port: int | None = None
-    # The transport that it must come by. Whoever can forge source addresses on the
+    # The transport that it must come by. Anybody who can forge source addresses on the
     # way here is trusted as well over `udp`.
     transport: Literal["udp", "tcp", "tls", "ws", "wss", "sctp"] | None = None
     # What routes and the log call it (`request.trusted.name`).

@@ -58,7 +58,7 @@ class Store(Protocol):
         """Return what is stored of each user, None for one that is not."""
 
     def generation(self) -> int:
-        """Return a number that is another one after users were changed, by whomever."""
+        """Return a number that is another one after users were changed, by any process."""
 
     def readings(self) -> list[Reading]:
         """Return every reading of the clock that rows were written by."""

@@ -3,7 +3,7 @@
 Theory of operation: all three answer batches of commands: what was asked comes
 back in order, an exception instance for what failed by itself. redis-py follows the
 sentinels to the master of the moment, and a cluster's MOVED and ASK. It tries a
-broken connection once more and no further: whoever asks decides when to come back.
+broken connection once more and no further: the caller decides when to come back.
 
 One client belongs to one thread.
 """

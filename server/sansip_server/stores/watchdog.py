@@ -4,7 +4,7 @@ Theory of operation: a server enforces its own statement timeout, but one that h
 (a stopped process, a dead disk) enforces nothing, while its machine goes on
 acknowledging what we send. So one thread looks, a few times within the timeout,
 at how long each conversation has lasted, and shuts down the socket of one that
-is overdue; whoever waits on it gets an error at once.
+is overdue; the caller that waits on it gets an error at once.
 """
 
 from __future__ import annotations

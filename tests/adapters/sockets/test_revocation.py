@@ -72,7 +72,7 @@ def test_a_revoked_client_is_refused(world: World) -> None:
 
 
 def test_a_revoked_server_is_refused(world: World) -> None:
-    """It is the same for whom we connect to."""
+    """It is the same for servers that we connect to."""
     world.revoke(world.server)
     _, near = connect(world.client(world.server), world.contexts(world.partner))
     assert not near.tls.ready

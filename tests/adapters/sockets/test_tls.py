@@ -218,7 +218,7 @@ def test_min_version(authority: Authority, certificate: str) -> None:
     [b"REGISTER sip:example.org SIP/2.0\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, os.urandom(4_000)],
 )
 def test_garbage_ends_in_a_reason(authority: Authority, certificate: str, garbage: bytes) -> None:
-    """Whoever speaks no TLS is cut at once, and the log can say why."""
+    """A client that speaks no TLS is cut at once, and the log can say why."""
     far = End(contexts(authority, certificate), incoming())
     far.take(far.tls.received(garbage, 0.0))
     assert far.closing is None or far.closing.startswith("TLS handshake: ")

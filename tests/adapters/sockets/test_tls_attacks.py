@@ -263,6 +263,6 @@ def test_doubts_for_each_name(authority: Authority) -> None:
 
 
 def test_a_certificate_of_an_authority_of_its_own(authority: Authority, tmp_path: Path) -> None:
-    """Self-signed or not: whom others trust is not known here, so nothing is said."""
+    """Self-signed or not: what others trust is not known here, so nothing is said."""
     own = Authority(tmp_path, "own").issue("self.pem", "example.org")
     assert doubts(authority, own, "example.org") == []

@@ -137,7 +137,7 @@ def test_several_as_json() -> None:
 
 
 def test_verbose_shows_messages_and_no_terminal_codes() -> None:
-    """A peer's text must not steer the terminal of whoever looks at it."""
+    """A peer's text must not steer the terminal of its reader."""
 
     def paint(request: Request, number: int) -> list[bytes]:
         return [response_to(request, 200, to_tag="t", headers=[("Server", "\x1b[2Jx")]).to_bytes()]

@@ -1,4 +1,4 @@
-"""`sansip serve` as a process: what it prints, whom it serves, and how it ends."""
+"""`sansip serve` as a process: what it prints, what it serves, and how it ends."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_open_to_a_network_when_told() -> None:
     with serve("--listen", "udp:0.0.0.0:0", "--auth", "none") as server:
         assert server.port("udp")
         _, log = server.stop()
-    assert "WARNING sansip.server: registration is open to whoever can reach these addresses" in log
+    assert "WARNING sansip.server: registration is open to everybody who can reach these addresses" in log
 
 
 def test_faulty_file(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_default_listeners_are_loopback() -> None:
 
 
 def test_behind_a_proxy_is_not_loopback() -> None:
-    """Whoever reaches the load balancer reaches a loopback listener behind it."""
+    """Everybody who reaches the load balancer reaches a loopback listener behind it."""
     assert not parse_listen("tcp:127.0.0.1:5060 proxy_protocol 127.0.0.1").loopback
 
 

@@ -161,7 +161,7 @@ class FakeRedis:
     ],
 )
 def test_a_master_that_is_none_any_more(url: str, answer: Any, disconnected: int) -> None:
-    """Behind sentinels the next connection goes to whom they name; what it answered is given back."""
+    """Behind sentinels the next connection goes to the named master; what it answered is given back."""
     client = RedisClient(parse_redis(url), RedisSettings(), None)
     fake = client._client = FakeRedis(answer)
     assert client.run([("GET", "x")]) == [answer]

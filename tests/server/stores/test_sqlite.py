@@ -129,7 +129,7 @@ def test_deleted_file_is_noticed(path: Path) -> None:
 
 
 def test_replaced_file_is_taken_and_told(path: Path) -> None:
-    """A backup put in place is opened; whoever saves is told once that it lacks what came since."""
+    """A backup put in place is opened; the writer is told once that it lacks what came since."""
     store = SqliteStore(path)
     backup = SqliteStore(path.with_name("backup"))
     backup.put_user(User("bob", "biloxi.test", {"MD5": "aa"}))

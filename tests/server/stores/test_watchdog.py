@@ -8,7 +8,7 @@ from sansip_server.stores.watchdog import Watchdog
 
 
 def test_a_hanging_conversation_ends() -> None:
-    """Whoever waits for an answer gets the end of the connection instead."""
+    """The one that waits for an answer gets the end of the connection instead."""
     ours, theirs = socket.socketpair()
     watchdog = Watchdog(0.02)
     with ours, theirs, watchdog.watching(ours.fileno()):

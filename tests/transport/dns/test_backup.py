@@ -78,7 +78,7 @@ def test_an_address() -> None:
 
 @pytest.mark.parametrize("sent_by", ["edge.test", "edge.test:5099", "192.0.2.39:6379"])
 def test_a_stranger_has_nobody_else_answered(sent_by: str) -> None:
-    """RFC 3261 26.1.5: neither a connection to whom he names, nor a question to that one's name servers."""
+    """RFC 3261 26.1.5: neither a connection to that host, nor a question to that one's name servers."""
     bench = world(trusted=())
     assert what(bench.closed(over_tcp(bench, sent_by), "connection refused")) == []
     assert bench.queries == []

@@ -314,7 +314,7 @@ def test_a_reply_must_fit_its_query() -> None:
 
 
 def test_many_forgeries_lead_to_tcp() -> None:
-    """Whoever sprays replies cannot win by numbers."""
+    """A sender who sprays replies cannot win by numbers."""
     world = World(Zone(RECORDS))
     world.automatic = False
     answers = world.ask(DnsLookup("host.test", "A"))

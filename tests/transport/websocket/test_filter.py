@@ -191,7 +191,7 @@ def test_a_pong_keeps_it_open() -> None:
 
 
 def test_traffic_is_a_sign_of_life() -> None:
-    """No ping is sent to whoever talks."""
+    """No ping is sent to a peer that talks."""
     pair = Pair().connect()
     for _ in range(10):
         pair.client.send_text(b"\r\n\r\n")
