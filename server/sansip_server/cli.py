@@ -28,8 +28,9 @@ from sansip_server.commands.replay import replay
 from sansip_server.commands.serve import serve
 from sansip_server.commands.store import store
 from sansip_server.commands.user import user
-from sansip_server.commands.version import version, version_of
+from sansip_server.commands.version import version
 from sansip_server.faults import EXIT_FAULT, OperatorError
+from sansip_server.versions import version_of
 
 __all__ = ["main", "sansip"]
 

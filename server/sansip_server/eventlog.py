@@ -33,7 +33,7 @@ from sansip.events import (
     SourceBarred,
     UpstreamChanged,
 )
-from sansip_server.commands.ctl import moment
+from sansip_server.moments import moment
 
 __all__ = ["EventLog"]
 

@@ -25,7 +25,7 @@ from sansip.modules.keepalive import Keepalive
 from sansip.wire import SipUri, parse_uri
 from sansip_server import module_commands
 from sansip_server.bans import bans
-from sansip_server.commands.version import version_of
+from sansip_server.versions import version_of
 
 if TYPE_CHECKING:
     from sansip.stack import Stack

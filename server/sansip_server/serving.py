@@ -30,12 +30,12 @@ from sansip_server import logs
 from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.cluster import SharedStorage
-from sansip_server.commands.ctl import control_path
 from sansip_server.config import build
 from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
+from sansip_server.control import control_path
 from sansip_server.descriptors import fit, raise_limit
 from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
@@ -49,8 +49,8 @@ from sansip_server.rows import RowService, open_rows
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
 from sansip_server.storage import Storage, open_storage
-from sansip_server.stores import is_url, shown
 from sansip_server.supervisor import Supervisor
+from sansip_server.targets import is_url, shown
 
 if TYPE_CHECKING:
     from sansip.location import Nodes

@@ -21,8 +21,8 @@ from sansip.events import (
     SourceBarred,
     UpstreamChanged,
 )
-from sansip_server.commands.ctl import moment
 from sansip_server.eventlog import EventLog
+from sansip_server.moments import moment
 from tests.garbage import left_by
 
 

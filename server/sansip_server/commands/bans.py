@@ -6,8 +6,9 @@ import json
 
 import click
 
-from sansip_server.commands.ctl import AS_JSON, ask, moment, plain, table
+from sansip_server.commands.ctl import AS_JSON, ask, plain, table
 from sansip_server.faults import OperatorError
+from sansip_server.moments import moment
 
 __all__ = ["bans"]
 

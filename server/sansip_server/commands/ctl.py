@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 from sansip_server.faults import OperatorError, os_reason
+from sansip_server.moments import moment
 
-__all__ = ["AS_JSON", "ask", "control_path", "ctl", "moment", "plain", "table"]
+__all__ = ["AS_JSON", "ask", "ctl", "plain", "table"]
 
 # Rows whose widths are made equal before they are shown.
 _PAGE = 200
@@ -25,15 +26,6 @@ _PAGE = 200
 TIMEOUT = 15.0
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
-
-
-def control_path(control: str | None, store: str | None) -> str | None:
-    """Return the path of the control socket: as set, or beside the store's file; None for no socket."""
-    from sansip_server.stores.opening import is_url
-
-    if control is not None:
-        return control or None
-    return None if store is None or is_url(store) else f"{store}.ctl"
 
 
 class _Ctl(click.Group):
@@ -64,6 +56,7 @@ def ctl(context: click.Context, control: str | None, config: str | None) -> None
 
 def _configured(config: str) -> str:
     from sansip_server.config.load import load_file
+    from sansip_server.control import control_path
 
     loaded = load_file(Path(config))
     if loaded.settings is None:
@@ -320,10 +313,3 @@ def _span(seconds: float) -> str:
     if days:
         return f"{days} d {hour} h"
     return f"{hour} h {minute:02} min" if hour else f"{minute} min {second:02} s" if minute else f"{second} s"
-
-
-def moment(unix: float) -> str:
-    """Return a Unix time as people of this machine write it, with the offset of its zone."""
-    from datetime import datetime
-
-    return datetime.fromtimestamp(unix).astimezone().isoformat(" ", "seconds")

@@ -76,7 +76,8 @@ def kamailio(
 
 def _refuse_in_use(path: str) -> None:
     """Raise OperatorError where a server holds in memory what would be written here."""
-    from sansip_server.stores import holder, is_url
+    from sansip_server.stores import holder
+    from sansip_server.targets import is_url
 
     who = None if is_url(path) else holder(Path(path))
     if who is not None:

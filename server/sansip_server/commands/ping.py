@@ -91,8 +91,8 @@ def ping(
     """
     from sansip.errors import SipError
     from sansip.wire import parse_uri
-    from sansip_server.commands.version import version_of
     from sansip_server.pinger import Pinger
+    from sansip_server.versions import version_of
 
     targets = find_targets(uri, transport, dns)
     tls = None

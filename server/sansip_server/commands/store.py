@@ -67,7 +67,7 @@ def check(path: str, as_json: bool) -> None:
 @STORE
 def backup(file: Path, path: str) -> None:
     """Copy an SQLite store to FILE, as one consistent state, while the server runs."""
-    from sansip_server.stores import is_url
+    from sansip_server.targets import is_url
 
     if is_url(path):
         raise OperatorError(f"a database server has its own: pg_dump --format=custom --file={file} …")

@@ -32,7 +32,8 @@ def opened(target: str, *, made: bool = False) -> Iterator[Store]:
 
     A file that is missing is made for a command that puts something into it (``made``).
     """
-    from sansip_server.stores import is_url, open_store
+    from sansip_server.stores import open_store
+    from sansip_server.targets import is_url
 
     if not made and not is_url(target) and not Path(target).exists():
         raise OperatorError(

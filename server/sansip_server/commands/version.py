@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["version", "version_of"]
+from sansip_server.versions import version_of
 
-
-def version_of(package: str) -> str | None:
-    """Return the version of an installed distribution, or None."""
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+__all__ = ["version"]
 
 
 @click.command()

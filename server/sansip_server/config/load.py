@@ -21,7 +21,7 @@ from sansip_server.config.lines import KeyLines
 from sansip_server.config.rules import check_value, cross_faults
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason, suggestion
-from sansip_server.stores.opening import is_url
+from sansip_server.targets import is_url
 from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 
 __all__ = ["ConfigFault", "Loaded", "expected", "load_file", "load_text", "settings_of"]

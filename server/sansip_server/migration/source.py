@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sansip_server.faults import OperatorError
-from sansip_server.stores.opening import shown
+from sansip_server.targets import shown
 
 __all__ = ["Source"]
 

@@ -6,7 +6,7 @@ asks it through ``Ask`` and the questions that wait go over as one batch.
 
 from sansip_server.stores.interface import DataRefused, Lock, Replaced, Store, User
 from sansip_server.stores.lock import StoreLock, holder
-from sansip_server.stores.opening import is_url, lock_store, open_store, shown
+from sansip_server.stores.opening import lock_store, open_store
 from sansip_server.stores.schema import VERSION
 from sansip_server.stores.sqlite import SqliteStore
 
@@ -20,8 +20,6 @@ __all__ = [
     "StoreLock",
     "User",
     "holder",
-    "is_url",
     "lock_store",
     "open_store",
-    "shown",
 ]

@@ -6,7 +6,6 @@ everything else names an SQLite file. A mistake is one line that names the fix.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,20 +15,9 @@ from sansip_server.faults import OperatorError, os_reason
 from sansip_server.stores.interface import Lock, Store
 from sansip_server.stores.lock import StoreLock
 from sansip_server.stores.sqlite import SqliteStore
+from sansip_server.targets import is_url, shown
 
-__all__ = ["is_url", "lock_store", "open_store", "shown"]
-
-_PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
-
-
-def is_url(target: str) -> bool:
-    """Whether ``target`` is the URL of a database server, not a file."""
-    return "://" in target
-
-
-def shown(target: str) -> str:
-    """Return ``target`` as it may be seen in a log: without a password."""
-    return _PASSWORD.sub(r"\1:***@", target)
+__all__ = ["lock_store", "open_store"]
 
 
 def open_store(

@@ -9,7 +9,8 @@ import pytest
 
 from sansip_server.faults import OperatorError
 from sansip_server.storage import store_password
-from sansip_server.stores import is_url, open_store, shown
+from sansip_server.stores import open_store
+from sansip_server.targets import is_url, shown
 
 
 def test_url_or_file() -> None:
