@@ -53,6 +53,20 @@ class Limits:
     # Dialogs that the answers to one INVITE begin, told by their To tags: early ones, and
     # as many confirmed ones. → responses of further dialogs are dropped
     early_dialogs: int = 64
+    # Requests of the peer within one of our own calls that our user has not yet answered. → 503
+    requests_unanswered: int = 32
+    # Reliable provisional responses of one of our own calls that wait for the PRACK of the one
+    # before (RFC 3262 3). → LocalProtocolError for the one who rings
+    reliable_waiting: int = 8
+    # Octets of our own session description that are kept for a refresh by re-INVITE (RFC 4028
+    # 7.4). → the refresh has none
+    session_size: int = 16_384
+    # Times that a re-INVITE or UPDATE is sent again where the peer's crosses it (491), or its
+    # session timer is too short (422). → its user is told of the failure
+    modification_attempts: int = 6
+    # Seconds in which our user has to answer an UPDATE or PRACK with an offer: the peer's
+    # transaction lasts 32 s, and it waits for nobody (RFC 3311 5.2). → 504
+    prompt_time: float = 20.0
     # Transactions alive at once, client and server together (about 5 KiB each
     # while a call is set up). → 503 with Retry-After
     transactions: int = 200_000

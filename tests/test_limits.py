@@ -21,6 +21,11 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 
 # The limit's own part, where its test stands.
 ELSEWHERE = {
+    "requests_unanswered": "dialog",
+    "reliable_waiting": "dialog",
+    "session_size": "dialog",
+    "modification_attempts": "dialog",
+    "prompt_time": "dialog",
     "challenges": "auth/test_client.py",
     "challenge_size": "auth/test_client.py",
     "changes_per_aor": "routing/test_changes.py",

@@ -1,0 +1,166 @@
+"""What a usage of a dialog wants done, and what it tells: small values.
+
+Theory of operation: each input of a usage returns a list of effects in their order. A user
+agent carries them out; ``owner`` is what it gave together with a request (its server
+transaction), opaque here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sansip.wire import Request, Response
+
+__all__ = [
+    "Acknowledged",
+    "Answered",
+    "Effect",
+    "End",
+    "Ended",
+    "Event",
+    "Offered",
+    "Pracked",
+    "Progressed",
+    "Received",
+    "Refreshed",
+    "Respond",
+    "Send",
+    "SendAck",
+    "Tell",
+]
+
+
+# --- events
+
+
+@dataclass(slots=True)
+class Progressed:
+    """A provisional response to our INVITE, each reliable one once and in order (RFC 3262 4).
+
+    ``offer``: it is reliable and brings an offer, and the PRACK waits for ``prack`` with the answer.
+    """
+
+    request: Request
+    response: Response
+    offer: bool = False
+
+
+@dataclass(slots=True)
+class Answered:
+    """The final response to a request that the user had asked for.
+
+    Attributes:
+        offer: it is a 2xx that brings an offer, and the ACK waits for ``acknowledge`` with the answer.
+        key: what the user gave with his wish, None for the first INVITE. ``request`` may be another one
+            than was sent first: repeated with credentials, or after a 491 or 422.
+    """
+
+    request: Request
+    response: Response
+    offer: bool = False
+    key: Any = None
+
+
+@dataclass(slots=True)
+class Offered:
+    """A request of the peer offers a session and waits for an answer.
+
+    Attributes:
+        message: an INVITE (one without a body as well: then the answer is to bring the offer),
+            UPDATE or PRACK.
+        owner: to be given to ``answer``.
+    """
+
+    message: Request
+    owner: Any
+
+
+@dataclass(slots=True)
+class Received:
+    """A request in the dialog that the user answers by ``answer``: INFO, MESSAGE, REFER, OPTIONS, …"""
+
+    request: Request
+    owner: Any
+
+
+@dataclass(slots=True)
+class Refreshed:
+    """The peer refreshed session or target, and has its 200: nothing is to be answered."""
+
+    request: Request
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """The ACK for our 2xx came.
+
+    ``ack`` is None where a later request of the peer proves that it has the 2xx.
+    """
+
+    ack: Request | None
+
+
+@dataclass(slots=True)
+class Pracked:
+    """A reliable provisional response has arrived, as its PRACK proves. ``request`` may hold an answer."""
+
+    request: Request
+
+
+@dataclass(slots=True)
+class Ended:
+    """The session is over: no media from now on.
+
+    Attributes:
+        reason: one of "BYE" (the peer's), "hung up" (ours), "refused", "cancelled", "expired" (the
+            invitation, or the session by RFC 4028), "no ACK", "no PRACK", "lost" (the peer does not
+            know the dialog, or does not answer in it), "abandoned" (another branch of the fork answered).
+        message: the request or response that ended it, where there is one.
+    """
+
+    reason: str
+    message: Request | Response | None = None
+
+
+Event: TypeAlias = Progressed | Answered | Offered | Received | Refreshed | Acknowledged | Pracked | Ended
+
+
+# --- effects
+
+
+@dataclass(slots=True)
+class Respond:
+    """Give ``response`` to the server transaction ``owner``; a 2xx or reliable 1xx comes several times."""
+
+    owner: Any
+    response: Response
+
+
+@dataclass(slots=True)
+class Send:
+    """Send ``request`` in a client transaction; its responses go to ``response_received``."""
+
+    request: Request
+
+
+@dataclass(slots=True)
+class SendAck:
+    """Send the ACK for a 2xx, without a transaction (RFC 3261 13.2.2.4)."""
+
+    request: Request
+
+
+@dataclass(slots=True)
+class Tell:
+    """Something the user of the session wants to know."""
+
+    event: Event
+
+
+@dataclass(slots=True)
+class End:
+    """Forget the usage: nothing more comes of it."""
+
+
+Effect: TypeAlias = Respond | Send | SendAck | Tell | End
