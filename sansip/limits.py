@@ -175,6 +175,9 @@ class Limits:
     # Dialogs whose remote targets changed while we looked on (a target refresh). → the oldest
     # is forgotten; after it a stranger reaches the Contact that the dialog began with
     refreshed_dialogs: int = 20_000
+    # Seconds for which a message waits for a module that asks the outside about it (a hook that
+    # is `async def`). → as if the hook had raised: a request does not leave (500), a response passes
+    hook_time: float = 5.0
     # Steps a route may take for one request: look-ups, questions and relays, those answered from
     # memory as well. Ring groups look up some hundred users. → the route is ended where it
     # awaits, 500, and the log names the line

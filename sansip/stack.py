@@ -602,10 +602,14 @@ class Stack:
             # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
             handle.refuse(error.status, error.reason)
             return
-        if self.modules.request_received and self.modules.takes_request(handle):
-            return
         lost = handle.flows is not None and handle.flows.lost is not None
-        run(looking(self._route) if lost else self._route, handle, now)
+        route = looking(self._route) if lost else self._route
+        if self.modules.request_received:
+            before = self.modules.before(route, handle)
+            if before is None:
+                return
+            route = before
+        run(route, handle, now)
 
     def _comes_from(self, hop: Flow, flow: Flow, message: Request | Response, section: str) -> bool:
         """Whether a message that came by ``flow`` is of the host at ``hop`` (``ProxyConfig.same_hop``)."""

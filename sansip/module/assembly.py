@@ -9,8 +9,9 @@ asked about fails closed or open, as the hook says. Nobody else's traffic notice
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
@@ -22,7 +23,7 @@ from sansip.module.tasks import Done, begin
 from sansip.proxy.hooks import Hooks
 
 if TYPE_CHECKING:
-    from sansip.routing import IncomingRequest
+    from sansip.routing import IncomingRequest, Route
     from sansip.routing.core import Core as StackCore
     from sansip.transport import Flow
     from sansip.wire import Request, Response
@@ -106,8 +107,14 @@ class Modules:
         self._time_passed = hooks["time_passed"]
         self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
         self.commands = {one.name: one for one in self._commands()}
-        self.hooks = Hooks(*(tuple(hooks[name]) for name in Hooks.NAMES), failed=self._failed, active=False)
-        self.hooks.active = any(hooks[name] for name in Hooks.NAMES)
+        self.hooks = Hooks(
+            *(tuple(hooks[name]) for name in Hooks.NAMES),
+            failed=self._failed,
+            active=any(hooks[name] for name in Hooks.NAMES),
+            timers=stack.proxy.timers,
+            begin=partial(begin, stack),
+            hook_time=stack.limits.hook_time,
+        )
 
     def __iter__(self) -> Any:
         return iter(self._by_type.values())
@@ -223,9 +230,54 @@ class Modules:
         """Whether a module took a response that no transaction waits for."""
         return any(self._asked(one, "stray_received", response, flow, now) for one in self.stray_received)
 
-    def takes_request(self, request: IncomingRequest) -> bool:
-        """Whether a module took a new request."""
-        return any(self._asked(one, "request_received", request) for one in self.request_received)
+    def before(self, route: Route, request: IncomingRequest) -> Route | None:
+        """Return what decides on a new request: ``route``, None where a module took it.
+
+        Where a module has to wait before it knows, what waits is a part of the route that is returned.
+        """
+        methods = iter(self.request_received)
+        for module, hook in methods:
+            try:
+                taken = hook(request)
+            except Exception as error:
+                self._failed(module, "request_received", error)
+                continue
+            if inspect.iscoroutine(taken):
+                return partial(self._ask_first, module, taken, methods, route)
+            if taken:
+                return None
+        return route
+
+    async def _ask_first(
+        self,
+        module: Module,
+        work: Coroutine[Any, Any, bool],
+        rest: Iterator[Method],
+        route: Route,
+        request: IncomingRequest,
+    ) -> None:
+        try:
+            taken = await work
+        except Exception as error:
+            self._failed(module, "request_received", error)
+            taken = False
+        if not taken and not request.cancelled:
+            for module, hook in rest:
+                try:
+                    taken = hook(request)
+                    taken = await taken if inspect.iscoroutine(taken) else taken
+                except Exception as error:
+                    self._failed(module, "request_received", error)
+                    taken = False
+                if taken:
+                    break
+        if taken or request.cancelled:
+            # Whatever its module does of it, and when, nothing more is decided here.
+            request.taken = True
+            return
+        decided = route(request)
+        if inspect.iscoroutine(decided):
+            await decided
 
     def _asked(self, method: Method, name: str, *arguments: Any) -> bool:
         try:

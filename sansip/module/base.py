@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
@@ -31,12 +31,14 @@ __all__ = [
     "LIFE",
     "PASS",
     "STAGES",
+    "WAITING",
     "Empty",
     "Module",
     "ModuleFault",
     "Reply",
     "Stage",
     "Verdict",
+    "Waits",
     "command",
     "function",
     "step",
@@ -68,6 +70,10 @@ HOOKS: Final = (
     "next_due",
     "time_passed",
 )
+# Those that may be ``async def``.
+WAITING: Final = ("request_received", "branch_leaving", "response_received", "response_leaving")
+# What a hook that may wait returns: a coroutine where it does.
+Waits: TypeAlias = Coroutine[Any, Any, None] | None
 # A module's life, and what it tells of itself.
 LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health")
 
@@ -214,21 +220,27 @@ class Module:
         """Take a response that no transaction waits for; return whether it was for this module."""
         return False
 
-    def request_received(self, request: IncomingRequest) -> bool:
-        """Take a new request before the route sees it; return whether it was for this module."""
+    def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
+        """Take a new request before the route sees it; return whether it was for this module. May wait."""
         return False
 
-    def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> None:
-        """Change ``message``, a copy that is about to leave. Fails closed: it does not leave, a 500 does."""
+    def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
+        """Change ``message``, a copy that is about to leave. Fails closed: it does not leave, a 500 does.
 
-    def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> None:
-        """See, or change, a response of a branch; 100 is not among them."""
+        May wait, as the two hooks of responses may.
+        """
+        return None
+
+    def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> Waits:
+        """See, or change, a response of a branch; 100 is not among them, nor a 2xx that comes again."""
+        return None
 
     def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
         """Learn how a branch ended: its final status, or the one that was made in its place."""
 
-    def response_leaving(self, request: IncomingRequest, response: Response) -> None:
-        """Change an answer that is about to go to the sender; 100 is not among them."""
+    def response_leaving(self, request: IncomingRequest, response: Response) -> Waits:
+        """Change an answer that is about to go to the sender; 100 is not among them, nor a 2xx once more."""
+        return None
 
     def request_ended(self, request: IncomingRequest) -> None:
         """Learn that the final answer has left."""
@@ -266,7 +278,7 @@ def _judge_method(where: str, cls: type[Module], name: str, method: Callable[...
     if name in HOOKS or name in LIFE:
         if marks:
             raise ModuleFault(f"{where}: {name} is a hook, and no function, command or step")
-        if inspect.iscoroutinefunction(method):
+        if inspect.iscoroutinefunction(method) and name not in WAITING:
             raise ModuleFault(f"{where}: {name} cannot wait; have core.run(...) do what takes time")
         wanted = list(inspect.signature(getattr(Module, name)).parameters)
         given = list(inspect.signature(method).parameters)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from sansip.routing.stepper import run
+from sansip.routing.stepper import Running, run
 
 if TYPE_CHECKING:
     from sansip.routing.core import Core
@@ -58,7 +58,9 @@ class Task:
             self._done(result, now)
 
 
-def begin(core: Core, work: Coroutine[Any, Any, Any], done: Done, now: float) -> None:
-    """Step ``work`` until it first waits; ``done`` hears how it ends."""
+def begin(core: Core, work: Coroutine[Any, Any, Any], done: Done, now: float) -> Running:
+    """Step ``work`` until it first waits; ``done`` hears how it ends, unless it is stopped."""
     task = Task(core, done, now)
-    run(lambda _: task.hold(work), task, now)
+    running = run(lambda _: task.hold(work), task, now)
+    assert running is not None
+    return running

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Branch:
         "_cancel_sent",
         "_cancel_wanted",
         "_given_up",
+        "_held",
         "_hop",
         "_hurry",
         "_id",
@@ -103,6 +105,8 @@ class Branch:
         self._timer: Timer | None = None
         # Runs while nothing was heard of this place and others are left.
         self._hurry: Timer | None = None
+        # The final response is here, and waits for a module (``sansip.proxy.waiting``).
+        self._held = False
         # INVITEs that nobody wants answered any more, and that were not cancelled yet.
         self._given_up: tuple[ClientTransaction, ...] = ()
         self._cancel_wanted: str | None = None
@@ -188,36 +192,72 @@ class Branch:
         # waits for a provisional response to this very request).
         self.provisional = False
         self._rang = 0.0
-        branch = self._id = new_branch(proxy.entropy, context.hashed)
+        self._id = new_branch(proxy.entropy, context.hashed)
         refused, self._switched = self._switched, False
-        request, data = self._seal(listener, branch)
+        self._prepare(transport, listener, alive, not refused, now)
+        return True
+
+    def _prepare(
+        self, transport: str, listener: Listener, alive: Flow | None, may_switch: bool, now: float
+    ) -> None:
+        """Make the copy that leaves by ``listener``; it leaves once modules have seen it."""
+        request = self._copy(listener)
+        handle = self.context.handle
+        if handle is None:
+            self._leave(request, transport, listener, alive, may_switch, True, now)
+            return
+        # There is nothing to be cancelled until it leaves.
+        self.transaction = None
+        go = partial(self._leave, request, transport, listener, alive, may_switch)
+        self.context.proxy.hooks.leaving(handle, self, request, go, now)
+
+    def _leave(
+        self,
+        request: Request,
+        transport: str,
+        listener: Listener,
+        alive: Flow | None,
+        may_switch: bool,
+        allowed: bool,
+        now: float,
+    ) -> None:
+        if self.final is not None:
+            # It was given up while it waited.
+            return
+        context = self.context
+        proxy = context.proxy
+        if not allowed:
+            # A module that has to change it failed, or the caller gave up meanwhile.
+            self._fail(487 if context.cancelled else 500, now)
+            return
+        data = proxy.seal(request, listener, self._id)
         if not data:
             self._fail(500, now)
-            return True
+            return
+        assert self._place is not None
+        _, ip, port = self._place
         above = proxy.config.tcp_above
         if (
             transport == "udp"
             and above
             and len(data) > above
             and request is not self._base
-            and not refused
+            and may_switch
             and self._may_switch()
             and not proxy.avoided.holds(("tcp", ip, port), now)
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
+            prefer = context.leaves if self.target.listener is None else self.target.listener
             stream = proxy.listeners.reach("tcp", ip, prefer)
             if stream is not None:
                 self._switched = True
-                self._addresses.insert(0, (transport, ip, port))
-                request, data = self._seal(stream, branch)
-                if not data:
-                    self._fail(500, now)
-                    return True
-                transport, listener = "tcp", stream
+                self._addresses.insert(0, self._place)
+                self._prepare("tcp", stream, alive, False, now)
+                return
         assert self._hop is not None
         flow = alive or Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
-        transaction = self.transaction = proxy.transactions.open_client(branch, request, data, flow, self)
+        transaction = self.transaction = proxy.transactions.open_client(self._id, request, data, flow, self)
         if context.is_invite:
             # RFC 3261 16.6 step 11
             self._wait(now, proxy.values.c)
@@ -226,9 +266,9 @@ class Branch:
         ):
             self._hurry = proxy.timers.start(now, proxy.config.failover_time, self, "failover")
         transaction.start(now)
-        return True
 
-    def _seal(self, listener: Listener, branch: str) -> tuple[Request, bytes]:
+    def _copy(self, listener: Listener) -> Request:
+        """Return the request as it leaves by ``listener``, but for our Via."""
         assert self._base is not None
         context = self.context
         proxy = context.proxy
@@ -263,10 +303,7 @@ class Branch:
             # Who cannot be connected to by this transport is found where the phone found us.
             shown = listener if listener.accepts else proxy.listeners[context.listener]
             context.path.add(request, shown, self._hop is not None and self._hop.sips)
-        if context.handle is not None and not proxy.hooks.leaving(context.handle, self, request):
-            # A module that has to change it failed: it does not leave.
-            return request, b""
-        return request, proxy.seal(request, listener, branch)
+        return request
 
     def _may_switch(self) -> bool:
         # A URI that says transport=udp means it, and a phone behind a NAT can
@@ -293,8 +330,8 @@ class Branch:
             self._provisional_received(response, now)
             return
         self._stop_timer()
-        # What may still come is a further 2xx, for which the context is enough.
-        transaction.user = self.context
+        # What may still come is a further 2xx, for which the context is enough where no module looks.
+        transaction.user = self.context if self.context.handle is None else self
         if self._answers is not None and self._challenged(self._answers, response, now):
             return
         if status == 503:
@@ -306,9 +343,28 @@ class Branch:
         else:
             self._answered()
         self._take_via(response)
-        if self.context.handle is not None:
-            self.context.proxy.hooks.received(self.context.handle, self, response)
+        handle = self.context.handle
+        if handle is None:
+            self._take_final(transaction, response, now)
+            return
+        hooks = self.context.proxy.hooks
+        if status < 300 and self.context.is_invite:
+            # RFC 3261 13.3.1.4: it comes again until its ACK does.
+            again, before = hooks.repeats(handle, response)
+            if again:
+                if before is not None:
+                    self.context.send_accepted(before, now)
+                return
+        self._held = transaction is self.transaction
+        hooks.received(handle, self, response, partial(self._take_final, transaction, response), now)
+
+    def _take_final(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        status = response.status
+        self._held = False
         first = self.final is None
+        if not first and status >= 300:
+            # It was given up while it waited.
+            return
         if first and self.target.instance and status in _FLOW_FAILED:
             if status == 430:
                 self.context.proxy.flow_lost(self.target.binding, now)
@@ -364,9 +420,15 @@ class Branch:
         # let run out, and looks at this time then.
         self._rang = now
         self._take_via(response)
-        if self.context.handle is not None:
-            self.context.proxy.hooks.received(self.context.handle, self, response)
-        self.context.provisional_received(response, now)
+        handle = self.context.handle
+        if handle is None:
+            self.context.provisional_received(response, now)
+        else:
+            self.context.proxy.hooks.received(handle, self, response, partial(self._pass_on, response), now)
+
+    def _pass_on(self, response: Response, now: float) -> None:
+        if self.final is None:
+            self.context.provisional_received(response, now)
 
     def _take_via(self, response: Response) -> None:
         """Remove our Via (RFC 3261 16.7 step 3), and what we added to CSeq."""
@@ -517,7 +579,7 @@ class Branch:
 
     def cancel(self, now: float, reason: str | None) -> None:
         """Stop trying this target (RFC 3261 9.1, 16.10). ``reason`` as in RFC 3326."""
-        if self.final is not None or self._cancel_wanted is not None:
+        if self.final is not None or self._cancel_wanted is not None or self._held:
             return
         self._cancel_wanted = reason or ""
         if self.transaction is None:
@@ -559,7 +621,7 @@ class Branch:
         """
         if self.final is None:
             self._stop_timer()
-            if self.transaction is not None:
+            if self.transaction is not None and not self._held:
                 self._give_up_current(now)
             self._fail(408, now)
 
@@ -611,7 +673,11 @@ class Branch:
             self._hurried(now)
             return
         if name == "answer":
-            heard = self.provisional or (self.transaction is not None and not self.transaction.unanswered)
+            heard = (
+                self.provisional
+                or self._held
+                or (self.transaction is not None and not self.transaction.unanswered)
+            )
             if not heard and self._cancel_wanted is None:
                 self.give_up(now)
             return

@@ -10,6 +10,7 @@ again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError
@@ -340,10 +341,11 @@ class ResponseContext:
                 proxy.notices.reached("early_dialogs", self.server.flow.host, now)
                 return
             self._early = early
-            if self.handle is not None:
-                proxy.hooks.answering(self.handle, response)
             # RFC 3261 16.7 step 5: every provisional response but 100.
-            self.server.respond(response, now)
+            if self.handle is None:
+                self.server.respond(response, now)
+            else:
+                proxy.hooks.answering(self.handle, response, partial(self.server.respond, response), now)
 
     def final_received(self, response: Response, first: bool, now: float) -> None:
         """A final response of a branch, without our Via, or one made in its place."""
@@ -402,22 +404,34 @@ class ResponseContext:
             proxy.notices.reached("early_dialogs", server.flow.host, now)
             return
         self._confirmed = confirmed
-        if self.handle is not None:
-            proxy.hooks.answering(self.handle, response)
-        if server.state == "proceeding" or server.state == "accepted":
-            server.respond(response, now)
-        elif server.state != "terminated":
-            ensure_length(response, server.flow)
-            proxy.sender.send(server.flow, response.to_bytes(), now)
+        if self.handle is None:
+            self.send_accepted(response, now)
+        else:
+            go = partial(self._pass_accepted, response, not self._done)
+            proxy.hooks.answering(self.handle, response, go, now)
         if not self._done:
             self._end(now)
             self._pending = []
-            if self.handle is not None:
-                proxy.hooks.done(self.handle)
             # RFC 3261 16.7 step 10: the other branches are cancelled.
             if self._running:
                 self._cancel_branches(now, _ANSWERED)
             self._succeed(response, now)
+
+    def _pass_accepted(self, response: Response, first: bool, now: float) -> None:
+        hooks = self.proxy.hooks
+        hooks.accepted(self.handle, response)
+        self.send_accepted(response, now)
+        if first:
+            hooks.done(self.handle)
+
+    def send_accepted(self, response: Response, now: float) -> None:
+        """Send a 2xx to an INVITE back, or send it again."""
+        server = self.server
+        if server.state == "proceeding" or server.state == "accepted":
+            server.respond(response, now)
+        elif server.state != "terminated":
+            ensure_length(response, server.flow)
+            self.proxy.sender.send(server.flow, response.to_bytes(), now)
 
     def _release(self) -> None:
         # What is left of a call that is set up waits 32 s for a second 2xx,
@@ -501,12 +515,15 @@ class ResponseContext:
 
     def _finish(self, response: Response, now: float) -> None:
         self._end(now)
-        if self.handle is not None:
-            self.proxy.hooks.answering(self.handle, response)
-        self.server.respond(response, now)
-        if self.handle is not None:
-            self.proxy.hooks.done(self.handle)
+        if self.handle is None:
+            self.server.respond(response, now)
+        else:
+            self.proxy.hooks.answering(self.handle, response, partial(self._pass_final, response), now)
         self._release()
+
+    def _pass_final(self, response: Response, now: float) -> None:
+        self.server.respond(response, now)
+        self.proxy.hooks.done(self.handle)
 
     def release_failure(self, now: float) -> None:
         """The route ended without deciding on the failure it had: send that."""
@@ -558,10 +575,13 @@ class ResponseContext:
 
     def cancel(self, now: float, reason: str | None = None) -> None:
         """The caller gave up (RFC 3261 16.10): cancel what is pending."""
+        if not self._done:
+            self._cancelled = True
+            self._pending = []
+        if self.handle is not None:
+            self.proxy.hooks.cancelled(self.handle, now)
         if self._done:
             return
-        self._cancelled = True
-        self._pending = []
         self._cancel_branches(now, reason)
         if not self._running and not self._done:
             # Nothing was pending downstream (a route was deciding).

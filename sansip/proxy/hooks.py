@@ -2,21 +2,24 @@
 
 Theory of operation: the proxy knows no module. It has one tuple for each moment, empty where nobody looks;
 ``active`` says whether any of them has something, so that a relay which nobody looks at costs one test. Each
-member is (who, function); what a function raises is told to ``failed(who, moment, error)``.
+member is (who, function); what a function raises is told to ``failed(who, moment, error)``. A function that
+returns a coroutine holds its message (``sansip.proxy.waiting``); one that returns None costs a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sansip.proxy.waiting import Begin, Hold, Method, Waits
+
 if TYPE_CHECKING:
+    from sansip.clock import Timers
     from sansip.proxy.branch import Branch
     from sansip.wire import Request, Response
 
 __all__ = ["Hooks"]
-
-Method = tuple[Any, Callable[..., Any]]
 
 
 class Hooks:
@@ -38,7 +41,15 @@ class Hooks:
         "_response_leaving",
         "_response_received",
         "active",
+        "begin",
+        "changes_responses",
+        "hook_time",
+        "timers",
     )
+
+    # There wherever a hook may wait.
+    timers: Timers
+    begin: Begin
 
     def __init__(
         self,
@@ -50,6 +61,9 @@ class Hooks:
         *,
         failed: Callable[[Any, str, BaseException], None] | None = None,
         active: bool = False,
+        timers: Timers | None = None,
+        begin: Begin | None = None,
+        hook_time: float = 0.0,
     ) -> None:
         self._branch_leaving = branch_leaving
         self._response_received = response_received
@@ -58,24 +72,70 @@ class Hooks:
         self._request_ended = request_ended
         self._failed = failed
         self.active = active
+        # Whether a 2xx may leave otherwise than it came.
+        self.changes_responses = bool(response_received or response_leaving)
+        self.hook_time = hook_time
+        if timers is not None and begin is not None:
+            self.timers = timers
+            self.begin = begin
 
-    def leaving(self, handle: Any, branch: Branch, message: Request) -> bool:
-        """A copy is about to leave; return whether it may: nothing leaves that a hook failed at."""
-        for who, hook in self._branch_leaving:
+    def leaving(
+        self, handle: Any, branch: Branch, message: Request, go: Callable[[bool, float], None], now: float
+    ) -> None:
+        """A copy is about to leave; ``go(allowed, now)``: nothing leaves that a hook failed at."""
+        methods = iter(self._branch_leaving)
+        for who, hook in methods:
             try:
-                hook(handle, branch, message)
+                work = hook(handle, branch, message)
             except Exception as error:
-                self._tell(who, "branch_leaving", error)
-                return False
-        return True
+                self.tell(who, "branch_leaving", error)
+                go(False, now)
+                return
+            if work is not None:
+                waits = _waits(handle)
+                hold = Hold(
+                    self, "branch_leaving", methods, (handle, branch, message), True, waits, branch, go
+                )
+                waits.hold(branch, hold, work, who, now)
+                return
+        go(True, now)
 
-    def received(self, handle: Any, branch: Branch, response: Response) -> None:
-        """A branch has a response other than 100."""
-        for who, hook in self._response_received:
+    def received(
+        self, handle: Any, branch: Branch, response: Response, go: Callable[[float], None], now: float
+    ) -> None:
+        """A branch has a response other than 100; ``go(now)`` when it has passed."""
+        waits = handle.waits
+        if waits is not None and (line := waits.line(branch)) is not None:
+            line.append(partial(self._received, handle, branch, response, go))
+        else:
+            self._received(handle, branch, response, go, now)
+
+    def _received(
+        self, handle: Any, branch: Branch, response: Response, go: Callable[[float], None], now: float
+    ) -> None:
+        methods = iter(self._response_received)
+        for who, hook in methods:
             try:
-                hook(handle, branch, response)
+                work = hook(handle, branch, response)
             except Exception as error:
-                self._tell(who, "response_received", error)
+                self.tell(who, "response_received", error)
+                continue
+            if work is not None:
+                waits = _waits(handle)
+                arguments = (handle, branch, response)
+                hold = Hold(
+                    self,
+                    "response_received",
+                    methods,
+                    arguments,
+                    False,
+                    waits,
+                    branch,
+                    lambda _, now: go(now),
+                )
+                waits.hold(branch, hold, work, who, now)
+                return
+        go(now)
 
     def ended(self, handle: Any, branch: Branch, status: int) -> None:
         """A branch has ended with ``status``."""
@@ -83,15 +143,56 @@ class Hooks:
             try:
                 hook(handle, branch, status)
             except Exception as error:
-                self._tell(who, "branch_ended", error)
+                self.tell(who, "branch_ended", error)
 
-    def answering(self, handle: Any, response: Response) -> None:
-        """An answer other than 100 is about to leave."""
-        for who, hook in self._response_leaving:
+    def answering(self, handle: Any, response: Response, go: Callable[[float], None], now: float) -> None:
+        """An answer other than 100 is about to leave; ``go(now)`` when it has passed."""
+        waits = handle.waits
+        if waits is not None and (line := waits.line(None)) is not None:
+            line.append(partial(self._answering, handle, response, go))
+        else:
+            self._answering(handle, response, go, now)
+
+    def _answering(self, handle: Any, response: Response, go: Callable[[float], None], now: float) -> None:
+        methods = iter(self._response_leaving)
+        for who, hook in methods:
             try:
-                hook(handle, response)
+                work = hook(handle, response)
             except Exception as error:
-                self._tell(who, "response_leaving", error)
+                self.tell(who, "response_leaving", error)
+                continue
+            if work is not None:
+                waits = _waits(handle)
+                hold = Hold(
+                    self,
+                    "response_leaving",
+                    methods,
+                    (handle, response),
+                    False,
+                    waits,
+                    None,
+                    lambda _, now: go(now),
+                )
+                waits.hold(None, hold, work, who, now)
+                return
+        go(now)
+
+    def repeats(self, handle: Any, response: Response) -> tuple[bool, Response | None]:
+        """Return whether a 2xx to an INVITE is one before it once more, and that as it left.
+
+        None in place of it: it waits still, and leaves when it has waited.
+        """
+        return _waits(handle).repeats(response) if self.changes_responses else (False, None)
+
+    def accepted(self, handle: Any, response: Response) -> None:
+        """A 2xx to an INVITE leaves as it is now."""
+        if self.changes_responses:
+            _waits(handle).accepted(response)
+
+    def cancelled(self, handle: Any, now: float) -> None:
+        """The caller gave up: nothing of the request waits any longer."""
+        if handle.waits is not None:
+            handle.waits.end(now)
 
     def done(self, handle: Any) -> None:
         """The final answer has left."""
@@ -99,8 +200,16 @@ class Hooks:
             try:
                 hook(handle)
             except Exception as error:
-                self._tell(who, "request_ended", error)
+                self.tell(who, "request_ended", error)
 
-    def _tell(self, who: Any, moment: str, error: BaseException) -> None:
+    def tell(self, who: Any, moment: str, error: BaseException) -> None:
+        """Tell that module ``who`` has failed."""
         if self._failed is not None:
             self._failed(who, moment, error)
+
+
+def _waits(handle: Any) -> Waits:
+    waits = handle.waits
+    if waits is None:
+        waits = handle.waits = Waits()
+    return waits  # type: ignore[no-any-return]

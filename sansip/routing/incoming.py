@@ -10,6 +10,7 @@ with all verbs, is ``sansip.routing.request.IncomingRequest``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sansip.proxy.dialog_mark import Reading
@@ -23,11 +24,12 @@ from sansip.wire import SipUri, response_to
 if TYPE_CHECKING:
     from sansip.proxy import PathValue, ResponseContext, Target
     from sansip.proxy.dialog_mark import Recording
+    from sansip.proxy.waiting import Waits
     from sansip.routing.core import Core
     from sansip.routing.trust import TrustedPeer
     from sansip.transaction import ServerTransaction
     from sansip.transport import Flow, Listener
-    from sansip.wire import OtherUri, Request, TelUri
+    from sansip.wire import OtherUri, Request, Response, TelUri
 
 __all__ = ["Incoming"]
 
@@ -44,12 +46,14 @@ class Incoming:
         from_dialog: whether it is within a dialog that was set up through here, comes from one
             side of it and goes to the other: so says the Route value that this server
             wrote for it. Where it is not, ask ``routing.within.admits_within``.
+        taken: whether a module decides on it, when it will (``Module.request_received``).
         decided: whether it has been answered, relayed or dropped.
         reading: how much that value proves (``proxy.dialog_mark``).
         unsure: whether ``locate`` found nobody because the shared location could not be asked.
         from_node: whether another node of ours sent it on, which has admitted it
             (``sansip.routing.vouching``).
         flows: what flow tokens of ours in Route say, where there are some.
+        waits: what of it waits for modules; None until something does.
         slots: what modules keep of it (``sansip.module.Slot``); None until the first does.
         authentication_info: makes Authentication-Info of the body of a 2xx, where that is wanted.
 
@@ -93,7 +97,9 @@ class Incoming:
         "returned",
         "server",
         "slots",
+        "taken",
         "unsure",
+        "waits",
     )
 
     def __init__(
@@ -111,6 +117,7 @@ class Incoming:
         self.reading = Reading.NONE
         self.flows: FlowRoute | None = None
         self.slots: dict[Any, Any] | None = None
+        self.waits: Waits | None = None
         self.authentication_info: Callable[[bytes], str] | None = None
         self.server = server
         self.context: ResponseContext | None = None
@@ -123,6 +130,7 @@ class Incoming:
         self.recording: Recording | None = None
         self.path: PathValue | None = None
         self.decided = False
+        self.taken = False
         self._cancelled = False
         self._steps = 0
         self._waited = False
@@ -265,14 +273,25 @@ class Incoming:
         if self.context is not None and status >= 200:
             self.context.reply(response, self.now)
             return
+        alone = alone or (status >= 200 and is_crowded(self.core) and self.is_stranger)
         hooks = self.core.proxy.hooks
-        if hooks.active and status != 100:
-            hooks.answering(self, response)
-        if alone or (status >= 200 and is_crowded(self.core) and self.is_stranger):
-            server.respond_once(response, self.now)
+        if not hooks.active or status == 100:
+            self._send(server, response, alone, self.now)
+            return
+        hooks.answering(self, response, partial(self._send, server, response, alone), self.now)
+        if self.waits is not None and self.waits.line(None) is not None:
+            self.waiting(self.now)
+
+    def waiting(self, now: float) -> None:
+        """It waits for the outside before it is answered."""
+
+    def _send(self, server: ServerTransaction, response: Response, alone: bool, now: float) -> None:
+        if alone:
+            server.respond_once(response, now)
         else:
-            server.respond(response, self.now)
-        if hooks.active and status >= 200:
+            server.respond(response, now)
+        hooks = self.core.proxy.hooks
+        if hooks.active and response.status >= 200:
             hooks.done(self)
 
     def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:

@@ -222,7 +222,7 @@ class IncomingRequest(Incoming):
         if context is not None:
             context.keeps_outcome, context.outcome = False, None
             context.release_failure(now)
-        if not self.decided and self.method != "ACK":
+        if not self.decided and not self.taken and self.method != "ACK":
             self.core.route_failed(self.message, LocalProtocolError("the route decided nothing"))
             self.reply(500, "Nothing Decided")
 
@@ -245,6 +245,8 @@ class IncomingRequest(Incoming):
         elif not self.decided:
             # RFC 3261 9.2: answered here, so the 487 is ours.
             self.reply(487)
+        else:
+            self.core.proxy.hooks.cancelled(self, now)
 
     # The user of a server transaction until there is a response context.
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.routing.request import IncomingRequest
 
-__all__ = ["Route", "run"]
+__all__ = ["Route", "Running", "run"]
 
 Route = Callable[["IncomingRequest"], Any]
 
@@ -38,24 +38,26 @@ class Stepped(Protocol):
     def route_failed(self, error: BaseException, now: float) -> None: ...
 
 
-def run(route: Callable[[Any], Any], request: Stepped, now: float) -> None:
-    """Let ``route`` decide on ``request``; it may still be running on return."""
+def run(route: Callable[[Any], Any], request: Stepped, now: float) -> Running | None:
+    """Let ``route`` decide on ``request``; return it where it may still be running."""
     try:
         coroutine = route(request)
     except Exception as error:
         request.route_failed(error, now)
-        return
+        return None
     if not isinstance(coroutine, Coroutine):
         # A plain function; what else it returned, such as a Relay, says nothing.
         request.route_ended(now)
-    else:
-        _Running(coroutine, request).step(None, now)
+        return None
+    running = Running(coroutine, request)
+    running.step(None, now)
+    return running
 
 
-class _Running:
+class Running:
     """A coroutine between two answers."""
 
-    __slots__ = ("_answered", "_asking", "_coroutine", "_request")
+    __slots__ = ("_answered", "_asking", "_coroutine", "_request", "_stopped")
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], request: Stepped) -> None:
         self._coroutine = coroutine
@@ -63,11 +65,21 @@ class _Running:
         # While a question is put, an answer that is there at once waits in ``_answered``.
         self._asking = False
         self._answered: list[Any] = []
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Close the coroutine; nobody hears how it ended, and what it awaits is awaited in vain."""
+        self._stopped = True
+        with suppress(Exception):
+            # RuntimeError where it awaits again instead of ending, or what its own ``finally`` raises.
+            self._coroutine.close()
 
     def step(self, answer: Any, now: float) -> None:
         """Give ``answer`` to what is awaited, and go on to the next ``await``."""
         if self._asking:
             self._answered.append(answer)
+            return
+        if self._stopped:
             return
         # A loop and no recursion: a thousand answers out of a cache must not fill the call stack.
         while self._advance(answer, now):
