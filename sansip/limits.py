@@ -114,6 +114,10 @@ class Limits:
     # answer, but for retransmissions of what is running
     source_rate: int = 500
     source_burst: int = 5_000
+    # Octets of datagrams that were read and wait to be served, by turns of their sources, where
+    # more come than can be served at once; of these a source may hold as many as are free.
+    # → its datagrams above are dropped, and SIP repeats what mattered
+    datagram_backlog: int = 4_194_304
     # Whether what is limited by source is so for senders on this very machine, too. Only
     # its programs have such an address: a load generator, or a proxy that hides its clients.
     limit_loopback: bool = False

@@ -374,6 +374,10 @@ class Stack:
         self._unstarted = False
         self.modules.start(now)
 
+    def is_crowd(self, listener: int, source: Address) -> bool:
+        """Whether many send from ``source``, so that limits by source do not hold for it."""
+        return is_exempt(self, Flow("udp", listener, source))
+
     def new_connection(self) -> int:
         """Return a number for a connection that an adapter accepted."""
         return self._connections.number()

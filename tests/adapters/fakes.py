@@ -114,6 +114,9 @@ class FakeStack:
     def next_deadline(self) -> float | None:
         return min((one[0] for one in self.deadlines), default=None)
 
+    def is_crowd(self, listener: int, source: Any) -> bool:
+        return False
+
     def new_connection(self) -> int:
         self._next += 1
         return self._next

@@ -2,33 +2,47 @@
 
 Theory of operation: this is the path of almost every message, so it is written
 for it. One wake-up serves the datagram that caused it, then reads all that wait
-by now (up to 64), hands them to the stack as one batch and performs all its
+by now (up to 32), hands them to the stack as one batch and performs all its
 actions, and so on until none is left: while Python worked more may have come,
 and asking the socket is ten times cheaper than going through the event loop.
 A lone datagram costs one read that finds nothing, not two. No task, future or
 object is made per datagram beside what the stack makes.
+
+Where more wait than one batch, everything is read, and served by turns of its
+sources (``sansip_sockets.backlog``): a slice, another look at the socket, and after
+``ROUNDS`` of them other sockets and timers get theirs.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sansip.actions import Address, SendDatagram
+from sansip.actions import Action, Address, SendDatagram
+from sansip.notices import LimitNotices
+from sansip_sockets.backlog import Backlog
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.icmp import read_icmp_errors
-from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Wait
 
 if TYPE_CHECKING:
     from sansip_sockets.host import Host
 
 __all__ = ["DatagramSocket"]
 
-# Datagrams read before any of them is answered, turn by turn of one wake-up: 64
-# spread the costs and are answered within a millisecond or two; the turns are
+# Datagrams read before any of them is answered, turn by turn of one wake-up: 32
+# spread the costs and are answered within a few milliseconds; the turns are
 # few so that other sockets and timers get theirs.
-TURNS = (1, 64, 64, 64)
+BATCH = 32
+TURNS = (1, BATCH, BATCH, BATCH)
+# Datagrams served between two looks at a socket where many wait, and how often that is
+# done before others get their turn.
+SLICE = 16
+ROUNDS = 4
+# Datagrams read in one look at the most, so that a flood does not keep us reading.
+READS = 1_024
 # No UDP payload is longer (RFC 768: 16-bit length).
 DATAGRAM_SIZE = 65_535
 # Datagrams kept while the socket's send buffer is full. Beyond it they are
@@ -50,7 +64,8 @@ def scoped(address: Address) -> Address:
 class DatagramSocket:
     """A UDP listener. ``sendto`` is the way out and may be replaced while it is full."""
 
-    __slots__ = ("_had_error", "_hub", "_listener", "_queue", "_sock", "dropped")
+    __slots__ = ("_backlog", "_had_error", "_hub", "_listener", "_notices", "_queue", "_said", "_sock",
+                 "dropped")  # fmt: skip
 
     def __init__(self, hub: Host, listener: BoundListener) -> None:
         self._hub = hub
@@ -60,6 +75,10 @@ class DatagramSocket:
         self._had_error = False
         # Datagrams dropped because nothing more could be queued.
         self.dropped = 0
+        limits = hub.driver.limits
+        self._backlog = Backlog(limits.datagram_backlog, partial(hub.driver.stack.is_crowd, listener.id))
+        self._said: list[Action] = []
+        self._notices = LimitNotices(self._said, limits.notices)
 
     def pump(self) -> Pump:
         hub = self._hub
@@ -69,10 +88,15 @@ class DatagramSocket:
         clock = hub.clock
         recvfrom = self._sock.recvfrom
         turns = tuple(map(range, TURNS))
-        wait = (READ, self._sock, None)
+        wait: Wait = (READ, self._sock, None)
+        soon: Wait = (READ, self._sock, 0.0)
+        backlog = self._backlog
         while True:
-            yield wait
+            yield soon if backlog else wait
             try:
+                if backlog:
+                    self._serve_by_turns()
+                    continue
                 for reads in turns:
                     batch: list[tuple[bytes, Address]] = []
                     append = batch.append
@@ -89,6 +113,11 @@ class DatagramSocket:
                         # The pending error of an earlier send; what waits behind
                         # it is read in the next turn.
                         self._read_errors()
+                    if len(batch) == BATCH:
+                        for datagram in batch:
+                            backlog.put(datagram)
+                        self._serve_by_turns()
+                        break
                     now = clock()
                     perform(received(number, batch, now), now)
             except Exception as error:
@@ -98,6 +127,35 @@ class DatagramSocket:
                 # error: watch it anew.
                 self._had_error = False
                 yield (PAUSE, self._sock, 0.0)
+
+    def _serve_by_turns(self) -> None:
+        """Read whatever waits, and serve a few batches of it, one datagram of each source after another."""
+        hub = self._hub
+        backlog = self._backlog
+        recvfrom = self._sock.recvfrom
+        for _ in range(ROUNDS):
+            reads = READS
+            while reads:
+                reads -= 1
+                try:
+                    source = backlog.put(recvfrom(DATAGRAM_SIZE))
+                except BlockingIOError:
+                    break
+                except OSError:
+                    # Of an earlier send, to a flooder who is gone: the others wait behind it.
+                    self._read_errors()
+                else:
+                    if source:
+                        self._notices.reached("datagram_backlog", source, hub.clock())
+            now = hub.clock()
+            batch = backlog.take(SLICE)
+            if not batch:
+                break
+            hub.perform(hub.driver.datagrams_received(self._listener.id, batch, now), now)
+        if self._said:
+            said = self._said[:]
+            self._said.clear()
+            hub.perform(said, hub.clock())
 
     def failed(self, data: bytes, address: Address, error: Exception) -> None:
         """Handle that ``sendto`` raised ``error`` for this datagram."""
