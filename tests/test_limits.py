@@ -28,6 +28,7 @@ ELSEWHERE = {
     "prompt_time": "dialog",
     "challenges": "auth/test_client.py",
     "challenge_size": "auth/test_client.py",
+    "datagram_backlog": "adapters/sockets/test_backlog.py",
     "changes_per_aor": "routing/test_changes.py",
     "change_attempts": "routing/test_changes.py",
     "bans": "test_bans.py",

@@ -17,7 +17,7 @@ import pytest
 from sansip.actions import SendData, SendDatagram
 from sansip.driver import Driver
 from sansip_sockets import PAUSE, READ, WRITE, BoundListener, Hub, Pump, bind
-from sansip_sockets.datagrams import QUEUE
+from sansip_sockets.datagrams import BATCH, QUEUE, ROUNDS, SLICE, DatagramSocket
 from tests.adapters.fakes import FakeStack, Listen
 
 
@@ -224,3 +224,95 @@ def test_one_write_for_a_batch(bench):
         bench.hub.send([SendData(conn, b"one "), SendData(conn, b"two "), SendData(conn, b"three")])
         assert sizes == [13]
         assert peer.recv(100) == b"one two three"
+
+
+class Crowd:
+    """A socket in whose buffer datagrams of many sources wait; ``errors`` come between them."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[bytes, tuple[str, int]] | int] = []
+
+    def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+        if not self.waiting:
+            raise BlockingIOError
+        first = self.waiting.pop(0)
+        if isinstance(first, int):
+            raise OSError(first, os.strerror(first))
+        return first
+
+    def recvmsg(self, *args: Any) -> Any:
+        raise BlockingIOError
+
+    def sendto(self, data: bytes, address: Any) -> int:
+        return len(data)
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def crowd(bench: Bench) -> Crowd:
+    """What the pump of ``bench`` reads in place of its socket."""
+    made = Crowd()
+    bench.hub.listeners[0].sock.close()
+    bench.hub.listeners[0].sock = made  # type: ignore[assignment]
+    bench.pumps[0] = DatagramSocket(bench.hub, bench.hub.listeners[0]).pump()
+    return made
+
+
+def served(bench: Bench) -> list[str]:
+    """The sources whose datagrams the stack was given since the last time, in order."""
+    return [source[0] for _, _, source in bench.stack.told("datagram")]
+
+
+@udp
+def test_one_resumption_serves_a_bounded_number(bench, crowd):
+    """Work of one turn of the loop is bounded, and what is left is served in the next, without a wake-up."""
+    pump = bench.pumps[0]
+    assert next(pump)[2] is None
+    crowd.waiting = [(b"x", ("198.51.100.1", 9))] * 400
+    most = 1 + BATCH + ROUNDS * SLICE
+    total = 0
+    while True:
+        wait = pump.send(True)
+        now_served = len(bench.stack.told("datagram"))
+        assert now_served - total <= most
+        total = now_served
+        if wait[2] is None:
+            break
+        # The loop is asked to come back at once: the socket itself is empty and would not wake us.
+        assert (wait[0], wait[2]) == (READ, 0.0)
+    assert total == 400
+
+
+@udp
+def test_an_honest_datagram_overtakes_a_flood(bench, crowd):
+    """400 in the kernel's line, then one of somebody else: it is served within two slices."""
+    pump = bench.pumps[0]
+    next(pump)
+    crowd.waiting = [(b"x", ("198.51.100.1", 9))] * 400 + [(b"honest", ("192.0.2.1", 9))]
+    while "192.0.2.1" not in (before := served(bench)):
+        pump.send(True)
+    # One batch is read before it shows that many wait.
+    assert before.index("192.0.2.1") <= 1 + SLICE
+    pump.send(True)
+    crowd.waiting = [(b"later", ("192.0.2.2", 9))]
+    seen = len(served(bench))
+    pump.send(True)
+    assert served(bench)[seen:].index("192.0.2.2") <= SLICE + 1
+
+
+@udp
+def test_errors_of_a_flooder_who_is_gone_do_not_hide_others(bench, crowd):
+    """Each answer to a closed port is an error at the next read: the honest one behind 60 of them is read.
+
+    Seen in an attack: one error ended the look at the socket, one look was one slice, and an OPTIONS waited
+    for 600 others.
+    """
+    pump = bench.pumps[0]
+    next(pump)
+    crowd.waiting = [(b"x", ("198.51.100.1", 9))] * 400
+    pump.send(True)
+    seen = len(served(bench))
+    crowd.waiting = [errno.ECONNREFUSED] * 60 + [(b"honest", ("192.0.2.1", 9))]
+    pump.send(True)
+    assert served(bench)[seen:].index("192.0.2.1") <= SLICE
