@@ -40,8 +40,7 @@ EARLY: Final = "early"
 CONFIRMED: Final = "confirmed"
 ENDED: Final = "ended"
 
-# RFC 3261 14 (INVITE), RFC 3311 5.1 (UPDATE), RFC 6665 3.1, 3.2 (SUBSCRIBE, NOTIFY). REFER is one
-# as well: RFC 3515 has it create a subscription and demands a Contact of it, as of a SUBSCRIBE.
+# RFC 3261 14 (INVITE), RFC 3311 5.1 (UPDATE), RFC 6665 3.1, 3.2 (SUBSCRIBE, NOTIFY), RFC 4488 4 (REFER).
 TARGET_REFRESH: Final = frozenset(("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"))
 
 # RFC 3261 8.1.1.5: a sequence number is less than 2**31.

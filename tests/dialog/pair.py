@@ -88,11 +88,15 @@ class Pair:
         alice: SessionTimerSettings = NO_TIMER,
         bob: SessionTimerSettings = NO_TIMER,
         seed: bytes = b"0123456789abcdef",
+        recorded: tuple[str, ...] = (),
+        credentials: str = "",
     ) -> None:
         self.now = 0.0
         self.alice = End_("alice", self)
         self.bob = End_("bob", self)
         self.wire: list[str] = []
+        # Every request, with the name of its sender.
+        self.requests: list[tuple[str, Request]] = []
         self.lost: dict[str, int] = {}
         # Messages to be delivered: receiver, message.
         self.queue: deque[tuple[End_, Request | Response]] = deque()
@@ -104,10 +108,16 @@ class Pair:
         self._sent: dict[tuple[str, int, str], Request] = {}
         fields = [*headers, *(TYPE if offer else [])]
         self.invite = invite(headers=fields, body=offer)
+        if credentials:
+            self.invite.append("Proxy-Authorization", credentials)
         self._note(self.alice, self.invite)
+        # What the proxies on the way put on top of it.
+        arrived = self.invite.copy()
+        for value in recorded:
+            arrived.append("Record-Route", value)
         self.bob.usage = InviteUsage.called(
-            self.invite,
-            self.invite,
+            arrived,
+            arrived,
             local_tag="a6c85cf",
             contact=parse_uri("sip:bob@192.0.2.4"),
             entropy=self._entropy.derived("bob"),
@@ -120,6 +130,7 @@ class Pair:
 
     def _note(self, sender: End_, request: Request) -> None:
         self.wire.append(request.method)
+        self.requests.append((sender.name, request))
         self._sent[(sender.name, request.cseq.number, request.cseq.method)] = request
 
     def put(self, sender: End_, message: Request | Response) -> None:

@@ -57,6 +57,12 @@ class TestMade:
         dialog.confirm()
         assert dialog.state == CONFIRMED
 
+    def test_without_a_contact_of_ours(self) -> None:
+        """A side that answers may not know yet by which address it can be reached."""
+        dialog = Dialog.from_uas(invite(), "a6c85cf")
+        assert dialog.local_target is None
+        assert not dialog.make("UPDATE").has("contact")
+
     def test_both_ends_name_it_by_the_same_tags(self) -> None:
         """What one end calls local is remote at the other: messages find their dialog by it."""
         # RFC 3261 12
@@ -274,6 +280,7 @@ class TestAck:
         assert ack.get_all("proxy-authorization") == ['Digest username="a"']
         assert ack.get_all("authorization") == ['Digest r="b"']
         assert ack.body == b"v=0"
+        assert ack.get("content-type") == "application/sdp"
         assert ack.content_length == 3
         # No number is used up.
         assert dialog.make("BYE").cseq.number == 314161
@@ -390,7 +397,7 @@ class TestAnswered:
         for method, status in (
             ("INFO", 200),
             ("BYE", 200),
-            ("UPDATE", 302),
+            ("UPDATE", 300),
             ("INVITE", 488),
             ("INVITE", 183),
         ):
@@ -413,7 +420,9 @@ class TestAnswered:
         """RFC 3261 12.3: whichever branch of a fork it came from."""
         request = invite()
         dialog = Dialog.from_uac(request, answer(request, 180))
-        dialog.answered(request, answer(request, 486, to_tag="other"))
+        dialog.answered(request, answer(request, 180))
+        assert dialog.state == EARLY
+        dialog.answered(request, answer(request, 300, to_tag="other"))
         assert dialog.state == ENDED
 
     def test_a_failure_of_a_re_invite_does_not(self) -> None:
@@ -437,8 +446,9 @@ class TestAnswered:
         """A 2xx that comes after the end is acknowledged, and moves nothing."""
         dialog = alice(180)
         dialog.end()
-        dialog.answered(invite(), answer(invite(), 200))
+        dialog.answered(invite(), answer(invite(), 200, contact="<sip:elsewhere@n>"))
         assert dialog.state == ENDED
+        assert str(dialog.remote_target) == "sip:bob@192.0.2.4"
 
 
 def test_a_copy_is_independent() -> None:

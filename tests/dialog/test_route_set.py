@@ -61,6 +61,22 @@ def test_what_a_request_uri_cannot_hold_is_left_out(recorded: tuple[str, ...]) -
     assert "method" not in "".join([str(uri), *route])
 
 
+@pytest.mark.parametrize(
+    ("target", "uri"),
+    [
+        ("sip:bob@h;method=BYE", "sip:bob@h"),
+        ("sip:bob@h?Subject=a", "sip:bob@h"),
+        # Nothing to leave out: octet for octet as the peer wrote it.
+        ("sip:%62ob@BILOXI.com:5060;x=%31", "sip:%62ob@BILOXI.com:5060;x=%31"),
+        ("tel:+358-555-1234567", "tel:+358-555-1234567"),
+    ],
+)
+def test_what_is_left_out_of_the_target(target: str, uri: str) -> None:
+    """Each of the two goes by itself, and nothing else is written anew: proxies compare."""
+    # RFC 3261 19.1.1
+    assert str(aim(parse_uri(target), ())[0]) == uri
+
+
 def test_a_strict_router_loses_its_method_and_header_fields() -> None:
     """Its URI becomes the Request-URI, where they are not allowed."""
     # RFC 3261 12.2.1.1
