@@ -182,6 +182,14 @@ class Limits:
     # Seconds for which a message waits for a module that asks the outside about it (a hook that
     # is `async def`). → as if the hook had raised: a request does not leave (500), a response passes
     hook_time: float = 5.0
+    # Sockets that modules have open to peers of theirs (`core.datagrams`, `core.connect`). → what is
+    # asked of a further one fails
+    module_sockets: int = 256
+    # Answers of such peers that are waited for at once, of all. → the next question fails
+    module_questions: int = 10_000
+    # Octets that wait for a connection of a module to be opened, and those of one message that
+    # is not whole yet. → the question fails; the connection is closed
+    module_backlog: int = 1_048_576
     # Steps a route may take for one request: look-ups, questions and relays, those answered from
     # memory as well. Ring groups look up some hundred users. → the route is ended where it
     # awaits, 500, and the log names the line

@@ -17,9 +17,19 @@ if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
     from sansip.limits import Limits
 
-__all__ = ["Questions"]
+__all__ = ["Inside", "Questions"]
 
 Callback = Callable[[Any, float], None]
+
+
+class Inside:
+    """A question that the stack answers itself: it is put to no one outside, and has a time of its own."""
+
+    __slots__ = ()
+
+    def put(self, callback: Callback, now: float) -> None:
+        """Ask; ``callback(result or exception, now)`` is called once, now or later."""
+        raise NotImplementedError
 
 
 class Questions:

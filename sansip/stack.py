@@ -42,13 +42,14 @@ from sansip.location import (
 )
 from sansip.location.nodes import Answered
 from sansip.module import Modules, Reply
+from sansip.module.sockets import Sockets
 from sansip.module.tasks import Done
 from sansip.notices import LimitNotices
 from sansip.proxy import Proxy, Shifts
 from sansip.proxy.branch import Branch
 from sansip.proxy.dialog_mark import Marks
 from sansip.proxy.trust import TrustDomain, identity_of
-from sansip.questions import Questions
+from sansip.questions import Inside, Questions
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
 from sansip.routing.arrival import screen, take_route
@@ -191,6 +192,7 @@ class Stack:
         backups = Backups(self.listeners, self.ask, self._is_trusted)
         self._settlement = Settlement(self._connections, self._transactions, backups, config.limits)
         self._refusals = Refusals(self._transactions.sender, self.entropy, config.server_name)
+        self.sockets = Sockets(self._timers, config.limits, self._out, self._connections.number)
         self.modules = Modules(self, config.modules)
         self.proxy.hooks = self.modules.hooks
         # Modules start at the first input, when everything is restored.
@@ -224,7 +226,7 @@ class Stack:
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         """Take one datagram that ``listener`` received from ``source``."""
         if listener < 0:
-            if self._resolver is not None:
+            if not self.sockets.datagram_received(listener, data, now) and self._resolver is not None:
                 self._resolver.datagram_received(listener, data, source, now)
             return self._take(now)
         if data < b" ":
@@ -247,7 +249,7 @@ class Stack:
     def connection_opened(self, conn: int, flow: ConnectionInfo, now: float) -> list[Action]:
         """Note that a connection is established; incoming ones have a ``new_connection`` number."""
         if flow.listener < 0:
-            if self._resolver is not None:
+            if not self.sockets.connection_opened(conn, now) and self._resolver is not None:
                 self._resolver.connection_opened(conn, now)
             return self._take(now)
         reached = Flow(flow.transport, flow.listener, flow.remote, conn)
@@ -277,7 +279,7 @@ class Stack:
         """
         connection = self._connections.get(conn)
         if connection is None:
-            if self._resolver is not None:
+            if not self.sockets.data_received(conn, data, now) and self._resolver is not None:
                 self._resolver.data_received(conn, data, now)
             return self._take(now)
         flow = connection.flow
@@ -316,7 +318,7 @@ class Stack:
         """Note that a connection is gone, or could not be opened."""
         connection = self._connections.get(conn)
         if connection is None:
-            if self._resolver is not None:
+            if not self.sockets.connection_closed(conn, reason, now) and self._resolver is not None:
                 self._resolver.connection_closed(conn, now)
             return self._take(now)
         waiting = self._connections.closed(conn, reason)
@@ -329,10 +331,15 @@ class Stack:
 
     def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
         """Note that ``action`` could not be performed (RFC 3261 17.1.4, 17.2.4)."""
-        if isinstance(action, SendDatagram) and action.listener < 0:
-            if self._resolver is not None:
-                self._resolver.send_failed(action.listener, now)
-            return self._take(now)
+        if isinstance(action, SendDatagram):
+            if action.listener < 0:
+                found = self.sockets.datagram_failed(action.listener, reason, now)
+                if not found and self._resolver is not None:
+                    self._resolver.send_failed(action.listener, now)
+                return self._take(now)
+        elif self.sockets.owns(action.conn):
+            # Its end is told besides.
+            return []
         self._connections.failed.append((action.data, reason))
         return self._take(now)
 
@@ -482,6 +489,7 @@ class Stack:
             "connections": len(self._connections),
             "addresses_of_record": len(self.location),
             "questions": len(self._questions),
+            "module_sockets": len(self.sockets),
             "name_queries": 0 if self._resolver is None else len(self._resolver),
             "timers": len(self._timers),
         }
@@ -672,6 +680,9 @@ class Stack:
                 return
         if self.changes is not None and type(subject) is SharedChange:
             self.changes.put(subject, callback, now)
+            return
+        if isinstance(subject, Inside):
+            subject.put(callback, now)
             return
         self._questions.ask(subject, callback, now, within)
 

@@ -25,6 +25,7 @@ from sansip.module.core import Core, Rows
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.settings import Doc, Key, keys_of
 from sansip.module.slot import Slot
+from sansip.module.sockets import Datagrams, PeerFailed, Stream
 
 __all__ = [
     "DROP",
@@ -33,6 +34,7 @@ __all__ = [
     "CommandError",
     "Core",
     "Counter",
+    "Datagrams",
     "Doc",
     "Empty",
     "Histogram",
@@ -40,9 +42,11 @@ __all__ = [
     "Module",
     "ModuleFault",
     "Modules",
+    "PeerFailed",
     "Reply",
     "Rows",
     "Slot",
+    "Stream",
     "Use",
     "Verdict",
     "Waits",

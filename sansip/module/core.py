@@ -11,8 +11,10 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from sansip.entropy import Entropy
+from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
 from sansip.module.metrics import Counter, Histogram
+from sansip.module.sockets import Datagrams, Stream, whole
 from sansip.module.tasks import begin
 from sansip.routing.awaitables import Question, ask
 from sansip.rows import Change, Key, Read, Scan, Table, Write
@@ -153,6 +155,48 @@ class Core:
     def ask(self, subject: Any) -> Question:
         """Return an awaitable for the answer of the outside to ``subject``."""
         return ask(subject)
+
+    def datagrams(
+        self,
+        remote: tuple[str, int],
+        *,
+        key: Callable[[bytes], Any] | None = None,
+        received: Callable[[bytes, float], None] | None = None,
+    ) -> Datagrams:
+        """Return a UDP socket that talks to ``remote``, an address and a port; see ``Datagrams``."""
+        return Datagrams(self._stack.sockets, remote, key, self._guarded(received))
+
+    def connect(
+        self,
+        remote: tuple[str, int],
+        filters: Sequence[str] = (),
+        *,
+        split: Callable[[bytearray], int] = whole,
+        received: Callable[[bytes, float], None] | None = None,
+        closed: Callable[[str, float], None] | None = None,
+        name: str = "",
+    ) -> Stream:
+        """Return a connection to ``remote``, over TCP or, with ``("tls",)``, TLS; see ``Stream``.
+
+        ``name``: the host that the peer's certificate must be for.
+        """
+        transport = {(): "tcp", ("tls",): "tls"}.get(tuple(filters))
+        if transport is None:
+            raise LocalProtocolError(f"filters are () or ('tls',), not {tuple(filters)!r}")
+        sockets = self._stack.sockets
+        return Stream(sockets, remote, transport, split, self._guarded(received), self._guarded(closed), name)
+
+    def _guarded(self, method: Callable[[Any, float], None] | None) -> Callable[[Any, float], None] | None:
+        if method is None:
+            return None
+
+        def guarded(given: Any, now: float) -> None:
+            try:
+                method(given, now)
+            except Exception as error:
+                self.failed(getattr(method, "__name__", "received"), error)
+
+        return guarded
 
     def rows(self, table: Table[Row]) -> Rows[Row]:
         """Return the rows of one of the module's tables."""

@@ -8,20 +8,23 @@ failure of its store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from sansip.actions import Action, Ask, Notify, SendDatagram
+from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
 from sansip.config import ListenerConfig, StackConfig
 from sansip.events import ModuleFailed
 from sansip.module import Counter, Histogram, Module, Use
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
+from sansip.transport.filter import OpenConnection
 from sansip.wire import Request, Response, parse_message
 
 __all__ = ["ModuleBench", "check_module"]
 
 ModuleType = TypeVar("ModuleType", bound=Module)
+# What a peer of a module's sockets says to what it was sent.
+Answers = Callable[[bytes], Iterable[bytes]]
 
 _HERE, _CALLER = ("192.0.2.10", 5060), ("192.0.2.1", 5060)
 _SEED = b"a seed that every bench has, so that runs are alike"
@@ -54,6 +57,13 @@ class ModuleBench(Generic[ModuleType]):
         self.sent: list[Request | Response] = []
         self._again = (kind, settings, unix, others)
         self._calls = 0
+        # Address -> what the peer there says to what it is sent.
+        self._datagram_peers: dict[Any, Answers] = {}
+        self._stream_peers: dict[Any, Answers] = {}
+        # Connection number -> who is at its other end.
+        self._conns: dict[int, Answers] = {}
+        # Octets that modules sent over sockets of their own, and where to.
+        self.wrote: list[tuple[Any, bytes]] = []
         uses = [Use(kind, settings), *others]
         config = StackConfig(
             [ListenerConfig(0, "udp", *_HERE)], ["example.com"], modules=uses, wall_offset=unix - self.now
@@ -72,10 +82,65 @@ class ModuleBench(Generic[ModuleType]):
         for action in actions:
             if isinstance(action, Ask):
                 self.perform(self.stack.answer(action.id, self._answer(action.question), self.now))
+            elif isinstance(action, SendDatagram) and action.listener < 0:
+                self._to_peer(action)
+            elif isinstance(action, Connect):
+                self._connect(action)
+            elif isinstance(action, SendData):
+                self._write(action)
+            elif isinstance(action, Disconnect):
+                self._conns.pop(action.conn, None)
+                self.perform(self.stack.connection_closed(action.conn, action.reason, self.now))
             elif isinstance(action, SendDatagram):
                 self.sent.append(parse_message(action.data, self.stack.limits))
             elif isinstance(action, Notify):
                 self.events.append(action.event)
+
+    # --- peers that a module has sockets to
+
+    def datagram_peer(self, address: tuple[str, int], answers: Answers) -> None:
+        """Have ``answers(data)``, a list of datagrams, be what comes from ``address``; elsewhere is silence.
+
+        Where it raises ``OSError`` the network says that nothing listens there.
+        """
+        self._datagram_peers[address] = answers
+
+    def stream_peer(self, address: tuple[str, int], answers: Answers) -> None:
+        """The same for connections, which are refused elsewhere; where it raises ``OSError`` it hangs up."""
+        self._stream_peers[address] = answers
+
+    def _to_peer(self, action: SendDatagram) -> None:
+        self.wrote.append((action.address, action.data))
+        try:
+            answers = self._datagram_peers.get(action.address, _silent)(action.data)
+        except OSError as error:
+            self.perform(self.stack.send_failed(action, str(error), self.now))
+            return
+        for data in answers:
+            self.perform(self.stack.datagram_received(action.listener, data, action.address, self.now))
+
+    def _connect(self, action: Connect) -> None:
+        peer = self._stream_peers.get(action.address)
+        if peer is None:
+            self.perform(self.stack.connection_closed(action.conn, "Connection refused", self.now))
+            return
+        self._conns[action.conn] = peer
+        opened = OpenConnection(action.listener, action.transport, (), action.address, False, action.name)
+        self.perform(self.stack.connection_opened(action.conn, opened, self.now))
+
+    def _write(self, action: SendData) -> None:
+        peer = self._conns.get(action.conn)
+        if peer is None:
+            return
+        self.wrote.append((action.conn, action.data))
+        try:
+            answers = peer(action.data)
+        except OSError as error:
+            del self._conns[action.conn]
+            self.perform(self.stack.connection_closed(action.conn, str(error), self.now))
+            return
+        for data in answers:
+            self.perform(self.stack.data_received(action.conn, data, self.now))
 
     def _answer(self, question: Any) -> Any:
         if self.broken:
@@ -141,6 +206,10 @@ class ModuleBench(Generic[ModuleType]):
     def failures(self) -> list[ModuleFailed]:
         """What modules raised."""
         return [event for event in self.events if isinstance(event, ModuleFailed)]
+
+
+def _silent(data: bytes) -> Iterable[bytes]:
+    return ()
 
 
 def check_module(kind: type[Module], settings: Any = None, others: Sequence[Use] = ()) -> None:
