@@ -21,6 +21,10 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 
 # The limit's own part, where its test stands.
 ELSEWHERE = {
+    "hook_time": "proxy/test_waiting.py",
+    "module_sockets": "module/test_sockets.py",
+    "module_questions": "module/test_sockets.py",
+    "module_backlog": "module/test_sockets.py",
     "requests_unanswered": "dialog",
     "reliable_waiting": "dialog",
     "session_size": "dialog",

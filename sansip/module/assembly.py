@@ -99,12 +99,7 @@ class Modules:
             module.check(module.settings)
             self._by_type[kind] = module
         hooks = {name: self._methods(name) for name in HOOKS}
-        self.message_arrived = hooks["message_arrived"]
-        self.stray_received = hooks["stray_received"]
-        self.request_received = hooks["request_received"]
-        self._event_received = hooks["event_received"]
-        self._next_due = hooks["next_due"]
-        self._time_passed = hooks["time_passed"]
+        self._take_hooks(hooks)
         self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
         self.commands = {one.name: one for one in self._commands()}
         self.hooks = Hooks(
@@ -115,6 +110,23 @@ class Modules:
             begin=partial(begin, stack),
             hook_time=stack.limits.hook_time,
         )
+
+    def _take_hooks(self, hooks: Mapping[str, tuple[Method, ...]]) -> None:
+        self.message_arrived = hooks["message_arrived"]
+        self.stray_received = hooks["stray_received"]
+        self.request_received = hooks["request_received"]
+        self._event_received = hooks["event_received"]
+        self._next_due = hooks["next_due"]
+        self._time_passed = hooks["time_passed"]
+
+    def wrap_hooks(self, wrap: Callable[[Module, str, Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Call ``wrap(module, hook, method)`` in place of each hook's method: for who measures them."""
+        hooks = {
+            name: tuple((module, wrap(module, name, method)) for module, method in self._methods(name))
+            for name in HOOKS
+        }
+        self._take_hooks(hooks)
+        self.hooks.replace(*(hooks[name] for name in Hooks.NAMES))
 
     def __iter__(self) -> Any:
         return iter(self._by_type.values())

@@ -65,11 +65,7 @@ class Hooks:
         begin: Begin | None = None,
         hook_time: float = 0.0,
     ) -> None:
-        self._branch_leaving = branch_leaving
-        self._response_received = response_received
-        self._branch_ended = branch_ended
-        self._response_leaving = response_leaving
-        self._request_ended = request_ended
+        self.replace(branch_leaving, response_received, branch_ended, response_leaving, request_ended)
         self._failed = failed
         self.active = active
         # Whether a 2xx may leave otherwise than it came.
@@ -78,6 +74,21 @@ class Hooks:
         if timers is not None and begin is not None:
             self.timers = timers
             self.begin = begin
+
+    def replace(
+        self,
+        branch_leaving: tuple[Method, ...],
+        response_received: tuple[Method, ...],
+        branch_ended: tuple[Method, ...],
+        response_leaving: tuple[Method, ...],
+        request_ended: tuple[Method, ...],
+    ) -> None:
+        """Call these from now on: the same hooks, wrapped."""
+        self._branch_leaving = branch_leaving
+        self._response_received = response_received
+        self._branch_ended = branch_ended
+        self._response_leaving = response_leaving
+        self._request_ended = request_ended
 
     def leaving(
         self, handle: Any, branch: Branch, message: Request, go: Callable[[bool, float], None], now: float

@@ -22,7 +22,21 @@ GROUP = "sansip.modules"
 
 @cache
 def _found() -> dict[str, EntryPoint]:
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+    return {name: points[0] for name, points in _claimed().items()}
+
+
+def _claimed() -> dict[str, list[EntryPoint]]:
+    """Return who claims each name. One package may be on the path twice: what it says is the same."""
+    claimed: dict[str, list[EntryPoint]] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point))):
+        points = claimed.setdefault(point.name, [])
+        if all(one.value != point.value or _package(one) != _package(point) for one in points):
+            points.append(point)
+    return claimed
+
+
+def _package(point: EntryPoint) -> str:
+    return "sansip" if point.dist is None else f"{point.dist.name} {point.dist.version}"
 
 
 def names() -> list[str]:
@@ -34,7 +48,11 @@ def names() -> list[str]:
 def load(name: str) -> type[Module]:
     """Return the class of module ``name``. Raises ``OperatorError`` where its package is broken."""
     point = _found()[name]
-    package = "sansip" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    package = _package(point)
+    claims = _claimed()[name]
+    if len(claims) > 1:
+        packages = " and ".join(map(_package, claims))
+        raise OperatorError(f"two packages have a module {name}: {packages}; uninstall one of them")
     try:
         kind = point.load()
     except Exception as error:

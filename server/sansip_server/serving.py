@@ -48,6 +48,7 @@ from sansip_server.routes import default_route, load_route
 from sansip_server.rows import RowService, open_rows
 from sansip_server.runtimes import load_runtime
 from sansip_server.secret import read_secret
+from sansip_server.slowness import Slowness
 from sansip_server.storage import Storage, open_storage
 from sansip_server.supervisor import Supervisor
 from sansip_server.targets import is_url, shown
@@ -140,6 +141,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         except ModuleFault as error:
             raise OperatorError(str(error)) from None
         stack.on_drain = supervisor.stopping
+        Slowness(stack.modules)
         if shared is not None:
             stack.join(time.monotonic(), shared.look())
             _refuse_another_key(stack.nodes)
