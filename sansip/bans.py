@@ -37,10 +37,10 @@ class Ban:
 class Bans:
     """All bans of a stack, at most ``most``."""
 
-    __slots__ = ("_bans", "_lifted", "_most")
+    __slots__ = ("_bans", "_lifted", "most")
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         # (keeper, source, user) -> ban, the oldest first
         self._bans: dict[tuple[str, str, str], Ban] = {}
         # keeper -> what it wants to hear of lifted bans
@@ -59,7 +59,7 @@ class Bans:
         bans.pop((ban.keeper, ban.source, ban.user), None)
         while bans:
             key = next(iter(bans))
-            if len(bans) < self._most and bans[key].until > now:
+            if len(bans) < self.most and bans[key].until > now:
                 break
             del bans[key]
         bans[ban.keeper, ban.source, ban.user] = ban

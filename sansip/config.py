@@ -132,12 +132,29 @@ class Reconfiguration:
     Attributes:
         route: decides on requests from now on; those that run end by the one that they began with.
         route_name: what a journal calls it, so that a replay finds the same one.
-        trusted, accounts, nonce_keys: as in ``StackConfig``.
+        listeners: all of them. One keeps its number where its socket stays; a number that is not here
+            any more is given up: nothing new is taken there, and what runs comes to its end
+            (``limits.retire_time``). A number that was never used is a new listener.
+        limits: the values are put into the object that the stack has.
+        auth, dns: only where the stack has some.
+        domains, aliases, address_realms, timers, proxy, registrar, server_name, trusted, accounts,
+            nonce_keys: as in ``StackConfig``.
         modules: new settings of modules that the stack has.
     """
 
     route: Route | None = None
     route_name: str = ""
+    listeners: Sequence[ListenerConfig] | None = None
+    domains: Sequence[str] | None = None
+    aliases: Sequence[str] | None = None
+    address_realms: bool | None = None
+    limits: Limits | None = None
+    timers: TimerValues | None = None
+    proxy: ProxyConfig | None = None
+    registrar: RegistrarConfig | None = None
+    auth: AuthConfig | None = None
+    dns: DnsConfig | None = None
+    server_name: str | None = None
     trusted: Sequence[TrustedPeer] | None = None
     accounts: Sequence[Account] | None = None
     nonce_keys: Sequence[bytes] | None = None

@@ -39,6 +39,12 @@ __all__ = ["FORMAT", "Entry", "JournalError", "JournaledStack", "Replayed", "aga
 
 FORMAT = 2
 
+# What a line of ``configure`` has where it was changed, each as a value of ``sansip.journal_values``.
+_WRITTEN = (
+    "listeners", "domains", "aliases", "address_realms", "limits", "timers", "proxy", "registrar", "auth",
+    "dns", "server_name",
+)  # fmt: skip
+
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
@@ -115,6 +121,7 @@ class JournaledStack(Stack):
         given = {
             "route": None if change.route is None else change.route_name,
             "trusted": None if change.trusted is None else value_of(list(change.trusted)),
+            **{name: value_of(found) for name in _WRITTEN if (found := getattr(change, name)) is not None},
             # Accounts and keys of nonces are secrets of others, and not written.
             # By field: the class of another package's settings is known by its module, not by a journal.
             "modules": {
@@ -259,6 +266,9 @@ def _reconfiguration(
         change.route = routes(given["route"])
     if given["trusted"] is not None:
         change.trusted = again_value(given["trusted"])
+    for name in _WRITTEN:
+        if name in given:
+            setattr(change, name, again_value(given[name]))
     kinds = {module.name: type(module) for module in stack.modules}
     change.modules = {
         kinds[name]: kinds[name].Settings(**{key: again_value(one) for key, one in values.items()})

@@ -179,6 +179,12 @@ class Limits:
     # Dialogs whose remote targets changed while we looked on (a target refresh). → the oldest
     # is forgotten; after it a stranger reaches the Contact that the dialog began with
     refreshed_dialogs: int = 20_000
+    # Seconds that a listener which was taken away goes on for what runs there: no INVITE rings longer
+    # than `timers.c`. → its socket and connections are closed
+    retire_time: float = 300.0
+    # Listeners that were taken away whose Record-Route is known as ours still; one is some 500 octets.
+    # → the oldest is forgotten, and requests of its dialogs by other ways are not
+    former_listeners: int = 256
     # Seconds for which a message waits for a module that asks the outside about it (a hook that
     # is `async def`). → as if the hook had raised: a request does not leave (500), a response passes
     hook_time: float = 5.0

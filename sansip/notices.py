@@ -16,11 +16,11 @@ __all__ = ["LimitNotices"]
 class LimitNotices:
     """Appends ``LimitReached`` events to ``out``: ``most`` a second, one for each limit and source."""
 
-    __slots__ = ("_most", "_out", "_second", "_told")
+    __slots__ = ("_out", "_second", "_told", "most")
 
     def __init__(self, out: list[Action], most: int) -> None:
         self._out = out
-        self._most = most
+        self.most = most
         self._second = 0
         self._told: set[tuple[str, str]] = set()
 
@@ -31,6 +31,6 @@ class LimitNotices:
         if second != self._second:
             self._second = second
             told.clear()
-        if len(told) < self._most and (name, source) not in told:
+        if len(told) < self.most and (name, source) not in told:
             told.add((name, source))
             self._out.append(Notify(LimitReached(name, source)))

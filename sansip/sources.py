@@ -37,11 +37,15 @@ class SourceRates:
     __slots__ = ("_buckets", "_burst", "_most", "_rate")
 
     def __init__(self, limits: Limits) -> None:
+        # address -> [tokens, time of the last look]
+        self._buckets: dict[str, list[float]] = {}
+        self.bound(limits)
+
+    def bound(self, limits: Limits) -> None:
+        """Hold the sources to ``limits`` from now on."""
         self._rate = limits.source_rate
         self._burst = float(limits.source_burst)
         self._most = limits.sources
-        # address -> [tokens, time of the last look]
-        self._buckets: dict[str, list[float]] = {}
 
     def allow(self, source: str, now: float) -> bool:
         """Take a token of ``source``; return whether there was one."""

@@ -50,6 +50,7 @@ from sansip.proxy.branch import Branch
 from sansip.proxy.dialog_mark import Marks
 from sansip.proxy.trust import TrustDomain, identity_of
 from sansip.questions import Inside, Questions
+from sansip.reconfigure import listeners_of, names_of, realms_of, reconfigure
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import IncomingRequest, Trusted, run
 from sansip.routing.arrival import screen, take_route
@@ -62,8 +63,9 @@ from sansip.routing.room import is_exempt
 from sansip.sources import SourceRates, source_of
 from sansip.transaction import TransactionLayer, server_key
 from sansip.transaction.refusals import Refusals, acknowledges_refusal
+from sansip.transaction.retirement import Retirement
 from sansip.transaction.settlement import Settlement
-from sansip.transport import PING, PONG, Connections, Flow, Listener, Listeners, Resolve, Sender, note_source
+from sansip.transport import PING, PONG, Connections, Flow, Listeners, Resolve, Sender, note_source
 from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.filter import OpenConnection
 from sansip.transport.flow import same_peer
@@ -98,33 +100,14 @@ class Stack:
     def __init__(self, config: StackConfig, seed: bytes) -> None:
         if len(seed) < 16:
             raise LocalProtocolError("the seed needs at least 16 octets of randomness (os.urandom(16))")
-        if not config.listeners:
-            raise LocalProtocolError("a stack needs at least one listener")
-        if any(one.id < 0 for one in config.listeners):
-            raise LocalProtocolError("listeners have numbers from 0; those below are sockets of DNS queries")
         self.config = config
         self.limits = config.limits
         self.server_name = config.server_name
         self.wall_offset = config.wall_offset
         # The first one that a time was made by.
         self._first_offset: float | None = None
-        self.listeners = Listeners(
-            [
-                Listener(
-                    one.id,
-                    one.transport,
-                    one.host,
-                    one.port,
-                    one.advertise_host,
-                    one.advertise_port,
-                    one.shares,
-                    one.accepts,
-                )
-                for one in config.listeners
-            ],
-            [*config.domains, *config.aliases],
-        )
-        self._domains = [plain_host(domain.lower().strip("[]")) for domain in config.domains]
+        self.listeners = Listeners(listeners_of(config.listeners), [*config.domains, *config.aliases])
+        self._domains = names_of(config)
         self._out: list[Action] = []
         self._timers = Timers()
         self._notices = LimitNotices(self._out, config.limits.notices)
@@ -150,7 +133,7 @@ class Stack:
         )
         self.trusted = Trusted(config.trusted)
         # Hosts of this server, whose users have a realm by their name or by another.
-        self._realms = _realms(config, self._domains)
+        self._realms = realms_of(config, self._domains)
         realms = list(dict.fromkeys(self._realms.values()))
         self.proxy = Proxy(
             config.proxy,
@@ -188,6 +171,8 @@ class Stack:
             )
             reach = [(one.transport, one.is_ipv6) for one in self.listeners]
             self._locator = Locator(self._resolver, reach)
+        # Listeners that a reload took away.
+        self.retiring = Retirement(self._transactions, self._connections, config.limits, self._out)
         self._questions = Questions(self._timers, config.limits, self._out)
         backups = Backups(self.listeners, self.ask, self._is_trusted)
         self._settlement = Settlement(self._connections, self._transactions, backups, config.limits)
@@ -203,8 +188,10 @@ class Stack:
         self.changes: Changes | None = None
         if isinstance(self.location, SharedLocation):
             self.changes = Changes(self, self.location, self._notices.reached)
-        self._force_rport = config.proxy.force_rport
-        self._follows_maddr = self._is_trusted if config.proxy.via_maddr == "trusted" else None
+        self._force_rport: str = config.proxy.force_rport
+        self._follows_maddr: Callable[[Flow], bool] | None = (
+            self._is_trusted if config.proxy.via_maddr == "trusted" else None
+        )
         self._draining = False
         self.nodes: Nodes | None = None
         if config.shared is not None:
@@ -392,21 +379,9 @@ class Stack:
     def configure(self, change: Reconfiguration, now: float) -> list[Action]:
         """Take ``change`` from now on; requests that run end by what they began with.
 
-        Raises ``ModuleFault``, and changes nothing, where it could not work.
+        Raises ``ModuleFault`` or ``LocalProtocolError``, and changes nothing, where it could not work.
         """
-        route = None if change.route is None else self.modules.bind(change.route)
-        self.modules.check(change.modules)
-        if route is not None and change.route is not None:
-            self._route = route
-            # For those who ask what runs here: the watchdog names it by its file.
-            self.config.route = change.route
-        if change.trusted is not None:
-            self.trusted.replace(change.trusted)
-        if change.accounts is not None:
-            self.proxy.client.replace(change.accounts)
-        if change.nonce_keys is not None and self.authenticator is not None:
-            self.authenticator.rotate(change.nonce_keys, self.unix(now))
-        self.modules.configure(change.modules, now)
+        reconfigure(self, change, now)
         return self._take(now)
 
     def drain(self, now: float) -> list[Action]:
@@ -577,7 +552,11 @@ class Stack:
             handle.take_tag(tag)
             handle.reply(200)
             return
-        elif self._draining and request.to_tag is None and not self._stays(request, flow):
+        elif (
+            (self._draining or flow.listener in self.retiring)
+            and request.to_tag is None
+            and not self._stays(request, flow)
+        ):
             # RFC 3261 21.5.4
             handle.reply(503, None, [("Retry-After", "30")])
             return
@@ -805,15 +784,3 @@ class Stack:
         actions = out[:]
         out.clear()
         return actions
-
-
-def _realms(config: StackConfig, domains: Sequence[str]) -> dict[str | bytes, str]:
-    """Return the realm of users at each host, as ``host_key`` has it; "" stands for any other."""
-    named = {} if config.auth is None else config.auth.realm_by_domain()
-    hosts = list(domains)
-    if config.address_realms:
-        addresses = [(one.advertise_host or one.host, one.host) for one in config.listeners]
-        hosts += [*(host for pair in addresses for host in pair), *config.aliases]
-    realms: dict[str | bytes, str] = {host_key(host): named.get(host, host) for host in hosts[::-1]}
-    first = domains[0] if domains else "sansip"
-    return {**realms, "": named.get(first, first)}

@@ -25,6 +25,8 @@ ELSEWHERE = {
     "module_sockets": "module/test_sockets.py",
     "module_questions": "module/test_sockets.py",
     "module_backlog": "module/test_sockets.py",
+    "retire_time": "test_reconfigure.py",
+    "former_listeners": "test_reconfigure.py",
     "requests_unanswered": "dialog",
     "reliable_waiting": "dialog",
     "session_size": "dialog",

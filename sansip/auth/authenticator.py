@@ -62,6 +62,16 @@ class Authenticator:
             bans, config.failures_per_user, config.failures_per_source, config.recovery, config.guarded
         )
 
+    def configure(self, config: AuthConfig) -> None:
+        """Go by ``config`` from now on; nonces, counts and bans that stand go on."""
+        self._config = config
+        self._names = {hash_name(name) for name in config.algorithms}
+        self._nonces.lifetime = config.nonce_lifetime
+        self._counts.most = config.nonces
+        self._guard.bound(
+            config.failures_per_user, config.failures_per_source, config.recovery, config.guarded
+        )
+
     def rotate(self, keys: Sequence[bytes], unix: float) -> None:
         """Make nonces with the first of ``keys`` from now on (``Nonces.replace``)."""
         self._nonces.replace(keys, unix)

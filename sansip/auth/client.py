@@ -62,7 +62,7 @@ class _Session:
 class ClientAuth:
     """All accounts of a stack. ``limits.client_nonces`` servers' nonces, and addresses, are remembered."""
 
-    __slots__ = ("_addresses", "_entropy", "_most", "_notify", "_sessions", "accounts", "limits")
+    __slots__ = ("_addresses", "_entropy", "_notify", "_sessions", "accounts", "limits")
 
     def __init__(
         self,
@@ -74,7 +74,6 @@ class ClientAuth:
         self.accounts = list(accounts)
         self.limits = limits
         self._entropy = entropy
-        self._most = limits.client_nonces
         self._notify = notify
         # (host, field, realm, user) -> session
         self._sessions: dict[tuple[str, str, str, str], _Session] = {}
@@ -105,7 +104,7 @@ class ClientAuth:
         account = session.account
         key = (host, session.field, account.realm, account.username)
         self._sessions.pop(key, None)
-        if len(self._sessions) >= self._most:
+        if len(self._sessions) >= self.limits.client_nonces:
             del self._sessions[next(iter(self._sessions))]
         self._sessions[key] = session
 
@@ -117,7 +116,7 @@ class ClientAuth:
         """``host``, found at ``address``, accepted credentials."""
         if address == host or address in self._addresses:
             return
-        if len(self._addresses) >= self._most:
+        if len(self._addresses) >= self.limits.client_nonces:
             del self._addresses[next(iter(self._addresses))]
         self._addresses[address] = host
 

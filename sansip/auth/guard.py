@@ -42,14 +42,18 @@ class Guard:
 
     def __init__(self, bans: Bans, per_user: int, per_source: int, recovery: float, most: int) -> None:
         self._bans = bans
-        self._per_user = per_user
-        self._per_source = per_source
-        self._recovery = recovery
-        self._most = most
+        self.bound(per_user, per_source, recovery, most)
         self._buckets: dict[tuple[str, str], _Bucket] = {}
         # (source, user) that knew the password lately, in the order of use.
         self._proven: dict[tuple[str, str], None] = {}
         bans.keep(KEEPER, self._lifted)
+
+    def bound(self, per_user: int, per_source: int, recovery: float, most: int) -> None:
+        """Count by these numbers from now on."""
+        self._per_user = per_user
+        self._per_source = per_source
+        self._recovery = recovery
+        self._most = most
 
     def __len__(self) -> int:
         return len(self._buckets)

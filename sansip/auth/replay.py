@@ -34,13 +34,13 @@ class NonceCounts:
     how nonces are used, None for that of the first ``look``.
     """
 
-    __slots__ = ("_began", "_counts", "_life", "_lost_before", "_lost_tick", "_most")
+    __slots__ = ("_began", "_counts", "_life", "_lost_before", "_lost_tick", "most")
 
     def __init__(self, life: bytes, most: int, began: float | None = None) -> None:
         # text of a nonce -> count, in the order of use
         self._counts: dict[bytes, int] = {}
         self._life = life
-        self._most = most
+        self.most = most
         self._began = None if began is None else int(began)
         # The newest that were forgotten: of our own by its tick, of others by the second.
         self._lost_tick = -1
@@ -73,7 +73,7 @@ class NonceCounts:
             return False
         counts = self._counts
         # Put last: the table is ordered by use.
-        if counts.pop(nonce.text, None) is None and len(counts) >= self._most:
+        if counts.pop(nonce.text, None) is None and len(counts) >= self.most:
             oldest = Nonce.of(next(iter(counts)))
             del counts[oldest.text]
             if oldest.life == self._life:

@@ -91,11 +91,10 @@ class SharedLocation(MemoryLocation):
     does not fit is not mirrored, which costs a trip and no truth.
     """
 
-    __slots__ = ("_most", "_versions")
+    __slots__ = ("_versions",)
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         super().__init__(limits, _is_own_connection)
-        self._most = limits.aors
         self._versions: dict[str, str] = {}
 
     def version(self, aor: str) -> str:
@@ -107,7 +106,7 @@ class SharedLocation(MemoryLocation):
         bindings = tuple(one for one in record.bindings if one.expires_at > now)
         held = self.standing(aor)
         if held or bindings:
-            if not held and len(self._records) >= self._most:
+            if not held and len(self._records) >= self._limits.aors:
                 return bindings
             self._replace(aor, held, bindings)
         if bindings:

@@ -76,14 +76,18 @@ class Marks:
         most: dialogs whose refreshed targets are remembered.
     """
 
-    __slots__ = ("_hours", "_key", "_most", "_targets")
+    __slots__ = ("_hours", "_key", "_targets", "most")
 
     def __init__(self, key: bytes, life: float, most: int) -> None:
         self._key = blake2b(key, digest_size=32, person=b"sansip-marks").digest()
-        self._hours = int(life // 3600) + 1
-        self._most = most
+        self.live(life)
+        self.most = most
         # (Call-ID, local tag, remote tag) -> remote targets
         self._targets: dict[tuple[str, str, str], tuple[str, ...]] = {}
+
+    def live(self, life: float) -> None:
+        """Have marks be good for ``life`` seconds."""
+        self._hours = int(life // 3600) + 1
 
     def __len__(self) -> int:
         """How many dialogs' targets are remembered."""
@@ -127,7 +131,7 @@ class Marks:
         """Let who has the tag ``local`` send to ``target`` within its dialog with ``remote``."""
         key = call_id, local, remote
         known = self._targets.pop(key, ())
-        if not known and len(self._targets) >= self._most:
+        if not known and len(self._targets) >= self.most:
             del self._targets[next(iter(self._targets))]
         self._targets[key] = (*(one for one in known if one != target), target)[-_KEPT:]
 

@@ -189,6 +189,13 @@ class Proxy:
         self.avoided = Avoided(limits.avoided)
         self.trying_after = self._time_until_t2(self.values)
 
+    def configure(self, config: ProxyConfig, values: TimerValues) -> None:
+        """Go by these from now on."""
+        self.config = config
+        self.values = values
+        self.trying_after = self._time_until_t2(values)
+        self.marks.live(config.dialog_life)
+
     @staticmethod
     def _time_until_t2(values: TimerValues) -> float:
         # RFC 4320 4.1: how long a client's Timer E takes to be reset to T2.

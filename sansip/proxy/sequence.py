@@ -32,11 +32,11 @@ _STEPS = 16
 class Shifts:
     """What is added to CSeq, by dialog. ``secret`` keys the marks; ``most`` dialogs are remembered."""
 
-    __slots__ = ("_most", "_secret", "_steps")
+    __slots__ = ("_secret", "_steps", "most")
 
     def __init__(self, secret: Entropy, most: int) -> None:
         self._secret = secret
-        self._most = most
+        self.most = most
         # (Call-ID, From tag; "" outside of a dialog) -> [(from this number on, added)]
         self._steps: dict[tuple[str, str], list[tuple[int, int]]] = {}
 
@@ -76,7 +76,7 @@ class Shifts:
             return False
         key = _key(request)
         steps = [step for step in self._steps.pop(key, ()) if step[0] != number]
-        if len(self._steps) >= self._most:
+        if len(self._steps) >= self.most:
             del self._steps[next(iter(self._steps))]
         self._steps[key] = [*steps, (number, shift)][-_STEPS:]
         return True

@@ -59,6 +59,10 @@ class TrustDomain:
         self._peers = peers
         self.authenticates = authenticates
 
+    def ask_in(self, realms: Iterable[str]) -> None:
+        """Ask for passwords in ``realms`` from now on; what was asked before may still be answered."""
+        self._realms |= {_folded(realm) for realm in realms}
+
     def owns(self, uri: SipUri | TelUri | OtherUri) -> bool:
         """Whether ``uri`` names somebody in a domain of ours, however it is written."""
         if type(uri) is SipUri:

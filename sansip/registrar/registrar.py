@@ -45,6 +45,7 @@ class Registrar:
         "_config",
         "_date",
         "_extensions",
+        "_gruus",
         "_limits",
         "_outbound",
         "_supported",
@@ -57,10 +58,15 @@ class Registrar:
         limits: Limits = DEFAULT,
         gruus: Gruus | None = None,
     ) -> None:
-        self._config = config or RegistrarConfig()
-        # Who makes and reads GRUUs; None where there are none.
-        self.gruus = gruus if self._config.gruu else None
+        self._gruus = gruus
         self._limits = limits
+        self.configure(config or RegistrarConfig())
+
+    def configure(self, config: RegistrarConfig) -> None:
+        """Go by ``config`` from now on; bindings that stand keep what they were given."""
+        self._config = config
+        # Who makes and reads GRUUs; None where there are none.
+        self.gruus = self._gruus if config.gruu else None
         # Option tags that a phone or an edge proxy may require of us.
         path = self._config.path != "ignore"
         # RFC 5626 6: it rests on Path.

@@ -59,7 +59,7 @@ def take_route(request: Incoming) -> None:
     def is_own(uri: SipUri) -> bool:
         nonlocal mark
         transport = uri.transport or ("tls" if uri.scheme == "sips" else "udp")
-        if not listeners.is_own_address(uri.host, uri.port, transport):
+        if not listeners.has_recorded(uri.host, uri.port, transport):
             return False
         second = request.leaves is not None
         request.leaves = listeners.named(uri.host, uri.port, transport)

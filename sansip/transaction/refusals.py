@@ -43,12 +43,12 @@ def acknowledges_refusal(ack: Request, entropy: Entropy) -> bool:
 class Refusals:
     """Answers of one stack, which calls itself ``server_name`` ("" for nothing)."""
 
-    __slots__ = ("_entropy", "_sender", "_server_name")
+    __slots__ = ("_entropy", "_sender", "server_name")
 
     def __init__(self, sender: Sender, entropy: Entropy, server_name: str) -> None:
         self._sender = sender
         self._entropy = entropy
-        self._server_name = server_name
+        self.server_name = server_name
 
     def send(
         self,
@@ -65,6 +65,6 @@ class Refusals:
             response = response_to(request, status, reason, to_tag=tag, headers=headers)
         except RemoteProtocolError:
             return
-        if self._server_name:
-            response.append("Server", self._server_name)
+        if self.server_name:
+            response.append("Server", self.server_name)
         self._sender.send(back, response.to_bytes(), now)

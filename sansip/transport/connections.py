@@ -9,7 +9,7 @@ begun, and so costs nothing per message.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING
 
 from sansip.actions import Action, Address, Connect, Disconnect, Notify, SendData
@@ -56,6 +56,10 @@ class Connections:
 
     def get(self, conn: int) -> Connection | None:
         return self._table.get(conn)
+
+    def of(self, listeners: Container[int]) -> list[Connection]:
+        """Return the connections of ``listeners``."""
+        return [one for one in self._table.values() if one.flow.listener in listeners]
 
     def number(self) -> int:
         """Return a number for a connection that has never been used."""

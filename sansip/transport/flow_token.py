@@ -38,6 +38,8 @@ from sansip.transport.flow import DEFAULT_PORTS, Flow
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sansip.transport.listeners import Listener, Listeners
     from sansip.wire import OtherUri, Request, TelUri
 
@@ -99,14 +101,22 @@ class FlowTokens:
         home: the host that most addresses-of-record have, which is then not written out.
     """
 
-    __slots__ = ("_home", "_ids", "_life", "_numbers", "_sealer")
+    __slots__ = ("_home", "_ids", "_life", "_node", "_numbers", "_sealer")
 
     def __init__(self, listeners: Listeners, key: bytes, node: str, life: int, home: str = "") -> None:
         self._sealer = Sealer(key, b"sansip-flo2")
         self._life = life.to_bytes(_LIFE, "big")
-        self._ids = {listener.id: _listener_id(listener, node) for listener in listeners}
-        self._numbers = {value: number for number, value in self._ids.items()}
+        self._node = node
+        self._ids: dict[int, bytes] = {}
+        self._numbers: dict[bytes, int] = {}
         self._home = home
+        self.listen(listeners)
+
+    def listen(self, listeners: Iterable[Listener]) -> None:
+        """Know ``listeners`` from now on; flows of former ones are written, and lead nowhere."""
+        ids = {listener.id: _listener_id(listener, self._node) for listener in listeners}
+        self._ids |= ids
+        self._numbers = {value: number for number, value in ids.items()}
 
     def for_dialog(
         self,

@@ -75,6 +75,8 @@ class Listeners:
         "_bound",
         "_by_id",
         "_domains",
+        "_former",
+        "_former_places",
         "_ports",
         "_reach",
         "_sent_by",
@@ -82,6 +84,35 @@ class Listeners:
     )
 
     def __init__(self, listeners: Iterable[Listener], domains: Iterable[str] = ()) -> None:
+        # Those that were there once, by sent-by and transport, the oldest first.
+        self._former: dict[tuple[str, str], Listener] = {}
+        self._former_places: set[tuple[str | bytes, int | None] | None] = set()
+        self._by_id: dict[int, Listener] = {}
+        self._take(listeners, domains)
+
+    def replace(self, listeners: Iterable[Listener], domains: Iterable[str], most: int) -> None:
+        """Be these from now on.
+
+        What the former ones wrote into Via and Record-Route is known as ours still, for ``most`` of them:
+        dialogs outlive a listener, and reach us by another way (RFC 3261 12.2: a route set never changes).
+        """
+        before = self._by_id
+        self._take(listeners, domains)
+        for one in before.values():
+            now = self._by_id.get(one.id)
+            if one.accepts and (now is None or (now.sent_by, now.transport) != (one.sent_by, one.transport)):
+                self._former[one.sent_by, one.transport] = one
+        for one in self._by_id.values():
+            self._former.pop((one.sent_by, one.transport), None)
+        while len(self._former) > most:
+            del self._former[next(iter(self._former))]
+        former = self._former.values()
+        self._accepting += former
+        self._sent_by.update(one.sent_by for one in former)
+        self._sent_by_ipv6.update(_place(one.sent_by) for one in former if one.sent_by[0] == "[")
+        self._former_places = {_place(one.sent_by) for one in former}
+
+    def _take(self, listeners: Iterable[Listener], domains: Iterable[str]) -> None:
         self._by_id = {listener.id: listener for listener in listeners}
         for listener in self._by_id.values():
             if not listener.accepts and listener.shares is not None:
@@ -107,7 +138,17 @@ class Listeners:
                 self._addresses.setdefault(host_key(listener.advertise_host), set()).add(port)
 
     def __getitem__(self, number: int) -> Listener:
-        return self._by_id[number]
+        listener = self._by_id.get(number)
+        if listener is None:
+            # A connection, or a transaction, of one that is being given up.
+            listener = next((one for one in self._former.values() if one.id == number), None)
+        if listener is None:
+            raise LookupError(f"there is no listener {number}")
+        return listener
+
+    def __contains__(self, number: int) -> bool:
+        """Whether ``number`` is a listener that is not being given up."""
+        return number in self._by_id
 
     def __iter__(self) -> Iterator[Listener]:
         return iter(self._by_id.values())
@@ -196,6 +237,13 @@ class Listeners:
             if port is None:
                 return True
         return (port or DEFAULT_PORTS.get(transport or "udp", 5060)) in ports
+
+    def has_recorded(self, host: str, port: int | None, transport: str) -> bool:
+        """Whether a Record-Route value with this host and port may be ours, of a former listener as well."""
+        if self.is_own_address(host, port, transport):
+            return True
+        place = (host_key(host), port or DEFAULT_PORTS.get(transport, 5060))
+        return bool(self._former_places) and place in self._former_places
 
     def is_bound(self, host: str) -> bool:
         """Whether a listener is bound to ``host``, an IP address: who sends from it is this machine."""

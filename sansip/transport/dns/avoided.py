@@ -20,11 +20,11 @@ __all__ = ["Avoided"]
 class Avoided:
     """Failed places; at most ``size`` of them."""
 
-    __slots__ = ("_size", "_until")
+    __slots__ = ("_until", "size")
 
     def __init__(self, size: int) -> None:
         self._until: dict[Place, float] = {}
-        self._size = size
+        self.size = size
 
     def __len__(self) -> int:
         return len(self._until)
@@ -32,8 +32,8 @@ class Avoided:
     def note(self, place: Place, until: float) -> None:
         """Avoid ``place`` until the time ``until``."""
         self._until.pop(place, None)
-        if self._size > 0:
-            if len(self._until) >= self._size:
+        if self.size > 0:
+            if len(self._until) >= self.size:
                 del self._until[next(iter(self._until))]
             self._until[place] = until
 

@@ -31,6 +31,12 @@ class Cache:
         self._entries: dict[tuple[str, str], tuple[float, Found]] = {}
         self._size = size
 
+    def bound(self, size: int) -> None:
+        """Hold at most ``size`` answers from now on."""
+        self._size = size
+        while len(self._entries) > max(size, 0):
+            del self._entries[next(iter(self._entries))]
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -53,11 +53,15 @@ class Locator:
 
     def __init__(self, resolver: Resolver, reach: Iterable[tuple[str, bool]]) -> None:
         self.resolver = resolver
+        self.listen(reach)
+
+    def listen(self, reach: Iterable[tuple[str, bool]]) -> None:
+        """Find what listeners for ``reach`` can use, from now on."""
         self.reach = frozenset(reach)
         served = {transport for transport, _ in self.reach}
         self.transports = tuple(one for one in _PREFERENCE if one in served)
         families = [kind for kind in ("AAAA", "A") if any(six == (kind == "AAAA") for _, six in self.reach)]
-        if resolver.config.prefer == "ipv4":
+        if self.resolver.config.prefer == "ipv4":
             families.reverse()
         # Record types to ask for, the preferred family first (RFC 6724 2.1, RFC 7984 4.2).
         self.families = tuple(families)

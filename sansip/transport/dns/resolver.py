@@ -84,6 +84,12 @@ class Resolver:
         self._conns: dict[int, Query] = {}
         self._next = 0
 
+    def configure(self, config: DnsConfig) -> None:
+        """Ask the servers of ``config`` from now on, and believe nothing that former ones said."""
+        self.config = config
+        self.cache = Cache(self.limits.dns_cache)
+        self.servers = NameServers(config.servers, config.rotate)
+
     def __len__(self) -> int:
         """Return how many queries are under way."""
         return len(self._queries)

@@ -1,0 +1,211 @@
+"""What a running stack takes in place of what it has: all of it, or nothing.
+
+Theory of operation: everything is judged before anything is changed. Settings that parts of the stack read
+at each use are replaced where those parts look: ``Limits`` is one object that all of them hold, so its values
+are replaced inside of it. Requests that run go on by the route and with the timers that they began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Protocol
+
+from sansip.config import ListenerConfig, Reconfiguration, StackConfig
+from sansip.errors import LocalProtocolError
+from sansip.transport.listeners import Listener
+from sansip.wire.host import host_key, plain_host
+
+if TYPE_CHECKING:
+    from sansip.auth import Authenticator
+    from sansip.bans import Bans
+    from sansip.entropy import Entropy
+    from sansip.limits import Limits
+    from sansip.module import Modules
+    from sansip.notices import LimitNotices
+    from sansip.proxy import Proxy
+    from sansip.registrar import Registrar
+    from sansip.routing import IncomingRequest, Trusted
+    from sansip.sources import SourceRates
+    from sansip.transaction import TransactionLayer
+    from sansip.transaction.refusals import Refusals
+    from sansip.transaction.retirement import Retirement
+    from sansip.transport import Flow, Listeners
+    from sansip.transport.dns import Locator, Resolver
+    from sansip.transport.flow_token import FlowTokens
+
+__all__ = ["Reconfigured", "listeners_of", "names_of", "realms_of", "reconfigure"]
+
+
+class Reconfigured(Protocol):
+    """What is changed of a stack (``sansip.stack.Stack``)."""
+
+    config: StackConfig
+    limits: Limits
+    server_name: str
+    listeners: Listeners
+    tokens: FlowTokens
+    trusted: Trusted
+    proxy: Proxy
+    registrar: Registrar
+    authenticator: Authenticator | None
+    bans: Bans
+    entropy: Entropy
+    modules: Modules
+    retiring: Retirement
+    _domains: list[str]
+    _realms: dict[str | bytes, str]
+    _route: Callable[[IncomingRequest], object]
+    _rates: SourceRates
+    _notices: LimitNotices
+    _transactions: TransactionLayer
+    _refusals: Refusals
+    _resolver: Resolver | None
+    _locator: Locator | None
+    _force_rport: str
+    _follows_maddr: Callable[[Flow], bool] | None
+
+    def unix(self, now: float) -> float: ...
+    def _is_trusted(self, flow: Flow) -> bool: ...
+
+
+def listeners_of(configs: Sequence[ListenerConfig]) -> list[Listener]:
+    """Return the listeners that ``configs`` describe. Raises ``LocalProtocolError``."""
+    if not configs:
+        raise LocalProtocolError("a stack needs at least one listener")
+    if any(one.id < 0 for one in configs):
+        raise LocalProtocolError("listeners have numbers from 0; those below are sockets of DNS queries")
+    return [
+        Listener(
+            one.id,
+            one.transport,
+            one.host,
+            one.port,
+            one.advertise_host,
+            one.advertise_port,
+            one.shares,
+            one.accepts,
+        )
+        for one in configs
+    ]
+
+
+def names_of(config: StackConfig) -> list[str]:
+    """Return the domains of ``config`` as they are compared."""
+    return [plain_host(domain.lower().strip("[]")) for domain in config.domains]
+
+
+def realms_of(config: StackConfig, domains: Sequence[str]) -> dict[str | bytes, str]:
+    """Return the realm of users at each host, as ``host_key`` has it; "" stands for any other."""
+    named = {} if config.auth is None else config.auth.realm_by_domain()
+    hosts = list(domains)
+    if config.address_realms:
+        addresses = [(one.advertise_host or one.host, one.host) for one in config.listeners]
+        hosts += [*(host for pair in addresses for host in pair), *config.aliases]
+    realms: dict[str | bytes, str] = {host_key(host): named.get(host, host) for host in hosts[::-1]}
+    first = domains[0] if domains else "sansip"
+    return {**realms, "": named.get(first, first)}
+
+
+def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> None:
+    """Have ``stack`` take ``change``.
+
+    Raises ``ModuleFault`` or ``LocalProtocolError``, and changes nothing then.
+    """
+    route = None if change.route is None else stack.modules.bind(change.route)
+    stack.modules.check(change.modules)
+    listeners = None if change.listeners is None else listeners_of(change.listeners)
+    if change.auth is not None and stack.authenticator is None:
+        raise LocalProtocolError("a stack that asks nobody for a password cannot begin to while it runs")
+    if change.dns is not None and stack._resolver is None:
+        raise LocalProtocolError("a stack that asks no name servers cannot begin to while it runs")
+    if route is not None and change.route is not None:
+        stack._route = route
+        # For those who ask what runs here: the watchdog names it by its file.
+        stack.config.route = change.route
+    if change.limits is not None:
+        _bound(stack, change.limits)
+    if change.server_name is not None:
+        stack.config.server_name = stack.server_name = stack._refusals.server_name = change.server_name
+    _take_policies(stack, change)
+    if listeners is not None or change.domains is not None or change.aliases is not None:
+        _take_names(stack, change, listeners, now)
+    if change.trusted is not None:
+        stack.trusted.replace(change.trusted)
+    if change.accounts is not None:
+        stack.proxy.client.replace(change.accounts)
+    if change.nonce_keys is not None and stack.authenticator is not None:
+        stack.authenticator.rotate(change.nonce_keys, stack.unix(now))
+    stack.modules.configure(change.modules, now)
+
+
+def _bound(stack: Reconfigured, limits: Limits) -> None:
+    """Put the values of ``limits`` into the one that all parts hold, and tell those that took a copy."""
+    for one in fields(limits):
+        setattr(stack.limits, one.name, getattr(limits, one.name))
+    stack._rates.bound(limits)
+    stack._notices.most = limits.notices
+    stack.bans.most = limits.bans
+    stack.proxy.shifts.most = limits.raised_dialogs
+    stack.proxy.marks.most = limits.refreshed_dialogs
+    stack.proxy.avoided.size = limits.avoided
+    stack.proxy.hooks.hook_time = limits.hook_time
+    if stack._resolver is not None:
+        stack._resolver.cache.bound(limits.dns_cache)
+
+
+def _take_policies(stack: Reconfigured, change: Reconfiguration) -> None:
+    config = stack.config
+    config.timers = change.timers or config.timers
+    config.proxy = change.proxy or config.proxy
+    if change.timers is not None or change.proxy is not None:
+        stack._transactions.values = config.timers
+        stack.proxy.configure(config.proxy, config.timers)
+        stack._force_rport = config.proxy.force_rport
+        stack._follows_maddr = stack._is_trusted if config.proxy.via_maddr == "trusted" else None
+    if change.registrar is not None:
+        config.registrar = change.registrar
+        stack.registrar.configure(change.registrar)
+    if change.auth is not None and stack.authenticator is not None:
+        config.auth = change.auth
+        stack.authenticator.configure(change.auth)
+        stack._realms = realms_of(config, stack._domains)
+        stack.proxy.trust.ask_in(stack._realms.values())
+    if change.dns is not None and stack._resolver is not None and stack._locator is not None:
+        config.dns = change.dns
+        stack._resolver.configure(change.dns)
+        stack._locator.listen(_reach(stack.listeners))
+
+
+def _take_names(
+    stack: Reconfigured, change: Reconfiguration, listeners: list[Listener] | None, now: float
+) -> None:
+    """Take other listeners, domains and aliases: what we are called, and what we say we are."""
+    config = stack.config
+    if change.domains is not None:
+        config.domains = list(change.domains)
+        stack._domains = names_of(config)
+    if change.aliases is not None:
+        config.aliases = list(change.aliases)
+    if change.address_realms is not None:
+        config.address_realms = change.address_realms
+    before = list(stack.listeners)
+    if change.listeners is not None:
+        config.listeners = list(change.listeners)
+    # Those that stay are the very same: what runs over them need not look again.
+    known = {one.id: one for one in before}
+    after = [known[one.id] if known.get(one.id) == one else one for one in listeners or before]
+    stack.listeners.replace(after, [*config.domains, *config.aliases], stack.limits.former_listeners)
+    numbers = {one.id for one in after}
+    stack.retiring.end(numbers)
+    gone = [(one.id, one.transport) for one in before if one.id not in numbers]
+    stack.retiring.begin(gone, stack.proxy.timers, now)
+    stack.tokens.listen(stack.listeners)
+    stack._realms = realms_of(config, stack._domains)
+    stack.proxy.trust.ask_in(stack._realms.values())
+    if stack._locator is not None:
+        stack._locator.listen(_reach(stack.listeners))
+
+
+def _reach(listeners: Listeners) -> list[tuple[str, bool]]:
+    return [(one.transport, one.is_ipv6) for one in listeners]

@@ -1,0 +1,88 @@
+"""Listeners that were taken away: they go when nothing runs over them any more.
+
+Theory of operation: new requests are refused there (503, RFC 3261 21.5.4) from the moment on; requests
+within dialogs, responses and retransmissions are taken as long as some transaction of the listener stands,
+``limits.retire_time`` at the most. A connection is closed when no transaction is left on it, the socket of a
+UDP listener (``CloseDatagram``) when none is left by it. The adapter accepts no connections
+by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sansip.actions import Action, CloseDatagram
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer, Timers
+    from sansip.limits import Limits
+    from sansip.transaction.base import Transactions
+    from sansip.transport.connections import Connections
+
+__all__ = ["LOOK", "Retirement"]
+
+# Seconds between two looks at what still runs.
+LOOK = 1.0
+
+
+class Retirement:
+    """The listeners of one stack that are being given up, by number, and until when they may take."""
+
+    __slots__ = ("_connections", "_ends", "_limits", "_out", "_timer", "_transactions", "_udp")
+
+    def __init__(
+        self, transactions: Transactions, connections: Connections, limits: Limits, out: list[Action]
+    ) -> None:
+        self._transactions = transactions
+        self._connections = connections
+        self._limits = limits
+        self._out = out
+        self._ends: dict[int, float] = {}
+        self._udp: set[int] = set()
+        self._timer: Timer | None = None
+
+    def __contains__(self, listener: int) -> bool:
+        return listener in self._ends
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def begin(self, listeners: Iterable[tuple[int, str]], timers: Timers, now: float) -> None:
+        """Give up ``listeners``, each a number and its transport."""
+        for number, transport in listeners:
+            self._ends[number] = now + self._limits.retire_time
+            if transport == "udp":
+                self._udp.add(number)
+        if self._ends and self._timer is None:
+            self._timer = timers.start(now, LOOK, self, timers)
+
+    def end(self, listeners: Iterable[int]) -> None:
+        """Give up ``listeners`` no longer: they are there again."""
+        for number in listeners:
+            self._ends.pop(number, None)
+            self._udp.discard(number)
+
+    def timer_fired(self, timers: Timers, now: float) -> None:
+        """Look what still runs."""
+        self._timer = None
+        flows = [one.flow for one in self._transactions.servers.values()]
+        flows += [one.flow for one in self._transactions.clients.values()]
+        busy = {flow.conn or ~flow.listener for flow in flows}
+        left = set()
+        for connection in self._connections.of(self._ends):
+            number = connection.flow.listener
+            late = self._ends[number] <= now
+            if late or connection.flow.conn not in busy:
+                self._connections.close(connection.flow.conn, "the listener was removed")
+            left.add(number)
+        for number in [one for one, end in self._ends.items() if end <= now or ~one not in busy]:
+            if number in self._udp:
+                self._udp.discard(number)
+                self._out.append(CloseDatagram(number))
+            elif number in left:
+                # Until the adapter has said that its connections are gone.
+                continue
+            del self._ends[number]
+        if self._ends:
+            self._timer = timers.start(now, LOOK, self, timers)
