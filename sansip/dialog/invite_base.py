@@ -225,6 +225,12 @@ class InviteBase:
         if allow is not None:
             self.peer_updates = "UPDATE" in allow
 
+    def _stop_repeating(self) -> None:
+        """Our 2xx has its ACK, or never gets one."""
+        self._due.pop("2xx again", None)
+        self._due.pop("no ACK", None)
+        self._invite = self._again = None
+
     def _proceed(self, now: float) -> None:
         """No INVITE is under way any longer: send what has waited for that."""
         raise NotImplementedError
@@ -243,7 +249,7 @@ class InviteBase:
         self.state = OVER
         self.dialog.end()
         lasting = self._due.get("forgotten", 0.0)
-        self._due.clear()
+        self._keep_repeating()
         self._attempt = self._update = None
         if self._sender is not None:
             self._sender.finish()
@@ -252,11 +258,23 @@ class InviteBase:
             lasting = now + self._values.t1x64
         if lasting > now:
             self._due["forgotten"] = lasting
-        else:
+        self._forget_if_done()
+
+    def _keep_repeating(self) -> None:
+        """Drop all timers but those of a 2xx that has no ACK yet.
+
+        RFC 5407 3.1.3, 3.1.6: it is repeated whatever became of the session, for the INVITE's
+        client would wait for ever.
+        """
+        kept = {name: at for name, at in self._due.items() if name in ("2xx again", "no ACK")}
+        self._due = kept if self._again is not None else {}
+
+    def _forget_if_done(self) -> None:
+        if self.state == OVER and "forgotten" not in self._due and self._again is None:
             self._effects.append(End())
 
     def forget(self, _argument: Any, now: float) -> None:
-        self._effects.append(End())
+        self._forget_if_done()
 
     def _refuse_pending(self, status: int) -> None:
         """Answer whatever of the peer is not yet answered (RFC 3261 15.1.2: 487)."""

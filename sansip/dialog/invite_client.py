@@ -289,6 +289,7 @@ class InviteClient(InviteBase):
         self._ended("hung up")
 
     def hang_up(self, ack: Request | None, now: float) -> None:
+        self._stop_repeating()
         self._hang_up(self._bye_headers, "hung up", now)
 
     def lose(self, response: Response | None, now: float) -> None:
@@ -297,6 +298,7 @@ class InviteClient(InviteBase):
 
     def give_up(self, _argument: Any, now: float) -> None:
         # RFC 3261 13.3.1.4
+        self._stop_repeating()
         self._hang_up([], "no ACK", now)
 
     def expire(self, _argument: Any, now: float) -> None:
@@ -305,11 +307,10 @@ class InviteClient(InviteBase):
 
     def _hang_up(self, headers: Fields, reason: str, now: float, message: Response | None = None) -> None:
         lasting = self._due.get("forgotten")
-        self._due.clear()
+        self._refuse_pending(487)
+        self._keep_repeating()
         if lasting is not None:
             self._due["forgotten"] = lasting
-        self._refuse_pending(487)
-        self._invite = self._again = None
         self._attempt = self._update = None
         if self._sender is not None:
             self._sender.finish()

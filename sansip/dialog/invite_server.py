@@ -297,18 +297,14 @@ class InviteServer(InviteBase):
         self._final(487, None, [], now)
         self._end_pending(now, "cancelled")
 
-    def refuse_lost(self, response: Response | None, now: float) -> None:
-        self._final(480, None, [], now)
-        self._end_pending(now, "lost", response)
-
     def expire_invitation(self, _argument: Any, now: float) -> None:
         # RFC 3261 13.3.1
         self._final(487, None, [], now)
         self._end_pending(now, "expired")
 
-    def _end_pending(self, now: float, reason: str, message: Response | None = None) -> None:
+    def _end_pending(self, now: float, reason: str) -> None:
         self._refuse_pending(487)
-        self._ended(reason, message)
+        self._ended(reason)
         self._finish(now)
 
     def refuse_re_invite(self, wish: tuple[int, str | None, Fields], now: float) -> None:
@@ -347,14 +343,18 @@ class InviteServer(InviteBase):
         self._acknowledge(ack)
         self._proceed(now)
 
+    def note_ack(self, ack: Request, now: float) -> None:
+        if self._is_ack(ack) and self._again is not None:
+            self._stop_repeating()
+            self._forget_if_done()
+
+    def note_no_ack(self, _argument: Any, now: float) -> None:
+        self._stop_repeating()
+        self._forget_if_done()
+
     def _acknowledge(self, ack: Request | None) -> None:
         self._stop_repeating()
         self._tell(Acknowledged(ack))
-
-    def _stop_repeating(self) -> None:
-        self._due.pop("2xx again", None)
-        self._due.pop("no ACK", None)
-        self._invite = self._again = None
 
     # --- UPDATE and everything else
 
@@ -436,7 +436,6 @@ class InviteServer(InviteBase):
         self._respond(pending, 200)
         self._stop_ringing()
         self._refuse_pending(487)
-        self._stop_repeating()
         self._ended("BYE", pending.request)
         self._finish(now)
 

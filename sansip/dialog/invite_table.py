@@ -161,8 +161,8 @@ INVITE_USAGE: Final[Machine] = total(
         (CALLED, "2xx"): IMPOSSIBLE,
         (CALLED, "failure"): IMPOSSIBLE,
         (CALLED, "BYE answered"): IMPOSSIBLE,
-        # A BYE is not allowed: the invitation is refused instead.
-        (CALLED, "lost"): ("refuse_lost", OVER),
+        # The caller may not have heard of the dialog yet.
+        (CALLED, "lost"): IGNORE,
         (CALLED, "no ACK"): IMPOSSIBLE,
         (CALLED, "no PRACK"): ("refuse_unheard", OVER),
         (CALLED, "invitation expired"): ("expire_invitation", OVER),
@@ -195,7 +195,8 @@ INVITE_USAGE: Final[Machine] = total(
         (MORATORIUM, "2xx"): IMPOSSIBLE,
         (MORATORIUM, "failure"): IMPOSSIBLE,
         (MORATORIUM, "BYE answered"): IMPOSSIBLE,
-        (MORATORIUM, "lost"): ("lose", MORTAL),
+        # Nor may it have the 2xx yet; if it never gets it, no ACK comes.
+        (MORATORIUM, "lost"): IGNORE,
         # 13.3.1.4
         (MORATORIUM, "no ACK"): ("give_up", MORTAL),
         (MORATORIUM, "no PRACK"): IMPOSSIBLE,
@@ -362,8 +363,8 @@ INVITE_USAGE: Final[Machine] = total(
         (MORTAL, "BYE"): IGNORE,
         # RFC 5407 3.2.2
         (MORTAL, "INVITE received"): ("refuse_gone", MORTAL),
-        # RFC 5407 3.2.4
-        (MORTAL, "ACK received"): IGNORE,
+        # RFC 5407 3.1.6, 3.2.4: a 2xx that we repeat has its handshake whatever became of the session.
+        (MORTAL, "ACK received"): ("note_ack", MORTAL),
         (MORTAL, "CANCEL received"): IGNORE,
         (MORTAL, "PRACK received"): ("refuse_gone", MORTAL),
         (MORTAL, "UPDATE received"): ("refuse_gone", MORTAL),
@@ -376,7 +377,7 @@ INVITE_USAGE: Final[Machine] = total(
         (MORTAL, "failure"): ("note_final", MORTAL),
         (MORTAL, "BYE answered"): ("take_bye_answer", OVER),
         (MORTAL, "lost"): IGNORE,
-        (MORTAL, "no ACK"): IMPOSSIBLE,
+        (MORTAL, "no ACK"): ("note_no_ack", MORTAL),
         (MORTAL, "no PRACK"): IMPOSSIBLE,
         (MORTAL, "invitation expired"): IMPOSSIBLE,
         (MORTAL, "refresh"): IMPOSSIBLE,
@@ -393,7 +394,7 @@ INVITE_USAGE: Final[Machine] = total(
         (OVER, "request"): MISUSE,
         (OVER, "BYE"): IGNORE,
         (OVER, "INVITE received"): ("refuse_gone", OVER),
-        (OVER, "ACK received"): IGNORE,
+        (OVER, "ACK received"): ("note_ack", OVER),
         (OVER, "CANCEL received"): IGNORE,
         # RFC 3262 3: for what was sent reliably before a refusal.
         (OVER, "PRACK received"): ("take_late_prack", OVER),
@@ -405,7 +406,7 @@ INVITE_USAGE: Final[Machine] = total(
         (OVER, "failure"): ("note_final", OVER),
         (OVER, "BYE answered"): IGNORE,
         (OVER, "lost"): IGNORE,
-        (OVER, "no ACK"): IMPOSSIBLE,
+        (OVER, "no ACK"): ("note_no_ack", OVER),
         (OVER, "no PRACK"): IMPOSSIBLE,
         (OVER, "invitation expired"): IMPOSSIBLE,
         (OVER, "refresh"): IMPOSSIBLE,

@@ -6,6 +6,7 @@ import pytest
 
 from sansip.dialog import Acknowledged, Event, Offered, Pracked, Progressed, Received, Refreshed
 from sansip.errors import LocalProtocolError
+from tests.dialog.messages import answer
 from tests.dialog.pair import SDP, TYPE, End_, Pair
 
 
@@ -138,10 +139,39 @@ class TestEnding:
         assert pair.bob.usage.cancelled(0.1) == []
         pair.alice.do(pair.alice.usage.bye([], 0.2))
         assert pair.wire[-2:] == ["BYE", "200 BYE"]
-        assert pair.bob.gone
+        assert not pair.bob.gone
         pair.at(10)
-        # RFC 5407 3.1.6: the 2xx is repeated no longer.
-        assert pair.wire.count("200 INVITE") == 1
+        # RFC 5407 3.1.6: the 2xx has its ACK all the same, or the caller's INVITE would never end.
+        assert pair.wire[-2:] == ["200 INVITE", "ACK"]
+        assert pair.wire.count("200 INVITE") == 2
+        assert pair.bob.gone
+
+    def test_a_bye_does_not_stop_the_2xx(self) -> None:
+        """Found by tests/properties/test_sessions.py: the caller's INVITE never had a final response."""
+        pair = Pair()
+        pair.ring()
+        pair.lost = {"200 INVITE": 2}
+        pair.accept()
+        pair.alice.do(pair.alice.usage.bye([], 0.1))
+        assert pair.alice.usage.state == pair.bob.usage.state == "over"
+        pair.at(2)
+        # RFC 5407 3.1.3: "the ACK is always sent".
+        assert pair.wire[-2:] == ["200 INVITE", "ACK"]
+        assert pair.bob.gone
+        pair.at(70)
+        assert pair.alice.gone
+
+    def test_a_caller_that_has_not_heard_of_the_dialog(self) -> None:
+        """Found by tests/properties/test_sessions.py: our 180 was lost, our INFO gets a 481."""
+        pair = Pair()
+        pair.lost = {"180 INVITE": 1, "INFO": 1}
+        pair.ring()
+        pair.bob.do(pair.bob.usage.request("INFO", [], b"", 0.1))
+        request = pair._sent[("bob", 1, "INFO")]
+        pair.bob.do(pair.bob.usage.response_received(request, answer(request, 481), 0.2))
+        assert pair.bob.usage.state == "called"
+        pair.accept()
+        assert pair.bob.usage.state == "established"
 
     @pytest.mark.parametrize("status", [408, 481])
     def test_a_peer_that_has_forgotten_the_dialog(self, status: int) -> None:
@@ -150,8 +180,6 @@ class TestEnding:
         pair.lost = {"INFO": 1}
         pair.alice.do(pair.alice.usage.request("INFO", [], b"", 1.0))
         request = pair._sent[("alice", 314160, "INFO")]
-        from tests.dialog.messages import answer
-
         pair.alice.do(pair.alice.usage.response_received(request, answer(request, status), 33.0))
         assert pair.wire[-2:] == ["BYE", "200 BYE"]
         assert pair.alice.ended == "lost"
