@@ -111,6 +111,10 @@ class Driver:
         # Actions of filters' timers, collected while they fire.
         self._fired: list[Action] = []
 
+    def enter_by(self, entrances: Mapping[int, Entrance]) -> None:
+        """Have connections enter by these from now on."""
+        self._entrances = entrances
+
     # --- inputs
 
     def datagrams_received(

@@ -14,6 +14,7 @@ from sansip_sockets.filters import stream_filters
 from sansip_sockets.hub import Handlers, Hub
 from sansip_sockets.memory import tune_gc
 from sansip_sockets.polled import PolledWaiter
+from sansip_sockets.relisten import Relisten
 from sansip_sockets.system_dns import system_dns
 from sansip_sockets.tls import TlsConfig, TlsContexts, TlsError
 from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Spawn, Wait
@@ -35,6 +36,7 @@ __all__ = [
     "Options",
     "PolledWaiter",
     "Pump",
+    "Relisten",
     "Spawn",
     "Threads",
     "TlsConfig",

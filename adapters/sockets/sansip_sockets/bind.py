@@ -60,6 +60,8 @@ class BoundListener:
     config: Any
     sock: socket.socket
     address: Address
+    # A reload took it away: its pump closes the socket.
+    closing: bool = False
 
     @property
     def id(self) -> int:

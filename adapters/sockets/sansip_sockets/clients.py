@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sansip.actions import Address, CloseDatagram, OpenDatagram, SendDatagram
 from sansip.errors import without_frames
-from sansip_sockets.waits import PAUSE, READ, Pump
+from sansip_sockets.waits import PAUSE, READ, Pump, wake
 
 if TYPE_CHECKING:
     from sansip_sockets.host import Host
@@ -77,10 +77,7 @@ class DatagramClients:
         self._hub.sendto.pop(action.listener, None)
         if client is not None and client.sock is not None:
             client.closed = True
-            try:
-                client.sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # some systems refuse, having woken the reader
+            wake(client.sock)
 
     def failed(self, action: SendDatagram, error: Exception) -> None:
         """Handle that ``sendto`` raised ``error``."""

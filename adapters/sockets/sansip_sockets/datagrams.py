@@ -25,7 +25,7 @@ from sansip.notices import LimitNotices
 from sansip_sockets.backlog import Backlog
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.icmp import read_icmp_errors
-from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Wait
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Wait, wake
 
 if TYPE_CHECKING:
     from sansip_sockets.host import Host
@@ -64,8 +64,8 @@ def scoped(address: Address) -> Address:
 class DatagramSocket:
     """A UDP listener. ``sendto`` is the way out and may be replaced while it is full."""
 
-    __slots__ = ("_backlog", "_had_error", "_hub", "_listener", "_notices", "_queue", "_said", "_sock",
-                 "dropped")  # fmt: skip
+    __slots__ = ("_backlog", "_closed", "_had_error", "_hub", "_listener", "_notices", "_queue", "_said",
+                 "_sock", "dropped")  # fmt: skip
 
     def __init__(self, hub: Host, listener: BoundListener) -> None:
         self._hub = hub
@@ -73,6 +73,7 @@ class DatagramSocket:
         self._sock = listener.sock
         self._queue: deque[tuple[bytes, Address]] = deque()
         self._had_error = False
+        self._closed = False
         # Datagrams dropped because nothing more could be queued.
         self.dropped = 0
         limits = hub.driver.limits
@@ -93,6 +94,8 @@ class DatagramSocket:
         backlog = self._backlog
         while True:
             yield soon if backlog else wait
+            if self._closed:
+                break
             try:
                 if backlog:
                     self._serve_by_turns()
@@ -127,6 +130,14 @@ class DatagramSocket:
                 # error: watch it anew.
                 self._had_error = False
                 yield (PAUSE, self._sock, 0.0)
+        yield (PAUSE, self._sock, 0.0)
+        self._sock.close()
+
+    def close(self) -> None:
+        """Close the socket: by its pump, which is woken; what is queued is lost."""
+        self._closed = True
+        self._queue.clear()
+        wake(self._sock)
 
     def _serve_by_turns(self) -> None:
         """Read whatever waits, and serve a few batches of it, one datagram of each source after another."""
@@ -204,6 +215,8 @@ class DatagramSocket:
         queue = self._queue
         while queue:
             yield wait
+            if self._closed:
+                return
             try:
                 while queue:
                     self._sock.sendto(*queue[0])
@@ -217,4 +230,5 @@ class DatagramSocket:
                 reason = getattr(error, "strerror", None) or str(error)
                 hub = self._hub
                 hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, data, address), reason)
-        self._hub.sendto[self._listener.id] = self._sock.sendto
+        if not self._closed:
+            self._hub.sendto[self._listener.id] = self._sock.sendto

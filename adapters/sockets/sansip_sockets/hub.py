@@ -91,6 +91,8 @@ class Hub:
         self.streams = Streams(self)
         self.clients = DatagramClients(self)
         self.datagrams: dict[int, DatagramSocket] = {}
+        # Numbers of those whose socket is closed, for good: one for each that an operator took away.
+        self._removed: set[int] = set()
         # Number of a UDP listener -> its way out; the hottest look-up there is.
         self.sendto: dict[int, Callable[[bytes, Any], Any]] = {}
         self._notify = notify
@@ -98,7 +100,7 @@ class Hub:
             Connect: self.streams.connect,
             Disconnect: self.streams.disconnect,
             OpenDatagram: self.clients.open,
-            CloseDatagram: self.clients.shut,
+            CloseDatagram: self._shut,
             Ask: self._ask,
             Notify: self._event,
         }
@@ -121,15 +123,29 @@ class Hub:
         """Spawn the pumps of the listeners, and the heart."""
         self._set_wall_clock()
         for listener in self.listeners.values():
-            if not listener.pumped:
-                continue
-            if listener.transport == "udp":
-                datagrams = self.datagrams[listener.id] = DatagramSocket(self, listener)
-                self.sendto[listener.id] = listener.sock.sendto
-                self.spawn(datagrams.pump())
-            else:
-                self.spawn(self.streams.listen(listener))
+            if listener.pumped:
+                self.listen(listener)
         self.spawn(self._heart())
+
+    def listen(self, listener: BoundListener) -> None:
+        """Spawn the pump of ``listener``."""
+        if listener.transport == "udp":
+            datagrams = self.datagrams[listener.id] = DatagramSocket(self, listener)
+            self.sendto[listener.id] = listener.sock.sendto
+            self.spawn(datagrams.pump())
+        else:
+            self.spawn(self.streams.listen(listener))
+
+    def _shut(self, action: CloseDatagram) -> None:
+        """Close the socket of a query, or of a listener that was taken away."""
+        datagrams = self.datagrams.pop(action.listener, None)
+        if datagrams is None:
+            self.clients.shut(action)
+        else:
+            del self.sendto[action.listener]
+            self._removed.add(action.listener)
+            self.listeners = {one: bound for one, bound in self.listeners.items() if one != action.listener}
+            datagrams.close()
 
     def close(self) -> None:
         """Close every socket. The runtime has let go of all pumps before."""
@@ -212,6 +228,10 @@ class Hub:
                 self.datagrams[action.listener].failed(action.data, action.address, error)
             elif action.listener < 0:
                 self.clients.failed(action, error)
+            elif action.listener in self._removed:
+                # A reload took the listener away, and what ran by it had its time.
+                self.later(self.driver.send_failed, action, "the listener was removed")
+                return
         if not isinstance(error, OSError):
             # An address that is none, a listener that is not: a bug above us.
             self.report(f"action {action!r:.200}", error)

@@ -33,7 +33,7 @@ from sansip_sockets import sctp
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.inlet import Inlet
 from sansip_sockets.opening import begin_connect, tune
-from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, wake
 
 if TYPE_CHECKING:
     from sansip_sockets.host import Host
@@ -82,7 +82,7 @@ class Connection:
 class Streams:
     """All stream sockets of a hub."""
 
-    __slots__ = ("_hub", "_open", "_table", "dirty")
+    __slots__ = ("_hub", "_open", "_stopped", "_table", "dirty")
 
     def __init__(self, hub: Host) -> None:
         self._hub = hub
@@ -90,6 +90,8 @@ class Streams:
         self._table: dict[int, Connection] = {}
         # Those whose socket is open: the above and the ones that say goodbye.
         self._open: set[Connection] = set()
+        # Listening sockets that their pumps are to close.
+        self._stopped: set[socket.socket] = set()
         # Connections written to in the batch being performed.
         self.dirty: list[Connection] = []
 
@@ -106,6 +108,8 @@ class Streams:
         """Close all sockets at once."""
         for connection in self._open:
             connection.sock.close()
+        for sock in self._stopped:
+            sock.close()
         self._open.clear()
         self._table.clear()
 
@@ -179,13 +183,15 @@ class Streams:
     # --- pumps
 
     def listen(self, listener: BoundListener) -> Pump:
-        """Accept connections for ever."""
+        """Accept connections until the listener is taken away (``stop``)."""
         hub = self._hub
         sock = listener.sock
         wait = (READ, sock, None)
         exhausted = False
         while True:
             yield wait
+            if listener.closing:
+                break
             for _ in range(ACCEPTS):
                 try:
                     peer, address = sock.accept()
@@ -209,6 +215,15 @@ class Streams:
                 except Exception as error:
                     peer.close()
                     hub.report(f"connection from {address[0]} on {listener}", error)
+        yield (PAUSE, sock, 0.0)
+        sock.close()
+        self._stopped.discard(listener.sock)
+
+    def stop(self, listener: BoundListener) -> None:
+        """Accept nothing more there; connections that were accepted go on."""
+        listener.closing = True
+        self._stopped.add(listener.sock)
+        wake(listener.sock)
 
     def _accepted(self, listener: BoundListener, peer: socket.socket, address: Any) -> None:
         hub = self._hub

@@ -21,10 +21,10 @@ exceptions; it ends by returning.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from socket import socket
+from socket import SHUT_RDWR, socket
 from typing import TypeAlias
 
-__all__ = ["PAUSE", "READ", "WRITE", "Pump", "Spawn", "Wait"]
+__all__ = ["PAUSE", "READ", "WRITE", "Pump", "Spawn", "Wait", "wake"]
 
 PAUSE = 0
 READ = 1
@@ -34,3 +34,11 @@ Wait: TypeAlias = tuple[int, socket, float | None]
 Pump: TypeAlias = Generator[Wait, bool, None]
 # How a new pump is handed to the runtime; it may be started at once or later.
 Spawn: TypeAlias = Callable[[Pump], None]
+
+
+def wake(sock: socket) -> None:
+    """Resume the pump that reads ``sock``, which is to look whether it shall end."""
+    try:
+        sock.shutdown(SHUT_RDWR)
+    except OSError:
+        pass  # a socket without a peer: the system refuses, having woken the reader
