@@ -23,6 +23,7 @@ from sansip.dialog.effects import (
     End,
     Ended,
     Event,
+    Notified,
     Offered,
     Pracked,
     Progressed,
@@ -31,9 +32,13 @@ from sansip.dialog.effects import (
     Respond,
     Send,
     SendAck,
+    SubscribeAnswered,
+    Subscribed,
+    SubscriptionEnded,
     Tell,
 )
 from sansip.dialog.invite import InviteUsage
+from sansip.dialog.notifier import Notifier, duration, refer_event
 from sansip.dialog.offer_answer import has_session
 from sansip.dialog.route_set import RouteSet, aim, record_routes_to_copy, route_set_of_uac, route_set_of_uas
 from sansip.dialog.session_timer import (
@@ -42,6 +47,8 @@ from sansip.dialog.session_timer import (
     interval_after_422,
     session_refusal,
 )
+from sansip.dialog.subscriber import Subscriber, Subscribing
+from sansip.dialog.subscription import event_key
 
 __all__ = [
     "CONFIRMED",
@@ -57,6 +64,8 @@ __all__ = [
     "Ended",
     "Event",
     "InviteUsage",
+    "Notified",
+    "Notifier",
     "Offered",
     "Pracked",
     "Progressed",
@@ -69,8 +78,15 @@ __all__ = [
     "SendAck",
     "SessionTimer",
     "SessionTimerSettings",
+    "SubscribeAnswered",
+    "Subscribed",
+    "Subscriber",
+    "Subscribing",
+    "SubscriptionEnded",
     "Tell",
     "aim",
+    "duration",
+    "event_key",
     "has_session",
     "id_at_uac",
     "id_at_uas",
@@ -78,6 +94,7 @@ __all__ = [
     "is_reliable",
     "needs_sips_contact",
     "record_routes_to_copy",
+    "refer_event",
     "route_set_of_uac",
     "route_set_of_uas",
     "session_refusal",

@@ -19,6 +19,7 @@ __all__ = [
     "End",
     "Ended",
     "Event",
+    "Notified",
     "Offered",
     "Pracked",
     "Progressed",
@@ -27,6 +28,9 @@ __all__ = [
     "Respond",
     "Send",
     "SendAck",
+    "SubscribeAnswered",
+    "Subscribed",
+    "SubscriptionEnded",
     "Tell",
 ]
 
@@ -123,7 +127,62 @@ class Ended:
     message: Request | Response | None = None
 
 
-Event: TypeAlias = Progressed | Answered | Offered | Received | Refreshed | Acknowledged | Pracked | Ended
+# --- of subscriptions
+
+
+@dataclass(slots=True)
+class Notified:
+    """At the subscriber: a NOTIFY, which has its 200 already (RFC 6665 4.1.3: nobody waits for a user)."""
+
+    request: Request
+    state: str
+
+
+@dataclass(slots=True)
+class SubscribeAnswered:
+    """At the subscriber: the final response to a SUBSCRIBE in the dialog that did not end it."""
+
+    response: Response
+
+
+@dataclass(slots=True)
+class Subscribed:
+    """At the notifier: it was refreshed. ``request`` may have another Accept, or a filter in its body."""
+
+    request: Request
+    expires: int
+
+
+@dataclass(slots=True)
+class SubscriptionEnded:
+    """At either end: it is over.
+
+    Attributes:
+        reason: of Subscription-State ("rejected", "timeout", "deactivated", …; "" for none), or
+            "refused", "no NOTIFY", "expired", "lost" where no NOTIFY says so.
+        retry_after: seconds before another attempt, 0 for at once, None for never (4.1.3).
+        message: what said it.
+    """
+
+    reason: str
+    retry_after: int | None = None
+    message: Request | Response | None = None
+
+
+Event: TypeAlias = (
+    Progressed
+    | Answered
+    | Offered
+    | Received
+    | Refreshed
+    | Acknowledged
+    | Pracked
+    | Ended
+    | Notified
+    | SubscribeAnswered
+    | Subscribed
+    | SubscriptionEnded
+)
 
 
 # --- effects

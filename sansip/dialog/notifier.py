@@ -1,0 +1,222 @@
+"""The notifier's end (RFC 6665 4.2): SUBSCRIBE or REFER accepted, NOTIFY for each change, expiry.
+
+Theory of operation: one NOTIFY is under way at a time, for two could overtake each other and the older
+one would be refused (RFC 3261 12.2.2). A change meanwhile waits, and a later one takes its place: the
+subscriber gets the newest state, and the memory held is one body.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Self
+
+from sansip.dialog.dialog import CONFIRMED, EARLY, Dialog, Refusal
+from sansip.dialog.effects import Effect, End, Subscribed, SubscriptionEnded, Tell
+from sansip.dialog.route_set import record_routes_to_copy
+from sansip.dialog.subscription import ENDING, Headers, SubscriptionUsage
+from sansip.dialog.subscription_table import ACTIVE, NOTIFIER, PENDING
+from sansip.transaction.table import TERMINATED
+from sansip.wire import Request, Response
+
+__all__ = ["Notifier", "duration", "refer_event"]
+
+# RFC 6665 4.2.1.1: an hour is never too brief.
+_HOUR: Final = 3600
+
+
+def duration(request: Request, *, default: int, least: int, most: int) -> int | Refusal:
+    """Return how long a SUBSCRIBE shall last, 0 to end it, or the 423 for one that is too brief (4.2.1.1)."""
+    asked = request.expires
+    if asked is None:
+        asked = default
+    if 0 < asked < min(least, _HOUR):
+        return Refusal(423, None, (("Min-Expires", str(least)),))
+    return min(asked, most)
+
+
+def refer_event(request: Request, *, first: bool) -> str:
+    """Return the Event of the subscription that a REFER makes (RFC 3515 2.4.6).
+
+    The second REFER of a dialog, and each after it, is told from the first by its number.
+    """
+    return "refer" if first else f"refer;id={request.cseq.number}"
+
+
+class Notifier(SubscriptionUsage):
+    """One subscription of a peer. Made by ``accepted``, which answers the SUBSCRIBE or REFER.
+
+    Attributes:
+        least, most: bounds of the duration of a refresh, seconds.
+    """
+
+    __slots__ = ("_body", "_changed", "_fields", "_sending", "least", "most")
+
+    table = NOTIFIER
+
+    least: int
+    most: int
+    # What the next NOTIFY says; whether one is under way, and whether it says too little.
+    _body: bytes
+    _fields: list[tuple[str, object]]
+    _sending: bool
+    _changed: bool
+
+    @classmethod
+    def accepted(
+        cls,
+        request: Request,
+        owner: Any,
+        dialog: Dialog,
+        *,
+        event: str,
+        expires: int,
+        now: float,
+        body: bytes = b"",
+        fields: Headers = (),
+        pending: bool = False,
+        headers: Headers = (),
+        least: int = 60,
+        most: int = 86_400,
+    ) -> tuple[Self, list[Effect]]:
+        """Accept a SUBSCRIBE (200) or REFER (202), and send the first NOTIFY at once (RFC 6665 4.2.1.2).
+
+        ``fields`` and ``body`` are what the NOTIFY says (with its Content-Type), ``headers`` what stands
+        in each. ``expires`` of 0 is a poll: that NOTIFY is the last (4.4.3).
+        """
+        usage = cls(dialog, event, PENDING if pending else ACTIVE, headers)
+        usage.least, usage.most = least, most
+        usage._body, usage._fields = body, list(fields)
+        usage._changed = usage._sending = False
+        recorded = record_routes_to_copy(request) if dialog.state == EARLY else []
+        answer = [*recorded, *usage._contact()]
+        if request.method == "SUBSCRIBE":
+            answer.append(("Expires", expires))
+        usage._respond(request, owner, 202 if request.method == "REFER" else 200, answer)
+        if dialog.state == EARLY:
+            dialog.state = CONFIRMED
+        else:
+            dialog.refresh(request)
+        usage.expires_at = now + expires
+        if expires:
+            usage.notify_now(None, now)
+        else:
+            usage._input("expired", None, now)
+        return usage, usage._take()
+
+    # --- what arrives
+
+    def received(self, request: Request, owner: Any, now: float) -> list[Effect]:
+        """A SUBSCRIBE in the dialog, of this event: a refresh, or the end (RFC 6665 4.2.1.4)."""
+        refusal = self.dialog.take(request)
+        wanted = duration(request, default=self.most, least=self.least, most=self.most)
+        if refusal is None and isinstance(wanted, Refusal):
+            refusal = wanted
+        if refusal is None and self.is_over:
+            refusal = Refusal(481)
+        if refusal is not None:
+            self._respond(request, owner, refusal.status, refusal.headers)
+        else:
+            self._input("SUBSCRIBE" if wanted else "unsubscribe", (request, owner, wanted), now)
+        return self._take()
+
+    def response_received(self, request: Request, response: Response, now: float) -> list[Effect]:
+        """A final response, received or made, to a NOTIFY."""
+        status = response.status
+        if status >= 200:
+            self._sending = False
+            # RFC 6665 4.2.2: these statuses end it, and so does silence (408).
+            ends = status in ENDING or status == 408
+            self._input("NOTIFY refused" if ends else "NOTIFY answered", response, now)
+        return self._take()
+
+    # --- what our user wishes
+
+    def change(self, body: bytes, fields: Headers, now: float) -> list[Effect]:
+        """Tell the subscriber of a new state."""
+        self._body, self._fields = body, list(fields)
+        self._input("change", None, now)
+        return self._take()
+
+    def grant(self, now: float, body: bytes | None = None, fields: Headers = ()) -> list[Effect]:
+        """A pending subscription is authorized."""
+        if body is not None:
+            self._body, self._fields = body, list(fields)
+        self._input("grant", None, now)
+        return self._take()
+
+    def end(self, reason: str, now: float, retry_after: int | None = None) -> list[Effect]:
+        """End it with ``reason`` (RFC 6665 4.1.3): ``"noresource"``, ``"rejected"``, …"""
+        self._input("end", (reason, retry_after), now)
+        return self._take()
+
+    # --- time
+
+    def next_due(self) -> float | None:
+        """Return when ``time_passed`` has something to do, or None."""
+        return None if self.is_over else self.expires_at
+
+    def time_passed(self, now: float) -> list[Effect]:
+        """Do what is due."""
+        if self.expires_at is not None and self.expires_at <= now:
+            self.expires_at = None
+            self._input("expired", None, now)
+        return self._take()
+
+    # --- effects
+
+    def notify_now(self, _argument: Any, now: float) -> None:
+        if self._sending:
+            self._changed = True
+            return
+        self._changed = False
+        # RFC 6665 4.2.2: what remains of it must be said.
+        left = max(0, int((self.expires_at or now) - now))
+        self._notify(f"{self.state};expires={left}")
+
+    def _notify(self, state: str) -> None:
+        self._sending = True
+        self._send("NOTIFY", [("Subscription-State", state), *self._fields], self._body)
+
+    def go_on(self, _response: Response, now: float) -> None:
+        if self._changed:
+            self.notify_now(None, now)
+
+    def refresh(self, given: tuple[Request, Any, int], now: float) -> None:
+        request, owner, expires = given
+        self.dialog.refresh(request)
+        self.expires_at = now + expires
+        self._respond(request, owner, 200, [*self._contact(), ("Expires", expires)])
+        self._effects.append(Tell(Subscribed(request, expires)))
+        # 4.2.1.2: a NOTIFY follows each.
+        self.notify_now(None, now)
+
+    def take_unsubscribe(self, given: tuple[Request, Any, int], now: float) -> None:
+        request, owner, _expires = given
+        self.dialog.refresh(request)
+        self._respond(request, owner, 200, [*self._contact(), ("Expires", 0)])
+        self.send_last(("timeout", None), now)
+
+    def time_out(self, _argument: Any, now: float) -> None:
+        self.send_last(("timeout", None), now)
+
+    def send_last(self, given: tuple[str, int | None], now: float) -> None:
+        reason, retry_after = given
+        self.expires_at = None
+        text = f"terminated;reason={reason}"
+        if retry_after is not None:
+            text += f";retry-after={retry_after}"
+        # One that is under way carries an older number: refused or not, this one is the last word.
+        self._notify(text)
+        self._effects.append(Tell(SubscriptionEnded(reason, retry_after)))
+
+    def refuse(self, given: tuple[Request, Any, int], now: float) -> None:
+        request, owner, _expires = given
+        self._respond(request, owner, 481)
+
+    def lose(self, response: Response, now: float) -> None:
+        self._end(SubscriptionEnded("lost", None, response))
+
+    def finish(self, response: Response, now: float) -> None:
+        # An older one may be answered before.
+        if response.cseq.number == self._number:
+            self.state = TERMINATED
+            self._effects.append(End())
