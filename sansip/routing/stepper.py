@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import LocalProtocolError, without_frames
+from sansip.later import Later
 from sansip.routing.awaitables import ENDLESS, Question, Relay, Sleep
 
 if TYPE_CHECKING:
@@ -107,9 +108,17 @@ class Running:
         except Exception as error:
             request.route_failed(error, now)
             return False
+        if isinstance(awaited, Later) and not awaited.done:
+            # No step: the peer's message that ends the wait is paid for by itself.
+            request.waiting(now)
+            awaited.then(self.step, now)
+            return False
         if awaited is ENDLESS or request.takes_too_many_steps():
             self._end(now)
             return False
+        if isinstance(awaited, Later):
+            awaited.then(self._keep, now)
+            return True
         if isinstance(awaited, Relay):
             assert awaited.context is not None
             awaited.context.on_failure = self.step
@@ -130,6 +139,9 @@ class Running:
         request.core.ask(awaited.subject, self.step, now, awaited.within)
         self._asking = False
         return bool(self._answered)
+
+    def _keep(self, answer: Any, _now: float) -> None:
+        self._answered.append(answer)
 
     def _end(self, now: float) -> None:
         """End a route that would go on for ever; whatever it catches, it is not resumed."""

@@ -9,6 +9,7 @@ import pytest
 from sansip.auth import AuthConfig
 from sansip.errors import LocalProtocolError
 from sansip.events import RouteFailed
+from sansip.later import Later
 from sansip.routing import ask
 from tests.rig import ALICE, BOB, BOB_URI, CAROL_URI, Rig, only, reply, request, sent, what, within
 
@@ -540,3 +541,61 @@ def test_relaying_for_ever(uri: str) -> None:
     assert tried == (5 if uri == BOB_URI else 0)
     assert what(outs)[-1] == "500"
     assert "limits.branches" in str(rig.events[-1].error)
+
+
+# --- Later
+
+
+def test_a_value_that_comes_later() -> None:
+    """What the network answers is awaited as anything else, and an exception is raised by the await."""
+    later: Later[str] = Later()
+    failing: Later[str] = Later()
+
+    async def route(incoming: Any) -> None:
+        user = await later
+        try:
+            await failing
+        except TimeoutError:
+            incoming.reply(302, None, [("Contact", f"<sip:{user}@paris.test>")])
+
+    rig = Rig(route)
+    assert what(rig.udp(request())) == []
+    with pytest.raises(LookupError):
+        _ = later.value
+    later.set("carol", rig.now)
+    later.set("not she", rig.now)
+    assert later.value == "carol"
+    failing.set(TimeoutError(), rig.now)
+    assert what(rig.wait(0.3)) == ["302"]
+
+
+def test_one_that_is_there_already_is_a_step() -> None:
+    """Otherwise a loop over answers out of memory would never end: limits.route_steps."""
+    there: Later[str] = Later()
+    there.set("x", 0.0)
+
+    async def route(incoming: Any) -> None:
+        while True:
+            assert await there == "x"
+
+    rig = Rig(route, limits={"route_steps": 10})
+    assert what(rig.udp(request())) == ["500"]
+    assert "limits.route_steps" in str(rig.events[0].error)
+
+
+def test_waiting_for_the_network_is_no_step() -> None:
+    """A call of hours has more events than a route has steps."""
+    waits: list[Later[None]] = []
+
+    async def route(incoming: Any) -> None:
+        for _ in range(50):
+            waits.append(Later())
+            await waits[-1]
+        incoming.reply(486)
+
+    rig = Rig(route, limits={"route_steps": 10})
+    rig.udp(request())
+    while len(waits) < 50:
+        waits[-1].set(None, rig.now)
+    waits[-1].set(None, rig.now)
+    assert what(rig.wait(1)) == ["486"]

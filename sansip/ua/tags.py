@@ -1,0 +1,41 @@
+"""Tags of our dialogs, which prove that they are ours when nothing else is known of them any longer.
+
+Theory of operation: a request with a To tag of ours belongs to a dialog of ours, or to none: RFC 3261 12.2.2 has it
+answered with 481 and not relayed. That holds for dialogs that ended, and for those of the process before a restart, so it
+must cost no memory: a tag carries chance (RFC 3261 19.3) and a MAC over that chance and the Call-ID.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.entropy import Entropy
+
+__all__ = ["MARK", "Tags"]
+
+# Begins every tag of ours, so that of another tag nothing is computed.
+MARK = "u-"
+_LENGTH = len(MARK) + 32
+
+
+class Tags:
+    """``secret`` is the key that a restart keeps, ``entropy`` the chance of this process."""
+
+    __slots__ = ("_entropy", "_secret")
+
+    def __init__(self, secret: Entropy, entropy: Entropy) -> None:
+        self._secret = secret
+        self._entropy = entropy
+
+    def make(self, call_id: str) -> str:
+        """Return a new tag for a dialog with ``call_id``."""
+        chance = self._entropy.token()
+        return f"{MARK}{chance}{self._secret.keyed_hash(f'{chance} {call_id}')}"
+
+    def is_ours(self, tag: str, call_id: str) -> bool:
+        """Whether ``make`` made ``tag`` for ``call_id``, in this life or before."""
+        if not tag.startswith(MARK) or len(tag) != _LENGTH:
+            return False
+        chance = tag[len(MARK) : len(MARK) + 16]
+        return tag[len(MARK) + 16 :] == self._secret.keyed_hash(f"{chance} {call_id}")
