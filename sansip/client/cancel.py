@@ -1,0 +1,36 @@
+"""The CANCEL of an INVITE that was sent (RFC 3261 9.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.transaction.ack import build_cancel
+
+if TYPE_CHECKING:
+    from sansip.transaction import ClientTransaction, TransactionLayer
+    from sansip.wire import Response
+
+__all__ = ["send_cancel"]
+
+
+def send_cancel(
+    transactions: TransactionLayer, invite: ClientTransaction, reason: str | None, now: float
+) -> None:
+    """Cancel ``invite``, to which a provisional response came. ``reason`` as in RFC 3326."""
+    cancel = build_cancel(invite.request, reason)
+    # RFC 3261 9.1: it goes where the INVITE went, with the same branch.
+    branch = invite.request.via.branch or ""
+    transactions.open_client(branch, cancel, cancel.to_bytes(), invite.flow, _USER).start(now)
+
+
+class _CancelUser:
+    """RFC 3261 9.1: whatever a CANCEL is answered with, the INVITE's answer decides."""
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        pass
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        pass
+
+
+_USER = _CancelUser()

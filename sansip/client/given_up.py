@@ -1,0 +1,58 @@
+"""A place that was given up: perhaps it is only slow (RFC 3261 9.1, RFC 3263 4.3).
+
+Theory of operation: its transaction sends no more, but is not forgotten. When it begins to
+ring it is cancelled, and a 2xx of it still counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sansip.client.cancel import send_cancel
+
+if TYPE_CHECKING:
+    from sansip.client.outlet import Outlet
+    from sansip.transaction import ClientTransaction
+    from sansip.transaction.base import ClientUser
+    from sansip.wire import Response
+
+__all__ = ["GivenUp"]
+
+
+class Trying(Protocol):
+    """What is needed of an attempt."""
+
+    client: Outlet
+
+    def remainder(self) -> ClientUser: ...
+
+    def feed(self, given: str, argument: Any, now: float) -> None: ...
+
+
+class GivenUp:
+    """The user of a client transaction that ``attempt`` waits for no longer. ``reason`` as in RFC 3326."""
+
+    __slots__ = ("_attempt", "_cancelled", "_reason")
+
+    def __init__(self, attempt: Trying, reason: str | None, *, cancelled: bool) -> None:
+        self._attempt = attempt
+        self._reason = reason
+        self._cancelled = cancelled
+
+    def cancel(self, transaction: ClientTransaction, now: float) -> None:
+        """It rings, so it may be cancelled (RFC 3261 9.1); once, and only an INVITE."""
+        if not self._cancelled and transaction.method == "INVITE":
+            self._cancelled = True
+            send_cancel(self._attempt.client.transactions, transaction, self._reason, now)
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        status = response.status
+        if status < 200:
+            self.cancel(transaction, now)
+            return
+        transaction.user = self._attempt.remainder()
+        if status < 300:
+            self._attempt.feed("late 2xx", (transaction, response), now)
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        """It was given up already."""

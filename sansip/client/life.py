@@ -1,0 +1,155 @@
+"""The life of one attempt: a total table (RFC 3261 8.1.3, 9.1; RFC 3263 4.3).
+
+Theory of operation: an attempt looks for its places, and sends to one after the other until one of
+them answers. The table is about the place being tried. An attempt that goes on with another place,
+or repeats its request with credentials, begins in CALLING again; that is the one step which an
+effect takes by itself. OVER has no way out: what still comes then is a 2xx, of a fork behind
+the next hop, or of a place that was given up ("late").
+
+The inputs:
+
+- ``found``: the answer of the name servers.
+- ``1xx``, ``2xx``, ``failure``, ``timeout`` (Timer B or F), ``transport error``: of the place being tried.
+- ``late 2xx``: of a place that was given up.
+- ``silence``: nothing was heard for ``failover_time``, and there is somewhere else to try.
+- ``cancel``: nobody wants the answer any more. ``give up``: nobody waits for it any more.
+- ``no answer``: the time for any response at all is over. ``overdue``: that for the final one is (Timer C).
+- ``cancel overdue``: 64*T1 have passed since the CANCEL.
+- ``lost``: the place is known to be gone.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sansip.transaction.table import IGNORE, IMPOSSIBLE, Machine, total
+
+__all__ = ["CALLING", "CANCELLED", "CANCELLING", "LIFE", "LOCATING", "OVER", "PROCEEDING"]
+
+# Nothing was sent: the name of the next hop is being looked up.
+LOCATING: Final = "locating"
+# The request was sent to a place, which has said nothing.
+CALLING: Final = "calling"
+# A provisional response came.
+PROCEEDING: Final = "proceeding"
+# A CANCEL is wanted, and waits for a provisional response (RFC 3261 9.1). Other methods than INVITE
+# have no CANCEL: the attempt merely goes on nowhere else.
+CANCELLING: Final = "cancelling"
+# The CANCEL was sent.
+CANCELLED: Final = "cancelled"
+# There is a final response, or one was made.
+OVER: Final = "over"
+
+LIFE: Final[Machine] = total(
+    "attempt of a request",
+    (LOCATING, CALLING, PROCEEDING, CANCELLING, CANCELLED, OVER),
+    (
+        "found",
+        "1xx",
+        "2xx",
+        "failure",
+        "late 2xx",
+        "timeout",
+        "transport error",
+        "silence",
+        "cancel",
+        "give up",
+        "no answer",
+        "overdue",
+        "cancel overdue",
+        "lost",
+    ),
+    {
+        (LOCATING, "found"): ("take_places", CALLING),
+        (LOCATING, "1xx"): IMPOSSIBLE,
+        (LOCATING, "2xx"): IMPOSSIBLE,
+        (LOCATING, "failure"): IMPOSSIBLE,
+        (LOCATING, "late 2xx"): IMPOSSIBLE,
+        (LOCATING, "timeout"): IMPOSSIBLE,
+        (LOCATING, "transport error"): IMPOSSIBLE,
+        (LOCATING, "silence"): IMPOSSIBLE,
+        (LOCATING, "cancel"): ("end_cancelled", OVER),
+        (LOCATING, "give up"): ("end_late", OVER),
+        (LOCATING, "no answer"): ("end_late", OVER),
+        (LOCATING, "overdue"): ("end_late", OVER),
+        (LOCATING, "cancel overdue"): IMPOSSIBLE,
+        (LOCATING, "lost"): IGNORE,
+        (CALLING, "found"): IMPOSSIBLE,
+        (CALLING, "1xx"): ("proceed", PROCEEDING),
+        (CALLING, "2xx"): ("accept", OVER),
+        # A challenge that we can answer, or a 503 with other places left, begins again in CALLING.
+        (CALLING, "failure"): ("judge", OVER),
+        (CALLING, "late 2xx"): ("accept_late", OVER),
+        # RFC 3263 4.3: whoever was not heard of at all has failed, so the next place.
+        (CALLING, "timeout"): ("go_on", OVER),
+        (CALLING, "transport error"): ("go_on", OVER),
+        (CALLING, "silence"): ("hurry", CALLING),
+        # RFC 3261 9.1: a CANCEL waits for a provisional response.
+        (CALLING, "cancel"): ("hold_cancel", CANCELLING),
+        (CALLING, "give up"): ("relinquish", OVER),
+        (CALLING, "no answer"): ("relinquish", OVER),
+        (CALLING, "overdue"): ("expire", OVER),
+        (CALLING, "cancel overdue"): IMPOSSIBLE,
+        (CALLING, "lost"): ("lose", OVER),
+        (PROCEEDING, "found"): IMPOSSIBLE,
+        (PROCEEDING, "1xx"): ("proceed", PROCEEDING),
+        (PROCEEDING, "2xx"): ("accept", OVER),
+        (PROCEEDING, "failure"): ("judge", OVER),
+        (PROCEEDING, "late 2xx"): ("accept_late", OVER),
+        # RFC 3263 4.3: it was heard of, so it has not failed. Timer F; an INVITE has none here.
+        (PROCEEDING, "timeout"): ("fail_here", OVER),
+        (PROCEEDING, "transport error"): ("go_on", OVER),
+        (PROCEEDING, "silence"): IMPOSSIBLE,
+        (PROCEEDING, "cancel"): ("send_cancel", CANCELLED),
+        (PROCEEDING, "give up"): ("relinquish", OVER),
+        (PROCEEDING, "no answer"): IGNORE,
+        # RFC 3261 16.8: a branch that rings for ever is cancelled.
+        (PROCEEDING, "overdue"): ("send_cancel", CANCELLED),
+        (PROCEEDING, "cancel overdue"): IMPOSSIBLE,
+        (PROCEEDING, "lost"): ("lose", OVER),
+        (CANCELLING, "found"): IMPOSSIBLE,
+        (CANCELLING, "1xx"): ("cancel_at_last", CANCELLED),
+        (CANCELLING, "2xx"): ("accept", OVER),
+        (CANCELLING, "failure"): ("conclude", OVER),
+        (CANCELLING, "late 2xx"): ("accept_late", OVER),
+        (CANCELLING, "timeout"): ("fail_here", OVER),
+        (CANCELLING, "transport error"): ("fail_here", OVER),
+        (CANCELLING, "silence"): IGNORE,
+        (CANCELLING, "cancel"): IGNORE,
+        (CANCELLING, "give up"): ("relinquish", OVER),
+        (CANCELLING, "no answer"): IGNORE,
+        (CANCELLING, "overdue"): ("expire", OVER),
+        (CANCELLING, "cancel overdue"): IMPOSSIBLE,
+        (CANCELLING, "lost"): ("lose", OVER),
+        (CANCELLED, "found"): IMPOSSIBLE,
+        (CANCELLED, "1xx"): ("proceed", CANCELLED),
+        # RFC 3261 9.1: it crossed the CANCEL, and counts.
+        (CANCELLED, "2xx"): ("accept", OVER),
+        (CANCELLED, "failure"): ("conclude", OVER),
+        (CANCELLED, "late 2xx"): ("accept_late", OVER),
+        (CANCELLED, "timeout"): ("fail_here", OVER),
+        (CANCELLED, "transport error"): ("fail_here", OVER),
+        (CANCELLED, "silence"): IMPOSSIBLE,
+        (CANCELLED, "cancel"): IGNORE,
+        (CANCELLED, "give up"): ("relinquish", OVER),
+        (CANCELLED, "no answer"): IGNORE,
+        (CANCELLED, "overdue"): IMPOSSIBLE,
+        # RFC 3261 9.1: without a final response within 64*T1 it counts as cancelled.
+        (CANCELLED, "cancel overdue"): ("expire", OVER),
+        (CANCELLED, "lost"): ("lose", OVER),
+        (OVER, "found"): IGNORE,
+        (OVER, "1xx"): IGNORE,
+        (OVER, "2xx"): ("accept_again", OVER),
+        (OVER, "failure"): IGNORE,
+        (OVER, "late 2xx"): ("accept_late", OVER),
+        (OVER, "timeout"): IGNORE,
+        (OVER, "transport error"): IGNORE,
+        (OVER, "silence"): IGNORE,
+        (OVER, "cancel"): IGNORE,
+        (OVER, "give up"): IGNORE,
+        (OVER, "no answer"): IGNORE,
+        (OVER, "overdue"): IGNORE,
+        (OVER, "cancel overdue"): IGNORE,
+        (OVER, "lost"): IGNORE,
+    },
+)

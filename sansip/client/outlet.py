@@ -1,0 +1,65 @@
+"""What every request that leaves needs: our listeners, transactions, names, accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.client.places import Places, ResolveFunction
+
+if TYPE_CHECKING:
+    from sansip.auth import ClientAuth
+    from sansip.clock import Timers
+    from sansip.entropy import Entropy
+    from sansip.limits import Limits
+    from sansip.transaction import TransactionLayer
+    from sansip.transport import Flow, Listeners, Sender
+
+__all__ = ["Outlet"]
+
+
+class Outlet:
+    """The way out of one stack.
+
+    Attributes:
+        auth: the accounts that challenges are answered with.
+        places: where names lead, and which of those places failed lately.
+        failover_time: seconds of silence after which another place is tried (``ProxyConfig``).
+        tcp_above: octets from which TCP is used instead of UDP (``ProxyConfig``).
+    """
+
+    __slots__ = (
+        "auth",
+        "entropy",
+        "failover_time",
+        "listeners",
+        "places",
+        "sender",
+        "tcp_above",
+        "timers",
+        "transactions",
+    )
+
+    def __init__(
+        self,
+        listeners: Listeners,
+        transactions: TransactionLayer,
+        entropy: Entropy,
+        limits: Limits,
+        resolve: ResolveFunction,
+        auth: ClientAuth,
+        failover_time: float,
+        tcp_above: int,
+    ) -> None:
+        self.listeners = listeners
+        self.transactions = transactions
+        self.sender: Sender = transactions.sender
+        self.timers: Timers = transactions.timers
+        self.entropy = entropy
+        self.places = Places(resolve, limits)
+        self.auth = auth
+        self.failover_time = failover_time
+        self.tcp_above = tcp_above
+
+    def is_alive(self, flow: Flow) -> bool:
+        """Whether ``flow`` is datagrams, or a connection that still exists."""
+        return not flow.reliable or (bool(flow.conn) and self.sender.connections.get(flow.conn) is not None)

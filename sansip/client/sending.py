@@ -1,0 +1,219 @@
+"""A user agent's request on its way, and who asked for it (RFC 3261 8.1, 13.2, 22.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.client.attempt import Attempt
+from sansip.client.life import OVER
+from sansip.client.via import seal
+from sansip.transport.flow import Flow
+from sansip.transport.next_hop import NextHop
+from sansip.wire import response_to
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sansip.auth import Account
+    from sansip.client.outlet import Outlet
+    from sansip.clock import Timer
+    from sansip.transaction import ClientTransaction
+    from sansip.transaction.base import ClientUser
+    from sansip.transport import Listener
+    from sansip.wire import Request, Response
+
+__all__ = ["Asker", "Sending"]
+
+# RFC 3261 8.1.1.5: a sequence number is less than this.
+_END = 1 << 31
+
+
+class Asker:
+    """The transaction user of one request (RFC 3261 8.1). Each method does nothing here.
+
+    All of them are called with the ``Sending`` that they are about, so one object may send many.
+    """
+
+    __slots__ = ()
+
+    def leaving(self, sending: Sending, request: Request, listener: Listener, now: float) -> None:
+        """A copy is about to leave by ``listener``: the place for a Contact that leads back there.
+
+        Called for each place that is tried, before our Via and the credentials are added.
+        """
+
+    def provisional(self, sending: Sending, response: Response, now: float) -> None:
+        """A provisional response other than 100 came."""
+
+    def final(self, sending: Sending, response: Response, now: float) -> None:
+        """A final response came, or was made because none did (``Sending.made``).
+
+        Once for a failure and for other methods than INVITE. Each 2xx to an INVITE: its
+        repetitions, too, for the ACK is the user's (RFC 3261 13.2.2.4), and those of other branches
+        of a fork. A 2xx may also follow a made 408 or 487, where it crossed the CANCEL.
+        """
+
+    def ended(self, sending: Sending, now: float) -> None:
+        """Nothing more will come."""
+
+    def next_cseq(self, sending: Sending) -> int | None:
+        """Return the CSeq of the request repeated with credentials (RFC 3261 22.2); None: one more."""
+        return None
+
+    def resent(self, sending: Sending, request: Request, now: float) -> None:
+        """The request is sent again as ``request``, with credentials and another CSeq number."""
+
+
+class Sending(Attempt):
+    """One request of a user agent. Made by ``Client.send``.
+
+    Attributes:
+        asker: who hears what becomes of it.
+        made: whether ``final``, the first final response, was made here, because nobody answered.
+    """
+
+    __slots__ = (
+        "_ending",
+        "_more",
+        "_patience",
+        "_pinned",
+        "_prefer",
+        "_reached",
+        "_request",
+        "asker",
+        "made",
+    )
+
+    def __init__(self, client: Outlet, request: Request, asker: Asker, prefer: int | None) -> None:
+        super().__init__(client)
+        self.asker = asker
+        self.made = False
+        self._base = self._request = request
+        # The flow that it must go over.
+        self._pinned: Flow | None = None
+        # The listener to leave by, where it fits.
+        self._prefer = prefer
+        self._reached: Flow | None = None
+        # A 2xx may follow the final response.
+        self._more = False
+        self._ending: Timer | None = None
+        # Runs until the asker waits no longer.
+        self._patience: Timer | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request as it was sent last: its CSeq, Contact and credentials. Once sent, with our Via."""
+        return self._request
+
+    @property
+    def flow(self) -> Flow | None:
+        """Where the last response came from, or (before the first) the request was sent; None before that."""
+        if self._reached is None and self.transaction is not None:
+            return self.transaction.flow
+        return self._reached
+
+    def begin(
+        self, hop: NextHop | Flow, accounts: Sequence[Account] | None, within: float | None, now: float
+    ) -> None:
+        """Send it. Only for ``Client.send``."""
+        if within is not None:
+            self._patience = self.client.timers.start(now, within, self, "within")
+        if isinstance(hop, Flow):
+            self._pinned = hop
+            hop = NextHop(hop.transport, hop.host, hop.port, True, True)
+        self._answers = self.client.auth.answers(hop.host, accounts)
+        self.locate(hop, now)
+
+    def refuse(self, status: int, now: float) -> None:
+        """It leads nowhere. Only for ``Client.send``."""
+        self.state = OVER
+        self._fail(status, now)
+
+    # --- sending
+
+    def _way(self, transport: str, ip: str) -> tuple[Listener | None, Flow | None]:
+        pinned = self._pinned
+        if pinned is not None:
+            return self.client.listeners[pinned.listener], pinned
+        return self.client.listeners.reach(transport, ip, self._prefer), None
+
+    def _seal(self, listener: Listener, branch: str, now: float) -> tuple[Request, bytes]:
+        assert self._base is not None
+        copy = self._request = self._base.copy()
+        self.asker.leaving(self, copy, listener, now)
+        if self._answers is not None:
+            self._answers.apply(copy)
+        return copy, seal(copy, listener, branch)
+
+    def _may_switch(self) -> bool:
+        # A URI that says transport=udp means it.
+        return self._pinned is None and self._hop is not None and not self._hop.explicit
+
+    def _repeat(self, now: float) -> bool:
+        base = self._base
+        assert base is not None
+        number = self.asker.next_cseq(self) or base.cseq.number + 1
+        if number >= _END:
+            return False
+        # RFC 3261 22.2: the same Call-ID, From and To, and a higher CSeq.
+        base.set_line("cseq", f"CSeq: {number} {base.method}")
+        self.asker.resent(self, base, now)
+        return True
+
+    # --- what becomes of it
+
+    def remainder(self) -> ClientUser:
+        return self
+
+    def _progress(self, response: Response, now: float) -> None:
+        self.asker.provisional(self, response, now)
+
+    def _finish(self, transaction: ClientTransaction, response: Response, first: bool, now: float) -> None:
+        self._reached = transaction.flow
+        if response.status < 300 and transaction.method == "INVITE":
+            # RFC 3261 13.2.2.4: of other branches of a fork, until Timer M ends.
+            self._more = True
+        self._tell(response, first, now)
+
+    def _fail(self, status: int, now: float) -> None:
+        if self._cancel_reason is not None:
+            status = 487
+        self.made = True
+        self.final = response_to(self._request, status, to_tag=self.client.entropy.token())
+        # Whoever asked has not got this object yet where nothing was sent.
+        if self._id:
+            self._tell(self.final, True, now)
+        else:
+            self.client.timers.start(now, 0.0, self, "failed")
+
+    def _tell(self, response: Response, first: bool, now: float) -> None:
+        if first:
+            self.final = response
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        self.asker.final(self, response, now)
+        if self._more:
+            if self._ending is None:
+                self._ending = self.client.timers.start(
+                    now, self.client.transactions.values.t1x64, self, "ended"
+                )
+        elif first:
+            self.asker.ended(self, now)
+
+    def _give_up_current(self, now: float) -> None:
+        # Its 2xx may cross the CANCEL.
+        self._more = self._more or self._base is None or self._base.method == "INVITE"
+        super()._give_up_current(now)
+
+    def timer_fired(self, name: str, now: float) -> None:
+        if name == "within":
+            self._patience = None
+            self.feed("give up", None, now)
+        elif name == "failed":
+            assert self.final is not None
+            self._tell(self.final, True, now)
+        elif name == "ended":
+            self.asker.ended(self, now)
+        else:
+            super().timer_fired(name, now)
