@@ -21,6 +21,7 @@ from sansip.routing import Route, TrustedPeer
 from sansip.routing.default import route as default_route
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
+from sansip.ua import UserAgentConfig
 
 __all__ = ["ListenerConfig", "Reconfiguration", "StackConfig"]
 
@@ -93,6 +94,7 @@ class StackConfig:
             realm of that name, and not in the first domain's: where no domain was chosen.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
+        ua: what calls and requests of our own say (docs/calls.md).
         modules: modules and their settings (docs/modules.md).
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
             which knows addresses and no NAPTR or SRV records.
@@ -122,6 +124,7 @@ class StackConfig:
     aliases: list[str] = field(default_factory=list)
     address_realms: bool = False
     dns: DnsConfig | None = None
+    ua: UserAgentConfig = field(default_factory=UserAgentConfig)
     modules: list[Use] = field(default_factory=list)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 __all__ = [
     "AuthenticationFailed",
     "BindingsChanged",
+    "CallBegan",
+    "CallEnded",
     "ConnectionRefused",
     "CredentialsRefused",
     "Event",
@@ -188,6 +190,24 @@ class ModuleFailed:
     error: BaseException
 
 
+@dataclass(slots=True)
+class CallBegan:
+    """Two parties talk through us: ``caller`` and ``callee`` are URIs, ``number`` is the call's name here."""
+
+    number: int
+    caller: str
+    callee: str
+
+
+@dataclass(slots=True)
+class CallEnded:
+    """Call ``number`` is over after ``duration`` seconds; ``reason`` as in ``sansip.dialog.Ended``."""
+
+    number: int
+    reason: str
+    duration: float
+
+
 Event = (
     MessageRefused
     | RouteFailed
@@ -204,4 +224,6 @@ Event = (
     | KeepaliveAnswered
     | KeepaliveUnanswered
     | ModuleFailed
+    | CallBegan
+    | CallEnded
 )

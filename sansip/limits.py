@@ -196,6 +196,18 @@ class Limits:
     # Octets that wait for a connection of a module to be opened, and those of one message that
     # is not whole yet. → the question fails; the connection is closed
     module_backlog: int = 1_048_576
+    # Calls of this server as a user agent (bridges have two): those that ring, last, or end; about
+    # 6 KB each. → 503 with Retry-After
+    calls: int = 20_000
+    # Of these, from one source address that has proved nothing. → 503 with Retry-After
+    calls_per_source: int = 200
+    # Dialogs of one INVITE of ours: each phone that a fork reaches answers with a tag of its own. →
+    # the others are not heard
+    forks_per_call: int = 16
+    # Requests of ours within one call that wait for an answer. → `CallEnded` for the code that asks
+    requests_per_call: int = 16
+    # Transfers (REFER) within one call of a bridge. → 603
+    transfers_per_call: int = 10
     # Steps a route may take for one request: look-ups, questions and relays, those answered from
     # memory as well. Ring groups look up some hundred users. → the route is ended where it
     # awaits, 500, and the log names the line

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
 from sansip.auth import Authenticator, ClientAuth
 from sansip.bans import Ban, Bans
+from sansip.client import Client
 from sansip.clock import Timers
 from sansip.config import Reconfiguration, StackConfig
 from sansip.entropy import Entropy
@@ -71,6 +72,7 @@ from sansip.transport.filter import OpenConnection
 from sansip.transport.flow import same_peer
 from sansip.transport.flow_token import MARK, FlowTokens
 from sansip.transport.stun import binding_response, is_stun
+from sansip.ua import UserAgent
 from sansip.wire import OtherUri, Request, Response, SipUri, TelUri, parse_message
 from sansip.wire.host import host_key, host_text, plain_host
 
@@ -135,6 +137,17 @@ class Stack:
         # Hosts of this server, whose users have a realm by their name or by another.
         self._realms = realms_of(config, self._domains)
         realms = list(dict.fromkeys(self._realms.values()))
+        answering = ClientAuth(config.accounts, self.entropy, config.limits, self.notify)
+        self.client = Client(
+            self.listeners,
+            self._transactions,
+            self.entropy,
+            config.limits,
+            self._resolve,
+            answering,
+            config.proxy.failover_time,
+            config.proxy.tcp_above,
+        )
         self.proxy = Proxy(
             config.proxy,
             self.listeners,
@@ -145,13 +158,24 @@ class Stack:
             self.tokens,
             partial(binding_over, self),
             self._flow_lost,
-            ClientAuth(config.accounts, self.entropy, config.limits, self.notify),
+            answering,
             Shifts(self._secret, config.limits.raised_dialogs),
             Marks(config.secret or seed, config.proxy.dialog_life, config.limits.refreshed_dialogs),
             TrustDomain(
                 self.listeners, realms, config.auth is not None, self._believes, self.trusted.__len__
             ),
             self._notices,
+        )
+        self.ua = UserAgent(
+            config.ua,
+            self.client,
+            self.listeners,
+            config.timers,
+            config.limits,
+            self.entropy,
+            self._secret.derived("tags of user agents"),
+            self._notices,
+            self._domains[0] if self._domains else host_text(config.listeners[0].host, None),
         )
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
@@ -340,6 +364,7 @@ class Stack:
         if self._unstarted:
             self._start(now)
         self._timers.fire_due(now)
+        self.ua.time_passed(now)
         self.modules.time_passed(now)
         due = self.location.next_expiry()
         if due is not None and due <= now:
@@ -357,9 +382,9 @@ class Stack:
             return 0.0
         timer = self._timers.next_deadline()
         expiry = self.location.next_expiry()
-        due = self.modules.next_due()
-        if due is not None and (expiry is None or due < expiry):
-            expiry = due
+        for due in (self.modules.next_due(), self.ua.next_due()):
+            if due is not None and (expiry is None or due < expiry):
+                expiry = due
         if timer is None:
             return expiry
         return timer if expiry is None else min(timer, expiry)
@@ -386,7 +411,7 @@ class Stack:
 
     def drain(self, now: float) -> list[Action]:
         """Take no new dialogs: initial requests get 503 with Retry-After from here on."""
-        self._draining = True
+        self._draining = self.ua.draining = True
         self.modules.stop(now)
         if self.nodes is not None:
             self.nodes.drain(now)
@@ -463,6 +488,7 @@ class Stack:
             "client_transactions": len(self._transactions.clients),
             "connections": len(self._connections),
             "addresses_of_record": len(self.location),
+            "calls": len(self.ua),
             "questions": len(self._questions),
             "module_sockets": len(self.sockets),
             "name_queries": 0 if self._resolver is None else len(self._resolver),
@@ -593,6 +619,8 @@ class Stack:
             # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
             handle.refuse(error.status, error.reason)
             return
+        if handle.message.to_tag is not None and self._within_call(handle, now):
+            return
         lost = handle.flows is not None and handle.flows.lost is not None
         route = looking(self._route) if lost else self._route
         if self.modules.request_received:
@@ -601,6 +629,14 @@ class Stack:
                 return
             route = before
         run(route, handle, now)
+
+    def _within_call(self, handle: IncomingRequest, now: float) -> bool:
+        """Whether the request belongs to a call of ours, or to one that is over."""
+        try:
+            return self.ua.takes(handle, now)
+        except RemoteProtocolError as error:
+            handle.refuse(error.status, error.reason)
+            return True
 
     def _comes_from(self, hop: Flow, flow: Flow, message: Request | Response, section: str) -> bool:
         """Whether a message that came by ``flow`` is of the host at ``hop`` (``ProxyConfig.same_hop``)."""
@@ -758,6 +794,11 @@ class Stack:
 
     def _flow_lost(self, binding: Any, now: float) -> None:
         flow_lost(self, binding, now)
+
+    def tell(self, event: Any, now: float) -> None:
+        """Tell the log, and the modules that want to hear of it, of ``event``."""
+        self.notify(event)
+        self.modules.event(event, now)
 
     def connection_lost(self, flow: Flow, now: float) -> None:
         """The connection of ``flow`` is gone: so is what was registered over it."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sansip.proxy import Proxy
     from sansip.routing.core import Core as StackCore
     from sansip.transport import Listeners, Sender
+    from sansip.ua import UserAgent
 
 __all__ = ["Core", "Rows"]
 
@@ -136,6 +137,11 @@ class Core:
         return self._stack.proxy
 
     @property
+    def ua(self) -> UserAgent:
+        """Requests and calls of our own, for coroutines (docs/calls.md)."""
+        return self._stack.ua
+
+    @property
     def domains(self) -> Sequence[str]:
         """The domains that are served; the first is what the server's other names mean."""
         return self._stack.domains
@@ -221,8 +227,7 @@ class Core:
 
     def notify(self, event: Any, now: float) -> None:
         """Tell the log, and the modules that want to hear of it, of ``event``."""
-        self._stack.notify(event)
-        self._stack.modules.event(event, now)
+        self._stack.tell(event, now)
 
     def unregister(self, binding: Binding, reason: str, now: float) -> None:
         """Remove a binding, here and in the store."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sansip.registrar import Registrar
     from sansip.routing.trust import Trusted
     from sansip.transport import Flow, Listeners
+    from sansip.ua import UserAgent
     from sansip.wire import OtherUri, Request, SipUri, TelUri
 
 __all__ = ["Core", "ModuleTable"]
@@ -54,6 +55,7 @@ class Core(Protocol):
     recall: Users | None
     server_name: str
     wall_offset: float | None
+    ua: UserAgent
     # Whether bindings are acknowledged only once the outside has stored them.
     durable: bool
     # The nodes that share the location; None where it is this server's alone.
@@ -72,6 +74,7 @@ class Core(Protocol):
     def route_failed(self, request: Request, error: BaseException) -> None: ...
     def connection_lost(self, flow: Flow, now: float) -> None: ...
     def notify(self, event: Event) -> None: ...
+    def tell(self, event: Any, now: float) -> None: ...
     def secret(self, purpose: str) -> Entropy: ...
     def unregister(self, binding: Binding, reason: str, now: float) -> None: ...
 

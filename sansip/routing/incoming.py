@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.routing.trust import TrustedPeer
     from sansip.transaction import ServerTransaction
+    from sansip.transaction.base import ServerUser
     from sansip.transport import Flow, Listener
     from sansip.wire import OtherUri, Request, Response, TelUri
 
@@ -303,6 +304,28 @@ class Incoming:
         while the sender has proved nothing.
         """
         self._reply(status, reason, headers, b"", True)
+
+    def hand_over(self, user: ServerUser) -> None:
+        """Leave the answer to ``user``, who gives it by ``respond``, now or later."""
+        self.decided = True
+        if self.server is not None:
+            self.server.user = user
+
+    def respond(self, response: Response, now: float) -> None:
+        """Send ``response``, which a user agent made. Modules see it as they see any answer."""
+        server = self.server
+        if server is None:
+            return
+        status = response.status
+        if self.core.server_name and not response.has("server"):
+            response.append("Server", self.core.server_name)
+        hooks = self.core.proxy.hooks
+        if hooks.active and status != 100 and not server.answered:
+            self.now = now
+            hooks.answering(self, response, partial(self._send, server, response, False), now)
+        else:
+            # As it is, or once more: modules have seen it.
+            server.respond(response, now)
 
     def local_tag(self) -> str:
         """The To tag of answers made here (RFC 3261 8.2.6.2)."""

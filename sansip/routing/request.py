@@ -19,6 +19,7 @@ from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.arrival import validate
 from sansip.routing.awaitables import Relay
+from sansip.routing.calling import bridge, incoming
 from sansip.routing.identity import authenticate, speaks_for
 from sansip.routing.incoming import Incoming
 from sansip.routing.itself import answer_as_server, answer_options
@@ -27,11 +28,14 @@ from sansip.routing.packages import wants_event_state
 from sansip.routing.registration import path_value, register
 from sansip.routing.relaying import DIALOG_METHODS, relay
 from sansip.routing.shared import RETRY_AFTER
+from sansip.ua import CallEnded, CallRefused, IncomingCall
 from sansip.wire import SipUri, response_to
 
 if TYPE_CHECKING:
+    from sansip.b2bua import Bridge, Policy
     from sansip.registrar import OnFull
     from sansip.transaction import ServerTransaction
+    from sansip.ua import Handler
     from sansip.wire import OtherUri, Request, TelUri
 
 __all__ = ["IncomingRequest"]
@@ -125,6 +129,34 @@ class IncomingRequest(Incoming):
         to give any response, a 100 at least; one that does not is a 408, too.
         """
         return relay(self, targets, stateless=stateless, credentials=credentials, ring=ring, answer=answer)
+
+    def incoming(self, handler: Handler | None = None, *, user: str = "") -> IncomingCall | None:
+        """Take an INVITE as a call for us, to ring, accept or reject (``sansip.ua.IncomingCall``).
+
+        None where RFC 3261 8.2 has it refused, which has been done. Requests within the call do not come
+        to the
+        route: ``handler`` answers them (``sansip.ua.Handler``). ``user``: user part of our Contact. Raises
+        ``LocalProtocolError`` for anything but an INVITE without a To tag.
+        """
+        return incoming(self, handler, user)
+
+    def bridge(
+        self,
+        targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None = None,
+        policy: Policy | None = None,
+        *,
+        ring: float | None = None,
+    ) -> Bridge | None:
+        """Answer an INVITE and call ``targets`` (by default its Request-URI) as one call with two dialogs.
+
+        Equal q in parallel, lower ones after all higher failed; ``ring``: seconds for each of these groups.
+        ``await`` the result for the bridge once the call is answered; it raises ``CallRefused`` where
+        nobody takes
+        it, and the caller has the failure already. None where the request had to be refused, which has
+        been done:
+        without hops left, or by RFC 3261 8.2. See docs/b2bua.md.
+        """
+        return bridge(self, targets, policy, ring)
 
     def redirect(self, targets: Sequence[Target | SipUri | str], status: int = 302) -> None:
         """Answer with where else to look (RFC 3261 8.3), Contact values with their q."""
@@ -232,7 +264,13 @@ class IncomingRequest(Incoming):
             # A header that the route read is malformed: the sender's mistake, not the route's.
             self.reply(error.status)
             return
+        if isinstance(error, (CallEnded, CallRefused)) and self.decided:
+            # The other side hung up, or did not answer: that ends a route as well as a return does.
+            return
         self.core.route_failed(self.message, error)
+        call = None if self.server is None else self.server.user
+        if isinstance(call, IncomingCall):
+            call.reject(500)
         if not self.decided or (self.context is not None and not self.context.done):
             self.reply(500)
 

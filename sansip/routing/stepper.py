@@ -41,6 +41,7 @@ class Stepped(Protocol):
 
 def run(route: Callable[[Any], Any], request: Stepped, now: float) -> Running | None:
     """Let ``route`` decide on ``request``; return it where it may still be running."""
+    request.core.ua.now = now
     try:
         coroutine = route(request)
     except Exception as error:
@@ -92,7 +93,7 @@ class Running:
     def _advance(self, answer: Any, now: float) -> bool:
         """Resume the coroutine once; return whether what it awaits next is answered already."""
         request = self._request
-        request.now = now
+        request.now = request.core.ua.now = now
         try:
             if isinstance(answer, Exception):
                 awaited = self._coroutine.throw(answer)

@@ -94,6 +94,10 @@ class Server:
                 return one.id
         return None
 
+    def flush(self) -> None:
+        """Perform what code outside of an input had the stack do: a test that calls ``stack.ua`` itself."""
+        self._perform(self.stack.time_passed(self.network.now))
+
     # --- called by the network
 
     def datagram(self, listener: int, data: bytes, source: Address) -> None:

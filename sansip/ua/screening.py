@@ -1,7 +1,7 @@
 """What a user agent server looks at before it does anything (RFC 3261 8.2).
 
-Theory of operation: in the RFC's order, the first fault decides. A refusal names what would have been accepted, so that
-the caller's side can mend its request.
+Theory of operation: in the RFC's order, the first fault decides. A refusal names what would have been
+accepted, so that the caller's side can mend its request.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def screen(
     extensions: Collection[str] = EXTENSIONS,
     any_body: bool = False,
 ) -> Refusal | None:
-    """Return why ``request`` cannot be accepted, None where it can. ``any_body``: the body is another's business.
+    """Return why ``request`` cannot be accepted, None where it can. ``any_body``: the body is another's
+    business.
 
     Raises RemoteProtocolError for a header field that cannot be read.
     """

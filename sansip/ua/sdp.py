@@ -1,8 +1,9 @@
-"""As much of SDP as a call needs by itself: hold, and an answer out of what we offered (RFC 4566, RFC 3264).
+"""As much of SDP as a call needs by itself: hold, and an answer out of what we offered (RFC 4566, RFC
+3264).
 
-Theory of operation: a description is a session part and a list of media parts, each a list of lines. Lines that nobody
-asked to change stay octet for octet. What is not understood is kept: codecs and crypto are the business of who has the
-media. Everything here takes time linear in the description.
+Theory of operation: a description is a session part and a list of media parts, each a list of lines. Lines
+that nobody asked to change stay octet for octet. What is not understood is kept: codecs and crypto are the
+business of who has the media. Everything here takes time linear in the description.
 """
 
 from __future__ import annotations

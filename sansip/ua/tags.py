@@ -1,8 +1,9 @@
 """Tags of our dialogs, which prove that they are ours when nothing else is known of them any longer.
 
-Theory of operation: a request with a To tag of ours belongs to a dialog of ours, or to none: RFC 3261 12.2.2 has it
-answered with 481 and not relayed. That holds for dialogs that ended, and for those of the process before a restart, so it
-must cost no memory: a tag carries chance (RFC 3261 19.3) and a MAC over that chance and the Call-ID.
+Theory of operation: a request with a To tag of ours belongs to a dialog of ours, or to none: RFC 3261
+12.2.2 has it answered with 481 and not relayed. That holds for dialogs that ended, and for those of the
+process before a restart, so it must cost no memory: a tag carries chance (RFC 3261 19.3) and a MAC over
+that chance and the Call-ID.
 """
 
 from __future__ import annotations

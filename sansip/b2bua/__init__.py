@@ -1,0 +1,6 @@
+"""Back-to-back user agents: one call, two dialogs."""
+
+from sansip.b2bua.bridge import Bridge
+from sansip.b2bua.policy import Policy
+
+__all__ = ["Bridge", "Policy"]

@@ -1,0 +1,405 @@
+"""The user agent of a stack: requests of our own, calls out and in (RFC 3261 8, 13, 15).
+
+Theory of operation: dialogs of ours are known by their ids. A request within one of them never reaches the
+route: it is for the call. A To tag that is ours and belongs to no dialog is answered with 481 (12.2.2). Out
+of dialogs, the route decides what is a call for us, by ``request.incoming()``. What calls wait for stands
+in one heap, which ``time_passed`` looks at. Everything here follows from the stack's inputs, so a replay
+does the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.dialog import DialogId, InviteUsage, id_at_uas
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.later import Later
+from sansip.sources import source_of
+from sansip.transport.nat import is_private
+from sansip.ua.call import Call, typed
+from sansip.ua.config import UserAgentConfig
+from sansip.ua.contact import contact_of
+from sansip.ua.errors import CallRefused
+from sansip.ua.handler import Handler
+from sansip.ua.incoming import IncomingCall
+from sansip.ua.merged import Merged
+from sansip.ua.outgoing import OnProgress, OutgoingCall
+from sansip.ua.request import Asking, Destination, aimed
+from sansip.ua.screening import capabilities, screen
+from sansip.ua.tags import MARK, Tags
+from sansip.ua.within import Within
+from sansip.wire import NameAddr, Request, Response, SipUri, response_to
+
+if TYPE_CHECKING:
+    from sansip.auth import Account
+    from sansip.client import Client
+    from sansip.entropy import Entropy
+    from sansip.limits import Limits
+    from sansip.notices import LimitNotices
+    from sansip.transaction import TimerValues
+    from sansip.transport import Flow, Listeners
+    from sansip.ua.arrival import Arrival
+
+__all__ = ["UserAgent"]
+
+# Entries of the heap beyond twice the calls, from which it is made anew.
+_SLACK: Final = 1_000
+
+
+class UserAgent:
+    """Sends requests, makes and takes calls. One for each stack: ``stack.ua``, ``core.ua`` in modules.
+
+    Attributes:
+        now: the time of the input that is being handled; coroutines need not say it.
+        calls: those that are not over, by their dialogs.
+        outgoing: our INVITEs on their way, by number.
+        draining: whether new calls are refused.
+    """
+
+    def __init__(
+        self,
+        config: UserAgentConfig,
+        client: Client,
+        listeners: Listeners,
+        values: TimerValues,
+        limits: Limits,
+        entropy: Entropy,
+        secret: Entropy,
+        notices: LimitNotices,
+        domain: str,
+    ) -> None:
+        self.config = config
+        self.client = client
+        self.listeners = listeners
+        self.limits = limits
+        self.notices = notices
+        self.now = 0.0
+        self.calls: dict[DialogId, Call] = {}
+        self.outgoing: dict[int, OutgoingCall] = {}
+        self.draining = False
+        self._values = values
+        self._entropy = entropy
+        self._tags = Tags(secret, entropy)
+        self._merged = Merged()
+        self._domain = domain
+        self._number = 0
+        self._heap: list[tuple[float, int, Call]] = []
+        # Calls of strangers, by source address.
+        self._sources: dict[Any, int] = {}
+
+    # --- requests out of dialogs, and calls
+
+    def request(
+        self,
+        method: str,
+        uri: Destination,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        *,
+        from_: str = "",
+        to: str = "",
+        accounts: Sequence[Account] | None = None,
+        within: float | None = None,
+    ) -> Later[Response]:
+        """Send one request that makes no dialog; the ``Later`` is its final response, whatever it says.
+
+        A 408 or 503 is made where nobody answered. ``uri``: a URI, or a target that ``locate`` returned.
+        ``within``: seconds to wait, 64*T1 by default. Raises ``LocalProtocolError`` for what cannot be
+        written,
+        and for INVITE, which ``invite`` sends.
+        """
+        if method in ("INVITE", "ACK", "CANCEL"):
+            raise LocalProtocolError(f"request sends no {method}; call invite")
+        request, hop = self._build(method, uri, headers, body, from_, to)
+        asking = Asking(self)
+        self.client.send(request, asking, self.now, hop=hop, accounts=accounts, within=within)
+        return asking.answered
+
+    def invite(
+        self,
+        uri: Destination,
+        sdp: bytes = b"",
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        from_: str = "",
+        to: str = "",
+        user: str | None = None,
+        handler: Handler | None = None,
+        on_progress: OnProgress | None = None,
+        accounts: Sequence[Account] | None = None,
+        within: float | None = None,
+    ) -> OutgoingCall:
+        """Call ``uri``: a URI, or a target that ``locate`` returned. ``await`` it for the ``Call``.
+
+        Args:
+            sdp: our offer; without one the callee makes it, and ``handler.offered`` has to answer.
+            from_, to: URIs or name-addrs; by default the identity of the configuration, and ``uri``.
+            user: user part of our Contact.
+            handler: who answers what the callee wants (``sansip.ua.Handler``).
+            on_progress: called with (early call or None, response, now) for each 1xx but 100.
+            within: seconds after which the call is given up, and cancelled.
+
+        Awaiting raises ``CallRefused`` where nobody takes it.
+        """
+        fields = [*capabilities(), *headers]
+        session = self.config.session
+        if session.interval:
+            # RFC 4028 7.1
+            fields += [("Session-Expires", str(session.interval)), ("Min-SE", str(session.min_se))]
+        request, hop = self._build("INVITE", uri, typed(sdp, fields), sdp, from_, to)
+        contact = self.config.user if user is None else user
+        call = OutgoingCall(self, request, handler or Handler(), contact, on_progress)
+        if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
+            self.notices.reached("calls", "ua.invite", self.now)
+            call.answered.set(CallRefused(response_to(request, 503, to_tag=None)), self.now)
+            return call
+        self.outgoing[call.number] = call
+        sending = self.client.send(request, call, self.now, hop=hop, accounts=accounts, within=within)
+        call.begin(sending, hop if hop is not None and not isinstance(hop, SipUri) else None)
+        return call
+
+    def _build(
+        self,
+        method: str,
+        uri: Destination,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        from_: str,
+        to: str,
+    ) -> tuple[Request, Any]:
+        target, routes, hop = aimed(uri)
+        call_id = self._entropy.token() + self._entropy.token()
+        identity = from_ or self.config.identity or f"sip:{self._domain}"
+        if "<" not in identity:
+            display = self.config.display if not from_ else ""
+            identity = str(NameAddr.build(identity, display))
+        given = list(headers)
+        fields: list[tuple[str, str]] = [("Route", route) for route in routes]
+        if not any(name.lower() == "max-forwards" for name, _ in given):
+            # RFC 3261 8.1.1.6
+            fields.append(("Max-Forwards", "70"))
+        fields += [
+            ("From", f"{identity};tag={self._tags.make(call_id)}"),
+            ("To", (to if "<" in to else f"<{to}>") if to else f"<{_plain(target)}>"),
+            ("Call-ID", call_id),
+            ("CSeq", "1 " + method),
+            *given,
+        ]
+        return Request.build(method, target, fields, body), hop
+
+    # --- calls in
+
+    def incoming(
+        self, arrival: Arrival, handler: Handler | None = None, user: str = ""
+    ) -> IncomingCall | None:
+        """Take an INVITE as a call for us; None where it had to be refused, and was (RFC 3261 8.2)."""
+        request = arrival.message
+        now = self.now = arrival.now
+        server = arrival.server
+        if request.method != "INVITE" or server is None or request.to_tag is not None:
+            raise LocalProtocolError(f"a {request.method} is no new call: only an INVITE without a To tag is")
+        refusal = screen(request)
+        if refusal is not None:
+            arrival.refuse(refusal.status, refusal.reason, refusal.headers)
+            return None
+        if not self._merged.takes(request, server):
+            # RFC 3261 8.2.2.2
+            arrival.refuse(482, "Merged Request")
+            return None
+        source = source_of(arrival.flow.host) if arrival.is_stranger else None
+        if not self._has_room(source, arrival, now):
+            return None
+        listener = self.listeners[arrival.flow.listener]
+        secure = request.uri.scheme == "sips"
+        tag = self._tags.make(request.call_id)
+        try:
+            usage = InviteUsage.called(
+                request,
+                arrival,
+                local_tag=tag,
+                contact=contact_of(listener, user or self.config.user, secure=secure),
+                entropy=self._entropy,
+                now=now,
+                values=self._values,
+                session=self.config.session,
+                headers=capabilities(),
+                over_tls=arrival.flow.transport in ("tls", "wss"),
+                limits=self.limits,
+            )
+        except RemoteProtocolError as error:
+            self._leaves(source)
+            # RFC 4028 5
+            fields = [("Min-SE", str(self.config.session.min_se))] if error.status == 422 else []
+            arrival.refuse(error.status, error.reason, fields)
+            return None
+        call = Call(self, usage, arrival.flow, handler or Handler())
+        call.source = source
+        call.remote_sdp = request.body
+        incoming = IncomingCall(self, arrival, call, call.handler)
+        call.handler = incoming
+        arrival.hand_over(incoming)
+        self.add(call)
+        self.client.timers.start(now, self.limits.ring_time, incoming, "ring time")
+        self.watch(call, now)
+        return incoming
+
+    def _has_room(self, source: Any, arrival: Arrival, now: float) -> bool:
+        limit = ""
+        if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
+            limit = "calls"
+        elif source is not None:
+            count = self._sources.get(source, 0)
+            if count >= self.limits.calls_per_source:
+                limit = "calls_per_source"
+            else:
+                self._sources[source] = count + 1
+        if limit:
+            self.notices.reached(limit, arrival.flow.host, now)
+            # RFC 3261 21.5.4
+            arrival.refuse(503, None, [("Retry-After", "30")])
+        return not limit
+
+    def takes(self, arrival: Arrival, now: float) -> bool:
+        """Take a request with a To tag of ours, where it is for us; the stack asks before the route.
+
+        It must have reached its end: no Route is left, and its Request-URI is an address of ours.
+        Raises RemoteProtocolError for what cannot be read.
+        """
+        request = arrival.message
+        tag = request.to_tag
+        if tag is None or not tag.startswith(MARK) or request.has("route"):
+            return False
+        uri = request.uri
+        if not isinstance(uri, SipUri) or not self.listeners.is_own_address(
+            uri.host, uri.port, uri.transport
+        ):
+            return False
+        call = self.calls.get(id_at_uas(request))
+        if call is None and not self._tags.is_ours(tag, request.call_id):
+            return False
+        self.now = now
+        if request.method == "ACK":
+            if call is not None:
+                call.perform(call.usage.received(request, None, now), now)
+            return True
+        if call is None:
+            # RFC 3261 12.2.2
+            arrival.refuse(481)
+            return True
+        refusal = screen(request, any_body=call.any_body)
+        if refusal is not None:
+            arrival.refuse(refusal.status, refusal.reason, refusal.headers)
+            return True
+        arrival.hand_over(Within(self, call, arrival))
+        call.perform(call.usage.received(request, arrival, now), now)
+        return True
+
+    # --- dialogs made by responses to our INVITE
+
+    def usage_of_caller(self, request: Request, response: Response, flow: Flow | None) -> InviteUsage:
+        """Return the usage that ``response`` begins. Raises RemoteProtocolError where it cannot begin one."""
+        return InviteUsage.calling(
+            request,
+            response,
+            entropy=self._entropy,
+            values=self._values,
+            session=self.config.session,
+            headers=capabilities(),
+            over_tls=flow is not None and flow.transport in ("tls", "wss"),
+            limits=self.limits,
+        )
+
+    def way_back(self, flow: Flow | None, response: Response, hop: Flow | None) -> Flow | None:
+        """Return the flow that later requests go over, where the peer's Contact does not lead to it."""
+        if hop is not None or flow is None:
+            return hop
+        contacts = response.contacts
+        uri = contacts[0].uri if isinstance(contacts, list) and contacts else None
+        if not isinstance(uri, SipUri):
+            return flow
+        # RFC 7118 5: a WebSocket client has no address; and one behind a NAT has another than it knows.
+        unreachable = flow.transport in ("ws", "wss") or uri.host.endswith(".invalid")
+        return flow if unreachable or (is_private(uri.host) and uri.host != flow.host) else None
+
+    # --- the calls there are
+
+    def next_number(self) -> int:
+        """Return a number that no call has had."""
+        self._number += 1
+        return self._number
+
+    def add(self, call: Call) -> None:
+        """Find requests of ``call`` by its dialog from now on."""
+        self.calls[call.dialog.id] = call
+
+    def forget(self, call: Call) -> None:
+        """``call`` is over: its later requests get 481."""
+        if self.calls.get(call.dialog.id) is call:
+            del self.calls[call.dialog.id]
+        self._leaves(call.source)
+        call.source = None
+
+    def _leaves(self, source: Any) -> None:
+        if source is not None:
+            left = self._sources.get(source, 0) - 1
+            if left > 0:
+                self._sources[source] = left
+            else:
+                self._sources.pop(source, None)
+
+    def settled(self, call: OutgoingCall) -> None:
+        """Nothing more comes to the INVITE of ``call``."""
+        self.outgoing.pop(call.number, None)
+
+    def find(self, call_id: str, to_tag: str, from_tag: str) -> Call | None:
+        """Return the call that a Replaces field of a peer means (RFC 3891 3): ``to_tag`` is ours."""
+        return self.calls.get(DialogId(call_id, to_tag, from_tag))
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+    # --- time
+
+    def watch(self, call: Call, now: float) -> None:
+        """Look at ``call`` again when its usage is due."""
+        due = call.usage.next_due()
+        if due is None or (call.due is not None and call.due <= due):
+            return
+        call.due = due
+        heap = self._heap
+        if len(heap) > 2 * len(self.calls) + _SLACK:
+            # Calls that ended, or are looked at earlier now: a peer chooses how long a session lasts.
+            kept = {(one.due, one.number): one for _, _, one in heap if self._is_watched(one)}
+            heap[:] = [(at, number, one) for (at, number), one in kept.items() if at is not None]
+            heapq.heapify(heap)
+        heapq.heappush(heap, (due, call.number, call))
+
+    def _is_watched(self, call: Call) -> bool:
+        return call.due is not None and call.usage.next_due() is not None
+
+    def next_due(self) -> float | None:
+        """Return a time before which nothing has to be done, None where nothing waits."""
+        return self._heap[0][0] if self._heap else None
+
+    def time_passed(self, now: float) -> None:
+        """Do what is due."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            due, _, call = heapq.heappop(heap)
+            if call.due != due:
+                # It was looked at earlier.
+                continue
+            call.due = None
+            wanted = call.usage.next_due()
+            if wanted is not None and wanted <= now:
+                self.now = now
+                call.perform(call.usage.time_passed(now), now)
+            else:
+                self.watch(call, now)
+
+
+def _plain(uri: Any) -> str:
+    """Return ``uri`` as it stands in To: without parameters and header fields (RFC 3261 19.1.1, table 1)."""
+    return str(uri.replace(params={}, headers=())) if isinstance(uri, SipUri) else str(uri)

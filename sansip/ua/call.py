@@ -1,0 +1,361 @@
+"""A call: one dialog with a session in it, for who has it in hand.
+
+Theory of operation: ``sansip.dialog.InviteUsage`` says what has to happen, as effects; a call performs
+them: answers go through the transaction that asked, requests through ``sansip.client``, events to the
+call's ``handler``. Verbs return a ``Later``: a coroutine awaits it, anybody else need not. A call is found
+by its dialog, and by its number, which is how programs outside of the core name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+from sansip.client import Asker
+from sansip.dialog import (
+    Acknowledged,
+    Answered,
+    End,
+    Ended,
+    Offered,
+    Pracked,
+    Progressed,
+    Received,
+    Respond,
+    Send,
+    SendAck,
+    Tell,
+)
+from sansip.errors import LocalProtocolError
+from sansip.later import Later
+from sansip.ua.errors import CallEnded, RequestRefused
+from sansip.ua.sdp import with_direction
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from sansip.client import Sending
+    from sansip.dialog import Dialog, InviteUsage
+    from sansip.transport import Flow
+    from sansip.ua.owner import Owner
+    from sansip.wire import Request, Response, Uri
+
+__all__ = ["Call", "CallHandler", "settle", "typed"]
+
+SDP: Final = "application/sdp"
+# Has the usage make a request, at a time, with the key that its ``Answered`` comes with.
+Wish: TypeAlias = "Callable[[float, Later[Response]], list[Any]]"
+
+
+class CallHandler(Protocol):
+    """Answers what the peer of a call wants; ``sansip.ua.Handler`` does it as a phone would."""
+
+    def offered(self, call: Call, offer: Offered, now: float) -> None: ...
+    def received(self, call: Call, received: Received, now: float) -> None: ...
+    def progressed(self, call: Call, progress: Progressed, now: float) -> None: ...
+    def answered_with_offer(self, call: Call, response: Response, now: float) -> None: ...
+    def acknowledged(self, call: Call, ack: Request | None, now: float) -> None: ...
+    def pracked(self, call: Call, request: Request, now: float) -> None: ...
+    def cancelled(self, call: Call, owner: Any, now: float) -> None: ...
+    def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None: ...
+
+
+class Call:
+    """One call, early or confirmed, whichever side began it.
+
+    Attributes:
+        number: its name among the calls of this stack.
+        dialog: ids, route set, targets (``sansip.dialog.Dialog``).
+        local_sdp, remote_sdp: the descriptions that hold, b"" before there is one.
+        handler: who answers what the peer wants.
+        ended: why it is over, "" while it lasts.
+        over: awaits its end; the value is the reason.
+    """
+
+    __slots__ = (
+        "_hop",
+        "_waiting",
+        "agent",
+        "any_body",
+        "dialog",
+        "due",
+        "ended",
+        "handler",
+        "local_sdp",
+        "number",
+        "over",
+        "remote_sdp",
+        "source",
+        "usage",
+    )
+
+    def __init__(self, agent: Owner, usage: InviteUsage, hop: Flow | None, handler: CallHandler) -> None:
+        self.agent = agent
+        self.usage = usage
+        self.dialog: Dialog = usage.dialog
+        # The flow that requests go over where the peer cannot be reached by its Contact.
+        self._hop = hop
+        self.handler = handler
+        self.number = agent.next_number()
+        self.local_sdp = self.remote_sdp = b""
+        self.ended = ""
+        self.over: Later[str] = Later()
+        # Whether bodies are another's business: those of a bridge.
+        self.any_body = False
+        # The stranger's address that it counts for, if a stranger called.
+        self.source: Any = None
+        # Requests on their way, at most ``limits.requests_per_call``.
+        self._waiting: list[Later[Response]] = []
+        # When the agent looks at this call again (``UserAgent.time_passed``).
+        self.due: float | None = None
+
+    # --- what the holder of the call does
+
+    def bye(self, *, reason: str | None = None) -> Later[Response]:
+        """Hang up (RFC 3261 15.1.1). ``reason``: a Reason field (RFC 3326), ``Q.850;cause=16``."""
+        headers = [] if reason is None else [("Reason", reason)]
+        return self._ask(lambda now, later: self.usage.bye(headers, now, later))
+
+    def reinvite(self, sdp: bytes | None = None, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
+        """Offer a changed session (RFC 3261 14.1); None offers what holds already."""
+        body = self.local_sdp if sdp is None else sdp
+        fields = typed(body, headers)
+        return self._offer(body, lambda now, later: self.usage.invite(body, fields, now, later))
+
+    def update(self, sdp: bytes | None = None, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
+        """Offer a changed session by UPDATE (RFC 3311), before the call is answered as well."""
+        body = self.local_sdp if sdp is None else sdp
+        fields = typed(body, headers)
+        return self._offer(body, lambda now, later: self.usage.update(body, fields, now, later))
+
+    def hold(self) -> Later[Response]:
+        """Put the peer on hold (RFC 3264 8.4)."""
+        return self.reinvite(with_direction(self.local_sdp, "sendonly"))
+
+    def resume(self) -> Later[Response]:
+        """Talk again."""
+        return self.reinvite(with_direction(self.local_sdp, "sendrecv"))
+
+    def info(self, body: bytes = b"", content_type: str = "", package: str = "") -> Later[Response]:
+        """Send an INFO, with a body of an Info-Package where one is named (RFC 6086)."""
+        headers = [("Info-Package", package)] if package else []
+        return self.request("INFO", headers, body, content_type)
+
+    def message(self, text: str, content_type: str = "text/plain;charset=utf-8") -> Later[Response]:
+        """Send text within the call (RFC 3428 4)."""
+        return self.request("MESSAGE", (), text.encode(), content_type)
+
+    def refer(self, to: str, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
+        """Ask the peer to call ``to`` (RFC 3515), a URI; a 2xx says no more than that it will try."""
+        return self.request("REFER", [("Refer-To", f"<{to}>"), *headers])
+
+    def request(
+        self,
+        method: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str = "",
+    ) -> Later[Response]:
+        """Send any other request within the call."""
+        fields = [*headers, *([("Content-Type", content_type)] if content_type else [])]
+        return self._ask(lambda now, later: self.usage.request(method, fields, body, now), unkeyed=True)
+
+    def answer(
+        self,
+        wish: Offered | Received,
+        status: int,
+        body: bytes = b"",
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        now: float | None = None,
+    ) -> None:
+        """Answer what ``handler`` was told of: a re-INVITE, an UPDATE, an INFO, a REFER."""
+        fields = list(headers)
+        if isinstance(wish, Offered):
+            fields = typed(body, fields)
+            if 200 <= status < 300 and body:
+                self.local_sdp = body
+                if wish.message.body:
+                    self.remote_sdp = wish.message.body
+        at = self.agent.now if now is None else now
+        self._do(lambda: self.usage.answer(wish.owner, status, body, fields, at), at)
+
+    def acknowledge(
+        self, body: bytes = b"", headers: Iterable[tuple[str, str]] = (), *, now: float | None = None
+    ) -> None:
+        """Acknowledge a 2xx that held an offer; ``body`` is our answer (RFC 3261 13.2.2.4)."""
+        at = self.agent.now if now is None else now
+        if body:
+            self.local_sdp = body
+        self._do(lambda: self.usage.acknowledge(body, typed(body, headers), at), at)
+
+    def prack(self, progress: Progressed, body: bytes, *, now: float | None = None) -> None:
+        """Answer the offer of a reliable provisional response (RFC 3262 5)."""
+        at = self.agent.now if now is None else now
+        self.local_sdp = body
+        fields = typed(body, ())
+        self._do(lambda: self.usage.prack(progress.request, progress.response, body, fields, at), at)
+
+    def _do(self, wish: Callable[[], list[Any]], now: float) -> None:
+        """Have the usage do what it may not be able to do any longer."""
+        try:
+            effects = wish()
+        except LocalProtocolError:
+            # The peer was faster: what the wish was about is over.
+            return
+        self.perform(effects, now)
+
+    @property
+    def remote_tag(self) -> str:
+        """The peer's tag."""
+        return self.dialog.id.remote_tag
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the call was answered and lasts."""
+        return not self.ended and self.dialog.state == "confirmed"
+
+    # --- asking
+
+    def _offer(self, body: bytes, make: Wish) -> Later[Response]:
+        answered = self._ask(make)
+
+        def agreed(response: Any, _now: float) -> None:
+            if not isinstance(response, Exception) and response.body:
+                self.local_sdp, self.remote_sdp = body or self.local_sdp, response.body
+
+        answered.then(agreed, self.agent.now)
+        return answered
+
+    def _ask(self, make: Wish, *, unkeyed: bool = False) -> Later[Response]:
+        """Have the usage make a request; return what awaits its final response."""
+        now = self.agent.now
+        later: Later[Response] = Later()
+        if self.ended:
+            later.set(CallEnded(self.ended), now)
+            return later
+        if len(self._waiting) >= self.agent.limits.requests_per_call:
+            self.agent.notices.reached("requests_per_call", self.dialog.id.call_id, now)
+            later.set(
+                LocalProtocolError("too many requests wait for answers (limits.requests_per_call)"), now
+            )
+            return later
+        try:
+            effects = make(now, later)
+        except LocalProtocolError as error:
+            later.set(error, now)
+            return later
+        self._waiting.append(later)
+        later.then(lambda _result, _now: self._waiting.remove(later), now)
+        self.perform(effects, now, later if unkeyed else None)
+        return later
+
+    def reach_by_contact(self) -> None:
+        """Send requests where the peer's Contact says from now on, and not over the flow that it called
+        by."""
+        self._hop = None
+
+    # --- what the usage wants done
+
+    def perform(self, effects: Sequence[Any], now: float, asked: Later[Response] | None = None) -> None:
+        """Do what ``usage`` returned, in order; ``asked`` awaits the answer to the request among it."""
+        for effect in effects:
+            match effect:
+                case Respond():
+                    effect.owner.respond(effect.response, now)
+                case Send():
+                    self.agent.client.send(effect.request, _InCall(self, asked), now, hop=self.hop)
+                case SendAck():
+                    self.agent.client.send_ack(effect.request, now, hop=self.hop)
+                case Tell():
+                    self._told(effect.event, now)
+                case End():
+                    self.agent.forget(self)
+        self.agent.watch(self, now)
+
+    @property
+    def hop(self) -> Flow | Uri | None:
+        """Where requests go first; None: as Route and Request-URI say."""
+        routes = self.dialog.route_set
+        if routes:
+            first = routes[0].uri
+            # RFC 3261 12.2.1.1: a strict router stands in the Request-URI, and is the next hop.
+            return None if isinstance(first, SipUri) and first.is_loose_router else first
+        return self._hop
+
+    def _told(self, event: Any, now: float) -> None:
+        handler = self.handler
+        match event:
+            case Offered():
+                handler.offered(self, event, now)
+            case Received():
+                handler.received(self, event, now)
+            case Progressed():
+                handler.progressed(self, event, now)
+            case Answered():
+                if event.offer:
+                    handler.answered_with_offer(self, event.response, now)
+                if event.key is not None:
+                    settle(event.key, event.response, now)
+            case Acknowledged():
+                if event.ack is not None and event.ack.body:
+                    self.remote_sdp = event.ack.body
+                handler.acknowledged(self, event.ack, now)
+            case Pracked():
+                if event.request.body:
+                    self.remote_sdp = event.request.body
+                handler.pracked(self, event.request, now)
+            case Ended():
+                self._ended(event.reason, event.message, now)
+
+    def _ended(self, reason: str, message: Request | Response | None, now: float) -> None:
+        """The session is over; the usage may still have a BYE on its way."""
+        if self.ended:
+            return
+        self.ended = reason
+        if reason != "hung up":
+            for later in list(self._waiting):
+                later.set(CallEnded(reason), now)
+        self.handler.ended(self, reason, message, now)
+        self.over.set(reason, now)
+
+
+class _InCall(Asker):
+    """A request within a call on its way. ``asked`` awaits its answer, where nobody else does."""
+
+    __slots__ = ("_asked", "_call")
+
+    def __init__(self, call: Call, asked: Later[Response] | None) -> None:
+        self._call = call
+        self._asked = asked
+
+    def provisional(self, sending: Sending, response: Response, now: float) -> None:
+        self._take(sending, response, now)
+
+    def final(self, sending: Sending, response: Response, now: float) -> None:
+        self._take(sending, response, now)
+        if self._asked is not None:
+            settle(self._asked, response, now)
+
+    def _take(self, sending: Sending, response: Response, now: float) -> None:
+        call = self._call
+        call.agent.now = now
+        call.perform(call.usage.response_received(sending.request, response, now), now)
+
+    def next_cseq(self, sending: Sending) -> int | None:
+        return self._call.dialog.next_cseq()
+
+    def resent(self, sending: Sending, request: Request, now: float) -> None:
+        self._call.usage.resent(request)
+
+
+def settle(later: Later[Response], response: Response, now: float) -> None:
+    """Give the final ``response`` to whoever awaits it."""
+    later.set(response if response.status < 300 else RequestRefused(response), now)
+
+
+def typed(body: bytes, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return ``headers`` with the Content-Type of SDP where there is a body without one."""
+    fields = list(headers)
+    if body and not any(name.lower() == "content-type" for name, _ in fields):
+        fields.append(("Content-Type", SDP))
+    return fields

@@ -1,0 +1,73 @@
+"""Who has a call in hand: what it does when the other side wants something.
+
+Theory of operation: a call tells its handler each wish of the peer, and the handler answers, at once or
+later, by ``call.answer``. The one here is that of a simple phone: it answers a changed session with the
+same media, says 200 to what does no harm, and keeps the rest as events for who reads them. The two sides of
+a bridge are handlers, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sansip.ua.sdp import answer_to, is_sdp
+
+if TYPE_CHECKING:
+    from sansip.dialog import Offered, Progressed, Received
+    from sansip.ua.call import Call
+    from sansip.wire import Request, Response
+
+__all__ = ["Handler"]
+
+
+class Handler:
+    """Answers by itself what a phone would."""
+
+    __slots__ = ()
+
+    def offered(self, call: Call, offer: Offered, now: float) -> None:
+        """The peer sent a re-INVITE or an UPDATE: answer it, now or later, by ``call.answer``."""
+        request = offer.message
+        local = call.local_sdp
+        if not request.body:
+            # RFC 3261 14.2, RFC 3264 8: what we have, offered again; an UPDATE without a body asks for
+            # nothing.
+            call.answer(offer, 200, local if request.method == "INVITE" else b"", now=now)
+        elif not is_sdp(request.get("content-type")) or not local:
+            # RFC 3261 14.2: the session stays as it is.
+            call.answer(offer, 488, now=now)
+        else:
+            call.answer(offer, 200, answer_to(request.body, local), now=now)
+
+    def received(self, call: Call, received: Received, now: float) -> None:
+        """The peer sent another request within the dialog: answer it by ``call.answer``."""
+        method = received.request.method
+        if method in ("INFO", "MESSAGE", "NOTIFY", "OPTIONS"):
+            call.answer(received, 200, now=now)
+        elif method == "REFER":
+            # RFC 3515 2.4.2: nobody here places calls because a peer says so.
+            call.answer(received, 603, now=now)
+        else:
+            call.answer(received, 405, now=now)
+
+    def acknowledged(self, call: Call, ack: Request | None, now: float) -> None:
+        """The ACK of our 2xx came, perhaps with the answer to our offer; None where it is known to have
+        come."""
+
+    def pracked(self, call: Call, request: Request, now: float) -> None:
+        """A reliable provisional response of ours arrived; its PRACK may hold the answer to our offer."""
+
+    def progressed(self, call: Call, progress: Progressed, now: float) -> None:
+        """A provisional response came to an INVITE of ours; with ``offer``, ``call.prack`` has to answer."""
+        if progress.offer:
+            call.prack(progress, answer_to(progress.response.body, call.local_sdp), now=now)
+
+    def answered_with_offer(self, call: Call, response: Response, now: float) -> None:
+        """The 2xx to an INVITE of ours without an offer brought one: ``call.acknowledge`` has to answer."""
+        call.acknowledge(answer_to(response.body, call.local_sdp), now=now)
+
+    def cancelled(self, call: Call, owner: Any, now: float) -> None:
+        """The peer gave up its re-INVITE, which is answered with 487: nothing is to be done."""
+
+    def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None:
+        """The call is over (``sansip.dialog.Ended`` says how): ``message`` is what ended it, often a BYE."""

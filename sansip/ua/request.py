@@ -1,0 +1,77 @@
+"""Requests of ours out of dialogs, and where any request of ours may be sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from sansip.client import Asker
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.later import Later
+from sansip.ua.contact import contact_of
+from sansip.wire import SipUri, parse_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sansip.client import Sending
+    from sansip.transport import Flow, Listener
+    from sansip.ua.owner import Owner
+    from sansip.wire import OtherUri, Request, Response, TelUri
+
+__all__ = ["Asking", "Destination", "Located", "aimed"]
+
+# Requests that tell where their sender can be reached (RFC 3261 table 2, RFC 3515, RFC 6665).
+_WITH_CONTACT = frozenset(("SUBSCRIBE", "NOTIFY", "REFER", "REGISTER"))
+
+
+class Located(Protocol):
+    """A registered phone: what ``locate`` returns has these."""
+
+    @property
+    def uri(self) -> SipUri | TelUri | OtherUri | None: ...
+    @property
+    def path(self) -> Sequence[str]: ...
+    @property
+    def flow(self) -> Flow | None: ...
+
+
+Destination: TypeAlias = "str | SipUri | TelUri | OtherUri | Located"
+
+
+def aimed(destination: Any) -> tuple[Any, Sequence[str], Any]:
+    """Return Request-URI, Route values and flow for ``destination``.
+
+    Raises ``LocalProtocolError`` for text that is no URI.
+    """
+    try:
+        if isinstance(destination, str):
+            return parse_uri(destination), (), None
+        if hasattr(destination, "flow"):
+            uri = destination.uri
+            if isinstance(uri, str):
+                uri = parse_uri(uri)
+            if uri is None:
+                raise LocalProtocolError("the target names no URI")
+            return uri, destination.path, None if destination.path else destination.flow
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"{destination}: {error.reason}") from None
+    return destination, (), None
+
+
+class Asking(Asker):
+    """One request on its way."""
+
+    __slots__ = ("_agent", "answered")
+
+    def __init__(self, agent: Owner) -> None:
+        self._agent = agent
+        self.answered: Later[Response] = Later()
+
+    def leaving(self, sending: Sending, request: Request, listener: Listener, now: float) -> None:
+        if request.method in _WITH_CONTACT and not request.has("contact"):
+            secure = request.uri.scheme == "sips"
+            request.set("Contact", f"<{contact_of(listener, self._agent.config.user, secure=secure)}>")
+
+    def final(self, sending: Sending, response: Response, now: float) -> None:
+        self._agent.now = now
+        self.answered.set(response, now)

@@ -1,0 +1,292 @@
+"""A bridge: one call, two dialogs; what passes, what does not, and who hangs up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sansip.b2bua import Policy
+from sansip.errors import LocalProtocolError
+from sansip.events import CallBegan, CallEnded
+from sansip.routing import Target
+from sansip.ua import CallRefused
+from sansip.wire import parse_uri
+from tests.ua.phones import ANSWER, OFFER, SDP, Bench, times_of
+
+BOB, CAROL = "sip:bob@192.0.2.2", "sip:carol@192.0.2.3"
+
+
+def bridging(targets: Any = BOB, policy: Policy | None = None, **options: Any) -> Any:
+    async def route(request: Any) -> None:
+        bridge = request.bridge(targets, policy, **options)
+        if bridge is not None:
+            try:
+                await bridge
+            except CallRefused:
+                pass
+
+    return route
+
+
+def talking(bench: Bench, **options: Any) -> Any:
+    """Alice and Bob talk; returns Bob's INVITE."""
+    bench.call(**options)
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(invite, 200, None, [SDP], body=ANSWER)
+    response = bench.alice.expect("200")
+    assert response.body == ANSWER
+    bench.alice.request("ACK")
+    bench.bob.expect("ACK")
+    return invite
+
+
+def ends_well(bench: Bench) -> None:
+    bench.network.run(70)
+    assert bench.at_rest()
+
+
+def test_a_call() -> None:
+    """The description passes octet for octet; nothing of a hop or a dialog does (RFC 7092 3.1)."""
+    bench = Bench(bridging())
+    invite = talking(bench, headers=[("Subject", "lunch"), ("X-Secret", "1"), ("User-Agent", "phone")])
+    assert invite.body == OFFER
+    assert invite.get("subject") == "lunch"
+    assert invite.max_forwards == 69
+    first = bench.alice.agent.invite
+    for hidden in (
+        "192.0.2.1:",
+        first.get("call-id"),
+        first.get("from").partition("tag=")[2],
+        "X-Secret",
+        "phone",
+    ):
+        assert str(hidden) not in str(invite)
+    assert len(invite.vias) == 1
+    bench.alice.request("BYE")
+    bench.alice.expect("200")
+    bench.bob.reply(bench.bob.expect("BYE"), 200)
+    ends_well(bench)
+    began, ended = (one for one in bench.server.events if isinstance(one, (CallBegan, CallEnded)))
+    assert (began.caller, began.callee) == ("sip:alice@biloxi.test", "sip:box@biloxi.test")
+    assert (ended.number, ended.reason) == (began.number, "BYE")
+
+
+def test_the_callee_hangs_up() -> None:
+    """A BYE passes from either side, and its Reason with it."""
+    bench = Bench(bridging())
+    talking(bench)
+    bench.bob.request("BYE", None, [("Reason", "Q.850;cause=16")])
+    bench.bob.expect("200")
+    bye = bench.alice.expect("BYE")
+    assert bye.get("reason") == "Q.850;cause=16"
+    bench.alice.reply(bye, 200)
+    ends_well(bench)
+
+
+def test_ringing_and_early_media() -> None:
+    """18x pass, with the description of the first phone that has one."""
+    bench = Bench(bridging())
+    bench.call()
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(invite, 180)
+    assert bench.alice.expect("180").body == b""
+    bench.bob.reply(invite, 183, None, [SDP], body=ANSWER)
+    assert bench.alice.expect("183").body == ANSWER
+
+
+def test_reliable_ringing() -> None:
+    """RFC 3262: reliable on one side is reliable on the other; each side has its own RSeq."""
+    bench = Bench(bridging())
+    bench.call(headers=[("Supported", "100rel")])
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(invite, 183, None, [("Require", "100rel"), ("RSeq", "900"), SDP], body=ANSWER)
+    bench.bob.reply(bench.bob.expect("PRACK"), 200)
+    progress = bench.alice.expect("183")
+    assert progress.get("rseq") != "900"
+    bench.alice.request("PRACK", None, [("RAck", f"{progress.get('rseq')} {progress.cseq.number} INVITE")])
+    bench.alice.expect("200")
+    bench.bob.reply(invite, 200)
+    bench.alice.expect("200")
+
+
+@pytest.mark.parametrize(("status", "seen"), [(486, "486"), (603, "603"), (407, "403"), (503, "500")])
+def test_failures(status: int, seen: str) -> None:
+    """A failure passes, but for those that are about our leg."""
+    bench = Bench(bridging())
+    bench.call()
+    bench.bob.reply(bench.bob.expect("INVITE"), status)
+    bench.bob.expect("ACK")
+    bench.alice.expect(seen)
+    bench.alice.request("ACK")
+    ends_well(bench)
+
+
+def test_the_caller_gives_up() -> None:
+    """A CANCEL passes, with its Reason."""
+    bench = Bench(bridging())
+    bench.call()
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(invite, 180)
+    bench.alice.expect("180")
+    bench.alice.request("CANCEL", None, [("Reason", "SIP;cause=487")])
+    bench.alice.expect("487")
+    bench.alice.request("ACK")
+    cancel = bench.bob.expect("CANCEL")
+    assert cancel.get("reason") == "SIP;cause=487"
+    bench.bob.reply(cancel, 200)
+    bench.bob.reply(invite, 487)
+    bench.bob.expect("ACK")
+    ends_well(bench)
+
+
+def test_a_fork() -> None:
+    """Two phones ring; the one that does not answer is cancelled."""
+    bench = Bench(bridging([BOB, CAROL]))
+    bench.call()
+    bob, carol = bench.bob.expect("INVITE"), bench.carol.expect("INVITE")
+    bench.bob.reply(bob, 180)
+    bench.carol.reply(carol, 180)
+    bench.network.run(0.1)
+    bench.carol.reply(carol, 200, None, [SDP], body=ANSWER)
+    bench.carol.expect("ACK")
+    bench.bob.reply(bench.bob.expect("CANCEL"), 200)
+    bench.bob.reply(bob, 487)
+    bench.bob.expect("ACK")
+    assert bench.alice.expect("200").body == ANSWER
+    bench.alice.request("ACK")
+    bench.network.run(70)
+    assert len(bench.ua.calls) == 2
+
+
+@pytest.mark.parametrize("side", ["alice", "bob"])
+def test_hold(side: str) -> None:
+    """A re-INVITE passes from either side with its description, and its answer back."""
+    bench = Bench(bridging())
+    talking(bench)
+    near, far = (bench.alice, bench.bob) if side == "alice" else (bench.bob, bench.alice)
+    held, answer = OFFER.replace(b"sendrecv", b"sendonly"), ANSWER.replace(b"sendrecv", b"recvonly")
+    near.request("INVITE", None, [SDP], in_dialog=True, body=held)
+    invite = far.expect("INVITE")
+    assert invite.body == held
+    far.reply(invite, 200, None, [SDP], body=answer)
+    far.expect("ACK")
+    assert near.expect("200").body == answer
+    near.request("ACK")
+    bench.network.run(40)
+    assert len(bench.ua.calls) == 2
+
+
+def test_a_late_offer() -> None:
+    """RFC 3261 13.2.2.4: no offer in the INVITE; the callee's comes with its 200, the answer with the ACK."""
+    bench = Bench(bridging())
+    bench.call(b"")
+    invite = bench.bob.expect("INVITE")
+    assert invite.body == b""
+    bench.bob.reply(invite, 200, None, [SDP], body=ANSWER)
+    assert bench.alice.expect("200").body == ANSWER
+    bench.network.run(0.2)
+    assert not times_of(bench.bob, "ACK")
+    bench.alice.request("ACK", None, [SDP], body=OFFER)
+    assert bench.bob.expect("ACK").body == OFFER
+
+
+def test_a_late_offer_within_the_call() -> None:
+    """The same by re-INVITE."""
+    bench = Bench(bridging())
+    talking(bench)
+    bench.alice.request("INVITE", None, in_dialog=True)
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(invite, 200, None, [SDP], body=ANSWER)
+    assert bench.alice.expect("200").body == ANSWER
+    bench.alice.request("ACK", None, [SDP], body=OFFER)
+    assert bench.bob.expect("ACK").body == OFFER
+
+
+def test_glare() -> None:
+    """RFC 3261 14.2: both sides change the session at once; it ends with both sides in agreement."""
+    bench = Bench(bridging())
+    talking(bench)
+    bench.network.set_links(latency=0.05)
+    bench.alice.request("INVITE", None, [SDP], in_dialog=True, body=OFFER)
+    bench.bob.request("INVITE", None, [SDP], in_dialog=True, body=ANSWER)
+    bench.bob.expect("491")
+    bench.bob.request("ACK")
+    bench.bob.reply(bench.bob.expect("INVITE"), 491)
+    bench.bob.expect("ACK")
+    # Ours comes again by itself.
+    again = bench.bob.expect("INVITE", within=5)
+    assert again.body == OFFER
+    bench.bob.reply(again, 200, None, [SDP], body=ANSWER)
+    bench.alice.expect("200")
+
+
+@pytest.mark.parametrize("method", ["INFO", "MESSAGE", "OPTIONS"])
+def test_requests_within(method: str) -> None:
+    """They pass with their body, and their answers back."""
+    bench = Bench(bridging())
+    talking(bench)
+    bench.alice.request(method, None, [("Content-Type", "text/plain")], in_dialog=True, body=b"hello")
+    got = bench.bob.expect(method)
+    assert (got.body, got.get("content-type")) == (b"hello", "text/plain")
+    bench.bob.reply(got, 202 if method == "MESSAGE" else 200)
+    bench.alice.expect("2xx")
+
+
+def test_update() -> None:
+    """RFC 3311: an UPDATE passes as one."""
+    bench = Bench(bridging())
+    talking(bench)
+    bench.bob.request("UPDATE", None, [SDP], body=OFFER)
+    update = bench.alice.expect("UPDATE")
+    assert update.body == OFFER
+    bench.alice.reply(update, 200, None, [SDP], body=ANSWER)
+    assert bench.bob.expect("200").body == ANSWER
+
+
+def test_no_ack() -> None:
+    """RFC 3261 13.3.1.4: a caller that never acknowledges is given up, and so is the callee."""
+    bench = Bench(bridging())
+    bench.call()
+    bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
+    bench.bob.expect("ACK")
+    bench.alice.reply(bench.alice.expect("BYE", within=33), 200)
+    bench.bob.reply(bench.bob.expect("BYE"), 200)
+    ends_well(bench)
+
+
+def test_hops() -> None:
+    """RFC 7332: Max-Forwards is lowered, and ends a loop of bridges."""
+    bench = Bench(bridging("sip:box@192.0.2.10"))
+    bench.alice.request("INVITE", "sip:box@biloxi.test", [SDP, ("Max-Forwards", "5")], body=OFFER)
+    bench.alice.expect("483", within=5)
+    bench.network.run(100)
+    assert not bench.ua.calls
+
+
+def test_longest_duration() -> None:
+    """Policy.max_duration."""
+    bench = Bench(bridging(policy=Policy(max_duration=60)))
+    talking(bench)
+    bench.alice.reply(bench.alice.expect("BYE", within=61), 200)
+    bench.bob.reply(bench.bob.expect("BYE"), 200)
+    ends_well(bench)
+
+
+def test_policy() -> None:
+    """Names pass by a list, or by how they begin; what would tell the topology cannot be named."""
+    bench = Bench(bridging(policy=Policy(passes=["X-*", "Subject"], from_="sip:desk@biloxi.test")))
+    invite = talking(bench, headers=[("Subject", "lunch"), ("X-Ticket", "7"), ("Priority", "urgent")])
+    assert (invite.get("x-ticket"), invite.get("subject"), invite.get("priority")) == ("7", "lunch", None)
+    assert str(invite.from_.uri) == "sip:desk@biloxi.test"
+    with pytest.raises(LocalProtocolError, match="record-route cannot pass"):
+        Policy(passes=["Record-Route"])
+
+
+def test_serial_targets() -> None:
+    """Lower q after all of higher q failed, as for relay."""
+    bench = Bench(bridging([Target(parse_uri(BOB)), Target(parse_uri(CAROL), q=500)]))
+    bench.call()
+    bench.bob.reply(bench.bob.expect("INVITE"), 480)
+    bench.carol.reply(bench.carol.expect("INVITE"), 486)
+    bench.alice.expect("480")

@@ -1,0 +1,116 @@
+"""What strangers can make us hold: calls that are never acknowledged, guesses at tags, forks, waiting
+requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sansip.testing import Network
+from tests.ua.phones import ANSWER, SDP, Bench, times_of
+
+
+async def answers(request: Any) -> None:
+    incoming = request.incoming()
+    if incoming is not None:
+        await incoming.accept(ANSWER)
+
+
+def reached(bench: Bench) -> set[str]:
+    return {event.name for event in bench.server.events if hasattr(event, "name")}
+
+
+def test_calls() -> None:
+    """limits.calls: one more is refused with 503, and the log names the limit."""
+    bench = Bench(answers, limits={"calls": 3})
+    for _ in range(4):
+        bench.call()
+    response = bench.alice.expect("503")
+    assert response.get("retry-after")
+    assert len(bench.ua.calls) == 3
+    assert "calls" in reached(bench)
+
+
+def test_calls_per_source() -> None:
+    """limits.calls_per_source: a stranger that never acknowledges has its share, and others go on."""
+    bench = Bench(answers, limits={"calls_per_source": 2})
+    for _ in range(5):
+        bench.call()
+    bench.network.run(0.1)
+    assert len(bench.ua.calls) == 2
+    assert "calls_per_source" in reached(bench)
+    bench.bob.request("INVITE", "sip:box@biloxi.test", [SDP], body=ANSWER)
+    bench.bob.expect("200")
+    # Its share is free again when they are given up.
+    bench.network.run(70)
+    bench.call()
+    bench.alice.expect("200")
+    bench.network.run(70)
+    assert bench.at_rest()
+
+
+def test_a_flood_is_forgotten() -> None:
+    """A thousand calls that nobody acknowledges: a minute later nothing is left, the heap of dues
+    included."""
+    bench = Bench(answers, limits={"calls_per_source": 10_000})
+    for _ in range(1_000):
+        bench.call()
+    bench.network.run(100)
+    assert bench.at_rest()
+    assert bench.ua.next_due() is None or len(bench.ua._heap) < 2_000
+
+
+def test_requests_per_call() -> None:
+    """limits.requests_per_call: code that asks in a loop while nobody answers is told so."""
+    bench = Bench(answers, limits={"requests_per_call": 3})
+    bench.call()
+    bench.alice.expect("200")
+    bench.alice.request("ACK")
+    bench.network.run(0.1)
+    (call,) = bench.ua.calls.values()
+    waiting = [call.info(b"x", "text/plain") for _ in range(5)]
+    assert [one.done for one in waiting] == [False, False, False, True, True]
+    assert "requests_per_call" in reached(bench) or bench.server.flush() is None
+
+
+def test_in_dialog_guesses() -> None:
+    """A BYE with the Call-ID and our tag, but a guess at the peer's, is 481 and harms nobody."""
+    bench = Bench(answers)
+    bench.call()
+    response = bench.alice.expect("200")
+    bench.alice.request("ACK")
+    bench.network.run(0.1)
+    headers = [
+        ("Call-ID", response.call_id),
+        ("To", response.get("to") or ""),
+        ("From", "<sip:alice@biloxi.test>;tag=guess"),
+        ("CSeq", "9 BYE"),
+    ]
+    bench.carol.request("BYE", "sip:192.0.2.10", headers)
+    bench.carol.expect("481")
+    assert len(bench.ua.calls) == 1
+
+
+def test_until_its_ack_a_caller_is_called_back_where_it_came_from() -> None:
+    """A Contact that names somebody else must not send our BYE there: nothing was proved yet."""
+    bench = Bench(answers)
+    bench.call(headers=[("Contact", "<sip:victim@192.0.2.3>")])
+    bench.network.run(40)
+    assert times_of(bench.alice, "BYE")
+    assert not bench.carol.history
+
+
+def test_a_journal_of_calls_plays_again() -> None:
+    """Inputs are complete: the same octets leave in a replay."""
+    from sansip.journal import again
+    from sansip.stack import Stack
+
+    bench = Bench(answers)
+    bench.call()
+    bench.alice.expect("200")
+    bench.alice.request("ACK")
+    bench.alice.request("BYE")
+    bench.network.run(70)
+    played = list(again(bench.journal, lambda head: Stack(bench.config, bytes.fromhex(head["seed"]))))
+    assert played
+    assert all(one.same for one in played)
+    assert isinstance(bench.network, Network)
