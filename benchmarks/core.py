@@ -3,7 +3,8 @@
 Theory of operation: the messages of N distinct calls are prepared, then fed in
 the order in which a proxy would see them; the callee's answers are made from
 what the stack forwarded. Only the time inside the stack counts. ``--profile``
-prints where it goes.
+prints where it goes; ``--hooks`` compares calls without and with a module that overrides
+every hook and does nothing in them, turn by turn.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ import json
 import pstats
 import statistics
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
+from sansip.events import BindingsChanged
+from sansip.module import PASS, Module, Use, Verdict
 
 CALLER, CALLEE = ("127.0.0.1", 7000), ("127.0.0.1", 6000)
 
@@ -88,8 +93,10 @@ def answer(request: bytes, status: str, tag: str, contact: bool) -> bytes:
 class Load:
     """A stack, and the time spent inside it."""
 
-    def __init__(self) -> None:
-        config = StackConfig([ListenerConfig(0, "udp", "127.0.0.1", 5060)], ["biloxi.test"])
+    def __init__(self, modules: Sequence[Use] = ()) -> None:
+        config = StackConfig(
+            [ListenerConfig(0, "udp", "127.0.0.1", 5060)], ["biloxi.test"], modules=list(modules)
+        )
         self.stack = Stack(config, b"0123456789abcdef")
         self.now = 1000.0
         self.spent = 0.0
@@ -124,12 +131,71 @@ class Load:
         self.feed(answer(bye, "200 OK", f"{n}b", False), CALLEE)
 
 
+class Idle(Module):
+    """Overrides every hook, and does nothing."""
+
+    name = "idle"
+    events = (BindingsChanged,)
+
+    def message_arrived(self, message: Any, flow: Any, now: float) -> Verdict:
+        return PASS
+
+    def stray_received(self, response: Any, flow: Any, now: float) -> bool:
+        return False
+
+    def request_received(self, request: Any) -> bool:
+        return False
+
+    def branch_leaving(self, request: Any, branch: Any, message: Any) -> None: ...
+
+    def response_received(self, request: Any, branch: Any, response: Any) -> None: ...
+
+    def branch_ended(self, request: Any, branch: Any, status: int) -> None: ...
+
+    def response_leaving(self, request: Any, response: Any) -> None: ...
+
+    def request_ended(self, request: Any) -> None: ...
+
+    def event_received(self, event: Any, now: float) -> None: ...
+
+    def next_due(self) -> float | None:
+        return None
+
+
+def compare_hooks(calls: int) -> None:
+    """Print what the hooks of an idle module add to a call."""
+    gc.disable()
+    plain, hooked = Load(), Load([Use(Idle)])
+    for load in (plain, hooked):
+        load.register(0, 0, 6000)
+        for n in range(1000):
+            load.call(n)
+    costs: list[tuple[float, float]] = []
+    chunk = max(1, calls // 40)
+    for begin in range(1000, 1000 + calls, chunk):
+        took = []
+        for load in (plain, hooked):
+            load.spent = 0.0
+            for n in range(begin, begin + chunk):
+                load.call(n)
+            took.append(load.spent / chunk * 1e6)
+        costs.append((took[0], took[1]))
+    without, with_hooks = (min(cost[side] for cost in costs) for side in (0, 1))
+    ratio = statistics.median(cost[1] / cost[0] for cost in costs)
+    print(f"least:  call {without:6.1f} µs   with every hook of an idle module {with_hooks:6.1f} µs")
+    print(f"median of the ratios of {len(costs)} turns: {ratio:.3f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--hooks", action="store_true")
     options = parser.parse_args()
+    if options.hooks:
+        compare_hooks(options.calls)
+        return
     load = Load()
     gc.disable()
     load.register(0, 0, 6000)

@@ -331,7 +331,8 @@ class Branch:
             return
         self._stop_timer()
         # What may still come is a further 2xx, for which the context is enough where no module looks.
-        transaction.user = self.context if self.context.handle is None else self
+        context = self.context
+        transaction.user = self if context.handle is not None and context.is_invite else context
         if self._answers is not None and self._challenged(self._answers, response, now):
             return
         if status == 503:
@@ -353,7 +354,7 @@ class Branch:
             again, before = hooks.repeats(handle, response)
             if again:
                 if before is not None:
-                    self.context.send_accepted(before, now)
+                    self.context.send_octets(before, now)
                 return
         self._held = transaction is self.transaction
         hooks.received(handle, self, response, partial(self._take_final, transaction, response), now)
@@ -361,6 +362,7 @@ class Branch:
     def _take_final(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         status = response.status
         self._held = False
+        self._base = None
         first = self.final is None
         if not first and status >= 300:
             # It was given up while it waited.

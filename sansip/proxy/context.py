@@ -405,9 +405,9 @@ class ResponseContext:
             return
         self._confirmed = confirmed
         if self.handle is None:
-            self.send_accepted(response, now)
+            self._send_accepted(response, now)
         else:
-            go = partial(self._pass_accepted, response, not self._done)
+            go = partial(self._pass_accepted, self.handle, response, not self._done)
             proxy.hooks.answering(self.handle, response, go, now)
         if not self._done:
             self._end(now)
@@ -417,21 +417,27 @@ class ResponseContext:
                 self._cancel_branches(now, _ANSWERED)
             self._succeed(response, now)
 
-    def _pass_accepted(self, response: Response, first: bool, now: float) -> None:
+    def _pass_accepted(self, handle: Any, response: Response, first: bool, now: float) -> None:
         hooks = self.proxy.hooks
-        hooks.accepted(self.handle, response)
-        self.send_accepted(response, now)
+        hooks.accepted(handle, response, self._send_accepted(response, now))
         if first:
-            hooks.done(self.handle)
+            hooks.done(handle)
+        self._release()
 
-    def send_accepted(self, response: Response, now: float) -> None:
-        """Send a 2xx to an INVITE back, or send it again."""
+    def _send_accepted(self, response: Response, now: float) -> bytes:
+        """Send a 2xx to an INVITE back; return its octets."""
+        ensure_length(response, self.server.flow)
+        data = response.to_bytes()
+        self.send_octets(data, now)
+        return data
+
+    def send_octets(self, data: bytes, now: float) -> None:
+        """Send a 2xx to an INVITE back, for the first time or again."""
         server = self.server
         if server.state == "proceeding" or server.state == "accepted":
-            server.respond(response, now)
+            server.feed("send 2xx", data, now)
         elif server.state != "terminated":
-            ensure_length(response, server.flow)
-            self.proxy.sender.send(server.flow, response.to_bytes(), now)
+            self.proxy.sender.send(server.flow, data, now)
 
     def _release(self) -> None:
         # What is left of a call that is set up waits 32 s for a second 2xx,
@@ -439,6 +445,13 @@ class ResponseContext:
         if self._done and not self._running:
             self._request = None
             self._branches = []
+            handle = self.handle
+            if handle is not None and self.server.answered:
+                # Neither is to keep the other when the transactions are gone.
+                handle.leave_context()
+                if not self._confirmed or not self.proxy.hooks.changes_responses:
+                    # Nobody looks at it any more; after a 2xx to an INVITE another one may come.
+                    self.handle = None
 
     def _succeed(self, response: Response, now: float) -> None:
         if self.on_success is not None:
@@ -518,12 +531,15 @@ class ResponseContext:
         if self.handle is None:
             self.server.respond(response, now)
         else:
-            self.proxy.hooks.answering(self.handle, response, partial(self._pass_final, response), now)
+            go = partial(self._pass_final, self.handle, response)
+            self.proxy.hooks.answering(self.handle, response, go, now)
+            return
         self._release()
 
-    def _pass_final(self, response: Response, now: float) -> None:
+    def _pass_final(self, handle: Any, response: Response, now: float) -> None:
         self.server.respond(response, now)
-        self.proxy.hooks.done(self.handle)
+        self.proxy.hooks.done(handle)
+        self._release()
 
     def release_failure(self, now: float) -> None:
         """The route ended without deciding on the failure it had: send that."""

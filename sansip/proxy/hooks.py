@@ -8,7 +8,7 @@ returns a coroutine holds its message (``sansip.proxy.waiting``); one that retur
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -94,20 +94,18 @@ class Hooks:
         self, handle: Any, branch: Branch, message: Request, go: Callable[[bool, float], None], now: float
     ) -> None:
         """A copy is about to leave; ``go(allowed, now)``: nothing leaves that a hook failed at."""
-        methods = iter(self._branch_leaving)
-        for who, hook in methods:
+        for method in self._branch_leaving:
             try:
-                work = hook(handle, branch, message)
+                work = method[1](handle, branch, message)
             except Exception as error:
-                self.tell(who, "branch_leaving", error)
+                self.tell(method[0], "branch_leaving", error)
                 go(False, now)
                 return
             if work is not None:
+                rest = _after(self._branch_leaving, method)
                 waits = _waits(handle)
-                hold = Hold(
-                    self, "branch_leaving", methods, (handle, branch, message), True, waits, branch, go
-                )
-                waits.hold(branch, hold, work, who, now)
+                hold = Hold(self, "branch_leaving", rest, (handle, branch, message), True, waits, branch, go)
+                waits.hold(branch, hold, work, method[0], now)
                 return
         go(True, now)
 
@@ -116,37 +114,37 @@ class Hooks:
     ) -> None:
         """A branch has a response other than 100; ``go(now)`` when it has passed."""
         waits = handle.waits
-        if waits is not None and (line := waits.line(branch)) is not None:
-            line.append(partial(self._received, handle, branch, response, go))
-        else:
-            self._received(handle, branch, response, go, now)
-
-    def _received(
-        self, handle: Any, branch: Branch, response: Response, go: Callable[[float], None], now: float
-    ) -> None:
-        methods = iter(self._response_received)
-        for who, hook in methods:
+        if waits is not None and (line := waits.blocked(branch)) is not None:
+            line.append(partial(self.received, handle, branch, response, go))
+            return
+        for method in self._response_received:
             try:
-                work = hook(handle, branch, response)
+                work = method[1](handle, branch, response)
             except Exception as error:
-                self.tell(who, "response_received", error)
+                self.tell(method[0], "response_received", error)
                 continue
             if work is not None:
-                waits = _waits(handle)
-                arguments = (handle, branch, response)
-                hold = Hold(
-                    self,
-                    "response_received",
-                    methods,
-                    arguments,
-                    False,
-                    waits,
-                    branch,
-                    lambda _, now: go(now),
+                rest = _after(self._response_received, method)
+                self._hold(
+                    "response_received", rest, (handle, branch, response), branch, go, work, method, now
                 )
-                waits.hold(branch, hold, work, who, now)
                 return
         go(now)
+
+    def _hold(
+        self,
+        moment: str,
+        rest: Iterator[Method],
+        arguments: tuple[Any, ...],
+        key: Any,
+        go: Callable[[float], None],
+        work: Any,
+        method: Method,
+        now: float,
+    ) -> None:
+        waits = _waits(arguments[0])
+        hold = Hold(self, moment, rest, arguments, False, waits, key, lambda _, now: go(now))
+        waits.hold(key, hold, work, method[0], now)
 
     def ended(self, handle: Any, branch: Branch, status: int) -> None:
         """A branch has ended with ``status``."""
@@ -159,46 +157,32 @@ class Hooks:
     def answering(self, handle: Any, response: Response, go: Callable[[float], None], now: float) -> None:
         """An answer other than 100 is about to leave; ``go(now)`` when it has passed."""
         waits = handle.waits
-        if waits is not None and (line := waits.line(None)) is not None:
-            line.append(partial(self._answering, handle, response, go))
-        else:
-            self._answering(handle, response, go, now)
-
-    def _answering(self, handle: Any, response: Response, go: Callable[[float], None], now: float) -> None:
-        methods = iter(self._response_leaving)
-        for who, hook in methods:
+        if waits is not None and (line := waits.blocked(None)) is not None:
+            line.append(partial(self.answering, handle, response, go))
+            return
+        for method in self._response_leaving:
             try:
-                work = hook(handle, response)
+                work = method[1](handle, response)
             except Exception as error:
-                self.tell(who, "response_leaving", error)
+                self.tell(method[0], "response_leaving", error)
                 continue
             if work is not None:
-                waits = _waits(handle)
-                hold = Hold(
-                    self,
-                    "response_leaving",
-                    methods,
-                    (handle, response),
-                    False,
-                    waits,
-                    None,
-                    lambda _, now: go(now),
-                )
-                waits.hold(None, hold, work, who, now)
+                rest = _after(self._response_leaving, method)
+                self._hold("response_leaving", rest, (handle, response), None, go, work, method, now)
                 return
         go(now)
 
-    def repeats(self, handle: Any, response: Response) -> tuple[bool, Response | None]:
-        """Return whether a 2xx to an INVITE is one before it once more, and that as it left.
+    def repeats(self, handle: Any, response: Response) -> tuple[bool, bytes | None]:
+        """Return whether a 2xx to an INVITE is one before it once more, and its octets.
 
-        None in place of it: it waits still, and leaves when it has waited.
+        None in place of them: it waits still, and leaves when it has waited.
         """
         return _waits(handle).repeats(response) if self.changes_responses else (False, None)
 
-    def accepted(self, handle: Any, response: Response) -> None:
-        """A 2xx to an INVITE leaves as it is now."""
+    def accepted(self, handle: Any, response: Response, data: bytes) -> None:
+        """A 2xx to an INVITE left as ``data``."""
         if self.changes_responses:
-            _waits(handle).accepted(response)
+            _waits(handle).accepted(response, data)
 
     def cancelled(self, handle: Any, now: float) -> None:
         """The caller gave up: nothing of the request waits any longer."""
@@ -217,6 +201,10 @@ class Hooks:
         """Tell that module ``who`` has failed."""
         if self._failed is not None:
             self._failed(who, moment, error)
+
+
+def _after(methods: tuple[Method, ...], method: Method) -> Iterator[Method]:
+    return iter(methods[methods.index(method) + 1 :])
 
 
 def _waits(handle: Any) -> Waits:

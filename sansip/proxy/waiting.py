@@ -53,14 +53,17 @@ class Waits:
     __slots__ = ("_accepted", "_ending", "_lines")
 
     def __init__(self) -> None:
-        self._lines: dict[Any, Line] = {}
+        self._lines: dict[Any, Line] | None = None
         self._ending = False
-        # To tag -> the 2xx that left, None while it waits.
-        self._accepted: dict[str, Response | None] = {}
+        # To tag -> the octets of the 2xx that left, None while it waits.
+        self._accepted: dict[str, bytes | None] = {}
 
-    def line(self, key: Any) -> Line | None:
+    def blocked(self, key: Any) -> Line | None:
         """Return the line of ``key`` (a branch, or None for the way back), where something waits in it."""
-        return self._lines.get(key)
+        if self._lines is None:
+            return None
+        line = self._lines.get(key)
+        return None if line is None or line.first is None else line
 
     def hold(self, key: Any, hold: Hold, work: Coroutine[Any, Any, Any], who: Any, now: float) -> None:
         """Have the first message of a line wait for ``work`` of module ``who``."""
@@ -69,6 +72,8 @@ class Waits:
             work.close()
             hold.end(now)
             return
+        if self._lines is None:
+            self._lines = {}
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = Line(self, key)
@@ -78,20 +83,20 @@ class Waits:
 
     def forget(self, line: Line) -> None:
         """Nothing waits in ``line`` any more."""
-        if self._lines.get(line.key) is line:
+        if self._lines is not None and self._lines.get(line.key) is line:
             del self._lines[line.key]
 
     def end(self, now: float) -> None:
         """Let everything go on that waits: the caller cancelled (RFC 3261 9.2)."""
         self._ending = True
         try:
-            for line in list(self._lines.values()):
+            for line in list((self._lines or {}).values()):
                 if line.first is not None:
                     line.first.end(now)
         finally:
             self._ending = False
 
-    def repeats(self, response: Response) -> tuple[bool, Response | None]:
+    def repeats(self, response: Response) -> tuple[bool, bytes | None]:
         """Return whether a 2xx comes again, and how it left the first time (None: it waits still)."""
         tag = response.to_tag or ""
         if tag in self._accepted:
@@ -99,9 +104,9 @@ class Waits:
         self._accepted[tag] = None
         return False, None
 
-    def accepted(self, response: Response) -> None:
-        """Remember a 2xx that leaves now."""
-        self._accepted[response.to_tag or ""] = response
+    def accepted(self, response: Response, data: bytes) -> None:
+        """Remember the octets of a 2xx that left."""
+        self._accepted[response.to_tag or ""] = data
 
 
 class Line:

@@ -280,7 +280,7 @@ class Incoming:
             self._send(server, response, alone, self.now)
             return
         hooks.answering(self, response, partial(self._send, server, response, alone), self.now)
-        if self.waits is not None and self.waits.line(None) is not None:
+        if self.waits is not None and self.waits.blocked(None) is not None:
             self.waiting(self.now)
 
     def waiting(self, now: float) -> None:
@@ -354,6 +354,12 @@ class Incoming:
         server = self.server
         if server is not None and not self.flow.conn and not server.last:
             server.flow = note_source(self.message, self.flow, "always")
+
+    def leave_context(self) -> None:
+        """Let go of the response context, which is done and knows this handle."""
+        context, self.context = self.context, None
+        if context is not None and context.cancelled:
+            self._cancelled = True
 
     # --- for the verbs
 

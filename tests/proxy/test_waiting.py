@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -9,8 +10,10 @@ import pytest
 
 from sansip.events import ModuleFailed
 from sansip.module import Module, Use
-from sansip.routing import ask, sleep
-from tests.rig import BOB, BOB_URI, CAROL, CAROL_URI, Out, Rig, reply, request, what
+from sansip.proxy import ResponseContext
+from sansip.proxy.branch import Branch
+from sansip.routing import IncomingRequest, ask, sleep
+from tests.rig import BOB, BOB_URI, CAROL, CAROL_URI, Out, Rig, ack, reply, request, what
 
 
 class Relay(Module):
@@ -304,3 +307,35 @@ def test_many_that_wait_leave_nothing() -> None:
         0,
         0,
     )
+
+
+def test_nothing_is_left_to_the_collector() -> None:
+    """A request that modules look at is gone with its transactions: thousands would fill the memory."""
+
+    class Looking(Module):
+        name = "looking"
+
+        def branch_leaving(self, request: Any, branch: Any, message: Any) -> None: ...
+
+    def held() -> int:
+        kinds = (IncomingRequest, ResponseContext, Branch)
+        return sum(isinstance(one, kinds) for one in gc.get_objects())
+
+    rig = Rig(modules=[Use(Looking)])
+    rig.register(BOB_URI, BOB)
+    rig.wait(64)
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        for status in (200, 486):
+            invite = call(rig)
+            rig.udp(reply(invite, 180), BOB)
+            answer = rig.udp(reply(invite, status), BOB)[-1]
+            assert held() > before
+            if status == 486:
+                rig.udp(ack(INVITE, answer))
+            rig.wait(64)
+            assert held() == before
+    finally:
+        gc.enable()
