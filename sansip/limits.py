@@ -208,6 +208,22 @@ class Limits:
     requests_per_call: int = 16
     # Transfers (REFER) within one call of a bridge. → 603
     transfers_per_call: int = 10
+    # Connections to the HTTP listeners at once. → closed
+    http_connections: int = 1_000
+    # Of these, from one source address. → closed
+    http_connections_per_source: int = 50
+    # Octets of an HTTP request's line and header fields. → 431
+    http_head_size: int = 16_384
+    # Octets of an HTTP request's body. → 413
+    http_body_size: int = 65_536
+    # Seconds that an HTTP request, or the TLS handshake before it, may take from its first octet to
+    # its last. → 408, closed
+    http_time: float = 10.0
+    # Seconds for the next request of an HTTP connection to begin, and for an answer to be read. → closed
+    http_idle_time: float = 60.0
+    # Items of one page of a list, and commands of one JSON-RPC batch. → fewer are given; the batch is refused
+    http_page: int = 1_000
+    http_batch: int = 50
     # Steps a route may take for one request: look-ups, questions and relays, those answered from
     # memory as well. Ring groups look up some hundred users. → the route is ended where it
     # awaits, 500, and the log names the line

@@ -16,31 +16,27 @@ if TYPE_CHECKING:
     from sansip.bans import Ban
     from sansip.stack import Stack
 
-__all__ = ["bans"]
+__all__ = ["lifted", "standing"]
 
 
-def bans(stack: Stack, now: float, question: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Answer ``{"command": "bans", "source": …, "user": …, "lift": …}``; all but the first may be absent.
+def standing(stack: Stack, now: float, source: str | None, user: str | None) -> Iterator[dict[str, Any]]:
+    """Yield the bans that stand, of ``source`` and ``user`` where they are given, and how many they are.
 
     Raises ``ValueError`` for a source that is no address.
     """
-    source, user = question.get("source"), question.get("user")
-    if not isinstance(source, str | None) or not isinstance(user, str | None):
-        raise ValueError("source and user are text")
-    if question.get("lift"):
-        if source is None:
-            raise ValueError("whose ban is to be lifted? Give an address")
-        found = stack.lift(_address(source), user, now)
-    else:
-        wanted = None if source is None else source_of(_address(source))
-        found = [
-            ban
-            for ban in stack.bans.standing(now)
-            if wanted in (None, ban.source) and user in (None, ban.user)
-        ]
-    for ban in found:
-        yield {"item": _shown(ban, stack)}
-    yield {"ok": True, "result": {"lifted" if question.get("lift") else "bans": len(found)}}
+    wanted = None if source is None else source_of(_address(source))
+    found = [
+        ban for ban in stack.bans.standing(now) if wanted in (None, ban.source) and user in (None, ban.user)
+    ]
+    yield from ({"item": _shown(ban, stack)} for ban in found)
+    yield {"ok": True, "result": {"bans": len(found)}}
+
+
+def lifted(stack: Stack, now: float, source: str, user: str | None) -> Iterator[dict[str, Any]]:
+    """Lift the bans of ``source``; yield them, and how many they were. Raises like ``standing``."""
+    found = stack.lift(_address(source), user, now)
+    yield from ({"item": _shown(ban, stack)} for ban in found)
+    yield {"ok": True, "result": {"lifted": len(found)}}
 
 
 def _address(text: str) -> str:

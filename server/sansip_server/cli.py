@@ -27,6 +27,7 @@ from sansip_server.commands.ping import ping
 from sansip_server.commands.replay import replay
 from sansip_server.commands.serve import serve
 from sansip_server.commands.store import store
+from sansip_server.commands.token import token
 from sansip_server.commands.user import user
 from sansip_server.commands.version import version
 from sansip_server.faults import EXIT_FAULT, OperatorError
@@ -121,6 +122,7 @@ for command in (
     replay,
     conformance,
     ladder,
+    token,
     user,
     ha1,
     version,

@@ -3,7 +3,8 @@
 Theory of operation: a command is one JSON object in one line, like ``{"command":
 "bindings", "aor": "sip:alice@example.org"}``. Its reply is lines of JSON, too: items
 first, each ``{"item": …}``, and one last line with ``"ok"`` and the ``result`` or the
-``error``. All of it runs in the stack's thread, so every answer is a state that
+``error``. The server's own commands are methods marked like those of modules, so one definition serves
+the control socket, JSON-RPC (``sansip_server.http``) and the reference page. All of it runs in the stack's thread, so every answer is a state that
 really was; lists are computed while they are read (``sansip_sockets.control``).
 """
 
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding
-from sansip.module import CommandError
+from sansip.module import CommandError, command
+from sansip.module.commands import Command
 from sansip.modules.keepalive import Keepalive
 from sansip.wire import SipUri, parse_uri
 from sansip_server import module_commands
-from sansip_server.bans import bans
+from sansip_server.bans import lifted, standing
 from sansip_server.versions import version_of
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from sansip_server.storage import Storage
     from sansip_sockets import Hub
 
-__all__ = ["Management", "Part"]
+__all__ = ["Management", "Part", "Refused"]
 
 # One line of a reply, or None: not yet.
 Part = dict[str, Any] | None
@@ -76,16 +78,32 @@ class Management:
         self._parts = dict(parts or {})
         if storage is not None:
             self._parts["store"] = storage.health
-        self._commands: dict[str, Callable[[dict[str, Any]], Iterator[Part]]] = {
-            "health": self._health,
-            "stats": self._stats,
-            "bindings": self._bindings,
-            "remove": self._remove,
-            "bans": lambda question: bans(stack, hub.clock(), question),
-            "commands": self._module_commands,
-            "drain": self._drain,
-            "reload": self._reload_all,
-        }
+        self.commands = {one.name: one for one in map(Command.of, self._marked())}
+
+    def _marked(self) -> Iterator[Callable[..., Any]]:
+        for name in vars(type(self)):
+            method = getattr(self, name)
+            if hasattr(method, "sansip_command"):
+                yield method
+
+    def find(self, name: str) -> Command | None:
+        """Return the command ``name``, of the server or of a module."""
+        return self.commands.get(name) or self._stack.modules.commands.get(name)
+
+    def do(self, name: Any, arguments: Any) -> Iterator[Part]:
+        """Do a command; yield None while it waits, then items and the result.
+
+        Raises ``Refused``, ``CommandError`` and ``ValueError`` for what cannot be done.
+        """
+        if isinstance(name, str) and "." in name:
+            return module_commands.done(self._stack, self._hub, name, arguments)
+        found = self.commands.get(name) if isinstance(name, str) else None
+        if found is None:
+            raise Refused(f"expected a command of {', '.join(self.commands)}, or of a module")
+        if not isinstance(arguments, dict):
+            raise Refused(f"{name}: its arguments are an object")
+        parts: Iterator[Part] = found.method(**found.arguments(arguments))
+        return parts
 
     def answer(self, line: bytes) -> Iterator[bytes | None]:
         """Return the reply to one line, piece by piece; raises nothing for what is in it."""
@@ -93,14 +111,8 @@ class Management:
             question = json.loads(line)
             if not isinstance(question, dict):
                 raise Refused("expected a JSON object")
-            name = question.get("command", "")
-            if isinstance(name, str) and "." in name:
-                parts = module_commands.done(self._stack, self._hub, name, question.get("arguments", {}))
-            else:
-                command = self._commands.get(name)
-                if command is None:
-                    raise Refused(f"expected a command of {', '.join(self._commands)}, or of a module")
-                parts = command(question)
+            name = question.pop("command", "")
+            parts = self.do(name, question.get("arguments", question))
             for part in parts:
                 yield None if part is None else _line(part)
         except (Refused, CommandError, ValueError, TypeError, RecursionError) as error:
@@ -108,7 +120,9 @@ class Management:
 
     # --- commands
 
-    def _health(self, question: dict[str, Any]) -> Iterator[Part]:
+    @command("health", role="read")
+    def health(self) -> Iterator[Part]:
+        """Tell whether the server and each of its parts is well."""
         parts = {name: state() for name, state in self._parts.items()}
         parts |= module_commands.troubles(self._stack.modules)
         draining = self._stack.draining
@@ -116,7 +130,9 @@ class Management:
         status = "draining" if draining else "degraded" if failing else "ok"
         yield _done({"status": status, "failing": failing, "uptime": round(self._uptime, 3), "parts": parts})
 
-    def _stats(self, question: dict[str, Any]) -> Iterator[Part]:
+    @command("stats", role="read")
+    def stats(self) -> Iterator[Part]:
+        """Tell how much of everything there is at this moment."""
         location = self._stack.location
         limits = self._stack.limits
         result: dict[str, Any] = {
@@ -138,49 +154,80 @@ class Management:
             result["modules"] = counted
         yield _done(result)
 
-    def _bindings(self, question: dict[str, Any]) -> Iterator[Part]:
+    @command("bindings", role="read")
+    def bindings(self, aor: str | None = None, after: str | None = None) -> Iterator[Part]:
+        """List who is registered: all, or one address-of-record.
+
+        ``after``: only those behind this address-of-record, as they are listed.
+        """
         now = self._hub.clock()
         location = self._stack.location
-        wanted = question.get("aor")
-        if wanted is not None:
-            found = location.lookup(self._aor(wanted), now)
+        if aor is not None:
+            found = location.lookup(self._aor(aor), now)
             yield from ({"item": self._shown(binding, now)} for binding in found)
             yield _done({"bindings": len(found)})
             return
         # The names now, the bindings when their turn comes: some may be gone by then.
         names = iter(location.names())
         count = 0
+        skipping = after is not None
         while chunk := list(islice(names, _CHUNK)):
-            for aor in chunk:
-                for binding in location.lookup(aor, now):
+            if skipping:
+                if after not in chunk:
+                    yield None
+                    continue
+                chunk = chunk[chunk.index(after) + 1 :]
+                skipping = False
+            for name in chunk:
+                for binding in location.lookup(name, now):
                     count += 1
                     yield {"item": self._shown(binding, now)}
+        if skipping:
+            raise Refused(f"after: {after} is not registered any more; begin again without it")
         yield _done({"bindings": count})
 
-    def _remove(self, question: dict[str, Any]) -> Iterator[Part]:
-        aor = self._aor(question.get("aor"))
+    @command("remove", role="operate")
+    def remove(self, aor: str) -> Iterator[Part]:
+        """Remove the registrations of an address-of-record, from the store too."""
+        name = self._aor(aor)
         results: list[int | Exception] = []
         now = self._hub.clock()
-        self._hub.perform(self._stack.unbind(aor, now, results.append), now)
+        self._hub.perform(self._stack.unbind(name, now, results.append), now)
         while not results:
             yield None
         if isinstance(results[0], Exception):
-            raise Refused(f"{aor} stays as it was, for the store fails: {results[0]}".splitlines()[0])
-        yield _done({"aor": aor, "removed": results[0]})
+            raise Refused(f"{name} stays as it was, for the store fails: {results[0]}".splitlines()[0])
+        yield _done({"aor": name, "removed": results[0]})
 
-    def _module_commands(self, question: dict[str, Any]) -> Iterator[Part]:
+    @command("bans", role="read")
+    def bans(self, source: str | None = None, user: str | None = None) -> Iterator[Part]:
+        """List who is not listened to: all, or an address, or a user name."""
+        yield from standing(self._stack, self._hub.clock(), source, user)
+
+    @command("lift", role="operate")
+    def lift(self, source: str, user: str | None = None) -> Iterator[Part]:
+        """Lift the bans of an address, and count anew."""
+        yield from lifted(self._stack, self._hub.clock(), source, user)
+
+    @command("commands", role="read")
+    def listed(self) -> Iterator[Part]:
+        """List the commands of the modules, with their parameters and roles."""
         found = list(module_commands.described(self._stack.modules))
         yield from ({"item": one} for one in found)
         yield _done({"commands": len(found)})
 
-    def _drain(self, question: dict[str, Any]) -> Iterator[Part]:
+    @command("drain", role="operate")
+    def drain(self) -> Iterator[Part]:
+        """Refuse new calls, let running transactions finish, and end."""
         already = self._stack.draining
         # The reply first: an idle server ends at once.
         yield _done({"draining": True, "already": already})
         if not already:
             self._end()
 
-    def _reload_all(self, question: dict[str, Any]) -> Iterator[Part]:
+    @command("reload", role="operate")
+    def reload(self) -> Iterator[Part]:
+        """Read again what can be read again while the server runs."""
         outcome = self._reload()
         yield _done({"reloaded": outcome.done, "failed": outcome.failed, "left": outcome.left})
 
@@ -190,8 +237,8 @@ class Management:
     def _uptime(self) -> float:
         return time.time() - self._started
 
-    def _aor(self, text: Any) -> str:
-        if not isinstance(text, str) or not text:
+    def _aor(self, text: str) -> str:
+        if not text:
             raise Refused("expected an address-of-record, like alice@example.org")
         try:
             uri = parse_uri(text if text.startswith(("sip:", "sips:", "tel:")) else f"sip:{text}")

@@ -36,6 +36,7 @@ from sansip_server.config.listen import ListenAddress
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.control import control_path
+from sansip_server.http.opening import open_http, start_http
 from sansip_server.descriptors import fit, raise_limit
 from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
@@ -119,6 +120,13 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     except BindError as error:
         raise OperatorError(str(error)) from None
 
+    try:
+        http = open_http(settings, tls)
+    except BindError as error:
+        if control is not None:
+            control.close()
+        raise OperatorError(str(error)) from None
+
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
     supervisor = Supervisor()
@@ -162,7 +170,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             _say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))
             storage.watch(server.hub.inbox.post)
         reload.attach(server.stack, server.hub)
-        if control is not None:
+        if control is not None or http is not None:
             management = Management(
                 server.stack,
                 server.hub,
@@ -172,7 +180,10 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
                 parts=({} if shared is None else {"location": partial(shared.health, server.stack.nodes)})
                 | ({} if rows is None else {"rows": rows.health}),
             )
-            control.start(server.hub, management.answer)
+            if control is not None:
+                control.start(server.hub, management.answer)
+            if http is not None:
+                start_http(http, server.hub, settings, domains, management)
         if shared is not None:
             # Other nodes need not wait for one whose loop is held.
             server.hub.on_abandon = shared.leave
@@ -213,6 +224,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     finally:
         if control is not None:
             control.close()
+        if http is not None:
+            http.close()
         if recorder is not None:
             recorder.close()
         if shared is not None:

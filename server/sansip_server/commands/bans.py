@@ -27,7 +27,7 @@ def bans(path: str, address: str | None, user: str | None, lift: bool, as_json: 
     """
     if lift and address is None:
         raise OperatorError("whose ban is to be lifted? sansip ctl bans ADDRESS --lift")
-    question = {"command": "bans", "source": address, "user": user, "lift": lift}
+    question = {"command": "lift" if lift else "bans", "source": address, "user": user}
     rows: list[tuple[str, ...]] = [("SOURCE", "USER", "UNTIL", "REASON")]
     count = 0
     for part in ask(path, **question):

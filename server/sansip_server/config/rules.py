@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from sansip_server.config.dns import parse_name_server
+from sansip_server.config.http import is_loopback, parse_http_listen
 from sansip_server.config.listen import check_domain, check_origin, check_path, parse_listen
 from sansip_server.config.node import check_node_address
 from sansip_server.config.redis import parse_redis
@@ -45,6 +46,8 @@ ZERO_MEANS_OFF = frozenset(
 
 _CHECKS: dict[str, Callable[[str], object]] = {
     "listen[]": parse_listen,
+    "http.listen[]": parse_http_listen,
+    "http.origins[]": check_origin,
     "location": parse_redis,
     "node.address": check_node_address,
     "dns.servers[]": parse_name_server,
@@ -121,6 +124,7 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
     yield from _location_faults(settings)
+    yield from _http_faults(settings)
     if settings.uvloop and settings.runtime != "asyncio":
         yield "uvloop", f"uvloop is an event loop for asyncio; remove it, or the runtime {settings.runtime!r}"
     for small, large in _AT_MOST:
@@ -129,6 +133,20 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
             yield small, f"expected at most {large} ({bound:g}); found {value:g}"
     if settings.timers.c <= 180:
         yield "timers.c", f"expected more than 180 (RFC 3261 16.6 step 11); found {settings.timers.c:g}"
+
+
+def _http_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    for index, text in enumerate(settings.http.listen):
+        listener = parse_http_listen(text)
+        path = f"http.listen[{index}]"
+        if listener.transport == "https" and settings.tls.certificate is None:
+            yield path, f"{text} needs tls.certificate: a PEM file"
+        if is_loopback(listener):
+            continue
+        if settings.http.keys is None:
+            yield path, f"{text} is reached by others; set http.keys (`sansip token` makes it), or 127.0.0.1"
+        elif listener.transport == "http":
+            yield path, f"{text}: anybody on the way reads the tokens; write https:{text[5:]}"
 
 
 def _location_faults(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,14 @@
+"""HTTP for operators and web pages: requests whole, or refused by a named limit."""
+
+from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse
+from sansip_sockets.http.server import Answer, HttpListener, HttpServer
+
+__all__ = [
+    "Answer",
+    "Conversation",
+    "HttpFault",
+    "HttpListener",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpServer",
+]

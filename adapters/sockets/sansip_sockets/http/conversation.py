@@ -1,0 +1,220 @@
+"""One HTTP/1.1 connection, server side: octets in, whole requests out, responses as octets.
+
+Theory of operation: h11 reads and writes; here stand the bounds. A request is handed out once it is whole,
+one at a time: what a client pipelines behind it waits in the buffer, and nothing more is read meanwhile. What
+cannot be accepted raises ``HttpFault`` with the answer to give, after which the connection ends, for the
+place where the next request begins is not certain (RFC 9112 9.6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import h11
+
+from sansip.errors import without_frames
+from sansip.limits import DEFAULT, Limits
+
+__all__ = ["Conversation", "HttpFault", "HttpRequest", "HttpResponse"]
+
+REASONS: Final = {
+    200: "OK",
+    204: "No Content",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    411: "Length Required",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    421: "Misdirected Request",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+# What no answer of ours is for: a page that guesses at types, keeps, or is put into a frame.
+_ALWAYS: Final = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """A request as a whole. Names of ``headers`` are lower-case.
+
+    ``remote`` is the peer's address, ``secure`` whether it came over TLS.
+    """
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+    remote: str = ""
+    secure: bool = False
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    def header(self, name: str) -> str | None:
+        """Return the one value of a field; None where it is absent. Raises ``HttpFault`` for several."""
+        values = [value for known, value in self.headers if known == name]
+        if len(values) > 1:
+            raise HttpFault(400, f"more than one {name} field")
+        return values[0] if values else None
+
+
+@dataclass(slots=True)
+class HttpResponse:
+    """An answer. ``closes``: the connection ends behind it."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    closes: bool = False
+
+
+class HttpFault(Exception):
+    """A request that is refused as it is: ``status``, and a line for the author of the client."""
+
+    def __init__(self, status: int, text: str, *headers: tuple[str, str]) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = list(headers)
+
+    def response(self) -> HttpResponse:
+        """Return the answer, behind which the connection ends."""
+        return HttpResponse(self.status, f"{self}\n".encode(), headers=self.headers, closes=True)
+
+
+class Conversation:
+    """Reads requests of one connection and writes the answers.
+
+    ``limits``: ``http_head_size`` and ``http_body_size`` bound one request.
+    """
+
+    __slots__ = ("_body", "_http", "_limits", "_request", "_size")
+
+    def __init__(self, limits: Limits = DEFAULT) -> None:
+        self._limits = limits
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.http_head_size)
+        self._request: h11.Request | None = None
+        self._body: list[bytes] = []
+        self._size = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a request was begun and is not answered."""
+        return self._request is not None or bool(self._http.trailing_data[0])
+
+    @property
+    def over(self) -> bool:
+        """Whether no further request will be read."""
+        return self._http.our_state in (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+
+    def received(self, data: bytes) -> None:
+        """Take octets of the peer; ``b""`` is the end of what it sends. Raises ``HttpFault``."""
+        try:
+            self._http.receive_data(data)
+        except h11.RemoteProtocolError as error:
+            raise _fault(error) from None
+        except RuntimeError:
+            raise HttpFault(400, "octets behind the end of the connection") from None
+
+    def next_request(self) -> HttpRequest | None:
+        """Return the next request if it is whole. Raises ``HttpFault``."""
+        try:
+            while True:
+                event = self._http.next_event()
+                if event is h11.NEED_DATA or event is h11.PAUSED:
+                    return None
+                if isinstance(event, h11.ConnectionClosed):
+                    return None
+                if isinstance(event, h11.Request):
+                    self._begin(event)
+                elif isinstance(event, h11.Data):
+                    self._size += len(event.data)
+                    if self._size > self._limits.http_body_size:
+                        raise self._too_large()
+                    self._body.append(bytes(event.data))
+                elif isinstance(event, h11.EndOfMessage):
+                    return self._whole()
+        except h11.RemoteProtocolError as error:
+            raise _fault(error) from None
+
+    def expected(self) -> bytes:
+        """Return the 100 that a client waits for before it sends its body, or nothing (RFC 9110 10.1.1)."""
+        if not self._http.they_are_waiting_for_100_continue:
+            return b""
+        return self._sent(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+
+    def respond(self, response: HttpResponse) -> bytes:
+        """Return the octets of an answer to the request that was returned last, or to what was refused."""
+        reason = REASONS.get(response.status, "").encode()
+        head = self._request is not None and self._request.method == b"HEAD"
+        headers = [
+            ("Content-Type", response.content_type),
+            ("Content-Length", str(len(response.body))),
+            *_ALWAYS,
+            *response.headers,
+        ]
+        if response.closes:
+            headers.append(("Connection", "close"))
+        if self._http.our_state in (h11.CLOSED, h11.MUST_CLOSE, h11.ERROR):
+            return b""
+        if self._http.our_state is h11.IDLE and self._http.their_state is h11.IDLE:
+            # Nothing was read that h11 would let us answer: a request line that never ended.
+            lines = [b"HTTP/1.1 %d %s" % (response.status, reason)]
+            lines += [f"{name}: {value}".encode() for name, value in headers]
+            return b"\r\n".join([*lines, b"", response.body])
+        data = self._sent(h11.Response(status_code=response.status, headers=headers, reason=reason))
+        if not head:
+            data += self._sent(h11.Data(data=response.body))
+        data += self._sent(h11.EndOfMessage())
+        self._request = None
+        self._body.clear()
+        self._size = 0
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        return data
+
+    def _begin(self, request: h11.Request) -> None:
+        self._request = request
+        names = [bytes(name) for name, _ in request.headers]
+        if names.count(b"content-length") + names.count(b"transfer-encoding") > 1:
+            # RFC 9112 11.2: two lengths are how requests are smuggled past a proxy.
+            raise HttpFault(400, "more than one Content-Length or Transfer-Encoding field")
+        for name, value in request.headers:
+            if name == b"content-length" and int(value) > self._limits.http_body_size:
+                raise self._too_large()
+
+    def _whole(self) -> HttpRequest:
+        request = self._request
+        assert request is not None
+        headers = [(bytes(name).decode("ascii"), bytes(value).decode("latin-1")) for name, value in request.headers]
+        target = bytes(request.target).decode("latin-1")
+        return HttpRequest(bytes(request.method).decode("ascii"), target, headers, b"".join(self._body))
+
+    def _too_large(self) -> HttpFault:
+        return HttpFault(413, f"a body of more than {self._limits.http_body_size} octets (limits.http_body_size)")
+
+    def _sent(self, event: h11.Event) -> bytes:
+        return self._http.send(event) or b""
+
+
+def _fault(error: h11.RemoteProtocolError) -> HttpFault:
+    text = str(error)
+    without_frames(error)
+    status = error.error_status_hint
+    if status == 431:
+        return HttpFault(431, "the header fields are too long (limits.http_head_size)")
+    return HttpFault(status if status in REASONS else 400, text)

@@ -1,0 +1,84 @@
+"""The paths of the HTTP listeners: /rpc, /health, /metrics, and those of modules.
+
+Theory of operation: ``answer`` is what an HTTP pump calls, in the stack's thread. Who may ask is judged first,
+then the path finds its page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sansip.limits import Limits
+from sansip_server.http.access import Access, demand
+from sansip_server.http.figures import FigureError, exposition
+from sansip_server.http.rpc import Rpc
+from sansip_server.management import Management
+from sansip_sockets.http import HttpFault, HttpRequest, HttpResponse
+
+__all__ = ["Pages"]
+
+_JSON = "application/json"
+
+
+class Pages:
+    """What the HTTP listeners of one server answer."""
+
+    def __init__(self, management: Management, access: Access, limits: Limits) -> None:
+        self._management = management
+        self._access = access
+        self._rpc = Rpc(management, limits)
+        self._paths: dict[str, tuple[tuple[str, ...], Callable[[HttpRequest], Iterator[HttpResponse | None]]]]
+        self._paths = {
+            "/rpc": (("POST",), self._call),
+            "/health": (("GET", "HEAD"), self._health),
+            "/metrics": (("GET", "HEAD"), self._metrics),
+        }
+
+    def answer(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
+        """Yield None while there is no answer, then the answer. Raises ``HttpFault``."""
+        self._access.admit(request)
+        found = self._paths.get(request.path)
+        if found is None:
+            raise HttpFault(404, f"there are {', '.join(self._paths)}")
+        methods, page = found
+        if request.method not in methods:
+            # RFC 9110 15.5.6
+            raise HttpFault(405, f"expected {' or '.join(methods)}", ("Allow", ", ".join(methods)))
+        yield from page(request)
+
+    def _call(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
+        # A form of another page's cannot have this type without that page being asked first.
+        kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
+        if kind != _JSON:
+            raise HttpFault(415, f"expected Content-Type: {_JSON}")
+        role = self._access.role(request)
+        demand(role, "read")
+        for reply in self._rpc.answer(request.body, role):
+            if reply is None:
+                yield None
+            else:
+                yield HttpResponse(200 if reply else 204, reply, _JSON)
+
+    def _health(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
+        result = self._result("health")
+        # Load balancers ask without a token, and learn no more than that.
+        if self._access.role(request):
+            body = json.dumps(result)
+        else:
+            body = json.dumps({"status": result["status"]})
+        yield HttpResponse(200 if result["status"] == "ok" else 503, body.encode(), _JSON)
+
+    def _metrics(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
+        demand(self._access.role(request), "read")
+        try:
+            kind, body = exposition(self._result("stats"), self._result("health"))
+        except FigureError as error:
+            raise HttpFault(501, str(error)) from None
+        yield HttpResponse(200, body, kind)
+
+    def _result(self, name: str) -> dict[str, Any]:
+        parts = [part for part in self._management.do(name, {}) if part is not None]
+        result: dict[str, Any] = parts[-1]["result"]
+        return result

@@ -1,0 +1,152 @@
+"""JSON-RPC 2.0: the commands of ``sansip ctl`` and of modules, by POST.
+
+Theory of operation: ``method`` is a command's name and ``params`` its arguments by name. What a command lists
+comes a page at a time: ``limit`` and ``after`` in ``params`` choose it, and ``next`` in the result is the
+``after`` of the page behind, or null. A role that is not enough, and anything else that is wrong with one
+command, is an error object of JSON-RPC; only what is no JSON-RPC at all is an HTTP error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sansip.limits import Limits
+from sansip.module import CommandError
+from sansip_server.http.access import Role
+from sansip_server.management import Management, Refused
+
+__all__ = ["Rpc"]
+
+_PARSE, _INVALID, _METHOD, _PARAMS, _FAILED, _ROLE = -32700, -32600, -32601, -32602, -32000, -32001
+# Items of a page where none is asked for.
+_PAGE: Final = 100
+# A command without an id is a notification: nothing is answered (JSON-RPC 2.0 section 4.1).
+_ABSENT: Final = object()
+
+
+class _Fault(Exception):
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Rpc:
+    """Answers JSON-RPC by the commands of ``management``."""
+
+    def __init__(self, management: Management, limits: Limits) -> None:
+        self._management = management
+        self._limits = limits
+
+    def answer(self, body: bytes, role: Role) -> Iterator[bytes | None]:
+        """Yield None while the work goes on, then the reply; ``b""`` where there is none to give."""
+        try:
+            given = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            reply: Any = _error(None, _Fault(_PARSE, f"not JSON: {error}"[:200]))
+            yield json.dumps(reply).encode()
+            return
+        if not isinstance(given, list):
+            for reply in self._one(given, role):
+                if reply is None:
+                    yield None
+            yield b"" if reply is _ABSENT else json.dumps(reply).encode()
+            return
+        if not 0 < len(given) <= self._limits.http_batch:
+            text = f"expected 1 to {self._limits.http_batch} commands in a batch (limits.http_batch)"
+            yield json.dumps(_error(None, _Fault(_INVALID, text))).encode()
+            return
+        replies = []
+        for one in given:
+            for reply in self._one(one, role):
+                if reply is None:
+                    yield None
+            if reply is not _ABSENT:
+                replies.append(reply)
+        yield json.dumps(replies).encode() if replies else b""
+
+    def _one(self, given: Any, role: Role) -> Iterator[Any]:
+        """Yield None while it waits, then the reply as an object, or ``_ABSENT``."""
+        number = given.get("id", _ABSENT) if isinstance(given, dict) else None
+        try:
+            if not isinstance(given, dict) or given.get("jsonrpc") != "2.0":
+                raise _Fault(_INVALID, 'expected an object with "jsonrpc": "2.0"')
+            if number is not _ABSENT and not isinstance(number, str | int | float | None):
+                number = None
+                raise _Fault(_INVALID, "expected a string or a number as id")
+            result: Any = None
+            for part in self._call(given.get("method"), given.get("params", {}), role):
+                if part is None:
+                    yield None
+                else:
+                    result = part
+            reply: Any = {"jsonrpc": "2.0", "id": number, "result": result}
+        except _Fault as fault:
+            # JSON-RPC 2.0 section 5: an invalid request is answered even without an id.
+            if number is _ABSENT and fault.code == _INVALID:
+                number = None
+            reply = _error(number, fault)
+        yield _ABSENT if number is _ABSENT else reply
+
+    def _call(self, name: Any, params: Any, role: Role) -> Iterator[Any]:
+        command = self._management.find(name) if isinstance(name, str) else None
+        if command is None:
+            raise _Fault(_METHOD, f"there is no command {name!r:.80}; the method commands lists them")
+        if command.role == "operate" and role != "operate":
+            raise _Fault(_ROLE, f"{name} needs a token with the role operate")
+        if not isinstance(params, dict):
+            raise _Fault(_PARAMS, "params: expected an object, the arguments by name")
+        params = dict(params)
+        limit = params.pop("limit", _PAGE)
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise _Fault(_PARAMS, "limit: expected a whole number above 0")
+        own = any(one.name == "after" for one in command.parameters)
+        after = None if own else params.pop("after", None)
+        if after is not None and not (isinstance(after, str) and after.isdecimal() and len(after) < 10):
+            raise _Fault(_PARAMS, "after: expected what next was")
+        yield from self._page(
+            command.name, params, min(limit, self._limits.http_page), int(after or 0), own
+        )
+
+    def _page(self, name: str, params: Any, limit: int, skip: int, own: bool) -> Iterator[Any]:
+        items: list[Any] = []
+        seen = 0
+        try:
+            for part in self._management.do(name, params):
+                if part is None:
+                    yield None
+                elif "item" in part:
+                    seen += 1
+                    if seen > skip:
+                        if len(items) >= limit and not (own and _aor(part["item"]) == _aor(items[-1])):
+                            last = _aor(items[-1]) if own else str(skip + len(items))
+                            yield {"items": items, "next": last}
+                            return
+                        items.append(part["item"])
+                    if not seen % 100:
+                        yield None
+                elif seen or "items" in part["result"] or _counts(part["result"]):
+                    yield {"items": items, "next": None}
+                else:
+                    yield part["result"]
+        except (Refused, CommandError, ValueError, TypeError) as error:
+            raise _Fault(_FAILED, str(error)) from None
+
+
+def _aor(item: Any) -> Any:
+    return item.get("aor") if isinstance(item, dict) else None
+
+
+def _counts(result: Any) -> bool:
+    """Whether ``result`` only says how many items there were."""
+    return isinstance(result, dict) and len(result) == 1 and next(iter(result)) in (
+        "bindings",
+        "bans",
+        "commands",
+        "lifted",
+    )
+
+
+def _error(number: Any, fault: _Fault) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": fault.code, "message": str(fault)}}
