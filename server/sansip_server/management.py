@@ -3,8 +3,9 @@
 Theory of operation: a command is one JSON object in one line, like ``{"command":
 "bindings", "aor": "sip:alice@example.org"}``. Its reply is lines of JSON, too: items
 first, each ``{"item": …}``, and one last line with ``"ok"`` and the ``result`` or the
-``error``. The server's own commands are methods marked like those of modules, so one definition serves
-the control socket, JSON-RPC (``sansip_server.http``) and the reference page. All of it runs in the stack's thread, so every answer is a state that
+``error``. The server's own commands are methods marked like those of modules, so one
+definition serves the control socket and JSON-RPC (``sansip_server.http``).
+All of it runs in the stack's thread, so every answer is a state that
 really was; lists are computed while they are read (``sansip_sockets.control``).
 """
 

@@ -36,11 +36,11 @@ from sansip_server.config.listen import ListenAddress
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.control import control_path
-from sansip_server.http.opening import open_http, start_http
 from sansip_server.descriptors import fit, raise_limit
 from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
+from sansip_server.http.opening import open_http, start_http
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
 from sansip_server.modules import uses

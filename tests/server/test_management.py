@@ -222,9 +222,7 @@ def test_bans() -> None:
     # An address stands for its network, and the network may be given as it is shown.
     assert server.ask(command="bans", source="2001:DB8:0:1:2::3")[-1]["result"] == {"bans": 1}
     assert server.ask(command="bans", source="192.0.2.7", user="bob")[-1]["result"] == {"bans": 0}
-    assert server.ask(command="lift", source="192.0.2.7", user="alice")[-1]["result"] == {
-        "lifted": 1
-    }
+    assert server.ask(command="lift", source="192.0.2.7", user="alice")[-1]["result"] == {"lifted": 1}
     assert server.ask(command="lift", source="2001:db8:0:1::/64")[-1]["result"] == {"lifted": 1}
     assert [one["item"]["user"] for one in server.ask(command="bans")[:-1]] == [None]
 

@@ -1,8 +1,8 @@
 """``sansip token``: a token for the HTTP interface, and the key that proves it.
 
-Theory of operation: the key is an Ed25519 pair of ours in a JWK set file, made when it is missing and readable by
-its owner alone. A token is signed with it, says who it is for, what it may and until when, and is kept
-nowhere: taking the key out of the file ends all tokens that it signed.
+Theory of operation: the key is an Ed25519 pair of ours in a JWK set file, made when it is missing and
+readable by its owner alone. A token is signed with it, says who it is for, what it may and until
+when, and is kept nowhere: taking the key out of the file ends all tokens that it signed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ _DAY = 86_400
 @click.option("--audience", default="sansip", show_default=True, help="As http.audience says.")
 @click.option("--issuer", default="", help="As http.issuer says.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def token(
-    name: str, keys: str, role: str, days: float, audience: str, issuer: str, as_json: bool
-) -> None:
+def token(name: str, keys: str, role: str, days: float, audience: str, issuer: str, as_json: bool) -> None:
     """Print a token for NAME, to be sent as `Authorization: Bearer TOKEN`."""
     try:
         import jwt

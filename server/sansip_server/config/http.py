@@ -18,8 +18,8 @@ class HttpSettings:
     """HTTP for operators: JSON-RPC, health, figures (docs/http.md). The bounds are `limits.http_…`.
 
     Attributes:
-        listen: addresses, `http:127.0.0.1:8080` or `https:[::]:8443` (with the certificate of `[tls]`). Without
-            `keys` only addresses of this machine, and only the role read.
+        listen: addresses, `http:127.0.0.1:8080` or `https:[::]:8443` (with the certificate of `[tls]`).
+            Without `keys` only addresses of this machine, and only the role read.
         keys: file with the JWK set (RFC 7517) that tokens are checked by, relative to this file;
             `sansip token` makes it. Read again when it has changed.
         audience: what the `aud` of a token must be.

@@ -20,8 +20,8 @@ from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
 from sansip.transaction.timers import TimerValues
 from sansip.transport.websocket import WebSocketConfig
-from sansip_server.config.http import HttpSettings
 from sansip_server.config.dns import DnsSettings
+from sansip_server.config.http import HttpSettings
 from sansip_server.config.listen import DEFAULT_LISTEN
 from sansip_server.config.node import NodeSettings
 from sansip_server.config.peers import TrustedSettings, UpstreamSettings

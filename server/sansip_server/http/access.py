@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sansip_server.config.http import HttpSettings
 
-__all__ = ["Access", "Keys", "Role"]
+__all__ = ["Access", "Keys", "Role", "demand"]
 
 Role: TypeAlias = Literal["", "read", "operate"]
 
@@ -174,6 +174,3 @@ def demand(role: Role, wanted: Literal["read", "operate"]) -> None:
         raise HttpFault(401, "a token is needed", ("WWW-Authenticate", 'Bearer realm="sansip"'))
     if wanted == "operate" and role != "operate":
         raise HttpFault(403, "the role read may not do that; a token with the role operate may")
-
-
-Judge: TypeAlias = Callable[[HttpRequest], Role]

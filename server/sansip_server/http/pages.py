@@ -1,7 +1,7 @@
-"""The paths of the HTTP listeners: /rpc, /health, /metrics, and those of modules.
+"""The paths of the HTTP listeners: /rpc, /health, /metrics.
 
-Theory of operation: ``answer`` is what an HTTP pump calls, in the stack's thread. Who may ask is judged first,
-then the path finds its page.
+Theory of operation: ``answer`` is what an HTTP pump calls, in the stack's thread. Who may ask is judged
+first, then the path finds its page.
 """
 
 from __future__ import annotations

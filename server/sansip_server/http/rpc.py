@@ -105,9 +105,7 @@ class Rpc:
         after = None if own else params.pop("after", None)
         if after is not None and not (isinstance(after, str) and after.isdecimal() and len(after) < 10):
             raise _Fault(_PARAMS, "after: expected what next was")
-        yield from self._page(
-            command.name, params, min(limit, self._limits.http_page), int(after or 0), own
-        )
+        yield from self._page(command.name, params, min(limit, self._limits.http_page), int(after or 0), own)
 
     def _page(self, name: str, params: Any, limit: int, skip: int, own: bool) -> Iterator[Any]:
         items: list[Any] = []
@@ -140,11 +138,16 @@ def _aor(item: Any) -> Any:
 
 def _counts(result: Any) -> bool:
     """Whether ``result`` only says how many items there were."""
-    return isinstance(result, dict) and len(result) == 1 and next(iter(result)) in (
-        "bindings",
-        "bans",
-        "commands",
-        "lifted",
+    return (
+        isinstance(result, dict)
+        and len(result) == 1
+        and next(iter(result))
+        in (
+            "bindings",
+            "bans",
+            "commands",
+            "lifted",
+        )
     )
 
 

@@ -189,10 +189,17 @@ class Conversation:
 
     def _begin(self, request: h11.Request) -> None:
         self._request = request
+        if request.http_version not in (b"1.0", b"1.1"):
+            raise HttpFault(505, "expected HTTP/1.1")
         names = [bytes(name) for name, _ in request.headers]
         if names.count(b"content-length") + names.count(b"transfer-encoding") > 1:
             # RFC 9112 11.2: two lengths are how requests are smuggled past a proxy.
             raise HttpFault(400, "more than one Content-Length or Transfer-Encoding field")
+        # h11 counts only what is not whole yet.
+        if len(request.target) + sum(len(name) + len(value) for name, value in request.headers) > (
+            self._limits.http_head_size
+        ):
+            raise HttpFault(431, "the header fields are too long (limits.http_head_size)")
         for name, value in request.headers:
             if name == b"content-length" and int(value) > self._limits.http_body_size:
                 raise self._too_large()
@@ -200,12 +207,16 @@ class Conversation:
     def _whole(self) -> HttpRequest:
         request = self._request
         assert request is not None
-        headers = [(bytes(name).decode("ascii"), bytes(value).decode("latin-1")) for name, value in request.headers]
+        headers = [
+            (bytes(name).decode("ascii"), bytes(value).decode("latin-1")) for name, value in request.headers
+        ]
         target = bytes(request.target).decode("latin-1")
         return HttpRequest(bytes(request.method).decode("ascii"), target, headers, b"".join(self._body))
 
     def _too_large(self) -> HttpFault:
-        return HttpFault(413, f"a body of more than {self._limits.http_body_size} octets (limits.http_body_size)")
+        return HttpFault(
+            413, f"a body of more than {self._limits.http_body_size} octets (limits.http_body_size)"
+        )
 
     def _sent(self, event: h11.Event) -> bytes:
         return self._http.send(event) or b""

@@ -1,7 +1,7 @@
 """HTTP listeners on every runtime: one pump for each, and one for each connection.
 
-Theory of operation: as at the control socket, a connection's pump reads one request, has ``answer`` make the
-response in the stack's thread, part by part, and writes it; what the peer does not read in time is not computed.
+Theory of operation: as at the control socket, a connection's pump reads one request, has ``answer`` make
+the response in the stack's thread, part by part, and writes it.
 TLS is the filter that SIP has. A client is bounded by how many connections it may have, by the
 time that a request may take from its first octet to its last, and by how long it may be silent; the
 operator's traffic never waits for SIP's limits, nor SIP for it.
@@ -190,7 +190,9 @@ class _Line:
             patience = limits.http_idle_time if deadline is None else deadline - clock()
             if patience <= 0 or not (yield (READ, self._sock, patience)):
                 if conversation.begun:
-                    raise HttpFault(408, f"a request took more than {limits.http_time:g} s (limits.http_time)")
+                    raise HttpFault(
+                        408, f"a request took more than {limits.http_time:g} s (limits.http_time)"
+                    )
                 raise _Gone
             for data in (yield from self._read()):
                 if not data:

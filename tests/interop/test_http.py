@@ -1,0 +1,242 @@
+"""HTTP for operators, live: roles by tokens, figures, and clients that are slow, many or not what they seem.
+
+Theory of operation: the installed server with a key file of ``sansip token``; requests go out as octets
+over raw sockets, while the rig's honest client of SIP never waits.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.certificates import Authority
+from tests.interop.siege import LOCAL, Siege
+from tools import peers
+
+SANSIP = [sys.executable, "-m", "sansip_server"]
+CONFIG = """
+[http]
+listen = ["http:127.0.0.1:{port}", "https:127.0.0.1:{secure}"]
+keys = "keys.json"
+
+[tls]
+certificate = "server.pem"
+
+[limits]
+http_time = 2.0
+http_idle_time = 3.0
+http_connections = 300
+http_connections_per_source = 200
+"""
+
+
+class Site:
+    """A server with HTTP; ``read`` and ``operate`` are tokens."""
+
+    def __init__(self, directory: Path, runtime: str = "asyncio") -> None:
+        self.port, self.secure = peers.free_port(), peers.free_port()
+        self.authority = Authority(directory)
+        self.authority.issue("server.pem", LOCAL, "localhost")
+        self.tokens = {role: self._token(directory, role) for role in ("read", "operate")}
+        config = CONFIG.format(port=self.port, secure=self.secure)
+        self.siege = Siege(directory, config=config, options=["--runtime", runtime])
+
+    @staticmethod
+    def _token(directory: Path, role: str) -> str:
+        command = [*SANSIP, "token", "ops", "--role", role, "--keys", str(directory / "keys.json")]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def get(self, path: str, token: str | None = None, **headers: str) -> tuple[int, bytes]:
+        """Return status and body."""
+        return self._ask(urllib.request.Request(f"http://{LOCAL}:{self.port}{path}", headers=headers), token)
+
+    def call(self, method: str, token: str | None = "operate", **params: Any) -> Any:
+        """Return what JSON-RPC answers."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        request = urllib.request.Request(
+            f"http://{LOCAL}:{self.port}/rpc", body, {"Content-Type": "application/json"}
+        )
+        status, answer = self._ask(request, token)
+        return json.loads(answer) if status == 200 else status
+
+    def _ask(self, request: urllib.request.Request, token: str | None) -> tuple[int, bytes]:
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {self.tokens.get(token, token)}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def line(self) -> socket.socket:
+        return socket.create_connection((LOCAL, self.port), timeout=10)
+
+    def said(self, data: bytes) -> bytes:
+        """Return what the server says to ``data`` until it closes."""
+        with self.line() as sock:
+            sock.sendall(data)
+            return until_closed(sock)
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    said = b""
+    try:
+        while data := sock.recv(65_536):
+            said += data
+    except ConnectionResetError:
+        pass  # closed with octets of ours unread
+    return said
+
+
+@pytest.fixture(params=["asyncio", "gevent"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path, request.param)
+    with site.siege:
+        yield site
+
+
+def test_roles_and_commands(site: Site) -> None:
+    """One table of commands: who may only read changes nothing, and who shows no token learns nothing."""
+    assert site.get("/health") == (200, b'{"status": "ok"}')
+    assert json.loads(site.get("/health", "read")[1])["failing"] == []
+    assert site.get("/metrics")[0] == 401
+    assert site.call("stats", None) == 401
+    assert site.call("stats", "nonsense") == 401
+    assert site.call("stats", "read")["result"]["bindings"] == 0
+    assert site.call("reload", "read")["error"]["code"] == -32001
+    assert site.call("reload")["result"]["failed"] == []
+    status, page = site.get("/metrics", "read")
+    assert (status, b"\nsansip_bindings 0.0\n" in page) == (200, True)
+    assert b'sansip_part_up{part="server"} 1.0' in page
+    assert site.get("/nothing", "read")[0] == 404
+    assert site.get("/rpc", "read")[0] == 405
+
+
+def test_pages_of_others(site: Site) -> None:
+    """DNS rebinding, another page's script, and its form (CSRF): refused before anything is done."""
+    assert site.get("/health", Host="evil.test")[0] == 421
+    assert site.get("/health", Origin="https://evil.test")[0] == 403
+    form = urllib.request.Request(
+        f"http://{LOCAL}:{site.port}/rpc",
+        b'{"jsonrpc": "2.0", "method": "drain"}',
+        {"Content-Type": "text/plain"},
+    )
+    assert site._ask(form, "operate")[0] == 415
+    assert site.call("health")["result"]["status"] == "ok"
+
+
+def test_over_tls(site: Site) -> None:
+    """https with the server's certificate."""
+    context = ssl.create_default_context(cafile=str(site.authority.authority))
+    with urllib.request.urlopen(
+        f"https://localhost:{site.secure}/health", context=context, timeout=10
+    ) as answer:
+        assert answer.status == 200
+
+
+def test_slow_clients_and_many(site: Site) -> None:
+    """Each is cut by its limit; calls, and other operators, go on meanwhile."""
+    head = b"POST /rpc HTTP/1.1\r\nHost: localhost\r\n"
+    with site.siege.watched() as watch, ExitStack() as stack:
+        slow = {
+            "head": (stack.enter_context(site.line()), head),
+            "body": (stack.enter_context(site.line()), head + b"Content-Length: 9\r\n\r\n1"),
+            "chunks": (stack.enter_context(site.line()), head + b"Transfer-Encoding: chunked\r\n\r\n1\r\n"),
+        }
+        begun = time.monotonic()
+        for sock, data in slow.values():
+            sock.sendall(data)
+        # More than one source may have: the rest are closed at once.
+        idle = [stack.enter_context(site.line()) for _ in range(230)]
+        closed = 0
+        for sock in idle:
+            sock.settimeout(0.02)
+            try:
+                closed += not sock.recv(1)
+            except (TimeoutError, ConnectionResetError) as error:
+                closed += isinstance(error, ConnectionResetError)
+        assert closed >= 30
+        for name, (sock, _) in slow.items():
+            assert until_closed(sock).startswith(b"HTTP/1.1 408 "), name
+        assert time.monotonic() - begun < 5.0
+        for sock in idle:
+            sock.settimeout(10)
+            assert until_closed(sock) == b""
+    assert (watch.lost, site.get("/health")[0]) == (0, 200)
+
+
+def test_bad_input(site: Site) -> None:
+    """Named limits answer; the connection ends where the next request cannot be told."""
+    post = b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    token = f"Authorization: Bearer {site.tokens['read']}\r\n".encode()
+    cases = {
+        b"413": post + b"Content-Length: 100000\r\n\r\n",
+        b"400": post + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"431": post + b"X: " + b"a" * 60_000 + b"\r\n\r\n",
+        b"405": b"BREW /rpc HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"505": b"GET / HTTP/2.0\r\nHost: localhost\r\n\r\n",
+    }
+    with site.siege.watched() as watch:
+        for status, data in cases.items():
+            said = site.said(data)
+            assert said.startswith(b"HTTP/1.1 " + status), said
+        nested = b"[" * 10_000
+        length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(nested)
+        assert b"-32700" in site.said(post + token + length + nested)
+        # Pipelined: each is answered, in order.
+        get = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+        assert (
+            site.said(get + b"\r\n" + (get + b"\r\n") * 500 + get + b"Connection: close\r\n\r\n").count(
+                b" 200 OK"
+            )
+            == 502
+        )
+        page = site.call("bindings", "read", limit=1_000_000)
+        assert page["result"] == {"items": [], "next": None}
+    assert watch.lost == 0
+
+
+@pytest.mark.parametrize(
+    ("listen", "keys", "said"),
+    [
+        ("http:0.0.0.0:8080", False, "is reached by others; set http.keys"),
+        ("http:0.0.0.0:8080", True, "anybody on the way reads the tokens; write https:0.0.0.0:8080"),
+        ("https:127.0.0.1:8080", False, "needs tls.certificate"),
+        ("ftp:127.0.0.1:8080", False, "expected an address, like http:127.0.0.1:8080"),
+    ],
+)
+def test_doors_that_stay_shut(tmp_path: Path, listen: str, keys: bool, said: str) -> None:
+    """``sansip check`` names the line and the fix."""
+    path = tmp_path / "sansip.toml"
+    path.write_text(f'[http]\nlisten = ["{listen}"]\n' + ('keys = "keys.json"\n' if keys else ""))
+    result = subprocess.run([*SANSIP, "check", str(path)], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "2" in result.stdout + result.stderr
+    assert said in result.stdout + result.stderr
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    """Said in one line, and nothing is served."""
+    with socket.create_server((LOCAL, 0)) as taken:
+        port = taken.getsockname()[1]
+        path = tmp_path / "sansip.toml"
+        path.write_text(
+            f'listen = ["udp:127.0.0.1:{peers.free_port()}"]\n[http]\nlisten = ["http:127.0.0.1:{port}"]\n'
+        )
+        result = subprocess.run(
+            [*SANSIP, "serve", "--config", str(path)], capture_output=True, text=True, timeout=20
+        )
+    assert result.returncode == 2
+    assert f"cannot listen on http:127.0.0.1:{port}" in result.stderr
