@@ -21,6 +21,14 @@ from tests.rig import ALICE, BOB, BOB_URI, CAROL, Rig, only, relay_to, reply, re
 
 # The limit's own part, where its test stands.
 ELSEWHERE = {
+    "http_connections": "interop/test_http.py",
+    "http_connections_per_source": "interop/test_http.py",
+    "http_head_size": "adapters/sockets/http/test_conversation.py",
+    "http_body_size": "adapters/sockets/http/test_conversation.py",
+    "http_time": "interop/test_http.py",
+    "http_idle_time": "interop/test_http.py",
+    "http_page": "server/http/test_rpc.py",
+    "http_batch": "server/http/test_rpc.py",
     "hook_time": "proxy/test_waiting.py",
     "module_sockets": "module/test_sockets.py",
     "module_questions": "module/test_sockets.py",

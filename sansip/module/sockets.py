@@ -372,7 +372,7 @@ class Stream(_Peer):
         """Return an awaitable for the answer: the next message, where nobody asked before.
 
         Awaiting raises ``PeerFailed`` where none comes ``within`` seconds, and when the connection is
-        lost. After silence the connection is closed, for nobody could say whom a later answer is for.
+        lost. After silence the connection is closed, for a later answer could be for any question.
         """
         return _Exchange(self, data, None, within, 1)
 

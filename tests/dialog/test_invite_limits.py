@@ -21,7 +21,7 @@ def test_requests_unanswered() -> None:
 
 
 def test_reliable_waiting() -> None:
-    """Whoever rings again and again while no PRACK comes is told so."""
+    """A user who rings again and again while no PRACK comes is told so."""
     pair = Pair()
     pair.lost = {"183 INVITE": 100}
     for _ in range(DEFAULT.reliable_waiting + 1):

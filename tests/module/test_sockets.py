@@ -185,7 +185,7 @@ def test_a_connection_is_refused_and_comes_back() -> None:
 
 
 def test_a_connection_is_lost() -> None:
-    """Whoever waits hears of it, and so does the module."""
+    """The caller that waits hears of it, and so does the module."""
     one = bench()
     assert one.command("relay.redis", text="x") == "+x"
 
@@ -199,7 +199,7 @@ def test_a_connection_is_lost() -> None:
 
 
 def test_a_silent_connection_is_closed() -> None:
-    """For nobody could say whom a later answer is for."""
+    """For a later answer could be for any question."""
     one = bench()
     one.stream_peer(REDIS, lambda data: [])
     assert one.command("relay.redis", text="x") is None

@@ -246,8 +246,8 @@ def _unknown(name: str, path: str, keys: dict[str, Any]) -> ConfigFault:
         for table, hint in keys_of(Settings).items()
         if is_dataclass(hint) and isinstance(hint, type) and name in keys_of(hint)
     ]
-    if not homes and name in keys_of(Settings):
-        homes = [f"{name}, at the top of the file before the first table"]
+    if name in keys_of(Settings):
+        homes.insert(0, f"{name}, at the top of the file before the first table")
     if homes:
         return ConfigFault(path, "unknown key", suggestion=homes[0])
     return ConfigFault(path, f"unknown key; expected one of {', '.join(keys)}")

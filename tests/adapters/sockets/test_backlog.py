@@ -1,4 +1,4 @@
-"""Datagrams that wait, by source: who waits for whom, and how much is held of whom."""
+"""Datagrams that wait, by source: in which order they are served, and how much of each is held."""
 
 from __future__ import annotations
 

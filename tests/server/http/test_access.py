@@ -149,7 +149,7 @@ def test_roles() -> None:
     demand("read", "read")
     for role, wanted, status in (("", "read", 401), ("read", "operate", 403)):
         with pytest.raises(HttpFault) as caught:
-            demand(role, wanted)  # type: ignore[arg-type]
+            demand(role, wanted)
         assert caught.value.status == status
 
 
