@@ -113,7 +113,7 @@ def test_422_raises_the_interval_once() -> None:
 
 
 def test_the_role_stays_with_its_owner() -> None:
-    """RFC 4028 7.4: "refresher" names the sender of the refresh or the other one, no matter who called first."""
+    """RFC 4028 7.4: "refresher" names the sender of the refresh or the other one, not the caller."""
     timer = SessionTimer(settings())
     timer.accept(invite(headers=[SUPPORTED, ("Session-Expires", "1800;refresher=uac")]), 0.0)
     assert timer.request_headers() == [("Session-Expires", "1800;refresher=uas")]

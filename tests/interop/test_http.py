@@ -223,7 +223,6 @@ def test_doors_that_stay_shut(tmp_path: Path, listen: str, keys: bool, said: str
     path.write_text(f'[http]\nlisten = ["{listen}"]\n' + ('keys = "keys.json"\n' if keys else ""))
     result = subprocess.run([*SANSIP, "check", str(path)], capture_output=True, text=True)
     assert result.returncode == 2
-    assert "2" in result.stdout + result.stderr
     assert said in result.stdout + result.stderr
 
 
