@@ -29,6 +29,7 @@ __all__ = [
     "Dialog",
     "DialogId",
     "Refusal",
+    "has_option",
     "id_at_uac",
     "id_at_uas",
     "is_reliable",
@@ -117,13 +118,18 @@ def _is_sips(uri: Uri) -> bool:
     return isinstance(uri, SipUri) and uri.scheme == "sips"
 
 
+def has_option(message: Request | Response, field: str, tag: str) -> bool:
+    """Return whether ``field`` (Supported or Require) lists the option ``tag``; not where it is malformed."""
+    try:
+        tags = message.typed(field)
+    except RemoteProtocolError:
+        return False
+    return any(one.lower() == tag for one in tags or ())
+
+
 def is_reliable(response: Response) -> bool:
     """Return whether a provisional ``response`` is sent reliably (RFC 3262 4: never a 100)."""
-    return (
-        100 < response.status < 200
-        and response.has("rseq")
-        and any(tag.lower() == "100rel" for tag in response.require)
-    )
+    return 100 < response.status < 200 and response.has("rseq") and has_option(response, "require", "100rel")
 
 
 def _party(address: NameAddr, tag: str) -> NameAddr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sansip.dialog.dialog import EARLY
+from sansip.dialog.dialog import EARLY, has_option
 from sansip.dialog.effects import Acknowledged, Offered, Pracked, Received, Refreshed, Respond
 from sansip.dialog.invite_base import InviteBase, Pending
 from sansip.dialog.invite_table import ESTABLISHED, MORATORIUM, RE_INVITED
@@ -13,7 +13,7 @@ from sansip.dialog.offer_answer import has_session
 from sansip.dialog.reliable import Provisional, ReliableSender
 from sansip.dialog.route_set import record_routes_to_copy
 from sansip.dialog.session_timer import session_refusal
-from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.errors import LocalProtocolError
 from sansip.wire import Request, Response, response_to
 
 __all__ = ["InviteServer", "wants_reliable"]
@@ -28,12 +28,8 @@ _RING_AGAIN_RELIABLY: Final = 150.0
 
 def wants_reliable(request: Request) -> tuple[bool, bool]:
     """Return whether ``request`` allows reliable provisional responses, and whether it demands them."""
-    try:
-        required = any(tag.lower() == "100rel" for tag in request.require)
-        supported = any(tag.lower() == "100rel" for tag in request.supported)
-    except RemoteProtocolError:
-        return False, False
-    return required or supported, required
+    required = has_option(request, "require", "100rel")
+    return required or has_option(request, "supported", "100rel"), required
 
 
 class InviteServer(InviteBase):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sansip.dialog.dialog import Refusal
+from sansip.dialog.dialog import Refusal, has_option
 from sansip.errors import RemoteProtocolError
 from sansip.wire import Request, Response
 from sansip.wire.headers.session import SessionExpires
@@ -64,7 +64,7 @@ def _seconds(message: Request | Response, name: str) -> int | None:
 
 
 def _supports_timer(request: Request) -> bool:
-    return any(tag.lower() == "timer" for tag in request.supported)
+    return has_option(request, "supported", "timer")
 
 
 def interval_after_422(request: Request, response: Response) -> int | None:

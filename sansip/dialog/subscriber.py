@@ -61,13 +61,14 @@ class Subscribing:
     def matches(self, notify: Request, now: float) -> bool:
         """Return whether ``notify`` may begin a subscription of this SUBSCRIBE (RFC 6665 4.4.1)."""
         request = self.request
-        return (
-            now < self.until
-            and len(self.made) < self._most
-            and notify.call_id == request.call_id
-            and notify.to_tag == request.from_tag
-            and event_key(notify) == event_key(request)
-        )
+        if now >= self.until or len(self.made) >= self._most:
+            return False
+        if notify.call_id != request.call_id or notify.to_tag != request.from_tag:
+            return False
+        try:
+            return event_key(notify) == event_key(request)
+        except RemoteProtocolError:
+            return False
 
     def begin(self, notify: Request, now: float) -> Subscriber:
         """Return the subscription that ``notify`` begins; ``received`` follows with the same NOTIFY.
@@ -122,7 +123,10 @@ class Subscriber(SubscriptionUsage):
     def matches(self, notify: Request) -> bool:
         """Return whether ``notify``, of this dialog, is of this subscription (RFC 6665 8.2.1)."""
         event = Request.build("NOTIFY", "sip:x.invalid", [("Event", self.event)])
-        return event_key(notify) == event_key(event)
+        try:
+            return event_key(notify) == event_key(event)
+        except RemoteProtocolError:
+            return False
 
     # --- what arrives
 
