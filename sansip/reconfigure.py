@@ -37,6 +37,15 @@ if TYPE_CHECKING:
 __all__ = ["Reconfigured", "listeners_of", "names_of", "realms_of", "reconfigure"]
 
 
+class Receives(Protocol):
+    """What is changed of the way in (``sansip.reception.Reception``)."""
+
+    rates: SourceRates
+    refusals: Refusals
+    force_rport: str
+    follows_maddr: Callable[[Flow], bool] | None
+
+
 class Reconfigured(Protocol):
     """What is changed of a stack (``sansip.stack.Stack``)."""
 
@@ -53,20 +62,18 @@ class Reconfigured(Protocol):
     entropy: Entropy
     modules: Modules
     retiring: Retirement
-    _domains: list[str]
-    _realms: dict[str | bytes, str]
-    _route: Callable[[IncomingRequest], object]
-    _rates: SourceRates
-    _notices: LimitNotices
-    _transactions: TransactionLayer
-    _refusals: Refusals
-    _resolver: Resolver | None
-    _locator: Locator | None
-    _force_rport: str
-    _follows_maddr: Callable[[Flow], bool] | None
+    domains: list[str]
+    realms: dict[str | bytes, str]
+    route: Callable[[IncomingRequest], object]
+    notices: LimitNotices
+    transactions: TransactionLayer
+    resolver: Resolver | None
+    locator: Locator | None
 
+    @property
+    def reception(self) -> Receives: ...
     def unix(self, now: float) -> float: ...
-    def _is_trusted(self, flow: Flow) -> bool: ...
+    def is_trusted(self, flow: Flow) -> bool: ...
 
 
 def listeners_of(configs: Sequence[ListenerConfig]) -> list[Listener]:
@@ -117,16 +124,18 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
     listeners = None if change.listeners is None else listeners_of(change.listeners)
     if change.auth is not None and stack.authenticator is None:
         raise LocalProtocolError("a stack that asks nobody for a password cannot begin to while it runs")
-    if change.dns is not None and stack._resolver is None:
+    if change.dns is not None and stack.resolver is None:
         raise LocalProtocolError("a stack that asks no name servers cannot begin to while it runs")
     if route is not None and change.route is not None:
-        stack._route = route
+        stack.route = route
         # For those who ask what runs here: the watchdog names it by its file.
         stack.config.route = change.route
     if change.limits is not None:
         _bound(stack, change.limits)
     if change.server_name is not None:
-        stack.config.server_name = stack.server_name = stack._refusals.server_name = change.server_name
+        stack.config.server_name = stack.server_name = stack.reception.refusals.server_name = (
+            change.server_name
+        )
     _take_policies(stack, change)
     if listeners is not None or change.domains is not None or change.aliases is not None:
         _take_names(stack, change, listeners, now)
@@ -143,15 +152,15 @@ def _bound(stack: Reconfigured, limits: Limits) -> None:
     """Put the values of ``limits`` into the one that all parts hold, and tell those that took a copy."""
     for one in fields(limits):
         setattr(stack.limits, one.name, getattr(limits, one.name))
-    stack._rates.bound(limits)
-    stack._notices.most = limits.notices
+    stack.reception.rates.bound(limits)
+    stack.notices.most = limits.notices
     stack.bans.most = limits.bans
     stack.proxy.shifts.most = limits.raised_dialogs
     stack.proxy.marks.most = limits.refreshed_dialogs
     stack.proxy.avoided.size = limits.avoided
     stack.proxy.hooks.hook_time = limits.hook_time
-    if stack._resolver is not None:
-        stack._resolver.cache.bound(limits.dns_cache)
+    if stack.resolver is not None:
+        stack.resolver.cache.bound(limits.dns_cache)
 
 
 def _take_policies(stack: Reconfigured, change: Reconfiguration) -> None:
@@ -159,22 +168,22 @@ def _take_policies(stack: Reconfigured, change: Reconfiguration) -> None:
     config.timers = change.timers or config.timers
     config.proxy = change.proxy or config.proxy
     if change.timers is not None or change.proxy is not None:
-        stack._transactions.values = config.timers
+        stack.transactions.values = config.timers
         stack.proxy.configure(config.proxy, config.timers)
-        stack._force_rport = config.proxy.force_rport
-        stack._follows_maddr = stack._is_trusted if config.proxy.via_maddr == "trusted" else None
+        stack.reception.force_rport = config.proxy.force_rport
+        stack.reception.follows_maddr = stack.is_trusted if config.proxy.via_maddr == "trusted" else None
     if change.registrar is not None:
         config.registrar = change.registrar
         stack.registrar.configure(change.registrar)
     if change.auth is not None and stack.authenticator is not None:
         config.auth = change.auth
         stack.authenticator.configure(change.auth)
-        stack._realms = realms_of(config, stack._domains)
-        stack.proxy.trust.ask_in(stack._realms.values())
-    if change.dns is not None and stack._resolver is not None and stack._locator is not None:
+        stack.realms = realms_of(config, stack.domains)
+        stack.proxy.trust.ask_in(stack.realms.values())
+    if change.dns is not None and stack.resolver is not None and stack.locator is not None:
         config.dns = change.dns
-        stack._resolver.configure(change.dns)
-        stack._locator.listen(_reach(stack.listeners))
+        stack.resolver.configure(change.dns)
+        stack.locator.listen(_reach(stack.listeners))
 
 
 def _take_names(
@@ -184,7 +193,7 @@ def _take_names(
     config = stack.config
     if change.domains is not None:
         config.domains = list(change.domains)
-        stack._domains = names_of(config)
+        stack.domains = names_of(config)
     if change.aliases is not None:
         config.aliases = list(change.aliases)
     if change.address_realms is not None:
@@ -201,10 +210,10 @@ def _take_names(
     gone = [(one.id, one.transport) for one in before if one.id not in numbers]
     stack.retiring.begin(gone, stack.proxy.timers, now)
     stack.tokens.listen(stack.listeners)
-    stack._realms = realms_of(config, stack._domains)
-    stack.proxy.trust.ask_in(stack._realms.values())
-    if stack._locator is not None:
-        stack._locator.listen(_reach(stack.listeners))
+    stack.realms = realms_of(config, stack.domains)
+    stack.proxy.trust.ask_in(stack.realms.values())
+    if stack.locator is not None:
+        stack.locator.listen(_reach(stack.listeners))
 
 
 def _reach(listeners: Listeners) -> list[tuple[str, bool]]:

@@ -303,7 +303,7 @@ def test_sources() -> None:
     for last in range(1, 100):
         source = (f"192.0.2.{last}", 5060)
         assert rig.udp(request("FOO", "sip:x@other.test", source=source, branch=f"z9hG4bK{last}"), source)
-    assert len(rig.stack._rates._buckets) <= 10
+    assert len(rig.stack.reception.rates._buckets) <= 10
 
 
 # --- registrations
@@ -410,7 +410,7 @@ def test_a_flood_of_octets_without_an_end() -> None:
     for _ in range(1000):
         if rig.tcp(conn, b"x" * 100):
             break
-    connection = rig.stack._connections.get(conn)
+    connection = rig.stack.connections.get(conn)
     assert connection is not None
     assert len(connection.framer.tail) <= 4096
     assert what(rig.log) == ["Disconnect"]

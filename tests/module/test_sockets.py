@@ -263,7 +263,7 @@ def test_tls_to_a_peer() -> None:
     one = bench()
     stream = one.module.core.connect(REDIS, ("tls",), name="redis.example")
     stream.send(b"x", one.now)
-    connect = one.stack._out[-1]
+    connect = one.stack.out[-1]
     assert isinstance(connect, Connect)
     assert (connect.transport, connect.listener, connect.name) == ("tls", -1, "redis.example")
 

@@ -68,7 +68,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 def check_timers(stack: Stack) -> None:
-    for queue in stack._timers._queues.values():
+    for queue in stack.timers._queues.values():
         for timer in queue:
             owner = timer.owner
             if isinstance(owner, Transaction):

@@ -107,7 +107,7 @@ def test_each_request_anew() -> None:
 
     rig = Rig()
     registered("sip:a@192.0.2.2", "sip:b@192.0.2.2", rig=rig)
-    rig.stack._route = route
+    rig.stack.route = route
     outs = rig.udp(request())
     again = rig.udp(reply(only(outs, "INVITE"), 486), BOB)
     assert sent(again) == [("ACK", BOB), ("INVITE", BOB)]

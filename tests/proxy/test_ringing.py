@@ -137,7 +137,7 @@ def test_many_calls_that_ring() -> None:
         rig.wait(0.0531)
         rig.udp(reply(invite, 180), BOB)
     rig.wait(150.0)
-    assert len(rig.stack._timers._queues) < 250
+    assert len(rig.stack.timers._queues) < 250
     rig.run_out()
     assert rig.empty
 
@@ -179,7 +179,7 @@ def test_the_size_of_tags() -> None:
         assert call.answer("bob", 180, tag=f"{tag}-{'x' * 8_000}") == [("180", ALICE)]
     assert call.answer("bob", 180, tag=f"64-{'x' * 8_000}") == []
     assert call.answer("bob", 180, tag=f"63-{'x' * 8_000}") == [("180", ALICE)]
-    (context,) = [server.user for server in call.rig.stack._transactions.servers.values()]
+    (context,) = [server.user for server in call.rig.stack.transactions.servers.values()]
     held: Any = context
     assert sum(map(len, held._early)) < 64 * 100
 

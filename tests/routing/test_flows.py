@@ -280,13 +280,13 @@ def test_who_comes_over_the_flow_of_its_dialog(transport: str) -> None:
     bench = rig()
     bob = phone(bench, transport, f"{INSTANCE};reg-id=1")
     route = called(bench, bob)
-    default = bench.stack._route
+    default = bench.stack.route
 
     def watch(incoming: Any) -> Any:
         seen.append("" if incoming.flows is None else incoming.flows.own)
         return default(incoming)
 
-    bench.stack._route = watch
+    bench.stack.route = watch
     moved = replaced(bench, transport)
     other = Mobile(bench, transport, source=("203.0.113.66", 6_666))
     seen.clear()
@@ -305,14 +305,14 @@ def test_an_address_that_was_a_phones() -> None:
     invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")
     route = ", ".join(invite.message.values("record-route"))
     bench.udp(reply(invite, 200, headers=[("Contact", "<sip:bob@10.0.0.9>")]), HOME)
-    default = bench.stack._route
+    default = bench.stack.route
 
     def watch(incoming: Any) -> Any:
         if incoming.method == "INFO":
             seen.append(incoming.flows.own)
         return default(incoming)
 
-    bench.stack._route = watch
+    bench.stack.route = watch
     moved = (HOME[0], 42_001)
     for number, source in enumerate((HOME, moved, moved, HOME)):
         if number == 2:

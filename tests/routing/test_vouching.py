@@ -22,15 +22,15 @@ def taken(cluster: Cluster, data: bytes) -> list[Any]:
     """Whether node a believes that another node sent ``data``, for each request that its route got."""
     seen: list[Any] = []
     stack = cluster.rigs["a"].stack
-    route = stack._route
+    route = stack.route
 
     def watch(handle: Any) -> Any:
         seen.append(handle.from_node)
         return route(handle)
 
-    stack._route = watch
+    stack.route = watch
     cluster.udp("a", data, ("203.0.113.66", 5060))
-    stack._route = route
+    stack.route = route
     return seen
 
 

@@ -93,7 +93,7 @@ def test_whose_certificate_names_its_sent_by() -> None:
     """RFC 5922 7.4: a member of a cluster that proved its domain is answered by another one."""
     listeners = (*LISTENERS, ListenerConfig(2, "tls", "192.0.2.10", 5061))
     zone = Zone(CLUSTER.replace("_sip._tcp", "_sips._tcp"))
-    bench = World(zone, world().stack._route, listeners=listeners)
+    bench = World(zone, world().stack.route, listeners=listeners)
     for identities in ((), ("edge.test",)):
         conn = bench.stack.new_connection()
         info = OpenConnection(2, "tls", ("192.0.2.10", 5061), ("192.0.2.30", 41_000), True)
@@ -155,7 +155,7 @@ def test_a_websocket_cannot_be_connected_to() -> None:
     """RFC 7118 5.2: there is no other way to a browser."""
     bench = World(
         Zone(CLUSTER),
-        world().stack._route,
+        world().stack.route,
         listeners=(*LISTENERS, ListenerConfig(2, "ws", "192.0.2.10", 80)),
         trusted=[EDGE],
     )

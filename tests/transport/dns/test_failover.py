@@ -202,7 +202,7 @@ def test_names_that_never_answer_cost_only_their_own_calls() -> None:
     def route(incoming: Any) -> None:
         incoming.relay([str(incoming.message.uri)])
 
-    dead.stack._route = route
+    dead.stack.route = route
     for number in range(50):
         dead.udp(invite(number, uri=f"sip:x@n{number}.dead.test"))
     assert len(dead.sockets) == 5

@@ -219,7 +219,7 @@ def test_rotation() -> None:
 def test_without_servers_only_host_names_are_known() -> None:
     """A machine without a network still knows itself."""
     world = World(dns={"hosts": {"Pbx.Test.": ["192.0.2.7", "2001:DB8::7"]}})
-    world.stack._resolver.servers._servers = []
+    world.stack.resolver.servers._servers = []
     assert world.lookup("pbx.test", "A") == ["192.0.2.7"]
     assert world.lookup("PBX.test", "AAAA") == ["2001:db8::7"]
     assert world.lookup("localhost", "A") == ["127.0.0.1"]

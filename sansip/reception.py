@@ -1,0 +1,232 @@
+"""How a message comes in: found to be sound, given to its transaction, or decided on by the route.
+
+Theory of operation: a message is read and shown to the modules. A response goes to its client
+transaction, a request to its server transaction, or it is new: then the limits are looked at, a
+transaction is made, and the route runs. What cannot be accepted is answered at most once, with
+nothing kept, and told as an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sansip.assembly import Assembly
+from sansip.errors import RemoteProtocolError
+from sansip.events import (
+    MessageRefused,
+)
+from sansip.module import Reply
+from sansip.routing import IncomingRequest, run
+from sansip.routing.arrival import screen, take_route
+from sansip.routing.flows import looking
+from sansip.routing.loss import has_moved
+from sansip.routing.probing import alive_tag
+from sansip.routing.room import is_exempt
+from sansip.sources import SourceRates, source_of
+from sansip.transaction import server_key
+from sansip.transaction.refusals import Refusals, acknowledges_refusal
+from sansip.transport import Flow, note_source
+from sansip.transport.flow import same_peer
+from sansip.transport.flow_token import MARK
+from sansip.wire import Request, Response, parse_message
+
+__all__ = ["Reception"]
+
+
+class Reception:
+    """The way in for messages of one stack, whose parts are ``core``."""
+
+    __slots__ = ("_core", "_transactions", "follows_maddr", "force_rport", "rates", "refusals")
+
+    def __init__(self, core: Assembly) -> None:
+        config = core.config
+        self._core = core
+        self._transactions = core.transactions
+        self.rates = SourceRates(config.limits)
+        self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
+        # Replaced by ``reconfigure``.
+        self.force_rport: str = config.proxy.force_rport
+        trusted = config.proxy.via_maddr == "trusted"
+        self.follows_maddr: Callable[[Flow], bool] | None = core.is_trusted if trusted else None
+
+    def message_received(self, data: bytes, flow: Flow, now: float, *, datagram: bool = True) -> None:
+        """Take one whole message that came by ``flow``."""
+        core = self._core
+        if core.unstarted:
+            core.start(now)
+        # RFC 3261 18.3, RFC 7118 5.1: what has boundaries is framed as a datagram is.
+        try:
+            message = parse_message(data, core.limits, datagram=datagram)
+        except RemoteProtocolError as error:
+            self.refuse(error, flow, now)
+            return
+        if core.modules.message_arrived:
+            verdict = core.modules.judge(message, flow, now)
+            if verdict is not None:
+                if isinstance(message, Request) and isinstance(verdict, Reply):
+                    self._reply_statelessly(message, flow, verdict, now)
+                return
+        if isinstance(message, Request):
+            self._request_received(message, flow, now)
+        else:
+            self._response_received(message, flow, now)
+
+    def _reply_statelessly(self, request: Request, flow: Flow, reply: Reply, now: float) -> None:
+        if request.method != "ACK":
+            back = note_source(request, flow, self.force_rport)
+            self.refusals.send(request, back, reply.status, reply.reason, now, reply.headers)
+
+    def _response_received(self, response: Response, flow: Flow, now: float) -> None:
+        core = self._core
+        # RFC 3261 18.1.2: a top Via that is not ours means it is not for us.
+        if not core.listeners.is_own_sent_by(response.via.sent_by):
+            return
+        transaction = self._transactions.find_client(response)
+        if transaction is None:
+            if not core.modules.takes_stray(response, flow, now):
+                core.proxy.forward_stray(response, flow, now)
+            return
+        hop = transaction.flow
+        elsewhere = flow.conn != hop.conn or flow.address[0] != hop.address[0]
+        if (elsewhere and has_moved(core, transaction, flow, now)) or self._comes_from(
+            hop, flow, response, "RFC 3261 18.1.2"
+        ):
+            self._transactions.response_received(transaction, response, now)
+
+    def _request_received(self, request: Request, flow: Flow, now: float) -> None:
+        core = self._core
+        method = request.method
+        key = server_key(request)
+        transactions = self._transactions
+        transaction = transactions.find_server(key, method)
+        if transaction is not None and not (method == "ACK" and transaction.state == "accepted"):
+            transaction.feed("ACK" if method == "ACK" else "request", request, now)
+            return
+        limits = core.limits
+        if not self.is_within_rate(flow, now):
+            core.notices.reached("source_rate", flow.host, now)
+            return
+        back = note_source(request, flow, self.force_rport, self.follows_maddr)
+        if method == "ACK":
+            if acknowledges_refusal(request, core.entropy):
+                return
+            # RFC 3261 13.2.2.4: the ACK for a 2xx is a transaction of its own.
+            self._decide(IncomingRequest(core, request, flow, None, now), now)
+            return
+        if len(transactions) >= limits.transactions:
+            core.notices.reached("transactions", flow.host, now)
+            self.refusals.send(request, back, 503, None, now, [("Retry-After", "5")])
+            return
+        handle = IncomingRequest(core, request, flow, None, now)
+        server = transactions.open_server(key, method, back, handle)
+        handle.attach(server)
+        if method == "CANCEL":
+            invite = transactions.servers.get(key)
+            if invite is not None and invite.method != "CANCEL":
+                if self._comes_from(invite.flow, flow, request, "RFC 3261 9.2"):
+                    self._cancel(handle, invite, now)
+                else:
+                    # RFC 3261 9.2: as if there were no such transaction.
+                    handle.refuse(481)
+                return
+        elif method == "OPTIONS" and core.nodes is not None and (tag := alive_tag(core.nodes, request)):
+            # Another node, which the shared location says nothing of.
+            handle.take_tag(tag)
+            handle.reply(200)
+            return
+        elif (
+            (core.draining or flow.listener in core.retiring)
+            and request.to_tag is None
+            and not self._stays(request, flow)
+        ):
+            # RFC 3261 21.5.4
+            handle.reply(503, None, [("Retry-After", "30")])
+            return
+        self._decide(handle, now)
+
+    def is_within_rate(self, flow: Flow, now: float) -> bool:
+        """Whether who sends by ``flow`` keeps to ``limits.source_rate``, or need not."""
+        core = self._core
+        return (
+            not core.limits.source_rate
+            or self.rates.allow(source_of(flow.host), now)
+            or is_exempt(core, flow)
+        )
+
+    def _stays(self, request: Request, flow: Flow) -> bool:
+        """Whether a draining node is the only one that can serve ``request``, and does so still."""
+        core = self._core
+        if core.nodes is None or not core.nodes.lingering:
+            return False
+        if flow.conn and core.location.aors_of(flow):
+            # A phone that registered over this connection; others find another node.
+            return True
+        # Another node's, for a phone whose connection is here; whether the token is
+        # one is found out when it is followed.
+        route = request.first_line("route")
+        return route is not None and f":{MARK}" in route
+
+    def _decide(self, handle: IncomingRequest, now: float) -> None:
+        core = self._core
+        try:
+            take_route(handle)
+            screen(handle)
+        except RemoteProtocolError as error:
+            # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
+            handle.refuse(error.status, error.reason)
+            return
+        if handle.message.to_tag is not None and self._within_call(handle, now):
+            return
+        lost = handle.flows is not None and handle.flows.lost is not None
+        route = looking(core.route) if lost else core.route
+        if core.modules.request_received:
+            before = core.modules.before(route, handle)
+            if before is None:
+                return
+            route = before
+        run(route, handle, now)
+
+    def _comes_from(self, hop: Flow, flow: Flow, message: Request | Response, section: str) -> bool:
+        """Whether a message that came by ``flow`` is of the host at ``hop`` (``ProxyConfig.same_hop``)."""
+        core = self._core
+        if hop.address[0] == flow.address[0] or not core.config.proxy.same_hop:
+            return True
+        if same_peer(hop, flow) or core.is_trusted(flow):
+            return True
+        what, status = ("a CANCEL", 481) if isinstance(message, Request) else ("a response", 0)
+        reason = f"{what} from elsewhere than {hop.host} (proxy.same_hop)"
+        core.notify(MessageRefused(str(flow), status, reason, section))
+        return False
+
+    def _within_call(self, handle: IncomingRequest, now: float) -> bool:
+        """Whether the request belongs to a call of ours, or to one that is over."""
+        try:
+            return self._core.ua.takes(handle, now)
+        except RemoteProtocolError as error:
+            handle.refuse(error.status, error.reason)
+            return True
+
+    def _cancel(self, handle: IncomingRequest, invite: Any, now: float) -> None:
+        # RFC 3261 9.2: 200 for the CANCEL, with the To tag that an answer to the
+        # INVITE from here has; the INVITE gets 487 if it still can.
+        if invite.user is not None:
+            handle.take_tag(invite.user.local_tag())
+        handle.reply(200)
+        if not invite.answered and invite.user is not None and invite.method == "INVITE":
+            reason = handle.message.get("reason")
+            invite.user.cancel(now, reason)
+
+    def refuse(self, error: RemoteProtocolError, flow: Flow, now: float) -> None:
+        """Answer what could not be accepted, if it is a request that can be answered."""
+        message = error.message
+        status = 0
+        if isinstance(message, Request) and message.method != "ACK" and error.status:
+            try:
+                back = note_source(message, flow, self.force_rport, self.follows_maddr)
+            except RemoteProtocolError:
+                back = None
+            if back is not None and self.is_within_rate(flow, now):
+                status = error.status
+                self.refusals.send(message, back, status, error.reason, now)
+        self._core.notify(MessageRefused(str(flow), status, error.reason, error.section))
