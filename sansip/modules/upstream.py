@@ -91,6 +91,7 @@ def _user_of(aor: str) -> str | None:
 class UpstreamConfig:
     """The registrations to have; the server reads them from ``[[upstream]]``."""
 
+    # The accounts to register with: each a table `[[upstream]]` with `register = true` (configuration.md).
     registrations: list[UpstreamRegistration] = field(default_factory=list)
 
 
