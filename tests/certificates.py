@@ -11,10 +11,12 @@ import datetime
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import NameOID
 
 __all__ = ["Authority"]
@@ -74,6 +76,43 @@ class Authority:
         path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
         return path
 
+    def respond(
+        self,
+        file: str,
+        certificate: Path,
+        status: str = "good",
+        *,
+        begin: datetime.datetime = BEGIN,
+        until: datetime.datetime = END,
+        responder: Path | None = None,
+    ) -> Path:
+        """Write ``file`` with an OCSP response (DER, RFC 6960) about ``certificate``.
+
+        ``responder`` signs it in our place: a file of ``issue``.
+        """
+        own = x509.load_pem_x509_certificate(self.authority.read_bytes())
+        revoked = status == "revoked"
+        builder = ocsp.OCSPResponseBuilder().add_response(
+            x509.load_pem_x509_certificate(certificate.read_bytes()),
+            own,
+            hashes.SHA1(),
+            ocsp.OCSPCertStatus[status.upper()],
+            begin,
+            until,
+            BEGIN if revoked else None,
+            x509.ReasonFlags.key_compromise if revoked else None,
+        )
+        key: Any = self._key
+        if responder is not None:
+            own = x509.load_pem_x509_certificate(responder.read_bytes())
+            key = serialization.load_pem_private_key(responder.read_bytes(), None)
+            builder = builder.certificates([own])
+        builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, own)
+        path = self.directory / file
+        response = builder.sign(key, hashes.SHA256())
+        path.write_bytes(response.public_bytes(serialization.Encoding.DER))
+        return path
+
     def issue(
         self,
         file: str,
@@ -82,10 +121,11 @@ class Authority:
         begin: datetime.datetime = BEGIN,
         end: datetime.datetime = END,
         usages: Sequence[str] = (),
+        must_staple: bool = False,
     ) -> Path:
         """Write ``file`` with a certificate and its key; ``names`` are IP addresses, URIs and DNS names.
 
-        ``usages``: object identifiers of its extended key usage.
+        ``usages``: object identifiers of its extended key usage. ``must_staple``: RFC 7633.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(
@@ -98,6 +138,9 @@ class Authority:
         if usages:
             usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier(one) for one in usages])
             builder = builder.add_extension(usage, critical=False)
+        if must_staple:
+            features = x509.TLSFeature([x509.TLSFeatureType.status_request])
+            builder = builder.add_extension(features, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         path = self.directory / file
         path.write_bytes(

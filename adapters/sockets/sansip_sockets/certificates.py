@@ -37,8 +37,9 @@ _REFUSED = {
     19: _UNKNOWN,
     20: _UNKNOWN,
     21: _UNKNOWN,
-    # RFC 5924: OpenSSL knows nothing of id-kp-sipDomain, and Python's ssl cannot tell it.
-    26: "; its extended key usage has to name serverAuth or clientAuth, beside id-kp-sipDomain or alone",
+    # RFC 5924: OpenSSL knows nothing of id-kp-sipDomain; its other engine is told.
+    26: "; its extended key usage has to name serverAuth or clientAuth"
+    ' (id-kp-sipDomain alone is taken by tls.engine = "openssl")',
 }
 # OpenSSL's reasons -> who has to do what.
 _ADVICE = {

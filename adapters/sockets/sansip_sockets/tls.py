@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from sansip.transport.filter import NOTHING, OpenConnection, Output
@@ -30,59 +29,16 @@ from sansip_sockets.certificates import (
 )
 from sansip_sockets.identity import identities, is_identified
 from sansip_sockets.revocation import Proof, RevocationList, Standing, proof_of, read_lists
+from sansip_sockets.tls_config import TlsConfig, parse_name
+
+if TYPE_CHECKING:
+    from sansip_sockets.openssl_engine import Engine
 
 __all__ = ["Tls", "TlsConfig", "TlsContexts", "TlsError", "parse_name"]
 
 READ_SIZE = 65_536
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-
-
-@dataclass(slots=True)
-class TlsConfig:
-    """TLS, for listeners `tls` and `wss` and for connections to others.
-
-    Attributes:
-        certificate: PEM file with the server's certificate and those that lead to its
-            authority. Needed for listeners `tls` and `wss`; it is shown to other
-            servers that ask for one, too.
-        key: PEM file with the private key of `certificate`, unencrypted; unset: it is
-            in the same file.
-        names: further certificates for names that a client asks for (SNI, RFC 6066 3), each as
-            `"name certificate"` or `"name certificate key"`, like
-            `"example.net net.pem net.key"`. Any other name gets `certificate`.
-        authorities: PEM file with the authorities that certificates of others are
-            checked against; unset: those of the system.
-        crls: PEM files with revocation lists (RFC 5280 5): what they name is refused, and so is
-            a certificate of an authority that has no list here, or one that is out of date.
-        verify_servers: a server that we connect to must prove to be the host that
-            the URI named (RFC 5922 7.3). False takes any certificate: for tests.
-        verify_clients: whether clients must show a certificate: `"no"`, `"optional"`
-            (one that is shown must be good) or `"required"`. A route finds the names in it in
-            `request.flow.identities` (RFC 5922 7.4).
-        min_version: the oldest version of TLS to speak.
-        ciphers: cipher suites of TLS 1.2 as an OpenSSL list; `""` for OpenSSL's own choice.
-    """
-
-    certificate: str | None = None
-    key: str | None = None
-    names: list[str] = field(default_factory=list)
-    authorities: str | None = None
-    crls: list[str] = field(default_factory=list)
-    verify_servers: bool = True
-    verify_clients: Literal["no", "optional", "required"] = "no"
-    min_version: Literal["1.2", "1.3"] = "1.2"
-    ciphers: str = ""
-
-
-def parse_name(text: str) -> tuple[str, str, str]:
-    """Split an element of ``TlsConfig.names`` into name, certificate and key; raise ValueError."""
-    words = text.split()
-    if len(words) not in (2, 3):
-        raise ValueError("expected `name certificate [key]`, like example.net net.pem net.key")
-    if "*" in words[0]:
-        raise ValueError(f"{words[0]}: names are compared as a whole; list each one (RFC 5922 7.2)")
-    return words[0].lower(), words[1], words[-1]
 
 
 class TlsContexts:
@@ -95,6 +51,8 @@ class TlsContexts:
         # The name asked for ("" for the others) -> certificate file, and what shows it.
         self._shown: dict[str, tuple[str, ssl.SSLContext]] = {}
         self._lists: list[RevocationList] = []
+        # What does the work in place of ``ssl``, where the configuration has it so.
+        self._engine: Engine | None = None
         # Connections whose peers have proved who they are.
         self._verified: WeakSet[Tls] = WeakSet()
         self.reload()
@@ -123,7 +81,10 @@ class TlsContexts:
 
             if by_name:
                 server.sni_callback = choose
-        self._client = self._for_client()
+        client = self._for_client()
+        engine = _engine(config)
+        self._client = client
+        self._engine = engine
         self._server = server
         self._shown = shown
         self._lists = lists
@@ -146,7 +107,8 @@ class TlsContexts:
         for name, (file, context) in self._shown.items():
             wanted = [name] if name else others
             lines += [f"certificate {file}: {one}" for one in certificate_doubts(file, context, wanted, now)]
-        return lines + [doubt for one in self._lists if (doubt := one.doubt(now))]
+        lines += [doubt for one in self._lists if (doubt := one.doubt(now))]
+        return lines if self._engine is None else lines + self._engine.doubts()
 
     def _for_server(self, certificate: str, key: str) -> ssl.SSLContext:
         config = self.config
@@ -204,17 +166,37 @@ class TlsContexts:
         except OSError as error:
             raise TlsError(f"{key}: {unreadable(file, error)}") from None
 
-    def session(self, info: OpenConnection, below: ssl.MemoryBIO, above: ssl.MemoryBIO) -> ssl.SSLObject:
-        """Return a new TLS session for the connection ``info``; raise ``TlsError`` without a certificate."""
+    def session(self, info: OpenConnection) -> tuple[Any, Any, Any]:
+        """Return a new TLS session for the connection ``info``, what it reads and what it writes.
+
+        Raises ``TlsError`` without a certificate.
+        """
+        if self._engine is not None:
+            made = self._engine.session(info)
+            return made, made.below, made.above
+        below, above = ssl.MemoryBIO(), ssl.MemoryBIO()
         if not info.incoming:
             try:
-                return self._client.wrap_bio(below, above, server_hostname=info.name or None)
+                return self._client.wrap_bio(below, above, server_hostname=info.name or None), below, above
             except ValueError:
                 # Not fit for SNI (a label too long): the name is checked by us anyway.
-                return self._client.wrap_bio(below, above)
+                return self._client.wrap_bio(below, above), below, above
         if self._server is None:
             raise TlsError("a TLS listener needs a certificate")
-        return self._server.wrap_bio(below, above, server_side=True)
+        return self._server.wrap_bio(below, above, server_side=True), below, above
+
+
+def _engine(config: TlsConfig) -> Engine | None:
+    """Return what works in place of ``ssl``, if ``config`` has it so."""
+    if config.engine == "python":
+        if config.staples:
+            raise TlsError('staples: Python\'s ssl cannot show them; say engine = "openssl"')
+        return None
+    try:
+        from sansip_sockets.openssl_engine import Engine
+    except ImportError as error:
+        raise TlsError(f'engine "openssl" needs pyOpenSSL: {error}') from None
+    return Engine(config, [parse_name(one) for one in config.names])
 
 
 class Tls:
@@ -238,9 +220,7 @@ class Tls:
     def __init__(self, contexts: TlsContexts, info: OpenConnection) -> None:
         self._contexts = contexts
         self._info = info
-        self._below = ssl.MemoryBIO()
-        self._above = ssl.MemoryBIO()
-        self._session = contexts.session(info, self._below, self._above)
+        self._session, self._below, self._above = contexts.session(info)
         # What the stack wanted sent before the handshake was over.
         self._kept: list[bytes] = []
         # What the peer's certificate rests on, and why it is not spoken to any more.

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 
 from sansip.driver import OpenConnection, Output
 from sansip_sockets.identity import identities, is_identified
 from sansip_sockets.tls import Tls, TlsConfig, TlsContexts, TlsError
 from tests.certificates import Authority
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,14 @@ def connect(
     return far, near
 
 
+def speak_12_at_most(client: TlsContexts) -> None:
+    """Have ``client`` be an old one."""
+    if client._engine is None:
+        client._client.maximum_version = ssl.TLSVersion.TLSv1_2
+    else:
+        client._engine._client.set_max_proto_version(SSL.TLS1_2_VERSION)
+
+
 def contexts(authority: Authority, certificate: str | None = None, **settings: Any) -> TlsContexts:
     return TlsContexts(TlsConfig(certificate, authorities=str(authority.authority), **settings))
 
@@ -81,7 +92,7 @@ def test_octets_both_ways(authority: Authority, certificate: str, version: str, 
     server = contexts(authority, certificate)
     client = contexts(authority)
     if version == "1.2":
-        client._client.maximum_version = ssl.TLSVersion.TLSv1_2
+        speak_12_at_most(client)
     far, near = End(server, incoming()), End(client, outgoing())
     # What is sent before the handshake is over waits for it.
     near.take(near.tls.send(b"early", 0.0))
@@ -206,7 +217,7 @@ def test_reload_spares_what_stands(authority: Authority, tmp_path: Path) -> None
 def test_min_version(authority: Authority, certificate: str) -> None:
     """1.3 alone, where the operator wants that."""
     client = contexts(authority)
-    client._client.maximum_version = ssl.TLSVersion.TLSv1_2
+    speak_12_at_most(client)
     far, _ = connect(contexts(authority, certificate, min_version="1.3"), client)
     assert far.closing is not None
     assert far.closing.startswith("TLS handshake: unsupported protocol")
