@@ -1,14 +1,139 @@
-"""Where the control socket is."""
+"""Where the control socket is, also where nobody said so, and how `sansip ctl` finds it.
+
+Theory of operation: a server without a store's file and without `control` makes its socket in a folder for
+such things that its user alone may write to, under the number of its process, so that two servers never meet.
+`sansip ctl` takes the server beside the store in its folder, or looks into the same folders and takes the one
+that answers; of several it gives the names.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import re
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from sansip_server.targets import is_url
 
-__all__ = ["control_path"]
+if TYPE_CHECKING:
+    from sansip_sockets import ControlSocket
+
+__all__ = ["answering", "control_path", "default_folders", "open_control"]
+
+# The socket beside the store that `sansip serve --store sansip.db` makes.
+BESIDE = Path("sansip.db.ctl")
+_NAME = re.compile(r"(\d+)\.ctl")
 
 
 def control_path(control: str | None, store: str | None) -> str | None:
-    """Return the path of the control socket: as set, or beside the store's file; None for no socket."""
+    """Return the path of the control socket: as set, or beside the store's file; None where neither says."""
     if control is not None:
         return control or None
     return None if store is None or is_url(store) else f"{store}.ctl"
+
+
+def default_folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """Return the folders for sockets of servers that nobody named a path for, best first."""
+    folders = []
+    # systemd sets the first for a service (RuntimeDirectory=), the second for a session.
+    if given := environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]:
+        folders.append(Path(given))
+    if session := environ.get("XDG_RUNTIME_DIR"):
+        folders.append(Path(session) / "sansip")
+    return [*folders, Path("/run/sansip"), Path(tempfile.gettempdir()) / f"sansip-{os.geteuid()}"]
+
+
+def open_control(control: str | None, store: str | None) -> tuple[ControlSocket | None, str | None]:
+    """Open the control socket of this process; return it, and why there is none where one was expected.
+
+    Raises ``BindError`` for a path that was named. A default one that cannot be had stops no server.
+    """
+    from sansip_sockets import BindError, ControlSocket
+
+    if control == "":
+        return None, None
+    if (path := control_path(control, store)) is not None:
+        return ControlSocket(path), None
+    reasons = []
+    for folder in default_folders():
+        try:
+            _make(folder)
+            _tidy(folder)
+            return ControlSocket(folder / f"{os.getpid()}.ctl"), None
+        except (BindError, OSError) as error:
+            reasons.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
+    return None, "; ".join(reasons)
+
+
+def answering(environ: Mapping[str, str] = os.environ) -> tuple[list[Path], list[Path]]:
+    """Return the control sockets that `sansip ctl` may mean, and all places that were looked at."""
+    if BESIDE.with_suffix("").exists() or BESIDE.exists():
+        # The server of this folder is meant, and no other one where it does not run.
+        return [BESIDE], [BESIDE]
+    places = default_folders(environ)
+    found = []
+    for folder in places:
+        # What others may write to could hold a socket of theirs, which would hear our commands.
+        if _is_ours(folder):
+            found += [path for path, _ in _sockets(folder) if path not in found and _answers(path)]
+    return found, places
+
+
+def _make(folder: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if not _is_ours(folder):
+        raise PermissionError(errno.EPERM, "it belongs to another user, or others may write there")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this user alone, or root, may put a file into ``folder``."""
+    try:
+        # Not through a symbolic link: /tmp is for everybody.
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    owned = status.st_uid in (0, os.geteuid())
+    return stat.S_ISDIR(status.st_mode) and owned and not status.st_mode & 0o022
+
+
+def _tidy(folder: Path) -> None:
+    """Remove the sockets of servers that were killed: their processes are gone."""
+    for path, pid in _sockets(folder):
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            # Containers that share the folder number their processes for themselves.
+            if not _answers(path):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        except OSError:
+            pass  # it lives, and is somebody else's
+
+
+def _sockets(folder: Path) -> Iterator[tuple[Path, int]]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        if found := _NAME.fullmatch(name):
+            yield folder / name, int(found[1])
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fsencode(path))
+        except BlockingIOError:
+            return True  # its backlog is full
+        except OSError:
+            return False
+    return True

@@ -35,7 +35,7 @@ from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
-from sansip_server.control import control_path
+from sansip_server.control import open_control
 from sansip_server.descriptors import fit, raise_limit
 from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
@@ -70,7 +70,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.
     Raises OperatorError for whatever the operator has to change.
     """
-    from sansip_sockets import BindError, ControlSocket, TlsContexts, TlsError, stream_filters
+    from sansip_sockets import BindError, TlsContexts, TlsError, stream_filters
 
     lacking = may_lack_ipv6 and not has_ipv6_loopback()
     if lacking:
@@ -114,9 +114,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
             raise OperatorError("a journal cannot record a shared location; leave --journal or location out")
         shared = SharedStorage(parse_redis(settings.location), settings.redis)
 
-    control_at = control_path(settings.control, settings.store)
     try:
-        control = None if control_at is None else ControlSocket(control_at)
+        control, uncontrolled = open_control(settings.control, settings.store)
     except BindError as error:
         raise OperatorError(str(error)) from None
 
@@ -184,6 +183,8 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
                 control.start(server.hub, management.answer)
             if http is not None:
                 start_http(http, server.hub, settings, domains, management)
+        if uncontrolled is not None:
+            logger.info("no control socket for `sansip ctl` (%s); set control", uncontrolled)
         if shared is not None:
             # Other nodes need not wait for one whose loop is held.
             server.hub.on_abandon = shared.leave

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,29 @@ def test_reload_says_what_it_leaves(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert f"failed: {config}:1" in done.stdout
         assert "WARNING sansip.server: not read again: limits.source_rate" in server.output()
+
+
+def test_without_a_word_of_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sansip serve` and `sansip ctl` as they are find each other; of two servers each is named."""
+    with tempfile.TemporaryDirectory(prefix="sansip-") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+        sockets = Path(folder, "sansip")
+        with peers.sansip_serve(tmp_path, [f"udp:127.0.0.1:{peers.free_port()}"], ["biloxi.test"]) as one:
+            path = sockets / f"{one.pid}.ctl"
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+            assert json.loads(ctl(tmp_path, "stats", "--json").stdout)["pid"] == one.pid
+            # A second one, of the same user, is no obstacle and no mistake.
+            listen = [f"udp:127.0.0.1:{peers.free_port()}"]
+            with peers.sansip_serve(tmp_path, listen, ["biloxi.test"]) as two:
+                asked = ctl(tmp_path, "health")
+                assert asked.returncode == 2
+                for server in (one, two):
+                    own = f"{sockets}/{server.pid}.ctl"
+                    assert own in asked.stderr
+                    assert ctl(tmp_path, "--control", own, "drain").returncode == 0
+                    assert server.wait(10) == 0
+        assert list(sockets.iterdir()) == []
+        gone = ctl(tmp_path, "--control", str(path), "health")
+        assert (gone.returncode, f"no server answers at {path}" in gone.stderr) == (2, True)

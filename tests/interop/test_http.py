@@ -7,6 +7,7 @@ over raw sockets, while the rig's honest client of SIP never waits.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -239,3 +240,38 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         )
     assert result.returncode == 2
     assert f"cannot listen on http:127.0.0.1:{port}" in result.stderr
+
+
+def test_ctl_from_elsewhere(tmp_path: Path) -> None:
+    """`sansip ctl --url`: the same words as over the control socket, by what the token may."""
+    site = Site(tmp_path)
+    with site.siege:
+
+        def ctl(*words: str, token: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+            command = [*SANSIP, "ctl", "--url", f"http://{LOCAL}:{site.port}"]
+            if token is not None:
+                (tmp_path / "token").write_text(token)
+                command += ["--token-file", str(tmp_path / "token")]
+            environment = {name: value for name, value in os.environ.items() if name != "SANSIP_TOKEN"}
+            return subprocess.run(
+                [*command, *words], capture_output=True, text=True, timeout=30, env=environment | environ
+            )
+
+        done = ctl("health", token=site.tokens["read"])
+        assert (done.returncode, done.stdout[:3]) == (0, "ok,")
+        done = ctl("bindings", SANSIP_TOKEN=site.tokens["read"])
+        assert (done.returncode, done.stdout.split()[:2]) == (0, ["AOR", "CONTACT"])
+        done = ctl("stats")
+        assert (done.returncode, "401 Unauthorized" in done.stderr) == (2, True)
+        assert "--token-file FILE" in done.stderr
+        done = ctl("reload", token=site.tokens["read"])
+        assert (done.returncode, "needs a token with the role operate" in done.stderr) == (2, True)
+        assert ctl("reload", token=site.tokens["operate"]).stdout.startswith("read again: ")
+        # Over TLS the certificate has to be of an authority that this machine knows.
+        command = [*SANSIP, "ctl", "--url", f"https://localhost:{site.secure}", "health"]
+        environment = os.environ | {"SANSIP_TOKEN": site.tokens["read"]}
+        unknown = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+        assert (unknown.returncode, "its certificate is not trusted" in unknown.stderr) == (2, True)
+        environment["SSL_CERT_FILE"] = str(site.authority.authority)
+        known = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+        assert known.returncode == 0

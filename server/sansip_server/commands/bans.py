@@ -6,6 +6,7 @@ import json
 
 import click
 
+from sansip_server.commands.asking import Server
 from sansip_server.commands.ctl import AS_JSON, ask, plain, table
 from sansip_server.faults import OperatorError
 from sansip_server.moments import moment
@@ -19,7 +20,7 @@ __all__ = ["bans"]
 @click.option("--lift", is_flag=True, help="Listen to ADDRESS again, and count anew.")
 @AS_JSON
 @click.pass_obj
-def bans(path: str, address: str | None, user: str | None, lift: bool, as_json: bool) -> None:
+def bans(server: Server, address: str | None, user: str | None, lift: bool, as_json: bool) -> None:
     """Who is not listened to: all, or ADDRESS.
 
     An address is barred after too many wrong passwords: for one user, or for all ("*").
@@ -30,7 +31,7 @@ def bans(path: str, address: str | None, user: str | None, lift: bool, as_json: 
     question = {"command": "lift" if lift else "bans", "source": address, "user": user}
     rows: list[tuple[str, ...]] = [("SOURCE", "USER", "UNTIL", "REASON")]
     count = 0
-    for part in ask(path, **question):
+    for part in ask(server, **question):
         if "source" not in part:
             count = part.get("bans", part.get("lifted", 0))
         elif as_json:

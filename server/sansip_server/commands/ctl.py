@@ -1,6 +1,6 @@
-"""``sansip ctl``: ask a running server, or tell it something, over its control socket.
+"""``sansip ctl``: ask a running server, or tell it something.
 
-Theory of operation: one connection, one line of JSON, and the reply as a table for
+Theory of operation: one command (``asking`` carries it), and the reply as a table for
 people or as JSON for programs (``management`` says which commands there are). The
 exit status of ``health`` is for scripts and supervisors: 0 well, 1 not quite, 2 no
 server there.
@@ -15,15 +15,14 @@ from typing import Any
 
 import click
 
-from sansip_server.faults import OperatorError, os_reason
+from sansip_server.commands.asking import Server, read_token
+from sansip_server.faults import OperatorError
 from sansip_server.moments import moment
 
 __all__ = ["AS_JSON", "ask", "ctl", "plain", "table"]
 
 # Rows whose widths are made equal before they are shown.
 _PAGE = 200
-# Seconds for a reply to begin or to go on.
-TIMEOUT = 15.0
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 
@@ -39,81 +38,59 @@ class _Ctl(click.Group):
 @click.option(
     "--control",
     metavar="PATH",
-    help="The control socket of the server.  [default: as --config says, else ./sansip.db.ctl]",
+    help="The control socket of the server.  [default: as --config says, else the one that answers]",
 )
 @click.option("--config", metavar="FILE", help="The configuration of the server.")
+@click.option("--url", metavar="URL", help="Its HTTP listener instead, like https://sip.example.org:8443.")
+@click.option("--token-file", metavar="FILE", help="The token for --url.  [default: $SANSIP_TOKEN]")
 @click.pass_context
-def ctl(context: click.Context, control: str | None, config: str | None) -> None:
+def ctl(
+    context: click.Context, control: str | None, config: str | None, url: str | None, token_file: str | None
+) -> None:
     """Ask and direct a running server.
 
     Modules bring commands of their own: `sansip ctl commands` lists them, and
     `sansip ctl MODULE.VERB KEY=VALUE …` gives one.
     """
-    if control is None:
-        control = "sansip.db.ctl" if config is None else _configured(config)
-    context.obj = control
+    if url is not None and (control is not None or config is not None):
+        raise OperatorError("--url asks over HTTP; leave --control and --config out")
+    if control is None and config is not None:
+        control = _configured(config)
+    context.obj = Server(control, url, None if url is None else read_token(token_file))
 
 
-def _configured(config: str) -> str:
+def _configured(config: str) -> str | None:
     from sansip_server.config.load import load_file
     from sansip_server.control import control_path
 
     loaded = load_file(Path(config))
     if loaded.settings is None:
         raise OperatorError(*(fault.text(config) for fault in loaded.faults))
-    path = control_path(loaded.settings.control, loaded.settings.store)
-    if path is None:
+    if loaded.settings.control == "":
         raise OperatorError(f'{config}: the server has no control socket; set control = "PATH"')
-    return path
+    return control_path(loaded.settings.control, loaded.settings.store)
 
 
-def ask(path: str, **question: Any) -> Iterator[dict[str, Any]]:
+def ask(server: Server, **question: Any) -> Iterator[dict[str, Any]]:
     """Yield the items of the reply, and last the result; raise OperatorError for what fails."""
-    import socket
-
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            sock.settimeout(TIMEOUT)
-            sock.connect(path)
-            sock.sendall(json.dumps(question).encode() + b"\n")
-            with sock.makefile("rb") as reply:
-                for line in reply:
-                    part = json.loads(line)
-                    if part.get("ok") is False:
-                        raise OperatorError(part["error"])
-                    yield part.get("item", part.get("result"))
-                    if "ok" in part:
-                        return
-        raise OperatorError(f"{path}: the server closed the connection before its reply was whole")
-    except (FileNotFoundError, ConnectionRefusedError):
-        raise OperatorError(
-            f"no server answers at {path}; is it running, and is this its control socket?"
-            " (--control PATH, or --config FILE)"
-        ) from None
-    except TimeoutError:
-        raise OperatorError(
-            f"{path}: no reply in {TIMEOUT:g} s; the server is stopped or very busy"
-        ) from None
-    except OSError as error:
-        # "AF_UNIX path too long" has no number.
-        raise OperatorError(f"{path}: {os_reason(error)}") from None
+    return server.ask(**question)
 
 
-def only(path: str, **question: Any) -> dict[str, Any]:
+def only(server: Server, **question: Any) -> dict[str, Any]:
     """Return the result of a command that has no items."""
-    return list(ask(path, **question))[-1]
+    return list(ask(server, **question))[-1]
 
 
 @ctl.command()
 @AS_JSON
 @click.pass_obj
-def health(path: str, as_json: bool) -> None:
+def health(server: Server, as_json: bool) -> None:
     """Is the server well?
 
     Exit status: 0 all is well, 1 it drains or a part of it fails (a store: registrations
     get 503), 2 no server answers.
     """
-    result = only(path, command="health")
+    result = only(server, command="health")
     if as_json:
         click.echo(json.dumps(result))
     else:
@@ -135,14 +112,14 @@ def _of_module(name: str) -> click.Command:
     @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
     @AS_JSON
     @click.pass_obj
-    def given(path: str, arguments: tuple[str, ...], as_json: bool) -> None:
+    def given(server: Server, arguments: tuple[str, ...], as_json: bool) -> None:
         pairs = [one.partition("=") for one in arguments]
         for key, equals, _ in pairs:
             if not equals:
                 raise OperatorError(
                     f"{name}: {key}: expected KEY=VALUE; `sansip ctl commands` shows the keys"
                 )
-        items: list[Any] = list(ask(path, command=name, arguments={key: value for key, _, value in pairs}))
+        items: list[Any] = list(ask(server, command=name, arguments={key: value for key, _, value in pairs}))
         result = items.pop()
         if as_json:
             click.echo(json.dumps(items if isinstance(result, dict) and "items" in result else result))
@@ -160,9 +137,9 @@ def _of_module(name: str) -> click.Command:
 @ctl.command()
 @AS_JSON
 @click.pass_obj
-def commands(path: str, as_json: bool) -> None:
+def commands(server: Server, as_json: bool) -> None:
     """Which commands do the modules of the server have?"""
-    *items, _ = ask(path, command="commands")
+    *items, _ = ask(server, command="commands")
     if as_json:
         click.echo(json.dumps(items))
         return
@@ -177,9 +154,9 @@ def commands(path: str, as_json: bool) -> None:
 @ctl.command()
 @AS_JSON
 @click.pass_obj
-def stats(path: str, as_json: bool) -> None:
+def stats(server: Server, as_json: bool) -> None:
     """How much of everything there is at this moment."""
-    result = only(path, command="stats")
+    result = only(server, command="stats")
     if as_json:
         click.echo(json.dumps(result))
         return
@@ -198,7 +175,7 @@ def stats(path: str, as_json: bool) -> None:
 @click.argument("aor", required=False)
 @AS_JSON
 @click.pass_obj
-def bindings(path: str, aor: str | None, as_json: bool) -> None:
+def bindings(server: Server, aor: str | None, as_json: bool) -> None:
     """Who is registered: all, or one AOR (alice@example.org).
 
     With --json one object per line. Exit status 1 when AOR has no binding.
@@ -208,7 +185,7 @@ def bindings(path: str, aor: str | None, as_json: bool) -> None:
     if not as_json:
         rows.append(("AOR", "CONTACT", "Q", "EXPIRES IN", "RECEIVED", "KEEPALIVES", "USER AGENT"))
     count = 0
-    for part in ask(path, **question):
+    for part in ask(server, **question):
         if "contact" not in part:
             count = part["bindings"]
         elif as_json:
@@ -226,12 +203,12 @@ def bindings(path: str, aor: str | None, as_json: bool) -> None:
 @click.argument("aor")
 @AS_JSON
 @click.pass_obj
-def remove(path: str, aor: str, as_json: bool) -> None:
+def remove(server: Server, aor: str, as_json: bool) -> None:
     """Remove the registrations of AOR, from the store too.
 
     The phone may register again. Exit status 1 when there was none.
     """
-    result = only(path, command="remove", aor=aor)
+    result = only(server, command="remove", aor=aor)
     click.echo(json.dumps(result) if as_json else f"removed {result['removed']} of {result['aor']}")
     raise SystemExit(0 if result["removed"] else 1)
 
@@ -239,9 +216,9 @@ def remove(path: str, aor: str, as_json: bool) -> None:
 @ctl.command()
 @AS_JSON
 @click.pass_obj
-def drain(path: str, as_json: bool) -> None:
+def drain(server: Server, as_json: bool) -> None:
     """Refuse new calls, let running transactions finish, and end, as SIGTERM does."""
-    result = only(path, command="drain")
+    result = only(server, command="drain")
     already = "was draining already" if result["already"] else "drains, and ends when nothing runs"
     click.echo(json.dumps(result) if as_json else already)
 
@@ -249,12 +226,12 @@ def drain(path: str, as_json: bool) -> None:
 @ctl.command(name="reload")
 @AS_JSON
 @click.pass_obj
-def reload_(path: str, as_json: bool) -> None:
+def reload_(server: Server, as_json: bool) -> None:
     """Read again what can be read again while it runs, as SIGHUP does.
 
     It says what has changed and needs a restart. Exit status 1 when something could not be read.
     """
-    result = only(path, command="reload")
+    result = only(server, command="reload")
     if as_json:
         click.echo(json.dumps(result))
     else:

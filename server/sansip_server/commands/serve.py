@@ -44,7 +44,9 @@ LEVELS = ["debug", "info", "warning", "error"]
     metavar="FILE",
     help="Keep users and registrations in FILE, or a database (URL).  [default: in memory]",
 )
-@click.option("--control", metavar="PATH", help="Socket for `sansip ctl`.  [default: beside --store]")
+@click.option(
+    "--control", metavar="PATH", help="Socket for `sansip ctl`.  [default: beside --store, else in /run]"
+)
 @click.option("--certificate", metavar="FILE", help="Certificate for tls and wss (PEM): tls.certificate.")
 @click.option("--key", metavar="FILE", help="Its private key.  [default: in the same file]")
 @click.option("--route", metavar="FILE.py", help="Routing script.  [default: sansip.routing.default]")

@@ -91,7 +91,8 @@ class Settings:
     location: str | None = None
     # Socket for `sansip ctl` (health, bindings, drain, …), relative to this file;
     # only the server's user may open it. Without it the socket lies beside the
-    # store's file (`sansip.db.ctl`); `""` is none.
+    # store's file (`sansip.db.ctl`), or in a folder for such things where there is no such file
+    # (`$XDG_RUNTIME_DIR/sansip`, `/run/sansip`); `""` is none.
     control: str | None = None
     # Routing script: a Python file that defines `route(request)`, plain or
     # async, relative to this file. Without it, the default route is used
