@@ -96,14 +96,13 @@ class Assembly:
         # Hosts of this server, whose users have a realm by their name or by another.
         self.realms = realms_of(config, self.domains)
         realms = list(dict.fromkeys(self.realms.values()))
-        answering = ClientAuth(config.accounts, self.entropy, config.limits, self.notify)
         self.client = Client(
             self.listeners,
             self.transactions,
             self.entropy,
             config.limits,
             self._resolve,
-            answering,
+            ClientAuth(config.accounts, self.entropy, config.limits, self.notify),
             config.proxy.failover_time,
             config.proxy.tcp_above,
         )
@@ -113,11 +112,10 @@ class Assembly:
             self.transactions,
             self.entropy,
             config.limits,
-            self._resolve,
             self.tokens,
             partial(binding_over, self),
             self._flow_lost,
-            answering,
+            self.client,
             Shifts(self.prover, config.limits.raised_dialogs),
             Marks(config.secret or seed, config.proxy.dialog_life, config.limits.refreshed_dialogs),
             TrustDomain(

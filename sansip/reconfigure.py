@@ -19,6 +19,7 @@ from sansip.wire.host import host_key, plain_host
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
     from sansip.bans import Bans
+    from sansip.client import Client
     from sansip.entropy import Entropy
     from sansip.limits import Limits
     from sansip.module import Modules
@@ -69,6 +70,7 @@ class Reconfigured(Protocol):
     transactions: TransactionLayer
     resolver: Resolver | None
     locator: Locator | None
+    client: Client
 
     @property
     def reception(self) -> Receives: ...
@@ -142,7 +144,7 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
     if change.trusted is not None:
         stack.trusted.replace(change.trusted)
     if change.accounts is not None:
-        stack.proxy.client.replace(change.accounts)
+        stack.client.auth.replace(change.accounts)
     if change.nonce_keys is not None and stack.authenticator is not None:
         stack.authenticator.rotate(change.nonce_keys, stack.unix(now))
     stack.modules.configure(change.modules, now)
@@ -157,7 +159,7 @@ def _bound(stack: Reconfigured, limits: Limits) -> None:
     stack.bans.most = limits.bans
     stack.proxy.shifts.most = limits.raised_dialogs
     stack.proxy.marks.most = limits.refreshed_dialogs
-    stack.proxy.avoided.size = limits.avoided
+    stack.client.places.avoided.size = limits.avoided
     stack.proxy.hooks.hook_time = limits.hook_time
     if stack.resolver is not None:
         stack.resolver.cache.bound(limits.dns_cache)
@@ -170,6 +172,7 @@ def _take_policies(stack: Reconfigured, change: Reconfiguration) -> None:
     if change.timers is not None or change.proxy is not None:
         stack.transactions.values = config.timers
         stack.proxy.configure(config.proxy, config.timers)
+        stack.client.configure(config.proxy.failover_time, config.proxy.tcp_above)
         stack.reception.force_rport = config.proxy.force_rport
         stack.reception.follows_maddr = stack.is_trusted if config.proxy.via_maddr == "trusted" else None
     if change.registrar is not None:

@@ -164,7 +164,7 @@ def test_domains_and_limits_change() -> None:
         aliases=["alias.test"],
         limits=limits,
         timers=TimerValues(t1=0.25),
-        proxy=ProxyConfig(record_route=False, force_rport="always"),
+        proxy=ProxyConfig(record_route=False, force_rport="always", failover_time=0.5, tcp_above=900),
         registrar=RegistrarConfig(default_expires=99),
         auth=AuthConfig(algorithms=("SHA-256",), realms=("atlanta.test Atlanta",)),
         server_name="other",
@@ -175,7 +175,8 @@ def test_domains_and_limits_change() -> None:
     assert stack.listeners.serves("alias.test")
     assert stack.limits is stack.config.limits
     assert stack.limits.message_size == 40_000
-    assert (stack.bans.most, stack.proxy.shifts.most, stack.proxy.avoided.size) == (3, 5, 6)
+    assert (stack.bans.most, stack.proxy.shifts.most, stack.client.places.avoided.size) == (3, 5, 6)
+    assert (stack.client.failover_time, stack.client.tcp_above) == (0.5, 900)
     assert stack.proxy.values.t1 == 0.25
     assert not stack.proxy.config.record_route
     assert "SHA-256" in stack.authenticator.challenges("Atlanta", ALICE[0], 1.0, 1.0)[0]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sansip.transaction import ClientTransaction, TransactionLayer
     from sansip.wire import Response
 
-__all__ = ["send_cancel"]
+__all__ = ["cancel_forgotten", "send_cancel"]
 
 
 def send_cancel(
@@ -21,6 +21,27 @@ def send_cancel(
     # RFC 3261 9.1: it goes where the INVITE went, with the same branch.
     branch = invite.request.via.branch or ""
     transactions.open_client(branch, cancel, cancel.to_bytes(), invite.flow, _USER).start(now)
+
+
+def cancel_forgotten(
+    transactions: TransactionLayer, invite: ClientTransaction, reason: str | None, now: float
+) -> None:
+    """Cancel ``invite``, which nobody waits for; RFC 3261 9.1: after 64*T1 it is over."""
+    send_cancel(transactions, invite, reason, now)
+    transactions.timers.start(now, transactions.values.t1x64, _Forgotten(invite), "forgotten")
+
+
+class _Forgotten:
+    """An INVITE that was cancelled, and that nobody else would end: it has no Timer B once it has rung."""
+
+    __slots__ = ("_invite",)
+
+    def __init__(self, invite: ClientTransaction) -> None:
+        self._invite = invite
+
+    def timer_fired(self, _name: str, now: float) -> None:
+        if self._invite.state == "proceeding":
+            self._invite.terminate(None, now)
 
 
 class _CancelUser:

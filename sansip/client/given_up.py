@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sansip.client.cancel import send_cancel
+from sansip.client.cancel import cancel_forgotten
 
 if TYPE_CHECKING:
     from sansip.client.outlet import Outlet
@@ -43,7 +43,7 @@ class GivenUp:
         """It rings, so it may be cancelled (RFC 3261 9.1); once, and only an INVITE."""
         if not self._cancelled and transaction.method == "INVITE":
             self._cancelled = True
-            send_cancel(self._attempt.client.transactions, transaction, self._reason, now)
+            cancel_forgotten(self._attempt.client.transactions, transaction, self._reason, now)
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         status = response.status

@@ -60,6 +60,11 @@ class Outlet:
         self.failover_time = failover_time
         self.tcp_above = tcp_above
 
+    def configure(self, failover_time: float, tcp_above: int) -> None:
+        """Go by these from now on."""
+        self.failover_time = failover_time
+        self.tcp_above = tcp_above
+
     def is_alive(self, flow: Flow) -> bool:
         """Whether ``flow`` is datagrams, or a connection that still exists."""
         return not flow.reliable or (bool(flow.conn) and self.sender.connections.get(flow.conn) is not None)

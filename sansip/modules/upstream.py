@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sansip.auth import Account, Answers
+from sansip.client.via import new_branch, seal
 from sansip.clock import Timer
 from sansip.errors import RemoteProtocolError
 from sansip.events import UpstreamChanged
 from sansip.module import Module, command
-from sansip.proxy.loop import new_branch
 from sansip.transport import Flow
 from sansip.transport.next_hop import NextHop, next_hop
 from sansip.wire import Request, SipUri, parse_uri
@@ -213,16 +213,16 @@ class Upstream:
             return
         # What was learned in this attempt alone is forgotten: a password that was
         # wrong may be right now.
-        self._answers = proxy.client.answers(hop.host, [self.registration.account])
+        self._answers = proxy.client.auth.answers(hop.host, [self.registration.account])
         if hop.numeric:
             self._places = [(hop.transport, hop.host, hop.port)]
             self._next(now)
         else:
-            proxy.resolve(hop.question(), self._resolved, now)
+            proxy.client.places.resolve(hop.question(), self._resolved, now)
 
     def _resolved(self, found: Any, now: float) -> None:
         assert self._hop is not None
-        self._places = self._proxy.places(found, self._hop, now)
+        self._places = self._proxy.client.places.take(found, self._hop, now)
         self._next(now)
 
     def _next(self, now: float) -> None:
@@ -258,8 +258,8 @@ class Upstream:
         request = Request.build("REGISTER", registration.target, headers)
         if self._answers is not None:
             self._answers.apply(request)
-        branch = new_branch(self._entropy, "")
-        data = proxy.seal(request, listener, branch)
+        branch = new_branch(self._entropy)
+        data = seal(request, listener, branch)
         flow = Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
         self._transaction = proxy.transactions.open_client(branch, request, data, flow, self)
         self._transaction.start(now)

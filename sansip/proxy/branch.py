@@ -20,13 +20,13 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from sansip.client.cancel import cancel_forgotten, send_cancel
+from sansip.client.via import new_branch, seal
 from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow
 from sansip.proxy.assertions import drop_assertions, keep_private
 from sansip.proxy.callee import show_callee
-from sansip.proxy.cancel import send_cancel
 from sansip.proxy.credentials import drop_challenges, withhold_credentials
-from sansip.proxy.loop import new_branch
 from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
 from sansip.transport.flow import Flow
@@ -133,7 +133,7 @@ class Branch:
             self._fail(error.status, now)
             return
         if context.accounts is not None:
-            self._answers = proxy.client.answers(hop.host, context.accounts)
+            self._answers = proxy.client.auth.answers(hop.host, context.accounts)
             self._shift = proxy.shifts.of(base, context.marked)
         if context.answer:
             proxy.timers.start(now, context.answer, self, "answer")
@@ -143,7 +143,7 @@ class Branch:
             self._addresses = [(hop.transport, hop.host, hop.port)]
             self._try_next(now)
         else:
-            proxy.resolve(hop.question(), self._resolved, now)
+            proxy.client.places.resolve(hop.question(), self._resolved, now)
 
     def _resolved(self, addresses: Any, now: float) -> None:
         if self.final is not None:
@@ -151,7 +151,7 @@ class Branch:
         assert self._hop is not None
         # RFC 3263 4.3 and RFC 3261 16.9: where there is none it is as if a 503
         # had come; it leaves as 500.
-        self._addresses = self.context.proxy.places(addresses, self._hop, now)
+        self._addresses = self.context.proxy.client.places.take(addresses, self._hop, now)
         self._try_next(now)
 
     def _try_next(self, now: float) -> None:
@@ -230,7 +230,7 @@ class Branch:
             # A module that has to change it failed, or the caller gave up meanwhile.
             self._fail(487 if context.cancelled else 500, now)
             return
-        data = proxy.seal(request, listener, self._id)
+        data = seal(request, listener, self._id)
         if not data:
             self._fail(500, now)
             return
@@ -244,7 +244,7 @@ class Branch:
             and request is not self._base
             and may_switch
             and self._may_switch()
-            and not proxy.avoided.holds(("tcp", ip, port), now)
+            and not proxy.client.places.avoided.holds(("tcp", ip, port), now)
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
@@ -551,15 +551,15 @@ class Branch:
         if self._switched:
             # The same address is tried over UDP next, and large requests after this one at once.
             _, ip, port = self._addresses[0]
-            self.context.proxy.avoid(("tcp", ip, port), None, now)
+            self.context.proxy.client.places.avoid(("tcp", ip, port), None, now)
             return
         # One that a name did not lead to has no others; phones come and go.
         if self._place is not None and self._hop is not None and not self._hop.numeric:
-            self.context.proxy.avoid(self._place, retry_after, now)
+            self.context.proxy.client.places.avoid(self._place, retry_after, now)
 
     def _answered(self) -> None:
         if self._place is not None and self._hop is not None and not self._hop.numeric:
-            self.context.proxy.avoided.forget(self._place)
+            self.context.proxy.client.places.avoided.forget(self._place)
 
     def _fail(self, status: int, now: float, headers: Iterable[tuple[str, str]] = ()) -> None:
         if self._cancel_wanted is not None:
@@ -638,7 +638,7 @@ class Branch:
 
     def _cancel_given_up(self, transaction: ClientTransaction, now: float) -> None:
         self._given_up = tuple(one for one in self._given_up if one is not transaction)
-        send_cancel(self.context.proxy.transactions, transaction, None, now)
+        cancel_forgotten(self.context.proxy.transactions, transaction, None, now)
 
     def _send_cancel(self, now: float) -> None:
         if self._cancel_sent or self.transaction is None:

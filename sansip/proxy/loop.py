@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 if TYPE_CHECKING:
-    from sansip.entropy import Entropy
     from sansip.transport.listeners import Listeners
     from sansip.wire import Request
 
-__all__ = ["is_looped", "loop_hash", "new_branch"]
-
-MAGIC_COOKIE = "z9hG4bK"
+__all__ = ["is_looped", "loop_hash"]
 
 
 def loop_hash(request: Request, start: int, asked: str) -> str:
@@ -47,8 +44,3 @@ def is_looped(request: Request, hashed: str, listeners: Listeners) -> bool:
             if branch is not None and branch.endswith(suffix):
                 return True
     return False
-
-
-def new_branch(entropy: Entropy, hashed: str) -> str:
-    """Return a branch that is unique and carries ``hashed`` (RFC 3261 8.1.1.7)."""
-    return f"{MAGIC_COOKIE}{entropy.token()}.{hashed}"

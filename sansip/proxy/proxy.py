@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from sansip.client.via import seal
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding, key_of
 from sansip.proxy.assertions import drop_assertions, keep_private
@@ -24,15 +25,14 @@ from sansip.proxy.target import Target
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.connections import ONE_WAY
-from sansip.transport.dns import Avoided, Place
 from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
 from sansip.transport.nat import is_hidden, is_private
-from sansip.transport.next_hop import NextHop, Resolve, next_hop
+from sansip.transport.next_hop import NextHop, next_hop
 from sansip.wire import SipUri
 from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:
-    from sansip.auth import ClientAuth
+    from sansip.client import Client
     from sansip.clock import Timers
     from sansip.entropy import Entropy
     from sansip.limits import Limits
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from sansip.wire import OtherUri, Request, Response, TelUri, Via
 
 __all__ = ["Proxy", "ProxyConfig"]
-
-# A question about a name, and who is called with its answer.
-ResolveFunction = Callable[[Resolve, Callable[[Any, float], None], float], None]
 
 
 @dataclass(slots=True)
@@ -116,7 +113,6 @@ class Proxy:
     """Forwards requests, and responses to what it forwarded."""
 
     __slots__ = (
-        "avoided",
         "client",
         "config",
         "entropy",
@@ -130,7 +126,6 @@ class Proxy:
         "node_silent",
         "notices",
         "pending",
-        "resolve",
         "sender",
         "shifts",
         "timers",
@@ -148,11 +143,10 @@ class Proxy:
         transactions: TransactionLayer,
         entropy: Entropy,
         limits: Limits,
-        resolve: ResolveFunction,
         tokens: FlowTokens,
         named: Callable[[Request, Flow], Named | None],
         flow_lost: Callable[[object, float], None],
-        client: ClientAuth,
+        client: Client,
         shifts: Shifts,
         marks: Marks,
         trust: TrustDomain,
@@ -184,9 +178,6 @@ class Proxy:
         # What the hashes of our branches start with (``loop_hash``).
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits
-        self.resolve = resolve
-        # Servers of names that failed lately.
-        self.avoided = Avoided(limits.avoided)
         self.trying_after = self._time_until_t2(self.values)
 
     def configure(self, config: ProxyConfig, values: TimerValues) -> None:
@@ -366,14 +357,6 @@ class Proxy:
         hidden = is_private(uri.host) and not is_private(flow.host)
         return b"" if hidden else self.tokens.place(uri)
 
-    def seal(self, copy: Request, outgoing: Listener, branch: str) -> bytes:
-        """Add our Via (16.6 step 8) and return the octets to send."""
-        copy.prepend_line("via", f"{outgoing.via};branch={branch}")
-        # RFC 3261 18.3 and 16.6 step 9: framing on streams rests on the field.
-        if not copy.has("content-length"):
-            copy.append("Content-Length", str(len(copy.body)))
-        return copy.to_bytes()
-
     def route_of(self, copy: Request, target: Target) -> NextHop:
         """Apply 16.6 step 6 and return the next hop (step 7).
 
@@ -412,32 +395,12 @@ class Proxy:
     def flow_for(self, copy: Request, target: Target) -> Flow | None:
         """Return the flow that ``copy`` goes over: that of ``target``, while it lives."""
         flow = target.flow
-        if flow is None or ("route" in copy.keys and not target.bound) or not self.is_alive(flow):
+        if flow is None or ("route" in copy.keys and not target.bound) or not self.client.is_alive(flow):
             return None
         if flow.transport not in ("tls", "wss") and (copy.uri.scheme == "sips" or is_secure(target)):
             # RFC 3261 26.2.2: in TLS to the last hop.
             return None
         return flow
-
-    def places(self, found: Any, hop: NextHop, now: float) -> list[Place]:
-        """Return the answer to ``hop.question()`` as places to try, best first."""
-        if isinstance(found, Exception) or not found:
-            return []
-        # A resolver that knows addresses only leaves the transport out.
-        places: list[Place] = [
-            (one[0], one[1], one[2]) if len(one) == 3 else (hop.transport, one[0], one[1]) for one in found
-        ]
-        # A bound for what a hostile zone can make us try.
-        return self.avoided.sort(places[: self.limits.next_hops], now)
-
-    def avoid(self, place: Place, retry_after: str | None, now: float) -> None:
-        """Note that ``place`` failed; ``retry_after`` is what its 503 said."""
-        seconds = self.limits.avoid_time
-        number = (retry_after or "").partition("(")[0].partition(";")[0].strip()
-        if number.isascii() and number.isdigit() and len(number) < 10:
-            # RFC 3261 21.5.4: a server is left alone for as long as it asked.
-            seconds = min(float(number), 3_600.0)
-        self.avoided.note(place, now + seconds)
 
     # --- 16.11: the stateless proxy
 
@@ -479,7 +442,7 @@ class Proxy:
             prefer = incoming.listener if leaves is None else leaves.id
 
         def send(addresses: Any, now: float) -> None:
-            places = self.places(addresses, hop, now)
+            places = self.client.places.take(addresses, hop, now)
             if not places:
                 return
             transport, ip, port = places[0]
@@ -498,13 +461,13 @@ class Proxy:
                 mark = record.mark(ip)
                 self.add_record_route(copy, incoming.listener, listener, mark, came, goes, hop.sips)
             flow = alive or Flow(transport, listener.id, (ip, port), name=hop.proves(transport))
-            self.sender.send(flow, self.seal(copy, listener, branch), now)
+            self.sender.send(flow, seal(copy, listener, branch), now)
 
         if hop.numeric:
             send([(hop.transport, hop.host, hop.port)], now)
         else:
             # RFC 3263 4.4: a retransmission must take the same way.
-            self.resolve(hop.question(branch), send, now)
+            self.client.places.resolve(hop.question(branch), send, now)
 
     def stateless_branch(self, request: Request) -> str:
         """Return the branch of a stateless forward: the same for a retransmission.
@@ -560,10 +523,6 @@ class Proxy:
             flow = Flow(transport, listener.id, (host, port or DEFAULT_PORTS.get(transport, 5060)))
             ensure_length(response, flow)
             self.sender.send(flow, response.to_bytes(), now)
-
-    def is_alive(self, flow: Flow) -> bool:
-        """Whether ``flow`` is datagrams, or a connection that still exists."""
-        return not flow.reliable or (bool(flow.conn) and self.sender.connections.get(flow.conn) is not None)
 
 
 def _with_user(record_route: str, user: str) -> str:

@@ -177,7 +177,7 @@ def over(core: Core, binding: Binding, prefer: int | None = None) -> Flow | None
     """Return the flow that ``binding`` has at this node now, or None; ``prefer`` as above."""
     flow = binding.flow
     if isinstance(flow, Flow):
-        return flow if core.proxy.is_alive(flow) else None
+        return flow if core.proxy.client.is_alive(flow) else None
     if binding.path or (isinstance(flow, NodeFlow) and (flow.conn or not flow.direct)):
         return None
     if binding.received is not None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
+from sansip.client.via import new_branch, seal
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.loop import new_branch
 from sansip.transport import Flow
 from sansip.transport.next_hop import next_hop
 from sansip.wire import Request, SipUri, parse_uri
@@ -86,7 +86,7 @@ class Probe:
         if hop.numeric:
             self._send([(hop.transport, hop.host, hop.port)], now)
         else:
-            proxy.resolve(hop.question(), self._send, now)
+            proxy.client.places.resolve(hop.question(), self._send, now)
 
     def _send(self, found: Any, now: float) -> None:
         proxy, hop = self._proxy, self._hop
@@ -94,11 +94,11 @@ class Probe:
         assert self._request is not None
         if self._timer is None:
             return
-        for transport, ip, port in proxy.places(found, hop, now)[:1]:
+        for transport, ip, port in proxy.client.places.take(found, hop, now)[:1]:
             listener = proxy.listeners.reach(transport, ip)
             if listener is not None:
-                branch = new_branch(proxy.entropy, "")
-                data = proxy.seal(self._request, listener, branch)
+                branch = new_branch(proxy.entropy)
+                data = seal(self._request, listener, branch)
                 flow = Flow(transport, listener.id, (ip, port), name=hop.proves(transport))
                 self._transaction = proxy.transactions.open_client(branch, self._request, data, flow, self)
                 self._transaction.start(now)

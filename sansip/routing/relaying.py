@@ -110,7 +110,7 @@ def relay(
     context.recording = recording
     context.record_route = recording if request.record else None
     context.path = request.path
-    if credentials is not None or proxy.client.accounts or marked or len(shifts):
+    if credentials is not None or proxy.client.auth.accounts or marked or len(shifts):
         _authenticate_to(request, context, credentials, marked)
     if request.record:
         wanted = request.flows is not None and request.flows.wants_flow

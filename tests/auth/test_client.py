@@ -50,7 +50,7 @@ def test_challenges() -> None:
     # The account's is ours to answer, and the rest is not seen.
     assert refused.message.get_all("proxy-authenticate") == others[:2]
     other = sent(rig, 2)
-    rig.stack.proxy.client.replace([ACCOUNT])
+    rig.stack.client.auth.replace([ACCOUNT])
     out = only(challenged(rig, other, *others[:3], challenge()), "407")
     assert out.message.get_all("proxy-authenticate") == others[:3]
 
@@ -85,7 +85,7 @@ def test_challenge_size(where: str) -> None:
         long if where == "nonce" else "n1", more=f', {where}="{long}"' if where != "nonce" else ""
     )
     assert what(challenged(rig, first, value)) == ["500"]
-    assert not rig.stack.proxy.client._sessions
+    assert not rig.stack.client.auth._sessions
     # One that is answered is found behind it.
     again = only(challenged(rig, sent(rig, 2), value, challenge()), "MESSAGE")
     assert again.message.has("proxy-authorization")

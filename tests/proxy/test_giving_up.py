@@ -183,3 +183,16 @@ def test_nobody_waits_for_one_that_was_given_up() -> None:
     assert [rig.stack.idle] == [True]
     rig.wait(70)
     assert rig.stack.snapshot()["client_transactions"] == 0
+
+
+def test_one_that_was_cancelled_and_says_nothing_more_is_forgotten() -> None:
+    """RFC 3261 9.1: after 64*T1. It has rung, so no Timer B ends it: a phone could fill the memory so."""
+    rig, outs = resolved(BOB, CAROL)
+    first = only(outs, "INVITE")
+    second = rig.wait(3.1)[-1]
+    assert sent(rig.udp(reply(first, 180), BOB)) == [("CANCEL", BOB)]
+    rig.udp(reply(second, 486), CAROL)
+    rig.wait(31.8)
+    assert rig.stack.snapshot()["client_transactions"]
+    rig.run_out()
+    assert rig.empty

@@ -71,7 +71,7 @@ def test_from_the_file_to_the_stack(folder: Path) -> None:
     stack = stack_of(Access(settings_in(folder)))
     stack.time_passed(100.0)
     assert stack.modules.get(Upstreams).states() == {"sip:trunk@carrier.test": False}
-    (account,) = stack.proxy.client.accounts
+    (account,) = stack.client.auth.accounts
     assert (account.realm, account.username, account.password) == ("carrier.test", "trunk", "p\u00e4ss word")
     assert account.serves("192.0.2.15")
     peer = stack.trusted.find("tls", "192.0.2.7", 1234)
@@ -98,7 +98,7 @@ def test_read_again(folder: Path) -> None:
     stack.configure(change, 100.0)
     assert stack.trusted.find("udp", "10.0.0.1", 5060) is None
     assert stack.trusted.find("udp", "172.16.0.1", 5060) is not None
-    assert stack.proxy.client.accounts[0].username == "other"
+    assert stack.client.auth.accounts[0].username == "other"
     assert ring.read(made, "biloxi.test", None, 1_700_000_001.0) is not None
 
 

@@ -182,7 +182,7 @@ def test_what_is_avoided_is_bounded() -> None:
     bench.failed(second)
     # Only the failure of B is remembered.
     assert forwarded(bench.udp(invite(2))).to == A
-    assert len(bench.stack.proxy.avoided) == 1
+    assert len(bench.stack.client.places.avoided) == 1
 
 
 def test_calls_share_one_look_up_and_the_weights() -> None:
