@@ -29,6 +29,7 @@ ELSEWHERE = {
     "http_idle_time": "interop/test_http.py",
     "http_page": "server/http/test_rpc.py",
     "http_batch": "server/http/test_rpc.py",
+    "module_keys": "module/test_limiting.py",
     "hook_time": "proxy/test_waiting.py",
     "module_sockets": "module/test_sockets.py",
     "module_questions": "module/test_sockets.py",

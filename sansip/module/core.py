@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
+from sansip.module.limiting import Limited, Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.sockets import Datagrams, Stream, whole
 from sansip.module.tasks import begin
@@ -92,12 +93,13 @@ class Core:
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_module", "_stack")
+    __slots__ = ("_figures", "_module", "_rates", "_stack")
 
     def __init__(self, stack: StackCore, module: Named) -> None:
         self._stack = stack
         self._module = module
         self._figures: dict[str, Counter | Histogram] = {}
+        self._rates: Rates | None = None
 
     @property
     def timers(self) -> Timers:
@@ -203,6 +205,37 @@ class Core:
                 self.failed(getattr(method, "__name__", "received"), error)
 
         return guarded
+
+    def limit(self, key: str, count: float, per: float = 1.0) -> Limited:
+        """Return an awaitable for whether one more of ``key`` is among ``count`` in ``per`` seconds.
+
+        The keys are this module's own; ``limits.module_keys`` of them are remembered. Each process counts for
+        itself: with several nodes, give each its share of ``count``.
+        """
+        if count < 1 or per <= 0:
+            raise LocalProtocolError(
+                f"a limit is at least 1 in more than 0 seconds, not {count:g} in {per:g}"
+            )
+        if self._rates is None:
+            self._rates = Rates(self._stack.limits.module_keys)
+        return Limited(self._rates, key, count, per)
+
+    def once(self, name: str) -> bool:
+        """Whether this node is the one to do ``name``: probes, reminders, what one node sends for all.
+
+        Of the nodes that share a location and do not drain, one is chosen by its name; another as soon as
+        that one is gone. While nodes find each other two may answer yes, so what is done must bear being done
+        twice. A server alone is always the one.
+        """
+        nodes = self._stack.nodes
+        if nodes is None:
+            return True
+        key = self.secret("once")
+        others = [one for one in nodes.others if not one.draining]
+        if nodes.me.draining and others:
+            return False
+        mine = key.keyed_hash(f"{name} {nodes.me.name}")
+        return all(key.keyed_hash(f"{name} {one.name}") < mine for one in others)
 
     def rows(self, table: Table[Row]) -> Rows[Row]:
         """Return the rows of one of the module's tables."""
