@@ -29,16 +29,18 @@ END = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
 class Authority:
     """Signs certificates, and writes them to ``directory``. Its own is ``authority``."""
 
-    def __init__(self, directory: Path, name: str = "authority") -> None:
+    def __init__(self, directory: Path, name: str = "authority", above: Authority | None = None) -> None:
+        """``above`` signs its certificate; None: itself."""
         self.directory = directory
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        signer = above or self
         certificate = (
-            self._builder(self._name, self._key.public_key())
+            signer._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(_for_signing(), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(signer._key, hashes.SHA256())
         )
         self.authority = directory / f"{name}.pem"
         self.authority.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -28,6 +28,7 @@ except ImportError as error:
     raise ImportError("pip install 'sansip[openssl]'") from error
 from sansip.transport.filter import OpenConnection
 from sansip_sockets.certificates import TlsError
+from sansip_sockets.revocation import read_lists, without_list
 
 if TYPE_CHECKING:
     from sansip_sockets.tls_config import TlsConfig
@@ -155,7 +156,10 @@ class Engine:
         if config.crls:
             store = context.get_cert_store()
             assert store is not None
-            store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+            flags = crypto.X509StoreFlags.CRL_CHECK
+            if not without_list(config.authorities, read_lists(config.crls)):
+                flags |= crypto.X509StoreFlags.CRL_CHECK_ALL
+            store.set_flags(flags)
 
 
 def _verdict(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, good: int) -> bool:

@@ -26,7 +26,7 @@ from typing import Any
 
 from sansip_sockets.certificates import TlsError, unreadable
 
-__all__ = ["Proof", "RevocationList", "Standing", "proof_of", "read_lists"]
+__all__ = ["Proof", "RevocationList", "Standing", "proof_of", "read_lists", "without_list"]
 
 _INTEGER, _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME = 0x02, 0x30, 0x17, 0x18
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s+(.*?)-----END \1-----", re.DOTALL)
@@ -132,6 +132,35 @@ def read_lists(files: Sequence[str]) -> list[RevocationList]:
             )
         lists += found
     return lists
+
+
+def without_list(authorities: str | None, lists: Sequence[RevocationList]) -> list[str]:
+    """Return which of the authorities in a PEM file have no list, by the last part of their names.
+
+    Where all have one, certificates between an authority and a peer's can be looked up as well
+    (RFC 5280 6.3); those of the system are too many to have lists of.
+    """
+    if authorities is None:
+        return ["the authorities of the system"]
+    listed = {one.issuer for one in lists}
+    lacking = []
+    for der in _authorities(authorities):
+        try:
+            # RFC 5280 4.1: version, serial number, signature, issuer, validity, subject.
+            fields = _fields(_fields(der)[0][1])
+            subject = fields[5 if fields[0][0] != _INTEGER else 4][1]
+            if subject not in listed:
+                lacking.append(_last_part(subject))
+        except (ValueError, IndexError):
+            lacking.append("an authority whose certificate is no DER")
+    return lacking
+
+
+def _last_part(name: bytes) -> str:
+    """Return the last attribute of a DER ``name``: the common name, as a rule."""
+    value = _fields(_fields(_fields(name)[-1][1])[-1][1])[-1][1]
+    begin, end = _content(value, 0)
+    return value[begin:end].decode("utf-8", "replace")
 
 
 def _revocation_list(file: str, der: bytes) -> RevocationList:

@@ -28,7 +28,14 @@ from sansip_sockets.certificates import (
     why_unusable,
 )
 from sansip_sockets.identity import identities, is_identified
-from sansip_sockets.revocation import Proof, RevocationList, Standing, proof_of, read_lists
+from sansip_sockets.revocation import (
+    Proof,
+    RevocationList,
+    Standing,
+    proof_of,
+    read_lists,
+    without_list,
+)
 from sansip_sockets.tls_config import TlsConfig, parse_name
 
 if TYPE_CHECKING:
@@ -108,6 +115,12 @@ class TlsContexts:
             wanted = [name] if name else others
             lines += [f"certificate {file}: {one}" for one in certificate_doubts(file, context, wanted, now)]
         lines += [doubt for one in self._lists if (doubt := one.doubt(now))]
+        lacking = without_list(self.config.authorities, self._lists) if self._lists else []
+        if lacking:
+            lines.append(
+                f"tls.crls has no list of {', '.join(lacking)}: of certificates between an authority and a"
+                " peer's it is not looked up whether they were revoked; add the lists and send SIGHUP"
+            )
         return lines if self._engine is None else lines + self._engine.doubts()
 
     def _for_server(self, certificate: str, key: str) -> ssl.SSLContext:
@@ -156,7 +169,9 @@ class TlsContexts:
             self._load(context, "authorities", authorities)
         for file in self.config.crls:
             self._load(context, "crls", file)
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        if self.config.crls:
+            whole = not without_list(authorities, read_lists(self.config.crls))
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN if whole else ssl.VERIFY_CRL_CHECK_LEAF
 
     def _load(self, context: ssl.SSLContext, key: str, file: str) -> None:
         try:

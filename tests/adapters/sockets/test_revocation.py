@@ -245,6 +245,43 @@ def test_authorities_of_the_system(world: World, tmp_path: Path, monkeypatch: py
     assert "not known any more" in str(standing.fault(Proof(None, b"", b"")))
 
 
+# --- the chain
+
+
+def chained(
+    world: World, directory: Path, *revoked: Path, lists: bool = True
+) -> tuple[TlsContexts, TlsContexts]:
+    """A server whose certificate is of an authority below ours, and a client of ours with the lists."""
+    middle = Authority(directory, "middle", world.one)
+    leaf = middle.issue("leaf.pem", "example.org")
+    leaf.write_bytes(leaf.read_bytes() + middle.authority.read_bytes())
+    world.trust(world.one)
+    crl = middle.revoke("middle.crl").read_bytes()
+    if lists:
+        crl += world.one.revoke("one.crl", *([middle.authority] if revoked else [])).read_bytes()
+    world.lists.write_bytes(crl)
+    return TlsContexts(TlsConfig(str(leaf))), world.contexts(world.partner)
+
+
+def test_an_authority_in_the_middle_is_looked_up(world: World, tmp_path: Path) -> None:
+    """RFC 5280 6.3: what an authority that was revoked signed is worth nothing."""
+    server, client = chained(world, tmp_path)
+    assert connect(server, client)[1].tls.ready
+    assert client.doubts([], 1.7e9) == []
+    server, client = chained(world, tmp_path, world.one.authority)
+    _, near = connect(server, client)
+    assert near.closing is not None
+    assert "certificate revoked" in near.closing
+
+
+def test_which_list_is_missing_for_the_chain(world: World, tmp_path: Path) -> None:
+    """Without the list of the authority above only the last certificate is looked up, and that is said."""
+    server, client = chained(world, tmp_path, lists=False)
+    assert connect(server, client)[1].tls.ready
+    [line] = client.doubts([], 1.7e9)
+    assert line.startswith("tls.crls has no list of one:")
+
+
 # --- extended key usage
 
 
