@@ -23,7 +23,7 @@ from sansip.routing.flows import looking
 from sansip.routing.loss import has_moved
 from sansip.routing.probing import alive_tag
 from sansip.routing.room import is_exempt
-from sansip.sources import SourceRates, source_of
+from sansip.sources import SourceRates
 from sansip.transaction import server_key
 from sansip.transaction.refusals import Refusals, acknowledges_refusal
 from sansip.transport import Flow, note_source
@@ -109,7 +109,7 @@ class Reception:
             return
         back = note_source(request, flow, self.force_rport, self.follows_maddr)
         if method == "ACK":
-            if acknowledges_refusal(request, core.entropy):
+            if acknowledges_refusal(request, key, core.entropy):
                 return
             # RFC 3261 13.2.2.4: the ACK for a 2xx is a transaction of its own.
             self._decide(IncomingRequest(core, request, flow, None, now), now)
@@ -120,7 +120,7 @@ class Reception:
             return
         handle = IncomingRequest(core, request, flow, None, now)
         server = transactions.open_server(key, method, back, handle)
-        handle.attach(server)
+        handle.server = server
         if method == "CANCEL":
             invite = transactions.servers.get(key)
             if invite is not None and invite.method != "CANCEL":
@@ -150,7 +150,7 @@ class Reception:
         core = self._core
         return (
             not core.limits.source_rate
-            or self.rates.allow(source_of(flow.host), now)
+            or self.rates.allow_from(flow.address[0], now)
             or is_exempt(core, flow)
         )
 

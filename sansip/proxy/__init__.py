@@ -8,7 +8,7 @@ from sansip.proxy.proxy import Proxy, ProxyConfig
 from sansip.proxy.route_set import postprocess, preprocess
 from sansip.proxy.sequence import Shifts
 from sansip.proxy.target import Target
-from sansip.proxy.validation import Refusal, check_hops, check_proxy_require, check_uri
+from sansip.proxy.validation import Refusal, check_request
 
 __all__ = [
     "PathValue",
@@ -18,9 +18,7 @@ __all__ = [
     "ResponseContext",
     "Shifts",
     "Target",
-    "check_hops",
-    "check_proxy_require",
-    "check_uri",
+    "check_request",
     "inherited",
     "is_looped",
     "loop_hash",

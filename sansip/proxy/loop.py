@@ -29,8 +29,9 @@ def loop_hash(request: Request, start: int, asked: str) -> str:
     address-of-record of a user of ours, which any number of URIs name.
     """
     text = f"{asked}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
+    keys = request.keys
     for name in ("route", "proxy-require", "proxy-authorization"):
-        if request.has(name):
+        if name in keys:
             text = "\n".join((text, *request.get_all(name)))
     return f"{crc32(text.encode('utf-8', 'surrogateescape'), start):08x}"
 

@@ -15,7 +15,7 @@ from sansip.wire import SipUri, TelUri
 if TYPE_CHECKING:
     from sansip.wire import Request
 
-__all__ = ["Refusal", "breadth_of", "check_hops", "check_proxy_require", "check_uri"]
+__all__ = ["Refusal", "breadth_of", "check_hops", "check_proxy_require", "check_request", "check_uri"]
 
 
 @dataclass(slots=True)
@@ -25,6 +25,11 @@ class Refusal:
     status: int
     reason: str
     headers: list[tuple[str, str]] = field(default_factory=list)
+
+
+def check_request(request: Request, supported: frozenset[str]) -> Refusal | None:
+    """RFC 3261 16.3 steps 2, 3 and 5, the checks that need the request alone."""
+    return check_uri(request) or check_hops(request) or check_proxy_require(request, supported)
 
 
 def check_uri(request: Request) -> Refusal | None:
@@ -65,7 +70,7 @@ def breadth_of(request: Request, most: int) -> int:
 
 def check_proxy_require(request: Request, supported: frozenset[str]) -> Refusal | None:
     """RFC 3261 16.3 step 5: extensions that proxies must know, else 420."""
-    if not request.has("proxy-require"):
+    if "proxy-require" not in request.keys:
         return None
     unknown = [tag for tag in request.proxy_require if tag.lower() not in supported]
     if not unknown:

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from sansip.proxy import (
     Refusal,
-    check_hops,
-    check_proxy_require,
-    check_uri,
+    check_request,
     is_looped,
     loop_hash,
     preprocess,
@@ -99,12 +97,9 @@ def validate(request: Incoming) -> bool:
     Scheme (and that a sips URI came over TLS), Max-Forwards, loops (RFC 5393) and Proxy-Require.
     """
     message = request.message
-    refusal = (
-        check_uri(message)
-        or (_check_sips(request) if message.uri.scheme == "sips" else None)
-        or check_hops(message)
-        or check_proxy_require(message, request.core.proxy.config.extensions)
-    )
+    refusal = check_request(message, request.core.proxy.config.extensions)
+    if refusal is None and message.uri.scheme == "sips":
+        refusal = _check_sips(request)
     if refusal is None and request.returned and is_looped(message, request.hashed, request.core.listeners):
         # RFC 3261 16.3 step 4
         refusal = Refusal(482, "Loop Detected")

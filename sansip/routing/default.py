@@ -30,7 +30,8 @@ async def route(request: IncomingRequest) -> None:
     # Within a dialog: only where it was set up through this server, and to its other side;
     # or by a flow token of ours, over the phone's own connection (RFC 5626 5.3.1).
     # RFC 2543: an ACK or BYE may lack the tag.
-    within = request.in_dialog or request.method in ("ACK", "BYE")
+    in_dialog = request.in_dialog
+    within = in_dialog or request.method in ("ACK", "BYE")
     if (request.over_flow and not within) or (within and await admits_within(request)):
         request.record_route()
         targets = await request.locate() if request.names_gruu else None
@@ -41,7 +42,7 @@ async def route(request: IncomingRequest) -> None:
         return
     if request.decided:
         return
-    if request.in_dialog:
+    if in_dialog:
         if request.method == "ACK":
             request.drop()
         else:

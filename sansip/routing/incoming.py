@@ -204,7 +204,7 @@ class Incoming:
     def trusted(self) -> TrustedPeer | None:
         """The trusted name of the sender, by address or certificate (``sansip.routing.trust``), or None."""
         trusted = self.core.trusted
-        return trusted.of(self.flow) if len(trusted) else None
+        return trusted.of(self.flow) if trusted.peers else None
 
     @property
     def proven(self) -> bool:
@@ -259,7 +259,10 @@ class Incoming:
         # RFC 3261 17.1.1.2: who got a 100 does not repeat its INVITE, so its answer is repeated.
         alone = alone and self.context is None and not server.last
         if alone:
-            self._tag = self._tag or refusal_tag(self.message, self.core.proxy.entropy)
+            if not self._tag:
+                # The ACK has the key without the method, which it got where a CANCEL or another had it.
+                key = server.key.removesuffix(f" {self.method}")
+                self._tag = refusal_tag(key, self.message.call_id, self.core.proxy.entropy)
         # RFC 3261 8.2.6.2: every answer but 100 gets our To tag.
         response = response_to(
             self.message, status, reason, to_tag=self.local_tag(), headers=headers, body=body

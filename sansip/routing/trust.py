@@ -69,10 +69,10 @@ class TrustedPeer:
 class Trusted:
     """The table. ``len()`` says how many peers it has."""
 
-    __slots__ = ("_domains", "_networks", "_peers")
+    __slots__ = ("_domains", "_networks", "peers")
 
     def __init__(self, peers: Iterable[TrustedPeer] = ()) -> None:
-        self._peers = 0
+        self.peers = 0
         # Domain -> peers that must prove to be it.
         self._domains: dict[str, list[TrustedPeer]] = {}
         # (IP version, prefix length), narrowest first -> network -> peers
@@ -80,7 +80,7 @@ class Trusted:
         self.replace(peers)
 
     def __len__(self) -> int:
-        return self._peers
+        return self.peers
 
     def replace(self, peers: Iterable[TrustedPeer]) -> None:
         """Have these peers and no others."""
@@ -105,7 +105,7 @@ class Trusted:
             several.sort(key=lambda peer: (peer.network is None, peer.port == 0, not peer.transports))
         self._networks = dict(sorted(found.items(), key=lambda item: -item[0][1]))
         self._domains = domains
-        self._peers = count
+        self.peers = count
 
     def of(self, flow: Flow) -> TrustedPeer | None:
         """Return the name that the peer of ``flow`` is trusted by, by its certificate or else its address."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
+from sansip.transaction.layer import sent_by, server_key
 from sansip.wire import Request, response_to
 
 if TYPE_CHECKING:
@@ -26,18 +27,27 @@ __all__ = ["Refusals", "acknowledges_refusal", "refusal_tag"]
 _MARK = "r-"
 
 
-def refusal_tag(request: Request, entropy: Entropy) -> str:
-    """Return the To tag of every answer to ``request`` that keeps no state (RFC 3261 8.2.7)."""
-    via = request.reply_via
-    call_id = request.get("call-id")
-    seen = "" if via is None else f"{via.branch} {via.sent_by}"
-    return f"{_MARK}{entropy.keyed_hash(f'refusal {seen} {call_id}')}"
+def refusal_tag(key: str, call_id: str | None, entropy: Entropy) -> str:
+    """Return the To tag of every answer that keeps no state (RFC 3261 8.2.7).
+
+    ``key`` is that of the transaction that the request would have (``server_key``).
+    """
+    return f"{_MARK}{entropy.keyed_hash(f'refusal {key} {call_id}')}"
 
 
-def acknowledges_refusal(ack: Request, entropy: Entropy) -> bool:
+def acknowledges_refusal(ack: Request, key: str, entropy: Entropy) -> bool:
     """Whether ``ack`` is for a refusal that was forgotten: it has ended here (RFC 3261 17.1.1.3)."""
     tag = ack.to_tag
-    return tag is not None and tag.startswith(_MARK) and tag == refusal_tag(ack, entropy)
+    return tag is not None and tag.startswith(_MARK) and tag == refusal_tag(key, ack.call_id, entropy)
+
+
+def _key(request: Request) -> str:
+    """Return the key of ``request``, which may be malformed: by what can be understood of its Via."""
+    try:
+        return server_key(request)
+    except RemoteProtocolError:
+        via = request.reply_via
+        return "" if via is None else f"{via.branch} {sent_by(via)}"
 
 
 class Refusals:
@@ -60,7 +70,7 @@ class Refusals:
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
         """Answer ``request`` along ``back``; nothing is sent where it lacks what an answer needs."""
-        tag = refusal_tag(request, self._entropy)
+        tag = refusal_tag(_key(request), request.get("call-id"), self._entropy)
         try:
             response = response_to(request, status, reason, to_tag=tag, headers=headers)
         except RemoteProtocolError:

@@ -12,9 +12,8 @@ from typing import Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import compiled, quote
-from sansip.wire.fields import header_line
+from sansip.wire.fields import header_lines
 from sansip.wire.message import Request, Response
-from sansip.wire.names import SPELLINGS, header_key
 from sansip.wire.status import REASONS
 from sansip.wire.values import line_value
 
@@ -76,9 +75,7 @@ def response_to(
     if status == 100 and "timestamp" in first:
         keys.append("timestamp")
         lines.append(first["timestamp"])
-    for name, value in headers:
-        keys.append(SPELLINGS.get(name) or header_key(name))
-        lines.append(header_line(name, value))
+    header_lines(headers, keys, lines)
     if "content-length" not in keys:
         keys.append("content-length")
         lines.append(f"Content-Length: {len(body)}")

@@ -16,7 +16,14 @@ from sansip.wire.headers.fields import is_list
 from sansip.wire.names import DISPLAY, SPELLINGS, header_key
 from sansip.wire.values import line_value, split_values
 
-__all__ = ["HeaderFields", "encode", "header_line"]
+__all__ = ["HeaderFields", "encode", "header_line", "header_lines"]
+
+
+def header_lines(headers: Iterable[tuple[str, object]], keys: list[str], lines: list[str]) -> None:
+    """Append the key and the line of each of ``headers``. Raises as ``header_line`` does."""
+    for name, value in headers:
+        keys.append(SPELLINGS.get(name) or header_key(name))
+        lines.append(header_line(name, value))
 
 
 def header_line(name: str, value: object) -> str:
