@@ -7,11 +7,15 @@ the same of every dialog and of its session, and when they have hung up nothing 
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sansip import ListenerConfig, StackConfig
 from sansip.proxy import ProxyConfig
+from sansip.routing.default import route as default_route
+from sansip.ua import CallRefused
 from tests.properties.softphone import SDP, Session, Softphone
 from tests.properties.wire import Faults, Server, Wire
 
@@ -30,14 +34,25 @@ ACTS = (
 )
 
 
-def begun(seed: int, faults: Faults) -> tuple[Wire, Softphone, Softphone]:
-    """Return a proxy with two registered phones."""
+async def bridging(request: Any) -> None:
+    """The route of a B2BUA: one call, two dialogs."""
+    if request.method != "INVITE":
+        await default_route(request)
+        return
+    bridge = request.bridge("sip:bob@192.0.2.2")
+    if bridge is not None:
+        try:
+            await bridge
+        except CallRefused:
+            pass
+
+
+def begun(seed: int, faults: Faults, route: Any = default_route) -> tuple[Wire, Softphone, Softphone]:
+    """Return a server with two registered phones."""
     wire = Wire(seed, Faults(loss=0, double=0, late=0))
-    server = Server(
-        wire,
-        StackConfig([ListenerConfig(0, "udp", "192.0.2.10", 5060)], [DOMAIN], proxy=ProxyConfig()),
-        b"the seed of the proxy",
-    )
+    listeners = [ListenerConfig(0, "udp", "192.0.2.10", 5060)]
+    config = StackConfig(listeners, [DOMAIN], proxy=ProxyConfig(), route=route)
+    server = Server(wire, config, b"the seed of the proxy")
     alice = Softphone(wire, "alice", "192.0.2.1", server, DOMAIN)
     bob = Softphone(wire, "bob", "192.0.2.2", server, DOMAIN)
     for phone in (alice, bob):
@@ -145,6 +160,15 @@ def test_both_ends_agree(seed, offer, rough, before, answered, after) -> None:
     """The promise of a signalling protocol: nobody is left talking to nobody."""
     faults = Faults(loss=0.12, double=0.15, late=0.1) if rough else Faults(loss=0, double=0.05, late=0)
     wire, alice, bob = begun(seed, faults)
+    played(wire, alice, bob, offer, before, answered, after)
+    agree(alice, bob)
+    hung_up(wire, alice, bob)
+    agree(alice, bob)
+    nothing_left(wire, alice, bob)
+
+
+def played(wire, alice, bob, offer, before, answered, after) -> None:
+    """Alice calls Bob, and both do what is drawn; then nobody does anything for a long time."""
     alice.call(bob.aor, offer=offer)
     for script, last in ((before, "accept" if answered else "ring"), (after, "info")):
         for wait, caller, what in script:
@@ -155,11 +179,40 @@ def test_both_ends_agree(seed, offer, rough, before, answered, after) -> None:
     # Whatever still rings is refused, whatever is under way comes to its end.
     act("refuse", bob)
     wire.run(400)
-    agree(alice, bob)
+
+
+def hung_up(wire, alice, bob) -> None:
+    """Both hang up over a calm wire."""
     wire.faults = Faults(loss=0, double=0, late=0)
     for phone in (alice, bob):
         for session in list(phone.all):
             session.bye()
     wire.run(200)
-    agree(alice, bob)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    offer=st.booleans(),
+    rough=st.booleans(),
+    before=SCRIPTS,
+    answered=st.booleans(),
+    after=SCRIPTS,
+)
+def test_both_ends_of_a_bridge_agree(seed, offer, rough, before, answered, after) -> None:
+    """The same with a B2BUA between: a call that is up on one leg is up on the other, and only then."""
+    faults = Faults(loss=0.12, double=0.15, late=0.1) if rough else Faults(loss=0, double=0.05, late=0)
+    wire, alice, bob = begun(seed, faults, bridging)
+    played(wire, alice, bob, offer, before, answered, after)
+    up = [[one for one in phone.all if not one.ended] for phone in (alice, bob)]
+    assert len(up[0]) == len(up[1]) <= 1
+    for one in (*up[0], *up[1]):
+        assert one.usage.state == "established"
+        assert one.usage.exchange.is_stable
+    for ours, theirs in zip(*up, strict=True):
+        assert ours.agreed is not None
+        assert theirs.agreed is not None
+        assert ours.agreed == theirs.agreed[::-1]
+    hung_up(wire, alice, bob)
+    assert all(one.ended for phone in (alice, bob) for one in phone.all)
     nothing_left(wire, alice, bob)
