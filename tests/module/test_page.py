@@ -17,6 +17,13 @@ def test_the_example_of_the_page() -> None:
     sys.modules[page.__name__] = page
     try:
         exec(compile(f"{code}\n{test}", str(PAGE), "exec"), page.__dict__)
-        page.test_greeter()
+        page.test_block()
     finally:
         del sys.modules[page.__name__]
+
+
+def test_its_length() -> None:
+    """A module with settings, rows, an event, a timer, a function, a step and two commands stays a page."""
+    code, test = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)[:2]
+    lines = [line for line in f"{code}{test}".splitlines() if line.strip()]
+    assert len(lines) <= 90
