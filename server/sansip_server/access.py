@@ -57,6 +57,11 @@ class Access:
         """Whether we register at other servers."""
         return bool(self._read.registrations)
 
+    @staticmethod
+    def would_register(read: _Read) -> bool:
+        """Whether by ``read`` we would register at other servers."""
+        return bool(read.registrations)
+
     def configure(self, config: StackConfig) -> None:
         """Tell the core's configuration what was read."""
         config.accounts = self._read.accounts
@@ -74,8 +79,8 @@ class Access:
         return self._files(settings)
 
     def change(self, read: _Read, change: Reconfiguration) -> None:
-        """Put into ``change`` what is another in ``read``, and take it as what there is."""
-        before, self._read = self._read, read
+        """Put into ``change`` what is another in ``read``; ``take`` it once that was taken."""
+        before = self._read
         if read.trusted != before.trusted:
             change.trusted = read.trusted
         if read.accounts != before.accounts:
@@ -84,5 +89,9 @@ class Access:
             change.modules = {**change.modules, Upstreams: UpstreamConfig(read.registrations)}
         if read.nonce_keys != before.nonce_keys:
             change.nonce_keys = read.nonce_keys
+
+    def take(self, read: _Read) -> None:
+        """``read`` is what there is now."""
+        self._read = read
         if self._ephemeral is not None and read.secrets is not None:
             self._ephemeral.replace(read.secrets)

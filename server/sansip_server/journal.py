@@ -23,7 +23,7 @@ from sansip_server.config.load import settings_of
 from sansip_server.config.peers import trusted_of
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
-from sansip_server.routes import default_route, fingerprint, load_again, load_route
+from sansip_server.routes import DEFAULT_ROUTE, default_route, fingerprint, load_again, load_route
 
 __all__ = ["JournalFile", "Scripts", "head", "replay", "stack_of"]
 
@@ -128,6 +128,8 @@ class Scripts:
 
     def __call__(self, name: str) -> Callable[..., Any]:
         """Return the route that the server took while it ran."""
+        if name == DEFAULT_ROUTE:
+            return default_route()
         if name not in self._paths:
             raise ValueError(f"the server took the route {name}; give that version, too: --route FILE.py")
         return load_again(self._paths[name], 1 + list(self._paths).index(name))

@@ -66,7 +66,7 @@ class Management:
         hub: Hub,
         *,
         storage: Storage | None,
-        reload: Callable[[], Outcome],
+        reload: Callable[[Callable[[Outcome], None]], None],
         end: Callable[[], None],
         parts: dict[str, Callable[[], dict[str, Any]]] | None = None,
     ) -> None:
@@ -228,9 +228,13 @@ class Management:
 
     @command("reload", role="operate")
     def reload(self) -> Iterator[Part]:
-        """Read again what can be read again while the server runs."""
-        outcome = self._reload()
-        yield _done({"reloaded": outcome.done, "failed": outcome.failed, "left": outcome.left})
+        """Read everything again, and take all of it or nothing."""
+        outcomes: list[Outcome] = []
+        self._reload(outcomes.append)
+        while not outcomes:
+            yield None
+        outcome = outcomes[0]
+        yield _done({"reloaded": outcome.done, "failed": outcome.failed})
 
     # --- what is shown
 

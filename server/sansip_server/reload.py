@@ -1,42 +1,58 @@
-"""What SIGHUP and ``sansip ctl reload`` read again, and what they say of the rest.
+"""What SIGHUP and ``sansip ctl reload`` do: everything is read again, judged aside, and taken, or nothing is.
 
-Theory of operation: the route, the configuration file and the files that it names are read and judged aside.
-Where one of them has a fault, nothing of them changes and the fault is told with its file and line; else all
-that is another becomes one input of the stack (``Stack.configure``), and requests that run end by what they
-began with. Certificates and users are taken for themselves. Listeners, domains and limits need a restart: an
-operator who changed one has to hear so, or he believes that it is in force.
+Theory of operation: in four steps, of which only the last changes anything.
+
+    read      the configuration, the files that it names, and the options of the command line
+    judge     what cannot change (``config.fixed``); the route, in a child process first (``trial``)
+    prepare   certificates, and sockets of listeners that are new: a port may be taken
+    take      one input of the stack (``Stack.configure``), then the sockets; none of it can fail any more
+
+Where something is wrong in one of them, all faults are told, each with its file and line where it has
+one, and all stays as it was. Requests that run end by the route that they began with.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sansip.config import Reconfiguration
-from sansip.journal_values import plain
+import click
+
+from sansip.config import ListenerConfig, Reconfiguration
+from sansip.errors import LocalProtocolError
+from sansip.journal import JournaledStack
 from sansip.module import Module, ModuleFault
 from sansip.modules.keepalive import Keepalive
 from sansip.routing.handlers import handlers_of
-from sansip_server.config.load import load_file
+from sansip_server import logs
+from sansip_server.config import build
+from sansip_server.config.dns import dns_config
+from sansip_server.config.fixed import fixed_faults
+from sansip_server.config.lines import KeyLines
+from sansip_server.config.listen import parse_listen, show_host
+from sansip_server.config.load import ConfigFault
+from sansip_server.config.node import node_config
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 from sansip_server.modules import load
-from sansip_server.routes import fingerprint, load_again
+from sansip_server.numbering import Numbering
+from sansip_server.routes import DEFAULT_ROUTE, default_route, fingerprint, load_again
+from sansip_server.trial import Trial
 
 if TYPE_CHECKING:
     from sansip.stack import Stack
     from sansip_server.access import Access
     from sansip_server.storage import Storage
-    from sansip_sockets import Hub, TlsContexts
+    from sansip_sockets import Hub, Relisten, TlsContexts
 
 __all__ = ["Outcome", "Reload"]
 
 logger = logging.getLogger("sansip.server")
 
-# What of the configuration file is read again.
-_READ_AGAIN = ("trusted", "upstream", "keepalive")
+# Seconds between two looks whether the trial of a route has ended.
+_LOOK = 0.05
 
 
 @dataclass(slots=True)
@@ -44,137 +60,299 @@ class Outcome:
     """What a reload did.
 
     Attributes:
-        done: what was read again.
-        failed: what could not be, with the reason; it stays as it was.
-        left: what has changed and needs a restart.
+        done: what was read again; nothing where something failed.
+        failed: what is wrong, a line each; then all is as it was.
     """
 
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
 
 
 class Reload:
-    """Reads again what can be. ``renewed`` is called when the certificates are other ones, maybe."""
+    """Reloads, one after the other. ``read_again`` returns what is written now, or raises OperatorError.
+
+    ``renewed`` is called with the domains when the certificates are other ones, maybe.
+    """
 
     def __init__(
         self,
         settings: Settings,
+        read_again: Callable[[], Settings],
         access: Access,
         tls: TlsContexts,
         storage: Storage | None,
-        renewed: Callable[[], None],
+        renewed: Callable[[Iterable[str]], None],
     ) -> None:
         self._settings = settings
+        self._read_again = read_again
         self._access = access
         self._tls = tls
         self._storage = storage
         self._renewed = renewed
         self._stack: Stack | None = None
         self._hub: Hub | None = None
-        # As the file has them: options of the command line have changed ``settings`` since.
-        at_start = None if settings.file is None else load_file(settings.file).settings
-        self._keys = {} if at_start is None else dict(_keys_of(at_start))
-        self._script = settings.route
-        # The name of the route that runs, and how often one was taken.
-        self._route = None if settings.route is None else fingerprint(settings.route)
+        self._numbering = Numbering([], [])
+        # How often a route was taken.
         self._generation = 0
+        # Those that wait for the reload under way, and for the one after it.
+        self._waiting: list[Callable[[Outcome], None]] = []
+        self._next: list[Callable[[Outcome], None]] = []
+        self._runs = False
 
-    def attach(self, stack: Stack, hub: Hub) -> None:
-        """Change ``stack`` from now on."""
+    def attach(self, stack: Stack, hub: Hub, wanted: Sequence[ListenerConfig]) -> None:
+        """Change ``stack`` from now on, whose listeners were ``wanted`` so."""
         self._stack, self._hub = stack, hub
+        self._numbering.take(wanted, stack.config.listeners)
 
-    def __call__(self) -> Outcome:
-        """Read again, and log what came of it."""
-        from sansip_sockets import TlsError
+    def __call__(self, done: Callable[[Outcome], None]) -> None:
+        """Read again, log what came of it, and call ``done`` with it.
 
-        outcome = Outcome()
-        self._read(outcome)
-        if self._storage is not None:
-            self._storage.forget_users()
-            outcome.done.append("users")
+        Who asks while a reload runs gets one of its own after it: the files may have changed since.
+        """
+        if self._runs:
+            self._next.append(done)
+            return
+        self._runs = True
+        self._waiting = [done]
+        self._begin()
+
+    def _begin(self) -> None:
+        assert self._hub is not None
         try:
-            self._tls.reload()
-        except TlsError as error:
-            outcome.failed.append(f"tls: {error}; the certificates stay as they were")
+            settings = self._read_again()
+        except OperatorError as error:
+            self._end(Outcome(failed=list(error.lines)))
+            return
+        if settings.route is None:
+            self._judge(settings, [])
+            return
+        try:
+            trial = Trial(settings.route)
+        except OSError as error:
+            self._end(Outcome(failed=[f"the route cannot be tried: {error}"]))
+            return
+        _Look(self, self._hub, settings, trial)
+
+    def tried(self, settings: Settings, faults: list[str]) -> None:
+        """The trial of the route has ended."""
+        try:
+            self._judge(settings, faults)
+        except Exception as error:
+            # A bug here must not leave the next reload waiting.
+            logger.exception("reload")
+            self._end(Outcome(failed=[f"internal error: {error!r}"]))
+
+    def _end(self, outcome: Outcome) -> None:
+        if outcome.failed:
+            outcome.failed = [f"{line}; all stays as it was" for line in outcome.failed]
         else:
-            outcome.done.append("certificates")
-            self._renewed()
-        logger.info("read again: %s", ", ".join(outcome.done))
+            logger.info("read again: %s", ", ".join(outcome.done))
         for line in outcome.failed:
             logger.error("%s", line)
-        for line in outcome.left:
-            logger.warning("not read again: %s", line)
-        return outcome
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done(outcome)
+        if self._next:
+            self._waiting, self._next = self._next, []
+            self._begin()
+        else:
+            self._runs = False
 
-    def _read(self, outcome: Outcome) -> None:
-        """Read the route and the configuration aside, and have the stack take both, or neither."""
-        settings, change, faults = self._settings, Reconfiguration(), list[str]()
+    def _judge(self, settings: Settings, lines: list[str]) -> None:
+        """Find all that is wrong with ``settings``, and take them where nothing is."""
+        from sansip_sockets import BindError, Relisten, TlsContexts, TlsError
+
+        stack, hub = self._stack, self._hub
+        assert stack is not None
+        assert hub is not None
+        faults = list(fixed_faults(self._settings, settings))
+        change = Reconfiguration()
         read = None
         try:
-            if settings.file is not None:
-                loaded = load_file(settings.file)
-                if loaded.settings is None:
-                    raise OperatorError(*(fault.text(str(settings.file)) for fault in loaded.faults))
-                settings = loaded.settings
             read = self._access.read(settings)
+            if isinstance(stack, JournaledStack) and self._access.would_register(read):
+                faults.append(
+                    ConfigFault("upstream", "a journal cannot record registrations at other servers")
+                )
         except OperatorError as error:
-            faults += error.lines
+            lines += error.lines
         try:
-            self._take_route(change)
+            TlsContexts(settings.tls)
+        except TlsError as error:
+            faults.append(ConfigFault("tls", str(error)))
+        addresses = build.listen_addresses(settings)
+        wanted = build.listener_configs(addresses)
+        lasting = [one.config for number, one in hub.listeners.items() if number not in stack.listeners]
+        listening: Relisten | None = None
+        try:
+            listening = Relisten(hub, self._numbering.number(wanted, lasting))
+            shared = node_config(settings, listening.configs)
+            if shared is not None and shared != stack.config.shared:
+                faults.append(ConfigFault("listen", f"other nodes know this one as {stack.config.shared}"))
+        except BindError as error:
+            faults.append(ConfigFault(_listen_path(settings, str(error)), str(error)))
         except OperatorError as error:
-            faults += error.lines
-        if faults or read is None or self._stack is None or self._hub is None:
-            outcome.failed += [f"{line}; all stays as it was" for line in faults]
+            lines += error.lines
+        if not lines and not faults:
+            try:
+                self._take_route(settings, change)
+            except OperatorError as error:
+                lines += error.lines
+        if lines or faults or read is None or listening is None:
+            if listening is not None:
+                listening.drop()
+            self._end(Outcome(failed=[*(_told(fault, settings) for fault in faults), *lines]))
             return
+        self._compare(settings, listening.configs, build.served_domains(settings, addresses), change)
+        change.aliases = _changed(build.other_names(addresses), stack.config.aliases)
+        self._access.change(read, change)
+        now = hub.clock()
+        try:
+            actions = stack.configure(change, now)
+        except (ModuleFault, LocalProtocolError) as error:
+            listening.drop()
+            self._end(Outcome(failed=[str(error)]))
+            return
+        self._access.take(read)
+        self._take(settings, wanted, listening, change)
+        hub.perform(actions, now)
+        self._end(self._said(change))
+
+    def _take_route(self, settings: Settings, change: Reconfiguration) -> None:
+        """Put the route into ``change``. Raises OperatorError."""
+        script = settings.route
+        if script is None:
+            if self._settings.route is not None:
+                change.route, change.route_name = default_route(), DEFAULT_ROUTE
+            return
+        try:
+            name = fingerprint(script)
+        except OSError as error:
+            raise OperatorError(f"cannot read the routing script {script}: {error.strerror}") from None
+        # Also where its text is the same: a file beside it may be another one.
+        self._generation += 1
+        change.route = load_again(script, self._generation)
+        change.route_name = name
+
+    def _compare(
+        self,
+        settings: Settings,
+        listeners: Sequence[ListenerConfig],
+        domains: list[str],
+        change: Reconfiguration,
+    ) -> None:
+        """Put into ``change`` what is another in ``settings``."""
+        assert self._stack is not None
+        config = self._stack.config
+        change.listeners = _changed(list(listeners), config.listeners)
+        change.domains = _changed(domains, config.domains)
+        change.address_realms = _changed(not settings.domains, config.address_realms)
+        change.limits = _changed(settings.limits, config.limits)
+        change.timers = _changed(settings.timers, config.timers)
+        change.proxy = _changed(settings.proxy, config.proxy)
+        change.registrar = _changed(settings.registrar, config.registrar)
+        change.server_name = _changed(settings.server_name, config.server_name)
+        if config.auth is not None:
+            change.auth = _changed(settings.digest, config.auth)
+        if config.dns is not None:
+            change.dns = _changed(dns_config(settings.dns), config.dns)
         given: dict[type[Module], Any] = {Keepalive: settings.keepalive}
         given |= {load(name): one for name, one in settings.modules.items()}
         running = {type(module): module.settings for module in self._stack.modules}
         change.modules = {kind: one for kind, one in given.items() if running.get(kind, one) != one}
-        self._access.change(read, change)
-        now = self._hub.clock()
+
+    def _take(
+        self,
+        settings: Settings,
+        wanted: Sequence[ListenerConfig],
+        listening: Relisten,
+        change: Reconfiguration,
+    ) -> None:
+        """Do outside of the stack what it did inside."""
+        from sansip_sockets import TlsError, stream_filters
+
+        hub, stack = self._hub, self._stack
+        assert hub is not None
+        assert stack is not None
+        before = {one.id: one for one in hub.listeners.values()}
         try:
-            actions = self._stack.configure(change, now)
-        except ModuleFault as error:
-            outcome.failed.append(f"{error}; all stays as it was")
-            return
-        if change.route is not None:
-            self._route = change.route_name
-            self._hub.answer_with(handlers_of(change.route))
-            outcome.done.append(f"the route ({change.route_name})")
-        self._hub.perform(actions, now)
-        outcome.done += ["trusted peers", "accounts at other servers", "keys of nonces", "modules"]
-        outcome.left += self._left(settings)
-
-    def _take_route(self, change: Reconfiguration) -> None:
-        """Put the script's route into ``change`` where it is another one. Raises OperatorError."""
-        if self._script is None:
-            return
-        try:
-            name = fingerprint(self._script)
-        except OSError as error:
-            raise OperatorError(f"cannot read the routing script {self._script}: {error.strerror}") from None
-        # Also where its text is the same: a file beside it may be another one.
-        self._generation += 1
-        change.route = load_again(self._script, self._generation)
-        change.route_name = name
-
-    def _left(self, settings: Settings) -> Iterator[str]:
-        if settings.file is None:
-            return
-        now = dict(_keys_of(settings))
-        for key in dict.fromkeys([*self._keys, *now]):
-            if self._keys.get(key) != now.get(key):
-                yield f"{key} has changed in {settings.file}: restart the server for it"
-
-
-def _keys_of(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """Yield the keys of the configuration that need a restart, with their values."""
-    for name, value in plain(settings).items():
-        if name in _READ_AGAIN:
-            continue
-        if isinstance(value, dict):
-            yield from ((f"{name}.{inner}", one) for inner, one in value.items())
+            self._tls.reload(settings.tls)
+        except TlsError as error:
+            # A moment ago it was good; somebody writes it right now.
+            logger.error("tls: %s; the certificates stay as they were, reload once more", error)
         else:
-            yield name, value
-    yield from ((f"[{name}]", True) for name in settings.modules)
+            self._renewed(stack.config.domains)
+        self._numbering.take(wanted, listening.configs)
+        listening.take(stream_filters(self._tls, settings.websocket, stack.limits))
+        for number, one in hub.listeners.items():
+            if number not in before and one.config.accepts:
+                click.echo(f"listening on {one}")
+                logger.info("listening on %s", one)
+        for number, one in before.items():
+            if number not in stack.listeners and one.config.accepts:
+                logger.info("no longer listening on %s; what runs there comes to its end", one)
+        if change.route is not None:
+            hub.answer_with(handlers_of(change.route))
+        if self._storage is not None:
+            self._storage.forget_users()
+        if settings.log != self._settings.log:
+            logs.configure(settings.log.level, settings.log.format)
+        self._settings = settings
+
+    def _said(self, change: Reconfiguration) -> Outcome:
+        done = ["trusted peers", "accounts at other servers", "keys of nonces", "modules"]
+        if change.route is not None:
+            done.insert(0, f"the route ({change.route_name})")
+        names = ("listeners", "domains", "limits", "timers", "proxy", "registrar", "auth", "dns")
+        done += [name for name in names if getattr(change, name) is not None]
+        if self._storage is not None:
+            done.append("users")
+        return Outcome([*done, "certificates"])
+
+
+class _Look:
+    """Looks now and again whether the trial of a route has ended; a timer of the hub."""
+
+    def __init__(self, reload: Reload, hub: Hub, settings: Settings, trial: Trial) -> None:
+        self._reload = reload
+        self._hub = hub
+        self._settings = settings
+        self._trial = trial
+        self._wait(hub.clock())
+
+    def _wait(self, now: float) -> None:
+        self._hub.driver.timers.start(now, _LOOK, self, None)
+        self._hub.settle(now)
+
+    def timer_fired(self, name: None, now: float) -> None:
+        faults = self._trial.faults()
+        if faults is None:
+            self._wait(now)
+        else:
+            # In a turn of its own: what a reload does is none of a timer's.
+            self._hub.inbox.post(self._reload.tried, self._settings, faults)
+
+
+def _changed(now: Any, before: Any) -> Any:
+    """Return ``now`` where it is another than ``before``, else None."""
+    return now if now != before else None
+
+
+def _listen_path(settings: Settings, problem: str) -> str:
+    """Return the key of the listener that ``problem`` names."""
+    for index, text in enumerate(settings.listen):
+        one = parse_listen(text)
+        if f"{one.transports[0]}:{show_host(one.host)}:{one.port}" in problem:
+            return f"listen[{index}]"
+    return "listen"
+
+
+def _told(fault: ConfigFault, settings: Settings) -> str:
+    """Return ``fault`` with its file and line, where it is of a file."""
+    if settings.file is None:
+        return f"{fault.path}: {fault.problem}"
+    try:
+        fault.line = KeyLines(settings.file.read_text("utf-8", "replace")).find(fault.path)
+    except OSError:
+        pass  # it was there a moment ago
+    return fault.text(str(settings.file))

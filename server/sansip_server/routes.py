@@ -21,8 +21,10 @@ from sansip.module import ModuleFault
 from sansip.module.assembly import wanted
 from sansip_server.faults import OperatorError, os_reason, suggestion
 
-__all__ = ["default_route", "fingerprint", "load_again", "load_route"]
+__all__ = ["DEFAULT_ROUTE", "default_route", "fingerprint", "load_again", "load_route"]
 
+# What a journal calls the route that is used when no script is given.
+DEFAULT_ROUTE = "the default route"
 EXAMPLE = "a routing script defines `def route(request): ...`, see docs/routing.md"
 
 

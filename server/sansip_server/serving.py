@@ -52,7 +52,7 @@ from sansip_server.secret import read_secret
 from sansip_server.slowness import Slowness
 from sansip_server.storage import Storage, open_storage
 from sansip_server.supervisor import Supervisor
-from sansip_server.targets import is_url, shown
+from sansip_server.targets import shown
 
 if TYPE_CHECKING:
     from sansip.location import Nodes
@@ -63,9 +63,16 @@ __all__ = ["run_server"]
 logger = logging.getLogger("sansip.server")
 
 
-def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6: bool = False) -> int:
+def run_server(
+    settings: Settings,
+    *,
+    journal: Path | None = None,
+    may_lack_ipv6: bool = False,
+    read_again: Callable[[], Settings] | None = None,
+) -> int:
     """Run until a signal says stop; return the exit status.
 
+    ``read_again`` returns the settings as they are written by then, for a reload.
     ``journal``: a file to record every input and action in, see ``journal``.
     ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.
     Raises OperatorError for whatever the operator has to change.
@@ -75,21 +82,13 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     lacking = may_lack_ipv6 and not has_ipv6_loopback()
     if lacking:
         settings.listen = [text for text in settings.listen if "[::1]" not in text]
-    build.refuse_open_listeners(settings)
-    build.refuse_digest_without_users(settings)
+    build.settle(settings)
     addresses = build.listen_addresses(settings)
     route = default_route() if settings.route is None else load_route(settings.route)
     run = load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
     aliases = build.other_names(addresses)
-    if settings.secret_file is None and settings.store is not None and not is_url(settings.store):
-        # Where registrations outlive the process, dialogs shall, too.
-        settings.secret_file = f"{settings.store}.key"
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
-    if settings.auth != "digest" and all(address.loopback for address in addresses):
-        # Nobody but this machine can reach us, so there are no strangers to relay for. An operator who
-        # asks for passwords expects some all the same: a web server may stand in front.
-        settings.proxy.unmarked_dialogs = True
 
     access = Access(settings)
     if journal is not None and access.registers:
@@ -131,7 +130,17 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
     supervisor = Supervisor()
     exposed = any(address.transport != "udp" and not address.loopback for address in addresses)
     fit(settings.limits, raise_limit(), tell=exposed)
-    reload = Reload(settings, access, tls, storage, lambda: _say_doubts(tls, domains))
+    wanted = build.listener_configs(addresses)
+
+    def settings_again() -> Settings:
+        again = settings if read_again is None else read_again()
+        if lacking:
+            again.listen = [text for text in again.listen if "[::1]" not in text]
+        build.settle(again)
+        fit(again.limits, raise_limit(), tell=False)
+        return again
+
+    reload = Reload(settings, settings_again, access, tls, storage, lambda domains: _say_doubts(tls, domains))
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
@@ -168,7 +177,7 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         if storage is not None:
             _say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))
             storage.watch(server.hub.inbox.post)
-        reload.attach(server.stack, server.hub)
+        reload.attach(server.stack, server.hub, wanted)
         if control is not None or http is not None:
             management = Management(
                 server.stack,
@@ -193,17 +202,21 @@ def run_server(settings: Settings, *, journal: Path | None = None, may_lack_ipv6
         click.echo("ready")
         supervisor.ready(server.hub)
 
-    def on_reload() -> Outcome:
+    def on_reload(done: Callable[[Outcome], None] | None = None) -> None:
         # SIGHUP: connections that stand keep their certificate.
         supervisor.reloading()
-        outcome = reload()
-        supervisor.reloaded()
-        return outcome
+
+        def reloaded(outcome: Outcome) -> None:
+            supervisor.reloaded()
+            if done is not None:
+                done(outcome)
+
+        reload(reloaded)
 
     try:
         status = run(
             make_stack,
-            build.listener_configs(addresses),
+            wanted,
             on_ready=on_ready,
             on_reload=on_reload,
             filters=stream_filters(tls, settings.websocket, settings.limits),

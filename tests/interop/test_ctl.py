@@ -109,11 +109,11 @@ def test_leftover_and_second_server(tmp_path: Path) -> None:
     assert (refused.returncode, "no folder nowhere; make it" in refused.stderr) == (2, True)
 
 
-def test_reload_says_what_it_leaves(tmp_path: Path) -> None:
-    """An operator who changed a limit has to hear that it is not in force."""
+def test_reload_says_what_it_refuses(tmp_path: Path) -> None:
+    """What can change is in force; what cannot is named with its line and reason, and nothing is taken."""
     route, config = tmp_path / "route.py", tmp_path / "sansip.toml"
     route.write_text("def route(request):\n    request.reply(404)\n")
-    text = f'route = "{route}"\ndomains = ["biloxi.test"]\ncontrol = "{tmp_path}/ctl"\n'
+    text = f'route = "{route}"\ncontrol = "{tmp_path}/ctl"\n'
     config.write_text(text)
     listen = [f"udp:127.0.0.1:{peers.free_port()}"]
     with peers.sansip_serve(tmp_path, listen, options=["--config", str(config)]) as server:
@@ -123,18 +123,23 @@ def test_reload_says_what_it_leaves(tmp_path: Path) -> None:
 
         done = reload()
         assert (done.returncode, done.stdout.count("\n")) == (0, 1)
-        config.write_text(text.replace("biloxi.test", "atlanta.test") + "[limits]\nsource_rate = 7\n")
+        config.write_text(text + '[limits]\nsource_rate = 7\n[log]\nlevel = "debug"\n')
         done = reload()
-        assert done.returncode == 0
-        assert done.stdout.splitlines()[1:] == [
-            f"not read again: domains has changed in {config}: restart the server for it",
-            f"not read again: limits.source_rate has changed in {config}: restart the server for it",
-        ]
+        assert (done.returncode, done.stdout.count("limits")) == (0, 1)
+        config.write_text(text + 'store = "other.db"\ndrain_time = 5.0\n[limits]\nsource_rate = 8\n')
+        done = reload()
+        assert done.returncode == 1
+        first, second = done.stdout.splitlines()
+        assert first.startswith(
+            f"failed: {config}:3: store: this cannot change while the server runs: the data"
+        )
+        assert second.startswith(f"failed: {config}:4: drain_time: this cannot change")
+        assert second.endswith("restart it, or set it back; all stays as it was")
         config.write_text("nonsense")
         done = ctl(tmp_path, "--control", str(tmp_path / "ctl"), "reload")
         assert done.returncode == 1
         assert f"failed: {config}:1" in done.stdout
-        assert "WARNING sansip.server: not read again: limits.source_rate" in server.output()
+        assert f"ERROR sansip.server: {config}:3: store" in server.output()
 
 
 def test_without_a_word_of_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,3 +215,101 @@ def test_keepalives_take_new_settings(tmp_path: Path) -> None:
                 continue
         else:
             pytest.fail("no keepalive in 15 s")
+
+
+def answers(port: int) -> str:
+    """Return the status of an OPTIONS to ``port``, "" where nobody answers."""
+    with Line("udp", (HOST, port)) as line:
+        line.send(request("OPTIONS", "sip:biloxi.test", line))
+        try:
+            return line.receive(1.0).decode().split(" ", 2)[1]
+        except (AssertionError, OSError):
+            return ""
+
+
+def test_listeners_come_and_go(tmp_path: Path) -> None:
+    """One is added and used at once; one that is removed ends its call; a taken port changes nothing."""
+    first, second, third, phone_port = free_port(), free_port(), free_port(), free_port()
+    config, route = tmp_path / "sansip.toml", tmp_path / "route.py"
+    route.write_text(ROUTE % f"{HOST}:{phone_port}")
+    (tmp_path / "answers.py").write_text("TEXT = 'x'\n")
+
+    def listen(*ports: int, more: str = "") -> subprocess.CompletedProcess[str]:
+        listed = ", ".join(f'"udp:{HOST}:{port}", "tcp:{HOST}:{port}"' for port in ports)
+        config.write_text(
+            f'listen = [{listed}]\ndomains = ["biloxi.test"]\nroute = "route.py"\n'
+            f'control = "{tmp_path}/ctl"\n{more}[proxy]\nunmarked_dialogs = true\n'
+        )
+        return reload(tmp_path)
+
+    listen(first)
+    command = [sys.executable, "-m", "sansip_server", "serve", "--config", str(config)]
+    with Program(command, tmp_path / "log") as program:
+        program.wait_for("^ready$")
+        assert (answers(first), answers(second)) == ("200", "")
+        done = listen(first, second)
+        assert (done.returncode, "listeners" in done.stdout) == (0, True), done.stdout
+        assert (answers(first), answers(second)) == ("200", "200")
+        with (
+            Line("udp", (HOST, second)) as caller,
+            Line("tcp", (HOST, second)) as idle,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone,
+        ):
+            idle.send(request("OPTIONS", "sip:biloxi.test", idle))
+            idle.receive()
+            phone.bind((HOST, phone_port))
+            phone.settimeout(5)
+            caller.send(request("INVITE", "sip:x@biloxi.test", caller))
+            invite, back = phone.recvfrom(65_535)
+            done = listen(first)
+            assert done.returncode == 0, done.stdout
+            assert (answers(first), answers(second)) == ("200", "503")
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((HOST, second), 1)
+            lines = invite.decode().split("\r\n")
+            kept = [x for x in lines if x.startswith(("Via", "From", "To", "Call-ID", "CSeq"))]
+            tagged = [f"{x};tag=p" if x.startswith("To") else x for x in kept]
+            busy = "\r\n".join(["SIP/2.0 486 Busy", *tagged])
+            phone.sendto((busy + "\r\nContent-Length: 0\r\n\r\n").encode(), back)
+            while (answer := caller.receive()).startswith(b"SIP/2.0 100"):
+                pass
+            assert answer.startswith(b"SIP/2.0 600")
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other:
+            other.bind((HOST, third))
+            other.listen()
+            done = listen(first, third, more='server_name = "new"\n')
+            assert done.returncode == 1
+            assert re.search(
+                rf"sansip\.toml:1: listen\[3\]: cannot listen on tcp:{HOST}:{third}: port {third} is in use"
+                r" by another program; stop that program",
+                done.stdout,
+            ), done.stdout
+        assert (answers(first), answers(third)) == ("200", "")
+        assert "Traceback" not in program.output()
+
+
+@pytest.mark.parametrize(
+    ("route", "said"),
+    [
+        ("import time\ntime.sleep(99)\n", r"route\.py:2: it was not imported within 1 s"),
+        ("import sys\nsys.exit()\n", r"route\.py:2: SystemExit"),
+        ("import os\nos._exit(0)\n", r"route\.py: it ends the process"),
+    ],
+)
+def test_a_route_that_is_no_end(
+    tmp_path: Path, route: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried in another process: calls are answered meanwhile, and the server lives."""
+    monkeypatch.setenv("SANSIP_IMPORT_TIME", "1")
+    server = Reloaded(tmp_path)
+    with server.program:
+        server.write("two", route)
+        command = [sys.executable, "-m", "sansip_server", "ctl", "--control", str(tmp_path / "ctl"), "reload"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            while running.poll() is None:
+                assert server.says() == "one"
+            assert running.stdout is not None
+            said_there = running.stdout.read()
+        assert running.returncode == 1
+        assert re.search(said, said_there), said_there
+        assert server.says() == "one"

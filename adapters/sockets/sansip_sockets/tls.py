@@ -64,12 +64,21 @@ class TlsContexts:
         self._verified: WeakSet[Tls] = WeakSet()
         self.reload()
 
-    def reload(self) -> None:
+    def reload(self, config: TlsConfig | None = None) -> None:
         """Read all files again; what cannot be used raises ``TlsError`` and leaves all as it was.
 
+        ``config`` takes the place of the former one.
         A peer whose certificate would not be accepted any more is nobody from now on.
         """
-        config = self.config
+        before = self.config
+        self.config = config or before
+        try:
+            self._read(self.config)
+        except BaseException:
+            self.config = before
+            raise
+
+    def _read(self, config: TlsConfig) -> None:
         lists = read_lists(config.crls)
         server = None
         shown = {}

@@ -79,18 +79,24 @@ def serve(
     """
     from sansip_server.serving import run_server
 
-    settings = _settings(config)
     values |= {"listen": list(listen), "domains": list(domain)}
-    for name, value in values.items():
-        if value not in (None, []):
-            setattr(settings, name, value)
-    if certificate is not None or key is not None:
-        settings.tls.certificate = certificate or settings.tls.certificate
-        settings.tls.key = key
-    settings.log.level = log_level or settings.log.level  # type: ignore[assignment]
-    settings.log.format = log_format or settings.log.format  # type: ignore[assignment]
-    _judge(settings)
-    raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=config is None and not listen))
+
+    def read() -> Settings:
+        settings = _settings(config)
+        for name, value in values.items():
+            if value not in (None, []):
+                setattr(settings, name, value)
+        if certificate is not None or key is not None:
+            settings.tls.certificate = certificate or settings.tls.certificate
+            settings.tls.key = key
+        settings.log.level = log_level or settings.log.level  # type: ignore[assignment]
+        settings.log.format = log_format or settings.log.format  # type: ignore[assignment]
+        _judge(settings)
+        return settings
+
+    settings = read()
+    lacks = config is None and not listen
+    raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=lacks, read_again=read))
 
 
 def _settings(config: Path | None) -> Settings:

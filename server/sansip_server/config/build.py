@@ -21,6 +21,7 @@ from sansip_server.config.node import node_config, node_name
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 from sansip_server.modules import uses
+from sansip_server.targets import is_url
 
 __all__ = [
     "listen_addresses",
@@ -30,8 +31,22 @@ __all__ = [
     "refuse_digest_without_users",
     "refuse_open_listeners",
     "served_domains",
+    "settle",
     "stack_config",
 ]
+
+
+def settle(settings: Settings) -> None:
+    """Fill in what follows from other settings. Raises OperatorError for what must not run so."""
+    refuse_open_listeners(settings)
+    refuse_digest_without_users(settings)
+    if settings.secret_file is None and settings.store is not None and not is_url(settings.store):
+        # Where registrations outlive the process, dialogs shall, too.
+        settings.secret_file = f"{settings.store}.key"
+    if settings.auth != "digest" and all(address.loopback for address in listen_addresses(settings)):
+        # Nobody but this machine can reach us, so there are no strangers to relay for. An operator who
+        # asks for passwords expects some all the same: a web server may stand in front.
+        settings.proxy.unmarked_dialogs = True
 
 
 def listen_addresses(settings: Settings) -> list[ListenAddress]:

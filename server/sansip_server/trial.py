@@ -1,0 +1,128 @@
+"""A routing script is tried in a process of its own before a running server imports it.
+
+Theory of operation: a script is a program. It may loop, wait, exit, or end the interpreter while it is
+imported, and a server that takes calls can bear none of that. So a child process imports it first, within
+``IMPORT_TIME`` seconds; the server looks now and again whether it has ended, and serves meanwhile. What
+the child found is told by file and line, as ``load_route`` and ``faulthandler`` say it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+__all__ = ["IMPORT_TIME", "Trial", "import_time", "try_route"]
+
+# Seconds that a script may take to be imported, with all that it imports.
+IMPORT_TIME = 10.0
+# Seconds more for the child to begin and to end; then it is killed.
+_GRACE = 10.0
+# Octets of what the child says that are read.
+_LONGEST = 65_536
+
+
+def import_time() -> float:
+    """Return the seconds that a script has; SANSIP_IMPORT_TIME in the environment says otherwise."""
+    try:
+        return float(os.environ["SANSIP_IMPORT_TIME"])
+    except (KeyError, ValueError):
+        return IMPORT_TIME
+
+
+class Trial:
+    """One script on trial; ``faults`` is None until it is known what there is to say."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path).absolute()
+        # A file and no pipe: nobody reads while the script writes what it likes.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._found = tempfile.TemporaryFile()  # noqa: SIM115
+        self._end = time.monotonic() + import_time() + _GRACE
+        command = [sys.executable, "-m", "sansip_server.trial", str(self._path), str(self._found.fileno())]
+        self._child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+            pass_fds=[self._found.fileno()],
+            # What it starts ends with it.
+            start_new_session=True,
+        )
+
+    def faults(self) -> list[str] | None:
+        """Return what is wrong with the script, a line each; None where the child runs still."""
+        if self._child.poll() is None:
+            if time.monotonic() < self._end:
+                return None
+            self._kill()
+            self._child.wait()
+        else:
+            self._kill()
+        self._said.seek(0)
+        self._found.seek(0)
+        said = self._said.read(_LONGEST).decode("utf-8", "replace")
+        found = self._found.read(_LONGEST)
+        self._said.close()
+        self._found.close()
+        try:
+            lines = json.loads(found)
+        except ValueError:
+            return [self._without_word(said)]
+        return [str(line) for line in lines]
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self._child.pid, signal.SIGKILL)
+        except OSError:
+            pass  # nothing of it is left
+
+    def _without_word(self, said: str) -> str:
+        """Return what became of a child that did not come to the end of the script."""
+        if self._child.returncode == 0 or "Timeout" not in said:
+            return (
+                f"routing script {self._path}: it ends the process that imports it (exit status"
+                f" {self._child.returncode}); a server cannot do without its process"
+            )
+        frames = re.findall(r'File "(.+)", line (\d+) in ', said)
+        beside = [(file, line) for file, line in frames if Path(file).parent == self._path.parent]
+        file, line = (beside or frames or [(str(self._path), "0")])[0]
+        return (
+            f"routing script {file}:{line}: it was not imported within {import_time():g} s and is here then;"
+            " work that takes long belongs into `route`, or into a handler (docs/routing.md)"
+        )
+
+
+def try_route(path: str | Path) -> list[str]:
+    """Return what is wrong with the script at ``path``; waits for it."""
+    trial = Trial(path)
+    while (faults := trial.faults()) is None:
+        time.sleep(0.02)
+    return faults
+
+
+def _main() -> None:
+    from sansip_server.faults import OperatorError
+    from sansip_server.routes import load_route
+
+    # What the server itself imports is not the script's to answer for.
+    faulthandler.dump_traceback_later(import_time(), exit=True)
+    lines: list[str] = []
+    try:
+        load_route(sys.argv[1])
+    except OperatorError as error:
+        lines = list(error.lines)
+    os.write(int(sys.argv[2]), json.dumps(lines).encode())
+    # Threads that the script started must not hold it.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _main()
