@@ -234,6 +234,33 @@ def test_slow_loris() -> None:
     assert "limits.message_time" in closing(rig.wait(1))
 
 
+def announced(whole: bytes) -> bytes:
+    """The head of a message whose body never comes."""
+    head = whole.partition(b"Content-Length:")[0]
+    return head + b"Content-Length: 1000\r\n\r\nv=0"
+
+
+def test_a_body_announced_and_never_sent() -> None:
+    """limits.message_time, where somebody connected to us: the message waits no longer for its body."""
+    rig = Rig(limits=SMALL)
+    conn = rig.accept()
+    assert rig.tcp(conn, announced(message())) == []
+    assert "limits.message_time" in closing(rig.wait(10))
+
+
+def test_a_body_announced_and_never_sent_by_who_answers() -> None:
+    """The same where we opened it and read an answer: the caller hears, and the connection is not kept."""
+    rig = Rig(relay_to(TCP_URI), limits=SMALL)
+    connect = only(rig.udp(message(1, transport="UDP")), "Connect")
+    relayed = only(rig.opened(connect), "MESSAGE")
+    assert rig.tcp(connect.action.conn, announced(reply(relayed, 200))) == []
+    outs = rig.wait(10)
+    assert "limits.message_time" in closing(out for out in outs if out.what == "Disconnect")
+    # RFC 3261 18.4: what waited on it has failed.
+    answers = [out.what for out in rig.closed(connect.action.conn)]
+    assert any(str(answer).startswith(("500", "503", "408")) for answer in (*answers, *what(outs))), answers
+
+
 def test_slow_loris_from_the_beginning_of_time() -> None:
     """A virtual clock may begin at zero."""
     rig = Rig(limits=SMALL, now=0.0)
