@@ -62,7 +62,21 @@ class Reloaded:
         options = [*OPTIONS, "--config", str(self.config)]
         if journal:
             options += ["--journal", str(folder / "journal")]
-        self.program: Program = sansip_serve(folder, [f"udp:{HOST}:{self.port}"], ["biloxi.test"], options)
+        if journal:
+            self.settle([self.port], 0)
+            command = [sys.executable, "-m", "sansip_server", "serve", *options]
+            self.program = Program(command, folder / "log")
+        else:
+            self.program = sansip_serve(folder, [f"udp:{HOST}:{self.port}"], ["biloxi.test"], options)
+
+    def settle(self, ports: list[int], number: int, wrong: str = "") -> None:
+        """Write a configuration that differs from the one before."""
+        listen = ", ".join(f'"udp:{HOST}:{port}", "tcp:{HOST}:{port}"' for port in ports)
+        self.config.write_text(
+            f'route = "route.py"\ncontrol = "{self.folder}/ctl"\nlisten = [{listen}]\n'
+            f'domains = ["biloxi.test", "d{number % 4}.test"]\n[proxy]\nunmarked_dialogs = false\n'
+            f"[limits]\nheader_count = {200 + number % 5}\n{wrong}"
+        )
 
     def write(self, text: str, route: str = ROUTE) -> None:
         (self.folder / "route.py").write_text(route % f"{HOST}:{self.phone}" if "%s" in route else route)
@@ -148,8 +162,10 @@ def test_a_broken_route_is_refused(tmp_path: Path, route: str, said: str) -> Non
 def test_a_storm_of_reloads(tmp_path: Path) -> None:
     """Calls go on, no matter how often; each broken reload is refused; the journal replays exactly."""
     server = Reloaded(tmp_path, journal=True)
+    extra = [free_port(), free_port()]
     versions = [tmp_path / f"version{number}.py" for number in range(2)]
     with server.program:
+        server.program.wait_for("^ready$")
         local = (HOST, server.phone)
         calls = RATE * (RELOADS // 2 + 2)
         with Sipp(OWN / "s03_call_uas.xml", (HOST, server.port), tmp_path, local=local, calls=calls) as uas:
@@ -170,11 +186,21 @@ def test_a_storm_of_reloads(tmp_path: Path) -> None:
                     server.write(str(number), "nonsense(" if broken else (other if number % 2 else ROUTE))
                     if number == 1:
                         versions[1].write_text((tmp_path / "route.py").read_text())
+                    # Listeners come and go, limits and domains change; every other fault is in the settings.
+                    wrong = number % 6 == 5
+                    if wrong:
+                        server.write(str(number))
+                    ports = [server.port, *extra[: number % 3]]
+                    server.settle(ports, number, "header_cont = 1\n" if wrong else "")
                     done = server.reload()
                     assert done.returncode == (1 if broken else 0), done.stdout + done.stderr
+                    if wrong:
+                        assert re.search(r"sansip\.toml:\d+: limits\.header_cont: unknown key", done.stdout)
                     time.sleep(0.2)
                 uac.succeed(120)
-    assert server.program.output().count("route.py:1: '(' was never closed") == RELOADS // 3
+    said = server.program.output().count
+    assert said("route.py:1: '(' was never closed") + said("limits.header_cont: unknown key") == RELOADS // 3
+    assert said("no longer listening on udp:") > 1
     (tmp_path / "answers.py").write_text("TEXT = 'x'\n")
     command = [sys.executable, "-m", "sansip_server", "replay", str(tmp_path / "journal")]
     alone = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -16,6 +16,7 @@ import click
 from sansip_server.faults import EXIT_FAULT, OperatorError
 
 if TYPE_CHECKING:
+    from sansip_server.config.load import ConfigFault
     from sansip_server.config.schema import Settings
 
 __all__ = ["check"]
@@ -59,13 +60,18 @@ def check(file: Path, as_json: bool) -> None:
     import json
 
     from sansip.module.assembly import lacks, wanted
+    from sansip_server.config.lines import KeyLines
     from sansip_server.config.load import ConfigFault, load_file
     from sansip_server.modules import uses
     from sansip_server.routes import load_route
+    from sansip_server.trial import try_route
 
     loaded = load_file(file)
     faults = loaded.faults
-    if loaded.route is not None:
+    # In a process of its own first: a script may do anything when it is imported.
+    tried = [] if loaded.route is None else try_route(loaded.route)
+    faults += [ConfigFault("route", line) for line in tried]
+    if loaded.route is not None and not tried:
         try:
             route = load_route(loaded.route)
             there = {} if loaded.settings is None else loaded.settings.modules
@@ -74,6 +80,12 @@ def check(file: Path, as_json: bool) -> None:
             faults += [ConfigFault("route", lacks(route, kind)) for kind in lacking]
         except OperatorError as error:
             faults += [ConfigFault("route", line) for line in error.lines]
+    if loaded.settings is not None:
+        late = _late_faults(loaded.settings)
+        lines = KeyLines(file.read_text("utf-8", "replace"))
+        for fault in late:
+            fault.line = lines.find(fault.path)
+        faults += late
     doubts = [] if loaded.settings is None else _doubts(loaded.settings)
     if as_json:
         click.echo(
@@ -108,6 +120,30 @@ def check(file: Path, as_json: bool) -> None:
         click.echo(f"{file}: good; listens on {', '.join(loaded.settings.listen)}")
     if faults:
         raise SystemExit(EXIT_FAULT)
+
+
+def _late_faults(settings: Settings) -> list[ConfigFault]:
+    """Return what a start, or a reload, would find out, but for what only sockets and databases know."""
+    from sansip_server.access import Access
+    from sansip_server.config import build
+    from sansip_server.config.dns import dns_config
+    from sansip_server.config.load import ConfigFault
+    from sansip_server.config.node import node_config
+
+    faults = []
+    for path, judge in (
+        ("auth", lambda: build.settle(settings)),
+        ("node", lambda: node_config(settings, build.listener_configs(build.listen_addresses(settings)))),
+        ("", lambda: Access(settings)),
+        ("dns", lambda: dns_config(settings.dns)),
+    ):
+        try:
+            judge()
+        except OperatorError as error:
+            faults += [ConfigFault(path, line) for line in error.lines]
+        except ValueError as error:
+            faults.append(ConfigFault(path, str(error)))
+    return faults
 
 
 def _doubts(settings: Settings) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from sansip_server.cli import sansip
@@ -83,3 +84,20 @@ def test_doubts_about_a_certificate(tmp_path: Path) -> None:
     assert "does not name sip.example.org, but *.example.org (a wildcard matches nothing" in result.stderr
     (doubt,) = json.loads(CliRunner().invoke(sansip, ["check", "--json", str(file)]).stdout)["doubts"]
     assert doubt.startswith("tls: certificate ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('listen = ["udp:0.0.0.0:5060"]\n', "refusing to listen on udp:0.0.0.0:5060 without authentication"),
+        ('\nauth = "digest"\n', "sansip.toml:2: auth: digest authentication needs a store of users"),
+        ('nonce_file = "nowhere"\n', "nonce_file"),
+        ('route = "route.py"\n', "route.py: it ends the process that imports it"),
+    ],
+)
+def test_what_a_reload_would_refuse(tmp_path: Path, text: str, said: str) -> None:
+    """The same faults in the same words: a reload at night is no time to read new ones."""
+    (tmp_path / "route.py").write_text("import os\nos._exit(0)\n")
+    done = check(tmp_path, text)
+    assert done.exit_code == 2
+    assert said in done.stderr
