@@ -13,7 +13,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.dialog import DialogId, InviteUsage, id_at_uas
+from sansip.dialog import DialogId, InviteUsage, id_at_uas, session_refusal
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.sources import source_of
@@ -200,7 +200,8 @@ class UserAgent:
         server = arrival.server
         if request.method != "INVITE" or server is None or request.to_tag is not None:
             raise LocalProtocolError(f"a {request.method} is no new call: only an INVITE without a To tag is")
-        refusal = screen(request)
+        # RFC 4028 9: the 422 for a session that is too short.
+        refusal = screen(request) or session_refusal(request, self.config.session)
         if refusal is not None:
             arrival.refuse(refusal.status, refusal.reason, refusal.headers)
             return None
