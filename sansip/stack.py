@@ -40,6 +40,7 @@ from sansip.sources import source_of
 from sansip.transport import PING, PONG, Flow
 from sansip.transport.filter import OpenConnection
 from sansip.transport.stun import binding_response, is_stun
+from sansip.transport.transports import SECURE
 
 __all__ = ["ConnectionInfo", "Stack"]
 
@@ -97,7 +98,7 @@ class Stack(Assembly):
                 self.resolver.connection_opened(conn, now)
             return self._take(now)
         reached = Flow(flow.transport, flow.listener, flow.remote, conn)
-        if isinstance(flow, OpenConnection) and flow.transport in ("tls", "wss"):
+        if isinstance(flow, OpenConnection) and flow.transport in SECURE:
             reached.peer = flow
         refused = self.connections.opened(conn, reached, flow.incoming, now)
         if refused is not None:

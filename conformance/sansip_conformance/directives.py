@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Callable
 
+from sansip.transport.transports import TRANSPORTS
 from sansip_conformance.lines import Lines
 from sansip_conformance.trace import EndpointSetup, Registration, Trace, User
 
@@ -30,7 +31,6 @@ CONFIG_KEYS = (
     "answer-time", "route-steps", "retry-after", "show-received", "raise-brief",
     "algorithms", "qop", "nonce-lifetime", "failures-per-user", "trusted", "via-maddr",
 )  # fmt: skip
-TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
 DNS_TYPES = ("A", "AAAA", "SRV", "NAPTR", "CNAME")
 _SECTION = re.compile(r"RFC \d{3,5}(?: [A-Z0-9][\w.]*(?: .+)?)?")
 

@@ -28,9 +28,9 @@ from sansip.errors import RemoteProtocolError
 from sansip.events import KeepaliveAnswered, KeepaliveUnanswered
 from sansip.location import SharedLocation
 from sansip.module import Module, ModuleFault, function
-from sansip.transport.connections import ONE_WAY
-from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.transport.flow import Flow
 from sansip.transport.nat import received_address
+from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import is_address, plain_host
 

@@ -24,10 +24,10 @@ from sansip.proxy.secure import as_sips, is_secure, retargeted
 from sansip.proxy.target import Target
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
-from sansip.transport.connections import ONE_WAY
-from sansip.transport.flow import DEFAULT_PORTS, Flow, ensure_length
+from sansip.transport.flow import Flow, ensure_length
 from sansip.transport.nat import is_hidden, is_private
 from sansip.transport.next_hop import NextHop, next_hop
+from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY
 from sansip.wire import SipUri
 from sansip.wire.host import is_address, same_host
 

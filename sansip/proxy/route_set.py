@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sansip.errors import LocalProtocolError
-from sansip.transport.flow import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS
 from sansip.wire import OtherUri, SipUri, TelUri
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sansip.proxy.validation import Refusal
+from sansip.transport.transports import SECURE
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ __all__ = [
 # whose target wants TLS where there is none. RFC 3261 20.43: the agent may be a pseudonym.
 NOT_ALLOWED = ("Warning", '380 sansip "SIPS Not Allowed"')
 REQUIRED = ("Warning", '381 sansip "SIPS Required"')
-
-# Transports that a request for a sips URI may come over.
-SECURE = ("tls", "wss")
 
 
 def check_arrival(transport: str) -> Refusal | None:

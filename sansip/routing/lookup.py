@@ -14,8 +14,8 @@ from sansip.registrar import instance_key
 from sansip.routing.awaitables import ENDLESS
 from sansip.routing.shared import lead, locate_shared
 from sansip.transport import Flow
-from sansip.transport.flow import DEFAULT_PORTS
 from sansip.transport.nat import received_address
+from sansip.transport.transports import DEFAULT_PORTS
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:

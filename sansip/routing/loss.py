@@ -27,7 +27,7 @@ from sansip.proxy.branch import Branch
 from sansip.routing.changes import SharedChange
 from sansip.routing.flows import flow_of, is_flow_of
 from sansip.transaction import ClientTransaction
-from sansip.transport.connections import ONE_WAY
+from sansip.transport.transports import ONE_WAY
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sansip.events import RegistrationRefused
 from sansip.location import NodeFlow
 from sansip.registrar import Terms
 from sansip.transport import Flow
-from sansip.transport.connections import ONE_WAY
+from sansip.transport.transports import ONE_WAY
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:

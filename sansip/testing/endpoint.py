@@ -17,6 +17,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.testing.agent import Agent
 from sansip.testing.draft import Draft
 from sansip.transport.framing import PING, StreamFramer
+from sansip.transport.transports import ONE_WAY
 from sansip.wire import Request, Response, parse_message
 
 __all__ = ["Endpoint", "Received", "TrafficError"]
@@ -96,7 +97,7 @@ class Endpoint:
         self.transport = transport
         shown = f"[{host}]" if ":" in host else host
         # RFC 7118 5: who can accept no connections has no address to tell.
-        address = f"{name}.invalid" if transport in ("ws", "wss") else f"{shown}:{port}"
+        address = f"{name}.invalid" if transport in ONE_WAY else f"{shown}:{port}"
         self.agent = Agent(name, aor, address, network.entropy.token, domain)
         self.inbox: list[Received] = []
         self.history: list[Received] = []
@@ -219,7 +220,7 @@ class Endpoint:
             self.history.append(Received(self.network.now, pipe.transport, data, None, pipe))
             self.inbox.append(self.history[-1])
             return
-        if pipe.transport in ("ws", "wss"):
+        if pipe.transport in ONE_WAY:
             self._take(data, pipe.transport, pipe)
             return
         for framed in framer.feed(data):

@@ -18,16 +18,13 @@ from sansip.transport.connection import Connection, Pending
 from sansip.transport.flow import Flow
 from sansip.transport.framing import StreamFramer
 from sansip.transport.room import Room
+from sansip.transport.transports import ONE_WAY
 
 if TYPE_CHECKING:
     from sansip.clock import Timers
     from sansip.limits import Limits
 
-__all__ = ["ONE_WAY", "Connections"]
-
-# RFC 7118 5.2.1: transports whose clients can only be reached over the connection
-# that they opened.
-ONE_WAY = ("ws", "wss")
+__all__ = ["Connections"]
 
 
 class Connections:

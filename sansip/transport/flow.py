@@ -11,19 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.actions import Address
+from sansip.transport.transports import UNRELIABLE
 from sansip.wire.host import same_host
 
 if TYPE_CHECKING:
     from sansip.transport.filter import OpenConnection
     from sansip.wire import Message
 
-__all__ = ["DEFAULT_PORTS", "Backup", "Flow", "Place", "ensure_length", "same_peer"]
+__all__ = ["Backup", "Flow", "Place", "ensure_length", "same_peer"]
 
 # Transport, IP address, port: what RFC 3263 finds for a URI.
 Place = tuple[str, str, int]
-
-# RFC 3261 18.1.1 and RFC 7118 5: the port when an address names none.
-DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "sctp": 5060, "tls": 5061, "ws": 80, "wss": 443}
 
 
 class Backup:
@@ -69,7 +67,7 @@ class Flow:
         self.peer: OpenConnection | None = None
         # Where else a response may go whose way back is gone (RFC 3263 5).
         self.backup: Backup | None = None
-        self.reliable = transport != "udp"
+        self.reliable = transport not in UNRELIABLE
 
     @property
     def host(self) -> str:

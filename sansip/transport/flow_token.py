@@ -34,7 +34,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeAlias
 
 from sansip.seal import MAC_SIZE, Sealer
-from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.transport.flow import Flow
+from sansip.transport.transports import DEFAULT_PORTS
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.transport.flow import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS
 from sansip.wire import SipUri
 from sansip.wire.host import host_text, is_address, plain_host, same_host
 

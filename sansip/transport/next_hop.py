@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sansip.errors import RemoteProtocolError
-from sansip.transport.flow import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS
 from sansip.wire import OtherUri, SipUri, TelUri
 from sansip.wire.host import is_address, plain_host
 

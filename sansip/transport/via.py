@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
-from sansip.transport.flow import DEFAULT_PORTS, Flow
+from sansip.transport.flow import Flow
 from sansip.transport.nat import reply_to_source
+from sansip.transport.transports import DEFAULT_PORTS
 from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:

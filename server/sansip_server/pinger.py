@@ -23,7 +23,7 @@ from sansip.transaction import TimerValues, TransactionLayer
 from sansip.transport import Flow, Sender, StreamFramer
 from sansip.transport.connection import Pending
 from sansip.transport.filter import Filter, OpenConnection
-from sansip.transport.flow import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY, SECURE
 from sansip.transport.websocket.client import WebSocketClient
 from sansip.wire import Request, Response, parse_message
 from sansip.wire.host import host_text
@@ -142,13 +142,13 @@ class Pinger:
         target = self.target
         host, port = target.name or target.address[0], target.address[1]
         filters: list[Filter] = []
-        if target.transport in ("tls", "wss"):
+        if target.transport in SECURE:
             assert self.tls is not None
             local, remote = sock.getsockname(), sock.getpeername()
             filters.append(
                 Tls(self.tls, OpenConnection(0, target.transport, local, remote, False, name=host))
             )
-        if target.transport in ("ws", "wss"):
+        if target.transport in ONE_WAY:
             # RFC 9110 7.2: without the port where it is the scheme's own.
             default = port == DEFAULT_PORTS[target.transport]
             shown = host_text(host, None if default else port)

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import RemoteProtocolError
-from sansip.transport.connections import ONE_WAY
-from sansip.transport.flow import DEFAULT_PORTS, Backup, Flow, Place
+from sansip.transport.flow import Backup, Flow, Place
 from sansip.transport.next_hop import Resolve
+from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY
 from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.transport.dns.order import Draw, Service, sip_services, sort_srv
 from sansip.transport.dns.records import LookupFailed, Naptr, Srv
-from sansip.transport.flow import DEFAULT_PORTS, Place
+from sansip.transport.flow import Place
+from sansip.transport.transports import DEFAULT_PORTS
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:

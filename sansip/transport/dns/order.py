@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sansip.transport.dns.records import Naptr, Srv
+from sansip.transport.transports import SECURE
 
 __all__ = ["Draw", "Service", "sip_services", "sort_srv"]
 
@@ -25,7 +26,6 @@ _SERVICES = {
     "sip+d2w": "ws",
     "sips+d2w": "wss",
 }
-SECURE = frozenset({"tls", "wss"})
 
 
 def sort_srv(records: Iterable[Srv], draw: Draw) -> list[Srv]:

@@ -16,7 +16,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from sansip.transport.flow import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS, TRANSPORTS
 
 __all__ = [
     "DEFAULT_LISTEN",
@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 # What this version can listen on.
-TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
 # What is told apart by its first octets.
 SHARING = frozenset(("tcp", "tls", "ws", "wss"))
 _OPTIONS = frozenset(("advertise", "proxy_protocol"))
@@ -133,7 +132,7 @@ def _check_transports(text: str) -> None:
     several = text.split("+")
     for transport in several:
         if transport not in TRANSPORTS:
-            known = " or ".join((", ".join(TRANSPORTS[:-1]), TRANSPORTS[-1]))
+            known = " or ".join((", ".join(list(TRANSPORTS)[:-1]), list(TRANSPORTS)[-1]))
             if transport == "tls-sctp":
                 # RFC 4168 4
                 raise ValueError(

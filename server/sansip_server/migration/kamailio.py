@@ -17,6 +17,7 @@ from typing import Any
 from sansip.auth import HASHES, ha1
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding, address_of_record
+from sansip.transport.transports import ONE_WAY
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.uri import escape_user
 from sansip.wire.values import split_values
@@ -120,7 +121,7 @@ def binding_of(row: Row, default: str | None, now: float) -> Binding:
     expires = unix_time(row.get("expires"))
     if expires <= now:
         raise Left("expired")
-    if isinstance(uri, SipUri) and uri.transport in ("ws", "wss"):
+    if isinstance(uri, SipUri) and uri.transport in ONE_WAY:
         raise Left("its WebSocket leads to Kamailio; the phone registers here when it connects here")
     q = row.get("q")
     instance = _text(row, "instance").strip('"').removeprefix("<").removesuffix(">")
