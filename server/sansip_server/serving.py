@@ -103,7 +103,9 @@ def run_server(
     storage: Storage | None = open_storage(settings, domains)
 
     tables = [table for use in uses(settings.modules) for table in use.kind.tables]
-    rows = RowService(open_rows(None if storage is None else storage.store)) if tables else None
+    place = None if settings.rows is None else parse_redis(settings.rows)
+    store = None if storage is None else storage.store
+    rows = RowService(open_rows(store, place, settings.redis)) if tables else None
     if rows is not None:
         rows.prepare(tables)
 

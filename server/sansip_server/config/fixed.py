@@ -32,6 +32,7 @@ _FIXED = {
     "store_sync": _STORE,
     "location": _REDIS,
     "redis": _REDIS,
+    "rows": "modules read their rows at the start",
     "node": _NODE,
     "control": "the socket is opened at the start, and this command came by it",
     "http": "its sockets, tokens and roles are set up at the start",

@@ -22,7 +22,7 @@ _SHAPES = (
 
 @dataclass(slots=True, kw_only=True)
 class RedisSettings:
-    """How the shared location is asked. Only with ``location``."""
+    """How Redis is asked, for `location` and `rows`."""
 
     # File with the password, where it shall not stand in the URL; relative to this file.
     password_file: str | None = None

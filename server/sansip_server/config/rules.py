@@ -50,6 +50,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "http.listen[]": parse_http_listen,
     "http.origins[]": check_origin,
     "location": parse_redis,
+    "rows": parse_redis,
     "node.address": check_node_address,
     "dns.servers[]": parse_name_server,
     "domains[]": check_domain,
