@@ -9,71 +9,31 @@ of ``async with serve(...)``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any, Unpack
 
 import trio
 
-from sansip.actions import Action
 from sansip.driver import AnyStack
-from sansip_sockets import BoundListener, Build, Options, PolledWaiter, assemble, prepare, running
+from sansip_sockets import BoundListener, Build, Options, prepare, running
+from sansip_sockets.front import PolledServer
 
 __all__ = ["Server", "run", "serve"]
 
 
-class Server:
+class Server(PolledServer):
     """A running server. Made by ``serve`` and ``run``; all methods belong to its trio thread."""
 
     def __init__(
-        self,
-        stack: AnyStack,
-        bound: list[BoundListener],
-        nursery: trio.Nursery,
-        **options: Unpack[Options],
+        self, stack: AnyStack, bound: list[BoundListener], nursery: trio.Nursery, **options: Unpack[Options]
     ) -> None:
-        self.stack = stack
-        self.listeners = bound
         self._nursery = nursery
-        self._waiter = PolledWaiter()
-        self._closed = trio.Event()
-        self.hub = assemble(stack, bound, self._waiter.spawn, start_coroutine=self._start, **options)
-        self.hub.start()
-
-    def send(self, actions: list[Action]) -> None:
-        """Perform actions that a call to ``self.stack`` returned."""
-        self.hub.send(actions)
-        self.hub.inbox.wake()  # the task that waits is to look again for how long
-
-    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
-        """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
-        finished: list[bool] = []
-        event = trio.Event()
-
-        def done(result: bool) -> None:
-            finished.append(result)
-            event.set()
-
-        self.hub.drain(timeout, done)
-        self.hub.inbox.wake()
-        await event.wait()
-        return finished[0]
+        super().__init__(stack, bound, trio.Event, nursery.start_soon, **options)
 
     def stop(self) -> None:
         """Close everything soon. Harmless when repeated, and in any callback of the server."""
         self._nursery.cancel_scope.cancel()
-
-    async def wait_closed(self) -> None:
-        """Return when the server has been stopped."""
-        await self._closed.wait()
-
-    serve_forever = wait_closed
-
-    def close(self) -> None:
-        """Close the sockets; nobody waits for them any more."""
-        self._waiter.close()
-        self.hub.close()
-        self._closed.set()
 
     async def turn(self) -> None:
         """Wait and resume the pumps, until cancelled. The task of ``serve``."""
@@ -85,21 +45,6 @@ class Server:
                     await trio.lowlevel.wait_readable(waiter)
                     waiter.turn()
             waiter.turn()
-
-    def _start(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[Any], None]) -> None:
-        """Run a handler that is ``async def``."""
-
-        async def answer() -> None:
-            try:
-                result = await coroutine
-            except Exception as error:
-                result = error
-            done(result)
-            # An error has a traceback, which holds this frame.
-            del result
-            self.hub.inbox.wake()
-
-        self._nursery.start_soon(answer)
 
 
 @asynccontextmanager

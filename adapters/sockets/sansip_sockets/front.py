@@ -1,0 +1,95 @@
+"""What the front doors of runtimes with structured concurrency share: a server whose one task waits.
+
+Theory of operation: all pumps are resumed from one task (``polled``). The runtime adds its event, how it
+starts a task, how it waits until a descriptor is readable, and how its tasks are cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, Unpack
+
+from sansip.actions import Action
+from sansip.driver import AnyStack
+from sansip_sockets.assembly import Options, assemble
+from sansip_sockets.bind import BoundListener
+from sansip_sockets.polled import PolledWaiter
+
+__all__ = ["PolledServer"]
+
+
+class Event(Protocol):
+    """The runtime's event."""
+
+    def set(self) -> Any: ...
+    async def wait(self) -> None: ...
+
+
+class PolledServer:
+    """A running server, without its runtime.
+
+    ``event`` makes an event; ``start_task`` runs a function that returns a coroutine in a task of its own.
+    """
+
+    def __init__(
+        self,
+        stack: AnyStack,
+        bound: list[BoundListener],
+        event: Callable[[], Event],
+        start_task: Callable[[Callable[[], Coroutine[Any, Any, None]]], Any],
+        **options: Unpack[Options],
+    ) -> None:
+        self.stack = stack
+        self.listeners = bound
+        self._event = event
+        self._start_task = start_task
+        self._waiter = PolledWaiter()
+        self._closed = event()
+        self.hub = assemble(stack, bound, self._waiter.spawn, start_coroutine=self._start, **options)
+        self.hub.start()
+
+    def send(self, actions: list[Action]) -> None:
+        """Perform actions that a call to ``self.stack`` returned."""
+        self.hub.send(actions)
+        self.hub.inbox.wake()  # the task that waits is to look again for how long
+
+    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
+        """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
+        finished: list[bool] = []
+        event = self._event()
+
+        def done(result: bool) -> None:
+            finished.append(result)
+            event.set()
+
+        self.hub.drain(timeout, done)
+        self.hub.inbox.wake()
+        await event.wait()
+        return finished[0]
+
+    async def wait_closed(self) -> None:
+        """Return when the server has been stopped."""
+        await self._closed.wait()
+
+    serve_forever = wait_closed
+
+    def close(self) -> None:
+        """Close the sockets; nobody waits for them any more."""
+        self._waiter.close()
+        self.hub.close()
+        self._closed.set()
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any], done: Callable[[Any], None]) -> None:
+        """Run a handler that is ``async def``."""
+
+        async def answer() -> None:
+            try:
+                result = await coroutine
+            except Exception as error:
+                result = error
+            done(result)
+            # An error has a traceback, which holds this frame.
+            del result
+            self.hub.inbox.wake()
+
+        self._start_task(answer)
