@@ -16,7 +16,6 @@ from sansip.proxy.waiting import Begin, Hold, Method, Waits
 
 if TYPE_CHECKING:
     from sansip.clock import Timers
-    from sansip.proxy.branch import Branch
     from sansip.wire import Request, Response
 
 __all__ = ["Hooks"]
@@ -91,7 +90,7 @@ class Hooks:
         self._request_ended = request_ended
 
     def leaving(
-        self, handle: Any, branch: Branch, message: Request, go: Callable[[bool, float], None], now: float
+        self, handle: Any, branch: object, message: Request, go: Callable[[bool, float], None], now: float
     ) -> None:
         """A copy is about to leave; ``go(allowed, now)``: nothing leaves that a hook failed at."""
         for method in self._branch_leaving:
@@ -110,7 +109,7 @@ class Hooks:
         go(True, now)
 
     def received(
-        self, handle: Any, branch: Branch, response: Response, go: Callable[[float], None], now: float
+        self, handle: Any, branch: object, response: Response, go: Callable[[float], None], now: float
     ) -> None:
         """A branch has a response other than 100; ``go(now)`` when it has passed."""
         waits = handle.waits
@@ -146,7 +145,7 @@ class Hooks:
         hold = Hold(self, moment, rest, arguments, False, waits, key, lambda _, now: go(now))
         waits.hold(key, hold, work, method[0], now)
 
-    def ended(self, handle: Any, branch: Branch, status: int) -> None:
+    def ended(self, handle: Any, branch: object, status: int) -> None:
         """A branch has ended with ``status``."""
         for who, hook in self._branch_ended:
             try:
