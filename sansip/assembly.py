@@ -134,6 +134,7 @@ class Assembly:
             self.notices,
             self.domains[0] if self.domains else host_text(config.listeners[0].host, None),
         )
+        self.ua.tell = self.tell
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
         self.bans = Bans(config.limits.bans)

@@ -14,6 +14,7 @@ __all__ = [
     "BindingsChanged",
     "CallBegan",
     "CallEnded",
+    "CallOffered",
     "ConnectionRefused",
     "CredentialsRefused",
     "Event",
@@ -191,6 +192,16 @@ class ModuleFailed:
 
 
 @dataclass(slots=True)
+class CallOffered:
+    """Call ``number`` came in and waits for the program around the stack; ``sdp`` is the caller's offer."""
+
+    number: int
+    caller: str
+    callee: str
+    sdp: bytes
+
+
+@dataclass(slots=True)
 class CallBegan:
     """Two parties talk through us: ``caller`` and ``callee`` are URIs, ``number`` is the call's name here."""
 
@@ -225,5 +236,6 @@ Event = (
     | KeepaliveUnanswered
     | ModuleFailed
     | CallBegan
+    | CallOffered
     | CallEnded
 )

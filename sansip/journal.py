@@ -153,6 +153,10 @@ class JournaledStack(Stack):
     def command(self, name: str, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
         return self._note("command", now, [name, dict(given)], super().command(name, given, now, done))
 
+    def act(self, verb: str, number: int, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
+        out = super().act(verb, number, given, now, done)
+        return self._note("act", now, [verb, number, value_of(dict(given))], out)
+
     def new_connection(self) -> int:
         number = super().new_connection()
         self._note("new_connection", 0.0, [number], [])
@@ -316,6 +320,8 @@ def _feed(stack: Stack, entry: Entry, routes: Callable[[str], Route] | None) -> 
             stack.restore(again_value(given[0]), now, given[1] if len(given) > 1 else None)
         case "command":
             return stack.command(given[0], given[1], now, lambda result, now: None)
+        case "act":
+            return stack.act(given[0], given[1], again_value(given[2]), now, lambda result, now: None)
         case "new_connection":
             number = stack.new_connection()
             if number != given[0]:

@@ -41,6 +41,7 @@ from sansip.transport import PING, PONG, Flow
 from sansip.transport.filter import OpenConnection
 from sansip.transport.stun import binding_response, is_stun
 from sansip.transport.transports import SECURE
+from sansip.ua.acting import act
 
 __all__ = ["ConnectionInfo", "Stack"]
 
@@ -294,6 +295,16 @@ class Stack(Assembly):
         if self.unstarted:
             self.start(now)
         self.modules.run(name, given, done, now)
+        return self._take(now)
+
+    def act(self, verb: str, number: int, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
+        """Do ``verb`` of call ``number``, or (0) of the user agent, for a program around the stack.
+
+        ``given`` has plain values; ``done(result or exception, now)`` hears of the end.
+        See ``sansip.ua.acting``.
+        """
+        self.ua.now = now
+        act(self.ua, verb, number, given, done)
         return self._take(now)
 
     @property

@@ -10,7 +10,7 @@ does the same.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.dialog import DialogId, InviteUsage, id_at_uas, session_refusal
@@ -55,6 +55,8 @@ class UserAgent:
         now: the time of the input that is being handled; coroutines need not say it.
         calls: those that are not over, by their dialogs.
         outgoing: our INVITEs on their way, by number.
+        numbered: calls, and those that came in and are not answered, by number.
+        tell: takes events (``sansip.events``) and the time.
         draining: whether new calls are refused.
     """
 
@@ -78,6 +80,8 @@ class UserAgent:
         self.now = 0.0
         self.calls: dict[DialogId, Call] = {}
         self.outgoing: dict[int, OutgoingCall] = {}
+        self.numbered: dict[int, Call | IncomingCall] = {}
+        self.tell: Callable[[Any, float], None] = _nobody
         self.draining = False
         self._values = values
         self._entropy = entropy
@@ -242,6 +246,7 @@ class UserAgent:
         call.handler = incoming
         arrival.hand_over(incoming)
         self.add(call)
+        self.numbered[call.number] = incoming
         self.client.timers.start(now, self.limits.ring_time, incoming, "ring time")
         self.watch(call, now)
         return incoming
@@ -334,11 +339,13 @@ class UserAgent:
     def add(self, call: Call) -> None:
         """Find requests of ``call`` by its dialog from now on."""
         self.calls[call.dialog.id] = call
+        self.numbered[call.number] = call
 
     def forget(self, call: Call) -> None:
         """``call`` is over: its later requests get 481."""
         if self.calls.get(call.dialog.id) is call:
             del self.calls[call.dialog.id]
+            self.numbered.pop(call.number, None)
         self._leaves(call.source)
         call.source = None
 
@@ -399,6 +406,10 @@ class UserAgent:
                 call.perform(call.usage.time_passed(now), now)
             else:
                 self.watch(call, now)
+
+
+def _nobody(_event: Any, _now: float) -> None:
+    """Events are for nobody until the stack says so."""
 
 
 def _plain(uri: Any) -> str:

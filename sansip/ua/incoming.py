@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from sansip.events import CallOffered
 from sansip.later import Later
 from sansip.ua.call import Call, CallHandler, typed
 from sansip.ua.errors import CallEnded
@@ -87,6 +88,15 @@ class IncomingCall(Handler):
         if sdp:
             self.call.local_sdp = sdp
         self.call.perform(usage.ring(status, sdp, typed(sdp, headers), reliable, now), now)
+
+    def hand_out(self) -> None:
+        """Leave the call to the program around the stack: the event ``CallOffered`` tells it the number.
+
+        It rings, accepts or rejects by ``act`` (docs/calls.md).
+        """
+        request = self.request
+        offered = CallOffered(self.number, str(request.from_.uri), str(request.to.uri), request.body)
+        self._agent.tell(offered, self._agent.now)
 
     def accept(self, sdp: bytes, headers: Iterable[tuple[str, str]] = ()) -> Later[Call]:
         """Answer with 200; the ``Later`` is the call once its ACK came, or ``CallEnded``.

@@ -6,6 +6,7 @@ is written down here, and it is held to that by its types.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Owner(Protocol):
     """The user agent, as its calls see it. A ``call`` is a ``sansip.ua.call.Call``."""
 
     now: float
+    tell: Callable[[Any, float], None]
 
     @property
     def client(self) -> Client: ...

@@ -115,3 +115,30 @@ def test_a_journal_of_calls_plays_again() -> None:
     assert played
     assert all(one.same for one in played)
     assert isinstance(bench.network, Network)
+
+
+def test_what_a_program_around_us_does_plays_again() -> None:
+    """``Stack.act`` is an input: a call that is made by it is in the journal, octet for octet."""
+    from sansip.journal import again
+    from sansip.stack import Stack
+
+    bench = Bench(lambda request: request.incoming().hand_out())
+    stack = bench.server.stack
+    told: list[Any] = []
+
+    def act(verb: str, number: int, **given: Any) -> None:
+        actions = stack.act(verb, number, given, bench.network.now, lambda result, now: told.append(result))
+        bench.server._perform(actions)
+
+    act("invite", 0, uri="sip:bob@192.0.2.2", sdp=ANSWER)
+    bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
+    bench.bob.expect("ACK")
+    act("bye", told[0].number)
+    bench.bob.reply(bench.bob.expect("BYE"), 200)
+    bench.call()
+    bench.network.run(0.1)
+    act("reject", bench.server.events[-1].number, status=486)
+    bench.alice.expect("486")
+    played = list(again(bench.journal, lambda head: Stack(bench.config, bytes.fromhex(head["seed"]))))
+    assert [one.line for one in played if not one.same] == []
+    assert any(one.name == "act" for one in played)

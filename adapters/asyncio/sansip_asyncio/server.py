@@ -16,6 +16,7 @@ from sansip.actions import Action
 from sansip.driver import AnyStack
 from sansip_asyncio.waiter import Waiter
 from sansip_sockets import BoundListener, Build, Options, assemble, prepare, running
+from sansip_sockets.outcome import outcome
 
 __all__ = ["Server", "run", "serve"]
 
@@ -42,6 +43,12 @@ class Server:
         finished: asyncio.Future[bool] = self._loop.create_future()
         self.hub.drain(timeout, lambda result: None if finished.done() else finished.set_result(result))
         return await finished
+
+    async def act(self, verb: str, number: int = 0, **given: Any) -> Any:
+        """Do ``verb`` of the user agent, or of call ``number``; return what comes of it (docs/calls.md)."""
+        told: asyncio.Future[Any] = self._loop.create_future()
+        self.hub.act(verb, number, given, lambda result: None if told.done() else told.set_result(result))
+        return outcome(await told)
 
     def stop(self) -> None:
         """Close everything at once. Harmless when repeated, and in any callback of the server."""

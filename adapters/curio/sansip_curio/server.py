@@ -18,6 +18,7 @@ from curio.traps import _io_release, _read_wait
 from sansip.actions import Action
 from sansip.driver import AnyStack
 from sansip_sockets import BoundListener, Build, Options, PolledWaiter, assemble, prepare, running
+from sansip_sockets.outcome import outcome
 
 __all__ = ["Server", "run", "serve"]
 
@@ -54,6 +55,19 @@ class Server:
         self.hub.inbox.wake()
         await event.wait()
         return finished[0]
+
+    async def act(self, verb: str, number: int = 0, **given: Any) -> Any:
+        """Do ``verb`` of the user agent, or of call ``number``; return what comes of it (docs/calls.md)."""
+        told: list[Any] = []
+        event = curio.Event()
+
+        def done(result: Any) -> None:
+            told.append(result)
+            self._wanted.append(event.set())
+
+        self.hub.act(verb, number, given, done)
+        await event.wait()
+        return outcome(told[0])
 
     def stop(self) -> None:
         """Close everything soon. Harmless when repeated, and in any callback of the server."""

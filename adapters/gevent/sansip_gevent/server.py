@@ -28,6 +28,7 @@ from sansip_sockets import (
     prepare,
     running,
 )
+from sansip_sockets.outcome import outcome
 
 __all__ = ["Server", "run"]
 
@@ -98,6 +99,12 @@ class Server:
         finished = AsyncResult()
         self.hub.drain(timeout, finished.set)
         return bool(finished.get())
+
+    def act(self, verb: str, number: int = 0, **given: Any) -> Any:
+        """Do ``verb`` of the user agent, or of call ``number``; return what comes of it (docs/calls.md)."""
+        told = AsyncResult()
+        self.hub.act(verb, number, given, told.set)
+        return outcome(told.get())
 
     def stop(self, timeout: float = 0.0) -> None:
         """Close everything and wait until that is done; with a ``timeout``, drain so long before.

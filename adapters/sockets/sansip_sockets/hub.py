@@ -210,6 +210,13 @@ class Hub:
         now = self.clock()
         self.perform(self.driver.outgoing(actions, now), now)
 
+    def act(self, verb: str, number: int, given: dict[str, Any], done: Callable[[Any], None]) -> None:
+        """Have the stack's user agent do ``verb`` (``sansip.ua.acting``); ``done`` hears what comes of it."""
+        stack: Any = self.driver.stack
+        now = self.clock()
+        self.send(stack.act(verb, number, given, now, lambda result, _now: done(result)))
+        self.inbox.wake()
+
     def later(self, method: Callable[..., list[Action]], *args: Any) -> None:
         """Feed the driver in the next turn: ``method(*args, now)``."""
         self.inbox.post(self._feed, method, args)

@@ -1,0 +1,67 @@
+"""Verbs for programs outside of the core: an embedding program names a call by its number.
+
+Theory of operation: code outside is not stepped by the stack, so each of its wishes is an input of its own
+(``Stack.act``), with plain values in it, which a journal holds and a replay repeats. What comes of it is told
+to a callback; an adapter makes that awaitable in the manner of its runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.errors import LocalProtocolError
+from sansip.later import Later
+from sansip.ua.incoming import IncomingCall
+from sansip.ua.outgoing import OutgoingCall
+
+if TYPE_CHECKING:
+    from sansip.ua.agent import UserAgent
+
+__all__ = ["act"]
+
+_ALONE: Final = frozenset(("request", "invite"))
+_WAITING: Final = frozenset(("ring", "accept", "reject"))
+_CALL: Final = frozenset(
+    ("bye", "hold", "resume", "reinvite", "update", "info", "message", "refer", "request", "over")
+)
+
+
+def act(
+    agent: UserAgent, verb: str, number: int, given: Mapping[str, Any], done: Callable[[Any, float], None]
+) -> None:
+    """Do ``verb`` with the arguments ``given``: of call ``number``, or (0) of the user agent.
+
+    ``done(result or exception, now)`` hears of the end. Verbs and arguments are those of ``UserAgent``
+    (``request``, ``invite``), ``IncomingCall`` (``ring``, ``accept``, ``reject``) and ``Call``; ``over``
+    waits for the end.
+    """
+    try:
+        result = _do(agent, verb, number, given)
+    except (LocalProtocolError, TypeError) as error:
+        done(error, agent.now)
+        return
+    if isinstance(result, OutgoingCall):
+        result = result.answered
+    if isinstance(result, Later):
+        result.then(done, agent.now)
+    else:
+        done(result, agent.now)
+
+
+def _do(agent: UserAgent, verb: str, number: int, given: Mapping[str, Any]) -> Any:
+    if not number:
+        if verb not in _ALONE:
+            raise LocalProtocolError(f"{verb} is of a call: name its number; request and invite need none")
+        return getattr(agent, verb)(**given)
+    found = agent.numbered.get(number)
+    if found is None:
+        raise LocalProtocolError(f"there is no call {number}: it may be over")
+    if isinstance(found, IncomingCall):
+        if verb in _WAITING:
+            return getattr(found, verb)(**given)
+        found = found.call
+    if verb not in _CALL:
+        raise LocalProtocolError(f"a call cannot {verb}; it has {', '.join(sorted(_CALL))}")
+    wanted = getattr(found, verb)
+    return wanted if isinstance(wanted, Later) else wanted(**given)
