@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sansip.client import Client
 from sansip.entropy import Entropy
 from sansip.events import (
     NodeChanged,
@@ -30,8 +31,9 @@ _PROBE_TIME = 1.0
 
 
 class SharingCore(Core, Protocol):
-    """The core, and the key that its nodes share."""
+    """The core, its way out, and the key that its nodes share."""
 
+    client: Client
     entropy: Entropy
     prover: Entropy
 
@@ -57,7 +59,7 @@ class Neighbours:
 
     def _probe(self, node: NodeState, answered: Answered, now: float) -> None:
         seconds = max(self._heartbeat, _PROBE_TIME)
-        Probe(self._core.proxy, self.nodes, node, answered, seconds, now)
+        Probe(self._core.client, self.nodes, node, answered, seconds, now)
 
     def _changed(self, node: NodeState, state: str, now: float) -> None:
         if state != "replaced":
