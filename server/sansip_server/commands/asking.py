@@ -6,18 +6,14 @@ one line of JSON there and lines back; over HTTP a list is asked for a page at a
 
 from __future__ import annotations
 
-import http.client
-import ipaddress
 import json
 import os
-import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from sansip_server.control import answering
 from sansip_server.faults import OperatorError, os_reason
 
 __all__ = ["Server", "read_token"]
@@ -46,6 +42,8 @@ class Server:
 
     @staticmethod
     def _found() -> str:
+        from sansip_server.control import answering
+
         servers, places = answering()
         if not servers:
             looked = ", ".join(str(place) for place in places)
@@ -117,6 +115,10 @@ class Server:
             after = result["next"]
 
     def _call(self, where: SplitResult, url: str, name: str, params: dict[str, Any]) -> Any:
+        # Nobody who asks for help waits for these.
+        import http.client
+        import ssl
+
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": name, "params": params})
         headers = {"Content-Type": "application/json"}
         if self.token is not None:
@@ -187,6 +189,8 @@ def _checked(url: str, token: str | None) -> SplitResult:
 
 
 def _is_loopback(host: str) -> bool:
+    import ipaddress
+
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
