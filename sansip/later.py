@@ -1,6 +1,6 @@
 """A value that comes later: what an answer of the network is to who awaits it.
 
-Theory of operation: whoever promises the value makes a ``Later`` and calls ``set`` once; callbacks given to
+Theory of operation: the promising side makes a ``Later`` and calls ``set`` once; callbacks given to
 ``then`` hear of it, at once where it is there already. ``await`` yields the object itself to the stepper
 (``sansip.routing.stepper``), which resumes the coroutine with the value, so one coroutine runs in routes,
 in modules and in tests. Nobody has to await it: what was asked for happens anyway.

@@ -36,7 +36,7 @@ def refuse(call: Call, received: Received, now: float) -> None:
 
 
 class Transfer(Handler):
-    """One REFER being carried out. ``leg`` is the transferor's, ``leg.other`` whom it transfers."""
+    """One REFER being carried out. ``leg`` is the transferor's, ``leg.other`` the leg that it transfers."""
 
     __slots__ = ("_agent", "_bridge", "_call", "_leg", "_new", "_refer", "_taken")
 

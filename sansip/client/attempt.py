@@ -4,10 +4,10 @@ Theory of operation: an attempt goes through the places of its next hop, each a 
 address, one by one (RFC 3263 4.3): the next is tried, with a new client transaction, when
 one times out, cannot be reached, or answers 503. The table of ``life`` says what each input means.
 ``Attempt`` has what the attempts of user agents (``Sending``) and of a proxy (``proxy.Branch``)
-share; they say what the request looks like, by which listener it leaves, and whom the answer is for.
+share; they say what the request looks like, by which listener it leaves, and which object hears the answer.
 
 Where other places are left, silence counts as a failure after ``Outlet.failover_time``
-already, and not after 64*T1. Whoever was given up may have been slow only (``given_up``).
+already, and not after 64*T1. A place that was given up may have been slow only (``given_up``).
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class Attempt:
 
     def proceed(self, response: Response, now: float) -> None:
         self.provisional = True
-        # RFC 3263 4.3: whoever was heard of has not failed.
+        # RFC 3263 4.3: a place that was heard of has not failed.
         self._stop_hurry()
         if response.status != 100:
             self._progress(response, now)

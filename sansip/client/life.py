@@ -80,7 +80,7 @@ LIFE: Final[Machine] = total(
         # A challenge that we can answer, or a 503 with other places left, begins again in CALLING.
         (CALLING, "failure"): ("judge", OVER),
         (CALLING, "late 2xx"): ("accept_late", OVER),
-        # RFC 3263 4.3: whoever was not heard of at all has failed, so the next place.
+        # RFC 3263 4.3: a place that was not heard of at all has failed, so the next place.
         (CALLING, "timeout"): ("go_on", OVER),
         (CALLING, "transport error"): ("go_on", OVER),
         (CALLING, "silence"): ("hurry", CALLING),

@@ -36,7 +36,7 @@ class Places:
         """Return the answer to ``hop.question()`` as places to try, best first."""
         if isinstance(found, Exception) or not found:
             return []
-        # Whoever knows addresses only leaves the transport out.
+        # A resolver that knows addresses only leaves the transport out.
         places: list[Place] = [
             (one[0], one[1], one[2]) if len(one) == 3 else (hop.transport, one[0], one[1]) for one in found
         ]

@@ -180,7 +180,7 @@ class Sending(Attempt):
             status = 487
         self.made = True
         self.final = response_to(self._request, status, to_tag=self.client.entropy.token())
-        # Whoever asked has not got this object yet where nothing was sent.
+        # The asker has not got this object yet where nothing was sent.
         if self._id:
             self._tell(self.final, True, now)
         else:

@@ -349,7 +349,7 @@ class _InCall(Asker):
 
 
 def settle(later: Later[Response], response: Response, now: float) -> None:
-    """Give the final ``response`` to whoever awaits it."""
+    """Give the final ``response`` to the coroutine that awaits it."""
     later.set(response if response.status < 300 else RequestRefused(response), now)
 
 

@@ -1,6 +1,6 @@
 """Our Contact: the URI by which the other side of a dialog comes back to us (RFC 3261 8.1.1.8, 12.1.1).
 
-Theory of operation: it names the listener that the peer is reached by, and nothing of whom we speak for but
+Theory of operation: it names the listener that the peer is reached by, and nothing of our own user but
 the user part, so it hides what a back-to-back user agent is there to hide.
 """
 

@@ -71,7 +71,7 @@ def test_sips_means_tls() -> None:
 
 @pytest.mark.parametrize(("uri", "status"), [("tel:+123", 416), ("sip:bob@192.0.2.2;transport=xyz", 503)])
 def test_a_uri_that_leads_nowhere(uri: str, status: int) -> None:
-    """The answer is a made one, after ``send`` has returned: whoever asked knows what it is about."""
+    """The answer is a made one, after ``send`` has returned: the asker knows what it is about."""
     desk = Desk()
     sending, outs = desk.send(a_request("OPTIONS", uri))
     assert (outs, desk.told, sending.flow) == ([], [], None)

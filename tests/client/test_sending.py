@@ -75,7 +75,7 @@ def test_a_send_error() -> None:
 
 
 def test_within() -> None:
-    """Whoever can wait no longer says so: a made 408, and what rings is cancelled; its 2xx still comes."""
+    """An asker may wait no longer and say so: a made 408, and what rings is cancelled; its 2xx still comes."""
     desk = Desk()
     sending, outs = desk.send(a_request(), within=5.0)
     desk.rig.udp(reply(outs[0], 180), BOB)
@@ -195,7 +195,7 @@ def test_a_cancel_waits_for_a_provisional_response() -> None:
 
 
 def test_a_2xx_that_crosses_the_cancel_counts() -> None:
-    """RFC 3261 9.1: whoever asked has to end that dialog (15)."""
+    """RFC 3261 9.1: the asker has to end that dialog (15)."""
     desk = Desk()
     sending, outs = desk.send(a_request())
     desk.rig.udp(reply(outs[0], 180), BOB)
@@ -226,7 +226,7 @@ def test_a_cancel_during_the_look_up() -> None:
 
 @pytest.mark.parametrize("answer", ["503", "silence", "error"])
 def test_a_cancelled_request_goes_nowhere_else(answer: str) -> None:
-    """Whoever does not want the answer does not want another server to be asked."""
+    """An asker that does not want the answer does not want another server to be asked."""
     desk, sending, first = resolved()
     desk.cancel(sending)
     outs = []
