@@ -75,7 +75,7 @@ def test_a_send_error() -> None:
 
 
 def test_within() -> None:
-    """An asker may wait no longer and say so: a made 408, and what rings is cancelled; its 2xx still comes."""
+    """An asker may wait no longer and say so: a 408 is made, what rings is cancelled; its 2xx still comes."""
     desk = Desk()
     sending, outs = desk.send(a_request(), within=5.0)
     desk.rig.udp(reply(outs[0], 180), BOB)
