@@ -28,8 +28,9 @@ METHODS: Final = (
     "REFER",
     "NOTIFY",
 )
-# RFC 3262, RFC 4028, RFC 3891, and RFC 4488 (which REFER may ask for).
-EXTENSIONS: Final = ("100rel", "timer", "replaces", "norefersub")
+# RFC 3262, RFC 4028, RFC 4488. Not RFC 3891: an INVITE with Replaces is no call in the place of another here,
+# so one that requires it gets 420.
+EXTENSIONS: Final = ("100rel", "timer", "norefersub")
 # Bodies that are understood, by method; any body of a method that is not here is the application's business.
 BODIES: Final = {
     "INVITE": ("application/sdp", "multipart/mixed", "multipart/alternative"),
