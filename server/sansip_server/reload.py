@@ -165,6 +165,7 @@ class Reload:
         stack, hub = self._stack, self._hub
         assert stack is not None
         assert hub is not None
+        tried, lines = lines, list(lines)
         faults = list(fixed_faults(self._settings, settings))
         change = Reconfiguration()
         read = None
@@ -190,6 +191,10 @@ class Reload:
             if shared is not None and shared != stack.config.shared:
                 faults.append(ConfigFault("listen", f"other nodes know this one as {stack.config.shared}"))
         except BindError as error:
+            if hub.is_closing:
+                # The port may be that of a listener which we gave up a moment ago.
+                hub.inbox.post(self.tried, settings, tried)
+                return
             faults.append(ConfigFault(_listen_path(settings, str(error)), str(error)))
         except OperatorError as error:
             lines += error.lines

@@ -71,7 +71,10 @@ class Reloaded:
 
     def settle(self, ports: list[int], number: int, wrong: str = "") -> None:
         """Write a configuration that differs from the one before."""
-        listen = ", ".join(f'"udp:{HOST}:{port}", "tcp:{HOST}:{port}"' for port in ports)
+        # The later ones at an address where nobody looks for a free port between two reloads.
+        hosts = [HOST, *["127.0.0.2"] * len(ports)]
+        places = [f"{host}:{port}" for host, port in zip(hosts, ports, strict=False)]
+        listen = ", ".join(f'"udp:{place}", "tcp:{place}"' for place in places)
         self.config.write_text(
             f'route = "route.py"\ncontrol = "{self.folder}/ctl"\nlisten = [{listen}]\n'
             f'domains = ["biloxi.test", "d{number % 4}.test"]\n[proxy]\nunmarked_dialogs = false\n'

@@ -133,6 +133,11 @@ class DatagramSocket:
         yield (PAUSE, self._sock, 0.0)
         self._sock.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the socket is not closed yet."""
+        return self._sock.fileno() != -1
+
     def close(self) -> None:
         """Close the socket: by its pump, which is woken; what is queued is lost."""
         self._closed = True

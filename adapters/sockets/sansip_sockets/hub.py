@@ -93,6 +93,7 @@ class Hub:
         self.datagrams: dict[int, DatagramSocket] = {}
         # Numbers of those whose socket is closed, for good: one for each that an operator took away.
         self._removed: set[int] = set()
+        self._closing: list[DatagramSocket] = []
         # Number of a UDP listener -> its way out; the hottest look-up there is.
         self.sendto: dict[int, Callable[[bytes, Any], Any]] = {}
         self._notify = notify
@@ -146,6 +147,13 @@ class Hub:
             self._removed.add(action.listener)
             self.listeners = {one: bound for one, bound in self.listeners.items() if one != action.listener}
             datagrams.close()
+            self._closing.append(datagrams)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the socket of a UDP listener waits for its pump to close it, in its next turn."""
+        self._closing = [one for one in self._closing if one.is_open]
+        return bool(self._closing)
 
     def close(self) -> None:
         """Close every socket. The runtime has let go of all pumps before."""
