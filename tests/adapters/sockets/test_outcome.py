@@ -1,0 +1,14 @@
+"""A result is returned, an exception is raised."""
+
+from __future__ import annotations
+
+import pytest
+
+from sansip_sockets.outcome import outcome
+
+
+def test_outcome() -> None:
+    """What an adapter's ``act`` gives its caller."""
+    assert outcome(3) == 3
+    with pytest.raises(TimeoutError):
+        outcome(TimeoutError())
