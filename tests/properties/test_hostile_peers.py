@@ -199,7 +199,7 @@ def test_a_node_that_is_asked(name: str, transport: str) -> None:
     assert nodes is not None
     lives: list[tuple[bool, float]] = []
     other = NodeState("two", "life", f"192.0.2.2;transport={transport}")
-    Probe(rig.stack.proxy, nodes, other, lambda alive, now: lives.append((alive, now)), 2.0, rig.now)
+    Probe(rig.stack.client, nodes, other, lambda alive, now: lives.append((alive, now)), 2.0, rig.now)
     outs = rig.take(rig.stack.time_passed(rig.now))
     conn = 0
     if transport == "tcp":
