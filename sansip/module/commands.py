@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -84,14 +85,14 @@ def _converted(command: str, parameter: Parameter, value: Any) -> Any:
                 number = kind(value)
             except (TypeError, ValueError, OverflowError):
                 continue
-            if not (kind is int and isinstance(value, float) and value != number):
+            if math.isfinite(number) and not (kind is int and isinstance(value, float) and value != number):
                 return number
         if kind is str and isinstance(value, str):
             return value
         if get_origin(kind) is list and isinstance(value, list):
             (inner,) = get_args(kind) or (str,)
             return [_converted(command, Parameter(parameter.name, inner, True), one) for one in value]
-    raise CommandError(f"{command}: {parameter.name} is {value!r}; expected {expected(parameter)}")
+    raise CommandError(f"{command}: {parameter.name} is {value!r:.80}; expected {expected(parameter)}")
 
 
 def expected(parameter: Parameter) -> str:

@@ -97,6 +97,23 @@ def _websocket() -> list[bytes]:
     ]
 
 
+def _http() -> list[bytes]:
+    head = b"POST /rpc HTTP/1.1\r\nHost: a.test\r\n"
+    get = b"GET /health HTTP/1.1\r\nHost: a.test\r\n\r\n"
+    post = head + b"Content-Length: 4\r\n\r\nbody"
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n4;a=b\r\nbody\r\n0\r\nX: y\r\n\r\n"
+    return [
+        get + post + chunked + get,
+        chunked.replace(b"chunked", b"gzip, chunked") + get,
+        head + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + get,
+        head + b"Content-Length: 4, 4\r\nExpect: 100-continue\r\n\r\nbody" + get,
+        get.replace(b"1.1", b"1.0").replace(b"GET", b"HEAD") + get,
+        get.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n") + b"\x81\x80abcd",
+        head + b"X: " + b"a" * 600 + b"\r\n\r\n",
+        b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\nabc" + get,
+    ]
+
+
 def _dns() -> list[bytes]:
     naptr = b"\xc0\x0c\x00\x23\x00\x01\x00\x00\x00\x3c\x00\x17"
     naptr += b"\x00\x32\x00\x32\x01s\x07SIP+D2U\x00\x04_sip\xc0\x0c"
@@ -124,4 +141,11 @@ def _traces() -> list[bytes]:
     return found
 
 
-_OWN = {"story": _story, "digest": _digest, "websocket": _websocket, "dns": _dns, "trace": _traces}
+_OWN = {
+    "story": _story,
+    "digest": _digest,
+    "websocket": _websocket,
+    "http": _http,
+    "dns": _dns,
+    "trace": _traces,
+}

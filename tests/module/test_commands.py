@@ -123,3 +123,23 @@ def test_a_command_that_fails(rig: Rig) -> None:
     )
     rig.answer(OSError("gone"))
     assert str(results[0]) == "gone"
+
+
+class Scales:
+    @command("scales.set")
+    def set(self, weight: float) -> None:
+        """Set it."""
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "inf", "nan", "1e999"])
+def test_a_number_is_finite(value: Any) -> None:
+    """A timer or a ratio that is not a number would never be right again (RFC 8259 6)."""
+    with pytest.raises(CommandError, match="expected a number"):
+        Command.of(Scales().set).arguments({"weight": value})
+
+
+def test_a_wrong_value_is_shown_in_short() -> None:
+    """Who sends a megabyte gets a line back."""
+    with pytest.raises(CommandError) as caught:
+        Command.of(Scales().set).arguments({"weight": "x" * 100_000})
+    assert len(str(caught.value)) < 200

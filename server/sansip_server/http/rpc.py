@@ -9,6 +9,7 @@ command, is an error object of JSON-RPC; only what is no JSON-RPC at all is an H
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -42,7 +43,7 @@ class Rpc:
     def answer(self, body: bytes, role: Role) -> Iterator[bytes | None]:
         """Yield None while the work goes on, then the reply; ``b""`` where there is none to give."""
         try:
-            given = json.loads(body)
+            given = json.loads(body, parse_constant=_no_json)
         except (ValueError, RecursionError) as error:
             reply: Any = _error(None, _Fault(_PARSE, f"not JSON: {error}"[:200]))
             yield json.dumps(reply).encode()
@@ -72,7 +73,7 @@ class Rpc:
         try:
             if not isinstance(given, dict) or given.get("jsonrpc") != "2.0":
                 raise _Fault(_INVALID, 'expected an object with "jsonrpc": "2.0"')
-            if number is not _ABSENT and not isinstance(number, str | int | float | None):
+            if not (number is _ABSENT or _is_id(number)):
                 number = None
                 raise _Fault(_INVALID, "expected a string or a number as id")
             result: Any = None
@@ -130,6 +131,18 @@ class Rpc:
                     yield part["result"]
         except (Refused, CommandError, ValueError, TypeError) as error:
             raise _Fault(_FAILED, str(error)) from None
+
+
+def _no_json(name: str) -> Any:
+    # RFC 8259 6: Python reads them, and would answer what no other program can read.
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _is_id(value: Any) -> bool:
+    """Whether JSON-RPC 2.0 section 4 allows ``value`` as id; 1e999 becomes infinite when it is read."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | int | None) and not isinstance(value, bool)
 
 
 def _aor(item: Any) -> Any:

@@ -13,7 +13,7 @@ from tests.fuzz.targets.names import dns
 from tests.fuzz.targets.price import price
 from tests.fuzz.targets.story import stack, story
 from tests.fuzz.targets.traces import trace
-from tests.fuzz.targets.web import websocket
+from tests.fuzz.targets.web import http, websocket
 
 __all__ = ["TARGETS"]
 
@@ -21,6 +21,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "parser": parser,
     "framing": framing,
     "websocket": websocket,
+    "http": http,
     "stack": stack,
     "story": story,
     "price": price,

@@ -1,4 +1,4 @@
-"""Octets of somebody who says to be a WebSocket client (RFC 6455, RFC 7118)."""
+"""Octets of a WebSocket client (RFC 6455, RFC 7118), and of an HTTP client (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 from sansip.limits import Limits
 from sansip.transport.websocket import WebSocket, WebSocketConfig
+from sansip_sockets.http import Conversation, HttpFault, HttpRequest, HttpResponse
 
-__all__ = ["websocket"]
+__all__ = ["http", "websocket"]
 
 LIMITS = Limits(message_size=2_000)
+HTTP_LIMITS = Limits(http_head_size=500, http_body_size=200)
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\n"
@@ -52,3 +54,40 @@ def _feed(pieces: Iterable[bytes]) -> tuple[list[bytes], str]:
         if socket.time_passed(now).closing is not None:
             break
     return up, ""
+
+
+def http(data: bytes) -> None:
+    """Any cut gives the same requests; each is answered or refused, and none is larger than allowed."""
+    whole, refused = _asked([data])
+    step = data[0] % 13 + 1 if data else 1
+    cut, cut_refused = _asked(data[at : at + step] for at in range(0, len(data), step))
+    # h11 finds some faults with the first octets of a line, so a cut one may be refused for another reason,
+    # and what is too long by the line may be seen before its end.
+    assert refused is cut_refused
+    assert cut == whole
+    assert all(len(request.body) <= HTTP_LIMITS.http_body_size for request in whole)
+
+
+def _asked(pieces: Iterable[bytes]) -> tuple[list[HttpRequest], bool]:
+    """Return the requests, and whether the connection was refused."""
+    conversation = Conversation(HTTP_LIMITS)
+    requests: list[HttpRequest] = []
+    try:
+        for piece in pieces:
+            if not piece:
+                continue
+            conversation.received(piece)
+            while not conversation.over and (request := conversation.next_request()) is not None:
+                requests.append(request)
+                conversation.expected()
+                answer = conversation.respond(HttpResponse(200, b"{}"))
+                assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            conversation.expected()
+            if conversation.over:
+                return requests, False
+    except HttpFault as fault:
+        refusal = fault
+    else:
+        return requests, False
+    assert conversation.respond(refusal.response()).startswith(b"HTTP/1.1 %d " % refusal.status)
+    return requests, True

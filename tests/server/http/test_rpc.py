@@ -137,3 +137,10 @@ def test_batches_and_notifications() -> None:
     replies = client.send([ask, note, {"jsonrpc": "2.0", "method": "nothing", "id": None}])
     assert [one["id"] for one in replies] == ["a", None]
     assert client.send([note, note]) is None
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999", b"true", b"[1]", b"{}"])
+def test_an_id_that_is_none(number: bytes) -> None:
+    """Section 4: a string, a number or null. What Python reads beyond JSON (RFC 8259 6) never comes back."""
+    reply = Client().send(b'{"jsonrpc": "2.0", "method": "stats", "id": ' + number + b"}")
+    assert (reply["id"], reply["error"]["code"]) in [(None, -32600), (None, -32700)]

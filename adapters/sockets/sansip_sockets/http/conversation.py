@@ -191,6 +191,9 @@ class Conversation:
         self._request = request
         if request.http_version not in (b"1.0", b"1.1"):
             raise HttpFault(505, "expected HTTP/1.1")
+        if request.method == b"CONNECT":
+            # RFC 9110 9.3.6: behind a 2xx to it octets are no HTTP any more. Nobody tunnels through here.
+            raise HttpFault(501, "CONNECT is not served here")
         names = [bytes(name) for name, _ in request.headers]
         if names.count(b"content-length") + names.count(b"transfer-encoding") > 1:
             # RFC 9112 11.2: two lengths are how requests are smuggled past a proxy.

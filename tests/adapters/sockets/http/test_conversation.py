@@ -76,6 +76,7 @@ def test_the_client_waits_for_a_100() -> None:
         (b"GET /" + b"a" * 1_000 + b" HTTP/1.1\r\nHost: a.test\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + b"a" * 2_000, 431),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"CONNECT b.test:443 HTTP/1.1\r\nHost: b.test\r\n\r\n", 501),
         (b"INVITE sip:bob@a.test SIP/2.0\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
     ],
