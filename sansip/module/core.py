@@ -160,9 +160,12 @@ class Core:
         """Return another module. Raises ``LookupError`` where it is not configured."""
         return self._stack.modules.get(kind)
 
-    def ask(self, subject: Any) -> Question:
-        """Return an awaitable for the answer of the outside to ``subject``."""
-        return ask(subject)
+    def ask(self, subject: Any, within: float | None = None) -> Question:
+        """Return an awaitable for the answer of the outside to ``subject``.
+
+        It raises ``TimeoutError`` after ``within`` seconds, at the most ``limits.answer_time``.
+        """
+        return ask(subject, within)
 
     def datagrams(
         self,

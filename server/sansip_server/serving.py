@@ -44,6 +44,7 @@ from sansip_server.http.opening import open_http, start_http
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
 from sansip_server.modules import uses
+from sansip_server.parts import Parts
 from sansip_server.reload import Outcome, Reload
 from sansip_server.routes import default_route, load_route
 from sansip_server.rows import RowService, open_rows
@@ -188,7 +189,8 @@ def run_server(
                 reload=on_reload,
                 end=lambda: os.kill(os.getpid(), signal.SIGTERM),
                 parts=({} if shared is None else {"location": partial(shared.health, server.stack.nodes)})
-                | ({} if rows is None else {"rows": rows.health}),
+                | ({} if rows is None else {"rows": rows.health})
+                | parts.health,
             )
             if control is not None:
                 control.start(server.hub, management.answer)
@@ -215,6 +217,7 @@ def run_server(
 
         reload(reloaded)
 
+    parts = Parts((use.kind.name, use.settings) for use in uses(settings.modules))
     try:
         status = run(
             make_stack,
@@ -226,6 +229,7 @@ def run_server(
             handlers=({} if storage is None else storage.handlers)
             | ({} if rows is None else rows.handlers)
             | handlers_of(route)
+            | parts.handlers
             | ({} if shared is None else shared.handlers),
             limits=settings.limits,
             drain_time=settings.drain_time + settings.node.linger,
@@ -238,6 +242,7 @@ def run_server(
             raise
         raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
     finally:
+        parts.close()
         if control is not None:
             control.close()
         if http is not None:

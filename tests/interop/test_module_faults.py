@@ -25,6 +25,7 @@ import time
 from dataclasses import dataclass
 from sansip.module import Module, command
 from sansip.rows import Table
+from sansip_server.parts import Part
 
 
 @dataclass
@@ -38,10 +39,33 @@ class Empty:
     does: str = ""
     peer: int = 1
     other: int = 1
+    says: str = ""
 
 
+@dataclass
 class Question:
-    pass
+    text: str = ""
+
+
+class Outer(Part):
+    parallel = 2
+    waiting = 3
+
+    def handlers(self):
+        return {Question: self.answer}
+
+    def answer(self, question):
+        if question.text == "hang":
+            time.sleep(30)
+        if question.text == "raise":
+            raise ValueError("no price")
+        return question.text.upper()
+
+    def health(self):
+        return self.settings.says
+
+    def figures(self):
+        return {"asked": 7}
 
 
 class Probe(Module):
@@ -71,6 +95,19 @@ class Probe(Module):
     @command("probe.put")
     async def put(self, key: str) -> None:
         await self.core.rows(self.tables[0]).put(Row(key))
+
+    @command("probe.ask")
+    async def ask(self, text: str) -> str:
+        return await self.core.ask(Question(text), within=0.5)
+
+    @command("probe.flood")
+    async def flood(self, count: int) -> int:
+        for _ in range(count):
+            self.core.run(self._hang(), 0.0)
+        return count
+
+    async def _hang(self):
+        await self.core.ask(Question("hang"), within=0.5)
 
     @command("probe.udp")
     async def udp(self, text: str) -> str:
@@ -159,9 +196,14 @@ class Serving:
 
 @contextmanager
 def serving(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, config: str, *options: str, code: str = CODE
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: str,
+    *options: str,
+    code: str = CODE,
+    parts: dict[str, str] | None = None,
 ) -> Iterator[Serving]:
-    environment = installed(folder, code, MODULES)
+    environment = installed(folder, code, MODULES, parts)
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
     (folder / "sansip.toml").write_text(config)
     port = free_port()
@@ -171,10 +213,15 @@ def serving(
 
 
 def refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, config: str, *options: str, code: str = CODE
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: str,
+    *options: str,
+    code: str = CODE,
+    parts: dict[str, str] | None = None,
 ) -> str:
     """Return what a server says that does not start."""
-    with pytest.raises(PeerError), serving(folder, monkeypatch, config, *options, code=code):
+    with pytest.raises(PeerError), serving(folder, monkeypatch, config, *options, code=code, parts=parts):
         pass
     return (folder / "sansip.log").read_text()
 
@@ -266,9 +313,10 @@ MIGRATION = """def _migrate(row):
     return row
 
 
+@dataclass
 class Question:"""
 VERSION_2 = CODE.replace('key=("key",))', 'key=("key",), version=2, migrations={1: _migrate})')
-VERSION_2 = VERSION_2.replace("class Question:", MIGRATION)
+VERSION_2 = VERSION_2.replace("@dataclass\nclass Question:", MIGRATION)
 
 
 def test_rows_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,3 +405,26 @@ def echo_stream(server: socket.socket) -> None:
             while (data := connection.recv(65_535)) not in (b"", b"bye\n"):
                 if data != b"silence\n":
                     connection.sendall(data)
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "trio", "gevent", "curio"])
+def test_an_outer_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    """Functions that block, in threads: answered, failed, hanging; health and figures; and calls go on."""
+    pytest.importorskip(runtime)
+    config = "[probe]\nsays = 'the rates are old'\n"
+    with serving(tmp_path, monkeypatch, config, "--runtime", runtime, parts={"probe": "Outer"}) as server:
+        assert server.ctl("probe.ask", "text=hello").strip() == "HELLO"
+        assert "no price" in server.ctl("probe.ask", "text=raise")
+        health = server.ctl("health")
+        assert "the rates are old" in health
+        # Both threads hang and the queue is full: the next is told at once, the phones notice nothing.
+        server.ctl("probe.flood", "count=5")
+        assert "3 questions wait for it already" in server.ctl("probe.ask", "text=hello")
+        assert server.options() == "SIP/2.0 200 OK"
+
+
+def test_an_outer_half_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that names it, and no server."""
+    text = refused(tmp_path, monkeypatch, "[probe]\n", parts={"probe": "Twin"})
+    assert "the outer half of the module probe cannot be made: TypeError" in text, text
+    assert "Traceback" not in text
