@@ -32,6 +32,7 @@ from sansip.config import Reconfiguration, StackConfig
 from sansip.journal_values import again_value, octets, plain_action, value_of
 from sansip.module.tasks import Done
 from sansip.routing import Route
+from sansip.routing.removal import Removed
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
 
@@ -138,6 +139,9 @@ class JournaledStack(Stack):
         lifted = super().lift(source, user, now)
         self._note("lift", now, [source, user], [])
         return lifted
+
+    def unbind(self, aor: str, now: float, done: Removed) -> list[Action]:
+        return self._note("unbind", now, [aor], super().unbind(aor, now, done))
 
     def join(self, now: float, others: Iterable[Any] = ()) -> None:
         given = list(others)
@@ -314,6 +318,8 @@ def _feed(stack: Stack, entry: Entry, routes: Callable[[str], Route] | None) -> 
             return stack.drain(now)
         case "lift":
             stack.lift(given[0], given[1], now)
+        case "unbind":
+            return stack.unbind(given[0], now, lambda result: None)
         case "join":
             stack.join(now, again_value(given[0]) if given else ())
         case "restore":

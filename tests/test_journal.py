@@ -170,6 +170,22 @@ def test_bindings_are_inputs() -> None:
     assert names[:4] == ["restore", "join", "wall_offset", "lift"]
 
 
+def test_a_removal_by_hand_is_an_input() -> None:
+    """What an operator removed is removed in the replay, too (design.md 8): its next call gets 480."""
+    lines: list[str] = []
+    network = Network(now=1.0)
+    stack = network.server(config(), lines.append).stack
+    kept = Binding("sip:bob@biloxi.test", "sip:bob@192.0.2.12", 3600.0, "call", 1)
+    stack.restore([kept], 1.0)
+    removed: list[int | Exception] = []
+    stack.unbind("sip:bob@biloxi.test", 1.0, removed.append)
+    assert removed == [1]
+    alice = network.endpoint("alice", "192.0.2.11")
+    alice.request("OPTIONS", "sip:bob@biloxi.test")
+    network.run(1.0)
+    assert same_again(lines, config())[1] == "unbind"
+
+
 def test_an_event_can_be_read() -> None:
     """Events are only compared; an exception is its words."""
     shown = plain_action(Notify(RouteFailed("INVITE", "sip:a@b", ValueError("why"))))
