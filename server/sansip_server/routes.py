@@ -9,6 +9,7 @@ name, with its folder on ``sys.path`` so that it can import its neighbours.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import inspect
 import sys
@@ -78,6 +79,10 @@ def load_route(path: str | Path, generation: int = 0) -> Callable[..., Any]:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     sys.modules[name] = module
+    # Files beside it are read as they stand: a cache of compiled code knows a file by its size and the second
+    # of its last change, so one that was edited at once would run as it was.
+    importlib.invalidate_caches()
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
@@ -85,6 +90,8 @@ def load_route(path: str | Path, generation: int = 0) -> Callable[..., Any]:
         raise OperatorError(f"routing script {error.filename or path}:{error.lineno}: {error.msg}") from None
     except (Exception, SystemExit) as error:
         raise OperatorError(_failed(file, error)) from None
+    finally:
+        sys.dont_write_bytecode = writes
     return _checked(path, module.__dict__)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from sansip_server.faults import OperatorError
-from sansip_server.routes import load_route
+from sansip_server.routes import load_again, load_route
 
 
 def write(folder: Path, text: str, name: str = "route.py") -> Path:
@@ -69,3 +71,18 @@ def test_script_imports_its_neighbour(tmp_path: Path, monkeypatch: pytest.Monkey
     write(tmp_path, "def route(request): return 'from neighbour'\n", "neighbour_of_route.py")
     route = load_route(write(tmp_path, "from neighbour_of_route import route\n"))
     assert route(None) == "from neighbour"
+
+
+def test_a_file_beside_it_that_was_edited_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same size and in the same second: what runs is what the file says, and no compiled copy."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    beside = tmp_path / "answers_edited.py"
+    route = tmp_path / "route.py"
+    route.write_text("from answers_edited import TEXT\n\ndef route(request):\n    return TEXT\n")
+    said = []
+    for generation, text in enumerate(("one", "two", "six")):
+        beside.write_text(f"TEXT = {text!r}\n")
+        os.utime(beside, (1_000_000_000, 1_000_000_000))
+        load = load_again if generation else load_route
+        said.append(load(route, generation)(None))
+    assert said == ["one", "two", "six"]
