@@ -65,7 +65,7 @@ class Limits:
     # session timer is too short (422). → its user is told of the failure
     modification_attempts: int = 6
     # Seconds in which our user has to answer an UPDATE or PRACK with an offer: the peer's
-    # transaction lasts 32 s, and it waits for nobody (RFC 3311 5.2). → 504
+    # transaction lasts 32 s, and never longer (RFC 3311 5.2). → 504
     prompt_time: float = 20.0
     # Transactions alive at once, client and server together (about 5 KiB each
     # while a call is set up). → 503 with Retry-After

@@ -17,7 +17,7 @@ PLACES = ("sansip", "adapters", "server", "conformance", "tests", "docs", "examp
 WORDS = {
     r"who(?:m|mever|ever|soever)": "name the actor: the phone, the caller, this node",
     r"where(?:in|of|by|upon)|there(?:of|upon)|here(?:by|of|in)|hitherto|whence|thence": "in which, of it, so",
-    r"for nobody to|asks nothing of|it is for \w+ to say": "say who does it",
+    r"(?:is|are|waits) for nobody|for nobody to|asks nothing of|it is for \w+ to say": "say who does it",
     r"albeit|notwithstanding|lest|ere": "although, or, before",
     r"praise|besiege": "the RFC's name of the thing",
 }

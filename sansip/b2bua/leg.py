@@ -111,7 +111,7 @@ class Leg(Handler):
             self.bridge.prack_answered(self, request, now)
 
     def cancelled(self, call: Call, owner: Any, now: float) -> None:
-        # RFC 3261 14.1: the other side answers soon; what it says is for nobody.
+        # RFC 3261 14.1: the other side answers soon; its answer is not used.
         self.asked = False
 
     # --- other requests

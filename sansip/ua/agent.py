@@ -409,7 +409,7 @@ class UserAgent:
 
 
 def _nobody(_event: Any, _now: float) -> None:
-    """Events are for nobody until the stack says so."""
+    """Drop events until the stack sets where they go."""
 
 
 def _plain(uri: Any) -> str:

@@ -74,7 +74,7 @@ def with_direction(sdp: bytes, direction: str) -> bytes:
     """Return ``sdp`` as a new offer in which every medium has ``direction`` (RFC 3264 8.4)."""
     wanted = direction.encode()
     if wanted not in DIRECTIONS:
-        raise ValueError(f"{direction!r} is no direction of RFC 3264 5.1")
+        raise ValueError(f"{direction!r} is not a direction (RFC 3264 5.1)")
     session, *media = _parts(sdp)
     return _joined([_next_version(_plain(session)), *([*_plain(part), b"a=" + wanted] for part in media)])
 

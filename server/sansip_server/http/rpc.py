@@ -135,7 +135,7 @@ class Rpc:
 
 def _no_json(name: str) -> Any:
     # RFC 8259 6: Python reads them, and would answer what no other program can read.
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} cannot be a number in JSON")
 
 
 def _is_id(value: Any) -> bool:

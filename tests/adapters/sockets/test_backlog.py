@@ -70,7 +70,7 @@ def test_many_sources_fill_no_more_than_the_room() -> None:
 
 
 def test_an_ipv6_flooder_has_one_line() -> None:
-    """RFC 6177: a site has a /64 at least, so an address of it is no source of its own."""
+    """RFC 6177: a site has a /64 at least, so its addresses count as one source."""
     waiting = backlog()
     for number in range(100):
         flood(waiting, f"2001:db8::{number:x}", 1)
