@@ -17,6 +17,7 @@ from sansip.events import (
     MessageRefused,
 )
 from sansip.module import Reply
+from sansip.proxy.stateless import forward_stray
 from sansip.routing import IncomingRequest, run
 from sansip.routing.arrival import screen, take_route
 from sansip.routing.flows import looking
@@ -85,7 +86,7 @@ class Reception:
         transaction = self._transactions.find_client(response)
         if transaction is None:
             if not core.modules.takes_stray(response, flow, now):
-                core.proxy.forward_stray(response, flow, now)
+                forward_stray(core.proxy, response, flow, now)
             return
         hop = transaction.flow
         elsewhere = flow.conn != hop.conn or flow.address[0] != hop.address[0]

@@ -26,7 +26,11 @@ from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow
 from sansip.proxy.assertions import drop_assertions, keep_private
 from sansip.proxy.callee import show_callee
+from sansip.proxy.copying import copy_for
 from sansip.proxy.credentials import drop_challenges, withhold_credentials
+from sansip.proxy.destination import flow_for, route_of
+from sansip.proxy.flow_tokens import goes_token
+from sansip.proxy.record_route import add_record_route, can_be_recorded
 from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
 from sansip.transport.flow import Flow
@@ -127,8 +131,8 @@ class Branch:
         context = self.context
         proxy = context.proxy
         try:
-            base = self._base = proxy.copy_for(context.request, self.target)
-            hop = self._hop = proxy.route_of(base, self.target)
+            base = self._base = copy_for(context.request, self.target)
+            hop = self._hop = route_of(proxy.client, base, self.target)
         except RemoteProtocolError as error:
             self._fail(error.status, now)
             return
@@ -175,13 +179,13 @@ class Branch:
         proxy = context.proxy
         target = self.target
         assert self._base is not None
-        alive = proxy.flow_for(self._base, target)
+        alive = flow_for(proxy.client, self._base, target)
         prefer = context.leaves if target.listener is None else target.listener
         listener = (
             proxy.listeners.reach(transport, ip, prefer) if alive is None else proxy.listeners[alive.listener]
         )
         assert self._hop is not None
-        if listener is None or not (listener.accepts or proxy.records(self._hop, context.record_route)):
+        if listener is None or not (listener.accepts or can_be_recorded(self._hop, context.record_route)):
             return False
         if target.alone and (places := context.places) is not None:
             place = (transport, ip, port) if alive is None else (alive.transport, alive.host, alive.port)
@@ -280,7 +284,7 @@ class Branch:
         again = again or self._answers is not None or self._shift > 0
         request = base.copy() if again else base
         record, shift_mark = context.record_route, ""
-        if proxy.trust.exists and not self._is_trusted(proxy.flow_for(base, self.target)):
+        if proxy.trust.exists and not self._is_trusted(flow_for(proxy.client, base, self.target)):
             withhold_credentials(request, proxy.trust)
             keep_private(request)
         if self._answers is not None:
@@ -294,10 +298,18 @@ class Branch:
         if record is not None:
             assert self._place is not None
             mark = record.mark(self._place[1])
-            goes = proxy.goes_token(base, self.target, listener)
+            goes = goes_token(proxy, base, self.target, listener)
             secure = self._hop is not None and self._hop.sips
-            proxy.add_record_route(
-                request, context.listener, listener, mark, context.came, goes, secure, shift_mark
+            add_record_route(
+                proxy.listeners,
+                request,
+                context.listener,
+                listener,
+                mark,
+                context.came,
+                goes,
+                secure,
+                shift_mark,
             )
         if context.path is not None:
             # Who cannot be connected to by this transport is found where the phone found us.

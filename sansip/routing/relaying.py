@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from sansip.auth import Account
 from sansip.proxy import ResponseContext, Target, inherited
 from sansip.proxy.dialog_mark import Recording
+from sansip.proxy.flow_tokens import came_token
 from sansip.proxy.secure import NOT_ALLOWED, followable
+from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
 from sansip.routing.admission import too_many
 from sansip.routing.awaitables import Relay
@@ -94,7 +96,7 @@ def relay(
                 # Nothing comes back that would have to be translated.
                 shifts.apply(message, marked, added)
         record = _recorded_as(request) if request.record else None
-        proxy.forward_stateless(message, request.flow, chosen[0], record, request.now, request.leaves)
+        forward_stateless(proxy, message, request.flow, chosen[0], record, request.now, request.leaves)
         if server is not None:
             server.abandon(request.now)
         request.decided = True
@@ -114,7 +116,7 @@ def relay(
         _authenticate_to(request, context, credentials, marked)
     if request.record:
         wanted = request.flows is not None and request.flows.wants_flow
-        context.came = proxy.came_token(message, request.flow, wanted)
+        context.came = came_token(proxy, message, request.flow, wanted)
     context.relay(chosen, request.now, ring, answer)
     return Relay(context)
 

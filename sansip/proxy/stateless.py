@@ -1,0 +1,153 @@
+"""Forwarding without state: requests that are sent once, and the responses to them (RFC 3261 16.11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sansip.client.via import seal
+from sansip.errors import RemoteProtocolError
+from sansip.proxy.assertions import drop_assertions, keep_private
+from sansip.proxy.copying import copy_for
+from sansip.proxy.credentials import drop_challenges, withhold_credentials
+from sansip.proxy.destination import flow_for, route_of
+from sansip.proxy.flow_tokens import came_token, goes_token
+from sansip.proxy.record_route import add_record_route, can_be_recorded
+from sansip.proxy.validation import breadth_of
+from sansip.transaction.layer import MAGIC_COOKIE
+from sansip.transport.flow import Flow, ensure_length
+from sansip.transport.transports import DEFAULT_PORTS
+from sansip.wire.host import is_address
+
+if TYPE_CHECKING:
+    from sansip.entropy import Entropy
+    from sansip.proxy.dialog_mark import Recording
+    from sansip.proxy.proxy import Proxy
+    from sansip.proxy.target import Target
+    from sansip.transport import Listener
+    from sansip.wire import Request, Response, Via
+
+__all__ = ["forward_stateless", "forward_stray"]
+
+
+def forward_stateless(
+    proxy: Proxy,
+    request: Request,
+    incoming: Flow,
+    target: Target,
+    record: Recording | None,
+    now: float,
+    leaves: Listener | None = None,
+) -> None:
+    """Forward ``request`` without keeping anything (RFC 3261 16.11).
+
+    It is sent from the listener of ``target``, else ``leaves``, else the one it
+    came by.
+
+    An ACK for a 2xx goes this way, too. Where the next hop cannot be
+    reached nothing happens: there is nobody to tell.
+    """
+    # RFC 5393 5.3.3: every proxied request has one. An ACK forks nothing and is answered
+    # by nobody, so one that cannot be read is overwritten there.
+    breadth = proxy.limits.max_breadth
+    if request.method != "ACK" or "max-breadth" in request.keys:
+        try:
+            breadth = breadth_of(request, breadth)
+        except RemoteProtocolError:
+            if request.method != "ACK":
+                raise
+    try:
+        copy = copy_for(request, target)
+        hop = route_of(proxy.client, copy, target)
+    except RemoteProtocolError:
+        return
+    copy.set_line("max-breadth", f"Max-Breadth: {breadth}")
+    branch = _branch_for(proxy.entropy, request)
+    prefer = target.listener
+    if prefer is None:
+        prefer = incoming.listener if leaves is None else leaves.id
+
+    def send(addresses: Any, now: float) -> None:
+        places = proxy.client.places.take(addresses, hop, now)
+        if not places:
+            return
+        transport, ip, port = places[0]
+        alive = flow_for(proxy.client, copy, target)
+        if proxy.trust.exists and not proxy.trust.trusts(alive or Flow(transport, prefer, (ip, port))):
+            withhold_credentials(copy, proxy.trust)
+            keep_private(copy)
+        listener = (
+            proxy.listeners.reach(transport, ip, prefer) if alive is None else proxy.listeners[alive.listener]
+        )
+        if listener is None or not (listener.accepts or can_be_recorded(hop, record)):
+            return
+        if record is not None:
+            goes = goes_token(proxy, copy, target, listener)
+            came = came_token(proxy, request, incoming)
+            mark = record.mark(ip)
+            add_record_route(proxy.listeners, copy, incoming.listener, listener, mark, came, goes, hop.sips)
+        flow = alive or Flow(transport, listener.id, (ip, port), name=hop.proves(transport))
+        proxy.sender.send(flow, seal(copy, listener, branch), now)
+
+    if hop.numeric:
+        send([(hop.transport, hop.host, hop.port)], now)
+    else:
+        # RFC 3263 4.4: a retransmission must take the same way.
+        proxy.client.places.resolve(hop.question(branch), send, now)
+
+
+def _branch_for(entropy: Entropy, request: Request) -> str:
+    """Return the branch of a stateless forward: the same for a retransmission.
+
+    RFC 3261 16.11: a function of the branch received (or, without a magic
+    cookie, of what identifies the transaction).
+    """
+    return _branch_of(entropy, request, request.via)
+
+
+def _branch_of(entropy: Entropy, message: Request | Response, via: Via) -> str:
+    """``via`` is that of the element before us; the same for a request and its responses.
+
+    With what was noted there: who answers must not say where the answer goes.
+    """
+    branch = via.branch or ""
+    noted = f"{via.received} {via.params.get('rport')}"
+    if not branch.startswith(MAGIC_COOKIE):
+        branch = f"{branch} {message.call_id} {message.cseq.number} {message.from_tag}"
+    return f"{MAGIC_COOKIE}s{entropy.keyed_hash(f'stateless {branch} {via.sent_by} {noted}')}"
+
+
+def forward_stray(proxy: Proxy, response: Response, came: Flow, now: float) -> None:
+    """Forward a response to a request that was forwarded statelessly, drop any other.
+
+    RFC 6026 7.3: a stray response is not forwarded. The branch proves that
+    we forwarded the request, for only we can compute it.
+    """
+    ours = response.via.branch or ""
+    if not ours.startswith(f"{MAGIC_COOKIE}s"):
+        return
+    response.pop_first_value("via")
+    if "via" not in response.keys:
+        return
+    try:
+        via = response.via
+    except RemoteProtocolError:
+        return
+    if ours != _branch_of(proxy.entropy, response, via):
+        return
+    transport = via.transport.lower()
+    # RFC 3261 18.2.2, RFC 3581 4: to the source. An maddr may name anybody, and whether
+    # the sender was trusted is not known any more.
+    host, port = via.received or via.host, via.rport or via.port
+    if proxy.trust.exists and not proxy.trust.trusts(came):
+        drop_assertions(response, stranger=True)
+        drop_challenges(response, proxy.trust)
+    try:
+        proxy.marks.show_stray(response, proxy.trust.sender(response.from_.uri, host))
+    except RemoteProtocolError:
+        return
+    # ``received`` was added here where sent-by was a name.
+    listener = proxy.listeners.reach(transport, host, -1) if is_address(host) else None
+    if listener is not None:
+        flow = Flow(transport, listener.id, (host, port or DEFAULT_PORTS.get(transport, 5060)))
+        ensure_length(response, flow)
+        proxy.sender.send(flow, response.to_bytes(), now)
