@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sansip.client.cancel import send_cancel
+from sansip.client.cancel import forget, send_cancel
 from sansip.client.given_up import GivenUp
 from sansip.client.life import CALLING, LIFE, LOCATING, OVER
 from sansip.client.via import new_branch
@@ -382,7 +382,9 @@ class Attempt:
         transaction.fall_silent()
         given_up = GivenUp(self, self._cancel_reason or None, cancelled=self._cancel_sent)
         transaction.user = given_up
-        if self.provisional:
+        if self._cancel_sent:
+            forget(self.client.transactions, transaction, now)
+        elif self.provisional:
             given_up.cancel(transaction, now)
 
     def _avoid(self, now: float, retry_after: str | None) -> None:

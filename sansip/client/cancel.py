@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sansip.transaction import ClientTransaction, TransactionLayer
     from sansip.wire import Response
 
-__all__ = ["cancel_forgotten", "send_cancel"]
+__all__ = ["cancel_forgotten", "forget", "send_cancel"]
 
 
 def send_cancel(
@@ -28,6 +28,11 @@ def cancel_forgotten(
 ) -> None:
     """Cancel ``invite``, which nobody waits for; RFC 3261 9.1: after 64*T1 it is over."""
     send_cancel(transactions, invite, reason, now)
+    forget(transactions, invite, now)
+
+
+def forget(transactions: TransactionLayer, invite: ClientTransaction, now: float) -> None:
+    """End ``invite``, which was cancelled and nobody waits for, once 64*T1 have passed (RFC 3261 9.1)."""
     transactions.timers.start(now, transactions.values.t1x64, _Forgotten(invite), "forgotten")
 
 

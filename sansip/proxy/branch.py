@@ -20,17 +20,17 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from sansip.client.cancel import cancel_forgotten, send_cancel
+from sansip.client.cancel import cancel_forgotten, forget, send_cancel
 from sansip.client.via import new_branch, seal
 from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow
-from sansip.proxy.assertions import drop_assertions, keep_private
-from sansip.proxy.callee import show_callee
+from sansip.proxy.assertions import keep_private
 from sansip.proxy.copying import copy_for
-from sansip.proxy.credentials import drop_challenges, withhold_credentials
+from sansip.proxy.credentials import withhold_credentials
 from sansip.proxy.destination import flow_for, route_of
 from sansip.proxy.flow_tokens import goes_token
 from sansip.proxy.record_route import add_record_route, can_be_recorded
+from sansip.proxy.returning import is_trusted, take_back
 from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
 from sansip.transport.flow import Flow
@@ -284,7 +284,7 @@ class Branch:
         again = again or self._answers is not None or self._shift > 0
         request = base.copy() if again else base
         record, shift_mark = context.record_route, ""
-        if proxy.trust.exists and not self._is_trusted(flow_for(proxy.client, base, self.target)):
+        if proxy.trust.exists and not self._will_trust(flow_for(proxy.client, base, self.target)):
             withhold_credentials(request, proxy.trust)
             keep_private(request)
         if self._answers is not None:
@@ -339,7 +339,7 @@ class Branch:
             self._switched = False
             del self._addresses[0]
         if status < 200:
-            self._provisional_received(response, now)
+            self._provisional_received(transaction, response, now)
             return
         self._stop_timer()
         # What may still come is a further 2xx, for which the context is enough where no module looks.
@@ -355,7 +355,7 @@ class Branch:
                 return
         else:
             self._answered()
-        self._take_via(response)
+        self._take_via(transaction, response)
         handle = self.context.handle
         if handle is None:
             self._take_final(transaction, response, now)
@@ -421,7 +421,7 @@ class Branch:
             response.set_status(500, "Upstream Refused Our Credentials")
         return False
 
-    def _provisional_received(self, response: Response, now: float) -> None:
+    def _provisional_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         self.provisional = True
         # RFC 3263 4.3: a place that was heard of has not failed.
         self._stop_hurry()
@@ -433,7 +433,7 @@ class Branch:
         # RFC 3261 16.7 step 2: it rings still, so Timer C starts again. It is
         # let run out, and looks at this time then.
         self._rang = now
-        self._take_via(response)
+        self._take_via(transaction, response)
         handle = self.context.handle
         if handle is None:
             self.context.provisional_received(response, now)
@@ -444,50 +444,30 @@ class Branch:
         if self.final is None:
             self.context.provisional_received(response, now)
 
-    def _take_via(self, response: Response) -> None:
-        """Remove our Via (RFC 3261 16.7 step 3), and what we added to CSeq."""
-        if self.context.cseq:
-            response.set_line("cseq", self.context.cseq)
-        self._screen(response)
-        recording = self.context.recording
-        if recording is not None:
-            if response.status < 300 and self.transaction is not None:
-                show_callee(self.context.proxy, recording, self.transaction.flow, response)
-            recording.answered(response)
-        response.pop_first_value("via")
-        if not response.has("via"):
+    def _take_via(self, transaction: ClientTransaction, response: Response) -> None:
+        """Make ``response`` what goes back (RFC 3261 16.7 step 3)."""
+        context = self.context
+        take_back(
+            context.proxy,
+            response,
+            transaction.flow,
+            caller=context.server.flow,
+            stranger=self.target.binding is None,
+            recording=context.recording,
+            cseq=context.cseq,
+        )
+        if not response.has("via") and self.final is None:
             # Some phones answer an INVITE that was cancelled with the Via of
             # the CANCEL, which is ours alone. The transaction knows the rest.
-            if self.final is None:
-                for value in reversed(self.context.request.get_all("via")):
-                    response.prepend("Via", value)
+            for value in reversed(context.request.get_all("via")):
+                response.prepend("Via", value)
 
-    def _screen(self, response: Response) -> None:
-        """Remove what the next hop may not say or ask for, unless it is trusted (RFC 3325 5)."""
-        context = self.context
-        trust = context.proxy.trust
-        if not trust.exists:
-            return
-        if not self._is_trusted(None if self.transaction is None else self.transaction.flow):
-            drop_assertions(response, stranger=self.target.binding is None)
-            drop_challenges(response, trust)
-        elif not trust.trusts(context.server.flow):
-            keep_private(response)
-
-    def _is_trusted(self, used: Flow | None) -> bool:
-        """Whether the place being tried is trusted: by address, or the certificate shown on ``used``."""
+    def _will_trust(self, alive: Flow | None) -> bool:
+        """Whether the place being tried is trusted; ``alive`` is the flow to it, if there is one."""
         proxy = self.context.proxy
-        connection = proxy.sender.connections.get(used.conn) if used is not None and used.conn else None
-        if (
-            connection is not None
-            and connection.flow.peer is not None
-            and proxy.trust.trusts(connection.flow)
-        ):
-            return True
-        if self._place is None:
-            return False
-        transport, host, port = self._place
-        return proxy.trust.trusts(Flow(transport, 0, (host, port)))
+        if alive is not None:
+            return is_trusted(proxy, alive)
+        return self._place is not None and proxy.trust.trusts(Flow(self._place[0], 0, self._place[1:]))
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         if transaction is not self.transaction or self.final is not None:
@@ -644,6 +624,10 @@ class Branch:
         assert transaction is not None
         transaction.fall_silent()
         if self.context.is_invite:
+            if self._cancel_sent:
+                # RFC 3261 9.1: another one of its branch would be a retransmission.
+                forget(self.context.proxy.transactions, transaction, now)
+                return
             self._given_up = (*self._given_up, transaction)
             if self.provisional:
                 self._cancel_given_up(transaction, now)

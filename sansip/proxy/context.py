@@ -14,12 +14,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError
-from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.best_response import add_challenges, choose, slim
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
-from sansip.proxy.credentials import drop_challenges
 from sansip.proxy.recursion import Redirects
+from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin
 from sansip.proxy.target import Target, groups
 from sansip.proxy.validation import breadth_of
@@ -88,6 +87,7 @@ class ResponseContext:
         "recording",
         "server",
         "spare",
+        "strange",
     )
 
     def __init__(
@@ -140,6 +140,8 @@ class ResponseContext:
         self._redirects: Redirects | None = None
         # Instance -> its targets that are tried where the flow of one failed.
         self.spare: dict[str, list[Target]] = {}
+        # Whether a target is none of our users.
+        self.strange = False
         # Who of the targets that go ``alone`` has which place; None for one target.
         self.places: dict[Place, Branch] | None = None
         # Branches without a final response.
@@ -322,6 +324,7 @@ class ResponseContext:
                 return
         self.budget.left -= len(group)
         share, rest = divmod(breadth, len(group))
+        self.strange = self.strange or any(target.binding is None for target in group)
         branches = [Branch(self, target, share + (index < rest)) for index, target in enumerate(group)]
         self._running += len(branches)
         self._branches += branches
@@ -564,15 +567,15 @@ class ResponseContext:
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A further 2xx, from another branch of a fork downstream (RFC 6026 7.2)."""
-        response.pop_first_value("via")
-        if self.cseq:
-            response.set_line("cseq", self.cseq)
-        trust = self.proxy.trust
-        if trust.exists and not trust.trusts(transaction.flow):
-            drop_assertions(response, stranger=True)
-            drop_challenges(response, trust)
-        if self.recording is not None:
-            self.recording.answered(response)
+        take_back(
+            self.proxy,
+            response,
+            transaction.flow,
+            caller=self.server.flow,
+            stranger=self.strange,
+            recording=self.recording,
+            cseq=self.cseq,
+        )
         if response.has("via"):
             self._accept(response, now)
 

@@ -214,6 +214,19 @@ def test_nothing_after_the_cancel() -> None:
     assert (desk.told, sending.made) == ([180, 487, "ended"], True)
 
 
+def test_no_longer_waited_for_after_its_cancel() -> None:
+    """9.1: it rings, so no Timer B ends it, and another server could fill our memory with such INVITEs."""
+    desk = Desk()
+    sending, outs = desk.send(a_request(), within=5.0)
+    desk.rig.udp(reply(outs[0], 180), BOB)
+    cancel = only(desk.cancel(sending), "CANCEL")
+    desk.rig.udp(reply(cancel, 200), BOB)
+    assert desk.rig.wait(60) == []
+    assert desk.told == [180, 487, "ended"]
+    desk.rig.run_out()
+    assert desk.rig.empty
+
+
 def test_a_cancel_during_the_look_up() -> None:
     """Nothing was sent, and nothing will be."""
     desk = Desk()

@@ -75,6 +75,25 @@ def test_hostile_answers(tmp_path: Path, transport: str) -> None:
     assert watch.grown < 30_000_000
 
 
+def test_a_secret_of_the_second_answer(tmp_path: Path) -> None:
+    """RFC 3325 7: a caller who sends no ACK gets the 2xx again, and the name of the called in no copy."""
+    with Siege(tmp_path, config="[[trusted]]\naddress = '127.0.0.8'\n") as siege, ExitStack() as stack:
+        caller = stack.enter_context(siege.line("udp"))
+        carrier = stack.enter_context(siege.line("udp", source=("127.0.0.8", 0)))
+        aor = f"sip:bob@{siege.domain}"
+        contact = f"Contact: <sip:bob@{carrier.sent_by}>;expires=60"
+        carrier.send(request("REGISTER", f"sip:{siege.domain}", carrier, to=f"<{aor}>", lines=[contact]))
+        assert carrier.receive().startswith(b"SIP/2.0 200 ")
+        caller.send(request("INVITE", aor, caller, lines=[f"Contact: <sip:x@{caller.sent_by}>"]))
+        secret = b"P-Asserted-Identity: <sip:secret@carrier.test>\r\nPrivacy: id\r\nContent-Length"
+        answer = reply(carrier.receive(), "200 OK", "b").replace(b"Content-Length", secret)
+        for _ in range(3):
+            carrier.send(answer)
+        copies = [one for one in caller.received() if one.startswith(b"SIP/2.0 200 ")]
+        assert len(copies) == 3
+        assert b"secret" not in b"".join(copies)
+
+
 @pytest.mark.parametrize("answer", [b"Content-Length: 60000\r\n\r\n", b"X: " + b"x" * 70_000, b"\r\n" * 50])
 def test_a_ping_that_is_answered_in_part(answer: bytes) -> None:
     """``sansip ping`` ends when it said that it would, with any peer at the other end."""

@@ -345,3 +345,27 @@ def test_a_cancel_of_a_cancelled_branch_is_sent_once() -> None:
     rig.udp(within(invite, "CANCEL"))
     assert what(rig.log).count("CANCEL") == 1
     assert parse_message(invite)
+
+
+def test_given_up_after_its_cancel() -> None:
+    """9.1: one CANCEL for one INVITE; another of the same branch would be its retransmission.
+
+    A 6xx cancels the other branch (16.7 step 5), which says nothing; then the route waits no longer.
+    """
+
+    async def route(incoming: Any) -> None:
+        await incoming.relay([BOB_URI, CAROL_URI], ring=5)
+
+    rig = Rig(route)
+    invite = request()
+    bob, carol = (out for out in rig.udp(invite) if out.what == "INVITE")
+    rig.udp(reply(bob, 180), BOB)
+    cancel = only(rig.udp(reply(carol, 603), CAROL), "CANCEL")
+    rig.udp(reply(cancel, 200), BOB)
+    outs = rig.wait(5)
+    assert sent(outs) == [("603", ALICE)]
+    rig.udp(ack(invite, outs[0]))
+    # The phone says nothing more: 64*T1 after its CANCEL it is forgotten.
+    assert rig.wait(40) == []
+    rig.run_out()
+    assert rig.empty

@@ -302,6 +302,19 @@ def test_a_callee_with_a_forwarded_port() -> None:
     assert only(rig.udp(data, BOB), "INFO").to == PUBLIC
 
 
+def test_a_2xx_that_comes_again_shows_the_same_way() -> None:
+    """RFC 3261 13.3.1.4, 12.1.2: the caller's route set must not depend on which copy got through."""
+    rig = trunk("sip:bob@198.51.100.2:42000")
+    invite = only(
+        rig.udp(ask("INVITE", PUBLIC, user="alice", via="203.0.113.5:5060", contact="203.0.113.5"), PUBLIC),
+        "INVITE",
+    )
+    answer = reply(invite, 200, headers=[("Contact", f"<sip:bob@{AT_HOME}>")])
+    first, again = (only(rig.udp(answer, BOB), "200") for _ in range(2))
+    assert first.message.values("record-route")[0].startswith("<sip:f-")
+    assert again.data == first.data
+
+
 def test_callees_that_mean_what_they_say() -> None:
     """A public Contact, a gateway in the server's own network, a proxy in between: nothing is rewritten."""
     for where, contact, extra in (

@@ -11,7 +11,7 @@ from sansip.proxy.trust import TrustDomain, identity_of
 from sansip.routing.trust import TrustedPeer
 from sansip.transport import Flow, Listener, Listeners
 from sansip.wire import parse_uri
-from tests.rig import ALICE, BOB, CAROL, HOST, Out, Rig, only, reply, request, sent, what
+from tests.rig import ALICE, BOB, CAROL, HOST, Out, Rig, only, relay_to, reply, request, sent, what
 from tests.routing.test_within import CONTACT, MALLORY, STRANGER, Stranger, asking, proven
 
 OURS = ["biloxi.test"]
@@ -197,6 +197,35 @@ def test_privacy() -> None:
     assert not only(rig.udp(reply(out, 180, headers=headers), CAROL), "180").message.has(
         "p-asserted-identity"
     )
+
+
+SECRET = [("P-Asserted-Identity", "<sip:x@carrier.test>"), ("Privacy", "id")]
+
+
+@pytest.mark.parametrize(("trusted", "kept"), [(CAROL, False), (BOB, True)])
+def test_a_late_answer_is_judged_by_who_gives_it(trusted: Any, kept: bool) -> None:
+    """RFC 3325 5: not by the trust in the server that is tried meanwhile (RFC 3263 4.3)."""
+    rig = Rig(relay_to("sip:x@phone.test"), auth=AuthConfig(), trusted=[TrustedPeer(trusted[0])])
+    rig.udp(request())
+    slow = only(rig.answer([BOB, CAROL]), "INVITE")
+    assert sent(rig.wait(3))[-1] == ("INVITE", CAROL)
+    outs = rig.udp(reply(slow, 200, headers=[("P-Asserted-Identity", "<sip:x@carrier.test>")]), BOB)
+    assert only(outs, "200").message.has("p-asserted-identity") is kept
+    # RFC 3261 13.3.1.4: it comes again until its ACK does.
+    outs = rig.udp(reply(slow, 200, headers=[("P-Asserted-Identity", "<sip:x@carrier.test>")]), BOB)
+    assert only(outs, "200").message.has("p-asserted-identity") is kept
+
+
+def test_a_2xx_that_comes_again_keeps_the_secret() -> None:
+    """RFC 3325 7, RFC 3261 13.3.1.4: each repetition leaves as the first, another fork's too."""
+    rig = Rig(relay_to("sip:x@192.0.2.3"), auth=AuthConfig(), trusted=[TrustedPeer(CAROL[0])])
+    out = only(rig.udp(request(source=STRANGER, sender=MALLORY), STRANGER), "INVITE")
+    answer = reply(out, 200, headers=SECRET)
+    first, again = (only(rig.udp(answer, CAROL), "200") for _ in range(2))
+    assert not first.message.has("p-asserted-identity")
+    assert again.data == first.data
+    other = only(rig.udp(reply(out, 200, headers=SECRET, tag="other"), CAROL), "200")
+    assert not other.message.has("p-asserted-identity")
 
 
 # --- RFC 3261 22

@@ -1,0 +1,70 @@
+"""A response on its way back: what we added on the way there is taken off, and what is nobody's business.
+
+Theory of operation: RFC 3261 16.7 steps 3 and 8. Each response of a branch passes here, the
+repetitions of a 2xx and the 2xx of further forks as well, so that they leave as the first did. The peer
+that a response came from decides what it may say (RFC 3325 5), whichever is tried by then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.proxy.assertions import drop_assertions, keep_private
+from sansip.proxy.callee import show_callee
+from sansip.proxy.credentials import drop_challenges
+
+if TYPE_CHECKING:
+    from sansip.proxy.dialog_mark import Recording
+    from sansip.proxy.proxy import Proxy
+    from sansip.transport.flow import Flow
+    from sansip.wire import Response
+
+__all__ = ["is_trusted", "take_back"]
+
+
+def take_back(
+    proxy: Proxy,
+    response: Response,
+    flow: Flow,
+    *,
+    caller: Flow,
+    stranger: bool,
+    recording: Recording | None,
+    cseq: str,
+) -> None:
+    """Make ``response``, which came by ``flow``, what goes back to ``caller``.
+
+    ``stranger``: it is the answer of none of our users. ``cseq``: the caller's line, where the
+    next hop saw another number.
+    """
+    if cseq:
+        response.set_line("cseq", cseq)
+    trust = proxy.trust
+    if trust.exists:
+        # RFC 3325 5: what the next hop may not say or ask for, unless it is trusted.
+        if not is_trusted(proxy, flow):
+            drop_assertions(response, stranger=stranger)
+            drop_challenges(response, trust)
+        elif not trust.trusts(caller):
+            keep_private(response)
+    if recording is not None:
+        if response.status < 300:
+            show_callee(proxy, recording, flow, response)
+        recording.answered(response)
+    # RFC 3261 16.7 step 3
+    response.pop_first_value("via")
+
+
+def is_trusted(proxy: Proxy, flow: Flow) -> bool:
+    """Whether the peer of ``flow`` is trusted: by the certificate shown on its connection, or by address."""
+    trust = proxy.trust
+    if flow.conn:
+        connection = proxy.sender.connections.get(flow.conn)
+        if (
+            connection is not None
+            and connection.flow.peer is not None
+            and connection.flow is not flow
+            and trust.trusts(connection.flow)
+        ):
+            return True
+    return trust.trusts(flow)
