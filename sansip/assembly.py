@@ -24,11 +24,11 @@ from sansip.events import (
     RouteFailed,
 )
 from sansip.location import (
+    Addresses,
     Binding,
     MemoryLocation,
     Nodes,
     SharedLocation,
-    address_of_record,
 )
 from sansip.module import Modules
 from sansip.module.sockets import Sockets
@@ -52,7 +52,7 @@ from sansip.transport.dns import Backups, DnsLookup, Locator, Resolver
 from sansip.transport.flow_token import FlowTokens
 from sansip.ua import UserAgent
 from sansip.wire import OtherUri, Request, SipUri, TelUri
-from sansip.wire.host import host_key, host_text, plain_host
+from sansip.wire.host import host_key, host_text
 
 __all__ = ["Assembly"]
 
@@ -71,6 +71,7 @@ class Assembly:
         self._first_offset: float | None = None
         self.listeners = Listeners(listeners_of(config.listeners), [*config.domains, *config.aliases])
         self.domains = names_of(config)
+        self.addresses = Addresses(self.domains)
         self.out: list[Action] = []
         self.timers = Timers()
         self.notices = LimitNotices(self.out, config.limits.notices)
@@ -79,7 +80,9 @@ class Assembly:
         self.connections = Connections(
             self.timers, config.limits, self.out, lambda flow: bool(self.location.aors_of(flow))
         )
-        self.transactions = TransactionLayer(self.timers, config.timers, Sender(self.out, self.connections))
+        self.transactions = TransactionLayer(
+            self.timers, config.timers, Sender(self.out, self.connections), config.limits
+        )
         shared = config.shared is not None
         self.location = SharedLocation(config.limits) if shared else MemoryLocation(config.limits)
         self.registrar = Registrar(
@@ -118,9 +121,7 @@ class Assembly:
             self.client,
             Shifts(self.prover, config.limits.raised_dialogs),
             Marks(config.secret or seed, config.proxy.dialog_life, config.limits.refreshed_dialogs),
-            TrustDomain(
-                self.listeners, realms, config.auth is not None, self._believes, self.trusted.__len__
-            ),
+            TrustDomain(self.listeners, realms, config.auth is not None, self._believes, self.trusted.peers),
             self.notices,
         )
         self.ua = UserAgent(
@@ -202,17 +203,6 @@ class Assembly:
             subject.put(callback, now)
             return
         self.questions.ask(subject, callback, now, within)
-
-    def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str:
-        """Return the address-of-record that ``uri`` means here.
-
-        Addresses of this server mean its first domain, so that a phone that
-        registered with the server's address is found under its name, too.
-        """
-        if isinstance(uri, SipUri) and self.domains and uri.host not in self.domains:
-            plain = plain_host(uri.host)
-            return address_of_record(uri, plain if plain in self.domains else self.domains[0])
-        return address_of_record(uri)
 
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:
         """Return the realm of who is at ``uri``: its domain where it is ours, else the first domain."""

@@ -30,6 +30,7 @@ from sansip.transaction.refusals import Refusals, acknowledges_refusal
 from sansip.transport import Flow, note_source
 from sansip.transport.flow import same_peer
 from sansip.transport.flow_token import MARK
+from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response, parse_message
 
 __all__ = ["Reception"]
@@ -104,7 +105,6 @@ class Reception:
         if transaction is not None and not (method == "ACK" and transaction.state == "accepted"):
             transaction.feed("ACK" if method == "ACK" else "request", request, now)
             return
-        limits = core.limits
         if not self.is_within_rate(flow, now):
             core.notices.reached("source_rate", flow.host, now)
             return
@@ -115,7 +115,7 @@ class Reception:
             # RFC 3261 13.2.2.4: the ACK for a 2xx is a transaction of its own.
             self._decide(IncomingRequest(core, request, flow, None, now), now)
             return
-        if len(transactions) >= limits.transactions:
+        if transactions.full:
             core.notices.reached("transactions", flow.host, now)
             self.refusals.send(request, back, 503, None, now, [("Retry-After", "5")])
             return
@@ -137,7 +137,7 @@ class Reception:
             handle.reply(200)
             return
         elif (
-            (core.draining or flow.listener in core.retiring)
+            (core.draining or flow.listener in core.retiring.ends)
             and request.to_tag is None
             and not self._stays(request, flow)
         ):
@@ -177,7 +177,8 @@ class Reception:
             # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
             handle.refuse(error.status, error.reason)
             return
-        if handle.message.to_tag is not None and self._within_call(handle, now):
+        tag = handle.message.to_tag
+        if tag is not None and tag.startswith(TAG_MARK) and self._within_call(handle, now):
             return
         lost = handle.flows is not None and handle.flows.lost is not None
         route = looking(core.route) if lost else core.route

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sansip.config import ListenerConfig, Reconfiguration, StackConfig
 from sansip.errors import LocalProtocolError
+from sansip.location import Addresses
 from sansip.transport.listeners import Listener
 from sansip.wire.host import host_key, plain_host
 
@@ -64,6 +65,7 @@ class Reconfigured(Protocol):
     modules: Modules
     retiring: Retirement
     domains: list[str]
+    addresses: Addresses
     realms: dict[str | bytes, str]
     route: Callable[[IncomingRequest], object]
     notices: LimitNotices
@@ -143,6 +145,7 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
         _take_names(stack, change, listeners, now)
     if change.trusted is not None:
         stack.trusted.replace(change.trusted)
+        stack.proxy.trust.count(stack.trusted.peers)
     if change.accounts is not None:
         stack.client.auth.replace(change.accounts)
     if change.nonce_keys is not None and stack.authenticator is not None:
@@ -155,6 +158,7 @@ def _bound(stack: Reconfigured, limits: Limits) -> None:
     for one in fields(limits):
         setattr(stack.limits, one.name, getattr(limits, one.name))
     stack.reception.rates.bound(limits)
+    stack.transactions.bound(limits)
     stack.notices.most = limits.notices
     stack.bans.most = limits.bans
     stack.proxy.shifts.most = limits.raised_dialogs
@@ -197,6 +201,7 @@ def _take_names(
     if change.domains is not None:
         config.domains = list(change.domains)
         stack.domains = names_of(config)
+        stack.addresses = Addresses(stack.domains)
     if change.aliases is not None:
         config.aliases = list(change.aliases)
     if change.address_realms is not None:

@@ -64,7 +64,7 @@ def test_a_listener_that_is_removed_ends_in_order() -> None:
     left = forwarded.listener
     assert left == 9
     stack.configure(Reconfiguration(listeners=LISTENERS), 2.0)
-    assert 9 in stack.retiring
+    assert 9 in stack.retiring.ends
     assert status(stack.datagram_received(9, options(branch="d"), ALICE, 2.0)) == "503"
     # RFC 3261 18.1.2: the Via that we wrote by it is ours still.
     copied = [
@@ -85,7 +85,7 @@ def test_a_listener_that_is_removed_ends_in_order() -> None:
     # 64*T1 after the last answer, when nobody repeats anything any more.
     assert closed == [CloseDatagram(9)]
     assert now < 40
-    assert len(stack.retiring) == 0
+    assert len(stack.retiring.ends) == 0
 
 
 def test_connections_of_a_removed_listener_are_closed() -> None:
@@ -99,7 +99,7 @@ def test_connections_of_a_removed_listener_are_closed() -> None:
     assert [one.conn for one in actions if isinstance(one, Disconnect)] == [gone]
     stack.connection_closed(gone, "done", 2.6)
     stack.time_passed(4.0)
-    assert len(stack.retiring) == 0
+    assert len(stack.retiring.ends) == 0
     assert not stack.listeners.is_own_address(HOST, 5060, "tcp") or UDP in stack.listeners
 
 

@@ -17,7 +17,7 @@ are whatever clock the caller uses.
 
 from __future__ import annotations
 
-from .aor import address_of_record
+from .aor import Addresses, address_of_record
 from .binding import Binding
 from .memory import MemoryLocation, Record
 from .naming import key_of, named_by
@@ -26,6 +26,7 @@ from .shared import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWr
 from .update import LocationUpdate, Outcome
 
 __all__ = [
+    "Addresses",
     "Binding",
     "Heartbeat",
     "LocationUpdate",

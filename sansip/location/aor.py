@@ -1,14 +1,19 @@
-"""The address-of-record a URI means: the key under which bindings are kept."""
+"""The address-of-record a URI means: the key under which bindings are kept.
+
+Theory of operation: many URIs name one user. What does not decide who is meant goes, escapes are
+written in one way, and a host that is another name of this server is its first domain.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sansip.wire import SipUri, Uri, aor_of
-from sansip.wire.host import host_text
+from sansip.wire.host import plain_host
 from sansip.wire.uri import escape_user, unescape
 
-__all__ = ["address_of_record"]
+__all__ = ["Addresses", "address_of_record"]
 
 # Users that are the same escaped and unescaped: nearly all of them.
 _PLAIN = re.compile(r"[A-Za-z0-9\-_.+]*")
@@ -29,5 +34,28 @@ def address_of_record(uri: Uri, domain: str = "") -> str:
         user = escape_user(unescape(user))
     # RFC 5630 5.2: sip and sips name the same resource. The port goes too: which
     # server is meant was settled by 10.3 step 1, and it has no two users of one name.
-    host = host_text(domain or uri.host, None)
+    host = domain or uri.host
+    if ":" in host:
+        host = f"[{host}]"
     return f"sip:{host}" if user is None else f"sip:{user}@{host}"
+
+
+class Addresses:
+    """Which addresses-of-record URIs mean at a server for ``domains``; without any, every host is its own."""
+
+    __slots__ = ("domains",)
+
+    def __init__(self, domains: Sequence[str] = ()) -> None:
+        self.domains = domains
+
+    def of(self, uri: Uri) -> str:
+        """Return the address-of-record that ``uri``, which is ours, means.
+
+        Addresses of this server mean its first domain, so that a phone that
+        registered with the server's address is found under its name, too.
+        """
+        domains = self.domains
+        if not domains or not isinstance(uri, SipUri) or uri.host in domains:
+            return address_of_record(uri)
+        plain = plain_host(uri.host)
+        return address_of_record(uri, plain if plain in domains else domains[0])

@@ -11,28 +11,46 @@ request refused. So it is a CRC, started with a secret value.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 if TYPE_CHECKING:
     from sansip.transport.listeners import Listeners
-    from sansip.wire import Request
+    from sansip.wire import OtherUri, Request, SipUri, TelUri
+    from sansip.wire.headers.simple import CSeq
 
-__all__ = ["is_looped", "loop_hash"]
+__all__ = ["DECIDING", "Arrived", "is_looped", "loop_hash"]
+
+# RFC 5393 4.2.1: the fields that routing looks at, beside those of every request.
+DECIDING: Final = frozenset(("route", "proxy-require", "proxy-authorization"))
 
 
-def loop_hash(request: Request, start: int, asked: str) -> str:
-    """Return the hash, 8 digits, of what decides the routing of ``request`` as received.
+class Arrived(NamedTuple):
+    """A request as it was received, as far as that decides its routing (RFC 5393 4.2.1).
+
+    Attributes:
+        uri, uri_text: the Request-URI.
+        identity: ``Message.identity``.
+        fields: the lines of ``DECIDING``.
+    """
+
+    uri: SipUri | TelUri | OtherUri
+    uri_text: str
+    identity: tuple[str, str | None, str | None, CSeq]
+    fields: tuple[str, ...]
+
+
+def loop_hash(arrived: Arrived, start: int, asked: str) -> str:
+    """Return the hash, 8 digits, of what decides the routing of a request as received.
 
     RFC 5393 4.2.1: the Request-URI and every field that routing looks at, and
     nothing that changes from hop to hop. ``asked`` is what the Request-URI means here: the
-    address-of-record of a user of ours, which any number of URIs name.
+    address-of-record of a user of ours, which any number of URIs name; "" for itself.
     """
-    text = f"{asked}\n{request.from_tag}\n{request.to_tag}\n{request.call_id}\n{request.cseq.number}"
-    keys = request.keys
-    for name in ("route", "proxy-require", "proxy-authorization"):
-        if name in keys:
-            text = "\n".join((text, *request.get_all(name)))
+    call_id, from_tag, to_tag, cseq = arrived.identity
+    text = f"{asked or arrived.uri_text}\n{from_tag}\n{to_tag}\n{call_id}\n{cseq.number}"
+    if arrived.fields:
+        text = "\n".join((text, *arrived.fields))
     return f"{crc32(text.encode('utf-8', 'surrogateescape'), start):08x}"
 
 

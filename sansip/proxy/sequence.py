@@ -30,18 +30,15 @@ _STEPS = 16
 
 
 class Shifts:
-    """What is added to CSeq, by dialog. ``secret`` keys the marks; ``most`` dialogs are remembered."""
+    """What is added to CSeq, by dialog (``steps``). ``secret`` keys the marks; ``most`` are remembered."""
 
-    __slots__ = ("_secret", "_steps", "most")
+    __slots__ = ("_secret", "most", "steps")
 
     def __init__(self, secret: Entropy, most: int) -> None:
         self._secret = secret
         self.most = most
         # (Call-ID, From tag; "" outside of a dialog) -> [(from this number on, added)]
-        self._steps: dict[tuple[str, str], list[tuple[int, int]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._steps)
+        self.steps: dict[tuple[str, str], list[tuple[int, int]]] = {}
 
     def mark(self, request: Request, shift: int) -> str:
         """Return the parameter of Record-Route that says ``shift``, for the dialog that ``request`` makes."""
@@ -62,9 +59,9 @@ class Shifts:
     def of(self, request: Request, marked: int, number: int | None = None) -> int:
         """Return what is added to ``number`` (that of ``request`` by default); ``marked``: see ``read``."""
         added = marked
-        if self._steps:
+        if self.steps:
             asked = request.cseq.number if number is None else number
-            for begin, shift in self._steps.get(_key(request), ()):
+            for begin, shift in self.steps.get(_key(request), ()):
                 if begin <= asked:
                     added = shift
         return added
@@ -75,10 +72,10 @@ class Shifts:
         if number + shift >= _END:
             return False
         key = _key(request)
-        steps = [step for step in self._steps.pop(key, ()) if step[0] != number]
-        if len(self._steps) >= self.most:
-            del self._steps[next(iter(self._steps))]
-        self._steps[key] = [*steps, (number, shift)][-_STEPS:]
+        steps = [step for step in self.steps.pop(key, ()) if step[0] != number]
+        if len(self.steps) >= self.most:
+            del self.steps[next(iter(self.steps))]
+        self.steps[key] = [*steps, (number, shift)][-_STEPS:]
         return True
 
     def apply(self, copy: Request, marked: int, shift: int) -> None:

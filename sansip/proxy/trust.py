@@ -40,10 +40,10 @@ class TrustDomain:
         realms: those in which we ask for passwords.
         authenticates: whether anybody is asked who he is. Where nobody is, no name proves anything.
         believes: whether the operator trusts the peer of a flow.
-        peers: how many peers the operator trusts.
+        peers: how many peers the operator trusts; ``count`` tells of changes.
     """
 
-    __slots__ = ("_believes", "_listeners", "_peers", "_realms", "authenticates")
+    __slots__ = ("_believes", "_listeners", "_realms", "authenticates", "exists")
 
     def __init__(
         self,
@@ -51,13 +51,19 @@ class TrustDomain:
         realms: Iterable[str],
         authenticates: bool,
         believes: Callable[[Flow], bool],
-        peers: Callable[[], int],
+        peers: int = 0,
     ) -> None:
         self._listeners = listeners
         self._realms = {_folded(realm) for realm in realms}
         self._believes = believes
-        self._peers = peers
         self.authenticates = authenticates
+        # Whether there is a trust domain: passwords are asked for, or peers are trusted.
+        self.exists = False
+        self.count(peers)
+
+    def count(self, peers: int) -> None:
+        """The operator trusts so many peers from now on."""
+        self.exists = self.authenticates or peers > 0
 
     def ask_in(self, realms: Iterable[str]) -> None:
         """Ask for passwords in ``realms`` from now on; what was asked before may still be answered."""
@@ -89,11 +95,6 @@ class TrustDomain:
         """
         own = self._listeners.is_own_address(flow.host, flow.port, flow.transport)
         return own or self._believes(flow)
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a trust domain: passwords are asked for, or peers are trusted."""
-        return self.authenticates or self._peers() > 0
 
     # --- realms
 

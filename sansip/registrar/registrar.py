@@ -15,12 +15,19 @@ from collections.abc import Container, Hashable, Sequence
 
 from sansip.errors import RemoteProtocolError
 from sansip.limits import DEFAULT, Limits
-from sansip.location import Binding, LocationUpdate, MemoryLocation, Outcome, address_of_record
+from sansip.location import (
+    Addresses,
+    Binding,
+    LocationUpdate,
+    MemoryLocation,
+    Outcome,
+    address_of_record,
+)
 from sansip.wire import Request, SipUri, Star, uri_equal
 
 from .admission import Terms, check_contacts, check_sips, refuses_path
 from .capacity import fit
-from .config import LostFlow, RegistrarConfig
+from .config import RegistrarConfig
 from .contact import ContactChange, contact_value, delta_seconds, read_contact
 from .date import sip_date
 from .gruu import Gruus, Told
@@ -36,20 +43,31 @@ _USER_AGENT_SIZE = 128
 _HOUR = 3_600
 # Where nothing is known of the sender.
 _NO_TERMS = Terms()
+# Where each host is a domain of its own.
+_PLAIN = Addresses()
 
 
 class Registrar:
-    """Registrations of one server. Holds policy only; bindings are the location service's."""
+    """Registrations of one server. Holds policy only; bindings are the location service's.
+
+    Attributes:
+        extensions: option tags supported here, for Supported in what the server answers.
+        flow_timer: seconds within which a phone with a flow shall send keepalives, 0 for its own choice.
+        gruus: who makes and reads GRUUs; None where there are none.
+        lost_flow: what becomes of the bindings of a connection that is lost.
+    """
 
     __slots__ = (
         "_config",
         "_date",
-        "_extensions",
         "_gruus",
         "_limits",
         "_outbound",
         "_supported",
+        "extensions",
+        "flow_timer",
         "gruus",
+        "lost_flow",
     )
 
     def __init__(
@@ -65,7 +83,8 @@ class Registrar:
     def configure(self, config: RegistrarConfig) -> None:
         """Go by ``config`` from now on; bindings that stand keep what they were given."""
         self._config = config
-        # Who makes and reads GRUUs; None where there are none.
+        self.lost_flow = config.lost_flow
+        self.flow_timer = config.flow_timer
         self.gruus = self._gruus if config.gruu else None
         # Option tags that a phone or an edge proxy may require of us.
         path = self._config.path != "ignore"
@@ -76,25 +95,10 @@ class Registrar:
             "outbound": self._outbound,
             "gruu": self.gruus is not None,
         }
-        self._extensions = frozenset(tag for tag, known in tags.items() if known)
+        self.extensions = frozenset(tag for tag, known in tags.items() if known)
         # RFC 5627 5.2: gruu is not told in answers to a REGISTER.
-        self._supported = ", ".join(sorted(self._extensions - {"gruu"}))
+        self._supported = ", ".join(sorted(self.extensions - {"gruu"}))
         self._date = (0, "")
-
-    @property
-    def extensions(self) -> frozenset[str]:
-        """Option tags supported here, for Supported in what the server answers."""
-        return self._extensions
-
-    @property
-    def lost_flow(self) -> LostFlow:
-        """What becomes of the bindings of a connection that is lost (``RegistrarConfig.lost_flow``)."""
-        return self._config.lost_flow
-
-    @property
-    def flow_timer(self) -> int:
-        """Seconds within which a phone with a flow shall send keepalives, 0 for its own choice."""
-        return self._config.flow_timer
 
     def check(self, request: Request) -> Reply | None:
         """Step 2: refuse what needs extensions that are not known on both sides (420).
@@ -103,22 +107,26 @@ class Registrar:
         password only to be refused.
         """
         try:
-            if request.has("require"):
+            keys = request.keys
+            if "require" in keys:
                 # RFC 3261 8.2.2.3: Unsupported lists exactly those not understood.
-                unknown = [tag for tag in request.require if tag.lower() not in self._extensions]
+                unknown = [tag for tag in request.require if tag.lower() not in self.extensions]
                 if unknown:
                     return _bad_extension(unknown)
             # RFC 3327 5.3: a proxy put itself on the path of a phone that knows nothing of it.
-            if self._config.path == "strict" and request.has("path") and not supports(request, "path"):
+            if self._config.path == "strict" and "path" in keys and not supports(request, "path"):
                 return _bad_extension(["path"])
         except RemoteProtocolError as error:
             return _refuse(error)
         return None
 
-    def address_of_record(self, request: Request, domains: Container[str] | None = None) -> str | Reply:
+    def address_of_record(
+        self, request: Request, domains: Container[str] | None = None, addresses: Addresses = _PLAIN
+    ) -> str | Reply:
         """Step 5: whose bindings ``request`` is about: a canonical address-of-record, or a refusal.
 
-        ``domains`` holds the lower-case hosts that are ours; None accepts all.
+        ``domains`` holds the lower-case hosts that are ours; None accepts all. ``addresses``: which
+        address-of-record a URI means.
         """
         try:
             uri = request.to.uri
@@ -127,7 +135,7 @@ class Registrar:
                 return Reply(400, "Address-of-record Must Be A SIP URI")
             if domains is not None and uri.host not in domains:
                 return Reply(404, "Not Found")
-            return address_of_record(uri)
+            return addresses.of(uri)
         except RemoteProtocolError as error:
             return _refuse(error)
 
@@ -219,7 +227,7 @@ class Registrar:
         flows = False
         after: Sequence[Binding] | None = None
         # RFC 3261 10.3 step 6: without Contact the bindings are only fetched.
-        if request.has("contact"):
+        if "contact" in request.keys:
             contacts = request.contacts
             expires = request.get("expires")
             call_id, cseq = request.call_id, request.cseq.number
@@ -290,7 +298,7 @@ class Registrar:
 
     def _path(self, request: Request) -> tuple[str, ...]:
         """Return the path vector to store with each contact, topmost first (RFC 3327 5.3)."""
-        if self._config.path == "ignore" or not request.has("path"):
+        if self._config.path == "ignore" or "path" not in request.keys:
             return ()
         # Read for its errors: what could not be a Route later would lose every call.
         request.typed("path")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sansip.routing.room import is_crowded, is_exempt
+from sansip.routing.room import is_exempt
 
 if TYPE_CHECKING:
     from sansip.routing.incoming import Incoming
@@ -32,7 +32,7 @@ def too_many(request: Incoming, source: str, callee: str) -> bool:
     if most and callee and pending.callees.get(callee, 0) >= most and request.is_stranger:
         # RFC 3261 21.4.18, and no 503: that would be taken for the state of the whole server.
         return _refuse(request, "pending_per_callee", callee, 480)
-    if is_crowded(core) and request.is_stranger:
+    if core.proxy.transactions.crowded and request.is_stranger:
         return _refuse(request, "transactions_reserved", source, 503)
     return False
 

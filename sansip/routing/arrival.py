@@ -1,8 +1,8 @@
 """What is done with each request before a route decides: Route taken off, claims screened, checks made.
 
 Theory of operation: the stack calls ``take_route`` and ``screen`` for every new request, and the
-route calls ``validate`` (RFC 3261 16.3). What they find out stays with the handle: the hash of the
-request as it was received, the flow tokens and the dialog's mark in our own Route values.
+route calls ``validate`` (RFC 3261 16.3). What they find out stays with the handle: what decides the
+routing of the request as it was received, the flow tokens and the dialog's mark in our own Route values.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sansip.proxy import (
 )
 from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.dialog_mark import PARAMETER
+from sansip.proxy.loop import DECIDING, Arrived
 from sansip.proxy.secure import check_arrival
 from sansip.routing.flows import settle, take_token
 from sansip.routing.lookup import asked_for
@@ -28,19 +29,20 @@ if TYPE_CHECKING:
     from sansip.routing.incoming import Incoming
     from sansip.wire import SipUri
 
-__all__ = ["screen", "take_route", "validate"]
+__all__ = ["routing_hash", "screen", "take_route", "validate"]
 
 
 def take_route(request: Incoming) -> None:
     """Take our own values off Route (RFC 3261 16.4)."""
     message = request.message
+    keys = message.keys
     if request.method != "ACK":
-        # RFC 5393 4.2.1: the hash covers the request as it was received.
-        core = request.core
-        asked = request.asked = asked_for(core, message)
-        request.hashed = loop_hash(message, core.proxy.loop_secret, asked or message.uri_text)
-        request.returned = core.listeners.may_have_written(message)
-    if not message.has("route") and "maddr" not in message.uri_text:
+        fields: tuple[str, ...] = ()
+        if not DECIDING.isdisjoint(keys):
+            fields = tuple([line for key, line in zip(keys, message.lines, strict=True) if key in DECIDING])
+        request.arrived = Arrived(message.uri, message.uri_text, message.identity(), fields)
+        request.returned = request.core.listeners.may_have_written(message)
+    if "route" not in keys and "maddr" not in message.uri_text:
         return
     listeners = request.core.listeners
     config = request.core.proxy.config
@@ -49,7 +51,7 @@ def take_route(request: Incoming) -> None:
     if (recorded := listeners.take_recorded(message)) is not None:
         request.leaves, mark = recorded
         request.from_dialog = not tokens or config.unmarked_dialogs
-        if not message.has("route") and "maddr" not in message.uri_text:
+        if "route" not in keys and "maddr" not in message.uri_text:
             if tokens:
                 read_mark(request, mark)
             return
@@ -82,6 +84,17 @@ def take_route(request: Incoming) -> None:
         request.flows = None
 
 
+def routing_hash(request: Incoming) -> str:
+    """Return the hash of ``request`` as it was received (``loop_hash``), and note what it ``asked`` for."""
+    if not request.hashed and (arrived := request.arrived) is not None:
+        core = request.core
+        if arrived.identity[2] is None:
+            # Within a dialog the route set and the very URI decide.
+            request.asked = asked_for(core, arrived.uri)
+        request.hashed = loop_hash(arrived, core.proxy.loop_secret, request.asked)
+    return request.hashed
+
+
 def screen(request: Incoming) -> None:
     """Remove what the sender may not say, unless it is trusted (RFC 3325 5)."""
     trust = request.core.proxy.trust
@@ -100,7 +113,11 @@ def validate(request: Incoming) -> bool:
     refusal = check_request(message, request.core.proxy.config.extensions)
     if refusal is None and message.uri.scheme == "sips":
         refusal = _check_sips(request)
-    if refusal is None and request.returned and is_looped(message, request.hashed, request.core.listeners):
+    if (
+        refusal is None
+        and request.returned
+        and is_looped(message, routing_hash(request), request.core.listeners)
+    ):
         # RFC 3261 16.3 step 4
         refusal = Refusal(482, "Loop Detected")
     if refusal is None:

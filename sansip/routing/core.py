@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.events import Event
     from sansip.limits import Limits
-    from sansip.location import Binding, MemoryLocation, Nodes
+    from sansip.location import Addresses, Binding, MemoryLocation, Nodes
     from sansip.proxy import Proxy
     from sansip.registrar import Registrar
     from sansip.routing.trust import Trusted
@@ -44,6 +44,8 @@ class Core(Protocol):
     """What a route needs of the stack."""
 
     limits: Limits
+    # Which address-of-record a URI of ours means.
+    addresses: Addresses
     listeners: Listeners
     location: MemoryLocation
     registrar: Registrar
@@ -67,7 +69,6 @@ class Core(Protocol):
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str: ...
     def unix(self, now: float) -> float: ...
     def unix_passed(self, now: float) -> float: ...
-    def address_of_record(self, uri: SipUri | TelUri | OtherUri) -> str: ...
     def registered(self, aor: str, count: int) -> None: ...
     def removed(self, aor: str) -> None: ...
     def dropped(self, aor: str, count: int, reason: str) -> None: ...

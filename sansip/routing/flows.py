@@ -135,7 +135,7 @@ def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
     else:
         uri = request.from_.uri
         if isinstance(uri, SipUri) and core.listeners.serves(uri.host, uri.port):
-            aor = core.address_of_record(uri)
+            aor = core.addresses.of(uri)
             if aors and aor not in aors:
                 aor = aors[0]
         elif aors:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.proxy.dialog_mark import Reading
 from sansip.routing.flow_route import FlowRoute
-from sansip.routing.room import is_crowded, is_exempt
+from sansip.routing.room import is_exempt
 from sansip.transaction.refusals import refusal_tag
 from sansip.transport import note_source
 from sansip.transport.nat import nat_signs
@@ -24,6 +24,7 @@ from sansip.wire import SipUri, response_to
 if TYPE_CHECKING:
     from sansip.proxy import PathValue, ResponseContext, Target
     from sansip.proxy.dialog_mark import Recording
+    from sansip.proxy.loop import Arrived
     from sansip.proxy.waiting import Waits
     from sansip.routing.core import Core
     from sansip.routing.trust import TrustedPeer
@@ -61,8 +62,9 @@ class Incoming:
     What the verbs keep of it:
         server: the transaction to answer through; None for the ACK of a 2xx.
         context: its branches and what they answered, once it is relayed.
-        asked: the user of ours that it asked for as it was received (``lookup.asked_for``), or "".
-        hashed: the hash of RFC 5393 4.2.1, of the request as it was received.
+        arrived: what decides its routing, as it was received; None for an ACK.
+        hashed: the hash of that (RFC 5393 4.2.1), "" until somebody asks (``arrival.routing_hash``).
+        asked: the user of ours that it asked for (``lookup.asked_for``), or ""; known with ``hashed``.
         returned: whether it bears a Via of ours: it was here before, as a branch.
         leaves: the listener that our last Route value named (RFC 5658 3).
         marked: what our Route value says of CSeq (``proxy.sequence``).
@@ -75,6 +77,7 @@ class Incoming:
         "_steps",
         "_tag",
         "_waited",
+        "arrived",
         "asked",
         "authenticated",
         "authentication_info",
@@ -122,6 +125,7 @@ class Incoming:
         self.authentication_info: Callable[[bytes], str] | None = None
         self.server = server
         self.context: ResponseContext | None = None
+        self.arrived: Arrived | None = None
         self.asked = ""
         self.hashed = ""
         self.returned = False
@@ -277,7 +281,7 @@ class Incoming:
         if self.context is not None and status >= 200:
             self.context.reply(response, self.now)
             return
-        alone = alone or (status >= 200 and is_crowded(self.core) and self.is_stranger)
+        alone = alone or (status >= 200 and self.core.proxy.transactions.crowded and self.is_stranger)
         hooks = self.core.proxy.hooks
         if not hooks.active or status == 100:
             self._send(server, response, alone, self.now)

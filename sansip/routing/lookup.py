@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sansip.registrar import Gruu
     from sansip.routing.core import Core
     from sansip.routing.incoming import Incoming
-    from sansip.wire import OtherUri, Request, TelUri
+    from sansip.wire import OtherUri, TelUri
 
 __all__ = [
     "absence",
@@ -49,19 +49,11 @@ def names_gruu(core: Core, uri: SipUri | TelUri | OtherUri) -> bool:
     )
 
 
-def asked_for(core: Core, request: Request) -> str:
-    """Return which user of ours, which many URIs name, the Request-URI of ``request`` asks for, or "".
-
-    Only where it begins something: within a dialog the route set and the very URI decide.
-    """
-    uri = request.uri
-    if (
-        request.to_tag is not None
-        or not isinstance(uri, SipUri)
-        or not core.listeners.serves(uri.host, uri.port)
-    ):
+def asked_for(core: Core, uri: SipUri | TelUri | OtherUri) -> str:
+    """Return which user of ours, which many URIs name, a request for ``uri`` asks for, or ""."""
+    if not isinstance(uri, SipUri) or not core.listeners.serves(uri.host, uri.port):
         return ""
-    aor = core.address_of_record(uri)
+    aor = core.addresses.of(uri)
     return f"{aor};gr={uri.params['gr']}" if names_gruu(core, uri) else aor
 
 
@@ -98,7 +90,7 @@ def borrows_gruu(request: Incoming) -> bool:
     uri = contacts[0].uri if isinstance(contacts, list) and contacts else None
     if uri is None or not names_gruu(core, uri):
         return False
-    return meant(core, uri)[0] != core.address_of_record(message.from_.uri)
+    return meant(core, uri)[0] != core.addresses.of(message.from_.uri)
 
 
 def absence(core: Core, uri: SipUri | TelUri | OtherUri) -> int:
@@ -113,13 +105,13 @@ def meant(core: Core, asked: SipUri | TelUri | OtherUri) -> tuple[str, Gruu | No
     """Return the address-of-record that ``asked`` means, "" for a GRUU that we did not make."""
     gruus = core.registrar.gruus
     if not isinstance(asked, SipUri) or "gr" not in asked.params:
-        return core.address_of_record(asked), None
+        return core.addresses.of(asked), None
     if gruus is None or not names_gruu(core, asked):
-        return core.address_of_record(asked), None
+        return core.addresses.of(asked), None
     gruu = gruus.read(asked)
     if gruu is None:
         return "", None
-    return core.address_of_record(asked.replace(user=gruu.user, params={})), gruu
+    return core.addresses.of(asked.replace(user=gruu.user, params={})), gruu
 
 
 def _targets(

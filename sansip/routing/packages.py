@@ -33,4 +33,4 @@ def wants_event_state(request: Incoming) -> bool:
     if (message.get("event") or "").partition(";")[0].strip() not in _OF_SERVERS:
         return False
     core = request.core
-    return core.address_of_record(message.uri) == core.address_of_record(message.from_.uri)
+    return core.addresses.of(message.uri) == core.addresses.of(message.from_.uri)

@@ -44,19 +44,14 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
     message = request.message
     registrar = core.registrar
     refused = registrar.check(message)
-    if refused is None:
-        checked = registrar.address_of_record(message)
-        if not isinstance(checked, str):
-            refused = checked
-    if refused is not None:
-        request.reply(refused.status, refused.reason, refused.headers)
+    aor = registrar.address_of_record(message, None, core.addresses) if refused is None else refused
+    if not isinstance(aor, str):
+        request.reply(aor.status, aor.reason, aor.headers)
         return
-    to = message.to.uri
-    if not request.serves(to):
+    if not request.serves(message.to.uri):
         # RFC 3261 10.3 step 5: not an address of the domain asked.
         request.reply(404)
         return
-    aor = core.address_of_record(to)
     flow, received = _origin(request)
     terms = terms_of(request, max_contacts, on_full)
     if core.nodes is not None:
@@ -83,8 +78,10 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
                 request.reply(503, None, [("Retry-After", RETRY_AFTER)])
                 return
             core.registered(aor, len(update.after))
-    watch_flow(request, answer)
-    tell_refusal(request, aor, answer)
+    if flow is not None and request.flow.conn:
+        watch_flow(request, answer)
+    if answer.status != 200:
+        tell_refusal(request, aor, answer)
     request.reply(answer.status, answer.reason, answer.headers)
 
 

@@ -19,6 +19,7 @@ from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
 from sansip.routing.admission import too_many
+from sansip.routing.arrival import routing_hash
 from sansip.routing.awaitables import Relay
 from sansip.routing.identity import withhold
 from sansip.routing.lookup import locate_at_hand, names_gruu
@@ -90,7 +91,7 @@ def relay(
     shifts = proxy.shifts
     marked = shifts.read(request.marked, message) if request.marked else 0
     if server is None or (stateless and not marked and request.path is None):
-        if marked or len(shifts):
+        if marked or shifts.steps:
             added = shifts.of(message, marked)
             if added:
                 # Nothing comes back that would have to be translated.
@@ -112,7 +113,7 @@ def relay(
     context.recording = recording
     context.record_route = recording if request.record else None
     context.path = request.path
-    if credentials is not None or proxy.client.auth.accounts or marked or len(shifts):
+    if credentials is not None or proxy.client.auth.accounts or marked or shifts.steps:
         _authenticate_to(request, context, credentials, marked)
     if request.record:
         wanted = request.flows is not None and request.flows.wants_flow
@@ -124,6 +125,7 @@ def relay(
 def _open_context(request: Incoming, server: ServerTransaction) -> ResponseContext | None:
     """Return the new response context of ``request``, or None having answered that too many wait."""
     proxy = request.core.proxy
+    hashed = routing_hash(request)
     counted = None
     if not (request.in_dialog and (request.from_dialog or request.over_flow)):
         counted = (source_of(request.flow.host), request.asked)
@@ -133,7 +135,7 @@ def _open_context(request: Incoming, server: ServerTransaction) -> ResponseConte
     if request.returned:
         budget = inherited(request.message, request.core.listeners, proxy.transactions)
     context = request.context = ResponseContext(
-        proxy, request.message, server, request.hashed, request.flow.listener, budget
+        proxy, request.message, server, hashed, request.flow.listener, budget
     )
     if counted is not None:
         proxy.pending.add(*counted)

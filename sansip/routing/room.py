@@ -1,4 +1,4 @@
-"""Room for known users: who is not counted by source, and when the table is nearly full.
+"""Room for known users: who is not counted by source.
 
 Theory of operation: a trusted peer may be a carrier with hundreds of calls a second, a sender on
 this very machine a proxy that hides its clients: what is counted by source does not hold for
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.transport import Flow
 
-__all__ = ["is_crowded", "is_exempt"]
+__all__ = ["is_exempt"]
 
 
 def is_exempt(core: Core, flow: Flow) -> bool:
@@ -29,9 +29,3 @@ def is_exempt(core: Core, flow: Flow) -> bool:
         # Another node counts its callers itself.
         return True
     return core.trusted.of(flow) is not None
-
-
-def is_crowded(core: Core) -> bool:
-    """Whether only the part of the table that strangers have no share of is left."""
-    most = core.limits.transactions
-    return len(core.proxy.transactions) >= most - most * core.limits.transactions_reserved // 100

@@ -74,7 +74,7 @@ def _is_from_its_phone(request: Incoming) -> bool:
     flows = request.flows
     if flows is None or not flows.own:
         return False
-    return flows.own == request.core.address_of_record(request.message.from_.uri)
+    return flows.own == request.core.addresses.of(request.message.from_.uri)
 
 
 async def admits_within(request: Incoming) -> bool:
@@ -125,7 +125,7 @@ async def _leads_home(request: Incoming) -> bool:
         return False
     if names_gruu(request.core, message.uri):
         # RFC 5627 6.1: it leads to where its device is now.
-        return meant(request.core, message.uri)[0] == request.core.address_of_record(message.to.uri)
+        return meant(request.core, message.uri)[0] == request.core.addresses.of(message.to.uri)
     asked = address_of(message.uri_text)
     try:
         targets = await locate(request, message.to.uri)

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
+from sansip.limits import DEFAULT
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, Row
 from sansip.transport.flow import ensure_length
 
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
+    from sansip.limits import Limits
     from sansip.transaction.timers import TimerValues
     from sansip.transport.flow import Flow
     from sansip.transport.sender import Sender
@@ -81,17 +83,33 @@ class ServerUser(Protocol):
 class Transactions:
     """The tables of one stack, and the two ways down to the transport; the layer is made of it."""
 
-    __slots__ = ("clients", "sender", "servers", "timers", "values")
+    __slots__ = ("_most", "_room", "clients", "sender", "servers", "timers", "values")
 
-    def __init__(self, timers: Timers, values: TimerValues, sender: Sender) -> None:
+    def __init__(self, timers: Timers, values: TimerValues, sender: Sender, limits: Limits = DEFAULT) -> None:
+        self.bound(limits)
         self.timers = timers
         self.values = values
         self.sender = sender
         self.clients: dict[str, ClientTransaction] = {}
         self.servers: dict[str, ServerTransaction] = {}
 
+    def bound(self, limits: Limits) -> None:
+        """Hold so many from now on as ``limits`` say."""
+        self._most = limits.transactions
+        self._room = limits.transactions - limits.transactions * limits.transactions_reserved // 100
+
     def __len__(self) -> int:
         return len(self.clients) + len(self.servers)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more."""
+        return len(self.clients) + len(self.servers) >= self._most
+
+    @property
+    def crowded(self) -> bool:
+        """Whether only the part that strangers have no share of is left (``transactions_reserved``)."""
+        return len(self.clients) + len(self.servers) >= self._room
 
     def send_request(self, transaction: ClientTransaction, data: bytes, now: float) -> None:
         self.sender.send_request(transaction.flow, data, transaction, now)

@@ -27,9 +27,9 @@ LOOK = 1.0
 
 
 class Retirement:
-    """The listeners of one stack that are being given up, by number, and until when they may take."""
+    """The listeners of one stack that are being given up; ``ends``: by number, until when they may take."""
 
-    __slots__ = ("_connections", "_ends", "_limits", "_out", "_timer", "_transactions", "_udp")
+    __slots__ = ("_connections", "_limits", "_out", "_timer", "_transactions", "_udp", "ends")
 
     def __init__(
         self, transactions: Transactions, connections: Connections, limits: Limits, out: list[Action]
@@ -38,29 +38,23 @@ class Retirement:
         self._connections = connections
         self._limits = limits
         self._out = out
-        self._ends: dict[int, float] = {}
+        self.ends: dict[int, float] = {}
         self._udp: set[int] = set()
         self._timer: Timer | None = None
-
-    def __contains__(self, listener: int) -> bool:
-        return listener in self._ends
-
-    def __len__(self) -> int:
-        return len(self._ends)
 
     def begin(self, listeners: Iterable[tuple[int, str]], timers: Timers, now: float) -> None:
         """Give up ``listeners``, each a number and its transport."""
         for number, transport in listeners:
-            self._ends[number] = now + self._limits.retire_time
+            self.ends[number] = now + self._limits.retire_time
             if transport == "udp":
                 self._udp.add(number)
-        if self._ends and self._timer is None:
+        if self.ends and self._timer is None:
             self._timer = timers.start(now, LOOK, self, timers)
 
     def end(self, listeners: Iterable[int]) -> None:
         """Give up ``listeners`` no longer: they are there again."""
         for number in listeners:
-            self._ends.pop(number, None)
+            self.ends.pop(number, None)
             self._udp.discard(number)
 
     def timer_fired(self, timers: Timers, now: float) -> None:
@@ -70,19 +64,19 @@ class Retirement:
         flows += [one.flow for one in self._transactions.clients.values()]
         busy = {flow.conn or ~flow.listener for flow in flows}
         left = set()
-        for connection in self._connections.of(self._ends):
+        for connection in self._connections.of(self.ends):
             number = connection.flow.listener
-            late = self._ends[number] <= now
+            late = self.ends[number] <= now
             if late or connection.flow.conn not in busy:
                 self._connections.close(connection.flow.conn, "the listener was removed")
             left.add(number)
-        for number in [one for one, end in self._ends.items() if end <= now or ~one not in busy]:
+        for number in [one for one, end in self.ends.items() if end <= now or ~one not in busy]:
             if number in self._udp:
                 self._udp.discard(number)
                 self._out.append(CloseDatagram(number))
             elif number in left:
                 # Until the adapter has said that its connections are gone.
                 continue
-            del self._ends[number]
-        if self._ends:
+            del self.ends[number]
+        if self.ends:
             self._timer = timers.start(now, LOOK, self, timers)

@@ -212,10 +212,11 @@ class Listeners:
 
     def may_have_written(self, request: Message) -> bool:
         """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""
-        lines = request.raw_lines("via")
-        if any(sent_by in line for sent_by in self._sent_by for line in lines):
-            return True
-        return bool(self._sent_by_ipv6) and any("[" in line for line in lines)
+        text = "\n".join(request.raw_lines("via"))
+        for sent_by in self._sent_by:
+            if sent_by in text:
+                return True
+        return bool(self._sent_by_ipv6) and "[" in text
 
     def is_own_sent_by(self, sent_by: str) -> bool:
         """Whether a Via with this sent-by was written here."""

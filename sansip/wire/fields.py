@@ -90,7 +90,9 @@ class HeaderFields:
     def get(self, name: str) -> str | None:
         """Return the value of the first ``name`` line, unfolded and stripped, or None."""
         line = self._first.get(SPELLINGS.get(name) or header_key(name))
-        return None if line is None else line_value(line)
+        if line is None or "\r" in line:
+            return None if line is None else line_value(line)
+        return line[line.find(":") + 1 :].strip(" \t")
 
     def first_line(self, key: str) -> str | None:
         """Return the first raw line of ``key`` (full name in lower case), or None."""
@@ -290,6 +292,10 @@ class HeaderFields:
         """Put header line ``new`` in place of the first value of ``key``; return the old value."""
         line = self._first[key]
         at = self.keys.index(key)
+        if new is None and "," not in line and "\r" not in line:
+            # One value, as nearly always: its line goes.
+            self._remove_at(at, key)
+            return line[line.find(":") + 1 :].strip(" \t")
         # Without a comma there is one value, and no text to keep.
         values = split_values(line_value(line)) if is_list(key) and "," in line else [line_value(line)]
         rest = ", ".join(values[1:])
@@ -298,13 +304,19 @@ class HeaderFields:
         elif rest:
             self._put(at, key, f"{line[: line.index(':')]}: {rest}")
         else:
-            del self.keys[at], self.lines[at]
-            if key in self.keys:
-                self._first[key] = self.lines[self.keys.index(key)]
-            else:
-                del self._first[key]
+            self._remove_at(at, key)
+            return values[0]
         self._forget(key)
         return values[0]
+
+    def _remove_at(self, at: int, key: str) -> None:
+        """Remove line ``at``, the first of ``key``."""
+        del self.keys[at], self.lines[at]
+        if key in self.keys:
+            self._first[key] = self.lines[self.keys.index(key)]
+        else:
+            del self._first[key]
+        self._forget(key)
 
     def _put(self, at: int, key: str, line: str) -> None:
         self.lines[at] = self._first[key] = line

@@ -176,6 +176,10 @@ class Message(HeaderFields):
             value = self._cseq = parse_cseq(line_value(line))
         return value
 
+    def identity(self) -> tuple[str, str | None, str | None, CSeq]:
+        """Return Call-ID, From tag, To tag and CSeq: by these a request is known (RFC 3261 8.2.2.2, 12.2)."""
+        return self.call_id, self.from_tag, self.to_tag, self.cseq
+
     @property
     def contacts(self) -> list[NameAddr] | Star:
         """All Contact values, or ``STAR`` for ``*``; empty when there is none."""

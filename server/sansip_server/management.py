@@ -255,7 +255,7 @@ class Management:
             # The stack takes each address for one of ours, so it would mean somebody else's phones.
             served = ", ".join(self._stack.config.domains)
             raise Refused(f"{text}: {uri.host} is no domain of this server, which serves {served}")
-        return self._stack.address_of_record(uri)
+        return self._stack.addresses.of(uri)
 
     def _shown(self, binding: Binding, now: float) -> dict[str, Any]:
         left = binding.expires_at - now

@@ -421,7 +421,7 @@ def test_without_a_domain_addresses_are_realms(host: str, realm: str) -> None:
     data = request("REGISTER", "sip:192.0.2.10", to=f"<sip:alice@{host}>", sender=f"<sip:alice@{host}>")
     (out,) = rig.udp(data)
     assert parse_challenge(out.message.get("www-authenticate"), "", "").realm == realm
-    aor = rig.stack.address_of_record(parse_uri(f"sip:alice@{host}"))
+    aor = rig.stack.addresses.of(parse_uri(f"sip:alice@{host}"))
     assert aor == "sip:alice@192.0.2.10"
 
 

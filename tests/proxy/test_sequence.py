@@ -423,7 +423,7 @@ def test_limits_of_what_is_remembered() -> None:
         out = only(rig.udp(data), "MESSAGE")
         again = only(rig.udp(reply(out, 407, headers=[asked(f"n{number}")]), BOB), "MESSAGE")
         rig.udp(reply(again, 200), BOB)
-    assert len(rig.stack.proxy.shifts) == 2
+    assert len(rig.stack.proxy.shifts.steps) == 2
     out = only(rig.udp(request("MESSAGE", call_id="c3", branch="z9hG4bKx", cseq=6)), "MESSAGE")
     assert out.message.get("cseq") == "7 MESSAGE"
     out = only(rig.udp(request("MESSAGE", call_id="c0", branch="z9hG4bKy", cseq=6)), "MESSAGE")

@@ -28,7 +28,7 @@ ALERT = ("Alert-Info", "<http://elsewhere.example/loud.wav>;info=alert-autoanswe
 
 def domain(believes: Any = lambda *_: False) -> TrustDomain:
     listeners = Listeners([Listener(0, "udp", HOST, 5060), Listener(1, "udp", "2001:db8::10", 5060)], OURS)
-    return TrustDomain(listeners, ["Biloxi.test"], True, believes, lambda: 0)
+    return TrustDomain(listeners, ["Biloxi.test"], True, believes)
 
 
 @pytest.mark.parametrize(

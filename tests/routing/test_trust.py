@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.auth import AuthConfig
+from sansip.config import Reconfiguration
 from sansip.routing.trust import Trusted, TrustedPeer
 from tests.rig import ALICE, BOB, CAROL, DAVE, Rig, request, sent, what
 
@@ -170,7 +171,7 @@ def test_in_a_route() -> None:
     rig = Rig(route, trusted=[TrustedPeer(CAROL[0], "carrier")])
     ask(rig, CAROL, US)
     ask(rig, ALICE, US)
-    rig.stack.trusted.replace([TrustedPeer(ALICE[0], "office")])
+    rig.stack.configure(Reconfiguration(trusted=[TrustedPeer(ALICE[0], "office")]), rig.now)
     ask(rig, CAROL, US)
     ask(rig, ALICE, US)
     assert seen == ["carrier", None, None, "office"]

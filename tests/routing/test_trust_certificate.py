@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sansip import ListenerConfig
+from sansip.config import Reconfiguration
 from sansip.routing.trust import Trusted, TrustedPeer
 from sansip.transport import Flow
 from sansip.transport.filter import OpenConnection
@@ -96,7 +97,7 @@ def test_what_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     info.identities = ()
     assert outcome(3) == "403"
     info.identities = ("partner.example",)
-    rig.stack.trusted.replace([])
+    rig.stack.configure(Reconfiguration(trusted=[]), rig.now)
     assert outcome(4) == "403"
 
 

@@ -46,9 +46,10 @@ class Via:
         port: of sent-by, or None when absent (the default depends on the transport).
         branch: the branch parameter, or None (RFC 2543 peers).
         params: name in lower case → value as written, None for a flag.
+        sent_by: ``host`` or ``host:port`` as written in a message, IPv6 in brackets.
     """
 
-    __slots__ = ("branch", "host", "params", "port", "sent_protocol", "transport")
+    __slots__ = ("branch", "host", "params", "port", "sent_by", "sent_protocol", "transport")
 
     transport: str
     host: str
@@ -56,6 +57,7 @@ class Via:
     branch: str | None
     params: Params
     sent_protocol: str
+    sent_by: str
 
     @classmethod
     def build(
@@ -74,6 +76,7 @@ class Via:
         via.sent_protocol = sent_protocol
         via.params = {} if params is None else params
         via.branch = via.params.get("branch")
+        via.sent_by = host_text(via.host, port)
         return via
 
     @property
@@ -114,11 +117,6 @@ class Via:
         value = self.params.get("maddr")
         return None if value is None else value.strip("[]").lower()
 
-    @property
-    def sent_by(self) -> str:
-        """``host`` or ``host:port`` as written in a message, IPv6 in brackets."""
-        return host_text(self.host, self.port)
-
     def replace(self, *, host: str | None = None, port: int | None = -1, **params: str | None) -> Via:
         """Return a Via with sent-by changed, or parameters changed or added (``alias=None``).
 
@@ -135,7 +133,7 @@ class Via:
 
     def __str__(self) -> str:
         params = [f";{name}" if value is None else f";{name}={value}" for name, value in self.params.items()]
-        return f"{self.sent_protocol}/{self.transport} {host_text(self.host, self.port)}{''.join(params)}"
+        return f"{self.sent_protocol}/{self.transport} {self.sent_by}{''.join(params)}"
 
     def __repr__(self) -> str:
         return f"<Via {self}>"
@@ -146,8 +144,13 @@ def ordinary_via(match: re.Match[str]) -> Via:
     transport, host, port, rport, branch, rport_after = match.groups()
     via = Via()
     via.transport = transport
-    via.host = host.lower()
-    via.port = None if port is None else int(port)
+    via.host = host = host.lower()
+    if port is None:
+        via.port = None
+        via.sent_by = host
+    else:
+        via.port = number = int(port)
+        via.sent_by = f"{host}:{number}"
     via.sent_protocol = "SIP/2.0"
     via.branch = branch
     if rport is not None:
