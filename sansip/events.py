@@ -193,12 +193,16 @@ class ModuleFailed:
 
 @dataclass(slots=True)
 class CallOffered:
-    """Call ``number`` came in and waits for the program around the stack; ``sdp`` is the caller's offer."""
+    """Call ``number`` came in and waits for the program around the stack; ``sdp`` is the caller's offer.
+
+    ``replaces``: the number of the call that is hung up when this one is accepted (RFC 3891), or 0.
+    """
 
     number: int
     caller: str
     callee: str
     sdp: bytes
+    replaces: int = 0
 
 
 @dataclass(slots=True)

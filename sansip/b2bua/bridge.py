@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.b2bua.leg import Leg
 from sansip.b2bua.policy import Policy
+from sansip.b2bua.replacement import Replacement
 from sansip.b2bua.transfer import Transfer, refuse
 from sansip.events import CallBegan, CallEnded
 from sansip.later import Later
@@ -302,6 +303,17 @@ class Bridge:
             refuse(call, received, now)
         else:
             Transfer(self, self._agent, leg, call, received, now)
+
+    def replacing(self, leg: Leg, incoming: IncomingCall, now: float) -> None:
+        """``incoming`` is to take the place of the call of ``leg`` (RFC 3891)."""
+        far = leg.other.call
+        if self._since is None or far is None or far.ended or leg.asked or leg.other.asked:
+            # Half of a bridge has no place to take, and one that changes right now has none yet.
+            incoming.reject(481)
+        elif not self.may_transfer(now):
+            incoming.reject(603)
+        else:
+            Replacement(leg, incoming, now)
 
     def may_transfer(self, now: float) -> bool:
         """Count a transfer; whether there may be one more (``limits.transfers_per_call``)."""

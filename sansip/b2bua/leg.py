@@ -16,7 +16,7 @@ from sansip.wire import Request, Response
 if TYPE_CHECKING:
     from sansip.b2bua.policy import Policy
     from sansip.dialog import Offered, Progressed, Received
-    from sansip.ua import Call
+    from sansip.ua import Call, IncomingCall
 
 __all__ = ["Bridging", "Leg"]
 
@@ -34,6 +34,7 @@ class Bridging(Protocol):
     def leg_ended(
         self, leg: Leg, call: Call, reason: str, message: Request | Response | None, now: float
     ) -> None: ...
+    def replacing(self, leg: Leg, incoming: IncomingCall, now: float) -> None: ...
     def may_transfer(self, now: float) -> bool: ...
     def replace(self, leg: Leg, new: Call, now: float) -> None: ...
     def release(self, leg: Leg, now: float) -> None: ...
@@ -144,6 +145,10 @@ class Leg(Handler):
         else:
             status, headers = self.bridge.mapped(response)
             call.answer(received, status, response.body, headers, now=now)
+
+    def replaced(self, call: Call, incoming: IncomingCall, now: float) -> bool:
+        self.bridge.replacing(self, incoming, now)
+        return True
 
     # --- the end
 

@@ -118,6 +118,7 @@ class InviteUsage(InviteServer, InviteClient):
             limits,
         )
         usage._inviting = True
+        usage.timer.begin(request)
         if has_session(request):
             usage.exchange.step("send offer", "INVITE")
             usage._keep_session(request.body, [("Content-Type", request.get("content-type") or "")])

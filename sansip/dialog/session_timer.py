@@ -110,6 +110,13 @@ class SessionTimer:
 
     # --- as the side that asks
 
+    def begin(self, request: Request) -> None:
+        """Note what our first INVITE said."""
+        said = _seconds(request, "min-se")
+        if said is not None and said > self.settings.min_se:
+            # RFC 4028 7.4: a 422 made us say it, and each later request does.
+            self.min_se = said
+
     def request_headers(self) -> Headers:
         """Return Session-Expires and Min-SE of an INVITE or UPDATE of ours (RFC 4028 7.1, 7.4)."""
         headers: Headers = []

@@ -13,7 +13,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.dialog import DialogId, InviteUsage, id_at_uas, session_refusal
+from sansip.dialog import DialogId, InviteUsage, Refusal, id_at_uas, session_refusal
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.sources import source_of
@@ -26,8 +26,9 @@ from sansip.ua.handler import Handler
 from sansip.ua.incoming import IncomingCall
 from sansip.ua.merged import Merged
 from sansip.ua.outgoing import OnProgress, OutgoingCall
+from sansip.ua.replacing import replaced_by
 from sansip.ua.request import Asking, Destination, aimed
-from sansip.ua.screening import capabilities, screen
+from sansip.ua.screening import EXTENSIONS, capabilities, screen
 from sansip.ua.tags import MARK, Tags
 from sansip.ua.within import Within
 from sansip.wire import NameAddr, Request, Response, SipUri, response_to
@@ -93,6 +94,11 @@ class UserAgent:
         # Calls of strangers, by source address.
         self._sources: dict[Any, int] = {}
 
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """The option tags that calls of ours support."""
+        return EXTENSIONS if self.config.replaces != "nobody" else EXTENSIONS[:-1]
+
     # --- requests out of dialogs, and calls
 
     def request(
@@ -134,6 +140,7 @@ class UserAgent:
         on_progress: OnProgress | None = None,
         accounts: Sequence[Account] | None = None,
         within: float | None = None,
+        redirects: int | None = None,
     ) -> OutgoingCall:
         """Call ``uri``: a URI, or a target that ``locate`` returned. ``await`` it for the ``Call``.
 
@@ -144,24 +151,26 @@ class UserAgent:
             handler: who answers what the callee wants (``sansip.ua.Handler``).
             on_progress: called with (early call or None, response, now) for each 1xx but 100.
             within: seconds after which the call is given up, and cancelled.
+            redirects: how many others are called where the callee names them (3xx); None: as the
+                configuration says, which is none by default.
 
         Awaiting raises ``CallRefused`` where nobody takes it.
         """
-        fields = [*capabilities(), *headers]
+        fields = [*capabilities(self.extensions), *headers]
         session = self.config.session
         if session.interval:
             # RFC 4028 7.1
             fields += [("Session-Expires", str(session.interval)), ("Min-SE", str(session.min_se))]
         request, hop = self._build("INVITE", uri, typed(sdp, fields), sdp, from_, to)
         contact = self.config.user if user is None else user
-        call = OutgoingCall(self, request, handler or Handler(), contact, on_progress)
+        most = self.config.redirects if redirects is None else redirects
+        call = OutgoingCall(self, request, handler or Handler(), contact, on_progress, most)
         if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
             self.notices.reached("calls", "ua.invite", self.now)
             call.answered.set(CallRefused(response_to(request, 503, to_tag=None)), self.now)
             return call
         self.outgoing[call.number] = call
-        sending = self.client.send(request, call, self.now, hop=hop, accounts=accounts, within=within)
-        call.begin(sending, hop if hop is not None and not isinstance(hop, SipUri) else None)
+        call.begin(hop, accounts, within, self.now)
         return call
 
     def _build(
@@ -198,14 +207,23 @@ class UserAgent:
     def incoming(
         self, arrival: Arrival, handler: Handler | None = None, user: str = ""
     ) -> IncomingCall | None:
-        """Take an INVITE as a call for us; None where it had to be refused, and was (RFC 3261 8.2)."""
+        """Take an INVITE as a call for us (RFC 3261 8.2).
+
+        None where it had to be refused, and was; or where it replaces a call of which the holder deals with
+        it (``Handler.replaced``).
+        """
         request = arrival.message
         now = self.now = arrival.now
         server = arrival.server
         if request.method != "INVITE" or server is None or request.to_tag is not None:
             raise LocalProtocolError(f"a {request.method} is no new call: only an INVITE without a To tag is")
         # RFC 4028 9: the 422 for a session that is too short.
-        refusal = screen(request) or session_refusal(request, self.config.session)
+        refusal = screen(request, extensions=self.extensions) or session_refusal(request, self.config.session)
+        replaced = None
+        if refusal is None and request.has("replaces") and "replaces" in self.extensions:
+            known = not arrival.is_stranger or self.config.replaces == "anyone"
+            replaced = replaced_by(request, self.find, known=known)
+            refusal = replaced if isinstance(replaced, Refusal) else None
         if refusal is not None:
             arrival.refuse(refusal.status, refusal.reason, refusal.headers)
             return None
@@ -229,7 +247,7 @@ class UserAgent:
                 now=now,
                 values=self._values,
                 session=self.config.session,
-                headers=capabilities(),
+                headers=capabilities(self.extensions),
                 over_tls=arrival.flow.transport in ("tls", "wss"),
                 limits=self.limits,
             )
@@ -249,6 +267,10 @@ class UserAgent:
         self.numbered[call.number] = incoming
         self.client.timers.start(now, self.limits.ring_time, incoming, "ring time")
         self.watch(call, now)
+        if isinstance(replaced, Call):
+            incoming.replace(replaced, now)
+            if replaced.handler.replaced(replaced, incoming, now):
+                return None
         return incoming
 
     def _has_room(self, source: Any, arrival: Arrival, now: float) -> bool:
@@ -294,7 +316,7 @@ class UserAgent:
             # RFC 3261 12.2.2
             arrival.refuse(481)
             return True
-        refusal = screen(request, any_body=call.any_body)
+        refusal = screen(request, extensions=self.extensions, any_body=call.any_body)
         if refusal is not None:
             arrival.refuse(refusal.status, refusal.reason, refusal.headers)
             return True
@@ -312,7 +334,7 @@ class UserAgent:
             entropy=self._entropy,
             values=self._values,
             session=self.config.session,
-            headers=capabilities(),
+            headers=capabilities(self.extensions),
             over_tls=flow is not None and flow.transport in ("tls", "wss"),
             limits=self.limits,
         )

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "CallHandler", "settle", "typed"]
 
 SDP: Final = "application/sdp"
+_REPLACED: Final = 'SIP;cause=200;text="Replaced"'
 # Has the usage make a request, at a time, with the key that its ``Answered`` comes with.
 Wish: TypeAlias = "Callable[[float, Later[Response]], list[Any]]"
 
@@ -56,7 +57,15 @@ class CallHandler(Protocol):
     def acknowledged(self, call: Call, ack: Request | None, now: float) -> None: ...
     def pracked(self, call: Call, request: Request, now: float) -> None: ...
     def cancelled(self, call: Call, owner: Any, now: float) -> None: ...
+    # ``incoming`` is a ``sansip.ua.IncomingCall``.
+    def replaced(self, call: Call, incoming: Any, now: float) -> bool: ...
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None: ...
+
+
+class Cancellable(Protocol):
+    """An INVITE of ours (``sansip.ua.OutgoingCall``)."""
+
+    def cancel(self, reason: str | None = None) -> None: ...
 
 
 class Call:
@@ -80,6 +89,7 @@ class Call:
         "due",
         "ended",
         "handler",
+        "invitation",
         "local_sdp",
         "number",
         "over",
@@ -95,6 +105,8 @@ class Call:
         # The flow that requests go over where the peer cannot be reached by its Contact.
         self._hop = hop
         self.handler = handler
+        # Our INVITE that began it, while it may still be cancelled.
+        self.invitation: Cancellable | None = None
         self.number = agent.next_number()
         self.local_sdp = self.remote_sdp = b""
         self.ended = ""
@@ -114,6 +126,13 @@ class Call:
         """Hang up (RFC 3261 15.1.1). ``reason``: a Reason field (RFC 3326), ``Q.850;cause=16``."""
         headers = [] if reason is None else [("Reason", reason)]
         return self._ask(lambda now, later: self.usage.bye(headers, now, later))
+
+    def give_way(self) -> None:
+        """Another call has taken its place (RFC 3891 3): CANCEL while it rings, else BYE."""
+        if self.dialog.state == "early" and self.invitation is not None:
+            self.invitation.cancel(_REPLACED)
+        else:
+            self.bye(reason=_REPLACED)
 
     def reinvite(self, sdp: bytes | None = None, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
         """Offer a changed session (RFC 3261 14.1); None offers what holds already."""

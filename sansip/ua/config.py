@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sansip.dialog import SessionTimerSettings
 
@@ -17,10 +18,16 @@ class UserAgentConfig:
         identity: URI that stands in From; "" for ``sip:`` and the first domain.
         display: the display name with it.
         user: user part of our Contact, "" for none.
+        redirects: how many others a call of ours tries where a 3xx names them (RFC 3261 8.1.3.4). The
+            callee then decides which numbers we call, and we may pay for it.
+        replaces: who may have another call take the place of one (RFC 3891), where he knows its Call-ID and
+            tags: ``"known"``: who proved who he is; ``"anyone"``; ``"nobody"``.
         session: session timers (RFC 4028).
     """
 
     identity: str = ""
     display: str = ""
     user: str = ""
+    redirects: int = 0
+    replaces: Literal["known", "anyone", "nobody"] = "known"
     session: SessionTimerSettings = field(default_factory=SessionTimerSettings)

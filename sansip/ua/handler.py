@@ -69,5 +69,13 @@ class Handler:
     def cancelled(self, call: Call, owner: Any, now: float) -> None:
         """The peer gave up its re-INVITE, which is answered with 487: nothing is to be done."""
 
+    def replaced(self, call: Call, incoming: Any, now: float) -> bool:
+        """``incoming``, a ``sansip.ua.IncomingCall``, is to take the place of ``call``, and may (RFC 3891).
+
+        Return whether it is dealt with. Where it is not, ``request.incoming()`` returns it, and
+        accepting it hangs up ``call``.
+        """
+        return False
+
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None:
         """The call is over (``sansip.dialog.Ended`` says how): ``message`` is what ended it, often a BYE."""

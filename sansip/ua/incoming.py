@@ -9,7 +9,7 @@ makes the answers, repeats a 2xx until the ACK comes (13.3.1.4) and a reliable 1
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sansip.events import CallOffered
 from sansip.later import Later
@@ -35,11 +35,22 @@ class IncomingCall(Handler):
         request: the INVITE.
         sdp: what the caller offers, b"" where it wants an offer.
         cancel_reason: the Reason field of the caller's CANCEL (RFC 3326).
+        replaces: the call whose place it takes when it is accepted (RFC 3891), or None.
         decided: whether it was accepted, rejected or cancelled.
         gone: awaits the caller's CANCEL, or any other end before it was accepted.
     """
 
-    __slots__ = ("_accepted", "_agent", "_arrival", "_next", "call", "cancel_reason", "decided", "gone")
+    __slots__ = (
+        "_accepted",
+        "_agent",
+        "_arrival",
+        "_next",
+        "call",
+        "cancel_reason",
+        "decided",
+        "gone",
+        "replaces",
+    )
 
     def __init__(self, agent: Owner, arrival: Arrival, call: Call, handler: CallHandler) -> None:
         self._agent = agent
@@ -50,6 +61,16 @@ class IncomingCall(Handler):
         self.decided = False
         self.cancel_reason: str | None = None
         self.gone: Later[str] = Later()
+        self.replaces: Call | None = None
+
+    def replace(self, call: Call, now: float) -> None:
+        """Take the place of ``call``, once accepted. Only for ``UserAgent.incoming``."""
+        self.replaces = call
+        # RFC 3891 3: what was to be replaced is over before, so this is not wanted either.
+        call.over.then(self._too_late, now)
+
+    def _too_late(self, _reason: object, now: float) -> None:
+        self.reject(603)
 
     @property
     def request(self) -> Request:
@@ -95,7 +116,10 @@ class IncomingCall(Handler):
         It rings, accepts or rejects by ``act`` (docs/calls.md).
         """
         request = self.request
-        offered = CallOffered(self.number, str(request.from_.uri), str(request.to.uri), request.body)
+        replaced = 0 if self.replaces is None else self.replaces.number
+        offered = CallOffered(
+            self.number, str(request.from_.uri), str(request.to.uri), request.body, replaced
+        )
         self._agent.tell(offered, self._agent.now)
 
     def accept(self, sdp: bytes, headers: Iterable[tuple[str, str]] = ()) -> Later[Call]:
@@ -109,6 +133,9 @@ class IncomingCall(Handler):
             if sdp:
                 self.call.local_sdp = sdp
             self.call.perform(self.call.usage.accept(sdp, typed(sdp, headers), now), now)
+            if self.replaces is not None:
+                # RFC 3891 3: only now, for had it been refused, the other call would go on.
+                self.replaces.give_way()
         return self._accepted
 
     def reject(
@@ -169,6 +196,9 @@ class IncomingCall(Handler):
 
     def pracked(self, call: Call, request: Request, now: float) -> None:
         self._next.pracked(call, request, now)
+
+    def replaced(self, call: Call, incoming: Any, now: float) -> bool:
+        return self._next.replaced(call, incoming, now)
 
     def offered(self, call: Call, offer: Offered, now: float) -> None:
         self._next.offered(call, offer, now)

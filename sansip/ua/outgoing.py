@@ -3,24 +3,26 @@
 Theory of operation: proxies on the way may fork the INVITE, so each To tag in its responses is a dialog of
 its own (RFC 3261 12.1, 13.2.2). The first 2xx is the call. A further one came too late: it is acknowledged,
 for its sender repeats it otherwise, and hung up (13.2.2.4). A CANCEL may cross a 2xx: that call is hung up,
-too.
+too. Some refusals are followed by another INVITE (``again``), and nobody hears of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sansip.client import Asker
 from sansip.dialog import Progressed, Tell
 from sansip.errors import RemoteProtocolError
 from sansip.later import Later
+from sansip.ua.again import Again
 from sansip.ua.call import Call, CallHandler
 from sansip.ua.contact import contact_of
 from sansip.ua.errors import CallRefused
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
+    from sansip.auth import Account
     from sansip.client import Sending
     from sansip.transport import Flow, Listener
     from sansip.ua.owner import Owner
@@ -42,12 +44,15 @@ class OutgoingCall(Asker):
     """
 
     __slots__ = (
+        "_accounts",
+        "_again",
         "_agent",
         "_cancelled",
         "_handler",
         "_hop",
         "_on_progress",
         "_sending",
+        "_until",
         "_user",
         "answered",
         "early",
@@ -58,7 +63,13 @@ class OutgoingCall(Asker):
     )
 
     def __init__(
-        self, agent: Owner, request: Request, handler: CallHandler, user: str, on_progress: OnProgress | None
+        self,
+        agent: Owner,
+        request: Request,
+        handler: CallHandler,
+        user: str,
+        on_progress: OnProgress | None,
+        redirects: int = 0,
     ) -> None:
         self._agent = agent
         self._handler = handler
@@ -67,9 +78,13 @@ class OutgoingCall(Asker):
         self._cancelled = False
         # The 2xx that the call was answered with.
         self.final_response: Response | None = None
+        self._again = Again(request, redirects, agent.limits.modification_attempts)
         self._sending: Sending | None = None
         # The flow that it was told to go over.
         self._hop: Flow | None = None
+        self._accounts: Sequence[Account] | None = None
+        # When the caller's patience ends.
+        self._until: float | None = None
         self.number = agent.next_number()
         self.request = request
         self.answered: Later[Call] = Later()
@@ -79,10 +94,21 @@ class OutgoingCall(Asker):
     def __await__(self) -> Generator[Any, Any, Call]:
         return self.answered.__await__()
 
-    def begin(self, sending: Sending, hop: Flow | None) -> None:
-        """Note what was sent. Only for ``UserAgent.invite``."""
-        self._sending = sending
+    def begin(
+        self, hop: Flow | None, accounts: Sequence[Account] | None, within: float | None, now: float
+    ) -> None:
+        """Send the INVITE. Only for ``UserAgent.invite``."""
         self._hop = hop
+        self._accounts = accounts
+        self._until = None if within is None else now + within
+        self._send(now)
+
+    def _send(self, now: float) -> None:
+        within = None if self._until is None else self._until - now
+        client = self._agent.client
+        self._sending = client.send(
+            self.request, self, now, hop=self._hop, accounts=self._accounts, within=within
+        )
 
     def cancel(self, reason: str | None = None) -> None:
         """Give up (RFC 3261 9.1); ``reason``: a Reason field (RFC 3326). Who took the call meanwhile is
@@ -127,6 +153,8 @@ class OutgoingCall(Asker):
                 self._give_up(response, now)
             return
         late = self._cancelled or (self.winner is not None and call is not self.winner)
+        # Of an INVITE that another one followed.
+        late = late or sending is not self._sending
         first = self.winner is None and not late
         if first:
             self.winner = call
@@ -138,11 +166,14 @@ class OutgoingCall(Asker):
             # RFC 3261 13.2.2.4: acknowledged, for that stops its repetitions, and ended.
             call.acknowledge(now=now)
             call.bye()
-            self.answered.set(CallRefused(response_to(self.request, 487, to_tag=None)), now)
+            if sending is self._sending:
+                self.answered.set(CallRefused(response_to(self.request, 487, to_tag=None)), now)
         elif first:
             self.answered.set(call, now)
 
     def ended(self, sending: Sending, now: float) -> None:
+        if sending is not self._sending:
+            return
         self._agent.settled(self)
         # RFC 3261 13.2.2.4: 64*T1 after the first 2xx the other early dialogs are over.
         for call in list(self.early.values()):
@@ -173,6 +204,7 @@ class OutgoingCall(Asker):
             self._agent, usage, self._agent.way_back(sending.flow, response, self._hop), self._handler
         )
         call.local_sdp = self.request.body
+        call.invitation = self
         self.early[tag] = call
         self._agent.add(call)
         return call
@@ -180,8 +212,19 @@ class OutgoingCall(Asker):
     def _failed(self, sending: Sending, response: Response, now: float) -> None:
         for call in list(self.early.values()):
             call.perform(call.usage.response_received(sending.request, response, now), now)
-        if self.winner is None:
-            self.answered.set(CallRefused(response), now)
+        if self.winner is not None or sending is not self._sending:
+            return
+        if not self._cancelled and (self._until is None or now < self._until):
+            further = self._again.after(sending.request, response)
+            if further is not None:
+                # RFC 3261 12.3: the early dialogs ended with their INVITE.
+                self.early.clear()
+                self.request = further.request
+                if further.redirected:
+                    self._hop = None
+                self._send(now)
+                return
+        self.answered.set(CallRefused(response), now)
 
     def _give_up(self, response: Response, now: float) -> None:
         made = response.copy()

@@ -28,9 +28,8 @@ METHODS: Final = (
     "REFER",
     "NOTIFY",
 )
-# RFC 3262, RFC 4028, RFC 4488. Not RFC 3891: an INVITE with Replaces is no call in the place of another here,
-# so one that requires it gets 420.
-EXTENSIONS: Final = ("100rel", "timer", "norefersub")
+# RFC 3262, RFC 4028, RFC 4488, RFC 3891.
+EXTENSIONS: Final = ("100rel", "timer", "norefersub", "replaces")
 # Bodies that are understood, by method; any body of a method that is not here is the application's business.
 BODIES: Final = {
     "INVITE": ("application/sdp", "multipart/mixed", "multipart/alternative"),
@@ -39,9 +38,9 @@ BODIES: Final = {
 }
 
 
-def capabilities() -> list[tuple[str, str]]:
+def capabilities(extensions: Collection[str] = EXTENSIONS) -> list[tuple[str, str]]:
     """Return the header fields that say what we are capable of (RFC 3261 11.2, 13.2.1, 13.3.1.4)."""
-    return [("Allow", ", ".join(METHODS)), ("Supported", ", ".join(EXTENSIONS))]
+    return [("Allow", ", ".join(METHODS)), ("Supported", ", ".join(extensions))]
 
 
 def screen(
@@ -64,6 +63,9 @@ def screen(
         # RFC 3261 8.2.2.3: their Require is ignored.
         return None
     known = {tag.lower() for tag in extensions}
+    if request.has("replaces") and "replaces" in known and (method != "INVITE" or request.to_tag is not None):
+        # RFC 3891 3
+        return Refusal(400, "Replaces is for an INVITE that begins a dialog")
     unknown = [tag for tag in request.require if tag.lower() not in known]
     if unknown:
         # RFC 3261 8.2.2.3

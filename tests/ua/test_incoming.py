@@ -132,8 +132,6 @@ def test_refused() -> None:
     ("headers", "status", "name"),
     [
         ([("Require", "foo, 100rel")], "420", "Unsupported"),
-        # RFC 3891 4: who needs to replace a call must hear that it is not done.
-        ([("Require", "replaces"), ("Replaces", "a;to-tag=b;from-tag=c")], "420", "Unsupported"),
         ([("Content-Type", "text/plain")], "415", "Accept"),
         ([SDP, ("Content-Encoding", "gzip")], "415", "Accept-Encoding"),
         ([SDP, ("Accept", "text/html")], "406", ""),
