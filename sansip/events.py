@@ -15,6 +15,7 @@ __all__ = [
     "CallBegan",
     "CallEnded",
     "CallOffered",
+    "CallTransferred",
     "ConnectionRefused",
     "CredentialsRefused",
     "Event",
@@ -206,6 +207,15 @@ class CallOffered:
 
 
 @dataclass(slots=True)
+class CallTransferred:
+    """The peer of call ``number`` had us call ``target`` (RFC 3515), as call ``new``: answered."""
+
+    number: int
+    new: int
+    target: str
+
+
+@dataclass(slots=True)
 class CallBegan:
     """Two parties talk through us: ``caller`` and ``callee`` are URIs, ``number`` is the call's name here."""
 
@@ -241,5 +251,6 @@ Event = (
     | ModuleFailed
     | CallBegan
     | CallOffered
+    | CallTransferred
     | CallEnded
 )

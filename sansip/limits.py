@@ -209,7 +209,11 @@ class Limits:
     forks_per_call: int = 16
     # Requests of ours within one call that wait for an answer. → `CallEnded` for the code that asks
     requests_per_call: int = 16
-    # Transfers (REFER) within one call of a bridge. → 603
+    # REFERs of ours within one call of which the end was not told yet. → `LocalProtocolError` for the code
+    # that asks
+    referrals_per_call: int = 8
+    # Transfers (REFER, and INVITEs with Replaces) within one call of a bridge, or of a user agent that lets
+    # itself be transferred. → 603
     transfers_per_call: int = 10
     # Connections to the HTTP listeners at once. → closed
     http_connections: int = 1_000

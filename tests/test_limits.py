@@ -71,6 +71,7 @@ ELSEWHERE = {
     "forks_per_call": "ua/test_outgoing.py",
     "requests_per_call": "ua/test_bounds.py",
     "transfers_per_call": "b2bua/test_transfer.py",
+    "referrals_per_call": "ua/test_referral.py",
     "route_steps": "routing/test_stepper.py",
     "websocket_ping": "transport/websocket",
     "websocket_pong": "transport/websocket",

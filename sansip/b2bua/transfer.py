@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.ua import CallRefused, Handler
+from sansip.ua.refer_to import FRAGMENT, refer_to, replaces_fields, wants_no_subscription
 from sansip.ua.sdp import answer_to
-from sansip.wire import Replaces, Request, Response, SipUri, parse_name_addr, unescape
-from sansip.wire.headers.dialog_ids import parse_replaces
 
 if TYPE_CHECKING:
     from sansip.b2bua.leg import Bridging, Leg
     from sansip.dialog import Offered, Progressed, Received
     from sansip.ua import Call, UserAgent
+    from sansip.wire import Replaces, Request, Response, SipUri
 
 __all__ = ["Transfer", "refuse"]
 
-_FRAGMENT: Final = "message/sipfrag;version=2.0"
 # RFC 3515 2.4.4: seconds that the subscription lasts at the most.
 _LASTS: Final = 180
 
@@ -53,7 +52,7 @@ class Transfer(Handler):
         # Its leg of another bridge, where it has one.
         self._taken: Leg | None = None
         try:
-            target, replaces = _refer_to(received.request)
+            target, replaces = refer_to(received.request)
         except RemoteProtocolError as error:
             call.answer(received, error.status or 400, now=now)
             return
@@ -61,7 +60,9 @@ class Transfer(Handler):
             # RFC 3515 2.4.2; the limit says so in the log.
             call.answer(received, 603, now=now)
             return
-        call.answer(received, 202, now=now)
+        # RFC 4488 4: a phone that wants no subscription, and gets none, is told so.
+        quiet = wants_no_subscription(received.request)
+        call.answer(received, 202, headers=[("Refer-Sub", "false")] if quiet else [], now=now)
         self._notify("100 Trying", ended=False)
         if bridge.policy.refer == "pass":
             self._pass_on(received.request, now)
@@ -75,11 +76,8 @@ class Transfer(Handler):
     def _invite(self, target: SipUri, replaces: Replaces | None, now: float) -> None:
         transferred = self._leg.other.call
         assert transferred is not None
-        headers = []
-        if replaces is not None:
-            # RFC 3891 4: a dialog that others have; the new party knows it.
-            value = f"{replaces.call_id};to-tag={replaces.to_tag};from-tag={replaces.from_tag}"
-            headers += [("Replaces", value), ("Require", "replaces")]
+        # RFC 3891 4: a dialog that others have; the new party knows it.
+        headers = replaces_fields(replaces)
         local = transferred.dialog.remote
         called = self._agent.invite(
             target, headers=headers, from_=f"<{local.uri}>", handler=self, within=self._agent.limits.ring_time
@@ -189,39 +187,13 @@ class Transfer(Handler):
 
     def _notify(self, line: str, *, ended: bool) -> None:
         call = self._call
-        if call.ended or _wants_no_subscription(self._refer):
+        if call.ended or wants_no_subscription(self._refer):
             return
         state = "terminated;reason=noresource" if ended else f"active;expires={_LASTS}"
         # RFC 3515 2.4.6: id is the CSeq of the REFER, where there were several.
         headers = [
             ("Event", f"refer;id={self._refer.cseq.number}"),
             ("Subscription-State", state),
-            ("Content-Type", _FRAGMENT),
+            ("Content-Type", FRAGMENT),
         ]
         call.request("NOTIFY", headers, f"SIP/2.0 {line}\r\n".encode())
-
-
-def _wants_no_subscription(refer: Request) -> bool:
-    # RFC 4488 4
-    return (refer.get("refer-sub") or "").strip().lower() == "false"
-
-
-def _refer_to(request: Request) -> tuple[SipUri, Replaces | None]:
-    """Return the URI to call and the Replaces in it. Raises RemoteProtocolError where there is no one
-    such."""
-    values = request.get_all("refer-to")
-    if len(values) != 1:
-        # RFC 3515 2.4.1: exactly one.
-        raise RemoteProtocolError(
-            "needs one Refer-To", status=400, section="RFC 3515 2.4.1", field="Refer-To"
-        )
-    uri = parse_name_addr(values[0], "Refer-To", "RFC 3515 2.1").uri
-    if not isinstance(uri, SipUri):
-        raise RemoteProtocolError("no SIP URI", status=416, section="RFC 3261 21.4.14", field="Refer-To")
-    replaces = None
-    for name, value in uri.headers or ():
-        if name.lower() == "replaces":
-            replaces = parse_replaces(unescape(value), "Replaces", "RFC 3891 6.1")
-    # RFC 3261 19.1.5: other header fields, and a method, are not taken from strangers.
-    params = {name: value for name, value in uri.params.items() if name != "method"}
-    return uri.replace(params=params, headers=()), replaces

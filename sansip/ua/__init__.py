@@ -8,6 +8,7 @@ from sansip.ua.errors import CallEnded, CallRefused, RequestRefused
 from sansip.ua.handler import Handler
 from sansip.ua.incoming import IncomingCall
 from sansip.ua.outgoing import OutgoingCall
+from sansip.ua.transferee import Transferee
 
 __all__ = [
     "Arrival",
@@ -18,6 +19,7 @@ __all__ = [
     "IncomingCall",
     "OutgoingCall",
     "RequestRefused",
+    "Transferee",
     "UserAgent",
     "UserAgentConfig",
 ]

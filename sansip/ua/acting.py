@@ -23,7 +23,19 @@ __all__ = ["act"]
 _ALONE: Final = frozenset(("request", "invite"))
 _WAITING: Final = frozenset(("ring", "accept", "reject"))
 _CALL: Final = frozenset(
-    ("bye", "hold", "resume", "reinvite", "update", "info", "message", "refer", "request", "over")
+    (
+        "bye",
+        "hold",
+        "resume",
+        "reinvite",
+        "update",
+        "info",
+        "message",
+        "refer",
+        "transfer",
+        "request",
+        "over",
+    )
 )
 
 
@@ -63,5 +75,12 @@ def _do(agent: UserAgent, verb: str, number: int, given: Mapping[str, Any]) -> A
         found = found.call
     if verb not in _CALL:
         raise LocalProtocolError(f"a call cannot {verb}; it has {', '.join(sorted(_CALL))}")
+    if verb == "transfer" and "replaces" in given:
+        # The other call is named by its number.
+        other = agent.numbered.get(given["replaces"])
+        other = other.call if isinstance(other, IncomingCall) else other
+        if other is None:
+            raise LocalProtocolError(f"there is no call {given['replaces']}: it may be over")
+        given = {**given, "replaces": other}
     wanted = getattr(found, verb)
     return wanted if isinstance(wanted, Later) else wanted(**given)

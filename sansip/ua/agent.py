@@ -30,6 +30,7 @@ from sansip.ua.replacing import replaced_by
 from sansip.ua.request import Asking, Destination, aimed
 from sansip.ua.screening import EXTENSIONS, capabilities, screen
 from sansip.ua.tags import MARK, Tags
+from sansip.ua.transferee import Transferee
 from sansip.ua.within import Within
 from sansip.wire import NameAddr, Request, Response, SipUri, response_to
 
@@ -99,6 +100,10 @@ class UserAgent:
         """The option tags that calls of ours support."""
         return EXTENSIONS if self.config.replaces != "nobody" else EXTENSIONS[:-1]
 
+    def handler(self) -> Handler:
+        """Return what answers the peers of calls for which no handler is given."""
+        return Transferee(self) if self.config.transfers == "accept" else Handler()
+
     # --- requests out of dialogs, and calls
 
     def request(
@@ -164,7 +169,7 @@ class UserAgent:
         request, hop = self._build("INVITE", uri, typed(sdp, fields), sdp, from_, to)
         contact = self.config.user if user is None else user
         most = self.config.redirects if redirects is None else redirects
-        call = OutgoingCall(self, request, handler or Handler(), contact, on_progress, most)
+        call = OutgoingCall(self, request, handler or self.handler(), contact, on_progress, most)
         if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
             self.notices.reached("calls", "ua.invite", self.now)
             call.answered.set(CallRefused(response_to(request, 503, to_tag=None)), self.now)
@@ -257,7 +262,7 @@ class UserAgent:
             fields = [("Min-SE", str(self.config.session.min_se))] if error.status == 422 else []
             arrival.refuse(error.status, error.reason, fields)
             return None
-        call = Call(self, usage, arrival.flow, handler or Handler())
+        call = Call(self, usage, arrival.flow, handler or self.handler())
         call.source = source
         call.remote_sdp = request.body
         incoming = IncomingCall(self, arrival, call, call.handler)

@@ -26,9 +26,10 @@ from sansip.dialog import (
     SendAck,
     Tell,
 )
-from sansip.errors import LocalProtocolError
+from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.ua.errors import CallEnded, RequestRefused
+from sansip.ua.referral import Referral, transfer
 from sansip.ua.sdp import with_direction
 from sansip.wire import SipUri
 
@@ -93,8 +94,10 @@ class Call:
         "local_sdp",
         "number",
         "over",
+        "referrals",
         "remote_sdp",
         "source",
+        "transfers",
         "usage",
     )
 
@@ -117,6 +120,9 @@ class Call:
         self.source: Any = None
         # Requests on their way, at most ``limits.requests_per_call``.
         self._waiting: list[Later[Response]] = []
+        # REFERs of ours that the peer has not told the end of, and how many of its own were followed.
+        self.referrals: list[Referral] = []
+        self.transfers = 0
         # When the agent looks at this call again (``UserAgent.time_passed``).
         self.due: float | None = None
 
@@ -166,6 +172,17 @@ class Call:
     def refer(self, to: str, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
         """Ask the peer to call ``to`` (RFC 3515), a URI; a 2xx says no more than that it will try."""
         return self.request("REFER", [("Refer-To", f"<{to}>"), *headers])
+
+    def transfer(
+        self, to: str = "", *, replaces: Call | None = None, headers: Iterable[tuple[str, str]] = ()
+    ) -> Later[int]:
+        """Have the peer call ``to``, a URI, and hear how that went: the ``Later`` is the final status.
+
+        With ``replaces``, a call of ours, the peer takes our place in it (RFC 5589 7); ``to`` is by
+        default where its other side is. 408 where the peer stops telling. ``RequestRefused`` where it does
+        not even try, ``CallEnded`` where it hangs up before it told the end. Nothing is hung up by this.
+        """
+        return transfer(self, to, replaces, headers)
 
     def request(
         self,
@@ -307,7 +324,8 @@ class Call:
             case Offered():
                 handler.offered(self, event, now)
             case Received():
-                handler.received(self, event, now)
+                if not (event.request.method == "NOTIFY" and self._notified(event, now)):
+                    handler.received(self, event, now)
             case Progressed():
                 handler.progressed(self, event, now)
             case Answered():
@@ -326,6 +344,16 @@ class Call:
             case Ended():
                 self._ended(event.reason, event.message, now)
 
+    def _notified(self, received: Received, now: float) -> bool:
+        """Give a NOTIFY to the REFER that it is about; False where there is none."""
+        try:
+            found = next((one for one in self.referrals if one.is_meant(received.request)), None)
+        except RemoteProtocolError:
+            return False
+        if found is not None:
+            self.answer(received, found.notified(received.request, now), now=now)
+        return found is not None
+
     def _ended(self, reason: str, message: Request | Response | None, now: float) -> None:
         """The session is over; the usage may still have a BYE on its way."""
         if self.ended:
@@ -334,6 +362,8 @@ class Call:
         if reason != "hung up":
             for later in list(self._waiting):
                 later.set(CallEnded(reason), now)
+        for referral in list(self.referrals):
+            referral.call_ended(CallEnded(reason), now)
         self.handler.ended(self, reason, message, now)
         self.over.set(reason, now)
 

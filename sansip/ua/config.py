@@ -22,6 +22,8 @@ class UserAgentConfig:
             callee then decides which numbers we call, and we may pay for it.
         replaces: who may have another call take the place of one (RFC 3891), where he knows its Call-ID and
             tags: ``"known"``: who proved who he is; ``"anyone"``; ``"nobody"``.
+        transfers: what a REFER within a call gets (RFC 3515) where no handler was given: ``"refuse"`` is a
+            603; ``"accept"`` calls what the peer names, in our name.
         session: session timers (RFC 4028).
     """
 
@@ -30,4 +32,5 @@ class UserAgentConfig:
     user: str = ""
     redirects: int = 0
     replaces: Literal["known", "anyone", "nobody"] = "known"
+    transfers: Literal["refuse", "accept"] = "refuse"
     session: SessionTimerSettings = field(default_factory=SessionTimerSettings)

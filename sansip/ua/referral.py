@@ -1,0 +1,140 @@
+"""A REFER of ours: the peer is asked to call somebody, and tells how that goes (RFC 3515, 4488, 5589).
+
+Theory of operation: the 2xx says no more than that the peer will try. Its NOTIFYs say the rest: each holds a
+status line of the request that it sent. The last one, or silence, ends it. A call has a few of them
+(``limits.referrals_per_call``), told apart by the number of their REFER (RFC 3515 2.4.6).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.later import Later
+from sansip.ua.refer_to import attended, status_of
+from sansip.ua.request import aimed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sansip.dialog import Dialog
+    from sansip.ua.owner import Owner
+    from sansip.wire import Request, Response
+
+__all__ = ["Referral", "Referring", "transfer"]
+
+
+class Referring(Protocol):
+    """The call in which a REFER is sent (``sansip.ua.Call``)."""
+
+    agent: Owner
+    dialog: Dialog
+    referrals: list[Referral]
+
+    def request(self, method: str, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]: ...
+
+
+def transfer(
+    call: Referring, to: str, replaces: Referring | None, headers: Iterable[tuple[str, str]]
+) -> Later[int]:
+    """Send a REFER in ``call``: see ``sansip.ua.Call.transfer``."""
+    agent, now = call.agent, call.agent.now
+    if len(call.referrals) >= agent.limits.referrals_per_call:
+        agent.notices.reached("referrals_per_call", call.dialog.id.call_id, now)
+        refused: Later[int] = Later()
+        refused.set(LocalProtocolError("too many transfers run (limits.referrals_per_call)"), now)
+        return refused
+    target = aimed(to)[0] if to else None
+    if replaces is not None:
+        value = attended(replaces.dialog, target)
+    elif to:
+        value = f"<{target}>"
+    else:
+        raise LocalProtocolError("transfer needs a URI, or a call to take our place in")
+    # RFC 3892 2.1: who asks.
+    fields = [("Refer-To", value), ("Referred-By", f"<{call.dialog.local.uri}>"), *headers]
+    return Referral(call, fields, now).outcome
+
+
+class Referral:
+    """One REFER. ``outcome`` awaits the final status of what the peer sent; 408 where it no longer tells."""
+
+    __slots__ = ("_call", "_number", "_timer", "accepted", "outcome", "status")
+
+    def __init__(self, call: Referring, headers: Iterable[tuple[str, str]], now: float) -> None:
+        self._call = call
+        self._timer: Any = None
+        self.accepted = False
+        # The last that was told.
+        self.status = 0
+        self.outcome: Later[int] = Later()
+        call.referrals.append(self)
+        answered = call.request("REFER", headers)
+        self._number = call.dialog.local_cseq or 0
+        # RFC 6665 4.1.2.4: Timer N.
+        self._wait(call.agent.client.transactions.values.t1x64, now)
+        answered.then(self._answered, now)
+
+    def _answered(self, result: Any, now: float) -> None:
+        if isinstance(result, Exception):
+            self._end(result, now)
+            return
+        # With credentials it had another number.
+        self._number = result.cseq.number
+        self.accepted = True
+        if (result.get("refer-sub") or "").strip().lower() == "false":
+            # RFC 4488 4: nothing more is told.
+            self._end(result.status, now)
+
+    def is_meant(self, notify: Request) -> bool:
+        """Whether ``notify`` is of this REFER. Raises RemoteProtocolError for an Event that is malformed."""
+        event = notify.typed("event")
+        if event is None or event.package != "refer":
+            return False
+        if event.id is None or not event.id.isdecimal():
+            return event.id is None
+        # RFC 3515 2.4.4: it may come before the 2xx.
+        latest = self._number if self.accepted else self._call.dialog.local_cseq or 0
+        return self._number <= int(event.id[:10]) <= latest
+
+    def notified(self, notify: Request, now: float) -> int:
+        """Take a NOTIFY; return the status of the answer to it."""
+        try:
+            state = notify.typed("subscription-state")
+        except RemoteProtocolError:
+            state = None
+        if state is None:
+            # RFC 6665 4.1.3: it must say how things stand.
+            return 400
+        self.status = status_of(notify) or self.status
+        if self.status >= 200 or state.state == "terminated":
+            self._end(self.status or 408, now)
+        else:
+            most = self._call.agent.limits.ring_time
+            self._wait(min(most if state.expires is None else state.expires, most), now)
+        return 200
+
+    def call_ended(self, error: Exception, now: float) -> None:
+        """The dialog is over, and nothing more is told in it."""
+        self._end(error, now)
+
+    def timer_fired(self, _name: str, now: float) -> None:
+        self._timer = None
+        self._end(408, now)
+
+    def _wait(self, seconds: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = (
+            None
+            if self.outcome.done
+            else self._call.agent.client.timers.start(now, seconds, self, "referral")
+        )
+
+    def _end(self, result: Any, now: float) -> None:
+        if self in self._call.referrals:
+            self._call.referrals.remove(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.outcome.set(result, now)
