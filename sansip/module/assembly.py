@@ -336,7 +336,7 @@ class Modules:
                 raise CommandError(
                     f"there is no command {name}; there are {', '.join(self.commands) or 'none'}"
                 )
-            result = command.method(**command.arguments(given))
+            result = command.call(given, now)
         except Exception as error:
             done(error, now)
             return

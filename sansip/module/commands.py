@@ -34,24 +34,37 @@ class Parameter:
 
 @dataclass(slots=True)
 class Command:
-    """One command: its name, who may give it, and the method that does it."""
+    """One command: its name, who may give it, and the method that does it.
+
+    ``takes_now``: the method has a parameter ``now``, which is the time and none of the arguments.
+    """
 
     name: str
     role: Literal["read", "operate"]
     method: Callable[..., Any]
     doc: str
     parameters: list[Parameter]
+    takes_now: bool = False
 
     @classmethod
     def of(cls, method: Callable[..., Any]) -> Command:
         """Return the command that a bound method was marked as."""
         name, role = method.sansip_command  # type: ignore[attr-defined]
         hints = get_type_hints(method)
+        signature = inspect.signature(method).parameters
         parameters = [
             Parameter(one.name, hints.get(one.name, str), one.default is inspect.Parameter.empty, one.default)
-            for one in inspect.signature(method).parameters.values()
+            for one in signature.values()
+            if one.name != "now"
         ]
-        return cls(name, role, method, inspect.getdoc(method) or "", parameters)
+        return cls(name, role, method, inspect.getdoc(method) or "", parameters, "now" in signature)
+
+    def call(self, given: Mapping[str, Any], now: float) -> Any:
+        """Do it. Raises ``CommandError`` for arguments that do not fit, and what the method raises."""
+        arguments = self.arguments(given)
+        if self.takes_now:
+            arguments["now"] = now
+        return self.method(**arguments)
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``given`` as the method takes it. Raises ``CommandError`` that names what does not fit."""

@@ -393,7 +393,7 @@ class Branch:
             # The slow one was first after all.
             self._give_up_current(now)
         if first and self.context.handle is not None:
-            self.context.proxy.hooks.ended(self.context.handle, self, status)
+            self.context.proxy.hooks.ended(self.context.handle, self, status, now)
         self.context.final_received(response, first, now)
 
     def _challenged(self, answers: Answers, response: Response, now: float) -> bool:
@@ -566,7 +566,7 @@ class Branch:
         if self._cancel_wanted is None and self.target.instance and self.context.fail_over(self, now):
             return
         if self.context.handle is not None:
-            self.context.proxy.hooks.ended(self.context.handle, self, status)
+            self.context.proxy.hooks.ended(self.context.handle, self, status, now)
         self.context.final_received(self.final, True, now)
 
     # --- cancelling

@@ -424,7 +424,7 @@ class ResponseContext:
         hooks = self.proxy.hooks
         hooks.accepted(handle, response, self._send_accepted(response, now))
         if first:
-            hooks.done(handle)
+            hooks.done(handle, now)
         self._release()
 
     def _send_accepted(self, response: Response, now: float) -> bytes:
@@ -514,7 +514,7 @@ class ResponseContext:
             self._end(now)
             self.server.abandon(now)
             if self.handle is not None:
-                self.proxy.hooks.done(self.handle)
+                self.proxy.hooks.done(self.handle, now)
             self._release()
             return
         if best.status == 503:
@@ -541,7 +541,7 @@ class ResponseContext:
 
     def _pass_final(self, handle: Any, response: Response, now: float) -> None:
         self.server.respond(response, now)
-        self.proxy.hooks.done(handle)
+        self.proxy.hooks.done(handle, now)
         self._release()
 
     def release_failure(self, now: float) -> None:

@@ -2,8 +2,9 @@
 
 Theory of operation: the proxy knows no module. It has one tuple for each moment, empty where nobody looks;
 ``active`` says whether any of them has something, so that a relay which nobody looks at costs one test. Each
-member is (who, function); what a function raises is told to ``failed(who, moment, error)``. A function that
-returns a coroutine holds its message (``sansip.proxy.waiting``); one that returns None costs a call.
+member is (who, function), and ``handle.now`` is the time while it runs; what a function raises is told to
+``failed(who, moment, error)``. A function that returns a coroutine holds its message
+(``sansip.proxy.waiting``); one that returns None costs a call.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Hooks:
         self, handle: Any, branch: object, message: Request, go: Callable[[bool, float], None], now: float
     ) -> None:
         """A copy is about to leave; ``go(allowed, now)``: nothing leaves that a hook failed at."""
+        handle.now = now
         for method in self._branch_leaving:
             try:
                 work = method[1](handle, branch, message)
@@ -116,6 +118,7 @@ class Hooks:
         if waits is not None and (line := waits.blocked(branch)) is not None:
             line.append(partial(self.received, handle, branch, response, go))
             return
+        handle.now = now
         for method in self._response_received:
             try:
                 work = method[1](handle, branch, response)
@@ -145,8 +148,9 @@ class Hooks:
         hold = Hold(self, moment, rest, arguments, False, waits, key, lambda _, now: go(now))
         waits.hold(key, hold, work, method[0], now)
 
-    def ended(self, handle: Any, branch: object, status: int) -> None:
+    def ended(self, handle: Any, branch: object, status: int, now: float) -> None:
         """A branch has ended with ``status``."""
+        handle.now = now
         for who, hook in self._branch_ended:
             try:
                 hook(handle, branch, status)
@@ -159,6 +163,7 @@ class Hooks:
         if waits is not None and (line := waits.blocked(None)) is not None:
             line.append(partial(self.answering, handle, response, go))
             return
+        handle.now = now
         for method in self._response_leaving:
             try:
                 work = method[1](handle, response)
@@ -188,8 +193,9 @@ class Hooks:
         if handle.waits is not None:
             handle.waits.end(now)
 
-    def done(self, handle: Any) -> None:
+    def done(self, handle: Any, now: float) -> None:
         """The final answer has left."""
+        handle.now = now
         for who, hook in self._request_ended:
             try:
                 hook(handle)

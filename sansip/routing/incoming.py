@@ -300,7 +300,7 @@ class Incoming:
             server.respond(response, now)
         hooks = self.core.proxy.hooks
         if hooks.active and response.status >= 200:
-            hooks.done(self)
+            hooks.done(self, now)
 
     def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with a failure and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).

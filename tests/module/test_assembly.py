@@ -172,6 +172,52 @@ def test_a_call_passes_every_hook() -> None:
     assert what(ringing) == ["180"]
 
 
+class Clocked(Module):
+    """Notes the time of each hook of a request."""
+
+    name = "clocked"
+
+    def start(self, core: Any, now: float) -> None:
+        self.seen: list[tuple[str, float]] = []
+
+    def branch_leaving(self, request: Any, branch: Any, message: Any) -> None:
+        self.seen.append(("leaving", request.now))
+
+    def response_received(self, request: Any, branch: Any, response: Any) -> None:
+        self.seen.append((f"received {response.status}", request.now))
+
+    def branch_ended(self, request: Any, branch: Any, status: int) -> None:
+        self.seen.append((f"branch {status}", request.now))
+
+    def response_leaving(self, request: Any, response: Any) -> None:
+        self.seen.append((f"back {response.status}", request.now))
+
+    def request_ended(self, request: Any) -> None:
+        self.seen.append(("ended", request.now))
+
+
+def test_hooks_know_the_time() -> None:
+    """``request.now`` is the time of the message, or of the timer, that the hook is about."""
+    rig = Rig(modules=[Use(Clocked)])
+    rig.register(BOB_URI, BOB)
+    seen = rig.stack.modules.get(Clocked).seen
+    seen.clear()
+    _, invite = rig.udp(request("INVITE", "sip:bob@biloxi.test"))
+    rig.now += 3
+    rig.udp(reply(invite, 180), BOB)
+    rig.now += 4
+    rig.udp(reply(invite, 486), BOB)
+    assert seen == [
+        *(("leaving", 100.0), ("received 180", 103.0), ("back 180", 103.0)),
+        *(("received 486", 107.0), ("branch 486", 107.0), ("back 486", 107.0), ("ended", 107.0)),
+    ]
+    seen.clear()
+    rig.udp(request("MESSAGE", "sip:bob@biloxi.test", branch="z9hG4bKlost", call_id="lost"))
+    # RFC 3261 17.1.2.2: Timer F; RFC 4320 4.2: no 408 goes back.
+    rig.wait(33)
+    assert seen == [("leaving", 107.0), ("branch 408", 139.0), ("ended", 139.0)]
+
+
 def test_what_is_answered_here_passes_them_too() -> None:
     """The 404 of the default route, and the registrar's 200."""
     rig = loud()

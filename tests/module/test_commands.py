@@ -33,6 +33,11 @@ class Places(Module):
         """Set one."""
         return {"name": name, "weight": weight, "count": count, "on": on, "tags": tags}
 
+    @command("places.age", role="read")
+    def age(self, since: float, now: float) -> float:
+        """Return the seconds since then."""
+        return now - since
+
     @command("places.ask", role="read")
     async def ask_place(self, name: str) -> str:
         """Ask the outside."""
@@ -56,6 +61,7 @@ def test_the_signature_is_the_definition(rig: Rig) -> None:
     """Role, parameters and documentation are read from the method."""
     commands = rig.stack.modules.commands
     assert {name: one.role for name, one in commands.items()} == {
+        "places.age": "read",
         "places.ask": "read",
         "places.list": "read",
         "places.set": "operate",
@@ -66,6 +72,12 @@ def test_the_signature_is_the_definition(rig: Rig) -> None:
         ("group", False, None),
         ("order", False, "up"),
     ]
+
+
+def test_the_time_is_no_argument(rig: Rig) -> None:
+    """``now`` is filled in by the core: nobody outside can say another time."""
+    assert do(rig, "places.age", since=60) == rig.now - 60
+    assert "there is no argument now" in str(do(rig, "places.age", since=60, now=1))
 
 
 def test_values_go_over_as_json(rig: Rig) -> None:
@@ -85,7 +97,7 @@ def test_values_go_over_as_json(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
-        ("places.drop", {}, "no command places.drop; there are places.ask, places.list, places.set"),
+        ("places.drop", {}, "no command places.drop; there are places.age, places.ask"),
         ("places.set", {"name": "x"}, "weight is missing"),
         ("places.set", {"name": 3, "weight": 1}, "name is 3; expected text"),
         ("places.set", {"name": "x", "weight": "much"}, "weight is 'much'; expected a number"),
