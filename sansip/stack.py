@@ -40,7 +40,7 @@ from sansip.sources import source_of
 from sansip.transport import PING, PONG, Flow
 from sansip.transport.filter import OpenConnection
 from sansip.transport.stun import binding_response, is_stun
-from sansip.transport.transports import SECURE
+from sansip.transport.transports import SECURE, UDP
 from sansip.ua.acting import act
 
 __all__ = ["ConnectionInfo", "Stack"]
@@ -82,13 +82,13 @@ class Stack(Assembly):
             if len(data) < 8 and not data.strip(b"\r\n\0"):
                 # RFC 5626 3.5.1 and common practice: keepalives want no answer.
                 return []
-        self.reception.message_received(data, Flow("udp", listener, source), now)
+        self.reception.message_received(data, Flow(UDP, listener, source), now)
         return self._take(now)
 
     def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:
         # A Binding request is answered, anything else that begins like STUN is dropped.
         answer = binding_response(data, source)
-        if answer is None or not self.reception.is_within_rate(Flow("udp", listener, source), now):
+        if answer is None or not self.reception.is_within_rate(Flow(UDP, listener, source), now):
             return []
         return [SendDatagram(listener, answer, source)]
 
@@ -226,7 +226,7 @@ class Stack(Assembly):
 
     def is_crowd(self, listener: int, source: Address) -> bool:
         """Whether many send from ``source``, so that limits by source do not hold for it."""
-        return is_exempt(self, Flow("udp", listener, source))
+        return is_exempt(self, Flow(UDP, listener, source))
 
     def new_connection(self) -> int:
         """Return a number for a connection that an adapter accepted."""

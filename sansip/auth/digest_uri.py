@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sansip.errors import RemoteProtocolError
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, TLS
 from sansip.wire import SipUri, TelUri, parse_uri
 from sansip.wire.host import host_key
 from sansip.wire.tel import bare_number
@@ -35,7 +36,7 @@ __all__ = ["designates"]
 # Whether (host, port) is this server's.
 Serves = Callable[[str, int | None], bool]
 
-_PORTS = {"sip": 5060, "sips": 5061}
+_PORTS = {"sip": DEFAULT_PORT, "sips": DEFAULT_PORTS[TLS]}
 
 
 def designates(text: str, method: str, uri: Uri, serves: Serves) -> bool:

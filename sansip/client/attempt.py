@@ -20,6 +20,7 @@ from sansip.client.life import CALLING, LIFE, LOCATING, OVER
 from sansip.client.via import new_branch
 from sansip.transaction.table import IGNORE, IMPOSSIBLE
 from sansip.transport.flow import Flow
+from sansip.transport.transports import TCP, UDP
 
 if TYPE_CHECKING:
     from sansip.auth import Answers
@@ -197,22 +198,22 @@ class Attempt:
         refused, self._switched = self._switched, False
         request, data = self._seal(listener, branch, now)
         if (
-            transport == "udp"
+            transport == UDP
             and client.tcp_above
             and len(data) > client.tcp_above
             and request is not self._base
             and not refused
             and self._may_switch()
-            and not client.places.avoided.holds(("tcp", ip, port), now)
+            and not client.places.avoided.holds((TCP, ip, port), now)
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
-            stream = client.listeners.reach("tcp", ip, listener.id)
+            stream = client.listeners.reach(TCP, ip, listener.id)
             if stream is not None:
                 self._switched = True
                 self._places.insert(0, (transport, ip, port))
                 request, data = self._seal(stream, branch, now)
-                transport, listener = "tcp", stream
+                transport, listener = TCP, stream
         if not data:
             self.state = OVER
             self._fail(500, now)
@@ -392,7 +393,7 @@ class Attempt:
         if self._switched:
             # The same address is tried over UDP next, and large requests after this one at once.
             _, ip, port = self._places[0]
-            self.client.places.avoid(("tcp", ip, port), None, now)
+            self.client.places.avoid((TCP, ip, port), None, now)
         elif self._place is not None and self._hop is not None and not self._hop.numeric:
             # One that a name did not lead to has no others; phones come and go.
             self.client.places.avoid(self._place, retry_after, now)

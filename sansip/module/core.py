@@ -19,6 +19,7 @@ from sansip.module.sockets import Datagrams, Stream, whole
 from sansip.module.tasks import begin
 from sansip.routing.awaitables import Question, ask
 from sansip.rows import Change, Key, Read, Scan, Table, Write
+from sansip.transport.transports import TCP, TLS
 
 if TYPE_CHECKING:
     from sansip.auth import Users
@@ -191,7 +192,7 @@ class Core:
 
         ``name``: the host that the peer's certificate must be for.
         """
-        transport = {(): "tcp", ("tls",): "tls"}.get(tuple(filters))
+        transport = {(): TCP, (TLS,): TLS}.get(tuple(filters))
         if transport is None:
             raise LocalProtocolError(f"filters are () or ('tls',), not {tuple(filters)!r}")
         sockets = self._stack.sockets

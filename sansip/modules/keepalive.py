@@ -30,7 +30,7 @@ from sansip.location import SharedLocation
 from sansip.module import Module, ModuleFault, function
 from sansip.transport.flow import Flow
 from sansip.transport.nat import received_address
-from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY
+from sansip.transport.transports import DEFAULT_PORT, ONE_WAY, UDP
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import is_address, plain_host
 
@@ -91,7 +91,7 @@ class KeepaliveConfig:
                 raise ValueError(f"sender must be a SIP URI, got {self.sender!r}: {error.reason}") from None
         if self.method not in ("options", "crlf", "zero"):
             raise ValueError(f"method must be 'options', 'crlf' or 'zero', got {self.method!r}")
-        if self.who not in ("nat", "udp", "all"):
+        if self.who not in ("nat", UDP, "all"):
             raise ValueError(f"who must be 'nat', 'udp' or 'all', got {self.who!r}")
 
 
@@ -293,7 +293,7 @@ class Keepalive(Module):
         flow = binding.flow
         if isinstance(flow, Flow) and flow.conn:
             connection = self.core.sender.connections.get(flow.conn)
-            return flow if who != "udp" and connection is not None and connection.is_open else None
+            return flow if who != UDP and connection is not None and connection.is_open else None
         if flow is not None and not isinstance(flow, int):
             # Another node's phone.
             return None
@@ -302,19 +302,17 @@ class Keepalive(Module):
             return None
         if flow is None:
             # Restored by a new process: any listener that reaches it.
-            listener = self.core.listeners.reach("udp", address[0])
-            return None if listener is None else Flow("udp", listener.id, address)
-        return (
-            Flow("udp", flow, address) if self.core.listeners[flow].is_ipv6 is (":" in address[0]) else None
-        )
+            listener = self.core.listeners.reach(UDP, address[0])
+            return None if listener is None else Flow(UDP, listener.id, address)
+        return Flow(UDP, flow, address) if self.core.listeners[flow].is_ipv6 is (":" in address[0]) else None
 
     def _address(self, binding: Binding) -> tuple[str, int] | None:
         if binding.received is not None:
             return received_address(binding.received)
         uri = binding.uri
-        if not isinstance(uri, SipUri) or (uri.transport or "udp") != "udp" or not is_address(uri.host):
+        if not isinstance(uri, SipUri) or (uri.transport or UDP) != UDP or not is_address(uri.host):
             return None
-        return plain_host(uri.host), uri.port or DEFAULT_PORTS["udp"]
+        return plain_host(uri.host), uri.port or DEFAULT_PORT
 
     def _options(self, binding: Binding, health: Health, flow: Flow) -> bytes:
         # RFC 3261 11.1, out of any dialog. One Call-ID for all rounds, and a

@@ -34,6 +34,7 @@ from sansip.proxy.returning import is_trusted, take_back
 from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
 from sansip.transport.flow import Flow
+from sansip.transport.transports import TCP, UDP
 from sansip.wire import response_to
 
 if TYPE_CHECKING:
@@ -242,22 +243,22 @@ class Branch:
         _, ip, port = self._place
         above = proxy.config.tcp_above
         if (
-            transport == "udp"
+            transport == UDP
             and above
             and len(data) > above
             and request is not self._base
             and may_switch
             and self._may_switch()
-            and not proxy.client.places.avoided.holds(("tcp", ip, port), now)
+            and not proxy.client.places.avoided.holds((TCP, ip, port), now)
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
             prefer = context.leaves if self.target.listener is None else self.target.listener
-            stream = proxy.listeners.reach("tcp", ip, prefer)
+            stream = proxy.listeners.reach(TCP, ip, prefer)
             if stream is not None:
                 self._switched = True
                 self._addresses.insert(0, self._place)
-                self._prepare("tcp", stream, alive, False, now)
+                self._prepare(TCP, stream, alive, False, now)
                 return
         assert self._hop is not None
         flow = alive or Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
@@ -543,7 +544,7 @@ class Branch:
         if self._switched:
             # The same address is tried over UDP next, and large requests after this one at once.
             _, ip, port = self._addresses[0]
-            self.context.proxy.client.places.avoid(("tcp", ip, port), None, now)
+            self.context.proxy.client.places.avoid((TCP, ip, port), None, now)
             return
         # One that a name did not lead to has no others; phones come and go.
         if self._place is not None and self._hop is not None and not self._hop.numeric:

@@ -8,7 +8,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.proxy.route_set import postprocess
 from sansip.proxy.secure import is_secure
 from sansip.transport.next_hop import NextHop, next_hop
-from sansip.transport.transports import ONE_WAY
+from sansip.transport.transports import ONE_WAY, SECURE
 
 if TYPE_CHECKING:
     from sansip.client.outlet import Outlet
@@ -60,7 +60,7 @@ def flow_for(client: Outlet, copy: Request, target: Target) -> Flow | None:
     flow = target.flow
     if flow is None or ("route" in copy.keys and not target.bound) or not client.is_alive(flow):
         return None
-    if flow.transport not in ("tls", "wss") and (copy.uri.scheme == "sips" or is_secure(target)):
+    if flow.transport not in SECURE and (copy.uri.scheme == "sips" or is_secure(target)):
         # RFC 3261 26.2.2: in TLS to the last hop.
         return None
     return flow

@@ -9,7 +9,7 @@ from sansip.location import Binding, key_of
 from sansip.proxy.destination import flow_for
 from sansip.transport.flow import Flow
 from sansip.transport.nat import is_hidden, is_private
-from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY
+from sansip.transport.transports import DATAGRAMS, DEFAULT_PORTS, ONE_WAY, UDP
 from sansip.wire import SipUri
 from sansip.wire.host import same_host
 
@@ -96,10 +96,10 @@ def goes_token(proxy: Proxy, copy: Request, target: Target, listener: Listener) 
     """Return the flow token of where ``copy`` goes by ``listener``, or ""."""
     flow = flow_for(proxy.client, copy, target)
     if flow is None:
-        if target.address is None or listener.transport != "udp" or "route" in copy.keys:
+        if target.address is None or listener.transport not in DATAGRAMS or "route" in copy.keys:
             return ""
         # Registered from behind a NAT.
-        flow = Flow("udp", listener.id, target.address)
+        flow = Flow(UDP, listener.id, target.address)
     hidden = target.address is not None or target.bound
     needed, only = needs_token(proxy.sender.connections, flow, target.uri, target.only, hidden)
     if not needed:

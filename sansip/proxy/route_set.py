@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sansip.errors import LocalProtocolError
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire import OtherUri, SipUri, TelUri
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def _strip_maddr(
     # request came in on, goes, and so do a port and transport other than the
     # default. One for another port or transport of ours is forwarded there.
     transport, port = received_on
-    named = uri.transport or "udp"
-    if named != transport or (uri.port or DEFAULT_PORTS.get(named, 5060)) != port:
+    named = uri.transport or UDP
+    if named != transport or (uri.port or DEFAULT_PORTS.get(named, DEFAULT_PORT)) != port:
         return
     try:
         ours = SipUri.build((uri.params["maddr"] or "").strip("[]").lower(), port=port)

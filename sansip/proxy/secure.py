@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sansip.proxy.validation import Refusal
-from sansip.transport.transports import SECURE
+from sansip.transport.transports import PARAMETERS, SECURE, TLS
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def as_sips(line: str) -> str:
 
     Its transport is TLS anyway (RFC 5630 3.1.4).
     """
-    line = line.replace("<sip:", "<sips:", 1).replace(";transport=tls", "", 1)
-    return line.replace(";transport=wss", ";transport=ws", 1)
+    return line.replace("<sip:", "<sips:", 1).replace(PARAMETERS[TLS], "", 1)
 
 
 def is_secure(target: Target) -> bool:

@@ -15,7 +15,7 @@ from sansip.proxy.record_route import add_record_route, can_be_recorded
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
 from sansip.transport.flow import Flow, ensure_length
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
@@ -148,6 +148,6 @@ def forward_stray(proxy: Proxy, response: Response, came: Flow, now: float) -> N
     # ``received`` was added here where sent-by was a name.
     listener = proxy.listeners.reach(transport, host, -1) if is_address(host) else None
     if listener is not None:
-        flow = Flow(transport, listener.id, (host, port or DEFAULT_PORTS.get(transport, 5060)))
+        flow = Flow(transport, listener.id, (host, port or DEFAULT_PORTS.get(transport, DEFAULT_PORT)))
         ensure_length(response, flow)
         proxy.sender.send(flow, response.to_bytes(), now)

@@ -36,6 +36,7 @@ from sansip.routing.shared import lead, locate_shared
 from sansip.routing.vouching import is_vouched
 from sansip.transport import Flow
 from sansip.transport.nat import received_address
+from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.wire import SipUri
 from sansip.wire.host import host_key, is_address
 
@@ -189,8 +190,8 @@ def over(core: Core, binding: Binding, prefer: int | None = None) -> Flow | None
         address = _contact_address(binding)
     if address is None:
         return None
-    listener = core.listeners.reach("udp", address[0], flow if isinstance(flow, int) else prefer)
-    return None if listener is None else Flow("udp", listener.id, address)
+    listener = core.listeners.reach(UDP, address[0], flow if isinstance(flow, int) else prefer)
+    return None if listener is None else Flow(UDP, listener.id, address)
 
 
 def _contact_address(binding: Binding) -> tuple[str, int] | None:
@@ -199,9 +200,9 @@ def _contact_address(binding: Binding) -> tuple[str, int] | None:
         uri = binding.uri
     except RemoteProtocolError:
         return None
-    if not isinstance(uri, SipUri) or uri.scheme == "sips" or (uri.transport or "udp") != "udp":
+    if not isinstance(uri, SipUri) or uri.scheme == "sips" or (uri.transport or UDP) != UDP:
         return None
-    return (uri.host, uri.port or 5060) if is_address(uri.host) else None
+    return (uri.host, uri.port or DEFAULT_PORT) if is_address(uri.host) else None
 
 
 def _present(core: Core, token: FlowToken, now: float) -> Target | None:

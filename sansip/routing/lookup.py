@@ -15,7 +15,7 @@ from sansip.routing.awaitables import ENDLESS
 from sansip.routing.shared import lead, locate_shared
 from sansip.transport import Flow
 from sansip.transport.nat import received_address
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ def _is_of_trusted(core: Core, target: Target) -> bool:
     if not len(core.trusted):
         return False
     uri = target.uri
-    transport, host, port = "udp", "", 0
+    transport, host, port = UDP, "", 0
     if isinstance(uri, SipUri):
         transport = uri.transport or transport
-        host, port = uri.host, uri.port or DEFAULT_PORTS.get(transport, 5060)
+        host, port = uri.host, uri.port or DEFAULT_PORTS.get(transport, DEFAULT_PORT)
     if target.address is not None:
         host, port = target.address
     if target.flow is not None and core.trusted.of(target.flow) is not None:
@@ -184,5 +184,5 @@ def _bind_flow(target: Target, received: str | None) -> None:
         if target.address is None or target.listener is None:
             # Of a former life of this process: where it came from has to do.
             return
-        target.flow = Flow("udp", target.listener, target.address)
+        target.flow = Flow(UDP, target.listener, target.address)
     target.only = True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow, SharedRecord, key_of
 from sansip.transport import Flow
+from sansip.transport.transports import DATAGRAMS, DEFAULT_PORT, UDP
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import same_host
 
@@ -41,8 +42,8 @@ def outward(core: Core, binding: Binding) -> Binding:
         source = None if binding.received is None else _uri(binding.received)
         token = ""
         if source is not None:
-            token = _token(core, binding, Flow("udp", flow, (source.host, source.port or 5060)))
-        named = NodeFlow(me.name, me.life, "udp", flow, 0, token, not token)
+            token = _token(core, binding, Flow(UDP, flow, (source.host, source.port or DEFAULT_PORT)))
+        named = NodeFlow(me.name, me.life, UDP, flow, 0, token, not token)
     else:
         # Another node's, or one that came by another proxy and has its Path.
         return binding
@@ -70,7 +71,7 @@ def inward(core: Core, binding: Binding) -> Binding:
         return binding
     if not flow.conn:
         # A datagram's socket is there again after a restart.
-        if any(one.id == flow.listener and one.transport == "udp" for one in core.listeners):
+        if any(one.id == flow.listener and one.transport in DATAGRAMS for one in core.listeners):
             return replace(binding, flow=flow.listener)
         return replace(binding, flow=None)
     if flow.life == nodes.me.life:

@@ -18,6 +18,7 @@ from sansip.routing.awaitables import ENDLESS, Question
 from sansip.routing.shared import RETRY_AFTER, register_shared, watch_flow
 from sansip.routing.terms import tell_refusal, terms_of
 from sansip.transport.nat import is_hidden
+from sansip.transport.transports import DATAGRAMS
 from sansip.wire.host import host_text
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _origin(request: Incoming) -> tuple[Flow | int | None, str | None]:
     # RFC 4007 6: a link-local address leads nowhere without its zone, which no Contact has.
     # RFC 5626 6: with a flow its source is kept in any case, for that is the flow.
     if is_hidden(message, flow) or "%" in flow.host or "reg-id" in (message.first_line("contact") or ""):
-        named = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        named = "" if flow.transport in DATAGRAMS else f";transport={flow.transport}"
         received = f"sip:{host_text(flow.host, flow.port)}{named}"
     return (flow if flow.conn else flow.listener), received
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from sansip.errors import RemoteProtocolError
 from sansip.testing.draft import Draft
+from sansip.transport.transports import PARAMETERS, UDP
 from sansip.wire import REASONS, Request, Response, SipUri, header_key, parse_name_addr, parse_uri
 
 __all__ = ["Agent", "Dialog"]
@@ -76,7 +77,7 @@ class Agent:
         *,
         without: Iterable[str] = (),
         body: bytes = b"",
-        transport: str = "udp",
+        transport: str = UDP,
         in_dialog: bool | None = None,
         of: Draft | Response | None = None,
     ) -> Draft:
@@ -183,12 +184,10 @@ class Agent:
     def _via_branch(self) -> str:
         return f"z9hG4bK{self.token()}"
 
-    def contact(self, transport: str = "udp") -> str:
+    def contact(self, transport: str = UDP) -> str:
         """Return the URI of this agent's Contact."""
         user = self.user or _user(self.aor)
-        # RFC 7118 5.2: a secure WebSocket is `transport=ws` in a URI, too.
-        shown = "ws" if transport == "wss" else transport
-        parameter = "" if transport == "udp" else f";transport={shown}"
+        parameter = PARAMETERS[transport]
         return f"sip:{user}@{self.address}{parameter}" if user else f"sip:{self.address}{parameter}"
 
     def sent(self, draft: Draft) -> None:
@@ -261,7 +260,7 @@ class Agent:
         *,
         without: Iterable[str] = (),
         body: bytes = b"",
-        transport: str = "udp",
+        transport: str = UDP,
         tag: str | None = None,
     ) -> Draft:
         """Return a response to ``request`` with what is missing filled in (RFC 3261 8.2.6)."""

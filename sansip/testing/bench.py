@@ -18,6 +18,7 @@ from sansip.module import Counter, Histogram, Module, Use
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
+from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.wire import Request, Response, parse_message
 
 __all__ = ["ModuleBench", "check_module"]
@@ -26,7 +27,7 @@ ModuleType = TypeVar("ModuleType", bound=Module)
 # What a peer of a module's sockets says to what it was sent.
 Answers = Callable[[bytes], Iterable[bytes]]
 
-_HERE, _CALLER = ("192.0.2.10", 5060), ("192.0.2.1", 5060)
+_HERE, _CALLER = ("192.0.2.10", DEFAULT_PORT), ("192.0.2.1", DEFAULT_PORT)
 _SEED = b"a seed that every bench has, so that runs are alike"
 
 
@@ -66,7 +67,7 @@ class ModuleBench(Generic[ModuleType]):
         self.wrote: list[tuple[Any, bytes]] = []
         uses = [Use(kind, settings), *others]
         config = StackConfig(
-            [ListenerConfig(0, "udp", *_HERE)], ["example.com"], modules=uses, wall_offset=unix - self.now
+            [ListenerConfig(0, UDP, *_HERE)], ["example.com"], modules=uses, wall_offset=unix - self.now
         )
         self.stack = Stack(config, _SEED)
         self.module: ModuleType = self.stack.modules.get(kind)

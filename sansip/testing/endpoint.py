@@ -17,7 +17,7 @@ from sansip.errors import RemoteProtocolError
 from sansip.testing.agent import Agent
 from sansip.testing.draft import Draft
 from sansip.transport.framing import PING, StreamFramer
-from sansip.transport.transports import ONE_WAY
+from sansip.transport.transports import DATAGRAMS, ONE_WAY, UDP
 from sansip.wire import Request, Response, parse_message
 
 __all__ = ["Endpoint", "Received", "TrafficError"]
@@ -115,8 +115,8 @@ class Endpoint:
         """Send octets to the server, over ``transport`` or on the connection ``pipe``."""
         octets = data.to_bytes() if isinstance(data, Draft) else data
         transport = transport or self.transport
-        if pipe is None and transport == "udp":
-            self.network.send_datagram((self.host, self.port), self.server.address("udp", self.host), octets)
+        if pipe is None and transport in DATAGRAMS:
+            self.network.send_datagram((self.host, self.port), self.server.address(UDP, self.host), octets)
             return
         if pipe is None or not pipe.is_open:
             pipe = self.connect(transport)
@@ -211,7 +211,7 @@ class Endpoint:
             self._pipe = pipe
 
     def datagram(self, data: bytes, source: tuple[str, int]) -> None:
-        self._take(data, "udp", None)
+        self._take(data, UDP, None)
 
     def data(self, pipe: Any, data: bytes) -> None:
         _, framer = self._framers[id(pipe)]

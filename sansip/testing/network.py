@@ -35,6 +35,7 @@ from sansip.stack import Stack
 from sansip.testing.endpoint import Endpoint
 from sansip.transport.filter import OpenConnection
 from sansip.transport.next_hop import Resolve
+from sansip.transport.transports import DEFAULT_PORT, FRAMED, UDP
 
 __all__ = ["Link", "Network", "Server"]
 
@@ -60,10 +61,6 @@ class Link:
     is_down: bool = False
 
 
-# RFC 7118 5.1: a WebSocket message is a SIP message.
-_WITH_BOUNDARIES = ("ws", "wss")
-
-
 class Server:
     """A stack on the network. ``events`` collects what it notified."""
 
@@ -79,7 +76,7 @@ class Server:
         self._pipes: dict[int, _Pipe] = {}
         self._wakes: set[float] = set()
 
-    def address(self, transport: str = "udp", peer: str | None = None) -> tuple[str, int]:
+    def address(self, transport: str = UDP, peer: str | None = None) -> tuple[str, int]:
         """Return the address of the first listener for ``transport``, of ``peer``'s family if given."""
         fitting = [one for one in self.config.listeners if one.transport == transport]
         for one in fitting:
@@ -114,7 +111,7 @@ class Server:
     def data(self, conn: int, data: bytes) -> None:
         pipe = self._pipes.get(conn)
         if pipe is not None:
-            whole = pipe.transport in _WITH_BOUNDARIES
+            whole = pipe.transport in FRAMED
             self._perform(self.stack.data_received(conn, data, self.network.now, boundary=whole))
 
     def closed(self, conn: int, reason: str) -> None:
@@ -287,10 +284,10 @@ class Network:
         self,
         name: str,
         host: str,
-        port: int = 5060,
+        port: int = DEFAULT_PORT,
         *,
         server: Server | None = None,
-        transport: str = "udp",
+        transport: str = UDP,
         domain: str | None = None,
         aor: str | None = None,
     ) -> Endpoint:
@@ -385,7 +382,7 @@ class Network:
             endpoint.datagram(data, source)
             return
         for server in self.servers:
-            listener = server.listens("udp", address)
+            listener = server.listens(UDP, address)
             if listener is not None:
                 server.datagram(listener, data, source)
 

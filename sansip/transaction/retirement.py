@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from sansip.actions import Action, CloseDatagram
+from sansip.transport.transports import DATAGRAMS
 
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
@@ -46,7 +47,7 @@ class Retirement:
         """Give up ``listeners``, each a number and its transport."""
         for number, transport in listeners:
             self.ends[number] = now + self._limits.retire_time
-            if transport == "udp":
+            if transport in DATAGRAMS:
                 self._udp.add(number)
         if self.ends and self._timer is None:
             self._timer = timers.start(now, LOOK, self, timers)

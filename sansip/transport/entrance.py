@@ -24,6 +24,7 @@ from typing import Protocol, TypeAlias
 from sansip.limits import DEFAULT, Limits
 from sansip.transport.filter import NOTHING, Filter, FilterFactory, OpenConnection, Output
 from sansip.transport.proxy_protocol import ProxyHeaderError, read_header
+from sansip.transport.transports import DATAGRAMS, TCP, TLS, TRANSPORTS, WS, WSS
 
 __all__ = ["Deciding", "Entrance", "Undecided", "entrances", "protocol_of"]
 
@@ -97,13 +98,13 @@ class Entrance:
     def decide(self, info: OpenConnection, protocol: str, in_tls: bool) -> list[Filter] | str:
         """Return the filters for what was found, having noted it in ``info``; or why there are none."""
         known = self.transports
-        if protocol == "tls" and not in_tls:
-            secure = [transport for transport in ("tls", "wss") if transport in known]
+        if protocol == TLS and not in_tls:
+            secure = [transport for transport in (TLS, WSS) if transport in known]
             if len(secure) > 1:
-                return [*self._filters["tls"](info), _Sniffer(self, info, True)]
+                return [*self._filters[TLS](info), _Sniffer(self, info, True)]
             if secure:
                 return self._settle(info, secure[0], False)
-        http, sip = ("wss", "tls") if in_tls else ("ws", "tcp")
+        http, sip = (WSS, TLS) if in_tls else (WS, TCP)
         if protocol == "http" and http in known:
             return self._settle(info, http, in_tls)
         if protocol in ("http", "sip") and sip in known:
@@ -115,7 +116,7 @@ class Entrance:
         info.transport = transport
         info.listener = self.transports[transport]
         # Inside TLS, its own filter stands already.
-        factory = self._filters.get({"tls": "tcp", "wss": "ws"}[transport] if in_tls else transport)
+        factory = self._filters.get(TRANSPORTS[transport].inside if in_tls else transport)
         return [] if factory is None else factory(info)
 
 
@@ -238,7 +239,7 @@ def protocol_of(data: bytes) -> str:
     first = data[:1]
     if first == b"\x16":
         # RFC 8446 5.1: a handshake record; the version's first octet has always been 3.
-        return "" if len(data) < 2 else "tls" if data[1] == 3 else "unknown"
+        return "" if len(data) < 2 else TLS if data[1] == 3 else "unknown"
     if any(data.startswith(method) for method in _HTTP):
         return "http"
     if any(method.startswith(data) for method in _HTTP):
@@ -254,7 +255,7 @@ def entrances(
     sockets: dict[int, dict[str, int]] = {}
     proxies: dict[int, tuple[str, ...]] = {}
     for config in configs:
-        if not config.accepts or config.transport == "udp":
+        if not config.accepts or config.transport in DATAGRAMS:
             continue
         owner = config.id if config.shares is None else config.shares
         sockets.setdefault(owner, {})[config.transport] = config.id

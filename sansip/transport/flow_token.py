@@ -35,7 +35,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sansip.seal import MAC_SIZE, Sealer
 from sansip.transport.flow import Flow
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.next_hop import meant_transport
+from sansip.transport.transports import DATAGRAMS, DEFAULT_PORTS, TRANSPORTS
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ MARK = "f-"
 Named: TypeAlias = tuple[str, bytes]
 KEY_SIZE = 9
 # The first octet: which transport, and flags.
-_TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss", "sctp")
+_TRANSPORTS = tuple(TRANSPORTS)
 _BOUND, _ONLY, _NAMED, _ELSEWHERE, _TRANSPORT = 0x80, 0x40, 0x20, 0x10, 0x0F
 _LISTENER, _LIFE, _CONN, _TIME, _PLACE = 6, 4, 6, 4, 6
 # Octets of a zone: the name of an interface has no more.
@@ -144,7 +145,7 @@ class FlowTokens:
         """Return what stands for the next hop that ``uri`` leads to, b"" where it is no SIP URI."""
         if not isinstance(uri, SipUri):
             return b""
-        transport = uri.transport or ("tls" if uri.scheme == "sips" else "udp")
+        transport = meant_transport(uri)
         text = f"{uri.host}\n{uri.port or DEFAULT_PORTS.get(transport)}\n{transport}"
         return self._sealer.mac(text.encode("utf-8", "surrogateescape"))[:_PLACE]
 
@@ -222,7 +223,7 @@ class FlowTokens:
         number = self._numbers.get(listener)
         if number is None:
             return None
-        if transport != "udp":
+        if transport not in DATAGRAMS:
             conn = int.from_bytes(where[_LIFE:], "big")
             return Flow(transport, number, ("", 0), conn) if where[:_LIFE] == self._life else None
         host, zone = str(ip_address(where[2:18])), where[18:].decode("utf-8", "surrogateescape")

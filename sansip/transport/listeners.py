@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, PARAMETERS, UDP
 from sansip.wire.host import host_key, host_text, plain_host, split_host_port
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class Listener:
         # In lower case: what comes back is compared with it.
         self.sent_by = host_text(self.advertise_host or self.host, self.advertise_port or self.port).lower()
         self.via = f"Via: SIP/2.0/{self.transport.upper()} {self.sent_by}"
-        # RFC 7118 5.2: in a URI the transport is "ws", also where TLS is below it.
-        named = "ws" if self.transport == "wss" else self.transport
-        transport = "" if named == "udp" else f";transport={named}"
+        transport = PARAMETERS[self.transport]
         self.record_route = f"Record-Route: <sip:{self.sent_by}{transport};lr"
         self.marked_route = f"Route: <sip:{self.sent_by}{transport};lr;d="
 
@@ -237,13 +235,13 @@ class Listeners:
             ports = self._ports
             if port is None:
                 return True
-        return (port or DEFAULT_PORTS.get(transport or "udp", 5060)) in ports
+        return (port or DEFAULT_PORTS.get(transport or UDP, DEFAULT_PORT)) in ports
 
     def has_recorded(self, host: str, port: int | None, transport: str) -> bool:
         """Whether a Record-Route value with this host and port may be ours, of a former listener as well."""
         if self.is_own_address(host, port, transport):
             return True
-        place = (host_key(host), port or DEFAULT_PORTS.get(transport, 5060))
+        place = (host_key(host), port or DEFAULT_PORTS.get(transport, DEFAULT_PORT))
         return bool(self._former_places) and place in self._former_places
 
     def is_bound(self, host: str) -> bool:

@@ -22,7 +22,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS
 from sansip.wire import SipUri
 from sansip.wire.host import host_text, is_address, plain_host, same_host
 
@@ -84,7 +84,7 @@ def nat_signs(request: Request, flow: Flow) -> tuple[str, ...]:
             signs.append("contact")
     if is_address(via.host) and not _same(via.host, flow):
         signs.append("via")
-    if not flow.reliable and via.wants_rport and (via.port or 5060) != flow.port:
+    if not flow.reliable and via.wants_rport and (via.port or DEFAULT_PORT) != flow.port:
         signs.append("port")
     if first_hop and request.body and b"c=IN IP" in request.body:
         media = _MEDIA.search(request.body)
@@ -107,7 +107,7 @@ def _contact_address(request: Request, flow: Flow) -> tuple[str, int] | None:
     uri = contacts[0].uri
     if not isinstance(uri, SipUri):
         return None
-    return uri.host, uri.port or DEFAULT_PORTS.get(uri.transport or flow.transport, 5060)
+    return uri.host, uri.port or DEFAULT_PORTS.get(uri.transport or flow.transport, DEFAULT_PORT)
 
 
 def is_hidden(request: Request, flow: Flow) -> bool:
@@ -128,7 +128,7 @@ def is_hidden(request: Request, flow: Flow) -> bool:
     if (
         via.host == flow.host
         and flow.host in line
-        and (not via.wants_rport or (via.port or 5060) == flow.port)
+        and (not via.wants_rport or (via.port or DEFAULT_PORT) == flow.port)
     ):
         # Nothing to be seen without a closer look.
         return False
@@ -152,4 +152,4 @@ def received_address(received: str) -> tuple[str, int] | None:
     host = host.strip("[]")
     if not is_address(host.partition("%")[0]) or not ((port.isascii() and port.isdigit()) or not port):
         return None
-    return plain_host(host), int(port[:6] or 5060)
+    return plain_host(host), int(port[:6] or DEFAULT_PORT)

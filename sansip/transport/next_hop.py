@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sansip.errors import RemoteProtocolError
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS, SECURED, TLS, UDP
 from sansip.wire import OtherUri, SipUri, TelUri
 from sansip.wire.host import is_address, plain_host
 
@@ -73,7 +73,12 @@ class NextHop:
         RFC 5922 7.3: the domain of the URI, not what DNS made of it. "" where there
         is no certificate, or an address to compare it with.
         """
-        return self.host if transport == "tls" and not self.numeric else ""
+        return self.host if transport == TLS and not self.numeric else ""
+
+
+def meant_transport(uri: SipUri) -> str:
+    """Return the transport that ``uri`` names, or means where it names none (RFC 3263 4.1)."""
+    return uri.transport or (TLS if uri.scheme == "sips" else UDP)
 
 
 def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHop:
@@ -93,11 +98,10 @@ def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHo
     secure = secure or uri.scheme == "sips"
     if transport is None:
         # RFC 3263 4.1: sips means TLS; a numeric address means UDP.
-        transport = "tls" if secure else "udp"
+        transport = TLS if secure else UDP
     elif secure:
-        # RFC 3261 26.2.2: sips over tcp is TLS, and never UDP; RFC 7118 5.1: over ws, WSS;
-        # RFC 4168 4: over sctp, TLS-SCTP, which nobody speaks here.
-        transport = {"tcp": "tls", "udp": "tls", "ws": "wss", "sctp": "tls-sctp"}.get(transport, transport)
+        # RFC 3261 26.2.2: sips over tcp is TLS, and never UDP.
+        transport = SECURED.get(transport, transport)
     # RFC 3261 19.1.1: maddr overrides where to send, not what to ask for.
     maddr = uri.params.get("maddr")
     host = uri.host if maddr is None else maddr.strip("[]").lower()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import Flow
 from sansip.transport.nat import reply_to_source
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS
 from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _at_maddr(via: Via, flow: Flow) -> Flow | None:
     maddr = via.maddr
     if maddr is None or not is_address(maddr):
         return None
-    return Flow(flow.transport, flow.listener, (maddr, via.port or 5060))
+    return Flow(flow.transport, flow.listener, (maddr, via.port or DEFAULT_PORT))
 
 
 def response_flow(via: Via, flow: Flow) -> Flow:
@@ -95,13 +95,13 @@ def response_flow(via: Via, flow: Flow) -> Flow:
     if flow.conn:
         # RFC 3261 18.2.2: the same connection; should it be gone, one to the
         # source address at the sent-by port.
-        port = via.port or DEFAULT_PORTS.get(flow.transport, 5060)
+        port = via.port or DEFAULT_PORTS.get(flow.transport, DEFAULT_PORT)
         back = Flow(flow.transport, flow.listener, (flow.address[0], port, *flow.address[2:]), flow.conn)
         back.peer = flow.peer
         return back
     if via.wants_rport:
         return flow
-    port = via.port or 5060
+    port = via.port or DEFAULT_PORT
     if port == flow.address[1]:
         return flow
     return Flow(flow.transport, flow.listener, (flow.address[0], port, *flow.address[2:]))

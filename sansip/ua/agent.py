@@ -18,6 +18,7 @@ from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.sources import source_of
 from sansip.transport.nat import is_private
+from sansip.transport.transports import ONE_WAY, SECURE
 from sansip.ua.call import Call, typed
 from sansip.ua.config import UserAgentConfig
 from sansip.ua.contact import contact_of
@@ -253,7 +254,7 @@ class UserAgent:
                 values=self._values,
                 session=self.config.session,
                 headers=capabilities(self.extensions),
-                over_tls=arrival.flow.transport in ("tls", "wss"),
+                over_tls=arrival.flow.transport in SECURE,
                 limits=self.limits,
             )
         except RemoteProtocolError as error:
@@ -340,7 +341,7 @@ class UserAgent:
             values=self._values,
             session=self.config.session,
             headers=capabilities(self.extensions),
-            over_tls=flow is not None and flow.transport in ("tls", "wss"),
+            over_tls=flow is not None and flow.transport in SECURE,
             limits=self.limits,
         )
 
@@ -353,7 +354,7 @@ class UserAgent:
         if not isinstance(uri, SipUri):
             return flow
         # RFC 7118 5: a WebSocket client has no address; and one behind a NAT has another than it knows.
-        unreachable = flow.transport in ("ws", "wss") or uri.host.endswith(".invalid")
+        unreachable = flow.transport in ONE_WAY or uri.host.endswith(".invalid")
         return flow if unreachable or (is_private(uri.host) and uri.host != flow.host) else None
 
     # --- the calls there are

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sansip.transport.transports import PARAMETERS, SECURE, TLS
 from sansip.wire import SipUri, parse_uri
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ def contact_of(listener: Listener, user: str = "", *, secure: bool = False) -> S
     """Return the URI that leads to ``listener``; a SIPS one where the dialog needs that and the listener
     can."""
     at = listener.record_route.partition("<sip:")[2].removesuffix(";lr")
-    scheme = "sips" if secure and listener.transport in ("tls", "wss") else "sip"
+    scheme = "sips" if secure and listener.transport in SECURE else "sip"
     if scheme == "sips":
         # RFC 3261 26.2.2: transport=tls says nothing that the scheme does not.
-        at = at.replace(";transport=tls", "")
+        at = at.replace(PARAMETERS[TLS], "")
     uri = parse_uri(f"{scheme}:{user}@{at}" if user else f"{scheme}:{at}")
     assert isinstance(uri, SipUri)
     return uri

@@ -20,10 +20,11 @@ from sansip.entropy import Entropy
 from sansip.limits import Limits
 from sansip.transport.dns import DnsConfig, Locator, Place, Resolver
 from sansip.transport.next_hop import NextHop
+from sansip.transport.transports import SCTP, TRANSPORTS
 
 __all__ = ["locate"]
 
-_TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
+_TRANSPORTS = tuple(one for one in TRANSPORTS if one != SCTP)
 
 
 def locate(hop: NextHop, config: DnsConfig) -> list[Place]:

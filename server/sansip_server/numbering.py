@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from sansip.config import ListenerConfig
+from sansip.transport.transports import DATAGRAMS
 
 __all__ = ["Numbering"]
 
@@ -46,7 +47,7 @@ class Numbering:
         following = self._next
         for key, one in zip(_keys(wanted), wanted, strict=True):
             before = self._known.get(key)
-            if before is None and one.transport == "udp":
+            if before is None and one.transport in DATAGRAMS:
                 before = there.get((one.transport, one.host, one.port))
             if before is None:
                 number, port, following = following, one.port, following + 1

@@ -23,7 +23,7 @@ from sansip.transaction import TimerValues, TransactionLayer
 from sansip.transport import Flow, Sender, StreamFramer
 from sansip.transport.connection import Pending
 from sansip.transport.filter import Filter, OpenConnection
-from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY, SECURE
+from sansip.transport.transports import DATAGRAMS, DEFAULT_PORTS, ONE_WAY, PARAMETERS, SECURE
 from sansip.transport.websocket.client import WebSocketClient
 from sansip.wire import Request, Response, parse_message
 from sansip.wire.host import host_text
@@ -124,7 +124,7 @@ class Pinger:
         address = self.target.address
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         sock = socket.socket(
-            family, socket.SOCK_DGRAM if self.target.transport == "udp" else socket.SOCK_STREAM
+            family, socket.SOCK_DGRAM if self.target.transport in DATAGRAMS else socket.SOCK_STREAM
         )
         begun = time.monotonic()
         try:
@@ -219,8 +219,8 @@ class Pinger:
         sent_by = host_text(host, port)
         transport = self.target.transport
         sender = self.from_uri or f"sip:ping@{sent_by}"
-        # RFC 3261 8.1.1.8: sips for sips. RFC 7118 5.2: in a URI, WSS is ws.
-        named = {"udp": "", "wss": ";transport=ws"}.get(transport, f";transport={transport}")
+        # RFC 3261 8.1.1.8: sips for sips.
+        named = PARAMETERS[transport]
         secure = self.target.uri.lower().startswith("sips:")
         contact = f"sips:ping@{sent_by}" if secure else f"sip:ping@{sent_by}{named}"
         return Request.build(
@@ -271,7 +271,7 @@ class Pinger:
             self._fail(_reason(error))
             return
         for data in received:
-            if self.target.transport == "udp" or channel.boundary:
+            if self.target.transport in DATAGRAMS or channel.boundary:
                 self._message(data)
             else:
                 self._framed(data)

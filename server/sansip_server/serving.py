@@ -26,6 +26,7 @@ from sansip.journal import JournaledStack
 from sansip.module import ModuleFault
 from sansip.routing.handlers import handlers_of
 from sansip.stack import Stack
+from sansip.transport.transports import DATAGRAMS
 from sansip_server import logs
 from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
@@ -131,7 +132,7 @@ def run_server(
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
     supervisor = Supervisor()
-    exposed = any(address.transport != "udp" and not address.loopback for address in addresses)
+    exposed = any(address.transport not in DATAGRAMS and not address.loopback for address in addresses)
     fit(settings.limits, raise_limit(), tell=exposed)
     wanted = build.listener_configs(addresses)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypedDict, Unpack, cast
 from sansip.driver import AnyStack, Driver, FilterFactory
 from sansip.limits import DEFAULT, Limits
 from sansip.transport.entrance import entrances
+from sansip.transport.transports import SCTP, TCP, UDP
 from sansip_sockets.bind import BindError, BoundListener, bind_all
 from sansip_sockets.hub import Handlers, Hub, StartCoroutine
 from sansip_sockets.reports import Report
@@ -61,7 +62,7 @@ def prepare(
             raise TypeError("listeners must be given where build is a function")
         listeners = cast(Any, given).config.listeners
     for config in listeners:
-        if config.transport not in ("udp", "tcp", "sctp", *(filters or ())):
+        if config.transport not in (UDP, TCP, SCTP, *(filters or ())):
             raise BindError(f"transport {config.transport!r} is not available; use udp or tcp")
     bound = bind_all(listeners)
     try:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sansip.actions import Address
+from sansip.transport.transports import DATAGRAMS, SCTP
 from sansip_sockets import sctp
 
 __all__ = ["BindError", "BoundListener", "ListenerLike", "bind", "bind_all", "listener_text"]
@@ -112,7 +113,7 @@ def bind(config: ListenerLike) -> BoundListener:
     ``config`` is a dataclass (``ListenerConfig``). Raises ``BindError``.
     """
     text = listener_text(config.transport, config.host, config.port)
-    kind = socket.SOCK_DGRAM if config.transport == "udp" else socket.SOCK_STREAM
+    kind = socket.SOCK_DGRAM if config.transport in DATAGRAMS else socket.SOCK_STREAM
     try:
         family, _, _, _, address = socket.getaddrinfo(
             config.host.strip("[]"), config.port, type=kind, flags=socket.AI_PASSIVE
@@ -120,7 +121,7 @@ def bind(config: ListenerLike) -> BoundListener:
     except (OSError, UnicodeError, OverflowError) as error:
         raise BindError(f"cannot listen on {text}: {config.host!r} is not an address: {error}") from None
     try:
-        sock = sctp.open_socket(family) if config.transport == "sctp" else socket.socket(family, kind)
+        sock = sctp.open_socket(family) if config.transport == SCTP else socket.socket(family, kind)
     except OSError as error:
         raise BindError(f"cannot listen on {text}: {_fix(error, config, address)}") from None
     try:
@@ -169,7 +170,7 @@ def _report_icmp(sock: socket.socket) -> None:
 
 def _fix(error: OSError, config: ListenerLike, address: Address) -> str:
     """Return what is wrong and what to do about it."""
-    if config.transport == "sctp" and sctp.is_missing(error):
+    if config.transport == SCTP and sctp.is_missing(error):
         return sctp.MISSING
     if error.errno == errno.EADDRINUSE:
         return (

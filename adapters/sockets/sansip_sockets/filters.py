@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sansip.driver import Filter, FilterFactory, OpenConnection
 from sansip.limits import DEFAULT, Limits
+from sansip.transport.transports import TLS, WS, WSS
 from sansip.transport.websocket import WebSocket, WebSocketConfig
 from sansip_sockets.tls import Tls, TlsContexts
 
@@ -23,7 +24,7 @@ def stream_filters(
     def ws(info: OpenConnection) -> list[Filter]:
         return [WebSocket(websocket, limits)]
 
-    made: dict[str, FilterFactory] = {"ws": ws}
+    made: dict[str, FilterFactory] = {WS: ws}
     if tls is not None:
         contexts = tls
 
@@ -33,5 +34,5 @@ def stream_filters(
         def wss(info: OpenConnection) -> list[Filter]:
             return [Tls(contexts, info), WebSocket(websocket, limits)]
 
-        made |= {"tls": only_tls, "wss": wss}
+        made |= {TLS: only_tls, WSS: wss}
     return made

@@ -31,6 +31,7 @@ from sansip.actions import (
     SendDatagram,
 )
 from sansip.driver import Driver
+from sansip.transport.transports import DATAGRAMS
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.clients import DatagramClients
 from sansip_sockets.datagrams import DatagramSocket
@@ -130,7 +131,7 @@ class Hub:
 
     def listen(self, listener: BoundListener) -> None:
         """Spawn the pump of ``listener``."""
-        if listener.transport == "udp":
+        if listener.transport in DATAGRAMS:
             datagrams = self.datagrams[listener.id] = DatagramSocket(self, listener)
             self.sendto[listener.id] = listener.sock.sendto
             self.spawn(datagrams.pump())

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sansip.transport.transports import SCTP
 from sansip_sockets import sctp
 from sansip_sockets.bind import IP_BIND_ADDRESS_NO_PORT, BoundListener
 
@@ -27,7 +28,7 @@ SEND_BUFFER = 131_072
 
 def tune(sock: socket.socket, transport: str) -> None:
     """Set what SIP wants of a connection, before it is connected or when it was accepted."""
-    if transport == "sctp":
+    if transport == SCTP:
         sctp.tune(sock)
         return
     setsockopt: Callable[..., None] = sock.setsockopt
@@ -45,7 +46,7 @@ def begin_connect(action: Connect, listener: BoundListener | None) -> socket.soc
     It is writable when that has succeeded or failed. Raises ``OSError`` where it cannot begin.
     """
     family = socket.AF_INET6 if ":" in action.address[0] else socket.AF_INET
-    if action.transport == "sctp":
+    if action.transport == SCTP:
         sock = sctp.open_socket(family)
     else:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -58,7 +59,7 @@ def begin_connect(action: Connect, listener: BoundListener | None) -> socket.soc
             and listener.host not in ("0.0.0.0", "::")
         ):
             # Peers know us by the listener's address.
-            if sys.platform == "linux" and action.transport != "sctp":
+            if sys.platform == "linux" and action.transport != SCTP:
                 # The port is chosen at connect, so it may be shared by
                 # connections to different peers: 28,000 each, not in all.
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)

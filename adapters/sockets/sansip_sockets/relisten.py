@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.driver import FilterFactory
 from sansip.transport.entrance import entrances
+from sansip.transport.transports import DATAGRAMS, TRANSPORTS
 from sansip_sockets.bind import BindError, BoundListener, bind
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Relisten:
             actual = replace(config, host=owner.host, port=owner.port)
             return BoundListener(actual, owner.sock, owner.address)
         there = before.get(_place(config))
-        if there is not None and (config.transport != "udp" or there.id == config.id):
+        if there is not None and (config.transport not in DATAGRAMS or there.id == config.id):
             self._kept.append((there, replace(config, host=there.host, port=there.port)))
             return there
         bound = bind(config)
@@ -82,10 +83,10 @@ class Relisten:
         if filters is not None:
             driver.filters = filters
         driver.enter_by(entrances(self.configs, driver.filters, driver.limits))
-        lasting = {one.id: one for one in gone if one.transport == "udp"}
+        lasting = {one.id: one for one in gone if one.transport in DATAGRAMS}
         hub.listeners = {**self._after, **lasting}
         for listener in gone:
-            if listener.transport != "udp":
+            if listener.transport not in DATAGRAMS:
                 hub.streams.stop(listener)
         opened, self._opened = self._opened, []
         for listener in opened:
@@ -94,5 +95,4 @@ class Relisten:
 
 
 def _place(config: Any) -> tuple[str, str, int]:
-    kind = config.transport if config.transport in ("udp", "sctp") else "tcp"
-    return kind, config.host, config.port
+    return TRANSPORTS[config.transport].over, config.host, config.port

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Hashable
 from typing import Any, Protocol
 
+from sansip.transport.transports import DATAGRAMS
 from sansip_sockets.workers import handler
 
 __all__ = ["resolve"]
@@ -32,6 +33,6 @@ def _key(question: ResolveLike) -> Hashable:
 @handler(parallel=16, key=_key)
 def resolve(question: ResolveLike) -> list[tuple[Any, int]]:
     """Return ``[(ip, port), ...]`` for a name, best first (RFC 6724); raises ``OSError``."""
-    kind = socket.SOCK_DGRAM if question.transport == "udp" else socket.SOCK_STREAM
+    kind = socket.SOCK_DGRAM if question.transport in DATAGRAMS else socket.SOCK_STREAM
     found = socket.getaddrinfo(question.host, question.port, type=kind)
     return list(dict.fromkeys((address[0], question.port) for _, _, _, _, address in found))

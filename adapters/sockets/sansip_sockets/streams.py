@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.actions import Connect, Disconnect, SendData
 from sansip.clock import Timer
 from sansip.driver import OpenConnection
+from sansip.transport.transports import SCTP, TCP
 from sansip_sockets import sctp
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.inlet import Inlet
@@ -150,7 +151,7 @@ class Streams:
         try:
             # Name servers are asked from any address.
             listener = None if action.listener < 0 else hub.listeners[action.listener]
-            if action.transport not in ("tcp", "sctp", "dns", *hub.driver.filters):
+            if action.transport not in (TCP, SCTP, "dns", *hub.driver.filters):
                 raise ValueError(f"transport {action.transport} is not available here")
             sock = begin_connect(action, listener)
         except Exception as error:
@@ -257,7 +258,7 @@ class Streams:
                 recv: Callable[[int], bytes] = sock.recv
                 size = READ_SIZE
                 received = hub.driver.data_received
-                if connection.transport == "sctp":
+                if connection.transport == SCTP:
                     inlet = Inlet(hub, sock, partial(self._lost, connection))
                     recv, size = inlet.read, sctp.READ_SIZE
                     received = partial(received, boundary=True)
@@ -358,7 +359,7 @@ class Streams:
     def _write_out(self, connection: Connection) -> None:
         """Write as much as the kernel takes."""
         out = connection.out
-        if connection.transport == "sctp":
+        if connection.transport == SCTP:
             self._write_messages(connection)
             return
         data = out[0] if len(out) == 1 else b"".join(out)
@@ -410,7 +411,7 @@ class Streams:
     def _kill(self, connection: Connection) -> None:
         """End both directions; the pumps wake and see that it is over."""
         connection.state = DEAD
-        if connection.transport == "sctp":
+        if connection.transport == SCTP:
             sctp.abort(connection.sock)
         else:
             _shut_down(connection.sock, socket.SHUT_RDWR)

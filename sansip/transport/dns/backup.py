@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import Backup, Flow, Place
 from sansip.transport.next_hop import Resolve
-from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY
+from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY, TLS
 from sansip.wire.host import is_address, same_host
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Backups:
             places = [place for place in [(transport, via.host, port)] if place != failed]
             return self._use(transaction, places, data, now)
         # RFC 3263 5: with a port the addresses of the name, else its SRV records.
-        question = Resolve(via.host, port, transport, via.port is not None, True, transport == "tls")
+        question = Resolve(via.host, port, transport, via.port is not None, True, transport == TLS)
         # The flow may be shared: it is where the request came from.
         flow = transaction.flow = Flow(transport, flow.listener, flow.address, flow.conn, via.host)
         waiting = flow.backup = Backup(None, data)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.transport.dns.order import Draw, Service, sip_services, sort_srv
 from sansip.transport.dns.records import LookupFailed, Naptr, Srv
 from sansip.transport.flow import Place
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY, SECURE, TRANSPORTS
 from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
@@ -35,16 +35,8 @@ Done = Callable[[Any, float], None]
 
 # Without NAPTR records the choice is ours (RFC 3263 4.1): what a URI without a
 # transport means comes first. WebSocket servers are for browsers to connect to.
-_PREFERENCE = ("udp", "tcp", "tls", "sctp")
-# transport -> the first two labels of its SRV records (RFC 3263 4.2; WS as transport: RFC 7118 10.6)
-_LABELS = {
-    "udp": "_sip._udp",
-    "tcp": "_sip._tcp",
-    "sctp": "_sip._sctp",
-    "tls": "_sips._tcp",
-    "ws": "_sip._ws",
-    "wss": "_sips._ws",
-}
+_PREFERENCE = tuple(one for one in TRANSPORTS if one not in ONE_WAY)
+_LABELS = {one.name: one.srv for one in TRANSPORTS.values()}
 
 
 class Locator:
@@ -144,7 +136,7 @@ class _Search:
         services = self._services
         if not services:
             question = self._question
-            usable = [one for one in self.locator.transports if not question.secure or one == "tls"]
+            usable = [one for one in self.locator.transports if not question.secure or one in SECURE]
             self._ask_srv(usable, now)
             return
         group = [one for one in services if one.order == services[0].order]

@@ -11,21 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sansip.transport.dns.records import Naptr, Srv
-from sansip.transport.transports import SECURE
+from sansip.transport.transports import SECURE, TRANSPORTS
 
 __all__ = ["Draw", "Service", "sip_services", "sort_srv"]
 
 Draw = Callable[[int], int]
 
-# RFC 3263 4.1, RFC 4168 5 and RFC 7118 10.2: what a NAPTR service means for us.
-_SERVICES = {
-    "sip+d2u": "udp",
-    "sip+d2t": "tcp",
-    "sip+d2s": "sctp",
-    "sips+d2t": "tls",
-    "sip+d2w": "ws",
-    "sips+d2w": "wss",
-}
+# What a NAPTR service means for us.
+_SERVICES = {one.service: one.name for one in TRANSPORTS.values()}
 
 
 def sort_srv(records: Iterable[Srv], draw: Draw) -> list[Srv]:

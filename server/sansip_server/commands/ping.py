@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["find_targets", "ping"]
 
+# Written out, for `--help` does not load the engine; a test compares it with its table.
+PINGED = ["udp", "tcp", "tls", "ws", "wss"]
+
 
 @click.command()
 @click.argument("uri")
@@ -47,7 +50,7 @@ __all__ = ["find_targets", "ping"]
 @click.option(
     "-T",
     "--transport",
-    type=click.Choice(["udp", "tcp", "tls", "ws", "wss"]),
+    type=click.Choice(PINGED),
     help="Default: what the URI says, else what DNS says (NAPTR, SRV), else udp.",
 )
 @click.option(
@@ -90,13 +93,14 @@ def ping(
     was a final response, 1 when there was none.
     """
     from sansip.errors import SipError
+    from sansip.transport.transports import SECURE
     from sansip.wire import parse_uri
     from sansip_server.pinger import Pinger
     from sansip_server.versions import version_of
 
     targets = find_targets(uri, transport, dns)
     tls = None
-    if any(target.transport in ("tls", "wss") for target in targets):
+    if any(target.transport in SECURE for target in targets):
         tls = _contexts(ca, insecure, certificate, key)
     if not path.startswith("/"):
         raise OperatorError(f"--path {path}: expected a path that begins with /, like /ws")
@@ -175,7 +179,7 @@ def find_targets(text: str, transport: str | None = None, dns: str | None = None
         hop = next_hop(wanted)
     except RemoteProtocolError as error:
         raise OperatorError(f"{text!r}: {error.reason}; use --transport udp, tcp, tls, ws or wss") from None
-    if hop.transport not in ("udp", "tcp", "tls", "ws", "wss"):
+    if hop.transport not in PINGED:
         raise OperatorError(
             f"transport {hop.transport} cannot be pinged; use --transport udp, tcp, tls, ws or wss"
         )
@@ -186,6 +190,7 @@ def _places(hop: NextHop, dns: str | None) -> list[Place]:
     """Return where ``hop`` is: by RFC 3263, or by the machine's resolver where no name server answers."""
     import socket
 
+    from sansip.transport.transports import DATAGRAMS
     from sansip_server.config.dns import DnsSettings, dns_config
     from sansip_server.lookup import locate
 
@@ -199,7 +204,7 @@ def _places(hop: NextHop, dns: str | None) -> list[Place]:
     except LookupError as error:
         failure = str(error)
     if dns is None:
-        kind = socket.SOCK_DGRAM if hop.transport == "udp" else socket.SOCK_STREAM
+        kind = socket.SOCK_DGRAM if hop.transport in DATAGRAMS else socket.SOCK_STREAM
         try:
             found: list[Any] = socket.getaddrinfo(hop.host, hop.port, type=kind)
         except (OSError, UnicodeError) as error:

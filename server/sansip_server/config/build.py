@@ -15,6 +15,7 @@ from typing import Any
 from sansip.config import ListenerConfig, StackConfig
 from sansip.module import Use
 from sansip.modules.keepalive import Keepalive
+from sansip.transport.transports import TCP, TLS, UDP
 from sansip_server.addresses import machine_addresses
 from sansip_server.config.listen import ListenAddress, check_domain, parse_listen
 from sansip_server.config.node import node_config, node_name
@@ -117,9 +118,9 @@ def _openers(configs: Sequence[ListenerConfig]) -> list[ListenerConfig]:
     RFC 3261 26.3.1 has every proxy speak TLS. Peers come back to the address of the
     listener that is shared, TCP before UDP.
     """
-    secure = {config.host for config in configs if config.transport == "tls"}
+    secure = {config.host for config in configs if config.transport == TLS}
     owners: dict[str, ListenerConfig] = {}
-    for transport in ("tcp", "udp"):
+    for transport in (TCP, UDP):
         for config in configs:
             if config.transport == transport and config.host not in secure:
                 owners.setdefault(config.host, config)
@@ -127,7 +128,7 @@ def _openers(configs: Sequence[ListenerConfig]) -> list[ListenerConfig]:
         dataclasses.replace(
             owner,
             id=len(configs) + number,
-            transport="tls",
+            transport=TLS,
             shares=owner.id,
             accepts=False,
             proxies=(),

@@ -16,7 +16,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from sansip.transport.transports import DEFAULT_PORTS, TRANSPORTS
+from sansip.transport.transports import DEFAULT_PORTS, ON_TCP, TRANSPORTS
 
 __all__ = [
     "DEFAULT_LISTEN",
@@ -31,7 +31,7 @@ __all__ = [
 
 # What this version can listen on.
 # What is told apart by its first octets.
-SHARING = frozenset(("tcp", "tls", "ws", "wss"))
+SHARING = ON_TCP
 _OPTIONS = frozenset(("advertise", "proxy_protocol"))
 # Only this machine can reach these, so registration may be open.
 DEFAULT_LISTEN = ("udp:127.0.0.1:5060", "tcp:127.0.0.1:5060", "udp:[::1]:5060", "tcp:[::1]:5060")

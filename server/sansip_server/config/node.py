@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sansip.location import NodeConfig
+from sansip.transport.transports import PARAMETERS, TCP, TLS, UDP
 from sansip.wire.host import host_text
 from sansip_server.faults import OperatorError
 
@@ -38,6 +39,10 @@ class NodeSettings:
     linger: float = 0.0
 
 
+# By which nodes reach each other.
+_REACHED = (UDP, TCP, TLS)
+
+
 class Shared(Protocol):
     """What is needed of the settings (``config.schema.Settings``)."""
 
@@ -51,7 +56,7 @@ def check_node_address(text: str) -> None:
     """Raise ``ValueError`` unless ``text`` is ``host:port`` with or without ``;transport=``."""
     address, _, transport = text.partition(";transport=")
     host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdecimal()) or transport not in ("", "udp", "tcp", "tls"):
+    if not (colon and host and port.isdecimal()) or transport not in ("", *_REACHED):
         raise ValueError(f"expected host:port or host:port;transport=tcp, like 10.0.0.1:5060; found {text!r}")
 
 
@@ -67,9 +72,9 @@ def node_config(settings: Shared, listeners: Sequence[ListenerConfig]) -> NodeCo
     node = settings.node
     # Named as in a URI: host:port, and the transport where it is not UDP.
     ours = [
-        host_text(host, port) + ("" if one.transport == "udp" else f";transport={one.transport}")
+        host_text(host, port) + PARAMETERS[one.transport]
         for one in listeners
-        if one.transport in ("udp", "tcp", "tls")
+        if one.transport in _REACHED
         for host, port in (
             (one.advertise_host or one.host, one.advertise_port or one.port),
             (one.host, one.port),
@@ -77,7 +82,7 @@ def node_config(settings: Shared, listeners: Sequence[ListenerConfig]) -> NodeCo
         if host not in ("0.0.0.0", "::")
     ]
     if node.address is None:
-        address = next((text for text in ours if not text.endswith("tls")), None)
+        address = next((text for text in ours if not text.endswith(PARAMETERS[TLS])), None)
         if address is None:
             raise OperatorError(
                 "node.address is needed: no UDP or TCP listener has an address to tell others"

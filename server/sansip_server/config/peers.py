@@ -12,11 +12,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from sansip.auth import HASHES, Account, hash_name
 from sansip.modules.upstream import UpstreamRegistration
 from sansip.routing import TrustedPeer
+from sansip.transport.transports import TransportName
 from sansip_server.faults import OperatorError, os_reason
 
 __all__ = [
@@ -101,7 +101,7 @@ class TrustedSettings:
     port: int | None = None
     # The transport that it must come by. Anybody who can forge source addresses on the
     # way here is trusted as well over `udp`.
-    transport: Literal["udp", "tcp", "tls", "ws", "wss", "sctp"] | None = None
+    transport: TransportName | None = None
     # What routes and the log call it (`request.trusted.name`).
     name: str = ""
     # Relay what it sends to domains that are not ours.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
-from sansip.transport.transports import SECURE
+from sansip.transport.transports import ON_TCP, SECURE
 from sansip_server.config.dns import parse_name_server
 from sansip_server.config.http import is_loopback, parse_http_listen
 from sansip_server.config.listen import check_domain, check_origin, check_path, parse_listen
@@ -101,7 +101,7 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         seen[name] = text
         if SECURE & set(listener.transports) and settings.tls.certificate is None:
             yield f"listen[{index}]", f"{name} needs tls.certificate (or --certificate FILE): a PEM file"
-        if listener.transport in ("udp", "sctp") or not listener.port:
+        if not ON_TCP.issuperset(listener.transports) or not listener.port:
             continue
         # TCP, TLS and WebSocket are all connections to one and the same port.
         place = name.partition(":")[2]

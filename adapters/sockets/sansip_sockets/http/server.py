@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sansip.limits import Limits
 from sansip.transport.filter import OpenConnection, Output
+from sansip.transport.transports import TLS
 from sansip_sockets.bind import bind
 from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse
 from sansip_sockets.tls import Tls, TlsContexts
@@ -122,7 +123,7 @@ class HttpServer:
             tls = None
             if secure:
                 assert self._tls is not None
-                info = OpenConnection(-1, "tls", listener.address, address, incoming=True)
+                info = OpenConnection(-1, TLS, listener.address, address, incoming=True)
                 tls = Tls(self._tls, info)
             line = _Line(hub, sock, tls, self._limits)
             conversation = Conversation(self._limits)
