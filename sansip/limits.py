@@ -215,7 +215,7 @@ class Limits:
     # Transfers (REFER, and INVITEs with Replaces) within one call of a bridge, or of a user agent that lets
     # itself be transferred. → 603
     transfers_per_call: int = 10
-    # Connections to the HTTP listeners at once. → closed
+    # Connections to the HTTP listeners at once. → the one idle longest makes room, or the new one is closed
     http_connections: int = 1_000
     # Of these, from one source address. → closed
     http_connections_per_source: int = 50
@@ -228,6 +228,9 @@ class Limits:
     http_time: float = 10.0
     # Seconds for the next request of an HTTP connection to begin, and for an answer to be read. → closed
     http_idle_time: float = 60.0
+    # Seconds that the answer to an HTTP request may take, all commands of a batch together: longer than
+    # a store is waited for (`answer_time`). → the error -32002, or 504
+    http_answer_time: float = 15.0
     # Items of one page of a list, and commands of one JSON-RPC batch. → fewer are given; the batch is refused
     http_page: int = 1_000
     http_batch: int = 50

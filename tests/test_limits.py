@@ -27,6 +27,7 @@ ELSEWHERE = {
     "http_body_size": "adapters/sockets/http/test_conversation.py",
     "http_time": "interop/test_http.py",
     "http_idle_time": "interop/test_http.py",
+    "http_answer_time": "adapters/test_http.py",
     "http_page": "server/http/test_rpc.py",
     "http_batch": "server/http/test_rpc.py",
     "module_keys": "module/test_limiting.py",

@@ -15,10 +15,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding
@@ -29,6 +29,7 @@ from sansip.wire import SipUri, parse_uri
 from sansip_server import module_commands
 from sansip_server.bans import lifted, standing
 from sansip_server.versions import version_of
+from sansip_sockets.pending import Late, Pending
 
 if TYPE_CHECKING:
     from sansip.stack import Stack
@@ -36,10 +37,10 @@ if TYPE_CHECKING:
     from sansip_server.storage import Storage
     from sansip_sockets import Hub
 
-__all__ = ["Management", "Part", "Refused"]
+__all__ = ["Management", "Part", "Refused", "late"]
 
-# One line of a reply, or None: not yet.
-Part = dict[str, Any] | None
+# One line of a reply; None: others may go on before the next; ``Pending``: what it waits for.
+Part: TypeAlias = dict[str, Any] | Pending[Any] | None
 # Addresses-of-record put into one write.
 _CHUNK = 200
 
@@ -92,7 +93,7 @@ class Management:
         return self.commands.get(name) or self._stack.modules.commands.get(name)
 
     def do(self, name: Any, arguments: Any) -> Iterator[Part]:
-        """Do a command; yield None while it waits, then items and the result.
+        """Do a command; yield items and the result, and between them None or what it waits for.
 
         Raises ``Refused``, ``CommandError`` and ``ValueError`` for what cannot be done.
         """
@@ -106,7 +107,7 @@ class Management:
         parts: Iterator[Part] = found.method(**found.arguments(arguments))
         return parts
 
-    def answer(self, line: bytes) -> Iterator[bytes | None]:
+    def answer(self, line: bytes) -> Generator[bytes | Pending[Any] | None, None, None]:
         """Return the reply to one line, piece by piece; raises nothing for what is in it."""
         try:
             question = json.loads(line)
@@ -115,9 +116,12 @@ class Management:
             name = question.pop("command", "")
             parts = self.do(name, question.get("arguments", question))
             for part in parts:
-                yield None if part is None else _line(part)
+                yield _line(part) if isinstance(part, dict) else part
         except (Refused, CommandError, ValueError, TypeError, RecursionError) as error:
             yield _line({"ok": False, "error": str(error)})
+        except Late as error:
+            # The command may have many parts, and ``name`` is one that exists.
+            yield _line({"ok": False, "error": late(name, error)})
 
     # --- commands
 
@@ -188,17 +192,16 @@ class Management:
         yield _done({"bindings": count})
 
     @command("remove", role="operate")
-    def remove(self, aor: str) -> Iterator[Part]:
+    def remove(self, aor: str) -> Generator[Part, None, None]:
         """Remove the registrations of an address-of-record, from the store too."""
         name = self._aor(aor)
-        results: list[int | Exception] = []
+        removed: Pending[int | Exception] = Pending()
         now = self._hub.clock()
-        self._hub.perform(self._stack.unbind(name, now, results.append), now)
-        while not results:
-            yield None
-        if isinstance(results[0], Exception):
-            raise Refused(f"{name} stays as it was, for the store fails: {results[0]}".splitlines()[0])
-        yield _done({"aor": name, "removed": results[0]})
+        self._hub.perform(self._stack.unbind(name, now, removed.give), now)
+        result = yield from removed.result()
+        if isinstance(result, Exception):
+            raise Refused(f"{name} stays as it was, for the store fails: {result}".splitlines()[0])
+        yield _done({"aor": name, "removed": result})
 
     @command("bans", role="read")
     def bans(self, source: str | None = None, user: str | None = None) -> Iterator[Part]:
@@ -227,13 +230,11 @@ class Management:
             self._end()
 
     @command("reload", role="operate")
-    def reload(self) -> Iterator[Part]:
+    def reload(self) -> Generator[Part, None, None]:
         """Read everything again, and take all of it or nothing."""
-        outcomes: list[Outcome] = []
-        self._reload(outcomes.append)
-        while not outcomes:
-            yield None
-        outcome = outcomes[0]
+        reloaded: Pending[Outcome] = Pending()
+        self._reload(reloaded.give)
+        outcome = yield from reloaded.result()
         yield _done({"reloaded": outcome.done, "failed": outcome.failed})
 
     # --- what is shown
@@ -282,6 +283,14 @@ class Management:
             "refreshed": round(self._stack.unix(binding.refreshed_at), 3),
             "user_agent": binding.user_agent,
         }
+
+
+def late(name: str, error: Late) -> str:
+    """Return what to say of a command whose result did not come in time."""
+    return (
+        f"{name}: {error}: a store, a module or a route hangs; `health` says which part fails."
+        " What was asked for may still be done"
+    )
 
 
 def _done(result: dict[str, Any]) -> dict[str, Any]:

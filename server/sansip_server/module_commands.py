@@ -6,11 +6,12 @@ is meant. It is done in the stack's thread, as an input of the stack; one that w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sansip.module import CommandError, Counter
 from sansip.module.commands import expected
+from sansip_sockets.pending import Pending
 
 if TYPE_CHECKING:
     from sansip.module import Modules
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["described", "done", "figures", "troubles"]
 
 
-def done(stack: Stack, hub: Hub, name: str, given: Any) -> Iterator[dict[str, Any] | None]:
-    """Do command ``name``; yield None while it waits, then items and the result.
+def done(
+    stack: Stack, hub: Hub, name: str, given: Any
+) -> Generator[dict[str, Any] | Pending[Any] | None, None, None]:
+    """Do command ``name``; yield what it waits for, then items and the result.
 
     Raises ``CommandError`` for a command that cannot be done, by whatever it raised.
     """
     if not isinstance(given, dict):
         raise CommandError(f"{name}: its arguments are an object")
-    results: list[Any] = []
+    pending: Pending[Any] = Pending()
     now = hub.clock()
-    hub.perform(stack.command(name, given, now, lambda result, now: results.append(result)), now)
-    while not results:
-        yield None
-    (result,) = results
+    hub.perform(stack.command(name, given, now, lambda result, now: pending.give(result)), now)
+    result = yield from pending.result()
     if isinstance(result, CommandError):
         raise result
     if isinstance(result, BaseException):

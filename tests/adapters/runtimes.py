@@ -265,14 +265,20 @@ class OnSelectors(Running):
             return
         # A copy, so that a timer of the wait before is not taken for one of this.
         wait = self._waits[pump] = (*wait,)
+        if len(wait) == 4:
+            wait[3].resume = lambda: self._belled(pump, wait)
         if wait[0] != PAUSE:
             self._watch(wait, pump)
         if wait[2] is not None:
             self._count += 1
             heapq.heappush(self._timers, (time.monotonic() + wait[2], self._count, pump, wait))
 
+    def _belled(self, pump: Pump, wait: Wait) -> None:
+        if self._waits.get(pump) is wait:
+            self._resume(pump, False)
+
     def _watch(self, wait: Wait, pump: Pump | None) -> None:
-        kind, sock, _ = wait
+        kind, sock = wait[:2]
         key = self._selector.get_map().get(sock)
         pumps = dict(key.data) if key else {}
         pumps.pop(kind, None)

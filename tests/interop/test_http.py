@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -16,13 +17,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.certificates import Authority
+from tests.interop.phone import Phone
 from tests.interop.siege import LOCAL, Siege
 from tools import peers
 
@@ -40,18 +42,19 @@ http_time = 2.0
 http_idle_time = 3.0
 http_connections = 300
 http_connections_per_source = 200
+http_answer_time = 1.5
 """
 
 
 class Site:
     """A server with HTTP; ``read`` and ``operate`` are tokens."""
 
-    def __init__(self, directory: Path, runtime: str = "asyncio") -> None:
+    def __init__(self, directory: Path, runtime: str = "asyncio", before: str = "") -> None:
         self.port, self.secure = peers.free_port(), peers.free_port()
         self.authority = Authority(directory)
         self.authority.issue("server.pem", LOCAL, "localhost")
         self.tokens = {role: self._token(directory, role) for role in ("read", "operate")}
-        config = CONFIG.format(port=self.port, secure=self.secure)
+        config = before + CONFIG.format(port=self.port, secure=self.secure)
         self.siege = Siege(directory, config=config, options=["--runtime", runtime])
 
     @staticmethod
@@ -207,6 +210,33 @@ def test_bad_input(site: Site) -> None:
         page = site.call("bindings", "read", limit=1_000_000)
         assert page["result"] == {"items": [], "next": None}
     assert watch.lost == 0
+
+
+def test_a_store_that_hangs(tmp_path: Path) -> None:
+    """Each answer comes in time and names the limit; clients that have gone cost nothing; calls go on."""
+    site = Site(tmp_path, before='auth = "none"\nstore = "siege.db"\n')
+    body = b'{"jsonrpc": "2.0", "id": 1, "method": "remove", "params": {"aor": "alice@siege.test"}}'
+    post = (
+        f"POST /rpc HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {site.tokens['operate']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    with site.siege:
+        for user in ("alice", "bob"):
+            with Phone(user, "siege.test", "udp", site.siege.address("udp")) as phone:
+                phone.register()
+        with closing(sqlite3.connect(tmp_path / "siege.db", isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            with site.siege.watched() as watch:
+                for _ in range(100):
+                    with site.line() as sock:
+                        sock.sendall(post)
+                time.sleep(2.0)
+                answer = site.call("remove", aor="bob@siege.test")
+            assert answer["error"]["code"] == -32002
+            assert "limits.http_answer_time" in answer["error"]["message"]
+    assert watch.lost == 0
+    # The honest client alone takes 0.2 ms for each of its requests.
+    assert watch.spent < 1.0
 
 
 @pytest.mark.parametrize(

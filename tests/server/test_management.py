@@ -14,6 +14,7 @@ from sansip.bans import Ban
 from sansip.location import Binding, LocationUpdate
 from sansip_server.management import Management
 from sansip_server.reload import Outcome
+from sansip_sockets.pending import Pending
 
 AOR = "sip:bob@biloxi.test"
 
@@ -76,7 +77,7 @@ class Server:
         return self.send(json.dumps(question).encode())
 
     def send(self, line: bytes) -> list[dict[str, Any]]:
-        return [json.loads(part) for part in self.management.answer(line) if part is not None]
+        return [json.loads(part) for part in self.management.answer(line) if isinstance(part, bytes)]
 
 
 def test_health() -> None:
@@ -151,13 +152,13 @@ def test_remove_waits_for_the_store(failing: bool) -> None:
     server = Server(durable=True)
     binding = server.bind("bob")
     reply = server.management.answer(b'{"command": "remove", "aor": "bob@biloxi.test"}')
-    assert next(reply) is None
+    assert isinstance(next(reply), Pending)
     (asked,) = [action for action in server.hub.performed if isinstance(action, Ask)]
     assert asked.question == LocationUpdate(AOR, (binding,), ())
-    assert next(reply) is None
+    assert isinstance(next(reply), Pending)
     server.stack.answer(asked.id, OSError("disk full") if failing else None, 51.0)
     (line,) = reply
-    assert line is not None
+    assert isinstance(line, bytes)
     answer = json.loads(line)
     assert answer["ok"] is not failing
     if failing:

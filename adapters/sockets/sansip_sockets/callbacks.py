@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from inspect import GEN_RUNNING, getgeneratorstate
 from typing import TypeAlias
 
@@ -82,6 +83,10 @@ class _Driven:
             self._end_timer = None
         self.resume(False)
 
+    def _belled(self, wait: Wait) -> None:
+        if self._wait is wait:
+            self.timed_out()
+
     def resume(self, value: bool | None) -> None:
         try:
             wait = self._send(value)  # type: ignore[arg-type]
@@ -98,7 +103,9 @@ class _Driven:
             self._end_timer = self._owner.after(wait[2], self.timed_out)
 
     def _watch(self, wait: Wait) -> None:
-        kind, sock, _ = wait
+        kind, sock = wait[0], wait[1]
+        if len(wait) == 4:
+            wait[3].resume = partial(self._belled, wait)
         before = self._wait
         if before is None or before[0] != kind or before[1] is not sock:
             self.unwatch()

@@ -4,7 +4,8 @@ Theory of operation: a Unix socket that only its owner may open. A line is hande
 to ``answer``, which runs in the stack's thread and returns the parts of its reply
 one after the other; what the peer does not read in time is not computed. So a
 list of a million bindings goes out piece by piece between other work. A part
-may be ``None``: not yet, ask again soon.
+may be ``None``: let others go on; or a result that is ``Pending``: what waits for it
+sleeps until it is there, and is told that it is ``Late`` after a minute.
 
 The file is made with its mode, not given it afterwards; one left over by a server
 that was killed is replaced, and one that somebody answers on is not.
@@ -16,12 +17,14 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sansip_sockets.bind import BindError
-from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Wait
+from sansip_sockets.pending import Late, Pending
+from sansip_sockets.waits import PAUSE, READ, WRITE, Bell, Pump, Wait
 
 if TYPE_CHECKING:
     from sansip_sockets.hub import Hub
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["AnswerLine", "ControlSocket"]
 
 # From a line without its end to the parts of the reply, each written as it is.
-AnswerLine: TypeAlias = Callable[[bytes], Iterator[bytes | None]]
+AnswerLine: TypeAlias = Callable[[bytes], Generator[bytes | Pending[Any] | None, None, None]]
 
 # Octets of one command; the longest names an address-of-record.
 LINE = 65_536
@@ -37,8 +40,9 @@ LINE = 65_536
 SESSIONS = 16
 # Seconds for the next command to come, and for a reply to be read.
 IDLE = 60.0
-# Seconds between two looks for a part that is not there yet, or between two parts.
-POLL = 0.01
+# Seconds that a command may wait for what it asked of others: a reload tries the route aside.
+ANSWER = 60.0
+# Seconds between two parts.
 TURN = 0.0005
 # sockaddr_un has room for no more, the final NUL left out.
 PATH_SIZE = 107
@@ -146,13 +150,8 @@ class ControlSocket:
                 if len(buffer) > LINE:
                     break
                 for line in lines:
-                    for part in answer(line):
-                        if part is None:
-                            yield (PAUSE, sock, POLL)
-                            continue
-                        yield (PAUSE, sock, TURN)
-                        if not (yield from self._write(sock, part)):
-                            return
+                    if not (yield from self._reply(hub, sock, answer(line))):
+                        return
         except OSError:
             pass  # the peer has gone
         except Exception as error:
@@ -160,6 +159,29 @@ class ControlSocket:
         finally:
             self._sessions.discard(sock)
             sock.close()
+
+    def _reply(
+        self, hub: Hub, sock: socket.socket, work: Generator[bytes | Pending[Any] | None, None, None]
+    ) -> Generator[Wait, bool, bool]:
+        """Write the parts of ``work``; return False when the peer does not read."""
+        deadline = hub.clock() + ANSWER
+        bell = Bell(hub.inbox)
+        step: Callable[[], Any] = work.__next__
+        while True:
+            try:
+                part = step()
+            except StopIteration:
+                return True
+            step = work.__next__
+            if not isinstance(part, Pending):
+                yield (PAUSE, sock, TURN)
+                if part is not None and not (yield from self._write(sock, part)):
+                    return False
+            elif (left := deadline - hub.clock()) > 0:
+                part.tell(bell.ring)
+                yield (PAUSE, sock, left, bell)
+            else:
+                step = partial(work.throw, Late(f"no answer in {ANSWER:g} s"))
 
     def _write(self, sock: socket.socket, data: bytes) -> Generator[Wait, bool, bool]:
         """Write all of ``data``; return False when the peer does not read."""

@@ -10,7 +10,9 @@ of the server:
 - ``(WRITE, sock, timeout)``: the same for writable;
 - ``(PAUSE, sock, seconds)``: stop watching ``sock`` altogether (it may be closed
   the moment the pump goes on) and resume with ``False`` after ``seconds`` (0:
-  at once).
+  at once);
+- each of them with a *bell* as fourth element: set ``bell.resume`` to a function that
+  resumes with ``False`` where the pump still waits for this, and does nothing else.
 
 A pump yields the same tuple object again where its wait has not changed, so a
 runtime that keeps its watch registered pays one identity test. At most one
@@ -22,15 +24,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from socket import SHUT_RDWR, socket
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-__all__ = ["PAUSE", "READ", "WRITE", "Pump", "Spawn", "Wait", "wake"]
+if TYPE_CHECKING:
+    from sansip_sockets.inbox import Inbox
+
+__all__ = ["PAUSE", "READ", "WRITE", "Bell", "Pump", "Spawn", "Wait", "wake"]
 
 PAUSE = 0
 READ = 1
 WRITE = 2
 
-Wait: TypeAlias = tuple[int, socket, float | None]
+
+class Bell:
+    """Wakes one pump before its time; ``inbox`` is the hub's."""
+
+    __slots__ = ("_inbox", "resume")
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        # The runtime's way back into the wait that names this bell.
+        self.resume: Callable[[], None] | None = None
+
+    def ring(self) -> None:
+        """Resume the pump, in the next turn; from any thread."""
+        self._inbox.post(self._rung)
+
+    def _rung(self) -> None:
+        if self.resume is not None:
+            self.resume()
+
+
+Wait: TypeAlias = tuple[int, socket, float | None] | tuple[int, socket, float | None, Bell]
 Pump: TypeAlias = Generator[Wait, bool, None]
 # How a new pump is handed to the runtime; it may be started at once or later.
 Spawn: TypeAlias = Callable[[Pump], None]

@@ -7,7 +7,7 @@ first, then the path finds its page.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from sansip.limits import Limits
@@ -15,7 +15,7 @@ from sansip_server.http.access import Access, demand
 from sansip_server.http.figures import FigureError, exposition
 from sansip_server.http.rpc import Rpc
 from sansip_server.management import Management
-from sansip_sockets.http import HttpFault, HttpRequest, HttpResponse
+from sansip_sockets.http import HttpFault, HttpRequest, HttpResponse, Work
 
 __all__ = ["Pages"]
 
@@ -29,15 +29,15 @@ class Pages:
         self._management = management
         self._access = access
         self._rpc = Rpc(management, limits)
-        self._paths: dict[str, tuple[tuple[str, ...], Callable[[HttpRequest], Iterator[HttpResponse | None]]]]
+        self._paths: dict[str, tuple[tuple[str, ...], Callable[[HttpRequest], HttpResponse | Work]]]
         self._paths = {
             "/rpc": (("POST",), self._call),
             "/health": (("GET", "HEAD"), self._health),
             "/metrics": (("GET", "HEAD"), self._metrics),
         }
 
-    def answer(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
-        """Yield None while there is no answer, then the answer. Raises ``HttpFault``."""
+    def answer(self, request: HttpRequest) -> Work:
+        """Return the answer; yield None or what it waits for before. Raises ``HttpFault``."""
         self._access.admit(request)
         found = self._paths.get(request.path)
         if found is None:
@@ -46,39 +46,37 @@ class Pages:
         if request.method not in methods:
             # RFC 9110 15.5.6
             raise HttpFault(405, f"expected {' or '.join(methods)}", ("Allow", ", ".join(methods)))
-        yield from page(request)
+        said = page(request)
+        return said if isinstance(said, HttpResponse) else (yield from said)
 
-    def _call(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
+    def _call(self, request: HttpRequest) -> Work:
         # A form of another page's cannot have this type without that page being asked first.
         kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
         if kind != _JSON:
             raise HttpFault(415, f"expected Content-Type: {_JSON}")
         role = self._access.role(request)
         demand(role, "read")
-        for reply in self._rpc.answer(request.body, role):
-            if reply is None:
-                yield None
-            else:
-                yield HttpResponse(200 if reply else 204, reply, _JSON)
+        reply = yield from self._rpc.answer(request.body, role)
+        return HttpResponse(200 if reply else 204, reply, _JSON)
 
-    def _health(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
+    def _health(self, request: HttpRequest) -> HttpResponse:
         result = self._result("health")
         # Load balancers ask without a token, and learn no more than that.
         if self._access.role(request):
             body = json.dumps(result)
         else:
             body = json.dumps({"status": result["status"]})
-        yield HttpResponse(200 if result["status"] == "ok" else 503, body.encode(), _JSON)
+        return HttpResponse(200 if result["status"] == "ok" else 503, body.encode(), _JSON)
 
-    def _metrics(self, request: HttpRequest) -> Iterator[HttpResponse | None]:
+    def _metrics(self, request: HttpRequest) -> HttpResponse:
         demand(self._access.role(request), "read")
         try:
             kind, body = exposition(self._result("stats"), self._result("health"))
         except FigureError as error:
             raise HttpFault(501, str(error)) from None
-        yield HttpResponse(200, body, kind)
+        return HttpResponse(200, body, kind)
 
     def _result(self, name: str) -> dict[str, Any]:
-        parts = [part for part in self._management.do(name, {}) if part is not None]
+        parts = [part for part in self._management.do(name, {}) if isinstance(part, dict)]
         result: dict[str, Any] = parts[-1]["result"]
         return result

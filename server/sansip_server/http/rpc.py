@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Generator
+from typing import Any, Final, TypeAlias
 
 from sansip.limits import Limits
 from sansip.module import CommandError
 from sansip_server.http.access import Role
-from sansip_server.management import Management, Refused
+from sansip_server.management import Management, Refused, late
+from sansip_sockets.pending import Late, Pending
 
 __all__ = ["Rpc"]
 
-_PARSE, _INVALID, _METHOD, _PARAMS, _FAILED, _ROLE = -32700, -32600, -32601, -32602, -32000, -32001
+_PARSE, _INVALID, _METHOD, _PARAMS = -32700, -32600, -32601, -32602
+_FAILED, _ROLE, _LATE = -32000, -32001, -32002
+# None: others may go on; ``Pending``: what an answer waits for.
+Work: TypeAlias = Generator[Pending[Any] | None, None, Any]
 # Items of a page where none is asked for.
 _PAGE: Final = 100
 # A command without an id is a notification: nothing is answered (JSON-RPC 2.0 section 4.1).
@@ -40,35 +44,27 @@ class Rpc:
         self._management = management
         self._limits = limits
 
-    def answer(self, body: bytes, role: Role) -> Iterator[bytes | None]:
-        """Yield None while the work goes on, then the reply; ``b""`` where there is none to give."""
+    def answer(self, body: bytes, role: Role) -> Generator[Pending[Any] | None, None, bytes]:
+        """Return the reply, ``b""`` where there is none to give. ``Late`` may be thrown into it."""
         try:
             given = json.loads(body, parse_constant=_no_json)
         except (ValueError, RecursionError) as error:
-            reply: Any = _error(None, _Fault(_PARSE, f"not JSON: {error}"[:200]))
-            yield json.dumps(reply).encode()
-            return
+            return json.dumps(_error(None, _Fault(_PARSE, f"not JSON: {error}"[:200]))).encode()
         if not isinstance(given, list):
-            for reply in self._one(given, role):
-                if reply is None:
-                    yield None
-            yield b"" if reply is _ABSENT else json.dumps(reply).encode()
-            return
+            reply = yield from self._one(given, role)
+            return b"" if reply is _ABSENT else json.dumps(reply).encode()
         if not 0 < len(given) <= self._limits.http_batch:
             text = f"expected 1 to {self._limits.http_batch} commands in a batch (limits.http_batch)"
-            yield json.dumps(_error(None, _Fault(_INVALID, text))).encode()
-            return
+            return json.dumps(_error(None, _Fault(_INVALID, text))).encode()
         replies = []
         for one in given:
-            for reply in self._one(one, role):
-                if reply is None:
-                    yield None
+            reply = yield from self._one(one, role)
             if reply is not _ABSENT:
                 replies.append(reply)
-        yield json.dumps(replies).encode() if replies else b""
+        return json.dumps(replies).encode() if replies else b""
 
-    def _one(self, given: Any, role: Role) -> Iterator[Any]:
-        """Yield None while it waits, then the reply as an object, or ``_ABSENT``."""
+    def _one(self, given: Any, role: Role) -> Work:
+        """Return the reply as an object, or ``_ABSENT``."""
         number = given.get("id", _ABSENT) if isinstance(given, dict) else None
         try:
             if not isinstance(given, dict) or given.get("jsonrpc") != "2.0":
@@ -76,21 +72,16 @@ class Rpc:
             if not (number is _ABSENT or _is_id(number)):
                 number = None
                 raise _Fault(_INVALID, "expected a string or a number as id")
-            result: Any = None
-            for part in self._call(given.get("method"), given.get("params", {}), role):
-                if part is None:
-                    yield None
-                else:
-                    result = part
+            result = yield from self._call(given.get("method"), given.get("params", {}), role)
             reply: Any = {"jsonrpc": "2.0", "id": number, "result": result}
         except _Fault as fault:
             # JSON-RPC 2.0 section 5: an invalid request is answered even without an id.
             if number is _ABSENT and fault.code == _INVALID:
                 number = None
             reply = _error(number, fault)
-        yield _ABSENT if number is _ABSENT else reply
+        return _ABSENT if number is _ABSENT else reply
 
-    def _call(self, name: Any, params: Any, role: Role) -> Iterator[Any]:
+    def _call(self, name: Any, params: Any, role: Role) -> Work:
         command = self._management.find(name) if isinstance(name, str) else None
         if command is None:
             raise _Fault(_METHOD, f"there is no command {name!r:.80}; the method commands lists them")
@@ -106,31 +97,38 @@ class Rpc:
         after = None if own else params.pop("after", None)
         if after is not None and not (isinstance(after, str) and after.isdecimal() and len(after) < 10):
             raise _Fault(_PARAMS, "after: expected what next was")
-        yield from self._page(command.name, params, min(limit, self._limits.http_page), int(after or 0), own)
+        return (
+            yield from self._page(
+                command.name, params, min(limit, self._limits.http_page), int(after or 0), own
+            )
+        )
 
-    def _page(self, name: str, params: Any, limit: int, skip: int, own: bool) -> Iterator[Any]:
+    def _page(self, name: str, params: Any, limit: int, skip: int, own: bool) -> Work:
         items: list[Any] = []
         seen = 0
+        result: Any = None
         try:
             for part in self._management.do(name, params):
-                if part is None:
-                    yield None
+                if not isinstance(part, dict):
+                    yield part
                 elif "item" in part:
                     seen += 1
                     if seen > skip:
                         if len(items) >= limit and not (own and _aor(part["item"]) == _aor(items[-1])):
                             last = _aor(items[-1]) if own else str(skip + len(items))
-                            yield {"items": items, "next": last}
-                            return
+                            return {"items": items, "next": last}
                         items.append(part["item"])
                     if not seen % 100:
                         yield None
                 elif seen or "items" in part["result"] or _counts(part["result"]):
-                    yield {"items": items, "next": None}
+                    result = {"items": items, "next": None}
                 else:
-                    yield part["result"]
+                    result = part["result"]
         except (Refused, CommandError, ValueError, TypeError) as error:
             raise _Fault(_FAILED, str(error)) from None
+        except Late as error:
+            raise _Fault(_LATE, late(name, error)) from None
+        return result
 
 
 def _no_json(name: str) -> Any:

@@ -11,23 +11,31 @@ from sansip.bans import Ban
 from sansip.limits import Limits
 from sansip_server.http.access import Role
 from sansip_server.http.rpc import Rpc
+from sansip_sockets.pending import Late
 from tests.server.test_management import Server
 
+LATE = "no answer in 1 s (limits.http_answer_time)"
 LIMITS = Limits(http_page=3, http_batch=4)
 
 
 class Client:
     """Asks one server."""
 
-    def __init__(self, role: Role = "operate") -> None:
-        self.server = Server()
+    def __init__(self, role: Role = "operate", *, durable: bool = False) -> None:
+        self.server = Server(durable=durable)
         self._rpc = Rpc(self.server.management, LIMITS)
         self._role = role
 
     def send(self, body: Any) -> Any:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        (reply,) = [part for part in self._rpc.answer(data, self._role) if part is not None]
-        return json.loads(reply) if reply else None
+        work = self._rpc.answer(data, self._role)
+        try:
+            part = next(work)
+            while True:
+                # What never comes is late at once.
+                part = next(work) if part is None else work.throw(Late(LATE))
+        except StopIteration as end:
+            return json.loads(end.value) if end.value else None
 
     def call(self, method: Any, **params: Any) -> Any:
         reply = self.send({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
@@ -144,3 +152,22 @@ def test_an_id_that_is_none(number: bytes) -> None:
     """Section 4: a string, a number or null. What Python reads beyond JSON (RFC 8259 6) never comes back."""
     reply = Client().send(b'{"jsonrpc": "2.0", "method": "stats", "id": ' + number + b"}")
     assert (reply["id"], reply["error"]["code"]) in [(None, -32600), (None, -32700)]
+
+
+def test_a_store_that_hangs() -> None:
+    """Each command of a batch that waits too long says which limit acted, and where to look."""
+    client = Client(durable=True)
+    client.server.bind("alice")
+    client.server.bind("bob")
+    remove = {"jsonrpc": "2.0", "method": "remove"}
+    batch = [
+        {**remove, "id": 1, "params": {"aor": "alice@biloxi.test"}},
+        {"jsonrpc": "2.0", "method": "health", "id": 2},
+        {**remove, "id": 3, "params": {"aor": "bob@biloxi.test"}},
+    ]
+    first, second, third = client.send(batch)
+    for reply in (first, third):
+        assert reply["error"]["code"] == -32002
+        assert "limits.http_answer_time" in reply["error"]["message"]
+        assert "`health` says which part fails" in reply["error"]["message"]
+    assert second["result"]["status"] == "ok"

@@ -1,7 +1,7 @@
 """HTTP for operators and web pages: requests whole, or refused by a named limit."""
 
 from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse
-from sansip_sockets.http.server import Answer, HttpListener, HttpServer
+from sansip_sockets.http.server import Answer, HttpListener, HttpServer, Work
 
 __all__ = [
     "Answer",
@@ -11,4 +11,5 @@ __all__ = [
     "HttpRequest",
     "HttpResponse",
     "HttpServer",
+    "Work",
 ]

@@ -35,6 +35,7 @@ REASONS: Final = {
     500: "Internal Server Error",
     501: "Not Implemented",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
 }
 # What no answer of ours is for: a page that guesses at types, keeps, or is put into a frame.
@@ -120,6 +121,11 @@ class Conversation:
     def over(self) -> bool:
         """Whether no further request will be read."""
         return self._http.our_state in (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+
+    @property
+    def waiting(self) -> int:
+        """Octets that are pipelined behind the request at work."""
+        return len(self._http.trailing_data[0])
 
     def received(self, data: bytes) -> None:
         """Take octets of the peer; ``b""`` is the end of what it sends. Raises ``HttpFault``."""

@@ -1,7 +1,8 @@
 """HTTP listeners on every runtime: one pump for each, and one for each connection.
 
-Theory of operation: as at the control socket, a connection's pump reads one request, has ``answer`` make
-the response in the stack's thread, part by part, and writes it.
+Theory of operation: a connection's pump reads one request, has ``answer`` make the response in the stack's
+thread, part by part, and writes it. An answer that waits for a store or a module sleeps until that is there:
+a bell wakes the pump. A client that closes ends the work, and so does a deadline.
 TLS is the filter that SIP has. A client is bounded by how many connections it may have, by the
 time that a request may take from its first octet to its last, and by how long it may be silent; the
 operator's traffic never waits for SIP's limits, nor SIP for it.
@@ -11,35 +12,34 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sansip.limits import Limits
-from sansip.transport.filter import OpenConnection, Output
+from sansip.transport.filter import OpenConnection
 from sansip.transport.transports import TLS
 from sansip_sockets.bind import bind
 from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse
+from sansip_sockets.http.line import TURN, Gone, Line
+from sansip_sockets.pending import Late, Pending
 from sansip_sockets.tls import Tls, TlsContexts
-from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, Wait
+from sansip_sockets.waits import PAUSE, READ, Bell, Pump, Wait, wake
 
 if TYPE_CHECKING:
     from sansip_sockets.bind import BoundListener
     from sansip_sockets.hub import Hub
 
-__all__ = ["Answer", "HttpListener", "HttpServer"]
+__all__ = ["Answer", "HttpListener", "HttpServer", "Work"]
 
-# From a request to its response; None: not yet, ask again soon.
-Answer: TypeAlias = Callable[[HttpRequest], Iterator[HttpResponse | None]]
+# The work for one response, which it returns. It yields None where others may go on, and a result that it
+# waits for; ``Late`` is thrown into it when that does not come in time.
+Work: TypeAlias = Generator[Pending[Any] | None, None, HttpResponse]
+Answer: TypeAlias = Callable[[HttpRequest], Work]
 
-# Octets of one read.
-READ_SIZE = 65_536
-# Seconds between two looks for a response that is not there yet.
-POLL = 0.005
-# Seconds between two parts of the work for one answer, so that calls go on.
-TURN = 0.0005
-# Octets written between two waits.
-CHUNK = 65_536
+# Connections accepted for one wake-up, so that others get their turn.
+ACCEPTS = 16
 
 
 @dataclass(slots=True)
@@ -51,10 +51,6 @@ class HttpListener:
     port: int
     id: int = 0
     shares: int | None = None
-
-
-class _Gone(Exception):
-    """The peer does not go on: closed, silent, or too slow."""
 
 
 class HttpServer:
@@ -72,7 +68,8 @@ class HttpServer:
         except BaseException:
             self.close()
             raise
-        self._sessions: set[socket.socket] = set()
+        # In the order in which they asked last.
+        self._lines: dict[Line, None] = {}
         self._by_source: Counter[str] = Counter()
 
     def start(self, hub: Hub, answer: Answer) -> None:
@@ -84,158 +81,114 @@ class HttpServer:
 
     def close(self) -> None:
         """Close all sockets. The runtime has let go of the pumps before."""
-        for sock in getattr(self, "_sessions", ()):
-            sock.close()
+        for line in getattr(self, "_lines", ()):
+            line.sock.close()
         for listener in self.listeners:
             listener.sock.close()
 
     # --- pumps
 
     def _accept(self, hub: Hub, listener: BoundListener, answer: Answer) -> Pump:
+        wait: Wait = (READ, listener.sock, None)
         while True:
-            yield (READ, listener.sock, None)
-            try:
-                peer, address = listener.sock.accept()
-            except OSError as error:
-                if not isinstance(error, BlockingIOError):
+            yield wait
+            for _ in range(ACCEPTS):
+                try:
+                    peer, address = listener.sock.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
                     hub.report(f"accept on {listener}", error)
                     yield (PAUSE, listener.sock, 0.1)
-                continue
-            source = str(address[0])
-            limits = self._limits
-            if (
-                len(self._sessions) >= limits.http_connections
-                or self._by_source[source] >= limits.http_connections_per_source
-            ):
-                peer.close()
-                continue
-            peer.setblocking(False)
-            self._sessions.add(peer)
-            self._by_source[source] += 1
-            hub.spawn(self._session(hub, listener, peer, address, answer))
+                    break
+                if not self._has_room(str(address[0])):
+                    peer.close()
+                    continue
+                peer.setblocking(False)
+                hub.spawn(self._session(hub, listener, peer, address, answer))
+
+    def _has_room(self, source: str) -> bool:
+        """Whether one more of ``source`` is served; the one that has been idle longest may have to go."""
+        limits = self._limits
+        if self._by_source[source] >= limits.http_connections_per_source:
+            return False
+        if len(self._lines) >= limits.http_connections:
+            # Else some twenty strangers who say nothing keep the operator out.
+            idle = next((line for line in self._lines if line.idle), None)
+            if idle is None:
+                return False
+            idle.idle = False
+            del self._lines[idle]
+            wake(idle.sock)
+        return True
 
     def _session(
         self, hub: Hub, listener: BoundListener, sock: socket.socket, address: tuple[str, int], answer: Answer
     ) -> Pump:
         source = str(address[0])
+        self._by_source[source] += 1
+        secure = listener.transport == "https"
+        tls = None
+        if secure:
+            assert self._tls is not None
+            tls = Tls(self._tls, OpenConnection(-1, TLS, listener.address, address, incoming=True))
+        line = Line(hub, sock, tls, self._limits)
+        self._lines[line] = None
         try:
-            secure = listener.transport == "https"
-            tls = None
-            if secure:
-                assert self._tls is not None
-                info = OpenConnection(-1, TLS, listener.address, address, incoming=True)
-                tls = Tls(self._tls, info)
-            line = _Line(hub, sock, tls, self._limits)
             conversation = Conversation(self._limits)
             while not conversation.over:
                 try:
                     request = yield from line.request(conversation)
                     if request is None:
                         return
+                    self._lines[line] = self._lines.pop(line, None)
                     request.remote, request.secure = source, secure
-                    response = yield from self._response(hub, sock, request, answer)
+                    response = yield from self._response(hub, line, conversation, request, answer)
                 except HttpFault as fault:
                     response = fault.response()
                 yield from line.write(conversation.respond(response))
                 if response.closes:
                     return
-        except (_Gone, OSError):
+        except (Gone, OSError):
             pass  # the peer has gone, or is too slow
         except Exception as error:
             hub.report("http", error)
         finally:
-            self._sessions.discard(sock)
+            self._lines.pop(line, None)
             self._by_source[source] -= 1
             if not self._by_source[source]:
                 del self._by_source[source]
             sock.close()
 
-    @staticmethod
     def _response(
-        hub: Hub, sock: socket.socket, request: HttpRequest, answer: Answer
+        self, hub: Hub, line: Line, conversation: Conversation, request: HttpRequest, answer: Answer
     ) -> Generator[Wait, bool, HttpResponse]:
+        patience = self._limits.http_answer_time
+        deadline = hub.clock() + patience
+        bell = Bell(hub.inbox)
+        work = answer(request)
+        step: Callable[[], Pending[Any] | None] = work.__next__
         try:
-            for part in answer(request):
-                if part is not None:
-                    return part
-                yield (PAUSE, sock, POLL)
-        except HttpFault:
+            while True:
+                part = step()
+                step = work.__next__
+                left = deadline - hub.clock()
+                if left <= 0:
+                    step = partial(work.throw, Late(f"no answer in {patience:g} s (limits.http_answer_time)"))
+                elif part is None:
+                    yield from line.attend(conversation, TURN)
+                else:
+                    part.tell(bell.ring)
+                    yield from line.attend(conversation, left, bell)
+        except StopIteration as end:
+            response: HttpResponse = end.value
+            return response
+        except (HttpFault, Gone):
             raise
+        except Late as error:
+            return HttpResponse(504, f"{request.path}: {error}; ask /health which part hangs\n".encode())
         except Exception as error:
             hub.report(f"http {request.method} {request.path}", error)
-        return HttpResponse(500, b"the server failed; its log says how\n", closes=True)
-
-
-class _Line:
-    """The octets of one connection, through TLS where there is some."""
-
-    __slots__ = ("_hub", "_limits", "_sock", "_tls")
-
-    def __init__(self, hub: Hub, sock: socket.socket, tls: Tls | None, limits: Limits) -> None:
-        self._hub = hub
-        self._sock = sock
-        self._tls = tls
-        self._limits = limits
-
-    def request(self, conversation: Conversation) -> Generator[Wait, bool, HttpRequest | None]:
-        """Read until a request is whole; None at an orderly end. Raises ``HttpFault`` and ``_Gone``."""
-        limits = self._limits
-        clock = self._hub.clock
-        # From here on its first octet may take ``http_idle_time``, and all of it ``http_time`` after that.
-        deadline = None if not conversation.begun else clock() + limits.http_time
-        if self._tls is not None and not self._tls.ready:
-            deadline = clock() + limits.http_time
-        while (request := conversation.next_request()) is None:
-            if ready := conversation.expected():
-                yield from self.write(ready)
-            patience = limits.http_idle_time if deadline is None else deadline - clock()
-            if patience <= 0 or not (yield (READ, self._sock, patience)):
-                if conversation.begun:
-                    raise HttpFault(
-                        408, f"a request took more than {limits.http_time:g} s (limits.http_time)"
-                    )
-                raise _Gone
-            for data in (yield from self._read()):
-                if not data:
-                    if conversation.begun:
-                        raise _Gone
-                    return None
-                if deadline is None:
-                    deadline = clock() + limits.http_time
-                conversation.received(data)
-        return request
-
-    def _read(self) -> Generator[Wait, bool, Sequence[bytes]]:
-        try:
-            data = self._sock.recv(READ_SIZE)
-        except BlockingIOError:
-            return ()
-        if self._tls is None or not data:
-            return (data,)
-        output = self._tls.received(data, self._hub.clock())
-        yield from self._perform(output)
-        return output.up
-
-    def write(self, data: bytes) -> Generator[Wait, bool, None]:
-        """Write all of ``data``. Raises ``_Gone`` where the peer does not read."""
-        for start in range(0, len(data), CHUNK):
-            part = data[start : start + CHUNK]
-            if self._tls is None:
-                yield from self._write(part)
-            else:
-                yield from self._perform(self._tls.send(part, self._hub.clock()))
-
-    def _perform(self, output: Output) -> Generator[Wait, bool, None]:
-        for data in output.down:
-            yield from self._write(data)
-        if output.closing is not None:
-            raise _Gone
-
-    def _write(self, data: bytes) -> Generator[Wait, bool, None]:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._sock.send(view) :]
-            except BlockingIOError:
-                if not (yield (WRITE, self._sock, self._limits.http_idle_time)):
-                    raise _Gone from None
+            return HttpResponse(500, b"the server failed; its log says how\n", closes=True)
+        finally:
+            work.close()
