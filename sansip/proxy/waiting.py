@@ -176,11 +176,15 @@ class Hold:
         self._who = who
         self._timer = timer = passage.timers.start(now, passage.hook_time, self, "hook")
         begun = passage.begin(work, lambda result, now: self._ended(timer, result, now), now)
-        if self._timer is timer:
+        # Asked by a method: mypyc takes what was just assigned for what is still there.
+        if self._waits_for(timer):
             self._work = begun
 
+    def _waits_for(self, timer: Timer) -> bool:
+        return self._timer is timer
+
     def _ended(self, timer: Timer, result: Any, now: float) -> None:
-        if self._timer is not timer:
+        if not self._waits_for(timer):
             return
         self._stop()
         if isinstance(result, BaseException):
