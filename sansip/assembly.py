@@ -31,6 +31,7 @@ from sansip.location import (
     SharedLocation,
 )
 from sansip.module import Modules
+from sansip.module.departure import Departures
 from sansip.module.sockets import Sockets
 from sansip.neighbours import Neighbours
 from sansip.notices import LimitNotices
@@ -162,6 +163,8 @@ class Assembly:
         self.sockets = Sockets(self.timers, config.limits, self.out, self.connections.number)
         self.modules = Modules(self, config.modules)
         self.proxy.hooks = self.modules.hooks
+        # Modules that a reload took away.
+        self.departures = Departures(self.timers, config.limits, lambda: self.modules.hooks.settle())
         # Modules start at the first input, when everything is restored.
         self.unstarted = len(self.modules) > 0
         self.route = self.modules.bind(config.route)

@@ -143,6 +143,8 @@ class Reconfiguration:
         domains, aliases, address_realms, timers, proxy, registrar, server_name, trusted, accounts,
             nonce_keys: as in ``StackConfig``.
         modules: new settings of modules that the stack has.
+        added: further modules, with their settings. One that does not start refuses the whole change.
+        removed: modules to do without. They serve requests that run, and then go (``limits.retire_time``).
     """
 
     route: Route | None = None
@@ -162,3 +164,5 @@ class Reconfiguration:
     accounts: Sequence[Account] | None = None
     nonce_keys: Sequence[bytes] | None = None
     modules: Mapping[type[Module], Any] = field(default_factory=dict)
+    added: Mapping[type[Module], Any] = field(default_factory=dict)
+    removed: Sequence[type[Module]] = ()

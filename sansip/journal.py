@@ -29,7 +29,9 @@ from typing import Any
 
 from sansip.actions import Action, Address, Notify, SendData, SendDatagram
 from sansip.config import Reconfiguration, StackConfig
+from sansip.errors import LocalProtocolError
 from sansip.journal_values import again_value, octets, plain_action, value_of
+from sansip.module import Module
 from sansip.module.tasks import Done
 from sansip.routing import Route
 from sansip.routing.removal import Removed
@@ -125,12 +127,17 @@ class JournaledStack(Stack):
             **{name: value_of(found) for name in _WRITTEN if (found := getattr(change, name)) is not None},
             # Accounts and keys of nonces are secrets of others, and not written.
             # By field: the class of another package's settings is known by its module, not by a journal.
-            "modules": {
-                kind.name: {one.name: value_of(getattr(settings, one.name)) for one in fields(settings)}
-                for kind, settings in change.modules.items()
-            },
+            "modules": _settings(change.modules),
+            "added": _settings(change.added),
+            "removed": [kind.name for kind in change.removed],
         }
-        return self._note("configure", now, [given], super().configure(change, now))
+        try:
+            out = super().configure(change, now)
+        except LocalProtocolError:
+            # A module that did not start has asked, sent and drawn by then.
+            self._note("configure", now, [given], [])
+            raise
+        return self._note("configure", now, [given], out)
 
     def drain(self, now: float) -> list[Action]:
         return self._note("drain", now, [], super().drain(now))
@@ -170,6 +177,13 @@ class JournaledStack(Stack):
         super().__setattr__(name, value)
         if name == "wall_offset" and getattr(self, "_journal", None) is not None:
             self._note("wall_offset", 0.0, [value], [])
+
+
+def _settings(modules: Mapping[type[Module], Any]) -> dict[str, dict[str, Any]]:
+    return {
+        kind.name: {one.name: value_of(getattr(settings, one.name)) for one in fields(settings)}
+        for kind, settings in modules.items()
+    }
 
 
 @dataclass(slots=True)
@@ -239,11 +253,13 @@ def again(
     lines: Iterable[str],
     build: Callable[[dict[str, Any]], Stack],
     routes: Callable[[str], Route] | None = None,
+    modules: Callable[[str], type[Module]] | None = None,
 ) -> Iterator[Replayed]:
     """Play a journal again on the stack that ``build`` makes of its head.
 
-    ``routes`` gives the route of a name, where routes were swapped; a journal holds no code. Raises
-    JournalError as ``entries`` does, and where ``build`` raises KeyError, TypeError or ValueError.
+    ``routes`` gives the route of a name, where routes were swapped, ``modules`` the module of a name, where
+    some were added; a journal holds no code. Raises JournalError as ``entries`` does, and where ``build``
+    raises KeyError, TypeError or ValueError.
     """
     stack: Stack | None = None
     for entry in entries(lines):
@@ -255,7 +271,7 @@ def again(
             continue
         assert stack is not None
         try:
-            out = _feed(stack, entry, routes)
+            out = _feed(stack, entry, routes, modules)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise _unreadable(entry.line, False, error) from None
         # The same way as what was recorded: tuples are lists in JSON.
@@ -264,7 +280,10 @@ def again(
 
 
 def _reconfiguration(
-    stack: Stack, given: dict[str, Any], routes: Callable[[str], Route] | None
+    stack: Stack,
+    given: dict[str, Any],
+    routes: Callable[[str], Route] | None,
+    modules: Callable[[str], type[Module]] | None,
 ) -> Reconfiguration:
     """Return the change that a line describes."""
     change = Reconfiguration(route_name=given["route"] or "")
@@ -278,14 +297,29 @@ def _reconfiguration(
         if name in given:
             setattr(change, name, again_value(given[name]))
     kinds = {module.name: type(module) for module in stack.modules}
-    change.modules = {
-        kinds[name]: kinds[name].Settings(**{key: again_value(one) for key, one in values.items()})
-        for name, values in given["modules"].items()
-    }
+    change.removed = [kinds[name] for name in given.get("removed", ())]
+    added = given.get("added", {})
+    for name in added:
+        if modules is None:
+            raise ValueError(f"the module {name} was added, and is not here")
+        kinds[name] = modules(name)
+
+    def settings(given: Mapping[str, dict[str, Any]]) -> dict[type[Module], Any]:
+        return {
+            kinds[name]: kinds[name].Settings(**{key: again_value(one) for key, one in values.items()})
+            for name, values in given.items()
+        }
+
+    change.modules, change.added = settings(given["modules"]), settings(added)
     return change
 
 
-def _feed(stack: Stack, entry: Entry, routes: Callable[[str], Route] | None) -> list[Action]:
+def _feed(
+    stack: Stack,
+    entry: Entry,
+    routes: Callable[[str], Route] | None,
+    modules: Callable[[str], type[Module]] | None,
+) -> list[Action]:
     given, now = entry.given, entry.at
     match entry.name:
         case "datagram_received":
@@ -313,7 +347,12 @@ def _feed(stack: Stack, entry: Entry, routes: Callable[[str], Route] | None) -> 
         case "time_passed":
             return stack.time_passed(now)
         case "configure":
-            return stack.configure(_reconfiguration(stack, given[0], routes), now)
+            change = _reconfiguration(stack, given[0], routes, modules)
+            try:
+                return stack.configure(change, now)
+            except LocalProtocolError:
+                # Refused then, too.
+                return []
         case "drain":
             return stack.drain(now)
         case "lift":

@@ -188,6 +188,9 @@ class Limits:
     # Seconds for which a message waits for a module that asks the outside about it (a hook that
     # is `async def`). → as if the hook had raised: a request does not leave (500), a response passes
     hook_time: float = 5.0
+    # Seconds that a reload waits for the tables and the outer halves of modules that are new: a migration
+    # may take its time. → the reload is refused
+    prepare_time: float = 60.0
     # Keys of one module whose rates are counted (`core.limit`). → the one counted least lately is
     # forgotten, and begins anew
     module_keys: int = 100_000

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.limits import Limits
     from sansip.module import Modules
+    from sansip.module.departure import Departures
     from sansip.notices import LimitNotices
     from sansip.proxy import Proxy
     from sansip.registrar import Registrar
@@ -63,6 +64,8 @@ class Reconfigured(Protocol):
     bans: Bans
     entropy: Entropy
     modules: Modules
+    departures: Departures
+    unstarted: bool
     retiring: Retirement
     domains: list[str]
     addresses: Addresses
@@ -78,6 +81,7 @@ class Reconfigured(Protocol):
     def reception(self) -> Receives: ...
     def unix(self, now: float) -> float: ...
     def is_trusted(self, flow: Flow) -> bool: ...
+    def start(self, now: float) -> None: ...
 
 
 def listeners_of(configs: Sequence[ListenerConfig]) -> list[Listener]:
@@ -123,15 +127,24 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
 
     Raises ``ModuleFault`` or ``LocalProtocolError``, and changes nothing then.
     """
-    route = None if change.route is None else stack.modules.bind(change.route)
-    stack.modules.check(change.modules)
+    if stack.unstarted:
+        stack.start(now)
+    modules = stack.modules
+    if change.added or change.removed:
+        modules = modules.changed(change.added, change.removed)
+    route = modules.bind(change.route or stack.config.route)
+    modules.check(change.modules)
     listeners = None if change.listeners is None else listeners_of(change.listeners)
     if change.auth is not None and stack.authenticator is None:
         raise LocalProtocolError("a stack that asks nobody for a password cannot begin to while it runs")
     if change.dns is not None and stack.resolver is None:
         raise LocalProtocolError("a stack that asks no name servers cannot begin to while it runs")
-    if route is not None and change.route is not None:
-        stack.route = route
+    # The last that can fail.
+    modules.start(now)
+    if modules is not stack.modules:
+        _take_modules(stack, modules, now)
+    stack.route = route
+    if change.route is not None:
         # For those who ask what runs here: the watchdog names it by its file.
         stack.config.route = change.route
     if change.limits is not None:
@@ -151,6 +164,15 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
     if change.nonce_keys is not None and stack.authenticator is not None:
         stack.authenticator.rotate(change.nonce_keys, stack.unix(now))
     stack.modules.configure(change.modules, now)
+
+
+def _take_modules(stack: Reconfigured, modules: Modules, now: float) -> None:
+    """Have ``modules`` in the place of those that there are."""
+    gone = modules.succeed(stack.modules, now)
+    stack.modules = modules
+    stack.proxy.hooks = modules.hooks
+    if gone:
+        stack.departures.begin(gone, now)
 
 
 def _bound(stack: Reconfigured, limits: Limits) -> None:

@@ -4,15 +4,20 @@ Theory of operation: ``requires`` orders modules, then the name does. Each hook 
 methods that override it, in that order for what comes in and reversed for what goes back; an empty tuple
 costs the caller one test. An exception is the module's own: it becomes ``ModuleFailed``, and what it was
 asked about fails closed or open, as the hook says. Nobody else's traffic notices.
+
+The set is never changed: a reload that adds or removes modules makes another (``changed``), which has those
+that stay. A request knows the set that it began with, and ends by it.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from sansip.events import ModuleFailed
@@ -33,6 +38,8 @@ __all__ = ["BACKWARD", "Modules", "Use", "lacks", "marked", "ordered", "wanted"]
 ModuleType = TypeVar("ModuleType")
 Method = tuple[Module, Callable[..., Any]]
 Step = Callable[["IncomingRequest"], Coroutine[Any, Any, None]]
+# (module, hook, method) -> what is called in its place.
+Wrap = Callable[[Module, str, Callable[..., Any]], Callable[..., Any]]
 # Hooks of what goes back: the last module sees it first.
 BACKWARD = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
 # Stages whose steps must not be left out: who was not screened is not served.
@@ -55,7 +62,8 @@ def ordered(kinds: Iterable[type[Module]]) -> list[type[Module]]:
     given = sorted(kinds, key=lambda kind: kind.name)
     for one, other in pairwise(given):
         if one.name == other.name:
-            raise ModuleFault(f"two modules are called {one.name}: {_path(one)} and {_path(other)}")
+            text = f"two modules are called {one.name}: {_path(one)} and {_path(other)}"
+            raise ModuleFault(text, one.name)
     done: list[type[Module]] = []
     under_way: list[type[Module]] = []
 
@@ -64,14 +72,13 @@ def ordered(kinds: Iterable[type[Module]]) -> list[type[Module]]:
             return
         if kind in under_way:
             circle = " needs ".join(one.name for one in [*under_way[under_way.index(kind) :], kind])
-            raise ModuleFault(f"modules need each other in a circle: {circle}")
+            raise ModuleFault(f"modules need each other in a circle: {circle}", kind.name)
         under_way.append(kind)
         for wanted in kind.requires:
             if wanted not in given:
                 name = wanted.name
-                raise ModuleFault(
-                    f"module {kind.name} needs the module {name}; add [{name}] to the configuration"
-                )
+                text = f"module {kind.name} needs the module {name}; add [{name}] to the configuration"
+                raise ModuleFault(text, kind.name)
             visit(wanted)
         under_way.pop()
         done.append(kind)
@@ -88,15 +95,24 @@ def _path(kind: type) -> str:
 class Modules:
     """The modules of ``stack``. Raises ``ModuleFault`` for those that cannot be used together."""
 
-    def __init__(self, stack: StackCore, uses: Sequence[Use]) -> None:
+    def __init__(
+        self,
+        stack: StackCore,
+        uses: Sequence[Use],
+        kept: Mapping[type[Module], Module] = MappingProxyType({}),
+        wrap: Wrap | None = None,
+    ) -> None:
         self._stack = stack
+        self._wrap = wrap
         self._by_type: dict[type[Module], Module] = {}
+        # Those that are not ``kept`` from another set, in order: they are still to be started.
+        self.fresh: list[Module] = []
         by_kind = {use.kind: use for use in uses}
-        for kind in ordered(use.kind for use in uses):
-            settings = by_kind[kind].settings
-            module = kind(kind.Settings() if settings is None else settings)
-            module.core = Core(stack, module)
-            module.check(module.settings)
+        for kind in ordered([*by_kind, *kept]):
+            module = kept.get(kind)
+            if module is None:
+                module = self._made(kind, by_kind[kind].settings)
+                self.fresh.append(module)
             self._by_type[kind] = module
         hooks = {name: self._methods(name) for name in HOOKS}
         self._take_hooks(hooks)
@@ -111,6 +127,15 @@ class Modules:
             hook_time=stack.limits.hook_time,
         )
 
+    def _made(self, kind: type[Module], settings: Any) -> Module:
+        try:
+            module = kind(kind.Settings() if settings is None else settings)
+            module.core = Core(self._stack, module, self)
+            module.check(module.settings)
+        except Exception as error:
+            raise refused(kind.name, "cannot be used so", error) from error
+        return module
+
     def _take_hooks(self, hooks: Mapping[str, tuple[Method, ...]]) -> None:
         self.message_arrived = hooks["message_arrived"]
         self.stray_received = hooks["stray_received"]
@@ -119,12 +144,13 @@ class Modules:
         self._next_due = hooks["next_due"]
         self._time_passed = hooks["time_passed"]
 
-    def wrap_hooks(self, wrap: Callable[[Module, str, Callable[..., Any]], Callable[..., Any]]) -> None:
-        """Call ``wrap(module, hook, method)`` in place of each hook's method: for who measures them."""
-        hooks = {
-            name: tuple((module, wrap(module, name, method)) for module, method in self._methods(name))
-            for name in HOOKS
-        }
+    def wrap_hooks(self, wrap: Wrap) -> None:
+        """Call ``wrap(module, hook, method)`` in place of each hook's method: for who measures them.
+
+        So it is in the sets that come after this one.
+        """
+        self._wrap = wrap
+        hooks = {name: self._methods(name) for name in HOOKS}
         self._take_hooks(hooks)
         self.hooks.replace(*(hooks[name] for name in Hooks.NAMES))
 
@@ -153,6 +179,8 @@ class Modules:
             for module in self._by_type.values()
             if getattr(type(module), name) is not getattr(Module, name)
         ]
+        if self._wrap is not None:
+            found = [(module, self._wrap(module, name, method)) for module, method in found]
         return tuple(reversed(found) if name in BACKWARD else found)
 
     def _marked(self, mark: str) -> list[tuple[Module, Callable[..., Any]]]:
@@ -188,9 +216,44 @@ class Modules:
     # --- their life
 
     def start(self, now: float) -> None:
-        """Start them in order. What one raises goes to the caller: a server must not run without it."""
+        """Start those that are new, in order.
+
+        Raises ``ModuleFault`` where one does not start, and ends the others.
+        """
+        fresh, self.fresh = self.fresh, []
+        for number, module in enumerate(fresh):
+            try:
+                module.start(module.core, now)
+            except Exception as error:
+                for begun in reversed(fresh[: number + 1]):
+                    begun.core.end(now)
+                raise refused(module.name, "does not start", error) from error
+
+    def changed(self, added: Mapping[type[Module], Any], removed: Collection[type[Module]]) -> Modules:
+        """Return the set without ``removed``, and with ``added`` by their settings, not yet started.
+
+        Raises ``ModuleFault`` where that is no set, and changes nothing.
+        """
+        kept = {kind: one for kind, one in self._by_type.items() if kind not in removed}
+        uses = [Use(kind, settings) for kind, settings in added.items()]
+        return Modules(self._stack, uses, kept, self._wrap)
+
+    def succeed(self, before: Modules, now: float) -> list[Module]:
+        """Take the place of ``before``; return those that are no more, which have been stopped."""
+        gone = [module for module in before if module not in self._by_type.values()]
         for module in self._by_type.values():
-            module.start(module.core, now)
+            module.core.table = self
+        # Requests that began before pass the hooks of their own set; somebody has to look whether there are
+        # some.
+        self.hooks.active = self.hooks.active or before.hooks.active
+        self.hooks.changes_responses = self.hooks.changes_responses or before.hooks.changes_responses
+        for module in reversed(gone):
+            try:
+                module.stop(now)
+            except Exception as error:
+                self._failed(module, "stop", error)
+            module.core.rest()
+        return gone
 
     def stop(self, now: float) -> None:
         """Stop them, the last first."""
@@ -204,8 +267,12 @@ class Modules:
         """Raise ``ModuleFault`` where new settings could not work."""
         for kind, value in settings.items():
             module = self._by_type.get(kind)
-            if module is not None:
+            if module is None:
+                continue
+            try:
                 module.check(value)
+            except Exception as error:
+                raise refused(module.name, "cannot be used so", error) from error
 
     def configure(self, settings: Mapping[type[Module], Any], now: float) -> None:
         """Give modules new settings, which ``check`` has passed; one that refuses them keeps its old ones."""
@@ -363,6 +430,20 @@ class Modules:
                 raise ModuleFault(lacks(route, kind))
             given[name] = module
         return (lambda request: route(request, **given)) if given else route
+
+
+def refused(name: str, what: str, error: Exception) -> ModuleFault:
+    """Return what to say of the module ``name`` that raised ``error``, with the line of its code."""
+    if isinstance(error, ModuleFault):
+        return ModuleFault(str(error), error.module or name)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({one.filename}:{one.lineno})" for one in last)
+    text = " ".join(str(error).split())
+    return ModuleFault(
+        f"the module {name} {what}: {type(error).__name__}{': ' if text else ''}{text}{place}; mend it, or"
+        f" take [{name}] out of the configuration",
+        name,
+    )
 
 
 def marked(kind: type[Module], mark: str) -> list[tuple[str, Any]]:

@@ -81,7 +81,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 class ModuleFault(LocalProtocolError):
-    """A module that cannot be used as it is; the text says what to change."""
+    """A module that cannot be used as it is; the text says what to change.
+
+    ``module``: its name, where the fault is one module's.
+    """
+
+    def __init__(self, text: str, module: str | None = None) -> None:
+        super().__init__(text)
+        self.module = module
 
 
 class Outcome(Enum):
@@ -197,7 +204,7 @@ class Module:
         self.settings = settings
 
     def stop(self, now: float) -> None:
-        """Drain: begin nothing more. Running calls go on."""
+        """Begin nothing more: the server drains, or a reload takes the module away. Running calls go on."""
 
     def timer_fired(self, name: Any, now: float) -> None:
         """A timer of ``core.timers`` fired."""

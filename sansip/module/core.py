@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
+from sansip.module.belongings import Belongings, ModuleTimers, Watch
 from sansip.module.limiting import Limited, Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.sockets import Datagrams, Stream, whole
@@ -24,11 +25,11 @@ from sansip.transport.transports import TCP, TLS
 if TYPE_CHECKING:
     from sansip.auth import Users
     from sansip.bans import Bans
-    from sansip.clock import Timers
     from sansip.limits import Limits
     from sansip.location import Binding, MemoryLocation
     from sansip.proxy import Proxy
     from sansip.routing.core import Core as StackCore
+    from sansip.routing.core import ModuleTable
     from sansip.transport import Listeners, Sender
     from sansip.ua import UserAgent
 
@@ -94,17 +95,20 @@ class Core:
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_module", "_rates", "_stack")
+    __slots__ = ("_figures", "_module", "_own", "_rates", "_stack", "table")
 
-    def __init__(self, stack: StackCore, module: Named) -> None:
+    def __init__(self, stack: StackCore, module: Named, table: ModuleTable) -> None:
         self._stack = stack
         self._module = module
+        # The modules that it is one of; a reload replaces them.
+        self.table = table
+        self._own = Belongings(stack.proxy.timers, stack.location, stack.sockets, self.failed)
         self._figures: dict[str, Counter | Histogram] = {}
         self._rates: Rates | None = None
 
     @property
-    def timers(self) -> Timers:
-        return self._stack.proxy.timers
+    def timers(self) -> ModuleTimers:
+        return self._own.timers
 
     @property
     def entropy(self) -> Entropy:
@@ -159,7 +163,11 @@ class Core:
 
     def module(self, kind: type[ModuleType]) -> ModuleType:
         """Return another module. Raises ``LookupError`` where it is not configured."""
-        return self._stack.modules.get(kind)
+        return self.table.get(kind)
+
+    def watch(self, method: Watch) -> None:
+        """Have ``method(aor, before, after)`` called when bindings have changed, until the module goes."""
+        self._own.watch(method)
 
     def ask(self, subject: Any, within: float | None = None) -> Question:
         """Return an awaitable for the answer of the outside to ``subject``.
@@ -176,7 +184,9 @@ class Core:
         received: Callable[[bytes, float], None] | None = None,
     ) -> Datagrams:
         """Return a UDP socket that talks to ``remote``, an address and a port; see ``Datagrams``."""
-        return Datagrams(self._stack.sockets, remote, key, self._guarded(received))
+        peer = Datagrams(self._stack.sockets, remote, key, self._guarded(received))
+        peer.owner = self._own
+        return peer
 
     def connect(
         self,
@@ -196,7 +206,10 @@ class Core:
         if transport is None:
             raise LocalProtocolError(f"filters are () or ('tls',), not {tuple(filters)!r}")
         sockets = self._stack.sockets
-        return Stream(sockets, remote, transport, split, self._guarded(received), self._guarded(closed), name)
+        received, closed = self._guarded(received), self._guarded(closed)
+        peer = Stream(sockets, remote, transport, split, received, closed, name)
+        peer.owner = self._own
+        return peer
 
     def _guarded(self, method: Callable[[Any, float], None] | None) -> Callable[[Any, float], None] | None:
         if method is None:
@@ -252,11 +265,27 @@ class Core:
         done: Callable[[Any, float], None] | None = None,
     ) -> None:
         """Begin ``work``; ``done`` hears its result or exception. An exception without ``done`` is logged."""
-        begin(self._stack, work, done or self._ended, now)
+        own = self._own
+        number = own.new_work()
 
-    def _ended(self, result: Any, now: float) -> None:
-        if isinstance(result, BaseException):
-            self.failed("run", result)
+        def ended(result: Any, now: float) -> None:
+            own.end_work(number)
+            if done is not None:
+                done(result, now)
+            elif isinstance(result, BaseException):
+                self.failed("run", result)
+
+        own.keep_work(number, begin(self._stack, work, ended, now))
+
+    # --- its end
+
+    def rest(self) -> None:
+        """The module was taken away: what it began by itself ends, what runs for requests goes on."""
+        self._own.rest()
+
+    def end(self, now: float) -> None:
+        """All that the module has ends."""
+        self._own.end(now)
 
     def failed(self, where: str, error: BaseException) -> None:
         """Tell of an exception in the module."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.actions import CloseDatagram, Connect, Disconnect, OpenDatagram, SendData, SendDatagram
 from sansip.errors import LocalProtocolError
@@ -37,6 +37,12 @@ Remote = tuple[str, int]
 Received = Callable[[bytes, float], None]
 # A module's view of time and results: (result or exception, now).
 Callback = Callable[[Any, float], None]
+
+
+class Owner(Protocol):
+    """What a module has (``sansip.module.belongings``)."""
+
+    ended: bool
 
 
 class PeerFailed(OSError):
@@ -65,7 +71,15 @@ class Sockets:
         """Return how many are open."""
         return len(self._socks) + len(self._conns)
 
+    def end(self, owner: Owner, now: float) -> None:
+        """Close what ``owner`` has open."""
+        for peer in [*self._socks.values(), *self._conns.values()]:
+            if peer.owner is owner:
+                peer.close(now)
+
     def _room(self, peer: _Peer) -> None:
+        if peer.owner is not None and peer.owner.ended:
+            raise PeerFailed(f"{peer}: its module was taken away")
         if len(self) >= self.limits.module_sockets:
             raise PeerFailed(f"{peer}: too many sockets of modules are open (limits.module_sockets)")
 
@@ -195,7 +209,10 @@ class _Exchange(Inside):
 class _Peer:
     """What both kinds share: who is asked, and whether that has a point."""
 
-    __slots__ = ("_rests_until", "_trial", "name", "received", "remote", "sockets")
+    __slots__ = ("_rests_until", "_trial", "name", "owner", "received", "remote", "sockets")
+
+    def close(self, now: float) -> None:
+        raise NotImplementedError
 
     def __init__(self, sockets: Sockets, remote: Remote, received: Received | None, name: str = "") -> None:
         try:
@@ -205,6 +222,8 @@ class _Peer:
                 f"{remote[0]!r} is no address; look a name up first (await core.ask(DnsLookup(...)))"
             ) from None
         self.sockets = sockets
+        # It ends with its module; None: with the stack.
+        self.owner: Owner | None = None
         self.remote: Address = remote
         self.name = name
         self.received = received

@@ -147,7 +147,7 @@ class Keepalive(Module):
         """Take those who are registered, and hear of those who will be."""
         listener = next(iter(core.listeners))
         self._host = core.domains[0] if core.domains else listener.sent_by
-        core.location.watchers.append(self._changed)
+        core.watch(self._changed)
         self._take(now)
 
     def _take(self, now: float) -> None:

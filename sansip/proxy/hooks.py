@@ -5,6 +5,9 @@ Theory of operation: the proxy knows no module. It has one tuple for each moment
 member is (who, function), and ``handle.now`` is the time while it runs; what a function raises is told to
 ``failed(who, moment, error)``. A function that returns a coroutine holds its message
 (``sansip.proxy.waiting``); one that returns None costs a call.
+
+A reload that adds or removes modules makes other hooks. A request passes those that it began with, which its
+handle knows (``handle.modules.hooks``); the latest are asked, and hand it on.
 """
 
 from __future__ import annotations
@@ -94,6 +97,9 @@ class Hooks:
         self, handle: Any, branch: object, message: Request, go: Callable[[bool, float], None], now: float
     ) -> None:
         """A copy is about to leave; ``go(allowed, now)``: nothing leaves that a hook failed at."""
+        if handle.modules.hooks is not self:
+            handle.modules.hooks.leaving(handle, branch, message, go, now)
+            return
         handle.now = now
         for method in self._branch_leaving:
             try:
@@ -114,6 +120,9 @@ class Hooks:
         self, handle: Any, branch: object, response: Response, go: Callable[[float], None], now: float
     ) -> None:
         """A branch has a response other than 100; ``go(now)`` when it has passed."""
+        if handle.modules.hooks is not self:
+            handle.modules.hooks.received(handle, branch, response, go, now)
+            return
         waits = handle.waits
         if waits is not None and (line := waits.blocked(branch)) is not None:
             line.append(partial(self.received, handle, branch, response, go))
@@ -150,6 +159,9 @@ class Hooks:
 
     def ended(self, handle: Any, branch: object, status: int, now: float) -> None:
         """A branch has ended with ``status``."""
+        if handle.modules.hooks is not self:
+            handle.modules.hooks.ended(handle, branch, status, now)
+            return
         handle.now = now
         for who, hook in self._branch_ended:
             try:
@@ -159,6 +171,9 @@ class Hooks:
 
     def answering(self, handle: Any, response: Response, go: Callable[[float], None], now: float) -> None:
         """An answer other than 100 is about to leave; ``go(now)`` when it has passed."""
+        if handle.modules.hooks is not self:
+            handle.modules.hooks.answering(handle, response, go, now)
+            return
         waits = handle.waits
         if waits is not None and (line := waits.blocked(None)) is not None:
             line.append(partial(self.answering, handle, response, go))
@@ -181,10 +196,16 @@ class Hooks:
 
         None in place of them: it waits still, and leaves when it has waited.
         """
+        if handle.modules.hooks is not self:
+            own: Hooks = handle.modules.hooks
+            return own.repeats(handle, response)
         return _waits(handle).repeats(response) if self.changes_responses else (False, None)
 
     def accepted(self, handle: Any, response: Response, data: bytes) -> None:
         """A 2xx to an INVITE left as ``data``."""
+        if handle.modules.hooks is not self:
+            handle.modules.hooks.accepted(handle, response, data)
+            return
         if self.changes_responses:
             _waits(handle).accepted(response, data)
 
@@ -195,12 +216,21 @@ class Hooks:
 
     def done(self, handle: Any, now: float) -> None:
         """The final answer has left."""
+        if handle.modules.hooks is not self:
+            handle.modules.hooks.done(handle, now)
+            return
         handle.now = now
         for who, hook in self._request_ended:
             try:
                 hook(handle)
             except Exception as error:
                 self.tell(who, "request_ended", error)
+
+    def settle(self) -> None:
+        """No request of former hooks runs any more: look whether there is anything to do by these alone."""
+        each = [getattr(self, f"_{name}") for name in self.NAMES]
+        self.active = any(each)
+        self.changes_responses = bool(self._response_received or self._response_leaving)
 
     def tell(self, who: Any, moment: str, error: BaseException) -> None:
         """Tell that module ``who`` has failed."""

@@ -18,7 +18,7 @@ async def route(request: IncomingRequest) -> None:
     if not request.validate():
         return
 
-    stages = request.core.modules.stages
+    stages = request.modules.stages
     if stages["screen"] and await request.stage("screen"):
         return
 

@@ -93,6 +93,7 @@ class Incoming:
         "marked",
         "message",
         "method",
+        "modules",
         "now",
         "path",
         "reading",
@@ -110,6 +111,8 @@ class Incoming:
         self, core: Core, message: Request, flow: Flow, server: ServerTransaction | None, now: float
     ) -> None:
         self.core = core
+        # Those that it began with, and ends by, whatever is reloaded meanwhile.
+        self.modules = core.modules
         self.message = message
         self.method = message.method
         self.flow = flow

@@ -65,7 +65,7 @@ class IncomingRequest(Incoming):
 
     async def stage(self, name: str) -> bool:
         """Run the steps that modules have for stage ``name``; return whether one decided on the request."""
-        for each in self.core.modules.stages[name]:
+        for each in self.modules.stages[name]:
             await each(self)
             if self.decided:
                 return True

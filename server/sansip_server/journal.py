@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from sansip.config import ListenerConfig, StackConfig
 from sansip.journal import Replayed, again
 from sansip.journal_values import plain
+from sansip.module import Module
 from sansip.stack import Stack
 from sansip.transport.dns import DnsConfig
 from sansip_server.config import build
@@ -23,6 +24,7 @@ from sansip_server.config.load import settings_of
 from sansip_server.config.peers import trusted_of
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason
+from sansip_server.modules import load, names
 from sansip_server.routes import DEFAULT_ROUTE, default_route, fingerprint, load_again, load_route
 
 __all__ = ["JournalFile", "Scripts", "head", "replay", "stack_of"]
@@ -139,8 +141,17 @@ def replay(lines: Iterable[str], decide: Scripts | Callable[..., Any]) -> Iterat
     """Play a journal of this server again, deciding by a route or by scripts. Raises JournalError."""
     if isinstance(decide, Scripts):
         scripts = decide
-        return again(lines, lambda first: stack_of(first, scripts.first(first.get("route"))), scripts)
-    return again(lines, lambda first: stack_of(first, decide))
+        return again(
+            lines, lambda first: stack_of(first, scripts.first(first.get("route"))), scripts, _module
+        )
+    return again(lines, lambda first: stack_of(first, decide), modules=_module)
+
+
+def _module(name: str) -> type[Module]:
+    """Return the module that was added while the server ran. Raises ValueError where it is not installed."""
+    if name not in names():
+        raise ValueError(f"the module {name} was added, and is not installed here")
+    return load(name)
 
 
 def _without_none(table: dict[str, Any]) -> dict[str, Any]:

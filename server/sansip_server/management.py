@@ -33,6 +33,7 @@ from sansip_sockets.pending import Late, Pending
 
 if TYPE_CHECKING:
     from sansip.stack import Stack
+    from sansip_server.provision import Provision
     from sansip_server.reload import Outcome
     from sansip_server.storage import Storage
     from sansip_sockets import Hub
@@ -59,6 +60,7 @@ class Management:
         end: what SIGTERM does.
         parts: name of a part of the server to what tells its state: a dict with
             ``ok``, and whatever else an operator should see in ``health``.
+        provision: rows and outer halves of modules, which come and go.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Management:
         reload: Callable[[Callable[[Outcome], None]], None],
         end: Callable[[], None],
         parts: dict[str, Callable[[], dict[str, Any]]] | None = None,
+        provision: Provision | None = None,
     ) -> None:
         self._stack = stack
         self._hub = hub
@@ -78,6 +81,7 @@ class Management:
         self._end = end
         self._started = time.time()
         self._parts = dict(parts or {})
+        self._provision = provision
         if storage is not None:
             self._parts["store"] = storage.health
         self.commands = {one.name: one for one in map(Command.of, self._marked())}
@@ -128,7 +132,8 @@ class Management:
     @command("health", role="read")
     def health(self) -> Iterator[Part]:
         """Tell whether the server and each of its parts is well."""
-        parts = {name: state() for name, state in self._parts.items()}
+        told = self._parts if self._provision is None else {**self._parts, **self._provision.health}
+        parts = {name: state() for name, state in told.items()}
         parts |= module_commands.troubles(self._stack.modules)
         draining = self._stack.draining
         failing = [name for name, state in parts.items() if not state["ok"]]
@@ -157,6 +162,8 @@ class Management:
             result["store"] = self._storage.figures()
         if counted := module_commands.figures(self._stack.modules):
             result["modules"] = counted
+        if self._provision is not None and (figures := self._provision.figures()):
+            result["parts"] = figures
         yield _done(result)
 
     @command("bindings", role="read")

@@ -7,6 +7,7 @@ name is asked for, so a package that is broken harms nobody who does not use it.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -15,7 +16,7 @@ from typing import Any
 from sansip.module import Module, Use
 from sansip_server.faults import OperatorError
 
-__all__ = ["GROUP", "load", "loaded", "names", "uses"]
+__all__ = ["GROUP", "load", "loaded", "look_again", "names", "uses"]
 
 GROUP = "sansip.modules"
 
@@ -42,6 +43,14 @@ def _package(point: EntryPoint) -> str:
 def names() -> list[str]:
     """Return the names of all modules that are installed, in order."""
     return list(_found())
+
+
+def look_again() -> None:
+    """See what was installed since; classes that are loaded stay."""
+    importlib.invalidate_caches()
+    _found.cache_clear()
+    # But for those that were not to be loaded: two packages claimed one name, or one was broken.
+    load.cache_clear()
 
 
 @cache

@@ -4,26 +4,34 @@ Theory of operation: a module asks a question of a type of its own, ``await core
 its ``Part`` answers it with a plain function, in worker threads, on every runtime. So a library that hangs
 holds up only those who ask it, and those only as long as they said. Behind busy threads ``waiting`` questions
 queue, and one more fails at once. The entry-point group ``sansip.parts`` names the part of each module.
+
+What a part tells of itself (``health``, ``figures``) is asked in a thread as well: who wants to know waits
+a moment for it, and takes what was said last where it takes longer.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
 from sansip_server.faults import OperatorError
 
-__all__ = ["GROUP", "Part", "Parts"]
+__all__ = ["GROUP", "Held", "Part", "Parts", "has_part"]
 
 GROUP = "sansip.parts"
+# Seconds that who asks waits for what a part tells of itself: all calls wait meanwhile.
+_MOMENT = 0.01
+# Seconds after which a part that has not told it is not well.
+_SILENT = 5.0
 
 Function = Callable[[Any], Any]
 
 
 class Part:
-    """The outer half of a module. ``settings`` are the module's, as they were at the start.
+    """The outer half of a module. ``settings`` are the module's; with others a reload makes another part.
 
     Attributes:
         parallel: threads that may run each handler at once.
@@ -45,62 +53,116 @@ class Part:
         return ""
 
     def figures(self) -> dict[str, float]:
-        """Return numbers for `sansip ctl stats`."""
+        """Return numbers for `sansip ctl stats` and /metrics."""
         return {}
 
     def close(self) -> None:
-        """The server ends."""
+        """The server ends, or does without it: nobody asks any more."""
+
+
+class Held:
+    """A part, and what it told of itself last."""
+
+    def __init__(self, part: Part, clock: Callable[[], float]) -> None:
+        self.part = part
+        self.handlers = {kind: _bounded(function, part) for kind, function in part.handlers().items()}
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._told = threading.Event()
+        self._trouble = ""
+        self._figures: dict[str, float] = {}
+
+    def ask(self) -> None:
+        """Have it tell of itself, and wait a moment for that."""
+        with self._lock:
+            if self._since is not None:
+                # It is asked already, and hangs, maybe: nobody waits for that again.
+                return
+            self._since = self._clock()
+            self._told.clear()
+        threading.Thread(target=self._tell, name="sansip-part", daemon=True).start()
+        self._told.wait(_MOMENT)
+
+    def _tell(self) -> None:
+        figures = self._figures
+        try:
+            trouble = str(self.part.health())
+            figures = {str(name): float(value) for name, value in self.part.figures().items()}
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {error}"
+        with self._lock:
+            self._trouble, self._figures = trouble, figures
+            self._since = None
+        self._told.set()
+
+    def state(self) -> dict[str, Any]:
+        self.ask()
+        since, trouble = self._since, self._trouble
+        if since is not None and self._clock() - since >= _SILENT:
+            trouble = f"it has not told its state for {self._clock() - since:.0f} s"
+        return {"ok": not trouble, **({"error": trouble} if trouble else {}), **self._figures}
+
+    def figures(self) -> dict[str, float]:
+        self.ask()
+        return dict(self._figures)
+
+
+def has_part(name: str) -> bool:
+    """Whether the module ``name`` has an outer half."""
+    return any(point.name == name for point in entry_points(group=GROUP))
 
 
 class Parts:
-    """The parts of the modules in ``uses`` (name and settings). Raises ``OperatorError`` for a broken one."""
+    """The parts of modules, by the names of these. ``clock`` gives seconds."""
 
-    def __init__(self, uses: Iterable[tuple[str, Any]]) -> None:
-        self._parts: dict[str, Part] = {}
-        points = {point.name: point for point in entry_points(group=GROUP)}
-        for name, settings in uses:
-            if (point := points.get(name)) is None:
-                continue
-            try:
-                kind = point.load()
-                if not (isinstance(kind, type) and issubclass(kind, Part)):
-                    raise TypeError(f"{point.value} is no sansip_server.parts.Part")
-                self._parts[name] = kind(settings)
-            except Exception as error:
-                self.close()
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                raise OperatorError(
-                    f"the outer half of the module {name} cannot be made: {reason}"
-                ) from error
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._held: dict[str, Held] = {}
+
+    def make(self, name: str, settings: Any) -> Held | None:
+        """Return the part of module ``name``, or None; may take long. Raises ``OperatorError``."""
+        points = [point for point in entry_points(group=GROUP) if point.name == name]
+        if not points:
+            return None
+        try:
+            kind = points[0].load()
+            if not (isinstance(kind, type) and issubclass(kind, Part)):
+                raise TypeError(f"{points[0].value} is no sansip_server.parts.Part")
+            return Held(kind(settings), self._clock)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise OperatorError(f"the outer half of the module {name} cannot be made: {reason}") from error
+
+    def take(self, parts: Mapping[str, Held | None]) -> list[Part]:
+        """Have ``parts`` from now on; return those that they replace, which the caller closes."""
+        replaced = self.give_up(parts)
+        self._held |= {name: held for name, held in parts.items() if held is not None}
+        return replaced
+
+    def give_up(self, names: Iterable[str]) -> list[Part]:
+        """Do without the parts of modules ``names``; return them, for the caller to close."""
+        found = [self._held.pop(name, None) for name in names]
+        return [one.part for one in found if one is not None]
 
     @property
     def handlers(self) -> dict[type, Function]:
         """What answers the questions of all parts."""
-        return {
-            kind: _bounded(function, part)
-            for part in self._parts.values()
-            for kind, function in part.handlers().items()
-        }
+        return {kind: answers for held in self._held.values() for kind, answers in held.handlers.items()}
 
     @property
     def health(self) -> dict[str, Callable[[], dict[str, Any]]]:
         """By the name of each part, what tells its state."""
-        return {f"{name}.part": partial(_state, part) for name, part in self._parts.items()}
+        return {f"{name}.part": held.state for name, held in self._held.items()}
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Return the numbers of each part, by the name of its module."""
+        return {name: found for name, held in self._held.items() if (found := held.figures())}
 
     def close(self) -> None:
         """Let all of them end."""
-        for part in self._parts.values():
+        for part in self.give_up(list(self._held)):
             part.close()
-        self._parts = {}
-
-
-def _state(part: Part) -> dict[str, Any]:
-    try:
-        trouble = part.health()
-        figures = part.figures()
-    except Exception as error:
-        return {"ok": False, "error": f"{type(error).__name__}: {error}"}
-    return {"ok": not trouble, **({"error": trouble} if trouble else {}), **figures}
 
 
 def _bounded(function: Function, part: Part) -> Function:

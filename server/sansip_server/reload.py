@@ -4,7 +4,9 @@ Theory of operation: in four steps, of which only the last changes anything.
 
     read      the configuration, the files that it names, and the options of the command line
     judge     what cannot change (``config.fixed``); the route, in a child process first (``trial``)
-    prepare   certificates, and sockets of listeners that are new: a port may be taken
+    prepare   certificates, and sockets of listeners that are new: a port may be taken; in a thread the
+    tables and
+              outer halves of modules that are new (``provision``)
     take      one input of the stack (``Stack.configure``), then the sockets; none of it can fail any more
 
 Where something is wrong in one of them, all faults are told, each with its file and line where it has
@@ -14,8 +16,10 @@ one, and all stays as it was. Requests that run end by the route that they began
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,8 +27,9 @@ import click
 from sansip.config import ListenerConfig, Reconfiguration
 from sansip.errors import LocalProtocolError
 from sansip.journal import JournaledStack
-from sansip.module import Module, ModuleFault
+from sansip.module import Module, ModuleFault, Use
 from sansip.modules.keepalive import Keepalive
+from sansip.modules.upstream import Upstreams
 from sansip.routing.handlers import handlers_of
 from sansip_server import logs
 from sansip_server.config import build
@@ -36,8 +41,9 @@ from sansip_server.config.load import ConfigFault
 from sansip_server.config.node import node_config
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
-from sansip_server.modules import load
+from sansip_server.modules import look_again, uses
 from sansip_server.numbering import Numbering
+from sansip_server.provision import Prepared, Provision, needs
 from sansip_server.routes import DEFAULT_ROUTE, default_route, fingerprint, load_again
 from sansip_server.trial import Trial
 
@@ -82,6 +88,7 @@ class Reload:
         tls: TlsContexts,
         storage: Storage | None,
         renewed: Callable[[Iterable[str]], None],
+        provision: Provision,
     ) -> None:
         self._settings = settings
         self._read_again = read_again
@@ -89,6 +96,7 @@ class Reload:
         self._tls = tls
         self._storage = storage
         self._renewed = renewed
+        self._provision = provision
         self._stack: Stack | None = None
         self._hub: Hub | None = None
         self._numbering = Numbering([], [])
@@ -118,6 +126,7 @@ class Reload:
 
     def _begin(self) -> None:
         assert self._hub is not None
+        look_again()
         try:
             settings = self._read_again()
         except OperatorError as error:
@@ -211,15 +220,45 @@ class Reload:
         self._compare(settings, listening.configs, build.served_domains(settings, addresses), change)
         change.aliases = _changed(build.other_names(addresses), stack.config.aliases)
         self._access.change(read, change)
+        taking = partial(self._swap, settings, wanted, listening, read, change)
+        needed = {kind: one for kind, one in {**change.added, **change.modules}.items() if needs(kind)}
+        if needed:
+            _Preparation(self._provision, hub, needed, taking)
+        else:
+            taking(Prepared({}))
+
+    def _swap(
+        self,
+        settings: Settings,
+        wanted: Sequence[ListenerConfig],
+        listening: Relisten,
+        read: Any,
+        change: Reconfiguration,
+        prepared: Prepared | OperatorError,
+    ) -> None:
+        """Take what was judged and prepared."""
+        stack, hub = self._stack, self._hub
+        assert stack is not None
+        assert hub is not None
+        if isinstance(prepared, OperatorError):
+            listening.drop()
+            self._end(Outcome(failed=list(prepared.lines)))
+            return
         now = hub.clock()
         try:
             actions = stack.configure(change, now)
-        except (ModuleFault, LocalProtocolError) as error:
+        except LocalProtocolError as error:
             listening.drop()
-            self._end(Outcome(failed=[str(error)]))
+            prepared.drop()
+            # What a module did before it failed to start is undone by what it ended with.
+            hub.perform(hub.driver.time_passed(now), now)
+            named = error.module if isinstance(error, ModuleFault) else None
+            text = str(error)
+            self._end(Outcome(failed=[_told(ConfigFault(named, text), settings) if named else text]))
             return
         self._access.take(read)
         self._take(settings, wanted, listening, change)
+        self._provision.take(prepared, change.removed, hub)
         hub.perform(actions, now)
         self._end(self._said(change))
 
@@ -261,10 +300,15 @@ class Reload:
             change.auth = _changed(settings.digest, config.auth)
         if config.dns is not None:
             change.dns = _changed(dns_config(settings.dns), config.dns)
-        given: dict[type[Module], Any] = {Keepalive: settings.keepalive}
-        given |= {load(name): one for name, one in settings.modules.items()}
+        wanted = uses(settings.modules, [Use(Keepalive, settings.keepalive)])
+        given = {use.kind: use.settings for use in wanted if use.kind is not Upstreams}
         running = {type(module): module.settings for module in self._stack.modules}
+        del running[Upstreams]  # of ``access``
+        for kind, one in given.items():
+            given[kind] = kind.Settings() if one is None else one
         change.modules = {kind: one for kind, one in given.items() if running.get(kind, one) != one}
+        change.added = {kind: one for kind, one in given.items() if kind not in running}
+        change.removed = [kind for kind in running if kind not in given]
 
     def _take(
         self,
@@ -306,6 +350,8 @@ class Reload:
 
     def _said(self, change: Reconfiguration) -> Outcome:
         done = ["trusted peers", "accounts at other servers", "keys of nonces", "modules"]
+        done += [f"the module {kind.name}, which is new" for kind in change.added]
+        done += [f"the module {kind.name}, which goes" for kind in change.removed]
         if change.route is not None:
             done.insert(0, f"the route ({change.route_name})")
         names = ("listeners", "domains", "limits", "timers", "proxy", "registrar", "auth", "dns")
@@ -313,6 +359,58 @@ class Reload:
         if self._storage is not None:
             done.append("users")
         return Outcome([*done, "certificates"])
+
+
+class _Preparation:
+    """Has ``provision`` make ready what ``modules`` need, in a thread; ``done`` hears of it in the stack's.
+
+    One that is not ready in ``limits.prepare_time`` is given up; what comes of it later is closed again. A
+    timer of the hub.
+    """
+
+    def __init__(
+        self,
+        provision: Provision,
+        hub: Hub,
+        modules: Mapping[type[Module], Any],
+        done: Callable[[Prepared | OperatorError], None],
+    ) -> None:
+        self._provision = provision
+        self._hub = hub
+        self._modules = modules
+        self._done: Callable[[Prepared | OperatorError], None] | None = done
+        now = hub.clock()
+        self._timer = hub.driver.timers.start(now, hub.driver.limits.prepare_time, self, None)
+        hub.settle(now)
+        threading.Thread(target=self._prepare, name="sansip-prepare", daemon=True).start()
+
+    def _prepare(self) -> None:
+        found: Prepared | OperatorError
+        try:
+            found = self._provision.prepare(self._modules)
+        except OperatorError as error:
+            found = error
+        except Exception as error:
+            logger.exception("reload")
+            found = OperatorError(f"internal error: {error!r}")
+        self._hub.inbox.post(self._prepared, found)
+
+    def _prepared(self, found: Prepared | OperatorError) -> None:
+        self._timer.cancel()
+        done, self._done = self._done, None
+        if done is not None:
+            done(found)
+        elif isinstance(found, Prepared):
+            found.drop()
+
+    def timer_fired(self, name: None, now: float) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            names = ", ".join(kind.name for kind in self._modules)
+            most = self._hub.driver.limits.prepare_time
+            said = f"tables and outer halves of {names} were not ready in {most:g} s (limits.prepare_time)"
+            # In a turn of its own: what a reload does is none of a timer's.
+            self._hub.inbox.post(done, OperatorError(said))
 
 
 class _Look:

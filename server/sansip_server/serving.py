@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ from sansip_server.http.opening import open_http, start_http
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
 from sansip_server.modules import uses
-from sansip_server.parts import Parts
+from sansip_server.provision import Provision
 from sansip_server.reload import Outcome, Reload
 from sansip_server.routes import default_route, load_route
 from sansip_server.rows import RowService, open_rows
@@ -104,12 +105,9 @@ def run_server(
 
     storage: Storage | None = open_storage(settings, domains)
 
-    tables = [table for use in uses(settings.modules) for table in use.kind.tables]
     place = None if settings.rows is None else parse_redis(settings.rows)
     store = None if storage is None else storage.store
-    rows = RowService(open_rows(store, place, settings.redis)) if tables else None
-    if rows is not None:
-        rows.prepare(tables)
+    provision = Provision(lambda: RowService(open_rows(store, place, settings.redis)))
 
     shared = None
     if settings.location is not None:
@@ -144,7 +142,9 @@ def run_server(
         fit(again.limits, raise_limit(), tell=False)
         return again
 
-    reload = Reload(settings, settings_again, access, tls, storage, lambda domains: _say_doubts(tls, domains))
+    reload = Reload(
+        settings, settings_again, access, tls, storage, lambda domains: _say_doubts(tls, domains), provision
+    )
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
@@ -173,6 +173,12 @@ def run_server(
         return stack
 
     def on_ready(server: Any) -> None:
+        # Modules start at the first input; a server must not run without one that does not.
+        now = server.hub.clock()
+        with suppress(ModuleFault):
+            server.hub.perform(server.hub.driver.time_passed(now), now)
+        if server.stack.unfit is not None:
+            raise OperatorError(str(server.stack.unfit))
         for listener in filter(lambda one: one.config.accepts, server.listeners):
             click.echo(f"listening on {listener}")
         if lacking:
@@ -189,9 +195,8 @@ def run_server(
                 storage=storage,
                 reload=on_reload,
                 end=lambda: os.kill(os.getpid(), signal.SIGTERM),
-                parts=({} if shared is None else {"location": partial(shared.health, server.stack.nodes)})
-                | ({} if rows is None else {"rows": rows.health})
-                | parts.health,
+                parts={} if shared is None else {"location": partial(shared.health, server.stack.nodes)},
+                provision=provision,
             )
             if control is not None:
                 control.start(server.hub, management.answer)
@@ -218,8 +223,8 @@ def run_server(
 
         reload(reloaded)
 
-    parts = Parts((use.kind.name, use.settings) for use in uses(settings.modules))
     try:
+        provision.start({use.kind: use.settings for use in uses(settings.modules)})
         status = run(
             make_stack,
             wanted,
@@ -228,9 +233,8 @@ def run_server(
             filters=stream_filters(tls, settings.websocket, settings.limits),
             notify=EventLog(),
             handlers=({} if storage is None else storage.handlers)
-            | ({} if rows is None else rows.handlers)
             | handlers_of(route)
-            | parts.handlers
+            | provision.handlers
             | ({} if shared is None else shared.handlers),
             limits=settings.limits,
             drain_time=settings.drain_time + settings.node.linger,
@@ -238,12 +242,20 @@ def run_server(
         )
     except BindError as error:
         raise OperatorError(str(error)) from None
+    except BaseExceptionGroup as group:
+        # What ``on_ready`` raises comes in a group from runtimes that have nurseries.
+        found: BaseException | None = group.subgroup(OperatorError)
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        if found is None:
+            raise
+        raise found from None
     except ModuleNotFoundError as error:
         if "uvloop" not in str(error):
             raise
         raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
     finally:
-        parts.close()
+        provision.close()
         if control is not None:
             control.close()
         if http is not None:
@@ -272,9 +284,21 @@ def _refuse_another_key(nodes: Nodes | None) -> None:
 
 
 class ServedStack(Stack):
-    """A stack that tells the log, and ``on_drain``, when it begins to drain."""
+    """A stack that tells the log, and ``on_drain``, when it begins to drain.
+
+    ``unfit`` is what there is to say of a module that did not start.
+    """
 
     on_drain: Callable[[], None] | None = None
+    unfit: ModuleFault | None = None
+
+    def start(self, now: float) -> None:
+        """Start the modules; see ``unfit``."""
+        try:
+            super().start(now)
+        except ModuleFault as error:
+            self.unfit = error
+            raise
 
     def drain(self, now: float) -> list[Action]:
         """Refuse new dialogs from here on (see ``Stack.drain``)."""

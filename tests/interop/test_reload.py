@@ -17,6 +17,7 @@ from tests.interop.line import Line
 from tests.interop.phone import Phone
 from tests.interop.siege import request
 from tests.interop.test_sipp import OWN
+from tests.server.packages import installed
 from tools.peers import Program, Sipp, free_port, sansip_serve
 
 HOST = "127.0.0.1"
@@ -69,7 +70,7 @@ class Reloaded:
         else:
             self.program = sansip_serve(folder, [f"udp:{HOST}:{self.port}"], ["biloxi.test"], options)
 
-    def settle(self, ports: list[int], number: int, wrong: str = "") -> None:
+    def settle(self, ports: list[int], number: int, wrong: str = "", modules: str = "") -> None:
         """Write a configuration that differs from the one before."""
         # The later ones at an address where nobody looks for a free port between two reloads.
         hosts = [HOST, *["127.0.0.2"] * len(ports)]
@@ -78,7 +79,7 @@ class Reloaded:
         self.config.write_text(
             f'route = "route.py"\ncontrol = "{self.folder}/ctl"\nlisten = [{listen}]\n'
             f'domains = ["biloxi.test", "d{number % 4}.test"]\n[proxy]\nunmarked_dialogs = false\n'
-            f"[limits]\nheader_count = {200 + number % 5}\n{wrong}"
+            f"[limits]\nheader_count = {200 + number % 5}\n{wrong}{modules}"
         )
 
     def write(self, text: str, route: str = ROUTE) -> None:
@@ -160,10 +161,54 @@ def test_a_broken_route_is_refused(tmp_path: Path, route: str, said: str) -> Non
         assert server.says() == "one"
 
 
+# A module that sees every call: each of them has to end by the instance that it began with.
+MODULE = """
+from dataclasses import dataclass
+from sansip.module import Module
+from sansip.rows import Table
+
+
+@dataclass
+class Row:
+    key: str
+
+
+@dataclass
+class Empty:
+    fails: bool = False
+    mark: int = 0
+
+
+class Storm(Module):
+    name = "storm"
+    Settings = Empty
+    tables = (Table("storm", Row, key=("key",)),)
+
+    def start(self, core, now):
+        self.began, self.ended = {}, 0
+        core.timers.start(now, 0.05, self, "again")
+        core.run(core.rows(self.tables[0]).put(Row("started")), now)
+        if self.settings.fails:
+            raise ValueError("not today")
+
+    def timer_fired(self, name, now):
+        self.core.timers.start(now, 0.05, self, "again")
+
+    def branch_leaving(self, request, branch, message):
+        self.began[request.message.call_id, request.method] = True
+        message.set("X-Storm", str(self.settings.mark))
+
+    def response_leaving(self, request, response):
+        if response.status >= 200 and (request.message.call_id, request.method) not in self.began:
+            raise ValueError(f"a stranger's answer: {request.method} {response.status}")
+"""
+
+
 @pytest.mark.needs("sipp")
 @pytest.mark.timeout(180)
-def test_a_storm_of_reloads(tmp_path: Path) -> None:
+def test_a_storm_of_reloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls go on, no matter how often; each broken reload is refused; the journal replays exactly."""
+    monkeypatch.setenv("PYTHONPATH", installed(tmp_path, MODULE, {"storm": "Storm"})["PYTHONPATH"])
     server = Reloaded(tmp_path, journal=True)
     extra = [free_port(), free_port()]
     versions = [tmp_path / f"version{number}.py" for number in range(2)]
@@ -189,20 +234,35 @@ def test_a_storm_of_reloads(tmp_path: Path) -> None:
                     server.write(str(number), "nonsense(" if broken else (other if number % 2 else ROUTE))
                     if number == 1:
                         versions[1].write_text((tmp_path / "route.py").read_text())
-                    # Listeners come and go, limits and domains change; every other fault is in the settings.
-                    wrong = number % 6 == 5
-                    if wrong:
+                    # Listeners and a module come and go, limits and domains change; every other fault is in
+                    # the settings, or a module that does not start.
+                    wrong = number % 12 == 5
+                    lame = number % 12 == 11
+                    if wrong or lame:
                         server.write(str(number))
                     ports = [server.port, *extra[: number % 3]]
-                    server.settle(ports, number, "header_cont = 1\n" if wrong else "")
+                    module = f"[storm]\nmark = {number}\n" if number % 4 < 2 else ""
+                    if lame:
+                        module = "[storm]\nfails = true\n"
+                    server.settle(ports, number, "header_cont = 1\n" if wrong else "", module)
                     done = server.reload()
                     assert done.returncode == (1 if broken else 0), done.stdout + done.stderr
                     if wrong:
                         assert re.search(r"sansip\.toml:\d+: limits\.header_cont: unknown key", done.stdout)
+                    if lame:
+                        assert re.search(
+                            r"sansip\.toml:\d+: storm: the module storm does not start: ValueError: not today"
+                            r" \(.*probe_modules\.py:\d+\); mend it, or take \[storm\] out",
+                            done.stdout,
+                        ), done.stdout
                     time.sleep(0.2)
                 uac.succeed(120)
     said = server.program.output().count
-    assert said("route.py:1: '(' was never closed") + said("limits.header_cont: unknown key") == RELOADS // 3
+    refused = ("route.py:1: '(' was never closed", "limits.header_cont: unknown key", "storm does not start")
+    assert sum(map(said, refused)) == RELOADS // 3
+    assert said("the module storm, which is new") > 1
+    assert said("the module storm, which goes") > 1
+    assert said("the module storm failed") == 0
     assert said("no longer listening on udp:") > 1
     (tmp_path / "answers.py").write_text("TEXT = 'x'\n")
     command = [sys.executable, "-m", "sansip_server", "replay", str(tmp_path / "journal")]

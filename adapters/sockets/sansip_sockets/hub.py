@@ -108,6 +108,7 @@ class Hub:
         }
         self._threads = None if offload is not None else Threads()
         self._how = (offload or self._threads, start_coroutine)
+        self._functions = dict(handlers or {})
         self._handlers = {
             question: self._handler(function, *self._how) for question, function in (handlers or {}).items()
         }
@@ -270,10 +271,15 @@ class Hub:
         assert offload is not None
         return Worker(function, self.answer, self.inbox.post, offload)
 
-    def answer_with(self, handlers: Handlers) -> None:
-        """Have further questions answered, each kind by its function; what is under way goes on."""
+    def answer_with(self, handlers: Handlers, anew: bool = False) -> None:
+        """Have further questions answered, each kind by its function; what is under way goes on.
+
+        A kind that has a function keeps it, but where ``anew`` it gets the one that is given now.
+        """
         for question, function in handlers.items():
-            self._handlers.setdefault(question, self._handler(function, *self._how))
+            if question not in self._handlers or (anew and self._functions[question] != function):
+                self._functions[question] = function
+                self._handlers[question] = self._handler(function, *self._how)
 
     def _ask(self, action: Ask) -> None:
         kind = type(action.question)

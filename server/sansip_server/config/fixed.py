@@ -65,9 +65,6 @@ def fixed_faults(running: Settings, written: Settings) -> Iterator[ConfigFault]:
         yield _fault("dns.resolver", "who resolves names is decided when the stack is built")
     if running.store is not None and is_url(running.store) and running.domains != written.domains:
         yield _fault("domains", "the database is locked for each domain, at the start")
-    for name in sorted(running.modules.keys() ^ written.modules.keys()):
-        what = "taken away" if name in running.modules else "added"
-        yield _fault(name, f"modules are put together at the start; [{name}] was {what}")
 
 
 def _fault(path: str, reason: str) -> ConfigFault:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -74,6 +75,10 @@ _AT_MOST = (
 )
 
 
+# Keys and tables of the server; all others are of modules.
+_OURS = frozenset(one.name for one in fields(Settings))
+
+
 def check_value(path: str, value: Any) -> None:
     """Raise ValueError, with what was expected, when ``value`` cannot stand at ``path``.
 
@@ -82,6 +87,9 @@ def check_value(path: str, value: Any) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ValueError(f"expected a finite number, found {value}")
+        if path.partition(".")[0] not in _OURS:
+            # A module says itself what its numbers may be (``Module.check``).
+            return
         if value < 0 or (value == 0 and path not in ZERO_MEANS_OFF):
             least = "of 0 or more" if path in ZERO_MEANS_OFF else "above 0"
             raise ValueError(f"expected a number {least}; found {value}")

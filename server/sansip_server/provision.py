@@ -1,0 +1,118 @@
+"""What modules need outside of the core: their tables made ready, their outer halves made and closed.
+
+Theory of operation: both may take long, a migration or a database that does not answer, so a running server
+has them done in a thread (``prepare``), and takes what came of it in its own (``take``). What is prepared
+and not taken is closed again; a table that was made stays, and harms nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sansip.module import Module
+from sansip_server.faults import OperatorError
+from sansip_server.parts import Held, Part, Parts, has_part
+from sansip_server.rows import RowService
+
+if TYPE_CHECKING:
+    from sansip_sockets import Hub
+
+__all__ = ["Prepared", "Provision", "needs"]
+
+
+def needs(kind: type[Module]) -> bool:
+    """Whether a module of ``kind`` needs anything outside of the core."""
+    return bool(kind.tables) or has_part(kind.name)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Outer halves that are ready to be taken, by the names of their modules; None: it has none."""
+
+    parts: dict[str, Held | None]
+
+    def drop(self) -> None:
+        """Close them: they are not wanted."""
+        for held in self.parts.values():
+            if held is not None:
+                held.part.close()
+
+
+class Provision:
+    """The tables and outer halves of the modules of one server. ``open_rows`` opens what rows are kept in."""
+
+    def __init__(self, open_rows: Callable[[], RowService]) -> None:
+        self._open_rows = open_rows
+        self._rows: RowService | None = None
+        self._opening = threading.Lock()
+        self.parts = Parts()
+
+    @property
+    def handlers(self) -> dict[type, Callable[..., Any]]:
+        """What answers the questions of modules to the outside."""
+        return ({} if self._rows is None else self._rows.handlers) | self.parts.handlers
+
+    @property
+    def health(self) -> dict[str, Callable[[], dict[str, Any]]]:
+        """By a name for each, what tells its state."""
+        return ({} if self._rows is None else {"rows": self._rows.health}) | self.parts.health
+
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Return the numbers of each outer half, by the name of its module."""
+        return self.parts.figures()
+
+    def prepare(self, modules: Mapping[type[Module], Any]) -> Prepared:
+        """Make ready what ``modules`` need, by their settings. Raises ``OperatorError``; may take long."""
+        tables = [table for kind in modules for table in kind.tables]
+        if tables:
+            with self._opening:
+                if self._rows is None:
+                    self._rows = self._open_rows()
+            self._rows.prepare(tables)
+        made = Prepared({})
+        try:
+            for kind, settings in modules.items():
+                made.parts[kind.name] = self.parts.make(kind.name, settings)
+        except OperatorError:
+            made.drop()
+            raise
+        return made
+
+    def start(self, modules: Mapping[type[Module], Any]) -> None:
+        """Make ready what the first modules need. Raises ``OperatorError``."""
+        self.parts.take(self.prepare(modules).parts)
+
+    def take(self, prepared: Prepared, removed: Iterable[type[Module]], hub: Hub) -> None:
+        """Have questions answered by what was prepared; what it replaces goes when its last asker has."""
+        limits = hub.driver.limits
+        replaced = self.parts.take(prepared.parts)
+        gone = self.parts.give_up(kind.name for kind in removed)
+        hub.answer_with(self.handlers, anew=True)
+        _Late(hub, limits.answer_time + 1, replaced)
+        # Requests that run may ask the halves of modules that went.
+        _Late(hub, limits.retire_time + limits.answer_time, gone)
+
+    def close(self) -> None:
+        """The server ends."""
+        self.parts.close()
+
+
+class _Late:
+    """Closes ``parts`` after ``seconds``, in a thread: a library may take its time. A timer of the hub."""
+
+    def __init__(self, hub: Hub, seconds: float, parts: list[Part]) -> None:
+        self._parts = parts
+        if parts:
+            now = hub.clock()
+            hub.driver.timers.start(now, seconds, self, None)
+            hub.settle(now)
+
+    def timer_fired(self, name: None, now: float) -> None:
+        def close() -> None:
+            for part in self._parts:
+                part.close()
+
+        threading.Thread(target=close, name="sansip-part-end", daemon=True).start()
