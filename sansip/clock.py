@@ -1,10 +1,10 @@
-"""Timers without a clock: one first-in-first-out queue per distinct duration.
+"""Time without a clock: timers, and what time of day it is.
 
-Theory of operation: SIP uses about a dozen durations (T1, T2, 64*T1, Timer C,
-...). Timers of one duration expire in the order in which they were started, so
-each duration has a deque that is sorted by construction; starting a timer is
-an append, cancelling it is an assignment, and the next deadline is the least
-of a dozen heads. A cancelled timer is dropped when it reaches the head.
+Theory of operation: there is one first-in-first-out queue per distinct duration. SIP uses about
+a dozen durations (T1, T2, 64*T1, Timer C, ...). Timers of one duration expire in the order in
+which they were started, so each duration has a deque that is sorted by construction; starting a
+timer is an append, cancelling it is an assignment, and the next deadline is the least of a dozen
+heads. A cancelled timer is dropped when it reaches the head.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import deque
 from math import inf
 from typing import Any, Protocol
 
-__all__ = ["Timer", "TimerOwner", "Timers"]
+__all__ = ["Timer", "TimerOwner", "Timers", "Wall"]
 
 
 class TimerOwner(Protocol):
@@ -110,3 +110,30 @@ class Timers:
     def __len__(self) -> int:
         """Return how many timers are held, cancelled ones included."""
         return sum(map(len, self._queues.values()))
+
+
+class Wall:
+    """The time of day at one stack: Unix time is ``now + offset``; an offset of None is not known."""
+
+    __slots__ = ("_first", "offset")
+
+    def __init__(self, offset: float | None = None) -> None:
+        self.offset = offset
+        # The first one that a time was made by.
+        self._first: float | None = None
+
+    def unix(self, now: float) -> float:
+        """Return the Unix time at ``now``, as well as it is known."""
+        offset = self.offset
+        if offset is None:
+            return now
+        if self._first is None:
+            self._first = offset
+        return now + offset
+
+    def passed(self, now: float) -> float:
+        """Return a Unix time that has passed at ``now`` by today's clock and by that of the first use.
+
+        For what must not end before its time because somebody set the clock forward.
+        """
+        return min(self.unix(now), now + (self._first or 0.0))

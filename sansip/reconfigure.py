@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sansip.auth import Authenticator
     from sansip.bans import Bans
     from sansip.client import Client
+    from sansip.clock import Wall
     from sansip.entropy import Entropy
     from sansip.limits import Limits
     from sansip.module import Modules
@@ -76,10 +77,10 @@ class Reconfigured(Protocol):
     resolver: Resolver | None
     locator: Locator | None
     client: Client
+    wall: Wall
 
     @property
     def reception(self) -> Receives: ...
-    def unix(self, now: float) -> float: ...
     def is_trusted(self, flow: Flow) -> bool: ...
     def start(self, now: float) -> None: ...
 
@@ -162,7 +163,7 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
     if change.accounts is not None:
         stack.client.auth.replace(change.accounts)
     if change.nonce_keys is not None and stack.authenticator is not None:
-        stack.authenticator.rotate(change.nonce_keys, stack.unix(now))
+        stack.authenticator.rotate(change.nonce_keys, stack.wall.unix(now))
     stack.modules.configure(change.modules, now)
 
 

@@ -331,12 +331,6 @@ class Stack(Assembly):
             "timers": len(self.timers),
         }
 
-    # --- messages
-
-    # --- refusals
-
-    # --- what the route and the proxy ask of the stack
-
     # --- output
 
     def _take(self, now: float) -> list[Action]:

@@ -386,10 +386,10 @@ def test_what_time_has_passed() -> None:
     """What is granted until a time must not end because the clock was set; nor last for ever."""
     stack = Rig().stack
     # Before an adapter has said what time of day it is.
-    assert (stack.unix(5.0), stack.unix_passed(5.0)) == (5.0, 5.0)
+    assert (stack.wall.unix(5.0), stack.wall.passed(5.0)) == (5.0, 5.0)
     stack.wall_offset = 1e9
-    assert (stack.unix(5.0), stack.unix_passed(5.0)) == (1e9 + 5.0, 1e9 + 5.0)
+    assert (stack.wall.unix(5.0), stack.wall.passed(5.0)) == (1e9 + 5.0, 1e9 + 5.0)
     stack.wall_offset = 1e9 + 7_200
-    assert (stack.unix(5.0), stack.unix_passed(5.0)) == (1e9 + 7_205.0, 1e9 + 5.0)
+    assert (stack.wall.unix(5.0), stack.wall.passed(5.0)) == (1e9 + 7_205.0, 1e9 + 5.0)
     stack.wall_offset = 1e9 - 7_200
-    assert stack.unix_passed(5.0) == stack.unix(5.0)
+    assert stack.wall.passed(5.0) == stack.wall.unix(5.0)

@@ -321,6 +321,8 @@ class Modules:
             except Exception as error:
                 self._failed(module, "request_received", error)
                 continue
+            if taken is False:
+                continue
             if inspect.iscoroutine(taken):
                 return partial(self._ask_first, module, taken, methods, route)
             if taken:

@@ -19,6 +19,7 @@ from sansip.module.metrics import Counter, Histogram
 from sansip.module.sockets import Datagrams, Stream, whole
 from sansip.module.tasks import begin
 from sansip.routing.awaitables import Question, ask
+from sansip.routing.loss import drop
 from sansip.rows import Change, Key, Read, Scan, Table, Write
 from sansip.transport.transports import TCP, TLS
 
@@ -155,7 +156,7 @@ class Core:
 
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``."""
-        return self._stack.unix(now)
+        return self._stack.wall.unix(now)
 
     def secret(self, purpose: str) -> Entropy:
         """Return the key for ``purpose`` that restarts, and nodes with the same secret, share."""
@@ -297,7 +298,7 @@ class Core:
 
     def unregister(self, binding: Binding, reason: str, now: float) -> None:
         """Remove a binding, here and in the store."""
-        self._stack.unregister(binding, reason, now)
+        drop(self._stack, binding.aor, lambda one: one == binding, reason, now)
 
     # --- figures
 

@@ -1,4 +1,4 @@
-"""What a route may await: questions to the outside, a pause, and the end of a relay.
+"""What a route may await: questions to the outside, and a pause (the end of a relay: ``relaying``).
 
 Theory of operation: a route is stepped by the core, not by an event loop. What
 it awaits is yielded to the stepper (``sansip.routing.stepper``), which resumes
@@ -9,13 +9,9 @@ a replay on a virtual clock, and under pytest.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from sansip.proxy import ResponseContext
-    from sansip.wire import Response
-
-__all__ = ["ENDLESS", "Question", "Relay", "Sleep", "ask", "sleep"]
+__all__ = ["ENDLESS", "Endless", "Question", "Sleep", "ask", "sleep"]
 
 
 class Endless:
@@ -74,35 +70,3 @@ def ask(subject: Any, within: float | None = None) -> Question:
     ``TimeoutError`` where nothing came ``within`` so many seconds.
     """
     return Question(subject, within)
-
-
-class Relay:
-    """A request on its way. Awaiting it gives the best failure to the route.
-
-    Not awaited, a failure goes back to the caller by itself. Awaited, the value is the
-    response: a 2xx has gone back already, and of a failure the
-    route decides: ``reply``, ``relay`` again (serial forking, a failure route in
-    Kamailio's words), or return to send it back as it is. None where nothing comes back: an
-    ACK, or a request that was forwarded without state.
-    """
-
-    __slots__ = ("_endless", "context")
-
-    def __init__(self, context: ResponseContext | None, endless: bool = False) -> None:
-        self.context = context
-        # One step too many: nothing was relayed, and to await it ends the route.
-        self._endless = endless
-
-    def __await__(self) -> Generator[Relay | Endless, Any, Response | None]:
-        if self._endless:
-            yield ENDLESS
-        context = self.context
-        if context is None:
-            return None
-        if context.done:
-            return context.outcome
-        # What failed at once has failed already.
-        outcome: Response | None = context.failure
-        if outcome is None:
-            outcome = yield self
-        return outcome

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from sansip.auth import Authenticator, Users
     from sansip.bans import Bans
+    from sansip.clock import Wall
     from sansip.entropy import Entropy
     from sansip.events import Event
     from sansip.limits import Limits
-    from sansip.location import Addresses, Binding, MemoryLocation, Nodes
+    from sansip.location import Addresses, MemoryLocation, Nodes
     from sansip.proxy import Proxy
     from sansip.registrar import Registrar
     from sansip.routing.trust import Trusted
-    from sansip.transport import Flow, Listeners
+    from sansip.transport import Listeners
     from sansip.ua import UserAgent
     from sansip.wire import OtherUri, Request, SipUri, TelUri
 
@@ -60,7 +61,7 @@ class Core(Protocol):
     users: Users | None
     recall: Users | None
     server_name: str
-    wall_offset: float | None
+    wall: Wall
     ua: UserAgent
     # Whether bindings are acknowledged only once the outside has stored them.
     durable: bool
@@ -71,17 +72,13 @@ class Core(Protocol):
         self, subject: Any, callback: Callable[[Any, float], None], now: float, within: float | None = None
     ) -> None: ...
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str: ...
-    def unix(self, now: float) -> float: ...
-    def unix_passed(self, now: float) -> float: ...
     def registered(self, aor: str, count: int) -> None: ...
     def removed(self, aor: str) -> None: ...
     def dropped(self, aor: str, count: int, reason: str) -> None: ...
     def route_failed(self, request: Request, error: BaseException) -> None: ...
-    def connection_lost(self, flow: Flow, now: float) -> None: ...
     def notify(self, event: Event) -> None: ...
     def tell(self, event: Any, now: float) -> None: ...
     def secret(self, purpose: str) -> Entropy: ...
-    def unregister(self, binding: Binding, reason: str, now: float) -> None: ...
 
     # Client sockets of modules (``sansip.module.sockets``).
     @property

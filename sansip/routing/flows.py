@@ -62,7 +62,7 @@ def settle(request: Incoming, flows: FlowRoute) -> None:
     if token is None:
         return
     core = request.core
-    if token.expires and core.unix_passed(request.now) > token.expires + _GRACE:
+    if token.expires and core.wall.passed(request.now) > token.expires + _GRACE:
         flows.target = Target(bound=True, only=True)
         return
     target = _present(core, token, request.now)

@@ -58,7 +58,7 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
         core.notify(AuthenticationFailed(source, "", realm, error.reason))
         request.refuse(error.status)
         return None
-    unix = core.unix(request.now)
+    unix = core.wall.unix(request.now)
     # Anybody can write an address into a datagram; on a stream he has to be there.
     offer = authenticator.select(offered, realm, source, unix, request.now, forgeable=not request.flow.conn)
     credentials = offer.credentials
@@ -102,7 +102,7 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
             _consume(request, field, credentials, offered)
             if as_registrar:
                 request.authentication_info = authenticator.authentication_info(
-                    offer, stored, realm, source, core.unix(request.now), request.now
+                    offer, stored, realm, source, core.wall.unix(request.now), request.now
                 )
             return name
     if offer.reason:
@@ -122,7 +122,7 @@ def _refuse(request: Incoming, authenticator: Authenticator, offer: Offer, realm
         request.refuse(403, "Credentials Expired")
         return
     stale = offer.verdict is Verdict.STALE
-    unix = request.core.unix(request.now)
+    unix = request.core.wall.unix(request.now)
     values = authenticator.challenges(realm, request.flow.host, unix, request.now, stale=stale)
     registrar = request.method == "REGISTER"
     header = "WWW-Authenticate" if registrar else "Proxy-Authenticate"
@@ -138,7 +138,7 @@ def _tell(request: Incoming, offer: Offer, name: str, realm: str) -> None:
         core.notify(NonceRefused(source, name, realm, offer.reason, everyday))
         return
     ban = offer.ban
-    until = None if ban is None else core.unix(ban.until)
+    until = None if ban is None else core.wall.unix(ban.until)
     if ban is not None and until is not None and offer.verdict is Verdict.DENIED:
         # Told by itself: the lines about his guesses may be too many to be written.
         core.notify(AuthenticationFailed(source, name, realm, offer.reason))
@@ -173,7 +173,7 @@ def withhold(request: Incoming) -> None:
         offered: list[Credentials] = message.typed("proxy-authorization") or []
     except RemoteProtocolError:
         return
-    unix = core.unix(request.now)
+    unix = core.wall.unix(request.now)
     ours = [authenticator.asked_for(one, unix) for one in offered]
     if any(ours):
         lines = message.get_all("proxy-authorization")

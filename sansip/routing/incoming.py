@@ -366,8 +366,14 @@ class Incoming:
             server.flow = note_source(self.message, self.flow, "always")
 
     def leave_context(self) -> None:
-        """Let go of the response context, which is done and knows this handle."""
+        """Let go of the response context, which is done and knows this handle.
+
+        Where a module may want to see a further 2xx to its INVITE, it is kept for half a minute, and there
+        are thousands of those.
+        """
         context, self.context = self.context, None
+        self.arrived = None
+        self.message.rest()
         if context is not None and context.cancelled:
             self._cancelled = True
 

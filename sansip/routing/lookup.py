@@ -123,7 +123,7 @@ def _targets(
     core = request.core
     gruus = core.registrar.gruus
     if gruu is not None and gruus is not None:
-        bindings = gruus.bindings(gruu, aor, bindings, core.wall_offset)
+        bindings = gruus.bindings(gruu, aor, bindings, core.wall.offset)
     targets = [target_of(binding) for binding in bindings]
     if gruu is not None and request.message.has("route"):
         # RFC 5627 6.1: within a dialog the way on is in Route already.

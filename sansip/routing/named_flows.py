@@ -55,7 +55,7 @@ def _token(core: Core, binding: Binding, flow: Flow, *, only: bool = True) -> st
     tokens = core.proxy.tokens
     return tokens.for_path(
         flow,
-        core.unix(binding.expires_at),
+        core.wall.unix(binding.expires_at),
         only=only,
         named=(binding.aor, key_of(binding)),
         place=b"" if only else tokens.place(_uri(binding.contact)),

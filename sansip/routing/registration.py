@@ -15,8 +15,10 @@ from sansip.location import LocationUpdate, Outcome
 from sansip.proxy import PathValue
 from sansip.registrar import delta_seconds, is_direct
 from sansip.routing.awaitables import ENDLESS, Question
+from sansip.routing.loss import connection_lost
 from sansip.routing.shared import RETRY_AFTER, register_shared, watch_flow
 from sansip.routing.terms import tell_refusal, terms_of
+from sansip.transport import Flow
 from sansip.transport.nat import is_hidden
 from sansip.transport.transports import DATAGRAMS
 from sansip.wire.host import host_text
@@ -24,7 +26,6 @@ from sansip.wire.host import host_text
 if TYPE_CHECKING:
     from sansip.registrar import OnFull
     from sansip.routing.incoming import Incoming
-    from sansip.transport import Flow
     from sansip.wire import Request
 
 __all__ = ["path_value", "register"]
@@ -56,7 +57,10 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
     flow, received = _origin(request)
     terms = terms_of(request, max_contacts, on_full)
     if core.nodes is not None:
-        await register_shared(request, aor, flow, received, terms)
+        changed = await register_shared(request, aor, flow, received, terms)
+        if changed and isinstance(flow, Flow) and core.proxy.sender.connections.get(flow.conn) is None:
+            # It ended while the store was asked.
+            connection_lost(core, flow, request.now)
         return
     location = core.location
     plan = registrar.plan(
@@ -66,7 +70,7 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
         request.now,
         flow=flow,
         received=received,
-        wall_offset=core.wall_offset,
+        wall_offset=core.wall.offset,
         terms=terms,
     )
     answer = plan.reply
@@ -128,7 +132,7 @@ def path_value(request: Incoming) -> PathValue:
     # A phone that names no flow may be where its Contact says once this one is gone.
     contacts = [] if ob else message.contacts
     place = tokens.place(contacts[0].uri) if isinstance(contacts, list) and contacts else b""
-    token = tokens.for_path(request.flow, core.unix(request.now) + _asked(message), only=ob, place=place)
+    token = tokens.for_path(request.flow, core.wall.unix(request.now) + _asked(message), only=ob, place=place)
     return PathValue(token, ob, core.registrar.flow_timer if ob else 0)
 
 

@@ -8,8 +8,8 @@ dialog's mark, the accounts to answer challenges with.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sansip.auth import Account
 from sansip.proxy import ResponseContext, Target, inherited
@@ -20,7 +20,7 @@ from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
 from sansip.routing.admission import too_many
 from sansip.routing.arrival import routing_hash
-from sansip.routing.awaitables import Relay
+from sansip.routing.awaitables import ENDLESS, Endless
 from sansip.routing.identity import withhold
 from sansip.routing.lookup import locate_at_hand, names_gruu
 from sansip.sources import source_of
@@ -28,12 +28,44 @@ from sansip.sources import source_of
 if TYPE_CHECKING:
     from sansip.routing.incoming import Incoming
     from sansip.transaction import ServerTransaction
-    from sansip.wire import SipUri
+    from sansip.wire import Response, SipUri
 
-__all__ = ["DIALOG_METHODS", "relay"]
+__all__ = ["DIALOG_METHODS", "Relay", "relay"]
 
 # RFC 3261 12.1, RFC 6665, RFC 3515: requests that make or refresh a dialog.
 DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
+
+
+class Relay:
+    """A request on its way. Awaiting it gives the best failure to the route.
+
+    Not awaited, a failure goes back to the caller by itself. Awaited, the value is the
+    response: a 2xx has gone back already, and of a failure the
+    route decides: ``reply``, ``relay`` again (serial forking, a failure route in
+    Kamailio's words), or return to send it back as it is. None where nothing comes back: an
+    ACK, or a request that was forwarded without state.
+    """
+
+    __slots__ = ("_endless", "context")
+
+    def __init__(self, context: ResponseContext | None, endless: bool = False) -> None:
+        self.context = context
+        # One step too many: nothing was relayed, and to await it ends the route.
+        self._endless = endless
+
+    def __await__(self) -> Generator[Relay | Endless, Any, Response | None]:
+        if self._endless:
+            yield ENDLESS
+        context = self.context
+        if context is None:
+            return None
+        if context.done:
+            return context.outcome
+        # What failed at once has failed already.
+        outcome: Response | None = context.failure
+        if outcome is None:
+            outcome = yield self
+        return outcome
 
 
 def relay(
@@ -168,5 +200,5 @@ def _recorded_as(request: Incoming) -> Recording | None:
         marks = proxy.marks if proxy.config.dialog_tokens else None
         caller = proxy.trust.sender(message.from_.uri, request.flow.host)
         callee = proxy.trust.user(message.to.uri)
-        request.recording = Recording(marks, message, core.unix(request.now), caller, callee)
+        request.recording = Recording(marks, message, core.wall.unix(request.now), caller, callee)
     return request.recording

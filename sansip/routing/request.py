@@ -18,7 +18,6 @@ from sansip.proxy import Target
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.arrival import validate
-from sansip.routing.awaitables import Relay
 from sansip.routing.calling import bridge, incoming
 from sansip.routing.identity import authenticate, speaks_for
 from sansip.routing.incoming import Incoming
@@ -26,7 +25,7 @@ from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, borrows_gruu, locate, names_gruu
 from sansip.routing.packages import wants_event_state
 from sansip.routing.registration import path_value, register
-from sansip.routing.relaying import DIALOG_METHODS, relay
+from sansip.routing.relaying import DIALOG_METHODS, Relay, relay
 from sansip.routing.shared import RETRY_AFTER
 from sansip.ua import CallEnded, CallRefused, IncomingCall
 from sansip.wire import SipUri, response_to

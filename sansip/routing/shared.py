@@ -40,8 +40,11 @@ RETRY_AFTER = "20"
 
 async def register_shared(
     request: Incoming, aor: str, flow: Flow | int | None, received: str | None, terms: Terms
-) -> None:
-    """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8)."""
+) -> bool:
+    """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8).
+
+    Returns whether anything was changed.
+    """
     core = request.core
     message = request.message
     latest: Plan | None = None
@@ -55,7 +58,7 @@ async def register_shared(
             now,
             flow=flow,
             received=received,
-            wall_offset=core.wall_offset,
+            wall_offset=core.wall.offset,
             terms=terms,
         )
         return None if latest.update is None else latest.update.after
@@ -69,18 +72,16 @@ async def register_shared(
     except NotStored:
         # Never a false 200: what the store did not take is not registered. RFC 3261 21.5.4.
         request.reply(503, None, [("Retry-After", RETRY_AFTER)])
-        return
+        return False
     assert latest is not None
     update, answer = latest.update, latest.reply
     if update is not None:
         core.registered(aor, len(update.after))
-        if isinstance(flow, Flow) and core.proxy.sender.connections.get(flow.conn) is None:
-            # It ended while the store was asked.
-            core.connection_lost(flow, request.now)
         watch_flow(request, answer)
     else:
         tell_refusal(request, aor, answer)
     request.reply(answer.status, answer.reason, answer.headers)
+    return update is not None
 
 
 def watch_flow(request: Incoming, answer: Reply) -> None:

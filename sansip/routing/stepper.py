@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import LocalProtocolError, without_frames
 from sansip.later import Later
-from sansip.routing.awaitables import ENDLESS, Question, Relay, Sleep
+from sansip.routing.awaitables import ENDLESS, Question, Sleep
+from sansip.routing.relaying import Relay
 
 if TYPE_CHECKING:
     from sansip.routing.core import Core

@@ -43,7 +43,7 @@ def read_mark(request: Incoming, mark: str) -> None:
         return
     marks = core.proxy.marks
     who = _sender(request)
-    reading = request.reading = marks.read(mark, message, who, core.unix(request.now))
+    reading = request.reading = marks.read(mark, message, who, core.wall.unix(request.now))
     if reading is Reading.WHOLE:
         request.from_dialog = True
     elif reading and (request.over_flow or marks.noted(message)):
@@ -62,7 +62,9 @@ def _is_believed(request: Incoming) -> bool:
 
 
 def _sender(request: Incoming) -> str:
-    return request.core.proxy.trust.sender(request.message.from_.uri, request.flow.host)
+    trust = request.core.proxy.trust
+    # Where nobody is asked who he is, a name says nothing.
+    return trust.sender(request.message.from_.uri, request.flow.host) if trust.authenticates else ""
 
 
 def _is_from_its_phone(request: Incoming) -> bool:

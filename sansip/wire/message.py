@@ -300,6 +300,11 @@ class Message(HeaderFields):
             self.remove("Content-Type")
         self.set("Content-Length", len(data))
 
+    def rest(self) -> None:
+        """Let go of all typed values, for a message that is kept long; who asks has them parsed again."""
+        self._typed = {}
+        self._via = self._from = self._to = self._call_id = self._cseq = None
+
     # --- whole messages
 
     def _copy_to(self, other: Message) -> None:

@@ -53,7 +53,7 @@ def _shown(ban: Ban, stack: Stack) -> dict[str, Any]:
     return {
         "source": ban.source,
         "user": ban.user or None,
-        "until": round(stack.unix(ban.until), 3),
+        "until": round(stack.wall.unix(ban.until), 3),
         "reason": ban.reason,
         "keeper": ban.keeper,
     }

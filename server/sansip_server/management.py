@@ -286,8 +286,8 @@ class Management:
             "call_id": binding.call_id,
             "cseq": binding.cseq,
             "params": binding.params,
-            "registered": round(self._stack.unix(binding.registered_at), 3),
-            "refreshed": round(self._stack.unix(binding.refreshed_at), 3),
+            "registered": round(self._stack.wall.unix(binding.registered_at), 3),
+            "refreshed": round(self._stack.wall.unix(binding.refreshed_at), 3),
             "user_agent": binding.user_agent,
         }
 

@@ -260,6 +260,6 @@ def test_the_clock_is_set_forward() -> None:
     assert invite.to == phone.at
     phone.send(reply(invite, 486))
     pair.edge.wait(4_000)
-    assert pair.edge.stack.unix_passed(pair.edge.now) < pair.edge.stack.unix(pair.edge.now)
+    assert pair.edge.stack.wall.passed(pair.edge.now) < pair.edge.stack.wall.unix(pair.edge.now)
     # The registrar's clock did not move: it asks the edge, which says that the flow is no more.
     assert what(pair.at_home(request(branch="z9hG4bK2", call_id="2"))) == ["100", "480"]

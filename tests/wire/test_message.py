@@ -157,6 +157,14 @@ def test_typed_values_are_kept() -> None:
     assert request.vias is request.vias
 
 
+def test_a_message_at_rest_says_the_same() -> None:
+    """What is kept for long holds its lines alone; who asks again gets equal values."""
+    message = Request.build("INVITE", "sip:b@y.test", HEADERS)
+    before = message.identity(), message.to_bytes(), str(message.via)
+    message.rest()
+    assert (message.identity(), message.to_bytes(), str(message.via)) == before
+
+
 def test_malformed_fields_raise_when_read() -> None:
     """And an edit cures them."""
     request = options(("Contact", "<sip:c@h"), ("Session-Expires", "soon"))
