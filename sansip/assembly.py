@@ -32,7 +32,7 @@ from sansip.proxy import Proxy, Shifts
 from sansip.proxy.dialog_mark import Marks
 from sansip.proxy.trust import TrustDomain
 from sansip.questions import Questions
-from sansip.reconfigure import listeners_of, names_of, realms_of
+from sansip.reconfigure import listeners_of, names_of, own_name, realms_of
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import Trusted
 from sansip.routing.changes import Changes
@@ -46,7 +46,6 @@ from sansip.transport import Connections, Listeners, Sender
 from sansip.transport.dns import Backups, Locator, Resolver
 from sansip.transport.flow_token import FlowTokens
 from sansip.ua import UserAgent
-from sansip.wire.host import host_text
 
 __all__ = ["Assembly"]
 
@@ -125,7 +124,7 @@ class Assembly(Service):
             self.entropy,
             self.prover.derived("tags of user agents"),
             self.notices,
-            self.domains[0] if self.domains else host_text(config.listeners[0].host, None),
+            own_name(config),
         )
         self.ua.tell = self.tell
         keys = config.nonce_keys or [config.secret or seed]
@@ -148,6 +147,7 @@ class Assembly(Service):
             self.locator = Locator(self.resolver, reach)
         # Listeners that a reload took away.
         self.retiring = Retirement(self.transactions, self.connections, config.limits, self.out)
+        self.retiring.held = lambda now: now < self.ua.moving_until
         self.questions = Questions(self.timers, config.limits, self.out)
         backups = Backups(self.listeners, self.ask, self.is_trusted)
         self.settlement = Settlement(self.connections, self.transactions, backups, config.limits)

@@ -140,7 +140,7 @@ class Reconfiguration:
             (``limits.retire_time``). A number that was never used is a new listener.
         limits: the values are put into the object that the stack has.
         auth, dns: only where the stack has some.
-        domains, aliases, address_realms, timers, proxy, registrar, server_name, trusted, accounts,
+        domains, aliases, address_realms, timers, proxy, registrar, ua, server_name, trusted, accounts,
             nonce_keys: as in ``StackConfig``.
         modules: new settings of modules that the stack has.
         added: further modules, with their settings. One that does not start refuses the whole change.
@@ -157,6 +157,7 @@ class Reconfiguration:
     timers: TimerValues | None = None
     proxy: ProxyConfig | None = None
     registrar: RegistrarConfig | None = None
+    ua: UserAgentConfig | None = None
     auth: AuthConfig | None = None
     dns: DnsConfig | None = None
     server_name: str | None = None

@@ -44,8 +44,8 @@ FORMAT = 2
 
 # What a line of ``configure`` has where it was changed, each as a value of ``sansip.journal_values``.
 _WRITTEN = (
-    "listeners", "domains", "aliases", "address_realms", "limits", "timers", "proxy", "registrar", "auth",
-    "dns", "server_name",
+    "listeners", "domains", "aliases", "address_realms", "limits", "timers", "proxy", "registrar", "ua",
+    "auth", "dns", "server_name",
 )  # fmt: skip
 
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

@@ -15,7 +15,7 @@ from sansip.config import ListenerConfig, Reconfiguration, StackConfig
 from sansip.errors import LocalProtocolError
 from sansip.location import Addresses
 from sansip.transport.listeners import Listener
-from sansip.wire.host import host_key, plain_host
+from sansip.wire.host import host_key, host_text, plain_host
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from sansip.transport import Flow, Listeners
     from sansip.transport.dns import Locator, Resolver
     from sansip.transport.flow_token import FlowTokens
+    from sansip.ua import UserAgent
 
-__all__ = ["Reconfigured", "listeners_of", "names_of", "realms_of", "reconfigure"]
+__all__ = ["Reconfigured", "listeners_of", "names_of", "own_name", "realms_of", "reconfigure"]
 
 
 class Receives(Protocol):
@@ -78,6 +79,7 @@ class Reconfigured(Protocol):
     locator: Locator | None
     client: Client
     wall: Wall
+    ua: UserAgent
 
     @property
     def reception(self) -> Receives: ...
@@ -109,6 +111,11 @@ def listeners_of(configs: Sequence[ListenerConfig]) -> list[Listener]:
 def names_of(config: StackConfig) -> list[str]:
     """Return the domains of ``config`` as they are compared."""
     return [plain_host(domain.lower().strip("[]")) for domain in config.domains]
+
+
+def own_name(config: StackConfig) -> str:
+    """Return what a stack calls itself: the first domain, or where there is none its first address."""
+    return config.domains[0] if config.domains else host_text(config.listeners[0].host, None)
 
 
 def realms_of(config: StackConfig, domains: Sequence[str]) -> dict[str | bytes, str]:
@@ -157,6 +164,9 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
     _take_policies(stack, change)
     if listeners is not None or change.domains is not None or change.aliases is not None:
         _take_names(stack, change, listeners, now)
+    config = stack.config
+    config.ua = change.ua or config.ua
+    stack.ua.configure(config.ua, config.timers, own_name(config))
     if change.trusted is not None:
         stack.trusted.replace(change.trusted)
         stack.proxy.trust.count(stack.trusted.peers)
@@ -240,6 +250,7 @@ def _take_names(
     stack.retiring.end(numbers)
     gone = [(one.id, one.transport) for one in before if one.id not in numbers]
     stack.retiring.begin(gone, stack.proxy.timers, now)
+    stack.ua.listeners_changed(now)
     stack.tokens.listen(stack.listeners)
     stack.realms = realms_of(config, stack.domains)
     stack.proxy.trust.ask_in(stack.realms.values())

@@ -235,7 +235,7 @@ class Dialog:
         dialog.state = EARLY
         dialog.is_caller = False
         if contact is not None:
-            dialog._move_to(contact)
+            dialog.move_to(contact)
         return dialog
 
     @property
@@ -290,7 +290,7 @@ class Dialog:
         if self.state == ENDED:
             raise LocalProtocolError(f"a {method} in a dialog that has ended")
         if contact is not None:
-            self._move_to(contact)
+            self.move_to(contact)
         fields: list[tuple[str, object]] = []
         if method in TARGET_REFRESH and self.local_target is not None:
             fields.append(("Contact", f"<{self.local_target}>"))
@@ -323,7 +323,11 @@ class Dialog:
         fields += headers
         return Request.build(method, uri, fields, body)
 
-    def _move_to(self, contact: Uri) -> None:
+    def move_to(self, contact: Uri) -> None:
+        """Say ``contact`` from now on: the next target refresh tells the peer.
+
+        Raises LocalProtocolError for one that the dialog cannot have.
+        """
         # RFC 3261 12.2.1.1: in a secure dialog our Contact is a SIPS URI.
         if self.secure and not _is_sips(contact):
             raise LocalProtocolError(f"{contact}: the Contact of a secure dialog is a SIPS URI")

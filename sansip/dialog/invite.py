@@ -17,7 +17,7 @@ from sansip.dialog.effects import Answered, Effect
 from sansip.dialog.invite_base import Attempt, Headers, Pending
 from sansip.dialog.invite_client import InviteClient, offers
 from sansip.dialog.invite_server import InviteServer
-from sansip.dialog.invite_table import CALLED, CALLING, OVER
+from sansip.dialog.invite_table import CALLED, CALLING, CLOSING, ESTABLISHED, MORTAL, OVER
 from sansip.dialog.offer_answer import has_session
 from sansip.dialog.session_timer import SessionTimerSettings
 from sansip.entropy import Entropy
@@ -276,6 +276,20 @@ class InviteUsage(InviteServer, InviteClient):
         self._input("BYE", (key, list(headers)), now)
         return self._take()
 
+    def move(self, contact: Uri, at: float) -> None:
+        """Say ``contact`` from now on, and have the peer know it at ``at``, or as soon as that can be."""
+        self.dialog.move_to(contact)
+        if self.state != OVER:
+            self._due["moved"] = at
+
+    def _tell_target(self, now: float) -> None:
+        """RFC 3261 12.2.2: a target refresh request makes the peer come to our new Contact."""
+        if self.state == ESTABLISHED and self._attempt is None and self._update is None:
+            self.refresh(None, now)
+        elif self.state not in (CLOSING, MORTAL, OVER):
+            # What is under way may have left with the old one.
+            self._due["moved"] = now + 1.0
+
     def abandon(self, now: float) -> list[Effect]:
         """Another branch of our INVITE has answered, and this early dialog will not (RFC 3261 13.2.2.4)."""
         self._input("abandoned", None, now)
@@ -322,6 +336,8 @@ class InviteUsage(InviteServer, InviteClient):
                     self._ring_again(at)
                 case "attempt":
                     self._try_again(at)
+                case "moved":
+                    self._tell_target(at)
                 case "unanswered":
                     self._unanswered(at)
                 case _:

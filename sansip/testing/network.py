@@ -27,7 +27,7 @@ from sansip.actions import (
     SendData,
     SendDatagram,
 )
-from sansip.config import StackConfig
+from sansip.config import Reconfiguration, StackConfig
 from sansip.entropy import Entropy
 from sansip.events import RouteFailed
 from sansip.journal import JournaledStack
@@ -86,10 +86,16 @@ class Server:
 
     def listens(self, transport: str, address: tuple[str, int]) -> int | None:
         """Return the number of the listener at ``address``, if any."""
-        for one in self.config.listeners:
+        # Those that are being given up as well, until their socket is closed.
+        for one in self._listeners.values():
             if one.transport == transport and (one.host, one.port) == address:
                 return one.id
         return None
+
+    def configure(self, change: Reconfiguration) -> None:
+        """Have the stack take ``change``, as a reload does (``Stack.configure``)."""
+        self._listeners.update((one.id, one) for one in change.listeners or ())
+        self._perform(self.stack.configure(change, self.network.now))
 
     def flush(self) -> None:
         """Perform what code outside of an input had the stack do: a test that calls ``stack.ua`` itself."""
@@ -126,7 +132,10 @@ class Server:
         network = self.network
         failures: list[BaseException] = []
         for action in actions:
-            if isinstance(action, OpenDatagram | CloseDatagram):
+            if isinstance(action, CloseDatagram):
+                self._listeners.pop(action.listener, None)
+                continue
+            if isinstance(action, OpenDatagram):
                 # Sockets of queries: here the name server needs none.
                 continue
             if isinstance(action, SendDatagram) and action.listener < 0:

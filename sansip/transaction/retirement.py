@@ -9,7 +9,7 @@ by then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sansip.actions import Action, CloseDatagram
@@ -30,7 +30,7 @@ LOOK = 1.0
 class Retirement:
     """The listeners of one stack that are being given up; ``ends``: by number, until when they may take."""
 
-    __slots__ = ("_connections", "_limits", "_out", "_timer", "_transactions", "_udp", "ends")
+    __slots__ = ("_connections", "_limits", "_out", "_timer", "_transactions", "_udp", "ends", "held")
 
     def __init__(
         self, transactions: Transactions, connections: Connections, limits: Limits, out: list[Action]
@@ -42,6 +42,8 @@ class Retirement:
         self.ends: dict[int, float] = {}
         self._udp: set[int] = set()
         self._timer: Timer | None = None
+        # Whether peers may still send to them who were not told of another place.
+        self.held: Callable[[float], bool] = _not_held
 
     def begin(self, listeners: Iterable[tuple[int, str]], timers: Timers, now: float) -> None:
         """Give up ``listeners``, each a number and its transport."""
@@ -64,14 +66,17 @@ class Retirement:
         flows = [one.flow for one in self._transactions.servers.values()]
         flows += [one.flow for one in self._transactions.clients.values()]
         busy = {flow.conn or ~flow.listener for flow in flows}
+        held = self.held(now)
         left = set()
         for connection in self._connections.of(self.ends):
             number = connection.flow.listener
             late = self.ends[number] <= now
-            if late or connection.flow.conn not in busy:
+            if late or not (held or connection.flow.conn in busy):
                 self._connections.close(connection.flow.conn, "the listener was removed")
             left.add(number)
-        for number in [one for one, end in self.ends.items() if end <= now or ~one not in busy]:
+        for number, end in list(self.ends.items()):
+            if end > now and (held or ~number in busy):
+                continue
             if number in self._udp:
                 self._udp.discard(number)
                 self._out.append(CloseDatagram(number))
@@ -81,3 +86,7 @@ class Retirement:
             del self.ends[number]
         if self.ends:
             self._timer = timers.start(now, LOOK, self, timers)
+
+
+def _not_held(_now: float) -> bool:
+    return False

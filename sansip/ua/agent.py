@@ -18,7 +18,7 @@ from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.sources import source_of
 from sansip.transport.nat import is_private
-from sansip.transport.transports import ONE_WAY, SECURE
+from sansip.transport.transports import ONE_WAY, SECURE, UDP
 from sansip.ua.call import Call, typed
 from sansip.ua.config import UserAgentConfig
 from sansip.ua.contact import contact_of
@@ -26,6 +26,7 @@ from sansip.ua.errors import CallRefused
 from sansip.ua.handler import Handler
 from sansip.ua.incoming import IncomingCall
 from sansip.ua.merged import Merged
+from sansip.ua.moving import move
 from sansip.ua.outgoing import OnProgress, OutgoingCall
 from sansip.ua.replacing import replaced_by
 from sansip.ua.request import Asking, Destination, aimed
@@ -86,6 +87,8 @@ class UserAgent:
         self.numbered: dict[int, Call | IncomingCall] = {}
         self.tell: Callable[[Any, float], None] = _nobody
         self.draining = False
+        # Until when peers may not have heard that we are no longer where they knew us.
+        self.moving_until = 0.0
         self._values = values
         self._entropy = entropy
         self._tags = Tags(secret, entropy)
@@ -100,6 +103,19 @@ class UserAgent:
     def extensions(self) -> tuple[str, ...]:
         """The option tags that calls of ours support."""
         return EXTENSIONS if self.config.replaces != "nobody" else EXTENSIONS[:-1]
+
+    def configure(self, config: UserAgentConfig, values: TimerValues, domain: str) -> None:
+        """Go by these from now on; calls that run keep their session timers."""
+        self.config = config
+        self._values = values
+        self._domain = domain
+
+    def listeners_changed(self, now: float) -> None:
+        """Tell the peers of calls that came in, or went out, by a listener that is gone where we are now."""
+        self.now = now
+        last = move(self.calls.values(), self.listeners, now)
+        if last > now:
+            self.moving_until = last + self._values.t1x64
 
     def handler(self) -> Handler:
         """Return what answers the peers of calls for which no handler is given."""
@@ -306,8 +322,9 @@ class UserAgent:
         if tag is None or not tag.startswith(MARK) or request.has("route"):
             return False
         uri = request.uri
-        if not isinstance(uri, SipUri) or not self.listeners.is_own_address(
-            uri.host, uri.port, uri.transport
+        # As a former listener of ours, too: the peer may not have heard that we moved.
+        if not isinstance(uri, SipUri) or not self.listeners.has_recorded(
+            uri.host, uri.port, uri.transport or UDP
         ):
             return False
         call = self.calls.get(id_at_uas(request))

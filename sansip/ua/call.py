@@ -28,6 +28,7 @@ from sansip.dialog import (
 )
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
+from sansip.transport.flow import Flow
 from sansip.ua.errors import CallEnded, RequestRefused
 from sansip.ua.referral import Referral, transfer
 from sansip.ua.sdp import with_direction
@@ -36,7 +37,7 @@ from sansip.wire import SipUri
 if TYPE_CHECKING:
     from sansip.client import Sending
     from sansip.dialog import Dialog, InviteUsage
-    from sansip.transport import Flow
+    from sansip.transport import Listener
     from sansip.ua.owner import Owner
     from sansip.wire import Request, Response, Uri
 
@@ -289,6 +290,20 @@ class Call:
         """Send requests where the peer's Contact says from now on, and not over the flow that it called
         by."""
         self._hop = None
+
+    def move(self, contact: SipUri, listener: Listener, at: float, now: float) -> None:
+        """Be reached at ``contact``, of ``listener``, and tell the peer at ``at``."""
+        try:
+            self.usage.move(contact, at)
+        except LocalProtocolError:
+            # RFC 3261 12.2.1.1: no listener for TLS is left, and this dialog needs one.
+            return
+        hop = self._hop
+        if hop is not None and not hop.reliable and hop.transport == listener.transport:
+            self._hop = Flow(hop.transport, listener.id, hop.address, name=hop.name)
+        elif hop is not None and not hop.reliable:
+            self._hop = None
+        self.agent.watch(self, now)
 
     # --- what the usage wants done
 

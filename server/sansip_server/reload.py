@@ -40,6 +40,7 @@ from sansip_server.config.listen import parse_listen, show_host
 from sansip_server.config.load import ConfigFault
 from sansip_server.config.node import node_config
 from sansip_server.config.schema import Settings
+from sansip_server.config.ua import ua_config
 from sansip_server.faults import OperatorError
 from sansip_server.modules import look_again, uses
 from sansip_server.numbering import Numbering
@@ -295,6 +296,7 @@ class Reload:
         change.timers = _changed(settings.timers, config.timers)
         change.proxy = _changed(settings.proxy, config.proxy)
         change.registrar = _changed(settings.registrar, config.registrar)
+        change.ua = _changed(ua_config(settings.ua), config.ua)
         change.server_name = _changed(settings.server_name, config.server_name)
         if config.auth is not None:
             change.auth = _changed(settings.digest, config.auth)

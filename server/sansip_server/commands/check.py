@@ -129,6 +129,7 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
     from sansip_server.config.dns import dns_config
     from sansip_server.config.load import ConfigFault
     from sansip_server.config.node import node_config
+    from sansip_server.config.ua import ua_config
 
     faults = []
     for path, judge in (
@@ -136,6 +137,7 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
         ("node", lambda: node_config(settings, build.listener_configs(build.listen_addresses(settings)))),
         ("", lambda: Access(settings)),
         ("dns", lambda: dns_config(settings.dns)),
+        ("ua", lambda: ua_config(settings.ua)),
     ):
         try:
             judge()

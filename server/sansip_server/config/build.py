@@ -20,6 +20,7 @@ from sansip_server.addresses import machine_addresses
 from sansip_server.config.listen import ListenAddress, check_domain, parse_listen
 from sansip_server.config.node import node_config, node_name
 from sansip_server.config.schema import Settings
+from sansip_server.config.ua import ua_config
 from sansip_server.faults import OperatorError
 from sansip_server.modules import uses
 from sansip_server.targets import is_url
@@ -193,6 +194,7 @@ def stack_config(
         timers=settings.timers,
         registrar=settings.registrar,
         proxy=settings.proxy,
+        ua=ua_config(settings.ua),
         modules=uses(settings.modules, [Use(Keepalive, settings.keepalive)]),
         server_name=settings.server_name,
         secret=secret,

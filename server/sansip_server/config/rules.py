@@ -14,6 +14,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from sansip.dialog.session_timer import SMALLEST
 from sansip.transport.transports import ON_TCP, SECURE
 from sansip_server.config.dns import parse_name_server
 from sansip_server.config.http import is_loopback, parse_http_listen
@@ -21,6 +22,7 @@ from sansip_server.config.listen import check_domain, check_origin, check_path, 
 from sansip_server.config.node import check_node_address
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
+from sansip_server.config.ua import check_identity
 from sansip_server.runtimes import check_runtime
 from sansip_sockets.tls import parse_name
 
@@ -43,6 +45,8 @@ ZERO_MEANS_OFF = frozenset(
         "registrar.flow_timer",
         "registrar.min_expires",
         "registrar.repeat_time",
+        "ua.redirects",
+        "ua.session_interval",
     }
 )
 
@@ -57,6 +61,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "domains[]": check_domain,
     "runtime": check_runtime,
     "tls.names[]": parse_name,
+    "ua.identity": check_identity,
     "websocket.origins[]": check_origin,
     "websocket.paths[]": check_path,
 }
@@ -134,7 +139,11 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
     yield from _location_faults(settings)
-    yield from _http_faults(settings)
+    least = settings.ua.session_min
+    if least < SMALLEST:
+        yield "ua.session_min", f"expected {SMALLEST} seconds or more (RFC 4028 4); found {least}"
+    elif 0 < settings.ua.session_interval < least:
+        yield "ua.session_interval", f"expected 0, or session_min ({least}) or more"
     if settings.uvloop and settings.runtime != "asyncio":
         yield "uvloop", f"uvloop is an event loop for asyncio; remove it, or the runtime {settings.runtime!r}"
     for small, large in _AT_MOST:

@@ -26,6 +26,7 @@ from sansip_server.config.listen import DEFAULT_LISTEN
 from sansip_server.config.node import NodeSettings
 from sansip_server.config.peers import TrustedSettings, UpstreamSettings
 from sansip_server.config.redis import RedisSettings
+from sansip_server.config.ua import UaSettings
 from sansip_sockets.tls import TlsConfig
 
 __all__ = ["LogSettings", "Settings"]
@@ -138,6 +139,7 @@ class Settings:
     registrar: RegistrarConfig = field(default_factory=RegistrarConfig)
     timers: TimerValues = field(default_factory=TimerValues)
     tls: TlsConfig = field(default_factory=TlsConfig)
+    ua: UaSettings = field(default_factory=UaSettings)
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     upstream: list[UpstreamSettings] = field(default_factory=list)
     trusted: list[TrustedSettings] = field(default_factory=list)

@@ -1,0 +1,65 @@
+"""The ``[ua]`` table: what the server says where it is itself a user agent (docs/calls.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sansip.dialog import SessionTimerSettings
+from sansip.errors import RemoteProtocolError
+from sansip.ua import UserAgentConfig
+from sansip.wire import parse_name_addr
+
+__all__ = ["UaSettings", "check_identity", "ua_config"]
+
+
+@dataclass(slots=True, kw_only=True)
+class UaSettings:
+    """Calls and requests of the server itself: routes that answer, bridges, modules; see docs/calls.md."""
+
+    # URI that stands in From, as `sip:box@example.org`. Without it, the first domain.
+    identity: str | None = None
+    # The name beside it that phones show.
+    display: str = ""
+    # User part of Contact: a phone that calls back calls it.
+    user: str = ""
+    # How many others a call tries where the callee names them (3xx). The callee then decides which numbers
+    # the server calls; 0 tries none, and the caller hears of the 3xx.
+    redirects: int = 0
+    # Who may have another call take the place of one (RFC 3891, attended transfer), where he knows its
+    # Call-ID and tags: `known` are those who proved who they are, by a password or an address in
+    # `[[trusted]]`.
+    replaces: Literal["known", "anyone", "nobody"] = "known"
+    # What a phone gets that asks a route's call to call somebody else (REFER, RFC 3515) where the route gave
+    # no handler: `refuse` is a 603. `accept` calls whatever the phone names, in the server's name.
+    transfers: Literal["refuse", "accept"] = "refuse"
+    # Seconds after which a call has to show that it lives (RFC 4028); 0 does not ask for that.
+    session_interval: int = 1800
+    # The least of these seconds that a phone may ask for, 90 or more.
+    session_min: int = 90
+    # Which side shows it: `uac`, the caller, `uas`, the callee; `either` leaves it to the other side.
+    session_refresher: Literal["either", "uac", "uas"] = "either"
+
+
+def check_identity(text: str) -> None:
+    """Raise ``ValueError`` for what is no URI."""
+    if "<" in text:
+        raise ValueError("expected a URI alone, as sip:box@example.org; the name beside it is `display`")
+    try:
+        parse_name_addr(f"<{text}>", "From", "RFC 3261 20.20")
+    except RemoteProtocolError as error:
+        raise ValueError(f"expected a URI, as sip:box@example.org; {error.reason}") from None
+
+
+def ua_config(settings: UaSettings) -> UserAgentConfig:
+    """Return the core's settings. Raises ``ValueError`` for what cannot work."""
+    refresher = "" if settings.session_refresher == "either" else settings.session_refresher
+    return UserAgentConfig(
+        identity=settings.identity or "",
+        display=settings.display,
+        user=settings.user,
+        redirects=settings.redirects,
+        replaces=settings.replaces,
+        transfers=settings.transfers,
+        session=SessionTimerSettings(settings.session_interval, settings.session_min, refresher),
+    )
