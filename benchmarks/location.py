@@ -29,7 +29,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from sansip.limits import Limits  # noqa: E402 (needs the path above)
-from sansip.location import Binding, LocationUpdate, MemoryLocation  # noqa: E402
+from sansip.location import Binding, LocationUpdate, MemoryLocation, Source  # noqa: E402
 from sansip.registrar import Registrar  # noqa: E402
 from sansip.wire import Request, parse_message  # noqa: E402
 
@@ -74,7 +74,7 @@ def fill(location: MemoryLocation, count: int, flows: Sequence[Hashable]) -> Non
             None,
             "",
             flows[n],
-            f"sip:198.51.{n >> 8 & 255}.{n & 255}:{1024 + n % 60000}",
+            Source("udp", f"198.51.{n >> 8 & 255}.{n & 255}", 1024 + n % 60000),
             agent,
         )
         location.apply(LocationUpdate(aor, (), (binding,)), now)
@@ -146,7 +146,7 @@ def phone(n: int) -> LocationUpdate:
     """Return what phone ``n`` registers."""
     aor = f"sip:user{n}@example.com"
     contact = f"sip:user{n}@192.0.2.1:{1024 + n % 60000};ob"
-    source = f"sip:198.51.{n >> 8 & 255}.{n & 255}:{1024 + n % 60000}"
+    source = Source("udp", f"198.51.{n >> 8 & 255}.{n & 255}", 1024 + n % 60000)
     binding = Binding(
         aor,
         contact,

@@ -23,6 +23,7 @@ from .memory import MemoryLocation, Record
 from .naming import key_of, named_by
 from .nodes import Heartbeat, NodeConfig, Nodes, NodeState
 from .shared import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
+from .source import Source, read_source
 from .update import LocationUpdate, Outcome
 
 __all__ = [
@@ -41,7 +42,9 @@ __all__ = [
     "SharedRead",
     "SharedRecord",
     "SharedWrite",
+    "Source",
     "address_of_record",
     "key_of",
     "named_by",
+    "read_source",
 ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from sansip.location.source import Source
 from sansip.wire import Uri, parse_uri
 
 __all__ = ["Binding"]
@@ -37,7 +38,7 @@ class Binding:
             beginning with ``;``.
         flow: whatever the caller uses to name the connection or listener it was
             registered over; never looked into here.
-        received: URI text of the source address, when the caller wants it kept.
+        received: where it came from, when the caller wants that kept: the phone is reached there.
         user_agent: value of the User-Agent field, or None.
     """
 
@@ -54,7 +55,7 @@ class Binding:
     reg_id: int | None = None
     params: str = ""
     flow: Hashable = None
-    received: str | None = None
+    received: Source | None = None
     user_agent: str | None = None
 
     @property

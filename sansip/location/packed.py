@@ -18,7 +18,10 @@ import struct
 from collections.abc import Hashable
 from typing import Any, TypeAlias
 
+from sansip.transport.transports import TRANSPORTS
+
 from .binding import Binding
+from .source import Source
 
 __all__ = ["Held", "Record", "pack", "unpack"]
 
@@ -27,17 +30,20 @@ Record: TypeAlias = tuple[Binding, ...]
 # A record as it is kept: octets; octets and the flows they refer to; or itself.
 Held: TypeAlias = bytes | tuple[Any, ...]
 
-# expires_at, registered_at, refreshed_at, cseq, octets of text, reg_id, q, flow, what is None.
-_LAYOUT = struct.Struct("<dddIIihhB")
+# expires_at, registered_at, refreshed_at, cseq, octets of text, reg_id, q, flow, transport and port of the
+# source, what is None.
+_LAYOUT = struct.Struct("<dddIIihhBHB")
 _SIZE = _LAYOUT.size
 _unpack_from = _LAYOUT.unpack_from
 _pack = _LAYOUT.pack
 # No field of a message has a line end inside once it is read.
 _SEPARATOR = "\n"
-# contact, call_id, params, instance, received, user_agent: each is there, empty where it is None.
+# contact, call_id, params, instance, the source's host, user_agent: each is there, empty where it is None.
 _TEXTS = 6
 # Stand for None and for a flow beside the octets, where listeners have numbers from 0.
 _NO_FLOW, _OBJECT = -1, -2
+_TRANSPORTS = tuple(TRANSPORTS)
+_NUMBERS = {name: number for number, name in enumerate(_TRANSPORTS)}
 
 
 def pack(record: Record) -> Held:
@@ -61,7 +67,7 @@ def pack(record: Record) -> Held:
             binding.call_id,
             binding.params,
             instance or "",
-            received or "",
+            "" if received is None else received.host,
             agent or "",
             *binding.path,
         ]
@@ -81,6 +87,8 @@ def pack(record: Record) -> Held:
                 reg_id or 0,
                 q or 0,
                 number,
+                0 if received is None else _NUMBERS.get(received.transport, -1),
+                0 if received is None else received.port,
                 (instance is None)
                 | (received is None) << 1
                 | (agent is None) << 2
@@ -117,10 +125,12 @@ def unpack(aor: str, held: Held) -> Record:
 
 def _binding(aor: str, held: bytes, begin: int, flows: tuple[Hashable, ...]) -> tuple[Binding, int]:
     """Return the binding at ``begin``, whose flow is the first of ``flows``, and where the next begins."""
-    expires, registered, refreshed, cseq, size, reg_id, q, number, absent = _unpack_from(held, begin)
+    expires, registered, refreshed, cseq, size, reg_id, q, number, transport, port, absent = _unpack_from(
+        held, begin
+    )
     begin += _SIZE
     end = begin + size
-    contact, call_id, params, instance, received, agent, *path = (
+    contact, call_id, params, instance, host, agent, *path = (
         held[begin:end].decode("utf-8", "surrogatepass").split(_SEPARATOR)
     )
     return (
@@ -138,7 +148,7 @@ def _binding(aor: str, held: bytes, begin: int, flows: tuple[Hashable, ...]) -> 
             None if absent & 16 else reg_id,
             params,
             number if number >= 0 else None if number == _NO_FLOW else flows[0],
-            None if absent & 2 else received,
+            None if absent & 2 else Source(_TRANSPORTS[transport], host, port),
             None if absent & 4 else agent,
         ),
         end,

@@ -29,7 +29,6 @@ from sansip.events import KeepaliveAnswered, KeepaliveUnanswered
 from sansip.location import SharedLocation
 from sansip.module import Module, ModuleFault, function
 from sansip.transport.flow import Flow
-from sansip.transport.nat import received_address
 from sansip.transport.transports import DEFAULT_PORT, ONE_WAY, UDP
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import is_address, plain_host
@@ -307,8 +306,10 @@ class Keepalive(Module):
         return Flow(UDP, flow, address) if self.core.listeners[flow].is_ipv6 is (":" in address[0]) else None
 
     def _address(self, binding: Binding) -> tuple[str, int] | None:
-        if binding.received is not None:
-            return received_address(binding.received)
+        received = binding.received
+        if received is not None:
+            # A connection is of a former life: there is nothing to keep open.
+            return received.address if received.by_datagram else None
         uri = binding.uri
         if not isinstance(uri, SipUri) or (uri.transport or UDP) != UDP or not is_address(uri.host):
             return None

@@ -21,7 +21,7 @@ and the response is ``response_to(request, reply.status, reply.reason, to_tag=..
 
     flow         hashable, kept in the binding: the connection (or the listener) it came over; None when
                  another proxy sent it, for the end of that connection says nothing about the phone
-    received     text of a SIP URI for the source address, or None
+    received     the ``Source`` that it came from, where the phone is reached there; or None
     terms        ``Terms``: what is known of who sent it, and how many contacts may stand
     wall_offset  Unix time minus ``now``, for the Date field; None leaves Date out
 """

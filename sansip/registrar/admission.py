@@ -27,7 +27,7 @@ from sansip.wire import SipUri
 from sansip.wire.host import ipv6_octets
 
 if TYPE_CHECKING:
-    from sansip.location import Binding
+    from sansip.location import Binding, Source
     from sansip.registrar.config import OnFull, PathFrom
     from sansip.registrar.contact import ContactChange
     from sansip.wire import Request
@@ -73,7 +73,7 @@ class Terms:
 
 
 def check_contacts(
-    changes: Sequence[tuple[ContactChange, int]], terms: Terms, received: str | None, path: bool
+    changes: Sequence[tuple[ContactChange, int]], terms: Terms, received: Source | None, path: bool
 ) -> None:
     """Raise RemoteProtocolError (403) for a contact to bind that must not be; nothing for removals.
 

@@ -42,7 +42,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from sansip.errors import RemoteProtocolError
-from sansip.location import Binding
+from sansip.location import Binding, Source
 from sansip.wire import Uri, uri_equal, uri_key
 
 from .contact import ContactChange
@@ -61,7 +61,7 @@ class Origin:
     now: float
     path: tuple[str, ...] = ()
     flow: Hashable = None
-    received: str | None = None
+    received: Source | None = None
     user_agent: str | None = None
 
 

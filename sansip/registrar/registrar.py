@@ -21,6 +21,7 @@ from sansip.location import (
     LocationUpdate,
     MemoryLocation,
     Outcome,
+    Source,
     address_of_record,
 )
 from sansip.wire import Request, SipUri, Star, uri_equal
@@ -147,7 +148,7 @@ class Registrar:
         now: float,
         *,
         flow: Hashable = None,
-        received: str | None = None,
+        received: Source | None = None,
         wall_offset: float | None = None,
         terms: Terms | None = None,
     ) -> Plan:
@@ -180,7 +181,7 @@ class Registrar:
         *,
         domains: Container[str] | None = None,
         flow: Hashable = None,
-        received: str | None = None,
+        received: Source | None = None,
         wall_offset: float | None = None,
     ) -> Reply:
         """Steps 2 and 5 to 8 at once, against a location service in memory."""
@@ -203,7 +204,7 @@ class Registrar:
         current: Sequence[Binding],
         now: float,
         flow: Hashable,
-        received: str | None,
+        received: Source | None,
         wall_offset: float | None,
         terms: Terms,
     ) -> Plan:
@@ -219,7 +220,7 @@ class Registrar:
         current: Sequence[Binding],
         now: float,
         flow: Hashable,
-        received: str | None,
+        received: Source | None,
         wall_offset: float | None,
         terms: Terms,
     ) -> Plan:

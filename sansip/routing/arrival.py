@@ -24,7 +24,7 @@ from sansip.routing.flows import settle, take_token
 from sansip.routing.lookup import asked_for
 from sansip.routing.within import read_mark
 from sansip.transport.flow_token import MARK
-from sansip.transport.next_hop import meant_transport
+from sansip.transport.transports import MEANT
 
 if TYPE_CHECKING:
     from sansip.routing.incoming import Incoming
@@ -59,7 +59,7 @@ def take_route(request: Incoming) -> None:
 
     def is_own(uri: SipUri) -> bool:
         nonlocal mark
-        transport = meant_transport(uri)
+        transport = uri.transport or MEANT[uri.scheme]
         if not listeners.has_recorded(uri.host, uri.port, transport):
             return False
         second = request.leaves is not None

@@ -35,7 +35,6 @@ from sansip.routing.lookup import target_of
 from sansip.routing.shared import lead, locate_shared
 from sansip.routing.vouching import is_vouched
 from sansip.transport import Flow
-from sansip.transport.nat import received_address
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.wire import SipUri
 from sansip.wire.host import host_key, is_address
@@ -181,13 +180,14 @@ def over(core: Core, binding: Binding, prefer: int | None = None) -> Flow | None
         return flow if core.proxy.client.is_alive(flow) else None
     if binding.path or (isinstance(flow, NodeFlow) and (flow.conn or not flow.direct)):
         return None
-    if binding.received is not None:
-        if ";transport=" in binding.received:
-            # A connection of a former life.
-            return None
-        address = received_address(binding.received)
-    else:
+    received = binding.received
+    if received is None:
         address = _contact_address(binding)
+    elif received.by_datagram:
+        address = received.address
+    else:
+        # A connection of a former life.
+        return None
     if address is None:
         return None
     listener = core.listeners.reach(UDP, address[0], flow if isinstance(flow, int) else prefer)

@@ -14,14 +14,13 @@ from sansip.registrar import instance_key
 from sansip.routing.awaitables import ENDLESS
 from sansip.routing.shared import lead, locate_shared
 from sansip.transport import Flow
-from sansip.transport.nat import received_address
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS, UDP
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sansip.location import Binding
+    from sansip.location import Binding, Source
     from sansip.registrar import Gruu
     from sansip.routing.core import Core
     from sansip.routing.incoming import Incoming
@@ -158,7 +157,7 @@ def _is_of_trusted(core: Core, target: Target) -> bool:
 def target_of(binding: Binding) -> Target:
     """Return the target that a binding is for a proxy (RFC 3261 16.5)."""
     flow = binding.flow
-    address = received_address(binding.received) if binding.received else None
+    address = None if binding.received is None else binding.received.address
     target = Target(
         binding.uri,
         1000 if binding.q is None else binding.q,
@@ -177,9 +176,9 @@ def target_of(binding: Binding) -> Target:
     return target
 
 
-def _bind_flow(target: Target, received: str | None) -> None:
+def _bind_flow(target: Target, received: Source | None) -> None:
     """Have ``target`` lead over the flow of its registration alone (RFC 5626 7)."""
-    if target.flow is None and ";transport=" not in (received or ""):
+    if target.flow is None and (received is None or received.by_datagram):
         # Datagrams.
         if target.address is None or target.listener is None:
             # Of a former life of this process: where it came from has to do.

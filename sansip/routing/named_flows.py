@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sansip.errors import RemoteProtocolError
 from sansip.location import NodeFlow, SharedRecord, key_of
 from sansip.transport import Flow
-from sansip.transport.transports import DATAGRAMS, DEFAULT_PORT, UDP
+from sansip.transport.transports import DATAGRAMS, UDP
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import same_host
 
@@ -39,10 +39,8 @@ def outward(core: Core, binding: Binding) -> Binding:
         token = _token(core, binding, flow, only=not direct)
         named = NodeFlow(me.name, me.life, flow.transport, flow.listener, flow.conn, token, direct)
     elif isinstance(flow, int):
-        source = None if binding.received is None else _uri(binding.received)
-        token = ""
-        if source is not None:
-            token = _token(core, binding, Flow(UDP, flow, (source.host, source.port or DEFAULT_PORT)))
+        source = binding.received
+        token = "" if source is None else _token(core, binding, Flow(UDP, flow, source.address))
         named = NodeFlow(me.name, me.life, UDP, flow, 0, token, not token)
     else:
         # Another node's, or one that came by another proxy and has its Path.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sansip.location import LocationUpdate, Outcome
+from sansip.location import LocationUpdate, Outcome, Source
 from sansip.proxy import PathValue
 from sansip.registrar import delta_seconds, is_direct
 from sansip.routing.awaitables import ENDLESS, Question
@@ -20,8 +20,7 @@ from sansip.routing.shared import RETRY_AFTER, register_shared, watch_flow
 from sansip.routing.terms import tell_refusal, terms_of
 from sansip.transport import Flow
 from sansip.transport.nat import is_hidden
-from sansip.transport.transports import DATAGRAMS
-from sansip.wire.host import host_text
+from sansip.wire.host import plain_host
 
 if TYPE_CHECKING:
     from sansip.registrar import OnFull
@@ -101,7 +100,7 @@ async def _stored(request: Incoming, update: LocationUpdate) -> bool:
     return True
 
 
-def _origin(request: Incoming) -> tuple[Flow | int | None, str | None]:
+def _origin(request: Incoming) -> tuple[Flow | int | None, Source | None]:
     """Return the flow to keep with a binding, and the source where NAT shows.
 
     A stream is kept as its connection; a datagram needs the listener alone.
@@ -115,8 +114,7 @@ def _origin(request: Incoming) -> tuple[Flow | int | None, str | None]:
     # RFC 4007 6: a link-local address leads nowhere without its zone, which no Contact has.
     # RFC 5626 6: with a flow its source is kept in any case, for that is the flow.
     if is_hidden(message, flow) or "%" in flow.host or "reg-id" in (message.first_line("contact") or ""):
-        named = "" if flow.transport in DATAGRAMS else f";transport={flow.transport}"
-        received = f"sip:{host_text(flow.host, flow.port)}{named}"
+        received = Source(flow.transport, plain_host(flow.host), flow.port)
     return (flow if flow.conn else flow.listener), received
 
 

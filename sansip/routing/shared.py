@@ -26,7 +26,7 @@ from sansip.routing.vouching import PARAMETER, proof
 from sansip.transport import Flow
 
 if TYPE_CHECKING:
-    from sansip.location import Binding, Nodes
+    from sansip.location import Binding, Nodes, Source
     from sansip.proxy import Target
     from sansip.registrar import Plan, Reply, Terms
     from sansip.routing.incoming import Incoming
@@ -39,7 +39,7 @@ RETRY_AFTER = "20"
 
 
 async def register_shared(
-    request: Incoming, aor: str, flow: Flow | int | None, received: str | None, terms: Terms
+    request: Incoming, aor: str, flow: Flow | int | None, received: Source | None, terms: Terms
 ) -> bool:
     """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8).
 

@@ -59,7 +59,7 @@ def is_dead(core: Core, binding: Binding) -> bool:
         return False
     # Of a former life of this process, or of a phone behind another proxy.
     if binding.received is not None:
-        return ";transport=" in binding.received
+        return not binding.received.by_datagram
     try:
         uri = binding.uri
     except RemoteProtocolError:

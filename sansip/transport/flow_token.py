@@ -35,8 +35,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sansip.seal import MAC_SIZE, Sealer
 from sansip.transport.flow import Flow
-from sansip.transport.next_hop import meant_transport
-from sansip.transport.transports import DATAGRAMS, DEFAULT_PORTS, TRANSPORTS
+from sansip.transport.transports import DATAGRAMS, DEFAULT_PORTS, MEANT, TRANSPORTS
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class FlowTokens:
         """Return what stands for the next hop that ``uri`` leads to, b"" where it is no SIP URI."""
         if not isinstance(uri, SipUri):
             return b""
-        transport = meant_transport(uri)
+        transport = uri.transport or MEANT[uri.scheme]
         text = f"{uri.host}\n{uri.port or DEFAULT_PORTS.get(transport)}\n{transport}"
         return self._sealer.mac(text.encode("utf-8", "surrogateescape"))[:_PLACE]
 

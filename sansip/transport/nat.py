@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sansip.transport.flow import Flow
     from sansip.wire import Request
 
-__all__ = ["is_hidden", "is_private", "nat_signs", "received_address", "reply_to_source"]
+__all__ = ["is_hidden", "is_private", "nat_signs", "reply_to_source"]
 
 # Addresses that lead nowhere from the outside: RFC 1918, RFC 6598, RFC 7335 (192.0.0.0/24),
 # link-local (RFC 3927, RFC 4291 2.5.6), unique local (RFC 4193), loopback, unspecified.
@@ -139,17 +139,3 @@ def is_hidden(request: Request, flow: Flow) -> bool:
         return False
     contact = _contact_address(request, flow)
     return contact is not None and same_host(contact[0], via.host) and not _is_source(*contact, flow)
-
-
-def received_address(received: str) -> tuple[str, int] | None:
-    """Return host and port of a ``Binding.received``, a SIP URI; None where it has no address.
-
-    An IPv6 address may bear a zone here (``[fe80::1%eth0]``), which no URI can.
-    """
-    host, _, port = received.partition(":")[2].partition(";")[0].rpartition(":")
-    if not host or "]" in port:
-        host, port = f"{host}:{port}" if host else port, ""
-    host = host.strip("[]")
-    if not is_address(host.partition("%")[0]) or not ((port.isascii() and port.isdigit()) or not port):
-        return None
-    return plain_host(host), int(port[:6] or DEFAULT_PORT)

@@ -76,11 +76,6 @@ class NextHop:
         return self.host if transport == TLS and not self.numeric else ""
 
 
-def meant_transport(uri: SipUri) -> str:
-    """Return the transport that ``uri`` names, or means where it names none (RFC 3263 4.1)."""
-    return uri.transport or (TLS if uri.scheme == "sips" else UDP)
-
-
 def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHop:
     """Return where a request for ``uri`` is sent; ``secure``: as if it were a sips URI.
 

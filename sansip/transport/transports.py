@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_PORT",
     "DEFAULT_PORTS",
     "FRAMED",
+    "MEANT",
     "ONE_WAY",
     "ON_TCP",
     "PARAMETERS",
@@ -89,6 +90,8 @@ TRANSPORTS: Final = {
         Transport(SCTP, DEFAULT_PORT, SCTP, "_sip._sctp", "sip+d2s", "tls-sctp", framed=True),
     )
 }
+# RFC 3263 4.1: what a URI that names no transport means, by its scheme.
+MEANT: Final = {"sip": UDP, "sips": TLS}
 DEFAULT_PORTS: Final = {one.name: one.port for one in TRANSPORTS.values()}
 SECURE: Final = frozenset(one.name for one in TRANSPORTS.values() if one.secure)
 SECURED: Final = {one.name: one.secured for one in TRANSPORTS.values()}

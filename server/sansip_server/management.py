@@ -276,7 +276,7 @@ class Management:
             "expires_in": None if left == math.inf else round(left, 1),
             "q": None if binding.q is None else binding.q / 1000,
             "path": list(binding.path),
-            "received": binding.received,
+            "received": None if binding.received is None else str(binding.received),
             "flow": None if flow is None else str(flow),
             "instance": binding.instance,
             "reg_id": binding.reg_id,

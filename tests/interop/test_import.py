@@ -180,7 +180,7 @@ def judge(folder: Path, url: str) -> None:
     assert alice.contact == "sip:phone@192.0.2.4;ob"
     assert alice.path == ("<sip:edge1.test;lr>", "<sip:edge2.test;lr>")
     assert (alice.q, alice.instance, alice.reg_id) == (350, "urn:uuid:1", 1)
-    assert (alice.received, alice.user_agent) == ("sip:203.0.113.9:1024", "Phone 1")
+    assert (str(alice.received), alice.user_agent) == ("sip:203.0.113.9:1024", "Phone 1")
     assert (alice.call_id, alice.cseq) == ("call-of-alice", 2)
     assert 500 < alice.expires_at - now <= 600
     assert 200 < bob.expires_at - now <= 300

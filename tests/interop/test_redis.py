@@ -19,7 +19,16 @@ from typing import Any
 
 import pytest
 
-from sansip.location import Binding, Heartbeat, NodeFlow, NodeState, SharedRead, SharedRecord, SharedWrite
+from sansip.location import (
+    Binding,
+    Heartbeat,
+    NodeFlow,
+    NodeState,
+    SharedRead,
+    SharedRecord,
+    SharedWrite,
+    Source,
+)
 from sansip_server.config.redis import RedisSettings, parse_redis
 from sansip_server.stores.redis_client import RedisClient, Replicas, password_of
 from sansip_server.stores.redis_location import RedisLocation
@@ -95,7 +104,7 @@ def test_what_is_written_is_read(location: RedisLocation) -> None:
         reg_id=2,
         params=';audio;text="a\\"b"',
         flow=NodeFlow("a", "life", "ws", 2, 17, "f-token", False),
-        received="sip:203.0.113.5:40000",
+        received=Source("udp", "203.0.113.5", 40000),
         user_agent="phöne \udcff\x00",
     )
     aor = "sip:%00b{o}%7Db@biloxi.test"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sansip.location import Binding
+from sansip.location import Binding, Source
 from sansip.location.packed import pack, unpack
+from sansip.transport.transports import TRANSPORTS
 
 AOR = "sip:bob@biloxi.test"
 PLAIN = Binding(AOR, "sip:bob@192.0.2.4", 3600.0, "call-1", 7)
@@ -29,7 +30,13 @@ OTHERS: dict[str, list[Any]] = {
     "reg_id": [0, 1, 2**31 - 1, 9_999_999_999, -1],
     "params": [";a=b", "\n"],
     "flow": [0, 1, 32_767, 32_768, -1, "flow", ("tcp", 7), ("tcp", ("nested", 1))],
-    "received": ["", "sip:203.0.113.9:1024", "\n"],
+    "received": [
+        Source("udp", "203.0.113.9", 1024),
+        Source("sctp", "fe80::1%eth0", 65_535),
+        Source("wss", "\n", 1),
+        Source("ufo", "192.0.2.1", 1),
+        Source("udp", "192.0.2.1", 70_000),
+    ],
     "user_agent": ["", "Phone \udcff", "\n"],
 }
 
@@ -79,7 +86,7 @@ bindings = st.builds(
     st.none() | st.integers(-(2**40), 2**40),
     text,
     st.none() | st.integers(-(2**20), 2**20) | st.tuples(st.text(), st.integers()),
-    st.none() | text,
+    st.none() | st.builds(Source, st.sampled_from([*TRANSPORTS, "ufo"]), text, st.integers(-(2**20), 2**20)),
     st.none() | text,
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 from sansip.errors import LocalProtocolError
 from sansip.events import BindingsChanged, KeepaliveAnswered, KeepaliveUnanswered
-from sansip.location import Binding, LocationUpdate, NodeConfig
+from sansip.location import Binding, LocationUpdate, NodeConfig, Source
 from sansip.module import Use
 from sansip.modules.keepalive import Keepalive, KeepaliveConfig
 from sansip.routing import TrustedPeer
@@ -166,7 +166,9 @@ def test_outbound() -> None:
     """RFC 5626 4.4: who names its flow sends keepalives, and needs none."""
     for who, count in (("nat", 0), ("udp", 3)):
         bench = rig(who=who)
-        bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received="sip:198.51.100.2:42000", reg_id=1)]
+        bindings = [
+            Binding(AOR, HOME, 5_000.0, "c", 1, received=Source("udp", "198.51.100.2", 42000), reg_id=1)
+        ]
         bench.stack.restore(bindings, bench.now)
         assert len(rounds(bench, 90)) == count
 
@@ -174,12 +176,20 @@ def test_outbound() -> None:
 def test_restored() -> None:
     """After a restart, before the phone registers again: from the listener that reaches it."""
     bench = rig()
-    bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received=f"sip:{NATTED[0]}:{NATTED[1]}")]
+    bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received=Source("udp", *NATTED))]
     assert bench.stack.restore(bindings, bench.now) == 1
     assert [(out.to, out.action.listener) for out in rounds(bench, 30)] == [(NATTED, UDP)]
 
 
 # --- answers
+
+
+def test_a_connection_of_a_former_life_is_no_address_for_datagrams() -> None:
+    """The port of a TCP connection is somebody else's for UDP, behind the same NAT."""
+    bench = rig(who="all")
+    bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received=Source("tcp", *NATTED))]
+    assert bench.stack.restore(bindings, bench.now) == 1
+    assert rounds(bench, 90) == []
 
 
 def test_round_trip() -> None:
@@ -227,7 +237,7 @@ def test_removal() -> None:
 def test_removal_is_stored() -> None:
     """What the store acknowledged, the store forgets, too."""
     bench = rig(remove=True, durable=True)
-    bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received=f"sip:{NATTED[0]}:{NATTED[1]}")]
+    bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received=Source("udp", *NATTED))]
     bench.stack.restore(bindings, bench.now)
     rounds(bench, 30, 200)
     rounds(bench, 200)
@@ -290,7 +300,7 @@ def natted(number: int) -> Binding:
         1e12,
         "c",
         1,
-        received=f"sip:198.51.{number // 250 % 250}.{number % 250}:5060",
+        received=Source("udp", f"198.51.{number // 250 % 250}.{number % 250}", 5060),
     )
 
 

@@ -90,7 +90,7 @@ def test_calls_go_to_the_source() -> None:
     rig = Rig()
     register(rig, BOB)
     [binding] = rig.stack.location.lookup("sip:bob@biloxi.test", rig.now)
-    assert binding.received == "sip:198.51.100.2:42000"
+    assert str(binding.received) == "sip:198.51.100.2:42000"
     assert binding.flow == UDP
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sansip.location import Source
 from sansip.registrar import Terms
 from tests.registrar.conftest import ALICE
 
@@ -87,8 +88,8 @@ def test_others_are_bound(send, host):
 
 def test_behind_a_nat(send):
     """It may have our private address in its own network, and is reached at its source."""
-    assert send("<sip:alice@192.0.2.10>", received="sip:203.0.113.7:1024").status == 200
-    assert send("<sip:alice@127.0.0.1>", received="sip:203.0.113.7:1024").status == 403
+    assert send("<sip:alice@192.0.2.10>", received=Source("udp", "203.0.113.7", 1024)).status == 200
+    assert send("<sip:alice@127.0.0.1>", received=Source("udp", "203.0.113.7", 1024)).status == 403
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.errors import RemoteProtocolError
-from sansip.location import Binding
+from sansip.location import Binding, Source
 from sansip.registrar.contact import contact_value, delta_seconds, read_contact
 
 from .conftest import make_register
@@ -129,7 +129,7 @@ class TestWrite:
 
     def test_the_source_is_shown_when_asked_for(self):
         """Kamailio's received parameter."""
-        binding = make_binding(received="sip:198.51.100.1:1024")
+        binding = make_binding(received=Source("udp", "198.51.100.1", 1024))
 
         assert contact_value(binding, 1000.0) == "<sip:alice@192.0.2.1>;expires=60"
         assert contact_value(binding, 1000.0, show_received=True) == (

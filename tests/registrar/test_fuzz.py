@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sansip.errors import RemoteProtocolError
+from sansip.location import Source
 from sansip.wire import Request, Response, Star, parse_message, response_to
 
 from .conftest import Site
@@ -96,7 +97,7 @@ def test_every_register_that_parses_gets_an_answer_that_parses(requests):
         assert isinstance(request, Request)
         before = site.location.snapshot()
 
-        reply = site.answer(request, received="sip:192.0.2.1:5060", wall_offset=1e9)
+        reply = site.answer(request, received=Source("udp", "192.0.2.1", 5060), wall_offset=1e9)
 
         response = response_to(request, reply.status, reply.reason, to_tag="t", headers=reply.headers)
         parsed = parse_message(response.to_bytes())

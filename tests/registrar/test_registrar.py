@@ -10,12 +10,13 @@ import dataclasses
 import pytest
 
 from sansip.limits import Limits
-from sansip.location import LocationUpdate, Outcome
+from sansip.location import LocationUpdate, Outcome, Source
 from sansip.registrar import Registrar
 from sansip.wire import Request
 
 ALICE = "sip:alice@example.com"
 PHONE = "<sip:alice@192.0.2.1>"
+SOURCE = Source("udp", "198.51.100.1", 1024)
 DESK = "<sip:alice@192.0.2.2>"
 
 
@@ -331,13 +332,11 @@ class TestBindings:
     def test_a_refresh_changes_everything_else(self, site, values):
         """The value in force is the last one: q, parameters, flow."""
         site.send(f"{PHONE};q=0.1;+sip.ice", flow=1, headers=["User-Agent: One"])
-        reply = site.send(
-            f"{PHONE};q=0.7", flow=2, headers=["User-Agent: Two"], received="sip:198.51.100.1:1024"
-        )
+        reply = site.send(f"{PHONE};q=0.7", flow=2, headers=["User-Agent: Two"], received=SOURCE)
 
         (binding,) = site.bindings()
         assert values(reply, "Contact") == ["<sip:alice@192.0.2.1>;expires=3600;q=0.7"]
-        assert (binding.flow, binding.user_agent, binding.received) == (2, "Two", "sip:198.51.100.1:1024")
+        assert (binding.flow, binding.user_agent, binding.received) == (2, "Two", SOURCE)
 
     def test_other_schemes_are_contacts_too(self, site):
         """10.2.1: "they MAY use any URI scheme", so those of the RFC's examples stand."""
@@ -633,7 +632,7 @@ class TestResponse:
 
     def test_the_source_is_shown_if_the_operator_wants_it(self, make_site, values):
         """R14: what Kamailio calls the received parameter."""
-        reply = make_site(show_received=True).send(PHONE, received="sip:198.51.100.1:1024")
+        reply = make_site(show_received=True).send(PHONE, received=SOURCE)
 
         assert values(reply, "Contact") == [
             '<sip:alice@192.0.2.1>;expires=3600;received="sip:198.51.100.1:1024"'

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sansip.auth import Lookup
-from sansip.location import Binding, LocationUpdate
+from sansip.location import Binding, LocationUpdate, Source
 from sansip.wire import SipUri, parse_uri
 from sansip_server.stores import DataRefused, Store, User
 from tests.server.machine import HOUR, Machine
@@ -31,7 +31,7 @@ FULL = Binding(
     instance="urn:uuid:f81d4fae",
     reg_id=1,
     params=';methods="INVITE\\""',
-    received="sip:203.0.113.9:1024",
+    received=Source("tls", "203.0.113.9", 1024),
     user_agent="Phone \udcff \0 \\0000 ☎",
 )
 HOSTILE = [

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sansip.transport import Flow, note_source
-from sansip.transport.nat import is_hidden, is_private, nat_signs, received_address
+from sansip.transport.nat import is_hidden, is_private, nat_signs
 from sansip.wire import Request, parse_message
 from tests.rig import Rig, request, sent
 
@@ -164,32 +162,6 @@ def test_hidden(via: str, contact: str, hidden: bool) -> None:
 def test_hidden_in_an_office(via: str, contact: str, hidden: bool) -> None:
     """A private address can be reached from a private network, and a true Via shows no NAT."""
     assert is_hidden(*read(via, contact, source=("10.0.0.9", 40000))) is hidden
-
-
-@pytest.mark.parametrize(
-    ("received", "address"),
-    [
-        ("sip:192.0.2.1:5070", ("192.0.2.1", 5070)),
-        ("sip:192.0.2.1", ("192.0.2.1", 5060)),
-        ("sip:192.0.2.1:5070;transport=tcp", ("192.0.2.1", 5070)),
-        ("sip:[2001:db8::1]:5070", ("2001:db8::1", 5070)),
-        ("sip:[2001:db8::1]", ("2001:db8::1", 5060)),
-        ("sip:[fe80::1%eth0]:5070", ("fe80::1%eth0", 5070)),
-        ("sip:example.com:5070", None),
-        ("sip:", None),
-        ("", None),
-        ("sip:192.0.2.1:x", None),
-    ],
-)
-def test_received_address(received: str, address: tuple[str, int] | None) -> None:
-    """What a store may hold, Kamailio's ``received`` column included."""
-    assert received_address(received) == address
-
-
-@given(st.text())
-def test_received_address_raises_nothing(text: str) -> None:
-    """It comes from a store that others may write."""
-    received_address(text)
 
 
 # --- responses to those who did not ask for rport

@@ -16,7 +16,7 @@ from typing import Any
 
 from sansip.auth import HASHES, ha1
 from sansip.errors import RemoteProtocolError
-from sansip.location import Binding, address_of_record
+from sansip.location import Binding, address_of_record, read_source
 from sansip.transport.transports import ONE_WAY
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.uri import escape_user
@@ -139,7 +139,7 @@ def binding_of(row: Row, default: str | None, now: float) -> Binding:
         path=tuple(split_values(_text(row, "path"))) if _text(row, "path") else (),
         instance=instance or None,
         reg_id=int(row.get("reg_id") or 0) or None,
-        received=_text(row, "received") or None,
+        received=read_source(_text(row, "received")),
         user_agent=_text(row, "user_agent") or None,
     )
 

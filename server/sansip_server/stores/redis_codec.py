@@ -18,7 +18,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sansip.location import Binding, NodeFlow, SharedRecord
+from sansip.location import Binding, NodeFlow, SharedRecord, read_source
 
 __all__ = ["VERSION_SIZE", "NewerRecord", "decode", "encode", "lifetime"]
 
@@ -82,7 +82,7 @@ def _row(binding: Binding, offset: float) -> list[Any]:
         binding.instance,
         binding.reg_id,
         binding.params,
-        binding.received,
+        None if binding.received is None else str(binding.received),
         binding.user_agent,
         list(flow) if isinstance(flow, NodeFlow) else None,
     ]
@@ -105,6 +105,6 @@ def _binding(aor: str, row: Sequence[Any], offset: float) -> Binding:
         reg_id,
         params,
         None if flow is None else NodeFlow(*flow[:_FLOW_SIZE]),
-        received,
+        None if received is None else read_source(received),
         agent,
     )

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sansip.location import Binding
+from sansip.location import Binding, read_source
 from sansip_server.stores.clocks import Clocks
 from sansip_server.stores.interface import User
 from sansip_server.stores.schema import HASHES
@@ -58,7 +58,7 @@ def binding_row(
         None if instance is None else encode(instance),
         binding.reg_id,
         encode(binding.params),
-        None if received is None else encode(received),
+        None if received is None else encode(str(received)),
         None if agent is None else encode(agent),
         clock,
     )
@@ -83,6 +83,6 @@ def binding_of(row: Sequence[Any], clocks: Clocks, decode: Callable[[Any], str])
         reg_id,
         decode(params),
         None,
-        None if received is None else decode(received),
+        None if received is None else read_source(decode(received)),
         None if agent is None else decode(agent),
     )

@@ -97,7 +97,7 @@ def test_location() -> None:
     binding = binding_of(full | {"domain": None}, "Other.Test", NOW)
     assert binding.aor == "sip:a%20lice@other.test"
     assert (binding.q, binding.path) == (350, ("<sip:a;lr>", "<sip:b;lr>"))
-    assert (binding.instance, binding.reg_id, binding.received) == ("urn:x", 2, "sip:203.0.113.9:5")
+    assert (binding.instance, binding.reg_id, str(binding.received)) == ("urn:x", 2, "sip:203.0.113.9:5")
 
 
 @pytest.mark.parametrize(
