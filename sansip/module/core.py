@@ -296,6 +296,10 @@ class Core:
         """Tell the log, and the modules that want to hear of it, of ``event``."""
         self._stack.tell(event, now)
 
+    def tell(self, event: Any, now: float) -> None:
+        """Tell the modules that want to hear of ``event``, and not the log."""
+        self._stack.modules.event(event, now)
+
     def unregister(self, binding: Binding, reason: str, now: float) -> None:
         """Remove a binding, here and in the store."""
         drop(self._stack, binding.aor, lambda one: one == binding, reason, now)

@@ -164,4 +164,5 @@ def _write(event: Any) -> None:
             trace = (type(error), error, error.__traceback__)
             logger.error("the module %s failed in %s", name, where, exc_info=trace)
         case _:
-            logger.info("%r", event)
+            # Of a module: its text is its own (``__str__``).
+            logger.info("%s", event)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -44,11 +45,20 @@ def test_single(scenario: str, transport: str, biloxi: Server, tmp_path: Path) -
         sipp.succeed()
 
 
+class Reached(Protocol):
+    """A server, by its addresses of both families."""
+
+    @property
+    def v4(self) -> tuple[str, int]: ...
+    @property
+    def v6(self) -> tuple[str, int]: ...
+
+
 def play_pair(
     pair: str,
     caller: str,
     callee: str,
-    server: Server,
+    server: Reached,
     tmp_path: Path,
     *,
     hosts: tuple[str, str] = (LOCAL, LOCAL),

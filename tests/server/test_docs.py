@@ -14,7 +14,7 @@ from sansip_server.config.load import load_text
 from sansip_server.routes import load_route
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Keys whose faults may be that a file is not here.
 FILES = ("route", "tls")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -121,7 +121,7 @@ from tests.garbage import left_by
             logging.INFO,
             "sip:a@b at sip:a@10.0.0.9 left 3 keepalives unanswered: unregistered",
         ),
-        ("something new", logging.INFO, "'something new'"),
+        ("something new", logging.INFO, "something new"),
     ],
 )
 def test_words_and_level(event: object, level: int, text: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,19 @@
+"""Calls: a record of each, limits, session timers, hanging up (what Kamailio's ``dialog`` does)."""
+
+from sansip.modules.calls.call import Call, Side, Talk
+from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTried
+from sansip.modules.calls.module import Calls, CallsSettings
+from sansip.modules.calls.row import Row
+
+__all__ = [
+    "Call",
+    "CallAnswered",
+    "CallFinished",
+    "CallRang",
+    "CallTried",
+    "Calls",
+    "CallsSettings",
+    "Row",
+    "Side",
+    "Talk",
+]

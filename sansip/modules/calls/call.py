@@ -1,0 +1,113 @@
+"""One call: its two sides, since when, what became of it.
+
+Theory of operation: a ``Call`` is made when an INVITE without a To tag is relayed, and is the only place that
+says what state the call is in. What is counted is derived from the calls that there are, so no count drifts.
+Each 2xx of another phone begins one more ``Talk`` (a dialog, RFC 3261 12) of the same call; the call is
+over when its last one is. A ``Talk`` keeps, as text, what a request of ours to either side needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sansip.modules.calls.states import CALLING, State
+
+if TYPE_CHECKING:
+    from sansip.transport import Flow
+
+__all__ = ["Call", "Side", "Talk"]
+
+
+@dataclass(slots=True)
+class Side:
+    """One side of a dialog, as this server reaches it.
+
+    Attributes:
+        name: its From or To value, with its tag.
+        target: the URI of its Contact.
+        routes: Route values from here to it, the nearest first.
+        flow: where its messages come from.
+        cseq: the last sequence number of its requests, as the other side saw it; 0 before the first.
+    """
+
+    name: str
+    target: str
+    routes: tuple[str, ...]
+    flow: Flow | None
+    cseq: int = 0
+
+
+@dataclass(slots=True)
+class Talk:
+    """One dialog of a call.
+
+    Attributes:
+        caller, callee: its two sides.
+        expires: when its session ends unless somebody refreshes it (RFC 4028), None without a timer.
+        probed: OPTIONS of ours that wait for their answer.
+    """
+
+    caller: Side
+    callee: Side
+    expires: float | None = None
+    probed: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One call.
+
+    Attributes:
+        id: its name here, for `calls.show`, `calls.hangup` and the log.
+        call_id, caller_tag: of its INVITE.
+        caller, callee: the URIs in From and To.
+        asked: the Request-URI as it was received.
+        source: the address that the INVITE came from.
+        began, rang, answered, ended: times of the stack's clock; None for what has not happened.
+        state: ``calling``, ``ringing``, ``answered`` or ``ended``.
+        status: the final status that the caller got, 0 before.
+        ended_by: ``caller``, ``callee``, ``server`` or "".
+        why: in words, once it has ended.
+        target: the URI that it was sent to last; that of the branch that answered, once one has.
+        variables: what routes and modules keep with it.
+        keys: what it counts for (``Calls.limit``).
+        talks: its dialogs, by the callee's tag.
+    """
+
+    id: str
+    call_id: str
+    caller_tag: str
+    caller: str
+    callee: str
+    asked: str
+    source: str
+    began: float
+    rang: float | None = None
+    answered: float | None = None
+    ended: float | None = None
+    state: State = CALLING
+    status: int = 0
+    ended_by: str = ""
+    why: str = ""
+    target: str = ""
+    variables: dict[str, Any] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    talks: dict[str, Talk] = field(default_factory=dict)
+    # Whether its INVITE has left.
+    tried: bool = False
+    # The request, until it has its final answer: to cancel it by.
+    request: Any = None
+    # When it is looked at next.
+    due: float | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.state == "ended"
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the answer to the end; 0 for a call that was not answered, or goes on."""
+        if self.answered is None or self.ended is None:
+            return 0.0
+        return self.ended - self.answered

@@ -1,0 +1,48 @@
+"""What the module ``calls`` tells: the log hears it, and modules that name these classes in ``events``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sansip.modules.calls.call import Call
+
+__all__ = ["CallAnswered", "CallFinished", "CallRang", "CallTried"]
+
+
+@dataclass(slots=True)
+class CallTried:
+    """An INVITE leaves for the first time."""
+
+    call: Call
+
+
+@dataclass(slots=True)
+class CallRang:
+    """The first phone rings."""
+
+    call: Call
+
+
+@dataclass(slots=True)
+class CallAnswered:
+    """The first 2xx goes back to the caller."""
+
+    call: Call
+
+
+@dataclass(slots=True)
+class CallFinished:
+    """The call is over: refused, given up, or hung up; ``call.why`` says what ended it.
+
+    The log has a line of each; of the others only modules hear.
+    """
+
+    call: Call
+
+    def __str__(self) -> str:
+        call = self.call
+        lasted = f"{call.duration:.3f} s" if call.answered is not None else "not answered"
+        by = f" by the {call.ended_by}" if call.ended_by else ""
+        return f"call {call.id} from {call.caller} to {call.callee}: {lasted}, {call.why}{by}"

@@ -1,0 +1,495 @@
+"""The module ``calls``: a record of each call that is relayed, and what can be done with it.
+
+Theory of operation: the record is made when the first copy of an INVITE leaves. It follows the responses, and
+then the requests of each dialog that a 2xx began; the BYE that is answered ends it. What no message ends
+is ended by time: an INVITE that the caller left (``limits.ring_time``), a session that nobody refreshes (RFC
+4028), a call longer than ``max_duration``. So every record ends, whatever is lost, and with it all that
+is counted by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from sansip.module import CommandError, Doc, Module, ModuleFault, Slot, command, function
+from sansip.modules.calls.call import Call, Side, Talk
+from sansip.modules.calls.counts import Counts
+from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTried
+from sansip.modules.calls.hangup import send
+from sansip.modules.calls.row import Row, row_of
+from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
+from sansip.modules.calls.states import TABLE, Happening
+from sansip.modules.calls.talks import Talks, contact_of
+from sansip.modules.calls.watch import Watch
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+    from sansip.proxy.branch import Branch
+    from sansip.routing import IncomingRequest
+    from sansip.transport import Flow
+    from sansip.wire import Request, Response
+
+__all__ = ["Calls", "CallsSettings"]
+
+# Seconds beyond ``limits.ring_time`` after which an INVITE that was never answered is forgotten.
+_SLACK: Final = 64.0
+# Final answers to a BYE after which its sender sends another (RFC 3261 22), so nothing has ended.
+_CHALLENGES: Final = (401, 407)
+
+
+@dataclass(slots=True)
+class CallsSettings:
+    """The table [calls]."""
+
+    max_duration: Annotated[
+        float, Doc("Seconds after which an answered call is hung up: both sides get a BYE. 0: never.")
+    ] = 43_200.0
+    session_expires: Annotated[
+        int,
+        Doc("Seconds of the session timer (RFC 4028) that calls get which ask for none or more; 0: none."),
+    ] = 0
+    min_se: Annotated[
+        int, Doc("The shortest session timer that is let through; callers who ask for less get 422.")
+    ] = 90
+    probe: Annotated[
+        float,
+        Doc("Seconds between two OPTIONS to both sides of an answered call, to find dead ones; 0: none."),
+    ] = 0.0
+    most: Annotated[
+        int, Doc("Calls on record at once; further ones pass without a record, and `limit` refuses them.")
+    ] = 200_000
+
+
+class Calls(Module):
+    """Keeps a record of each call: its sides and times; counts calls, limits them, hangs them up."""
+
+    name = "calls"
+    Settings = CallsSettings
+    settings: CallsSettings
+
+    # The call of a request, in hooks and routes.
+    _of: Slot[Call] = Slot()
+    _asked: Slot[Asked] = Slot()
+
+    def __init__(self, settings: CallsSettings) -> None:
+        super().__init__(settings)
+        self._calls: dict[str, Call] = {}
+        self._talks = Talks()
+        self._counts = Counts()
+        self._watch = Watch()
+
+    # --- its life
+
+    def check(self, settings: CallsSettings) -> None:
+        """RFC 4028 5: no Min-SE below 90 outside of tests, where ``min_se`` may be less on purpose."""
+        if settings.min_se < 1:
+            raise ModuleFault("calls.min_se: at least 1 second, and 90 where RFC 4028 is to hold")
+        if settings.session_expires and settings.session_expires < settings.min_se:
+            raise ModuleFault(
+                f"calls.session_expires is {settings.session_expires}, less than calls.min_se "
+                f"({settings.min_se}): raise it, or set 0 for no timer"
+            )
+        for name in ("max_duration", "probe"):
+            if not 0 <= getattr(settings, name) < 1e9:
+                raise ModuleFault(f"calls.{name}: 0, or a number of seconds")
+        if settings.most < 1:
+            raise ModuleFault("calls.most: at least 1")
+
+    def start(self, core: Core, now: float) -> None:
+        self._tried = core.counter("tried", "Calls whose INVITE was relayed")
+        self._answered = core.counter("answered", "Calls that were answered")
+        self._ended = core.counter("ended", "Calls that ended, by who ended them", ("by",))
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many calls there are, in which state."""
+        found = {"now_calling": 0, "now_ringing": 0, "now_answered": 0}
+        for call in self._calls.values():
+            found[f"now_{call.state}"] += 1
+        return found
+
+    def __len__(self) -> int:
+        """Return how many calls there are that have not ended."""
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._calls.values())
+
+    # --- for routes and other modules
+
+    @function
+    def of(self, request: IncomingRequest) -> Call | None:
+        """Return the call of a request: of an INVITE once ``limit`` or a relay made it, or of its dialog."""
+        call = self._of.get(request)
+        if call is None and request.in_dialog:
+            call, _, _ = self._talks.side_of(request.message)
+        return call
+
+    @function
+    def count(self, key: str) -> int:
+        """Return how many calls count for ``key`` now."""
+        return self._counts.of(key)
+
+    @function
+    async def limit(self, request: IncomingRequest, key: str, most: int) -> bool:
+        """Count the call of ``request`` for ``key``; False, and not counted, where ``most`` others are.
+
+        From then on until the call ends, however it does. Of calls that come at once exactly ``most`` pass.
+        """
+        return self.hold(request, key, most)
+
+    @function
+    def hold(self, request: IncomingRequest, key: str, most: int | None = None) -> bool:
+        """Do what ``limit`` does, at once, among the calls of this process."""
+        call = self._begin(request)
+        return call is not None and self._counts.add(call, key, most)
+
+    @function
+    def release(self, request: IncomingRequest, key: str) -> None:
+        """Count the call of ``request`` for ``key`` no longer: it went elsewhere."""
+        call = self._of.get(request)
+        if call is not None:
+            self._counts.drop(call, key)
+
+    # --- the INVITE
+
+    def _begin(self, request: IncomingRequest) -> Call | None:
+        """Return the record of an INVITE that makes a dialog, a new one where there is none; else None."""
+        call = self._of.get(request)
+        if call is not None or request.method != "INVITE" or request.in_dialog:
+            return call
+        call = self._parent(request)
+        if call is None:
+            if len(self._calls) >= self.settings.most:
+                return None
+            message = request.message
+            call = Call(
+                self.core.entropy.token(),
+                message.call_id,
+                message.from_tag or "",
+                str(message.from_.uri),
+                str(message.to.uri),
+                str(message.uri),
+                request.flow.host,
+                request.now,
+            )
+            call.request = request
+            self._calls[call.id] = call
+            self._watch.look(call, request.now + self.core.limits.ring_time + _SLACK, len(self._calls))
+        self._of.set(request, call)
+        return call
+
+    def _parent(self, request: IncomingRequest) -> Call | None:
+        """Return the call that ``request`` is a branch of, where it came back here (a spiral)."""
+        if not request.returned:
+            return None
+        listeners, clients = self.core.listeners, self.core.proxy.transactions.clients
+        for via in request.message.vias:
+            if listeners.is_own_sent_by(via.sent_by):
+                # Nobody can guess a branch of ours (``proxy.budget``).
+                client = clients.get(f"{via.branch} INVITE")
+                handle = getattr(getattr(getattr(client, "user", None), "context", None), "handle", None)
+                if handle is not None and (call := self._of.get(handle)) is not None:
+                    return call
+        return None
+
+    def request_received(self, request: IncomingRequest) -> bool:
+        """Refuse a session that is too short (RFC 4028 8.1)."""
+        method = request.method
+        if (method == "INVITE" or method == "UPDATE") and too_small(request.message, self.settings.min_se):
+            request.reply(422, None, [("Min-SE", str(self.settings.min_se))])
+            return True
+        return False
+
+    def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> None:
+        """Note that a request of a call leaves; give it a session timer."""
+        method = request.method
+        if method == "INVITE" and not request.in_dialog:
+            call = self._begin(request)
+            if call is not None:
+                call.target = message.uri_text
+                if not call.tried:
+                    call.tried = True
+                    self._tried.add()
+                    self.core.tell(CallTried(call), request.now)
+        elif request.in_dialog:
+            call, _, side = self._talks.side_of(message)
+            if call is not None and side is not None:
+                self._of.set(request, call)
+                side.cseq = max(side.cseq, message.cseq.number)
+        if method in REFRESHES:
+            self._asked.set(request, ask(message, self.settings.session_expires, self.settings.min_se))
+
+    def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> None:
+        """Take a 2xx: it begins a dialog of the call, or refreshes one."""
+        if response.status >= 300 or response.status < 200 or request.method not in REFRESHES:
+            return
+        asked = self._asked.get(request)
+        if asked is not None:
+            complete(response, asked)
+        call = self._of.get(request)
+        if call is None or call.over:
+            return
+        if request.in_dialog:
+            self._refreshed(call, request.message, response, request.now)
+            return
+        transaction = branch.transaction
+        if self._add_talk(call, request, response, None if transaction is None else transaction.flow):
+            call.target = str(branch.target.uri or call.target)
+
+    def response_leaving(self, request: IncomingRequest, response: Response) -> None:
+        """Follow what the caller hears of its INVITE."""
+        if request.method != "INVITE" or request.in_dialog:
+            return
+        call = self._of.get(request)
+        if call is None:
+            return
+        now, status = request.now, response.status
+        if status < 200:
+            if status != 100 and call.rang is None and call.state == "calling":
+                self._move(call, "rings", now)
+        elif status < 300:
+            self._accepted(call, request, response, now)
+        elif call.request is request:
+            call.status = status
+            by = "caller" if status == 487 and request.cancelled else "callee"
+            self._end(
+                call, by if request.context is not None else "server", f"{status} {response.reason}", now
+            )
+
+    def request_ended(self, request: IncomingRequest) -> None:
+        """Let go of the request of a call that is answered."""
+        call = self._of.get(request)
+        if call is not None and call.request is request and not call.over:
+            call.request = None
+            if call.state != "answered":
+                # Its answer was lost on the way to the caller (RFC 3261 17.2.4), or it was dropped.
+                self._end(call, "server", "no answer left", request.now)
+
+    def _accepted(self, call: Call, request: IncomingRequest, response: Response, now: float) -> None:
+        first = call.state in ("calling", "ringing")
+        if request.context is not None:
+            # The 2xx of another branch of a fork behind the next hop comes this way alone (RFC 6026 7.2).
+            self._add_talk(call, request, response, None)
+        if first:
+            call.status = response.status
+            self._move(call, "answers", now)
+        if not call.talks:
+            # Answered here, or we are not on the path of its dialog: nothing more will be seen of it.
+            self._end(call, "", "goes on without this server", now)
+        elif first:
+            self._look_again(call, now)
+
+    def _add_talk(self, call: Call, request: IncomingRequest, response: Response, flow: Flow | None) -> bool:
+        if call.over:
+            return False
+        talk = self._talks.begin(call, self.core.listeners, request.message, response, (request.flow, flow))
+        if talk is None:
+            return False
+        self._expects(talk, response, request.now)
+        return True
+
+    # --- within a dialog
+
+    def _refreshed(self, call: Call, request: Request, response: Response, now: float) -> None:
+        _, talk, side = self._talks.side_of(request)
+        if side is None or talk is None:
+            return
+        other = talk.callee if side is talk.caller else talk.caller
+        # RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5.2: both ends may have a new remote target.
+        side.target = contact_of(request) or side.target
+        other.target = contact_of(response) or other.target
+        self._expects(talk, response, now)
+        self._look_again(call, now)
+
+    def _expects(self, talk: Talk, response: Response, now: float) -> None:
+        """Note when the session ends unless it is refreshed."""
+        seconds = interval_of(response)
+        # RFC 4028 11: no peer has us look at its call more often than the least that is let through.
+        talk.expires = None if seconds is None else now + max(seconds, self.settings.min_se)
+
+    def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
+        """End a dialog whose BYE is answered, or one that a side does not know any more."""
+        if not request.in_dialog:
+            return
+        method = request.method
+        if method == "BYE":
+            if status in _CHALLENGES:
+                return
+        elif not (status == 481 and method in REFRESHES):
+            return
+        call = self._of.get(request)
+        if call is None or call.over:
+            return
+        _, talk, side = self._talks.side_of(request.message)
+        if talk is None:
+            return
+        by = "caller" if side is talk.caller else "callee"
+        self._over(call, talk, by, "hung up" if method == "BYE" else f"{status} to {method}", request.now)
+
+    def _over(self, call: Call, talk: Talk, by: str, why: str, now: float) -> None:
+        """One dialog of ``call`` has ended; with the last one the call has."""
+        if len(call.talks) > 1:
+            self._talks.end(call, talk)
+        else:
+            self._end(call, by, why, now)
+
+    # --- states
+
+    def _move(self, call: Call, happening: Happening, now: float) -> bool:
+        """Take ``call`` to its next state; return whether that is another one."""
+        before, call.state = call.state, TABLE[call.state, happening]
+        if call.state == before:
+            return False
+        if call.state == "ringing":
+            call.rang = now
+            self.core.tell(CallRang(call), now)
+        elif call.state == "answered":
+            call.answered = now
+            self._answered.add()
+            self.core.tell(CallAnswered(call), now)
+        return True
+
+    def _end(self, call: Call, by: str, why: str, now: float) -> None:
+        if call.over:
+            return
+        self._move(call, "ends", now)
+        call.ended, call.ended_by, call.why = now, by, why
+        call.request = None
+        self._calls.pop(call.id, None)
+        self._talks.forget(call)
+        self._counts.forget(call)
+        if call.tried:
+            self._ended.add(by or "nobody seen")
+            self.core.notify(CallFinished(call), now)
+
+    # --- time
+
+    def _look_again(self, call: Call, now: float) -> None:
+        self._watch.look(call, self._due(call, now), len(self._calls))
+
+    def _due(self, call: Call, now: float) -> float | None:
+        """Return when an answered call is looked at next."""
+        settings = self.settings
+        times = [talk.expires for talk in call.talks.values() if talk.expires is not None]
+        if settings.max_duration and call.answered is not None:
+            times.append(call.answered + settings.max_duration)
+        if settings.probe:
+            times.append(now + settings.probe)
+        return min(times, default=None)
+
+    def next_due(self) -> float | None:
+        """Return when the next call is looked at."""
+        return self._watch.next_due()
+
+    def time_passed(self, now: float) -> None:
+        """End what has had its time; probe what may be dead."""
+        for call in self._watch.passed(now):
+            self._judge(call, now)
+
+    def _judge(self, call: Call, now: float) -> None:
+        settings = self.settings
+        if call.state != "answered":
+            self._end(call, "", "no answer left", now)
+            return
+        if (
+            settings.max_duration
+            and call.answered is not None
+            and now >= call.answered + settings.max_duration
+        ):
+            self._hang_up(call, "max_duration reached", now)
+            return
+        for talk in list(call.talks.values()):
+            if talk.expires is not None and talk.expires <= now:
+                # RFC 4028 8.3: no BYE, for that is the phones'.
+                self._over(call, talk, "", "session expired", now)
+            elif settings.probe:
+                self._probe(call, talk, now)
+        if not call.over:
+            self._look_again(call, now)
+
+    def _probe(self, call: Call, talk: Talk, now: float) -> None:
+        """Ask both sides whether they still know the dialog (OPTIONS within it, RFC 3261 11)."""
+        if talk.probed:
+            return
+        for to, other in ((talk.caller, talk.callee), (talk.callee, talk.caller)):
+
+            def answered(status: int, now: float, to: Side = to) -> None:
+                talk.probed -= 1
+                if status in (408, 481) and not call.over:
+                    side = "caller" if to is talk.caller else "callee"
+                    self._hang_up(call, f"the {side} answers {status}", now)
+
+            talk.probed += 1
+            if not send(self.core.proxy.client, "OPTIONS", call.call_id, to, other, now, answered):
+                talk.probed -= 1
+
+    # --- hanging up
+
+    def _hang_up(self, call: Call, why: str, now: float) -> None:
+        """Send a BYE to both sides of each dialog, or cancel what is not answered."""
+        reason = f'SIP;cause=200;text="{why}"'
+        if call.request is not None:
+            call.request.now = now
+            call.request.cancel(now, reason)
+            self._end(call, "server", why, now)
+            return
+        for talk in call.talks.values():
+            for to, other in ((talk.caller, talk.callee), (talk.callee, talk.caller)):
+                send(self.core.proxy.client, "BYE", call.call_id, to, other, now, _ignore, reason)
+        self._end(call, "server", why, now)
+
+    # --- commands
+
+    @command("calls.list")
+    def list_calls(
+        self, now: float, after: str = "", limit: int = 100, key: str = "", user: str = ""
+    ) -> list[Row]:
+        """Return calls that go on, the oldest first; ``after``: the last id of the page before.
+
+        ``key``: only those that count for it; ``user``: only those whose caller's or callee's URI has it.
+        """
+        rows: list[Row] = []
+        found = not after or after not in self._calls
+        for call in self._calls.values():
+            if not found:
+                found = call.id == after
+                continue
+            if (key and key not in call.keys) or (user and user not in f"{call.caller} {call.callee}"):
+                continue
+            rows.append(row_of(call, self.core.unix, now))
+            if len(rows) >= max(1, min(limit, 1_000)):
+                break
+        return rows
+
+    @command("calls.show")
+    def show(self, id: str, now: float) -> Row:
+        """Return one call, by its id or its Call-ID."""
+        return row_of(self._found("calls.show", id), self.core.unix, now)
+
+    @command("calls.hangup")
+    def hangup(self, id: str, now: float, reason: str = "hung up by the operator") -> Row:
+        """Hang up a call, by its id or its Call-ID: a BYE to both sides, or an end of its ringing."""
+        call = self._found("calls.hangup", id)
+        row = row_of(call, self.core.unix, now)
+        # It goes into a quoted string (RFC 3326).
+        self._hang_up(call, "".join(c for c in reason if c.isprintable() and c not in '"\\')[:80], now)
+        return row
+
+    @command("calls.count")
+    def counts(self) -> dict[str, int]:
+        """Return how many calls count for each key."""
+        return dict(sorted(self._counts.all().items()))
+
+    def _found(self, command: str, name: str) -> Call:
+        call = self._calls.get(name) or next(
+            (one for one in self._calls.values() if one.call_id == name), None
+        )
+        if call is None:
+            raise CommandError(f"{command}: there is no call {name:.80}; `sansip ctl calls.list` shows them")
+        return call
+
+
+def _ignore(_status: int, _now: float) -> None:
+    """An answer that changes nothing: the call is over here."""

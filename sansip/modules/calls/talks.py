@@ -1,0 +1,121 @@
+"""The dialogs of calls: made from a 2xx, found by a request within them.
+
+Theory of operation: a dialog is known by its Call-ID and both tags (RFC 3261 12), from either side. What a
+request of ours to one of the sides would need is kept as the messages had it: names, remote targets, and
+the part of the route set that lies between here and that side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sansip.errors import RemoteProtocolError
+from sansip.modules.calls.call import Call, Side, Talk
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from sansip.transport import Flow, Listeners
+    from sansip.wire import NameAddr, Request, Response
+
+__all__ = ["Talks", "contact_of"]
+
+
+def contact_of(message: Request | Response) -> str:
+    """Return the URI of the first Contact, "" where there is none that can be read."""
+    try:
+        contacts = message.contacts
+    except RemoteProtocolError:
+        return ""
+    return str(contacts[0].uri) if isinstance(contacts, list) and contacts else ""
+
+
+class Talks:
+    """The dialogs of all calls."""
+
+    __slots__ = ("_calls",)
+
+    def __init__(self) -> None:
+        # (Call-ID, tag of the caller, tag of the callee) -> its call.
+        self._calls: dict[tuple[str, str, str], Call] = {}
+
+    def begin(
+        self,
+        call: Call,
+        listeners: Listeners,
+        request: Request,
+        response: Response,
+        flows: tuple[Flow | None, Flow | None],
+    ) -> Talk | None:
+        """Return the new dialog of ``call`` that a 2xx begins; None where it is known, or goes another way.
+
+        ``flows``: where the messages of the caller and the callee come from.
+        """
+        tag = response.to_tag or ""
+        if tag in call.talks:
+            return None
+        try:
+            ours = _place_of_ours(response.record_routes, listeners)
+            if ours is None:
+                return None
+            caller = Side(
+                request.get("from") or "",
+                contact_of(request) or str(request.from_.uri),
+                tuple(request.values("record-route")),
+                flows[0],
+                request.cseq.number,
+            )
+            callee = Side(
+                response.get("to") or "",
+                contact_of(response) or call.target,
+                # RFC 3261 12.1.2: the caller takes them in reverse order.
+                tuple(reversed(response.values("record-route")[:ours])),
+                flows[1],
+            )
+        except RemoteProtocolError:
+            return None
+        talk = call.talks[tag] = Talk(caller, callee)
+        self._calls.setdefault((call.call_id, call.caller_tag, tag), call)
+        return talk
+
+    def side_of(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
+        """Return call and dialog of a request, and the side that sent it."""
+        call_id, sender, other = message.call_id, message.from_tag or "", message.to_tag or ""
+        call = self._calls.get((call_id, sender, other))
+        if call is not None:
+            talk = call.talks[other]
+            return call, talk, talk.caller
+        call = self._calls.get((call_id, other, sender))
+        if call is not None:
+            talk = call.talks[sender]
+            return call, talk, talk.callee
+        return None, None, None
+
+    def end(self, call: Call, talk: Talk) -> None:
+        """One dialog of ``call`` is over."""
+        for tag, one in call.talks.items():
+            if one is talk:
+                del call.talks[tag]
+                self._forget(call, tag)
+                return
+
+    def forget(self, call: Call) -> None:
+        """All dialogs of ``call`` are over; the call itself keeps what it knew of them."""
+        for tag in call.talks:
+            self._forget(call, tag)
+
+    def _forget(self, call: Call, tag: str) -> None:
+        key = (call.call_id, call.caller_tag, tag)
+        if self._calls.get(key) is call:
+            del self._calls[key]
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+
+def _place_of_ours(recorded: list[NameAddr], listeners: Listeners) -> int | None:
+    """Return the place of our first value among those of a 2xx, None where this server did not record."""
+    for place, value in enumerate(recorded):
+        uri = value.uri
+        if isinstance(uri, SipUri) and listeners.is_own_address(uri.host, uri.port, uri.transport):
+            return place
+    return None

@@ -1,0 +1,397 @@
+"""The record of calls: its states, its end whatever is lost, limits, hanging up. On a virtual clock."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from sansip.errors import LocalProtocolError
+from sansip.module import Module, Use
+from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls, CallsSettings, CallTried
+from sansip.routing import IncomingRequest
+from sansip.routing.default import route as default_route
+from sansip.testing import check_module
+from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
+
+CONTACT = ("Contact", "<sip:alice@192.0.2.1>")
+
+
+def bench(route: Any = None, **settings: Any) -> tuple[Rig, Calls]:
+    rig = Rig(route, modules=[Use(Calls, CallsSettings(**settings)), Use(Listening)])
+    rig.register(BOB_URI)
+    return rig, rig.stack.modules.get(Calls)
+
+
+def invite(rig: Rig, *, headers: Any = (), **options: Any) -> Out:
+    """Send an INVITE of Alice's; return what reaches Bob."""
+    return only(rig.udp(request(headers=[CONTACT, *headers], **options)), "INVITE")
+
+
+def within(rig: Rig, method: str, by: str = "caller", **options: Any) -> bytes:
+    """Return a request within the dialog, of either side."""
+    cseq = options.pop("cseq", 2)
+    headers = options.pop("headers", [])
+    if by == "caller":
+        return request(
+            method,
+            BOB_URI,
+            branch=f"z9hG4bK{method}{cseq}",
+            to_tag=options.pop("to_tag", "bob"),
+            cseq=cseq,
+            headers=[("Route", rig.route()), *headers],
+            **options,
+        )
+    return request(
+        method,
+        "sip:alice@192.0.2.1",
+        source=BOB,
+        branch=f"z9hG4bKb{method}{cseq}",
+        sender="<sip:bob@biloxi.test>",
+        from_tag="bob",
+        to="<sip:alice@biloxi.test>",
+        to_tag="alice",
+        cseq=cseq,
+        headers=[("Route", rig.callees_route()), *headers],
+        **options,
+    )
+
+
+def talking(rig: Rig, **options: Any) -> None:
+    """Set a call up."""
+    arrived = invite(rig, **options)
+    rig.udp(reply(arrived, 200, headers=options.pop("answer", ())), BOB)
+    rig.udp(within(rig, "ACK", cseq=1))
+
+
+class Listening(Module):
+    """Another module, which hears of calls."""
+
+    name = "listening"
+    events = (CallTried, CallRang, CallAnswered, CallFinished)
+
+    def start(self, core: Any, now: float) -> None:
+        self.heard: list[type] = []
+
+    def event_received(self, event: Any, now: float) -> None:
+        self.heard.append(type(event))
+
+
+def events(rig: Rig) -> list[type]:
+    return rig.stack.modules.get(Listening).heard
+
+
+def test_contract() -> None:
+    """What every module promises."""
+    check_module(Calls)
+
+
+def test_states() -> None:
+    """Tried, ringing, answered, hung up: each once, in order, with its time."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    (call,) = calls
+    assert (call.state, call.caller, call.callee) == (
+        "calling",
+        "sip:alice@biloxi.test",
+        "sip:bob@biloxi.test",
+    )
+    rig.now += 1
+    rig.udp(reply(arrived, 180), BOB)
+    assert call.rang == 101.0
+    rig.now += 2
+    rig.udp(reply(arrived, 200), BOB)
+    assert (call.state, call.answered) == ("answered", 103.0)
+    rig.udp(within(rig, "ACK", cseq=1))
+    rig.now += 7
+    bye = only(rig.udp(within(rig, "BYE")), "BYE")
+    assert len(calls) == 1, "a BYE that nobody has answered may be repeated"
+    rig.udp(reply(bye, 200), BOB)
+    assert (call.ended_by, call.why, call.duration) == ("caller", "hung up", 7.0)
+    assert events(rig) == [CallTried, CallRang, CallAnswered, CallFinished]
+    (said,) = [str(event) for event in rig.events if isinstance(event, CallFinished)]
+    assert said == (
+        f"call {call.id} from sip:alice@biloxi.test to sip:bob@biloxi.test: 7.000 s, hung up by the caller"
+    )
+    assert len(calls) == 0
+
+
+def test_callee_hangs_up() -> None:
+    """The BYE of the other side ends it as well, and the record says whose it was."""
+    rig, calls = bench()
+    talking(rig)
+    (call,) = calls
+    bye = only(rig.udp(within(rig, "BYE", "callee", cseq=1), BOB), "BYE")
+    rig.udp(reply(bye, 200))
+    assert (call.over, call.ended_by) == (True, "callee")
+
+
+@pytest.mark.parametrize("status", [486, 603])
+def test_refused(status: int) -> None:
+    """A failure ends the call when the caller has it."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    (call,) = calls
+    rig.udp(reply(arrived, status), BOB)
+    assert (call.state, call.status, call.ended_by) == ("ended", status, "callee")
+    assert events(rig) == [CallTried, CallFinished]
+
+
+def test_cancelled() -> None:
+    """RFC 3261 9: the caller's CANCEL ends it with the 487."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 180), BOB)
+    (call,) = calls
+    rig.udp(request("CANCEL"))
+    rig.udp(reply(arrived, 487), BOB)
+    assert (call.state, call.status, call.ended_by) == ("ended", 487, "caller")
+
+
+def test_a_bye_that_is_challenged() -> None:
+    """RFC 3261 22: its sender sends it again with credentials, so the call goes on."""
+    rig, calls = bench()
+    talking(rig)
+    bye = only(rig.udp(within(rig, "BYE")), "BYE")
+    rig.udp(reply(bye, 407, headers=[("Proxy-Authenticate", 'Digest realm="x", nonce="1"')]), BOB)
+    assert len(calls) == 1
+
+
+def test_a_forged_bye() -> None:
+    """Tags and Call-ID alone, without the mark in Route, end nobody's record."""
+    rig, calls = bench()
+    talking(rig)
+    rig.udp(
+        request("BYE", BOB_URI, source=("203.0.113.9", 5060), to_tag="bob", cseq=9), ("203.0.113.9", 5060)
+    )
+    assert len(calls) == 1
+
+
+def test_lost_bye() -> None:
+    """A BYE that nobody answers ends the record after Timer F."""
+    rig, calls = bench()
+    talking(rig)
+    rig.udp(within(rig, "BYE"))
+    rig.wait(33)
+    assert len(calls) == 0
+
+
+def test_a_reinvite_with_481() -> None:
+    """RFC 3261 12.2.1.2: the other side does not know the dialog any more."""
+    rig, calls = bench()
+    talking(rig)
+    again = only(rig.udp(within(rig, "INVITE", headers=[CONTACT])), "INVITE")
+    rig.udp(reply(again, 481), BOB)
+    assert len(calls) == 0
+
+
+def test_two_phones_answer() -> None:
+    """RFC 3261 13.2.2.4: each 2xx is a dialog; the call ends with the last."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 200), BOB)
+    route = rig.route()
+    rig.udp(reply(arrived, 200, tag="robert"), BOB)
+    (call,) = calls
+    assert set(call.talks) == {"bob", "robert"}
+    first = only(rig.udp(within(rig, "BYE", to_tag="robert")), "BYE")
+    rig.udp(reply(first, 200), BOB)
+    assert len(calls) == 1
+    bye = request("BYE", BOB_URI, branch="z9hG4bKsecond", to_tag="bob", cseq=3, headers=[("Route", route)])
+    second = only(rig.udp(bye), "BYE")
+    rig.udp(reply(second, 200), BOB)
+    assert len(calls) == 0
+
+
+def test_not_on_the_path() -> None:
+    """Without Record-Route the dialog goes on from phone to phone, and nothing of it is seen."""
+
+    async def route(asked: IncomingRequest) -> None:
+        if asked.method == "REGISTER":
+            await asked.register()
+        else:
+            asked.relay(await asked.locate())
+
+    rig, calls = bench(route)
+    arrived = invite(rig)
+    (call,) = calls
+    rig.udp(reply(arrived, 200), BOB)
+    assert (len(calls), call.why) == (0, "goes on without this server")
+
+
+# --- limits
+
+
+async def two_at_most(asked: IncomingRequest, calls: Calls) -> None:
+    if asked.method == "INVITE" and not asked.in_dialog and not await calls.limit(asked, "bob", 2):
+        asked.reply(486)
+    else:
+        await default_route(asked)
+
+
+def test_limit() -> None:
+    """Of twelve at once two pass; one that ends makes room for one."""
+    rig, calls = bench(two_at_most)
+    outs = []
+    for number in range(12):
+        outs += rig.udp(
+            request(
+                branch=f"z9hG4bKn{number}", from_tag=f"t{number}", call_id=f"c{number}", headers=[CONTACT]
+            )
+        )
+    arrived = [out for out in outs if out.what == "INVITE"]
+    assert len(arrived) == 2
+    assert calls.count("bob") == 2
+    rig.udp(reply(arrived[0], 486), BOB)
+    assert calls.count("bob") == 1
+    assert rig.stack.modules.commands["calls.count"].call({}, rig.now) == {"bob": 1}
+
+
+def test_counts_return_to_zero() -> None:
+    """Whatever is lost, in whatever order messages come: in the end nothing is counted, nothing is kept."""
+    chance = random.Random(7)
+    for _ in range(60):
+        rig, calls = bench(two_at_most, max_duration=3_000)
+        waiting: list[tuple[bytes, Any]] = []
+        for number in range(4):
+            call_id, tag, branch = f"c{number}", f"t{number}", f"z9hG4bKn{number}"
+            data = request(branch=branch, from_tag=tag, call_id=call_id, headers=[CONTACT])
+            waiting.append((data, ALICE))
+            waiting.append((request("CANCEL", branch=branch, from_tag=tag, call_id=call_id), ALICE))
+        while waiting:
+            data, source = waiting.pop(chance.randrange(len(waiting)))
+            if chance.random() < 0.2:
+                continue
+            for out in rig.udp(data, source):
+                if out.what == "INVITE":
+                    waiting += [
+                        (reply(out, status), BOB) for status in chance.sample((180, 200, 486, 487, 200), 2)
+                    ]
+                elif out.what in ("CANCEL", "BYE"):
+                    waiting.append((reply(out, 200), BOB))
+                elif out.what == "200" and out.message.cseq.method == "INVITE" and out.to == ALICE:
+                    names = {"from_tag": out.message.from_tag, "call_id": out.message.call_id}
+                    waiting.append((within(rig, "BYE", **names), ALICE))
+            rig.wait(chance.choice((0, 0.3, 40)))
+        rig.wait(5_000)
+        assert len(calls) == 0
+        assert len(calls._counts) == 0
+        assert len(calls._talks) == 0
+        assert events(rig).count(CallFinished) == events(rig).count(CallTried)
+
+
+def test_table_full() -> None:
+    """Calls beyond ``most`` pass without a record, and what is limited is refused."""
+    rig, calls = bench(most=1)
+    invite(rig)
+    invite(rig, branch="z9hG4bKother", from_tag="two", call_id="two")
+    assert len(calls) == 1
+
+
+# --- time
+
+
+def test_an_invite_that_is_left() -> None:
+    """Neither answer nor CANCEL: the record goes with ``limits.ring_time``."""
+    rig, calls = bench()
+    invite(rig)
+    rig.wait(1_000)
+    assert len(calls) == 0
+
+
+def test_max_duration() -> None:
+    """Both sides get a BYE with the tags, CSeq and Route values of the other (RFC 3261 12.2.1.1)."""
+    rig, calls = bench(max_duration=60)
+    arrived = invite(rig, headers=[("Record-Route", "<sip:near.test;lr>")], source=ALICE)
+    rig.udp(reply(arrived, 200), BOB)
+    (call,) = calls
+    call.talks["bob"].caller.routes = ()
+    rig.wait(61)
+    byes = [out for out in rig.log if out.what == "BYE" and out.time <= 160.1]
+    assert {out.to for out in byes} == {ALICE, BOB}
+    to_bob = next(out.message for out in byes if out.to == BOB)
+    assert (to_bob.from_tag, to_bob.to_tag, to_bob.cseq.number) == ("alice", "bob", 2)
+    assert to_bob.uri_text == BOB_URI
+    to_alice = next(out.message for out in byes if out.to == ALICE)
+    assert (to_alice.from_tag, to_alice.to_tag, to_alice.uri_text) == ("bob", "alice", "sip:alice@192.0.2.1")
+    assert "max_duration" in (to_alice.get("reason") or "")
+    assert len(calls) == 0
+
+
+def test_session_timer_runs_out() -> None:
+    """RFC 4028 8.3: state goes when the session has expired, and the proxy sends no BYE."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(
+        reply(arrived, 200, headers=[("Session-Expires", "100;refresher=uac"), ("Require", "timer")]), BOB
+    )
+    rig.udp(within(rig, "ACK", cseq=1))
+    rig.wait(90)
+    again = only(rig.udp(within(rig, "UPDATE", headers=[("Session-Expires", "100;refresher=uac")])), "UPDATE")
+    rig.udp(reply(again, 200, headers=[("Session-Expires", "100;refresher=uac")]), BOB)
+    rig.wait(90)
+    assert len(calls) == 1
+    rig.wait(20)
+    assert len(calls) == 0
+    assert "BYE" not in what(rig.log)
+
+
+def test_probe() -> None:
+    """A side that does not know the dialog ends it for the other, too."""
+    rig, calls = bench(probe=30)
+    talking(rig)
+    rig.wait(30)
+    asked = [out for out in rig.log if out.what == "OPTIONS"]
+    assert {out.to for out in asked} == {ALICE, BOB}
+    outs = []
+    for out in asked:
+        outs += rig.udp(reply(out, 200 if out.to == ALICE else 481), out.to)
+    assert {out.to for out in outs if out.what == "BYE"} == {ALICE, BOB}
+    assert len(calls) == 0
+
+
+# --- operators
+
+
+def test_hangup_by_command() -> None:
+    """`calls.hangup`: by id or Call-ID; the rows say what there is."""
+    rig, calls = bench()
+    talking(rig)
+    results: list[Any] = []
+    rig.take(rig.stack.command("calls.list", {}, rig.now, lambda result, now: results.append(result)))
+    ((row,),) = results
+    assert (row["state"], row["call_id"]) == ("answered", "call@192.0.2.1")
+    outs = rig.take(rig.stack.command("calls.hangup", {"id": row["id"]}, rig.now, lambda *_: None))
+    assert [out.to for out in outs if out.what == "BYE"] == [ALICE, BOB]
+    assert len(calls) == 0
+
+
+def test_hangup_while_it_rings() -> None:
+    """The phone gets a CANCEL, the caller a 487."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 180), BOB)
+    outs = rig.take(rig.stack.command("calls.hangup", {"id": "call@192.0.2.1"}, rig.now, lambda *_: None))
+    assert "CANCEL" in what(outs)
+    assert "487" in what(rig.udp(reply(arrived, 487), BOB))
+    assert len(calls) == 0
+
+
+def test_unknown_call() -> None:
+    """The error names the way to a right one."""
+    rig, _ = bench()
+    results: list[Any] = []
+    rig.take(
+        rig.stack.command("calls.hangup", {"id": "x"}, rig.now, lambda result, now: results.append(result))
+    )
+    assert "calls.list" in str(results[0])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"min_se": 0}, {"session_expires": 60}, {"max_duration": -1.0}, {"most": 0}]
+)
+def test_bad_settings(settings: dict[str, Any]) -> None:
+    """Said before the server starts, with the key."""
+    with pytest.raises(LocalProtocolError, match=next(iter(settings))):
+        bench(**settings)
