@@ -147,6 +147,9 @@ class Limits:
     questions: int = 100_000
     # A question must be answered in this time. → as a failed answer
     answer_time: float = 10.0
+    # Calls of one function of the route file (`@handler`) that wait for a thread: where all threads
+    # hang, more would only come too late. → the await raises `BlockingIOError` at once
+    handler_waiting: int = 1_000
     # DNS queries under way at once; each has a socket. → the look-up fails
     dns_queries: int = 1_000
     # Of these, for names below one domain (its last two labels). → the look-up fails

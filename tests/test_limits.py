@@ -32,6 +32,7 @@ ELSEWHERE = {
     "http_batch": "server/http/test_rpc.py",
     "module_keys": "module/test_limiting.py",
     "prepare_time": "interop/test_module_reload.py",
+    "handler_waiting": "routing/test_handlers.py",
     "hook_time": "proxy/test_waiting.py",
     "module_sockets": "module/test_sockets.py",
     "module_questions": "module/test_sockets.py",

@@ -57,7 +57,8 @@ def handler(
     """Decorate a function that blocks, so that a route can await it.
 
     Args:
-        parallel: how many threads may run it at once; more calls wait for one of them.
+        parallel: how many threads may run it at once; more calls wait for one of them. Of one more than
+            ``limits.handler_waiting`` the await raises ``BlockingIOError`` at once.
         within: seconds after which the await raises ``TimeoutError``; the thread goes on, and what it finds
             is thrown away.
     """
@@ -73,8 +74,13 @@ def handler(
     return mark
 
 
-def handlers_of(route: Callable[..., Any]) -> dict[type, Callable[[Any], Any]]:
-    """Return what answers the questions of the handlers that the file of ``route`` has or imports."""
+def handlers_of(route: Callable[..., Any], waiting: int) -> dict[type, Callable[[Any], Any]]:
+    """Return what answers the questions of the handlers that the file of ``route`` has or imports.
+
+    ``waiting`` calls of each may wait for a thread (``limits.handler_waiting``).
+    """
     names: Mapping[str, Any] = getattr(route, "__globals__", {})
     found = [value for value in names.values() if isinstance(value, Handler)]
+    for one in found:
+        one.answers.sansip_waiting = (waiting, "limits.handler_waiting")  # type: ignore[attr-defined]
     return {one.kind: one.answers for one in found}

@@ -171,5 +171,5 @@ def _bounded(function: Function, part: Part) -> Function:
 
     # As ``sansip_sockets.handler`` marks one, with room for so many that wait.
     answers.sansip_handler = (False, max(part.parallel, 2), None)  # type: ignore[attr-defined]
-    answers.sansip_waiting = part.waiting  # type: ignore[attr-defined]
+    answers.sansip_waiting = (part.waiting, f"{type(part).__name__}.waiting")  # type: ignore[attr-defined]
     return answers

@@ -233,7 +233,7 @@ def run_server(
             filters=stream_filters(tls, settings.websocket, settings.limits),
             notify=EventLog(),
             handlers=({} if storage is None else storage.handlers)
-            | handlers_of(route)
+            | handlers_of(route, settings.limits.handler_waiting)
             | provision.handlers
             | ({} if shared is None else shared.handlers),
             limits=settings.limits,

@@ -64,6 +64,28 @@ async def route(request):
     request.reply(200)
 """
 
+LOOKUP = """
+import time
+
+from sansip.routing import handler
+
+
+@handler(parallel=2, within=1.0)
+def price(user):
+    time.sleep(3)
+
+
+async def route(request):
+    if request.uri.user == "dear":
+        try:
+            await price(request.uri.user)
+        except BlockingIOError:
+            return request.reply(503)
+        except TimeoutError:
+            return request.reply(504)
+    request.reply(200)
+"""
+
 HELPER = """
 import time
 
@@ -72,7 +94,7 @@ def wait(seconds):
 """
 
 
-def served(tmp_path: Path, runtime: str, text: str) -> Siege:
+def served(tmp_path: Path, runtime: str, text: str, config: str = "") -> Siege:
     """A server of ``runtime`` with the route ``text``."""
     package = RUNTIMES[runtime]
     if package is not None and importlib.util.find_spec(package) is None:
@@ -81,7 +103,7 @@ def served(tmp_path: Path, runtime: str, text: str) -> Siege:
     route = tmp_path / "route.py"
     route.write_text(text)
     options = ["--uvloop"] if runtime == "uvloop" else ["--runtime", runtime]
-    return Siege(tmp_path, options=[*options, "--route", str(route)])
+    return Siege(tmp_path, config=config, options=[*options, "--route", str(route)])
 
 
 def logged_at(log: str, words: str) -> float:
@@ -104,6 +126,23 @@ def test_an_endless_await_is_ended(runtime: str, tmp_path: Path) -> None:
         assert f"{tmp_path / 'route.py'}, line 7" in siege.log
         siege.program.terminate()
         assert siege.program.wait(5) == 0
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "gevent"])
+def test_a_look_up_that_hangs_keeps_few(runtime: str, tmp_path: Path) -> None:
+    """Strangers ask for what hangs: two run, ten wait, and everybody else hears so at once."""
+    with (
+        served(tmp_path, runtime, LOOKUP, "[limits]\nhandler_waiting = 10\n") as siege,
+        siege.watched(),
+        siege.line("tcp") as stranger,
+    ):
+        began = time.monotonic()
+        for number in range(100):
+            stranger.send(request("OPTIONS", "sip:dear@siege.test", stranger, branch=f"z9hG4bKdear{number}"))
+        answers = [stranger.receive()[8:11] for _ in range(88)]
+        assert set(answers) == {b"503"}
+        assert time.monotonic() - began < 1.0
+        assert [stranger.receive()[8:11] for _ in range(12)] == [b"504"] * 12
 
 
 @pytest.mark.parametrize("runtime", list(RUNTIMES))

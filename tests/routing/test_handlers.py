@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sansip.errors import LocalProtocolError
 from sansip.routing import ask, handler
 from sansip.routing.handlers import Call, handlers_of
+from sansip_sockets.workers import Worker
 from tests.rig import Rig, request, what
 
 
@@ -36,10 +38,32 @@ def test_it_is_a_question_to_the_outside() -> None:
     (asked,) = [one.question for one in rig.asks]
     assert isinstance(asked, Call)
     assert (asked.arguments, asked.named) == (("bob",), {"currency": "CHF"})
-    answers = handlers_of(route)[type(asked)]
+    answers = handlers_of(route, 7)[type(asked)]
     assert answers.sansip_handler == (False, 3, None)  # type: ignore[attr-defined]
+    assert answers.sansip_waiting == (7, "limits.handler_waiting")  # type: ignore[attr-defined]
     (answer,) = rig.answer(answers(asked))
     assert answer.message.reason == "Credit 3.3"
+
+
+def test_handler_waiting() -> None:
+    """Where all threads hang, one call more than may wait fails at once, and the queue does not grow."""
+    rig = Rig(route)
+    answers = handlers_of(route, 2)[credit_of.kind]
+    jobs: list[Callable[[], None]] = []
+    told: list[tuple[int, Any]] = []
+    worker = Worker(answers, lambda *given: told.append(given), lambda do, *given: do(*given), jobs.append)
+    for number in range(7):
+        rig.udp(request("MESSAGE", branch=f"z9hG4bK{number}", call_id=str(number)))
+    for asked in rig.asks:
+        worker.ask(asked)
+    # Three run, two wait.
+    assert len(jobs) == 3
+    assert [number for number, _ in told] == [asked.id for asked in rig.asks[5:]]
+    assert {repr(error) for _, error in told} == {
+        "BlockingIOError('2 questions wait for it already (limits.handler_waiting)')"
+    }
+    jobs[0]()
+    assert len(jobs) == 4
 
 
 def test_one_that_hangs() -> None:

@@ -75,7 +75,7 @@ def test_its_life() -> None:
     assert kind is Question
     assert answers("x") == ("well", "x")
     marked: Any = answers
-    assert (marked.sansip_handler, marked.sansip_waiting) == ((False, 3, None), 5)
+    assert (marked.sansip_handler, marked.sansip_waiting) == ((False, 3, None), (5, "Whole.waiting"))
     assert {name: state() for name, state in found.health.items()} == {"whole.part": {"ok": True, "asked": 7}}
     assert found.figures() == {"whole": {"asked": 7}}
     found.close()

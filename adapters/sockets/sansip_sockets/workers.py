@@ -86,8 +86,8 @@ class Worker:
     ``post(function, *args)`` runs a function in the stack's thread (``Inbox.post``).
     """
 
-    __slots__ = ("_answer", "_batched", "_busy", "_function", "_key", "_most", "_offload", "_parallel",
-                 "_post", "_shared", "_waiting")  # fmt: skip
+    __slots__ = ("_answer", "_batched", "_bound", "_busy", "_function", "_key", "_most", "_offload",
+                 "_parallel", "_post", "_shared", "_waiting")  # fmt: skip
 
     def __init__(
         self, function: Callable[..., Any], answer: Answer, post: Callable[..., None], offload: Offload
@@ -99,8 +99,11 @@ class Worker:
         wishes: _Wishes = getattr(function, "sansip_handler", (False, 1, None))
         self._batched, self._parallel, self._key = wishes
         self._busy = 0
-        # How many may wait for a thread; None: as many as the stack asks (``limits.questions``).
-        self._most: int | None = getattr(function, "sansip_waiting", None)
+        # How many may wait for a thread, and what says so; None: as many as the stack asks
+        # (``limits.questions``).
+        waiting: tuple[int, str] | None = getattr(function, "sansip_waiting", None)
+        self._most: int | None = None if waiting is None else waiting[0]
+        self._bound = "" if waiting is None else waiting[1]
         self._waiting: list[Ask] = []
         # Key of a question under way -> the others that wait for its answer.
         self._shared: dict[Hashable, list[int]] = {}
@@ -116,7 +119,7 @@ class Worker:
             self._shared[key] = []
         if self._most is not None and self._busy >= self._parallel and len(self._waiting) >= self._most:
             # All threads hang, most likely: the answer comes at once, and no queue grows.
-            error = BlockingIOError(f"{self._most} questions wait for it already")
+            error = BlockingIOError(f"{self._most} questions wait for it already ({self._bound})")
             self._post(self._answer, action.id, error)
             return
         self._waiting.append(action)
