@@ -32,9 +32,9 @@ from sansip.config import Reconfiguration, StackConfig
 from sansip.errors import LocalProtocolError
 from sansip.journal_values import again_value, octets, plain_action, value_of
 from sansip.module import Module
-from sansip.module.tasks import Done
 from sansip.routing import Route
 from sansip.routing.removal import Removed
+from sansip.routing.tasks import Done
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
 

@@ -210,6 +210,11 @@ class Limits:
     calls: int = 20_000
     # Of these, from one source address that has proved nothing. → 503 with Retry-After
     calls_per_source: int = 200
+    # Of these, those that were answered and have no ACK yet: the 2xx is sent eleven times to an address
+    # that anybody may have written into a datagram. → 503 with Retry-After
+    calls_unacknowledged: int = 30
+    # Calls of bridges that call each other, where the next one is this server again. → 482
+    bridges_in_a_row: int = 8
     # Dialogs of one INVITE of ours: each phone that a fork reaches answers with a tag of its own. →
     # the others are not heard
     forks_per_call: int = 16

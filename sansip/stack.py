@@ -30,12 +30,12 @@ from sansip.location import (
     NodeState,
     Outcome,
 )
-from sansip.module.tasks import Done
 from sansip.reception import Reception
 from sansip.reconfigure import reconfigure
 from sansip.routing.loss import connection_lost, give_up
 from sansip.routing.removal import Removed, unbind
 from sansip.routing.room import is_exempt
+from sansip.routing.tasks import Done
 from sansip.sources import source_of
 from sansip.transport import PING, PONG, Flow
 from sansip.transport.filter import OpenConnection

@@ -71,6 +71,8 @@ ELSEWHERE = {
     "binding_size": "registrar",
     "calls": "ua/test_bounds.py",
     "calls_per_source": "ua/test_bounds.py",
+    "calls_unacknowledged": "ua/test_bounds.py",
+    "bridges_in_a_row": "b2bua/test_hostile_legs.py",
     "forks_per_call": "ua/test_outgoing.py",
     "requests_per_call": "ua/test_bounds.py",
     "transfers_per_call": "b2bua/test_transfer.py",

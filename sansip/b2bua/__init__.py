@@ -2,5 +2,6 @@
 
 from sansip.b2bua.bridge import Bridge
 from sansip.b2bua.policy import Policy
+from sansip.b2bua.referral import Referral
 
-__all__ = ["Bridge", "Policy"]
+__all__ = ["Bridge", "Policy", "Referral"]

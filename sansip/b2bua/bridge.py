@@ -1,34 +1,44 @@
 """A back-to-back user agent: one call, two dialogs (RFC 7092).
 
-Theory of operation: a bridge answers the caller's INVITE and makes one of its own for each target. What
-comes back is told the caller: ringing, early media, the answer. Bodies pass as they are, header fields by
-``Policy``. From the answer on, two legs ask of each other what their phones want (``leg``), and the end of
-one ends the other. Max-Forwards is copied and lowered (RFC 7332), which ends a loop of bridges.
+Theory of operation: a bridge answers the caller's INVITE and has targets called (``hunt``). What comes back
+is told the caller: ringing, early media, the answer. Bodies pass as they are, header fields by ``Policy``.
+From the answer on, two legs ask of each other what their phones want (``leg``), and the end of one ends the
+other. Max-Forwards is copied and lowered (RFC 7332), which ends a loop of bridges; one of this server alone
+ends at ``limits.bridges_in_a_row``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from sansip.b2bua.early import EarlyMedia
+from sansip.b2bua.hunt import Hunt, Invitation
+from sansip.b2bua.introduction import Introduction
 from sansip.b2bua.leg import Leg
 from sansip.b2bua.policy import Policy
+from sansip.b2bua.referral import Referral
 from sansip.b2bua.replacement import Replacement
-from sansip.b2bua.transfer import Transfer, refuse
+from sansip.b2bua.transfer import PassedReferrals, Transfer, refuse
 from sansip.events import CallBegan, CallEnded
 from sansip.later import Later
-from sansip.proxy.best_response import choose, slim
+from sansip.proxy.assertions import ASSERTED, OF_STRANGERS
 from sansip.ua import CallRefused
 from sansip.wire import NameAddr, Request, Response
 
 if TYPE_CHECKING:
-    from sansip.dialog import Progressed, Received
+    from sansip.dialog import Received
     from sansip.ua import Call, IncomingCall, OutgoingCall, UserAgent
 
 __all__ = ["Bridge"]
 
 _TRANSFERRED: Final = 'SIP;cause=200;text="Transferred"'
+# Why the other side is hung up, where no BYE with a Reason said it (RFC 3326).
+_REASONS: Final = {
+    "expired": 'SIP;cause=408;text="Session timer expired"',
+    "no ACK": 'SIP;cause=408;text="No ACK"',
+    "lost": 'SIP;cause=481;text="The other side is gone"',
+}
 
 # What a failure of the far side is for the caller, where its own status would mislead.
 _MAPPED: Final = {
@@ -51,62 +61,102 @@ class Bridge:
         outcome: awaits the bridge, or ``CallRefused``.
         over: awaits the end; the value is the reason.
         ended: the reason, "" before.
+        since: when it was answered; None before.
     """
 
     __slots__ = (
         "_agent",
         "_early",
-        "_early_offer",
-        "_failures",
-        "_groups",
+        "_hunt",
         "_incoming",
         "_notify",
-        "_outgoing",
-        "_since",
+        "_passed",
+        "_realign",
         "_timer",
+        "_transfer",
         "_transfers",
-        "_within",
         "callee",
         "caller",
         "ended",
+        "judge",
         "outcome",
         "over",
         "policy",
+        "since",
     )
 
     def __init__(
         self,
         agent: UserAgent,
         incoming: IncomingCall,
-        groups: Sequence[Sequence[Any]],
+        targets: Sequence[Sequence[Any]],
         policy: Policy,
-        within: float | None,
         notify: Callable[[Any, float], None],
+        judge: Callable[[Policy, Referral, Callable[[Any, float], None]], None],
+        *,
+        breadth: int,
+        depth: int = 0,
+        ring: float | None = None,
+        answer: float | None = None,
+        chosen: bool = True,
     ) -> None:
+        """``judge(policy, referral, done)`` has the policy decide on a transfer; ``chosen``: the targets
+        are the route's choice, not the caller's."""
         self._agent = agent
         self._incoming = incoming
-        self._groups = [list(group) for group in groups]
         self._notify = notify
-        self._within = within
+        self.judge = judge
         self.policy = policy
         self.caller = Leg(self, "caller")
         self.callee = Leg(self, "callee")
         self.caller.other, self.callee.other = self.callee, self.caller
         self.caller.call = incoming.call
+        arrival = incoming.arrival
+        self.caller.known = arrival.proven
+        self.callee.known = chosen
+        # RFC 3325 5: an identity is asserted within the trust domain alone.
+        if not arrival.is_trusted:
+            self.caller.hides = OF_STRANGERS if arrival.is_stranger else ASSERTED
+        self.callee.hides = ASSERTED if chosen else OF_STRANGERS
         incoming.call.any_body = True
         incoming.hold_by(self.caller)
         self.outcome: Later[Bridge] = Later()
         self.over: Later[str] = Later()
         self.ended = ""
-        self._outgoing: list[OutgoingCall] = []
-        self._failures: list[Response] = []
-        # The early call whose session description the caller has.
-        self._early: Call | None = None
-        # The early call whose reliable 1xx brought an offer, and that response.
-        self._early_offer: tuple[Call, Progressed] | None = None
-        self._since: float | None = None
+        self.since: float | None = None
+        self._passed = PassedReferrals()
+        self._early = EarlyMedia(incoming, policy)
+        # The caller has the description of another phone than the one that answered.
+        self._realign = False
         self._timer: Any = None
+        self._transfer: Transfer | None = None
         self._transfers = 0
+        self._hunt = Hunt(
+            agent,
+            self,
+            self.callee,
+            targets,
+            self._invitation(breadth, depth, ring, answer),
+        )
+
+    def _invitation(self, breadth: int, depth: int, ring: float | None, answer: float | None) -> Invitation:
+        request, policy = self._incoming.request, self.policy
+        hops = request.max_forwards
+        # RFC 7332 4: as if we were a proxy, or two bridges could call each other for ever.
+        headers = [("Max-Forwards", str((70 if hops is None else hops) - 1))]
+        return Invitation(
+            request.uri,
+            self.callee.seen.keep(request.body, request.get("content-type")),
+            [*headers, *policy.fields(request, self.caller.hides)],
+            policy.from_ or party(request.from_),
+            policy.to or party(request.to),
+            breadth=breadth,
+            depth=depth,
+            ring=ring,
+            answer=answer,
+            follows=policy.redirect == "follow",
+            extensions=self._early.extensions,
+        )
 
     def __await__(self) -> Generator[Any, Any, Bridge]:
         return self.outcome.__await__()
@@ -116,89 +166,44 @@ class Bridge:
     def begin(self, now: float) -> None:
         """Call the first targets."""
         self._incoming.gone.then(self._caller_gone, now)
-        self._call_next(now)
+        self._hunt.begin(now)
 
-    def _call_next(self, now: float) -> None:
-        request = self._incoming.request
-        policy = self.policy
-        while self._groups:
-            group = self._groups.pop(0)
-            hops = request.max_forwards
-            # RFC 7332 4: as if we were a proxy, or two bridges could call each other for ever.
-            headers = [("Max-Forwards", str((70 if hops is None else hops) - 1)), *policy.fields(request)]
-            for target in group:
-                call = self._agent.invite(
-                    target,
-                    request.body,
-                    headers=headers,
-                    from_=policy.from_ or _party(request.from_),
-                    to=policy.to or _party(request.to),
-                    user="",
-                    handler=self.callee,
-                    on_progress=self._progressed,
-                    within=self._within,
-                )
-                self._outgoing.append(call)
-            for call in list(self._outgoing):
-                call.answered.then(partial(self._called, call), now)
-            if self._outgoing:
-                return
-        self._all_failed(now)
-
-    def _progressed(self, call: Call | None, response: Response, now: float) -> None:
-        incoming = self._incoming
-        if incoming.decided:
+    def hunt_progressed(self, call: Call | None, response: Response, now: float) -> None:
+        """A target rings, or has early media."""
+        if response.status == 199:
+            # RFC 6228 4: one early dialog is over. The caller has another one, with us.
+            if call is not None and not call.ended:
+                call.perform(call.usage.abandon(now), now)
             return
-        body = response.body
-        if body and self._early is None and call is not None:
-            self._early = call
-        if self._early is not None and call is not self._early:
-            # The caller has one dialog with us, and in it the description of one phone.
-            body = b""
-        reliable = bool(response.has("rseq")) and len(self._outgoing) == 1 and call is self._early
-        incoming.ring(response.status, body, self._described(response, body), reliable=reliable)
+        body = self._early.body_of(call, response)
+        shown = self.caller.seen.keep(body, response.get("content-type"))
+        self._early.ring(call, response, shown, self._described(response, body))
 
-    def _described(self, message: Request | Response, body: bytes) -> list[tuple[str, str]]:
-        fields = self.policy.fields(message)
+    def _described(self, message: Response, body: bytes) -> list[tuple[str, str]]:
+        fields = self.policy.fields(message, self.callee.hides)
         return fields if body else [one for one in fields if not one[0].startswith("content-")]
 
-    def _called(self, call: OutgoingCall, result: Any, now: float) -> None:
-        if call in self._outgoing:
-            self._outgoing.remove(call)
-        if isinstance(result, Exception):
-            if isinstance(result, CallRefused):
-                self._failures.append(result.response)
-                slim(self._failures, choose(self._failures))
-                if result.status >= 600:
-                    # RFC 3261 16.7 step 5: it speaks for all of them.
-                    self._groups.clear()
-                    self._cancel(None)
-            if not self._outgoing:
-                self._call_next(now)
-            return
-        self._groups.clear()
-        self._cancel('SIP;cause=200;text="Call completed elsewhere"')
+    def hunt_taken(self, outgoing: OutgoingCall, call: Call, now: float) -> None:
+        """A target took the call."""
         if self.ended or self._incoming.decided:
-            result.bye()
+            call.bye()
             return
-        self.callee.call = result
-        result.any_body = True
-        response = call.final_response
+        self.callee.call = call
+        call.any_body = True
+        response = outgoing.final_response
         assert response is not None
-        self._incoming.accept(response.body, self._described(response, response.body))
+        body, self._realign = self._early.answer_of(call, response)
+        shown = self.caller.seen.keep(body, response.get("content-type") or "application/sdp")
+        self._incoming.accept(shown, self._described(response, body))
 
-    def _cancel(self, reason: str | None) -> None:
-        for call in self._outgoing:
-            call.cancel(reason)
-
-    def _all_failed(self, now: float) -> None:
+    def hunt_failed(self, best: Response | None, now: float) -> None:
+        """Nobody took it."""
         if self.ended or self._incoming.decided:
             return
-        if not self._failures:
+        if best is None:
             self._incoming.reject(480)
             return
-        best = choose(self._failures)
-        status, headers = self.mapped(best)
+        status, headers = self.mapped(best, self.callee)
         if 300 <= best.status < 400:
             # Where else to look is for the caller to try, not a matter of topology.
             headers += [("Contact", value) for value in best.get_all("contact")]
@@ -206,35 +211,36 @@ class Bridge:
         self._incoming.reject(status, reason, headers)
         self._finish("refused", best, now)
 
-    def mapped(self, response: Response) -> tuple[int, list[tuple[str, str]]]:
-        """Return status and header fields for the other side of a ``response``."""
-        return _MAPPED.get(response.status, response.status), self.policy.fields(response)
+    def mapped(self, response: Response, leg: Leg) -> tuple[int, list[tuple[str, str]]]:
+        """Return status and header fields for the other side of a ``response`` that came by ``leg``."""
+        return _MAPPED.get(response.status, response.status), self.policy.fields(response, leg.hides)
 
-    # --- late offers
-
-    def early_offer(self, leg: Leg, call: Call, progress: Progressed, now: float) -> None:
-        """A reliable 1xx brings the offer: the caller's PRACK brings what answers it."""
-        if self._early_offer is None and leg is self.callee:
-            self._early_offer = call, progress
-
-    def prack_answered(self, leg: Leg, request: Request, now: float) -> None:
-        """A PRACK of the caller answers the offer of a reliable 1xx."""
-        waiting, self._early_offer = self._early_offer, None
-        if waiting is not None and not waiting[0].ended:
-            waiting[0].prack(waiting[1], request.body, now=now)
+    @property
+    def early(self) -> EarlyMedia:
+        """What the caller hears before the answer."""
+        return self._early
 
     # --- the call
 
     def acknowledged(self, leg: Leg, now: float) -> None:
         """The ACK of the caller came: both sides talk."""
-        if self._since is not None or self.ended:
+        if leg is not self.caller or self.since is not None or self.ended:
             return
-        self._since = now
+        self.since = now
         request = self._incoming.request
         self._notify(CallBegan(self.number, str(request.from_.uri), str(request.to.uri)), now)
         if self.policy.max_duration is not None:
             self._timer = self._agent.client.timers.start(now, self.policy.max_duration, self, "duration")
+        caller, callee = self.caller.call, self.callee.call
+        if self._realign and caller is not None and callee is not None and not callee.ended:
+            # RFC 6337 3.1.1: what it has of another phone holds until an offer changes it.
+            seen = self.callee.seen, self.caller.seen
+            Introduction(callee, caller, seen, self._realigned, now)
         self.outcome.set(self, now)
+
+    def _realigned(self, agreed: bool, now: float) -> None:
+        if not agreed and not self.ended:
+            self.hang_up('SIP;cause=488;text="The two sides do not agree on media"')
 
     @property
     def number(self) -> int:
@@ -249,8 +255,7 @@ class Bridge:
     def hang_up(self, reason: str | None = None) -> None:
         """End the call: both sides get a BYE, or whatever ends what is not answered yet."""
         now = self._agent.now
-        self._cancel(reason)
-        self._groups.clear()
+        self._hunt.stop(reason)
         self._incoming.reject(480)
         for leg in (self.caller, self.callee):
             if leg.call is not None and not leg.call.ended:
@@ -264,19 +269,18 @@ class Bridge:
         if call is not leg.call:
             # An early dialog of a fork, or a leg that was transferred away.
             return
-        if leg is self.caller and self._since is None:
+        if leg is self.caller and self.since is None:
             self._caller_gone(reason, now, message)
         self._finish(reason, message, now)
         far = leg.other.call
         if far is not None and not far.ended:
-            headers = [] if not isinstance(message, Request) else self.policy.fields(message)
-            told = next((value for name, value in headers if name == "reason"), None)
+            headers = [] if not isinstance(message, Request) else self.policy.fields(message, leg.hides)
+            told = next((value for name, value in headers if name == "reason"), _REASONS.get(reason))
             far.bye(reason=told)
 
     def _caller_gone(self, reason: str, now: float, message: Any = None) -> None:
         """The caller gave up (CANCEL), or its ACK never came."""
-        self._groups.clear()
-        self._cancel(self._incoming.cancel_reason)
+        self._hunt.stop(self._incoming.cancel_reason)
         if not self.outcome.done and not self.ended:
             self._finish(reason, message, now)
 
@@ -284,11 +288,14 @@ class Bridge:
         if self.ended:
             return
         self.ended = reason
+        self._hunt.stop(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._since is not None:
-            self._notify(CallEnded(self.number, reason, now - self._since), now)
+        if self._transfer is not None:
+            self._transfer.give_up(now)
+        if self.since is not None:
+            self._notify(CallEnded(self.number, reason, now - self.since), now)
         elif isinstance(message, Response):
             self.outcome.set(CallRefused(message), now)
         else:
@@ -299,15 +306,25 @@ class Bridge:
 
     def referred(self, leg: Leg, call: Call, received: Received, now: float) -> None:
         """A phone asks for its peer to be connected with somebody else (RFC 3515, RFC 5589)."""
-        if self.policy.refer == "refuse" or leg.other.call is None or self._since is None:
+        far = leg.other.call
+        if self.policy.refer == "refuse" or far is None or far.ended or self.since is None:
+            refuse(call, received, now)
+        elif self.policy.refer == "pass":
+            self._passed.ask(leg, far, call, received, now)
+        elif self._transfer is not None and not self._transfer.over:
+            # One at a time: the first decides who is connected.
             refuse(call, received, now)
         else:
-            Transfer(self, self._agent, leg, call, received, now)
+            self._transfer = Transfer(self, self._agent, leg, call, received, now)
+
+    def notified(self, leg: Leg, call: Call, received: Received, now: float) -> bool:
+        """Whether a NOTIFY is about a REFER that was passed on; then it has gone on, too."""
+        return self._passed.notified(leg, call, received, now)
 
     def replacing(self, leg: Leg, incoming: IncomingCall, now: float) -> None:
         """``incoming`` is to take the place of the call of ``leg`` (RFC 3891)."""
         far = leg.other.call
-        if self._since is None or far is None or far.ended or leg.asked or leg.other.asked:
+        if self.since is None or far is None or far.ended or leg.asked or leg.other.asked:
             # Half of a bridge has no place to take, and one that changes right now has none yet.
             incoming.reject(481)
         elif not self.may_transfer(now):
@@ -323,9 +340,10 @@ class Bridge:
             return False
         return True
 
-    def replace(self, leg: Leg, new: Call, now: float) -> None:
+    def replace(self, leg: Leg, new: Call, known: bool, now: float) -> None:
         """Put ``new`` in the place of the call of ``leg``, which is hung up."""
         old, leg.call = leg.call, new
+        leg.known = known
         new.handler = leg
         if old is not None and not old.ended:
             old.bye(reason=_TRANSFERRED)
@@ -339,6 +357,6 @@ class Bridge:
         self._finish("transferred", None, now)
 
 
-def _party(address: Any) -> str:
+def party(address: Any) -> str:
     """Return From or To without its tag and other parameters."""
     return str(NameAddr.build(address.uri, address.display))

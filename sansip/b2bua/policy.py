@@ -7,10 +7,11 @@ whatever the list says: each leg has its own, and they would tell one side the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from sansip.b2bua.referral import Referral, where_known
 from sansip.errors import LocalProtocolError
 from sansip.wire import header_key
 
@@ -106,6 +107,10 @@ class Policy:
         passes: names of header fields that pass in both directions, ``"X-*"`` for all that begin so.
         refer: what becomes of a REFER within the call: ``"handle"`` (we call the new party and connect it),
             ``"pass"`` (the other side is asked to), ``"refuse"`` (603).
+        transfer: for ``"handle"``: a function, plain or ``async``, that returns the targets to call for a
+            ``Referral``, or nothing to decline it. By default those that a known phone names.
+        early: early media of the ``"first"`` phone that has some, or ``"none"``, ringing alone.
+        redirect: ``"pass"`` gives a 3xx to the caller, ``"follow"`` calls where it points.
         sessions: whether re-INVITE and UPDATE pass at all; False answers them with 488.
         methods: others that pass within the call.
         from_, to: URI of From and To on the far side, "" for those of the caller.
@@ -116,6 +121,9 @@ class Policy:
 
     passes: Iterable[str] = DEFAULT_PASS
     refer: Literal["handle", "pass", "refuse"] = "handle"
+    transfer: Callable[[Referral], Any] = where_known
+    early: Literal["first", "none"] = "first"
+    redirect: Literal["pass", "follow"] = "pass"
     sessions: bool = True
     methods: Iterable[str] = ("INFO", "MESSAGE", "OPTIONS", "NOTIFY")
     from_: str = ""
@@ -134,11 +142,12 @@ class Policy:
         self._begins = tuple(name[:-1] for name in names if name.endswith("*") and len(name) > 2)
         self._names = frozenset(name for name in names if not name.endswith("*")) | ALWAYS
 
-    def fields(self, message: Message) -> list[tuple[str, str]]:
-        """Return the header fields of ``message`` that pass, in their order."""
+    def fields(self, message: Message, hidden: Collection[str] = ()) -> list[tuple[str, str]]:
+        """Return the header fields of ``message`` that pass, in their order, but for the ``hidden`` ones."""
         names, begins = self._names, self._begins
         found = []
         for key in dict.fromkeys(message.keys):
-            if (key in names or (begins and key.startswith(begins))) and key not in NEVER:
+            passes = key in names or (begins and key.startswith(begins))
+            if passes and key not in NEVER and key not in hidden:
                 found += [(key, value) for value in message.get_all(key)]
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sansip.b2bua.origin import Origin
 from sansip.wire import Response
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ class Replacement:
         leg.asked = True
         incoming.call.any_body = True
         incoming.hold_by(leg)
-        headers = leg.bridge.policy.fields(incoming.request)
-        far.reinvite(incoming.sdp, headers).then(self._answered, now)
+        request = incoming.request
+        headers = leg.bridge.policy.fields(request, leg.hides)
+        # What the new phone was sent so far is nothing; the far one goes on with the session it has.
+        body = leg.other.seen.keep(incoming.sdp, request.get("content-type"))
+        far.reinvite(body, headers).then(self._answered, now)
 
     def _answered(self, result: Any, now: float) -> None:
         leg, incoming = self._leg, self._incoming
@@ -41,13 +45,16 @@ class Replacement:
         old, far = leg.call, leg.other.call
         if not isinstance(result, Response):
             response = getattr(result, "response", None)
-            incoming.reject(488 if response is None else leg.bridge.mapped(response)[0])
+            incoming.reject(488 if response is None else leg.bridge.mapped(response, leg.other)[0])
         elif old is None or old.ended:
             incoming.reject(603)
         elif incoming.decided:
             # It gave up meanwhile: the far phone talks to the old one again.
             if far is not None:
-                far.reinvite(old.remote_sdp)
+                far.reinvite(leg.other.seen.keep(old.remote_sdp))
         else:
             leg.call = incoming.call
-            incoming.accept(result.body, leg.bridge.policy.fields(result))
+            leg.known = incoming.arrival.proven
+            leg.seen = Origin()
+            body = leg.seen.keep(result.body, result.get("content-type"))
+            incoming.accept(body, leg.bridge.policy.fields(result, leg.other.hides))

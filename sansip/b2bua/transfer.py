@@ -4,29 +4,39 @@ Theory of operation: the phone that asks (the transferor) is answered with 202, 
 NOTIFYs that hold a status line (RFC 3515 2.4.4). We call the new party without an offer; its offer goes to
 the transferred phone in a re-INVITE, and that phone's answer to the new party in the ACK (RFC 3725 flow I),
 so descriptions pass untouched. With Replaces in Refer-To (attended transfer, RFC 3891) the new party has a
-call already: where that is a leg of ours, its peer is connected and nobody new is called. A chain of
-transfers is bounded by ``limits.transfers_per_call``.
+call already: where that is a leg of ours, its peer is connected and nobody new is called. Who is called for
+a REFER is for the policy to say (``referral``), and never for a stranger. A chain of transfers is bounded by
+``limits.transfers_per_call``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from sansip.b2bua.hunt import Hunt, Invitation
+from sansip.b2bua.introduction import Introduction
+from sansip.b2bua.origin import Origin
+from sansip.b2bua.referral import Referral
 from sansip.errors import RemoteProtocolError
-from sansip.ua import CallRefused, Handler
+from sansip.proxy.target import groups, targets_of
+from sansip.ua import Handler
 from sansip.ua.refer_to import FRAGMENT, refer_to, replaces_fields, wants_no_subscription
 from sansip.ua.sdp import answer_to
+from sansip.wire import Response
 
 if TYPE_CHECKING:
     from sansip.b2bua.leg import Bridging, Leg
     from sansip.dialog import Offered, Progressed, Received
-    from sansip.ua import Call, UserAgent
-    from sansip.wire import Replaces, Request, Response, SipUri
+    from sansip.ua import Call, OutgoingCall, UserAgent
+    from sansip.wire import Replaces, Request, SipUri
 
-__all__ = ["Transfer", "refuse"]
+__all__ = ["PassedReferrals", "Transfer", "refuse"]
 
 # RFC 3515 2.4.4: seconds that the subscription lasts at the most.
 _LASTS: Final = 180
+# Of a call that brings its offer in the 2xx: a reliable 1xx would bring it earlier.
+_EXTENSIONS: Final = ("timer", "norefersub")
 
 
 def refuse(call: Call, received: Received, now: float) -> None:
@@ -35,9 +45,25 @@ def refuse(call: Call, received: Received, now: float) -> None:
 
 
 class Transfer(Handler):
-    """One REFER being carried out. ``leg`` is the transferor's, ``leg.other`` the leg that it transfers."""
+    """One REFER being carried out. ``leg`` is the transferor's, ``leg.other`` the leg that it transfers.
 
-    __slots__ = ("_agent", "_bridge", "_call", "_leg", "_new", "_refer", "_taken")
+    ``over``: it has succeeded or failed.
+    """
+
+    __slots__ = (
+        "_agent",
+        "_bridge",
+        "_call",
+        "_hunt",
+        "_leg",
+        "_new",
+        "_refer",
+        "_replaces",
+        "_seen",
+        "_taken",
+        "_target",
+        "over",
+    )
 
     def __init__(
         self, bridge: Bridging, agent: UserAgent, leg: Leg, call: Call, received: Received, now: float
@@ -46,48 +72,107 @@ class Transfer(Handler):
         self._agent = agent
         self._leg = leg
         self._call = call
-        self._refer = received.request
-        # The call that is to take the transferor's place.
+        self._refer = received
+        self._hunt: Hunt | None = None
+        # The call that is to take the transferor's place, and what it was sent.
         self._new: Call | None = None
+        self._seen = Origin()
         # Its leg of another bridge, where it has one.
         self._taken: Leg | None = None
+        self.over = False
         try:
-            target, replaces = refer_to(received.request)
+            self._target, self._replaces = refer_to(received.request)
         except RemoteProtocolError as error:
+            self.over = True
             call.answer(received, error.status or 400, now=now)
             return
         if not bridge.may_transfer(now):
             # RFC 3515 2.4.2; the limit says so in the log.
-            call.answer(received, 603, now=now)
-            return
-        # RFC 4488 4: a phone that wants no subscription, and gets none, is told so.
-        quiet = wants_no_subscription(received.request)
-        call.answer(received, 202, headers=[("Refer-Sub", "false")] if quiet else [], now=now)
-        self._notify("100 Trying", ended=False)
-        if bridge.policy.refer == "pass":
-            self._pass_on(received.request, now)
-        elif replaces is not None and (taken := self._leg_of(replaces)) is not None:
+            self._decline(now)
+        elif self._replaces is not None and (taken := self._leg_of(self._replaces)) is not None:
+            # Both parties have a call through here that the transferor is in: nobody new is called.
+            self._taken = taken
+            self._accept(now)
             self._join(taken, now)
         else:
-            self._invite(target, replaces, now)
+            asked = Referral(
+                "caller" if leg.name == "caller" else "callee",
+                received.request.from_.uri,
+                leg.known,
+                self._target,
+                self._replaces is not None,
+            )
+            bridge.judge(bridge.policy, asked, self._judged)
+
+    def _decline(self, now: float) -> None:
+        self.over = True
+        refuse(self._call, self._refer, now)
+
+    def _accept(self, now: float) -> None:
+        # RFC 4488 4: a phone that wants no subscription, and gets none, is told so.
+        quiet = wants_no_subscription(self._refer.request)
+        self._call.answer(self._refer, 202, headers=[("Refer-Sub", "false")] if quiet else [], now=now)
+        self._notify("100 Trying", ended=False)
+
+    def _judged(self, targets: Any, now: float) -> None:
+        """The policy named targets, or none, or failed."""
+        if self.over:
+            return
+        self._agent.now = now
+        if isinstance(targets, Exception) or not targets or self._call.ended:
+            self._decline(now)
+            return
+        self._accept(now)
+        self._invite(targets, now)
 
     # --- somebody new
 
-    def _invite(self, target: SipUri, replaces: Replaces | None, now: float) -> None:
+    def _invite(self, targets: Sequence[Any] | SipUri | str, now: float) -> None:
         transferred = self._leg.other.call
-        assert transferred is not None
+        if transferred is None or transferred.ended:
+            self._fail("487 Request Terminated", now)
+            return
         # RFC 3891 4: a dialog that others have; the new party knows it.
-        headers = replaces_fields(replaces)
-        local = transferred.dialog.remote
-        called = self._agent.invite(
-            target, headers=headers, from_=f"<{local.uri}>", handler=self, within=self._agent.limits.ring_time
+        headers = replaces_fields(self._replaces)
+        invitation = Invitation(
+            self._target,
+            headers=headers,
+            from_=f"<{transferred.dialog.remote.uri}>",
+            breadth=self._agent.limits.max_breadth,
+            ring=self._agent.limits.ring_time,
+            extensions=_EXTENSIONS,
         )
-        called.answered.then(self._answered, now)
+        self._hunt = Hunt(self._agent, self, self, groups(targets_of(targets)), invitation)
+        self._hunt.begin(now)
+
+    def hunt_progressed(self, call: Call | None, response: Response, now: float) -> None:
+        """RFC 3515 2.4.4: the transferor is told that the new party rings."""
+        if response.status == 180:
+            self._notify("180 Ringing", ended=False)
+
+    def hunt_taken(self, outgoing: OutgoingCall, call: Call, now: float) -> None:
+        """The new party took the call; where it had no offer, which it owes, there is nothing to agree on."""
+        if self._new is not call or call.ended:
+            if not call.ended:
+                call.bye()
+            self._fail("488 Not Acceptable Here", now)
+
+    def hunt_failed(self, best: Response | None, now: float) -> None:
+        """Nobody took it."""
+        self._fail(f"{best.status} {best.reason}" if best else "503 Service Unavailable", now)
 
     def answered_with_offer(self, call: Call, response: Response, now: float) -> None:
         """The new party's 2xx has its offer: the transferred phone is asked."""
+        if self._new is not None or self.over:
+            # It took the call too late, and is hung up.
+            return
         self._new = call
-        self._offer_to_transferred(response.body, now)
+        transferred = self._leg.other.call
+        if transferred is None or transferred.ended:
+            self._drop(now)
+            return
+        body = self._leg.other.seen.keep(response.body, response.get("content-type"))
+        transferred.reinvite(body).then(self._agreed, now)
 
     def progressed(self, call: Call, progress: Progressed, now: float) -> None:
         if progress.offer:
@@ -98,44 +183,45 @@ class Transfer(Handler):
     def offered(self, call: Call, offer: Offered, now: float) -> None:
         call.answer(offer, 491, now=now)
 
-    def _offer_to_transferred(self, body: bytes, now: float) -> None:
-        transferred = self._leg.other.call
-        if transferred is None or transferred.ended:
-            self._fail(now)
-            return
-        transferred.reinvite(body).then(self._agreed, now)
-
     def _agreed(self, result: Any, now: float) -> None:
         new = self._new
-        if new is None or new.ended:
+        if new is None or new.ended or self.over:
             return
         if isinstance(result, Exception):
-            self._fail(now)
+            self._drop(now)
             return
-        new.acknowledge(result.body, now=now)
+        new.acknowledge(self._seen.keep(result.body, result.get("content-type")), now=now)
         new.any_body = True
         self._connect(new, now)
 
-    def _answered(self, result: Any, now: float) -> None:
-        """The INVITE of the new party has its final response."""
-        if isinstance(result, Exception):
-            status = result.response if isinstance(result, CallRefused) else None
-            self._notify(
-                f"{status.status} {status.reason}" if status else "503 Service Unavailable", ended=True
-            )
-
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None:
         if call is self._new:
-            self._notify("487 Request Terminated", ended=True)
+            self._fail("487 Request Terminated", now)
 
-    def _fail(self, now: float) -> None:
+    def _drop(self, now: float) -> None:
+        """The two do not agree: the new party is hung up."""
         if self._new is not None and not self._new.ended:
             # RFC 3261 13.2.2.4: the 2xx has its ACK, whatever comes of it.
             self._new.acknowledge(now=now)
-            if self._taken is None:
-                self._new.bye()
-            self._give_back()
-        self._notify("488 Not Acceptable Here", ended=True)
+            new, self._new = self._new, None
+            new.bye()
+        self._fail("488 Not Acceptable Here", now)
+
+    def _fail(self, line: str, now: float) -> None:
+        if not self.over:
+            self.over = True
+            self._notify(line, ended=True)
+
+    def give_up(self, now: float) -> None:
+        """The bridge is over: nobody is left to be connected."""
+        if self.over:
+            return
+        self.over = True
+        if self._hunt is not None:
+            self._hunt.stop(None)
+        if self._taken is None and self._new is not None and not self._new.ended:
+            self._new.acknowledge(now=now)
+            self._new.bye()
 
     # --- somebody who has a leg of ours already
 
@@ -148,52 +234,109 @@ class Transfer(Handler):
         leg: Leg | None = getattr(found.handler, "other", None)
         if leg is None or leg.call is None or leg.call.ended or leg.bridge is self._bridge:
             return None
-        return leg
+        # The route of that call may want no transfers.
+        return leg if leg.bridge.policy.refer == "handle" else None
 
     def _join(self, taken: Leg, now: float) -> None:
         known = self._new = taken.call
+        transferred = self._leg.other.call
         assert known is not None
-        self._taken = taken
-        # Its offer is for us.
-        known.handler = self
-        known.reinvite(b"").then(self._known_answered, now)
+        assert transferred is not None
+        self._seen = taken.seen
+        Introduction(known, transferred, (taken.seen, self._leg.other.seen), self._joined, now)
 
-    def _known_answered(self, result: Any, now: float) -> None:
-        if isinstance(result, Exception):
-            self._give_back()
-            self._notify("503 Service Unavailable", ended=True)
-
-    def _give_back(self) -> None:
-        if self._taken is not None and self._new is not None:
-            self._new.handler = self._taken
+    def _joined(self, agreed: bool, now: float) -> None:
+        new = self._new
+        if self.over:
+            return
+        if agreed and new is not None and not new.ended:
+            self._connect(new, now)
+        else:
+            self._fail("488 Not Acceptable Here", now)
 
     # --- the end of it
 
     def _connect(self, new: Call, now: float) -> None:
+        self.over = True
         self._notify("200 OK", ended=True)
+        known = False
         if self._taken is not None:
+            known = self._taken.known
             self._taken.bridge.release(self._taken, now)
-        self._bridge.replace(self._leg, new, now)
-
-    def _pass_on(self, refer: Request, now: float) -> None:
-        far = self._leg.other.call
-        assert far is not None
-        later = far.request("REFER", [("Refer-To", value) for value in refer.get_all("refer-to")])
-        later.then(self._passed, now)
-
-    def _passed(self, result: Any, now: float) -> None:
-        accepted = not isinstance(result, Exception)
-        self._notify("200 OK" if accepted else "603 Declined", ended=True)
+        self._leg.seen = self._seen
+        self._bridge.replace(self._leg, new, known, now)
 
     def _notify(self, line: str, *, ended: bool) -> None:
-        call = self._call
-        if call.ended or wants_no_subscription(self._refer):
+        call, refer = self._call, self._refer.request
+        if call.ended or wants_no_subscription(refer):
             return
         state = "terminated;reason=noresource" if ended else f"active;expires={_LASTS}"
         # RFC 3515 2.4.6: id is the CSeq of the REFER, where there were several.
         headers = [
-            ("Event", f"refer;id={self._refer.cseq.number}"),
+            ("Event", f"refer;id={refer.cseq.number}"),
             ("Subscription-State", state),
             ("Content-Type", FRAGMENT),
         ]
         call.request("NOTIFY", headers, f"SIP/2.0 {line}\r\n".encode())
+
+
+class PassedReferrals:
+    """REFERs that the other side was asked to carry out (``Policy.refer = "pass"``), and its NOTIFYs.
+
+    Attributes: none. A NOTIFY goes to the phone whose REFER it is about, under the number of that one.
+    """
+
+    __slots__ = ("_last", "_numbers")
+
+    def __init__(self) -> None:
+        # CSeq of our REFER -> the call that asked, and the CSeq of its own.
+        self._numbers: dict[int, tuple[Call, int]] = {}
+        self._last = 0
+
+    def ask(self, leg: Leg, far: Call, call: Call, received: Received, now: float) -> None:
+        """Have ``far`` carry out the REFER of ``call``, whose answer is that of ``far``."""
+        refer = received.request
+        if not leg.bridge.may_transfer(now):
+            refuse(call, received, now)
+            return
+        headers = [("Refer-To", value) for value in refer.get_all("refer-to")]
+        headers += [("Refer-Sub", value) for value in refer.get_all("refer-sub")]
+        number = (far.dialog.local_cseq or 0) + 1
+        later = far.request("REFER", [*headers, *leg.bridge.policy.fields(refer, leg.hides)])
+        if far.dialog.local_cseq == number:
+            # A NOTIFY may come before the 202 (RFC 6665 4.1.2.4).
+            self._numbers[number] = call, refer.cseq.number
+            self._last = number
+
+        def answered(result: Any, at: float) -> None:
+            if isinstance(result, Exception):
+                self._numbers.pop(number, None)
+            elif isinstance(result, Response) and result.cseq.number != number:
+                # It was repeated with credentials.
+                self._numbers[result.cseq.number] = self._numbers.pop(number)
+                self._last = result.cseq.number
+            leg.answered(call, received, result, at)
+
+        later.then(answered, now)
+
+    def notified(self, leg: Leg, call: Call, received: Received, now: float) -> bool:
+        """Whether a NOTIFY is about a REFER: then it is passed on, or refused where there was none."""
+        request = received.request
+        event = (request.get("event") or "").replace(" ", "").lower().split(";")
+        if event[0] != "refer":
+            return False
+        given = next((one[3:] for one in event[1:] if one.startswith("id=")), "")
+        number = int(given) if given.isdigit() and len(given) < 11 else self._last if not given else 0
+        asker, own = self._numbers.get(number, (None, 0))
+        if asker is None or asker.ended or asker is call:
+            # RFC 6665 4.1.3
+            call.answer(received, 481, now=now)
+            return True
+        state = request.get("subscription-state") or ""
+        if state.strip().lower().startswith("terminated"):
+            del self._numbers[number]
+        headers = [("Event", f"refer;id={own}"), ("Subscription-State", state)]
+        headers += [(name, value) for name in ("Content-Type",) for value in request.get_all(name)]
+        later = asker.request("NOTIFY", headers, request.body)
+        later.then(lambda result, at: leg.answered(call, received, result, at), now)
+        return True

@@ -17,7 +17,7 @@ from sansip.dialog.effects import Answered, Effect
 from sansip.dialog.invite_base import Attempt, Headers, Pending
 from sansip.dialog.invite_client import InviteClient, offers
 from sansip.dialog.invite_server import InviteServer
-from sansip.dialog.invite_table import CALLED, CALLING, CLOSING, ESTABLISHED, MORTAL, OVER
+from sansip.dialog.invite_table import CALLED, CALLING, CLOSING, ESTABLISHED, MORTAL, OVER, RE_INVITING
 from sansip.dialog.offer_answer import has_session
 from sansip.dialog.session_timer import SessionTimerSettings
 from sansip.entropy import Entropy
@@ -28,6 +28,8 @@ from sansip.wire import Request, Response, Uri
 
 __all__ = ["InviteUsage"]
 
+# Requests of ours whose 408 or 481 says nothing of the session.
+_ELSEWHERE = frozenset(("PRACK", "NOTIFY", "SUBSCRIBE"))
 # Requests of the peer with an input of their own.
 _RECEIVED = {
     "INVITE": "INVITE received",
@@ -162,8 +164,9 @@ class InviteUsage(InviteServer, InviteClient):
                 self._take_update_answer(request, response, now)
             elif method != "PRACK":
                 self._tell(Answered(request, response))
-            # RFC 3261 12.2.1.2. A PRACK may be too late, when its INVITE has been answered.
-            if status in (408, 481) and method != "PRACK":
+            # RFC 3261 12.2.1.2. A PRACK may be too late, when its INVITE has been answered; and what is
+            # missing for a NOTIFY is a subscription (RFC 5057 5.1).
+            if status in (408, 481) and method not in _ELSEWHERE:
                 self._input("lost", response, now)
         return self._take()
 
@@ -254,6 +257,18 @@ class InviteUsage(InviteServer, InviteClient):
             raise LocalProtocolError("another re-INVITE or UPDATE waits (RFC 3261 14.1)")
         self._input("re-INVITE", Attempt("INVITE", body, list(headers), key), now)
         return self._take()
+
+    def withdraw(self) -> Any:
+        """Drop a re-INVITE that has not left yet; returns the key that its user gave, None for none."""
+        attempt = self._attempt
+        if attempt is None or attempt.method != "INVITE" or attempt.refresh:
+            return None
+        if self.state == RE_INVITING and "attempt" not in self._due:
+            # It is under way: only a CANCEL ends it.
+            return None
+        self._attempt = None
+        self._due.pop("attempt", None)
+        return attempt.key
 
     def update(self, body: bytes, headers: Headers, now: float, key: Any = None) -> list[Effect]:
         """Send an UPDATE (RFC 3311), with an offer or without. One at a time."""

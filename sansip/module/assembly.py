@@ -24,8 +24,8 @@ from sansip.events import ModuleFailed
 from sansip.module.base import DROP, HOOKS, PASS, STAGES, Module, ModuleFault, Reply
 from sansip.module.commands import Command, CommandError, plain_result
 from sansip.module.core import Core
-from sansip.module.tasks import Done, begin
 from sansip.proxy.hooks import Hooks
+from sansip.routing.tasks import Done, begin
 
 if TYPE_CHECKING:
     from sansip.routing import IncomingRequest, Route

@@ -17,9 +17,9 @@ from sansip.module.belongings import Belongings, ModuleTimers, Watch
 from sansip.module.limiting import Limited, Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.sockets import Datagrams, Stream, whole
-from sansip.module.tasks import begin
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
+from sansip.routing.tasks import begin
 from sansip.rows import Change, Key, Read, Scan, Table, Write
 from sansip.transport.transports import TCP, TLS
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sansip.wire import Request, Response
 
-__all__ = ["drop_assertions", "keep_private"]
+__all__ = ["ASSERTED", "OF_STRANGERS", "drop_assertions", "keep_private"]
 
 # RFC 3325 9, RFC 6050 4, RFC 5502, RFC 8496; draft-ietf-sip-privacy-04 (Remote-Party-ID).
-_ASSERTED: Final = frozenset(
+ASSERTED: Final = frozenset(
     (
         "p-asserted-identity",
         "p-asserted-service",
@@ -32,7 +32,7 @@ _ASSERTED: Final = frozenset(
         "remote-party-id",
     )
 )
-_OF_STRANGERS: Final = _ASSERTED | {"alert-info"}
+OF_STRANGERS: Final = ASSERTED | {"alert-info"}
 
 
 def drop_assertions(message: Request | Response, *, stranger: bool) -> None:
@@ -40,7 +40,7 @@ def drop_assertions(message: Request | Response, *, stranger: bool) -> None:
 
     ``stranger``: it is none of our users either.
     """
-    fields = _OF_STRANGERS if stranger else _ASSERTED
+    fields = OF_STRANGERS if stranger else ASSERTED
     if not fields.isdisjoint(message.keys):
         for name in fields:
             message.remove(name)

@@ -6,18 +6,22 @@ given away to it, and targets become what a user agent can call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from sansip.b2bua import Bridge, Policy
+from sansip.b2bua import Bridge, Policy, Referral
 from sansip.errors import LocalProtocolError
 from sansip.proxy import Target
 from sansip.proxy.target import groups, targets_of
+from sansip.proxy.validation import breadth_of
+from sansip.routing.tasks import begin
 from sansip.ua import Handler, IncomingCall
 
 if TYPE_CHECKING:
+    from sansip.routing.core import Core
     from sansip.routing.incoming import Incoming
-    from sansip.wire import SipUri
+    from sansip.wire import Request, SipUri
 
 __all__ = ["bridge", "incoming"]
 
@@ -34,21 +38,61 @@ def bridge(
     targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None,
     policy: Policy | None,
     ring: float | None,
+    answer: float | None,
 ) -> Bridge | None:
     """Answer ``request`` and call ``targets``, as one call; None where it had to be refused, and was."""
     chosen = groups([_whole(target, request) for target in targets_of(targets)])
-    message = request.message
+    message, core = request.message, request.core
+    breadth = breadth_of(message, core.limits.max_breadth)
+    depth = core.ua.depth_of(message)
     if message.max_forwards == 0:
         # RFC 7332 4
         request.reply(483)
         return None
+    if breadth < 1:
+        # RFC 5393 5.3.3
+        request.reply(440)
+        return None
+    if depth >= core.limits.bridges_in_a_row:
+        core.ua.notices.reached("bridges_in_a_row", message.call_id, request.now)
+        request.reply(482)
+        return None
     call = incoming(request, None, "")
     if call is None:
         return None
-    core = request.core
-    made = Bridge(core.ua, call, chosen, policy or Policy(), ring, core.tell)
+    made = Bridge(
+        core.ua,
+        call,
+        chosen,
+        policy or Policy(),
+        core.tell,
+        partial(_judge, core, message),
+        breadth=breadth,
+        depth=depth,
+        ring=ring,
+        answer=answer,
+        chosen=targets is not None,
+    )
     made.begin(request.now)
     return made
+
+
+def _judge(
+    core: Core, invite: Request, policy: Policy, referral: Referral, done: Callable[[Any, float], None]
+) -> None:
+    """Have the policy name the targets of a REFER; ``done`` hears the targets, or the exception."""
+    now = core.ua.now
+
+    async def judged() -> Any:
+        found = policy.transfer(referral)
+        return await found if isinstance(found, Coroutine) else found
+
+    def told(result: Any, at: float) -> None:
+        if isinstance(result, Exception):
+            core.route_failed(invite, result)
+        done(result, at)
+
+    begin(core, judged(), told, now)
 
 
 def _whole(target: Target, request: Incoming) -> Target:

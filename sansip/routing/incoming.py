@@ -214,6 +214,11 @@ class Incoming:
         return trusted.of(self.flow) if trusted.peers else None
 
     @property
+    def is_trusted(self) -> bool:
+        """Whether the sender is in our trust domain (RFC 3325)."""
+        return self.trusted is not None
+
+    @property
     def proven(self) -> bool:
         """Whether the sender has proved who it is: by a password, its address, or a mark of ours in Route."""
         if self.authenticated or self.from_dialog or self.over_flow or self.from_node:

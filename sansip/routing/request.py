@@ -145,17 +145,17 @@ class IncomingRequest(Incoming):
         policy: Policy | None = None,
         *,
         ring: float | None = None,
+        answer: float | None = None,
     ) -> Bridge | None:
         """Answer an INVITE and call ``targets`` (by default its Request-URI) as one call with two dialogs.
 
-        Equal q in parallel, lower ones after all higher failed; ``ring``: seconds for each of these groups.
-        ``await`` the result for the bridge once the call is answered; it raises ``CallRefused`` where
-        nobody takes
-        it, and the caller has the failure already. None where the request had to be refused, which has
-        been done:
-        without hops left, or by RFC 3261 8.2. See docs/b2bua.md.
+        Equal q in parallel, lower ones after all higher failed; ``ring`` and ``answer`` as of ``relay``,
+        for each of these groups. ``await`` the result for the bridge once the call is answered; it raises
+        ``CallRefused`` where nobody takes it, and the caller has the failure already. None where the
+        request had to be refused, which has been done: without hops or breadth left, or by RFC 3261 8.2.
+        See docs/b2bua.md.
         """
-        return bridge(self, targets, policy, ring)
+        return bridge(self, targets, policy, ring, answer)
 
     def redirect(self, targets: Sequence[Target | SipUri | str], status: int = 302) -> None:
         """Answer with where else to look (RFC 3261 8.3), Contact values with their q."""

@@ -20,11 +20,11 @@ from sansip.routing.relaying import Relay
 
 if TYPE_CHECKING:
     from sansip.routing.core import Core
-    from sansip.routing.request import IncomingRequest
 
 __all__ = ["Route", "Running", "run"]
 
-Route = Callable[["IncomingRequest"], Any]
+# Takes a ``sansip.routing.request.IncomingRequest``, which is above this file.
+Route = Callable[[Any], Any]
 
 
 class Stepped(Protocol):

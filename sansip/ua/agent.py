@@ -19,7 +19,7 @@ from sansip.later import Later
 from sansip.sources import source_of
 from sansip.transport.nat import is_private
 from sansip.transport.transports import ONE_WAY, SECURE, UDP
-from sansip.ua.call import Call, typed
+from sansip.ua.call import Call, CallHandler, typed
 from sansip.ua.config import UserAgentConfig
 from sansip.ua.contact import contact_of
 from sansip.ua.errors import CallRefused
@@ -96,8 +96,11 @@ class UserAgent:
         self._domain = domain
         self._number = 0
         self._heap: list[tuple[float, int, Call]] = []
-        # Calls of strangers, by source address.
+        # Calls of strangers, by source address; and those of them that have our 2xx and no ACK.
         self._sources: dict[Any, int] = {}
+        self._unacknowledged: dict[Any, int] = {}
+        # Our INVITEs on their way, by Call-ID: one that comes back to us is a call within a call.
+        self._inviting: dict[str, OutgoingCall] = {}
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -158,11 +161,13 @@ class UserAgent:
         from_: str = "",
         to: str = "",
         user: str | None = None,
-        handler: Handler | None = None,
+        handler: CallHandler | None = None,
         on_progress: OnProgress | None = None,
         accounts: Sequence[Account] | None = None,
         within: float | None = None,
         redirects: int | None = None,
+        depth: int = 0,
+        extensions: Sequence[str] | None = None,
     ) -> OutgoingCall:
         """Call ``uri``: a URI, or a target that ``locate`` returned. ``await`` it for the ``Call``.
 
@@ -175,10 +180,12 @@ class UserAgent:
             within: seconds after which the call is given up, and cancelled.
             redirects: how many others are called where the callee names them (3xx); None: as the
                 configuration says, which is none by default.
+            depth: how many calls of ours it is within (``depth_of``).
+            extensions: what Supported names, by default all that we know.
 
         Awaiting raises ``CallRefused`` where nobody takes it.
         """
-        fields = [*capabilities(self.extensions), *headers]
+        fields = [*capabilities(self.extensions if extensions is None else extensions), *headers]
         session = self.config.session
         if session.interval:
             # RFC 4028 7.1
@@ -187,11 +194,13 @@ class UserAgent:
         contact = self.config.user if user is None else user
         most = self.config.redirects if redirects is None else redirects
         call = OutgoingCall(self, request, handler or self.handler(), contact, on_progress, most)
+        call.depth = depth
         if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
             self.notices.reached("calls", "ua.invite", self.now)
             call.answered.set(CallRefused(response_to(request, 503, to_tag=None)), self.now)
             return call
         self.outgoing[call.number] = call
+        self._inviting[request.call_id] = call
         call.begin(hop, accounts, within, self.now)
         return call
 
@@ -281,6 +290,7 @@ class UserAgent:
             return None
         call = Call(self, usage, arrival.flow, handler or self.handler())
         call.source = source
+        call.home = arrival.flow if arrival.is_stranger else None
         call.remote_sdp = request.body
         incoming = IncomingCall(self, arrival, call, call.handler)
         call.handler = incoming
@@ -303,6 +313,8 @@ class UserAgent:
             count = self._sources.get(source, 0)
             if count >= self.limits.calls_per_source:
                 limit = "calls_per_source"
+            elif self._unacknowledged.get(source, 0) >= self.limits.calls_unacknowledged:
+                limit = "calls_unacknowledged"
             else:
                 self._sources[source] = count + 1
         if limit:
@@ -343,6 +355,9 @@ class UserAgent:
         if refusal is not None:
             arrival.refuse(refusal.status, refusal.reason, refusal.headers)
             return True
+        if call.home is not None and arrival.flow.reliable:
+            # The handshake of the connection proves that the stranger is there now.
+            call.home = arrival.flow
         arrival.hand_over(Within(self, call, arrival))
         call.perform(call.usage.received(request, arrival, now), now)
         return True
@@ -391,20 +406,39 @@ class UserAgent:
         if self.calls.get(call.dialog.id) is call:
             del self.calls[call.dialog.id]
             self.numbered.pop(call.number, None)
+        self.has_ack(call)
         self._leaves(call.source)
         call.source = None
 
     def _leaves(self, source: Any) -> None:
         if source is not None:
-            left = self._sources.get(source, 0) - 1
-            if left > 0:
-                self._sources[source] = left
-            else:
-                self._sources.pop(source, None)
+            _lower(self._sources, source)
+
+    def owes_ack(self, call: Call) -> None:
+        """``call`` has our 2xx: until its ACK comes, nothing proves that the caller is where it says."""
+        source = call.source
+        if source is not None and not call.owes_ack:
+            call.owes_ack = True
+            self._unacknowledged[source] = self._unacknowledged.get(source, 0) + 1
+
+    def has_ack(self, call: Call) -> None:
+        """The ACK came, or never will."""
+        if call.owes_ack:
+            call.owes_ack = False
+            _lower(self._unacknowledged, call.source)
+
+    def depth_of(self, request: Request) -> int:
+        """Return how many calls of ours an INVITE is within: 0 for what another user agent began."""
+        tag = request.from_tag
+        if tag is None or not self._tags.is_ours(tag, request.call_id):
+            return 0
+        outer = self._inviting.get(request.call_id)
+        return 1 if outer is None else outer.depth + 1
 
     def settled(self, call: OutgoingCall) -> None:
         """Nothing more comes to the INVITE of ``call``."""
         self.outgoing.pop(call.number, None)
+        self._inviting.pop(call.request.call_id, None)
 
     def find(self, call_id: str, to_tag: str, from_tag: str) -> Call | None:
         """Return the call that a Replaces field of a peer means (RFC 3891 3): ``to_tag`` is ours."""
@@ -451,6 +485,15 @@ class UserAgent:
                 call.perform(call.usage.time_passed(now), now)
             else:
                 self.watch(call, now)
+
+
+def _lower(counts: dict[Any, int], source: Any) -> None:
+    """Take one from the count of ``source``."""
+    left = counts.get(source, 0) - 1
+    if left > 0:
+        counts[source] = left
+    else:
+        counts.pop(source, None)
 
 
 def _nobody(_event: Any, _now: float) -> None:

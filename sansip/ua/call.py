@@ -30,6 +30,7 @@ from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.transport.flow import Flow
 from sansip.ua.errors import CallEnded, RequestRefused
+from sansip.ua.home import leads_home, way_home
 from sansip.ua.referral import Referral, transfer
 from sansip.ua.sdp import with_direction
 from sansip.wire import SipUri
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sansip.client import Sending
     from sansip.dialog import Dialog, InviteUsage
     from sansip.transport import Listener
+    from sansip.transport.next_hop import NextHop
     from sansip.ua.owner import Owner
     from sansip.wire import Request, Response, Uri
 
@@ -80,10 +82,12 @@ class Call:
         handler: who answers what the peer wants.
         ended: why it is over, "" while it lasts.
         over: awaits its end; the value is the reason.
+        home: the flow that a stranger called by, None where the caller is known (``sansip.ua.home``).
     """
 
     __slots__ = (
         "_hop",
+        "_inviting",
         "_waiting",
         "agent",
         "any_body",
@@ -91,10 +95,12 @@ class Call:
         "due",
         "ended",
         "handler",
+        "home",
         "invitation",
         "local_sdp",
         "number",
         "over",
+        "owes_ack",
         "referrals",
         "remote_sdp",
         "source",
@@ -108,6 +114,9 @@ class Call:
         self.dialog: Dialog = usage.dialog
         # The flow that requests go over where the peer cannot be reached by its Contact.
         self._hop = hop
+        self.home: Flow | None = None
+        # Our re-INVITE on its way.
+        self._inviting: Sending | None = None
         self.handler = handler
         # Our INVITE that began it, while it may still be cancelled.
         self.invitation: Cancellable | None = None
@@ -119,6 +128,8 @@ class Call:
         self.any_body = False
         # The stranger's address that it counts for, if a stranger called.
         self.source: Any = None
+        # Whether it counts as one that has our 2xx and no ACK (``UserAgent.owes_ack``).
+        self.owes_ack = False
         # Requests on their way, at most ``limits.requests_per_call``.
         self._waiting: list[Later[Response]] = []
         # REFERs of ours that the peer has not told the end of, and how many of its own were followed.
@@ -146,6 +157,14 @@ class Call:
         body = self.local_sdp if sdp is None else sdp
         fields = typed(body, headers)
         return self._offer(body, lambda now, later: self.usage.invite(body, fields, now, later))
+
+    def cancel_reinvite(self, reason: str | None = None) -> None:
+        """Give up a re-INVITE (RFC 3261 9.1, 14.1); the answer, a 487 or a 2xx that crossed, still comes."""
+        key = self.usage.withdraw()
+        if isinstance(key, Later):
+            key.set(LocalProtocolError("the re-INVITE was given up before it left"), self.agent.now)
+        elif self._inviting is not None:
+            self._inviting.cancel(self.agent.now, reason)
 
     def update(self, sdp: bytes | None = None, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
         """Offer a changed session by UPDATE (RFC 3311), before the call is answered as well."""
@@ -314,7 +333,9 @@ class Call:
                 case Respond():
                     effect.owner.respond(effect.response, now)
                 case Send():
-                    self.agent.client.send(effect.request, _InCall(self, asked), now, hop=self.hop)
+                    sending = self.agent.client.send(effect.request, _InCall(self, asked), now, hop=self.hop)
+                    if effect.request.method == "INVITE":
+                        self._inviting = sending
                 case SendAck():
                     self.agent.client.send_ack(effect.request, now, hop=self.hop)
                 case Tell():
@@ -324,9 +345,12 @@ class Call:
         self.agent.watch(self, now)
 
     @property
-    def hop(self) -> Flow | Uri | None:
+    def hop(self) -> Flow | NextHop | Uri | None:
         """Where requests go first; None: as Route and Request-URI say."""
         routes = self.dialog.route_set
+        home = self.home
+        if home is not None and not leads_home(routes[0].uri if routes else self.dialog.remote_target, home):
+            return way_home(self.agent.client, home)
         if routes:
             first = routes[0].uri
             # RFC 3261 12.2.1.1: a strict router stands in the Request-URI, and is the next hop.
@@ -396,6 +420,8 @@ class _InCall(Asker):
         self._take(sending, response, now)
 
     def final(self, sending: Sending, response: Response, now: float) -> None:
+        if self._call._inviting is sending:
+            self._call._inviting = None
         self._take(sending, response, now)
         if self._asked is not None:
             settle(self._asked, response, now)

@@ -81,6 +81,11 @@ class IncomingCall(Handler):
         return self._arrival.message.body
 
     @property
+    def arrival(self) -> Arrival:
+        """The INVITE as it came: who sent it, and what that proves."""
+        return self._arrival
+
+    @property
     def number(self) -> int:
         return self.call.number
 
@@ -132,6 +137,7 @@ class IncomingCall(Handler):
             self.decided = True
             if sdp:
                 self.call.local_sdp = sdp
+            self._agent.owes_ack(self.call)
             self.call.perform(self.call.usage.accept(sdp, typed(sdp, headers), now), now)
             if self.replaces is not None:
                 # RFC 3891 3: only now, for had it been refused, the other call would go on.
@@ -179,6 +185,7 @@ class IncomingCall(Handler):
 
     def acknowledged(self, call: Call, ack: Request | None, now: float) -> None:
         call.handler = self._next
+        self._agent.has_ack(call)
         arrival = self._arrival
         if not arrival.flow.reliable and not arrival.behind_nat:
             # Only now: before, nothing proved that who sent the INVITE is where its Contact says, and a
@@ -190,6 +197,7 @@ class IncomingCall(Handler):
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None:
         self.decided = True
         call.handler = self._next
+        self._agent.has_ack(call)
         self.gone.set(reason, now)
         self._accepted.set(CallEnded(reason), now)
         call.handler.ended(call, reason, message, now)

@@ -41,6 +41,7 @@ class OutgoingCall(Asker):
         answered: awaits the call, or ``CallRefused``.
         early: the calls that 1xx responses began, by the peer's tag.
         winner: the call, once it is answered.
+        depth: how many calls of ours it is within.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class OutgoingCall(Asker):
         "_until",
         "_user",
         "answered",
+        "depth",
         "early",
         "final_response",
         "number",
@@ -90,6 +92,7 @@ class OutgoingCall(Asker):
         self.answered: Later[Call] = Later()
         self.early: dict[str, Call] = {}
         self.winner: Call | None = None
+        self.depth = 0
 
     def __await__(self) -> Generator[Any, Any, Call]:
         return self.answered.__await__()
@@ -117,6 +120,16 @@ class OutgoingCall(Asker):
             self._cancelled = True
             self._sending.cancel(self._agent.now, reason)
 
+    @property
+    def heard(self) -> bool:
+        """Whether any response came, a 100 at least."""
+        return self._sending is not None and (self._sending.provisional or self._sending.final is not None)
+
+    def give_up(self) -> None:
+        """Wait no longer: a 408 is made at once (RFC 3261 8.1.3.1). Who takes the call later is hung up."""
+        if self.winner is None and not self._cancelled and self._sending is not None:
+            self._sending.feed("give up", None, self._agent.now)
+
     # --- what the client tells
 
     def leaving(self, sending: Sending, request: Request, listener: Listener, now: float) -> None:
@@ -135,6 +148,8 @@ class OutgoingCall(Asker):
         call = self._call_of(sending, response, now)
         fresh = call is None
         if call is not None and not call.ended:
+            if response.body:
+                call.remote_sdp = response.body
             effects = call.usage.response_received(sending.request, response, now)
             # RFC 3262 4: a reliable one that is repeated, or comes too early, is not heard.
             fresh = any(isinstance(one, Tell) and isinstance(one.event, Progressed) for one in effects)

@@ -165,7 +165,8 @@ def test_hold(side: str) -> None:
     bench = Bench(bridging())
     talking(bench)
     near, far = (bench.alice, bench.bob) if side == "alice" else (bench.bob, bench.alice)
-    held, answer = OFFER.replace(b"sendrecv", b"sendonly"), ANSWER.replace(b"sendrecv", b"recvonly")
+    said, back = (OFFER, ANSWER) if side == "alice" else (ANSWER, OFFER)
+    held, answer = said.replace(b"sendrecv", b"sendonly"), back.replace(b"sendrecv", b"recvonly")
     near.request("INVITE", None, [SDP], in_dialog=True, body=held)
     invite = far.expect("INVITE")
     assert invite.body == held
@@ -237,11 +238,11 @@ def test_update() -> None:
     """RFC 3311: an UPDATE passes as one."""
     bench = Bench(bridging())
     talking(bench)
-    bench.bob.request("UPDATE", None, [SDP], body=OFFER)
+    bench.bob.request("UPDATE", None, [SDP], body=ANSWER)
     update = bench.alice.expect("UPDATE")
-    assert update.body == OFFER
-    bench.alice.reply(update, 200, None, [SDP], body=ANSWER)
-    assert bench.bob.expect("200").body == ANSWER
+    assert update.body == ANSWER
+    bench.alice.reply(update, 200, None, [SDP], body=OFFER)
+    assert bench.bob.expect("200").body == OFFER
 
 
 def test_no_ack() -> None:

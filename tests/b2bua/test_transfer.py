@@ -13,6 +13,11 @@ from tests.ua.phones import ANSWER, OFFER, SDP, Bench
 CAROLS = ANSWER.replace(b"50000", b"60000")
 
 
+def media(body: bytes) -> bytes:
+    """A description from s= on: RFC 3264 8 has its o= line stay that of the phone that was there before."""
+    return body[body.index(b"s=") :]
+
+
 def refer(phone: Any, to: str) -> None:
     phone.request("REFER", None, [("Refer-To", to)], in_dialog=True)
 
@@ -88,9 +93,10 @@ def test_attended() -> None:
     assert changed.body == b""
     bench.carol.reply(changed, 200, None, [SDP], body=CAROLS)
     asked = bench.bob.expect("INVITE")
-    assert asked.body == CAROLS
+    assert media(asked.body) == media(CAROLS)
+    assert asked.body.startswith(b"v=0\r\no=alice 1 2 IN IP4 192.0.2.1\r\n")
     bench.bob.reply(asked, 200, None, [SDP], body=ANSWER)
-    assert bench.carol.expect("ACK").body == ANSWER
+    assert media(bench.carol.expect("ACK").body) == media(ANSWER)
     assert told(bench, bench.alice) == "SIP/2.0 200 OK"
     for _ in range(2):
         bench.alice.reply(bench.alice.expect("BYE"), 200)
@@ -125,10 +131,33 @@ def test_passed_on() -> None:
     bench = Bench(bridging(policy=Policy(refer="pass")))
     talking(bench)
     refer(bench.bob, f"<{CAROL}>")
-    bench.bob.expect("202")
     passed = bench.alice.expect("REFER")
     assert passed.get("refer-to") == f"<{CAROL}>"
     bench.alice.reply(passed, 202)
+    accepted = bench.bob.expect("202")
+    for state, line in (("active;expires=60", "100 Trying"), ("terminated;reason=noresource", "200 OK")):
+        fields = [("Event", f"refer;id={passed.cseq.number}"), ("Subscription-State", state)]
+        fields.append(("Content-Type", "message/sipfrag"))
+        bench.alice.request("NOTIFY", None, fields, body=f"SIP/2.0 {line}\r\n".encode())
+        notify = bench.bob.expect("NOTIFY")
+        # RFC 3515 2.4.6: the number of the REFER that Bob sent.
+        assert notify.get("event") == f"refer;id={accepted.cseq.number}"
+        assert (notify.get("subscription-state"), notify.get("content-type")) == (state, "message/sipfrag")
+        assert notify.body == f"SIP/2.0 {line}\r\n".encode()
+        bench.bob.reply(notify, 200)
+        bench.alice.expect("200")
+    # It is over, so there is none of that number any longer (RFC 6665 4.1.3).
+    bench.alice.request("NOTIFY", None, fields)
+    bench.alice.expect("481")
+
+
+def test_passed_on_and_declined() -> None:
+    """Policy.refer: what the other side says to it is what the phone that asked hears."""
+    bench = Bench(bridging(policy=Policy(refer="pass")))
+    talking(bench)
+    refer(bench.bob, f"<{CAROL}>")
+    bench.alice.reply(bench.alice.expect("REFER"), 603)
+    bench.bob.expect("603")
 
 
 def test_transfers_per_call() -> None:
@@ -138,6 +167,12 @@ def test_transfers_per_call() -> None:
     for _ in range(2):
         refer(bench.bob, f"<{CAROL}>")
         bench.bob.expect("202")
+        told(bench, bench.bob)
+        # One at a time.
+        refer(bench.bob, "<sip:dave@192.0.2.4>")
+        bench.bob.expect("603")
+        bench.carol.reply(bench.carol.expect("INVITE"), 486)
+        assert told(bench, bench.bob) == "SIP/2.0 486 Busy Here"
     refer(bench.bob, f"<{CAROL}>")
     bench.bob.expect("603")
     bench.network.run(0.1)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from sansip.testing import Network
-from tests.ua.phones import ANSWER, SDP, Bench, times_of
+from tests.ua.phones import ANSWER, OFFER, SDP, Bench, times_of
 
 
 async def answers(request: Any) -> None:
@@ -46,6 +46,27 @@ def test_calls_per_source() -> None:
     bench.alice.expect("200")
     bench.network.run(70)
     assert bench.at_rest()
+
+
+def test_calls_unacknowledged() -> None:
+    """Each answered call sends its 2xx eleven times to an address that nothing has proved: so many at once,
+    and no more. Who acknowledges is not counted."""
+    bench = Bench(answers, limits={"calls_unacknowledged": 2})
+    for _ in range(2):
+        bench.call()
+        bench.alice.expect("200")
+    bench.call()
+    assert bench.alice.expect("503").get("retry-after")
+    bench.server.flush()
+    assert "calls_unacknowledged" in reached(bench)
+    for phone in (bench.bob, bench.carol):
+        for _ in range(3):
+            phone.request("INVITE", "sip:box@biloxi.test", [SDP], body=OFFER)
+            phone.expect("200")
+            phone.request("ACK")
+    bench.network.run(40)
+    bench.call()
+    bench.alice.expect("200")
 
 
 def test_a_flood_is_forgotten() -> None:

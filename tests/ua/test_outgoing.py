@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sansip.module.tasks import begin
+from sansip.routing.tasks import begin
 from sansip.ua import CallRefused
 from tests.ua.phones import ANSWER, OFFER, SDP, Bench, times_of
 

@@ -1,4 +1,4 @@
-"""Work of a module that waits: a coroutine without a request, stepped by the core.
+"""Work that waits and is no route: a coroutine of a module or of a bridge, stepped by the core.
 
 Theory of operation: it awaits what a route awaits (questions, rows, a pause) and is stepped as a route
 is. What it returns, or the exception that ended it, goes to the caller of ``begin``.
