@@ -25,6 +25,7 @@ from sansip.location import (
 )
 from sansip.module import Modules
 from sansip.module.departure import Departures
+from sansip.module.mounts import Visits
 from sansip.module.sockets import Sockets
 from sansip.neighbours import Neighbours
 from sansip.notices import LimitNotices
@@ -155,6 +156,7 @@ class Assembly(Service):
         self.modules = Modules(self, config.modules)
         self.proxy.hooks = self.modules.hooks
         # Modules that a reload took away.
+        self.visits = Visits(self, self.timers, lambda: self.modules)
         self.departures = Departures(self.timers, config.limits, lambda: self.modules.hooks.settle())
         # Modules start at the first input, when everything is restored.
         self.unstarted = len(self.modules) > 0

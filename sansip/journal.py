@@ -31,7 +31,7 @@ from sansip.actions import Action, Address, Notify, SendData, SendDatagram
 from sansip.config import Reconfiguration, StackConfig
 from sansip.errors import LocalProtocolError
 from sansip.journal_values import again_value, octets, plain_action, value_of
-from sansip.module import Module
+from sansip.module import Module, WebRequest, WebResponse
 from sansip.routing import Route
 from sansip.routing.removal import Removed
 from sansip.routing.tasks import Done
@@ -163,6 +163,15 @@ class JournaledStack(Stack):
 
     def command(self, name: str, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
         return self._note("command", now, [name, dict(given)], super().command(name, given, now, done))
+
+    def web_received(
+        self, number: int, request: WebRequest, now: float, answered: Callable[[WebResponse, float], None]
+    ) -> list[Action]:
+        given = [number, value_of(request)]
+        return self._note("web_received", now, given, super().web_received(number, request, now, answered))
+
+    def web_closed(self, number: int, now: float) -> list[Action]:
+        return self._note("web_closed", now, [number], super().web_closed(number, now))
 
     def act(self, verb: str, number: int, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
         out = super().act(verb, number, given, now, done)
@@ -365,6 +374,11 @@ def _feed(
             stack.restore(again_value(given[0]), now, given[1] if len(given) > 1 else None)
         case "command":
             return stack.command(given[0], given[1], now, lambda result, now: None)
+        case "web_received":
+            request: WebRequest = again_value(given[1])
+            return stack.web_received(given[0], request, now, lambda response, now: None)
+        case "web_closed":
+            return stack.web_closed(given[0], now)
         case "act":
             return stack.act(given[0], given[1], again_value(given[2]), now, lambda result, now: None)
         case "new_connection":

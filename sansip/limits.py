@@ -194,6 +194,12 @@ class Limits:
     # Seconds that a reload waits for the tables and the outer halves of modules that are new: a migration
     # may take its time. → the reload is refused
     prepare_time: float = 60.0
+    # HTTP requests for modules (`@mount`) that are not answered yet. → 503 with Retry-After
+    mount_requests: int = 200
+    # Seconds that a module may take for the answer to one. → 504, its work ends
+    mount_time: float = 10.0
+    # Octets of such an answer. → 500, and the log names the module
+    mount_answer: int = 1_048_576
     # Keys of one module whose rates are counted (`core.limit`). → the one counted least lately is
     # forgotten, and begins anew
     module_keys: int = 100_000

@@ -10,7 +10,7 @@ dropped, or closes its connection.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from sansip.location import (
     NodeState,
     Outcome,
 )
+from sansip.module import WebRequest, WebResponse
 from sansip.reception import Reception
 from sansip.reconfigure import reconfigure
 from sansip.routing.loss import connection_lost, give_up
@@ -297,6 +298,24 @@ class Stack(Assembly):
         self.modules.run(name, given, done, now)
         return self._take(now)
 
+    def web_received(
+        self, number: int, request: WebRequest, now: float, answered: Callable[[WebResponse, float], None]
+    ) -> list[Action]:
+        """Take an HTTP request for a path that a module has claimed (``modules.mount_of``).
+
+        ``number`` is the caller's, and never used again; ``answered`` is called once, now or later, unless
+        ``web_closed`` comes before.
+        """
+        if self.unstarted:
+            self.start(now)
+        self.visits.begin(number, request, now, answered)
+        return self._take(now)
+
+    def web_closed(self, number: int, now: float) -> list[Action]:
+        """Note that the client of HTTP request ``number`` waits no longer: the work for it ends."""
+        self.visits.close(number)
+        return self._take(now)
+
     def act(self, verb: str, number: int, given: Mapping[str, Any], now: float, done: Done) -> list[Action]:
         """Do ``verb`` of call ``number``, or (0) of the user agent, for a program around the stack.
 
@@ -327,6 +346,7 @@ class Stack(Assembly):
             "calls": len(self.ua),
             "questions": len(self.questions),
             "module_sockets": len(self.sockets),
+            "web_requests": len(self.visits),
             "name_queries": 0 if self.resolver is None else len(self.resolver),
             "timers": len(self.timers),
         }

@@ -23,6 +23,7 @@ from sansip.module.base import (
 from sansip.module.commands import Command, CommandError
 from sansip.module.core import Core, Rows
 from sansip.module.metrics import Counter, Histogram
+from sansip.module.mounts import Mount, WebRequest, WebResponse, mount
 from sansip.module.settings import Doc, Key, keys_of
 from sansip.module.slot import Slot
 from sansip.module.sockets import Datagrams, PeerFailed, Stream
@@ -42,6 +43,7 @@ __all__ = [
     "Module",
     "ModuleFault",
     "Modules",
+    "Mount",
     "PeerFailed",
     "Reply",
     "Rows",
@@ -50,8 +52,11 @@ __all__ = [
     "Use",
     "Verdict",
     "Waits",
+    "WebRequest",
+    "WebResponse",
     "command",
     "function",
     "keys_of",
+    "mount",
     "step",
 ]

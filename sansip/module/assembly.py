@@ -20,10 +20,12 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
+from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
 from sansip.module.base import DROP, HOOKS, PASS, STAGES, Module, ModuleFault, Reply
 from sansip.module.commands import Command, CommandError, plain_result
 from sansip.module.core import Core
+from sansip.module.mounts import Mount, find, mounted
 from sansip.proxy.hooks import Hooks
 from sansip.routing.tasks import Done, begin
 
@@ -118,6 +120,7 @@ class Modules:
         self._take_hooks(hooks)
         self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
         self.commands = {one.name: one for one in self._commands()}
+        self._mounts = self._mounted({})
         self.hooks = Hooks(
             *(tuple(hooks[name]) for name in Hooks.NAMES),
             failed=self._failed,
@@ -213,6 +216,16 @@ class Modules:
     def _commands(self) -> list[Command]:
         return [Command.of(method) for _, method in self._marked("sansip_command")]
 
+    def _mounted(self, settings: Mapping[type[Module], Any]) -> list[Mount]:
+        try:
+            return mounted(self._marked("sansip_mount"), settings)
+        except LocalProtocolError as error:
+            raise ModuleFault(str(error)) from None
+
+    def mount_of(self, path: str) -> Mount | None:
+        """Return what answers an HTTP request for ``path``, None where no module has claimed it."""
+        return find(self._mounts, path)
+
     # --- their life
 
     def start(self, now: float) -> None:
@@ -273,6 +286,7 @@ class Modules:
                 module.check(value)
             except Exception as error:
                 raise refused(module.name, "cannot be used so", error) from error
+        self._mounted(settings)
 
     def configure(self, settings: Mapping[type[Module], Any], now: float) -> None:
         """Give modules new settings, which ``check`` has passed; one that refuses them keeps its old ones."""
@@ -286,6 +300,7 @@ class Modules:
             except Exception as error:
                 module.settings = before
                 self._failed(module, "configure", error)
+        self._mounts = self._mounted({})
 
     def _failed(self, module: Module, where: str, error: BaseException) -> None:
         self._stack.notify(ModuleFailed(module.name, where, error))

@@ -77,6 +77,9 @@ Waits: TypeAlias = Coroutine[Any, Any, None] | None
 # A module's life, and what it tells of itself.
 LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health")
 
+# What marks a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
+MARKS: Final = ("sansip_function", "sansip_command", "sansip_step", "sansip_mount")
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -281,10 +284,10 @@ def _judge(cls: type[Module]) -> None:
 
 
 def _judge_method(where: str, cls: type[Module], name: str, method: Callable[..., Any]) -> None:
-    marks = [mark for mark in ("sansip_function", "sansip_command", "sansip_step") if hasattr(method, mark)]
+    marks = [mark for mark in MARKS if hasattr(method, mark)]
     if name in HOOKS or name in LIFE:
         if marks:
-            raise ModuleFault(f"{where}: {name} is a hook, and no function, command or step")
+            raise ModuleFault(f"{where}: {name} is a hook, and no function, command, step or mount")
         if inspect.iscoroutinefunction(method) and name not in WAITING:
             raise ModuleFault(f"{where}: {name} cannot wait; have core.run(...) do what takes time")
         wanted = list(inspect.signature(getattr(Module, name)).parameters)
@@ -296,7 +299,8 @@ def _judge_method(where: str, cls: type[Module], name: str, method: Callable[...
         return
     if not marks:
         raise ModuleFault(
-            f"{where}: {name} is no hook; mark it with @function, @command or @step, or begin its name with _"
+            f"{where}: {name} is no hook; mark it with @function, @command, @step or @mount,"
+            " or begin its name with _"
         )
     if "sansip_command" in marks:
         text = method.sansip_command[0]  # type: ignore[attr-defined]
@@ -304,3 +308,5 @@ def _judge_method(where: str, cls: type[Module], name: str, method: Callable[...
             raise ModuleFault(f"{where}: its command {text} must begin with {cls.name}.")
     if "sansip_step" in marks and not inspect.iscoroutinefunction(method):
         raise ModuleFault(f"{where}: the step {name} must be an async def")
+    if "sansip_mount" in marks and len(inspect.signature(method).parameters) != 2:
+        raise ModuleFault(f"{where}: the mount {name} takes (self, request)")

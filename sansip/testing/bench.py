@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
 from sansip.config import ListenerConfig, StackConfig
 from sansip.events import ModuleFailed
-from sansip.module import Counter, Histogram, Module, Use
+from sansip.module import Counter, Histogram, Module, Use, WebRequest, WebResponse
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
@@ -195,6 +195,30 @@ class ModuleBench(Generic[ModuleType]):
         results: list[Any] = []
         self.perform(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
         return results[0] if results else None
+
+    def web(
+        self,
+        method: str,
+        path: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        user: str | None = None,
+        role: str = "",
+    ) -> WebResponse | None:
+        """Have an HTTP client ask; return the answer, or None while there is none.
+
+        ``user`` and ``role`` are what it has proved: who may ask at all is judged by HTTP, and not here.
+        """
+        self._calls += 1
+        answers: list[WebResponse] = []
+        path, _, query = path.partition("?")
+        request = WebRequest(method, path, query, tuple(headers), body, _CALLER[0], False, user, role)
+        self.perform(
+            self.stack.web_received(
+                self._calls, request, self.now, lambda response, now: answers.append(response)
+            )
+        )
+        return answers[0] if answers else None
 
     def figure(self, name: str) -> Any:
         """Return the values of one of the module's counters, or the buckets of a histogram."""

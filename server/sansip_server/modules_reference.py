@@ -62,6 +62,12 @@ def _module(kind: type[Module]) -> Iterator[str]:
         yield "| Command | Role | Takes | |\n|---|---|---|---|"
         yield from map(_command, commands)
         yield ""
+    mounts = [method.sansip_mount for _, method in marked(kind, "sansip_mount")]
+    if mounts:
+        yield "| HTTP path | Who may ask | Setting |\n|---|---|---|"
+        for path, access, key in mounts:
+            yield f"| `{path}` | {access} | {f'`{key}`' if key else ''} |"
+        yield ""
     if kind.tables:
         yield "| Table | Version | Key | Columns |\n|---|---|---|---|"
         for table in kind.tables:

@@ -149,8 +149,18 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
 
 
 def _doubts(settings: Settings) -> list[str]:
+    from sansip.module.assembly import marked
     from sansip_server.config.listen import check_domain
     from sansip_server.doubts import certificate_doubts
+    from sansip_server.modules import uses
     from sansip_sockets.tls import TlsContexts
 
-    return certificate_doubts(TlsContexts(settings.tls), map(check_domain, settings.domains))
+    doubts = certificate_doubts(TlsContexts(settings.tls), map(check_domain, settings.domains))
+    if not settings.http.listen:
+        kinds = [use.kind for use in uses(settings.modules)]
+        doubts += [
+            f"the module {kind.name} answers {method.sansip_mount[0]}, and nothing listens; set http.listen"
+            for kind in kinds
+            for _, method in marked(kind, "sansip_mount")
+        ]
+    return doubts

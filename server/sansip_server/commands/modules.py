@@ -82,6 +82,7 @@ def _facts(kind: type[Module]) -> dict[str, Any]:
         "tables": [{"name": table.name, "version": table.version} for table in kind.tables],
         "functions": [name for name, _ in marked(kind, "sansip_function")],
         "commands": [method.sansip_command[0] for _, method in marked(kind, "sansip_command")],
+        "mounts": [method.sansip_mount[0] for _, method in marked(kind, "sansip_mount")],
         "steps": [f"{method.sansip_step}: {name}" for name, method in marked(kind, "sansip_step")],
     }
 
@@ -145,3 +146,9 @@ def _show(kind: type[Module]) -> None:
     for _, method in commands:
         command, role = method.sansip_command
         click.echo(f"    {command} ({role})   {_first_line(method)}")
+    mounts = marked(kind, "sansip_mount")
+    if mounts:
+        click.echo("\npaths of HTTP:")
+    for _, method in mounts:
+        path, access, _ = method.sansip_mount
+        click.echo(f"    {path} ({access})   {_first_line(method)}")
