@@ -19,20 +19,10 @@ from types import FrameType
 from typing import Any
 
 import sansip
-from benchmarks.core import CALLEE, CALLER, IN_DIALOG, INVITE, REGISTER, Load, answer, wire
+from benchmarks.core import CALLEE, CALLER, IN_DIALOG, INVITE, OPTIONS, REGISTER, Load, answer, wire
 
 __all__ = ["Walk", "walks"]
 
-OPTIONS = """OPTIONS sip:biloxi.test SIP/2.0
-Via: SIP/2.0/UDP 127.0.0.1:7000;branch=z9hG4bK-{n}-o;rport
-Max-Forwards: 70
-From: <sip:caller@biloxi.test>;tag={n}o
-To: <sip:biloxi.test>
-Call-ID: o-{n}@127.0.0.1
-CSeq: 1 OPTIONS
-Content-Length: 0
-
-"""
 _ROOT = str(Path(sansip.__file__).parent) + "/"
 
 
