@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.client.cancel import forget, send_cancel
 from sansip.client.given_up import GivenUp
 from sansip.client.life import CALLING, LIFE, LOCATING, OVER
-from sansip.client.via import new_branch
+from sansip.client.via import new_branch, seal
 from sansip.transaction.table import IGNORE, IMPOSSIBLE
 from sansip.transport.flow import Flow
 from sansip.transport.transports import TCP, UDP
@@ -54,6 +54,8 @@ class Attempt:
         "_id",
         "_place",
         "_places",
+        "_prefer",
+        "_suffix",
         "_switched",
         "_timer",
         "client",
@@ -63,8 +65,10 @@ class Attempt:
         "transaction",
     )
 
-    def __init__(self, client: Outlet) -> None:
+    def __init__(self, client: Outlet, prefer: int | None, suffix: str = "") -> None:
         self.client = client
+        # The listener to leave by, where it fits.
+        self._prefer = prefer
         self.state = LOCATING
         self.transaction: ClientTransaction | None = None
         self.final: Response | None = None
@@ -75,8 +79,9 @@ class Attempt:
         self._hop: NextHop | None = None
         # What copies are made of, without our Via.
         self._base: Request | None = None
-        # The branch of the place being tried, "" before the first.
+        # The branch of the place being tried, "" before the first; and what ends each.
         self._id = ""
+        self._suffix = suffix
         # TCP is being tried because the request is large; the same address
         # stands first in ``_places``, for UDP.
         self._switched = False
@@ -99,24 +104,25 @@ class Attempt:
         """
         raise NotImplementedError
 
-    def _seal(self, listener: Listener, branch: str, now: float) -> tuple[Request, bytes]:
-        """Return the request that leaves by ``listener``, and its octets; b"" keeps it from leaving."""
-        raise NotImplementedError
+    def _prepare(
+        self, transport: str, listener: Listener, alive: Flow | None, may_switch: bool, now: float
+    ) -> Request | None:
+        """Return the request as it leaves by ``listener`` (over ``alive``, if given), but for our Via.
 
-    def _branch_suffix(self) -> str:
-        """Return what ends our branch."""
-        return ""
+        None where it has to wait: "allowed" with the arguments of ``_leave``, or "refused", follows.
+        """
+        raise NotImplementedError
 
     def _may_switch(self) -> bool:
-        """Whether TCP may be used instead of UDP."""
-        raise NotImplementedError
+        """Whether TCP may be used instead of UDP: a URI that says transport=udp means it."""
+        return self._hop is not None and not self._hop.explicit
 
-    def _has_alternative(self) -> bool:
-        """Whether silence is to be noticed where there is no other place."""
+    def _leaving(self, now: float) -> bool:
+        """Start the timers that are not those of the transaction, which is about to send.
+
+        Return whether there is somewhere else to try beside ``_places``.
+        """
         return False
-
-    def _begin_waiting(self, now: float) -> None:
-        """The request is about to leave: start the timers that are not those of its transaction."""
 
     def _repeat(self, now: float) -> bool:
         """Take another CSeq, for the request is sent again with credentials; False where there is none."""
@@ -126,8 +132,12 @@ class Attempt:
         """A provisional response other than 100 came."""
         raise NotImplementedError
 
-    def _finish(self, transaction: ClientTransaction, response: Response, first: bool, now: float) -> None:
-        """A final response came; ``first``: it is the first of this attempt."""
+    def _finish(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A final response came.
+
+        The first of this attempt is ``final`` afterwards, and the state OVER. What may still come of
+        ``transaction`` is a further 2xx, for ``remainder``.
+        """
         raise NotImplementedError
 
     def _fail(self, status: int, now: float) -> None:
@@ -192,40 +202,66 @@ class Attempt:
             return False
         # What is known of an attempt is forgotten with it (RFC 3261 9.1: a CANCEL
         # waits for a provisional response to this very request).
-        self.state = CALLING
         self.provisional = False
-        branch = self._id = new_branch(client.entropy, self._branch_suffix())
+        self._id = new_branch(client.entropy, self._suffix)
         refused, self._switched = self._switched, False
-        request, data = self._seal(listener, branch, now)
+        request = self._prepare(transport, listener, alive, not refused, now)
+        if request is not None:
+            self._leave(request, transport, listener, alive, not refused, now)
+        return True
+
+    def _leave(
+        self,
+        request: Request,
+        transport: str,
+        listener: Listener,
+        alive: Flow | None,
+        may_switch: bool,
+        now: float,
+    ) -> None:
+        client = self.client
+        self.state = CALLING
+        data = seal(request, listener, self._id)
+        if not data:
+            self.refuse(500, now)
+            return
+        assert self._place is not None
+        _, ip, port = self._place
         if (
             transport == UDP
             and client.tcp_above
             and len(data) > client.tcp_above
             and request is not self._base
-            and not refused
+            and may_switch
             and self._may_switch()
             and not client.places.avoided.holds((TCP, ip, port), now)
         ):
             # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
             # UDP after all where nobody listens.
-            stream = client.listeners.reach(TCP, ip, listener.id)
+            stream = client.listeners.reach(TCP, ip, self._prefer)
             if stream is not None:
                 self._switched = True
-                self._places.insert(0, (transport, ip, port))
-                request, data = self._seal(stream, branch, now)
-                transport, listener = TCP, stream
-        if not data:
-            self.state = OVER
-            self._fail(500, now)
-            return True
+                self._places.insert(0, self._place)
+                again = self._prepare(TCP, stream, alive, False, now)
+                if again is not None:
+                    self._leave(again, TCP, stream, alive, False, now)
+                return
         assert self._hop is not None
         flow = alive or Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
-        transaction = self.transaction = client.transactions.open_client(branch, request, data, flow, self)
-        self._begin_waiting(now)
-        if client.failover_time and (self._places or self._has_alternative()):
+        transaction = self.transaction = client.transactions.open_client(self._id, request, data, flow, self)
+        elsewhere = self._leaving(now)
+        if client.failover_time and (elsewhere or self._places):
             self._hurry = client.timers.start(now, client.failover_time, self, "failover")
         transaction.start(now)
-        return True
+
+    def leave(self, given: tuple[Request, str, Listener, Flow | None, bool], now: float) -> None:
+        """The copy waits no longer: the arguments of ``_leave``."""
+        self._leave(*given, now)
+
+    def refuse(self, status: int, now: float) -> None:
+        """It must not leave."""
+        self.state = OVER
+        self._fail(status, now)
 
     # --- what comes back
 
@@ -243,7 +279,8 @@ class Attempt:
         self.feed("1xx" if status < 200 else "2xx" if status < 300 else "failure", response, now)
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
-        self.feed("timeout" if reason == "timeout" else "transport error", reason, now)
+        if transaction is self.transaction:
+            self.feed("timeout" if reason == "timeout" else "transport error", reason, now)
 
     def proceed(self, response: Response, now: float) -> None:
         self.provisional = True
@@ -266,10 +303,10 @@ class Attempt:
     def judge(self, response: Response, now: float) -> None:
         assert self.transaction is not None
         self._stop_timers()
-        self.transaction.user = self.remainder()
         if self._answers is not None and response.status in (401, 407):
             if self._answers.take(response):
                 if self._repeat(now):
+                    self.transaction.user = self.remainder()
                     self._answered()
                     assert self._place is not None
                     self._places.insert(0, self._place)
@@ -281,11 +318,12 @@ class Attempt:
             # RFC 3263 4.3: a 503 means the next server.
             self._avoid(now, response.get("retry-after"))
             if self._places:
+                self.transaction.user = self.remainder()
                 self._try_next(now)
                 return
         else:
             self._answered()
-        self._finish(self.transaction, response, True, now)
+        self._finish(self.transaction, response, now)
 
     def conclude(self, response: Response, now: float) -> None:
         """As ``judge``, where nobody wants another answer."""
@@ -311,23 +349,19 @@ class Attempt:
         transaction = self.transaction
         assert transaction is not None
         self._stop_timers()
-        # What may still come is a further 2xx.
-        transaction.user = self.remainder()
-        self._finish(transaction, response, True, now)
+        self._finish(transaction, response, now)
 
     def accept_late(self, late: tuple[ClientTransaction, Response], now: float) -> None:
         transaction, response = late
-        first = self.final is None
-        if first:
+        if self.final is None:
             # The slow one was first after all.
-            self._stop_timers()
             self._give_up_current(now)
-        self._finish(transaction, response, first, now)
+        self._finish(transaction, response, now)
 
     def accept_again(self, response: Response, now: float) -> None:
         """A further 2xx of the same transaction (RFC 6026 7.2)."""
         assert self.transaction is not None
-        self._finish(self.transaction, response, False, now)
+        self._finish(self.transaction, response, now)
 
     # --- what does not come
 
@@ -353,7 +387,6 @@ class Attempt:
             self._try_next(now)
 
     def relinquish(self, _argument: Any, now: float) -> None:
-        self._stop_timers()
         self._give_up_current(now)
         self._fail(408, now)
 
@@ -377,9 +410,10 @@ class Attempt:
         self._fail(487, now)
 
     def _give_up_current(self, now: float) -> None:
+        self._stop_timers()
         transaction = self.transaction
-        assert transaction is not None
-        self._stop_hurry()
+        if transaction is None:
+            return
         transaction.fall_silent()
         given_up = GivenUp(self, self._cancel_reason or None, cancelled=self._cancel_sent)
         transaction.user = given_up

@@ -32,10 +32,10 @@ class Trying(Protocol):
 class GivenUp:
     """The user of a client transaction that ``attempt`` waits for no longer. ``reason`` as in RFC 3326."""
 
-    __slots__ = ("_attempt", "_cancelled", "_reason")
+    __slots__ = ("_cancelled", "_reason", "attempt")
 
     def __init__(self, attempt: Trying, reason: str | None, *, cancelled: bool) -> None:
-        self._attempt = attempt
+        self.attempt = attempt
         self._reason = reason
         self._cancelled = cancelled
 
@@ -43,16 +43,16 @@ class GivenUp:
         """It rings, so it may be cancelled (RFC 3261 9.1); once, and only an INVITE."""
         if not self._cancelled and transaction.method == "INVITE":
             self._cancelled = True
-            cancel_forgotten(self._attempt.client.transactions, transaction, self._reason, now)
+            cancel_forgotten(self.attempt.client.transactions, transaction, self._reason, now)
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         status = response.status
         if status < 200:
             self.cancel(transaction, now)
             return
-        transaction.user = self._attempt.remainder()
+        transaction.user = self.attempt.remainder()
         if status < 300:
-            self._attempt.feed("late 2xx", (transaction, response), now)
+            self.attempt.feed("late 2xx", (transaction, response), now)
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         """It was given up already."""

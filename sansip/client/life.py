@@ -1,14 +1,16 @@
 """The life of one attempt: a total table (RFC 3261 8.1.3, 9.1; RFC 3263 4.3).
 
 Theory of operation: an attempt looks for its places, and sends to one after the other until one of
-them answers. The table is about the place being tried. An attempt that goes on with another place,
-or repeats its request with credentials, begins in CALLING again; that is the one step which an
-effect takes by itself. OVER has no way out: what still comes then is a 2xx, of a fork behind
-the next hop, or of a place that was given up ("late").
+them answers. The table is about the place being tried. Two steps are taken by effects themselves: an
+attempt that goes on with another place, or repeats its request with credentials, begins in CALLING
+again (in PREPARING where the copy waits), and a final response that nobody looks at any longer ends it in
+OVER. That has no way out: what still comes then is a 2xx, of a fork behind the next hop, or of a place
+that was given up ("late").
 
 The inputs:
 
 - ``found``: the answer of the name servers.
+- ``allowed``, ``refused``: what became of a copy that waited (a proxy's modules see it before it leaves).
 - ``1xx``, ``2xx``, ``failure``, ``timeout`` (Timer B or F), ``transport error``: of the place being tried.
 - ``late 2xx``: of a place that was given up.
 - ``silence``: nothing was heard for ``failover_time``, and there is somewhere else to try.
@@ -24,10 +26,22 @@ from typing import Final
 
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, Machine, total
 
-__all__ = ["CALLING", "CANCELLED", "CANCELLING", "LIFE", "LOCATING", "OVER", "PROCEEDING"]
+__all__ = [
+    "ANSWERED",
+    "CALLING",
+    "CANCELLED",
+    "CANCELLING",
+    "LIFE",
+    "LOCATING",
+    "OVER",
+    "PREPARING",
+    "PROCEEDING",
+]
 
 # Nothing was sent: the name of the next hop is being looked up.
 LOCATING: Final = "locating"
+# The copy for a place was made, and waits; nothing was sent there.
+PREPARING: Final = "preparing"
 # The request was sent to a place, which has said nothing.
 CALLING: Final = "calling"
 # A provisional response came.
@@ -37,14 +51,18 @@ PROCEEDING: Final = "proceeding"
 CANCELLING: Final = "cancelling"
 # The CANCEL was sent.
 CANCELLED: Final = "cancelled"
+# The final response is here, and is being looked at (a proxy's modules may take their time).
+ANSWERED: Final = "answered"
 # There is a final response, or one was made.
 OVER: Final = "over"
 
 LIFE: Final[Machine] = total(
     "attempt of a request",
-    (LOCATING, CALLING, PROCEEDING, CANCELLING, CANCELLED, OVER),
+    (LOCATING, PREPARING, CALLING, PROCEEDING, CANCELLING, CANCELLED, ANSWERED, OVER),
     (
         "found",
+        "allowed",
+        "refused",
         "1xx",
         "2xx",
         "failure",
@@ -61,6 +79,8 @@ LIFE: Final[Machine] = total(
     ),
     {
         (LOCATING, "found"): ("take_places", CALLING),
+        (LOCATING, "allowed"): IMPOSSIBLE,
+        (LOCATING, "refused"): IMPOSSIBLE,
         (LOCATING, "1xx"): IMPOSSIBLE,
         (LOCATING, "2xx"): IMPOSSIBLE,
         (LOCATING, "failure"): IMPOSSIBLE,
@@ -74,12 +94,30 @@ LIFE: Final[Machine] = total(
         (LOCATING, "overdue"): ("end_late", OVER),
         (LOCATING, "cancel overdue"): IMPOSSIBLE,
         (LOCATING, "lost"): IGNORE,
+        (PREPARING, "found"): IMPOSSIBLE,
+        (PREPARING, "allowed"): ("leave", CALLING),
+        (PREPARING, "refused"): ("refuse", OVER),
+        (PREPARING, "1xx"): IMPOSSIBLE,
+        (PREPARING, "2xx"): IMPOSSIBLE,
+        (PREPARING, "failure"): IMPOSSIBLE,
+        (PREPARING, "late 2xx"): ("accept_late", ANSWERED),
+        (PREPARING, "timeout"): IMPOSSIBLE,
+        (PREPARING, "transport error"): IMPOSSIBLE,
+        (PREPARING, "silence"): IMPOSSIBLE,
+        (PREPARING, "cancel"): ("end_cancelled", OVER),
+        (PREPARING, "give up"): ("end_late", OVER),
+        (PREPARING, "no answer"): ("end_late", OVER),
+        (PREPARING, "overdue"): IMPOSSIBLE,
+        (PREPARING, "cancel overdue"): IMPOSSIBLE,
+        (PREPARING, "lost"): IGNORE,
         (CALLING, "found"): IMPOSSIBLE,
+        (CALLING, "allowed"): IMPOSSIBLE,
+        (CALLING, "refused"): IMPOSSIBLE,
         (CALLING, "1xx"): ("proceed", PROCEEDING),
-        (CALLING, "2xx"): ("accept", OVER),
+        (CALLING, "2xx"): ("accept", ANSWERED),
         # A challenge that we can answer, or a 503 with other places left, begins again in CALLING.
-        (CALLING, "failure"): ("judge", OVER),
-        (CALLING, "late 2xx"): ("accept_late", OVER),
+        (CALLING, "failure"): ("judge", ANSWERED),
+        (CALLING, "late 2xx"): ("accept_late", ANSWERED),
         # RFC 3263 4.3: a place that was not heard of at all has failed, so the next place.
         (CALLING, "timeout"): ("go_on", OVER),
         (CALLING, "transport error"): ("go_on", OVER),
@@ -92,10 +130,12 @@ LIFE: Final[Machine] = total(
         (CALLING, "cancel overdue"): IMPOSSIBLE,
         (CALLING, "lost"): ("lose", OVER),
         (PROCEEDING, "found"): IMPOSSIBLE,
+        (PROCEEDING, "allowed"): IMPOSSIBLE,
+        (PROCEEDING, "refused"): IMPOSSIBLE,
         (PROCEEDING, "1xx"): ("proceed", PROCEEDING),
-        (PROCEEDING, "2xx"): ("accept", OVER),
-        (PROCEEDING, "failure"): ("judge", OVER),
-        (PROCEEDING, "late 2xx"): ("accept_late", OVER),
+        (PROCEEDING, "2xx"): ("accept", ANSWERED),
+        (PROCEEDING, "failure"): ("judge", ANSWERED),
+        (PROCEEDING, "late 2xx"): ("accept_late", ANSWERED),
         # RFC 3263 4.3: it was heard of, so it has not failed. Timer F; an INVITE has none here.
         (PROCEEDING, "timeout"): ("fail_here", OVER),
         (PROCEEDING, "transport error"): ("go_on", OVER),
@@ -108,10 +148,12 @@ LIFE: Final[Machine] = total(
         (PROCEEDING, "cancel overdue"): IMPOSSIBLE,
         (PROCEEDING, "lost"): ("lose", OVER),
         (CANCELLING, "found"): IMPOSSIBLE,
+        (CANCELLING, "allowed"): IMPOSSIBLE,
+        (CANCELLING, "refused"): IMPOSSIBLE,
         (CANCELLING, "1xx"): ("cancel_at_last", CANCELLED),
-        (CANCELLING, "2xx"): ("accept", OVER),
-        (CANCELLING, "failure"): ("conclude", OVER),
-        (CANCELLING, "late 2xx"): ("accept_late", OVER),
+        (CANCELLING, "2xx"): ("accept", ANSWERED),
+        (CANCELLING, "failure"): ("conclude", ANSWERED),
+        (CANCELLING, "late 2xx"): ("accept_late", ANSWERED),
         (CANCELLING, "timeout"): ("fail_here", OVER),
         (CANCELLING, "transport error"): ("fail_here", OVER),
         (CANCELLING, "silence"): IGNORE,
@@ -122,11 +164,13 @@ LIFE: Final[Machine] = total(
         (CANCELLING, "cancel overdue"): IMPOSSIBLE,
         (CANCELLING, "lost"): ("lose", OVER),
         (CANCELLED, "found"): IMPOSSIBLE,
+        (CANCELLED, "allowed"): IMPOSSIBLE,
+        (CANCELLED, "refused"): IMPOSSIBLE,
         (CANCELLED, "1xx"): ("proceed", CANCELLED),
         # RFC 3261 9.1: it crossed the CANCEL, and counts.
-        (CANCELLED, "2xx"): ("accept", OVER),
-        (CANCELLED, "failure"): ("conclude", OVER),
-        (CANCELLED, "late 2xx"): ("accept_late", OVER),
+        (CANCELLED, "2xx"): ("accept", ANSWERED),
+        (CANCELLED, "failure"): ("conclude", ANSWERED),
+        (CANCELLED, "late 2xx"): ("accept_late", ANSWERED),
         (CANCELLED, "timeout"): ("fail_here", OVER),
         (CANCELLED, "transport error"): ("fail_here", OVER),
         (CANCELLED, "silence"): IMPOSSIBLE,
@@ -137,7 +181,26 @@ LIFE: Final[Machine] = total(
         # RFC 3261 9.1: without a final response within 64*T1 it counts as cancelled.
         (CANCELLED, "cancel overdue"): ("expire", OVER),
         (CANCELLED, "lost"): ("lose", OVER),
+        (ANSWERED, "found"): IMPOSSIBLE,
+        (ANSWERED, "allowed"): IGNORE,
+        (ANSWERED, "refused"): IGNORE,
+        (ANSWERED, "1xx"): IGNORE,
+        (ANSWERED, "2xx"): ("accept_again", ANSWERED),
+        (ANSWERED, "failure"): IGNORE,
+        (ANSWERED, "late 2xx"): ("accept_late", ANSWERED),
+        (ANSWERED, "timeout"): IGNORE,
+        (ANSWERED, "transport error"): IGNORE,
+        (ANSWERED, "silence"): IMPOSSIBLE,
+        # The answer is here: it decides, but for one whom its asker does not wait for.
+        (ANSWERED, "cancel"): IGNORE,
+        (ANSWERED, "give up"): ("end_late", OVER),
+        (ANSWERED, "no answer"): IGNORE,
+        (ANSWERED, "overdue"): IMPOSSIBLE,
+        (ANSWERED, "cancel overdue"): IMPOSSIBLE,
+        (ANSWERED, "lost"): IGNORE,
         (OVER, "found"): IGNORE,
+        (OVER, "allowed"): IGNORE,
+        (OVER, "refused"): IGNORE,
         (OVER, "1xx"): IGNORE,
         (OVER, "2xx"): ("accept_again", OVER),
         (OVER, "failure"): IGNORE,

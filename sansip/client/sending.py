@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sansip.client.attempt import Attempt
 from sansip.client.life import OVER
-from sansip.client.via import seal
 from sansip.transport.flow import Flow
 from sansip.transport.next_hop import NextHop
 from sansip.wire import response_to
@@ -77,7 +76,6 @@ class Sending(Attempt):
         "_more",
         "_patience",
         "_pinned",
-        "_prefer",
         "_reached",
         "_request",
         "asker",
@@ -85,14 +83,12 @@ class Sending(Attempt):
     )
 
     def __init__(self, client: Outlet, request: Request, asker: Asker, prefer: int | None) -> None:
-        super().__init__(client)
+        super().__init__(client, prefer)
         self.asker = asker
         self.made = False
         self._base = self._request = request
         # The flow that it must go over.
         self._pinned: Flow | None = None
-        # The listener to leave by, where it fits.
-        self._prefer = prefer
         self._reached: Flow | None = None
         # A 2xx may follow the final response.
         self._more = False
@@ -124,11 +120,6 @@ class Sending(Attempt):
         self._answers = self.client.auth.answers(hop.host, accounts)
         self.locate(hop, now)
 
-    def refuse(self, status: int, now: float) -> None:
-        """It leads nowhere. Only for ``Client.send``."""
-        self.state = OVER
-        self._fail(status, now)
-
     # --- sending
 
     def _way(self, transport: str, ip: str) -> tuple[Listener | None, Flow | None]:
@@ -137,17 +128,15 @@ class Sending(Attempt):
             return self.client.listeners[pinned.listener], pinned
         return self.client.listeners.reach(transport, ip, self._prefer), None
 
-    def _seal(self, listener: Listener, branch: str, now: float) -> tuple[Request, bytes]:
+    def _prepare(
+        self, transport: str, listener: Listener, alive: Flow | None, may_switch: bool, now: float
+    ) -> Request | None:
         assert self._base is not None
         copy = self._request = self._base.copy()
         self.asker.leaving(self, copy, listener, now)
         if self._answers is not None:
             self._answers.apply(copy)
-        return copy, seal(copy, listener, branch)
-
-    def _may_switch(self) -> bool:
-        # A URI that says transport=udp means it.
-        return self._pinned is None and self._hop is not None and not self._hop.explicit
+        return copy
 
     def _repeat(self, now: float) -> bool:
         base = self._base
@@ -168,12 +157,13 @@ class Sending(Attempt):
     def _progress(self, response: Response, now: float) -> None:
         self.asker.provisional(self, response, now)
 
-    def _finish(self, transaction: ClientTransaction, response: Response, first: bool, now: float) -> None:
+    def _finish(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        self.state = OVER
         self._reached = transaction.flow
         if response.status < 300 and transaction.method == "INVITE":
             # RFC 3261 13.2.2.4: of other branches of a fork, until Timer M ends.
             self._more = True
-        self._tell(response, first, now)
+        self._tell(response, self.final is None, now)
 
     def _fail(self, status: int, now: float) -> None:
         if self._cancel_reason is not None:

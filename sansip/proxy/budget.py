@@ -12,7 +12,10 @@ branch, and who was sent one can only use up what is left of that very call.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sansip.client.given_up import GivenUp
 
 if TYPE_CHECKING:
     from sansip.transaction import TransactionLayer
@@ -22,13 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "inherited"]
 
 
+@dataclass(slots=True)
 class Budget:
     """``left`` branches may still be made."""
 
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = left
+    left: int
 
 
 def inherited(request: Request, listeners: Listeners, transactions: TransactionLayer) -> Budget | None:
@@ -40,7 +41,11 @@ def inherited(request: Request, listeners: Listeners, transactions: TransactionL
     for via in request.vias:
         if listeners.is_own_sent_by(via.sent_by):
             client = clients.get(f"{via.branch} {request.method}")
-            budget = None if client is None else getattr(client.user, "budget", None)
+            if client is None:
+                continue
+            user = client.user
+            # Of a place that was given up, the attempt knows.
+            budget = getattr(user.attempt if isinstance(user, GivenUp) else user, "budget", None)
             if isinstance(budget, Budget):
                 return budget
     return None

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sansip.proxy.assertions import keep_private
+from sansip.proxy.credentials import withhold_credentials
+from sansip.proxy.returning import is_trusted
 from sansip.proxy.secure import retargeted
 
 if TYPE_CHECKING:
+    from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
+    from sansip.transport.flow import Flow
     from sansip.wire import OtherUri, Request, SipUri, TelUri
 
-__all__ = ["copy_for"]
+__all__ = ["copy_for", "keep_back"]
 
 
-def copy_for(request: Request, target: Target) -> Request:
+def copy_for(request: Request, target: Target, breadth: int) -> Request:
     """Return the copy of ``request`` for ``target``, without Via and Record-Route.
 
-    RFC 3261 16.6 steps 1 to 3 and 5.
+    RFC 3261 16.6 steps 1 to 3 and 5. ``breadth``: its share of Max-Breadth (RFC 5393 5.3.3.2).
     """
     copy = request.copy()
     if target.uri is not None:
@@ -31,6 +36,7 @@ def copy_for(request: Request, target: Target) -> Request:
     # RFC 3261 16.6 step 3: one hop less; 70 where there was none.
     hops = request.max_forwards
     copy.set_line("max-forwards", "Max-Forwards: 70" if hops is None else f"Max-Forwards: {hops - 1}")
+    copy.set_line("max-breadth", f"Max-Breadth: {breadth}")
     return copy
 
 
@@ -42,3 +48,10 @@ def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherU
         return uri
     kept = {name: value for name, value in params.items() if name != "method"}
     return uri.replace(headers=[], params=kept)  # type: ignore[union-attr]
+
+
+def keep_back(proxy: Proxy, copy: Request, flow: Flow) -> None:
+    """Remove from ``copy`` what the peer of ``flow``, to which it goes, may not see."""
+    if not is_trusted(proxy, flow):
+        withhold_credentials(copy, proxy.trust)
+        keep_private(copy)

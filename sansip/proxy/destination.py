@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.route_set import postprocess
-from sansip.proxy.secure import is_secure
 from sansip.transport.next_hop import NextHop, next_hop
 from sansip.transport.transports import ONE_WAY, SECURE
 
@@ -28,7 +27,7 @@ def route_of(client: Outlet, copy: Request, target: Target) -> NextHop:
     # RFC 3261 16.6 step 7: a sips Request-URI decides, whatever Route says.
     sips = copy.uri.scheme == "sips" or uri.scheme == "sips"
     # RFC 5630 5.3: TLS as well where the URI lost its s on the way here.
-    secure = sips or is_secure(target)
+    secure = sips or _is_secure(target)
     flow = flow_for(client, copy, target)
     if flow is not None:
         return NextHop(flow.transport, flow.host, flow.port, True, True, secure=secure, sips=sips)
@@ -60,7 +59,12 @@ def flow_for(client: Outlet, copy: Request, target: Target) -> Flow | None:
     flow = target.flow
     if flow is None or ("route" in copy.keys and not target.bound) or not client.is_alive(flow):
         return None
-    if flow.transport not in SECURE and (copy.uri.scheme == "sips" or is_secure(target)):
+    if flow.transport not in SECURE and (copy.uri.scheme == "sips" or _is_secure(target)):
         # RFC 3261 26.2.2: in TLS to the last hop.
         return None
     return flow
+
+
+def _is_secure(target: Target) -> bool:
+    """Whether ``target`` may only be reached over TLS."""
+    return target.uri is not None and target.uri.scheme == "sips"

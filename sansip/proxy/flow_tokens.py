@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding, key_of
-from sansip.proxy.destination import flow_for
 from sansip.transport.flow import Flow
 from sansip.transport.nat import is_hidden, is_private
 from sansip.transport.transports import DATAGRAMS, DEFAULT_PORTS, ONE_WAY, UDP
@@ -92,9 +91,9 @@ def came_token(proxy: Proxy, request: Request, flow: Flow, wanted: bool = False)
     )
 
 
-def goes_token(proxy: Proxy, copy: Request, target: Target, listener: Listener) -> str:
-    """Return the flow token of where ``copy`` goes by ``listener``, or ""."""
-    flow = flow_for(proxy.client, copy, target)
+def goes_token(proxy: Proxy, copy: Request, target: Target, alive: Flow | None, listener: Listener) -> str:
+    """Return the flow token of where ``copy`` goes by ``listener`` (over ``alive``, if given), or ""."""
+    flow = alive
     if flow is None:
         if target.address is None or listener.transport not in DATAGRAMS or "route" in copy.keys:
             return ""

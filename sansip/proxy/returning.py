@@ -14,7 +14,7 @@ from sansip.proxy.callee import show_callee
 from sansip.proxy.credentials import drop_challenges
 
 if TYPE_CHECKING:
-    from sansip.proxy.dialog_mark import Recording
+    from sansip.proxy.forwarding import Forwarding
     from sansip.proxy.proxy import Proxy
     from sansip.transport.flow import Flow
     from sansip.wire import Response
@@ -23,30 +23,23 @@ __all__ = ["is_trusted", "take_back"]
 
 
 def take_back(
-    proxy: Proxy,
-    response: Response,
-    flow: Flow,
-    *,
-    caller: Flow,
-    stranger: bool,
-    recording: Recording | None,
-    cseq: str,
+    proxy: Proxy, forwarding: Forwarding, response: Response, flow: Flow, *, stranger: bool
 ) -> None:
-    """Make ``response``, which came by ``flow``, what goes back to ``caller``.
+    """Make ``response``, which came by ``flow``, what goes back to the caller.
 
-    ``stranger``: it is the answer of none of our users. ``cseq``: the caller's line, where the
-    next hop saw another number.
+    ``stranger``: it is the answer of none of our users.
     """
-    if cseq:
-        response.set_line("cseq", cseq)
+    if forwarding.cseq:
+        response.set_line("cseq", forwarding.cseq)
     trust = proxy.trust
     if trust.exists:
         # RFC 3325 5: what the next hop may not say or ask for, unless it is trusted.
         if not is_trusted(proxy, flow):
             drop_assertions(response, stranger=stranger)
             drop_challenges(response, trust)
-        elif not trust.trusts(caller):
+        elif not trust.trusts(forwarding.caller):
             keep_private(response)
+    recording = forwarding.recording
     if recording is not None:
         if response.status < 300:
             show_callee(proxy, recording, flow, response)

@@ -27,7 +27,6 @@ __all__ = [
     "as_sips",
     "check_arrival",
     "followable",
-    "is_secure",
     "retargeted",
 ]
 
@@ -52,11 +51,6 @@ def as_sips(line: str) -> str:
     Its transport is TLS anyway (RFC 5630 3.1.4).
     """
     return line.replace("<sip:", "<sips:", 1).replace(PARAMETERS[TLS], "", 1)
-
-
-def is_secure(target: Target) -> bool:
-    """Whether ``target`` may only be reached over TLS."""
-    return target.uri is not None and target.uri.scheme == "sips"
 
 
 def followable(targets: Sequence[Target]) -> list[Target]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.client.via import seal
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.assertions import drop_assertions, keep_private
-from sansip.proxy.copying import copy_for
-from sansip.proxy.credentials import drop_challenges, withhold_credentials
+from sansip.proxy.assertions import drop_assertions
+from sansip.proxy.copying import copy_for, keep_back
+from sansip.proxy.credentials import drop_challenges
 from sansip.proxy.destination import flow_for, route_of
 from sansip.proxy.flow_tokens import came_token, goes_token
 from sansip.proxy.record_route import add_record_route, can_be_recorded
@@ -56,11 +56,10 @@ def forward_stateless(
             if request.method != "ACK":
                 raise
     try:
-        copy = copy_for(request, target)
+        copy = copy_for(request, target, breadth)
         hop = route_of(proxy.client, copy, target)
     except RemoteProtocolError:
         return
-    copy.set_line("max-breadth", f"Max-Breadth: {breadth}")
     branch = _branch_for(proxy.entropy, request)
     prefer = target.listener
     if prefer is None:
@@ -72,16 +71,15 @@ def forward_stateless(
             return
         transport, ip, port = places[0]
         alive = flow_for(proxy.client, copy, target)
-        if proxy.trust.exists and not proxy.trust.trusts(alive or Flow(transport, prefer, (ip, port))):
-            withhold_credentials(copy, proxy.trust)
-            keep_private(copy)
+        if proxy.trust.exists:
+            keep_back(proxy, copy, alive or Flow(transport, prefer, (ip, port)))
         listener = (
             proxy.listeners.reach(transport, ip, prefer) if alive is None else proxy.listeners[alive.listener]
         )
         if listener is None or not (listener.accepts or can_be_recorded(hop, record)):
             return
         if record is not None:
-            goes = goes_token(proxy, copy, target, listener)
+            goes = goes_token(proxy, copy, target, alive, listener)
             came = came_token(proxy, request, incoming)
             mark = record.mark(ip)
             add_record_route(proxy.listeners, copy, incoming.listener, listener, mark, came, goes, hop.sips)

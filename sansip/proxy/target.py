@@ -8,16 +8,17 @@ means tried in parallel, a lower ``q`` only after all higher ones failed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire import OtherUri, SipUri, TelUri, parse_uri
 
 if TYPE_CHECKING:
+    from sansip.transport.dns import Place
     from sansip.transport.flow import Flow
 
-__all__ = ["Target", "groups", "targets_of"]
+__all__ = ["Target", "TargetQueue", "groups", "targets_of"]
 
 
 @dataclass(slots=True)
@@ -92,3 +93,98 @@ def targets_of(given: Sequence[Target | SipUri | str] | Target | SipUri | str | 
         ]
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"a target of the route: {error.reason}") from None
+
+
+@dataclass(slots=True)
+class TargetQueue:
+    """The targets of one request that wait to be tried, and who may take which.
+
+    Groups of equal q are tried one after the other (RFC 3261 16.6). Of the flows of one phone one at a
+    time is tried (RFC 5626 7), the others are spare. Of targets that strangers named one goes to each place.
+
+    Attributes:
+        most: how many are taken in all, for all relays of the route.
+        pending: the groups that wait.
+    """
+
+    most: int
+    pending: list[list[Target]] = field(default_factory=list)
+    _taken: int = 0
+    # Instance -> its targets that are tried where the flow of one failed.
+    _spare: dict[str, list[Target]] | None = None
+    # Who of the targets that go ``alone`` has which place; None for one target.
+    _places: dict[Place, object] | None = None
+
+    def put(self, targets: list[Target]) -> None:
+        """Have ``targets`` (at least one) tried next, in the order of their q.
+
+        Raises ``LocalProtocolError`` where ``most`` have been taken.
+        """
+        targets = targets[: self.most - self._taken]
+        if not targets:
+            raise LocalProtocolError("more targets for one request than limits.branches")
+        self._taken += len(targets)
+        self._places = None
+        if len(targets) > 1:
+            self._places = {}
+            targets = self._one_each(targets)
+        self.pending = groups(targets) + self.pending
+
+    def _one_each(self, targets: list[Target]) -> list[Target]:
+        """Return ``targets`` with one for each instance (RFC 5626 7), the first; keep the others."""
+        spare: dict[str, list[Target]] = {}
+        chosen = []
+        for target in targets:
+            if not target.instance:
+                chosen.append(target)
+            elif target.instance in spare:
+                spare[target.instance].append(target)
+            else:
+                spare[target.instance] = []
+                chosen.append(target)
+        self._spare = spare
+        return chosen
+
+    def claim(self, holder: object, place: Place) -> bool:
+        """Whether ``holder`` has ``place`` to itself, of those that go alone."""
+        return self._places is None or self._places.setdefault(place, holder) is holder
+
+    def take(self, most: int) -> list[Target]:
+        """Return the next group; what cannot be tried in parallel with ``most`` is tried after it."""
+        group = self.pending.pop(0)
+        if len(group) > most:
+            self.pending.insert(0, group[most:])
+            group = group[:most]
+        return group
+
+    def has_spare(self, instance: str) -> bool:
+        """Whether there is another flow of ``instance``."""
+        return self._spare is not None and bool(self._spare.get(instance))
+
+    def take_spare(self, instance: str) -> Target:
+        """Return another flow of ``instance``, which has one."""
+        assert self._spare is not None
+        target = self._spare[instance].pop(0)
+        # It takes the place of another: whose it is has been seen to.
+        target.alone = False
+        return target
+
+    def put_first(self, targets: list[Target]) -> None:
+        """Have ``targets``, at most ``room``, tried next: what a 3xx pointed at (RFC 3261 16.7 step 4)."""
+        # Each redirection is an answer that somebody sent: one request for each.
+        self._places = {}
+        self._taken += len(targets)
+        self.pending = groups(targets) + self.pending
+
+    @property
+    def room(self) -> int:
+        """How many more targets are taken."""
+        return self.most - self._taken
+
+    def clear(self) -> None:
+        """Nothing more is tried."""
+        self.pending = []
+
+    def forget_spare(self) -> None:
+        """No other flow of a phone is tried."""
+        self._spare = None

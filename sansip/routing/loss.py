@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sansip.client.given_up import GivenUp
 from sansip.location import (
     Binding,
     LocationUpdate,
@@ -66,7 +67,9 @@ def has_moved(core: Core, transaction: ClientTransaction, flow: Flow, now: float
     A response that came by another flow than its request left by: the phone registered
     again meanwhile, or has several flows (RFC 5626 4.2).
     """
-    branch = transaction.user
+    user = transaction.user
+    # One that was given up may answer still.
+    branch = user.attempt if isinstance(user, GivenUp) else user
     if not isinstance(branch, Branch):
         return False
     binding = branch.target.binding

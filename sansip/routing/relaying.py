@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.auth import Account
 from sansip.proxy import ResponseContext, Target, inherited
+from sansip.proxy.budget import Budget
 from sansip.proxy.dialog_mark import Recording
 from sansip.proxy.flow_tokens import came_token
+from sansip.proxy.forwarding import Forwarding
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
@@ -141,15 +143,16 @@ def relay(
             return Relay(None)
     # Only now: what raised before leaves the request to be answered.
     request.decided = True
+    forwarding = context.forwarding
     recording = _recorded_as(request)
-    context.recording = recording
-    context.record_route = recording if request.record else None
-    context.path = request.path
+    forwarding.recording = recording
+    forwarding.record_route = recording if request.record else None
+    forwarding.path = request.path
     if credentials is not None or proxy.client.auth.accounts or marked or shifts.steps:
-        _authenticate_to(request, context, credentials, marked)
+        _authenticate_to(request, forwarding, credentials, marked)
     if request.record:
         wanted = request.flows is not None and request.flows.wants_flow
-        context.came = came_token(proxy, message, request.flow, wanted)
+        forwarding.came = came_token(proxy, message, request.flow, wanted)
     context.relay(chosen, request.now, ring, answer)
     return Relay(context)
 
@@ -166,29 +169,35 @@ def _open_context(request: Incoming, server: ServerTransaction) -> ResponseConte
     budget = None
     if request.returned:
         budget = inherited(request.message, request.core.listeners, proxy.transactions)
-    context = request.context = ResponseContext(
-        proxy, request.message, server, hashed, request.flow.listener, budget
+    if budget is None:
+        budget = Budget(proxy.limits.branches_in_all)
+    listener = request.flow.listener
+    leaves = listener if request.leaves is None else request.leaves.id
+    forwarding = Forwarding(
+        request.message, request.flow, hashed, budget, request.method == "INVITE", listener, leaves
     )
+    context = request.context = ResponseContext(proxy, forwarding, server)
     if counted is not None:
         proxy.pending.add(*counted)
         context.counted = counted
-    if request.leaves is not None:
-        context.leaves = request.leaves.id
     if proxy.hooks.active:
-        context.handle = request
+        forwarding.handle = request
     server.user = context
     return context
 
 
 def _authenticate_to(
-    request: Incoming, context: ResponseContext, credentials: Account | Sequence[Account] | None, marked: int
+    request: Incoming,
+    forwarding: Forwarding,
+    credentials: Account | Sequence[Account] | None,
+    marked: int,
 ) -> None:
     """Have challenges of the next hop answered, and its view of CSeq kept."""
     given = [credentials] if isinstance(credentials, Account) else credentials
-    context.accounts = given or ()
-    context.marked = marked
+    forwarding.accounts = given or ()
+    forwarding.marked = marked
     if request.method in DIALOG_METHODS and not request.in_dialog:
-        context.record_if_raised = context.recording
+        forwarding.record_if_raised = forwarding.recording
 
 
 def _recorded_as(request: Incoming) -> Recording | None:

@@ -84,7 +84,7 @@ def check_timers(stack: Stack) -> None:
                     assert owner.transaction is not None
                     assert owner.transaction.unanswered
             elif isinstance(owner, ResponseContext):
-                assert not owner._done
+                assert not owner.done
                 assert owner._trying_timer is timer
 
 
@@ -115,13 +115,13 @@ def check(machine: Any) -> None:
 
 
 def check_context(context: ResponseContext) -> None:
-    if context._done:
+    if context.done:
         assert context._trying_timer is None
-        assert context._failure is None
+        assert context.failure is None
         assert context.on_failure is None
-        assert context._pending == []
+        assert context._queue.pending == []
         if not context._running:
-            assert context._request is None
+            assert context.forwarding.request is None
             assert context._branches == []
 
 
