@@ -191,7 +191,7 @@ LIFE: Final[Machine] = total(
         (ANSWERED, "timeout"): IGNORE,
         (ANSWERED, "transport error"): IGNORE,
         (ANSWERED, "silence"): IMPOSSIBLE,
-        # The answer is here: it decides, but for one whom its asker does not wait for.
+        # The answer is here, and decides, unless its asker waits no longer.
         (ANSWERED, "cancel"): IGNORE,
         (ANSWERED, "give up"): ("end_late", OVER),
         (ANSWERED, "no answer"): IGNORE,

@@ -49,7 +49,7 @@ _FLOW_FAILED = (408, 430)
 
 
 class Owner(ClientUser, Protocol):
-    """Whom a branch reports to: the response context. It hears further 2xx itself."""
+    """What a branch reports to: the response context. It hears further 2xx itself."""
 
     @property
     def cancelled(self) -> bool:

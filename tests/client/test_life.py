@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sansip.client.attempt import Attempt
 from sansip.client.life import CALLING, LIFE, LOCATING, OVER
+from sansip.proxy.branch import Branch
 from sansip.transaction.table import IGNORE, IMPOSSIBLE
 from tests.client.desk import Desk, a_request
 from tests.rig import BOB, CAROL, reply
@@ -24,6 +25,7 @@ def test_the_table_is_total() -> None:
             assert following in LIFE
             if effect not in (IGNORE, IMPOSSIBLE):
                 assert callable(getattr(Attempt, effect)), effect
+                assert callable(getattr(Branch, effect)), effect
 
 
 def test_over_is_the_end() -> None:

@@ -165,3 +165,18 @@ def test_a_route_that_goes_on() -> None:
     assert sent(outs)[-1] == ("482", ALICE)
     assert errors == []
     assert limits_reached(rig) == ["branches_in_all"]
+
+
+def test_a_place_that_was_given_up() -> None:
+    """RFC 3263 4.3: what comes back of it later is still a branch of the same request."""
+
+    async def route(incoming: Any) -> None:
+        incoming.relay("sip:bob@phone.test" if incoming.message.uri.user == "bob" else contacts("carol"))
+
+    rig = Rig(route, limits={"branches_in_all": 4})
+    rig.udp(request())
+    [slow] = [out for out in rig.answer([BOB, CAROL]) if out.what == "INVITE"]
+    assert sent(rig.wait(3))[-1] == ("INVITE", CAROL)
+    again = slow.data.replace(b"INVITE sip:bob@phone.test", f"INVITE sip:carol@{HOST}".encode(), 1)
+    via = b"\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKb\r\nVia: "
+    assert what(rig.udp(again.replace(b"\r\nVia: ", via, 1), BOB)).count("INVITE") == 3

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sansip.proxy.target import Target, groups
+import pytest
+
+from sansip.errors import LocalProtocolError
+from sansip.proxy.target import Target, TargetQueue, groups
 from sansip.transport import Flow
 from sansip.wire import parse_uri
 
@@ -43,3 +46,42 @@ def test_one_uri_by_two_paths() -> None:
 def test_the_request_uri() -> None:
     """16.5: a single target keeps the Request-URI where it has none of its own."""
     assert groups([Target()]) == [[Target()]]
+
+
+def test_a_queue_takes_so_many_in_all() -> None:
+    """limits.branches: a route that relays until something works comes to an end."""
+    queue = TargetQueue(3)
+    queue.put([target("a"), target("b", 500)])
+    queue.put([target("c"), target("d")])
+    assert [[one.uri.user for one in queue.take(9)] for _ in range(3)] == [["c"], ["a"], ["b"]]
+    assert queue.room == 0
+    with pytest.raises(LocalProtocolError):
+        queue.put([target("e")])
+
+
+def test_what_is_too_much_at_once_waits() -> None:
+    """RFC 5393 5.3.3.2: the group goes on where Max-Breadth allows no more in parallel."""
+    queue = TargetQueue(9)
+    queue.put([target("a"), target("b"), target("c")])
+    assert [len(queue.take(2)), len(queue.take(2)), queue.pending] == [2, 1, []]
+
+
+def test_one_flow_of_a_phone_at_a_time() -> None:
+    """RFC 5626 7: the others are spare, and the one that takes its place need not go alone."""
+    queue = TargetQueue(9)
+    queue.put([target("a", instance="i", alone=True), target("b", instance="i", alone=True)])
+    assert [one.uri.user for one in queue.take(9)] == ["a"]
+    spare = queue.take_spare("i") if queue.has_spare("i") else None
+    assert spare is not None
+    assert not spare.alone
+    assert not queue.has_spare("i")
+    assert not queue.has_spare("")
+
+
+def test_one_branch_for_each_place() -> None:
+    """Of targets that strangers named the first has the place; a lone target asks for none."""
+    queue = TargetQueue(9)
+    queue.put([target("a"), target("b")])
+    assert [queue.claim(one, ("udp", "192.0.2.2", 5060)) for one in ("a", "b", "a")] == [True, False, True]
+    queue.put([target("c")])
+    assert queue.claim("b", ("udp", "192.0.2.2", 5060))
