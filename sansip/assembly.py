@@ -7,6 +7,7 @@ needs of one above it, it gets as a function, or asks of ``sansip.service``. Tim
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from sansip.actions import Action
@@ -57,8 +58,9 @@ class Assembly(Service):
     def __init__(self, config: StackConfig, seed: bytes) -> None:
         if len(seed) < 16:
             raise LocalProtocolError("the seed needs at least 16 octets of randomness (os.urandom(16))")
-        self.config = config
-        self.limits = config.limits
+        # Its own: what ``configure`` replaces is not the caller's, nor another stack's.
+        self.config = config = replace(config)
+        self.limits = limits = replace(config.limits)
         self.server_name = config.server_name
         self.wall = Wall(config.wall_offset)
         self.listeners = Listeners(listeners_of(config.listeners), [*config.domains, *config.aliases])
@@ -66,20 +68,18 @@ class Assembly(Service):
         self.addresses = Addresses(self.domains)
         self.out: list[Action] = []
         self.timers = Timers()
-        self.notices = LimitNotices(self.out, config.limits.notices)
+        self.notices = LimitNotices(self.out, limits.notices)
         self.entropy = Entropy(seed)
         self.prover = Entropy(config.secret) if config.secret is not None else self.entropy
         self.connections = Connections(
-            self.timers, config.limits, self.out, lambda flow: bool(self.location.aors_of(flow))
+            self.timers, limits, self.out, lambda flow: bool(self.location.aors_of(flow))
         )
         self.transactions = TransactionLayer(
-            self.timers, config.timers, Sender(self.out, self.connections), config.limits
+            self.timers, config.timers, Sender(self.out, self.connections), limits
         )
         shared = config.shared is not None
-        self.location = SharedLocation(config.limits) if shared else MemoryLocation(config.limits)
-        self.registrar = Registrar(
-            config.registrar, config.limits, Gruus(config.secret or seed, self.entropy)
-        )
+        self.location = SharedLocation(limits) if shared else MemoryLocation(limits)
+        self.registrar = Registrar(config.registrar, limits, Gruus(config.secret or seed, self.entropy))
         self.tokens = FlowTokens(
             self.listeners,
             config.secret or seed,
@@ -95,9 +95,9 @@ class Assembly(Service):
             self.listeners,
             self.transactions,
             self.entropy,
-            config.limits,
+            limits,
             self.resolve,
-            ClientAuth(config.accounts, self.entropy, config.limits, self.notify),
+            ClientAuth(config.accounts, self.entropy, limits, self.notify),
             config.proxy.failover_time,
             config.proxy.tcp_above,
         )
@@ -106,13 +106,13 @@ class Assembly(Service):
             self.listeners,
             self.transactions,
             self.entropy,
-            config.limits,
+            limits,
             self.tokens,
             partial(binding_over, self),
             partial(flow_lost, self),
             self.client,
-            Shifts(self.prover, config.limits.raised_dialogs),
-            Marks(config.secret or seed, config.proxy.dialog_life, config.limits.refreshed_dialogs),
+            Shifts(self.prover, limits.raised_dialogs),
+            Marks(config.secret or seed, config.proxy.dialog_life, limits.refreshed_dialogs),
             TrustDomain(self.listeners, realms, config.auth is not None, self.believes, self.trusted.peers),
             self.notices,
         )
@@ -121,7 +121,7 @@ class Assembly(Service):
             self.client,
             self.listeners,
             config.timers,
-            config.limits,
+            limits,
             self.entropy,
             self.prover.derived("tags of user agents"),
             self.notices,
@@ -130,7 +130,7 @@ class Assembly(Service):
         self.ua.tell = self.tell
         keys = config.nonce_keys or [config.secret or seed]
         self.authenticator: Authenticator | None = None
-        self.bans = Bans(config.limits.bans)
+        self.bans = Bans(limits.bans)
         if config.auth is not None:
             self.authenticator = Authenticator(
                 config.auth, keys, self.entropy, self.bans, config.ephemeral, config.began
@@ -142,22 +142,22 @@ class Assembly(Service):
         self.locator: Locator | None = None
         if config.dns is not None:
             self.resolver = Resolver(
-                config.dns, self.timers, self.entropy, config.limits, self.out, self.connections.number
+                config.dns, self.timers, self.entropy, limits, self.out, self.connections.number
             )
             reach = [(one.transport, one.is_ipv6) for one in self.listeners]
             self.locator = Locator(self.resolver, reach)
         # Listeners that a reload took away.
-        self.retiring = Retirement(self.transactions, self.connections, config.limits, self.out)
+        self.retiring = Retirement(self.transactions, self.connections, limits, self.out)
         self.retiring.held = lambda now: now < self.ua.moving_until
-        self.questions = Questions(self.timers, config.limits, self.out)
+        self.questions = Questions(self.timers, limits, self.out)
         backups = Backups(self.listeners, self.ask, self.is_trusted)
-        self.settlement = Settlement(self.connections, self.transactions, backups, config.limits)
-        self.sockets = Sockets(self.timers, config.limits, self.out, self.connections.number)
+        self.settlement = Settlement(self.connections, self.transactions, backups, limits)
+        self.sockets = Sockets(self.timers, limits, self.out, self.connections.number)
         self.modules = Modules(self, config.modules)
         self.proxy.hooks = self.modules.hooks
         # Modules that a reload took away.
         self.visits = Visits(self, self.timers, lambda: self.modules)
-        self.departures = Departures(self.timers, config.limits, lambda: self.modules.hooks.settle())
+        self.departures = Departures(self.timers, limits, lambda: self.modules.hooks.settle())
         # Modules start at the first input, when everything is restored.
         self.unstarted = len(self.modules) > 0
         self.route = self.modules.bind(config.route)

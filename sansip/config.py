@@ -138,7 +138,7 @@ class Reconfiguration:
         listeners: all of them. One keeps its number where its socket stays; a number that is not here
             any more is given up: nothing new is taken there, and what runs comes to its end
             (``limits.retire_time``). A number that was never used is a new listener.
-        limits: the values are put into the object that the stack has.
+        limits: the stack's own (``Stack.limits``) take their values.
         auth, dns: only where the stack has some.
         domains, aliases, address_realms, timers, proxy, registrar, ua, server_name, trusted, accounts,
             nonce_keys: as in ``StackConfig``.

@@ -8,14 +8,17 @@ beside it, and a test reaches each one (``tests/test_limits.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 __all__ = ["Limits"]
 
 
 @dataclass(slots=True)
 class Limits:
-    """Bounds, with safe defaults. Sizes are octets, times are seconds."""
+    """Bounds, with safe defaults. Sizes are octets, times are seconds.
+
+    A stack has some of its own, at which all of its parts look: ``take`` changes those, and nobody else's.
+    """
 
     # A UDP datagram cannot exceed 65,535 octets; streams are held to the same
     # bound so that a message can cross any transport (RFC 3261 18.1.1). → 413
@@ -255,6 +258,11 @@ class Limits:
     # memory as well. Ring groups look up some hundred users. → the route is ended where it
     # awaits, 500, and the log names the line
     route_steps: int = 1_000
+
+    def take(self, other: Limits) -> None:
+        """Have the values of ``other`` from now on."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
 
 
 DEFAULT = Limits()

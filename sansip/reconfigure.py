@@ -1,14 +1,14 @@
 """What a running stack takes in place of what it has: all of it, or nothing.
 
 Theory of operation: everything is judged before anything is changed. Settings that parts of the stack read
-at each use are replaced where those parts look: ``Limits`` is one object that all of them hold, so its values
-are replaced inside of it. Requests that run go on by the route and with the timers that they began with.
+at each use are replaced where those parts look: all of them hold the stack's own ``Limits``, which takes the
+values of the new ones. What the caller gave stays as it is. Requests that run go on by the route and with the
+timers that they began with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Protocol
 
 from sansip.config import ListenerConfig, Reconfiguration, StackConfig
@@ -187,9 +187,9 @@ def _take_modules(stack: Reconfigured, modules: Modules, now: float) -> None:
 
 
 def _bound(stack: Reconfigured, limits: Limits) -> None:
-    """Put the values of ``limits`` into the one that all parts hold, and tell those that took a copy."""
-    for one in fields(limits):
-        setattr(stack.limits, one.name, getattr(limits, one.name))
+    """Have the limits in force be ``limits``, and tell the parts that took a copy of one."""
+    stack.config.limits = limits
+    stack.limits.take(limits)
     stack.reception.rates.bound(limits)
     stack.transactions.bound(limits)
     stack.notices.most = limits.notices

@@ -154,6 +154,23 @@ def test_former_listeners_are_bounded() -> None:
     assert kept == [6016, 6017, 6018, 6019]
 
 
+def test_what_was_given_stays_as_it_is() -> None:
+    """A stack changes its own settings: not the caller's, nor another stack's that was given the same."""
+    config = StackConfig([ListenerConfig(0, "udp", HOST, 5060)], ["biloxi.test"])
+    stack, other = (Stack(config, b"0123456789abcdef") for _ in range(2))
+    before = stack.limits
+    change = Reconfiguration(limits=Limits(message_size=40_000), domains=["atlanta.test"], server_name="x")
+    stack.configure(change, 1.0)
+    assert (config.limits, config.domains, config.server_name) == (Limits(), ["biloxi.test"], "sansip")
+    assert (other.limits.message_size, other.config.domains) == (65_535, ["biloxi.test"])
+    # All parts look at one object, which stays.
+    assert stack.limits is before
+    assert (before.message_size, stack.config.limits.message_size) == (40_000, 40_000)
+    change.limits = None
+    stack.configure(change, 2.0)
+    assert before.message_size == 40_000
+
+
 def test_domains_and_limits_change() -> None:
     """Each part that looks at them sees the new ones: those that took a copy, too."""
     stack = made(auth=AuthConfig())
@@ -173,8 +190,8 @@ def test_domains_and_limits_change() -> None:
     assert list(stack.domains) == ["atlanta.test"]
     assert not stack.listeners.serves("biloxi.test")
     assert stack.listeners.serves("alias.test")
-    assert stack.limits is stack.config.limits
-    assert stack.limits.message_size == 40_000
+    assert stack.config.limits is limits
+    assert stack.limits == limits
     assert (stack.bans.most, stack.proxy.shifts.most, stack.client.places.avoided.size) == (3, 5, 6)
     assert (stack.client.failover_time, stack.client.tcp_above) == (0.5, 900)
     assert stack.proxy.values.t1 == 0.25

@@ -236,7 +236,6 @@ def run_server(
             | handlers_of(route, settings.limits.handler_waiting)
             | provision.handlers
             | ({} if shared is None else shared.handlers),
-            limits=settings.limits,
             drain_time=settings.drain_time + settings.node.linger,
             uvloop=settings.uvloop,
         )

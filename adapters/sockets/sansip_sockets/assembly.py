@@ -35,7 +35,7 @@ class Options(TypedDict, total=False):
             runtime has coroutines. ``Resolve`` has one already.
         notify: called with every event of the stack.
         filters: transport to what makes the byte filters of its connections.
-        limits: default ``stack.config.limits``.
+        limits: default ``stack.limits``, those in force.
         report: called with a text and an exception when something went wrong
             inside; default: the log ``sansip.sockets``. At most ten each second.
     """
@@ -98,7 +98,7 @@ def assemble(
 
     limits = options.get("limits")
     if limits is None:
-        limits = getattr(getattr(stack, "config", None), "limits", DEFAULT)
+        limits = getattr(stack, "limits", DEFAULT)
     filters = options.get("filters")
     try:
         return Hub(

@@ -33,6 +33,8 @@ def start_http(
     """Serve from now on. Raises ``OperatorError`` for keys that cannot be used."""
     keys = None if settings.http.keys is None else Keys(Path(settings.http.keys))
     access = Access(settings.http, domains, keys)
-    server.start(hub, Pages(management, access, settings.limits).answer)
+    # Those in force: a reload changes them.
+    server.limits = hub.driver.limits
+    server.start(hub, Pages(management, access, hub.driver.limits).answer)
     for listener in server.listeners:
         click.echo(f"listening on {listener}")

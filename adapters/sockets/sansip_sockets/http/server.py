@@ -59,7 +59,7 @@ class HttpServer:
     def __init__(
         self, listeners: Sequence[HttpListener], limits: Limits, tls: TlsContexts | None = None
     ) -> None:
-        self._limits = limits
+        self.limits = limits
         self._tls = tls
         self.listeners: list[BoundListener] = []
         try:
@@ -109,7 +109,7 @@ class HttpServer:
 
     def _has_room(self, source: str) -> bool:
         """Whether one more of ``source`` is served; the one that has been idle longest may have to go."""
-        limits = self._limits
+        limits = self.limits
         if self._by_source[source] >= limits.http_connections_per_source:
             return False
         if len(self._lines) >= limits.http_connections:
@@ -132,10 +132,10 @@ class HttpServer:
         if secure:
             assert self._tls is not None
             tls = Tls(self._tls, OpenConnection(-1, TLS, listener.address, address, incoming=True))
-        line = Line(hub, sock, tls, self._limits)
+        line = Line(hub, sock, tls, self.limits)
         self._lines[line] = None
         try:
-            conversation = Conversation(self._limits)
+            conversation = Conversation(self.limits)
             while not conversation.over:
                 try:
                     request = yield from line.request(conversation)
@@ -163,7 +163,7 @@ class HttpServer:
     def _response(
         self, hub: Hub, line: Line, conversation: Conversation, request: HttpRequest, answer: Answer
     ) -> Generator[Wait, bool, HttpResponse]:
-        patience = self._limits.http_answer_time
+        patience = self.limits.http_answer_time
         deadline = hub.clock() + patience
         bell = Bell(hub.inbox)
         work = answer(request)
