@@ -29,25 +29,24 @@ def play(
     directory: Path, scenario: Play, work: Work, *, transport: str = "udp", ua: Any = None, **config: Any
 ) -> None:
     """Have SIPp play ``scenario`` while ``work(server, uri)`` calls it."""
-    port, ours = free_port(), free_port()
+    port = free_port()
     kind = {"udp": "u1", "tcp": "t1"}[transport]
     path = scenario.save(directory / "callee.xml")
 
     async def main() -> None:
-        listeners = [ListenerConfig(0, transport, LOCAL, ours)]
-
         def build(found: Any) -> Stack:
             return Stack(StackConfig(found, ["biloxi.test"], ua=ua or UserAgentConfig(), **config), bytes(32))
 
-        async with sansip_asyncio.serve(build, listeners) as server:
-            suffix = "" if transport == "udp" else ";transport=tcp"
-            await asyncio.wait_for(work(server, f"sip:sipp@{LOCAL}:{port}{suffix}"), 20)
-            # What SIPp sends last is answered before we go.
-            await asyncio.to_thread(sipp.succeed, 15)
+        async with sansip_asyncio.serve(build, [ListenerConfig(0, transport, LOCAL, 0)]) as server:
+            ours = server.listeners[0].address[1]
+            with Sipp(path, (LOCAL, ours), directory, local=(LOCAL, port), transport=kind) as sipp:
+                await asyncio.to_thread(sipp.wait_until_bound)
+                suffix = "" if transport == "udp" else ";transport=tcp"
+                await asyncio.wait_for(work(server, f"sip:sipp@{LOCAL}:{port}{suffix}"), 20)
+                # What SIPp sends last is answered before we go.
+                await asyncio.to_thread(sipp.succeed, 15)
 
-    with Sipp(path, (LOCAL, ours), directory, local=(LOCAL, port), transport=kind) as sipp:
-        sipp.wait_until_bound()
-        asyncio.run(main())
+    asyncio.run(main())
 
 
 async def hang_up(server: Any, call: Any) -> None:
