@@ -22,6 +22,7 @@ from sansip.transport.transports import ONE_WAY, SECURE, UDP
 from sansip.ua.call import Call, CallHandler, typed
 from sansip.ua.config import UserAgentConfig
 from sansip.ua.contact import contact_of
+from sansip.ua.drafting import drafted
 from sansip.ua.errors import CallRefused
 from sansip.ua.handler import Handler
 from sansip.ua.incoming import IncomingCall
@@ -29,12 +30,12 @@ from sansip.ua.merged import Merged
 from sansip.ua.moving import move
 from sansip.ua.outgoing import OnProgress, OutgoingCall
 from sansip.ua.replacing import replaced_by
-from sansip.ua.request import Asking, Destination, aimed
+from sansip.ua.request import Asking, Destination
 from sansip.ua.screening import EXTENSIONS, capabilities, screen
 from sansip.ua.tags import MARK, Tags
 from sansip.ua.transferee import Transferee
 from sansip.ua.within import Within
-from sansip.wire import NameAddr, Request, Response, SipUri, response_to
+from sansip.wire import Request, Response, SipUri, response_to
 
 if TYPE_CHECKING:
     from sansip.auth import Account
@@ -213,25 +214,9 @@ class UserAgent:
         from_: str,
         to: str,
     ) -> tuple[Request, Any]:
-        target, routes, hop = aimed(uri)
         call_id = self._entropy.token() + self._entropy.token()
-        identity = from_ or self.config.identity or f"sip:{self._domain}"
-        if "<" not in identity:
-            display = self.config.display if not from_ else ""
-            identity = str(NameAddr.build(identity, display))
-        given = list(headers)
-        fields: list[tuple[str, str]] = [("Route", route) for route in routes]
-        if not any(name.lower() == "max-forwards" for name, _ in given):
-            # RFC 3261 8.1.1.6
-            fields.append(("Max-Forwards", "70"))
-        fields += [
-            ("From", f"{identity};tag={self._tags.make(call_id)}"),
-            ("To", (to if "<" in to else f"<{to}>") if to else f"<{_plain(target)}>"),
-            ("Call-ID", call_id),
-            ("CSeq", "1 " + method),
-            *given,
-        ]
-        return Request.build(method, target, fields, body), hop
+        tag = self._tags.make(call_id)
+        return drafted(method, uri, headers, body, from_, to, self.config, self._domain, call_id, tag)
 
     # --- calls in
 
@@ -498,8 +483,3 @@ def _lower(counts: dict[Any, int], source: Any) -> None:
 
 def _nobody(_event: Any, _now: float) -> None:
     """Drop events until the stack sets where they go."""
-
-
-def _plain(uri: Any) -> str:
-    """Return ``uri`` as it stands in To: without parameters and header fields (RFC 3261 19.1.1, table 1)."""
-    return str(uri.replace(params={}, headers=())) if isinstance(uri, SipUri) else str(uri)

@@ -18,6 +18,8 @@ class UserAgentConfig:
         identity: URI that stands in From; "" for ``sip:`` and the first domain.
         display: the display name with it.
         user: user part of our Contact, "" for none.
+        outbound: URI of the proxy that requests of ours out of dialogs pass first (RFC 3261 8.1.2), "" for
+            none. Registered phones, and requests with a Route of their own, go their own way.
         redirects: how many others a call of ours tries where a 3xx names them (RFC 3261 8.1.3.4). The
             callee then decides which numbers we call, and we may pay for it.
         replaces: who may have another call take the place of one (RFC 3891), where he knows its Call-ID and
@@ -30,6 +32,7 @@ class UserAgentConfig:
     identity: str = ""
     display: str = ""
     user: str = ""
+    outbound: str = ""
     redirects: int = 0
     replaces: Literal["known", "anyone", "nobody"] = "known"
     transfers: Literal["refuse", "accept"] = "refuse"

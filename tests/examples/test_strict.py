@@ -11,7 +11,11 @@ from tests.server.test_docs import ROOT, blocks
 
 def test_examples_are_strictly_typed(tmp_path: Path) -> None:
     """The README's programs and examples/, without this project's own settings of mypy."""
-    files = [ROOT / "examples" / "testing_a_route.py", *(ROOT / "examples" / "routes").glob("*.py")]
+    files = [
+        ROOT / "examples" / "testing_a_route.py",
+        ROOT / "examples" / "softphone.py",
+        *(ROOT / "examples" / "routes").glob("*.py"),
+    ]
     for number, code in enumerate(blocks(ROOT / "README.md", "python")):
         files.append(tmp_path / f"readme_{number}.py")
         files[-1].write_text(code)

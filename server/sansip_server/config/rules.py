@@ -62,6 +62,7 @@ _CHECKS: dict[str, Callable[[str], object]] = {
     "runtime": check_runtime,
     "tls.names[]": parse_name,
     "ua.identity": check_identity,
+    "ua.outbound": check_identity,
     "websocket.origins[]": check_origin,
     "websocket.paths[]": check_path,
 }

@@ -23,6 +23,9 @@ class UaSettings:
     display: str = ""
     # User part of Contact: a phone that calls back calls it.
     user: str = ""
+    # The proxy that requests of the server itself pass first, as `sip:192.0.2.1;transport=tcp`; those to
+    # registered phones do not.
+    outbound: str | None = None
     # How many others a call tries where the callee names them (3xx). The callee then decides which numbers
     # the server calls; 0 tries none, and the caller hears of the 3xx.
     redirects: int = 0
@@ -58,6 +61,7 @@ def ua_config(settings: UaSettings) -> UserAgentConfig:
         identity=settings.identity or "",
         display=settings.display,
         user=settings.user,
+        outbound=settings.outbound or "",
         redirects=settings.redirects,
         replaces=settings.replaces,
         transfers=settings.transfers,

@@ -1,0 +1,59 @@
+"""Requests of ours out of dialogs, as they are before a way is known (RFC 3261 8.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sansip.ua.request import aimed
+from sansip.wire import NameAddr, Request, SipUri
+
+if TYPE_CHECKING:
+    from sansip.ua.config import UserAgentConfig
+    from sansip.ua.request import Destination
+
+__all__ = ["drafted"]
+
+
+def drafted(
+    method: str,
+    uri: Destination,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+    from_: str,
+    to: str,
+    config: UserAgentConfig,
+    domain: str,
+    call_id: str,
+    tag: str,
+) -> tuple[Request, Any]:
+    """Return the request, without Via and Contact, and the flow that it has to go over, or None.
+
+    ``tag`` is that of From. Raises ``LocalProtocolError`` for what cannot be written.
+    """
+    target, routes, hop = aimed(uri)
+    identity = from_ or config.identity or f"sip:{domain}"
+    if "<" not in identity:
+        identity = str(NameAddr.build(identity, config.display if not from_ else ""))
+    given = list(headers)
+    named = {name.lower() for name, _ in given}
+    if config.outbound and hop is None and not routes and "route" not in named:
+        # RFC 3261 8.1.1.1, 8.1.2: a pre-existing route set: the outbound proxy.
+        routes = (f"<{config.outbound};lr>",)
+    fields: list[tuple[str, str]] = [("Route", route) for route in routes]
+    if "max-forwards" not in named:
+        # RFC 3261 8.1.1.6
+        fields.append(("Max-Forwards", "70"))
+    fields += [
+        ("From", f"{identity};tag={tag}"),
+        ("To", (to if "<" in to else f"<{to}>") if to else f"<{_plain(target)}>"),
+        ("Call-ID", call_id),
+        ("CSeq", "1 " + method),
+        *given,
+    ]
+    return Request.build(method, target, fields, body), hop
+
+
+def _plain(uri: Any) -> str:
+    """Return ``uri`` as it stands in To: without parameters and header fields (RFC 3261 19.1.1, table 1)."""
+    return str(uri.replace(params={}, headers=())) if isinstance(uri, SipUri) else str(uri)
