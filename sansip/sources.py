@@ -49,7 +49,7 @@ class SourceRates:
 
     def allow_from(self, host: str, now: float) -> bool:
         """Take a token of the source that the address ``host`` belongs to; return whether there was one."""
-        return self.allow(source_of(host), now)
+        return self.allow(source_of(host) if ":" in host else host, now)
 
     def allow(self, source: str, now: float) -> bool:
         """Take a token of ``source``; return whether there was one."""

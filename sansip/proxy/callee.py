@@ -16,8 +16,8 @@ from sansip.transport.nat import is_private
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from sansip.proxy.dialog_mark import Recording
     from sansip.proxy.proxy import Proxy
+    from sansip.proxy.recording import Recording
     from sansip.transport import Flow
     from sansip.wire import Response
 

@@ -18,6 +18,12 @@ stored for that: a mark outlives a restart, and other nodes with the same key re
 A remote target may change (a target refresh, 12.2.1.2 and 12.2.2), and a route set may
 not: so the targets that pass through here are remembered, for a bounded number of dialogs.
 Where only the dialog seal fits, the route decides (``routing.within``).
+
+A remote target comes in a Contact and goes back in a Request-URI (12.2.1.1). They are
+nearly the same text: a user agent may leave out parameters and header fields that are not for a
+Request-URI (19.1.1), and write escapes and case as it likes. So what is sealed of it
+(``address_of``) is the user, host, port, and the parameters that decide the way (transport,
+maddr, gr). Nothing is parsed, for this is done for each request of a dialog.
 """
 
 from __future__ import annotations
@@ -29,18 +35,30 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.remote_target import address_of, contact_of, uri_of
+from sansip.wire.headers.name_addr import parse_name_addr
 from sansip.wire.host import host_key
+from sansip.wire.uri import unescape
 
 if TYPE_CHECKING:
     from sansip.wire import Request, Response
 
-__all__ = ["PARAMETER", "Marks", "Reading", "Recording", "sender"]
+__all__ = [
+    "CALLER",
+    "PARAMETER",
+    "Marks",
+    "Reading",
+    "address_of",
+    "contact_of",
+    "hour_of",
+    "sender",
+    "strip",
+    "uri_of",
+]
 
 # The URI parameter that has the mark. Its digits are hexadecimal, for elements on the way
 # may change the case of a parameter (RFC 3261 19.1.4).
 PARAMETER: Final = "d"
-_CALLER: Final = 0x8000
+CALLER: Final = 0x8000
 _OURS: Final = 0x4000
 _HOURS: Final = 0x3FFF
 # Octets. A seal can only be guessed at over the network.
@@ -48,10 +66,11 @@ _DIALOG, _WHOLE = 6, 7
 _HEAD_END: Final = 4
 _DIALOG_END: Final = _HEAD_END + 2 * _DIALOG
 _LENGTH: Final = _DIALOG_END + 2 * _WHOLE
-# Early dialogs of one request of which the caller's mark is kept; RFC 3261 12.1.
-_SHOWN: Final = 64
 # Remote targets kept of one side: what it had, and what it got since.
 _KEPT: Final = 2
+
+# Parameters of a URI that decide where it leads: RFC 3261 19.1.1, RFC 5627 3.
+_DECIDING: Final = frozenset(("transport", "maddr", "gr"))
 
 
 class Reading(IntEnum):
@@ -112,9 +131,10 @@ class Marks:
         # A clock behind the one that made it is no reason to end a call.
         if min(age, _HOURS + 1 - age) > self._hours:
             return Reading.NONE
-        local = (request.from_tag or "") if head & _CALLER else ""
+        call_id, from_tag, to_tag, _ = request.identity()
+        local = (from_tag or "") if head & CALLER else ""
         after = address_of(str(request.routes[0].uri)) if "route" in request.keys else ""
-        text = "\n".join((mark[:_HEAD_END], request.call_id, local, request.to_tag or "", after))
+        text = "\n".join((mark[:_HEAD_END], call_id, local, to_tag or "", after))
         whole = self._seal(f"{text}\n{address_of(request.uri_text)}\n{who}", _WHOLE)
         if compare_digest(whole, mark[_DIALOG_END:]):
             return Reading.WHOLE
@@ -167,12 +187,12 @@ class Marks:
             ):
                 continue
             if response.status >= 300:
-                _strip(response, (mark,))
+                strip(response, (mark,))
                 return
             after = address_of(uri_of(values[index - 1])) if index else ""
             dialog = response.call_id, response.from_tag or "", response.to_tag or "", after
             target = address_of(contact_of(response))
-            shown = self.make(int(mark[:_HEAD_END], 16) & _HOURS | _CALLER, dialog, target, who)
+            shown = self.make(int(mark[:_HEAD_END], 16) & _HOURS | CALLER, dialog, target, who)
             response.substitute("record-route", mark, shown)
             return
 
@@ -181,129 +201,6 @@ class Marks:
         after = next((address_of(uri_of(value)) for value in values if mark not in value), "")
         text = "\n".join((mark[:_HEAD_END], response.call_id, "", response.from_tag or "", after))
         return compare_digest(self._seal(text, _DIALOG), mark[_HEAD_END:_DIALOG_END])
-
-
-class Recording:
-    """Our Record-Route values of one request: what they say to each side.
-
-    Args:
-        marks: None where values have no mark (``ProxyConfig.dialog_tokens``).
-        request: as it was received, without our own Route values.
-        unix: the time.
-        caller: who sends it and from where (``sender``), "" for nobody of ours.
-        callee: who is asked for, "" for nobody of ours.
-    """
-
-    __slots__ = (
-        "_after",
-        "_asked",
-        "_call_id",
-        "_callee",
-        "_caller",
-        "_hour",
-        "_made",
-        "_marks",
-        "_shown",
-        "_tag",
-        "_target",
-        "_within",
-    )
-
-    def __init__(self, marks: Marks | None, request: Request, unix: float, caller: str, callee: str) -> None:
-        self._marks = marks
-        # Where the callee was looked for -> its mark.
-        self._made: dict[str, str] = {}
-        if marks is None:
-            return
-        self._call_id = request.call_id
-        self._tag = request.from_tag or ""
-        # Within a dialog: the tag of the side that is sent to.
-        self._within = request.to_tag
-        self._hour = hour_of(unix)
-        self._caller = caller
-        self._callee = callee
-        self._target = address_of(contact_of(request))
-        self._asked = address_of(request.uri_text)
-        self._after = ""
-        if "record-route" in request.keys:
-            self._after = address_of(uri_of(request.values("record-route")[0]))
-        # To tag -> the callee's Contact, the route value next to ours, and the caller's mark.
-        self._shown: dict[str, tuple[str, str, str]] = {}
-
-    def mark(self, host: str) -> str:
-        """Return the callee's mark, "" for none; it is looked for at the address ``host``."""
-        marks = self._marks
-        if marks is None:
-            return ""
-        who = sender(self._callee, host) if self._callee else ""
-        mark = self._made.get(who)
-        if mark is None:
-            dialog = self._call_id, "", self._tag, self._after
-            mark = self._made[who] = marks.make(self._hour, dialog, self._target, who)
-        return mark
-
-    def found(self, response: Response) -> str | None:
-        """Return the callee's mark as ``response`` repeats it, None where it is not there."""
-        if "record-route" in response.keys:
-            lines = response.raw_lines("record-route")
-            for mark in self._made.values():
-                if any(mark in line for line in lines):
-                    return mark
-        return None
-
-    def answered(self, response: Response) -> None:
-        """Shape our values in ``response`` for the caller; it is no 100.
-
-        The answer to a target refresh is noted: RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5.
-        """
-        if self._marks is None:
-            return
-        if response.status >= 300:
-            # RFC 3261 20.30 (table 2): a failure makes no dialog, so it has no route set.
-            if self._made and "record-route" in response.keys:
-                _strip(response, self._made.values())
-            return
-        mark = self.found(response)
-        if mark is None and self._within is None:
-            return
-        try:
-            tag, target = response.to_tag or "", address_of(contact_of(response))
-            if self._within is not None:
-                self._refreshed(tag, target)
-            if mark is not None:
-                response.substitute("record-route", mark, self._shown_to(response, mark, tag, target))
-        except RemoteProtocolError:
-            # Nobody can follow it, and the callee's mark is not the caller's to see.
-            response.remove("Record-Route")
-
-    def _shown_to(self, response: Response, mark: str, tag: str, target: str) -> str:
-        """Return the caller's mark of the dialog with who answered with ``tag`` and Contact ``target``."""
-        marks = self._marks
-        assert marks is not None
-        target = target or self._asked
-        values = response.values("record-route")
-        at = next((index for index, value in enumerate(values) if mark in value), 0)
-        after = address_of(uri_of(values[at - 1])) if at else ""
-        known = self._shown.get(tag)
-        if known is not None:
-            if known[:2] == (target, after):
-                return known[2]
-            # RFC 3261 13.2.2.4: the remote target is that of the 2xx; the route set may be
-            # that of the 180.
-            marks.note(self._call_id, self._tag, tag, target)
-        elif len(self._shown) >= _SHOWN:
-            del self._shown[next(iter(self._shown))]
-        shown = marks.make(_CALLER | self._hour, (self._call_id, self._tag, tag, after), target, self._caller)
-        self._shown[tag] = target, after, shown
-        return shown
-
-    def _refreshed(self, tag: str, target: str) -> None:
-        marks = self._marks
-        assert marks is not None
-        if self._target:
-            marks.note(self._call_id, self._within or "", self._tag, self._target)
-        if target and target != self._asked:
-            marks.note(self._call_id, self._tag, tag, target)
 
 
 def sender(user: str, host: str) -> str:
@@ -319,7 +216,48 @@ def hour_of(unix: float) -> int:
     return int(unix // 3600) & _HOURS
 
 
-def _strip(response: Response, marks: Collection[str]) -> None:
+def address_of(uri: str) -> str:
+    """Return what is equal for two spellings of a URI that lead to the same place."""
+    # RFC 3261 25.1: "@" stands before the host and nowhere else.
+    before, at, rest = uri.rpartition("@")
+    if not at:
+        before, _, rest = rest.partition(":")
+    host, semicolon, params = rest.partition("?")[0].lower().partition(";")
+    if "%" in before:
+        before = unescape(before)
+    if not semicolon:
+        return f"{before}@{host}"
+    if "%" in params:
+        # RFC 3261 19.1.4: an escaped name is the same name.
+        params = unescape(params).lower()
+    deciding = [one for one in params.split(";") if one.partition("=")[0] in _DECIDING]
+    return ";".join((f"{before}@{host}", *sorted(deciding)))
+
+
+def uri_of(value: str) -> str:
+    """Return the URI of a Contact or Record-Route value, "" of a malformed one."""
+    if '"' not in value:
+        _, bracket, within = value.partition("<")
+        return within.partition(">")[0] if bracket else value.partition(";")[0].strip()
+    # RFC 3261 25.1: a display name may hold anything.
+    try:
+        return str(parse_name_addr(value, "Contact", "RFC 3261 20.10").uri)
+    except RemoteProtocolError:
+        return ""
+
+
+def contact_of(message: Request | Response) -> str:
+    """Return the URI in the first Contact of ``message``, "" where there is none."""
+    line = message.first_line("contact")
+    if line is None:
+        return ""
+    if '"' not in line and "," not in line:
+        return uri_of(line.partition(":")[2])
+    values = message.values("contact")
+    return uri_of(values[0]) if values else ""
+
+
+def strip(response: Response, marks: Collection[str]) -> None:
     """Remove our values, those with one of ``marks``, from Record-Route."""
     values = response.values("record-route")
     kept = [value for value in values if not any(mark in value for mark in marks)]

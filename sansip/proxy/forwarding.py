@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sansip.auth import Account
     from sansip.proxy.budget import Budget
-    from sansip.proxy.dialog_mark import Recording
     from sansip.proxy.path import PathValue
+    from sansip.proxy.recording import Recording
     from sansip.transport.flow import Flow
     from sansip.wire import Request
 

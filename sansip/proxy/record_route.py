@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sansip.proxy.secure import as_sips
 
 if TYPE_CHECKING:
-    from sansip.proxy.dialog_mark import Recording
+    from sansip.proxy.recording import Recording
     from sansip.transport import Listener, Listeners
     from sansip.transport.next_hop import NextHop
     from sansip.wire import Request

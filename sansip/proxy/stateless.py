@@ -20,8 +20,8 @@ from sansip.wire.host import is_address
 
 if TYPE_CHECKING:
     from sansip.entropy import Entropy
-    from sansip.proxy.dialog_mark import Recording
     from sansip.proxy.proxy import Proxy
+    from sansip.proxy.recording import Recording
     from sansip.proxy.target import Target
     from sansip.transport import Listener
     from sansip.wire import Request, Response, Via

@@ -23,8 +23,8 @@ from sansip.wire import SipUri, response_to
 
 if TYPE_CHECKING:
     from sansip.proxy import PathValue, ResponseContext, Target
-    from sansip.proxy.dialog_mark import Recording
     from sansip.proxy.loop import Arrived
+    from sansip.proxy.recording import Recording
     from sansip.proxy.waiting import Waits
     from sansip.routing.core import Core
     from sansip.routing.trust import TrustedPeer

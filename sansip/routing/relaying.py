@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from sansip.auth import Account
 from sansip.proxy import ResponseContext, Target, inherited
 from sansip.proxy.budget import Budget
-from sansip.proxy.dialog_mark import Recording
 from sansip.proxy.flow_tokens import came_token
 from sansip.proxy.forwarding import Forwarding
+from sansip.proxy.recording import Recording
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of

@@ -18,8 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.dialog_mark import Reading
-from sansip.proxy.remote_target import address_of
+from sansip.proxy.dialog_mark import Reading, address_of
 from sansip.routing.identity import authenticate, speaks_for
 from sansip.routing.lookup import locate, meant, names_gruu
 
@@ -38,7 +37,8 @@ def read_mark(request: Incoming, mark: str) -> None:
     """Note in ``request`` what ``mark``, of our last Route value, proves of it."""
     core = request.core
     message = request.message
-    if (message.to_tag is None or message.from_tag is None) and request.method not in _TAGLESS:
+    _, from_tag, to_tag, _ = message.identity()
+    if (to_tag is None or from_tag is None) and request.method not in _TAGLESS:
         # RFC 3261 12.2.1.1: both tags are in every request of a dialog.
         return
     marks = core.proxy.marks

@@ -55,7 +55,7 @@ def note_source(
             elif not same_host(via.host, host):
                 request.replace_first_value("via", via.replace(received=host))
             return back
-    if via.wants_rport:
+    if "rport" in via.params:
         # RFC 3581 4: the source port becomes the value, received is added even
         # where it equals the sent-by, and the response goes back that way.
         port = flow.address[1]

@@ -3,20 +3,30 @@
 Theory of operation: two parallel lists hold the key of each header line and the
 raw line itself, folds included, and a dict leads from a key to the first line
 of that key. Reading is unfolding one of these lines; editing changes the lists
-and the dict together. What nobody edits is written back octet for octet. No
-edit can add a header field by way of a value: line ends are refused.
+and the dict together, and drops the typed value that was made of the field.
+What nobody edits is written back octet for octet. No edit can add a header
+field by way of a value: line ends are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import LocalProtocolError
 from sansip.wire.headers.fields import is_list
 from sansip.wire.names import DISPLAY, SPELLINGS, header_key
 from sansip.wire.values import line_value, split_values
 
+if TYPE_CHECKING:
+    from sansip.wire.headers.name_addr import NameAddr
+    from sansip.wire.headers.simple import CSeq
+    from sansip.wire.headers.via import Via
+
 __all__ = ["HeaderFields", "encode", "header_line", "header_lines"]
+
+
+_IN_SLOTS: Final = {"via": "_via", "from": "_from", "to": "_to", "call-id": "_call_id", "cseq": "_cseq"}
 
 
 def header_lines(headers: Iterable[tuple[str, object]], keys: list[str], lines: list[str]) -> None:
@@ -57,12 +67,20 @@ class HeaderFields:
         lines: per header line, the raw text, folds included, no final CRLF.
     """
 
-    __slots__ = ("_first", "keys", "lines")
+    __slots__ = ("_call_id", "_cseq", "_first", "_from", "_to", "_typed", "_via", "keys", "lines")
 
     keys: list[str]
     lines: list[str]
     # key → first raw line of that key
     _first: dict[str, str]
+    # The typed values that are read of every message: top Via, From, To, Call-ID, CSeq.
+    _via: Via | None
+    _from: NameAddr | None
+    _to: NameAddr | None
+    _call_id: str | None
+    _cseq: CSeq | None
+    # key → typed value, for all others
+    _typed: dict[str, Any]
 
     def _take_lines(self, keys: list[str], lines: list[str]) -> None:
         self.keys = keys
@@ -137,8 +155,11 @@ class HeaderFields:
     # --- editing
 
     def _forget(self, key: str) -> None:
-        """Called with the key of every field that has been edited."""
-        raise NotImplementedError
+        """Drop the typed value of ``key``, which has been edited."""
+        if key in self._typed:
+            del self._typed[key]
+        if key in _IN_SLOTS:
+            setattr(self, _IN_SLOTS[key], None)
 
     def set(self, name: str, value: object) -> None:
         """Replace all ``name`` lines by one, in place of the first, else at the end."""

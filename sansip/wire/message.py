@@ -11,7 +11,7 @@ change, so the copies of a message share them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import is_token
@@ -29,9 +29,6 @@ from sansip.wire.values import line_value, split_values
 __all__ = ["Message", "Request", "Response", "header_line"]
 
 
-_IN_SLOTS: Final = {"via": "_via", "from": "_from", "to": "_to", "call-id": "_call_id", "cseq": "_cseq"}
-
-
 class Message(HeaderFields):
     """What requests and responses share. Use the editing methods; the lists are for reading.
 
@@ -40,27 +37,10 @@ class Message(HeaderFields):
         version: as received, ``"SIP/2.0"``.
     """
 
-    __slots__ = (
-        "_call_id",
-        "_cseq",
-        "_from",
-        "_to",
-        "_typed",
-        "_via",
-        "body",
-        "version",
-    )
+    __slots__ = ("body", "version")
 
     body: bytes
     version: str
-    # The typed values that are read of every message: top Via, From, To, Call-ID, CSeq.
-    _via: Via | None
-    _from: NameAddr | None
-    _to: NameAddr | None
-    _call_id: str | None
-    _cseq: CSeq | None
-    # key → typed value, for all others
-    _typed: dict[str, Any]
 
     def _begin(self, keys: list[str], lines: list[str], body: bytes) -> None:
         self._take_lines(keys, lines)
@@ -178,7 +158,8 @@ class Message(HeaderFields):
 
     def identity(self) -> tuple[str, str | None, str | None, CSeq]:
         """Return Call-ID, From tag, To tag and CSeq: by these a request is known (RFC 3261 8.2.2.2, 12.2)."""
-        return self.call_id, self.from_tag, self.to_tag, self.cseq
+        from_, to, cseq = self._from or self.from_, self._to or self.to, self._cseq or self.cseq
+        return self._call_id or self.call_id, from_.tag, to.tag, cseq
 
     @property
     def contacts(self) -> list[NameAddr] | Star:
@@ -283,13 +264,6 @@ class Message(HeaderFields):
         return RemoteProtocolError(
             f"{name} is missing", status=400, section=section, field=name, message=self
         )
-
-    def _forget(self, key: str) -> None:
-        typed = self._typed
-        if key in typed:
-            del typed[key]
-        if key in _IN_SLOTS:
-            setattr(self, _IN_SLOTS[key], None)
 
     def set_body(self, data: bytes, content_type: str | None = None) -> None:
         """Replace the body, set Content-Length and, unless None, Content-Type (``""`` removes it)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sansip.proxy.remote_target import address_of, contact_of, uri_of
+from sansip.proxy.dialog_mark import address_of, contact_of, uri_of
 from sansip.wire import Request, parse_message
 from tests.rig import request
 

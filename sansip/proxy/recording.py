@@ -1,0 +1,145 @@
+"""Our Record-Route values of one request: the mark that each side sees in them.
+
+Theory of operation: the callee's mark (``dialog_mark``) leaves with the request. In each response the
+caller's takes its place, for by then the tag and the Contact of the callee are known (RFC 3261 16.7
+step 8). What a target refresh changes is noted on the way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.proxy.dialog_mark import CALLER, address_of, contact_of, hour_of, sender, strip, uri_of
+
+if TYPE_CHECKING:
+    from sansip.proxy.dialog_mark import Marks
+    from sansip.wire import Request, Response
+
+__all__ = ["Recording"]
+
+# Early dialogs of one request of which the caller's mark is kept; RFC 3261 12.1.
+_SHOWN: Final = 64
+
+
+class Recording:
+    """Our Record-Route values of one request: what they say to each side.
+
+    Args:
+        marks: None where values have no mark (``ProxyConfig.dialog_tokens``).
+        request: as it was received, without our own Route values.
+        unix: the time.
+        caller: who sends it and from where (``sender``), "" for nobody of ours.
+        callee: who is asked for, "" for nobody of ours.
+    """
+
+    __slots__ = (
+        "_after",
+        "_asked",
+        "_call_id",
+        "_callee",
+        "_caller",
+        "_hour",
+        "_made",
+        "_marks",
+        "_shown",
+        "_tag",
+        "_target",
+        "_within",
+    )
+
+    def __init__(self, marks: Marks | None, request: Request, unix: float, caller: str, callee: str) -> None:
+        self._marks = marks
+        # Where the callee was looked for -> its mark.
+        self._made: dict[str, str] = {}
+        if marks is None:
+            return
+        self._call_id = request.call_id
+        self._tag = request.from_tag or ""
+        # Within a dialog: the tag of the side that is sent to.
+        self._within = request.to_tag
+        self._hour = hour_of(unix)
+        self._caller = caller
+        self._callee = callee
+        self._target = address_of(contact_of(request))
+        self._asked = address_of(request.uri_text)
+        self._after = ""
+        if "record-route" in request.keys:
+            self._after = address_of(uri_of(request.values("record-route")[0]))
+        # To tag -> the callee's Contact, the route value next to ours, and the caller's mark.
+        self._shown: dict[str, tuple[str, str, str]] = {}
+
+    def mark(self, host: str) -> str:
+        """Return the callee's mark, "" for none; it is looked for at the address ``host``."""
+        marks = self._marks
+        if marks is None:
+            return ""
+        who = sender(self._callee, host) if self._callee else ""
+        mark = self._made.get(who)
+        if mark is None:
+            dialog = self._call_id, "", self._tag, self._after
+            mark = self._made[who] = marks.make(self._hour, dialog, self._target, who)
+        return mark
+
+    def found(self, response: Response) -> str | None:
+        """Return the callee's mark as ``response`` repeats it, None where it is not there."""
+        if "record-route" in response.keys:
+            lines = response.raw_lines("record-route")
+            for mark in self._made.values():
+                if any(mark in line for line in lines):
+                    return mark
+        return None
+
+    def answered(self, response: Response) -> None:
+        """Shape our values in ``response`` for the caller; it is no 100.
+
+        The answer to a target refresh is noted: RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5.
+        """
+        if self._marks is None:
+            return
+        if response.status >= 300:
+            # RFC 3261 20.30 (table 2): a failure makes no dialog, so it has no route set.
+            if self._made and "record-route" in response.keys:
+                strip(response, self._made.values())
+            return
+        mark = self.found(response)
+        if mark is None and self._within is None:
+            return
+        try:
+            tag, target = response.to_tag or "", address_of(contact_of(response))
+            if self._within is not None:
+                self._refreshed(tag, target)
+            if mark is not None:
+                response.substitute("record-route", mark, self._shown_to(response, mark, tag, target))
+        except RemoteProtocolError:
+            # Nobody can follow it, and the callee's mark is not the caller's to see.
+            response.remove("Record-Route")
+
+    def _shown_to(self, response: Response, mark: str, tag: str, target: str) -> str:
+        """Return the caller's mark of the dialog with who answered with ``tag`` and Contact ``target``."""
+        marks = self._marks
+        assert marks is not None
+        target = target or self._asked
+        values = response.values("record-route")
+        at = next((index for index, value in enumerate(values) if mark in value), 0)
+        after = address_of(uri_of(values[at - 1])) if at else ""
+        known = self._shown.get(tag)
+        if known is not None:
+            if known[:2] == (target, after):
+                return known[2]
+            # RFC 3261 13.2.2.4: the remote target is that of the 2xx; the route set may be
+            # that of the 180.
+            marks.note(self._call_id, self._tag, tag, target)
+        elif len(self._shown) >= _SHOWN:
+            del self._shown[next(iter(self._shown))]
+        shown = marks.make(CALLER | self._hour, (self._call_id, self._tag, tag, after), target, self._caller)
+        self._shown[tag] = target, after, shown
+        return shown
+
+    def _refreshed(self, tag: str, target: str) -> None:
+        marks = self._marks
+        assert marks is not None
+        if self._target:
+            marks.note(self._call_id, self._within or "", self._tag, self._target)
+        if target and target != self._asked:
+            marks.note(self._call_id, self._tag, tag, target)
