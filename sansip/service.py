@@ -20,7 +20,7 @@ from sansip.module import Modules
 from sansip.proxy.trust import identity_of
 from sansip.questions import Inside, Questions
 from sansip.routing import Trusted
-from sansip.routing.changes import Changes, SharedChange
+from sansip.routing.changes import Changes
 from sansip.transport import Flow, Resolve
 from sansip.transport.dns import DnsLookup, Locator, Resolver
 from sansip.transport.flow_token import FlowTokens
@@ -77,9 +77,6 @@ class Service:
             if type(subject) is DnsLookup:
                 self.resolver.lookup(subject.name, subject.kind, callback, now)
                 return
-        if self.changes is not None and type(subject) is SharedChange:
-            self.changes.put(subject, callback, now)
-            return
         if isinstance(subject, Inside):
             subject.put(callback, now)
             return

@@ -19,24 +19,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.location import SharedRead, SharedRecord, SharedWrite
+from sansip.routing.change import NotStored
 from sansip.routing.named_flows import inward_record, outward
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.location import Binding, SharedLocation
+    from sansip.routing.change import Change, Done
     from sansip.routing.core import Core
 
-__all__ = ["Changes", "NotStored", "SharedChange"]
-
-# Given what stands, best first, and the time, returns what shall stand; None: as it is.
-Plan: TypeAlias = "Callable[[Sequence[Binding], float], tuple[Binding, ...] | None]"
-# Gets None once the change stands, else an exception: ``NotStored`` where the store did
-# not take it, or what the plan raised.
-Done: TypeAlias = "Callable[[Exception | None, float], None]"
+__all__ = ["Changes"]
 
 # Writes in a row without a pause, and the seconds of a pause.
 _BURST: Final = 4
@@ -45,31 +40,12 @@ _PAUSE: Final = 0.25
 _QUIET: Final = 1.0
 
 
-class NotStored(Exception):
-    """The shared location did not take a change, or could not be asked."""
-
-
-@dataclass(slots=True)
-class SharedChange:
-    """The wish to change what stands for ``aor``; the answer is None once that is done.
-
-    Attributes:
-        aor: an address-of-record.
-        plan: may be called several times, each time with what stands then.
-        owner: says who wants it; where the queue is full, the owner of most of it pays.
-    """
-
-    aor: str
-    plan: Plan
-    owner: Callable[[], str]
-
-
 class _Waiting:
     """A change, and how often it was tried."""
 
     __slots__ = ("attempts", "change", "done")
 
-    def __init__(self, change: SharedChange, done: Done) -> None:
+    def __init__(self, change: Change, done: Done) -> None:
         self.change = change
         self.done = done
         self.attempts = 0
@@ -117,7 +93,7 @@ class Changes:
         """Return how many addresses-of-record have a queue."""
         return len(self._queues)
 
-    def put(self, change: SharedChange, done: Done, now: float) -> None:
+    def put(self, change: Change, done: Done, now: float) -> None:
         """Make ``change``; ``done`` is called once, maybe later."""
         queue = self._queues.get(change.aor)
         if queue is None:

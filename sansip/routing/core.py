@@ -45,6 +45,12 @@ class ModuleTable(Protocol):
     def event(self, event: Any, now: float) -> None: ...
 
 
+class ChangeQueue(Protocol):
+    """Changes of bindings that wait for a location which nodes share (``sansip.routing.changes``)."""
+
+    def put(self, change: Any, done: Callable[[Any, float], None], now: float) -> None: ...
+
+
 class Core(Protocol):
     """What a route needs of the stack."""
 
@@ -67,6 +73,9 @@ class Core(Protocol):
     durable: bool
     # The nodes that share the location; None where it is this server's alone.
     nodes: Nodes | None
+
+    @property
+    def changes(self) -> ChangeQueue | None: ...
 
     def ask(
         self, subject: Any, callback: Callable[[Any, float], None], now: float, within: float | None = None

@@ -6,26 +6,25 @@ connection ends, so that the next call goes to another flow of the phone, or fai
 once; the store is told after that. Where it cannot be told the binding comes back with
 a restart, and fails as fast then, for its flow is no more.
 
-In a shared location it is a change like any other (``changes``), made anew where another
+It is a change like any other (``change``); in a shared location it is made anew where another
 node was quicker: a phone that has come back meanwhile is not touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sansip.client.given_up import GivenUp
 from sansip.location import (
     Binding,
-    LocationUpdate,
     NodeFlow,
     SharedLocation,
     SharedRecord,
     key_of,
 )
 from sansip.proxy.branch import Branch
-from sansip.routing.changes import SharedChange
+from sansip.routing.change import Change
 from sansip.routing.flows import flow_of, is_flow_of
 from sansip.transaction import ClientTransaction
 from sansip.transport.transports import ONE_WAY
@@ -121,40 +120,16 @@ def _is_only_way(binding: Binding) -> bool:
 def drop(core: Core, aor: str, goes: Callable[[Binding], bool], reason: str, now: float) -> None:
     """Remove the bindings of ``aor`` of which ``goes`` is true; ``reason`` is told (``BindingsChanged``)."""
     location = core.location
-    before = tuple(location.lookup(aor, now))
-    after = tuple(one for one in before if not goes(one))
-    if len(after) == len(before):
+    stands = location.lookup(aor, now)
+    left = tuple(one for one in stands if not goes(one))
+    if len(left) == len(stands):
         return
-    if isinstance(location, SharedLocation):
-        _drop_shared(core, location, aor, goes, reason, now)
-        # Here at once: the next call shall not try it.
-        location.mirror(aor, SharedRecord(location.version(aor), after), now)
-        return
-    update = LocationUpdate(aor, before, after)
-    location.apply(update, now)
-    core.dropped(aor, len(after), reason)
-    if core.durable:
-        core.ask(update, _ignore, now)
-
-
-def _ignore(_answer: Any, _now: float) -> None:
-    """Should the store fail, the binding is back after a restart, and found gone again."""
-
-
-def _drop_shared(
-    core: Core,
-    location: SharedLocation,
-    aor: str,
-    goes: Callable[[Binding], bool],
-    reason: str,
-    now: float,
-) -> None:
     asked = False
 
     def plan(stands: Sequence[Binding], _now: float) -> tuple[Binding, ...] | None:
         nonlocal asked
         after = tuple(one for one in stands if not goes(one))
-        # The mirror may have forgotten it already, and the store has not.
+        # The mirror of a shared location may have forgotten it already, and the store has not.
         unchanged = asked and len(after) == len(stands)
         asked = True
         return None if unchanged else after
@@ -163,4 +138,7 @@ def _drop_shared(
         if error is None:
             core.dropped(aor, len(location.lookup(aor, then)), reason)
 
-    core.ask(SharedChange(aor, plan, lambda: reason), done, now)
+    Change(core, aor, plan, lambda: reason, now, at_once=True).put(done, now)
+    if isinstance(location, SharedLocation):
+        # Here at once: the next call shall not try it.
+        location.mirror(aor, SharedRecord(location.version(aor), left), now)

@@ -1,34 +1,37 @@
 """Registration as a route does it.
 
-Theory of operation: the registrar plans, the location service commits. Where
-bindings must survive the process (``StackConfig.durable``), the update also goes
-to the outside as a question, and the 200 waits for its answer: a phone is never
-told that it is registered before that is on disk. When the store fails, memory
-goes back to what the store knows, and the phone gets a 503 and tries again.
+Theory of operation: the registrar plans, and the plan is a change of what stands for the
+address-of-record (``change``). The 200 waits until it stands, in a store as well where there is one: a phone
+is never told that it is registered before that. When the store fails, the phone gets a 503 and tries again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sansip.location import LocationUpdate, Outcome, Source
+from sansip.location import Outcome, Source
 from sansip.proxy import PathValue
 from sansip.registrar import delta_seconds, is_direct
-from sansip.routing.awaitables import ENDLESS, Question
+from sansip.routing.awaitables import ENDLESS
+from sansip.routing.change import Change, LocationFull, NotStored
 from sansip.routing.loss import connection_lost
-from sansip.routing.shared import RETRY_AFTER, register_shared, watch_flow
 from sansip.routing.terms import tell_refusal, terms_of
 from sansip.transport import Flow
 from sansip.transport.nat import is_hidden
 from sansip.wire.host import plain_host
 
 if TYPE_CHECKING:
-    from sansip.registrar import OnFull
+    from collections.abc import Sequence
+
+    from sansip.location import Binding
+    from sansip.registrar import OnFull, Plan, Reply
     from sansip.routing.incoming import Incoming
     from sansip.wire import Request
 
-__all__ = ["path_value", "register"]
+__all__ = ["RETRY_AFTER", "path_value", "register"]
 
+# RFC 3261 20.33: seconds after which to try again what a store could not say or take.
+RETRY_AFTER = "20"
 # Seconds for which a flow token in our Path is good: as long as the phone asks to be
 # registered, a day where it leaves that to the registrar, and a week at most.
 _UNASKED, _LONGEST = 86_400, 604_800
@@ -55,49 +58,54 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
         return
     flow, received = _origin(request)
     terms = terms_of(request, max_contacts, on_full)
-    if core.nodes is not None:
-        changed = await register_shared(request, aor, flow, received, terms)
-        if changed and isinstance(flow, Flow) and core.proxy.sender.connections.get(flow.conn) is None:
+    planned: Plan | None = None
+
+    def plan(stands: Sequence[Binding], now: float) -> tuple[Binding, ...] | None:
+        nonlocal planned
+        planned = registrar.plan(
+            message,
+            aor,
+            stands,
+            now,
+            flow=flow,
+            received=received,
+            wall_offset=core.wall.offset,
+            terms=terms,
+        )
+        return None if planned.update is None else planned.update.after
+
+    def owner() -> str:
+        # What comes through an edge proxy comes over the proxy's flow.
+        return str(request.flow) if is_direct(message) else message.call_id
+
+    outcome = Outcome.DONE
+    try:
+        await Change(core, aor, plan, owner, request.now)
+    except NotStored:
+        # Never a false 200: what the store did not take is not registered. RFC 3261 21.5.4.
+        request.reply(503, None, [("Retry-After", RETRY_AFTER)])
+        return
+    except LocationFull:
+        outcome = Outcome.FULL
+    assert planned is not None
+    answer = registrar.reply(planned, outcome)
+    if planned.update is not None and outcome is Outcome.DONE:
+        core.registered(aor, len(planned.update.after))
+        if isinstance(flow, Flow) and core.proxy.sender.connections.get(flow.conn) is None:
             # It ended while the store was asked.
             connection_lost(core, flow, request.now)
-        return
-    location = core.location
-    plan = registrar.plan(
-        message,
-        aor,
-        location.lookup(aor, request.now),
-        request.now,
-        flow=flow,
-        received=received,
-        wall_offset=core.wall.offset,
-        terms=terms,
-    )
-    answer = plan.reply
-    update = plan.update
-    if update is not None:
-        outcome = location.apply(update, request.now)
-        answer = registrar.reply(plan, outcome)
-        if outcome is Outcome.DONE:
-            if core.durable and not await _stored(request, update):
-                request.reply(503, None, [("Retry-After", RETRY_AFTER)])
-                return
-            core.registered(aor, len(update.after))
     if flow is not None and request.flow.conn:
-        watch_flow(request, answer)
+        _watch_flow(request, answer)
     if answer.status != 200:
         tell_refusal(request, aor, answer)
     request.reply(answer.status, answer.reason, answer.headers)
 
 
-async def _stored(request: Incoming, update: LocationUpdate) -> bool:
-    """Have ``update`` stored; where that fails, undo it unless another REGISTER came between."""
-    try:
-        await Question(update)
-    except Exception:
-        location = request.core.location
-        location.apply(LocationUpdate(update.aor, update.after, update.before), request.now)
-        return False
-    return True
+def _watch_flow(request: Incoming, answer: Reply) -> None:
+    """Have the connection of a phone watched that ``answer`` tells a Flow-Timer (RFC 5626 5.4)."""
+    seconds = request.core.registrar.flow_timer
+    if seconds and request.flow.conn and any(name == "Flow-Timer" for name, _ in answer.headers):
+        request.core.proxy.sender.connections.watch(request.flow, seconds, request.now)
 
 
 def _origin(request: Incoming) -> tuple[Flow | int | None, Source | None]:

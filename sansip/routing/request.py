@@ -24,9 +24,8 @@ from sansip.routing.incoming import Incoming
 from sansip.routing.itself import answer_as_server, answer_options
 from sansip.routing.lookup import absence, borrows_gruu, locate, names_gruu
 from sansip.routing.packages import wants_event_state
-from sansip.routing.registration import path_value, register
+from sansip.routing.registration import RETRY_AFTER, path_value, register
 from sansip.routing.relaying import DIALOG_METHODS, Relay, relay
-from sansip.routing.shared import RETRY_AFTER
 from sansip.ua import CallEnded, CallRefused, IncomingCall
 from sansip.wire import SipUri, response_to
 

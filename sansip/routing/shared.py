@@ -1,8 +1,7 @@
-"""Registration and lookup where several nodes share one location.
+"""Look-up where several nodes share one location.
 
-Theory of operation: a REGISTER is a change of what stands for its address-of-record
-(``changes``). A lookup asks the store, and where the store cannot be asked, what
-this node saw last is good enough to call somebody.
+Theory of operation: a lookup asks the store, and where the store cannot be asked, what
+this node saw last is good enough to call somebody. (What changes bindings is ``change``.)
 
 A binding's flow belongs to one node. In the store it has a name that others can
 use: the node, and a token with which that node sends over the flow (RFC 5626
@@ -17,78 +16,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sansip.location import NodeFlow, SharedLocation, SharedRead, SharedRecord
-from sansip.registrar import is_direct
 from sansip.routing.awaitables import Question
-from sansip.routing.changes import NotStored, SharedChange
 from sansip.routing.named_flows import inward_record
-from sansip.routing.terms import tell_refusal
 from sansip.routing.vouching import PARAMETER, proof
-from sansip.transport import Flow
 
 if TYPE_CHECKING:
-    from sansip.location import Binding, Nodes, Source
+    from sansip.location import Binding, Nodes
     from sansip.proxy import Target
-    from sansip.registrar import Plan, Reply, Terms
     from sansip.routing.incoming import Incoming
     from sansip.wire import Request
 
-__all__ = ["RETRY_AFTER", "lead", "locate_shared", "register_shared"]
-
-# RFC 3261 20.33: seconds after which to try again what a store could not say or take.
-RETRY_AFTER = "20"
-
-
-async def register_shared(
-    request: Incoming, aor: str, flow: Flow | int | None, received: Source | None, terms: Terms
-) -> bool:
-    """Plan and write until it stands, and answer the REGISTER (RFC 3261 10.3 steps 6 to 8).
-
-    Returns whether anything was changed.
-    """
-    core = request.core
-    message = request.message
-    latest: Plan | None = None
-
-    def plan(stands: Sequence[Binding], now: float) -> tuple[Binding, ...] | None:
-        nonlocal latest
-        latest = core.registrar.plan(
-            message,
-            aor,
-            stands,
-            now,
-            flow=flow,
-            received=received,
-            wall_offset=core.wall.offset,
-            terms=terms,
-        )
-        return None if latest.update is None else latest.update.after
-
-    def owner() -> str:
-        # What comes through an edge proxy comes over the proxy's flow.
-        return str(request.flow) if is_direct(message) else message.call_id
-
-    try:
-        await Question(SharedChange(aor, plan, owner))
-    except NotStored:
-        # Never a false 200: what the store did not take is not registered. RFC 3261 21.5.4.
-        request.reply(503, None, [("Retry-After", RETRY_AFTER)])
-        return False
-    assert latest is not None
-    update, answer = latest.update, latest.reply
-    if update is not None:
-        core.registered(aor, len(update.after))
-        watch_flow(request, answer)
-    else:
-        tell_refusal(request, aor, answer)
-    request.reply(answer.status, answer.reason, answer.headers)
-    return update is not None
-
-
-def watch_flow(request: Incoming, answer: Reply) -> None:
-    """Have the connection of a phone watched that ``answer`` tells a Flow-Timer (RFC 5626 5.4)."""
-    seconds = request.core.registrar.flow_timer
-    if seconds and request.flow.conn and any(name == "Flow-Timer" for name, _ in answer.headers):
-        request.core.proxy.sender.connections.watch(request.flow, seconds, request.now)
+__all__ = ["lead", "locate_shared"]
 
 
 async def locate_shared(request: Incoming, aor: str) -> list[Binding]:

@@ -8,7 +8,7 @@ from typing import Any
 from sansip.limits import DEFAULT
 from sansip.location import SharedRead, SharedRecord, SharedWrite
 from sansip.registrar import RegistrarConfig
-from sansip.routing.changes import NotStored, SharedChange
+from sansip.routing.change import Change, NotStored
 from tests.rig import ALICE, BOB, Out, only, what
 from tests.routing.test_shared import AOR, WebPhone, fetch, registration
 from tests.shelf import Cluster
@@ -153,7 +153,7 @@ def test_a_plan_that_raises() -> None:
     def broken(stands: Any, now: float) -> Any:
         raise ZeroDivisionError
 
-    stack.ask(SharedChange(AOR, broken, str), lambda result, then: heard.append(result), now)
+    stack.ask(Change(stack, AOR, broken, str, now), lambda result, then: heard.append(result), now)
     assert [type(one) for one in heard] == [ZeroDivisionError]
     assert what(cluster.udp("a", registration(1), BOB)) == ["200"]
 
@@ -173,7 +173,7 @@ def test_other_nodes_without_end() -> None:
         cluster.shelf.records[AOR] = SharedRecord(f"{number:016d}", others or stands.bindings)
         assert rig.answer(cluster.shelf.answer(ask.question), ask) == []
     rig.stack.ask(
-        SharedChange(AOR, lambda stands, now: tuple(stands), str),
+        Change(rig.stack, AOR, lambda stands, now: tuple(stands), str, rig.now),
         lambda result, then: heard.append(result),
         rig.now,
     )
@@ -195,12 +195,12 @@ def test_a_change_that_asks_for_another() -> None:
     def first(result: Any, now: float) -> None:
         heard.append("first")
         stack.ask(
-            SharedChange(AOR, lambda stands, now: tuple(stands), str),
+            Change(stack, AOR, lambda stands, now: tuple(stands), str, now),
             lambda result, then: heard.append("second"),
             now,
         )
 
-    stack.ask(SharedChange(AOR, lambda stands, now: tuple(stands), str), first, rig.now)
+    stack.ask(Change(stack, AOR, lambda stands, now: tuple(stands), str, rig.now), first, rig.now)
     rig.take(stack.time_passed(rig.now))
     cluster.settle("a")
     assert heard == ["first", "second"]

@@ -1,0 +1,120 @@
+"""One change of the bindings of an address-of-record: planned, committed, stored.
+
+Theory of operation: who changes bindings (a REGISTER, an operator, a connection that is lost) gives a
+plan: a function from what stands to what shall stand. Here is the only place that commits one. In memory
+alone that is one step. Where bindings are durable (``StackConfig.durable``) the update goes to the store as
+well, and who waits hears of it when it is there; a store that fails takes memory back to what it knows,
+unless another change came between. In a location that nodes share, the plan is made again wherever another
+node was quicker (``changes``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sansip.location import LocationUpdate, Outcome
+from sansip.questions import Inside
+from sansip.routing.awaitables import Question
+
+if TYPE_CHECKING:
+    from sansip.location import Binding
+    from sansip.routing.core import Core
+
+__all__ = ["Change", "Done", "LocationFull", "NotStored", "Plan"]
+
+# Given what stands, best first, and the time, returns what shall stand; None: as it is.
+Plan: TypeAlias = "Callable[[Sequence[Binding], float], tuple[Binding, ...] | None]"
+# Gets None once the change stands, else an exception: ``NotStored`` where the store did
+# not take it, ``LocationFull``, or what the plan raised.
+Done: TypeAlias = "Callable[[Exception | None, float], None]"
+
+
+class NotStored(Exception):
+    """The store did not take a change, or could not be asked; nothing was changed."""
+
+
+class LocationFull(Exception):
+    """A limit of the location service is reached (``limits.aors``, ``limits.bindings_per_aor``)."""
+
+
+class Change(Inside):
+    """The wish to change what stands for ``aor``: awaited by a route, or put with a callback.
+
+    Attributes:
+        aor: an address-of-record.
+        plan: may be called several times, each time with what stands then.
+        owner: says who wants it; where a queue is full, the owner of most of it pays.
+        at_once: it is so in any case, and memory need not wait for the store: a lost flow does not come back.
+    """
+
+    __slots__ = ("_core", "_now", "aor", "at_once", "owner", "plan")
+
+    def __init__(
+        self,
+        core: Core,
+        aor: str,
+        plan: Plan,
+        owner: Callable[[], str],
+        now: float,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        self._core = core
+        self._now = now
+        self.aor = aor
+        self.plan = plan
+        self.owner = owner
+        self.at_once = at_once
+
+    def __await__(self) -> Generator[Question, Any, None]:
+        """Return once it stands; raise what ``Done`` gets otherwise."""
+        if self._core.durable or self._core.changes is not None:
+            yield from Question(self).__await__()
+        else:
+            # Memory takes it in this step, and the route need not be left.
+            self._commit(self._now)
+
+    def put(self, callback: Done, now: float) -> None:
+        """Make the change; ``callback`` is called once, maybe later."""
+        core = self._core
+        if core.changes is not None:
+            core.changes.put(self, callback, now)
+            return
+        try:
+            update = self._commit(now)
+        except Exception as error:
+            callback(error, now)
+            return
+        if update is None or not core.durable:
+            callback(None, now)
+        elif self.at_once:
+            callback(None, now)
+            # Should the store fail, it is back after a restart, and found out again.
+            core.ask(update, _ignore, now)
+        else:
+            core.ask(update, lambda result, then: self._stored(update, callback, result, then), now)
+
+    def _commit(self, now: float) -> LocationUpdate | None:
+        """Change what is in memory; return what a store is to be told, None for nothing."""
+        location = self._core.location
+        before = tuple(location.lookup(self.aor, now))
+        after = self.plan(before, now)
+        if after is None:
+            return None
+        update = LocationUpdate(self.aor, before, after)
+        if location.apply(update, now) is Outcome.FULL:
+            raise LocationFull("a limit of the location service is reached")
+        return update
+
+    def _stored(self, update: LocationUpdate, callback: Done, result: Any, now: float) -> None:
+        if not isinstance(result, Exception):
+            callback(None, now)
+            return
+        # What came between stands: it was planned upon this.
+        self._core.location.apply(LocationUpdate(update.aor, update.after, update.before), now)
+        callback(NotStored(str(result) or type(result).__name__), now)
+
+
+def _ignore(_answer: Any, _now: float) -> None:
+    """Nobody waits for it."""
