@@ -214,6 +214,8 @@ def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
             listeners.append(f"tcp:{HOST}:{port}")
         start: Callable[..., Program] = kamailio if name == "kamailio" else sansip_serve
         options = {"kamailio": ["-x", "fm"], "sansip+uvloop": ["--uvloop"]}.get(name, [])
+        if name.partition("+")[2] in arguments.runtime:
+            options = ["--runtime", name.partition("+")[2]]
         if name != "kamailio":
             options = [*options, *arguments.serve_option]
         prefix = pinned(arguments.server_core)
@@ -273,6 +275,9 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--transport", choices=["udp", "tcp"], default="udp")
     parser.add_argument("--uvloop", action="store_true", help="measure sansip on uvloop, too")
+    parser.add_argument(
+        "--runtime", action="append", default=[], help="measure sansip on this runtime, too; may be repeated"
+    )
     parser.add_argument("--no-kamailio", action="store_true", help="sansip alone")
     parser.add_argument("--no-sansip", action="store_true", help="Kamailio alone (checks the harness)")
     parser.add_argument(
@@ -291,6 +296,7 @@ def main() -> int:
     servers = [] if arguments.no_sansip else ["sansip"]
     if arguments.uvloop:
         servers.append("sansip+uvloop")
+    servers += [f"sansip+{runtime}" for runtime in arguments.runtime]
     if not arguments.no_kamailio:
         servers.append("kamailio")
     needed = ["sipp", "taskset"] + ["kamailio"] * ("kamailio" in servers)
@@ -306,7 +312,7 @@ def main() -> int:
         if not arguments.json:
             print(f"\n{workload}: {arguments.rate}/s for {arguments.seconds} s over {arguments.transport}")
             print(
-                "server         completed  failed  resent   µs CPU  system   share  idle   wait   SIPp",
+                "server           completed  failed  resent   µs CPU  system   share  idle   wait   SIPp",
                 flush=True,
             )
         for _ in range(arguments.rounds):
@@ -326,7 +332,7 @@ def line(result: Result) -> str:
     counts = f"{result.completed:>9} {result.failed:>7} {result.retransmissions:>7}"
     costs = f"{result.cpu_us:>8.1f} {result.system_us:>7.1f} {result.cpu_share:>7.1%}"
     shares = f"{result.idle_share:>5.1%} {result.wait_share:>6.1%} {result.sipp_share:>6.1%}"
-    return f"{result.server:<14} {counts} {costs} {shares}"
+    return f"{result.server:<16} {counts} {costs} {shares}"
 
 
 def verdict(results: Iterable[Result], workload: str, servers: list[str]) -> str:

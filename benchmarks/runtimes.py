@@ -37,6 +37,7 @@ HOST = "127.0.0.1"
 DOMAIN = "bench.test"
 # Options of `sansip serve` for each runtime, and what has to be installed.
 RUNTIMES = {
+    "blocking": ["--runtime", "blocking"],
     "asyncio": ["--runtime", "asyncio"],
     "uvloop": ["--runtime", "asyncio", "--uvloop"],
     "gevent": ["--runtime", "gevent"],
@@ -142,7 +143,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[-1]})
-    names = [name for name in RUNTIMES if name == "asyncio" or find_spec(name)]
+    names = [name for name in RUNTIMES if name in ("asyncio", "blocking") or find_spec(name)]
     figures: dict[str, dict[str, list[float]]] = {t: {name: [] for name in names} for t in ("udp", "tcp")}
     for number in range(arguments.rounds):
         for transport, of_transport in figures.items():

@@ -1,27 +1,49 @@
 """Runtime adapters by name: the entry-point group ``sansip.runtimes``.
 
 Theory of operation: each value of the group is an adapter's blocking front
-door, ``run(...)``. asyncio comes with sansip and is found even where the
+door, ``run(...)``. asyncio and blocking come with sansip and are found even where the
 package is not installed (a checkout on PYTHONPATH); the others are extras.
+Where none is asked for, ``choose`` takes the one that costs the least.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
+from importlib import import_module
 
 from sansip_server.faults import OperatorError, suggestion
 
-__all__ = ["check_runtime", "installed_runtimes", "load_runtime", "runtime_names"]
+__all__ = ["AUTO", "check_runtime", "choose", "installed_runtimes", "load_runtime", "runtime_names"]
 
 GROUP = "sansip.runtimes"
+# What stands for "the one that costs the least", in the settings.
+AUTO = "auto"
+# They need nothing beside the standard library.
+_OURS = ("asyncio", "blocking")
 
 
 def runtime_names() -> list[str]:
     """Return the names of the runtimes that there are adapters for, sorted."""
     from importlib.metadata import entry_points
 
-    return sorted({"asyncio", *(entry.name for entry in entry_points(group=GROUP))})
+    return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def choose(
+    name: str, *, uvloop: bool, transports: Iterable[str], handlers: Iterable[Callable[..., object]]
+) -> tuple[str, str]:
+    """Return the runtime that ``name`` of the settings stands for, and why it is that one."""
+    if name != AUTO:
+        return name, "as configured"
+    if uvloop:
+        return "asyncio", "uvloop is an event loop for it"
+    if any(transport != "udp" for transport in transports):
+        return "asyncio", "not only UDP is listened on"
+    if any(map(inspect.iscoroutinefunction, handlers)):
+        return "asyncio", "a handler is async def"
+    return "blocking", "only UDP is listened on"
 
 
 def installed_runtimes() -> list[str]:
@@ -36,7 +58,7 @@ def installed_runtimes() -> list[str]:
 
 def check_runtime(name: str) -> None:
     """Raise ValueError when there is no runtime ``name``, with what to do."""
-    if name == "asyncio":
+    if name == AUTO:
         return
     names = runtime_names()
     if name in names:
@@ -58,8 +80,6 @@ def load_runtime(name: str) -> Callable[..., int]:
                 # An adapter of ours says itself which command installs what is missing.
                 hint = "" if "pip install" in str(error) else f"; try pip install 'sansip[{name}]'"
                 raise OperatorError(f"runtime {name} cannot be loaded: {error}{hint}") from None
-    if name != "asyncio":
+    if name not in _OURS:
         raise OperatorError(f"there is no runtime {name!r} here; expected {' or '.join(runtime_names())}")
-    from sansip_asyncio import run
-
-    return run
+    return import_module(f"sansip_{name}").run  # type: ignore[no-any-return]

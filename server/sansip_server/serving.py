@@ -50,7 +50,7 @@ from sansip_server.provision import Provision
 from sansip_server.reload import Outcome, Reload
 from sansip_server.routes import default_route, load_route
 from sansip_server.rows import RowService, open_rows
-from sansip_server.runtimes import load_runtime
+from sansip_server.runtimes import AUTO, choose, load_runtime
 from sansip_server.secret import read_secret
 from sansip_server.slowness import Slowness
 from sansip_server.storage import Storage, open_storage
@@ -88,7 +88,9 @@ def run_server(
     build.settle(settings)
     addresses = build.listen_addresses(settings)
     route = default_route() if settings.route is None else load_route(settings.route)
-    run = load_runtime(settings.runtime)
+    if settings.runtime != AUTO:
+        # It may not be installed: said before anything is opened.
+        load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
     aliases = build.other_names(addresses)
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
@@ -173,6 +175,7 @@ def run_server(
         return stack
 
     def on_ready(server: Any) -> None:
+        click.echo(f"runtime {runtime}: {why}")
         # Modules start at the first input; a server must not run without one that does not.
         now = server.hub.clock()
         with suppress(ModuleFault):
@@ -225,6 +228,19 @@ def run_server(
 
     try:
         provision.start({use.kind: use.settings for use in uses(settings.modules)})
+        handlers = (
+            ({} if storage is None else storage.handlers)
+            | handlers_of(route, settings.limits.handler_waiting)
+            | provision.handlers
+            | ({} if shared is None else shared.handlers)
+        )
+        runtime, why = choose(
+            settings.runtime,
+            uvloop=settings.uvloop,
+            transports=[one.transport for one in wanted if one.accepts],
+            handlers=handlers.values(),
+        )
+        run = load_runtime(runtime)
         status = run(
             make_stack,
             wanted,
@@ -232,10 +248,7 @@ def run_server(
             on_reload=on_reload,
             filters=stream_filters(tls, settings.websocket, settings.limits),
             notify=EventLog(),
-            handlers=({} if storage is None else storage.handlers)
-            | handlers_of(route, settings.limits.handler_waiting)
-            | provision.handlers
-            | ({} if shared is None else shared.handlers),
+            handlers=handlers,
             drain_time=settings.drain_time + settings.node.linger,
             uvloop=settings.uvloop,
         )

@@ -225,6 +225,19 @@ class OnAnyioTrio(OnAnyio):
     backend = "trio"
 
 
+class OnBlocking(Running):
+    def serve(self) -> None:
+        import sansip_blocking
+
+        build, listeners, options = self._arguments
+        with sansip_blocking.Server(build, listeners, **options) as self.server:
+            self.opened(self.server.hub, self.server.listeners)
+            self.server.serve_forever()
+
+    def ask_to_stop(self) -> None:
+        self.call(self.server.stop)
+
+
 class OnSelectors(Running):
     """A whole runtime: watches, timers, and nothing else."""
 
@@ -295,6 +308,7 @@ class OnSelectors(Running):
 
 RUNTIMES: dict[str, type[Running]] = {
     "asyncio": OnAsyncio,
+    "blocking": OnBlocking,
     "uvloop": OnUvloop,
     "gevent": OnGevent,
     "curio": OnCurio,

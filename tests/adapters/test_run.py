@@ -86,11 +86,13 @@ class Program:
 
 def need(runtime: str) -> None:
     package = runtime.partition("-")[0]
-    if find_spec(package) is None:
+    if package != "blocking" and find_spec(package) is None:
         missing(f"{package} is not installed")
 
 
-@pytest.fixture(params=["anyio", "asyncio", "curio", "gevent", "gevent-patched", "trio", "uvloop"])
+@pytest.fixture(
+    params=["anyio", "asyncio", "blocking", "curio", "gevent", "gevent-patched", "trio", "uvloop"]
+)
 def program(request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
     need(request.param)
     started: list[Program] = []
@@ -105,7 +107,7 @@ def program(request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
         one.process.communicate()
 
 
-@pytest.fixture(params=["anyio", "asyncio", "curio", "gevent", "trio"])
+@pytest.fixture(params=["anyio", "asyncio", "blocking", "curio", "gevent", "trio"])
 def run(request: pytest.FixtureRequest) -> Callable[..., int]:
     """Return the adapter's ``run``, to be called in this process."""
     need(request.param)
@@ -174,7 +176,7 @@ def test_a_missing_uvloop_names_the_command(monkeypatch):
         sansip_asyncio.run(FakeStack(), [Listen(0, "udp", "127.0.0.1")], uvloop=True)
 
 
-@pytest.mark.parametrize("runtime", ["curio", "gevent", "trio"])
+@pytest.mark.parametrize("runtime", ["blocking", "curio", "gevent", "trio"])
 def test_uvloop_is_for_asyncio(runtime):
     """A setting that would do nothing is refused."""
     need(runtime)

@@ -23,6 +23,7 @@ SOON = 0.5 if STRICT else 2.0
 RUNTIMES = {
     "asyncio": None,
     "anyio": "anyio",
+    "blocking": None,
     "uvloop": "uvloop",
     "gevent": "gevent",
     "curio": "curio",

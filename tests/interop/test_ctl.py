@@ -35,7 +35,7 @@ def register_some(port: int, first: int, count: int) -> None:
             assert phone.recv(65_535).startswith(b"SIP/2.0 200")
 
 
-@pytest.mark.parametrize("runtime", ["asyncio", "trio", "gevent", "curio"])
+@pytest.mark.parametrize("runtime", ["asyncio", "blocking", "trio", "gevent", "curio"])
 def test_a_life(tmp_path: Path, runtime: str) -> None:
     """All commands of one server, whose socket nobody else may open and which leaves nothing behind."""
     if importlib.util.find_spec(runtime) is None:

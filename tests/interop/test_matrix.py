@@ -24,7 +24,7 @@ from tools import peers
 TRANSPORTS = ("udp", "tcp", "tls", "ws", "wss")
 HOSTS = {"4": "127.0.0.1", "6": "::1"}
 KINDS = [f"{transport}{family}" for family in HOSTS for transport in TRANSPORTS]
-RUNTIMES = ("asyncio", "anyio", "gevent", "curio", "trio")
+RUNTIMES = ("asyncio", "anyio", "blocking", "gevent", "curio", "trio")
 DOMAIN = "matrix.test"
 
 pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="Kamailio needs a configuration for each pair")

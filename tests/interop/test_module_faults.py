@@ -353,7 +353,7 @@ def test_rows_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("runtime", ["asyncio", "trio", "gevent", "curio"])
+@pytest.mark.parametrize("runtime", ["asyncio", "blocking", "trio", "gevent", "curio"])
 def test_sockets_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     """UDP and TCP servers, real ones: asked, answered, dead, back again; a dead one holds up nobody."""
     pytest.importorskip(runtime)
@@ -407,7 +407,7 @@ def echo_stream(server: socket.socket) -> None:
                     connection.sendall(data)
 
 
-@pytest.mark.parametrize("runtime", ["asyncio", "trio", "gevent", "curio"])
+@pytest.mark.parametrize("runtime", ["asyncio", "blocking", "trio", "gevent", "curio"])
 def test_an_outer_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     """Functions that block, in threads: answered, failed, hanging; health and figures; and calls go on."""
     pytest.importorskip(runtime)

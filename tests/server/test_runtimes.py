@@ -12,12 +12,13 @@ from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
 
 
-def test_asyncio_is_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_are_always_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also in a checkout on PYTHONPATH, where there are no entry points."""
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
-    assert runtimes.runtime_names() == ["asyncio"]
+    assert runtimes.runtime_names() == ["asyncio", "blocking"]
     assert callable(runtimes.load_runtime("asyncio"))
-    with pytest.raises(OperatorError, match="there is no runtime 'trio' here; expected asyncio"):
+    assert callable(runtimes.load_runtime("blocking"))
+    with pytest.raises(OperatorError, match="there is no runtime 'trio' here; expected asyncio or blocking"):
         runtimes.load_runtime("trio")
 
 
@@ -36,8 +37,8 @@ def test_what_can_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint("gevent", "no_such_module_here:run", runtimes.GROUP),
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
-    assert runtimes.runtime_names() == ["abacus", "asyncio", "gevent"]
-    assert runtimes.installed_runtimes() == ["abacus", "asyncio"]
+    assert runtimes.runtime_names() == ["abacus", "asyncio", "blocking", "gevent"]
+    assert runtimes.installed_runtimes() == ["abacus", "asyncio", "blocking"]
 
 
 def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +70,24 @@ def test_uvloop_is_for_asyncio() -> None:
         ("uvloop", "uvloop is an event loop for asyncio; remove it, or the runtime 'gevent'")
     ]
     assert not list(cross_faults(Settings(uvloop=True)))
+
+
+def _plain(question: object) -> None: ...
+
+
+async def _waits(question: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "uvloop", "transports", "handlers", "chosen"),
+    [
+        ("auto", False, ["udp", "udp"], [_plain], ("blocking", "only UDP is listened on")),
+        ("auto", False, ["udp", "tcp"], [_plain], ("asyncio", "not only UDP is listened on")),
+        ("auto", True, ["udp"], [], ("asyncio", "uvloop is an event loop for it")),
+        ("auto", False, ["udp"], [_plain, _waits], ("asyncio", "a handler is async def")),
+        ("trio", False, ["udp"], [], ("trio", "as configured")),
+    ],
+)
+def test_which_runtime_and_why(name, uvloop, transports, handlers, chosen) -> None:
+    """The cheapest that can do what is configured; the operator reads the reason in the first line."""
+    assert runtimes.choose(name, uvloop=uvloop, transports=transports, handlers=handlers) == chosen

@@ -45,6 +45,8 @@ ROUNDS = 4
 READS = 1_024
 # No UDP payload is longer (RFC 768: 16-bit length).
 DATAGRAM_SIZE = 65_535
+# The pump never waits for the socket, also where a runtime has made it one that blocks.
+DONTWAIT = socket.MSG_DONTWAIT
 # Datagrams kept while the socket's send buffer is full. Beyond it they are
 # dropped, like on any congested link; SIP repeats them.
 QUEUE = 1_024
@@ -65,12 +67,13 @@ class DatagramSocket:
     """A UDP listener. ``sendto`` is the way out and may be replaced while it is full."""
 
     __slots__ = ("_backlog", "_closed", "_had_error", "_hub", "_listener", "_notices", "_queue", "_said",
-                 "_sock", "dropped")  # fmt: skip
+                 "dropped", "number", "sock")  # fmt: skip
 
     def __init__(self, hub: Host, listener: BoundListener) -> None:
         self._hub = hub
         self._listener = listener
-        self._sock = listener.sock
+        self.sock = listener.sock
+        self.number = listener.id
         self._queue: deque[tuple[bytes, Address]] = deque()
         self._had_error = False
         self._closed = False
@@ -83,14 +86,14 @@ class DatagramSocket:
 
     def pump(self) -> Pump:
         hub = self._hub
-        number = self._listener.id
+        number = self.number
         received = hub.driver.datagrams_received
         perform = hub.perform
         clock = hub.clock
-        recvfrom = self._sock.recvfrom
+        recvfrom = self.sock.recvfrom
         turns = tuple(map(range, TURNS))
-        wait: Wait = (READ, self._sock, None)
-        soon: Wait = (READ, self._sock, 0.0)
+        wait: Wait = (READ, self.sock, None)
+        soon: Wait = (READ, self.sock, 0.0)
         backlog = self._backlog
         while True:
             yield soon if backlog else wait
@@ -105,7 +108,7 @@ class DatagramSocket:
                     append = batch.append
                     try:
                         for _ in reads:
-                            append(recvfrom(DATAGRAM_SIZE))
+                            append(recvfrom(DATAGRAM_SIZE, DONTWAIT))
                     except BlockingIOError:
                         if not batch:
                             if reads is turns[0]:
@@ -129,32 +132,32 @@ class DatagramSocket:
                 # libuv, and so uvloop, stops watching a socket that has had an
                 # error: watch it anew.
                 self._had_error = False
-                yield (PAUSE, self._sock, 0.0)
-        yield (PAUSE, self._sock, 0.0)
-        self._sock.close()
+                yield (PAUSE, self.sock, 0.0)
+        yield (PAUSE, self.sock, 0.0)
+        self.sock.close()
 
     @property
     def is_open(self) -> bool:
         """Whether the socket is not closed yet."""
-        return self._sock.fileno() != -1
+        return self.sock.fileno() != -1
 
     def close(self) -> None:
         """Close the socket: by its pump, which is woken; what is queued is lost."""
         self._closed = True
         self._queue.clear()
-        wake(self._sock)
+        wake(self.sock)
 
     def _serve_by_turns(self) -> None:
         """Read whatever waits, and serve a few batches of it, one datagram of each source after another."""
         hub = self._hub
         backlog = self._backlog
-        recvfrom = self._sock.recvfrom
+        recvfrom = self.sock.recvfrom
         for _ in range(ROUNDS):
             reads = READS
             while reads:
                 reads -= 1
                 try:
-                    source = backlog.put(recvfrom(DATAGRAM_SIZE))
+                    source = backlog.put(recvfrom(DATAGRAM_SIZE, DONTWAIT))
                 except BlockingIOError:
                     break
                 except OSError:
@@ -167,7 +170,7 @@ class DatagramSocket:
             batch = backlog.take(SLICE)
             if not batch:
                 break
-            hub.perform(hub.driver.datagrams_received(self._listener.id, batch, now), now)
+            hub.perform(hub.driver.datagrams_received(self.number, batch, now), now)
         if self._said:
             said = self._said[:]
             self._said.clear()
@@ -184,7 +187,7 @@ class DatagramSocket:
             if "%" in address[0]:
                 address = scoped(address)
             try:
-                self._sock.sendto(data, address)
+                self.sock.sendto(data, address)
                 return
             except BlockingIOError:
                 self._block(data, address)
@@ -193,19 +196,19 @@ class DatagramSocket:
                 error = again
         reason = getattr(error, "strerror", None) or str(error)
         hub = self._hub
-        hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, data, address), reason)
+        hub.later(hub.driver.send_failed, SendDatagram(self.number, data, address), reason)
 
     def _read_errors(self) -> None:
         hub = self._hub
         self._had_error = True
-        for address, quoted, reason in read_icmp_errors(self._sock):
+        for address, quoted, reason in read_icmp_errors(self.sock):
             # RFC 3261 18.4: the user of the transport is told.
-            hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, quoted, address), reason)
+            hub.later(hub.driver.send_failed, SendDatagram(self.number, quoted, address), reason)
 
     # --- the send buffer is full
 
     def _block(self, data: bytes, address: Address) -> None:
-        self._hub.sendto[self._listener.id] = self._enqueue
+        self._hub.sendto[self.number] = self._enqueue
         self._enqueue(data, address)
         self._hub.spawn(self._flush())
 
@@ -216,7 +219,7 @@ class DatagramSocket:
             self.dropped += 1
 
     def _flush(self) -> Pump:
-        wait = (WRITE, self._sock, None)
+        wait = (WRITE, self.sock, None)
         queue = self._queue
         while queue:
             yield wait
@@ -224,7 +227,7 @@ class DatagramSocket:
                 return
             try:
                 while queue:
-                    self._sock.sendto(*queue[0])
+                    self.sock.sendto(*queue[0])
                     queue.popleft()
             except BlockingIOError:
                 pass
@@ -234,6 +237,6 @@ class DatagramSocket:
                     self._hub.report(f"send to {address}", error)
                 reason = getattr(error, "strerror", None) or str(error)
                 hub = self._hub
-                hub.later(hub.driver.send_failed, SendDatagram(self._listener.id, data, address), reason)
+                hub.later(hub.driver.send_failed, SendDatagram(self.number, data, address), reason)
         if not self._closed:
-            self._hub.sendto[self._listener.id] = self._sock.sendto
+            self._hub.sendto[self.number] = self.sock.sendto

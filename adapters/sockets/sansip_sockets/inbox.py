@@ -18,14 +18,15 @@ __all__ = ["Inbox"]
 class Inbox:
     """A queue of calls. ``post`` and ``wake`` are safe from any thread."""
 
-    __slots__ = ("_items", "_signalled", "_writer", "reader")
+    __slots__ = ("_items", "_writer", "reader", "signalled")
 
     def __init__(self) -> None:
         self.reader, self._writer = socket.socketpair()
         self.reader.setblocking(False)
         self._writer.setblocking(False)
         self._items: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._signalled = False
+        # Whether the heart is wanted: something was posted, or it is to look at the time.
+        self.signalled = False
 
     @property
     def wakeup_fd(self) -> int:
@@ -42,8 +43,8 @@ class Inbox:
         # The flag is cleared before the items are taken, so that an item posted
         # in between is either taken then or signalled again; two threads that
         # both signal cost one octet.
-        if not self._signalled:
-            self._signalled = True
+        if not self.signalled:
+            self.signalled = True
             try:
                 self._writer.send(b"!")
             except OSError:
@@ -55,7 +56,7 @@ class Inbox:
             self.reader.recv(64)
         except OSError:
             pass
-        self._signalled = False
+        self.signalled = False
         items = self._items
         return [items.popleft() for _ in range(len(items))]
 

@@ -1,4 +1,4 @@
-"""Pumps on a selector of their own: for runtimes whose only way to wait is a task that waits.
+"""Pumps on a selector of their own: for runtimes whose only way to wait is a task, or a thread, that waits.
 
 Theory of operation: curio and trio have no callback for a socket that is ready, and
 a task for each connection costs more memory than the connection. But a selector
@@ -14,7 +14,7 @@ one task, and ``turn`` then resumes every pump that can go on:
         waiter.turn()
 
 A timeout is dear on these runtimes, so one is kept for many waits: until it has passed, or
-something is due before it.
+something is due before it. Where a thread does nothing else, ``turn(seconds)`` is the wait itself.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from __future__ import annotations
 import heapq
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
+from typing import Any
 
 from sansip_sockets.callbacks import CallbackWaiter, End
 from sansip_sockets.waits import READ, WRITE
@@ -76,9 +77,14 @@ class PolledWaiter(CallbackWaiter):
         """Return the seconds from now to ``deadline``, an hour at the most."""
         return min(max(deadline - self._clock(), 0.0), 3_600.0)
 
-    def turn(self) -> None:
-        """Resume all pumps whose socket is ready or whose time has come."""
-        for key, events in self._selector.select(0):
+    @property
+    def watched(self) -> Mapping[Any, selectors.SelectorKey]:
+        """What is waited for, by descriptor."""
+        return self._selector.get_map()
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Resume all pumps whose socket is ready, for which it waits ``seconds``, or whose time has come."""
+        for key, events in self._selector.select(seconds):
             # A pump before may have ended a watch of this turn: then its place is empty.
             for kind in (READ, WRITE):
                 if events & kind and (ready := key.data[kind]) is not None:

@@ -50,7 +50,9 @@ LEVELS = ["debug", "info", "warning", "error"]
 @click.option("--certificate", metavar="FILE", help="Certificate for tls and wss (PEM): tls.certificate.")
 @click.option("--key", metavar="FILE", help="Its private key.  [default: in the same file]")
 @click.option("--route", metavar="FILE.py", help="Routing script.  [default: sansip.routing.default]")
-@click.option("--runtime", metavar="NAME", help="Runtime adapter.  [default: asyncio]")
+@click.option(
+    "--runtime", metavar="NAME", help="Runtime adapter.  [default: blocking for UDP alone, else asyncio]"
+)
 @click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")
 @click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]")

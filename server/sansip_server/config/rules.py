@@ -145,7 +145,7 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "ua.session_min", f"expected {SMALLEST} seconds or more (RFC 4028 4); found {least}"
     elif 0 < settings.ua.session_interval < least:
         yield "ua.session_interval", f"expected 0, or session_min ({least}) or more"
-    if settings.uvloop and settings.runtime != "asyncio":
+    if settings.uvloop and settings.runtime not in ("asyncio", "auto"):
         yield "uvloop", f"uvloop is an event loop for asyncio; remove it, or the runtime {settings.runtime!r}"
     for small, large in _AT_MOST:
         value, bound = attrgetter(small)(settings), attrgetter(large)(settings)

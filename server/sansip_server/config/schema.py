@@ -119,8 +119,10 @@ class Settings:
     # (`sansip user ephemeral`); read again on SIGHUP. With it a phone may give the
     # name `EXPIRY:USER` and the password that was made for it, and need not be in `store`.
     ephemeral_file: str | None = None
-    # The runtime adapter that waits for sockets and timers.
-    runtime: str = "asyncio"
+    # The runtime adapter that waits for sockets and timers. "auto" is `blocking` where
+    # only UDP is listened on, which costs the least, and else `asyncio`; the first
+    # line that the server prints says which, and why.
+    runtime: str = "auto"
     # Use uvloop as asyncio's event loop; needs `pip install 'sansip[uvloop]'`.
     uvloop: bool = False
     # How long, in seconds, running transactions may take to finish after

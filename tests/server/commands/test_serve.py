@@ -89,6 +89,7 @@ def test_ready_means_ready() -> None:
     """One line a listener, with the port that 0 became, then `ready`; the log says who may register."""
     with serve(*LOOPBACK) as server:
         assert [re.sub(r"\d+$", "N", line) for line in server.lines] == [
+            "runtime asyncio: not only UDP is listened on",
             "listening on udp:127.0.0.1:N",
             "listening on tcp:127.0.0.1:N",
             "ready",
@@ -177,7 +178,11 @@ def test_options_win_over_the_file(tmp_path: Path) -> None:
     with serve(
         "--config", str(tmp_path / "sansip.toml"), "--listen", "udp:127.0.0.1:0", "--log-level", "error"
     ) as server:
-        assert [line.partition(":")[0] for line in server.lines] == ["listening on udp", "ready"]
+        assert [line.partition(":")[0] for line in server.lines] == [
+            "runtime blocking",
+            "listening on udp",
+            "ready",
+        ]
         assert server.stop() == (0, "")
 
 

@@ -25,7 +25,7 @@ def test_every_default_is_shown() -> None:
     for text in (
         "default `65_535`",
         "default `false`",
-        'default `"asyncio"`',
+        'default `"auto"`',
         "unset by default",
         "default `0.5`",
     ):

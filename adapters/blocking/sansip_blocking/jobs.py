@@ -1,0 +1,46 @@
+"""Worker threads, and how many of their jobs are under way.
+
+Theory of operation: a thread that has an answer posts it to the inbox. Who waits in ``recvfrom`` does not
+see the inbox; so as long as a job is under way, the server waits where it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sansip_sockets import Threads
+from sansip_sockets.inbox import Inbox
+
+__all__ = ["Jobs"]
+
+
+class Jobs:
+    """Runs the jobs of handlers in threads; called, and read, in the stack's thread only."""
+
+    def __init__(self) -> None:
+        self._threads = Threads()
+        self.running = 0
+        # Known when the hub is, before the first job.
+        self.inbox: Inbox | None = None
+
+    def __call__(self, job: Callable[[], None]) -> None:
+        """Run ``job`` in a thread, soon."""
+        self.running += 1
+        inbox = self.inbox
+        assert inbox is not None
+
+        def work() -> None:
+            try:
+                job()
+            finally:
+                # Behind what the job itself has posted.
+                inbox.post(self._ended)
+
+        self._threads(work)
+
+    def _ended(self) -> None:
+        self.running -= 1
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.close()

@@ -1,0 +1,124 @@
+"""One UDP socket, waited for in ``recvfrom``: a datagram costs one system call to wait and to read.
+
+Theory of operation: a selector costs a system call and its Python for each wake-up, and the drain behind it
+a read that finds nothing. Where the next datagram comes within a millisecond, as under load, it is
+cheaper to ask the socket itself and to be put to sleep there, with a time-out (SO_RCVTIMEO). Everything
+else is looked at in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
+signalled, and for the last milliseconds before a timer is due. So this is used only where nothing is
+waited for that cannot wait so long: no connection, no query, no worker thread, no full send buffer. The
+pump of the socket is left where it waits, and is resumed by the selector as ever: it
+serves what piled up by turns of its sources, and reads the socket's errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from sansip_blocking.jobs import Jobs
+from sansip_sockets import READ, PolledWaiter
+from sansip_sockets.datagrams import DATAGRAM_SIZE, DatagramSocket
+
+if TYPE_CHECKING:
+    from sansip_sockets import Hub
+
+__all__ = ["BRISK", "LOOK", "Receiver"]
+
+# Seconds that ``recvfrom`` waits. Timers are kept that exactly, and what is looked at in between waits
+# that long; the next datagram comes sooner, or the selector waits for it.
+BRISK = 0.005
+# Datagrams served before everything else gets its turn; in its own turns the pump serves many more.
+LOOK = 16
+
+
+class Receiver:
+    """Serves the datagrams of the only UDP listener of ``hub`` while they come one behind the other."""
+
+    def __init__(self, hub: Hub, waiter: PolledWaiter, jobs: Jobs) -> None:
+        self._hub = hub
+        self._waiter = waiter
+        self._jobs = jobs
+        # The socket that was made to block, and so has to be given back.
+        self._blocking: socket.socket | None = None
+        # Descriptor -> its registration, and whether it may wait: an answer for as long as it is registered.
+        self._judged: dict[int, tuple[object, bool]] = {}
+
+    def serve(self) -> bool:
+        """Serve datagrams until anything else is due, if nothing is now. Return whether there were any."""
+        datagrams = self._alone()
+        if datagrams is None:
+            self.release()
+            return False
+        hub = self._hub
+        clock = hub.clock
+        until = self._waiter.deadline() - BRISK
+        if clock() >= until:
+            return False
+        sock = datagrams.sock
+        if self._blocking is not sock:
+            self._take(sock)
+        number = datagrams.number
+        inbox = hub.inbox
+        recvfrom = sock.recvfrom
+        received = hub.driver.datagrams_received
+        perform = hub.perform
+        for served in range(LOOK):
+            try:
+                batch = [recvfrom(DATAGRAM_SIZE)]
+            except OSError:
+                # Nothing came in time, or an error of an earlier send, which is the pump's to read.
+                return served > 0
+            now = clock()
+            try:
+                perform(received(number, batch, now), now)
+            except Exception as error:
+                hub.report(f"datagrams on {hub.listeners[number]}", error)
+            if inbox.signalled or now >= until or self._jobs.running:
+                break
+        return True
+
+    def _alone(self) -> DatagramSocket | None:
+        """Return the only UDP listener, if nothing else is waited for that cannot wait for ``BRISK``."""
+        datagrams = self._hub.datagrams
+        if len(datagrams) != 1 or self._jobs.running:
+            return None
+        (only,) = datagrams.values()
+        own = (only.sock.fileno(), self._hub.inbox.reader.fileno())
+        for fd, key in self._waiter.watched.items():
+            if key.events != READ:
+                return None
+            if fd in own:
+                continue
+            registration, patient = self._judged.get(fd, (None, False))
+            if registration is not key.data:
+                patient = _accepts_locally(fd)
+                self._judged[fd] = key.data, patient
+            if not patient:
+                return None
+        return only
+
+    def _take(self, sock: socket.socket) -> None:
+        """Make ``sock`` wait in ``recvfrom``; the pump reads it with MSG_DONTWAIT."""
+        self.release()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(BRISK * 1e6)))
+        # A full send buffer is told after a tick of the kernel, and then the socket is given back.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1))
+        sock.setblocking(True)
+        self._blocking = sock
+
+    def release(self) -> None:
+        """Give the socket back: it never waits any more."""
+        sock, self._blocking = self._blocking, None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.setblocking(False)
+
+
+def _accepts_locally(fd: int) -> bool:
+    """Return whether ``fd`` is a Unix socket that accepts connections: an operator can wait so long."""
+    with socket.socket(fileno=os.dup(fd)) as sock:
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        return sock.family == socket.AF_UNIX and listens != 0

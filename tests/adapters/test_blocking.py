@@ -1,0 +1,234 @@
+"""What is the blocking adapter's own: turns, and datagrams that are waited for in ``recvfrom``."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+import sansip_blocking
+from sansip.actions import Ask, Notify, SendData, SendDatagram
+from sansip_blocking.receiver import BRISK, LOOK
+from sansip_sockets import BindError, ControlSocket, bind
+from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
+
+UDP = Listen(0, "udp", "127.0.0.1")
+TCP = Listen(1, "tcp", "127.0.0.1")
+
+
+def peer(server: sansip_blocking.Server, number: int = 0) -> socket.socket:
+    """Return a UDP socket whose peer is a listener of ``server``."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(PATIENCE)
+    sock.connect(server.listeners[number].address)
+    return sock
+
+
+def test_turns_beside_other_work():
+    """A program with a loop of its own serves between two steps of it, in one thread."""
+    with sansip_blocking.Server(lambda listeners: FakeStack(), [UDP]) as server, peer(server) as sock:
+        for number in range(10):
+            sock.send(b"%d" % number)
+            server.turn()
+            assert sock.recv(100) == b"%d" % number
+        # Nothing came: it is back in time.
+        server.turn(0.0)
+    assert server.listeners[0].sock.fileno() == -1
+    server.turn()
+    server.stop()
+
+
+def serve_brisk(server: sansip_blocking.Server, sock: socket.socket, count: int) -> list[bytes]:
+    """Have ``count`` datagrams wait, serve them in turns as if they came one behind the other."""
+    for number in range(count):
+        sock.send(b"%d" % number)
+    answers: list[bytes] = []
+    sock.setblocking(False)
+    while len(answers) < count:
+        server._brisk = True
+        server.turn()
+        for _ in range(count):
+            try:
+                answers.append(sock.recv(100))
+            except BlockingIOError:
+                break
+    return answers
+
+
+def test_datagrams_one_behind_the_other():
+    """They are read where they are waited for; none is lost, and none overtakes."""
+    seen: list[bool] = []
+    stack = FakeStack()
+    echo = stack.on_datagram
+    with sansip_blocking.Server(lambda listeners: stack, [UDP]) as server, peer(server) as sock:
+
+        def note(listener, data, source):
+            seen.append(server.listeners[0].sock.getblocking())
+            return echo(listener, data, source)
+
+        stack.on_datagram = note
+        count = 4 * LOOK
+        assert serve_brisk(server, sock, count) == [b"%d" % number for number in range(count)]
+        # Some of them by the one way, some by the other: both are in use.
+        assert seen.count(True) >= LOOK
+
+
+@pytest.mark.parametrize("crowd", ["connection", "two listeners", "question"])
+def test_what_cannot_wait_is_not_kept_waiting(crowd):
+    """A connection, another listener, a worker thread: all are waited for alike."""
+    stack = FakeStack()
+    released = threading.Event()
+    listeners = [UDP, Listen(1, "udp", "127.0.0.1")] if crowd == "two listeners" else [UDP, TCP]
+    listeners = listeners if crowd in ("connection", "two listeners") else [UDP]
+    blocking: list[bool] = []
+    echo = stack.on_datagram
+    handlers = {Question: lambda question: released.wait(PATIENCE)}
+    with sansip_blocking.Server(lambda listeners: stack, listeners, handlers=handlers) as server:
+
+        def note(listener, data, source):
+            blocking.append(server.listeners[0].sock.getblocking())
+            return echo(listener, data, source)
+
+        stack.on_datagram = note
+        if crowd == "question":
+            server.send([Ask(1, Question("slow"))])
+        with peer(server) as sock:
+            assert serve_brisk(server, sock, 3) == [b"0", b"1", b"2"]
+        assert not any(blocking)
+        released.set()
+
+
+def test_a_timer_that_is_nearly_due(monkeypatch):
+    """Timers are at most 25 ms late on every runtime: ``recvfrom`` is not entered just before."""
+    with sansip_blocking.Server(lambda listeners: FakeStack(), [UDP]) as server, peer(server) as sock:
+        sock.send(b"1")
+        monkeypatch.setattr(server._waiter, "deadline", lambda: server.hub.clock() + BRISK / 2)
+        assert server._receiver.serve() is False
+        monkeypatch.setattr(server._waiter, "deadline", lambda: server.hub.clock() + 60.0)
+        assert server._receiver.serve() is True
+        assert sock.recv(100) == b"1"
+
+
+def test_a_control_socket_may_wait(tmp_path):
+    """`sansip serve` has one always: an operator's question waits for milliseconds, calls do not."""
+    stack = FakeStack()
+    blocking: list[bool] = []
+    echo = stack.on_datagram
+    control = ControlSocket(tmp_path / "ctl")
+    with sansip_blocking.Server(lambda listeners: stack, [UDP]) as server, peer(server) as sock:
+
+        def note(listener, data, source):
+            blocking.append(server.listeners[0].sock.getblocking())
+            return echo(listener, data, source)
+
+        stack.on_datagram = note
+        control.start(server.hub, lambda line: (part for part in [b"answer\n"]))
+        serve_brisk(server, sock, LOOK)
+        assert any(blocking)
+        with socket.socket(socket.AF_UNIX) as operator:
+            operator.settimeout(PATIENCE)
+            operator.connect(str(tmp_path / "ctl"))
+            operator.send(b"question\n")
+            operator.setblocking(False)
+            answer = b""
+            while not answer:
+                server._brisk = True
+                server.turn(0.1)
+                try:
+                    answer = operator.recv(100)
+                except BlockingIOError:
+                    continue
+            assert answer == b"answer\n"
+            # While an operator is connected, everything is waited for alike.
+            blocking.clear()
+            serve_brisk(server, sock, 3)
+            assert not any(blocking)
+    control.close()
+
+
+def test_a_bug_costs_its_own_datagram_only():
+    """Also where they are read one by one."""
+    reports: list[BaseException | None] = []
+    stack = FakeStack()
+    echo = stack.on_datagram
+
+    def fail(listener, data, source):
+        if data == b"1":
+            raise ZeroDivisionError
+        return echo(listener, data, source)
+
+    stack.on_datagram = fail
+    with (
+        sansip_blocking.Server(
+            lambda listeners: stack, [UDP], report=lambda text, error: reports.append(error)
+        ) as server,
+        peer(server) as sock,
+    ):
+        for number in range(3):
+            sock.send(b"%d" % number)
+        for _ in range(4):
+            server._brisk = True
+            server.turn(0.1)
+        assert [sock.recv(100), sock.recv(100)] == [b"0", b"2"]
+    assert [type(error) for error in reports] == [ZeroDivisionError]
+
+
+def test_drain_and_stop_from_inside():
+    """A watcher of events stops the server; who waits for a drain hears that it was not finished."""
+    stack = FakeStack()
+    stack.idle = False
+    with sansip_blocking.Server(lambda listeners: stack, [UDP], notify=lambda event: server.stop()) as server:
+        assert server.drain(0.0) is False
+        stack.on_datagram = lambda listener, data, source: [
+            Notify("stop"),
+            SendDatagram(listener, b"bye", source),
+        ]
+        with peer(server) as sock:
+            sock.send(b"stop")
+            server.serve_forever()
+            assert sock.recv(100) == b"bye"
+        with pytest.raises(RuntimeError, match="stopped"):
+            server._serve_until([])
+
+
+def test_a_route_must_not_wait():
+    """Serving within a callback of the server would enter a pump that runs."""
+    stack = FakeStack()
+    reports: list[BaseException | None] = []
+    stack.on_data = lambda conn, data: [Notify("wait"), SendData(conn, b"went on")]
+    with sansip_blocking.Server(
+        lambda listeners: stack,
+        [TCP],
+        notify=lambda event: server.turn(),
+        report=lambda text, error: reports.append(error),
+    ) as server:
+        with socket.create_connection(server.listeners[0].address) as sock:
+            sock.send(b"x")
+            sock.settimeout(0.0)
+            answer = b""
+            while not answer:
+                server.turn(0.1)
+                try:
+                    answer = sock.recv(100)
+                except BlockingIOError:
+                    continue
+        assert answer == b"went on"
+    assert [str(error) for error in reports] == [
+        "turn, drain and act wait; a route or a watcher of events must not"
+    ]
+
+
+def test_an_async_handler_is_refused():
+    """There is no loop for it; nothing is left open."""
+
+    async def handler(question): ...
+
+    with pytest.raises(TypeError, match="use a plain function"):
+        sansip_blocking.Server(lambda listeners: FakeStack(), [UDP], handlers={Question: handler})
+
+
+def test_a_port_in_use():
+    """It is raised as it is."""
+    with bind(UDP).sock as taken, pytest.raises(BindError, match="in use"):
+        sansip_blocking.Server(FakeStack, [Listen(0, "udp", "127.0.0.1", taken.getsockname()[1])])
