@@ -89,7 +89,7 @@ def test_every_page_is_in_the_index() -> None:
     """A page that nobody links to is not read."""
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     for page in PAGES[1:]:
-        assert page.name == "index.md" or f"({page.name})" in index
+        assert page.name == "index.md" or f"{page.name})" in index
 
 
 def test_every_command_is_documented() -> None:

@@ -1,0 +1,513 @@
+"""The module ``dispatcher``: requests go to one of a group of servers, and to the next where it fails.
+
+Theory of operation: ``send`` orders the members of a group that may get a request (``order``), relays to the
+first, and where it fails to the next, in the same transaction: the caller sees one call. What becomes of each
+attempt is told to the member's ``Health``, and OPTIONS find out about the others. A request keeps the members
+that it began with; the table is replaced whole, and what is known of a member lasts over that. What the
+operator says of a destination is a row of the store, so neither a reload nor a restart forgets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from sansip.errors import LocalProtocolError
+from sansip.module import CommandError, Module, ModuleFault, command, function, step
+from sansip.modules.calls import Calls
+from sansip.modules.dispatcher import order
+from sansip.modules.dispatcher.groups import CHANGES, Change, Groups
+from sansip.modules.dispatcher.health import Admin, Thresholds
+from sansip.modules.dispatcher.member import Member
+from sansip.modules.dispatcher.probing import RESOLVE, jittered, probe, resolve, waiting
+from sansip.modules.dispatcher.settings import Algorithm, Destination, DispatcherSettings
+from sansip.modules.dispatcher.trail import Decision, Step, Trail
+from sansip.proxy import Target
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+    from sansip.routing import IncomingRequest
+    from sansip.wire import Response
+
+__all__ = ["Dispatcher", "MemberChanged"]
+
+# Seconds of Retry-After where nobody can be asked.
+_RETRY: Final = 10
+
+
+@dataclass(slots=True)
+class MemberChanged:
+    """A destination is up or down, or rests. ``why`` is for people."""
+
+    uri: str
+    group: str
+    state: str
+    why: str
+
+    def __str__(self) -> str:
+        because = f": {self.why}" if self.why else ""
+        return f"destination {self.uri} of group {self.group} is {self.state}{because}"
+
+
+@dataclass(slots=True)
+class Row:
+    """What `dispatcher.list` tells of a destination; seconds, None for what is not known."""
+
+    group: str
+    uri: str
+    state: str
+    why: str
+    weight: int
+    priority: int
+    calls: int
+    max_calls: int
+    requests: int
+    failed: int
+    latency: float | None
+    p95: float | None
+
+
+class Dispatcher(Module):
+    """Balances load over groups of servers, passes over those that fail, and asks which are alive."""
+
+    name = "dispatcher"
+    Settings = DispatcherSettings
+    tables = (CHANGES,)
+    requires = (Calls,)
+    settings: DispatcherSettings
+
+    def __init__(self, settings: DispatcherSettings) -> None:
+        super().__init__(settings)
+        self._groups = Groups()
+        self._rounds: dict[str, order.RoundRobin] = {}
+        self._trail = Trail()
+        self._turn = 0
+        # The time of the last thing that was heard of.
+        self._at = 0.0
+
+    # --- its life
+
+    def check(self, settings: DispatcherSettings) -> None:
+        """A group must be able to take a request."""
+        weights: dict[str, int] = {}
+        for one in settings.destinations:
+            weights[one.group] = weights.get(one.group, 0) + one.weight
+        for group, total in weights.items():
+            if not total:
+                raise ModuleFault(
+                    f"dispatcher.destinations: all weights of group {group} are 0; give one at least 1"
+                )
+        if settings.takes != "nothing" and settings.group not in weights and settings.destinations:
+            raise ModuleFault(
+                f"dispatcher.group is {settings.group}, and there are {', '.join(sorted(weights))}; name one"
+                ' of them, or set takes = "nothing"'
+            )
+
+    def start(self, core: Core, now: float) -> None:
+        self._calls = core.module(Calls)
+        self._rows = core.rows(CHANGES)
+        self._relayed = core.counter("requests", "Requests sent to a destination", ("group", "uri"))
+        self._failed = core.counter("failed", "Requests that a destination failed at", ("group", "uri"))
+        self._groups.take(self.settings.destinations)
+        core.run(self._restore(), now)
+        self._plan_probe(now)
+        core.timers.start(now, 0.0, self, "resolve")
+
+    def configure(self, settings: DispatcherSettings, now: float) -> None:
+        """Take another table; what is known of destinations in both stays."""
+        had = self.settings.probe_interval
+        super().configure(settings, now)
+        self._groups.take(settings.destinations)
+        if not had:
+            self._plan_probe(now)
+        self.core.run(resolve(self.core, self._groups), now)
+
+    async def _restore(self) -> None:
+        self._groups.restore(await self._rows.all())
+
+    @property
+    def _thresholds(self) -> Thresholds:
+        settings = self.settings
+        return Thresholds(
+            settings.down_after, settings.up_after, settings.eject_after, settings.rest, settings.longest_rest
+        )
+
+    def health(self) -> str:
+        """Return which groups have nobody left."""
+        gone = [
+            name
+            for name, members in self._groups.items()
+            if all(one.health.obstacle(self._at) for one in members)
+        ]
+        return f"no destination of group {', '.join(gone)} takes requests" if gone else ""
+
+    # --- choosing
+
+    @function
+    def members(self, request: IncomingRequest, group: str = "") -> list[str]:
+        """Return the URIs of a group that may get ``request`` now, in no order."""
+        return [one.destination.uri for one in self._group(group) if not one.health.obstacle(request.now)]
+
+    @function
+    def comes_from(self, request: IncomingRequest, group: str = "") -> str:
+        """Return the URI of the destination that sent ``request``, by its address; "" for anybody else.
+
+        Over UDP by its port as well: a phone may live on the same machine.
+        """
+        flow = request.flow
+        for one in self._groups.of(group) if group else self._groups:
+            if flow.host in one.addresses and (flow.conn or flow.port == one.port):
+                return one.destination.uri
+        return ""
+
+    @function
+    async def send(
+        self,
+        request: IncomingRequest,
+        group: str = "",
+        algorithm: Algorithm | None = None,
+        key: str | None = None,
+    ) -> bool:
+        """Send ``request`` to one of ``group``, to the next where that fails; return whether it was taken.
+
+        False: nobody could be asked, and the request is undecided; or all failed, and the best failure goes
+        back unless the route decides otherwise. ``key``: for hash, any text.
+        """
+        group = group or self.settings.group
+        algorithm = algorithm or self.settings.algorithm
+        by = self._key(request) if key is None else key
+        decision = Decision(request.message.call_id, request.method, group, algorithm, by)
+        self._trail.add(decision)
+        members = self._ordered(group, algorithm, by, request.now, decision)
+        if algorithm == "parallel":
+            return await self._send_to_all(request, members, decision)
+        original = request.uri
+        for one in members[: self.settings.attempts]:
+            if one.health.obstacle(request.now) or not self._admit(request, one, decision):
+                # Another request found out while this one waited.
+                continue
+            outcome = await request.relay(self._target(one, original), answer=self.settings.answer)
+            if self._judge(request, one, outcome, decision):
+                return True
+        return False
+
+    async def _send_to_all(
+        self, request: IncomingRequest, members: Sequence[Member], decision: Decision
+    ) -> bool:
+        asked = [one for one in members if self._admit(request, one, decision)]
+        if not asked:
+            return False
+        original = request.uri
+        outcome = await request.relay([self._target(one, original) for one in asked])
+        status = 0 if outcome is None else outcome.status
+        call = self._calls.of(request)
+        for one in asked:
+            won = call is not None and call.target == str(self._target(one, original).uri)
+            decision.tried.append(Step(one.destination.uri, f"{status}" if won or not status else "asked"))
+            if not won:
+                self._calls.release(request, one.key)
+        return status < 300
+
+    def _admit(self, request: IncomingRequest, one: Member, decision: Decision) -> bool:
+        """Count the request for ``one``; False where it has all the calls that it takes."""
+        most = one.destination.max_calls
+        if request.method == "INVITE" and not self._calls.hold(request, one.key, most or None) and most:
+            decision.passed_over.append(Step(one.destination.uri, f"has {most} calls, its max_calls"))
+            return False
+        self._turn += 1
+        one.turn = self._turn
+        one.requests += 1
+        self._relayed.add(one.destination.group, one.destination.uri)
+        return True
+
+    def _judge(
+        self, request: IncomingRequest, one: Member, outcome: Response | None, decision: Decision
+    ) -> bool:
+        """Note what became of an attempt; return whether no other is to be made."""
+        status = 0 if outcome is None else outcome.status
+        said = "sent" if outcome is None else f"{status} {outcome.reason}"
+        decision.tried.append(Step(one.destination.uri, said))
+        if request.cancelled or outcome is None:
+            return True
+        now, health = request.now, one.health
+        self._at = now
+        # RFC 3261 8.1.3.1: the 408 and 503 made here stand for silence, and for what the network said.
+        made = outcome.to_tag == request.local_tag()
+        failed = status in self.settings.failover
+        if made or status == 503:
+            probed = self.settings.probe_interval > 0 and one.destination.probe
+            why = f"{said} to {request.method}"
+            if health.request_failed(why, _retry_after(outcome), probed, self._thresholds, now):
+                self._tell(one, "down" if health.down else "resting", now)
+        elif health.request_answered(status, self._thresholds, now):
+            self._tell(one, "resting", now)
+        if failed:
+            one.failed += 1
+            self._failed.add(one.destination.group, one.destination.uri)
+            self._calls.release(request, one.key)
+        return not failed
+
+    def _tell(self, one: Member, state: str, now: float) -> None:
+        self.core.notify(
+            MemberChanged(one.destination.uri, one.destination.group, state, one.health.why), now
+        )
+
+    def _ordered(
+        self, group: str, algorithm: Algorithm, key: str, now: float, decision: Decision
+    ) -> list[Member]:
+        """Return the members that may get a request, in the order to be tried."""
+        members = []
+        for one in self._group(group):
+            obstacle = one.health.obstacle(now) or ("" if one.weight else "weight 0")
+            if obstacle:
+                decision.passed_over.append(Step(one.destination.uri, obstacle))
+            else:
+                members.append(one)
+        number = self.core.entropy.number
+        match algorithm:
+            case "hash":
+                return order.by_hash(members, key)
+            case "random":
+                return order.drawn(members, number)
+            case "priority":
+                return order.by_priority(members)
+            case "srv":
+                return order.by_srv(members, number)
+            case "least-calls":
+                return order.by_calls(members, lambda one: self._calls.count(one.key))
+            case "least-latency":
+                return order.by_latency(members)
+            case "parallel":
+                return members
+            case "round-robin":
+                return self._rounds.setdefault(group, order.RoundRobin()).order(members)
+
+    def _group(self, name: str) -> tuple[Member, ...]:
+        return self._groups.of(name or self.settings.group)
+
+    def _key(self, request: IncomingRequest) -> str:
+        message = request.message
+        match self.settings.key:
+            case "call-id":
+                return message.call_id
+            case "from":
+                return str(message.from_.uri)
+            case "to":
+                return str(message.to.uri)
+            case "user":
+                return request.user or ""
+
+    def _target(self, one: Member, original: Any) -> Target:
+        if self.settings.keep_uri or not isinstance(original, SipUri):
+            # RFC 3261 16.6 step 6: it is led there by a Route.
+            lr = (
+                one.uri if one.uri.is_loose_router else one.uri.replace(params={**one.uri.params, "lr": None})
+            )
+            return Target(original, path=(f"<{lr}>",))
+        return Target(one.uri.replace(user=original.user))
+
+    # --- the default route
+
+    @step("register")
+    async def pass_registrations(self, request: IncomingRequest) -> None:
+        """Pass a REGISTER on to a registrar of the group, with our Path (RFC 3327)."""
+        if self.settings.takes == "everything":
+            request.add_path()
+            await self._send_or_refuse(request)
+
+    @step("translate")
+    async def pass_requests(self, request: IncomingRequest) -> None:
+        """Pass a request on before users are looked up."""
+        if self.settings.takes in ("calls", "everything") and not self.comes_from(
+            request, self.settings.group
+        ):
+            request.record_route()
+            await self._send_or_refuse(request)
+
+    @step("select")
+    async def pass_unregistered(self, request: IncomingRequest) -> None:
+        """Pass a request on for a user who is not registered here."""
+        if self.settings.takes == "unregistered" and self.settings.group in self._groups:
+            if self.comes_from(request, self.settings.group):
+                # It asked us for that user: sending it back would go round.
+                return
+            request.record_route()
+            await self._send_or_refuse(request)
+
+    async def _send_or_refuse(self, request: IncomingRequest) -> None:
+        if not await self.send(request) and not request.decided:
+            # RFC 3261 21.5.4
+            request.reply(503, None, [("Retry-After", str(_RETRY))])
+
+    # --- probing
+
+    def _plan_probe(self, now: float) -> None:
+        interval = self.settings.probe_interval
+        if interval:
+            self.core.timers.start(now, jittered(self.core, interval), self, "probe")
+
+    def timer_fired(self, name: object, now: float) -> None:
+        self._at = now
+        if name == "resolve":
+            self.core.run(resolve(self.core, self._groups), now)
+            self.core.timers.start(now, RESOLVE, self, "resolve")
+            return
+        self._plan_probe(now)
+        if self.settings.probe_interval:
+            for one in waiting(self._groups, now):
+                one.asked_at = now
+                self.core.run(self._probe(one), now)
+
+    async def _probe(self, one: Member) -> None:
+        if news := await probe(self.core, one, self.settings, self._thresholds):
+            self._at = self.core.ua.now
+            self._tell(one, news, self._at)
+
+    # --- operators
+
+    @command("dispatcher.list")
+    def list_destinations(self, now: float, group: str | None = None) -> list[Row]:
+        """Return all destinations, or those of a group, with their state."""
+        members = self._groups if group is None else self._asked_group("dispatcher.list", group)
+        return [self._row(one, now) for one in members]
+
+    @command("dispatcher.explain")
+    def explain(self, call_id: str) -> Decision:
+        """Return where a request went and why, by its Call-ID: of the last thousand."""
+        decision = self._trail.of(call_id)
+        if decision is None:
+            raise CommandError(
+                f"dispatcher.explain: no request with Call-ID {call_id:.80} among the last {len(self._trail)}"
+            )
+        return decision
+
+    @command("dispatcher.try")
+    def try_group(self, now: float, group: str = "", algorithm: str | None = None, key: str = "") -> Decision:
+        """Return in which order destinations would be tried for ``key``; nothing is sent."""
+        chosen: Any = algorithm or self.settings.algorithm
+        name = group or self.settings.group
+        self._asked_group("dispatcher.try", name)
+        decision = Decision("", "", name, chosen, key)
+        if chosen == "round-robin":
+            # Whose turn it is stays as it is.
+            members = [one for one in self._group(name) if not one.health.obstacle(now)]
+        else:
+            members = self._ordered(name, chosen, key, now, decision)
+        decision.tried = [Step(one.destination.uri, "would be tried") for one in members]
+        return decision
+
+    @command("dispatcher.set")
+    async def set_state(
+        self, group: str, uri: str, now: float, state: Literal["active", "draining", "disabled"] = "active"
+    ) -> Row:
+        """Have a destination take requests, keep only its calls, or get nothing, not even OPTIONS.
+
+        It lasts over reloads and restarts.
+        """
+        return await self._change(self._member("dispatcher.set", group, uri), now, state=state)
+
+    @command("dispatcher.weigh")
+    async def weigh(
+        self, group: str, uri: str, now: float, weight: int | None = None, max_calls: int | None = None
+    ) -> Row:
+        """Give a destination another weight, or another number of calls."""
+        return await self._change(
+            self._member("dispatcher.weigh", group, uri), now, weight=weight, max_calls=max_calls
+        )
+
+    @command("dispatcher.add")
+    async def add(
+        self, group: str, uri: str, now: float, weight: int = 1, priority: int = 0, max_calls: int = 0
+    ) -> Row:
+        """Add a destination to a group, a new one as well."""
+        try:
+            Destination(uri, group, weight, priority, max_calls)
+        except ValueError as error:
+            raise CommandError(f"dispatcher.add: {error}") from None
+        await self._keep(Change(group, uri, "active", weight, priority, max_calls, True))
+        return self._row(self._member("dispatcher.add", group, uri), now)
+
+    @command("dispatcher.remove")
+    async def remove(self, group: str, uri: str) -> bool:
+        """Remove a destination; its calls go on. One of the configuration stays out until it is added."""
+        one = self._member("dispatcher.remove", group, uri).destination
+        if self._groups.in_file(group, uri):
+            await self._keep(Change(group, uri, "removed", one.weight, one.priority, one.max_calls, False))
+        else:
+            await self._rows.delete((group, uri))
+            self._groups.forget(group, uri)
+        return True
+
+    async def _change(
+        self,
+        member: Member,
+        now: float,
+        *,
+        state: Admin | None = None,
+        weight: int | None = None,
+        max_calls: int | None = None,
+    ) -> Row:
+        one = member.destination
+        before = self._groups.changed(one.group, one.uri)
+        change = Change(
+            one.group,
+            one.uri,
+            state or member.health.admin,
+            one.weight if weight is None else weight,
+            one.priority,
+            one.max_calls if max_calls is None else max_calls,
+            before is not None and before.added,
+        )
+        try:
+            Destination(change.uri, change.group, change.weight, change.priority, change.max_calls)
+        except ValueError as error:
+            raise CommandError(f"dispatcher: {error}") from None
+        await self._keep(change)
+        return self._row(member, now)
+
+    async def _keep(self, change: Change) -> None:
+        await self._rows.put(change)
+        self._groups.change(change)
+
+    def _asked_group(self, command: str, name: str) -> tuple[Member, ...]:
+        try:
+            return self._groups.of(name)
+        except LocalProtocolError as error:
+            raise CommandError(f"{command}: {error}") from None
+
+    def _member(self, command: str, group: str, uri: str) -> Member:
+        for one in self._asked_group(command, group):
+            if one.destination.uri == uri:
+                return one
+        raise CommandError(
+            f"{command}: {uri:.80} is not in group {group}; `sansip ctl dispatcher.list` shows who is"
+        )
+
+    def _row(self, one: Member, now: float) -> Row:
+        health, destination = one.health, one.destination
+        state: str = health.admin
+        if state == "active":
+            state = "down" if health.down else "resting" if now < health.rests_until else "up"
+        return Row(
+            destination.group,
+            destination.uri,
+            state,
+            health.why,
+            destination.weight,
+            destination.priority,
+            self._calls.count(one.key),
+            destination.max_calls,
+            one.requests,
+            one.failed,
+            None if health.latency is None else round(health.latency, 6),
+            None if health.p95 is None else round(health.p95, 6),
+        )
+
+
+def _retry_after(response: Response) -> int | None:
+    """Return the seconds of Retry-After (RFC 3261 20.33), None where it is absent or cannot be read."""
+    text = (response.get("retry-after") or "").strip()
+    digits = text.partition(" ")[0].partition(";")[0].partition("(")[0]
+    return int(digits) if digits.isdigit() and digits.isascii() and len(digits) < 10 else None

@@ -1,0 +1,129 @@
+"""The table [dispatcher], and its destinations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Final, Literal, TypeAlias
+
+from sansip.errors import RemoteProtocolError
+from sansip.module import Doc
+from sansip.wire import SipUri, parse_uri
+
+__all__ = ["ALGORITHMS", "Algorithm", "Destination", "DispatcherSettings"]
+
+Algorithm: TypeAlias = Literal[
+    "round-robin", "random", "priority", "srv", "hash", "least-calls", "least-latency", "parallel"
+]
+ALGORITHMS: Final[tuple[Algorithm, ...]] = (
+    "round-robin",
+    "random",
+    "priority",
+    "srv",
+    "hash",
+    "least-calls",
+    "least-latency",
+    "parallel",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One server that requests of a group may go to; in TOML a table [[dispatcher.destinations]].
+
+    Raises ``ValueError`` for what could not be sent to.
+    """
+
+    uri: Annotated[str, Doc("Where it listens: a SIP URI without a user.")]
+    group: Annotated[str, Doc("The group that it belongs to.")] = "default"
+    weight: Annotated[int, Doc("Its share of the requests, beside the weights of the others. 0: none.")] = 1
+    priority: Annotated[int, Doc("For priority and srv: lower ones are tried first.")] = 0
+    max_calls: Annotated[int, Doc("Calls that it takes at once; 0: any number.")] = 0
+    probe: Annotated[bool, Doc("Whether it is asked by OPTIONS if it lives.")] = True
+
+    def __post_init__(self) -> None:
+        try:
+            uri = parse_uri(self.uri)
+        except RemoteProtocolError as error:
+            raise ValueError(f"uri {self.uri!r} is no SIP URI: {error.reason}") from None
+        if not isinstance(uri, SipUri):
+            raise ValueError(f"uri {self.uri!r} is no SIP URI")
+        if uri.user is not None or uri.headers:
+            raise ValueError(f"uri {self.uri!r}: write it without a user and without header fields")
+        if not self.group:
+            raise ValueError("group must not be empty")
+        if not 0 <= self.weight <= 1_000_000:
+            raise ValueError(f"weight must be 0 to 1,000,000, got {self.weight}")
+        if self.max_calls < 0:
+            raise ValueError(f"max_calls must be 0 or more, got {self.max_calls}")
+
+    @property
+    def parsed(self) -> SipUri:
+        uri = parse_uri(self.uri)
+        assert isinstance(uri, SipUri)
+        return uri
+
+
+@dataclass(slots=True)
+class DispatcherSettings:
+    """The table [dispatcher]."""
+
+    destinations: list[Destination] = field(default_factory=list)
+    group: Annotated[str, Doc("The group of the default route; other groups are for routes.")] = "default"
+    takes: Annotated[
+        Literal["unregistered", "calls", "everything", "nothing"],
+        Doc(
+            "What the default route sends to `group`: requests for users who are not registered here, all"
+            " but REGISTER, all (a load balancer before registrars), or nothing."
+        ),
+    ] = "unregistered"
+    algorithm: Annotated[Algorithm, Doc("How one of the group is chosen.")] = "round-robin"
+    key: Annotated[
+        Literal["call-id", "from", "to", "user"], Doc("For hash: what stays with one destination.")
+    ] = "call-id"
+    keep_uri: Annotated[
+        bool, Doc("Leave the Request-URI as it came, and lead there by a Route; else its host is replaced.")
+    ] = False
+    answer: Annotated[
+        float, Doc("Seconds in which a destination gives any response; then the next one is tried.")
+    ] = 2.0
+    failover: Annotated[list[int], Doc("Statuses after which the next destination is tried.")] = field(
+        default_factory=lambda: [408, 500, 502, 503, 504]
+    )
+    attempts: Annotated[int, Doc("Destinations that one request is sent to at the most.")] = 4
+    probe_interval: Annotated[float, Doc("Seconds between two OPTIONS to a destination; 0: none.")] = 10.0
+    probe_timeout: Annotated[float, Doc("Seconds that an OPTIONS waits for its answer.")] = 2.0
+    probe_from: Annotated[
+        str, Doc("The URI in From of OPTIONS; `sip:dispatcher@` and the domain without.")
+    ] = ""
+    not_alive: Annotated[list[int], Doc("Answers to OPTIONS of one that must not get requests.")] = field(
+        default_factory=lambda: [408, 500, 502, 503, 504]
+    )
+    down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a destination is down.")] = 2
+    up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
+    eject_after: Annotated[
+        int, Doc("5xx and 6xx answers to requests in a row until it rests; 0: it never rests for that.")
+    ] = 5
+    rest: Annotated[
+        float, Doc("Seconds that a destination rests after a failed request where OPTIONS cannot wake it.")
+    ] = 30.0
+    longest_rest: Annotated[float, Doc("Seconds that Retry-After of a 503 may have it rest.")] = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("probe_interval", "answer", "probe_timeout", "rest", "longest_rest"):
+            value = getattr(self, name)
+            if not 0 <= value < 1e6 or (value == 0 and name != "probe_interval"):
+                raise ValueError(f"{name} must be a number of seconds above 0, got {value:g}")
+        for name in ("attempts", "down_after", "up_after"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.eject_after < 0:
+            raise ValueError(f"eject_after must be 0 or more, got {self.eject_after}")
+        for name in ("failover", "not_alive"):
+            for status in getattr(self, name):
+                if not 300 <= status <= 699:
+                    raise ValueError(f"{name}: {status} is no status from 300 to 699")
+        seen = set()
+        for one in self.destinations:
+            if (one.group, one.uri) in seen:
+                raise ValueError(f"destination {one.uri} stands twice in group {one.group}")
+            seen.add((one.group, one.uri))

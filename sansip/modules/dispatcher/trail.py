@@ -1,0 +1,58 @@
+"""Which destination a request went to, and why: for `dispatcher.explain`.
+
+Theory of operation: the last thousand requests are kept, by Call-ID; an older one is forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+__all__ = ["Decision", "Step", "Trail"]
+
+_KEPT: Final = 1_000
+
+
+@dataclass(slots=True)
+class Step:
+    """One destination: tried, with what it answered, or passed over, with the reason."""
+
+    uri: str
+    outcome: str
+
+
+@dataclass(slots=True)
+class Decision:
+    """What was decided for one request; ``key`` is what the algorithm went by."""
+
+    call_id: str
+    method: str
+    group: str
+    algorithm: str
+    key: str
+    tried: list[Step] = field(default_factory=list)
+    passed_over: list[Step] = field(default_factory=list)
+
+
+class Trail:
+    """The last decisions."""
+
+    __slots__ = ("_decisions",)
+
+    def __init__(self) -> None:
+        self._decisions: dict[str, Decision] = {}
+
+    def add(self, decision: Decision) -> None:
+        """Keep a decision; that of an earlier request with its Call-ID goes."""
+        decisions = self._decisions
+        decisions.pop(decision.call_id, None)
+        decisions[decision.call_id] = decision
+        if len(decisions) > _KEPT:
+            del decisions[next(iter(decisions))]
+
+    def of(self, call_id: str) -> Decision | None:
+        """Return what was decided for ``call_id``."""
+        return self._decisions.get(call_id)
+
+    def __len__(self) -> int:
+        return len(self._decisions)
