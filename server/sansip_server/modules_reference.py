@@ -18,7 +18,7 @@ from sansip.module import Command, Module, keys_of
 from sansip.module.assembly import marked
 from sansip.module.base import HOOKS
 from sansip.module.commands import expected as argument_of
-from sansip_server.config.load import expected
+from sansip_server.config.load import expected, row_of
 from sansip_server.config.reference import documentation
 from sansip_server.modules import loaded
 
@@ -86,9 +86,20 @@ def _settings(kind: type[Module]) -> Iterator[str]:
     if not keys:
         yield "No settings.\n"
         return
-    docs = documentation(kind.Settings)
-    yield f"| `[{kind.name}]` | Takes | Default | |\n|---|---|---|---|"
+    yield from _table(f"[{kind.name}]", kind.Settings)
     for key in keys:
+        row = row_of(key.type)
+        if row is not None:
+            yield from _table(f"[[{kind.name}.{key.name}]]", row)
+
+
+def _table(name: str, settings: type) -> Iterator[str]:
+    """The keys of one table."""
+    docs = documentation(settings)
+    yield f"| `{name}` | Takes | Default | |\n|---|---|---|---|"
+    for key in keys_of(settings):
+        if row_of(key.type) is not None:
+            continue
         default = "must be given" if key.default is MISSING else f"`{_toml(key.default)}`"
         yield f"| `{key.name}` | {expected(key.type)} | {default} | {key.doc or docs.get(key.name, '')} |"
     yield ""

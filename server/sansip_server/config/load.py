@@ -273,7 +273,9 @@ def expected(hint: Any) -> str:
     if choices := literals(hint):
         return " or ".join(f'"{choice}"' for choice in choices)
     if get_origin(hint) in (list, tuple, frozenset):
-        return "a list of strings"
+        return {int: "a list of whole numbers", float: "a list of numbers"}.get(
+            get_args(hint)[0], "a list of strings"
+        )
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join(expected(part) for part in get_args(hint) if part is not type(None))
     return {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}.get(
