@@ -223,7 +223,7 @@ class Limits:
     # that anybody may have written into a datagram. → 503 with Retry-After
     calls_unacknowledged: int = 30
     # Calls of bridges that call each other, where the next one is this server again. → 482
-    bridges_in_a_row: int = 8
+    bridges_in_a_row: int = 3
     # Dialogs of one INVITE of ours: each phone that a fork reaches answers with a tag of its own. →
     # the others are not heard
     forks_per_call: int = 16

@@ -259,7 +259,7 @@ def test_no_ack() -> None:
 def test_hops() -> None:
     """RFC 7332: Max-Forwards is lowered, and ends a loop of bridges."""
     bench = Bench(bridging("sip:box@192.0.2.10"))
-    bench.alice.request("INVITE", "sip:box@biloxi.test", [SDP, ("Max-Forwards", "5")], body=OFFER)
+    bench.alice.request("INVITE", "sip:box@biloxi.test", [SDP, ("Max-Forwards", "2")], body=OFFER)
     bench.alice.expect("483", within=5)
     bench.network.run(100)
     assert not bench.ua.calls
@@ -291,3 +291,131 @@ def test_serial_targets() -> None:
     bench.bob.reply(bench.bob.expect("INVITE"), 480)
     bench.carol.reply(bench.carol.expect("INVITE"), 486)
     bench.alice.expect("480")
+
+
+@pytest.mark.parametrize("side", ["alice", "bob"])
+def test_a_re_invite_is_cancelled(side: str) -> None:
+    """RFC 3261 14.1: the CANCEL of a re-INVITE passes; the session stays as it was."""
+    bench = Bench(bridging())
+    talking(bench)
+    near, far = (bench.alice, bench.bob) if side == "alice" else (bench.bob, bench.alice)
+    near.request("INVITE", None, [SDP], in_dialog=True, body=OFFER if side == "alice" else ANSWER)
+    invite = far.expect("INVITE")
+    far.reply(invite, 180)
+    bench.network.run(0.1)
+    near.request("CANCEL")
+    near.expect("487")
+    near.request("ACK")
+    far.reply(far.expect("CANCEL"), 200)
+    far.reply(invite, 487)
+    far.expect("ACK")
+    near.request("INFO", None, in_dialog=True)
+    far.reply(far.expect("INFO"), 200)
+    near.expect("200")
+    assert len(bench.ua.calls) == 2
+
+
+def test_a_cancel_that_lost_the_race() -> None:
+    """Bob accepted what Alice had cancelled: he is offered again what Alice still has."""
+    bench = Bench(bridging())
+    talking(bench)
+    held = OFFER.replace(b"alice 1 1", b"alice 1 2").replace(b"sendrecv", b"sendonly")
+    bench.alice.request("INVITE", None, [SDP], in_dialog=True, body=held)
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(invite, 180)
+    bench.network.run(0.1)
+    bench.alice.request("CANCEL")
+    bench.alice.expect("487")
+    bench.alice.request("ACK")
+    bench.bob.reply(invite, 200, None, [SDP], body=ANSWER)
+    bench.bob.expect("ACK")
+    again = bench.bob.expect("INVITE")
+    # RFC 3264 8: the old description, with a version that is higher than the last one's.
+    assert again.body == OFFER.replace(b"alice 1 1", b"alice 1 3")
+    bench.bob.reply(again, 200, None, [SDP], body=ANSWER)
+    bench.bob.expect("ACK")
+
+
+# What tells one side of the other side's hops, dialogs, users and passwords.
+NEVER = [
+    ("Path", "<sip:secret;lr>"),
+    ("Service-Route", "<sip:secret;lr>"),
+    ("Authorization", 'Digest username="secret", realm="x", nonce="n", uri="sip:x", response="0"'),
+    ("Proxy-Authorization", 'Digest username="secret", realm="x", nonce="n", uri="sip:x", response="0"'),
+    ("Authentication-Info", 'rspauth="secret"'),
+    ("User-Agent", "secret"),
+    ("Server", "secret"),
+    ("Supported", "secret"),
+    ("Allow", "SECRET"),
+    ("Timestamp", "54.21"),
+    ("Target-Dialog", "secret;local-tag=a;remote-tag=b"),
+    ("Join", "secret;to-tag=a;from-tag=b"),
+    ("Referred-By", "<sip:secret@192.0.2.1>"),
+    ("Session-ID", "5ec2e75ec2e75ec2e75ec2e75ec2e700;remote=00000000000000000000000000000000"),
+    ("P-Asserted-Identity", "<sip:secret@biloxi.test>"),
+    ("P-Access-Network-Info", "secret"),
+    ("P-Visited-Network-ID", "secret"),
+    ("P-Charging-Vector", "icid-value=secret"),
+    ("History-Info", "<sip:secret@192.0.2.1>;index=1"),
+    ("Identity", "secret;info=<https://secret>"),
+    ("X-Secret", "secret"),
+]
+
+
+def test_hops_never_cross() -> None:
+    """Via, Record-Route, Contact, Call-ID and tags of one side, which the other needs for nothing."""
+    bench = Bench(bridging())
+    bench.call(
+        headers=[
+            ("Via", "SIP/2.0/UDP secret.example;branch=z9hG4bKsecret"),
+            ("Record-Route", "<sip:192.0.2.1;lr;secret>"),
+            ("Contact", "<sip:secret@192.0.2.1>"),
+        ]
+    )
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(
+        invite, 200, None, [SDP, ("Record-Route", "<sip:192.0.2.2;lr;hidden>")], body=ANSWER, tag="hidden"
+    )
+    bench.alice.expect("200")
+    for phone, word in ((bench.bob, b"secret"), (bench.alice, b"hidden")):
+        assert not [one for one in phone.history if word in one.data and one.what in ("INVITE", "180", "200")]
+    sent = bench.alice.agent.invite
+    for name in ("call-id", "from"):
+        value = str(sent.get(name))
+        value = value.partition("tag=")[2] or value
+        assert value.encode() not in b"".join(one.data for one in bench.bob.history)
+
+
+@pytest.mark.parametrize(("name", "value"), NEVER, ids=[name for name, _ in NEVER])
+def test_what_never_crosses(name: str, value: str) -> None:
+    """In every message of a call, in both directions, whatever else passes."""
+    bench = Bench(bridging())
+    extra = [(name, value)]
+    bench.call(headers=extra)
+    invite = bench.bob.expect("INVITE")
+    bench.bob.reply(invite, 180, None, extra)
+    bench.bob.reply(invite, 200, None, [SDP, *extra], body=ANSWER)
+    bench.alice.expect("200")
+    bench.alice.request("ACK", None, extra, without=["Route"])
+    bench.bob.expect("ACK")
+    for phone, other in ((bench.alice, bench.bob), (bench.bob, bench.alice)):
+        for method in ("INFO", "INVITE", "UPDATE"):
+            body = OFFER if method != "INFO" else b""
+            fields = [*extra, *([SDP] if body else [])]
+            phone.request(method, None, fields, in_dialog=True, body=body, without=["Route"])
+            got = other.expect(method)
+            other.reply(got, 200, None, fields, body=ANSWER if body else b"")
+            phone.expect("200")
+            if method == "INVITE":
+                phone.request("ACK", None, extra, without=["Route"])
+                other.expect("ACK")
+    bench.alice.request("BYE", None, extra, without=["Route"])
+    bench.bob.reply(bench.bob.expect("BYE"), 200, None, extra)
+    bench.network.run(1)
+    secret = b"5ec2e7" if name == "Session-ID" else b"54.21" if name == "Timestamp" else b"secret"
+    sent_by = {"alice": bench.bob, "bob": bench.alice}
+    for one in sent_by.values():
+        for message in one.history:
+            # RFC 3261 8.2.6.1: an answer repeats the Timestamp of its own request.
+            kept = b"" if message.what.isdigit() and name == "Timestamp" else message.data
+            assert secret not in kept.lower(), message.data

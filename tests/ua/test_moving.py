@@ -70,7 +70,8 @@ def test_a_bye_to_the_old_place() -> None:
     bench.alice.request("BYE")
     bench.alice.expect("200")
     closed: list[Any] = []
-    while (due := bench.server.stack.next_deadline()) is not None and not closed:
+    due: float | None = 0.0
+    while not closed and (due := bench.server.stack.next_deadline()) is not None:
         closed = [one for one in bench.server.stack.time_passed(due) if isinstance(one, CloseDatagram)]
     assert closed == [CloseDatagram(0)]
     # RFC 3261 17.2.2: Timer J of the BYE is the last that runs there.
