@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sansip.location import Binding, NodeFlow
+from sansip.location.source import Source
 from sansip_server.cluster import SharedStorage
 from sansip_server.config.load import load_text
 from sansip_server.config.redis import RedisSettings, parse_redis
@@ -192,6 +193,12 @@ flows = st.none() | st.builds(
     texts,
     st.booleans(),
 )
+sources = st.builds(
+    Source,
+    st.sampled_from(("udp", "tcp", "tls", "ws", "wss")),
+    st.ip_addresses().map(str),
+    st.integers(1, 65_535),
+)
 bindings = st.builds(
     Binding,
     st.just("sip:bob@biloxi.test"),
@@ -207,7 +214,7 @@ bindings = st.builds(
     numbers,
     texts,
     flows,
-    st.none() | texts,
+    st.none() | sources,
     st.none() | texts,
 )
 
