@@ -61,8 +61,8 @@ class Limits:
     # Reliable provisional responses of one of our own calls that wait for the PRACK of the one
     # before (RFC 3262 3). → LocalProtocolError for the one who rings
     reliable_waiting: int = 8
-    # Octets of our own session description that are kept for a refresh by re-INVITE (RFC 4028
-    # 7.4). → the refresh has none
+    # Octets of a session description that is kept of each side of a call, ours for a refresh by re-INVITE
+    # (RFC 4028 7.4). → an offer of the peer is refused (413), its answer is not kept, our refresh has none
     session_size: int = 16_384
     # Times that a re-INVITE or UPDATE is sent again where the peer's crosses it (491), or its
     # session timer is too short (422). → its user is told of the failure
@@ -227,6 +227,8 @@ class Limits:
     # Dialogs of one INVITE of ours: each phone that a fork reaches answers with a tag of its own. →
     # the others are not heard
     forks_per_call: int = 16
+    # Dialogs of such calls, each phone of a fork counted by itself. → further phones are not heard
+    call_dialogs: int = 40_000
     # Requests of ours within one call that wait for an answer. → `CallEnded` for the code that asks
     requests_per_call: int = 16
     # REFERs of ours within one call of which the end was not told yet. → `LocalProtocolError` for the code

@@ -77,6 +77,7 @@ ELSEWHERE = {
     "calls_unacknowledged": "ua/test_bounds.py",
     "bridges_in_a_row": "b2bua/test_hostile_legs.py",
     "forks_per_call": "ua/test_outgoing.py",
+    "call_dialogs": "ua/test_bounds.py",
     "requests_per_call": "ua/test_bounds.py",
     "transfers_per_call": "b2bua/test_transfer.py",
     "referrals_per_call": "ua/test_referral.py",

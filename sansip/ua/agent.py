@@ -234,7 +234,10 @@ class UserAgent:
         if request.method != "INVITE" or server is None or request.to_tag is not None:
             raise LocalProtocolError(f"a {request.method} is no new call: only an INVITE without a To tag is")
         # RFC 4028 9: the 422 for a session that is too short.
-        refusal = screen(request, extensions=self.extensions) or session_refusal(request, self.config.session)
+        largest = self.limits.session_size
+        refusal = screen(request, extensions=self.extensions, largest=largest) or session_refusal(
+            request, self.config.session
+        )
         replaced = None
         if refusal is None and request.has("replaces") and "replaces" in self.extensions:
             known = not arrival.is_stranger or self.config.replaces == "anyone"
@@ -276,13 +279,13 @@ class UserAgent:
         call = Call(self, usage, arrival.flow, handler or self.handler())
         call.source = source
         call.home = arrival.flow if arrival.is_stranger else None
-        call.remote_sdp = request.body
+        call.heard(request.body)
         incoming = IncomingCall(self, arrival, call, call.handler)
         call.handler = incoming
         arrival.hand_over(incoming)
         self.add(call)
         self.numbered[call.number] = incoming
-        self.client.timers.start(now, self.limits.ring_time, incoming, "ring time")
+        incoming.wait(self.client.timers.start(now, self.limits.ring_time, incoming, "ring time"))
         self.watch(call, now)
         if isinstance(replaced, Call):
             incoming.replace(replaced, now)
@@ -336,7 +339,8 @@ class UserAgent:
             # RFC 3261 12.2.2
             arrival.refuse(481)
             return True
-        refusal = screen(request, extensions=self.extensions, any_body=call.any_body)
+        largest = self.limits.session_size
+        refusal = screen(request, extensions=self.extensions, largest=largest, any_body=call.any_body)
         if refusal is not None:
             arrival.refuse(refusal.status, refusal.reason, refusal.headers)
             return True
@@ -430,6 +434,11 @@ class UserAgent:
         return self.calls.get(DialogId(call_id, to_tag, from_tag))
 
     def __len__(self) -> int:
+        return len(self.calls)
+
+    @property
+    def dialogs(self) -> int:
+        """How many dialogs there are, the early ones of forks counted each."""
         return len(self.calls)
 
     # --- time

@@ -78,7 +78,8 @@ class Call:
     Attributes:
         number: its name among the calls of this stack.
         dialog: ids, route set, targets (``sansip.dialog.Dialog``).
-        local_sdp, remote_sdp: the descriptions that hold, b"" before there is one.
+        local_sdp, remote_sdp: the descriptions that hold, b"" before there is one; the peer's also where it
+            is beyond ``limits.session_size``.
         handler: who answers what the peer wants.
         ended: why it is over, "" while it lasts.
         over: awaits its end; the value is the reason.
@@ -231,7 +232,7 @@ class Call:
             if 200 <= status < 300 and body:
                 self.local_sdp = body
                 if wish.message.body:
-                    self.remote_sdp = wish.message.body
+                    self.heard(wish.message.body)
         at = self.agent.now if now is None else now
         self._do(lambda: self.usage.answer(wish.owner, status, body, fields, at), at)
 
@@ -260,6 +261,13 @@ class Call:
             return
         self.perform(effects, now)
 
+    def heard(self, body: bytes) -> None:
+        """Keep the peer's description; one beyond ``limits.session_size`` is not kept."""
+        fits = len(body) <= self.agent.limits.session_size
+        if not fits:
+            self.agent.notices.reached("session_size", self.dialog.id.call_id, self.agent.now)
+        self.remote_sdp = body if fits else b""
+
     @property
     def remote_tag(self) -> str:
         """The peer's tag."""
@@ -277,7 +285,8 @@ class Call:
 
         def agreed(response: Any, _now: float) -> None:
             if not isinstance(response, Exception) and response.body:
-                self.local_sdp, self.remote_sdp = body or self.local_sdp, response.body
+                self.local_sdp = body or self.local_sdp
+                self.heard(response.body)
 
         answered.then(agreed, self.agent.now)
         return answered
@@ -374,11 +383,11 @@ class Call:
                     settle(event.key, event.response, now)
             case Acknowledged():
                 if event.ack is not None and event.ack.body:
-                    self.remote_sdp = event.ack.body
+                    self.heard(event.ack.body)
                 handler.acknowledged(self, event.ack, now)
             case Pracked():
                 if event.request.body:
-                    self.remote_sdp = event.request.body
+                    self.heard(event.request.body)
                 handler.pracked(self, event.request, now)
             case Ended():
                 self._ended(event.reason, event.message, now)

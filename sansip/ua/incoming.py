@@ -18,6 +18,7 @@ from sansip.ua.errors import CallEnded
 from sansip.ua.handler import Handler
 
 if TYPE_CHECKING:
+    from sansip.clock import Timer
     from sansip.dialog import Offered, Received
     from sansip.transaction import ServerTransaction
     from sansip.ua.arrival import Arrival
@@ -45,6 +46,7 @@ class IncomingCall(Handler):
         "_agent",
         "_arrival",
         "_next",
+        "_timer",
         "call",
         "cancel_reason",
         "decided",
@@ -59,6 +61,7 @@ class IncomingCall(Handler):
         self._accepted: Later[Call] = Later()
         self.call = call
         self.decided = False
+        self._timer: Timer | None = None
         self.cancel_reason: str | None = None
         self.gone: Later[str] = Later()
         self.replaces: Call | None = None
@@ -134,7 +137,7 @@ class IncomingCall(Handler):
         """
         now = self._agent.now
         if not self.decided:
-            self.decided = True
+            self._decide()
             if sdp:
                 self.call.local_sdp = sdp
             self._agent.owes_ack(self.call)
@@ -149,7 +152,7 @@ class IncomingCall(Handler):
     ) -> None:
         """Answer with a failure, or with 3xx and Contact. Without effect once the call is decided."""
         if not self.decided:
-            self.decided = True
+            self._decide()
             now = self._agent.now
             self.call.perform(self.call.usage.reject(status, reason, list(headers), now), now)
 
@@ -162,7 +165,7 @@ class IncomingCall(Handler):
         """The caller gave up (RFC 3261 9.2): 487, unless it is answered already."""
         self._agent.now = now
         if not self.decided:
-            self.decided = True
+            self._decide()
             self.cancel_reason = reason
             self.call.perform(self.call.usage.cancelled(now), now)
 
@@ -173,6 +176,17 @@ class IncomingCall(Handler):
 
     def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
         pass  # the usage knows by its own timers
+
+    def wait(self, timer: Timer) -> None:
+        """Have ``timer`` stopped when the call is decided. Only for ``UserAgent.incoming``."""
+        self._timer = timer
+
+    def _decide(self) -> None:
+        self.decided = True
+        if self._timer is not None:
+            # It holds the INVITE.
+            self._timer.cancel()
+            self._timer = None
 
     def timer_fired(self, _name: str, now: float) -> None:
         """Nobody decided in time."""
@@ -186,6 +200,8 @@ class IncomingCall(Handler):
     def acknowledged(self, call: Call, ack: Request | None, now: float) -> None:
         call.handler = self._next
         self._agent.has_ack(call)
+        # The INVITE is needed no longer by those who know the call by its number.
+        self._agent.add(call)
         arrival = self._arrival
         if not arrival.flow.reliable and not arrival.behind_nat:
             # Only now: before, nothing proved that who sent the INVITE is where its Contact says, and a
@@ -195,7 +211,7 @@ class IncomingCall(Handler):
         call.handler.acknowledged(call, ack, now)
 
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None:
-        self.decided = True
+        self._decide()
         call.handler = self._next
         self._agent.has_ack(call)
         self.gone.set(reason, now)

@@ -149,7 +149,7 @@ class OutgoingCall(Asker):
         fresh = call is None
         if call is not None and not call.ended:
             if response.body:
-                call.remote_sdp = response.body
+                call.heard(response.body)
             effects = call.usage.response_received(sending.request, response, now)
             # RFC 3262 4: a reliable one that is repeated, or comes too early, is not heard.
             fresh = any(isinstance(one, Tell) and isinstance(one.event, Progressed) for one in effects)
@@ -175,7 +175,7 @@ class OutgoingCall(Asker):
             self.winner = call
             self.final_response = response
             if response.body:
-                call.remote_sdp = response.body
+                call.heard(response.body)
         call.perform(call.usage.response_received(sending.request, response, now), now)
         if late and not call.ended:
             # RFC 3261 13.2.2.4: acknowledged, for that stops its repetitions, and ended.
@@ -192,6 +192,7 @@ class OutgoingCall(Asker):
         self._agent.settled(self)
         # RFC 3261 13.2.2.4: 64*T1 after the first 2xx the other early dialogs are over.
         for call in list(self.early.values()):
+            call.invitation = None
             if call is not self.winner and call.dialog.state == "early":
                 call.perform(call.usage.abandon(now), now)
 
@@ -206,8 +207,12 @@ class OutgoingCall(Asker):
         call = self.early.get(tag)
         if call is not None:
             return call
-        if len(self.early) >= self._agent.limits.forks_per_call:
-            self._agent.notices.reached("forks_per_call", response.call_id, now)
+        agent = self._agent
+        full = "forks_per_call" if len(self.early) >= agent.limits.forks_per_call else ""
+        if not full and agent.dialogs >= agent.limits.call_dialogs:
+            full = "call_dialogs"
+        if full:
+            agent.notices.reached(full, response.call_id, now)
             return None
         try:
             usage = self._agent.usage_of_caller(sending.request, response, sending.flow)

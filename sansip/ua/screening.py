@@ -49,9 +49,10 @@ def screen(
     methods: Collection[str] = METHODS,
     extensions: Collection[str] = EXTENSIONS,
     any_body: bool = False,
+    largest: int | None = None,
 ) -> Refusal | None:
     """Return why ``request`` cannot be accepted, None where it can. ``any_body``: the body is another's
-    business.
+    business. ``largest``: octets of a session description that are taken.
 
     Raises RemoteProtocolError for a header field that cannot be read.
     """
@@ -70,6 +71,9 @@ def screen(
     if unknown:
         # RFC 3261 8.2.2.3
         return Refusal(420, None, (("Unsupported", ", ".join(unknown)),))
+    if largest is not None and len(request.body) > largest and method in BODIES:
+        # RFC 3261 21.4.11: each call keeps the description of its peer.
+        return Refusal(413)
     if any_body:
         return None
     return _body(request) or _accepted(request)

@@ -80,6 +80,103 @@ def test_a_flood_is_forgotten() -> None:
     assert bench.ua.next_due() is None or len(bench.ua._heap) < 2_000
 
 
+def test_call_dialogs() -> None:
+    """limits.call_dialogs: phones that a fork reaches count each, over all calls; the next are not heard."""
+    bench = Bench(answers, limits={"call_dialogs": 3})
+    for _ in range(2):
+        bench.ua.now = bench.network.now
+        bench.ua.invite("sip:bob@192.0.2.2", OFFER)
+        bench.server.flush()
+        invite = bench.bob.expect("INVITE")
+        for tag in ("a", "b"):
+            bench.bob.reply(invite, 180, tag=tag)
+        bench.network.run(0.1)
+    assert len(bench.ua.calls) == 3
+    assert "call_dialogs" in reached(bench)
+
+
+LARGE = ANSWER + b"a=x:" + b"y" * 20_000 + b"\r\n"
+
+
+def test_session_size() -> None:
+    """limits.session_size: an offer that no call would keep is refused (RFC 3261 21.4.11), early and late."""
+    bench = Bench(answers)
+    bench.alice.request("INVITE", "sip:box@biloxi.test", [SDP], body=LARGE)
+    bench.alice.expect("413")
+    bench.alice.request("ACK")
+    bench.call()
+    bench.alice.expect("200")
+    bench.alice.request("ACK")
+    bench.alice.request("UPDATE", None, [SDP], body=LARGE, in_dialog=True)
+    bench.alice.expect("413")
+    (call,) = bench.ua.calls.values()
+    assert call.remote_sdp == OFFER
+
+
+def test_an_answer_that_is_too_large() -> None:
+    """It cannot be refused, so the call stands and what is kept of it is bounded."""
+    bench = Bench(answers)
+    bench.ua.now = bench.network.now
+    called = bench.ua.invite("sip:bob@192.0.2.2", OFFER)
+    bench.server.flush()
+    bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=LARGE)
+    bench.bob.expect("ACK")
+    assert called.answered.value.remote_sdp == b""
+    assert "session_size" in reached(bench)
+
+
+def test_what_a_call_keeps_of_its_invite() -> None:
+    """After its ACK the number of a call means the call: the INVITE is let go."""
+    bench = Bench(answers)
+    bench.call()
+    bench.alice.expect("200")
+    bench.alice.request("ACK")
+    bench.network.run(0.1)
+    (call,) = bench.ua.calls.values()
+    assert bench.ua.numbered == {call.number: call}
+
+
+def test_a_bye_from_elsewhere() -> None:
+    """RFC 3261 12.2.2: who has Call-ID, both tags and a number ends the call, from whatever address.
+
+    A phone may come by another address than it called from (NAT, another network, another proxy), and the ids
+    are known to its two ends and those on the way, who could forge the address as well. Without our tag, that
+    has 64 bits of chance and a MAC, nothing happens (docs/security.md).
+    """
+
+    async def route(request: Any) -> None:
+        if request.method == "INVITE":
+            await answers(request)
+        else:
+            request.reply(404)
+
+    bench = Bench(route)
+    bench.call()
+    response = bench.alice.expect("200")
+    bench.alice.request("ACK")
+    bench.network.run(0.1)
+    tag = response.to_tag or ""
+
+    def bye(tag: str, number: int) -> None:
+        fields = [
+            ("Call-ID", response.call_id),
+            ("From", f"{response.get('from')}"),
+            ("To", f"<sip:box@biloxi.test>;tag={tag}"),
+            ("CSeq", f"{number} BYE"),
+        ]
+        bench.bob.request("BYE", "sip:192.0.2.10:5060", fields, in_dialog=False)
+
+    bye(tag[:-1] + ("1" if tag[-1] == "0" else "0"), 9)
+    bench.bob.expect("404|481")
+    # An old number, as of a packet that is played again.
+    bye(tag, 1)
+    bench.bob.expect("500")
+    assert not next(iter(bench.ua.calls.values())).ended
+    bye(tag, 9)
+    bench.bob.expect("200")
+    assert all(call.ended for call in bench.ua.calls.values())
+
+
 def test_requests_per_call() -> None:
     """limits.requests_per_call: code that asks in a loop while nobody answers is told so."""
     bench = Bench(answers, limits={"requests_per_call": 3})
