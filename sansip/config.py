@@ -39,7 +39,8 @@ class ListenerConfig:
     False nothing is taken there: it is for connections that this server opens over
     a transport that it does not listen on, and known to peers by the address of
     the listener it shares with. ``proxies`` are networks of load balancers, like
-    ``10.0.0.0/8``: then only they may connect, and must send a PROXY header.
+    ``10.0.0.0/8``: then only they may connect, and must send a PROXY header. ``http``, for a
+    WebSocket: what is no SIP there is for an HTTP server beside the stack.
     """
 
     id: int
@@ -51,6 +52,7 @@ class ListenerConfig:
     shares: int | None = None
     accepts: bool = True
     proxies: tuple[str, ...] = ()
+    http: bool = False
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ is reported when it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
@@ -25,7 +26,17 @@ from sansip.limits import DEFAULT, Limits
 from sansip.transport.entrance import Deciding, Entrance, Undecided
 from sansip.transport.filter import Filter, FilterFactory, OpenConnection, Output
 
-__all__ = ["AnyStack", "Driver", "Filter", "FilterFactory", "OpenConnection", "Output"]
+__all__ = ["AnyStack", "Driver", "Filter", "FilterFactory", "HandOver", "OpenConnection", "Output"]
+
+
+@dataclass(slots=True)
+class HandOver:
+    """The connection ``conn`` is none of SIP: take it, with the filters below and what was read of it."""
+
+    conn: int
+    info: OpenConnection
+    filters: list[Filter]
+    data: bytes
 
 
 class AnyStack(Protocol):
@@ -53,7 +64,7 @@ class AnyStack(Protocol):
 class _Chain:
     """The filters of one connection, lowest first."""
 
-    __slots__ = ("boundary", "closed", "conn", "counted", "filters", "info", "timers")
+    __slots__ = ("boundary", "closed", "conn", "counted", "filters", "given", "info", "timers")
 
     def __init__(self, conn: int, filters: list[Filter], info: OpenConnection) -> None:
         self.conn = conn
@@ -61,6 +72,7 @@ class _Chain:
         self.filters = filters
         self.boundary = bool(filters) and filters[-1].boundaries
         self.closed = False
+        self.given: HandOver | None = None
         # The source that it counts for while it is undecided; None once the stack knows of it.
         self.counted: str | None = None
         self.timers: dict[int, Timer] = {}
@@ -234,10 +246,17 @@ class Driver:
             self._replace(chain, index, output.instead, out, now)
             # What was taken is for the connection that stands here now.
             index -= 1
+        if output.foreign is not None:
+            self._hand_over(chain, index, output.foreign, out)
+            return
         for data in output.up:
             # The stack may have asked for the end on the element before.
             if chain.closed:
-                return
+                if chain.given is None:
+                    return
+                # It belongs to what was given away.
+                chain.given.data += data
+                continue
             self._up(chain, index + 1, data, out, now)
         if chain.closed:
             return
@@ -284,6 +303,15 @@ class Driver:
         chain.timers.clear()
 
     # --- connections whose source or transport is still to be told
+
+    def _hand_over(self, chain: _Chain, index: int, data: bytes, out: list[Any]) -> None:
+        """Forget a connection that the stack never heard of."""
+        self._end(chain)
+        del self._chains[chain.conn]
+        assert chain.counted is not None
+        self._undecided.remove(chain.counted)
+        chain.given = HandOver(chain.conn, chain.info, chain.filters[:index], data)
+        out.append(chain.given)
 
     def _enter(self, conn: int, info: OpenConnection, entrance: Entrance, now: float) -> list[Action]:
         # All connections of a proxy come from one address.

@@ -253,6 +253,8 @@ class Limits:
     # Seconds that the answer to an HTTP request may take, all commands of a batch together: longer than
     # a store is waited for (`answer_time`). → the error -32002, or 504
     http_answer_time: float = 15.0
+    # Events that wait for one who follows them over WebSocket. → the oldest is dropped, and it is told
+    http_events: int = 1_000
     # Items of one page of a list, and commands of one JSON-RPC batch. → fewer are given; the batch is refused
     http_page: int = 1_000
     http_batch: int = 50

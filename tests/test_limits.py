@@ -28,6 +28,7 @@ ELSEWHERE = {
     "http_time": "interop/test_http.py",
     "http_idle_time": "interop/test_http.py",
     "http_answer_time": "adapters/test_http.py",
+    "http_events": "server/http/test_rpc_socket.py",
     "http_page": "server/http/test_rpc.py",
     "http_batch": "server/http/test_rpc.py",
     "module_keys": "module/test_limiting.py",

@@ -11,7 +11,9 @@ transport (limits, Via, Record-Route, the log) is right from the first message o
 
 What is safe to tell apart is: TLS, whose first octet (22) no text begins with;
 HTTP, by methods that SIP does not have; and anything else that begins like a
-word, or a CRLF keepalive, is SIP.
+word, or a CRLF keepalive, is SIP. Where an HTTP server has the port of a WebSocket, too, the
+head of the request tells which is meant; what is not SIP over WebSocket leaves the driver
+(``Output.foreign``), and the stack never hears of it.
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ import string
 from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeAlias
 
+import h11
+
+from sansip.errors import without_frames
 from sansip.limits import DEFAULT, Limits
 from sansip.transport.filter import NOTHING, Filter, FilterFactory, OpenConnection, Output
 from sansip.transport.proxy_protocol import ProxyHeaderError, read_header
 from sansip.transport.transports import DATAGRAMS, TCP, TLS, TRANSPORTS, WS, WSS
+from sansip.transport.websocket.handshake import is_for_sip
 
 __all__ = ["Deciding", "Entrance", "Undecided", "entrances", "protocol_of"]
 
@@ -50,16 +56,19 @@ class ListenerLike(Protocol):
     def shares(self) -> int | None: ...
     @property
     def accepts(self) -> bool: ...
+    @property
+    def http(self) -> bool: ...
 
 
 class Entrance:
     """What happens to connections accepted at one listening socket.
 
     ``transports`` maps what may be spoken there to the listener's number; ``proxies``
-    are the networks of the load balancers in front, none where clients come directly.
+    are the networks of the load balancers in front, none where clients come directly; ``http``
+    are the transports whose port has HTTP, too.
     """
 
-    __slots__ = ("_filters", "_limits", "proxies", "transports")
+    __slots__ = ("_filters", "_http", "_limits", "proxies", "transports")
 
     def __init__(
         self,
@@ -67,7 +76,9 @@ class Entrance:
         proxies: Iterable[str],
         filters: Mapping[str, FilterFactory],
         limits: Limits = DEFAULT,
+        http: Iterable[str] = (),
     ) -> None:
+        self._http = frozenset(http)
         self.transports = dict(transports)
         self.proxies: list[Network] = [ipaddress.ip_network(one) for one in proxies]
         self._filters = filters
@@ -92,8 +103,7 @@ class Entrance:
         """Return the filters behind the PROXY header."""
         if len(self.transports) > 1:
             return [_Sniffer(self, info, False)]
-        factory = self._filters.get(info.transport)
-        return [] if factory is None else factory(info)
+        return self._settle(info, info.transport, False)
 
     def decide(self, info: OpenConnection, protocol: str, in_tls: bool) -> list[Filter] | str:
         """Return the filters for what was found, having noted it in ``info``; or why there are none."""
@@ -115,9 +125,18 @@ class Entrance:
     def _settle(self, info: OpenConnection, transport: str, in_tls: bool) -> list[Filter]:
         info.transport = transport
         info.listener = self.transports[transport]
+        inside = TRANSPORTS[transport].inside
+        if transport in self._http:
+            below = self._filters[TLS](info) if inside and not in_tls else []
+            return [*below, _HttpDoor(self, info, self._filters[inside or transport])]
         # Inside TLS, its own filter stands already.
-        factory = self._filters.get(TRANSPORTS[transport].inside if in_tls else transport)
+        factory = self._filters.get(inside if in_tls else transport)
         return [] if factory is None else factory(info)
+
+    @property
+    def most(self) -> int:
+        """Octets of the head of an HTTP request."""
+        return self._limits.websocket_head_size
 
 
 class Undecided:
@@ -234,6 +253,33 @@ class _Sniffer(Deciding):
         return Output(up=(held,), instead=decided)
 
 
+class _HttpDoor(Deciding):
+    """Tells by an HTTP request's head whether it opens SIP over WebSocket, or is for the HTTP server."""
+
+    __slots__ = ("_http", "_websocket")
+
+    def __init__(self, entrance: Entrance, info: OpenConnection, websocket: FilterFactory) -> None:
+        super().__init__(entrance, info)
+        self._websocket = websocket
+        # The same parser reads it again behind this door, so both understand the same.
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=entrance.most)
+
+    def received(self, data: bytes, now: float) -> Output:
+        self._held += data
+        try:
+            self._http.receive_data(data)
+            event = self._http.next_event()
+        except h11.RemoteProtocolError as error:
+            # h11 raises what it caught as ``self``: its frame holds the error that holds the frame.
+            without_frames(error)
+            return Output(foreign=self._held)
+        if event is h11.NEED_DATA:
+            return NOTHING
+        if isinstance(event, h11.Request) and is_for_sip(event):
+            return Output(up=(self._held,), instead=self._websocket(self._info))
+        return Output(foreign=self._held)
+
+
 def protocol_of(data: bytes) -> str:
     """Return ``"tls"``, ``"http"``, ``"sip"`` or ``"unknown"``, or "" while ``data`` is too short to tell."""
     first = data[:1]
@@ -254,15 +300,18 @@ def entrances(
     """Return the entrances of those listeners that need one, by the number of the socket's listener."""
     sockets: dict[int, dict[str, int]] = {}
     proxies: dict[int, tuple[str, ...]] = {}
+    http: dict[int, set[str]] = {}
     for config in configs:
         if not config.accepts or config.transport in DATAGRAMS:
             continue
         owner = config.id if config.shares is None else config.shares
         sockets.setdefault(owner, {})[config.transport] = config.id
+        if config.http:
+            http.setdefault(owner, set()).add(config.transport)
         if config.shares is None:
             proxies[owner] = config.proxies
     return {
-        owner: Entrance(transports, proxies.get(owner, ()), filters, limits)
+        owner: Entrance(transports, proxies.get(owner, ()), filters, limits, http.get(owner, ()))
         for owner, transports in sockets.items()
-        if len(transports) > 1 or proxies.get(owner)
+        if len(transports) > 1 or proxies.get(owner) or owner in http
     }

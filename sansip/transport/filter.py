@@ -8,7 +8,9 @@ connection, lowest first.
 An output has five parts, taken in this order: octets to send *down*, the filters
 to stand here *instead* of this one, data to pass *up* (to them, if there are
 some), a *timer* to start, and *closing*: the reason to end the connection after
-that (a filter that cannot say so leaves its peer waiting).
+that (a filter that cannot say so leaves its peer waiting). One that found out that
+the connection is none of SIP says so by *foreign*: what it holds goes, with the connection
+and the filters below, to the HTTP server.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ class Output:
     timer: float | None = None
     closing: str | None = None
     instead: Sequence[Filter] | None = None
+    foreign: bytes | None = None
 
 
 # Shared by all: nobody changes an output.

@@ -192,7 +192,7 @@ class Reload:
         except TlsError as error:
             faults.append(ConfigFault("tls", str(error)))
         addresses = build.listen_addresses(settings)
-        wanted = build.listener_configs(addresses)
+        wanted = build.listener_configs(addresses, settings.http.listen)
         lasting = [one.config for number, one in hub.listeners.items() if number not in stack.listeners]
         listening: Relisten | None = None
         try:

@@ -42,6 +42,7 @@ from sansip_server.descriptors import fit, raise_limit
 from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
+from sansip_server.followers import Followers
 from sansip_server.http.opening import open_http, start_http
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
@@ -123,7 +124,7 @@ def run_server(
         raise OperatorError(str(error)) from None
 
     try:
-        http = open_http(settings, tls)
+        http = open_http(settings, tls, addresses)
     except BindError as error:
         if control is not None:
             control.close()
@@ -134,7 +135,7 @@ def run_server(
     supervisor = Supervisor()
     exposed = any(address.transport not in DATAGRAMS and not address.loopback for address in addresses)
     fit(settings.limits, raise_limit(), tell=exposed)
-    wanted = build.listener_configs(addresses)
+    wanted = build.listener_configs(addresses, settings.http.listen)
 
     def settings_again() -> Settings:
         again = settings if read_again is None else read_again()
@@ -204,7 +205,7 @@ def run_server(
             if control is not None:
                 control.start(server.hub, management.answer)
             if http is not None:
-                start_http(http, server.hub, settings, domains, management)
+                start_http(http, server.hub, settings, domains, management, events)
         if uncontrolled is not None:
             logger.info("no control socket for `sansip ctl` (%s); set control", uncontrolled)
         if shared is not None:
@@ -226,6 +227,7 @@ def run_server(
 
         reload(reloaded)
 
+    events = Followers(EventLog())
     try:
         provision.start({use.kind: use.settings for use in uses(settings.modules)})
         handlers = (
@@ -247,7 +249,7 @@ def run_server(
             on_ready=on_ready,
             on_reload=on_reload,
             filters=stream_filters(tls, settings.websocket, settings.limits),
-            notify=EventLog(),
+            notify=events,
             handlers=handlers,
             drain_time=settings.drain_time + settings.node.linger,
             uvloop=settings.uvloop,

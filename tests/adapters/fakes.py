@@ -30,6 +30,7 @@ class Listen:
     shares: int | None = None
     accepts: bool = True
     proxies: tuple[str, ...] = ()
+    http: bool = False
 
 
 @dataclass

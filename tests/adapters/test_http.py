@@ -10,14 +10,18 @@ import queue
 import socket
 import ssl
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from sansip.limits import Limits
-from sansip_sockets import TlsConfig, TlsContexts
-from sansip_sockets.http import HttpFault, HttpListener, HttpRequest, HttpResponse, HttpServer, Work
+from sansip_sockets import TlsConfig, TlsContexts, stream_filters
+from sansip_sockets.http import HttpFault, HttpListener, HttpRequest, HttpResponse, HttpServer, Upgrade, Work
 from sansip_sockets.pending import Late, Pending
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen
 from tests.adapters.runtimes import Running
@@ -26,11 +30,46 @@ from tests.certificates import Authority
 GET = b"GET /%s HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
 
+class Echo:
+    """A talk: messages come back, the one ``wait`` once it is given; ``push`` sends unasked."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.pushed: list[bytes] = []
+        self.ring: Callable[[], None] = lambda: None
+
+    def attach(self, ring: Callable[[], None]) -> None:
+        self.ring = ring
+
+    def received(self, data: bytes) -> Generator[Pending[str] | None, None, bytes]:
+        if data == b"refuse":
+            raise HttpFault(401, "no longer")
+        if data == b"wait":
+            return (yield from self.site.pending.result()).encode()
+        yield None
+        return data
+
+    def outgoing(self) -> bytes | None:
+        return self.pushed.pop(0) if self.pushed else None
+
+    def closed(self) -> None:
+        self.site.seen.put("talk closed")
+
+    def push(self, data: bytes) -> None:
+        self.pushed.append(data)
+        self.ring()
+
+
 class Site:
     """One server; what happens to its answers is put into ``seen``."""
 
     def __init__(self, start: Callable[..., Running], limits: Limits, tls: TlsContexts | None = None) -> None:
-        self.running = start(FakeStack(), Listen(0, "tcp", "127.0.0.1"))
+        filters = stream_filters(tls, None, limits)
+        self.stack = FakeStack()
+        # SIP over WebSocket and HTTP on one port.
+        shared = Listen(0, "ws" if tls is None else "wss", "127.0.0.1", http=True)
+        self.running = start(self.stack, shared, filters=filters, limits=limits)
+        self.talk = Echo(self)
         self.seen: queue.Queue[Any] = queue.Queue()
         self.pending: Pending[str] = Pending()
         kind = "http" if tls is None else "https"
@@ -41,6 +80,8 @@ class Site:
     def answer(self, request: HttpRequest) -> Work:
         if request.path == "/wait":
             return self._waits()
+        if request.path == "/talk":
+            return self._talks()
         return self._at_once(request)
 
     def _at_once(self, request: HttpRequest) -> Generator[None, None, HttpResponse]:
@@ -48,6 +89,10 @@ class Site:
             raise HttpFault(404, "nothing is there")
         yield None
         return HttpResponse(200, f"{request.path} {request.secure} {request.remote}".encode() + request.body)
+
+    def _talks(self) -> Work:
+        yield None
+        return Upgrade("echo", self.talk)
 
     def _waits(self) -> Work:
         turns = 0
@@ -72,8 +117,9 @@ class Site:
     def give(self) -> None:
         self.running.call(lambda: self.pending.give("it"))
 
-    def line(self, data: bytes = b"") -> socket.socket:
-        sock = socket.create_connection(self.http.listeners[0].address[:2], timeout=PATIENCE)
+    def line(self, data: bytes = b"", *, shared: bool = False) -> socket.socket:
+        listener = self.running.listeners[0] if shared else self.http.listeners[0]
+        sock = socket.create_connection(listener.address[:2], timeout=PATIENCE)
         self.opened.append(sock)
         sock.sendall(data)
         return sock
@@ -207,3 +253,107 @@ def test_over_tls(made: Callable[..., Site], tmp_path: Path) -> None:
         site.expect("waits")
         site.give()
         assert read(sock)[0] == 200
+
+
+@contextmanager
+def talking(
+    site: Site, sock: socket.socket, context: ssl.SSLContext | None = None
+) -> Iterator[ClientConnection]:
+    """The ``websockets`` library as the client of a talk."""
+    url = "ws://localhost/talk" if context is None else "wss://localhost/talk"
+    protocols = [Subprotocol("other"), Subprotocol("echo")]
+    with connect(url, sock=sock, ssl=context, subprotocols=protocols, compression=None) as client:
+        assert client.subprotocol == "echo"
+        yield client
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_websocket(made: Callable[..., Site], shared: bool) -> None:
+    """Messages are answered in order, one waits for its result, and one comes unasked."""
+    site = made()
+    with talking(site, site.line(shared=shared)) as client:
+        client.send("one")
+        client.send("two")
+        assert [client.recv(PATIENCE), client.recv(PATIENCE)] == ["one", "two"]
+        site.running.call(lambda: site.talk.push(b"unasked"))
+        assert client.recv(PATIENCE) == "unasked"
+        client.send("wait")
+        client.send("after")
+        site.give()
+        assert [client.recv(PATIENCE), client.recv(PATIENCE)] == ["it", "after"]
+        for number in range(200):
+            client.send(str(number))
+        assert [client.recv(PATIENCE) for _ in range(200)] == [str(number) for number in range(200)]
+    site.expect("talk closed")
+
+
+def test_a_websocket_that_may_not_go_on(made: Callable[..., Site]) -> None:
+    """RFC 6455 7.4.1: 1008 and the reason; 1009 for a message beyond the named limit; a client that goes."""
+    site = made(http_body_size=100)
+    with talking(site, site.line()) as client:
+        client.send("refuse")
+        with pytest.raises(ConnectionClosed, match="no longer") as closed:
+            client.recv(PATIENCE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+    site.expect("talk closed")
+    with talking(site, site.line()) as client:
+        client.send("a" * 101)
+        with pytest.raises(ConnectionClosed, match=r"limits\.http_body_size") as closed:
+            client.recv(PATIENCE)
+    site.expect("talk closed")
+    with talking(site, site.line()) as client:
+        client.send("wait")
+        client.socket.shutdown(socket.SHUT_RDWR)
+    site.expect("talk closed")
+
+
+def test_websocket_ping(made: Callable[..., Site]) -> None:
+    """A client that answers no ping is gone."""
+    site = made(websocket_ping=0.1, websocket_pong=0.1)
+    sock = site.line(
+        b"GET /talk HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Protocol: echo\r\n\r\n"
+    )
+    assert sock.recv(100).startswith(b"HTTP/1.1 101 ")
+    site.expect("talk closed")
+
+
+def test_one_port_for_sip_and_http(made: Callable[..., Site]) -> None:
+    """RFC 7118 and HTTP on one port: each gets what is meant for it, and counts by its own limits."""
+    site = made(http_connections_per_source=1)
+    http = site.line(GET % b"one" + GET % b"two", shared=True)
+    assert read(http) == (200, b"/one False 127.0.0.1")
+    assert read(http) == (200, b"/two False 127.0.0.1")
+    assert site.line(GET % b"three", shared=True).recv(1) == b""
+    sip = site.line(
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        b"Sec-WebSocket-Protocol: sip\r\n\r\n",
+        shared=True,
+    )
+    assert sip.recv(4_096).startswith(b"HTTP/1.1 101 ")
+    conn, info = site.stack.expect("opened")
+    assert info.transport == "ws"
+    http.sendall(GET % b"four")
+    assert read(http)[0] == 200
+    sip.close()
+    assert site.stack.expect("closed")[0] == conn
+    assert site.stack.told("opened") == []
+
+
+def test_one_port_with_tls(made: Callable[..., Site], tmp_path: Path) -> None:
+    """The same inside of TLS, whose state goes along."""
+    authority = Authority(tmp_path)
+    authority.issue("server.pem", "127.0.0.1", "localhost")
+    site = made(TlsContexts(TlsConfig(certificate=str(tmp_path / "server.pem"))))
+    context = ssl.create_default_context(cafile=str(authority.authority))
+    with context.wrap_socket(site.line(shared=True), server_hostname="localhost") as sock:
+        sock.sendall(GET % b"one")
+        assert read(sock) == (200, b"/one True 127.0.0.1")
+    with talking(site, site.line(shared=True), context) as client:
+        client.send("hello")
+        assert client.recv(PATIENCE) == "hello"
+    site.expect("talk closed")
+    assert site.stack.told("opened") == []

@@ -17,11 +17,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from tests.certificates import Authority
 from tests.interop.phone import Phone
@@ -31,7 +34,10 @@ from tools import peers
 SANSIP = [sys.executable, "-m", "sansip_server"]
 CONFIG = """
 [http]
-listen = ["http:127.0.0.1:{port}", "https:127.0.0.1:{secure}"]
+listen = [
+  "http:127.0.0.1:{port}", "https:127.0.0.1:{secure}",
+  "http:127.0.0.1:{shared}", "https:127.0.0.1:{shared}",
+]
 keys = "keys.json"
 
 [tls]
@@ -50,12 +56,13 @@ class Site:
     """A server with HTTP; ``read`` and ``operate`` are tokens."""
 
     def __init__(self, directory: Path, runtime: str = "asyncio", before: str = "") -> None:
-        self.port, self.secure = peers.free_port(), peers.free_port()
+        self.port, self.secure, self.shared = (peers.free_port() for _ in range(3))
         self.authority = Authority(directory)
         self.authority.issue("server.pem", LOCAL, "localhost")
         self.tokens = {role: self._token(directory, role) for role in ("read", "operate")}
-        config = before + CONFIG.format(port=self.port, secure=self.secure)
-        self.siege = Siege(directory, config=config, options=["--runtime", runtime])
+        config = before + CONFIG.format(port=self.port, secure=self.secure, shared=self.shared)
+        options = ["--runtime", runtime, "--listen", f"tcp+tls+ws+wss:{LOCAL}:{self.shared}"]
+        self.siege = Siege(directory, config=config, options=options)
 
     @staticmethod
     def _token(directory: Path, role: str) -> str:
@@ -92,6 +99,33 @@ class Site:
         with self.line() as sock:
             sock.sendall(data)
             return until_closed(sock)
+
+    @contextmanager
+    def talk(
+        self, token: str = "read", port: int = 0, *, secure: bool = False, page: bool = False, **options: Any
+    ) -> Iterator[ClientConnection]:
+        """JSON-RPC over WebSocket; ``page`` shows the token as a script in a browser has to."""
+        protocols, headers = [Subprotocol("jsonrpc.sansip")], {}
+        text = self.tokens.get(token, token)
+        if page:
+            protocols.append(Subprotocol(f"bearer.{text}"))
+        elif text:
+            headers["Authorization"] = f"Bearer {text}"
+        context = ssl.create_default_context(cafile=str(self.authority.authority)) if secure else None
+        url = f"{'wss' if secure else 'ws'}://localhost:{port or self.port}/rpc"
+        with (
+            socket.create_connection((LOCAL, port or self.port), timeout=10) as sock,
+            connect(
+                url, sock=sock, ssl=context, subprotocols=protocols, additional_headers=headers, **options
+            ) as client,
+        ):
+            assert client.subprotocol == "jsonrpc.sansip"
+            yield client
+
+
+def ask(client: ClientConnection, method: str, **params: Any) -> Any:
+    client.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
+    return json.loads(client.recv(10))
 
 
 def until_closed(sock: socket.socket) -> bytes:
@@ -139,6 +173,61 @@ def test_pages_of_others(site: Site) -> None:
     )
     assert site._ask(form, "operate")[0] == 415
     assert site.call("health")["result"]["status"] == "ok"
+
+
+def test_json_rpc_over_websocket(site: Site) -> None:
+    """The same commands, roles and bounds as by POST; pages of others stay out; events as they happen."""
+    for token, options, status in (
+        ("", {}, 401),
+        ("nonsense", {}, 401),
+        ("read", {"origin": "https://evil.test"}, 403),
+    ):
+        with pytest.raises(InvalidStatus) as refused, site.talk(token, **options):
+            pass
+        assert refused.value.response.status_code == status
+    with site.talk(page=True, origin=f"http://localhost:{site.port}") as client:
+        assert ask(client, "health")["result"]["status"] == "ok"
+        assert ask(client, "reload")["error"]["code"] == -32001
+        assert ask(client, "bindings", limit=1_000_000)["result"] == {"items": [], "next": None}
+        health = {"jsonrpc": "2.0", "method": "health"}
+        client.send(json.dumps([health, {**health, "id": 2}]))
+        assert [one["id"] for one in json.loads(client.recv(10))] == [2]
+        client.send("[" * 10_000)
+        assert json.loads(client.recv(10))["error"]["code"] == -32700
+        assert ask(client, "events.follow")["result"] == {"following": True}
+        with Phone("alice", "siege.test", "udp", site.siege.address("udp")) as phone:
+            phone.register()
+        event = json.loads(client.recv(10))
+        assert (event["method"], event["params"]["event"]) == ("events.event", "BindingsChanged")
+        assert event["params"]["aor"] == "sip:alice@siege.test"
+        client.send("x" * 70_000)
+        with pytest.raises(ConnectionClosed, match=r"limits\.http_body_size"):
+            client.recv(10)
+    with site.talk("operate") as client:
+        assert ask(client, "reload")["result"]["failed"] == []
+
+
+def test_one_port_for_everything(site: Site) -> None:
+    """SIP over TCP, TLS, WS and WSS (RFC 7118), pages and JSON-RPC, plain and over TLS: one port."""
+    authority = site.authority.authority
+    with ExitStack() as stack:
+        for transport in ("tcp", "tls", "ws", "wss"):
+            phone = Phone(transport, "siege.test", transport, (LOCAL, site.shared), authority=authority)
+            stack.enter_context(phone).register()
+        _ask_everywhere(site, authority)
+
+
+def _ask_everywhere(site: Site, authority: Path) -> None:
+    with urllib.request.urlopen(f"http://{LOCAL}:{site.shared}/health", timeout=10) as answer:
+        assert answer.status == 200
+    context = ssl.create_default_context(cafile=str(authority))
+    with urllib.request.urlopen(
+        f"https://localhost:{site.shared}/health", context=context, timeout=10
+    ) as answer:
+        assert answer.status == 200
+    for secure in (False, True):
+        with site.talk(port=site.shared, secure=secure) as client:
+            assert ask(client, "stats")["result"]["addresses_of_record"] == 4
 
 
 def test_over_tls(site: Site) -> None:

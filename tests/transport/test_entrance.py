@@ -8,7 +8,7 @@ import pytest
 
 from sansip import ListenerConfig
 from sansip.actions import Disconnect, Notify, SendData
-from sansip.driver import Driver, Filter, OpenConnection, Output
+from sansip.driver import Driver, Filter, HandOver, OpenConnection, Output
 from sansip.events import ConnectionRefused
 from sansip.limits import Limits
 from sansip.transport.entrance import entrances, protocol_of
@@ -65,11 +65,18 @@ def veiled(info: OpenConnection) -> list[Filter]:
 class Door:
     """A driver with listeners on one socket, and its fake stack."""
 
-    def __init__(self, *transports: str, proxies: tuple[str, ...] = (), **limits: Any) -> None:
+    def __init__(
+        self, *transports: str, proxies: tuple[str, ...] = (), http: tuple[str, ...] = (), **limits: Any
+    ) -> None:
         self.stack = FakeStack()
         bounds = Limits(**limits)
         configs = [
-            ListenerConfig(7 + at, one, "192.0.2.9", 5060, shares=7 if at else None, proxies=proxies)
+            ListenerConfig(
+                *(7 + at, one, "192.0.2.9", 5060),
+                shares=7 if at else None,
+                proxies=proxies,
+                http=one in http,
+            )
             for at, one in enumerate(transports)
         ]
         filters: dict[str, Any] = {
@@ -308,3 +315,86 @@ def test_a_stack_that_refuses() -> None:
 def test_too_short_to_tell(data: bytes, found: str) -> None:
     """Two octets for TLS, a word for HTTP."""
     assert protocol_of(data) == found
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: sip.example.org\r\n\r\n"
+BOTH = ("ws", "wss")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        GET,
+        b"POST /rpc HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+        UPGRADE.replace(b"Protocol: sip", b"Protocol: jsonrpc.sansip"),
+        # Not HTTP/1.1 at all: the HTTP server says what it thinks of that.
+        b"GET /\x00 HTTP/1.1\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("cut", [1, 7, 1_000])
+def test_http_beside_sip_over_websocket(octets: bytes, cut: int) -> None:
+    """What does not open SIP over WebSocket leaves with all of its octets; the stack never hears of it."""
+    door = Door("ws", http=BOTH)
+    door.open()
+    actions = door.feed(*(octets[at : at + cut] for at in range(0, len(octets), cut)))
+    (given,) = [one for one in actions if isinstance(one, HandOver)]
+    assert octets.startswith(given.data)
+    if cut == 1_000:
+        assert given.data == octets
+    assert (given.filters, given.info.transport, given.info.remote) == ([], "ws", PHONE)
+    assert door.stack.told("opened") == door.stack.told("closed") == []
+
+
+@pytest.mark.parametrize("transports", [("ws",), ALL])
+def test_sip_over_websocket_beside_http(transports: tuple[str, ...]) -> None:
+    """RFC 7118 4.1: the handshake with sub-protocol sip goes to the stack, as without HTTP."""
+    door = Door(*transports, http=BOTH)
+    door.open()
+    sent = b"".join(one.data for one in door.feed(UPGRADE) if isinstance(one, SendData))
+    assert sent.startswith(b"HTTP/1.1 101 ")
+    assert door.known().transport == "ws"
+
+
+def test_http_inside_tls() -> None:
+    """The filter of TLS goes along, and so does what it deciphered behind the head."""
+    door = Door(*ALL, http=BOTH)
+    door.open()
+    actions = door.feed(HELLO + GET[::-1])
+    (given,) = [one for one in actions if isinstance(one, HandOver)]
+    assert (given.data, given.info.transport) == (GET, "wss")
+    assert [type(one) for one in given.filters] == [Veil]
+
+
+def test_two_records_read_at_once() -> None:
+    """What a TLS filter passes up behind the decision belongs to the HTTP server as well."""
+
+    class Records(Veil):
+        def received(self, data: bytes, now: float) -> Output:
+            self.ready = True
+            return Output(up=[GET, b"more"])
+
+    door = Door("wss", http=BOTH)
+    door.driver.filters = {**door.driver.filters, "tls": lambda info: [Records()]}
+    door.driver.enter_by(
+        entrances([ListenerConfig(7, "wss", "192.0.2.9", 5061, http=True)], door.driver.filters)
+    )
+    door.open()
+    (given,) = [one for one in door.feed(HELLO) if isinstance(one, HandOver)]
+    assert given.data == GET + b"more"
+
+
+def test_http_behind_a_proxy() -> None:
+    """The source is the one of the PROXY header."""
+    door = Door("ws", proxies=("10.0.0.7",), http=BOTH)
+    door.open(PROXY)
+    (given,) = [one for one in door.feed(LINE + GET) if isinstance(one, HandOver)]
+    assert given.info.remote != PROXY
+    assert given.data == GET
+
+
+def test_a_head_without_end_is_handed_over_in_time() -> None:
+    """Its octets are bounded here, and the HTTP server refuses it by its own limit."""
+    door = Door("ws", http=BOTH, websocket_head_size=100)
+    door.open()
+    actions = door.feed(b"GET / HTTP/1.1\r\nX: ", b"a" * 200)
+    assert len([one for one in actions if isinstance(one, HandOver)]) == 1

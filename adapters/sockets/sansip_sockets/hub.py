@@ -15,8 +15,10 @@ soon, nobody needs to ask for the next deadline.
 from __future__ import annotations
 
 import inspect
+import socket
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from sansip.actions import (
@@ -30,7 +32,7 @@ from sansip.actions import (
     SendData,
     SendDatagram,
 )
-from sansip.driver import Driver
+from sansip.driver import Driver, HandOver
 from sansip.transport.transports import DATAGRAMS
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.clients import DatagramClients
@@ -98,6 +100,8 @@ class Hub:
         # Number of a UDP listener -> its way out; the hottest look-up there is.
         self.sendto: dict[int, Callable[[bytes, Any], Any]] = {}
         self._notify = notify
+        # Who serves connections that are none of SIP (``sansip_sockets.http``).
+        self.on_foreign: Callable[[HandOver, socket.socket], None] | None = None
         self._rare: dict[type, Callable[[Any], None]] = {
             Connect: self.streams.connect,
             Disconnect: self.streams.disconnect,
@@ -105,6 +109,7 @@ class Hub:
             CloseDatagram: self._shut,
             Ask: self._ask,
             Notify: self._event,
+            HandOver: self._hand_over,
         }
         self._threads = None if offload is not None else Threads()
         self._how = (offload or self._threads, start_coroutine)
@@ -256,6 +261,12 @@ class Hub:
     def _event(self, action: Notify) -> None:
         if self._notify is not None:
             self._notify(action.event)
+
+    def _hand_over(self, action: HandOver) -> None:
+        foreign = self.on_foreign
+        # One that comes before HTTP is served is closed.
+        heir = socket.socket.close if foreign is None else partial(foreign, action)
+        self.streams.give(action.conn, heir)
 
     # --- questions
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Streams"]
 
-CONNECTING, OPEN, CLOSING, LINGERING, DEAD = range(5)
+CONNECTING, OPEN, CLOSING, LINGERING, DEAD, GIVEN = range(6)
 
 # Octets taken by one read: a dozen messages, after which everybody else gets a turn. With
 # 64 KiB ten peers that send as fast as they can made the others wait a quarter of a second.
@@ -83,7 +83,7 @@ class Connection:
 class Streams:
     """All stream sockets of a hub."""
 
-    __slots__ = ("_hub", "_open", "_stopped", "_table", "dirty")
+    __slots__ = ("_heirs", "_hub", "_open", "_stopped", "_table", "dirty")
 
     def __init__(self, hub: Host) -> None:
         self._hub = hub
@@ -93,6 +93,8 @@ class Streams:
         self._open: set[Connection] = set()
         # Listening sockets that their pumps are to close.
         self._stopped: set[socket.socket] = set()
+        # What begins with the socket of a connection that was given away, once its pump has let go.
+        self._heirs: dict[Connection, Callable[[], None]] = {}
         # Connections written to in the batch being performed.
         self.dirty: list[Connection] = []
 
@@ -108,6 +110,8 @@ class Streams:
     def close(self) -> None:
         """Close all sockets at once."""
         for connection in self._open:
+            connection.sock.close()
+        for connection in self._heirs:
             connection.sock.close()
         for sock in self._stopped:
             sock.close()
@@ -180,6 +184,21 @@ class Streams:
                 self._start_writing(connection)
         if not connection.out:
             self._say_goodbye(connection)
+
+    def give(self, conn: int, heir: Callable[[socket.socket], None]) -> None:
+        """Let ``heir`` have the socket of ``conn``, which was read just now, as soon as nobody watches it."""
+        connection = self._table.pop(conn)
+        if connection.out and not connection.writing:
+            # What TLS says at the end of its handshake, in this very batch.
+            self._write_out(connection)
+        if connection.out or connection.state != OPEN:
+            # A peer that has just begun, and does not read.
+            connection.out.clear()
+            self._kill(connection)
+            return
+        self._open.discard(connection)
+        connection.state = GIVEN
+        self._heirs[connection] = partial(heir, connection.sock)
 
     # --- pumps
 
@@ -285,12 +304,18 @@ class Streams:
                         connection.heard = True
                         now = clock()
                         hub.perform(received(connection.conn, data, now), now)
+                        if connection.state == GIVEN:
+                            break
         except Exception as error:
             reason = "internal error"
             self._kill(connection)
             hub.report(f"connection {connection.conn} ({connection.transport})", error)
         if inlet is not None:
             inlet.close()
+        if connection.state == GIVEN:
+            yield (PAUSE, sock, 0.0)
+            self._heirs.pop(connection)()
+            return
         self._ended(connection, reason)
         if self._is_last(connection):
             yield (PAUSE, sock, 0.0)

@@ -30,23 +30,34 @@ __all__ = ["WebSocket"]
 
 
 class WebSocket:
-    """One WebSocket connection, server side: a ``sansip.driver.Filter``."""
+    """One WebSocket connection, server side: a ``sansip.driver.Filter``.
+
+    ``most``: octets of a message, and the limit that says so. ``shaken``: somebody else saw to the
+    handshake, which was over at that time.
+    """
 
     __slots__ = ("_begun", "_handshake", "_kept", "_last", "_limits", "_pinged", "_reader")
 
     boundaries = True
 
-    def __init__(self, config: WebSocketConfig | None = None, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self,
+        config: WebSocketConfig | None = None,
+        limits: Limits = DEFAULT,
+        *,
+        most: tuple[int, str] | None = None,
+        shaken: float | None = None,
+    ) -> None:
         self._limits = limits
-        self._handshake: AnyHandshake | None = Handshake(
-            config or WebSocketConfig(), limits.websocket_head_size
-        )
-        self._reader = MessageReader(limits.message_size)
+        self._handshake: AnyHandshake | None = None
+        if shaken is None:
+            self._handshake = Handshake(config or WebSocketConfig(), limits.websocket_head_size)
+        self._reader = MessageReader(*(most or (limits.message_size, "limits.message_size")))
         # What the stack wanted sent before the handshake was over.
         self._kept: list[bytes] = []
         # When the last octets came, when the message now incomplete began, and
         # whether a ping waits for a sign of life.
-        self._last = 0.0
+        self._last = shaken or 0.0
         self._begun: float | None = None
         self._pinged = False
 
@@ -138,6 +149,10 @@ class WebSocket:
     def close(self, reason: str, now: float) -> Output:
         """Say goodbye: 1001 is "going away" (RFC 6455 7.4.1)."""
         return NOTHING if self._handshake is not None else Output((self._goodbye(1001, reason),))
+
+    def end(self, code: int, reason: str) -> Output:
+        """Close by ``code`` (RFC 6455 7.4), for the code that speaks above."""
+        return Output((self._goodbye(code, reason),), closing=reason)
 
     def time_passed(self, now: float) -> Output:
         """Look whether the peer is still there, and whether it finishes what it began."""

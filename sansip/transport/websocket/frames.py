@@ -51,10 +51,11 @@ class MessageReader:
     frames are ``masked``, a server's are not (RFC 6455 5.1).
     """
 
-    __slots__ = ("_buffer", "_key", "_most", "_opcode", "_parts")
+    __slots__ = ("_buffer", "_key", "_limit", "_most", "_opcode", "_parts")
 
-    def __init__(self, most: int, masked: bool = True) -> None:
+    def __init__(self, most: int, limit: str = "limits.message_size", masked: bool = True) -> None:
         self._most = most
+        self._limit = limit
         # Octets of the masking key.
         self._key = 4 if masked else 0
         # Octets of a frame that is not whole; None while there are none, for an
@@ -145,7 +146,7 @@ class MessageReader:
         if opcode != CONTINUATION and self._parts is not None:
             raise FrameError(1002, "a new message before the last fragment of the one before")
         if size + len(self._parts or b"") > self._most:
-            raise FrameError(1009, f"a message of more than {self._most} octets (limits.message_size)")
+            raise FrameError(1009, f"a message of more than {self._most} octets ({self._limit})")
 
     def _take_fragment(self, first: int, opcode: int, content: bytes) -> bytes | None:
         """Return the message whose last fragment this is, None when there are more to come."""

@@ -2,14 +2,15 @@
 
 Theory of operation: h11 reads the HTTP request; what it asks for is judged against
 the configuration, and the answer is either 101 or a refusal whose body says in one
-line what was expected, for it is read by the author of the client.
+line what was expected, for it is read by the author of the client. ``judge_upgrade`` is
+the part that holds for every sub-protocol.
 """
 
 from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Protocol
@@ -18,7 +19,18 @@ import h11
 
 from sansip.errors import without_frames
 
-__all__ = ["AnyHandshake", "Handshake", "HandshakeResult", "WebSocketConfig", "accept_of", "tokens_of"]
+__all__ = [
+    "AnyHandshake",
+    "Handshake",
+    "HandshakeResult",
+    "Refusal",
+    "WebSocketConfig",
+    "accept_of",
+    "fields_of",
+    "is_for_sip",
+    "judge_upgrade",
+    "tokens_of",
+]
 
 # RFC 6455 1.3
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -70,7 +82,9 @@ class AnyHandshake(Protocol):
     def feed(self, data: bytes) -> HandshakeResult | None: ...
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
+    """There will be no WebSocket: the answer's status, its text, and further fields of it."""
+
     def __init__(self, status: int, text: str, *headers: tuple[str, str]) -> None:
         super().__init__(text)
         self.status = status
@@ -95,14 +109,14 @@ class Handshake:
             if event is h11.NEED_DATA:
                 return None
             if not isinstance(event, h11.Request):
-                raise _Refusal(400, "expected a WebSocket handshake (RFC 6455 4.1)")
+                raise Refusal(400, "expected a WebSocket handshake (RFC 6455 4.1)")
             key = self._judge(event)
         except h11.RemoteProtocolError as error:
             # h11 raises what it caught as ``self``: its frame holds the error that holds the frame.
             without_frames(error)
             status = error.error_status_hint if error.error_status_hint in _REASONS else 400
             return _refuse(status, f"not an HTTP/1.1 request: {error}")
-        except _Refusal as refusal:
+        except Refusal as refusal:
             return _refuse(refusal.status, refusal.text, refusal.headers)
         digest = accept_of(key).decode()
         response = (
@@ -112,52 +126,37 @@ class Handshake:
         return HandshakeResult(response.encode(), rest=self._http.trailing_data[0])
 
     def _judge(self, request: h11.Request) -> bytes:
-        """Return the key of a handshake that is in order; raise _Refusal."""
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in request.headers:
-            headers.setdefault(name, []).append(value)
+        """Return the key of a handshake that is in order; raise Refusal."""
+        headers = fields_of(request)
         if request.method != b"GET":
-            raise _Refusal(405, "a WebSocket handshake is a GET (RFC 6455 4.1)", ("Allow", "GET"))
+            raise Refusal(405, "a WebSocket handshake is a GET (RFC 6455 4.1)", ("Allow", "GET"))
         if request.http_version != b"1.1":
-            raise _Refusal(505, "a WebSocket handshake needs HTTP/1.1 (RFC 6455 4.1)")
+            raise Refusal(505, "a WebSocket handshake needs HTTP/1.1 (RFC 6455 4.1)")
         self._judge_path(request)
         if b"websocket" not in tokens_of(headers.get(b"upgrade", ())):
-            raise _Refusal(
+            raise Refusal(
                 426,
                 "this port speaks SIP over WebSocket: connect with a WebSocket client, sub-protocol sip",
                 ("Upgrade", "websocket"),
             )
-        if b"upgrade" not in tokens_of(headers.get(b"connection", ())):
-            raise _Refusal(400, "the field `Connection: Upgrade` is missing (RFC 6455 4.2.1)")
-        if headers.get(b"sec-websocket-version") != [b"13"]:
-            # RFC 6455 4.4
-            raise _Refusal(
-                426,
-                "Sec-WebSocket-Version must be 13 (RFC 6455 4.2.1)",
-                ("Upgrade", "websocket"),
-                ("Sec-WebSocket-Version", "13"),
-            )
-        keys = headers.get(b"sec-websocket-key", [])
-        # RFC 6455 4.2.1: 16 octets in base64
-        if len(keys) != 1 or not re.fullmatch(rb"[A-Za-z0-9+/]{22}==", keys[0]):
-            raise _Refusal(400, "Sec-WebSocket-Key must be one value of 16 octets in base64 (RFC 6455 4.2.1)")
+        key = judge_upgrade(headers)
         self._judge_policy(request, headers)
         offered = tokens_of(headers.get(b"sec-websocket-protocol", ()))
         if b"sip" not in offered:
             # RFC 7118 4.1
             found = b", ".join(offered).decode("latin-1") or "none"
-            raise _Refusal(
+            raise Refusal(
                 400,
                 f"the sub-protocol must be `Sec-WebSocket-Protocol: sip` (RFC 7118 4.1); offered: {found}",
             )
-        return keys[0]
+        return key
 
     def _judge_path(self, request: h11.Request) -> None:
         # Before all that is WebSocket's own: elsewhere on this port another thing may be.
         paths = self._config.paths
         path = request.target.decode("latin-1").partition("?")[0]
         if paths and path not in paths:
-            raise _Refusal(404, f"no SIP at {path}; expected {' or '.join(paths)}")
+            raise Refusal(404, f"no SIP at {path}; expected {' or '.join(paths)}")
 
     def _judge_policy(self, request: h11.Request, headers: dict[bytes, list[bytes]]) -> None:
         config = self._config
@@ -165,14 +164,51 @@ class Handshake:
         name = re.sub(r":[0-9]*\Z", "", host).strip("[]")
         if config.hosts and name not in (known.lower().strip("[]") for known in config.hosts):
             # RFC 9110 15.5.20
-            raise _Refusal(421, f"no SIP for the host {name or 'without a name'} here")
+            raise Refusal(421, f"no SIP for the host {name or 'without a name'} here")
         origins = headers.get(b"origin", [])
         if config.origins and origins:
             # RFC 6454 6.2: an origin is compared as a whole, scheme and host in lower case.
             origin = origins[0].decode("latin-1").lower()
             if len(origins) > 1 or origin not in (known.lower().rstrip("/") for known in config.origins):
                 # RFC 6455 4.2.2 step 4
-                raise _Refusal(403, f"pages of origin {origin} may not connect")
+                raise Refusal(403, f"pages of origin {origin} may not connect")
+
+
+def fields_of(request: h11.Request) -> dict[bytes, list[bytes]]:
+    """Return the values of each field, by its name in lower case."""
+    headers: dict[bytes, list[bytes]] = {}
+    for name, value in request.headers:
+        headers.setdefault(bytes(name), []).append(bytes(value))
+    return headers
+
+
+def is_for_sip(request: h11.Request) -> bool:
+    """Whether ``request`` asks for SIP over WebSocket, in order or not (RFC 7118 4.1)."""
+    headers = fields_of(request)
+    return (
+        request.method == b"GET"
+        and b"websocket" in tokens_of(headers.get(b"upgrade", ()))
+        and b"sip" in tokens_of(headers.get(b"sec-websocket-protocol", ()))
+    )
+
+
+def judge_upgrade(headers: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    """Return the key of a handshake whose fields are in order; raise ``Refusal`` (RFC 6455 4.2.1)."""
+    if b"upgrade" not in tokens_of(headers.get(b"connection", ())):
+        raise Refusal(400, "the field `Connection: Upgrade` is missing (RFC 6455 4.2.1)")
+    if headers.get(b"sec-websocket-version") != [b"13"]:
+        # RFC 6455 4.4
+        raise Refusal(
+            426,
+            "Sec-WebSocket-Version must be 13 (RFC 6455 4.2.1)",
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+        )
+    keys = headers.get(b"sec-websocket-key", [])
+    # RFC 6455 4.2.1: 16 octets in base64
+    if len(keys) != 1 or not re.fullmatch(rb"[A-Za-z0-9+/]{22}==", keys[0]):
+        raise Refusal(400, "Sec-WebSocket-Key must be one value of 16 octets in base64 (RFC 6455 4.2.1)")
+    return keys[0]
 
 
 def accept_of(key: bytes) -> bytes:

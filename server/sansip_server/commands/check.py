@@ -134,7 +134,10 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
     faults = []
     for path, judge in (
         ("auth", lambda: build.settle(settings)),
-        ("node", lambda: node_config(settings, build.listener_configs(build.listen_addresses(settings)))),
+        (
+            "node",
+            lambda: node_config(settings, build.listener_configs(build.listen_addresses(settings))),
+        ),
         ("", lambda: Access(settings)),
         ("dns", lambda: dns_config(settings.dns)),
         ("ua", lambda: ua_config(settings.ua)),

@@ -15,8 +15,9 @@ from typing import Any
 from sansip.config import ListenerConfig, StackConfig
 from sansip.module import Use
 from sansip.modules.keepalive import Keepalive
-from sansip.transport.transports import TCP, TLS, UDP
+from sansip.transport.transports import TCP, TLS, UDP, WS, WSS
 from sansip_server.addresses import machine_addresses
+from sansip_server.config.http import parse_http_listen, sharing
 from sansip_server.config.listen import ListenAddress, check_domain, parse_listen
 from sansip_server.config.node import node_config, node_name
 from sansip_server.config.schema import Settings
@@ -88,12 +89,13 @@ def refuse_digest_without_users(settings: Settings) -> None:
         )
 
 
-def listener_configs(listeners: Sequence[ListenAddress]) -> list[ListenerConfig]:
+def listener_configs(listeners: Sequence[ListenAddress], http: Sequence[str] = ()) -> list[ListenerConfig]:
     """Return the listeners as the core and the adapters number them, from 0.
 
     A shared port is one listener for each transport. Where an address has none
-    for TLS, one that only opens connections is added (``_openers``).
+    for TLS, one that only opens connections is added (``_openers``). ``http`` is ``http.listen``.
     """
+    shared = [(sharing(one, listeners), one.transport) for one in map(parse_http_listen, http)]
     configs: list[ListenerConfig] = []
     for listener in listeners:
         owner: int | None = None
@@ -107,6 +109,7 @@ def listener_configs(listeners: Sequence[ListenAddress]) -> list[ListenerConfig]
                 advertise_port=listener.advertise_port,
                 shares=owner,
                 proxies=listener.proxies,
+                http=(listener, {WS: "http", WSS: "https"}.get(transport)) in shared,
             )
             configs.append(config)
             owner = configs[-1].id if owner is None else owner

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sansip.transport.transports import WS, WSS
+from sansip_server.config.listen import ListenAddress
 from sansip_sockets.http import HttpListener
 
-__all__ = ["HttpSettings", "is_loopback", "parse_http_listen"]
+__all__ = ["HttpSettings", "is_loopback", "parse_http_listen", "sharing"]
 
 _LISTEN = re.compile(r"(https?):(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):(\d{1,5})")
 
@@ -19,7 +22,8 @@ class HttpSettings:
 
     Attributes:
         listen: addresses, `http:127.0.0.1:8080` or `https:[::]:8443` (with the certificate of `[tls]`).
-            Without `keys` only addresses of this machine, and only the role read.
+            Without `keys` only addresses of this machine, and only the role read. The address of a
+            `ws` (for https: `wss`) in `listen`, also of a shared port, is one port for both.
         keys: file with the JWK set (RFC 7517) that tokens are checked by, relative to this file;
             `sansip token` makes it. Read again when it has changed.
         audience: what the `aud` of a token must be.
@@ -42,6 +46,16 @@ def parse_http_listen(text: str) -> HttpListener:
     if found is None or int(found[3]) > 65_535:
         raise ValueError(f"expected an address, like http:127.0.0.1:8080; found {text!r}")
     return HttpListener(found[1], found[2].strip("[]"), int(found[3]))
+
+
+def sharing(listener: HttpListener, addresses: Iterable[ListenAddress]) -> ListenAddress | None:
+    """Return the listener of SIP over WebSocket whose port ``listener`` is on, too."""
+    host = "127.0.0.1" if listener.host == "localhost" else listener.host
+    transport = WSS if listener.transport == "https" else WS
+    for address in addresses:
+        if transport in address.transports and (address.host, address.port) == (host, listener.port):
+            return address
+    return None
 
 
 def is_loopback(listener: HttpListener) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from sansip.dialog.session_timer import SMALLEST
 from sansip.transport.transports import ON_TCP, SECURE
 from sansip_server.config.dns import parse_name_server
-from sansip_server.config.http import is_loopback, parse_http_listen
+from sansip_server.config.http import is_loopback, parse_http_listen, sharing
 from sansip_server.config.listen import check_domain, check_origin, check_path, parse_listen
 from sansip_server.config.node import check_node_address
 from sansip_server.config.redis import parse_redis
@@ -140,6 +140,7 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
     yield from _location_faults(settings)
+    yield from _http_faults(settings)
     least = settings.ua.session_min
     if least < SMALLEST:
         yield "ua.session_min", f"expected {SMALLEST} seconds or more (RFC 4028 4); found {least}"
@@ -156,16 +157,19 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _http_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    addresses = [parse_listen(text) for text in settings.listen]
     for index, text in enumerate(settings.http.listen):
         listener = parse_http_listen(text)
         path = f"http.listen[{index}]"
         if listener.transport == "https" and settings.tls.certificate is None:
             yield path, f"{text} needs tls.certificate: a PEM file"
-        if is_loopback(listener):
+        address = sharing(listener, addresses)
+        loopback = is_loopback(listener)
+        if loopback and (address is None or not address.proxies):
             continue
         if settings.http.keys is None:
             yield path, f"{text} is reached by others; set http.keys (`sansip token` makes it), or 127.0.0.1"
-        elif listener.transport == "http":
+        elif listener.transport == "http" and not loopback:
             yield path, f"{text}: anybody on the way reads the tokens; write https:{text[5:]}"
 
 

@@ -129,7 +129,11 @@ class Access:
             return "read"
         given = request.header("authorization")
         if given is None:
-            return ""
+            # A page in a browser has no other way to show a token when it opens a WebSocket.
+            shown = [one[7:] for one in request.tokens("sec-websocket-protocol") if one.startswith("bearer.")]
+            if len(shown) != 1:
+                return ""
+            given = f"Bearer {shown[0]}"
         scheme, _, token = given.partition(" ")
         # RFC 6750 2.1
         if scheme.lower() != "bearer" or not token or len(token) > _TOKEN:

@@ -2,39 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sansip_server.config.http import parse_http_listen
+from sansip.transport.transports import WS, WSS
+from sansip_server.config.http import parse_http_listen, sharing
 from sansip_server.http.access import Access, Keys
 from sansip_server.http.pages import Pages
+from sansip_sockets.bind import listener_text
 from sansip_sockets.http import HttpServer
 
 if TYPE_CHECKING:
+    from sansip_server.config.listen import ListenAddress
     from sansip_server.config.schema import Settings
+    from sansip_server.followers import Followers
     from sansip_server.management import Management
     from sansip_sockets import Hub, TlsContexts
 
 __all__ = ["open_http", "start_http"]
 
 
-def open_http(settings: Settings, tls: TlsContexts) -> HttpServer | None:
-    """Open the sockets; None where none are wanted. Raises ``BindError``."""
-    listeners = [parse_http_listen(text) for text in settings.http.listen]
-    return HttpServer(listeners, settings.limits, tls) if listeners else None
+def open_http(settings: Settings, tls: TlsContexts, addresses: Sequence[ListenAddress]) -> HttpServer | None:
+    """Open the sockets; None where no HTTP is wanted. Raises ``BindError``.
+
+    The port of a WebSocket among ``addresses`` is opened with that.
+    """
+    if not settings.http.listen:
+        return None
+    listeners = map(parse_http_listen, settings.http.listen)
+    own = [one for one in listeners if sharing(one, addresses) is None]
+    return HttpServer(own, settings.limits, tls)
 
 
 def start_http(
-    server: HttpServer, hub: Hub, settings: Settings, domains: Iterable[str], management: Management
+    server: HttpServer,
+    hub: Hub,
+    settings: Settings,
+    domains: Iterable[str],
+    management: Management,
+    followers: Followers,
 ) -> None:
     """Serve from now on. Raises ``OperatorError`` for keys that cannot be used."""
     keys = None if settings.http.keys is None else Keys(Path(settings.http.keys))
     access = Access(settings.http, domains, keys)
     # Those in force: a reload changes them.
     server.limits = hub.driver.limits
-    server.start(hub, Pages(management, access, hub.driver.limits).answer)
-    for listener in server.listeners:
-        click.echo(f"listening on {listener}")
+    server.start(hub, Pages(management, access, hub.driver.limits, followers).answer)
+    opened = [str(listener) for listener in server.listeners]
+    listening = hub.listeners.values()
+    shared = [
+        listener_text({WS: "http", WSS: "https"}[one.transport], one.host, one.port)
+        for one in listening
+        if one.config.http
+    ]
+    for text in opened + shared:
+        click.echo(f"listening on {text}")

@@ -1,4 +1,4 @@
-"""The paths of the HTTP listeners: /rpc, /health, /metrics.
+"""The paths of the HTTP listeners: /rpc (also over WebSocket), /health, /metrics.
 
 Theory of operation: ``answer`` is what an HTTP pump calls, in the stack's thread. Who may ask is judged
 first, then the path finds its page.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sansip.limits import Limits
+from sansip_server.followers import Followers
 from sansip_server.http.access import Access, demand
 from sansip_server.http.figures import FigureError, exposition
 from sansip_server.http.rpc import Rpc
+from sansip_server.http.rpc_socket import PROTOCOL, RpcSocket
 from sansip_server.management import Management
-from sansip_sockets.http import HttpFault, HttpRequest, HttpResponse, Work
+from sansip_sockets.http import HttpFault, HttpRequest, HttpResponse, Upgrade, Work
 
 __all__ = ["Pages"]
 
@@ -25,7 +28,9 @@ _JSON = "application/json"
 class Pages:
     """What the HTTP listeners of one server answer."""
 
-    def __init__(self, management: Management, access: Access, limits: Limits) -> None:
+    def __init__(self, management: Management, access: Access, limits: Limits, followers: Followers) -> None:
+        self._followers = followers
+        self._limits = limits
         self._management = management
         self._access = access
         self._rpc = Rpc(management, limits)
@@ -43,6 +48,8 @@ class Pages:
         if found is None:
             raise HttpFault(404, f"there are {', '.join(self._paths)}")
         methods, page = found
+        if request.path == "/rpc" and (request.header("upgrade") or "").lower() == "websocket":
+            return self._talk(request)
         if request.method not in methods:
             # RFC 9110 15.5.6
             raise HttpFault(405, f"expected {' or '.join(methods)}", ("Allow", ", ".join(methods)))
@@ -58,6 +65,13 @@ class Pages:
         demand(role, "read")
         reply = yield from self._rpc.answer(request.body, role)
         return HttpResponse(200 if reply else 204, reply, _JSON)
+
+    def _talk(self, request: HttpRequest) -> Upgrade:
+        if PROTOCOL not in request.tokens("sec-websocket-protocol"):
+            raise HttpFault(400, f"the sub-protocol must be {PROTOCOL} (sip is spoken at ws: listeners)")
+        demand(self._access.role(request), "read")
+        role = partial(self._access.role, request)
+        return Upgrade(PROTOCOL, RpcSocket(self._rpc, role, self._followers, self._limits.http_events))
 
     def _health(self, request: HttpRequest) -> HttpResponse:
         result = self._result("health")

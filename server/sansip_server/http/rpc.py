@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, TypeAlias
 
 from sansip.limits import Limits
@@ -29,6 +29,7 @@ Work: TypeAlias = Generator[Pending[Any] | None, None, Any]
 _PAGE: Final = 100
 # A command without an id is a notification: nothing is answered (JSON-RPC 2.0 section 4.1).
 _ABSENT: Final = object()
+_NONE: Final[Mapping[str, Callable[[], Any]]] = {}
 
 
 class _Fault(Exception):
@@ -44,26 +45,31 @@ class Rpc:
         self._management = management
         self._limits = limits
 
-    def answer(self, body: bytes, role: Role) -> Generator[Pending[Any] | None, None, bytes]:
-        """Return the reply, ``b""`` where there is none to give. ``Late`` may be thrown into it."""
+    def answer(
+        self, body: bytes, role: Role, own: Mapping[str, Callable[[], Any]] = _NONE
+    ) -> Generator[Pending[Any] | None, None, bytes]:
+        """Return the reply, ``b""`` where there is none to give. ``Late`` may be thrown into it.
+
+        ``own``: methods that only this connection has, without parameters.
+        """
         try:
             given = json.loads(body, parse_constant=_no_json)
         except (ValueError, RecursionError) as error:
             return json.dumps(_error(None, _Fault(_PARSE, f"not JSON: {error}"[:200]))).encode()
         if not isinstance(given, list):
-            reply = yield from self._one(given, role)
+            reply = yield from self._one(given, role, own)
             return b"" if reply is _ABSENT else json.dumps(reply).encode()
         if not 0 < len(given) <= self._limits.http_batch:
             text = f"expected 1 to {self._limits.http_batch} commands in a batch (limits.http_batch)"
             return json.dumps(_error(None, _Fault(_INVALID, text))).encode()
         replies = []
         for one in given:
-            reply = yield from self._one(one, role)
+            reply = yield from self._one(one, role, own)
             if reply is not _ABSENT:
                 replies.append(reply)
         return json.dumps(replies).encode() if replies else b""
 
-    def _one(self, given: Any, role: Role) -> Work:
+    def _one(self, given: Any, role: Role, own: Mapping[str, Callable[[], Any]]) -> Work:
         """Return the reply as an object, or ``_ABSENT``."""
         number = given.get("id", _ABSENT) if isinstance(given, dict) else None
         try:
@@ -72,7 +78,13 @@ class Rpc:
             if not (number is _ABSENT or _is_id(number)):
                 number = None
                 raise _Fault(_INVALID, "expected a string or a number as id")
-            result = yield from self._call(given.get("method"), given.get("params", {}), role)
+            name, params = given.get("method"), given.get("params", {})
+            if isinstance(name, str) and name in own:
+                if params not in ({}, []):
+                    raise _Fault(_PARAMS, f"{name} takes no params")
+                result = own[name]()
+            else:
+                result = yield from self._call(name, params, role)
             reply: Any = {"jsonrpc": "2.0", "id": number, "result": result}
         except _Fault as fault:
             # JSON-RPC 2.0 section 5: an invalid request is answered even without an id.

@@ -1,6 +1,13 @@
 """HTTP for operators and web pages: requests whole, or refused by a named limit."""
 
-from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse
+from sansip_sockets.http.conversation import (
+    Conversation,
+    HttpFault,
+    HttpRequest,
+    HttpResponse,
+    Talk,
+    Upgrade,
+)
 from sansip_sockets.http.server import Answer, HttpListener, HttpServer, Work
 
 __all__ = [
@@ -11,5 +18,7 @@ __all__ = [
     "HttpRequest",
     "HttpResponse",
     "HttpServer",
+    "Talk",
+    "Upgrade",
     "Work",
 ]

@@ -8,19 +8,23 @@ place where the next request begins is not certain (RFC 9112 9.6).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 import h11
 
 from sansip.errors import without_frames
 from sansip.limits import DEFAULT, Limits
+from sansip.transport.websocket.handshake import Refusal, accept_of, fields_of, judge_upgrade
+from sansip_sockets.pending import Pending
 
-__all__ = ["Conversation", "HttpFault", "HttpRequest", "HttpResponse"]
+__all__ = ["Conversation", "HttpFault", "HttpRequest", "HttpResponse", "Talk", "Upgrade"]
 
 REASONS: Final = {
     200: "OK",
     204: "No Content",
+    304: "Not Modified",
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
@@ -31,6 +35,7 @@ REASONS: Final = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
     421: "Misdirected Request",
+    426: "Upgrade Required",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
@@ -65,6 +70,11 @@ class HttpRequest:
         """The target without its query."""
         return self.target.partition("?")[0]
 
+    def tokens(self, name: str) -> list[str]:
+        """Return the elements of the list that the fields ``name`` are (RFC 9110 5.6.1), as they came."""
+        parts = (part.strip() for known, value in self.headers if known == name for part in value.split(","))
+        return [part for part in parts if part]
+
     def header(self, name: str) -> str | None:
         """Return the one value of a field; None where it is absent. Raises ``HttpFault`` for several."""
         values = [value for known, value in self.headers if known == name]
@@ -82,6 +92,30 @@ class HttpResponse:
     content_type: str = "text/plain; charset=utf-8"
     headers: list[tuple[str, str]] = field(default_factory=list)
     closes: bool = False
+
+
+class Talk(Protocol):
+    """Who talks over a WebSocket, one message after the other."""
+
+    def attach(self, ring: Callable[[], None]) -> None:
+        """Call ``ring`` whenever ``outgoing`` has something."""
+
+    def received(self, data: bytes) -> Generator[Pending[Any] | None, None, bytes]:
+        """Return the reply to a message, ``b""`` for none. Raises ``HttpFault`` to end the talk."""
+
+    def outgoing(self) -> bytes | None:
+        """Return a message that was not asked for, None where there is none."""
+
+    def closed(self) -> None:
+        """The connection is over."""
+
+
+@dataclass(slots=True)
+class Upgrade:
+    """The answer to a handshake: a WebSocket with ``protocol``, over which ``talk`` talks (RFC 6455)."""
+
+    protocol: str
+    talk: Talk
 
 
 class HttpFault(Exception):
@@ -192,6 +226,28 @@ class Conversation:
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         return data
+
+    def switch(self, protocol: str) -> bytes:
+        """Return the 101 to a handshake (RFC 6455 4.2.2). Raises ``HttpFault`` for one not in order."""
+        request = self._request
+        assert request is not None
+        try:
+            key = judge_upgrade(fields_of(request))
+        except Refusal as refusal:
+            raise HttpFault(refusal.status, refusal.text, *refusal.headers) from None
+        headers = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", accept_of(key).decode()),
+            ("Sec-WebSocket-Protocol", protocol),
+        ]
+        event = h11.InformationalResponse(status_code=101, headers=headers, reason=b"Switching Protocols")
+        return self._sent(event)
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the handshake."""
+        return self._http.trailing_data[0]
 
     def _begin(self, request: h11.Request) -> None:
         self._request = request

@@ -15,14 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from sansip.driver import HandOver
 from sansip.limits import Limits
 from sansip.transport.filter import OpenConnection
 from sansip.transport.transports import TLS
 from sansip_sockets.bind import bind
-from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse
+from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest, HttpResponse, Upgrade
 from sansip_sockets.http.line import TURN, Gone, Line
+from sansip_sockets.http.messages import Messages
 from sansip_sockets.pending import Late, Pending
 from sansip_sockets.tls import Tls, TlsContexts
 from sansip_sockets.waits import PAUSE, READ, Bell, Pump, Wait, wake
@@ -35,7 +37,7 @@ __all__ = ["Answer", "HttpListener", "HttpServer", "Work"]
 
 # The work for one response, which it returns. It yields None where others may go on, and a result that it
 # waits for; ``Late`` is thrown into it when that does not come in time.
-Work: TypeAlias = Generator[Pending[Any] | None, None, HttpResponse]
+Work: TypeAlias = Generator[Pending[Any] | None, None, HttpResponse | Upgrade]
 Answer: TypeAlias = Callable[[HttpRequest], Work]
 
 # Connections accepted for one wake-up, so that others get their turn.
@@ -76,6 +78,7 @@ class HttpServer:
         """Serve from ``hub``'s runtime; ``answer`` is called in its thread."""
         for listener in self.listeners:
             hub.spawn(self._accept(hub, listener, answer))
+        hub.on_foreign = partial(self._adopt, hub, answer)
         # Some runtimes spawn in their next turn.
         hub.inbox.wake()
 
@@ -85,6 +88,16 @@ class HttpServer:
             line.sock.close()
         for listener in self.listeners:
             listener.sock.close()
+
+    def _adopt(self, hub: Hub, answer: Answer, given: HandOver, sock: socket.socket) -> None:
+        """Serve a connection that came to a listener of SIP."""
+        source = str(given.info.remote[0])
+        if not self._has_room(source):
+            sock.close()
+            return
+        # What is below can only be TLS.
+        tls = cast(Tls, given.filters[0]) if given.filters else None
+        hub.spawn(self._session(hub, sock, source, tls, answer, given.data))
 
     # --- pumps
 
@@ -105,7 +118,12 @@ class HttpServer:
                     peer.close()
                     continue
                 peer.setblocking(False)
-                hub.spawn(self._session(hub, listener, peer, address, answer))
+                tls = None
+                if listener.transport == "https":
+                    assert self._tls is not None
+                    info = OpenConnection(-1, TLS, listener.address, address, incoming=True)
+                    tls = Tls(self._tls, info)
+                hub.spawn(self._session(hub, peer, str(address[0]), tls, answer))
 
     def _has_room(self, source: str) -> bool:
         """Whether one more of ``source`` is served; the one that has been idle longest may have to go."""
@@ -123,27 +141,35 @@ class HttpServer:
         return True
 
     def _session(
-        self, hub: Hub, listener: BoundListener, sock: socket.socket, address: tuple[str, int], answer: Answer
+        self,
+        hub: Hub,
+        sock: socket.socket,
+        source: str,
+        tls: Tls | None,
+        answer: Answer,
+        data: bytes = b"",
     ) -> Pump:
-        source = str(address[0])
         self._by_source[source] += 1
-        secure = listener.transport == "https"
-        tls = None
-        if secure:
-            assert self._tls is not None
-            tls = Tls(self._tls, OpenConnection(-1, TLS, listener.address, address, incoming=True))
         line = Line(hub, sock, tls, self.limits)
         self._lines[line] = None
         try:
             conversation = Conversation(self.limits)
             while not conversation.over:
                 try:
+                    if data:
+                        conversation.received(data)
+                        data = b""
                     request = yield from line.request(conversation)
                     if request is None:
                         return
                     self._lines[line] = self._lines.pop(line, None)
-                    request.remote, request.secure = source, secure
+                    request.remote, request.secure = source, tls is not None
                     response = yield from self._response(hub, line, conversation, request, answer)
+                    if isinstance(response, Upgrade):
+                        yield from line.write(conversation.switch(response.protocol))
+                        messages = Messages(hub, line, self.limits, response.talk)
+                        yield from messages.converse(conversation.rest)
+                        return
                 except HttpFault as fault:
                     response = fault.response()
                 yield from line.write(conversation.respond(response))
@@ -162,7 +188,7 @@ class HttpServer:
 
     def _response(
         self, hub: Hub, line: Line, conversation: Conversation, request: HttpRequest, answer: Answer
-    ) -> Generator[Wait, bool, HttpResponse]:
+    ) -> Generator[Wait, bool, HttpResponse | Upgrade]:
         patience = self.limits.http_answer_time
         deadline = hub.clock() + patience
         bell = Bell(hub.inbox)
@@ -181,7 +207,7 @@ class HttpServer:
                     part.tell(bell.ring)
                     yield from line.attend(conversation, left, bell)
         except StopIteration as end:
-            response: HttpResponse = end.value
+            response: HttpResponse | Upgrade = end.value
             return response
         except (HttpFault, Gone):
             raise
