@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sansip.dialog import Received
     from sansip.ua import Call, IncomingCall, OutgoingCall, UserAgent
 
-__all__ = ["Bridge"]
+__all__ = ["MAPPED", "Bridge", "party"]
 
 _TRANSFERRED: Final = 'SIP;cause=200;text="Transferred"'
 # Why the other side is hung up, where no BYE with a Reason said it (RFC 3326).
@@ -41,7 +41,7 @@ _REASONS: Final = {
 }
 
 # What a failure of the far side is for the caller, where its own status would mislead.
-_MAPPED: Final = {
+MAPPED: Final = {
     # Only we could have answered it, with an account: RFC 3261 22.3.
     401: 403,
     407: 403,
@@ -67,6 +67,7 @@ class Bridge:
     __slots__ = (
         "_agent",
         "_early",
+        "_farewell",
         "_hunt",
         "_incoming",
         "_notify",
@@ -128,6 +129,8 @@ class Bridge:
         self._early = EarlyMedia(incoming, policy)
         # The caller has the description of another phone than the one that answered.
         self._realign = False
+        # The Reason that both sides are hung up with.
+        self._farewell: str | None = None
         self._timer: Any = None
         self._transfer: Transfer | None = None
         self._transfers = 0
@@ -213,7 +216,7 @@ class Bridge:
 
     def mapped(self, response: Response, leg: Leg) -> tuple[int, list[tuple[str, str]]]:
         """Return status and header fields for the other side of a ``response`` that came by ``leg``."""
-        return _MAPPED.get(response.status, response.status), self.policy.fields(response, leg.hides)
+        return MAPPED.get(response.status, response.status), self.policy.fields(response, leg.hides)
 
     @property
     def early(self) -> EarlyMedia:
@@ -255,8 +258,9 @@ class Bridge:
     def hang_up(self, reason: str | None = None) -> None:
         """End the call: both sides get a BYE, or whatever ends what is not answered yet."""
         now = self._agent.now
+        self._farewell = reason
         self._hunt.stop(reason)
-        self._incoming.reject(480)
+        self._incoming.reject(480, None, [] if reason is None else [("Reason", reason)])
         for leg in (self.caller, self.callee):
             if leg.call is not None and not leg.call.ended:
                 leg.call.bye(reason=reason)
@@ -275,7 +279,9 @@ class Bridge:
         far = leg.other.call
         if far is not None and not far.ended:
             headers = [] if not isinstance(message, Request) else self.policy.fields(message, leg.hides)
-            told = next((value for name, value in headers if name == "reason"), _REASONS.get(reason))
+            told = next(
+                (value for name, value in headers if name == "reason"), _REASONS.get(reason, self._farewell)
+            )
             far.bye(reason=told)
 
     def _caller_gone(self, reason: str, now: float, message: Any = None) -> None:

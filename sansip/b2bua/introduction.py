@@ -83,6 +83,12 @@ class Introduction(Handler):
     def received(self, call: Call, received: Received, now: float) -> None:
         self._next.received(call, received, now)
 
+    def partner(self, call: Call) -> Call | None:
+        return self._next.partner(call)
+
+    def hang_up(self, call: Call, reason: str | None) -> None:
+        self._next.hang_up(call, reason)
+
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None:
         self._end(False, now)
         self._next.ended(call, reason, message, now)

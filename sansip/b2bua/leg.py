@@ -45,6 +45,7 @@ class Bridging(Protocol):
         self, leg: Leg, call: Call, reason: str, message: Request | Response | None, now: float
     ) -> None: ...
     def replacing(self, leg: Leg, incoming: IncomingCall, now: float) -> None: ...
+    def hang_up(self, reason: str | None = None) -> None: ...
     def may_transfer(self, now: float) -> bool: ...
     def replace(self, leg: Leg, new: Call, known: bool, now: float) -> None: ...
     def release(self, leg: Leg, now: float) -> None: ...
@@ -197,6 +198,12 @@ class Leg(Handler):
             call.answer(received, 481, now=now)
         else:
             call.answer(received, 503, b"", _LATER, now=now)
+
+    def partner(self, call: Call) -> Call | None:
+        return self.other.call
+
+    def hang_up(self, call: Call, reason: str | None) -> None:
+        self.bridge.hang_up(reason)
 
     def replaced(self, call: Call, incoming: IncomingCall, now: float) -> bool:
         self.bridge.replacing(self, incoming, now)

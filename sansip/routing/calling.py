@@ -10,20 +10,22 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sansip.b2bua import Bridge, Policy, Referral
+from sansip.b2bua import CARRIED, Bridge, Carry, Policy, Referral
 from sansip.errors import LocalProtocolError
 from sansip.proxy import Target
+from sansip.proxy.assertions import ASSERTED, OF_STRANGERS
 from sansip.proxy.target import groups, targets_of
 from sansip.proxy.validation import breadth_of
 from sansip.routing.tasks import begin
 from sansip.ua import Handler, IncomingCall
 
 if TYPE_CHECKING:
+    from sansip.later import Later
     from sansip.routing.core import Core
     from sansip.routing.incoming import Incoming
-    from sansip.wire import Request, SipUri
+    from sansip.wire import Request, Response, SipUri
 
-__all__ = ["bridge", "incoming"]
+__all__ = ["bridge", "carry", "incoming"]
 
 
 def incoming(request: Incoming, handler: Handler | None, user: str) -> IncomingCall | None:
@@ -75,6 +77,35 @@ def bridge(
     )
     made.begin(request.now)
     return made
+
+
+def carry(
+    request: Incoming,
+    targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None,
+    policy: Policy | None,
+    within: float | None,
+) -> Later[Response] | None:
+    """Send ``request`` to ``targets`` as one of our own; None where it had to be refused, and was."""
+    message, core = request.message, request.core
+    if message.method not in CARRIED or request.in_dialog:
+        raise LocalProtocolError(
+            f"carry is for {', '.join(CARRIED)} out of dialogs; bridge takes an INVITE, and what is in it"
+        )
+    if request.decided:
+        raise LocalProtocolError("the request has been answered or relayed already")
+    chosen = [one for group in groups([_whole(one, request) for one in targets_of(targets)]) for one in group]
+    if message.max_forwards == 0:
+        # RFC 7332 4
+        request.reply(483)
+        return None
+    if core.ua.depth_of(message):
+        # It was sent by us, and comes back.
+        request.reply(482)
+        return None
+    hides = () if request.is_trusted else OF_STRANGERS if request.is_stranger else ASSERTED
+    carried = Carry(core.ua, request, chosen, policy or Policy(), hides, within)
+    carried.begin(request.now)
+    return carried.answered
 
 
 def _judge(

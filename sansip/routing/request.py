@@ -18,7 +18,7 @@ from sansip.proxy import Target
 from sansip.proxy.target import targets_of
 from sansip.registrar import supports
 from sansip.routing.arrival import validate
-from sansip.routing.calling import bridge, incoming
+from sansip.routing.calling import bridge, carry, incoming
 from sansip.routing.identity import authenticate, speaks_for
 from sansip.routing.incoming import Incoming
 from sansip.routing.itself import answer_as_server, answer_options
@@ -31,10 +31,11 @@ from sansip.wire import SipUri, response_to
 
 if TYPE_CHECKING:
     from sansip.b2bua import Bridge, Policy
+    from sansip.later import Later
     from sansip.registrar import OnFull
     from sansip.transaction import ServerTransaction
     from sansip.ua import Handler
-    from sansip.wire import OtherUri, Request, TelUri
+    from sansip.wire import OtherUri, Request, Response, TelUri
 
 __all__ = ["IncomingRequest"]
 
@@ -155,6 +156,20 @@ class IncomingRequest(Incoming):
         See docs/b2bua.md.
         """
         return bridge(self, targets, policy, ring, answer)
+
+    def carry(
+        self,
+        targets: Sequence[Target | SipUri | str] | Target | SipUri | str | None = None,
+        policy: Policy | None = None,
+        *,
+        within: float | None = None,
+    ) -> Later[Response] | None:
+        """Send a MESSAGE, OPTIONS, PUBLISH or INFO to ``targets`` as a request of our own.
+
+        One target after the other, ``within`` seconds each; the answer goes back, and can be awaited. None
+        where the request had to be refused, which has been done.
+        """
+        return carry(self, targets, policy, within)
 
     def redirect(self, targets: Sequence[Target | SipUri | str], status: int = 302) -> None:
         """Answer with where else to look (RFC 3261 8.3), Contact values with their q."""

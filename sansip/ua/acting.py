@@ -25,6 +25,7 @@ _WAITING: Final = frozenset(("ring", "accept", "reject"))
 _CALL: Final = frozenset(
     (
         "bye",
+        "hang_up",
         "hold",
         "resume",
         "reinvite",

@@ -61,6 +61,8 @@ class CallHandler(Protocol):
     def acknowledged(self, call: Call, ack: Request | None, now: float) -> None: ...
     def pracked(self, call: Call, request: Request, now: float) -> None: ...
     def cancelled(self, call: Call, owner: Any, now: float) -> None: ...
+    def partner(self, call: Call) -> Call | None: ...
+    def hang_up(self, call: Call, reason: str | None) -> None: ...
     # ``incoming`` is a ``sansip.ua.IncomingCall``.
     def replaced(self, call: Call, incoming: Any, now: float) -> bool: ...
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None: ...
@@ -83,6 +85,7 @@ class Call:
         handler: who answers what the peer wants.
         ended: why it is over, "" while it lasts.
         over: awaits its end; the value is the reason.
+        since: when it was answered, on either side; None before.
         home: the flow that a stranger called by, None where the caller is known (``sansip.ua.home``).
     """
 
@@ -104,6 +107,7 @@ class Call:
         "owes_ack",
         "referrals",
         "remote_sdp",
+        "since",
         "source",
         "transfers",
         "usage",
@@ -125,6 +129,7 @@ class Call:
         self.local_sdp = self.remote_sdp = b""
         self.ended = ""
         self.over: Later[str] = Later()
+        self.since: float | None = None
         # Whether bodies are another's business: those of a bridge.
         self.any_body = False
         # The stranger's address that it counts for, if a stranger called.
@@ -145,6 +150,10 @@ class Call:
         """Hang up (RFC 3261 15.1.1). ``reason``: a Reason field (RFC 3326), ``Q.850;cause=16``."""
         headers = [] if reason is None else [("Reason", reason)]
         return self._ask(lambda now, later: self.usage.bye(headers, now, later))
+
+    def hang_up(self, reason: str | None = None) -> None:
+        """End it in whatever way it can be ended now, and what it is connected with (``Handler.hang_up``)."""
+        self.handler.hang_up(self, reason)
 
     def give_way(self) -> None:
         """Another call has taken its place (RFC 3891 3): CANCEL while it rings, else BYE."""
@@ -377,11 +386,15 @@ class Call:
             case Progressed():
                 handler.progressed(self, event, now)
             case Answered():
+                if self.since is None and self.dialog.state == "confirmed":
+                    self.since = now
                 if event.offer:
                     handler.answered_with_offer(self, event.response, now)
                 if event.key is not None:
                     settle(event.key, event.response, now)
             case Acknowledged():
+                if self.since is None:
+                    self.since = now
                 if event.ack is not None and event.ack.body:
                     self.heard(event.ack.body)
                 handler.acknowledged(self, event.ack, now)

@@ -69,6 +69,17 @@ class Handler:
     def cancelled(self, call: Call, owner: Any, now: float) -> None:
         """The peer gave up its re-INVITE, which is answered with 487: nothing is to be done."""
 
+    def partner(self, call: Call) -> Call | None:
+        """The call that ``call`` is connected with, of a bridge."""
+        return None
+
+    def hang_up(self, call: Call, reason: str | None) -> None:
+        """Somebody beside the call ends it: an operator. ``reason``: a Reason field (RFC 3326)."""
+        if call.dialog.state == "early" and call.invitation is not None:
+            call.invitation.cancel(reason)
+        else:
+            call.bye(reason=reason)
+
     def replaced(self, call: Call, incoming: Any, now: float) -> bool:
         """``incoming``, a ``sansip.ua.IncomingCall``, is to take the place of ``call``, and may (RFC 3891).
 

@@ -221,6 +221,15 @@ class IncomingCall(Handler):
     def pracked(self, call: Call, request: Request, now: float) -> None:
         self._next.pracked(call, request, now)
 
+    def partner(self, call: Call) -> Call | None:
+        return self._next.partner(call)
+
+    def hang_up(self, call: Call, reason: str | None) -> None:
+        if not self.decided:
+            self.reject(480, None, [] if reason is None else [("Reason", reason)])
+        else:
+            self._next.hang_up(call, reason)
+
     def replaced(self, call: Call, incoming: Any, now: float) -> bool:
         return self._next.replaced(call, incoming, now)
 

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from sansip_server.commands.bans import bans
+from sansip_server.commands.calls import calls, hangup
 from sansip_server.commands.check import check
 from sansip_server.commands.conformance import conformance
 from sansip_server.commands.ctl import ctl
@@ -129,6 +130,7 @@ for command in (
 ):
     sansip.add_command(command)
 
-ctl.add_command(bans)
+for command in (bans, calls, hangup):
+    ctl.add_command(command)
 
 main = sansip

@@ -28,6 +28,7 @@ from sansip.modules.keepalive import Keepalive
 from sansip.wire import SipUri, parse_uri
 from sansip_server import module_commands
 from sansip_server.bans import lifted, standing
+from sansip_server.calls import hung_up, running
 from sansip_server.versions import version_of
 from sansip_sockets.pending import Late, Pending
 
@@ -219,6 +220,19 @@ class Management:
     def lift(self, source: str, user: str | None = None) -> Iterator[Part]:
         """Lift the bans of an address, and count anew."""
         yield from lifted(self._stack, self._hub.clock(), source, user)
+
+    @command("calls", role="read")
+    def calls(self) -> Iterator[Part]:
+        """List the calls of the server as a user agent: those it answers, makes, and bridges."""
+        yield from running(self._stack, self._hub.clock())
+
+    @command("hangup", role="operate")
+    def hang_up(self, number: int, reason: str | None = None) -> Generator[Part, None, None]:
+        """Hang up a call by its number, and the other side of a bridge; REASON as in RFC 3326."""
+        failed = yield from hung_up(self._stack, self._hub, number, reason)
+        if failed is not None:
+            raise Refused(str(failed))
+        yield _done({"number": number})
 
     @command("commands", role="read")
     def listed(self) -> Iterator[Part]:
