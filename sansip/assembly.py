@@ -26,6 +26,7 @@ from sansip.location import (
 )
 from sansip.module import Modules
 from sansip.module.departure import Departures
+from sansip.module.links import Links
 from sansip.module.mounts import Visits
 from sansip.module.sockets import Sockets
 from sansip.neighbours import Neighbours
@@ -156,6 +157,8 @@ class Assembly(Service):
         self.modules = Modules(self, config.modules)
         self.proxy.hooks = self.modules.hooks
         # Modules that a reload took away.
+        self.links = Links(self.timers, config.limits, self.out, self.notify)
+        self.links.take(self.modules.kinds, 0.0)
         self.visits = Visits(self, self.timers, lambda: self.modules)
         self.departures = Departures(self.timers, limits, lambda: self.modules.hooks.settle())
         # Modules start at the first input, when everything is restored.

@@ -38,7 +38,8 @@ class ListenerConfig:
     too: the first octets of a connection tell which is meant. With ``accepts``
     False nothing is taken there: it is for connections that this server opens over
     a transport that it does not listen on, and known to peers by the address of
-    the listener it shares with. ``proxies`` are networks of load balancers, like
+    the listener it shares with. A ``transport`` that is none of SIP's is a protocol of a
+    module. ``proxies`` are networks of load balancers, like
     ``10.0.0.0/8``: then only they may connect, and must send a PROXY header. ``http``, for a
     WebSocket: what is no SIP there is for an HTTP server beside the stack.
     """

@@ -48,6 +48,7 @@ class AnyStack(Protocol):
     def idle(self) -> bool: ...
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]: ...
     def connection_opened(self, conn: int, flow: OpenConnection, now: float) -> list[Action]: ...
+    def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]: ...
     def data_received(
         self, conn: int, data: bytes, now: float, *, boundary: bool = False
     ) -> list[Action]: ...
@@ -249,6 +250,8 @@ class Driver:
         if output.foreign is not None:
             self._hand_over(chain, index, output.foreign, out)
             return
+        if output.protocol is not None:
+            out += self.outgoing(self.stack.protocol_agreed(chain.conn, output.protocol, now), now)
         for data in output.up:
             # The stack may have asked for the end on the element before.
             if chain.closed:

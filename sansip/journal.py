@@ -90,6 +90,11 @@ class JournaledStack(Stack):
         info += [getattr(flow, "name", ""), getattr(flow, "identities", ())]
         return self._note("connection_opened", now, [conn, info], super().connection_opened(conn, flow, now))
 
+    def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]:
+        return self._note(
+            "protocol_agreed", now, [conn, protocol], super().protocol_agreed(conn, protocol, now)
+        )
+
     def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
         self._note_identities(conn, now)
         out = super().data_received(conn, data, now, boundary=boundary)
@@ -341,6 +346,8 @@ def _feed(
             return stack.connection_opened(given[0], opened, now)
         case "data_received":
             return stack.data_received(given[0], octets(given[1]), now, boundary=given[2])
+        case "protocol_agreed":
+            return stack.protocol_agreed(given[0], given[1], now)
         case "identified":
             stack.identified(given[0], tuple(given[1]))
         case "connection_closed":

@@ -197,6 +197,12 @@ class Limits:
     # Seconds that a reload waits for the tables and the outer halves of modules that are new: a migration
     # may take its time. → the reload is refused
     prepare_time: float = 60.0
+    # Connections over which modules speak protocols of their own (`protocols`). → closed
+    links: int = 5_000
+    # Of these, from one source address: a NAT may hide an office. → closed
+    links_per_source: int = 500
+    # Octets of one message of such a protocol, where it does not say itself. → closed
+    link_message: int = 65_536
     # HTTP requests for modules (`@mount`) that are not answered yet. → 503 with Retry-After
     mount_requests: int = 200
     # Seconds that a module may take for the answer to one. → 504, its work ends

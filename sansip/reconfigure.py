@@ -15,6 +15,7 @@ from sansip.config import ListenerConfig, Reconfiguration, StackConfig
 from sansip.errors import LocalProtocolError
 from sansip.location import Addresses
 from sansip.transport.listeners import Listener
+from sansip.transport.transports import TRANSPORTS
 from sansip.wire.host import host_key, host_text, plain_host
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sansip.limits import Limits
     from sansip.module import Modules
     from sansip.module.departure import Departures
+    from sansip.module.links import Links
     from sansip.notices import LimitNotices
     from sansip.proxy import Proxy
     from sansip.registrar import Registrar
@@ -67,6 +69,7 @@ class Reconfigured(Protocol):
     entropy: Entropy
     modules: Modules
     departures: Departures
+    links: Links
     unstarted: bool
     retiring: Retirement
     domains: list[str]
@@ -105,6 +108,8 @@ def listeners_of(configs: Sequence[ListenerConfig]) -> list[Listener]:
             one.accepts,
         )
         for one in configs
+        # Others are of modules.
+        if one.transport in TRANSPORTS
     ]
 
 
@@ -182,6 +187,7 @@ def _take_modules(stack: Reconfigured, modules: Modules, now: float) -> None:
     gone = modules.succeed(stack.modules, now)
     stack.modules = modules
     stack.proxy.hooks = modules.hooks
+    stack.links.take(modules.kinds, now)
     if gone:
         stack.departures.begin(gone, now)
 

@@ -41,7 +41,7 @@ from sansip.sources import source_of
 from sansip.transport import PING, PONG, Flow
 from sansip.transport.filter import OpenConnection
 from sansip.transport.stun import binding_response, is_stun
-from sansip.transport.transports import SECURE, UDP
+from sansip.transport.transports import SECURE, TRANSPORTS, UDP
 from sansip.ua.acting import act
 
 __all__ = ["ConnectionInfo", "Stack"]
@@ -99,6 +99,9 @@ class Stack(Assembly):
             if not self.sockets.connection_opened(conn, now) and self.resolver is not None:
                 self.resolver.connection_opened(conn, now)
             return self._take(now)
+        if flow.transport not in TRANSPORTS:
+            self.links.opened(conn, flow.transport, flow.remote, now)
+            return self._take(now)
         reached = Flow(flow.transport, flow.listener, flow.remote, conn)
         if isinstance(flow, OpenConnection) and flow.transport in SECURE:
             reached.peer = flow
@@ -106,6 +109,17 @@ class Stack(Assembly):
         if refused is not None:
             self.out.append(Disconnect(conn, refused))
             self.out.append(Notify(ConnectionRefused(str(flow.remote[0]), refused)))
+        return self._take(now)
+
+    def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]:
+        """Note that a WebSocket was opened for ``protocol``, which a module speaks, and not for SIP."""
+        connection = self.connections.get(conn)
+        if connection is not None:
+            flow = connection.flow
+            for transaction in self.connections.closed(conn, "it is no SIP"):
+                transaction.feed("transport error", "it is no SIP", now)
+            kind = f"{protocol}s" if flow.transport in SECURE else protocol
+            self.links.opened(conn, kind, flow.address, now)
         return self._take(now)
 
     def identities(self, conn: int) -> tuple[str, ...]:
@@ -126,7 +140,11 @@ class Stack(Assembly):
         """
         connection = self.connections.get(conn)
         if connection is None:
-            if not self.sockets.data_received(conn, data, now) and self.resolver is not None:
+            if (
+                not self.links.data_received(conn, data, now, boundary)
+                and not self.sockets.data_received(conn, data, now)
+                and self.resolver is not None
+            ):
                 self.resolver.data_received(conn, data, now)
             return self._take(now)
         flow = connection.flow
@@ -165,7 +183,11 @@ class Stack(Assembly):
         """Note that a connection is gone, or could not be opened."""
         connection = self.connections.get(conn)
         if connection is None:
-            if not self.sockets.connection_closed(conn, reason, now) and self.resolver is not None:
+            if (
+                not self.links.closed(conn, reason, now)
+                and not self.sockets.connection_closed(conn, reason, now)
+                and self.resolver is not None
+            ):
                 self.resolver.connection_closed(conn, now)
             return self._take(now)
         waiting = self.connections.closed(conn, reason)
@@ -347,6 +369,7 @@ class Stack(Assembly):
             "questions": len(self.questions),
             "module_sockets": len(self.sockets),
             "web_requests": len(self.visits),
+            "links": len(self.links),
             "name_queries": 0 if self.resolver is None else len(self.resolver),
             "timers": len(self.timers),
         }

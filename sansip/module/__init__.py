@@ -22,6 +22,7 @@ from sansip.module.base import (
 )
 from sansip.module.commands import Command, CommandError
 from sansip.module.core import Core, Rows
+from sansip.module.links import Link
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.mounts import Mount, WebRequest, WebResponse, mount
 from sansip.module.settings import Doc, Key, keys_of
@@ -40,6 +41,7 @@ __all__ = [
     "Empty",
     "Histogram",
     "Key",
+    "Link",
     "Module",
     "ModuleFault",
     "Modules",

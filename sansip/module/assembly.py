@@ -25,6 +25,7 @@ from sansip.events import ModuleFailed
 from sansip.module.base import DROP, HOOKS, PASS, STAGES, Module, ModuleFault, Reply
 from sansip.module.commands import Command, CommandError, plain_result
 from sansip.module.core import Core
+from sansip.module.links import kinds_of
 from sansip.module.mounts import Mount, find, mounted
 from sansip.proxy.hooks import Hooks
 from sansip.routing.tasks import Done, begin
@@ -121,6 +122,10 @@ class Modules:
         self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
         self.commands = {one.name: one for one in self._commands()}
         self._mounts = self._mounted({})
+        try:
+            self.kinds = kinds_of(self._by_type.values(), self.wrapped)
+        except ValueError as error:
+            raise ModuleFault(str(error)) from None
         self.hooks = Hooks(
             *(tuple(hooks[name]) for name in Hooks.NAMES),
             failed=self._failed,
@@ -156,6 +161,10 @@ class Modules:
         hooks = {name: self._methods(name) for name in HOOKS}
         self._take_hooks(hooks)
         self.hooks.replace(*(hooks[name] for name in Hooks.NAMES))
+
+    def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is called in the place of a ``method`` that is no hook."""
+        return method if self._wrap is None else self._wrap(module, what, method)
 
     def __iter__(self) -> Any:
         return iter(self._by_type.values())

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from sansip.errors import LocalProtocolError
+from sansip.transport.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from sansip.module.core import Core
+    from sansip.module.links import Link
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.rows import Table
@@ -80,6 +83,9 @@ LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", 
 # What marks a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
 MARKS: Final = ("sansip_function", "sansip_command", "sansip_step", "sansip_mount")
 
+# What is spoken at listeners already.
+OTHERS: Final = (*TRANSPORTS, "sip", "http", "https", "dns")
+_PROTOCOL = re.compile(r"[a-z][a-z0-9]{1,30}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
@@ -168,6 +174,9 @@ class Module:
         tables: its durable rows.
         by_default: a server has it without a table in its configuration.
         requires: modules that are started before it.
+        protocols: what it speaks over connections that are no SIP (``sansip.module.links``), by name. Where
+        it listens
+            is the setting ``listen``: a list like ``["msrp:0.0.0.0:2855", "msrps:0.0.0.0:2856"]``.
         events: classes of ``sansip.events`` that ``event_received`` is called with.
         settings: an instance of ``Settings``.
         core: the stack, as a module sees it; there from ``start`` on.
@@ -178,6 +187,7 @@ class Module:
     tables: ClassVar[tuple[Table[Any], ...]] = ()
     requires: ClassVar[tuple[type[Module], ...]] = ()
     events: ClassVar[tuple[type, ...]] = ()
+    protocols: ClassVar[Mapping[str, type[Link]]] = MappingProxyType({})
     # Whether a server uses it without a table in its configuration.
     by_default: ClassVar[bool] = False
 
@@ -277,6 +287,11 @@ def _judge(cls: type[Module]) -> None:
     for table in cls.tables:
         if not (table.name == cls.name or table.name.startswith(f"{cls.name}_")):
             raise ModuleFault(f"{where}: its table {table.name} must begin with {cls.name}_")
+    for name in cls.protocols:
+        if not _PROTOCOL.fullmatch(name) or name in OTHERS or name.removesuffix("s") in OTHERS:
+            raise ModuleFault(
+                f"{where}: its protocol is {name!r}; expected letters and digits, no other's name"
+            )
     for name, value in vars(cls).items():
         if name.startswith("_") or not inspect.isfunction(value):
             continue

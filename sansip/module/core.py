@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sansip.bans import Bans
     from sansip.limits import Limits
     from sansip.location import Binding, MemoryLocation
+    from sansip.module.links import Link
     from sansip.proxy import Proxy
     from sansip.routing.core import Core as StackCore
     from sansip.routing.core import ModuleTable
@@ -303,6 +304,19 @@ class Core:
     def unregister(self, binding: Binding, reason: str, now: float) -> None:
         """Remove a binding, here and in the store."""
         drop(self._stack, binding.aor, lambda one: one == binding, reason, now)
+
+    # --- protocols
+
+    @property
+    def links(self) -> list[Link]:
+        """The connections that the module's protocols are spoken over."""
+        found: list[Link] = self._stack.links.of(self._module)
+        return found
+
+    def listening(self, kind: str) -> list[tuple[str, int]]:
+        """Return the addresses, as peers know them, at which ``kind`` (``msrp``, ``msrps``) is spoken."""
+        listeners = [one for one in self._stack.config.listeners if one.transport == kind]
+        return [(one.advertise_host or one.host, one.advertise_port or one.port) for one in listeners]
 
     # --- figures
 

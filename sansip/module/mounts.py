@@ -149,6 +149,7 @@ class Table(Protocol):
     """The modules, of which no more is needed here (``sansip.module.assembly``)."""
 
     def mount_of(self, path: str) -> Mount | None: ...
+    def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]: ...
 
 
 class Visits:
@@ -179,7 +180,8 @@ class Visits:
         request.mount, request.now = found.path, now
         visit = self._open[number] = _Visit(self, number, found, answered, limits.mount_answer)
         try:
-            result = found.method(request)
+            method = self._table().wrapped(found.module, f"mount {found.path}", found.method)
+            result = method(request)
         except Exception as error:
             visit.end(error, now)
             return

@@ -8,7 +8,8 @@ failure of its store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
@@ -39,6 +40,8 @@ class ModuleBench(Generic[ModuleType]):
         unix: the Unix time at which the bench begins.
         others: modules that it needs, or should be tried with.
         store: rows that are there already.
+        answers: what answers questions of the module, by their type: the handlers of its outer half, or
+        others.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class ModuleBench(Generic[ModuleType]):
         unix: float = 1_700_000_000.0,
         others: Sequence[Use] = (),
         store: MemoryRows | None = None,
+        answers: Mapping[type, Callable[[Any], Any]] = MappingProxyType({}),
     ) -> None:
         self.now = 1_000.0
         self.store = MemoryRows() if store is None else store
+        self._answers = answers
         # While True, every question to the store fails.
         self.broken = False
         self.events: list[Any] = []
@@ -63,6 +68,8 @@ class ModuleBench(Generic[ModuleType]):
         self._stream_peers: dict[Any, Answers] = {}
         # Connection number -> who is at its other end.
         self._conns: dict[int, Answers] = {}
+        # Clients of the module's protocols, by connection.
+        self.links: dict[int, BenchLink] = {}
         # Octets that modules sent over sockets of their own, and where to.
         self.wrote: list[tuple[Any, bytes]] = []
         uses = [Use(kind, settings), *others]
@@ -76,7 +83,7 @@ class ModuleBench(Generic[ModuleType]):
     def restarted(self) -> ModuleBench[ModuleType]:
         """Return a bench of the same kind with the rows of this one: what a new process finds."""
         kind, settings, unix, others = self._again
-        return ModuleBench(kind, settings, unix=unix, others=others, store=self.store)
+        return ModuleBench(kind, settings, unix=unix, others=others, store=self.store, answers=self._answers)
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Do what the stack asks for."""
@@ -91,6 +98,8 @@ class ModuleBench(Generic[ModuleType]):
                 self._write(action)
             elif isinstance(action, Disconnect):
                 self._conns.pop(action.conn, None)
+                if (link := self.links.get(action.conn)) is not None:
+                    link.ended = action.reason
                 self.perform(self.stack.connection_closed(action.conn, action.reason, self.now))
             elif isinstance(action, SendDatagram):
                 self.sent.append(parse_message(action.data, self.stack.limits))
@@ -130,6 +139,9 @@ class ModuleBench(Generic[ModuleType]):
         self.perform(self.stack.connection_opened(action.conn, opened, self.now))
 
     def _write(self, action: SendData) -> None:
+        if (link := self.links.get(action.conn)) is not None:
+            link.received.append(action.data)
+            return
         peer = self._conns.get(action.conn)
         if peer is None:
             return
@@ -148,6 +160,11 @@ class ModuleBench(Generic[ModuleType]):
             return OSError("the store is broken")
         if isinstance(question, Read | Scan | Write):
             return self.store.answer(question)
+        if (answers := self._answers.get(type(question))) is not None:
+            try:
+                return answers(question)
+            except Exception as error:
+                return error
         return LookupError(f"nobody answers {question!r} here")
 
     def wait(self, seconds: float) -> None:
@@ -220,6 +237,10 @@ class ModuleBench(Generic[ModuleType]):
         )
         return answers[0] if answers else None
 
+    def link(self, kind: str, remote: tuple[str, int] = _CALLER, *, whole: bool = False) -> BenchLink:
+        """Return a client that has connected to a listener of ``kind``; ``whole``: over WebSocket."""
+        return BenchLink(self, kind, remote, whole)
+
     def figure(self, name: str) -> Any:
         """Return the values of one of the module's counters, or the buckets of a histogram."""
         for one in self.module.core.counted:
@@ -231,6 +252,32 @@ class ModuleBench(Generic[ModuleType]):
     def failures(self) -> list[ModuleFailed]:
         """What modules raised."""
         return [event for event in self.events if isinstance(event, ModuleFailed)]
+
+
+class BenchLink:
+    """A client of a module's protocol: ``received`` is what it was sent, ``ended`` why it was closed."""
+
+    def __init__(self, bench: ModuleBench[Any], kind: str, remote: tuple[str, int], whole: bool) -> None:
+        self._bench = bench
+        self._whole = whole
+        self.received: list[bytes] = []
+        self.ended = ""
+        self.conn = bench.stack.new_connection()
+        bench.links[self.conn] = self
+        opened = OpenConnection(0, kind, _HERE, remote, True)
+        bench.perform(bench.stack.connection_opened(self.conn, opened, bench.now))
+
+    def send(self, data: bytes) -> list[bytes]:
+        """Send octets, or one whole message; return what came back."""
+        before = len(self.received)
+        bench = self._bench
+        bench.perform(bench.stack.data_received(self.conn, data, bench.now, boundary=self._whole))
+        return self.received[before:]
+
+    def close(self) -> None:
+        """Hang up."""
+        bench = self._bench
+        bench.perform(bench.stack.connection_closed(self.conn, "closed by the peer", bench.now))
 
 
 def _silent(data: bytes) -> Iterable[bytes]:

@@ -5,8 +5,9 @@ what the peer sent and what the stack wants sent, waits for nothing, and says in
 an ``Output`` what is to be done. ``sansip.driver`` chains the filters of one
 connection, lowest first.
 
-An output has five parts, taken in this order: octets to send *down*, the filters
-to stand here *instead* of this one, data to pass *up* (to them, if there are
+An output has six parts, taken in this order: octets to send *down*, the filters
+to stand here *instead* of this one, the *protocol* that the peer chose where it is
+not SIP (a sub-protocol of WebSocket), data to pass *up* (to them, if there are
 some), a *timer* to start, and *closing*: the reason to end the connection after
 that (a filter that cannot say so leaves its peer waiting). One that found out that
 the connection is none of SIP says so by *foreign*: what it holds goes, with the connection
@@ -54,6 +55,7 @@ class Output:
     closing: str | None = None
     instead: Sequence[Filter] | None = None
     foreign: bytes | None = None
+    protocol: str | None = None
 
 
 # Shared by all: nobody changes an output.

@@ -62,6 +62,8 @@ def _module(kind: type[Module]) -> Iterator[str]:
         yield "| Command | Role | Takes | |\n|---|---|---|---|"
         yield from map(_command, commands)
         yield ""
+    if kind.protocols:
+        yield f"Speaks {_listed(kind.protocols)}.\n"
     mounts = [method.sansip_mount for _, method in marked(kind, "sansip_mount")]
     if mounts:
         yield "| HTTP path | Who may ask | Setting |\n|---|---|---|"

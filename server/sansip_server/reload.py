@@ -39,6 +39,7 @@ from sansip_server.config.lines import KeyLines
 from sansip_server.config.listen import parse_listen, show_host
 from sansip_server.config.load import ConfigFault
 from sansip_server.config.node import node_config
+from sansip_server.config.protocols import protocol_listeners, protocols
 from sansip_server.config.schema import Settings
 from sansip_server.config.ua import ua_config
 from sansip_server.faults import OperatorError
@@ -134,7 +135,7 @@ class Reload:
             self._end(Outcome(failed=list(error.lines)))
             return
         if settings.route is None:
-            self._judge(settings, [])
+            self.tried(settings, [])
             return
         try:
             trial = Trial(settings.route)
@@ -144,7 +145,7 @@ class Reload:
         _Look(self, self._hub, settings, trial)
 
     def tried(self, settings: Settings, faults: list[str]) -> None:
-        """The trial of the route has ended."""
+        """The trial of the route has ended, or there is none to try."""
         try:
             self._judge(settings, faults)
         except Exception as error:
@@ -192,8 +193,9 @@ class Reload:
         except TlsError as error:
             faults.append(ConfigFault("tls", str(error)))
         addresses = build.listen_addresses(settings)
-        wanted = build.listener_configs(addresses, settings.http.listen)
-        lasting = [one.config for number, one in hub.listeners.items() if number not in stack.listeners]
+        wanted = protocol_listeners(settings, build.listener_configs(addresses, settings.http.listen))
+        there = {one.id for one in stack.config.listeners}
+        lasting = [one.config for number, one in hub.listeners.items() if number not in there]
         listening: Relisten | None = None
         try:
             listening = Relisten(hub, self._numbering.number(wanted, lasting))
@@ -326,6 +328,7 @@ class Reload:
         assert hub is not None
         assert stack is not None
         before = {one.id: one for one in hub.listeners.values()}
+        there = {one.id for one in stack.config.listeners}
         try:
             self._tls.reload(settings.tls)
         except TlsError as error:
@@ -334,13 +337,13 @@ class Reload:
         else:
             self._renewed(stack.config.domains)
         self._numbering.take(wanted, listening.configs)
-        listening.take(stream_filters(self._tls, settings.websocket, stack.limits))
+        listening.take(stream_filters(self._tls, settings.websocket, stack.limits, protocols(settings)))
         for number, one in hub.listeners.items():
             if number not in before and one.config.accepts:
                 click.echo(f"listening on {one}")
                 logger.info("listening on %s", one)
         for number, one in before.items():
-            if number not in stack.listeners and one.config.accepts:
+            if number not in there and one.config.accepts:
                 logger.info("no longer listening on %s; what runs there comes to its end", one)
         if change.route is not None:
             hub.answer_with(handlers_of(change.route, stack.limits.handler_waiting))
@@ -449,6 +452,10 @@ def _listen_path(settings: Settings, problem: str) -> str:
         one = parse_listen(text)
         if f"{one.transports[0]}:{show_host(one.host)}:{one.port}" in problem:
             return f"listen[{index}]"
+    for name, given in settings.modules.items():
+        for index, text in enumerate(getattr(given, "listen", ())):
+            if f"{text.split()[0]}:" in problem:
+                return f"{name}.listen[{index}]"
     return "listen"
 
 

@@ -35,6 +35,7 @@ from sansip_server.cluster import SharedStorage
 from sansip_server.config import build
 from sansip_server.config.dns import dns_config
 from sansip_server.config.listen import ListenAddress
+from sansip_server.config.protocols import protocol_listeners, protocols
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.control import open_control
@@ -135,7 +136,7 @@ def run_server(
     supervisor = Supervisor()
     exposed = any(address.transport not in DATAGRAMS and not address.loopback for address in addresses)
     fit(settings.limits, raise_limit(), tell=exposed)
-    wanted = build.listener_configs(addresses, settings.http.listen)
+    wanted = protocol_listeners(settings, build.listener_configs(addresses, settings.http.listen))
 
     def settings_again() -> Settings:
         again = settings if read_again is None else read_again()
@@ -248,7 +249,7 @@ def run_server(
             wanted,
             on_ready=on_ready,
             on_reload=on_reload,
-            filters=stream_filters(tls, settings.websocket, settings.limits),
+            filters=stream_filters(tls, settings.websocket, settings.limits, protocols(settings)),
             notify=events,
             handlers=handlers,
             drain_time=settings.drain_time + settings.node.linger,

@@ -87,6 +87,9 @@ class FakeStack:
         self.seen.put(("opened", conn, flow))
         return self.on_opened(conn, flow)
 
+    def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]:
+        return []
+
     def data_received(self, conn: int, data: bytes, now: float, *, boundary: bool = False) -> list[Action]:
         self.seen.put(("data", conn, data, boundary))
         return self.on_data(conn, data)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.driver import FilterFactory
 from sansip.transport.entrance import entrances
-from sansip.transport.transports import DATAGRAMS, TRANSPORTS
+from sansip.transport.transports import DATAGRAMS, TCP, TRANSPORTS
 from sansip_sockets.bind import BindError, BoundListener, bind
 
 if TYPE_CHECKING:
@@ -95,4 +95,6 @@ class Relisten:
 
 
 def _place(config: Any) -> tuple[str, str, int]:
-    return TRANSPORTS[config.transport].over, config.host, config.port
+    # What is none of SIP's is a module's, over TCP.
+    known = TRANSPORTS.get(config.transport)
+    return TCP if known is None else known.over, config.host, config.port

@@ -1,18 +1,37 @@
-"""Users who are not called at night: a whole module in one file.
+"""Users who are not called at night: a whole module, by all of the doors that there are.
 
 Theory of operation: who wants quiet, and from when to when, stands in rows; all are held in memory, for
-each call asks. A step of the default route turns callers away; commands change the rows.
+each call asks. A step of the default route turns callers away; commands change the rows, and so does a page
+that each user may ask for. Boards on the wall hear of it by a protocol of its own (``feed``), and days
+on which it is quiet all day come from elsewhere (``holidays``, the outer half).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, ClassVar
 
-from sansip.module import CommandError, Core, Doc, Module, command, function, step
+from sansip.module import (
+    CommandError,
+    Core,
+    Doc,
+    Link,
+    Module,
+    WebRequest,
+    WebResponse,
+    command,
+    function,
+    mount,
+    step,
+)
 from sansip.routing import IncomingRequest
 from sansip.rows import Table
 from sansip.wire import SipUri
+from sansip_quiet_hours.feed import Feed
+from sansip_quiet_hours.holidays import Holidays
 
 __all__ = ["Quiet", "QuietHours", "QuietSettings", "Refused"]
 
@@ -26,6 +45,11 @@ class QuietSettings:
     refresh: Annotated[
         float, Doc("Seconds between two looks at the rows, which another node may change.")
     ] = 60.0
+    page: Annotated[str, Doc("The path of HTTP where each user sets the own hours.")] = "/quiet-hours"
+    listen: Annotated[list[str], Doc("Where boards connect, like quiet:127.0.0.1:7000.")] = field(
+        default_factory=list
+    )
+    holidays: Annotated[str, Doc('URL of a list of days that are quiet all day; "" is none.')] = ""
 
 
 @dataclass
@@ -53,11 +77,13 @@ class QuietHours(Module):
     name = "quiet_hours"
     Settings = QuietSettings
     tables = (HOURS,)
+    protocols: ClassVar[Mapping[str, type[Link]]] = {"quiet": Feed}
 
     settings: QuietSettings
 
     def start(self, core: Core, now: float) -> None:
         self._users: dict[str, Quiet] = {}
+        self._holidays: set[str] = set()
         self._rows = core.rows(HOURS)
         self._refused = core.counter("refused", "Calls turned away", ("user",))
         self.timer_fired("refresh", now)
@@ -68,6 +94,9 @@ class QuietHours(Module):
 
     async def _read(self) -> None:
         self._users = {row.user: row for row in await self._rows.all()}
+        if self.settings.holidays:
+            # Where it fails, the days that were read before count, and the log hears of it.
+            self._holidays = set(await self.core.ask(Holidays(), within=8))
 
     @function
     def is_quiet(self, request: IncomingRequest, user: str) -> bool:
@@ -75,7 +104,10 @@ class QuietHours(Module):
         hours = self._users.get(user)
         if hours is None:
             return False
-        hour = int(self.core.unix(request.now) // 3600 + self.settings.utc_offset) % 24
+        local = self.core.unix(request.now) + 3600 * self.settings.utc_offset
+        if time.strftime("%Y-%m-%d", time.gmtime(local)) in self._holidays:
+            return True
+        hour = int(local // 3600) % 24
         if hours.begin <= hours.end:
             return hours.begin <= hour < hours.end
         return hour >= hours.begin or hour < hours.end
@@ -86,7 +118,30 @@ class QuietHours(Module):
         if request.method == "INVITE" and user is not None and self.is_quiet(request, user):
             self._refused.add(user)
             self.core.notify(Refused(user), request.now)
+            for link in self.core.links:
+                assert isinstance(link, Feed)
+                link.tell(user, str(request.message.from_.uri))
             request.reply(self.settings.status, "Quiet Hours")
+
+    @mount("/quiet-hours", access="user", key="page")
+    async def serve(self, request: WebRequest) -> WebResponse:
+        """The hours of the user who asks: GET shows, PUT ``{"begin": 22, "end": 7}`` sets, DELETE removes."""
+        assert request.user is not None
+        user = request.user.partition(":")[2].partition("@")[0]
+        if request.method == "PUT":
+            try:
+                given = json.loads(request.body)
+                await self.set_hours(user, int(given["begin"]), int(given["end"]))
+            except (ValueError, KeyError, TypeError, CommandError):
+                return WebResponse(400, b'expected {"begin": 22, "end": 7}\n')
+        elif request.method == "DELETE":
+            await self.remove_hours(user)
+        elif request.method != "GET":
+            return WebResponse(405, headers=[("Allow", "GET, PUT, DELETE")])
+        hours = self._users.get(user)
+        if hours is None:
+            return WebResponse(404, b"no quiet hours\n") if request.method == "GET" else WebResponse(204)
+        return WebResponse(200, json.dumps(asdict(hours)).encode(), "application/json")
 
     @command("quiet_hours.list")
     def list_hours(self) -> list[Quiet]:

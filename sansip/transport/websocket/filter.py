@@ -10,6 +10,8 @@ of the last octets and of the message begun, and so costs nothing per message.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sansip.limits import DEFAULT, Limits
 from sansip.transport.filter import NOTHING, Output
 from sansip.transport.websocket.frames import (
@@ -47,11 +49,12 @@ class WebSocket:
         *,
         most: tuple[int, str] | None = None,
         shaken: float | None = None,
+        protocols: Collection[str] = (),
     ) -> None:
         self._limits = limits
         self._handshake: AnyHandshake | None = None
         if shaken is None:
-            self._handshake = Handshake(config or WebSocketConfig(), limits.websocket_head_size)
+            self._handshake = Handshake(config or WebSocketConfig(), limits.websocket_head_size, protocols)
         self._reader = MessageReader(*(most or (limits.message_size, "limits.message_size")))
         # What the stack wanted sent before the handshake was over.
         self._kept: list[bytes] = []
@@ -119,10 +122,12 @@ class WebSocket:
         # A client has nothing to answer.
         down = [data for data in (result.response, *self._kept) if data]
         self._kept.clear()
+        protocol = None if result.protocol == "sip" else result.protocol
         if not result.rest:
-            return Output(down, timer=self._limits.websocket_ping)
+            return Output(down, timer=self._limits.websocket_ping, protocol=protocol)
         more = self.received(result.rest, now)
-        return Output([*down, *more.down], more.up, more.timer or self._limits.websocket_ping, more.closing)
+        timer = more.timer or self._limits.websocket_ping
+        return Output([*down, *more.down], more.up, timer, more.closing, protocol=protocol)
 
     def _watch(self, now: float, whole: bool) -> float | None:
         """Return for how long to wait when a message has just begun; ``whole``: another was completed."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Protocol
@@ -68,12 +68,13 @@ class WebSocketConfig:
 class HandshakeResult:
     """The answer to send. ``refused`` says why there will be no WebSocket; "" when there is.
 
-    ``rest`` is what the client sent behind its request.
+    ``rest`` is what the client sent behind its request, ``protocol`` the sub-protocol that is spoken.
     """
 
     response: bytes
     refused: str = ""
     rest: bytes = b""
+    protocol: str = "sip"
 
 
 class AnyHandshake(Protocol):
@@ -93,12 +94,16 @@ class Refusal(Exception):
 
 
 class Handshake:
-    """Reads one request. ``most`` octets are taken for its head; beyond that it is refused."""
+    """Reads one request. ``most`` octets are taken for its head; beyond that it is refused.
 
-    __slots__ = ("_config", "_http")
+    ``protocols`` are sub-protocols that are spoken beside SIP.
+    """
 
-    def __init__(self, config: WebSocketConfig, most: int) -> None:
+    __slots__ = ("_config", "_http", "_protocols")
+
+    def __init__(self, config: WebSocketConfig, most: int, protocols: Collection[str] = ()) -> None:
         self._config = config
+        self._protocols = protocols
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=most)
 
     def feed(self, data: bytes) -> HandshakeResult | None:
@@ -110,7 +115,7 @@ class Handshake:
                 return None
             if not isinstance(event, h11.Request):
                 raise Refusal(400, "expected a WebSocket handshake (RFC 6455 4.1)")
-            key = self._judge(event)
+            key, protocol = self._judge(event)
         except h11.RemoteProtocolError as error:
             # h11 raises what it caught as ``self``: its frame holds the error that holds the frame.
             without_frames(error)
@@ -121,12 +126,12 @@ class Handshake:
         digest = accept_of(key).decode()
         response = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {digest}\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
+            f"Sec-WebSocket-Accept: {digest}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
         )
-        return HandshakeResult(response.encode(), rest=self._http.trailing_data[0])
+        return HandshakeResult(response.encode(), "", self._http.trailing_data[0], protocol)
 
-    def _judge(self, request: h11.Request) -> bytes:
-        """Return the key of a handshake that is in order; raise Refusal."""
+    def _judge(self, request: h11.Request) -> tuple[bytes, str]:
+        """Return the key of a handshake that is in order, and the sub-protocol; raise Refusal."""
         headers = fields_of(request)
         if request.method != b"GET":
             raise Refusal(405, "a WebSocket handshake is a GET (RFC 6455 4.1)", ("Allow", "GET"))
@@ -142,14 +147,15 @@ class Handshake:
         key = judge_upgrade(headers)
         self._judge_policy(request, headers)
         offered = tokens_of(headers.get(b"sec-websocket-protocol", ()))
-        if b"sip" not in offered:
-            # RFC 7118 4.1
-            found = b", ".join(offered).decode("latin-1") or "none"
-            raise Refusal(
-                400,
-                f"the sub-protocol must be `Sec-WebSocket-Protocol: sip` (RFC 7118 4.1); offered: {found}",
-            )
-        return key
+        for one in offered:
+            # RFC 6455 4.2.2 step 5: the first of the client's that we speak. RFC 7118 4.1: sip; RFC 7977
+            # 5.1: msrp.
+            if (protocol := one.decode("latin-1")) == "sip" or protocol in self._protocols:
+                return key, protocol
+        found = b", ".join(offered).decode("latin-1") or "none"
+        raise Refusal(
+            400, f"the sub-protocol must be `Sec-WebSocket-Protocol: sip` (RFC 7118 4.1); offered: {found}"
+        )
 
     def _judge_path(self, request: h11.Request) -> None:
         # Before all that is WebSocket's own: elsewhere on this port another thing may be.

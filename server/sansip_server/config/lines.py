@@ -47,11 +47,12 @@ class KeyLines:
 
     def find(self, path: str) -> int | None:
         """Return the line of ``path`` (``limits.branches``, ``listen[2]``), or of what holds it."""
-        for name in (path, _INDEX.sub("", path)):
-            while name:
+        while path:
+            # A list in one line has no line for each of its elements.
+            for name in (path, _INDEX.sub("", path)):
                 if name in self._lines:
                     return self._lines[name]
-                name = name.rpartition(".")[0]
+            path = path.rpartition(".")[0]
         return None
 
 

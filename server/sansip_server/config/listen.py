@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sansip.transport.transports import DEFAULT_PORTS, ON_TCP, TRANSPORTS
@@ -84,8 +85,8 @@ def show_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def parse_listen(text: str) -> ListenAddress:
-    """Return the listener that ``text`` describes.
+def parse_listen(text: str, kinds: Collection[str] | None = None) -> ListenAddress:
+    """Return the listener that ``text`` describes; ``kinds``, where given, are those of a module.
 
     Raises ValueError with a sentence that names the fault and an example.
     """
@@ -98,7 +99,12 @@ def parse_listen(text: str) -> ListenAddress:
         )
     transport, colon, address = words[0].partition(":")
     transport = transport.lower()
-    _check_transports(transport if colon else "")
+    if kinds is None:
+        _check_transports(transport if colon else "")
+    elif transport not in kinds or not colon or "proxy_protocol" in options:
+        raise ValueError(
+            f"expected {' or '.join(kinds)} and an address, like {next(iter(kinds))}:127.0.0.1:2855"
+        )
     host, port = _split_host_port(address)
     if host.lower() == "localhost":
         host = "127.0.0.1"
@@ -114,7 +120,9 @@ def parse_listen(text: str) -> ListenAddress:
     if getattr(parsed, "scope_id", None):
         raise ValueError(f"{host}: an address with a zone cannot stand in SIP messages; use a global one")
     # RFC 3261 19.1.2, RFC 7118 5; a shared port is that of its first transport.
-    listen_port = DEFAULT_PORTS[transport.partition("+")[0]] if port is None else port
+    listen_port = DEFAULT_PORTS.get(transport.partition("+")[0]) if port is None else port
+    if listen_port is None:
+        raise ValueError(f"expected a port, like {transport}:{show_host(host)}:2855")
     proxies = _check_proxies(options["proxy_protocol"], transport) if "proxy_protocol" in options else ()
     if "advertise" not in options:
         return ListenAddress(transport, str(parsed), listen_port, proxies=proxies)

@@ -18,6 +18,7 @@ import msgspec
 
 from sansip_server import modules
 from sansip_server.config.lines import KeyLines
+from sansip_server.config.protocols import protocol_faults
 from sansip_server.config.rules import check_value, cross_faults
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError, os_reason, suggestion
@@ -154,6 +155,7 @@ def settings_of(data: dict[str, Any]) -> tuple[Settings | None, list[ConfigFault
     settings: Settings = values
     settings.modules = tables
     faults += [ConfigFault(path, problem) for path, problem in cross_faults(settings)]
+    faults += [ConfigFault(path, problem) for path, problem in protocol_faults(settings)]
     return settings, faults
 
 

@@ -221,6 +221,7 @@ def test_lines_of_keys() -> None:
         "v.g": 8,
         "a[3]": 1,
         "t.d.x": 4,
+        "t.d[1]": 4,
         "z": None,
     }
     assert {path: lines.find(path) for path in places} == places
