@@ -68,7 +68,7 @@ class Entrance:
     are the transports whose port has HTTP, too.
     """
 
-    __slots__ = ("_filters", "_http", "_limits", "proxies", "transports")
+    __slots__ = ("_filters", "_http", "_limits", "protocols", "proxies", "transports")
 
     def __init__(
         self,
@@ -83,6 +83,8 @@ class Entrance:
         self.proxies: list[Network] = [ipaddress.ip_network(one) for one in proxies]
         self._filters = filters
         self._limits = limits
+        # Of modules: what has filters and is none of SIP's.
+        self.protocols = frozenset(one.encode() for one in filters if one not in TRANSPORTS)
 
     def refuses(self, info: OpenConnection) -> str | None:
         """Return why ``info`` may not enter: behind proxies, nobody else may speak for others."""
@@ -275,7 +277,7 @@ class _HttpDoor(Deciding):
             return Output(foreign=self._held)
         if event is h11.NEED_DATA:
             return NOTHING
-        if isinstance(event, h11.Request) and is_for_sip(event):
+        if isinstance(event, h11.Request) and is_for_sip(event, self._entrance.protocols):
             return Output(up=(self._held,), instead=self._websocket(self._info))
         return Output(foreign=self._held)
 

@@ -91,16 +91,16 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
 
     authority = Authority(tmp_path)
     certificate = authority.issue("board.pem", "localhost", "example.com")
-    port, ws, plain, secure = (free_port() for _ in range(4))
+    port, ws, plain, secure, shared = (free_port() for _ in range(5))
     config = tmp_path / "sansip.toml"
     config.write_text(
         f'[quiet_hours]\nlisten = ["quiet:{HOST}:{plain}", "quiets:{HOST}:{secure}"]\n'
-        f'[tls]\ncertificate = "{certificate}"\n'
+        f'[tls]\ncertificate = "{certificate}"\n[http]\nlisten = ["http:{HOST}:{shared}"]\n'
     )
     journal = tmp_path / "journal"
     options = ["--config", str(config), "--control", f"{tmp_path}/ctl", "--runtime", runtime]
     options += ["--journal", str(journal)]
-    places = [f"udp:{HOST}:{port}", f"ws:{HOST}:{ws}"]
+    places = [f"udp:{HOST}:{port}", f"ws:{HOST}:{ws}", f"ws:{HOST}:{shared}"]
     with sansip_serve(tmp_path, places, ["example.com"], options) as program:
         server = Serving(program, port, tmp_path, environment)
         assert f"listening on quiet:{HOST}:{plain}" in program.output()
@@ -114,6 +114,8 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
             connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet"]) as web,  # type: ignore[list-item]
             connect(f"ws://{HOST}:{ws}/", subprotocols=["sip"]) as phone,  # type: ignore[list-item]
             connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet", "sip"]) as first,  # type: ignore[list-item]
+            # A port that HTTP has as well.
+            connect(f"ws://{HOST}:{shared}/", subprotocols=["quiet"]),  # type: ignore[list-item]
         ):
             assert first.subprotocol == "quiet"
             assert phone.subprotocol == "sip"
@@ -123,7 +125,7 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
             web.send("*")
             phone.send(OPTIONS)
             assert str(phone.recv(5)).startswith("SIP/2.0 200")
-            settle(server, 4)
+            settle(server, 5)
             assert call(port, "bob") == "SIP/2.0 480 Quiet Hours"
             assert json.loads(tcp.makefile().readline()) == TOLD
             assert json.loads(tls.recv(1_000)) == TOLD

@@ -188,13 +188,17 @@ def fields_of(request: h11.Request) -> dict[bytes, list[bytes]]:
     return headers
 
 
-def is_for_sip(request: h11.Request) -> bool:
-    """Whether ``request`` asks for SIP over WebSocket, in order or not (RFC 7118 4.1)."""
+def is_for_sip(request: h11.Request, protocols: Collection[bytes] = ()) -> bool:
+    """Whether ``request`` asks for SIP over WebSocket, in order or not (RFC 7118 4.1).
+
+    ``protocols`` are others that are spoken there, by modules.
+    """
     headers = fields_of(request)
+    offered = tokens_of(headers.get(b"sec-websocket-protocol", ()))
     return (
         request.method == b"GET"
         and b"websocket" in tokens_of(headers.get(b"upgrade", ()))
-        and b"sip" in tokens_of(headers.get(b"sec-websocket-protocol", ()))
+        and (b"sip" in offered or any(one in protocols for one in offered))
     )
 
 
