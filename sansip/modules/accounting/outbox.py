@@ -1,0 +1,57 @@
+"""Records on their way to the disk: none is lost while it cannot be written, none is doubled on purpose.
+
+Theory of operation: a record is put in and stays until a write that had it among its own went well. One write
+is under way at a time and takes all that wait: a disk that needs 10 ms for a write takes as many records as
+came meanwhile with the next. Where a write fails all of its records wait for the next try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sansip.later import Later
+from sansip.modules.accounting.record import Record
+
+__all__ = ["Outbox"]
+
+
+class Outbox:
+    """Records that are not on the disk yet. ``most``: how many may wait; ``lost`` counts those beyond."""
+
+    __slots__ = ("_waiting", "busy", "lost", "most", "trouble")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.lost = 0
+        # A write is under way.
+        self.busy = False
+        # Why the last write failed, "" where it went well.
+        self.trouble = ""
+        self._waiting: dict[str, tuple[Record, Later[None]]] = {}
+
+    def put(self, record: Record) -> Later[None]:
+        """Take a record; the ``Later`` ends when it is on the disk."""
+        known = self._waiting.get(record.name)
+        if known is not None:
+            return known[1]
+        if len(self._waiting) >= self.most:
+            # The oldest: what waited for it has waited long.
+            del self._waiting[next(iter(self._waiting))]
+            self.lost += 1
+        written: Later[None] = Later()
+        self._waiting[record.name] = (record, written)
+        return written
+
+    def batch(self, most: int = 1_000) -> list[Record]:
+        """Return what is to be written next, the oldest first."""
+        return [record for record, _ in list(self._waiting.values())[:most]]
+
+    def written(self, records: Sequence[Record], now: float) -> None:
+        """These are on the disk."""
+        for record in records:
+            entry = self._waiting.pop(record.name, None)
+            if entry is not None:
+                entry[1].set(None, now)
+
+    def __len__(self) -> int:
+        return len(self._waiting)

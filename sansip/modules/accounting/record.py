@@ -1,0 +1,99 @@
+"""One record of a call: a row, or a line of JSON.
+
+Theory of operation: a record has a name of its own, the call's with kind and number behind it, so that one
+that is written twice, because nobody knew whether the first time went well, is known for the same. Times are
+Unix times with microseconds; what has not happened is None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from sansip.modules.calls import Call
+
+__all__ = ["Kind", "Record", "kind_of", "line_of", "record_of"]
+
+Kind: TypeAlias = Literal["call", "failed", "cancelled", "start", "interim"]
+
+
+@dataclass(slots=True)
+class Record:
+    """What is recorded of a call.
+
+    Attributes:
+        name: of the record; two with one name are one.
+        kind: ``call`` (it was answered and has ended), ``failed``, ``cancelled``, ``start`` (it was
+            answered), ``interim`` (it goes on).
+        asked: the Request-URI as it came; ``target``: where it was sent in the end.
+        began, rang, answered, ended: Unix times.
+        duration: seconds from answer to end, or to the time of an interim record.
+        status: the final status of the INVITE; ``ended_by``: caller, callee, server or "".
+        fields: header fields and variables that the settings name, as a JSON object.
+    """
+
+    name: str
+    kind: str
+    call_id: str
+    caller: str
+    callee: str
+    asked: str
+    target: str
+    source: str
+    began: float
+    rang: float | None
+    answered: float | None
+    ended: float | None
+    duration: float
+    status: int
+    ended_by: str
+    why: str
+    fields: str
+
+
+def kind_of(call: Call) -> Kind:
+    """Return what a call that has ended was."""
+    if call.answered is not None:
+        return "call"
+    return "cancelled" if call.status == 487 or (call.ended_by == "caller") else "failed"
+
+
+def record_of(
+    call: Call, kind: Kind, number: int, unix: Callable[[float], float], now: float, fields: Mapping[str, str]
+) -> Record:
+    """Return the record of ``call`` at ``now``; ``number`` tells interim records of one call apart."""
+
+    def at(time: float | None) -> float | None:
+        return None if time is None else round(unix(time), 6)
+
+    end = call.ended if call.ended is not None else now
+    return Record(
+        f"{call.id}.{kind}.{number}" if number else f"{call.id}.{kind}",
+        kind,
+        call.call_id,
+        call.caller,
+        call.callee,
+        call.asked,
+        call.target,
+        call.source,
+        round(unix(call.began), 6),
+        at(call.rang),
+        at(call.answered),
+        at(call.ended),
+        0.0 if call.answered is None else round(end - call.answered, 6),
+        call.status,
+        call.ended_by,
+        call.why,
+        json.dumps(fields, ensure_ascii=True) if fields else "{}",
+    )
+
+
+def line_of(record: Record) -> str:
+    """Return ``record`` as a line of JSON, without its end."""
+    values: dict[str, Any] = asdict(record)
+    values["fields"] = json.loads(record.fields)
+    # ASCII: what peers wrote may be no UTF-8, and a line stays a line.
+    return json.dumps(values, ensure_ascii=True)

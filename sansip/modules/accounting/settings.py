@@ -1,0 +1,48 @@
+"""The table [accounting]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from sansip.module import Doc
+from sansip.wire.abnf import is_token
+
+__all__ = ["AccountingSettings"]
+
+
+@dataclass(slots=True)
+class AccountingSettings:
+    """What is recorded, and where. Raises ``ValueError`` for what could not work."""
+
+    to: Annotated[
+        Literal["lines", "rows"],
+        Doc("`lines`: JSON lines at the end of `file`; `rows`: the table accounting_records of the store."),
+    ] = "lines"
+    file: Annotated[str, Doc("Where lines go; it may be renamed while the server runs (logrotate).")] = (
+        "accounting.jsonl"
+    )
+    failed: Annotated[bool, Doc("Record calls that were refused or not answered.")] = True
+    cancelled: Annotated[bool, Doc("Record calls that the caller gave up.")] = True
+    starts: Annotated[bool, Doc("Record the answer of a call as well, when it is answered.")] = False
+    interim: Annotated[float, Doc("Seconds between two records of a call that goes on; 0: none.")] = 0.0
+    headers: Annotated[list[str], Doc("Header fields of the INVITE to be recorded.")] = field(
+        default_factory=list
+    )
+    variables: Annotated[list[str], Doc("Variables of the call that routes set (`call.variables`).")] = field(
+        default_factory=list
+    )
+    most: Annotated[int, Doc("Records that wait while they cannot be written; older ones are lost.")] = (
+        100_000
+    )
+
+    def __post_init__(self) -> None:
+        if not self.file:
+            raise ValueError("file must not be empty")
+        if self.interim and not 0.1 <= self.interim < 1e6:
+            raise ValueError(f"interim must be 0, or at least 0.1 seconds, got {self.interim:g}")
+        if self.most < 1:
+            raise ValueError(f"most must be at least 1, got {self.most}")
+        for name in self.headers:
+            if not is_token(name):
+                raise ValueError(f"headers: {name!r} is no name of a header field")

@@ -1,0 +1,237 @@
+"""A record of each call, on the disk before the 200 to its BYE. Clock and disk are the test's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sansip.module import Use
+from sansip.modules.accounting import Accounting, AccountingSettings, Append
+from sansip.modules.calls import Calls
+from sansip.routing import IncomingRequest
+from sansip.routing.default import route as default_route
+from sansip.testing import check_module
+from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
+
+CONTACT = ("Contact", "<sip:alice@192.0.2.1>")
+
+
+class Disk(Rig):
+    """A rig whose disk answers when the test says."""
+
+    def __init__(self, route: Any = None, **settings: Any) -> None:
+        uses = [Use(Accounting, AccountingSettings(**settings)), Use(Calls)]
+        super().__init__(route, modules=uses, wall_offset=1_000_000.0)
+        self.lines: list[dict[str, Any]] = []
+        self.register(BOB_URI)
+
+    def write(self, failure: Exception | None = None) -> list[Out]:
+        """Do the write that waits."""
+        (ask,) = [one for one in self.asks if isinstance(one.question, Append)]
+        self.asks.remove(ask)
+        if failure is None:
+            self.lines += map(json.loads, ask.question.lines)
+        return self.answer(failure, ask)
+
+    @property
+    def writes(self) -> int:
+        return sum(isinstance(one.question, Append) for one in self.asks)
+
+    @property
+    def module(self) -> Accounting:
+        return self.stack.modules.get(Accounting)
+
+
+def talking(rig: Rig, headers: Any = ()) -> None:
+    arrived = only(rig.udp(request(headers=[CONTACT, *headers])), "INVITE")
+    rig.now += 1
+    rig.udp(reply(arrived, 180), BOB)
+    rig.now += 2
+    rig.udp(reply(arrived, 200), BOB)
+
+
+def bye(rig: Rig, cseq: int = 2) -> list[Out]:
+    """Send Alice's BYE, and Bob's 200 to it."""
+    data = request(
+        "BYE", BOB_URI, branch=f"z9hG4bKbye{cseq}", to_tag="bob", cseq=cseq, headers=[("Route", rig.route())]
+    )
+    return rig.udp(reply(only(rig.udp(data), "BYE"), 200), BOB)
+
+
+def test_contract() -> None:
+    """What every module promises."""
+    check_module(Accounting, AccountingSettings(to="rows"), [Use(Calls)])
+
+
+def test_a_call() -> None:
+    """The 200 leaves when the disk has the record, and the record tells the whole call."""
+    rig = Disk()
+    talking(rig)
+    rig.now += 60.5
+    assert bye(rig) == [], "nobody is told that the call is over before it is on the disk"
+    (answer,) = rig.write()
+    assert (answer.what, answer.to) == ("200", ALICE)
+    (line,) = rig.lines
+    began = 1_000_100.0
+    assert line == {
+        "name": line["name"],
+        "kind": "call",
+        "call_id": "call@192.0.2.1",
+        "caller": "sip:alice@biloxi.test",
+        "callee": "sip:bob@biloxi.test",
+        "asked": "sip:bob@biloxi.test",
+        "target": BOB_URI,
+        "source": "192.0.2.1",
+        "began": began,
+        "rang": began + 1,
+        "answered": began + 3,
+        "ended": began + 63.5,
+        "duration": 60.5,
+        "status": 200,
+        "ended_by": "caller",
+        "why": "hung up",
+        "fields": {},
+    }
+
+
+def test_the_bye_comes_again() -> None:
+    """While the disk is busy, and after: one record, one answer for each copy."""
+    rig = Disk()
+    talking(rig)
+    bye(rig)
+    rig.write()
+    assert what(rig.wait(40)) == []
+    assert (len(rig.lines), rig.writes) == (1, 0)
+
+
+def test_both_hang_up() -> None:
+    """Two BYEs that cross end one call."""
+    rig = Disk()
+    talking(rig)
+    mine = request("BYE", BOB_URI, branch="z9hG4bKm", to_tag="bob", cseq=2, headers=[("Route", rig.route())])
+    names = {"sender": "<sip:bob@biloxi.test>", "from_tag": "bob", "to": "<sip:alice@biloxi.test>"}
+    headers = [("Route", rig.callees_route())]
+    his = request(
+        "BYE", "sip:alice@192.0.2.1", source=BOB, branch="z9hG4bKh", to_tag="alice", headers=headers, **names
+    )
+    to_bob, to_alice = only(rig.udp(mine), "BYE"), only(rig.udp(his, BOB), "BYE")
+    outs = rig.udp(reply(to_bob, 200), BOB) + rig.udp(reply(to_alice, 200), ALICE)
+    outs += rig.write()
+    assert sorted(out.to for out in outs if out.what == "200") == [ALICE, BOB]
+    assert len(rig.lines) == 1
+
+
+@pytest.mark.parametrize("failed", [True, False])
+def test_a_call_that_is_refused(failed: bool) -> None:
+    """A record where the settings say so; the caller does not wait for it."""
+    rig = Disk(failed=failed)
+    arrived = only(rig.udp(request(headers=[CONTACT])), "INVITE")
+    assert "486" in what(rig.udp(reply(arrived, 486), BOB))
+    assert rig.writes == failed
+    if failed:
+        rig.write()
+        assert [(line["kind"], line["status"], line["duration"]) for line in rig.lines] == [
+            ("failed", 486, 0.0)
+        ]
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_call_that_is_given_up(cancelled: bool) -> None:
+    """The same for a CANCEL."""
+    rig = Disk(cancelled=cancelled)
+    arrived = only(rig.udp(request(headers=[CONTACT])), "INVITE")
+    rig.udp(reply(arrived, 180), BOB)
+    rig.udp(request("CANCEL"))
+    rig.udp(reply(arrived, 487), BOB)
+    assert rig.writes == cancelled
+    if cancelled:
+        rig.write()
+        assert [line["kind"] for line in rig.lines] == ["cancelled"]
+
+
+def test_a_full_disk() -> None:
+    """The write is tried until it goes well; health says what is wrong; the phone waits a bounded time."""
+    rig = Disk()
+    talking(rig)
+    bye(rig)
+    rig.write(OSError(28, "No space left on device"))
+    assert "1 records wait: OSError: [Errno 28]" in rig.module.health()
+    outs = []
+    for _ in range(8):
+        outs += rig.wait(1.0)
+        outs += rig.write(OSError(28, "No space left on device")) if rig.writes else []
+    # limits.hook_time: nobody's BYE hangs for ever.
+    assert [out.what for out in outs if out.to == ALICE] == ["200"]
+    rig.wait(1.0)
+    rig.write()
+    assert (rig.module.health(), len(rig.lines)) == ("", 1)
+
+
+def test_a_slow_disk_takes_many_at_once() -> None:
+    """One write is under way; what comes meanwhile goes with the next."""
+    rig = Disk()
+    for number in range(20):
+        names = {"branch": f"z9hG4bKn{number}", "from_tag": f"t{number}", "call_id": f"c{number}"}
+        arrived = only(rig.udp(request(headers=[CONTACT], **names)), "INVITE")
+        rig.udp(reply(arrived, 486), BOB)
+        assert rig.writes == 1
+    rig.write()
+    assert len(rig.lines) == 1
+    rig.write()
+    assert (len(rig.lines), rig.writes) == (20, 0)
+
+
+def test_fields() -> None:
+    """Header fields and variables by the settings, and what a route notes."""
+
+    async def route(asked: IncomingRequest, calls: Calls, accounting: Accounting) -> None:
+        if asked.method == "INVITE" and not asked.in_dialog:
+            await calls.limit(asked, "all", 10)
+            accounting.note(asked, "tariff", "night")
+            call = calls.of(asked)
+            assert call is not None
+            call.variables |= {"customer": "acme", "secret": "x"}
+        await default_route(asked)
+
+    rig = Disk(route, headers=["X-Trunk"], variables=["customer"])
+    talking(rig, [("X-Trunk", "n\udcff" + "x" * 600)])
+    bye(rig)
+    rig.write()
+    fields = rig.lines[0]["fields"]
+    assert (fields["tariff"], fields["customer"]) == ("night", "acme")
+    assert len(fields["X-Trunk"]) == 500
+    assert "secret" not in fields
+
+
+def test_starts_and_interim() -> None:
+    """What a crash would leave behind: that the call began, and how long it has lasted."""
+    rig = Disk(starts=True, interim=30.0)
+    talking(rig)
+    rig.write()
+    rig.wait(65)
+    rig.write()
+    assert [line["kind"] for line in rig.lines] == ["start", "interim"]
+    assert 30 <= rig.lines[1]["duration"] < 60
+    bye(rig)
+    while rig.writes:
+        rig.write()
+    names = [line["name"] for line in rig.lines]
+    assert len(set(names)) == len(names)
+    assert rig.lines[-1]["kind"] == "call"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"file": ""}, "file"),
+        ({"interim": 0.01}, "interim"),
+        ({"most": 0}, "most"),
+        ({"headers": ["a b"]}, "headers"),
+    ],
+)
+def test_bad_settings(options: dict[str, Any], said: str) -> None:
+    """Refused with the key."""
+    with pytest.raises(ValueError, match=said):
+        AccountingSettings(**options)
