@@ -53,6 +53,10 @@ class MemoryRows:
             place += 1
         return page
 
+    def count(self, table: Table[Any]) -> int:
+        """Return how many rows ``table`` has."""
+        return len(self._rows.get(table.name, ()))
+
     def write(self, question: Write) -> None:
         """Do all changes."""
         for change in question.changes:

@@ -15,7 +15,7 @@ from sansip_server.rows.sql import SqlRows
 from sansip_server.stores.engine import Engine
 from sansip_server.stores.redis_client import RedisClient
 from tests.missing import missing
-from tests.rows.contract import NEWER, OLDER, SILO, Older, RowContract, put
+from tests.rows.contract import NEWER, RowContract
 from tools.databases import MariadbServer, PostgresqlServer, mariadb_installed, postgresql_programs
 from tools.peers import free_port
 from tools.redises import HOST, cli, cluster, redis_server
@@ -89,19 +89,6 @@ class _Redis(RowContract):
         yield opens
         for client in clients:
             client.close()
-
-    def test_an_older_node_is_refused_while_another_migrates(self, open_rows: Callable[[], RowStore]) -> None:
-        """A node that was started before the migration writes nothing that its successor cannot read."""
-        older = open_rows()
-        older.prepare([OLDER])
-        self.test_older_rows_are_migrated(open_rows)
-        with pytest.raises(Exception, match="NEWER the table inbox"):
-            older.write([put(OLDER, Older("c", 1, b"", None, 7))])
-
-    def test_what_a_write_says_of_a_table_that_is_not_there(self, open_rows: Callable[[], RowStore]) -> None:
-        """Somebody emptied Redis under a running server: nothing is written that has no version."""
-        with pytest.raises(Exception, match="NEWER the table silo"):
-            open_rows().write([put(SILO)])
 
 
 @pytest.mark.needs("redis-server", "redis-cli")

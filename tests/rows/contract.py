@@ -11,7 +11,7 @@ import pytest
 
 from sansip.rows import Change, MemoryRows, Read, Scan, Table, Write
 from sansip_server.faults import OperatorError
-from sansip_server.rows import RowStore
+from sansip_server.rows import Outdated, RowStore
 from sansip_server.stores import DataRefused
 
 HOSTILE = [
@@ -223,6 +223,50 @@ class RowContract:
         with pytest.raises(OperatorError, match=r"inbox has version 2, and this program knows 1"):
             older.prepare([OLDER])
         older.close()
+
+    def test_an_older_program_that_runs_is_refused(self, open_rows: Open) -> None:
+        """It was started before its successor migrated the table: it writes nothing in the old layout."""
+        older = open_rows()
+        older.prepare([OLDER, SILO])
+        self.test_older_rows_are_migrated(open_rows)
+        with pytest.raises(Outdated, match=r"table inbox .*restart it"):
+            older.write([put(SILO, Stored("x", 1, b"")), put(OLDER, Older("c", 1, b"", None, 7))])
+        # What else came with it was not written, either; and its other tables are its own still.
+        assert older.read(Read(SILO, (("x", 1),))) == [None]
+        older.write([put(SILO, Stored("x", 1, b""))])
+        assert older.count(SILO) == 1
+        older.close()
+
+    def test_a_table_that_was_taken_away(self, open_rows: Open) -> None:
+        """Somebody emptied the database under a running server: nothing is written that has no version."""
+        older = open_rows()
+        older.prepare([SILO])
+        with pytest.raises(Outdated, match="table inbox "):
+            older.write([put(OLDER, Older("c", 1, b"", None, 7))])
+        older.close()
+
+    def test_tables_describe_themselves(self, open_rows: Open, store: RowStore) -> None:
+        """A tool that knows no module sees what there is, reads it and writes it."""
+        row = Stored("a\udcff", -5, b"\0\xff", None, 1.5, True, None)
+        store.write([put(SILO, row), put(MARKS, Mark("x"), Mark("y"))])
+        again = open_rows()
+        try:
+            found = {table.name: table for table in again.tables()}
+            assert {name: again.count(table) for name, table in found.items()} == {"marks": 2, "silo": 1}
+            silo = found["silo"]
+            assert (silo.version, silo.columns, silo.key) == (SILO.version, SILO.columns, SILO.key)
+            (values,) = again.scan(Scan(silo))
+            assert values == SILO.values_of(row)
+            again.write([Write((Change(silo, (("b", *values[1:]),), (silo.key_of(values),)),))])
+            assert [one[0] for one in again.scan(Scan(SILO))] == ["b"]
+        finally:
+            again.close()
+
+    def test_an_empty_database_has_no_tables(self, open_rows: Open) -> None:
+        """A tool may look before any module was there."""
+        store = open_rows()
+        assert store.tables() == []
+        store.close()
 
     def test_names_of_the_server_are_refused(self, store: RowStore) -> None:
         """A module may not take the table of users."""

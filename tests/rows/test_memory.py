@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sansip.rows import Change, MemoryRows, Read, Scan, Write
-from sansip_server.rows import open_rows
-from tests.rows.contract import SILO, Stored, put
+from sansip_server.rows import RowStore, open_rows
+from sansip_server.rows.memory import InMemory
+from tests.rows.contract import SILO, RowContract, Stored, put
+
+
+class TestMemory(RowContract):
+    @pytest.fixture
+    def open_rows(self) -> Callable[[], RowStore]:
+        rows = InMemory()
+        return lambda: rows
 
 
 def test_it_answers_like_a_store() -> None:

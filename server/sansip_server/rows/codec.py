@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import make_dataclass
 from typing import Any
 
-from sansip.rows import Column, Key, Values
+from sansip.rows import Column, Key, Table, Values
 
-__all__ = ["Codec", "described", "layout"]
+__all__ = ["Codec", "described", "layout", "stored_table"]
 
 _Convert = Callable[[Any], Any]
 
@@ -77,3 +78,20 @@ def layout(text: str) -> tuple[list[Column], tuple[str, ...]]:
     """Return the columns and the key that ``described`` wrote down."""
     columns, key = json.loads(text)
     return [Column(name, kind, optional) for name, kind, optional in columns], tuple(key)
+
+
+_TYPES: dict[str, type] = {"text": str, "integer": int, "real": float, "boolean": bool, "octets": bytes}
+
+
+def stored_table(name: str, version: int, text: str) -> Table[Any]:
+    """Return the table that ``described`` wrote down, with a class of rows made for it."""
+    columns, key = layout(text)
+    fields = [(one.name, _TYPES[one.kind] | None if one.optional else _TYPES[one.kind]) for one in columns]
+    row = make_dataclass("Row", fields)
+    # What it has been before, its own program knows.
+    unknown = dict.fromkeys(range(1, version), _unknown)
+    return Table(name, row, key, version=version, migrations=unknown)
+
+
+def _unknown(row: dict[str, Any]) -> dict[str, Any] | None:
+    raise LookupError("only the module that has the table can migrate it")

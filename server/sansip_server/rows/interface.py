@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sansip.rows import Read, Scan, Table, Values, Write
 from sansip_server.faults import OperatorError
 
-__all__ = ["RESERVED", "VERSIONS", "RowStore", "check_table", "upgrade"]
+__all__ = ["RESERVED", "VERSIONS", "Outdated", "RowStore", "check_current", "check_table", "upgrade"]
 
 # Tables that the server itself has in the same database.
 RESERVED = frozenset(("bindings", "changes", "clocks", "lock", "row_tables", "schema_version", "users"))
 # Where the versions of tables stand, and their columns.
 VERSIONS = "row_tables"
+
+
+class Outdated(Exception):
+    """Another program migrated a table, or took it away, while this one ran: nothing was written."""
 
 
 class RowStore(Protocol):
@@ -40,8 +44,18 @@ class RowStore(Protocol):
     def write(self, questions: Sequence[Write]) -> None:
         """Make all durable, or none.
 
-        Raises ``DataRefused`` where one cannot be stored however often it is tried.
+        Raises ``DataRefused`` where one cannot be stored however often it is tried, and ``Outdated``
+        where a table has another version by now than ``prepare`` found or made.
         """
+
+    def tables(self) -> list[Table[Any]]:
+        """Return the tables that there are, as their newest program described them, by name.
+
+        Their rows are of a class made for it: for tools that know no module.
+        """
+
+    def count(self, table: Table[Any]) -> int:
+        """Return how many rows ``table`` has."""
 
     def close(self) -> None: ...
 
@@ -55,6 +69,18 @@ def check_table(table: Table[Any], found: int | None, store: str) -> None:
             f"{store}: table {table.name} has version {found}, and this program knows {table.version}: "
             "use the newer program that wrote it, or another store"
         )
+
+
+def check_current(tables: Iterable[Table[Any]], found: Mapping[str, int], store: str) -> None:
+    """Raise ``Outdated`` unless ``found``, the versions by name, are those of ``tables``."""
+    for table in tables:
+        version = found.get(table.name)
+        if version != table.version:
+            what = "is not there any more" if version is None else f"has version {version} by now"
+            raise Outdated(
+                f"{store}: table {table.name} {what}, and this program writes version {table.version}:"
+                " restart it as the program that migrated the table"
+            )
 
 
 def upgrade(table: Table[Any], rows: Iterable[dict[str, Any]], found: int, store: str) -> list[Values]:

@@ -6,13 +6,12 @@ rows lie in the same database; a Redis that nodes share may have them instead.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
-from sansip.rows import MemoryRows, Read, Scan, Values
 from sansip_server.config.redis import RedisPlace, RedisSettings
 from sansip_server.faults import OperatorError
 from sansip_server.rows.interface import RowStore
+from sansip_server.rows.memory import InMemory
 from sansip_server.rows.redis import RedisRows
 from sansip_server.rows.sqlite import SqliteRows
 from sansip_server.stores import Store
@@ -20,35 +19,6 @@ from sansip_server.stores.redis_client import RedisClient, password_of
 from sansip_server.stores.sqlite import SqliteStore
 
 __all__ = ["open_rows"]
-
-
-class _Memory:
-    """Rows that end with the process. Each kind of question has a thread of its own, hence the lock."""
-
-    name = "memory"
-
-    def __init__(self) -> None:
-        self._rows = MemoryRows()
-        self._lock = threading.Lock()
-
-    def prepare(self, tables: Any) -> None:
-        """There is nothing older."""
-
-    def read(self, question: Read) -> list[Values | None]:
-        with self._lock:
-            return self._rows.read(question)
-
-    def scan(self, question: Scan) -> list[Values]:
-        with self._lock:
-            return self._rows.scan(question)
-
-    def write(self, questions: Any) -> None:
-        with self._lock:
-            for question in questions:
-                self._rows.write(question)
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class _Shared:
@@ -65,6 +35,8 @@ class _Shared:
         self.read = self._reader.read
         self.scan = self._scanner.scan
         self.write = self._writer.write
+        self.tables = self._scanner.tables
+        self.count = self._scanner.count
 
     def prepare(self, tables: Any) -> None:
         """Make the tables, or bring older ones to today's version. Raises OperatorError."""
@@ -89,7 +61,7 @@ def open_rows(
     if place is not None:
         return _Shared(place, settings or RedisSettings())
     if store is None:
-        return _Memory()
+        return InMemory()
     if isinstance(store, SqliteStore):
         return SqliteRows(store)
     # SQLAlchemy is imported where a database server is used.

@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 
 from sansip.rows import Column, Key, Read, Scan, Table, Values, Write
 from sansip_server.faults import OperatorError
-from sansip_server.rows.codec import Codec, described, layout
-from sansip_server.rows.interface import check_table, upgrade
+from sansip_server.rows.codec import Codec, described, layout, stored_table
+from sansip_server.rows.interface import Outdated, check_table, upgrade
 from sansip_server.stores.interface import DataRefused
 from sansip_server.stores.redis_client import RedisClient
 
@@ -33,7 +33,7 @@ _SCRIPT = """
 local at = 2
 for _ = 1, tonumber(ARGV[1]) do
   if redis.call('HGET', KEYS[1], ARGV[at]) ~= ARGV[at + 1] then
-    return redis.error_reply('NEWER the table ' .. ARGV[at] .. ' is not the one that this program made')
+    return redis.error_reply('NEWER the table ' .. ARGV[at] .. ' is not the one that this program writes')
   end
   at = at + 2
 end
@@ -44,6 +44,9 @@ while at <= #ARGV do
 end
 return 'OK'
 """
+
+# What the script's refusal begins with.
+_NEWER = "NEWER"
 
 _Command: TypeAlias = Sequence[bytes | str | int]
 
@@ -130,6 +133,11 @@ class RedisRows:
             words += [len(command), *command]
         (answer,) = self._client.write([("EVAL", _SCRIPT, 1, self._versions, *words)])
         if isinstance(answer, Exception):
+            if str(answer).startswith(_NEWER):
+                raise Outdated(
+                    f"{self.name}: {str(answer).removeprefix(_NEWER).strip()}: restart it as the program that"
+                    " migrated the table"
+                ) from answer
             raise answer
 
     def read(self, question: Read) -> list[Values | None]:
@@ -182,6 +190,18 @@ class RedisRows:
                     commands.append(("HDEL", self._rows(change.table.name), *keys))
                     commands.append(("ZREM", self._order(change.table.name), *keys))
         self._together([change.table for one in questions for change in one.changes], commands)
+
+    def tables(self) -> list[Table[Any]]:
+        """Return the tables that there are, by name."""
+        (given,) = self._asked(("HGETALL", self._versions))
+        words = iter(given.items() if isinstance(given, dict) else zip(given[::2], given[1::2], strict=True))
+        found = {name.decode(): json.loads(text) for name, text in words}
+        return [stored_table(name, version, text) for name, (version, text, *_) in sorted(found.items())]
+
+    def count(self, table: Table[Any]) -> int:
+        """Return how many rows ``table`` has."""
+        (number,) = self._asked(("HLEN", self._rows(table.name)))
+        return int(number)
 
     def close(self) -> None:
         """Nothing of its own is open."""

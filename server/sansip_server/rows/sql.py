@@ -16,8 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from sansip.rows import Column, Read, Scan, Table, Values, Write
-from sansip_server.rows.codec import Codec, described, layout
-from sansip_server.rows.interface import VERSIONS, check_table, upgrade
+from sansip_server.rows.codec import Codec, described, layout, stored_table
+from sansip_server.rows.interface import VERSIONS, check_current, check_table, upgrade
 from sansip_server.stores.dialects import decode_text, encode_text
 from sansip_server.stores.engine import Engine
 
@@ -60,10 +60,11 @@ class SqlRows:
         for table in tables:
             with self._engine.opening() as connection:
                 self._versions.create(connection, checkfirst=True)
+                # For update, and before any table: writers of an older program look here first.
                 row = connection.execute(
-                    sa.select(self._versions.c.version, self._versions.c.columns).where(
-                        self._versions.c.name == table.name
-                    )
+                    sa.select(self._versions.c.version, self._versions.c.columns)
+                    .where(self._versions.c.name == table.name)
+                    .with_for_update()
                 ).first()
                 found, columns = (None, "") if row is None else (int(row[0]), row[1])
                 check_table(table, found, self.name)
@@ -175,7 +176,14 @@ class SqlRows:
     def write(self, questions: Sequence[Write]) -> None:
         """Make all durable, or none."""
 
+        tables = {change.table.name: change.table for one in questions for change in one.changes}
+
         def work(connection: sa.Connection) -> None:
+            # Who migrates waits for this transaction, or this one for him.
+            versions = self._versions
+            current = sa.select(versions.c.name, versions.c.version).where(versions.c.name.in_(tables))
+            rows = connection.execute(current.with_for_update(read=True)).all()
+            check_current(tables.values(), {row[0]: int(row[1]) for row in rows}, self.name)
             for question in questions:
                 for change in question.changes:
                     statements, table = self._statements(change.table), change.table
@@ -195,6 +203,25 @@ class SqlRows:
                         )
 
         self._engine.do(work)
+
+    def tables(self) -> list[Table[Any]]:
+        """Return the tables that there are, by name."""
+        columns = self._versions.c
+
+        def work(connection: sa.Connection) -> list[Table[Any]]:
+            if not sa.inspect(connection).has_table(VERSIONS):
+                return []
+            select = sa.select(columns.name, columns.version, columns.columns).order_by(columns.name)
+            return [
+                stored_table(name, int(version), text) for name, version, text in connection.execute(select)
+            ]
+
+        return self._engine.do(work)
+
+    def count(self, table: Table[Any]) -> int:
+        """Return how many rows ``table`` has."""
+        select = sa.select(sa.func.count()).select_from(self._statements(table).table)
+        return self._engine.do(lambda connection: int(connection.execute(select).scalar_one()))
 
     def close(self) -> None:
         """Nothing of its own is open."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sansip.rows import Read, Scan, Table, Values, Write
-from sansip_server.rows.codec import Codec, described, layout
-from sansip_server.rows.interface import VERSIONS, check_table, upgrade
+from sansip_server.rows.codec import Codec, described, layout, stored_table
+from sansip_server.rows.interface import VERSIONS, check_current, check_table, upgrade
 from sansip_server.stores.interface import DataRefused
 from sansip_server.stores.sqlite import REFUSALS, SqliteStore, decode, encode, transaction
 
@@ -118,6 +118,7 @@ class SqliteRows:
         """Make all durable, or none."""
         try:
             with self._store.guarded() as connection, transaction(connection):
+                self._check(connection, questions)
                 for question in questions:
                     for change in question.changes:
                         statements = self._statements(change.table)
@@ -131,6 +132,33 @@ class SqliteRows:
                             )
         except REFUSALS as error:
             raise DataRefused(str(error)) from error
+
+    def _check(self, connection: sqlite3.Connection, questions: Sequence[Write]) -> None:
+        """Raise ``Outdated`` where another program migrated a table that is to be written."""
+        tables = {change.table.name: change.table for one in questions for change in one.changes}
+        found = {}
+        for name in tables:
+            row = connection.execute(f"SELECT version FROM {VERSIONS} WHERE name = ?", (name,)).fetchone()
+            if row is not None:
+                found[name] = row[0]
+        check_current(tables.values(), found, self.name)
+
+    def tables(self) -> list[Table[Any]]:
+        """Return the tables that there are, by name."""
+        with self._store.guarded() as connection:
+            there = connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (VERSIONS,)
+            ).fetchone()
+            if there is None:
+                return []
+            rows = connection.execute(f"SELECT name, version, columns FROM {VERSIONS} ORDER BY name")
+            return [stored_table(*row) for row in rows]
+
+    def count(self, table: Table[Any]) -> int:
+        """Return how many rows ``table`` has."""
+        with self._store.guarded() as connection:
+            (number,) = connection.execute(f"SELECT COUNT(*) FROM {_quoted(table.name)}").fetchone()
+            return int(number)
 
     def close(self) -> None:
         """Nothing of its own is open."""
