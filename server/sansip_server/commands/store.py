@@ -1,4 +1,4 @@
-"""``sansip store``: what is in a store, and copies of it while the server runs."""
+"""``sansip store``: what is in a store, and copies of it while the server runs; rows: ``store_rows``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from sansip_server.commands.store_rows import COMMANDS
 from sansip_server.commands.stored import STORE, opened
 from sansip_server.disk import sync_folder
 from sansip_server.faults import OperatorError
@@ -19,7 +20,11 @@ __all__ = ["store"]
 
 @click.group()
 def store() -> None:
-    """Check a store, or copy it while the server runs."""
+    """Check a store, copy it while the server runs, and the rows of modules in it."""
+
+
+for command in COMMANDS:
+    store.add_command(command)
 
 
 @store.command()
@@ -30,6 +35,8 @@ def check(path: str, as_json: bool) -> None:
 
     An older store is brought up to this version. Exit status 1 where a file is damaged.
     """
+    from sansip_server.rows import open_rows
+    from sansip_server.rows.exchange import pages
     from sansip_server.stores import VERSION, SqliteStore
     from sansip_server.stores.clocks import boot_id
 
@@ -39,8 +46,15 @@ def check(path: str, as_json: bool) -> None:
         now = time.time()
         live = sum(1 for _ in opened_store.bindings(now, now - time.monotonic(), boot_id()))
         every = opened_store.count()
+        rows = open_rows(opened_store)
+        tables = {}
+        for table in rows.tables():
+            try:
+                tables[table.name] = sum(1 for _ in pages(rows, table))
+            except (ValueError, TypeError, KeyError) as error:
+                damage.append(f"table {table.name}: a row cannot be read ({error})")
         if isinstance(opened_store, SqliteStore):
-            damage = opened_store.damage()
+            damage += opened_store.damage()
         name = opened_store.name
     if as_json:
         click.echo(
@@ -51,12 +65,15 @@ def check(path: str, as_json: bool) -> None:
                     "users": users,
                     "bindings": live,
                     "expired": every - live,
+                    "tables": tables,
                     "damage": damage,
                 }
             )
         )
     else:
         click.echo(f"{name}: version {VERSION}, {users} users, {live} registrations, {every - live} expired")
+        for table_name, count in tables.items():
+            click.echo(f"table {table_name}: {count} rows")
         for line in damage:
             click.echo(f"damaged: {line}", err=True)
     raise SystemExit(1 if damage else 0)

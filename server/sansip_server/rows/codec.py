@@ -13,9 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import make_dataclass
 from typing import Any
 
+from sansip.errors import LocalProtocolError
 from sansip.rows import Column, Key, Table, Values
+from sansip_server.faults import OperatorError
 
-__all__ = ["Codec", "described", "layout", "stored_table"]
+__all__ = ["VERSIONS", "Codec", "described", "layout", "stored_table"]
+
+# Where the versions of tables stand, and their columns.
+VERSIONS = "row_tables"
 
 _Convert = Callable[[Any], Any]
 
@@ -84,8 +89,18 @@ _TYPES: dict[str, type] = {"text": str, "integer": int, "real": float, "boolean"
 
 
 def stored_table(name: str, version: int, text: str) -> Table[Any]:
-    """Return the table that ``described`` wrote down, with a class of rows made for it."""
-    columns, key = layout(text)
+    """Return the table that ``described`` wrote down, with a class of rows made for it.
+
+    Raises ``OperatorError`` where that is damaged.
+    """
+    try:
+        columns, key = layout(text)
+        return _made(name, version, columns, key)
+    except (ValueError, TypeError, KeyError, LocalProtocolError) as error:
+        raise OperatorError(f"what {VERSIONS} says of table {name} is damaged: {error}") from None
+
+
+def _made(name: str, version: int, columns: Sequence[Column], key: Sequence[str]) -> Table[Any]:
     fields = [(one.name, _TYPES[one.kind] | None if one.optional else _TYPES[one.kind]) for one in columns]
     row = make_dataclass("Row", fields)
     # What it has been before, its own program knows.

@@ -7,13 +7,12 @@ from typing import Any, Protocol
 
 from sansip.rows import Read, Scan, Table, Values, Write
 from sansip_server.faults import OperatorError
+from sansip_server.rows.codec import VERSIONS
 
-__all__ = ["RESERVED", "VERSIONS", "Outdated", "RowStore", "check_current", "check_table", "upgrade"]
+__all__ = ["RESERVED", "Outdated", "RowStore", "check_current", "check_table", "upgrade"]
 
 # Tables that the server itself has in the same database.
-RESERVED = frozenset(("bindings", "changes", "clocks", "lock", "row_tables", "schema_version", "users"))
-# Where the versions of tables stand, and their columns.
-VERSIONS = "row_tables"
+RESERVED = frozenset(("bindings", "changes", "clocks", "lock", VERSIONS, "schema_version", "users"))
 
 
 class Outdated(Exception):

@@ -18,7 +18,7 @@ __all__ = ["InMemory"]
 
 
 class InMemory:
-    """A database in memory; ``close`` leaves it, and whoever has the object finds it again."""
+    """A database in memory; ``close`` leaves it, and who has the object finds it again."""
 
     name = "memory"
 

@@ -16,8 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from sansip.rows import Column, Read, Scan, Table, Values, Write
-from sansip_server.rows.codec import Codec, described, layout, stored_table
-from sansip_server.rows.interface import VERSIONS, check_current, check_table, upgrade
+from sansip_server.rows.codec import VERSIONS, Codec, described, layout, stored_table
+from sansip_server.rows.interface import check_current, check_table, upgrade
 from sansip_server.stores.dialects import decode_text, encode_text
 from sansip_server.stores.engine import Engine
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sansip.rows import Read, Scan, Table, Values, Write
-from sansip_server.rows.codec import Codec, described, layout, stored_table
-from sansip_server.rows.interface import VERSIONS, check_current, check_table, upgrade
+from sansip_server.rows.codec import VERSIONS, Codec, described, layout, stored_table
+from sansip_server.rows.interface import check_current, check_table, upgrade
 from sansip_server.stores.interface import DataRefused
 from sansip_server.stores.sqlite import REFUSALS, SqliteStore, decode, encode, transaction
 
