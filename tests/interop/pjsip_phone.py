@@ -2,8 +2,10 @@
 
 ``… [AUTHORITY [PASSWORD]]``; TRANSPORT is tcp or tls. It registers, and again when its
 connection is lost; it takes each call, and tells what happens, a line each:
-``registered STATUS``, ``confirmed``, ``ended STATUS``. On its input it takes ``call URI`` and
-``hangup``, a line each, and ends with it.
+``registered STATUS``, ``confirmed``, ``ended STATUS``, ``transfer STATUS``, ``asked URI`` (to call
+there), ``replaced``. On its input it takes ``call URI``, ``hold``, ``resume``, ``transfer URI``, ``join``
+(the party of the last call but one talks to that of the last) and ``hangup``, a line each, and ends
+with it.
 
 Theory of operation: no threads; what the library has to do is done between two looks at
 the input.
@@ -23,7 +25,22 @@ TRANSPORTS = {"tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 
 
 class Call(pj.Call):  # type: ignore[misc]
-    """The one call that there is."""
+    """One call."""
+
+    def __init__(self, account: Account, number: int = pj.PJSUA_INVALID_ID) -> None:
+        super().__init__(account, number)
+        self.account = account
+
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802
+        # Its own way to call there waits for ever where no thread of its own runs: the user does it.
+        prm.statusCode = pj.PJSIP_SC_DECLINE
+        say(f"asked {prm.dstUri}")
+
+    def onCallTransferStatus(self, prm: pj.OnCallTransferStatusParam) -> None:  # noqa: N802
+        say(f"transfer {prm.statusCode}")
+
+    def onCallReplaced(self, prm: pj.OnCallReplacedParam) -> None:  # noqa: N802
+        say("replaced")
 
     def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802 (PJSUA2's name)
         info = self.getInfo()
@@ -80,18 +97,42 @@ def main(
     if password:
         wanted.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, password))
     account.create(wanted)
+    waiting: list[str] = []
     while True:
         endpoint.libHandleEvents(20)
         while select.select([sys.stdin], [], [], 0)[0]:
-            word, _, rest = sys.stdin.readline().strip().partition(" ")
-            if word == "call":
-                account.calls.append(Call(account))
-                account.calls[-1].makeCall(rest, pj.CallOpParam(True))
-            elif word == "hangup":
-                account.calls[-1].hangup(pj.CallOpParam())
-            else:
-                # Its own way to end waits for what is lost.
-                os._exit(0)
+            waiting.append(sys.stdin.readline().strip())
+        try:
+            while waiting:
+                do(account, *waiting[0].partition(" ")[::2])
+                del waiting[0]
+        except pj.Error:
+            # A re-INVITE is under way: once more in a moment, unless the call is over.
+            if not (account.calls and account.calls[-1].isActive()):
+                del waiting[0]
+
+
+def do(account: Account, word: str, rest: str) -> None:
+    """Do what a line of the input says."""
+    calls = account.calls
+    if word == "call":
+        calls.append(Call(account))
+        calls[-1].makeCall(rest, pj.CallOpParam(True))
+    elif word == "hangup":
+        calls[-1].hangup(pj.CallOpParam())
+    elif word == "hold":
+        calls[-1].setHold(pj.CallOpParam(True))
+    elif word == "resume":
+        settings = pj.CallOpParam(True)
+        settings.opt.flag = pj.PJSUA_CALL_UNHOLD
+        calls[-1].reinvite(settings)
+    elif word == "transfer":
+        calls[-1].xfer(rest, pj.CallOpParam(True))
+    elif word == "join":
+        calls[-2].xferReplaces(calls[-1], pj.CallOpParam(True))
+    else:
+        # Its own way to end waits for what is lost.
+        os._exit(0)
 
 
 if __name__ == "__main__":
