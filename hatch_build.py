@@ -1,8 +1,11 @@
-"""The compiled build: ``SANSIP_COMPILE=1 pip install .`` makes a wheel with the hot modules compiled.
+"""What is compiled when a wheel is made: the C scanner of heads always, the hot modules on request.
+
+The scanner (``sansip/wire/_head.c``) takes a second; where there is no C compiler, or it fails, the wheel is
+made without it and one line says so; ``SANSIP_PURE=1`` leaves it out. ``SANSIP_COMPILE=1 pip install .``
+makes the compiled build: a wheel with the hot modules compiled.
 
 Theory of operation: mypyc turns annotated modules into C extensions; the source
-is one and the same. Without the variable this hook does nothing, needs nothing
-and the wheel is pure. With it, the modules below are compiled in a copy of the
+is one and the same. With the variable, the modules below are compiled in a copy of the
 tree, so that none of it is left beside the source, and put into the wheel next
 to their ``.py`` files: Python imports the extension where both exist. Compiled
 modules call each other without Python's ceremony, so what is compiled is the
@@ -16,6 +19,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -31,6 +36,7 @@ COMPILED = (
     "wire/abnf.py",
     "wire/compose.py",
     "wire/fields.py",
+    "wire/head.py",
     "wire/host.py",
     "wire/message.py",
     "wire/params.py",
@@ -63,9 +69,10 @@ COMPILED = (
 
 
 class CompileHook(BuildHookInterface[Any]):
-    """Adds the extensions to a wheel that is asked for with ``SANSIP_COMPILE=1``."""
+    """Adds the extensions to a wheel."""
 
     PLUGIN_NAME = "custom"
+    _scanner: Path | None = None
 
     def _wanted(self) -> bool:
         return self.target_name == "wheel" and os.environ.get("SANSIP_COMPILE", "") not in ("", "0")
@@ -76,7 +83,11 @@ class CompileHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say where in the wheel the results go."""
-        if not self._wanted() or version == "editable":
+        if self.target_name != "wheel" or version == "editable":
+            return
+        if os.environ.get("SANSIP_PURE", "") in ("", "0"):
+            self._add_scanner(build_data)
+        if not self._wanted():
             return
         directory = Path(self.directory) / "compiled"
         shutil.rmtree(directory, ignore_errors=True)
@@ -86,6 +97,44 @@ class CompileHook(BuildHookInterface[Any]):
                 build_data["force_include"][str(path)] = path.relative_to(directory).as_posix()
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Take away what is in the wheel by now."""
+        if self._scanner is not None:
+            shutil.rmtree(self._scanner, ignore_errors=True)
+
+    def _add_scanner(self, build_data: dict[str, Any]) -> None:
+        # Not beside the wheel: `finalize` takes it away.
+        directory = self._scanner = Path(tempfile.mkdtemp(prefix="sansip-scanner-"))
+        try:
+            path = compile_scanner(Path(self.root), directory)
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.app.display_warning(
+                f"sansip: the reader in Python reads all messages, for C was not compiled: {error}"
+            )
+            return
+        build_data["force_include"][str(path)] = f"sansip/wire/{path.name}"
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+
+def compile_scanner(root: Path, directory: Path, *flags: str) -> Path:
+    """Compile the scanner of heads of the project at ``root`` into ``directory``; return the extension.
+
+    Raises OSError where there is no compiler, CalledProcessError where it fails.
+    """
+    target = directory / f"_head{sysconfig.get_config_var('EXT_SUFFIX')}"
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    if shutil.which(compiler[0]) is None:
+        # The one that made this Python is not here.
+        compiler = ["cc"]
+    linking = (sysconfig.get_config_var("LDSHARED") or "cc -shared").split()[1:]
+    include = f"-I{sysconfig.get_path('include')}"
+    source = str(root / "sansip" / "wire" / "_head.c")
+    subprocess.run(
+        [*compiler, "-O2", "-fPIC", include, *flags, source, *linking, "-o", str(target)], check=True
+    )
+    return target
 
 
 def compile_modules(root: Path, directory: Path) -> None:

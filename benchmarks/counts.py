@@ -40,6 +40,7 @@ from typing import Any
 import sansip
 from benchmarks.core import Load
 from sansip.wire import reader
+from sansip.wire.head import HAS_SCANNER
 
 __all__ = ["JOBS", "KINDS", "ROOM", "Missing", "build_name", "count", "faults", "recorded"]
 
@@ -110,8 +111,9 @@ def job(name: str) -> tuple[list[Input], list[Input]]:
 
 
 def build_name() -> str:
-    """Return which build runs: ``compiled`` by mypyc, or ``pure``."""
-    return "pure" if str(reader.__file__).endswith(".py") else "compiled"
+    """Return which build runs: ``compiled`` by mypyc, or ``pure``; ``-c`` with the scanner of heads in C."""
+    name = "pure" if str(reader.__file__).endswith(".py") else "compiled"
+    return f"{name}-c" if HAS_SCANNER else name
 
 
 def python_name() -> str:

@@ -7,8 +7,11 @@ isolation), and the archive is read as the zip file that it is.
 from __future__ import annotations
 
 import configparser
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from importlib.metadata import entry_points
@@ -23,9 +26,14 @@ PACKAGES = [Path(path) for path in PROJECT["tool"]["hatch"]["build"]["targets"][
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    directory = tmp_path_factory.mktemp("wheel")
+    return built(tmp_path_factory.mktemp("wheel"))
+
+
+def built(directory: Path, **environment: str) -> zipfile.ZipFile:
+    """Build the wheel into ``directory``."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (path,) = directory.iterdir()
     return zipfile.ZipFile(path)
@@ -52,6 +60,20 @@ def test_nothing_else_is_installed(wheel: zipfile.ZipFile) -> None:
     """A stray top-level name (`tests`, `tools`) in site-packages shadows other people's."""
     top = {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}
     assert top == {package.name for package in PACKAGES}
+
+
+def test_the_scanner_is_compiled(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """Where there is a compiler the wheel has the C module and is of this platform; else it is pure."""
+    extension = f"sansip/wire/_head{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if shutil.which("cc") is not None:
+        assert extension in wheel.namelist()
+        assert "-none-any" not in str(wheel.filename)
+    without = built(tmp_path, SANSIP_PURE="1")
+    assert extension not in without.namelist()
+    assert str(without.filename).endswith("-py3-none-any.whl")
+    # A compiler that fails costs a second, and no installation.
+    broken = built(tmp_path / "broken", CC="false", PATH="/nowhere")
+    assert extension not in broken.namelist()
 
 
 def test_licence_and_metadata(wheel: zipfile.ZipFile) -> None:

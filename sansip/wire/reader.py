@@ -17,6 +17,7 @@ from sansip.errors import RemoteProtocolError, without_frames
 from sansip.limits import DEFAULT, Limits
 from sansip.wire.abnf import LWS, PLAIN_SIP_URI, TOKEN, compiled
 from sansip.wire.faults import excerpt, malformed
+from sansip.wire.head import HAS_SCANNER, read_ordinary
 from sansip.wire.headers.name_addr import ORDINARY_LINE, ordinary_name_addr
 from sansip.wire.headers.registry import PARSERS
 from sansip.wire.headers.simple import (
@@ -34,7 +35,7 @@ from sansip.wire.names import DISPLAY, SPELLINGS
 from sansip.wire.uri import SipUri, parse_uri, plain_sip_uri
 from sansip.wire.values import line_value
 
-__all__ = ["check_headers", "head_end", "parse_message"]
+__all__ = ["check_headers", "head_end", "parse_message", "read_message"]
 
 _NAME: Final = compiled(rf"({TOKEN}){LWS}:")
 _METHOD: Final = compiled(TOKEN)
@@ -78,6 +79,13 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
     Raises RemoteProtocolError; its ``message`` holds what could be understood
     (None when not even a start line was), its ``status`` what to answer.
     """
+    if HAS_SCANNER and (ordinary := read_ordinary(data, limits, datagram)) is not None:
+        return ordinary
+    return read_message(data, limits, datagram)
+
+
+def read_message(data: bytes, limits: Limits, datagram: bool) -> Request | Response:
+    """Return what ``parse_message`` returns, or raise as it does, without the help of the scanner."""
     end = data.find(b"\r\n\r\n")
     fault: RemoteProtocolError | None = None
     if not 0 <= end <= limits.head_size or len(data) > limits.message_size:
@@ -115,7 +123,7 @@ def parse_message(data: bytes, limits: Limits = DEFAULT, *, datagram: bool = Tru
         request._uri = plain_sip_uri(target, scheme, user, host, port, params)
     elif not start and data:
         # RFC 3261 7.5: line ends before the start line are ignored.
-        return parse_message(data.lstrip(b"\r\n"), limits, datagram=datagram)
+        return read_message(data.lstrip(b"\r\n"), limits, datagram)
     else:
         message, fault = _read_start(start, fault)
     message.keys = keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.fuzz.targets.story import SEPARATOR
+from tests.wire.head_messages import MESSAGES
 
 __all__ = ["CORPUS", "kept", "seeds"]
 
@@ -141,7 +142,12 @@ def _traces() -> list[bytes]:
     return found
 
 
+def _heads() -> list[bytes]:
+    return [*MESSAGES, *_messages()]
+
+
 _OWN = {
+    "heads": _heads,
     "story": _story,
     "digest": _digest,
     "websocket": _websocket,

@@ -16,6 +16,7 @@ def version(as_json: bool) -> None:
     import json
     import platform
 
+    from sansip.wire.head import HAS_SCANNER
     from sansip_server.runtimes import installed_runtimes
 
     runtimes = installed_runtimes()
@@ -26,6 +27,7 @@ def version(as_json: bool) -> None:
         "platform": platform.platform(),
         "runtimes": runtimes,
         "uvloop": version_of("uvloop"),
+        "scanner": "C" if HAS_SCANNER else "Python",
     }
     if as_json:
         click.echo(json.dumps(facts))
@@ -34,3 +36,4 @@ def version(as_json: bool) -> None:
     click.echo(f"{facts['implementation']} {facts['python']} on {facts['platform']}")
     uvloop = f", uvloop {facts['uvloop']}" if facts["uvloop"] else ""
     click.echo(f"runtimes: {', '.join(runtimes)}{uvloop}")
+    click.echo(f"messages are read in {facts['scanner']}")

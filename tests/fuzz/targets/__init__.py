@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.fuzz.targets.credentials import digest
-from tests.fuzz.targets.messages import framing, parser
+from tests.fuzz.targets.messages import framing, heads, parser
 from tests.fuzz.targets.names import dns
 from tests.fuzz.targets.price import price
 from tests.fuzz.targets.story import stack, story
@@ -20,6 +20,7 @@ __all__ = ["TARGETS"]
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "parser": parser,
     "framing": framing,
+    "heads": heads,
     "websocket": websocket,
     "http": http,
     "stack": stack,

@@ -3,12 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
 
 from sansip.errors import RemoteProtocolError
+from sansip.limits import DEFAULT
 from sansip.transport.framing import PING, StreamFramer
 from sansip.wire import check_headers, parse_message, parse_uri, uri_equal
+from sansip.wire.names import SPELLINGS
 
-__all__ = ["framing", "parser"]
+__all__ = ["framing", "heads", "parser"]
+
+
+# The scanner knows no limits; who calls it does.
+_MOST = 10**6
+_WIDE = dataclasses.replace(
+    DEFAULT,
+    uri_size=_MOST,
+    via_count=_MOST,
+    route_count=_MOST,
+    contact_count=_MOST,
+    header_count=_MOST,
+    header_size=_MOST,
+)
+
+
+@functools.cache
+def _scanner() -> Any:
+    """Return the C scanner, compiled now: a module of its own."""
+    from hatch_build import compile_scanner
+    from tests.wire.test_head import ROOT, load
+
+    return load(compile_scanner(ROOT, Path(tempfile.mkdtemp(prefix="sansip-head-"))))
+
+
+def heads(data: bytes) -> None:
+    """Both scanners of heads say the same; what they say yes to the reader reads, but for its limits."""
+    from tests.wire import head_rules
+
+    scanner = _scanner()
+    index = scanner.scan(data)
+    ruled = head_rules.scan(data)
+    assert (index is None) == (ruled is None)
+    if index is not None:
+        for name in vars(scanner.Index):
+            if not name.startswith("_"):
+                assert getattr(index, name) == getattr(ruled, name), name
+        message = parse_message(data, _WIDE)
+        keys, lines, first = scanner.split(data, index, SPELLINGS)
+        assert (keys, lines, first) == (message.keys, message.lines, message._first)
+        assert message.cseq.number == index.cseq
+        assert message.body == data[index.body :]
 
 
 def parser(data: bytes) -> None:

@@ -1,0 +1,555 @@
+/* The scanner of heads: one pass over the octets of a message, to an index of what a proxy reads.
+ *
+ * tests/wire/head_rules.py states the rules in Python. Both say yes to the same octets with the same index, and
+ * only to what the reader (reader.py) says yes to: tests/wire/test_head.py proves it, under ASan and UBSan too.
+ * For all else the answer is None, and the reader decides.
+ *
+ * Memory: a bytes object ends in a NUL that belongs to no class below, and every line of the head ends in a CR that
+ * belongs to none either. So a run over a class ends at the end of its line at the latest, and nothing is read behind
+ * the NUL. Nothing is written but the index. Time: each octet is looked at a fixed number of times.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+
+/* Offsets and counts, see _head.pyi. An offset that is 0 stands for "not there". */
+#define FIELDS(F) \
+    F(status) F(method_end) F(uri) F(uri_end) F(user) F(user_end) F(host) F(host_end) F(port) \
+    F(lines) F(end) F(body) F(fields) F(commas) F(longest) \
+    F(via_line) F(via_line_end) F(via) F(via_end) F(via_transport) F(via_transport_end) \
+    F(sent_by) F(sent_host_end) F(sent_by_end) F(sent_port) F(branch) F(branch_end) F(rport) F(via_lines) \
+    F(from_line) F(from_line_end) F(from_uri) F(from_uri_end) F(from_tag) F(from_tag_end) \
+    F(to_line) F(to_line_end) F(to_uri) F(to_uri_end) F(to_user) F(to_user_end) F(to_host) F(to_host_end) F(to_port) \
+    F(to_tag) F(to_tag_end) \
+    F(call_id_line) F(call_id_line_end) F(call_id) F(call_id_end) \
+    F(cseq_line) F(cseq_line_end) F(cseq) F(cseq_method) F(cseq_method_end) \
+    F(hops) F(hops_value) F(hops_value_end) \
+    F(route_line) F(route_lines) F(record_route_line) F(contact_line) F(contact_lines) \
+    F(require_line) F(proxy_require_line) F(max_breadth_line) F(expires_line) F(length_line)
+
+typedef struct {
+    PyObject_HEAD
+#define DECLARE(name) int32_t name;
+    FIELDS(DECLARE)
+#undef DECLARE
+} Index;
+
+static PyTypeObject *index_type;
+
+enum { TOKEN = 1, USER = 2, WORD = 4, DIGIT = 8, NAME = 16, PARAM = 32, BLANK = 64, TEXT = 128 };
+static uint8_t classes[256];
+
+static void fill_classes(void)
+{
+    for (int c = 0; c < 256; c++) {
+        int alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        uint8_t bits = 0;
+        if (alnum || (c && strchr("-.!%*_+`'~", c) && c < 128)) bits |= TOKEN;
+        if (alnum || (c && strchr("_-.!~*'()&=+$,;?/", c) && c < 128)) bits |= USER;
+        if (alnum || (c && strchr("-.!%*_+`'~()<>:\\\"/[]?{}", c) && c < 128)) bits |= WORD;
+        if (c >= '0' && c <= '9') bits |= DIGIT;
+        if (alnum || c == '_') bits |= NAME;
+        if (alnum || (c && strchr("_-.!~*'()[]/:&+$", c) && c < 128)) bits |= PARAM;
+        if (c == ' ' || c == '\t') bits |= BLANK;
+        if ((c >= 32 && c != 127) || c == '\t') bits |= TEXT;
+        classes[c] = bits;
+    }
+}
+
+#define IS(octet, class) (classes[(octet)] & (class))
+/* strncmp ends at the first difference and at the NUL, so it reads nothing behind it. */
+#define STARTS(at, text) (!strncmp((const char *)(at), (text), sizeof(text) - 1))
+
+/* Return the end of the run over `class` that begins at `at`. */
+static inline Py_ssize_t run(const uint8_t *p, Py_ssize_t at, int class)
+{
+    while (IS(p[at], class)) at++;
+    return at;
+}
+
+/* Return the end of a number of 1 to `most` digits at `at`, its value in `value`; -1: none, or too long. */
+static inline Py_ssize_t number(const uint8_t *p, Py_ssize_t at, int most, int32_t *value)
+{
+    Py_ssize_t begin = at;
+    int32_t sum = 0;
+    while (IS(p[at], DIGIT) && at - begin <= most) sum = at - begin < most ? sum * 10 + (p[at] - '0') : sum, at++;
+    if (at == begin || at - begin > most) return -1;
+    *value = sum;
+    return at;
+}
+
+/* A port: one to four digits, or five of which the first is no zero, up to 65535. */
+static inline Py_ssize_t port_end(const uint8_t *p, Py_ssize_t at, int32_t *port)
+{
+    Py_ssize_t end = number(p, at, 5, port);
+    if (end < 0 || (end - at == 5 && (p[at] == '0' || *port > 65535))) return -1;
+    return end;
+}
+
+/* Four decimal octets without leading zeros that are all of [at, end). */
+static int is_ipv4(const uint8_t *p, Py_ssize_t at, Py_ssize_t end)
+{
+    for (int part = 0; part < 4; part++) {
+        int32_t value = 0;
+        Py_ssize_t stop = number(p, at, 3, &value);
+        if (stop < 0 || value > 255 || (stop - at > 1 && p[at] == '0')) return 0;
+        at = stop;
+        if (part < 3) {
+            if (p[at] != '.') return 0;
+            at++;
+        }
+    }
+    return at == end;
+}
+
+/* Return the end of a host at `at`: an IPv4 address, or names joined by dots and hyphens, the last of which
+ * begins with a letter and follows a dot. -1: another form. */
+static Py_ssize_t host_end_of(const uint8_t *p, Py_ssize_t at)
+{
+    Py_ssize_t begin = at, last = at;
+    for (;;) {
+        Py_ssize_t stop = run(p, at, NAME);
+        if (stop == at) return -1;
+        last = at;
+        at = stop;
+        if (p[at] != '.' && p[at] != '-') break;
+        at++;
+    }
+    if (IS(p[last], DIGIT)) return is_ipv4(p, begin, at) ? at : -1;
+    if (last > begin && p[last - 1] == '-') return -1;
+    return at;
+}
+
+/* Read "sip:" [user "@"] host [":" port] [";" one parameter] at `at`; return its end, -1: another form. */
+static Py_ssize_t sip_uri(const uint8_t *p, Py_ssize_t at, int32_t *user, int32_t *user_end, int32_t *host,
+                          int32_t *host_end, int32_t *port)
+{
+    if (!STARTS(p + at, "sip:")) return -1;
+    at += 4;
+    Py_ssize_t end = run(p, at, USER);
+    if (p[end] == '@') {
+        if (end == at) return -1;
+        *user = (int32_t)at;
+        *user_end = (int32_t)end;
+        at = end + 1;
+    }
+    *host = (int32_t)at;
+    end = host_end_of(p, at);
+    if (end < 0) return -1;
+    *host_end = (int32_t)end;
+    *port = -1;
+    if (p[end] == ':') {
+        end = port_end(p, end + 1, port);
+        if (end < 0) return -1;
+    }
+    if (p[end] == ';') {
+        at = end + 1;
+        end = run(p, at, PARAM);
+        if (end == at) return -1;
+        if (p[end] == '=') {
+            at = end + 1;
+            end = run(p, at, PARAM);
+            if (end == at) return -1;
+        }
+    }
+    return end;
+}
+
+/* Read [display] "<" uri ">" [";tag=" token], all of [at, end). */
+static int address(const uint8_t *p, Py_ssize_t at, Py_ssize_t end, int32_t *uri, int32_t *uri_end, int32_t *parts,
+                   int32_t *tag, int32_t *tag_end)
+{
+    if (p[at] == '"') {
+        at++;
+        while (p[at] != '"') {
+            if (p[at] == '\\' || !IS(p[at], TEXT)) return 0;
+            at++;
+        }
+        at = run(p, at + 1, BLANK);
+    } else {
+        at = run(p, at, TOKEN | BLANK);
+    }
+    if (p[at] != '<') return 0;
+    *uri = (int32_t)++at;
+    at = sip_uri(p, at, parts, parts + 1, parts + 2, parts + 3, parts + 4);
+    if (at < 0 || p[at] != '>') return 0;
+    *uri_end = (int32_t)at++;
+    if (at == end) return 1;
+    if (!STARTS(p + at, ";tag=")) return 0;
+    *tag = (int32_t)(at + 5);
+    at = run(p, at + 5, TOKEN);
+    *tag_end = (int32_t)at;
+    return at > *tag && at == end;
+}
+
+/* Read the first Via value of [at, end). */
+static int via_value(const uint8_t *p, Py_ssize_t at, Py_ssize_t end, Index *x)
+{
+    x->via = (int32_t)at;
+    if (!STARTS(p + at, "SIP/2.0/")) return 0;
+    at += 8;
+    x->via_transport = (int32_t)at;
+    while (p[at] >= 'A' && p[at] <= 'Z') at++;
+    x->via_transport_end = (int32_t)at;
+    if (at == x->via_transport || p[at] != ' ') return 0;
+    x->sent_by = (int32_t)++at;
+    at = host_end_of(p, at);
+    if (at < 0) return 0;
+    x->sent_host_end = (int32_t)at;
+    x->sent_port = -1;
+    if (p[at] == ':') {
+        at = port_end(p, at + 1, &x->sent_port);
+        if (at < 0) return 0;
+    }
+    x->sent_by_end = (int32_t)at;
+    int has_rport = 0, has_received = 0;
+    while (p[at] == ';') {
+        at++;
+        if (STARTS(p + at, "branch=")) {
+            if (x->branch) return 0;
+            x->branch = (int32_t)(at + 7);
+            at = run(p, at + 7, TOKEN);
+            x->branch_end = (int32_t)at;
+            if (at == x->branch) return 0;
+        } else if (STARTS(p + at, "rport")) {
+            if (has_rport++) return 0;
+            at += 5;
+            if (p[at] == '=') {
+                int32_t ignored = 0;
+                at = port_end(p, at + 1, &ignored);
+                if (at < 0) return 0;
+            } else {
+                x->rport = (int32_t)at;
+            }
+        } else if (STARTS(p + at, "received=")) {
+            if (has_received++) return 0;
+            Py_ssize_t begin = at + 9;
+            at = begin;
+            while (IS(p[at], DIGIT) || p[at] == '.') at++;
+            if (!is_ipv4(p, begin, at)) return 0;
+        } else {
+            return 0;
+        }
+    }
+    x->via_end = (int32_t)at;
+    if (at != end) {
+        at = run(p, at, BLANK);
+        if (p[at] != ',') return 0;
+    }
+    return x->branch != 0;
+}
+
+/* The names that are read; 0 is any other. */
+enum { OTHER, VIA, FROM, TO, CALL_ID, CSEQ, MAX_FORWARDS, CONTENT_LENGTH, ROUTE, RECORD_ROUTE, CONTACT, REQUIRE,
+       PROXY_REQUIRE, MAX_BREADTH, EXPIRES };
+
+static const struct { const char *name; uint8_t length, which; } names[] = {
+    {"via", 3, VIA}, {"from", 4, FROM}, {"to", 2, TO}, {"call-id", 7, CALL_ID}, {"cseq", 4, CSEQ},
+    {"max-forwards", 12, MAX_FORWARDS}, {"content-length", 14, CONTENT_LENGTH}, {"route", 5, ROUTE},
+    {"record-route", 12, RECORD_ROUTE}, {"contact", 7, CONTACT}, {"require", 7, REQUIRE},
+    {"proxy-require", 13, PROXY_REQUIRE}, {"max-breadth", 11, MAX_BREADTH}, {"expires", 7, EXPIRES},
+    {"v", 1, VIA}, {"f", 1, FROM}, {"t", 1, TO}, {"i", 1, CALL_ID}, {"l", 1, CONTENT_LENGTH}, {"m", 1, CONTACT},
+};
+
+static int which_name(const uint8_t *p, Py_ssize_t length)
+{
+    for (size_t at = 0; at < sizeof names / sizeof *names; at++) {
+        if (names[at].length != length) continue;
+        Py_ssize_t same = 0;
+        /* A letter in upper case, set in lower case; a hyphen has that bit already. */
+        while (same < length) {
+            uint8_t octet = p[same];
+            if (octet >= 'A' && octet <= 'Z') octet |= 32;
+            if (octet != (uint8_t)names[at].name[same]) break;
+            same++;
+        }
+        if (same == length) return names[at].which;
+    }
+    return OTHER;
+}
+
+/* Fill the index of the message in `p`, of `size` octets; return 0 where it is not in the ordinary form. */
+static int scan(const uint8_t *p, Py_ssize_t size, Index *x)
+{
+    const uint8_t *found;
+    Py_ssize_t at = 0, end, line_end;
+    int32_t length = -1, ignored[5];
+    x->hops = -1;
+    x->port = x->sent_port = x->to_port = -1;
+    if (size > INT32_MAX - 8) return 0;
+    found = memchr(p, '\r', (size_t)size);
+    if (found == NULL || found == p) return 0;
+    line_end = found - p;
+    if (p[line_end + 1] != '\n') return 0;
+    /* The start line. */
+    if (line_end >= 12 && STARTS(p, "SIP/2.0 ")) {
+        int32_t status = 0;
+        if (number(p, 8, 3, &status) != 11 || p[11] != ' ' || status < 100 || status > 699) return 0;
+        x->status = status;
+    } else {
+        at = run(p, 0, TOKEN);
+        if (at == 0 || p[at] != ' ') return 0;
+        x->method_end = (int32_t)at++;
+        x->uri = (int32_t)at;
+        at = sip_uri(p, at, &x->user, &x->user_end, &x->host, &x->host_end, &x->port);
+        if (at < 0 || line_end - at != 8 || !STARTS(p + at, " SIP/2.0")) return 0;
+        x->uri_end = (int32_t)at;
+    }
+    for (at = 0; at < line_end; at++) {
+        if (!IS(p[at], TEXT)) return 0;
+        x->commas += p[at] == ',';
+    }
+    at = line_end + 2;
+    x->lines = (int32_t)at;
+    for (;;) {
+        /* A line begins at `at`; behind the last one stands the empty line. */
+        if (p[at] == '\r') {
+            if (p[at + 1] != '\n') return 0;
+            break;
+        }
+        Py_ssize_t begin = at;
+        at = run(p, at, TOKEN);
+        if (at == begin || p[at] != ':') return 0;
+        int which = which_name(p + begin, at - begin);
+        Py_ssize_t value = run(p, at + 1, BLANK);
+        line_end = at;
+        while (IS(p[line_end], TEXT)) {
+            x->commas += p[line_end] == ',';
+            line_end++;
+        }
+        /* Not at the NUL behind the octets: a head has its end. */
+        if (p[line_end] != '\r' || p[line_end + 1] != '\n') return 0;
+        at = line_end + 2;
+        x->fields++;
+        if (line_end - begin > x->longest) x->longest = (int32_t)(line_end - begin);
+        switch (which) {
+        case VIA:
+            if (x->via_lines++) break;
+            x->via_line = (int32_t)begin;
+            x->via_line_end = (int32_t)at;
+            if (!via_value(p, value, line_end, x)) return 0;
+            break;
+        case FROM:
+            if (x->from_line) return 0;
+            x->from_line = (int32_t)begin;
+            x->from_line_end = (int32_t)at;
+            if (!address(p, value, line_end, &x->from_uri, &x->from_uri_end, ignored, &x->from_tag, &x->from_tag_end))
+                return 0;
+            break;
+        case TO:
+            if (x->to_line) return 0;
+            x->to_line = (int32_t)begin;
+            x->to_line_end = (int32_t)at;
+            memset(ignored, 0, sizeof ignored);
+            if (!address(p, value, line_end, &x->to_uri, &x->to_uri_end, ignored, &x->to_tag, &x->to_tag_end)) return 0;
+            x->to_user = ignored[0];
+            x->to_user_end = ignored[1];
+            x->to_host = ignored[2];
+            x->to_host_end = ignored[3];
+            x->to_port = ignored[4];
+            break;
+        case CALL_ID: {
+            if (x->call_id_line) return 0;
+            x->call_id_line = (int32_t)begin;
+            x->call_id_line_end = (int32_t)at;
+            x->call_id = (int32_t)value;
+            x->call_id_end = (int32_t)line_end;
+            Py_ssize_t stop = run(p, value, WORD);
+            if (stop == value) return 0;
+            if (p[stop] == '@') {
+                Py_ssize_t behind = run(p, stop + 1, WORD);
+                if (behind == stop + 1) return 0;
+                stop = behind;
+            }
+            if (stop != line_end) return 0;
+            break;
+        }
+        case CSEQ: {
+            if (x->cseq_line) return 0;
+            x->cseq_line = (int32_t)begin;
+            x->cseq_line_end = (int32_t)at;
+            Py_ssize_t stop = number(p, value, 9, &x->cseq);
+            if (stop < 0 || !IS(p[stop], BLANK)) return 0;
+            stop = run(p, stop, BLANK);
+            x->cseq_method = (int32_t)stop;
+            stop = run(p, stop, TOKEN);
+            x->cseq_method_end = (int32_t)stop;
+            if (stop == x->cseq_method || stop != line_end) return 0;
+            if (!x->status
+                && (stop - x->cseq_method != x->method_end || memcmp(p + x->cseq_method, p, (size_t)x->method_end)))
+                return 0;
+            break;
+        }
+        case MAX_FORWARDS:
+            if (x->hops >= 0 || number(p, value, 3, &x->hops) != line_end || x->hops > 255) return 0;
+            x->hops_value = (int32_t)value;
+            x->hops_value_end = (int32_t)line_end;
+            break;
+        case CONTENT_LENGTH:
+            if (length >= 0 || number(p, value, 9, &length) != line_end) return 0;
+            x->length_line = (int32_t)begin;
+            break;
+        case ROUTE:
+            if (!x->route_lines++) x->route_line = (int32_t)begin;
+            break;
+        case RECORD_ROUTE:
+            if (!x->record_route_line) x->record_route_line = (int32_t)begin;
+            break;
+        case CONTACT:
+            if (!x->contact_lines++) x->contact_line = (int32_t)begin;
+            break;
+        case REQUIRE:
+            if (!x->require_line) x->require_line = (int32_t)begin;
+            break;
+        case PROXY_REQUIRE:
+            if (!x->proxy_require_line) x->proxy_require_line = (int32_t)begin;
+            break;
+        case MAX_BREADTH:
+            if (!x->max_breadth_line) x->max_breadth_line = (int32_t)begin;
+            break;
+        case EXPIRES:
+            if (!x->expires_line) x->expires_line = (int32_t)begin;
+            break;
+        default:
+            break;
+        }
+    }
+    end = at - 2;
+    x->end = (int32_t)end;
+    x->body = (int32_t)(at + 2);
+    if (at + 2 > size) return 0;
+    if (!x->via_line || !x->from_line || !x->to_line || !x->call_id_line || !x->cseq_line) return 0;
+    return length < 0 || length == size - x->body;
+}
+
+static PyObject *head_scan(PyObject *module, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "scan takes bytes");
+        return NULL;
+    }
+    Index *index = PyObject_New(Index, index_type);
+    if (index == NULL) return NULL;
+    memset((char *)index + offsetof(Index, status), 0, sizeof(Index) - offsetof(Index, status));
+    if (!scan((const uint8_t *)PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), index)) {
+        Py_DECREF(index);
+        Py_RETURN_NONE;
+    }
+    return (PyObject *)index;
+}
+
+/* Return the key of a header field, whose name is `length` octets at `p`: header_key of names.py. */
+static PyObject *key_of(const char *p, Py_ssize_t length, PyObject *spellings)
+{
+    PyObject *name = PyUnicode_FromStringAndSize(p, length);
+    if (name == NULL) return NULL;
+    PyObject *key = PyDict_GetItemWithError(spellings, name);
+    if (key == NULL && !PyErr_Occurred()) {
+        PyObject *lower = PyObject_CallMethod(name, "lower", NULL);
+        Py_DECREF(name);
+        if (lower == NULL) return NULL;
+        key = PyDict_GetItemWithError(spellings, lower);
+        if (key == NULL) return PyErr_Occurred() ? (Py_DECREF(lower), NULL) : lower;
+        Py_INCREF(key);
+        Py_DECREF(lower);
+        return key;
+    }
+    Py_XINCREF(key);
+    Py_DECREF(name);
+    return key;
+}
+
+/* split(data, index, spellings): keys and lines of a message that was scanned, and the first line of each key. */
+static PyObject *head_split(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 3 || !PyBytes_CheckExact(given[0]) || !Py_IS_TYPE(given[1], index_type)
+        || !PyDict_CheckExact(given[2])) {
+        PyErr_SetString(PyExc_TypeError, "split takes bytes, their Index, and a dict");
+        return NULL;
+    }
+    const char *p = PyBytes_AS_STRING(given[0]);
+    const Index *x = (const Index *)given[1];
+    if (x->body > PyBytes_GET_SIZE(given[0])) {
+        PyErr_SetString(PyExc_ValueError, "the Index is of other octets");
+        return NULL;
+    }
+    PyObject *keys = PyList_New(0), *lines = PyList_New(0), *first = PyDict_New();
+    if (keys == NULL || lines == NULL || first == NULL) goto failed;
+    Py_ssize_t at = x->lines;
+    while (at < x->end + 2) {
+        const char *stop = memchr(p + at, '\r', (size_t)(x->end + 2 - at));
+        const char *colon = memchr(p + at, ':', (size_t)(x->end + 2 - at));
+        if (stop == NULL || colon == NULL || colon > stop) {
+            PyErr_SetString(PyExc_ValueError, "the Index is of other octets");
+            goto failed;
+        }
+        PyObject *key = key_of(p + at, colon - (p + at), given[2]);
+        PyObject *line = PyUnicode_DecodeUTF8(p + at, stop - (p + at), "surrogateescape");
+        int ended = key == NULL || line == NULL || PyList_Append(keys, key) < 0 || PyList_Append(lines, line) < 0
+                    || PyDict_SetDefault(first, key, line) == NULL;
+        Py_XDECREF(key);
+        Py_XDECREF(line);
+        if (ended) goto failed;
+        at = stop - p + 2;
+    }
+    PyObject *all = PyTuple_Pack(3, keys, lines, first);
+    Py_DECREF(keys);
+    Py_DECREF(lines);
+    Py_DECREF(first);
+    return all;
+failed:
+    Py_XDECREF(keys);
+    Py_XDECREF(lines);
+    Py_XDECREF(first);
+    return NULL;
+}
+
+static PyMemberDef index_members[] = {
+#define MEMBER(name) {#name, T_INT, offsetof(Index, name), READONLY, NULL},
+    FIELDS(MEMBER)
+#undef MEMBER
+    {NULL, 0, 0, 0, NULL},
+};
+
+static void index_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot index_slots[] = {
+    {Py_tp_members, index_members},
+    {Py_tp_dealloc, index_dealloc},
+    {Py_tp_doc, "Where in a message stands what a proxy reads; see _head.pyi."},
+    {0, NULL},
+};
+
+static PyType_Spec index_spec = {
+    "sansip.wire._head.Index", sizeof(Index), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, index_slots,
+};
+
+static PyMethodDef methods[] = {
+    {"scan", head_scan, METH_O, "Return the Index of a message in the ordinary form, or None."},
+    {"split", (PyCFunction)(void (*)(void))head_split, METH_FASTCALL,
+     "Return keys, lines, and the first line of each key, of octets that were scanned."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module_def = {PyModuleDef_HEAD_INIT, "_head", NULL, -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__head(void)
+{
+    fill_classes();
+    PyObject *module = PyModule_Create(&module_def);
+    if (module == NULL) return NULL;
+    index_type = (PyTypeObject *)PyType_FromSpec(&index_spec);
+    if (index_type == NULL || PyModule_AddObjectRef(module, "Index", (PyObject *)index_type) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}

@@ -1,0 +1,258 @@
+"""The scanner of heads says yes only where the reader does, and its C reads no octet too far."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import random
+import shutil
+import subprocess
+import sys
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sansip
+from sansip.errors import RemoteProtocolError
+from sansip.limits import DEFAULT
+from sansip.wire import Request, head, parse_message
+from sansip.wire.reader import read_message
+from tests.fuzz.mutate import change
+from tests.missing import missing
+from tests.wire import head_rules
+from tests.wire.head_messages import MESSAGES
+from tests.wire.strategies import plain_requests, spelled, torn
+
+# Where the sources of what is imported lie, also where it is installed.
+ROOT = Path(sansip.__file__).parents[1]
+
+
+def load(path: Path) -> Any:
+    """Return the extension at ``path``, a module of its own each time."""
+    loader = ExtensionFileLoader("sansip.wire._head", str(path))
+    module = module_from_spec(spec_from_loader("sansip.wire._head", loader))
+    loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def scanner(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The C module: the installed one, else compiled for these tests."""
+    if head.HAS_SCANNER:
+        return head._MODULE
+    from hatch_build import compile_scanner
+
+    if shutil.which("cc") is None:
+        missing("no C compiler")
+    strict = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers")
+    return load(compile_scanner(ROOT, tmp_path_factory.mktemp("head"), *strict))
+
+
+@pytest.fixture
+def read(scanner: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``read_ordinary`` on the C module, also where it is not installed."""
+    if not head.HAS_SCANNER:
+        monkeypatch.setattr(head, "_scan", scanner.scan)
+        monkeypatch.setattr(head, "_split", scanner.split)
+    return head.read_ordinary
+
+
+def names(scanner: Any) -> list[str]:
+    return [name for name in vars(scanner.Index) if not name.startswith("_")]
+
+
+def found(index: Any, scanner: Any) -> dict[str, int] | None:
+    return None if index is None else {name: getattr(index, name) for name in names(scanner)}
+
+
+def facts(message: Any) -> list[Any]:
+    """All that a message says."""
+    told = [type(message), message.keys, message.lines, message._first, message.body, message.version]
+    told += [message.start_line, message.call_id, message.cseq, message.max_forwards, message.to_bytes()]
+    for address in (message.from_, message.to):
+        told += [str(address), address.tag, address.display, str(address.uri), address.params]
+    via = message.via
+    told += [str(via), via.transport, via.host, via.port, via.branch, via.params, via.sent_by]
+    if isinstance(message, Request):
+        uri: Any = message.uri
+        told += [message.method, message.uri_text, str(uri), uri.scheme, uri.user, uri.host, uri.port]
+        told += [uri.params, uri.headers, uri.password, uri.transport]
+    return told
+
+
+def agree(data: bytes, scanner: Any, read: Any) -> bool:
+    """Assert that both scanners and the reader say the same of ``data``; return whether it is ordinary."""
+    index = scanner.scan(data)
+    assert found(index, scanner) == found(head_rules.scan(data), scanner)
+    for datagram in (True, False):
+        message = read(data, DEFAULT, datagram)
+        if message is not None:
+            assert facts(message) == facts(read_message(data, DEFAULT, datagram))
+    return index is not None
+
+
+@pytest.mark.parametrize("data", MESSAGES)
+def test_what_is_ordinary(data: bytes, scanner: Any, read: Any) -> None:
+    """These are what phones, SIPp and proxies send: a scanner that says no to them is of no use."""
+    assert agree(data, scanner, read)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_odd_and_torn_messages(data: st.DataObject, scanner: Any) -> None:
+    """Whatever the spelling, whatever is missing: both scanners alike, and no yes against the reader."""
+    octets = data.draw(plain_requests.flatmap(spelled) | st.sampled_from(MESSAGES))
+    if data.draw(st.booleans()):
+        octets = data.draw(torn(octets))
+    index = scanner.scan(octets)
+    assert found(index, scanner) == found(head_rules.scan(octets), scanner)
+    if index is not None:
+        read_message(octets, dataclasses.replace(DEFAULT, uri_size=10**6), True)
+
+
+def mutated(seed: int) -> Any:
+    """Yield ordinary messages, each spoiled in a few places."""
+    chance = random.Random(seed)
+    while True:
+        data = bytearray(chance.choice(MESSAGES))
+        for _ in range(chance.choice((1, 1, 1, 2, 3))):
+            change(data, chance, MESSAGES)
+        yield bytes(data[:4_000])
+
+
+def test_spoiled_messages(scanner: Any, read: Any) -> None:
+    """Near the edge of the ordinary form is where two readers would differ (RFC 3261 7.3.1, 8.1.1, 25.1)."""
+    said = [agree(data, scanner, read) for data in itertools.islice(mutated(1), 6_000)]
+    # As many of each, so that both answers were put to the test.
+    assert 500 < sum(said) < 5_500
+
+
+def test_each_octet_spoiled(scanner: Any, read: Any) -> None:
+    """One octet changed, at each place of a request: to what separates, ends, quotes, or is no text."""
+    for at in range(len(MESSAGES[0])):
+        for octet in b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff':
+            data = bytearray(MESSAGES[0])
+            data[at] = octet
+            agree(bytes(data), scanner, read)
+
+
+def test_cut_at_each_octet(scanner: Any, read: Any) -> None:
+    """A datagram that was cut ends anywhere."""
+    for data in MESSAGES[:3]:
+        for end in range(len(data)):
+            agree(data[:end], scanner, read)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("head_size", 300),
+        ("message_size", 300),
+        ("header_size", 30),
+        ("uri_size", 10),
+        ("header_count", 5),
+        ("via_count", 5),
+        ("route_count", 5),
+        ("contact_count", 5),
+    ],
+)
+def test_near_a_limit_the_reader_decides(limit: str, value: int, read: Any) -> None:
+    """It knows what to answer; the quick way only knows that it may be too much."""
+    limits = dataclasses.replace(DEFAULT, **{limit: value})
+    assert read(MESSAGES[0], DEFAULT, True) is not None
+    assert read(MESSAGES[0], limits, True) is None
+
+
+def test_a_stream_needs_a_length(read: Any) -> None:
+    """RFC 3261 18.3: on a stream nothing else says where a body ends."""
+    data = MESSAGES[0].replace(b"Content-Length: 5\r\n", b"")
+    assert read(data, DEFAULT, True) is not None
+    assert read(data, DEFAULT, False) is None
+    with pytest.raises(RemoteProtocolError, match="missing on a stream"):
+        parse_message(data, datagram=False)
+
+
+def test_what_it_refuses_to_be_given(scanner: Any) -> None:
+    """A mistake of ours is an exception, and no octet of somebody else's memory."""
+    with pytest.raises(TypeError):
+        scanner.scan("text")
+    with pytest.raises(TypeError):
+        scanner.scan(bytearray(MESSAGES[0]))
+    with pytest.raises(TypeError):
+        scanner.Index()
+    index = scanner.scan(MESSAGES[0])
+    with pytest.raises(AttributeError):
+        index.body = 10**6
+    for given_ in ((), (MESSAGES[0], index), (MESSAGES[0], None, {}), (MESSAGES[0], index, [])):
+        with pytest.raises(TypeError):
+            scanner.split(*given_)
+    with pytest.raises(ValueError, match="other octets"):
+        scanner.split(b"short", index, {})
+    with pytest.raises(ValueError, match="other octets"):
+        scanner.split(b"x" * len(MESSAGES[0]), index, {})
+
+
+SANITIZED = """
+import itertools, sys
+from pathlib import Path
+from sansip.wire.names import SPELLINGS
+from tests.wire.test_head import load, mutated
+from tests.wire.head_messages import MESSAGES
+scanner = load(Path(sys.argv[1]))
+yes = 0
+cut = (data[:end] for data in MESSAGES for end in range(len(data)))
+for data in itertools.chain(MESSAGES, cut, itertools.islice(mutated(2), int(sys.argv[2]))):
+    index = scanner.scan(data)
+    if index is not None:
+        yes += 1
+        scanner.split(data, index, SPELLINGS)
+print("sanitized", yes > 100)
+"""
+
+
+def test_under_sanitizers(tmp_path: Path) -> None:
+    """C that reads one octet behind a datagram is how servers are taken over: ASan and UBSan see it.
+
+    Each input is a block of memory of its own, with nothing behind it that may be read.
+    """
+    if shutil.which("gcc") is None:
+        missing("no gcc")
+    from hatch_build import compile_scanner
+
+    flags = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+    path = compile_scanner(ROOT, tmp_path, *flags)
+    libraries = [
+        subprocess.check_output(["gcc", f"-print-file-name={name}"], text=True).strip()
+        for name in ("libasan.so", "libubsan.so")
+    ]
+    environment = dict(
+        os.environ,
+        LD_PRELOAD=":".join(libraries),
+        # The interpreter frees less than it allocates, on purpose.
+        ASAN_OPTIONS="detect_leaks=0",
+        PYTHONMALLOC="malloc",
+        PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
+    )
+    many = os.environ.get("SANSIP_SOAK_INPUTS", "4000")
+    command = [sys.executable, "-c", SANITIZED, str(path), many]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "sanitized True\n"), done.stderr[-4_000:]
+
+
+def test_without_the_module_the_reader_reads_all() -> None:
+    """Where there is no compiler nothing changes but the time."""
+    program = (
+        "import sys; sys.modules['sansip.wire._head'] = None\n"
+        "from sansip.wire import head, parse_message\n"
+        "from tests.wire.head_messages import MESSAGES\n"
+        "print(head.HAS_SCANNER, parse_message(MESSAGES[0]).method)\n"
+    )
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    output = subprocess.check_output([sys.executable, "-c", program], text=True, env=environment)
+    assert output == "False INVITE\n"
