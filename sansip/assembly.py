@@ -28,6 +28,7 @@ from sansip.module import Modules
 from sansip.module.departure import Departures
 from sansip.module.links import Links
 from sansip.module.mounts import Visits
+from sansip.module.sharing import MemoryValues
 from sansip.module.sockets import Sockets
 from sansip.neighbours import Neighbours
 from sansip.notices import LimitNotices
@@ -154,10 +155,11 @@ class Assembly(Service):
         backups = Backups(self.listeners, self.ask, self.is_trusted)
         self.settlement = Settlement(self.connections, self.transactions, backups, limits)
         self.sockets = Sockets(self.timers, limits, self.out, self.connections.number)
+        self.values = MemoryValues(limits)
         self.modules = Modules(self, config.modules)
         self.proxy.hooks = self.modules.hooks
         # Modules that a reload took away.
-        self.links = Links(self.timers, config.limits, self.out, self.notify)
+        self.links = Links(self.timers, limits, self.out, self.notify)
         self.links.take(self.modules.kinds, 0.0)
         self.visits = Visits(self, self.timers, lambda: self.modules)
         self.departures = Departures(self.timers, limits, lambda: self.modules.hooks.settle())

@@ -99,6 +99,9 @@ class StackConfig:
             first domain.
         ua: what calls and requests of our own say (docs/calls.md).
         modules: modules and their settings (docs/modules.md).
+        shares_values: the outside keeps live values and counts of modules for several nodes (``Get``,
+        ``Swap`` and
+            ``Count`` of ``sansip.module.sharing`` are put to it); False: this stack has its own.
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
             which knows addresses and no NAPTR or SRV records.
     """
@@ -129,6 +132,7 @@ class StackConfig:
     dns: DnsConfig | None = None
     ua: UserAgentConfig = field(default_factory=UserAgentConfig)
     modules: list[Use] = field(default_factory=list)
+    shares_values: bool = False
 
 
 @dataclass(slots=True)

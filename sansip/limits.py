@@ -212,6 +212,9 @@ class Limits:
     # Keys of one module whose rates are counted (`core.limit`). → the one counted least lately is
     # forgotten, and begins anew
     module_keys: int = 100_000
+    # Live values of modules (`core.shared`) that a server without `rows` in Redis holds; about 500 octets
+    # each. → `OSError` for the module that puts one more
+    shared_values: int = 100_000
     # Sockets that modules have open to peers of theirs (`core.datagrams`, `core.connect`). → what is
     # asked of a further one fails
     module_sockets: int = 256

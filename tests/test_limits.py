@@ -32,6 +32,7 @@ ELSEWHERE = {
     "http_page": "server/http/test_rpc.py",
     "http_batch": "server/http/test_rpc.py",
     "module_keys": "module/test_limiting.py",
+    "shared_values": "module/test_sharing.py",
     "prepare_time": "interop/test_module_reload.py",
     "links": "module/test_links.py",
     "links_per_source": "module/test_links.py",

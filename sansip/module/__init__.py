@@ -26,6 +26,7 @@ from sansip.module.links import Link
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.mounts import Mount, WebRequest, WebResponse, mount
 from sansip.module.settings import Doc, Key, keys_of
+from sansip.module.sharing import Shared
 from sansip.module.slot import Slot
 from sansip.module.sockets import Datagrams, PeerFailed, Stream
 
@@ -49,6 +50,7 @@ __all__ = [
     "PeerFailed",
     "Reply",
     "Rows",
+    "Shared",
     "Slot",
     "Stream",
     "Use",

@@ -14,8 +14,9 @@ from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
 from sansip.module.belongings import Belongings, ModuleTimers, Watch
-from sansip.module.limiting import Limited, Rates
+from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
+from sansip.module.sharing import Count, Limited, Shared
 from sansip.module.sockets import Datagrams, Stream, whole
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
@@ -228,8 +229,8 @@ class Core:
     def limit(self, key: str, count: float, per: float = 1.0) -> Limited:
         """Return an awaitable for whether one more of ``key`` is among ``count`` in ``per`` seconds.
 
-        The keys are this module's own; ``limits.module_keys`` of them are remembered. Each process counts for
-        itself: with several nodes, give each its share of ``count``.
+        The keys are this module's own. Where nodes share a Redis (``rows``) they count together; while it
+        cannot be reached, each counts for itself. A server alone remembers ``limits.module_keys``.
         """
         if count < 1 or per <= 0:
             raise LocalProtocolError(
@@ -237,7 +238,17 @@ class Core:
             )
         if self._rates is None:
             self._rates = Rates(self._stack.limits.module_keys)
-        return Limited(self._rates, key, count, per)
+        question = Count(f"{self._module.name} {key}", count, per)
+        return Limited(self._rates, question, self._stack if self._stack.config.shares_values else None)
+
+    def shared(self, table: Table[Row]) -> Shared[Row]:
+        """Return the live values of ``table``, one of the module's own: alike on all nodes, not durable."""
+        name = self._module.name
+        if not (table.name == name or table.name.startswith(f"{name}_")):
+            raise LocalProtocolError(f"the table {table.name} must begin with {name}_")
+        stack = self._stack
+        values = None if stack.config.shares_values else stack.values
+        return Shared(table, values, stack.limits.change_attempts)
 
     def once(self, name: str) -> bool:
         """Whether this node is the one to do ``name``: probes, reminders, what one node sends for all.

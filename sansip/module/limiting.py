@@ -1,20 +1,15 @@
 """Rates of a module, by key: how many of something may happen in a while.
 
 Theory of operation: a token bucket for each key, as for the requests of one source (``sansip.sources``). The
-table is bounded: the key that was counted least lately goes first, and begins anew if it comes back. The
-functions are ``async`` so that the owner of a key may be another process; one that serves alone is the owner.
+table is bounded: the key that was counted least lately goes first, and begins anew if it comes back. Where
+nodes share a Redis that counts for all of them (``sansip.module.sharing``).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator
-from typing import Any
 
-from sansip.questions import Callback, Inside
-from sansip.routing.awaitables import Question
-
-__all__ = ["Limited", "Rates"]
+__all__ = ["Rates"]
 
 
 class Rates:
@@ -43,22 +38,3 @@ class Rates:
         if len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return allowed
-
-
-class Limited(Inside):
-    """An awaitable for ``Rates.allow``."""
-
-    __slots__ = ("_count", "_key", "_per", "_rates")
-
-    def __init__(self, rates: Rates, key: str, count: float, per: float) -> None:
-        self._rates = rates
-        self._key = key
-        self._count = count
-        self._per = per
-
-    def __await__(self) -> Generator[Any, Any, bool]:
-        allowed: bool = yield from Question(self).__await__()
-        return allowed
-
-    def put(self, callback: Callback, now: float) -> None:
-        callback(self._rates.allow(self._key, self._count, self._per, now), now)

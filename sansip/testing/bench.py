@@ -15,7 +15,9 @@ from typing import Any, Generic, TypeVar
 from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, SendDatagram
 from sansip.config import ListenerConfig, StackConfig
 from sansip.events import ModuleFailed
+from sansip.limits import Limits
 from sansip.module import Counter, Histogram, Module, Use, WebRequest, WebResponse
+from sansip.module.sharing import Count, Get, MemoryValues, Swap
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
@@ -40,6 +42,7 @@ class ModuleBench(Generic[ModuleType]):
         unix: the Unix time at which the bench begins.
         others: modules that it needs, or should be tried with.
         store: rows that are there already.
+        values: live values and counts that it shares with another bench (``beside``).
         answers: what answers questions of the module, by their type: the handlers of its outer half, or
         others.
     """
@@ -53,10 +56,12 @@ class ModuleBench(Generic[ModuleType]):
         others: Sequence[Use] = (),
         store: MemoryRows | None = None,
         answers: Mapping[type, Callable[[Any], Any]] = MappingProxyType({}),
+        values: MemoryValues | None = None,
     ) -> None:
         self.now = 1_000.0
         self.store = MemoryRows() if store is None else store
         self._answers = answers
+        self.values = MemoryValues(Limits()) if values is None else values
         # While True, every question to the store fails.
         self.broken = False
         self.events: list[Any] = []
@@ -74,11 +79,28 @@ class ModuleBench(Generic[ModuleType]):
         self.wrote: list[tuple[Any, bytes]] = []
         uses = [Use(kind, settings), *others]
         config = StackConfig(
-            [ListenerConfig(0, UDP, *_HERE)], ["example.com"], modules=uses, wall_offset=unix - self.now
+            [ListenerConfig(0, UDP, *_HERE)],
+            ["example.com"],
+            modules=uses,
+            wall_offset=unix - self.now,
+            shares_values=True,
         )
         self.stack = Stack(config, _SEED)
         self.module: ModuleType = self.stack.modules.get(kind)
         self.perform(self.stack.time_passed(self.now))
+
+    def beside(self) -> ModuleBench[ModuleType]:
+        """Return a bench with the rows, live values and counts of this one: what a second node has."""
+        kind, settings, unix, others = self._again
+        return ModuleBench(
+            kind,
+            settings,
+            unix=unix,
+            others=others,
+            store=self.store,
+            answers=self._answers,
+            values=self.values,
+        )
 
     def restarted(self) -> ModuleBench[ModuleType]:
         """Return a bench of the same kind with the rows of this one: what a new process finds."""
@@ -158,6 +180,8 @@ class ModuleBench(Generic[ModuleType]):
     def _answer(self, question: Any) -> Any:
         if self.broken:
             return OSError("the store is broken")
+        if isinstance(question, Get | Swap | Count):
+            return self.values.answer(question, self.now)
         if isinstance(question, Read | Scan | Write):
             return self.store.answer(question)
         if (answers := self._answers.get(type(question))) is not None:
@@ -292,6 +316,12 @@ def check_module(kind: type[Module], settings: Any = None, others: Sequence[Use]
     assert not bench.failures, f"it fails when nothing is wrong: {bench.failures[0].error!r}"
     again = bench.restarted()
     assert not again.failures, f"it fails on its own rows: {again.failures[0].error!r}"
+    # Two nodes, one set of rows: neither trips over what the other writes.
+    other = again.beside()
+    for one in (again, other):
+        one.call("nobody")
+        one.wait(120)
+        assert not one.failures, f"it fails beside a second node: {one.failures[0].error!r}"
     # The same settings once more change nothing and fail at nothing.
     module = again.module
     before = module.settings

@@ -54,6 +54,7 @@ from sansip_server.routes import default_route, load_route
 from sansip_server.rows import RowService, open_rows
 from sansip_server.runtimes import AUTO, choose, load_runtime
 from sansip_server.secret import read_secret
+from sansip_server.shared_values import SharedValues
 from sansip_server.slowness import Slowness
 from sansip_server.storage import Storage, open_storage
 from sansip_server.supervisor import Supervisor
@@ -112,6 +113,7 @@ def run_server(
     place = None if settings.rows is None else parse_redis(settings.rows)
     store = None if storage is None else storage.store
     provision = Provision(lambda: RowService(open_rows(store, place, settings.redis)))
+    values = None if place is None else SharedValues(place, settings.redis)
 
     shared = None
     if settings.location is not None:
@@ -200,7 +202,8 @@ def run_server(
                 storage=storage,
                 reload=on_reload,
                 end=lambda: os.kill(os.getpid(), signal.SIGTERM),
-                parts={} if shared is None else {"location": partial(shared.health, server.stack.nodes)},
+                parts=({} if shared is None else {"location": partial(shared.health, server.stack.nodes)})
+                | ({} if values is None else {"values": values.health}),
                 provision=provision,
             )
             if control is not None:
@@ -235,6 +238,7 @@ def run_server(
             ({} if storage is None else storage.handlers)
             | handlers_of(route, settings.limits.handler_waiting)
             | provision.handlers
+            | ({} if values is None else values.handlers)
             | ({} if shared is None else shared.handlers)
         )
         runtime, why = choose(
@@ -271,6 +275,8 @@ def run_server(
         raise OperatorError("uvloop is not installed; pip install 'sansip[uvloop]', or --no-uvloop") from None
     finally:
         provision.close()
+        if values is not None:
+            values.close()
         if control is not None:
             control.close()
         if http is not None:

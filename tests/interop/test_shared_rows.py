@@ -24,6 +24,8 @@ class Node:
         folder.mkdir()
         self.folder = folder
         self.environment = installed(folder, code, {"quiet_hours": "QuietHours"})
+        # What the module imports of its own package.
+        self.environment["PYTHONPATH"] += f":{EXAMPLE.parents[1]}"
         self.config = folder / "sansip.toml"
         self.config.write_text(
             f'listen = ["udp:127.0.0.1:{free_port()}"]\nrows = "redis://127.0.0.1:{redis}/0"\n'

@@ -199,6 +199,8 @@ def stack_config(
         proxy=settings.proxy,
         ua=ua_config(settings.ua),
         modules=uses(settings.modules, [Use(Keepalive, settings.keepalive)]),
+        # The Redis of their rows has what modules share, too.
+        shares_values=settings.rows is not None,
         server_name=settings.server_name,
         secret=secret,
         auth=settings.digest if settings.auth == "digest" else None,

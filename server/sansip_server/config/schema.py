@@ -90,9 +90,10 @@ class Settings:
     # `rediss` for TLS (`pip install 'sansip[redis]'`). Registrations are there then, and
     # `store` has the users alone. All nodes need the same `secret_file`. See docs/cluster.md.
     location: str | None = None
-    # Where the rows of modules are, where several nodes share them: a Redis, named as in `location`; the
-    # table `redis` says the rest. Without it they are in `store`, or in memory where there is none. An
-    # older program refuses to start on rows of a newer one.
+    # Where the rows of modules are, where several nodes share them, and what modules count and hold for all
+    # nodes together: a Redis, named as in `location`; the table `redis` says the rest. Without it they are
+    # in `store`, or in memory where there is none. An older program refuses to start on rows of a newer
+    # one.
     rows: str | None = None
     # Socket for `sansip ctl` (health, bindings, drain, …), relative to this file;
     # only the server's user may open it. Without it the socket lies beside the

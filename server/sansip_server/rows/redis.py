@@ -23,7 +23,7 @@ from sansip_server.rows.interface import Outdated, check_table, upgrade
 from sansip_server.stores.interface import DataRefused
 from sansip_server.stores.redis_client import RedisClient
 
-__all__ = ["RedisRows", "ordered"]
+__all__ = ["RedisRows", "decode", "encode", "ordered", "read_values", "written"]
 
 # Rows in one command: a script in Redis hands on some thousand words at the most.
 _CHUNK = 1_000
@@ -71,7 +71,7 @@ class RedisRows:
     def _codec(self, table: Table[Any]) -> Codec:
         found = self._codecs.get(table.name)
         if found is None:
-            found = self._codecs[table.name] = Codec(table.columns, table.key, _encode, _decode)
+            found = self._codecs[table.name] = Codec(table.columns, table.key, encode, decode)
         return found
 
     def prepare(self, tables: Iterable[Table[Any]]) -> None:
@@ -100,9 +100,9 @@ class RedisRows:
         """Return the commands that put the rows of today in the place of those of version ``found``."""
         columns, key = layout(before)
         names = [column.name for column in columns]
-        codec = Codec(columns, key, _encode, _decode)
+        codec = Codec(columns, key, encode, decode)
         (given,) = self._asked(("HVALS", self._rows(table.name)))
-        rows = (dict(zip(names, _read(codec, columns, one), strict=True)) for one in given)
+        rows = (dict(zip(names, read_values(codec, columns, one), strict=True)) for one in given)
         try:
             values = upgrade(table, rows, found, self.name)
         except OperatorError:
@@ -119,7 +119,7 @@ class RedisRows:
         add: list[bytes | str | int] = ["ZADD", self._order(table.name)]
         for values in rows:
             key = ordered(table.key_of(values))
-            put += [key, _written(codec, table.columns, values)]
+            put += [key, written(codec, table.columns, values)]
             add += [0, key]
         return [put, add]
 
@@ -151,7 +151,7 @@ class RedisRows:
         if isinstance(answer, Exception):
             raise answer
         codec = self._codec(table)
-        return [None if one is None else _read(codec, table.columns, one) for one in answer]
+        return [None if one is None else read_values(codec, table.columns, one) for one in answer]
 
     def scan(self, question: Scan) -> list[Values]:
         """Return a page of rows in the order of the key."""
@@ -176,7 +176,7 @@ class RedisRows:
             raise answer
         codec = self._codec(table)
         # A row may have been deleted between the two.
-        return [_read(codec, table.columns, one) for one in answer if one is not None]
+        return [read_values(codec, table.columns, one) for one in answer if one is not None]
 
     def write(self, questions: Sequence[Write]) -> None:
         """Make all durable, or none."""
@@ -228,7 +228,7 @@ def _version(table: Table[Any]) -> str:
     return json.dumps([table.version, described(table.columns, table.key)])
 
 
-def _written(codec: Codec, columns: Sequence[Column], values: Values) -> str:
+def written(codec: Codec, columns: Sequence[Column], values: Values) -> str:
     plain = [
         base64.b64encode(value).decode() if column.kind == "octets" and value is not None else value
         for column, value in zip(columns, codec.write(values), strict=True)
@@ -236,7 +236,7 @@ def _written(codec: Codec, columns: Sequence[Column], values: Values) -> str:
     return json.dumps(plain, separators=(",", ":"))
 
 
-def _read(codec: Codec, columns: Sequence[Column], text: bytes) -> Values:
+def read_values(codec: Codec, columns: Sequence[Column], text: bytes) -> Values:
     given = [
         base64.b64decode(value) if column.kind == "octets" and value is not None else value
         for column, value in zip(columns, json.loads(text), strict=True)
@@ -244,10 +244,10 @@ def _read(codec: Codec, columns: Sequence[Column], text: bytes) -> Values:
     return codec.read(given)
 
 
-def _encode(value: str) -> str:
+def encode(value: str) -> str:
     # JSON holds the lone surrogates that stand for octets which are not UTF-8.
     return value
 
 
-def _decode(value: str) -> str:
+def decode(value: str) -> str:
     return value
