@@ -32,20 +32,23 @@ Address: TypeAlias = tuple[Any, ...]
 class SendDatagram:
     """Send ``data`` from listener number ``listener`` to ``address``.
 
-    A number below zero is that of a socket which ``OpenDatagram`` asked for.
+    A number below zero is that of a socket which ``OpenDatagram`` asked for. ``owner`` is
+    what ``Stack.send_failed`` is told where it cannot be sent; 0: nothing.
     """
 
     listener: int
     data: bytes
     address: Address
+    owner: int = 0
 
 
 @dataclass(slots=True)
 class SendData:
-    """Write ``data`` on connection ``conn`` (one whole message, or a keepalive)."""
+    """Write ``data`` on connection ``conn`` (one whole message, or a keepalive). ``owner`` as above."""
 
     conn: int
     data: bytes
+    owner: int = 0
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ class OpenDatagram:
     """Open a UDP socket under number ``listener`` (below zero) that talks to ``address`` only.
 
     Its port is chosen by the system, at random. What comes is told by
-    ``Stack.datagram_received``, what cannot be sent by ``Stack.send_failed``.
+    ``Stack.datagram_received``, its failure by ``Stack.send_failed``: it is the owner, by its number.
     """
 
     listener: int

@@ -153,7 +153,7 @@ class Assembly(Service):
         self.retiring.held = lambda now: now < self.ua.moving_until
         self.questions = Questions(self.timers, limits, self.out)
         backups = Backups(self.listeners, self.ask, self.is_trusted)
-        self.settlement = Settlement(self.connections, self.transactions, backups, limits)
+        self.settlement = Settlement(self.connections, self.transactions, backups)
         self.sockets = Sockets(self.timers, limits, self.out, self.connections.number)
         self.values = MemoryValues(limits)
         self.modules = Modules(self, config.modules)

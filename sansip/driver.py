@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sansip.actions import Action, Address, Disconnect, Notify, SendData, SendDatagram
+from sansip.actions import Action, Address, Disconnect, Notify, SendData
 from sansip.clock import Timer, Timers
 from sansip.events import ConnectionRefused
 from sansip.limits import DEFAULT, Limits
@@ -53,7 +53,7 @@ class AnyStack(Protocol):
         self, conn: int, data: bytes, now: float, *, boundary: bool = False
     ) -> list[Action]: ...
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]: ...
-    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]: ...
+    def send_failed(self, owner: int, reason: str, now: float) -> list[Action]: ...
     def answer(self, id: int, result: Any, now: float) -> list[Action]: ...
     def time_passed(self, now: float) -> list[Action]: ...
     def next_deadline(self) -> float | None: ...
@@ -184,13 +184,9 @@ class Driver:
                 return []
         return self.outgoing(self.stack.connection_closed(conn, reason, now), now)
 
-    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
-        """Take the failure of one send (RFC 3261 18.4).
-
-        After an ICMP error ``action.data`` holds only the beginning of what was
-        sent, as much as the network quoted back.
-        """
-        return self.outgoing(self.stack.send_failed(action, reason, now), now)
+    def send_failed(self, owner: int, reason: str, now: float) -> list[Action]:
+        """Take the failure of a send, by the owner that its action carried (RFC 3261 18.4)."""
+        return self.outgoing(self.stack.send_failed(owner, reason, now), now)
 
     def answer(self, id: int, result: Any, now: float) -> list[Action]:
         """Take the answer to an ``Ask``; an ``Exception`` instance where there is none."""
@@ -228,7 +224,7 @@ class Driver:
             if kind is SendData:
                 chain = chains.get(action.conn)  # type: ignore[union-attr]
                 if chain is not None:
-                    self._down(chain, len(chain.filters) - 1, action.data, out, now)  # type: ignore[union-attr]
+                    self._down(chain, len(chain.filters) - 1, action.data, out, now, action.owner)  # type: ignore[union-attr]
                     continue
             elif kind is Disconnect:
                 chain = chains.get(action.conn)  # type: ignore[union-attr]
@@ -240,9 +236,11 @@ class Driver:
 
     # --- the chain
 
-    def _handle(self, chain: _Chain, index: int, output: Output, out: list[Action], now: float) -> None:
+    def _handle(
+        self, chain: _Chain, index: int, output: Output, out: list[Action], now: float, owner: int = 0
+    ) -> None:
         for data in output.down:
-            self._down(chain, index - 1, data, out, now)
+            self._down(chain, index - 1, data, out, now, owner)
         if output.instead is not None:
             self._replace(chain, index, output.instead, out, now)
             # What was taken is for the connection that stands here now.
@@ -278,11 +276,13 @@ class Driver:
             actions = self.stack.data_received(chain.conn, data, now, boundary=chain.boundary)
             out += self.outgoing(actions, now)
 
-    def _down(self, chain: _Chain, index: int, data: bytes, out: list[Action], now: float) -> None:
+    def _down(
+        self, chain: _Chain, index: int, data: bytes, out: list[Action], now: float, owner: int = 0
+    ) -> None:
         if index >= 0:
-            self._handle(chain, index, chain.filters[index].send(data, now), out, now)
+            self._handle(chain, index, chain.filters[index].send(data, now), out, now, owner)
         else:
-            out.append(SendData(chain.conn, data))
+            out.append(SendData(chain.conn, data, owner))
 
     def _close(self, chain: _Chain, index: int, reason: str, out: list[Action], now: float) -> None:
         """End a connection: the filters below ``index`` say goodbye, topmost first."""

@@ -10,7 +10,7 @@ The format is JSON, one object a line. The first line is the head: ``sansip_jour
 stack. Every further line is one input::
 
     {"at": 12.5, "in": "datagram_received", "with": [0, "OPTIONS sip:…", ["192.0.2.9", 5060]],
-     "out": [["SendDatagram", 0, "SIP/2.0 200 OK…", ["192.0.2.9", 5060]]]}
+     "out": [["SendDatagram", 0, "SIP/2.0 200 OK…", ["192.0.2.9", 5060], 1]]}
 
 ``at`` is the stack's clock, ``in`` an input of ``sansip.stack.Stack``, ``with`` its
 arguments, ``out`` the actions: each its name and its values in the order of
@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sansip.actions import Action, Address, Notify, SendData, SendDatagram
+from sansip.actions import Action, Address, Notify
 from sansip.config import Reconfiguration, StackConfig
 from sansip.errors import LocalProtocolError
 from sansip.journal_values import again_value, octets, plain_action, value_of
@@ -40,7 +40,7 @@ from sansip.transport.filter import OpenConnection
 
 __all__ = ["FORMAT", "Entry", "JournalError", "JournaledStack", "Replayed", "again", "entries"]
 
-FORMAT = 2
+FORMAT = 3
 
 # What a line of ``configure`` has where it was changed, each as a value of ``sansip.journal_values``.
 _WRITTEN = (
@@ -115,9 +115,8 @@ class JournaledStack(Stack):
             "connection_closed", now, [conn, reason], super().connection_closed(conn, reason, now)
         )
 
-    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
-        out = super().send_failed(action, reason, now)
-        return self._note("send_failed", now, [plain_action(action), reason], out)
+    def send_failed(self, owner: int, reason: str, now: float) -> list[Action]:
+        return self._note("send_failed", now, [owner, reason], super().send_failed(owner, reason, now))
 
     def answer(self, id: int, result: Any, now: float) -> list[Action]:
         return self._note("answer", now, [id, value_of(result)], super().answer(id, result, now))
@@ -353,11 +352,7 @@ def _feed(
         case "connection_closed":
             return stack.connection_closed(given[0], given[1], now)
         case "send_failed":
-            kind, number, data, *address = given[0]
-            failed: SendDatagram | SendData = SendData(number, octets(data))
-            if kind == "SendDatagram":
-                failed = SendDatagram(number, octets(data), tuple(address[0]))
-            return stack.send_failed(failed, given[1], now)
+            return stack.send_failed(given[0], given[1], now)
         case "answer":
             return stack.answer(given[0], again_value(given[1]), now)
         case "time_passed":

@@ -32,9 +32,10 @@ def plain_action(action: Action) -> list[Any]:
     """Return an action as its name and its values."""
     if isinstance(action, SendDatagram):
         data = action.data.decode("utf-8", "surrogateescape")
-        return ["SendDatagram", action.listener, data, action.address]
+        return ["SendDatagram", action.listener, data, action.address, action.owner]
     if isinstance(action, SendData):
-        return ["SendData", action.conn, action.data.decode("utf-8", "surrogateescape")]
+        data = action.data.decode("utf-8", "surrogateescape")
+        return ["SendData", action.conn, data, action.owner]
     return [type(action).__name__, *(plain(getattr(action, name)) for name in _fields(type(action)))]
 
 

@@ -121,6 +121,10 @@ class Limits:
     # more come than can be served at once; of these a source may hold as many as are free.
     # → its datagrams above are dropped, and SIP repeats what mattered
     datagram_backlog: int = 4_194_304
+    # Datagrams of transactions that are remembered after they were sent, so that an ICMP error finds
+    # its transaction: those of a quarter of a second at 600 calls/s. → the error of an older one is
+    # overlooked, and the transaction's timer ends it
+    sends_remembered: int = 1_024
     # Whether what is limited by source is so for senders on this very machine, too. Only
     # its programs have such an address: a load generator, or a proxy that hides its clients.
     limit_loopback: bool = False

@@ -198,18 +198,15 @@ class Stack(Assembly):
         give_up(self, waiting, now)
         return self._take(now)
 
-    def send_failed(self, action: SendDatagram | SendData, reason: str, now: float) -> list[Action]:
-        """Note that ``action`` could not be performed (RFC 3261 17.1.4, 17.2.4)."""
-        if isinstance(action, SendDatagram):
-            if action.listener < 0:
-                found = self.sockets.datagram_failed(action.listener, reason, now)
-                if not found and self.resolver is not None:
-                    self.resolver.send_failed(action.listener, now)
-                return self._take(now)
-        elif self.sockets.owns(action.conn):
-            # Its end is told besides.
-            return []
-        self.connections.failed.append((action.data, reason))
+    def send_failed(self, owner: int, reason: str, now: float) -> list[Action]:
+        """Note that something of ``owner``, which its action names, could not be sent.
+
+        RFC 3261 17.1.4, 17.2.4. Below zero it is a socket that ``OpenDatagram`` asked for.
+        """
+        if owner > 0:
+            self.connections.failed.append((owner, b"", reason))
+        elif owner and not self.sockets.datagram_failed(owner, reason, now) and self.resolver is not None:
+            self.resolver.send_failed(owner, now)
         return self._take(now)
 
     def answer(self, id: int, result: Any, now: float) -> list[Action]:

@@ -127,7 +127,7 @@ class Rig:
 
     def failed(self, out: Out, reason: str = "port unreachable") -> list[Out]:
         """What ``out`` sent could not be sent."""
-        return self.take(self.stack.send_failed(out.action, reason, self.now))
+        return self.take(self.stack.send_failed(out.action.owner, reason, self.now))
 
     def answer(self, result: Any, ask: Ask | None = None) -> list[Out]:
         """The answer to ``ask``, or to the oldest open question."""

@@ -283,7 +283,7 @@ def test_the_earlier_deadline_counts():
     ("method", "arguments", "kind", "told"),
     [
         ("answer", (7, "result"), "answer", (7, "result")),
-        ("send_failed", (SendData(1, b"x"), "gone"), "send_failed", (SendData(1, b"x"), "gone")),
+        ("send_failed", (7, "gone"), "send_failed", (7, "gone")),
         ("drain", (), "drain", ()),
     ],
 )

@@ -93,7 +93,7 @@ def test_the_stack_does_not_notice() -> None:
 @given(st.binary())
 def test_octets_are_exact(data: bytes) -> None:
     """Whatever they are, also through JSON."""
-    action: Any = plain_action(SendDatagram(0, data, ("192.0.2.9", 5060)))
+    action: Any = plain_action(SendDatagram(0, data, ("192.0.2.9", 5060), 1))
     assert octets(json.loads(json.dumps(action))[2]) == data
 
 
@@ -194,7 +194,7 @@ def test_an_event_can_be_read() -> None:
 
 def test_the_old_format_is_named() -> None:
     """Journals of before say what to do."""
-    with pytest.raises(JournalError, match=r"line 1: format 1, and this version reads 2; read it with"):
+    with pytest.raises(JournalError, match=r"line 1: format 1, and this version reads 3; read it with"):
         list(entries(['{"sansip_journal": 1}']))
 
 

@@ -55,6 +55,7 @@ ELSEWHERE = {
     "challenges": "auth/test_client.py",
     "challenge_size": "auth/test_client.py",
     "datagram_backlog": "adapters/sockets/test_backlog.py",
+    "sends_remembered": "adapters/sockets/test_sent.py",
     "changes_per_aor": "routing/test_changes.py",
     "change_attempts": "routing/test_changes.py",
     "bans": "test_bans.py",

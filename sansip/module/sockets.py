@@ -140,10 +140,6 @@ class Sockets:
             peer.lose(reason, now)
         return peer is not None
 
-    def owns(self, conn: int) -> bool:
-        """Whether a module has opened connection ``conn``."""
-        return conn in self._conns
-
 
 class _Exchange(Inside):
     """A question to a peer, and the wait for its answer. It is awaited."""
@@ -288,7 +284,7 @@ class Datagrams(_Peer):
             raise PeerFailed(f"{len(data)} octets are more than a datagram holds")
         if not self._number:
             self._number = self.sockets.open(self)
-        self.sockets.out.append(SendDatagram(self._number, data, self.remote))
+        self.sockets.out.append(SendDatagram(self._number, data, self.remote, self._number))
 
     def ask(self, data: bytes, within: float = 0.5, attempts: int = 3) -> _Exchange:
         """Return an awaitable for the answer. It is sent again every ``within`` seconds, ``attempts`` times.

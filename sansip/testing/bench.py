@@ -146,7 +146,7 @@ class ModuleBench(Generic[ModuleType]):
         try:
             answers = self._datagram_peers.get(action.address, _silent)(action.data)
         except OSError as error:
-            self.perform(self.stack.send_failed(action, str(error), self.now))
+            self.perform(self.stack.send_failed(action.owner, str(error), self.now))
             return
         for data in answers:
             self.perform(self.stack.datagram_received(action.listener, data, action.address, self.now))

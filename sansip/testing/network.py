@@ -177,7 +177,7 @@ class Server:
         self._perform(self.stack.connection_closed(conn, reason, self.network.now))
 
     def failed(self, action: SendDatagram, reason: str) -> None:
-        self._perform(self.stack.send_failed(action, reason, self.network.now))
+        self._perform(self.stack.send_failed(action.owner, reason, self.network.now))
 
     def _connect(self, action: Connect) -> None:
         network = self.network

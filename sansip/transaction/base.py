@@ -83,7 +83,7 @@ class ServerUser(Protocol):
 class Transactions:
     """The tables of one stack, and the two ways down to the transport; the layer is made of it."""
 
-    __slots__ = ("_most", "_room", "clients", "sender", "servers", "timers", "values")
+    __slots__ = ("_most", "_room", "clients", "latest", "owners", "sender", "servers", "timers", "values")
 
     def __init__(self, timers: Timers, values: TimerValues, sender: Sender, limits: Limits = DEFAULT) -> None:
         self.bound(limits)
@@ -92,6 +92,9 @@ class Transactions:
         self.sender = sender
         self.clients: dict[str, ClientTransaction] = {}
         self.servers: dict[str, ServerTransaction] = {}
+        # All of them by number: what they send is known by it (``actions``). The number given last.
+        self.owners: dict[int, Transaction] = {}
+        self.latest = 0
 
     def bound(self, limits: Limits) -> None:
         """Hold so many from now on as ``limits`` say."""
@@ -115,26 +118,30 @@ class Transactions:
         self.sender.send_request(transaction.flow, data, transaction, now)
 
     def send_response(self, transaction: ServerTransaction, data: bytes, now: float) -> None:
-        self.sender.send(transaction.flow, data, now)
+        self.sender.send(transaction.flow, data, now, transaction.number)
 
     def client_ended(self, transaction: ClientTransaction) -> None:
         self.clients.pop(transaction.key, None)
+        self.owners.pop(transaction.number, None)
         self.sender.forget(transaction)
 
     def server_ended(self, transaction: ServerTransaction) -> None:
         self.servers.pop(transaction.key, None)
+        self.owners.pop(transaction.number, None)
 
 
 class Transaction:
     """One machine at work. ``flow`` is where its messages go."""
 
-    __slots__ = ("end_timer", "flow", "interval", "key", "layer", "resend_timer", "rows", "state")
+    __slots__ = ("end_timer", "flow", "interval", "key", "layer", "number", "resend_timer", "rows", "state")
 
     machine: ClassVar[Machine]
     first_state: ClassVar[str]
 
     def __init__(self, layer: Transactions, key: str, flow: Flow) -> None:
         self.layer = layer
+        number = self.number = layer.latest = layer.latest + 1
+        layer.owners[number] = self
         self.key = key
         self.flow = flow
         self.state = self.first_state

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sansip.transport.flow import Flow
     from sansip.wire import Request, Response, Via
 
-__all__ = ["TransactionLayer", "sent_by", "server_key"]
+__all__ = ["TransactionLayer", "sent_by", "sent_by_in", "server_key"]
 
 # RFC 3261 8.1.1.7: the mark of a branch that is unique across space and time.
 MAGIC_COOKIE = "z9hG4bK"
@@ -50,6 +50,12 @@ def server_key(request: Request) -> str:
 def sent_by(via: Via) -> str:
     """Return the sent-by of ``via`` that matches transactions: addresses are numbers (RFC 5118 4.8)."""
     return via.sent_by if ":" not in via.host else host_text(plain_host(via.host), via.port)
+
+
+def sent_by_in(key: str) -> str:
+    """Return the sent-by of the request whose server transaction has ``key``."""
+    tail = key.rpartition("\n")[2] if key.startswith("\n") else key.partition(" ")[2]
+    return tail.partition(" ")[0]
 
 
 class TransactionLayer(Transactions):

@@ -17,6 +17,7 @@ class Pending(Protocol):
     """A request on its way (a client transaction) that must hear of a lost connection."""
 
     flow: Flow
+    number: int
 
     def feed(self, given: str, argument: Any, now: float) -> None: ...
 
@@ -53,7 +54,8 @@ class Connection:
         self.patience = 0.0
         # When the message now incomplete began, None while there is none.
         self.begun: float | None = None
-        self.queue: list[bytes] = []
+        # What waits for it to be established, each with its owner (``SendData``).
+        self.queue: list[tuple[bytes, int]] = []
         self.queued = 0
         self.waiting: dict[Pending, None] = {}
         self.timer: Timer | None = None

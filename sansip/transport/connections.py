@@ -45,8 +45,8 @@ class Connections:
         self._addresses: dict[tuple[str, str, int, str], int] = {}
         self._sources: dict[str, int] = {}
         self._next = 0
-        # Octets that could not be sent, with the reason; the stack collects them.
-        self.failed: list[tuple[bytes, str]] = []
+        # (owner, octets where they are at hand, reason) of what could not be sent; the stack collects them.
+        self.failed: list[tuple[int, bytes, str]] = []
 
     def __len__(self) -> int:
         return len(self._table)
@@ -71,7 +71,7 @@ class Connections:
         if connection is not None:
             connection.is_open = True
             connection.last = now
-            self._out.extend(SendData(conn, data) for data in connection.queue)
+            self._out.extend(SendData(conn, data, owner) for data, owner in connection.queue)
             connection.queue = []
             connection.queued = 0
             self._rearm(connection, self._limits.connection_idle, now)
@@ -116,7 +116,7 @@ class Connections:
             self._sources[flow.host] = left
         else:
             self._sources.pop(flow.host, None)
-        self.failed.extend((data, reason) for data in connection.queue)
+        self.failed.extend((owner, data, reason) for data, owner in connection.queue if owner)
         return list(connection.waiting)
 
     def _forget_address(self, flow: Flow, conn: int) -> None:
@@ -161,7 +161,7 @@ class Connections:
 
     # --- sending
 
-    def send(self, flow: Flow, data: bytes, now: float) -> Connection | None:
+    def send(self, flow: Flow, data: bytes, now: float, owner: int = 0) -> Connection | None:
         """Send over the connection of ``flow``, another to its address, or a new one."""
         connection = self._table.get(flow.conn) if flow.conn else None
         if connection is None:
@@ -170,18 +170,22 @@ class Connections:
             if connection is None:
                 connection = self._connect(flow, now)
                 if connection is None:
-                    self.failed.append((data, self._why_not(flow)))
+                    self._fail(owner, data, self._why_not(flow))
                     return None
             flow.conn = connection.flow.conn
         if connection.is_open:
-            self._out.append(SendData(flow.conn, data))
+            self._out.append(SendData(flow.conn, data, owner))
         elif connection.queued + len(data) > self._limits.connection_backlog:
-            self.failed.append((data, "the connection's queue is full (limits.connection_backlog)"))
+            self._fail(owner, data, "the connection's queue is full (limits.connection_backlog)")
         else:
-            connection.queue.append(data)
+            connection.queue.append((data, owner))
             connection.queued += len(data)
         connection.last = now
         return connection
+
+    def _fail(self, owner: int, data: bytes, reason: str) -> None:
+        if owner:
+            self.failed.append((owner, data, reason))
 
     def _connect(self, flow: Flow, now: float) -> Connection | None:
         if flow.transport in ONE_WAY:

@@ -29,21 +29,21 @@ class Sender:
         self.out = out
         self.connections = connections
 
-    def send(self, flow: Flow, data: bytes, now: float) -> None:
-        """Send ``data`` with nobody waiting for what becomes of it."""
+    def send(self, flow: Flow, data: bytes, now: float, owner: int = 0) -> None:
+        """Send ``data``; transaction number ``owner`` is told where that fails, or nobody (0)."""
         if flow.reliable:
-            self.connections.send(flow, data, now)
+            self.connections.send(flow, data, now, owner)
         else:
-            self.out.append(SendDatagram(flow.listener, data, flow.address))
+            self.out.append(SendDatagram(flow.listener, data, flow.address, owner))
 
     def send_request(self, flow: Flow, data: bytes, transaction: Pending, now: float) -> None:
         """Send ``data`` of ``transaction``, which is told when its connection is lost."""
         if flow.reliable:
-            connection = self.connections.send(flow, data, now)
+            connection = self.connections.send(flow, data, now, transaction.number)
             if connection is not None:
                 connection.waiting[transaction] = None
         else:
-            self.out.append(SendDatagram(flow.listener, data, flow.address))
+            self.out.append(SendDatagram(flow.listener, data, flow.address, transaction.number))
 
     def hand_over(self, transaction: Pending, flow: Flow) -> None:
         """``transaction`` waits at ``flow`` from here on: its peer is there as well."""

@@ -98,8 +98,8 @@ class FakeStack:
         self.seen.put(("closed", conn, reason))
         return self.on_closed(conn, reason)
 
-    def send_failed(self, action: Any, reason: str, now: float) -> list[Action]:
-        self.seen.put(("send_failed", action, reason))
+    def send_failed(self, owner: int, reason: str, now: float) -> list[Action]:
+        self.seen.put(("send_failed", owner, reason))
         return []
 
     def answer(self, id: int, result: Any, now: float) -> list[Action]:

@@ -73,4 +73,4 @@ def test_what_is_no_journal() -> None:
     with pytest.raises(JournalError, match=r"line 2: cannot be read"):
         journal_trace([lines[0], bad])
     with pytest.raises(JournalError, match=r"line 1: .*KeyError"):
-        journal_trace(['{"sansip_journal": 2}'])
+        journal_trace(['{"sansip_journal": 3}'])

@@ -66,7 +66,7 @@ def record(write: Callable[[str], object], route: Callable[..., Any] = default_r
     out = stack.datagram_received(0, message("INVITE", "sip:bob@localhost", 3), PHONE, 0.3)
     (invite,) = [one for one in out if isinstance(one, SendDatagram) and one.data.startswith(b"INVITE")]
     # Its only way is lost, so the second contact is tried: a name to resolve, and that fails, too.
-    out = stack.send_failed(invite, "connection refused", 0.4)
+    out = stack.send_failed(invite.owner, "connection refused", 0.4)
     (question,) = [one for one in out if isinstance(one, Ask)]
     stack.answer(question.id, OSError("no such name"), 0.5)
     # A phone on TCP, in two pieces.
@@ -160,8 +160,8 @@ def test_cut_off_in_the_middle(recorded: Path) -> None:
         ([], "it is empty"),
         (["hello"], "line 1: no journal of sansip"),
         (["{}"], "line 1: no journal of sansip"),
-        (['{"sansip_journal": 99}'], "line 1: format 99, and this version reads 2"),
-        (['{"sansip_journal": 2, "seed": "00"}'], "line 1: no journal of sansip"),
+        (['{"sansip_journal": 99}'], "line 1: format 99, and this version reads 3"),
+        (['{"sansip_journal": 3, "seed": "00"}'], "line 1: no journal of sansip"),
         (["FIRST", "[]", "{}"], "line 2: cannot be read"),
         (["FIRST", '{"at": 1, "in": "unheard-of", "with": [], "out": []}'], "there is no input unheard-of"),
     ],

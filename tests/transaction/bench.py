@@ -32,7 +32,7 @@ class Bench:
 
     # --- the transport
 
-    def send(self, flow: Flow, data: bytes, now: float) -> None:
+    def send(self, flow: Flow, data: bytes, now: float, owner: int = 0) -> None:
         assert isinstance(now, float)
         word = data.split()[1 if data.startswith(b"SIP/2.0") else 0].decode()
         self.sent.append((self.now, word))

@@ -82,7 +82,7 @@ class DatagramClients:
     def failed(self, action: SendDatagram, error: Exception) -> None:
         """Handle that ``sendto`` raised ``error``."""
         if not isinstance(error, BlockingIOError):
-            self._tell(action.listener, action.data, action.address, error)
+            self._tell(action.listener, error)
 
     def close(self) -> None:
         """Close all sockets at once."""
@@ -104,7 +104,7 @@ class DatagramClients:
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._tell(client.number, b"", client.address, error)
+                self._tell(client.number, error)
                 # libuv, and so uvloop, stops watching a socket that has had an error.
                 yield (PAUSE, sock, 0.0)
                 continue
@@ -117,10 +117,10 @@ class DatagramClients:
         sock.close()
         self._open.discard(client)
 
-    def _tell(self, number: int, data: bytes, address: Address, error: Exception) -> None:
+    def _tell(self, number: int, error: Exception) -> None:
         hub = self._hub
         reason = getattr(error, "strerror", None) or str(error)
-        hub.later(hub.driver.send_failed, SendDatagram(number, data, address), reason)
+        hub.later(hub.driver.send_failed, number, reason)
 
 
 def _connected(address: Address) -> socket.socket:

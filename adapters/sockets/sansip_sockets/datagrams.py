@@ -74,7 +74,7 @@ class DatagramSocket:
         self._listener = listener
         self.sock = listener.sock
         self.number = listener.id
-        self._queue: deque[tuple[bytes, Address]] = deque()
+        self._queue: deque[SendDatagram] = deque()
         self._had_error = False
         self._closed = False
         # Datagrams dropped because nothing more could be queued.
@@ -176,45 +176,46 @@ class DatagramSocket:
             self._said.clear()
             hub.perform(said, hub.clock())
 
-    def failed(self, data: bytes, address: Address, error: Exception) -> None:
-        """Handle that ``sendto`` raised ``error`` for this datagram."""
+    def failed(self, action: SendDatagram, error: Exception) -> None:
+        """Handle that ``sendto`` raised ``error`` for ``action``."""
         if isinstance(error, BlockingIOError):
-            self._block(data, address)
+            self._enqueue(action)
             return
         if isinstance(error, OSError):
             # It may be somebody else's ICMP error, reported through us.
             self._read_errors()
+            address = action.address
             if "%" in address[0]:
                 address = scoped(address)
             try:
-                self.sock.sendto(data, address)
+                self.sock.sendto(action.data, address)
+                self._hub.sent.append(action)
                 return
             except BlockingIOError:
-                self._block(data, address)
+                self._enqueue(action)
                 return
             except OSError as again:
                 error = again
-        reason = getattr(error, "strerror", None) or str(error)
-        hub = self._hub
-        hub.later(hub.driver.send_failed, SendDatagram(self.number, data, address), reason)
+        self._tell(action.owner, getattr(error, "strerror", None) or str(error))
+
+    def _tell(self, owner: int, reason: str) -> None:
+        # RFC 3261 18.4: the user of the transport is told.
+        if owner:
+            self._hub.later(self._hub.driver.send_failed, owner, reason)
 
     def _read_errors(self) -> None:
-        hub = self._hub
         self._had_error = True
         for address, quoted, reason in read_icmp_errors(self.sock):
-            # RFC 3261 18.4: the user of the transport is told.
-            hub.later(hub.driver.send_failed, SendDatagram(self.number, quoted, address), reason)
+            self._tell(self._hub.sent.owner(self.number, address, quoted), reason)
 
     # --- the send buffer is full
 
-    def _block(self, data: bytes, address: Address) -> None:
-        self._hub.sendto[self.number] = self._enqueue
-        self._enqueue(data, address)
-        self._hub.spawn(self._flush())
-
-    def _enqueue(self, data: bytes, address: Address) -> None:
+    def _enqueue(self, action: SendDatagram) -> None:
+        if not self._queue:
+            self._hub.sendto[self.number] = _blocked
+            self._hub.spawn(self._flush())
         if len(self._queue) < QUEUE:
-            self._queue.append((data, address))
+            self._queue.append(action)
         else:
             self.dropped += 1
 
@@ -227,16 +228,19 @@ class DatagramSocket:
                 return
             try:
                 while queue:
-                    self.sock.sendto(*queue[0])
-                    queue.popleft()
+                    self.sock.sendto(queue[0].data, queue[0].address)
+                    self._hub.sent.append(queue.popleft())
             except BlockingIOError:
                 pass
             except Exception as error:
-                data, address = queue.popleft()
+                action = queue.popleft()
                 if not isinstance(error, OSError):
-                    self._hub.report(f"send to {address}", error)
-                reason = getattr(error, "strerror", None) or str(error)
-                hub = self._hub
-                hub.later(hub.driver.send_failed, SendDatagram(self.number, data, address), reason)
+                    self._hub.report(f"send to {action.address}", error)
+                self._tell(action.owner, getattr(error, "strerror", None) or str(error))
         if not self._closed:
             self._hub.sendto[self.number] = self.sock.sendto
+
+
+def _blocked(_data: bytes, _address: Address) -> int:
+    """Stand in for ``sendto`` while earlier datagrams wait: later ones must not overtake them."""
+    raise BlockingIOError

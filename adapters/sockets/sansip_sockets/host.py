@@ -13,6 +13,7 @@ from sansip.driver import Driver
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.inbox import Inbox
 from sansip_sockets.reports import Reports
+from sansip_sockets.sent import Sent
 from sansip_sockets.waits import Spawn
 
 __all__ = ["Host"]
@@ -28,6 +29,7 @@ class Host(Protocol):
     inbox: Inbox
     # Number of a UDP listener -> its way out.
     sendto: dict[int, Callable[[bytes, Any], Any]]
+    sent: Sent
 
     @property
     def listeners(self) -> Mapping[int, BoundListener]: ...

@@ -40,6 +40,7 @@ from sansip_sockets.datagrams import DatagramSocket
 from sansip_sockets.drain import Drain
 from sansip_sockets.inbox import Inbox
 from sansip_sockets.reports import Report, Reports
+from sansip_sockets.sent import Sent
 from sansip_sockets.streams import Streams
 from sansip_sockets.waits import PAUSE, READ, Pump, Spawn, Wait
 from sansip_sockets.workers import Offload, Threads, Worker
@@ -99,6 +100,8 @@ class Hub:
         self._closing: list[DatagramSocket] = []
         # Number of a UDP listener -> its way out; the hottest look-up there is.
         self.sendto: dict[int, Callable[[bytes, Any], Any]] = {}
+        # Datagrams of transactions, for ICMP errors about them.
+        self.sent = Sent(driver.limits.sends_remembered)
         self._notify = notify
         # Who serves connections that are none of SIP (``sansip_sockets.http``).
         self.on_foreign: Callable[[HandOver, socket.socket], None] | None = None
@@ -196,11 +199,14 @@ class Hub:
     def perform(self, actions: list[Action], now: float) -> None:
         """Do what the driver returned, in order. Raises nothing for one action's sake."""
         sendto = self.sendto
+        sent = self.sent.append
         for action in actions:
             kind = type(action)
             try:
                 if kind is SendDatagram:
                     sendto[action.listener](action.data, action.address)  # type: ignore[union-attr]
+                    if action.owner > 0:  # type: ignore[union-attr]
+                        sent(action)  # type: ignore[arg-type]
                 elif kind is SendData:
                     self.streams.write(action)  # type: ignore[arg-type]
                 else:
@@ -247,12 +253,12 @@ class Hub:
     def _failed(self, action: Action, error: Exception) -> None:
         if isinstance(action, SendDatagram):
             if action.listener in self.datagrams:
-                self.datagrams[action.listener].failed(action.data, action.address, error)
+                self.datagrams[action.listener].failed(action, error)
             elif action.listener < 0:
                 self.clients.failed(action, error)
             elif action.listener in self._removed:
                 # A reload took the listener away, and what ran by it had its time.
-                self.later(self.driver.send_failed, action, "the listener was removed")
+                self.later(self.driver.send_failed, action.owner, "the listener was removed")
                 return
         if not isinstance(error, OSError):
             # An address that is none, a listener that is not: a bug above us.

@@ -125,7 +125,8 @@ class Streams:
         connection = self._table.get(action.conn)
         if connection is None:
             hub = self._hub
-            hub.later(hub.driver.send_failed, action, "the connection is closed")
+            if action.owner:
+                hub.later(hub.driver.send_failed, action.owner, "the connection is closed")
             return
         if not connection.out:
             self.dirty.append(connection)

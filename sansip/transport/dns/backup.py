@@ -14,15 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import Backup, Flow, Place
 from sansip.transport.next_hop import Resolve
 from sansip.transport.transports import DEFAULT_PORTS, ONE_WAY, TLS
-from sansip.wire.host import is_address, same_host
+from sansip.wire.host import is_address, same_host, split_host_port
 
 if TYPE_CHECKING:
     from sansip.transport.listeners import Listeners
-    from sansip.wire import Response
 
 __all__ = ["Backups"]
 
@@ -51,10 +49,10 @@ class Backups:
         self._ask = ask
         self._trusts = trusts
 
-    def retry(self, transaction: Answering, response: Response, data: bytes, reason: str, now: float) -> bool:
-        """Send ``response`` of ``transaction`` another way; False where there is none.
+    def retry(self, transaction: Answering, sent_by: str, data: bytes, reason: str, now: float) -> bool:
+        """Send what ``transaction`` could not send another way; False where there is none.
 
-        ``data`` are its octets, b"" where only their beginning is known.
+        ``sent_by`` is that of its request; ``data`` are the octets, b"" where they are not at hand.
         """
         flow = transaction.flow
         backup = flow.backup
@@ -63,27 +61,24 @@ class Backups:
                 backup.data = data or backup.data
                 return True
             return self._use(transaction, backup.left, data, now)
-        try:
-            via = response.via
-        except RemoteProtocolError:
-            return False
-        transport = via.transport.lower()
+        named = split_host_port(sent_by)
+        transport = flow.transport
         default = DEFAULT_PORTS.get(transport)
         # RFC 7118 5.2: nobody can connect to a browser.
-        if default is None or transport in ONE_WAY or transport != flow.transport:
+        if named is None or default is None or transport in ONE_WAY:
             return False
-        if via.host not in flow.identities and not same_host(via.host, flow.host) and not self._trusts(flow):
+        host, port = named
+        if host not in flow.identities and not same_host(host, flow.host) and not self._trusts(flow):
             # RFC 3261 26.1.5: a stranger has nobody answered but himself.
             return False
         failed = (flow.transport, flow.host, flow.port)
-        port = via.port or default
-        if is_address(via.host):
-            places = [place for place in [(transport, via.host, port)] if place != failed]
+        if is_address(host):
+            places = [place for place in [(transport, host, port or default)] if place != failed]
             return self._use(transaction, places, data, now)
         # RFC 3263 5: with a port the addresses of the name, else its SRV records.
-        question = Resolve(via.host, port, transport, via.port is not None, True, transport == TLS)
+        question = Resolve(host, port or default, transport, port is not None, True, transport == TLS)
         # The flow may be shared: it is where the request came from.
-        flow = transaction.flow = Flow(transport, flow.listener, flow.address, flow.conn, via.host)
+        flow = transaction.flow = Flow(transport, flow.listener, flow.address, flow.conn, host)
         waiting = flow.backup = Backup(None, data)
 
         def found(result: Any, now: float) -> None:

@@ -133,7 +133,7 @@ class Query:
         resolver = self._resolver
         self._sock = resolver.open(self)
         resolver.out.append(OpenDatagram(self._sock, self._server))
-        resolver.out.append(SendDatagram(self._sock, self._write(), self._server))
+        resolver.out.append(SendDatagram(self._sock, self._write(), self._server, self._sock))
         self._wait(now)
 
     def _wait(self, now: float) -> None:

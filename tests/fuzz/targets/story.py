@@ -138,7 +138,7 @@ class Peers:
                     del self.conns[conn]
                     self.take(core.connection_closed(conn, "closed by the peer", now))
             case 6 if self.sent is not None:
-                self.take(core.send_failed(self.sent, "unreachable", now))
+                self.take(core.send_failed(self.sent.owner, "unreachable", now))
             case 7 if self.request is not None:
                 self._reply(rest)
             case 8 if self.sent is not None:

@@ -137,16 +137,15 @@ def test_while_the_name_is_looked_up_what_is_sent_is_the_latest() -> None:
     assert what(bench.opened(connect)) == ["200"]
 
 
-@pytest.mark.parametrize("status", [200, 486])
-def test_icmp_on_udp(status: int) -> None:
+def test_icmp_on_udp() -> None:
     """RFC 3263 5: a fatal error for the source address leads to sent-by, where that is another."""
     bench = world()
     data = request(via="SIP/2.0/UDP 192.0.2.40:5077;branch=z9hG4bKa1;rport")
     forwarded = only(bench.udp(data, ("192.0.2.30", 40_000)), "INVITE")
-    answer = only(bench.udp(reply(forwarded, status), CALLEE), str(status))
+    answer = only(bench.udp(reply(forwarded, 486), CALLEE), "486")
     assert answer.to == ("192.0.2.30", 40_000)
     again = bench.failed(answer)
-    assert sent(again) == [(str(status), ("192.0.2.40", 5077))]
+    assert sent(again) == [("486", ("192.0.2.40", 5077))]
     # And no further: that was the last.
     assert what(bench.failed(again[0])) == []
 
@@ -168,13 +167,12 @@ def test_a_websocket_cannot_be_connected_to() -> None:
     assert bench.empty
 
 
-def test_a_quoted_2xx_takes_the_new_way_when_it_is_repeated() -> None:
-    """ICMP quotes the beginning, and a 2xx is not kept here: the callee's next copy goes to sent-by."""
+def test_a_2xx_takes_the_new_way_when_it_is_repeated() -> None:
+    """RFC 6026 7.1: it is not kept here, so the callee's next copy goes to sent-by."""
     bench = world()
     data = request(via="SIP/2.0/UDP 192.0.2.40:5077;branch=z9hG4bKa1;rport")
     forwarded = only(bench.udp(data, ("192.0.2.30", 40_000)), "INVITE")
     ok = reply(forwarded, 200, body=b"v=0\r\n" * 20)
     answer = only(bench.udp(ok, CALLEE), "200")
-    answer.action.data = answer.action.data[:-60]
     assert what(bench.failed(answer)) == []
     assert only(bench.udp(ok, CALLEE), "200").to == ("192.0.2.40", 5077)

@@ -182,7 +182,7 @@ class World(Rig):
     def _asked(self, action: SendDatagram) -> list[Out]:
         server = self.servers[action.address]
         if server.closed:
-            return self.take(self.stack.send_failed(action, "connection refused", self.now))
+            return self.take(self.stack.send_failed(action.owner, "connection refused", self.now))
         data = server.answer(action.data, True)
         if data is None:
             return []
