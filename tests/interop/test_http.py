@@ -26,6 +26,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from sansip.auth import ha1
 from tests.certificates import Authority
 from tests.interop.phone import Phone
 from tests.interop.siege import LOCAL, Siege
@@ -40,6 +41,11 @@ listen = [
 ]
 keys = "keys.json"
 
+[[http.users]]
+name = "ops"
+role = "operate"
+ha1 = ["SHA-256:{key}"]
+
 [tls]
 certificate = "server.pem"
 
@@ -52,6 +58,9 @@ http_answer_time = 1.5
 """
 
 
+KEY = ha1("ops", "sansip", "secret", "SHA-256")
+
+
 class Site:
     """A server with HTTP; ``read`` and ``operate`` are tokens."""
 
@@ -60,7 +69,7 @@ class Site:
         self.authority = Authority(directory)
         self.authority.issue("server.pem", LOCAL, "localhost")
         self.tokens = {role: self._token(directory, role) for role in ("read", "operate")}
-        config = before + CONFIG.format(port=self.port, secure=self.secure, shared=self.shared)
+        config = before + CONFIG.format(port=self.port, secure=self.secure, shared=self.shared, key=KEY)
         options = ["--runtime", runtime, "--listen", f"tcp+tls+ws+wss:{LOCAL}:{self.shared}"]
         self.siege = Siege(directory, config=config, options=options)
 
@@ -205,6 +214,25 @@ def test_json_rpc_over_websocket(site: Site) -> None:
             client.recv(10)
     with site.talk("operate") as client:
         assert ask(client, "reload")["result"]["failed"] == []
+
+
+@pytest.mark.needs("curl")
+def test_digest(site: Site) -> None:
+    """curl proves a password (RFC 7616, SHA-256) beside the tokens; wrong ones end in a ban, seen by curl."""
+    body = '{"jsonrpc": "2.0", "id": 1, "method": "reload"}'
+    command = ["curl", "-sS", "--digest", "-H", "Content-Type: application/json", "-d", body]
+    command += [f"http://{LOCAL}:{site.port}/rpc", "-w", "\n%{http_code}", "-u"]
+
+    def curl(password: str) -> list[str]:
+        done = subprocess.run([*command, f"ops:{password}"], capture_output=True, text=True, timeout=30)
+        return done.stdout.splitlines()
+
+    answer, status = curl("secret")
+    assert (status, json.loads(answer)["result"]["failed"]) == ("200", [])
+    assert {curl(f"guess{number}")[-1] for number in range(11)} == {"401", "403"}
+    assert curl("secret")[-1] == "403"
+    # Tokens go on.
+    assert site.call("stats", "read")["result"]["bindings"] == 0
 
 
 def test_one_port_for_everything(site: Site) -> None:

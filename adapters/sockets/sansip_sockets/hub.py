@@ -288,6 +288,12 @@ class Hub:
         assert offload is not None
         return Worker(function, self.answer, self.inbox.post, offload)
 
+    def worker(self, function: Callable[..., Any], answered: Callable[[int, Any], None]) -> Worker:
+        """Return what asks ``function``, a handler, for somebody beside the stack."""
+        offload = self._how[0]
+        assert offload is not None
+        return Worker(function, answered, self.inbox.post, offload)
+
     def answer_with(self, handlers: Handlers, anew: bool = False) -> None:
         """Have further questions answered, each kind by its function; what is under way goes on.
 

@@ -6,14 +6,42 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
+from sansip.auth import HASHES, AuthConfig, hash_name
 from sansip.transport.transports import WS, WSS
 from sansip_server.config.listen import ListenAddress
+from sansip_server.config.peers import check_ha1
 from sansip_sockets.http import HttpListener
 
-__all__ = ["HttpSettings", "is_loopback", "parse_http_listen", "sharing"]
+__all__ = ["HttpSettings", "HttpUser", "is_loopback", "parse_http_listen", "sharing"]
 
 _LISTEN = re.compile(r"(https?):(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):(\d{1,5})")
+
+
+@dataclass(slots=True, kw_only=True)
+class HttpUser:
+    """Somebody who may ask over HTTP with a password (Digest, RFC 7616)."""
+
+    # The user name.
+    name: str = ""
+    # What the user may do: `"read"` or `"operate"`.
+    role: Literal["read", "operate"] = "read"
+    # HA1 in place of the password, as `"SHA-256:hexadecimal"`; `sansip ha1 NAME sansip --algorithm SHA-256`
+    # prints it. All users need the same algorithms.
+    ha1: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.ha1:
+            raise ValueError("needs name and ha1")
+        for text in self.ha1:
+            check_ha1(text)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """HA1 by the name of its hash."""
+        pairs = (text.rpartition(":") for text in self.ha1)
+        return {hash_name(name) or name: key.lower() for name, _, key in pairs}
 
 
 @dataclass(slots=True)
@@ -26,6 +54,7 @@ class HttpSettings:
             `ws` (for https: `wss`) in `listen`, also of a shared port, is one port for both.
         keys: file with the JWK set (RFC 7517) that tokens are checked by, relative to this file;
             `sansip token` makes it. Read again when it has changed.
+        realm: what browsers show when they ask for the password of one of `[[http.users]]`; a part of HA1.
         audience: what the `aud` of a token must be.
         issuer: what its `iss` must be; `""` is any.
         hosts: names that the Host field may have, beside addresses, `localhost` and `domains`.
@@ -34,10 +63,22 @@ class HttpSettings:
 
     listen: list[str] = field(default_factory=list)
     keys: str | None = None
+    realm: str = "sansip"
     audience: str = "sansip"
     issuer: str = ""
     hosts: list[str] = field(default_factory=list)
     origins: list[str] = field(default_factory=list)
+    users: list[HttpUser] = field(default_factory=list)
+
+    @property
+    def proves(self) -> bool:
+        """Whether anybody can prove a role."""
+        return self.keys is not None or bool(self.users)
+
+    def digest(self) -> AuthConfig:
+        """Return how users are asked: by the algorithms that all of them have, the strongest first."""
+        shared = [name for name in HASHES if all(name in user.keys for user in self.users)]
+        return AuthConfig(tuple(shared), qop=("auth", "auth-int"), other_nodes=False)
 
 
 def parse_http_listen(text: str) -> HttpListener:

@@ -23,6 +23,7 @@ __all__ = [
     "TrustedSettings",
     "UpstreamSettings",
     "accounts_of",
+    "check_ha1",
     "read_keys",
     "registrations_of",
     "trusted_of",
@@ -67,11 +68,7 @@ class UpstreamSettings:
         if sum(given) != 1:
             raise ValueError("needs one of password_file, password_env and ha1")
         for text in self.ha1:
-            name, _, key = text.rpartition(":")
-            if hash_name(name or "?") is None or not key or set(key.lower()) - set("0123456789abcdef"):
-                raise ValueError(
-                    f"expected ALGORITHM:HEXADECIMAL in ha1, as `sansip ha1` prints; found {text!r}"
-                )
+            check_ha1(text)
         account = self.account("x")
         if self.register is not None:
             target = UpstreamRegistration(self.register, account, self.registrar).target
@@ -86,6 +83,13 @@ class UpstreamSettings:
         if keys:
             password = None
         return Account(tuple(self.hosts), self.realm, self.username, password, keys, tuple(self.algorithms))
+
+
+def check_ha1(text: str) -> None:
+    """Raise ``ValueError`` unless ``text`` is an algorithm and its HA1."""
+    name, _, key = text.rpartition(":")
+    if hash_name(name or "?") is None or not key or set(key.lower()) - set("0123456789abcdef"):
+        raise ValueError(f"expected ALGORITHM:HEXADECIMAL in ha1, as `sansip ha1` prints; found {text!r}")
 
 
 @dataclass(slots=True, kw_only=True)

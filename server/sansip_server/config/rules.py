@@ -14,6 +14,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
+from sansip.auth import HASHES
 from sansip.dialog.session_timer import SMALLEST
 from sansip.transport.transports import ON_TCP, SECURE
 from sansip_server.config.dns import parse_name_server
@@ -158,6 +159,11 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _http_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     addresses = [parse_listen(text) for text in settings.listen]
+    names = [user.name for user in settings.http.users]
+    if len(set(names)) < len(names):
+        yield "http.users", "two have one name; remove one"
+    if names and not any(all(name in user.keys for user in settings.http.users) for name in HASHES):
+        yield "http.users", "all need HA1 of one algorithm; `sansip ha1 NAME REALM --algorithm SHA-256`"
     for index, text in enumerate(settings.http.listen):
         listener = parse_http_listen(text)
         path = f"http.listen[{index}]"
@@ -167,7 +173,7 @@ def _http_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         loopback = is_loopback(listener)
         if loopback and (address is None or not address.proxies):
             continue
-        if settings.http.keys is None:
+        if not settings.http.proves:
             yield path, f"{text} is reached by others; set http.keys (`sansip token` makes it), or 127.0.0.1"
         elif listener.transport == "http" and not loopback:
             yield path, f"{text}: anybody on the way reads the tokens; write https:{text[5:]}"

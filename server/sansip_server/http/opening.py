@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sansip.auth import Lookup
 from sansip.transport.transports import WS, WSS
+from sansip.wire import parse_uri
 from sansip_server.config.http import parse_http_listen, sharing
 from sansip_server.http.access import Access, Keys
+from sansip_server.http.mounts import Mounts
 from sansip_server.http.pages import Pages
+from sansip_server.http.users import Users
 from sansip_sockets.bind import listener_text
 from sansip_sockets.http import HttpServer
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from sansip_server.config.schema import Settings
     from sansip_server.followers import Followers
     from sansip_server.management import Management
+    from sansip_server.storage import Storage
     from sansip_sockets import Hub, TlsContexts
 
 __all__ = ["open_http", "start_http"]
@@ -44,13 +49,25 @@ def start_http(
     domains: Iterable[str],
     management: Management,
     followers: Followers,
+    storage: Storage | None = None,
 ) -> None:
     """Serve from now on. Raises ``OperatorError`` for keys that cannot be used."""
     keys = None if settings.http.keys is None else Keys(Path(settings.http.keys))
     access = Access(settings.http, domains, keys)
     # Those in force: a reload changes them.
     server.limits = hub.driver.limits
-    server.start(hub, Pages(management, access, hub.driver.limits, followers).answer)
+    stack: Any = hub.driver.stack
+    users = None
+    if settings.auth == "digest" and storage is not None:
+        users = Users(
+            hub,
+            settings.digest,
+            storage.handlers[Lookup],
+            lambda: list(stack.config.domains),
+            lambda domain: str(stack.realm_of(parse_uri(f"sip:{domain}"))),
+        )
+    mounts = Mounts(stack, hub, access, users)
+    server.start(hub, Pages(management, access, hub.driver.limits, followers, mounts).answer)
     opened = [str(listener) for listener in server.listeners]
     listening = hub.listeners.values()
     shared = [

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from sansip.limits import Limits
 from sansip_server.followers import Followers
 from sansip_server.http.access import Access, demand
 from sansip_server.http.figures import FigureError, exposition
+from sansip_server.http.mounts import Mounts
 from sansip_server.http.rpc import Rpc
 from sansip_server.http.rpc_socket import PROTOCOL, RpcSocket
 from sansip_server.management import Management
@@ -28,7 +28,15 @@ _JSON = "application/json"
 class Pages:
     """What the HTTP listeners of one server answer."""
 
-    def __init__(self, management: Management, access: Access, limits: Limits, followers: Followers) -> None:
+    def __init__(
+        self,
+        management: Management,
+        access: Access,
+        limits: Limits,
+        followers: Followers,
+        mounts: Mounts | None = None,
+    ) -> None:
+        self._mounts = mounts
         self._followers = followers
         self._limits = limits
         self._management = management
@@ -45,6 +53,10 @@ class Pages:
         """Return the answer; yield None or what it waits for before. Raises ``HttpFault``."""
         self._access.admit(request)
         found = self._paths.get(request.path)
+        if found is None and self._mounts is not None:
+            mount = self._mounts.find(request.path)
+            if mount is not None:
+                return (yield from self._mounts.answer(mount, request))
         if found is None:
             raise HttpFault(404, f"there are {', '.join(self._paths)}")
         methods, page = found
@@ -61,16 +73,16 @@ class Pages:
         kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
         if kind != _JSON:
             raise HttpFault(415, f"expected Content-Type: {_JSON}")
-        role = self._access.role(request)
-        demand(role, "read")
+        role = self._access.demand(request, "read")
         reply = yield from self._rpc.answer(request.body, role)
         return HttpResponse(200 if reply else 204, reply, _JSON)
 
     def _talk(self, request: HttpRequest) -> Upgrade:
         if PROTOCOL not in request.tokens("sec-websocket-protocol"):
             raise HttpFault(400, f"the sub-protocol must be {PROTOCOL} (sip is spoken at ws: listeners)")
-        demand(self._access.role(request), "read")
-        role = partial(self._access.role, request)
+        # Digest proves one request, so it is asked once.
+        role = self._access.standing(request)
+        demand(role(), "read", self._access.challenges(request))
         return Upgrade(PROTOCOL, RpcSocket(self._rpc, role, self._followers, self._limits.http_events))
 
     def _health(self, request: HttpRequest) -> HttpResponse:
@@ -83,7 +95,7 @@ class Pages:
         return HttpResponse(200 if result["status"] == "ok" else 503, body.encode(), _JSON)
 
     def _metrics(self, request: HttpRequest) -> HttpResponse:
-        demand(self._access.role(request), "read")
+        self._access.demand(request, "read")
         try:
             kind, body = exposition(self._result("stats"), self._result("health"))
         except FigureError as error:

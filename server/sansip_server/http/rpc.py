@@ -105,15 +105,15 @@ class Rpc:
         limit = params.pop("limit", _PAGE)
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
             raise _Fault(_PARAMS, "limit: expected a whole number above 0")
-        own = any(one.name == "after" for one in command.parameters)
+        takes = {one.name for one in command.parameters}
+        own = "after" in takes
         after = None if own else params.pop("after", None)
         if after is not None and not (isinstance(after, str) and after.isdecimal() and len(after) < 10):
             raise _Fault(_PARAMS, "after: expected what next was")
-        return (
-            yield from self._page(
-                command.name, params, min(limit, self._limits.http_page), int(after or 0), own
-            )
-        )
+        limit = min(limit, self._limits.http_page)
+        if "limit" in takes:
+            params["limit"] = limit
+        return (yield from self._page(command.name, params, limit, int(after or 0), own))
 
     def _page(self, name: str, params: Any, limit: int, skip: int, own: bool) -> Work:
         items: list[Any] = []
@@ -126,14 +126,16 @@ class Rpc:
                 elif "item" in part:
                     seen += 1
                     if seen > skip:
-                        if len(items) >= limit and not (own and _aor(part["item"]) == _aor(items[-1])):
-                            last = _aor(items[-1]) if own else str(skip + len(items))
+                        if len(items) >= limit and not (own and _place(part["item"]) == _place(items[-1])):
+                            last = _place(items[-1]) if own else str(skip + len(items))
                             return {"items": items, "next": last}
                         items.append(part["item"])
                     if not seen % 100:
                         yield None
                 elif seen or "items" in part["result"] or _counts(part["result"]):
-                    result = {"items": items, "next": None}
+                    # A command that takes the limit gives no more than that.
+                    more = "limit" in params and len(items) >= limit
+                    result = {"items": items, "next": _place(items[-1]) if more else None}
                 else:
                     result = part["result"]
         except (Refused, CommandError, ValueError, TypeError) as error:
@@ -155,8 +157,9 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str | int | None) and not isinstance(value, bool)
 
 
-def _aor(item: Any) -> Any:
-    return item.get("aor") if isinstance(item, dict) else None
+def _place(item: Any) -> Any:
+    """Return what ``after`` is for the items behind this one."""
+    return item.get("aor", item.get("id")) if isinstance(item, dict) else None
 
 
 def _counts(result: Any) -> bool:

@@ -9,6 +9,8 @@ import pytest
 
 from sansip.bans import Ban
 from sansip.limits import Limits
+from sansip.module import Module, command
+from sansip.testing import ModuleBench
 from sansip_server.http.access import Role
 from sansip_server.http.rpc import Rpc
 from sansip_sockets.pending import Late
@@ -171,3 +173,22 @@ def test_a_store_that_hangs() -> None:
         assert "limits.http_answer_time" in reply["error"]["message"]
         assert "`health` says which part fails" in reply["error"]["message"]
     assert second["result"]["status"] == "ok"
+
+
+def test_pages_of_a_command_that_takes_the_limit() -> None:
+    """A module that lists by ``after`` and ``limit`` itself gets both, and ``next`` is where it goes on."""
+
+    class Numbers(Module):
+        name = "numbers"
+
+        @command("numbers.list", role="read")
+        def listed(self, after: str = "", limit: int = 100) -> list[dict[str, Any]]:
+            """List numbers."""
+            return [{"id": str(n)} for n in range(int(after or 0) + 1, 8)][:limit]
+
+    client = Client("read")
+    client.server.stack.modules.commands.update(ModuleBench(Numbers).stack.modules.commands)
+    page = client.call("numbers.list", limit=1_000)
+    assert (len(page["items"]), page["next"]) == (3, "3")
+    page = client.call("numbers.list", after="6", limit=2)
+    assert (page["items"], page["next"]) == ([{"id": "7"}], None)

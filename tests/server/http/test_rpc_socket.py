@@ -85,7 +85,7 @@ def test_a_role_that_ends() -> None:
     bench.role = ""
     assert bench.socket.outgoing() is not None
     bench.now = 2.0
-    with pytest.raises(HttpFault, match="a token is needed"):
+    with pytest.raises(HttpFault, match="a token or a password is needed"):
         bench.socket.outgoing()
     with pytest.raises(HttpFault):
         next(bench.socket.received(b"{}"))

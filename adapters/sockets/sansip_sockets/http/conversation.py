@@ -8,6 +8,7 @@ place where the next request begins is not certain (RFC 9112 9.6).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -43,6 +44,7 @@ REASONS: Final = {
     504: "Gateway Timeout",
     505: "HTTP Version Not Supported",
 }
+_ABSOLUTE: Final = re.compile(r"(?i)https?://[^/?#]*")
 # What no answer of ours is for: a page that guesses at types, keeps, or is put into a frame.
 _ALWAYS: Final = (
     ("Cache-Control", "no-store"),
@@ -66,9 +68,14 @@ class HttpRequest:
     secure: bool = False
 
     @property
+    def place(self) -> str:
+        """The target from its path on, its query included (RFC 9112 3.2.2: the absolute form, too)."""
+        return _ABSOLUTE.sub("", self.target, count=1) or "/"
+
+    @property
     def path(self) -> str:
         """The target without its query."""
-        return self.target.partition("?")[0]
+        return self.place.partition("?")[0]
 
     def tokens(self, name: str) -> list[str]:
         """Return the elements of the list that the fields ``name`` are (RFC 9110 5.6.1), as they came."""
@@ -201,12 +208,12 @@ class Conversation:
         """Return the octets of an answer to the request that was returned last, or to what was refused."""
         reason = REASONS.get(response.status, "").encode()
         head = self._request is not None and self._request.method == b"HEAD"
-        headers = [
-            ("Content-Type", response.content_type),
-            ("Content-Length", str(len(response.body))),
-            *_ALWAYS,
-            *response.headers,
-        ]
+        given = {name.lower() for name, _ in response.headers}
+        headers = [*(one for one in _ALWAYS if one[0].lower() not in given), *response.headers]
+        # RFC 9110 8.6, 15.4.5
+        bodiless = response.status in (204, 304)
+        if not bodiless:
+            headers += [("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         if response.closes:
             headers.append(("Connection", "close"))
         if self._http.our_state in (h11.CLOSED, h11.MUST_CLOSE, h11.ERROR):
@@ -217,7 +224,7 @@ class Conversation:
             lines += [f"{name}: {value}".encode() for name, value in headers]
             return b"\r\n".join([*lines, b"", response.body])
         data = self._sent(h11.Response(status_code=response.status, headers=headers, reason=reason))
-        if not head:
+        if not head and not bodiless:
             data += self._sent(h11.Data(data=response.body))
         data += self._sent(h11.EndOfMessage())
         self._request = None

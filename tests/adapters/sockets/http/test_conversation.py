@@ -52,6 +52,18 @@ def test_a_head_has_no_body() -> None:
     assert answer.endswith(b"\r\n\r\n")
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_without_a_body(status: int) -> None:
+    """RFC 9110 8.6, 15.4.5: no Content-Length, and nothing behind the fields."""
+    conversation = Conversation()
+    conversation.received(GET + GET)
+    asked(conversation)
+    answer = conversation.respond(HttpResponse(status, b"", headers=[("ETag", '"1"')]))
+    assert b"content-length" not in answer.lower()
+    assert answer.endswith(b"\r\n\r\n")
+    assert asked(conversation).path == "/health"
+
+
 def test_the_client_waits_for_a_100() -> None:
     """RFC 9110 10.1.1: told once to go on."""
     conversation = Conversation()

@@ -1,0 +1,82 @@
+"""Users of SIP who ask over HTTP: by the password that their phones have (access "user" of a mount).
+
+Theory of operation: the realm is that of the domain that was asked for, as in SIP; what is stored of the user
+comes from the same store, in a thread. A store that fails is said so (503), and proves nobody wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sansip.actions import Ask
+from sansip.auth import AuthConfig, Lookup
+from sansip_server.http.digest import Digest
+from sansip_sockets.http import HttpFault, HttpRequest
+from sansip_sockets.pending import Pending
+
+if TYPE_CHECKING:
+    from sansip_sockets import Hub
+
+__all__ = ["Users"]
+
+
+class Users:
+    """``lookup`` is the handler of ``Lookup``; ``domains`` are ours, the first by default."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        config: AuthConfig,
+        lookup: Callable[..., Any],
+        domains: Callable[[], list[str]],
+        realm_of: Callable[[str], str],
+    ) -> None:
+        self._digest = Digest(config)
+        self._worker = hub.worker(lookup, self._answered)
+        self._domains = domains
+        self._realm_of = realm_of
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, Pending[Any]] = {}
+
+    def prove(self, request: HttpRequest) -> Generator[Pending[Any], None, str]:
+        """Return who sent ``request``, ``sip:alice@example.com``. Raises ``HttpFault``."""
+        domain = self._domain(request)
+        realm = self._realm_of(domain)
+        if request.header("authorization") is None:
+            raise HttpFault(401, "the password is needed", *self._digest.challenges(realm, request.remote))
+        offer = self._digest.offered(request, realm)
+        assert offer.credentials is not None
+        name = offer.credentials.username or ""
+        stored = yield from self._look(Lookup(name, realm))
+        self._digest.prove(request, realm, offer, stored)
+        user, _, host = name.partition("@")
+        if host and host.lower() != domain:
+            raise HttpFault(403, f"the user is none of {domain}")
+        return f"sip:{user}@{domain}"
+
+    def _domain(self, request: HttpRequest) -> str:
+        host = (request.header("host") or "").partition(":")[0].lower()
+        domains = self._domains()
+        return host if host in domains else domains[0]
+
+    def _look(self, lookup: Lookup) -> Generator[Pending[Any], None, Mapping[str, str] | None]:
+        number = next(self._numbers)
+        pending: Pending[Any] = Pending()
+        self._asked[number] = pending
+        try:
+            self._worker.ask(Ask(number, lookup))
+            found = yield from pending.result()
+        finally:
+            self._asked.pop(number, None)
+        if isinstance(found, Exception):
+            # Nobody can be told right from wrong.
+            raise HttpFault(503, "the store of users does not answer", ("Retry-After", "20"))
+        known: Mapping[str, str] | None = found
+        return known
+
+    def _answered(self, number: int, result: Any) -> None:
+        pending = self._asked.get(number)
+        if pending is not None:
+            pending.give(result)
