@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
+from sansip.location.aor import address_of_record
 from sansip.module.belongings import Belongings, ModuleTimers, Watch
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
@@ -23,6 +24,7 @@ from sansip.routing.loss import drop
 from sansip.routing.tasks import begin
 from sansip.rows import Change, Key, Read, Scan, Table, Write
 from sansip.transport.transports import TCP, TLS
+from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.auth import Users
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from sansip.routing.core import ModuleTable
     from sansip.transport import Listeners, Sender
     from sansip.ua import UserAgent
+    from sansip.wire import Uri
 
 __all__ = ["Core", "Rows"]
 
@@ -155,6 +158,13 @@ class Core:
     def domains(self) -> Sequence[str]:
         """The domains that are served; the first is what the server's other names mean."""
         return self._stack.domains
+
+    def address_of(self, uri: Uri) -> str:
+        """Return the address-of-record that ``uri`` means; addresses of the server mean its first domain."""
+        stack = self._stack
+        if isinstance(uri, SipUri) and stack.listeners.serves(uri.host, uri.port):
+            return stack.addresses.of(uri)
+        return address_of_record(uri)
 
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``."""

@@ -31,7 +31,7 @@ def test_lines(path: Path) -> None:
 
 
 def test_mode(path: Path) -> None:
-    """Who called whom is read by the server's user alone."""
+    """Calls are read by the server's user alone."""
     one = part(path)
     one.append(Append(("1",)))
     assert path.stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,160 @@
+"""A redirect server: callers are told where else to call (RFC 3261 8.3), and this server is out of the call.
+
+Theory of operation: a table of users who are elsewhere, each with one or more contacts and their q; and,
+where wanted, all registered users by their bindings. One contact is a 302, or a 301 where it is for good;
+several are a 300.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from sansip.errors import RemoteProtocolError
+from sansip.location.aor import address_of_record
+from sansip.module import CommandError, Doc, Module, command, step
+from sansip.proxy import Target
+from sansip.rows import Table
+from sansip.wire import SipUri, parse_uri
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+    from sansip.routing import IncomingRequest
+
+__all__ = ["Elsewhere", "Redirect", "RedirectSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A row, and a table [[redirect.users]]: ``user`` is to be called at ``contact``.
+
+    Raises ``ValueError`` for what is no address.
+    """
+
+    user: Annotated[str, Doc("Who is called, a SIP URI.")]
+    contact: Annotated[str, Doc("Where to call instead, a SIP URI.")]
+    q: Annotated[float, Doc("How good it is beside others of that user, 0 to 1 (RFC 3261 20.10).")] = 1.0
+    permanent: Annotated[bool, Doc("Whether callers may remember it: 301 in place of 302.")] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "user", address_of_record(_uri(self.user)))
+        _uri(self.contact)
+        if not 0 <= self.q <= 1:
+            raise ValueError(f"q must be 0 to 1, got {self.q:g}")
+
+
+@dataclass(slots=True)
+class RedirectSettings:
+    """The table [redirect]."""
+
+    users: list[Elsewhere] = field(default_factory=list)
+    bindings: Annotated[
+        Literal["relay", "redirect"],
+        Doc("Whether calls for registered users are relayed, or the caller is told their contacts."),
+    ] = "relay"
+
+
+USERS = Table("redirect_users", Elsewhere, key=("user", "contact"))
+
+
+class Redirect(Module):
+    """Tells callers where else to call."""
+
+    name = "redirect"
+    Settings = RedirectSettings
+    tables = (USERS,)
+    settings: RedirectSettings
+
+    def __init__(self, settings: RedirectSettings) -> None:
+        super().__init__(settings)
+        # Of the store: user -> contact -> row.
+        self._stored: dict[str, dict[str, Elsewhere]] = {}
+        self._users: dict[str, list[Elsewhere]] = {}
+        self._merge()
+
+    def start(self, core: Core, now: float) -> None:
+        self._rows = core.rows(USERS)
+        self._redirected = core.counter("redirected", "Callers who were told where else to call", ("status",))
+        core.run(self._restore(), now)
+
+    def configure(self, settings: RedirectSettings, now: float) -> None:
+        """Take another file."""
+        super().configure(settings, now)
+        self._merge()
+
+    async def _restore(self) -> None:
+        for row in await self._rows.all():
+            self._stored.setdefault(row.user, {})[row.contact] = row
+        self._merge()
+
+    def _merge(self) -> None:
+        users: dict[str, dict[str, Elsewhere]] = {}
+        for row in self.settings.users:
+            users.setdefault(row.user, {})[row.contact] = row
+        for user, rows in self._stored.items():
+            users[user] = users.get(user, {}) | rows
+        self._users = {
+            user: sorted(rows.values(), key=lambda one: -one.q) for user, rows in users.items() if rows
+        }
+
+    @step("translate")
+    async def send_elsewhere(self, request: IncomingRequest) -> None:
+        """Answer 300, 301 or 302 where the user is to be called elsewhere."""
+        if not isinstance(request.uri, SipUri):
+            return
+        rows = self._users.get(self.core.address_of(request.uri))
+        if rows:
+            targets = [Target(_uri(one.contact), round(one.q * 1000)) for one in rows]
+            permanent = all(one.permanent for one in rows)
+            self._answer(request, targets, 301 if permanent else 302)
+        elif self.settings.bindings == "redirect" and (found := await request.locate()):
+            # What callers cannot use stays here: which flow, which path.
+            self._answer(request, [Target(one.uri or request.uri, one.q) for one in found], 302)
+
+    def _answer(self, request: IncomingRequest, targets: list[Target], one: int) -> None:
+        # RFC 3261 21.3.1: several choices are a 300.
+        status = 300 if len(targets) > 1 else one
+        self._redirected.add(str(status))
+        request.redirect(targets, status)
+
+    # --- operators
+
+    @command("redirect.list")
+    def list_users(self, after: str = "", limit: int = 1_000) -> list[Elsewhere]:
+        """Return who is to be called elsewhere; ``after``: the last user of the page before."""
+        names = sorted(user for user in self._users if user > after)[: max(1, min(limit, 1_000))]
+        return [row for user in names for row in self._users[user]]
+
+    @command("redirect.add")
+    async def add(self, user: str, contact: str, q: float = 1.0, permanent: bool = False) -> Elsewhere:
+        """Have callers of ``user`` told ``contact``, durably."""
+        try:
+            row = Elsewhere(user, contact, q, permanent)
+        except ValueError as error:
+            raise CommandError(f"redirect.add: {error}") from None
+        await self._rows.put(row)
+        self._stored.setdefault(row.user, {})[row.contact] = row
+        self._merge()
+        return row
+
+    @command("redirect.remove")
+    async def remove(self, user: str) -> int:
+        """Have ``user`` called here again; return how many contacts went."""
+        try:
+            name = address_of_record(_uri(user))
+        except ValueError as error:
+            raise CommandError(f"redirect.remove: {error}") from None
+        rows = self._stored.pop(name, {})
+        await self._rows.delete(*((name, contact) for contact in rows))
+        self._merge()
+        return len(rows)
+
+
+def _uri(text: str) -> SipUri:
+    try:
+        uri = parse_uri(text)
+    except RemoteProtocolError as error:
+        raise ValueError(f"{text!r:.80} is no SIP URI: {error.reason}") from None
+    if not isinstance(uri, SipUri) or uri.headers:
+        raise ValueError(f"{text!r:.80}: expected a SIP URI without header fields")
+    return uri
