@@ -419,3 +419,59 @@ def test_what_never_crosses(name: str, value: str) -> None:
             # RFC 3261 8.2.6.1: an answer repeats the Timestamp of its own request.
             kept = b"" if message.what.isdigit() and name == "Timestamp" else message.data
             assert secret not in kept.lower(), message.data
+
+
+def test_session_timers_are_each_legs_own() -> None:
+    """RFC 4028: Alice refreshes her session with us, and Bob is not troubled; we refresh his."""
+    bench = Bench(bridging())
+    bench.call(headers=[("Supported", "timer"), ("Session-Expires", "90;refresher=uac")])
+    invite = bench.bob.expect("INVITE")
+    # RFC 4028 7.1: ours, not hers.
+    assert (invite.get("session-expires"), invite.get("min-se")) == ("1800", "90")
+    fields = [SDP, ("Session-Expires", "300;refresher=uac"), ("Require", "timer"), ("Allow", "UPDATE")]
+    bench.bob.reply(invite, 200, None, fields, body=ANSWER)
+    answer = bench.alice.expect("200")
+    assert answer.get("session-expires") == "90;refresher=uac"
+    bench.alice.request("ACK")
+    bench.bob.expect("ACK")
+    for _ in range(3):
+        bench.network.run(40)
+        bench.alice.request("UPDATE", None, [("Supported", "timer"), ("Session-Expires", "90;refresher=uac")])
+        bench.alice.expect("200")
+    # At 150 s, half of what Bob agreed to.
+    refresh = bench.bob.expect("UPDATE", within=40)
+    assert refresh.get("session-expires") == "300;refresher=uac"
+    bench.bob.reply(refresh, 200, None, [("Session-Expires", "300;refresher=uac")])
+    assert len(bench.ua.calls) == 2
+
+
+def test_a_leg_that_dies_ends_the_other() -> None:
+    """RFC 4028 10: Alice has lost her battery; Bob hears why his call ends (RFC 3326)."""
+    bench = Bench(bridging())
+    bench.call(headers=[("Supported", "timer"), ("Session-Expires", "90;refresher=uac")])
+    bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
+    bench.alice.expect("200")
+    bench.alice.request("ACK")
+    bye = bench.bob.expect("BYE", within=90)
+    assert bye.get("reason") == 'SIP;cause=408;text="Session timer expired"'
+    bench.bob.reply(bye, 200)
+    bench.alice.reply(bench.alice.expect("BYE"), 200)
+    ends_well(bench)
+
+
+def test_a_phone_that_knows_the_call_no_longer() -> None:
+    """RFC 3261 12.2.1.2: 481 to an INFO; the other side is hung up, and told so."""
+    bench = Bench(bridging())
+    talking(bench)
+    bench.alice.request("INFO", None, in_dialog=True)
+    bench.bob.reply(bench.bob.expect("INFO"), 481)
+    bye = bench.alice.expect("BYE")
+    assert bye.get("reason") == 'SIP;cause=481;text="The other side is gone"'
+
+
+def test_the_reason_of_a_refusal() -> None:
+    """RFC 6432: why nobody took it passes with the failure."""
+    bench = Bench(bridging())
+    bench.call()
+    bench.bob.reply(bench.bob.expect("INVITE"), 486, None, [("Reason", "Q.850;cause=17")])
+    assert bench.alice.expect("486").get("reason") == "Q.850;cause=17"

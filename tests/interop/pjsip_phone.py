@@ -1,11 +1,11 @@
 """PJSIP as a phone that stays: ``python -m tests.interop.pjsip_phone HOST PORT TRANSPORT DOMAIN USER …``.
 
-``… [AUTHORITY [PASSWORD]]``; TRANSPORT is tcp or tls. It registers, and again when its
+``… [AUTHORITY [PASSWORD]]``; TRANSPORT is udp, tcp or tls. It registers, and again when its
 connection is lost; it takes each call, and tells what happens, a line each:
 ``registered STATUS``, ``confirmed``, ``ended STATUS``, ``transfer STATUS``, ``asked URI`` (to call
-there), ``replaced``. On its input it takes ``call URI``, ``hold``, ``resume``, ``transfer URI``, ``join``
-(the party of the last call but one talks to that of the last) and ``hangup``, a line each, and ends
-with it.
+there), ``replaced``, ``media STATE`` (of its audio: 1 active, 2 held here, 3 held there). On its input
+it takes ``call URI``, ``hold``, ``resume``, ``transfer URI``, ``join`` (the party of the last call but
+one talks to that of the last) and ``hangup``, a line each, and ends with it.
 
 Theory of operation: no threads; what the library has to do is done between two looks at
 the input.
@@ -21,7 +21,7 @@ import pjsua2 as pj
 
 from tests.interop.pjsip import say
 
-TRANSPORTS = {"tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
+TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 
 
 class Call(pj.Call):  # type: ignore[misc]
@@ -48,6 +48,12 @@ class Call(pj.Call):  # type: ignore[misc]
             say("confirmed")
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             say(f"ended {info.lastStatusCode}")
+
+    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802
+        # Held as long as its parts are read: they are no objects of their own.
+        info = self.getInfo()
+        media = info.media
+        say(f"media {media[0].status}")
 
 
 class Account(pj.Account):  # type: ignore[misc]

@@ -136,9 +136,9 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class Server:
-    """UDP, WS and WSS on loopback."""
+    """UDP, WS and WSS on loopback; ``options`` are added to the command line."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self.udp = (LOCAL, free_port())
         self.ports = ports = {"ws": free_port(), "wss": free_port()}
         listeners = [
@@ -147,7 +147,7 @@ class Server:
         ]
         certificate = Authority(directory).issue("server.pem", DOMAIN, LOCAL)
         self.program = sansip_serve(
-            directory, listeners, [DOMAIN], [*OPTIONS, "--certificate", str(certificate)]
+            directory, listeners, [DOMAIN], [*OPTIONS, "--certificate", str(certificate), *options]
         )
         self.urls = {name: f"{name}://{LOCAL}:{port}/" for name, port in ports.items()}
 
@@ -156,6 +156,17 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with ExitStack() as stack:
         server = Server(tmp_path_factory.mktemp("server"))
+        stack.enter_context(server.program)
+        yield server
+        assert "Traceback" not in server.program.output()
+
+
+@pytest.fixture(scope="module")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that is a back-to-back user agent: browser phone and classic phone share no dialog."""
+    with ExitStack() as stack:
+        route = HERE.parents[1] / "examples" / "routes" / "bridge.py"
+        server = Server(tmp_path_factory.mktemp("bridge"), "--route", str(route))
         stack.enter_context(server.program)
         yield server
         assert "Traceback" not in server.program.output()
@@ -224,6 +235,16 @@ def test_calls_and_is_called(
     library: str, transport: str, server: Server, script: bytes, tmp_path: Path
 ) -> None:
     """SIPp calls the browser and hangs up; then the browser calls SIPp and hangs up."""
+    calls_and_is_called(library, transport, server, script, tmp_path)
+
+
+@pytest.mark.parametrize("library", ["jssip", "sipjs"])
+def test_through_a_bridge(library: str, bridge: Server, script: bytes, tmp_path: Path) -> None:
+    """The same over a back-to-back user agent; the descriptions, WebRTC's, pass untouched."""
+    calls_and_is_called(library, "ws", bridge, script, tmp_path)
+
+
+def calls_and_is_called(library: str, transport: str, server: Server, script: bytes, tmp_path: Path) -> None:
     user = f"{library}-{transport}"
     port = free_port()
     with Phone(f"sipp-{user}", DOMAIN, "udp", server.udp) as desk:
