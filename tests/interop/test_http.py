@@ -329,6 +329,19 @@ def test_bad_input(site: Site) -> None:
     assert watch.lost == 0
 
 
+def test_who_is_refused_hears_why(site: Site) -> None:
+    """RFC 9112 9.6: a client that sends its body whole before it reads gets the 413, and no reset."""
+    head = b"POST /rpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    size = 1_000_000
+    for _ in range(10):
+        with site.line() as sock:
+            sock.sendall(head + b"Content-Length: %d\r\n\r\n" % size)
+            for _ in range(10):
+                sock.sendall(b"x" * (size // 10))
+                time.sleep(0.01)
+            assert until_closed(sock).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_store_that_hangs(tmp_path: Path) -> None:
     """Each answer comes in time and names the limit; clients that have gone cost nothing; calls go on."""
     site = Site(tmp_path, before='auth = "none"\nstore = "siege.db"\n')

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sansip.limits import Limits
 from sansip.transport.filter import Output
 from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest
+from sansip_sockets.streams import LINGER
 from sansip_sockets.tls import Tls
 from sansip_sockets.waits import PAUSE, READ, WRITE, Bell, Wait
 
@@ -27,6 +28,8 @@ READ_SIZE = 4_096
 CHUNK = 65_536
 # Seconds between two parts of the work for one connection, so that calls go on.
 TURN = 0.0005
+# Octets that a refused client may still send, within ``LINGER`` seconds; they are thrown away.
+LINGER_SIZE = 4_194_304
 
 
 class Gone(Exception):
@@ -134,3 +137,25 @@ class Line:
                 left = deadline - self._hub.clock()
                 if left <= 0 or not (yield (WRITE, self.sock, left)):
                     raise Gone from None
+
+    def linger(self) -> Generator[Wait, bool, None]:
+        """Say goodbye, and wait for the peer's, while what it still sends is thrown away.
+
+        RFC 9112 9.6: to close with octets unread resets the connection, and the client loses the answer.
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return
+        deadline, left = self._hub.clock() + LINGER, LINGER_SIZE
+        while left > 0:
+            patience = deadline - self._hub.clock()
+            if patience <= 0 or not (yield (READ, self.sock, patience)):
+                return
+            try:
+                data = self.sock.recv(CHUNK)
+            except BlockingIOError:
+                continue
+            if not data:
+                return
+            left -= len(data)

@@ -172,6 +172,11 @@ class HttpServer:
                         return
                 except HttpFault as fault:
                     response = fault.response()
+                    yield from line.write(conversation.respond(response))
+                    if response.closes:
+                        yield from line.linger()
+                        return
+                    continue
                 yield from line.write(conversation.respond(response))
                 if response.closes:
                     return
