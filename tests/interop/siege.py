@@ -69,6 +69,8 @@ class Watch:
 class Siege:
     """A server to attack. ``domain`` is its own; ``options`` and the TOML text ``config`` are added.
 
+    With ``transports=("udp",)`` it runs on what `sansip serve` takes for UDP alone, the blocking runtime.
+
     ``users`` has a password for each ``user@domain``; with it the server asks for passwords
     (``--auth digest`` and a SQLite store).
     """
@@ -81,10 +83,11 @@ class Siege:
         options: Sequence[str] = (),
         config: str = "",
         users: Mapping[str, str] | None = None,
+        transports: Sequence[str] = TRANSPORTS,
     ) -> None:
         self.directory = directory
         self.domain = domain
-        self._ports = {transport: peers.free_port() for transport in TRANSPORTS}
+        self._ports = {transport: peers.free_port() for transport in transports}
         extra = [*OPTIONS, *options]
         if config:
             path = directory / "siege.toml"
