@@ -39,6 +39,7 @@ class Attempt:
     """A request being sent. It is the user of its client transactions, and owns its timers.
 
     Attributes:
+        broke: "timeout", or what broke at the place tried last; "" where nothing did.
         final: the final response, or one made in its place; None before.
         provisional: whether the place being tried has sent a provisional response.
         transaction: that of the place being tried.
@@ -58,6 +59,7 @@ class Attempt:
         "_suffix",
         "_switched",
         "_timer",
+        "broke",
         "client",
         "final",
         "provisional",
@@ -73,6 +75,7 @@ class Attempt:
         self.transaction: ClientTransaction | None = None
         self.final: Response | None = None
         self.provisional = False
+        self.broke = ""
         # Places left to try, and the one being tried.
         self._places: list[Place] = []
         self._place: Place | None = None
@@ -366,6 +369,7 @@ class Attempt:
     # --- what does not come
 
     def go_on(self, reason: str, now: float) -> None:
+        self.broke = reason
         self._stop_timers()
         self._avoid(now, None)
         if self._places:
@@ -374,6 +378,7 @@ class Attempt:
             self._fail(408 if reason == "timeout" else self._unreachable(), now)
 
     def fail_here(self, reason: str, now: float) -> None:
+        self.broke = reason
         self._stop_timers()
         self._avoid(now, None)
         # RFC 3261 8.1.3.1: silence is a 408, a transport error a 503.

@@ -13,22 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sansip.auth import Account, Answers
-from sansip.client.via import new_branch, seal
+from sansip.auth import Account
+from sansip.client import Asker, Sending
 from sansip.clock import Timer
 from sansip.errors import RemoteProtocolError
 from sansip.events import UpstreamChanged
 from sansip.module import Module, command
-from sansip.transport import Flow
-from sansip.transport.next_hop import NextHop, next_hop
+from sansip.transport.transports import DEFAULT_PORT
 from sansip.wire import Request, SipUri, parse_uri
 from sansip.wire.host import host_text
 
 if TYPE_CHECKING:
     from sansip.module import Core
-    from sansip.transaction import ClientTransaction
     from sansip.transport import Listener
-    from sansip.transport.dns import Place
     from sansip.wire import Response
 
 __all__ = ["Upstream", "UpstreamConfig", "UpstreamRegistration", "Upstreams"]
@@ -141,35 +138,28 @@ class Upstreams(Module):
         return {one.registration.aor: one.registered for one in self._running}
 
 
-class Upstream:
-    """One registration. It is the user of its client transactions, and the owner of its timer."""
+class Upstream(Asker):
+    """One registration. It asks for each REGISTER (``client.send``), and owns the timer of the next."""
 
     __slots__ = (
-        "_answers",
         "_call_id",
+        "_contact",
         "_core",
         "_cseq",
         "_ending",
-        "_entropy",
         "_expires",
-        "_hop",
-        "_listener",
         "_pause",
-        "_place",
-        "_places",
-        "_proxy",
         "_raised",
+        "_sending",
         "_tag",
         "_timer",
-        "_transaction",
         "registered",
         "registration",
     )
 
     def __init__(self, core: Core, registration: UpstreamRegistration) -> None:
         self._core = core
-        self._proxy = core.proxy
-        entropy = self._entropy = core.entropy
+        entropy = core.entropy
         self.registration = registration
         self.registered = False
         self._call_id = entropy.token() + entropy.token()
@@ -180,12 +170,9 @@ class Upstream:
         self._ending = False
         # 423 was answered once in this attempt.
         self._raised = False
-        self._hop: NextHop | None = None
-        self._places: list[Place] = []
-        self._place: Place | None = None
-        self._listener: Listener | None = None
-        self._answers: Answers | None = None
-        self._transaction: ClientTransaction | None = None
+        # Ours, as it was sent last.
+        self._contact = ""
+        self._sending: Sending | None = None
         self._timer: Timer | None = None
 
     def begin(self, now: float) -> None:
@@ -196,117 +183,68 @@ class Upstream:
         """Take the registration back (RFC 3261 10.2.2), once; nothing is repeated."""
         self._stop()
         self._ending = True
-        if self.registered and self._place is not None:
-            self._places = [self._place]
-            self._next(now)
+        if self.registered:
+            self._register(now)
 
     # --- sending
 
     def timer_fired(self, _name: Any, now: float) -> None:
         self._timer = None
-        proxy = self._proxy
         self._raised = False
-        try:
-            hop = self._hop = next_hop(self.registration.target)
-        except RemoteProtocolError as error:
-            self._failed(error.reason, now)
-            return
-        # What was learned in this attempt alone is forgotten: a password that was
-        # wrong may be right now.
-        self._answers = proxy.client.auth.answers(hop.host, [self.registration.account])
-        if hop.numeric:
-            self._places = [(hop.transport, hop.host, hop.port)]
-            self._next(now)
-        else:
-            proxy.client.places.resolve(hop.question(), self._resolved, now)
+        self._register(now)
 
-    def _resolved(self, found: Any, now: float) -> None:
-        assert self._hop is not None
-        self._places = self._proxy.client.places.take(found, self._hop, now)
-        self._next(now)
-
-    def _next(self, now: float) -> None:
-        """Try the next place; there is another pause when none is left."""
-        proxy = self._proxy
-        while self._places:
-            self._place = self._places.pop(0)
-            transport, ip, _ = self._place
-            self._listener = proxy.listeners.reach(transport, ip)
-            if self._listener is not None:
-                self._send(now)
-                return
-        assert self._hop is not None
-        self._failed(f"no way to {host_text(self._hop.host, self._hop.port)}", now)
-
-    def _send(self, now: float) -> None:
-        assert self._place is not None
-        assert self._listener is not None
-        assert self._hop is not None
-        transport, ip, port = self._place
-        listener, proxy, registration = self._listener, self._proxy, self.registration
+    def _register(self, now: float) -> None:
+        registration = self.registration
         # RFC 3261 10.2.4: each REGISTER of one Call-ID has a higher number.
         self._cseq += 1
         headers = [
-            ("Max-Forwards", "70"),
             ("From", f"<{registration.aor}>;tag={self._tag}"),
             ("To", f"<{registration.aor}>"),
             ("Call-ID", self._call_id),
             ("CSeq", f"{self._cseq} REGISTER"),
-            ("Contact", self._contact(listener)),
             ("Expires", "0" if self._ending else str(self._expires)),
         ]
         request = Request.build("REGISTER", registration.target, headers)
-        if self._answers is not None:
-            self._answers.apply(request)
-        branch = new_branch(self._entropy)
-        data = seal(request, listener, branch)
-        flow = Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
-        self._transaction = proxy.transactions.open_client(branch, request, data, flow, self)
-        self._transaction.start(now)
+        # What was learned in an attempt alone is forgotten with it: a password that was
+        # wrong may be right now.
+        self._sending = self._core.proxy.client.send(request, self, now, accounts=[registration.account])
 
-    def _contact(self, listener: Listener) -> str:
+    def leaving(self, sending: Sending, request: Request, listener: Listener, now: float) -> None:
+        """Say how to come back by the listener that it leaves by."""
         user = self.registration.user or _user_of(self.registration.aor)
         # As it stands in Record-Route, with a user: it leads here in the same way.
         uri = listener.record_route.partition("<sip:")[2].removesuffix(";lr")
-        return f"<sip:{user}@{uri}>"
+        self._contact = f"sip:{user}@{uri}"
+        request.set("Contact", f"<{self._contact}>")
 
-    # --- what comes back
+    def next_cseq(self, sending: Sending) -> int:
+        """Return the number of the REGISTER with credentials."""
+        self._cseq += 1
+        return self._cseq
 
-    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+    # --- what becomes of it
+
+    def final(self, sending: Sending, response: Response, now: float) -> None:
+        """Go by the answer, or by there being none."""
+        if sending is not self._sending or self._ending:
+            return
         status = response.status
-        if transaction is not self._transaction or status < 200:
-            return
-        if self._ending:
-            if status >= 300 and self._mended(response):
-                self._send(now)
-            return
         if status < 300:
             self._accepted(response, now)
-        elif self._mended(response):
-            self._send(now)
-        elif status == 503 and self._places:
-            # RFC 3263 4.3
-            self._next(now)
+        elif sending.made:
+            self._failed(self._why(sending), now)
+        elif status == 423 and not self._raised and self._raise_expires(response):
+            self._register(now)
         else:
             self._failed(f"{status} {response.reason[:_SHOWN]}", now, _seconds(response, "retry-after"))
 
-    def _mended(self, response: Response) -> bool:
-        """Whether the same request, with what was learned from ``response``, is worth sending."""
-        if response.status in (401, 407):
-            return self._answers is not None and self._answers.take(response)
-        return response.status == 423 and not self._raised and self._raise_expires(response)
-
-    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
-        if transaction is not self._transaction or self._ending:
-            return
-        if self._places:
-            self._next(now)
-        else:
-            self._failed(reason, now)
+    def _why(self, sending: Sending) -> str:
+        if sending.broke:
+            return sending.broke
+        target = self.registration.target
+        return f"no way to {host_text(target.host, target.port or DEFAULT_PORT)}"
 
     def _accepted(self, response: Response, now: float) -> None:
-        if self._answers is not None and self._place is not None:
-            self._answers.succeeded(response, self._place[1])
         granted = self._granted(response)
         self._pause = 0.0
         if not self.registered:
@@ -317,7 +255,6 @@ class Upstream:
 
     def _granted(self, response: Response) -> int:
         """Return for how long we are registered: as our Contact says, or Expires (RFC 3261 10.2.4)."""
-        ours = self._contact(self._listener).strip("<>") if self._listener is not None else ""
         seconds = response.expires
         try:
             contacts = response.contacts
@@ -325,7 +262,7 @@ class Upstream:
             contacts = []
         for contact in contacts if isinstance(contacts, list) else ():
             text = contact.params.get("expires")
-            if text and text.isascii() and text.isdigit() and str(contact.uri) == ours:
+            if text and text.isascii() and text.isdigit() and str(contact.uri) == self._contact:
                 seconds = int(text[:9])
         return max(10, min(seconds if seconds is not None else self._expires, _LONGEST))
 
@@ -345,18 +282,18 @@ class Upstream:
         self.registered = False
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         # RFC 5626 4.5: between half of it and all of it.
-        pause = self._pause * (0.5 + self._entropy.number(1000) / 2000)
+        pause = self._pause * (0.5 + self._core.entropy.number(1000) / 2000)
         self._wait(max(pause, min(wanted or 0.0, _LONGEST_PAUSE)), now)
 
     def _wait(self, seconds: float, now: float) -> None:
         self._stop()
-        self._timer = self._proxy.timers.start(now, seconds, self, "register")
+        self._timer = self._core.proxy.timers.start(now, seconds, self, "register")
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._transaction = None
+        self._sending = None
 
 
 def _seconds(response: Response, name: str) -> float | None:

@@ -154,7 +154,26 @@ def test_the_next_server_of_a_name() -> None:
 def test_a_name_that_leads_nowhere(found: Any) -> None:
     rig, _ = begin(registering(aor="sip:trunk@sip.carrier.test"))
     assert rig.answer(found) == []
+    assert rig.wait(0.0) == []
     assert rig.events[0].reason == "no way to sip.carrier.test:5060"
+
+
+def test_the_reason_is_what_broke() -> None:
+    """An operator reads in the log why we are not registered."""
+    rig, outs = begin(registering())
+    rig.failed(only(outs, "REGISTER"), "connection refused")
+    assert rig.events[0].reason == "connection refused"
+
+
+def test_a_silent_server_of_a_name() -> None:
+    """RFC 3263 4.3, ``proxy.failover_time``: the next one after three seconds, and not after Timer F."""
+    account = Account(("sip.carrier.test",), "carrier.test", "trunk", "secret")
+    rig, _ = begin(registering(aor="sip:trunk@sip.carrier.test", account=account))
+    rig.answer([("udp", "192.0.2.2", 5060), ("udp", "192.0.2.3", 5060)])
+    outs = rig.wait(3.1)
+    assert outs[-1].to == CAROL
+    rig.udp(reply(outs[-1], 200), CAROL)
+    assert rig.events == [UpstreamChanged("sip:trunk@sip.carrier.test", True, "for 3600 s")]
 
 
 def test_a_transport_and_a_registrar() -> None:
