@@ -205,9 +205,13 @@ class Send:
 
 @dataclass(slots=True)
 class SendAck:
-    """Send the ACK for a 2xx, without a transaction (RFC 3261 13.2.2.4)."""
+    """Send the ACK for a 2xx, without a transaction (RFC 3261 13.2.2.4).
+
+    ``again``: it was sent before, and its 2xx came once more: the same octets are to leave.
+    """
 
     request: Request
+    again: bool = False
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from sansip.dialog.dialog import Dialog
-from sansip.dialog.effects import Answered, Effect
+from sansip.dialog.effects import Answered, Effect, SendAck
 from sansip.dialog.invite_base import Attempt, Headers, Pending
 from sansip.dialog.invite_client import InviteClient, offers
 from sansip.dialog.invite_server import InviteServer
@@ -172,10 +172,11 @@ class InviteUsage(InviteServer, InviteClient):
 
     def _invite_answered(self, request: Request, response: Response, now: float) -> None:
         number, status = request.cseq.number, response.status
-        if 200 <= status < 300 and number <= max(self._ack_number, self._last_number):
+        if 200 <= status < 300 and (number in self._acks or number <= self._last_number):
             # RFC 3261 13.2.2.4: repeated. One that waits for our answer waits on.
-            if number == self._ack_number:
-                self._acknowledge_again()
+            ack = self._acks.get(number)
+            if ack is not None:
+                self._effects.append(SendAck(ack.copy(), again=True))
         elif not self._inviting or number <= self._last_number:
             # Late: the INVITE has its final response.
             pass

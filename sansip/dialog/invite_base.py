@@ -29,6 +29,8 @@ __all__ = ["Attempt", "InviteBase", "Pending"]
 
 Headers = Iterable[tuple[str, object]]
 
+# ACKs that are kept for repeated 2xx: RFC 5407 3.1.4: a re-INVITE may follow one that was lost.
+_ACKS: Final = 2
 # RFC 3261 14.2, RFC 3311 5.2: Retry-After is between 0 and 10 seconds.
 _RETRY_AFTER: Final = 11
 
@@ -62,8 +64,7 @@ class InviteBase:
     """State and helpers. See ``InviteUsage``."""
 
     __slots__ = (
-        "_ack",
-        "_ack_number",
+        "_acks",
         "_again",
         "_again_status",
         "_attempt",
@@ -129,11 +130,10 @@ class InviteBase:
         self._sender: ReliableSender | None = None
         # --- the peer's other requests that our user has to answer
         self._pending: list[Pending] = []
-        # --- our INVITE: under way, the number of the last one that had a 2xx, its ACK
+        # --- our INVITE: under way, the number of the last one that had a 2xx, the ACKs by their numbers
         self._inviting = False
         self._last_number = -1
-        self._ack_number = -1
-        self._ack: Request | None = None
+        self._acks: dict[int, Request] = {}
         self._receiver = ReliableReceiver()
         self._unacknowledged: Request | None = None
         # --- our BYE: what its user gave
@@ -174,9 +174,11 @@ class InviteBase:
 
     def _send_ack(self, invite: Request, body: bytes = b"", headers: Headers = ()) -> None:
         # RFC 3261 13.2.2.4; kept, for every repeated 2xx is acknowledged by the same.
-        self._ack = self.dialog.ack(invite, headers, body)
-        self._ack_number = invite.cseq.number
-        self._effects.append(SendAck(self._ack))
+        ack = self.dialog.ack(invite, headers, body)
+        if len(self._acks) >= _ACKS:
+            del self._acks[next(iter(self._acks))]
+        self._acks[invite.cseq.number] = ack
+        self._effects.append(SendAck(ack))
 
     def _send_bye(self, headers: Headers = ()) -> None:
         self._send("BYE", headers)

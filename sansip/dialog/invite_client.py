@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sansip.dialog.dialog import is_reliable
-from sansip.dialog.effects import Answered, Progressed, SendAck
+from sansip.dialog.effects import Answered, Progressed
 from sansip.dialog.invite_base import Attempt, InviteBase
 from sansip.dialog.invite_table import ANSWERING, ESTABLISHED, RE_INVITING
 from sansip.dialog.offer_answer import has_session
@@ -197,11 +197,6 @@ class InviteClient(InviteBase):
         self._last_number = request.cseq.number
         self._due["forgotten"] = now + self._values.t1x64
         self._send_ack(request)
-
-    def _acknowledge_again(self) -> None:
-        # RFC 3261 13.2.2.4: each time that the 2xx comes.
-        if self._ack is not None:
-            self._effects.append(SendAck(self._ack.copy()))
 
     def take_refusal(self, given: tuple[Request, Response], now: float) -> None:
         request, response = given

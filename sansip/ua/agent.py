@@ -394,7 +394,7 @@ class UserAgent:
         """``call`` is over: its later requests get 481."""
         if self.calls.get(call.dialog.id) is call:
             del self.calls[call.dialog.id]
-            self.numbered.pop(call.number, None)
+        self.numbered.pop(call.number, None)
         self.has_ack(call)
         self._leaves(call.source)
         call.source = None

@@ -36,7 +36,7 @@ from sansip.ua.sdp import with_direction
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from sansip.client import Sending
+    from sansip.client import Ack, Sending
     from sansip.dialog import Dialog, InviteUsage
     from sansip.transport import Listener
     from sansip.transport.next_hop import NextHop
@@ -90,6 +90,7 @@ class Call:
     """
 
     __slots__ = (
+        "_acks",
         "_hop",
         "_inviting",
         "_waiting",
@@ -136,6 +137,8 @@ class Call:
         self.source: Any = None
         # Whether it counts as one that has our 2xx and no ACK (``UserAgent.owes_ack``).
         self.owes_ack = False
+        # The last ACKs, by the number of their INVITE.
+        self._acks: dict[int, Ack] = {}
         # Requests on their way, at most ``limits.requests_per_call``.
         self._waiting: list[Later[Response]] = []
         # REFERs of ours that the peer has not told the end of, and how many of its own were followed.
@@ -355,12 +358,22 @@ class Call:
                     if effect.request.method == "INVITE":
                         self._inviting = sending
                 case SendAck():
-                    self.agent.client.send_ack(effect.request, now, hop=self.hop)
+                    self._acknowledge(effect, now)
                 case Tell():
                     self._told(effect.event, now)
                 case End():
                     self.agent.forget(self)
         self.agent.watch(self, now)
+
+    def _acknowledge(self, effect: SendAck, now: float) -> None:
+        number = effect.request.cseq.number
+        if effect.again and (sent := self._acks.get(number)) is not None:
+            sent.again(now)
+            return
+        # As many as the usage keeps: those of older INVITEs are asked for no longer.
+        for old in list(self._acks)[:-1]:
+            del self._acks[old]
+        self._acks[number] = self.agent.client.send_ack(effect.request, now, hop=self.hop)
 
     @property
     def hop(self) -> Flow | NextHop | Uri | None:
@@ -411,9 +424,14 @@ class Call:
             found = next((one for one in self.referrals if one.is_meant(received.request)), None)
         except RemoteProtocolError:
             return False
-        if found is not None:
-            self.answer(received, found.notified(received.request, now), now=now)
-        return found is not None
+        if found is None:
+            return False
+        status = found.judged(received.request)
+        # First: who hears of the end may hang up, and this would be refused with all that is pending.
+        self.answer(received, status, now=now)
+        if status < 300:
+            found.notified(received.request, now)
+        return True
 
     def _ended(self, reason: str, message: Request | Response | None, now: float) -> None:
         """The session is over; the usage may still have a BYE on its way."""

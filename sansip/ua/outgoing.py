@@ -168,8 +168,8 @@ class OutgoingCall(Asker):
                 self._give_up(response, now)
             return
         late = self._cancelled or (self.winner is not None and call is not self.winner)
-        # Of an INVITE that another one followed.
-        late = late or sending is not self._sending
+        # Of an INVITE that another one followed, or that was given up and refused in the caller's eyes.
+        late = late or sending is not self._sending or (self.winner is None and self.answered.done)
         first = self.winner is None and not late
         if first:
             self.winner = call
@@ -232,6 +232,9 @@ class OutgoingCall(Asker):
     def _failed(self, sending: Sending, response: Response, now: float) -> None:
         for call in list(self.early.values()):
             call.perform(call.usage.response_received(sending.request, response, now), now)
+        if sending.made:
+            # A 2xx may come all the same: it begins its dialog anew, to be acknowledged and hung up.
+            self.early.clear()
         if self.winner is not None or sending is not self._sending:
             return
         if not self._cancelled and (self._until is None or now < self._until):

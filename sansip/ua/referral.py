@@ -97,22 +97,23 @@ class Referral:
         latest = self._number if self.accepted else self._call.dialog.local_cseq or 0
         return self._number <= int(event.id[:10]) <= latest
 
-    def notified(self, notify: Request, now: float) -> int:
-        """Take a NOTIFY; return the status of the answer to it."""
+    def judged(self, notify: Request) -> int:
+        """Return the status of the answer to a NOTIFY."""
         try:
-            state = notify.typed("subscription-state")
-        except RemoteProtocolError:
-            state = None
-        if state is None:
             # RFC 6665 4.1.3: it must say how things stand.
+            return 200 if notify.typed("subscription-state") is not None else 400
+        except RemoteProtocolError:
             return 400
+
+    def notified(self, notify: Request, now: float) -> None:
+        """Take a NOTIFY that was answered with 200."""
+        state = notify.typed("subscription-state")
         self.status = status_of(notify) or self.status
         if self.status >= 200 or state.state == "terminated":
             self._end(self.status or 408, now)
         else:
             most = self._call.agent.limits.ring_time
             self._wait(min(most if state.expires is None else state.expires, most), now)
-        return 200
 
     def call_ended(self, error: Exception, now: float) -> None:
         """The dialog is over, and nothing more is told in it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from sansip.routing.tasks import begin
 from sansip.ua import CallRefused
 from tests.ua.phones import ANSWER, OFFER, SDP, Bench, times_of
@@ -241,3 +243,51 @@ def test_forks_are_bounded() -> None:
     assert len(bench.ua.calls) == 3
     assert any(getattr(event, "name", "") == "forks_per_call" for event in bench.server.events)
     assert not times_of(bench.bob, "BYE")
+
+
+@pytest.mark.parametrize("rings", [True, False])
+def test_a_2xx_after_patience(rings: bool) -> None:
+    """RFC 3261 13.2.2.4: given up by ``within``, answered all the same: acknowledged and hung up."""
+    bench = Bench()
+
+    async def work(ua: Any) -> Any:
+        try:
+            return await ua.invite("sip:bob@192.0.2.2", OFFER, within=2)
+        except CallRefused as refused:
+            return refused.status
+
+    done = during(bench, work)
+    bob = bench.bob
+    invite = bob.expect("INVITE")
+    if rings:
+        bob.reply(invite, 180)
+        bench.network.run(3)
+        bob.expect("CANCEL")
+    else:
+        bench.network.run(3)
+    assert done == [408]
+    bob.reply(invite, 200, None, [SDP], body=ANSWER)
+    bob.expect("ACK")
+    bob.reply(bob.expect("BYE"), 200)
+    bench.network.run(70)
+    assert bench.at_rest()
+    assert not bench.ua.numbered
+
+
+def test_an_old_2xx_is_acknowledged_again() -> None:
+    """RFC 5407 3.1.4, RFC 3261 13.2.2.4: a re-INVITE followed the ACK that was lost; each 2xx has its own."""
+    bench = Bench()
+
+    async def work(ua: Any) -> Any:
+        call = await ua.invite("sip:bob@192.0.2.2", OFFER)
+        await call.hold()
+
+    during(bench, work)
+    bob = bench.bob
+    answer = bob.reply(bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
+    first = bob.expect("ACK")
+    bob.reply(bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
+    bob.expect("ACK")
+    bob.send(answer)
+    again = bob.expect("ACK")
+    assert again.to_bytes() == first.to_bytes()

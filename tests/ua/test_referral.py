@@ -69,6 +69,27 @@ def test_a_notify_before_the_202() -> None:
     assert done == [486]
 
 
+def test_who_hears_of_it_hangs_up() -> None:
+    """The last NOTIFY has its 200, also where the end of the transfer is the end of the call."""
+    bench = Bench()
+
+    async def main(call: Any) -> int:
+        status = await call.transfer(CAROL)
+        call.bye()
+        return int(status)
+
+    async def work(ua: Any) -> int:
+        return await main(await ua.invite("sip:bob@192.0.2.2", OFFER))
+
+    done = during(bench, work)
+    bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
+    bench.bob.expect("ACK")
+    bench.bob.reply(bench.bob.expect("REFER"), 202)
+    notify(bench, "refer", "terminated;reason=noresource", "200 OK")
+    bench.bob.reply(bench.bob.expect("BYE"), 200)
+    assert done == [200]
+
+
 def test_refused() -> None:
     """RFC 3515 2.4.2: it does not even try."""
     bench = Bench()
