@@ -45,6 +45,8 @@ Step = Callable[["IncomingRequest"], Coroutine[Any, Any, None]]
 Wrap = Callable[[Module, str, Callable[..., Any]], Callable[..., Any]]
 # Hooks of what goes back: the last module sees it first.
 BACKWARD = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
+# Events that may lead to each other.
+_MOST_TOLD = 100
 # Stages whose steps must not be left out: who was not screened is not served.
 _CLOSED = frozenset(("screen", "identify"))
 
@@ -107,6 +109,8 @@ class Modules:
     ) -> None:
         self._stack = stack
         self._wrap = wrap
+        # Events under way, each told by a module as it heard of the one before, and how many were told.
+        self._telling = self._told = 0
         self._by_type: dict[type[Module], Module] = {}
         # Those that are not ``kept`` from another set, in order: they are still to be started.
         self.fresh: list[Module] = []
@@ -326,7 +330,14 @@ class Modules:
                 return Reply(500)
             if verdict is PASS:
                 continue
-            return False if verdict is DROP else verdict
+            if verdict is DROP:
+                return False
+            if isinstance(verdict, Reply):
+                return verdict
+            self._failed(
+                module, "message_arrived", TypeError(f"it returned {verdict!r:.80}, which is no verdict")
+            )
+            return Reply(500)
         return None
 
     def takes_stray(self, response: Response, flow: Flow, now: float) -> bool:
@@ -393,18 +404,37 @@ class Modules:
 
     def event(self, event: Any, now: float) -> None:
         """Tell the modules that want to hear of ``event``."""
-        for module, hook in self._event_received:
-            if isinstance(event, module.events):
-                try:
-                    hook(event, now)
-                except Exception as error:
-                    self._failed(module, "event_received", error)
+        if self._told >= _MOST_TOLD:
+            # What modules tell each other as they hear of it must not go on, and double, for ever.
+            return
+        self._telling += 1
+        self._told += 1
+        if self._told == _MOST_TOLD and self._event_received:
+            endless = RecursionError(f"{_MOST_TOLD} events, each told by a module that heard of another")
+            self._failed(self._event_received[0][0], "event_received", endless)
+        try:
+            for module, hook in self._event_received:
+                if isinstance(event, module.events):
+                    try:
+                        hook(event, now)
+                    except Exception as error:
+                        self._failed(module, "event_received", error)
+        finally:
+            self._telling -= 1
+            if not self._telling:
+                self._told = 0
 
     def next_due(self) -> float | None:
         """Return when ``time_passed`` has something to do."""
         due = None
         for _, hook in self._next_due:
-            one = hook()
+            try:
+                one = hook()
+                if one is not None:
+                    one += 0.0
+            except Exception:
+                # No input of the stack: ``time_passed`` asks again, and tells.
+                continue
             if one is not None and (due is None or one < due):
                 due = one
         return due
@@ -412,12 +442,16 @@ class Modules:
     def time_passed(self, now: float) -> None:
         """Let modules with clocks of their own do what is due."""
         for module, hook in self._time_passed:
-            due = module.next_due()
-            if due is not None and due <= now:
-                try:
+            try:
+                due = module.next_due()
+            except Exception as error:
+                self._failed(module, "next_due", error)
+                continue
+            try:
+                if due is not None and due <= now:
                     hook(now)
-                except Exception as error:
-                    self._failed(module, "time_passed", error)
+            except Exception as error:
+                self._failed(module, "time_passed", error)
 
     # --- commands
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sansip.location import Binding, MemoryLocation
     from sansip.module.links import Link
     from sansip.proxy import Proxy
+    from sansip.routing import IncomingRequest
     from sansip.routing.core import Core as StackCore
     from sansip.routing.core import ModuleTable
     from sansip.transport import Listeners, Sender
@@ -177,6 +178,10 @@ class Core:
     def module(self, kind: type[ModuleType]) -> ModuleType:
         """Return another module. Raises ``LookupError`` where it is not configured."""
         return self.table.get(kind)
+
+    async def authenticate(self, request: IncomingRequest, realm: str | None = None) -> str | None:
+        """Return the user who has proved to have sent ``request``; None where it was answered (401, 407)."""
+        return await request.authenticate(realm)
 
     def watch(self, method: Watch) -> None:
         """Have ``method(aor, before, after)`` called when bindings have changed, until the module goes."""

@@ -12,6 +12,7 @@ Nothing of this is made for a request whose hooks do not wait.
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -67,6 +68,9 @@ class Waits:
 
     def hold(self, key: Any, hold: Hold, work: Coroutine[Any, Any, Any], who: Any, now: float) -> None:
         """Have the first message of a line wait for ``work`` of module ``who``."""
+        if not inspect.iscoroutine(work):
+            hold.refuse(work, who, now)
+            return
         if self._ending:
             # The caller gave up: nothing waits any more.
             work.close()
@@ -169,6 +173,11 @@ class Hold:
         self._who: Any = None
         self._timer: Timer | None = None
         self.line: Line | None = None
+
+    def refuse(self, work: object, who: Any, now: float) -> None:
+        """What the hook of module ``who`` returned is nothing to wait for."""
+        self._who = who
+        self._failed(TypeError(f"it returned {work!r:.80}; a hook returns nothing, or waits"), now)
 
     def wait(self, work: Coroutine[Any, Any, Any], who: Any, now: float) -> None:
         """Wait until ``work`` of module ``who`` ends; it may have done so on return."""

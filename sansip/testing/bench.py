@@ -17,6 +17,7 @@ from sansip.config import ListenerConfig, StackConfig
 from sansip.events import ModuleFailed
 from sansip.limits import Limits
 from sansip.module import Counter, Histogram, Module, Use, WebRequest, WebResponse
+from sansip.module.base import HOOKS
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
@@ -322,6 +323,7 @@ def check_module(kind: type[Module], settings: Any = None, others: Sequence[Use]
         one.call("nobody")
         one.wait(120)
         assert not one.failures, f"it fails beside a second node: {one.failures[0].error!r}"
+    _fail_hooks(again)
     # The same settings once more change nothing and fail at nothing.
     module = again.module
     before = module.settings
@@ -339,3 +341,24 @@ def check_module(kind: type[Module], settings: Any = None, others: Sequence[Use]
         f"a slip: {again.failures[0].error!r}"
     )
     assert not any(isinstance(figure, Histogram) and not figure.help for figure in module.core.counted)
+
+
+def _fail_hooks(bench: ModuleBench[Any]) -> None:
+    """Have each hook of the module raise: it is named, and a call is answered all the same."""
+    modules = bench.stack.modules
+    raising = ""
+
+    def wrap(module: Module, hook: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*given: Any) -> Any:
+            if hook == raising and module is bench.module:
+                raise RuntimeError(f"{hook} was made to fail")
+            return method(*given)
+
+        return wrapped
+
+    modules.wrap_hooks(wrap)
+    for raising in HOOKS:
+        assert bench.call("nobody"), f"a call was not answered while {raising} failed"
+        bench.wait(1)
+    raising = ""
+    bench.events[:] = [one for one in bench.events if not isinstance(one, ModuleFailed)]

@@ -31,6 +31,10 @@ from sansip.config import Reconfiguration, StackConfig
 from sansip.entropy import Entropy
 from sansip.events import RouteFailed
 from sansip.journal import JournaledStack
+from sansip.limits import Limits
+from sansip.module import Use
+from sansip.module.sharing import Count, Get, MemoryValues, Swap
+from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
 from sansip.testing.endpoint import Endpoint
 from sansip.transport.filter import OpenConnection
@@ -258,6 +262,8 @@ class Network:
         now: the time in seconds; starts at 0.
         names: host name to addresses, for the stacks' ``Resolve`` questions.
         answers: question type to a function of the question, for other questions.
+        modules: modules that each server has, beside those of its own ``StackConfig``. Their rows are in
+            ``store``, which all servers have together, and what they share is in ``values``.
         name_server: what answers DNS queries (``StackConfig.dns``): octets to octets,
             or None for silence.
         raise_route_errors: whether what a route raises comes out of ``run`` and ``expect``, with the
@@ -270,8 +276,12 @@ class Network:
     answers: dict[type, Callable[[Any], Any]] = field(default_factory=dict)
     name_server: Callable[[bytes], bytes | None] | None = None
     raise_route_errors: bool = True
+    modules: list[Use] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        # Rows, live values and counts of modules: of all servers together, as of nodes with one store.
+        self.store = MemoryRows()
+        self.values = MemoryValues(Limits())
         self.connections = 0
         self.servers: list[Server] = []
         self.endpoints: dict[tuple[str, int], Endpoint] = {}
@@ -284,6 +294,9 @@ class Network:
 
     def server(self, config: StackConfig, journal: Callable[[str], object] | None = None) -> Server:
         """Put a stack with ``config`` on the network; ``journal`` takes the lines of its journal."""
+        if self.modules:
+            config.modules = [*config.modules, *self.modules]
+            config.shares_values = True
         seed = f"{self.seed} server {len(self.servers)}".encode().ljust(16, b".")
         server = Server(self, config, seed, journal)
         self.servers.append(server)
@@ -425,6 +438,10 @@ class Network:
                 result = answer(question)
             except Exception as error:
                 result = error
+        elif isinstance(question, Read | Scan | Write):
+            result = self.store.answer(question)
+        elif isinstance(question, Get | Swap | Count):
+            result = self.values.answer(question, self.now)
         elif isinstance(question, Resolve):
             known: Mapping[str, list[str]] = self.names
             found = known.get(question.host)

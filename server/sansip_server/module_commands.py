@@ -14,7 +14,7 @@ from sansip.module.commands import expected
 from sansip_sockets.pending import Pending
 
 if TYPE_CHECKING:
-    from sansip.module import Modules
+    from sansip.module import Module, Modules
     from sansip.stack import Stack
     from sansip_sockets import Hub
 
@@ -64,8 +64,10 @@ def figures(modules: Modules) -> dict[str, float]:
     """Return what modules count, by ``module.figure{labels}``."""
     found: dict[str, float] = {}
     for module in modules:
-        for name, value in module.figures().items():
-            found[f"{module.name}.{name}"] = value
+        try:
+            found |= {f"{module.name}.{name}": value for name, value in module.figures().items()}
+        except Exception as error:
+            module.core.failed("figures", error)
         for figure in module.core.counted:
             name = f"{module.name}.{figure.name.removeprefix(module.name)[1:]}"
             if isinstance(figure, Counter):
@@ -78,5 +80,12 @@ def figures(modules: Modules) -> dict[str, float]:
 
 def troubles(modules: Modules) -> dict[str, dict[str, Any]]:
     """Return the modules that say something is wrong, as parts of ``health``."""
-    said = {module.name: module.health() for module in modules}
+    said = {module.name: _health(module) for module in modules}
     return {name: {"ok": False, "error": text} for name, text in said.items() if text}
+
+
+def _health(module: Module) -> str:
+    try:
+        return str(module.health())
+    except Exception as error:
+        return f"health: {type(error).__name__}: {error}"
