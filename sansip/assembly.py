@@ -137,6 +137,7 @@ class Assembly(Service):
             self.authenticator = Authenticator(
                 config.auth, keys, self.entropy, self.bans, config.ephemeral, config.began
             )
+        self.bearer = config.bearer
         self.users = config.users
         self.recall = config.recall
         self.durable = config.durable

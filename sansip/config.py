@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sansip.auth import Account, AuthConfig, Ephemeral, Users
+from sansip.auth import Account, AuthConfig, BearerConfig, Ephemeral, Users
 from sansip.limits import Limits
 from sansip.location import NodeConfig
 from sansip.module import Module, Use
@@ -73,6 +73,7 @@ class StackConfig:
         wall_offset: Unix time minus the clock given as ``now``, for Date; None
             leaves Date out. An adapter may set ``Stack.wall_offset`` later.
         auth: how to authenticate; None where nobody is asked who they are.
+        bearer: tokens that prove users beside passwords (RFC 8898), judged by who answers ``ShownToken``.
         accounts: user names and passwords of ours at other servers, whose challenges
             are answered on the way (RFC 3261 22.3).
         users: what is stored of a user, for small sets that are at hand; None
@@ -118,6 +119,7 @@ class StackConfig:
     node: str = ""
     wall_offset: float | None = None
     auth: AuthConfig | None = None
+    bearer: BearerConfig | None = None
     accounts: list[Account] = field(default_factory=list)
     users: Users | None = None
     recall: Users | None = None

@@ -3,6 +3,7 @@
 from sansip.auth.account import Account
 from sansip.auth.algorithms import HASHES, compute_response, ha1, hash_name, session_key
 from sansip.auth.authenticator import Authenticator
+from sansip.auth.bearer import BearerConfig, ShownToken
 from sansip.auth.client import Answers, ClientAuth
 from sansip.auth.digest_uri import designates
 from sansip.auth.ephemeral import EPHEMERAL_HASHES, Ephemeral
@@ -16,10 +17,12 @@ __all__ = [
     "Answers",
     "AuthConfig",
     "Authenticator",
+    "BearerConfig",
     "ClientAuth",
     "Ephemeral",
     "Lookup",
     "Offer",
+    "ShownToken",
     "Users",
     "Verdict",
     "compute_response",

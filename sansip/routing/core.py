@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from sansip.auth import Authenticator, Users
+    from sansip.auth import Authenticator, BearerConfig, Users
     from sansip.bans import Bans
     from sansip.clock import Wall
     from sansip.entropy import Entropy
@@ -62,6 +62,7 @@ class Core(Protocol):
     registrar: Registrar
     proxy: Proxy
     authenticator: Authenticator | None
+    bearer: BearerConfig | None
     trusted: Trusted
     bans: Bans
     users: Users | None

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sansip.auth import Lookup, Verdict, designates
+from sansip.auth.bearer import bearer_challenge
 from sansip.auth.offer import SHOWN, TOO_OLD
 from sansip.auth.replay import OLDER
 from sansip.errors import RemoteProtocolError
 from sansip.events import AuthenticationFailed, NonceRefused, SourceBarred
 from sansip.proxy.trust import identity_of
 from sansip.routing.awaitables import ENDLESS, Question
+from sansip.routing.tokens import proves_by_token, shown_tokens, without_tokens
 
 if TYPE_CHECKING:
     from sansip.auth import Authenticator, Offer
@@ -52,6 +54,8 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
     else:
         core.proxy.trust.asks_in(realm)
     source = request.flow.host
+    if core.bearer is not None and (tokens := shown_tokens(request)):
+        return await proves_by_token(request, core.bearer, tokens, realm)
     try:
         offered: list[Credentials] = message.typed(field) or []
     except RemoteProtocolError as error:
@@ -124,6 +128,9 @@ def _refuse(request: Incoming, authenticator: Authenticator, offer: Offer, realm
     stale = offer.verdict is Verdict.STALE
     unix = request.core.wall.unix(request.now)
     values = authenticator.challenges(realm, request.flow.host, unix, request.now, stale=stale)
+    if request.core.bearer is not None and not stale:
+        # RFC 8898 2.1.1: a phone answers one of the schemes.
+        values = [*values, bearer_challenge(request.core.bearer, realm)]
     registrar = request.method == "REGISTER"
     header = "WWW-Authenticate" if registrar else "Proxy-Authenticate"
     request.refuse(401 if registrar else 407, None, [(header, value) for value in values])
@@ -169,6 +176,7 @@ def withhold(request: Incoming) -> None:
     authenticator = core.authenticator
     if authenticator is None:
         return
+    without_tokens(request)
     try:
         offered: list[Credentials] = message.typed("proxy-authorization") or []
     except RemoteProtocolError:

@@ -120,7 +120,7 @@ def relay(
     if server is not None and server.answered:
         # The caller gave up while the route was waiting: RFC 3261 9.2.
         return Relay(request.context)
-    if "proxy-authorization" in message.keys:
+    if "proxy-authorization" in message.keys or (request.core.bearer and "authorization" in message.keys):
         withhold(request)
     shifts = proxy.shifts
     marked = shifts.read(request.marked, message) if request.marked else 0

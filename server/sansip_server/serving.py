@@ -31,6 +31,7 @@ from sansip.transport.transports import DATAGRAMS
 from sansip_server import logs
 from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
+from sansip_server.bearer import open_bearer
 from sansip_server.cluster import SharedStorage
 from sansip_server.config import build
 from sansip_server.config.dns import dns_config
@@ -133,6 +134,7 @@ def run_server(
             control.close()
         raise OperatorError(str(error)) from None
 
+    bearer = open_bearer(settings.bearer, settings.auth)
     recorder = None if journal is None else JournalFile(journal)
     logs.configure(settings.log.level, settings.log.format)
     supervisor = Supervisor()
@@ -238,6 +240,7 @@ def run_server(
             ({} if storage is None else storage.handlers)
             | handlers_of(route, settings.limits.handler_waiting)
             | provision.handlers
+            | ({} if bearer is None else bearer.handlers)
             | ({} if values is None else values.handlers)
             | ({} if shared is None else shared.handlers)
         )

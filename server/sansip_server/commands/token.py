@@ -26,11 +26,14 @@ _DAY = 86_400
 @click.argument("name")
 @click.option("--keys", metavar="FILE", required=True, help="The file that http.keys names.")
 @click.option("--role", type=click.Choice(["read", "operate"]), default="read", show_default=True)
+@click.option("--scope", default="", help="What a phone's token is good for, as bearer.scope says.")
 @click.option("--days", type=click.FloatRange(0.01, 3_650), default=30.0, show_default=True)
 @click.option("--audience", default="sansip", show_default=True, help="As http.audience says.")
 @click.option("--issuer", default="", help="As http.issuer says.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def token(name: str, keys: str, role: str, days: float, audience: str, issuer: str, as_json: bool) -> None:
+def token(
+    name: str, keys: str, role: str, scope: str, days: float, audience: str, issuer: str, as_json: bool
+) -> None:
     """Print a token for NAME, to be sent as `Authorization: Bearer TOKEN`."""
     try:
         import jwt
@@ -39,6 +42,8 @@ def token(name: str, keys: str, role: str, days: float, audience: str, issuer: s
     entry = _signing_key(Path(keys))
     expires = int(time.time() + days * _DAY)
     claims: dict[str, Any] = {"sub": name, "aud": audience, "role": role, "exp": expires}
+    if scope:
+        claims["scope"] = scope
     if issuer:
         claims["iss"] = issuer
     text = jwt.encode(claims, jwt.PyJWK(entry, "EdDSA"), algorithm="EdDSA", headers={"kid": entry["kid"]})

@@ -204,6 +204,7 @@ def stack_config(
         server_name=settings.server_name,
         secret=secret,
         auth=settings.digest if settings.auth == "digest" else None,
+        bearer=settings.bearer.config(),
         durable=settings.store is not None and settings.location is None,
         node=node_name(settings),
         shared=node_config(settings, listeners),

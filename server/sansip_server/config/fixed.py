@@ -35,6 +35,7 @@ _FIXED = {
     "rows": "modules read their rows at the start",
     "node": _NODE,
     "control": "the socket is opened at the start, and this command came by it",
+    "bearer": "its keys are opened at the start (what is in the file is read again)",
     "http": "its sockets, tokens and roles are set up at the start",
     "secret_file": "marks and flow tokens of running dialogs are sealed with the key in it",
     "runtime": _RUNTIME,

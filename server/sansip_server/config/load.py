@@ -105,6 +105,8 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
             settings.store = str(folder / settings.store)
         if settings.control:
             settings.control = str(folder / settings.control)
+        if settings.bearer.keys is not None:
+            settings.bearer.keys = str(folder / settings.bearer.keys)
         if settings.http.keys is not None:
             settings.http.keys = str(folder / settings.http.keys)
         if settings.store_password_file is not None:

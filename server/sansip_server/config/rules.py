@@ -142,6 +142,7 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
     yield from _location_faults(settings)
     yield from _http_faults(settings)
+    yield from _bearer_faults(settings)
     least = settings.ua.session_min
     if least < SMALLEST:
         yield "ua.session_min", f"expected {SMALLEST} seconds or more (RFC 4028 4); found {least}"
@@ -177,6 +178,22 @@ def _http_faults(settings: Settings) -> Iterator[tuple[str, str]]:
             yield path, f"{text} is reached by others; set http.keys (`sansip token` makes it), or 127.0.0.1"
         elif listener.transport == "http" and not loopback:
             yield path, f"{text}: anybody on the way reads the tokens; write https:{text[5:]}"
+
+
+def _bearer_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    bearer = settings.bearer
+    if bearer.authz_server is None:
+        return
+    if not bearer.authz_server.startswith("https://") or '"' in bearer.authz_server:
+        # RFC 8898 2.2
+        yield "bearer.authz_server", f"expected an https URI; found {bearer.authz_server}"
+    if bearer.keys is None:
+        yield "bearer.keys", "needed with authz_server: the keys that it signs with (a JWK set, RFC 7517)"
+    if settings.auth == "none":
+        yield "bearer", 'tokens are taken beside passwords; set auth = "digest"'
+    if bearer.audience == settings.http.audience:
+        # A token for one would be good for the other.
+        yield "bearer.audience", f"{bearer.audience!r} is http.audience as well; choose another"
 
 
 def _location_faults(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from sansip.proxy import ProxyConfig
 from sansip.registrar.config import RegistrarConfig
 from sansip.transaction.timers import TimerValues
 from sansip.transport.websocket import WebSocketConfig
+from sansip_server.config.bearer import BearerSettings
 from sansip_server.config.dns import DnsSettings
 from sansip_server.config.http import HttpSettings
 from sansip_server.config.listen import DEFAULT_LISTEN
@@ -131,6 +132,7 @@ class Settings:
     # waits for an answer (64*T1).
     drain_time: float = 32.0
     digest: AuthConfig = field(default_factory=AuthConfig)
+    bearer: BearerSettings = field(default_factory=BearerSettings)
     dns: DnsSettings = field(default_factory=DnsSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     # On here, unlike in the library: users expect phones behind NATs to ring.

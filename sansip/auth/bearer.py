@@ -1,0 +1,51 @@
+"""Tokens in SIP (RFC 8898): what a challenge says of them, and the question who one proves.
+
+Theory of operation: a token is judged outside (``ShownToken``), for that takes keys and a clock of the
+world. Here is what the core needs: where phones get tokens, which field they come in, and that none
+leaves this server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sansip.wire.abnf import quote
+
+if TYPE_CHECKING:
+    from sansip.wire.headers.auth import Credentials
+
+__all__ = ["BearerConfig", "ShownToken", "bearer_challenge", "tokens_in"]
+
+
+@dataclass(slots=True)
+class BearerConfig:
+    """Where phones get their tokens: the https URI of the authorization server, and the scope to ask for."""
+
+    authz_server: str
+    scope: str = ""
+
+
+@dataclass(slots=True)
+class ShownToken:
+    """The question which user a token proves.
+
+    The answer is a mapping: ``user`` is ``alice@example.com``; or ``error`` is ``invalid_token`` or
+    ``invalid_scope``, and ``reason`` says why, for the log.
+    """
+
+    token: str
+
+
+def bearer_challenge(config: BearerConfig, realm: str, error: str = "") -> str:
+    """Return a WWW-/Proxy-Authenticate value (RFC 8898 4)."""
+    value = f"Bearer realm={quote(realm)}, authz_server={quote(config.authz_server)}"
+    if config.scope:
+        value += f", scope={quote(config.scope)}"
+    return f'{value}, error="{error}"' if error else value
+
+
+def tokens_in(offered: Sequence[Credentials]) -> list[str]:
+    """Return the tokens among ``offered``."""
+    return [one.token for one in offered if one.scheme.lower() == "bearer" and one.token]
