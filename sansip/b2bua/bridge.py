@@ -204,15 +204,15 @@ class Bridge:
         if self.ended or self._incoming.decided:
             return
         if best is None:
-            self._incoming.reject(480)
-            return
+            best = Response.build(480, None, [])
+        # First, for what the caller is told ends its leg.
+        self._finish("refused", best, now)
         status, headers = self.mapped(best, self.callee)
         if 300 <= best.status < 400:
             # Where else to look is for the caller to try, not a matter of topology.
             headers += [("Contact", value) for value in best.get_all("contact")]
         reason = best.reason if status == best.status else None
         self._incoming.reject(status, reason, headers)
-        self._finish("refused", best, now)
 
     def mapped(self, response: Response, leg: Leg) -> tuple[int, list[tuple[str, str]]]:
         """Return status and header fields for the other side of a ``response`` that came by ``leg``."""

@@ -104,6 +104,8 @@ def carry(
         return None
     hides = () if request.is_trusted else OF_STRANGERS if request.is_stranger else ASSERTED
     carried = Carry(core.ua, request, chosen, policy or Policy(), hides, within)
+    # Its answer is not the route's to give any more.
+    request.taken = True
     carried.begin(request.now)
     return carried.answered
 
