@@ -103,7 +103,7 @@ class Softphone:
 
     # --- the layer's way down
 
-    def send(self, flow: Flow, data: bytes, now: float) -> None:
+    def send(self, flow: Flow, data: bytes, now: float, owner: int = 0) -> None:
         self.wire.send(self.address, flow.address[:2], data)
 
     def send_request(self, flow: Flow, data: bytes, transaction: Any, now: float) -> None:
