@@ -178,7 +178,7 @@ class Counted(Module):
         return False
 
     def request_ended(self, request: IncomingRequest) -> None:
-        # Typed state of a request: whoever has the request has it.
+        # Typed state of a request: a hook that has the request has it.
         assert self.seen.get(request) is not None
 
     @command("counted.list")
