@@ -8,6 +8,7 @@ name is asked for, so a package that is broken harms nobody who does not use it.
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -19,6 +20,8 @@ from sansip_server.faults import OperatorError
 __all__ = ["GROUP", "load", "loaded", "look_again", "names", "uses"]
 
 GROUP = "sansip.modules"
+
+logger = logging.getLogger("sansip.modules")
 
 
 @cache
@@ -51,6 +54,7 @@ def look_again() -> None:
     _found.cache_clear()
     # But for those that were not to be loaded: two packages claimed one name, or one was broken.
     load.cache_clear()
+    _sound.cache_clear()
 
 
 @cache
@@ -90,5 +94,17 @@ def uses(given: dict[str, Any], others: Iterable[Use] = ()) -> list[Use]:
     there = {use.kind.name for use in made}
     made += [Use(load(name), settings) for name, settings in given.items() if name not in there]
     there |= set(given)
-    made += [Use(kind) for kind in map(load, names()) if kind.by_default and kind.name not in there]
+    made += [Use(kind) for kind in _sound() if kind.by_default and kind.name not in there]
     return made
+
+
+@cache
+def _sound() -> tuple[type[Module], ...]:
+    """Return every module that can be loaded; a package that is broken is told of, and harms nobody else."""
+    found = []
+    for name in names():
+        try:
+            found.append(load(name))
+        except OperatorError as error:
+            logger.warning("%s; nothing asks for it", error)
+    return tuple(found)
