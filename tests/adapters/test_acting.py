@@ -135,7 +135,10 @@ def on_asyncio() -> None:
 
     class Here(World):
         async def start(self, verb: str, number: int = 0, **given: Any) -> Any:
-            return asyncio.create_task(self.act(verb, number, **given))
+            task = asyncio.create_task(self.act(verb, number, **given))
+            # Its wish is told before the next one of ours.
+            await asyncio.sleep(0)
+            return task
 
         async def result(self, task: Any) -> Any:
             return await task
@@ -158,14 +161,18 @@ class Nursery(World):
 
     async def start(self, verb: str, number: int = 0, **given: Any) -> Any:
         found: list[Any] = []
+        begun: list[bool] = []
 
         async def run() -> None:
+            begun.append(True)
             try:
                 found.append((await self.act(verb, number, **given), None))
             except Exception as error:
                 found.append((None, error))
 
         self.tasks.start_soon(run)
+        while not begun:
+            await self.sleep(0)
         return found
 
     async def result(self, task: Any) -> Any:
@@ -227,7 +234,9 @@ def on_curio() -> None:
             async def run() -> Any:
                 return await self.act(verb, number, **given)
 
-            return await curio.spawn(run)
+            task = await curio.spawn(run)
+            await curio.sleep(0)
+            return task
 
         async def result(self, task: Any) -> Any:
             try:
@@ -261,7 +270,9 @@ def on_gevent() -> None:
                 except Exception as error:
                     return None, error
 
-            return gevent.spawn(run)
+            greenlet = gevent.spawn(run)
+            gevent.sleep(0)
+            return greenlet
 
         async def result(self, task: Any) -> Any:
             value, error = task.get(timeout=8)
@@ -282,6 +293,36 @@ def on_gevent() -> None:
         world.server.stop()
 
 
+def on_blocking() -> None:
+    import sansip_blocking
+    from sansip_sockets.outcome import outcome
+
+    class Here(World):
+        async def act(self, verb: str, number: int = 0, **given: Any) -> Any:
+            return self.server.act(verb, number, **given)
+
+        async def start(self, verb: str, number: int = 0, **given: Any) -> Any:
+            told: list[Any] = []
+            self.server.hub.act(verb, number, given, told.append)
+            return told
+
+        async def result(self, task: Any) -> Any:
+            for _ in range(PATIENCE):
+                if task:
+                    return outcome(task[0])
+                await self.sleep(0.01)
+            raise AssertionError("it never ended")
+
+        async def sleep(self, seconds: float) -> None:
+            # Nothing runs beside it: it serves meanwhile.
+            self.server.turn(seconds)
+
+    world = Here()
+    world.server = sansip_blocking.Server(stack, LISTENERS, notify=world.events.append)
+    with world.server, pytest.raises(StopIteration):
+        story(world).send(None)
+
+
 RUNTIMES: dict[str, Callable[[], None]] = {
     "asyncio": on_asyncio,
     "trio": on_trio,
@@ -289,6 +330,7 @@ RUNTIMES: dict[str, Callable[[], None]] = {
     "anyio-trio": lambda: on_anyio("trio"),
     "curio": on_curio,
     "gevent": on_gevent,
+    "blocking": on_blocking,
 }
 
 
