@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sansip.client.attempt import Attempt
 from sansip.client.life import OVER, PREPARING
 from sansip.errors import RemoteProtocolError
-from sansip.location import NodeFlow
 from sansip.proxy.copying import copy_for, keep_back
 from sansip.proxy.destination import flow_for, route_of
+from sansip.proxy.flow_loss import gone_status, node_flow
 from sansip.proxy.flow_tokens import goes_token
 from sansip.proxy.record_route import add_record_route, can_be_recorded
 from sansip.proxy.returning import take_back
@@ -234,7 +234,7 @@ class Branch(Attempt):
             # RFC 3261 16.6 step 11
             self._wait(now, self.proxy.values.c)
         elsewhere = bool(self.target.instance) and self._owner.can_fail_over(self)
-        return elsewhere or self._node_flow() is not None
+        return elsewhere or (self.target.binding is not None and node_flow(self.target) is not None)
 
     def _repeat(self, now: float) -> bool:
         base = self._base
@@ -318,7 +318,7 @@ class Branch(Attempt):
     # --- what does not come
 
     def hurry(self, argument: Any, now: float) -> None:
-        node = self._node_flow()
+        node = node_flow(self.target)
         if node is not None:
             self.proxy.node_silent(node.life, now)
         if self._places:
@@ -341,7 +341,7 @@ class Branch(Attempt):
         # RFC 3261 16.9: a transport error is a 503; RFC 5626 5.3.1: a 430 where it was that of
         # the only flow. RFC 3261 21.4.18: where another node is gone with the phone's
         # connection, it is the user who is not there.
-        return self._flow_status() or (480 if self._node_flow() else 503)
+        return gone_status(self.target) or (480 if node_flow(self.target) else 503)
 
     def _fail(self, status: int, now: float, headers: Iterable[tuple[str, str]] = ()) -> None:
         cancelled = self._cancel_reason is not None
@@ -362,16 +362,6 @@ class Branch(Attempt):
 
     # --- the flows of phones
 
-    def _flow_status(self) -> int:
-        """Return the status that says that the connection of a phone is gone, 0 where it had none."""
-        target = self.target
-        if target.only or target.bound:
-            return 430
-        # RFC 3261 21.4.18: it is the phone that is not there, and no server; where its
-        # connection is gone, it was looked for at its Contact.
-        had = target.flow or getattr(target.binding, "flow", None)
-        return 480 if getattr(had, "conn", 0) else 0
-
     def flow_died(self, transaction: ClientTransaction, other: Flow | None, now: float) -> None:
         """The connection over which the phone rings is gone; ``other`` is a flow that it has still.
 
@@ -384,7 +374,7 @@ class Branch(Attempt):
             self.follow(transaction, other)
         elif transaction is self.transaction:
             # Nobody waits for it until Timer C.
-            self.feed("lost", self._flow_status(), now)
+            self.feed("lost", gone_status(self.target), now)
 
     def follow(self, transaction: ClientTransaction, flow: Flow) -> None:
         """The phone answers over ``flow`` now, and is cancelled over that (RFC 3261 9.1)."""
@@ -398,14 +388,9 @@ class Branch(Attempt):
         ``back``: the node is there again, in another life, and repeats of what was sent over
         datagrams reach it.
         """
-        node = self._node_flow()
+        node = node_flow(self.target)
         if node is not None and node.life == life and (node.conn or not back):
             self.feed("lost", 480, now)
-
-    def _node_flow(self) -> NodeFlow | None:
-        """Return the flow of another node that this leads to, or None."""
-        flow = getattr(self.target.binding, "flow", None)
-        return flow if isinstance(flow, NodeFlow) and self.target.path else None
 
     # --- giving up
 

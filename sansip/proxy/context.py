@@ -18,7 +18,6 @@ from sansip.proxy.recursion import Redirects
 from sansip.proxy.target import TargetQueue
 from sansip.proxy.validation import breadth_of
 from sansip.proxy.way_back import WayBack
-from sansip.wire import response_to
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from sansip.proxy.target import Target
     from sansip.transaction import ServerTransaction
     from sansip.transport.dns import Place
-    from sansip.wire import Request, Response
+    from sansip.wire import Response
 
 __all__ = ["ResponseContext"]
 
@@ -54,7 +53,6 @@ class ResponseContext(WayBack):
         "_redirects",
         "_running",
         "_started",
-        "_trying_timer",
         "cancelled",
         "counted",
         "failure",
@@ -91,14 +89,6 @@ class ResponseContext(WayBack):
         self._declined = False
         # When it was first relayed.
         self._started = 0.0
-        self._trying_timer: Timer | None = None
-
-    @property
-    def request(self) -> Request:
-        """The request as received; let go once nothing can need it any more."""
-        request = self.forwarding.request
-        assert request is not None
-        return request
 
     @property
     def budget(self) -> Budget:
@@ -129,13 +119,7 @@ class ResponseContext(WayBack):
             self._give_up_timer.cancel()
         self._give_up_timer = None if ring is None else proxy.timers.start(now, ring, self, "ring")
         self._started = self._started or now
-        if forwarding.is_invite:
-            if not self.server.last:
-                # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
-                self.server.respond(response_to(self.request, 100, to_tag=None), now)
-        elif self._trying_timer is None:
-            # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
-            self._trying_timer = proxy.timers.start(now, proxy.trying_after, self, "trying")
+        self._promise(now)
         # What fails before this returns is kept for the route, which has had no
         # chance yet to wait for it.
         self._holding = True
@@ -182,9 +166,6 @@ class ResponseContext(WayBack):
         if target.binding is None:
             self.forwarding.strange = True
         return Branch(self.proxy, self.forwarding, self, target, breadth)
-
-    def _own(self, status: int, reason: str | None = None) -> Response:
-        return response_to(self.request, status, reason, to_tag=self.local_tag())
 
     # --- called by the branches
 
@@ -433,7 +414,5 @@ class ResponseContext(WayBack):
                 self._queue.forget_spare()
                 for branch in list(self._branches):
                     branch.give_up(now)
-            return
-        self._trying_timer = None
-        if not self.done and not self.server.last:
-            self.server.respond(response_to(self.request, 100, to_tag=None), now)
+        else:
+            super().timer_fired(name, now)

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin
 from sansip.transport.flow import ensure_length
+from sansip.wire import response_to
 
 if TYPE_CHECKING:
+    from sansip.clock import Timer
     from sansip.proxy.forwarding import Forwarding
     from sansip.proxy.proxy import Proxy
     from sansip.transaction import ClientTransaction, ServerTransaction
@@ -30,7 +32,7 @@ class WayBack:
         done: whether a final response went back.
     """
 
-    __slots__ = ("_confirmed", "_early", "_tag", "done", "forwarding", "proxy", "server")
+    __slots__ = ("_confirmed", "_early", "_tag", "_trying_timer", "done", "forwarding", "proxy", "server")
 
     def __init__(self, proxy: Proxy, forwarding: Forwarding, server: ServerTransaction) -> None:
         self.proxy = proxy
@@ -41,12 +43,23 @@ class WayBack:
         self._early: tuple[str, ...] = ()
         self._confirmed: tuple[str, ...] = ()
         self._tag: str | None = None
+        self._trying_timer: Timer | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request as received; let go once nothing can need it any more."""
+        request = self.forwarding.request
+        assert request is not None
+        return request
 
     def local_tag(self) -> str:
         """The To tag of responses made here for this request (RFC 3261 8.2.6.2)."""
         if self._tag is None:
             self._tag = self.proxy.entropy.token()
         return self._tag
+
+    def _own(self, status: int, reason: str | None = None) -> Response:
+        return response_to(self.request, status, reason, to_tag=self.local_tag())
 
     # --- what the response context says
 
@@ -59,6 +72,22 @@ class WayBack:
         raise NotImplementedError
 
     # --- what goes back
+
+    def _promise(self, now: float) -> None:
+        """Send a 100, or see to it that one goes in time."""
+        if self.forwarding.is_invite:
+            if not self.server.last:
+                # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
+                self.server.respond(response_to(self.request, 100, to_tag=None), now)
+        elif self._trying_timer is None:
+            # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
+            proxy = self.proxy
+            self._trying_timer = proxy.timers.start(now, proxy.trying_after, self, "trying")
+
+    def timer_fired(self, name: str, now: float) -> None:
+        self._trying_timer = None
+        if not self.done and not self.server.last:
+            self.server.respond(response_to(self.request, 100, to_tag=None), now)
 
     def provisional_received(self, response: Response, now: float) -> None:
         """A provisional response other than 100, without our Via."""
