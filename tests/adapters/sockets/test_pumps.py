@@ -233,7 +233,7 @@ class Crowd:
     def __init__(self) -> None:
         self.waiting: list[tuple[bytes, tuple[str, int]] | int] = []
 
-    def recvfrom(self, size: int) -> tuple[bytes, tuple[str, int]]:
+    def recvfrom(self, size: int, flags: int = 0) -> tuple[bytes, tuple[str, int]]:
         if not self.waiting:
             raise BlockingIOError
         first = self.waiting.pop(0)
