@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sansip.client.attempt import Attempt
 from sansip.client.life import OVER, PREPARING
@@ -28,7 +28,7 @@ from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
 from sansip.transaction.base import ClientUser
 from sansip.transport.flow import Flow
-from sansip.wire import response_to
+from sansip.wire import Response, response_to
 
 if TYPE_CHECKING:
     from sansip.proxy.budget import Budget
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sansip.transaction import ClientTransaction
     from sansip.transport import Listener
     from sansip.transport.dns import Place
-    from sansip.wire import Request, Response
+    from sansip.wire import Request
 
 __all__ = ["Branch", "Owner"]
 
@@ -46,6 +46,10 @@ __all__ = ["Branch", "Owner"]
 _GROWTH = 400
 # RFC 5626 7: after these another flow of the same phone may be tried.
 _FLOW_FAILED = (408, 430)
+
+
+# Stands for a final response that is not needed any more.
+_GONE: Final = Response()
 
 
 class Owner(ClientUser, Protocol):
@@ -272,9 +276,14 @@ class Branch(Attempt):
                 response.prepend("Via", value)
 
     def remainder(self) -> ClientUser:
-        # Where no module looks the owner is enough for a further 2xx.
+        # Where no module looks at responses the owner is enough for a further 2xx.
         forwarding = self.forwarding
-        return self._owner if forwarding.handle is None or not forwarding.is_invite else self
+        looks = forwarding.is_invite and forwarding.handle is not None and self.proxy.hooks.changes_responses
+        return self if looks else self._owner
+
+    def rest(self) -> None:
+        """Keep of the final response, which has gone back, that there was one: a further 2xx may come."""
+        self.final = _GONE
 
     def _finish(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         transaction.user = self.remainder()

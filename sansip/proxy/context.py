@@ -260,14 +260,19 @@ class ResponseContext(WayBack):
         if self.done and not self._running:
             forwarding = self.forwarding
             forwarding.request = None
-            self._branches = []
+            branches, self._branches = self._branches, []
             handle = forwarding.handle
             if handle is not None and self.server.answered:
                 # Neither is to keep the other when the transactions are gone.
                 handle.leave_context()
                 if not self._confirmed or not self.proxy.hooks.changes_responses:
-                    # Nobody looks at it any more; after a 2xx to an INVITE another one may come.
+                    # Nobody looks at it any more.
                     forwarding.handle = None
+                    return
+                # After a 2xx to an INVITE another one may come.
+                handle.rest()
+                for branch in branches:
+                    branch.rest()
 
     def _succeed(self, response: Response, now: float) -> None:
         if self.on_success is not None:

@@ -371,16 +371,18 @@ class Incoming:
             server.flow = note_source(self.message, self.flow, "always")
 
     def leave_context(self) -> None:
-        """Let go of the response context, which is done and knows this handle.
-
-        Where a module may want to see a further 2xx to its INVITE, it is kept for half a minute, and there
-        are thousands of those.
-        """
+        """Let go of the response context, which is done and knows this handle."""
         context, self.context = self.context, None
-        self.arrived = None
-        self.message.rest()
         if context is not None and context.cancelled:
             self._cancelled = True
+
+    def rest(self) -> None:
+        """Let go of what can be made again: it is kept for half a minute, as thousands are.
+
+        A module may want to see a further 2xx to its INVITE.
+        """
+        self.arrived = None
+        self.message.rest()
 
     # --- for the verbs
 
