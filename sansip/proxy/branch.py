@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -22,6 +21,7 @@ from sansip.proxy.copying import copy_for, keep_back
 from sansip.proxy.destination import flow_for, route_of
 from sansip.proxy.flow_loss import gone_status, node_flow
 from sansip.proxy.flow_tokens import goes_token
+from sansip.proxy.hooks import waits_of
 from sansip.proxy.record_route import add_record_route, can_be_recorded
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import next_look
@@ -173,8 +173,12 @@ class Branch(Attempt):
         # It leaves once modules have seen it. There is nothing to be cancelled until then.
         self.state = PREPARING
         self.transaction = None
-        go = partial(self._go, (request, transport, listener, alive, may_switch))
-        self.proxy.hooks.leaving(handle, self, request, go, now)
+        given = (request, transport, listener, alive, may_switch)
+        allowed = handle.modules.hooks.leaving(handle, self, request, self._go, given, now)
+        if allowed and self.state is PREPARING:
+            return request
+        if allowed is not None:
+            self._go(given, allowed, now)
         return None
 
     def _go(self, given: Any, allowed: bool, now: float) -> None:
@@ -256,10 +260,9 @@ class Branch(Attempt):
         assert self.transaction is not None
         self._take_back(self.transaction, response)
         handle = self.forwarding.handle
-        if handle is None:
-            self._owner.provisional_received(response, now)
-        else:
-            self.proxy.hooks.received(handle, self, response, partial(self._pass_on, response), now)
+        if handle is None or handle.modules.hooks.received(handle, self, response, self._pass_on, now):
+            if self.final is None:
+                self._owner.provisional_received(response, now)
 
     def _pass_on(self, response: Response, now: float) -> None:
         if self.final is None:
@@ -278,7 +281,8 @@ class Branch(Attempt):
     def remainder(self) -> ClientUser:
         # Where no module looks at responses the owner is enough for a further 2xx.
         forwarding = self.forwarding
-        looks = forwarding.is_invite and forwarding.handle is not None and self.proxy.hooks.changes_responses
+        handle = forwarding.handle
+        looks = handle is not None and forwarding.is_invite and handle.modules.hooks.changes_responses
         return self if looks else self._owner
 
     def rest(self) -> None:
@@ -292,15 +296,17 @@ class Branch(Attempt):
         if handle is None:
             self._decide(response, now)
             return
-        hooks = self.proxy.hooks
-        if response.status < 300 and self.forwarding.is_invite:
+        hooks = handle.modules.hooks
+        if response.status < 300 and self.forwarding.is_invite and hooks.changes_responses:
             # RFC 3261 13.3.1.4: it comes again until its ACK does.
-            again, before = hooks.repeats(handle, response)
-            if again:
-                if before is not None:
+            accepted, tag = waits_of(handle).accepted, response.to_tag or ""
+            if tag in accepted:
+                if (before := accepted[tag]) is not None:
                     self._owner.send_octets(before, now)
                 return
-        hooks.received(handle, self, response, partial(self._decide, response), now)
+            accepted[tag] = None
+        if hooks.received(handle, self, response, self._decide, now):
+            self._decide(response, now)
 
     def _decide(self, response: Response, now: float) -> None:
         status = response.status
@@ -321,7 +327,7 @@ class Branch(Attempt):
                 response = response_to(self.request, 480, to_tag=self._owner.local_tag())
         self.final = response
         if first and self.forwarding.handle is not None:
-            self.proxy.hooks.ended(self.forwarding.handle, self, status, now)
+            self.forwarding.handle.modules.hooks.ended(self.forwarding.handle, self, status, now)
         self._owner.final_received(response, first, now)
 
     # --- what does not come
@@ -366,7 +372,7 @@ class Branch(Attempt):
         if not cancelled and self.target.instance and self._owner.fail_over(self, now):
             return
         if forwarding.handle is not None:
-            self.proxy.hooks.ended(forwarding.handle, self, status, now)
+            forwarding.handle.modules.hooks.ended(forwarding.handle, self, status, now)
         self._owner.final_received(self.final, True, now)
 
     # --- the flows of phones

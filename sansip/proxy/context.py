@@ -265,7 +265,7 @@ class ResponseContext(WayBack):
             if handle is not None and self.server.answered:
                 # Neither is to keep the other when the transactions are gone.
                 handle.leave_context()
-                if not self._confirmed or not self.proxy.hooks.changes_responses:
+                if not self._confirmed or not handle.modules.hooks.changes_responses:
                     # Nobody looks at it any more.
                     forwarding.handle = None
                     return

@@ -7,7 +7,7 @@ member is (who, function), and ``handle.now`` is the time while it runs; what a 
 (``sansip.proxy.waiting``); one that returns None costs a call.
 
 A reload that adds or removes modules makes other hooks. A request passes those that it began with, which its
-handle knows (``handle.modules.hooks``); the latest are asked, and hand it on.
+handle knows (``handle.modules.hooks``): those are called, and the proxy's own say whether there are any.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from sansip.clock import Timers
     from sansip.wire import Request, Response
 
-__all__ = ["Hooks"]
+__all__ = ["Hooks", "waits_of"]
+
+# What is done with a response that has passed: go(response, now).
+Go = Callable[[Any, float], None]
 
 
 class Hooks:
@@ -94,39 +97,43 @@ class Hooks:
         self._request_ended = request_ended
 
     def leaving(
-        self, handle: Any, branch: object, message: Request, go: Callable[[bool, float], None], now: float
-    ) -> None:
-        """A copy is about to leave; ``go(allowed, now)``: nothing leaves that a hook failed at."""
-        if handle.modules.hooks is not self:
-            handle.modules.hooks.leaving(handle, branch, message, go, now)
-            return
+        self,
+        handle: Any,
+        branch: object,
+        message: Request,
+        go: Callable[[Any, bool, float], None],
+        given: Any,
+        now: float,
+    ) -> bool | None:
+        """Return whether a copy may leave: nothing leaves that a hook failed at.
+
+        None where it waits: ``go(given, allowed, now)`` follows.
+        """
         handle.now = now
         for method in self._branch_leaving:
             try:
                 work = method[1](handle, branch, message)
             except Exception as error:
                 self.tell(method[0], "branch_leaving", error)
-                go(False, now)
-                return
+                return False
             if work is not None:
                 rest = _after(self._branch_leaving, method)
-                waits = _waits(handle)
-                hold = Hold(self, "branch_leaving", rest, (handle, branch, message), True, waits, branch, go)
+                waits = waits_of(handle)
+                arguments = (handle, branch, message)
+                hold = Hold(self, "branch_leaving", rest, arguments, True, waits, branch, partial(go, given))
                 waits.hold(branch, hold, work, method[0], now)
-                return
-        go(True, now)
+                return None
+        return True
 
-    def received(
-        self, handle: Any, branch: object, response: Response, go: Callable[[float], None], now: float
-    ) -> None:
-        """A branch has a response other than 100; ``go(now)`` when it has passed."""
-        if handle.modules.hooks is not self:
-            handle.modules.hooks.received(handle, branch, response, go, now)
-            return
+    def received(self, handle: Any, branch: object, response: Response, go: Go, now: float) -> bool:
+        """Show a response other than 100 of a branch; return whether it has passed.
+
+        Where it waits, ``go(response, now)`` follows.
+        """
         waits = handle.waits
-        if waits is not None and (line := waits.blocked(branch)) is not None:
-            line.append(partial(self.received, handle, branch, response, go))
-            return
+        if waits is not None and waits.lines is not None and (line := waits.blocked(branch)) is not None:
+            line.append(partial(self._received_late, handle, branch, response, go))
+            return False
         handle.now = now
         for method in self._response_received:
             try:
@@ -136,11 +143,16 @@ class Hooks:
                 continue
             if work is not None:
                 rest = _after(self._response_received, method)
+                arguments = (handle, branch, response)
                 self._hold(
-                    "response_received", rest, (handle, branch, response), branch, go, work, method, now
+                    "response_received", rest, arguments, branch, partial(go, response), work, method, now
                 )
-                return
-        go(now)
+                return False
+        return True
+
+    def _received_late(self, handle: Any, branch: object, response: Response, go: Go, now: float) -> None:
+        if self.received(handle, branch, response, go, now):
+            go(response, now)
 
     def _hold(
         self,
@@ -153,15 +165,12 @@ class Hooks:
         method: Method,
         now: float,
     ) -> None:
-        waits = _waits(arguments[0])
+        waits = waits_of(arguments[0])
         hold = Hold(self, moment, rest, arguments, False, waits, key, lambda _, now: go(now))
         waits.hold(key, hold, work, method[0], now)
 
     def ended(self, handle: Any, branch: object, status: int, now: float) -> None:
         """A branch has ended with ``status``."""
-        if handle.modules.hooks is not self:
-            handle.modules.hooks.ended(handle, branch, status, now)
-            return
         handle.now = now
         for who, hook in self._branch_ended:
             try:
@@ -169,15 +178,15 @@ class Hooks:
             except Exception as error:
                 self.tell(who, "branch_ended", error)
 
-    def answering(self, handle: Any, response: Response, go: Callable[[float], None], now: float) -> None:
-        """An answer other than 100 is about to leave; ``go(now)`` when it has passed."""
-        if handle.modules.hooks is not self:
-            handle.modules.hooks.answering(handle, response, go, now)
-            return
+    def answering(self, handle: Any, response: Response, go: Go, now: float) -> bool:
+        """Show an answer other than 100 that is about to leave; return whether it has passed.
+
+        Where it waits, ``go(response, now)`` follows.
+        """
         waits = handle.waits
-        if waits is not None and (line := waits.blocked(None)) is not None:
-            line.append(partial(self.answering, handle, response, go))
-            return
+        if waits is not None and waits.lines is not None and (line := waits.blocked(None)) is not None:
+            line.append(partial(self._answering_late, handle, response, go))
+            return False
         handle.now = now
         for method in self._response_leaving:
             try:
@@ -187,27 +196,16 @@ class Hooks:
                 continue
             if work is not None:
                 rest = _after(self._response_leaving, method)
-                self._hold("response_leaving", rest, (handle, response), None, go, work, method, now)
-                return
-        go(now)
+                arguments = (handle, response)
+                self._hold(
+                    "response_leaving", rest, arguments, None, partial(go, response), work, method, now
+                )
+                return False
+        return True
 
-    def repeats(self, handle: Any, response: Response) -> tuple[bool, bytes | None]:
-        """Return whether a 2xx to an INVITE is one before it once more, and its octets.
-
-        None in place of them: it waits still, and leaves when it has waited.
-        """
-        if handle.modules.hooks is not self:
-            own: Hooks = handle.modules.hooks
-            return own.repeats(handle, response)
-        return _waits(handle).repeats(response) if self.changes_responses else (False, None)
-
-    def accepted(self, handle: Any, response: Response, data: bytes) -> None:
-        """A 2xx to an INVITE left as ``data``."""
-        if handle.modules.hooks is not self:
-            handle.modules.hooks.accepted(handle, response, data)
-            return
-        if self.changes_responses:
-            _waits(handle).accepted(response, data)
+    def _answering_late(self, handle: Any, response: Response, go: Go, now: float) -> None:
+        if self.answering(handle, response, go, now):
+            go(response, now)
 
     def cancelled(self, handle: Any, now: float) -> None:
         """The caller gave up: nothing of the request waits any longer."""
@@ -216,9 +214,6 @@ class Hooks:
 
     def done(self, handle: Any, now: float) -> None:
         """The final answer has left."""
-        if handle.modules.hooks is not self:
-            handle.modules.hooks.done(handle, now)
-            return
         handle.now = now
         for who, hook in self._request_ended:
             try:
@@ -242,7 +237,8 @@ def _after(methods: tuple[Method, ...], method: Method) -> Iterator[Method]:
     return iter(methods[methods.index(method) + 1 :])
 
 
-def _waits(handle: Any) -> Waits:
+def waits_of(handle: Any) -> Waits:
+    """Return what waits of the request of ``handle``."""
     waits = handle.waits
     if waits is None:
         waits = handle.waits = Waits()

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
-    from sansip.wire import Response
 
 __all__ = ["Begin", "Hold", "Line", "Method", "Passage", "Waits", "Work"]
 
@@ -51,19 +50,19 @@ class Passage(Protocol):
 class Waits:
     """What waits of one request."""
 
-    __slots__ = ("_accepted", "_ending", "_lines")
+    __slots__ = ("_ending", "accepted", "lines")
 
     def __init__(self) -> None:
-        self._lines: dict[Any, Line] | None = None
+        self.lines: dict[Any, Line] | None = None
         self._ending = False
         # To tag -> the octets of the 2xx that left, None while it waits.
-        self._accepted: dict[str, bytes | None] = {}
+        self.accepted: dict[str, bytes | None] = {}
 
     def blocked(self, key: Any) -> Line | None:
         """Return the line of ``key`` (a branch, or None for the way back), where something waits in it."""
-        if self._lines is None:
+        if self.lines is None:
             return None
-        line = self._lines.get(key)
+        line = self.lines.get(key)
         return None if line is None or line.first is None else line
 
     def hold(self, key: Any, hold: Hold, work: Coroutine[Any, Any, Any], who: Any, now: float) -> None:
@@ -76,41 +75,29 @@ class Waits:
             work.close()
             hold.end(now)
             return
-        if self._lines is None:
-            self._lines = {}
-        line = self._lines.get(key)
+        if self.lines is None:
+            self.lines = {}
+        line = self.lines.get(key)
         if line is None:
-            line = self._lines[key] = Line(self, key)
+            line = self.lines[key] = Line(self, key)
         line.first = hold
         hold.line = line
         hold.wait(work, who, now)
 
     def forget(self, line: Line) -> None:
         """Nothing waits in ``line`` any more."""
-        if self._lines is not None and self._lines.get(line.key) is line:
-            del self._lines[line.key]
+        if self.lines is not None and self.lines.get(line.key) is line:
+            del self.lines[line.key]
 
     def end(self, now: float) -> None:
         """Let everything go on that waits: the caller cancelled (RFC 3261 9.2)."""
         self._ending = True
         try:
-            for line in list((self._lines or {}).values()):
+            for line in list((self.lines or {}).values()):
                 if line.first is not None:
                     line.first.end(now)
         finally:
             self._ending = False
-
-    def repeats(self, response: Response) -> tuple[bool, bytes | None]:
-        """Return whether a 2xx comes again, and how it left the first time (None: it waits still)."""
-        tag = response.to_tag or ""
-        if tag in self._accepted:
-            return True, self._accepted[tag]
-        self._accepted[tag] = None
-        return False, None
-
-    def accepted(self, response: Response, data: bytes) -> None:
-        """Remember the octets of a 2xx that left."""
-        self._accepted[response.to_tag or ""] = data
 
 
 class Line:

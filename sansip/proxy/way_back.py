@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sansip.proxy.hooks import waits_of
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin
 from sansip.transport.flow import ensure_length
@@ -101,10 +102,9 @@ class WayBack:
             self._early = early
             # RFC 3261 16.7 step 5: every provisional response but 100.
             handle = self.forwarding.handle
-            if handle is None:
-                self.server.respond(response, now)
-            else:
-                proxy.hooks.answering(handle, response, partial(self.server.respond, response), now)
+            respond = self.server.respond
+            if handle is None or handle.modules.hooks.answering(handle, response, respond, now):
+                respond(response, now)
 
     def _pass_2xx(self, response: Response, now: float) -> bool:
         """Send a 2xx to an INVITE back; False where it would begin too many dialogs."""
@@ -118,13 +118,16 @@ class WayBack:
         if handle is None:
             self._send_2xx(response, now)
         else:
-            go = partial(self._send_seen, handle, response, not self.done)
-            proxy.hooks.answering(handle, response, go, now)
+            go = partial(self._send_seen, handle, not self.done)
+            if handle.modules.hooks.answering(handle, response, go, now):
+                go(response, now)
         return True
 
-    def _send_seen(self, handle: Any, response: Response, first: bool, now: float) -> None:
-        hooks = self.proxy.hooks
-        hooks.accepted(handle, response, self._send_2xx(response, now))
+    def _send_seen(self, handle: Any, first: bool, response: Response, now: float) -> None:
+        hooks = handle.modules.hooks
+        data = self._send_2xx(response, now)
+        if hooks.changes_responses:
+            waits_of(handle).accepted[response.to_tag or ""] = data
         if first:
             hooks.done(handle, now)
         self._release()
@@ -148,19 +151,20 @@ class WayBack:
         handle = self.forwarding.handle
         if handle is None:
             self.server.respond(response, now)
-        else:
-            self.proxy.hooks.answering(handle, response, partial(self._end_seen, handle, response), now)
+        elif handle.modules.hooks.answering(handle, response, partial(self._end_seen, handle), now):
+            self._end_seen(handle, response, now)
 
     def _end_seen(self, handle: Any, response: Response, now: float) -> None:
         self.server.respond(response, now)
-        self.proxy.hooks.done(handle, now)
+        handle.modules.hooks.done(handle, now)
         self._release()
 
     def _pass_nothing(self, now: float) -> None:
         """End without an answer."""
         self.server.abandon(now)
-        if self.forwarding.handle is not None:
-            self.proxy.hooks.done(self.forwarding.handle, now)
+        handle = self.forwarding.handle
+        if handle is not None:
+            handle.modules.hooks.done(handle, now)
         self._release()
 
     # --- the user of client transactions whose branch is done

@@ -292,23 +292,24 @@ class Incoming:
         alone = alone or (status >= 200 and self.core.proxy.transactions.crowded and self.is_stranger)
         hooks = self.core.proxy.hooks
         if not hooks.active or status == 100:
-            self._send(server, response, alone, self.now)
+            self._send(server, alone, response, self.now)
             return
-        hooks.answering(self, response, partial(self._send, server, response, alone), self.now)
-        if self.waits is not None and self.waits.blocked(None) is not None:
+        if self.modules.hooks.answering(self, response, partial(self._send, server, alone), self.now):
+            self._send(server, alone, response, self.now)
+        elif self.waits is not None and self.waits.blocked(None) is not None:
             self.waiting(self.now)
 
     def waiting(self, now: float) -> None:
         """It waits for the outside before it is answered."""
 
-    def _send(self, server: ServerTransaction, response: Response, alone: bool, now: float) -> None:
+    def _send(self, server: ServerTransaction, alone: bool, response: Response, now: float) -> None:
         if alone:
             server.respond_once(response, now)
         else:
             server.respond(response, now)
         hooks = self.core.proxy.hooks
         if hooks.active and response.status >= 200:
-            hooks.done(self, now)
+            self.modules.hooks.done(self, now)
 
     def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Answer with a failure and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
@@ -337,7 +338,8 @@ class Incoming:
         hooks = self.core.proxy.hooks
         if hooks.active and status != 100 and not server.answered:
             self.now = now
-            hooks.answering(self, response, partial(self._send, server, response, False), now)
+            if self.modules.hooks.answering(self, response, partial(self._send, server, False), now):
+                self._send(server, False, response, now)
         else:
             # As it is, or once more: modules have seen it.
             server.respond(response, now)
