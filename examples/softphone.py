@@ -2,10 +2,10 @@
 
     python examples/softphone.py sip:alice@example.org --server 192.0.2.1 --password secret
 
-Then a line for each wish: ``call sip:bob@example.org``, ``answer 1``, ``reject 1``, ``hold 2``, ``resume 2``,
-``transfer 2 sip:carol@example.org`` (blind), ``transfer 2 3`` (the party of call 2 talks to that of call 3),
-``bye 2``, ``quit``. Calls have numbers. What happens is told a line each: ``registered``, ``ringing 1 from
-URI``, ``talking 1``, ``ended 1 BYE``.
+Then a line for each wish: ``call sip:bob@example.org``, ``cancel 1``, ``answer 1``, ``reject 1``, ``hold 2``,
+``resume 2``, ``transfer 2 sip:carol@example.org`` (blind), ``transfer 2 3`` (the party of call 2 talks to
+that of call 3), ``bye 2``, ``quit``. Calls have numbers. What happens is told a line each: ``registered``,
+``ringing 1 from URI``, ``calling 2 URI``, ``talking 1``, ``ended 1 BYE``.
 
 The phone is a sansip stack of its own: all that SIP asks of a phone is done below ``server.act``. This file
 is what is left: words to verbs, events to lines.
@@ -24,7 +24,7 @@ import sansip_asyncio
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.auth import Account
 from sansip.errors import LocalProtocolError
-from sansip.events import CallOffered, CallTransferred, UpstreamChanged
+from sansip.events import CallOffered, CallPlaced, CallProgressed, CallTransferred, UpstreamChanged
 from sansip.module import Use
 from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.routing import IncomingRequest, TrustedPeer
@@ -74,6 +74,10 @@ class Phone:
             if event.replaces:
                 # RFC 3891 3: the user talks already; the other side has changed.
                 self.begin(self.answer(str(event.number)))
+        elif isinstance(event, CallPlaced):
+            self._say(f"calling {event.number} {event.callee}")
+        elif isinstance(event, CallProgressed):
+            self._say(f"progress {event.number} {event.status}")
         elif isinstance(event, CallTransferred):
             self._say(f"transferred {event.number} to {event.target}")
             self.begin(self._talk(event.new))
@@ -104,6 +108,7 @@ class Phone:
         word, *given = line.split()
         verbs: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
             "call": self.call,
+            "cancel": self.cancel,
             "answer": self.answer,
             "reject": self.reject,
             "hold": self.hold,
@@ -122,6 +127,10 @@ class Phone:
         """Call ``uri``."""
         call = await self._act("invite", uri=uri, sdp=SDP)
         self.begin(self._talk(call.number))
+
+    async def cancel(self, number: str) -> None:
+        """Give up a call that is not answered yet."""
+        await self._act("cancel", int(number))
 
     async def answer(self, number: str) -> None:
         """Take a call that rings."""

@@ -15,6 +15,8 @@ __all__ = [
     "CallBegan",
     "CallEnded",
     "CallOffered",
+    "CallPlaced",
+    "CallProgressed",
     "CallTransferred",
     "ConnectionRefused",
     "CredentialsRefused",
@@ -207,6 +209,23 @@ class CallOffered:
 
 
 @dataclass(slots=True)
+class CallPlaced:
+    """A program around the stack calls ``callee``; the call is ``number``, before and after the answer."""
+
+    number: int
+    callee: str
+
+
+@dataclass(slots=True)
+class CallProgressed:
+    """Call ``number`` of a program around the stack rings, or the like; ``sdp``: early media, or b""."""
+
+    number: int
+    status: int
+    sdp: bytes
+
+
+@dataclass(slots=True)
 class CallTransferred:
     """The peer of call ``number`` had us call ``target`` (RFC 3515), as call ``new``: answered."""
 
@@ -251,6 +270,8 @@ Event = (
     | ModuleFailed
     | CallBegan
     | CallOffered
+    | CallPlaced
+    | CallProgressed
     | CallTransferred
     | CallEnded
 )

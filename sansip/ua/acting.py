@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import LocalProtocolError
+from sansip.events import CallPlaced, CallProgressed
 from sansip.later import Later
 from sansip.ua.incoming import IncomingCall
 from sansip.ua.outgoing import OutgoingCall
 
 if TYPE_CHECKING:
     from sansip.ua.agent import UserAgent
+    from sansip.wire import Response
 
 __all__ = ["act"]
 
@@ -46,8 +48,8 @@ def act(
     """Do ``verb`` with the arguments ``given``: of call ``number``, or (0) of the user agent.
 
     ``done(result or exception, now)`` hears of the end. Verbs and arguments are those of ``UserAgent``
-    (``request``, ``invite``), ``IncomingCall`` (``ring``, ``accept``, ``reject``) and ``Call``; ``over``
-    waits for the end.
+    (``request``, ``invite``), ``OutgoingCall`` (``cancel``), ``IncomingCall`` (``ring``, ``accept``,
+    ``reject``) and ``Call``; ``over`` waits for the end.
     """
     try:
         result = _do(agent, verb, number, given)
@@ -62,11 +64,29 @@ def act(
         done(result, agent.now)
 
 
+def _call(agent: UserAgent, given: Mapping[str, Any]) -> OutgoingCall:
+    """Place a call, and tell how it goes."""
+
+    def progressed(_early: Any, response: Response, now: float) -> None:
+        agent.tell(CallProgressed(calling.number, response.status, response.body), now)
+
+    calling = agent.invite(**{"on_progress": progressed, **given})
+    if not calling.answered.done:
+        agent.tell(CallPlaced(calling.number, str(calling.request.uri)), agent.now)
+    return calling
+
+
 def _do(agent: UserAgent, verb: str, number: int, given: Mapping[str, Any]) -> Any:
     if not number:
         if verb not in _ALONE:
             raise LocalProtocolError(f"{verb} is of a call: name its number; request and invite need none")
-        return getattr(agent, verb)(**given)
+        return _call(agent, given) if verb == "invite" else agent.request(**given)
+    if verb == "cancel":
+        calling = agent.outgoing.get(number)
+        if calling is None or calling.winner is not None:
+            raise LocalProtocolError(f"call {number} does not ring: it was answered, or is over")
+        calling.cancel(**given)
+        return None
     found = agent.numbered.get(number)
     if found is None:
         raise LocalProtocolError(f"there is no call {number}: it may be over")

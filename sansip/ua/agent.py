@@ -390,6 +390,12 @@ class UserAgent:
         self.calls[call.dialog.id] = call
         self.numbered[call.number] = call
 
+    def renumber(self, call: Call, number: int) -> None:
+        """Call it ``number``: the INVITE of ours that it answered had that name."""
+        self.numbered.pop(call.number, None)
+        call.number = number
+        self.numbered[number] = call
+
     def forget(self, call: Call) -> None:
         """``call`` is over: its later requests get 481."""
         if self.calls.get(call.dialog.id) is call:

@@ -173,6 +173,7 @@ class OutgoingCall(Asker):
         first = self.winner is None and not late
         if first:
             self.winner = call
+            self._agent.renumber(call, self.number)
             self.final_response = response
             if response.body:
                 call.heard(response.body)

@@ -15,7 +15,7 @@ import pytest
 
 from sansip import ListenerConfig, Stack, StackConfig
 from sansip.errors import LocalProtocolError
-from sansip.events import CallOffered, CallTransferred
+from sansip.events import CallOffered, CallPlaced, CallProgressed, CallTransferred
 from sansip.ua import CallEnded, CallRefused, UserAgentConfig
 from tests.ua.phones import ANSWER, OFFER
 
@@ -119,10 +119,26 @@ async def story(world: World) -> None:
     with pytest.raises(LocalProtocolError, match="name its number"):
         await world.act("bye")
     # A call that ends while its request waits.
+    placed = await world.event(CallPlaced)
+    while placed.number != call.number:
+        placed = await world.event(CallPlaced)
+    # One that rings is given up.
+    world.events.clear()
+    calling = await world.start("invite", uri=uri, sdp=OFFER)
+    offered = await world.event(CallOffered)
+    await world.act("ring", offered.number)
+    rings = await world.event(CallProgressed)
+    assert rings.status == 180
+    placed = await world.event(CallPlaced)
+    assert placed.number == rings.number
+    await world.act("cancel", placed.number)
+    with pytest.raises(CallRefused, match="487"):
+        await world.result(calling)
     calling = await world.start("invite", uri=uri, sdp=OFFER)
     accepted = await world.act("accept", (await world.event(CallOffered)).number, sdp=ANSWER)
     call = await world.result(calling)
-    waiting = await world.start("transfer", call.number, to="sip:nobody@127.0.0.1:9")
+    waiting = await world.start("transfer", call.number, to=uri)
+    await world.event(CallOffered)
     await world.act("bye", accepted.number)
     with pytest.raises(CallEnded):
         await world.result(waiting)

@@ -108,6 +108,16 @@ def test_refused(site: Site) -> None:
     site.alice.expect("expected one of call, .*")
 
 
+def test_given_up(site: Site) -> None:
+    """RFC 3261 9.1: she hangs up while it rings."""
+    site.alice.say(f"call {site.bob.aor}")
+    number = site.alice.expect(r"calling (\d+) .*")
+    site.bob.expect(RINGING)
+    site.alice.expect(f"progress {number} 180")
+    site.alice.say(f"cancel {number}")
+    site.alice.expect("failed: 487 .*")
+
+
 def test_transferred(site: Site) -> None:
     """RFC 5589 6: Alice sends Bob on to Carol, hears that they talk, and is out of it."""
     ours, theirs = site.call(site.alice, site.bob)
