@@ -73,7 +73,8 @@ def bridge(
         depth=depth,
         ring=ring,
         answer=answer,
-        chosen=targets is not None,
+        # Not the caller's choice, which the Request-URI is.
+        chosen=all(str(one.uri) != message.uri_text for group in chosen for one in group),
     )
     made.begin(request.now)
     return made

@@ -6,6 +6,7 @@ import pytest
 
 from sansip.b2bua import Policy
 from sansip.events import LimitReached
+from sansip.routing.trust import TrustedPeer
 from tests.b2bua.test_bridge import BOB, CAROL, bridging, ends_well, talking
 from tests.b2bua.test_transfer import refer, told
 from tests.ua.phones import ANSWER, OFFER, SDP, Bench, times_of
@@ -83,9 +84,10 @@ def test_a_stranger_has_nobody_called() -> None:
     assert not bench.carol.history
 
 
-def test_a_callee_of_the_callers_choice_has_nobody_called() -> None:
-    """Without targets the Request-URI is called: it may be an accomplice's."""
-    bench = Bench(bridging(None))
+@pytest.mark.parametrize("targets", [None, BOB])
+def test_a_callee_of_the_callers_choice_has_nobody_called(targets: str | None) -> None:
+    """What the Request-URI names is called, and may be an accomplice."""
+    bench = Bench(bridging(targets))
     bench.alice.request("INVITE", BOB, [SDP], body=OFFER)
     bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
     bench.alice.expect("200")
@@ -93,6 +95,15 @@ def test_a_callee_of_the_callers_choice_has_nobody_called() -> None:
     bench.bob.expect("ACK")
     refer(bench.bob, f"<{CAROL}>")
     bench.bob.expect("603")
+
+
+def test_a_caller_who_proved_himself_may() -> None:
+    """A trusted address, or a password: a REFER of his is carried out."""
+    bench = Bench(bridging(), trusted=[TrustedPeer("192.0.2.1")])
+    talking(bench)
+    refer(bench.alice, f"<{CAROL}>")
+    bench.alice.expect("202")
+    bench.carol.expect("INVITE")
 
 
 def test_requests_without_end() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.interop.line import Line
 from tests.interop.phone import Message
-from tests.interop.siege import TRANSPORTS, Siege, Watch, request
+from tests.interop.siege import TRANSPORTS, WORST, Siege, Watch, request
 from tools import peers
 
 # Where the attacker is, an honest caller, the phone that calls are bridged to, and an outsider.
@@ -190,7 +190,7 @@ def test_invites_without_acks(tmp_path: Path, transport: str) -> None:
                 began = time.monotonic()
                 alice = Caller(place.line("udp", ALICE), "alice")
                 alice.call()
-                assert time.monotonic() - began < 1.0
+                assert time.monotonic() - began < 20 * WORST
         answers = flood.received(0.6)
         assert (
             len({Message(a.decode()).get("call-id") for a in answers if a.startswith(b"SIP/2.0 200")}) <= 60
@@ -312,12 +312,15 @@ def test_re_invites(tmp_path: Path, acknowledged: bool) -> None:
 
 
 def test_descriptions_in_odd_places(tmp_path: Path) -> None:
-    """55 KB of description, one of 2,500 media, a body in BYE, ACK and PRACK, and in types that nobody has:
-    bounded, and each is answered."""
-    large = SDP + "a=x:" + "y" * 55_000 + "\r\n"
-    many = SDP + "m=audio 9 RTP/AVP 0\r\n" * 2_500
+    """15 KB of description, one of 700 media, a body in BYE, ACK and PRACK, and in types that nobody has:
+    bounded, and each is answered; 55 KB are refused (``limits.session_size``)."""
+    large = SDP + "a=x:" + "y" * 15_000 + "\r\n"
+    many = SDP + "m=audio 9 RTP/AVP 0\r\n" * 700
     with besieged(tmp_path) as (place, watch):
-        for number, body in enumerate((large, many, "o=" * 20_000, "\r\n" * 20_000, "m=" * 20_000)):
+        mallory = Caller(place.line("tcp", MALLORY), "mallory")
+        mallory.invite(body=SDP + "a=x:" + "y" * 55_000 + "\r\n")
+        mallory.expect("413")
+        for number, body in enumerate((large, many, "o=" * 7_000, "\r\n" * 7_000, "m=" * 7_000)):
             mallory = Caller(place.line("tcp", MALLORY), f"m{number}")
             mallory.invite(body=body)
             mallory.expect("200")
