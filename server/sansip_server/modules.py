@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
+import tomllib
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from sansip.module import Module, Use
@@ -54,7 +57,20 @@ def look_again() -> None:
     _found.cache_clear()
     # But for those that were not to be loaded: two packages claimed one name, or one was broken.
     load.cache_clear()
-    _sound.cache_clear()
+
+
+def strangers(file: Path) -> list[str]:
+    """Return the modules with a table in ``file`` whose packages this process has not imported yet."""
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        # Who reads it next says what is wrong.
+        return []
+    return [
+        name
+        for name, point in _found().items()
+        if name in tables and point.value.partition(":")[0] not in sys.modules
+    ]
 
 
 @cache

@@ -43,7 +43,7 @@ from sansip_server.config.protocols import protocol_listeners, protocols
 from sansip_server.config.schema import Settings
 from sansip_server.config.ua import ua_config
 from sansip_server.faults import OperatorError
-from sansip_server.modules import look_again, uses
+from sansip_server.modules import look_again, strangers, uses
 from sansip_server.numbering import Numbering
 from sansip_server.provision import Prepared, Provision, needs
 from sansip_server.routes import DEFAULT_ROUTE, default_route, fingerprint, load_again
@@ -129,6 +129,23 @@ class Reload:
     def _begin(self) -> None:
         assert self._hub is not None
         look_again()
+        file = self._settings.file
+        unknown = [] if file is None else strangers(file)
+        if not unknown:
+            self._read([])
+            return
+        # To read their settings is to import them.
+        try:
+            _Look(self._hub, Trial(None, unknown), self._read)
+        except OSError as error:
+            self._end(Outcome(failed=[f"modules cannot be tried: {error}"]))
+
+    def _read(self, faults: list[str]) -> None:
+        """Read everything, where the packages of new modules can be imported."""
+        assert self._hub is not None
+        if faults:
+            self._end(Outcome(failed=faults))
+            return
         try:
             settings = self._read_again()
         except OperatorError as error:
@@ -142,7 +159,7 @@ class Reload:
         except OSError as error:
             self._end(Outcome(failed=[f"the route cannot be tried: {error}"]))
             return
-        _Look(self, self._hub, settings, trial)
+        _Look(self._hub, trial, partial(self.tried, settings))
 
     def tried(self, settings: Settings, faults: list[str]) -> None:
         """The trial of the route has ended, or there is none to try."""
@@ -419,13 +436,12 @@ class _Preparation:
 
 
 class _Look:
-    """Looks now and again whether the trial of a route has ended; a timer of the hub."""
+    """Looks now and again whether ``trial`` has ended, whose faults go to ``done``; a timer of the hub."""
 
-    def __init__(self, reload: Reload, hub: Hub, settings: Settings, trial: Trial) -> None:
-        self._reload = reload
+    def __init__(self, hub: Hub, trial: Trial, done: Callable[[list[str]], None]) -> None:
         self._hub = hub
-        self._settings = settings
         self._trial = trial
+        self._done = done
         self._wait(hub.clock())
 
     def _wait(self, now: float) -> None:
@@ -438,7 +454,7 @@ class _Look:
             self._wait(now)
         else:
             # In a turn of its own: what a reload does is none of a timer's.
-            self._hub.inbox.post(self._reload.tried, self._settings, faults)
+            self._hub.inbox.post(self._done, faults)
 
 
 def _changed(now: Any, before: Any) -> Any:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = ["IMPORT_TIME", "Trial", "import_time", "try_route"]
@@ -38,15 +39,20 @@ def import_time() -> float:
 
 
 class Trial:
-    """One script on trial; ``faults`` is None until it is known what there is to say."""
+    """One script on trial, or the packages of ``modules``, or both.
 
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path).absolute()
+    ``faults`` is None until it is known what there is to say.
+    """
+
+    def __init__(self, path: str | Path | None, modules: Sequence[str] = ()) -> None:
+        self._path = Path("") if path is None else Path(path).absolute()
+        self._modules = modules
         # A file and no pipe: nobody reads while the script writes what it likes.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._found = tempfile.TemporaryFile()  # noqa: SIM115
         self._end = time.monotonic() + import_time() + _GRACE
-        command = [sys.executable, "-m", "sansip_server.trial", str(self._path), str(self._found.fileno())]
+        script = "" if path is None else str(self._path)
+        command = [sys.executable, "-m", "sansip_server.trial", script, str(self._found.fileno()), *modules]
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -86,6 +92,8 @@ class Trial:
 
     def _without_word(self, said: str) -> str:
         """Return what became of a child that did not come to the end of the script."""
+        if self._modules:
+            return self._without_package(said)
         if self._child.returncode == 0 or "Timeout" not in said:
             return (
                 f"routing script {self._path}: it ends the process that imports it (exit status"
@@ -99,6 +107,19 @@ class Trial:
             " work that takes long belongs into `route`, or into a handler (docs/routing.md)"
         )
 
+    def _without_package(self, said: str) -> str:
+        """The same, where packages of modules were imported: it may have been one of them, or the script."""
+        names = " or ".join(f"[{name}]" for name in self._modules)
+        frames = re.findall(r'File "(.+)", line (\d+) in ', said)
+        if "Timeout" not in said:
+            status = self._child.returncode
+            return f"{names}: its package ends the process that imports it (exit status {status})"
+        file, line = next((one for one in frames if "importlib" not in one[0]), ("its package", "0"))
+        return (
+            f"{names}: {file}:{line}: it was not imported within {import_time():g} s and is here then;"
+            " mend the package, or take the module out of the configuration"
+        )
+
 
 def try_route(path: str | Path) -> list[str]:
     """Return what is wrong with the script at ``path``; waits for it."""
@@ -110,15 +131,22 @@ def try_route(path: str | Path) -> list[str]:
 
 def _main() -> None:
     from sansip_server.faults import OperatorError
+    from sansip_server.modules import load
     from sansip_server.routes import load_route
 
     # What the server itself imports is not the script's to answer for.
     faulthandler.dump_traceback_later(import_time(), exit=True)
     lines: list[str] = []
+    for name in sys.argv[3:]:
+        try:
+            load(name)
+        except OperatorError as error:
+            lines += error.lines
     try:
-        load_route(sys.argv[1])
+        if sys.argv[1]:
+            load_route(sys.argv[1])
     except OperatorError as error:
-        lines = list(error.lines)
+        lines += error.lines
     os.write(int(sys.argv[2]), json.dumps(lines).encode())
     # Threads that the script started must not hold it.
     os._exit(0)

@@ -64,7 +64,7 @@ def curl(*words: str, wait: int = 20) -> tuple[str, str]:
 
 @pytest.mark.parametrize("runtime", ["asyncio", "gevent", "trio", "curio"])
 def test_mounts_that_misbehave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
-    """Each request has its answer, in time and bounded; SIP goes on; what waits for nobody is ended."""
+    """Each request has its answer, in time and bounded; SIP goes on; work ends with its client."""
     pytest.importorskip(runtime)
     port = free_port()
     config = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -146,3 +148,34 @@ def test_one_that_does_not_start_at_the_start(
     assert "mend it, or take [probe] out of the configuration" in text
     assert "Traceback" not in text
     assert "\nready" not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import time\ntime.sleep(99)\n", r"\[late\]: .*late\.py:2: it was not imported within 1 s"),
+        ("import os\nos._exit(3)\n", r"\[late\]: its package ends the process .*exit status 3"),
+        ("import nothing\n", r"the module late of .* cannot be loaded: ModuleNotFoundError"),
+        ("def f(:\n", r"the module late of .* cannot be loaded: SyntaxError"),
+    ],
+)
+def test_a_package_that_is_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    """It is tried in another process: calls are answered meanwhile, and the server lives."""
+    monkeypatch.setenv("SANSIP_IMPORT_TIME", "1")
+    with serving(tmp_path, monkeypatch, "") as server:
+        (tmp_path / "site" / "late.py").write_text(code)
+        points = tmp_path / "site" / "probe_modules-1.0.dist-info" / "entry_points.txt"
+        points.write_text("[sansip.modules]\nprobe = probe_modules:Probe\nlate = late:Late\n")
+        environment = {**server.environment, "SANSIP_IMPORT_TIME": "1"}
+        (tmp_path / "sansip.toml").write_text("[late]\n")
+        command = [sys.executable, "-m", "sansip_server", "ctl", "--control", f"{tmp_path}/ctl", "reload"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
+            while running.poll() is None:
+                assert server.options(wait=1) == "SIP/2.0 200 OK"
+            assert running.stdout is not None
+            text = running.stdout.read()
+        assert re.search(said, text), text
+        assert running.returncode == 1
+        assert "the module probe, which is new" in reload(server, "[probe]\n")
