@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 from sansip.errors import RemoteProtocolError
 from sansip.transport.transports import DEFAULT_PORT, DEFAULT_PORTS
 from sansip.wire import SipUri
-from sansip.wire.host import host_text, is_address, plain_host, same_host
+from sansip.wire.host import is_address, plain_host, same_host
 
 if TYPE_CHECKING:
     from sansip.transport.flow import Flow
@@ -120,8 +120,9 @@ def is_hidden(request: Request, flow: Flow) -> bool:
     line = request.first_line("contact")
     if line is None:
         return False
-    host = flow.host
-    if host in line and f" {host_text(host, flow.port)};" in (request.first_line("via") or ""):
+    host, port = flow.address[:2]
+    sent_by = f" [{host}]:{port};" if ":" in host else f" {host}:{port};"
+    if host in line and sent_by in (request.first_line("via") or ""):
         # Nearly every request, and the Via need not be taken apart.
         return False
     via = request.via

@@ -339,3 +339,32 @@ def test_nothing_is_left_to_the_collector() -> None:
             assert held() == before
     finally:
         gc.enable()
+
+
+class Looks(Module):
+    """Sees the responses of branches."""
+
+    name = "looks"
+
+    def response_received(self, request: Any, branch: Any, response: Any) -> None: ...
+
+
+class Counts(Module):
+    """Hears of the end of requests."""
+
+    name = "counts"
+
+    def request_ended(self, request: Any) -> None: ...
+
+
+@pytest.mark.parametrize(("module", "kept"), [(Looks, [Branch]), (Counts, [])])
+def test_what_is_kept_of_a_call(module: type[Module], kept: list[type]) -> None:
+    """RFC 6026 7.2: a further 2xx may come for 32 s. Thousands wait for one, each without a response."""
+    rig = Rig(modules=[Use(module)])
+    rig.register(BOB_URI, BOB)
+    assert what(rig.udp(reply(call(rig), 200), BOB)) == ["200"]
+    (client,) = rig.stack.transactions.clients.values()
+    assert [type(client.user)] == (kept or [ResponseContext])
+    if isinstance(client.user, Branch):
+        assert client.user.final is not None
+        assert not hasattr(client.user.final, "lines")
