@@ -254,10 +254,16 @@ class Limits:
     http_connections: int = 1_000
     # Of these, from one source address. → closed
     http_connections_per_source: int = 50
+    # HTTP requests of one source address each second, and the burst allowed on top; of IPv6 of one
+    # /64. 0 turns it off; this very machine is free of it (`limit_loopback`). → 429, closed
+    http_rate: int = 100
+    http_burst: int = 500
     # Octets of an HTTP request's line and header fields. → 431
     http_head_size: int = 16_384
     # Octets of an HTTP request's body. → 413
     http_body_size: int = 65_536
+    # Chunks of less than 64 octets in the body of an HTTP request: each costs as much as a large one. → 400
+    http_small_chunks: int = 64
     # Seconds that an HTTP request, or the TLS handshake before it, may take from its first octet to
     # its last. → 408, closed
     http_time: float = 10.0

@@ -232,6 +232,18 @@ def test_a_busy_one_makes_no_room(made: Callable[..., Site]) -> None:
     assert read(first)[0] == 200
 
 
+def test_http_rate(made: Callable[..., Site]) -> None:
+    """One who asks and asks hears 429 by a named limit; of this machine all may, by default."""
+    site = made(http_rate=1, http_burst=3, limit_loopback=True)
+    sock = site.line((GET % b"one") * 4)
+    assert [read(sock)[0] for _ in range(3)] == [200] * 3
+    status, body = read(sock)
+    assert (status, b"limits.http_rate" in body, sock.recv(1)) == (429, True, b"")
+    free = made(http_rate=1, http_burst=3)
+    sock = free.line((GET % b"one") * 9)
+    assert [read(sock)[0] for _ in range(9)] == [200] * 9
+
+
 def test_a_slow_request(made: Callable[..., Site]) -> None:
     """408 by a named limit, and the end."""
     sock = made(http_time=0.2).line(b"GET / HTTP/1.1\r\nHost:")

@@ -37,6 +37,7 @@ REASONS: Final = {
     415: "Unsupported Media Type",
     421: "Misdirected Request",
     426: "Upgrade Required",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
@@ -101,6 +102,10 @@ class HttpResponse:
     closes: bool = False
 
 
+# Octets below which a chunk is tiny: programs write bodies by the kilobyte.
+SMALL: Final = 64
+
+
 class Talk(Protocol):
     """Who talks over a WebSocket, one message after the other."""
 
@@ -144,7 +149,7 @@ class Conversation:
     ``limits``: ``http_head_size`` and ``http_body_size`` bound one request.
     """
 
-    __slots__ = ("_body", "_http", "_limits", "_request", "_size")
+    __slots__ = ("_body", "_http", "_limits", "_request", "_size", "_small")
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self._limits = limits
@@ -152,6 +157,7 @@ class Conversation:
         self._request: h11.Request | None = None
         self._body: list[bytes] = []
         self._size = 0
+        self._small = 0
 
     @property
     def begun(self) -> bool:
@@ -190,6 +196,12 @@ class Conversation:
                     self._begin(event)
                 elif isinstance(event, h11.Data):
                     self._size += len(event.data)
+                    if event.chunk_end and len(event.data) < SMALL:
+                        # Each costs the reader 15 µs, however little is in it.
+                        self._small += 1
+                        if self._small > self._limits.http_small_chunks:
+                            most = self._limits.http_small_chunks
+                            raise HttpFault(400, f"more than {most} tiny chunks (limits.http_small_chunks)")
                     if self._size > self._limits.http_body_size:
                         raise self._too_large()
                     self._body.append(bytes(event.data))
@@ -229,7 +241,7 @@ class Conversation:
         data += self._sent(h11.EndOfMessage())
         self._request = None
         self._body.clear()
-        self._size = 0
+        self._size = self._small = 0
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         return data

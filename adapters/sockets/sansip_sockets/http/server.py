@@ -13,12 +13,13 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from sansip.driver import HandOver
 from sansip.limits import Limits
+from sansip.sources import SourceRates, source_of
 from sansip.transport.filter import OpenConnection
 from sansip.transport.transports import TLS
 from sansip_sockets.bind import bind
@@ -55,6 +56,11 @@ class HttpListener:
     shares: int | None = None
 
 
+def is_this_machine(source: str) -> bool:
+    """Whether only a program of this machine can have the address ``source``."""
+    return source.startswith("127.") or source == "0:0:0:0::/64"
+
+
 class HttpServer:
     """Opens the sockets now, serves them from ``start`` to ``close``. Raises ``BindError``."""
 
@@ -73,6 +79,8 @@ class HttpServer:
         # In the order in which they asked last.
         self._lines: dict[Line, None] = {}
         self._by_source: Counter[str] = Counter()
+        bounds = replace(limits, source_rate=limits.http_rate, source_burst=limits.http_burst)
+        self._rates = SourceRates(bounds)
 
     def start(self, hub: Hub, answer: Answer) -> None:
         """Serve from ``hub``'s runtime; ``answer`` is called in its thread."""
@@ -92,7 +100,7 @@ class HttpServer:
     def _adopt(self, hub: Hub, answer: Answer, given: HandOver, sock: socket.socket) -> None:
         """Serve a connection that came to a listener of SIP."""
         source = str(given.info.remote[0])
-        if not self._has_room(source):
+        if not self._has_room(source_of(source)):
             sock.close()
             return
         # What is below can only be TLS.
@@ -114,7 +122,7 @@ class HttpServer:
                     hub.report(f"accept on {listener}", error)
                     yield (PAUSE, listener.sock, 0.1)
                     break
-                if not self._has_room(str(address[0])):
+                if not self._has_room(source_of(str(address[0]))):
                     peer.close()
                     continue
                 peer.setblocking(False)
@@ -149,7 +157,8 @@ class HttpServer:
         answer: Answer,
         data: bytes = b"",
     ) -> Pump:
-        self._by_source[source] += 1
+        counted = source_of(source)
+        self._by_source[counted] += 1
         line = Line(hub, sock, tls, self.limits)
         self._lines[line] = None
         try:
@@ -164,6 +173,7 @@ class HttpServer:
                         return
                     self._lines[line] = self._lines.pop(line, None)
                     request.remote, request.secure = source, tls is not None
+                    self._count(counted, hub.clock())
                     response = yield from self._response(hub, line, conversation, request, answer)
                     if isinstance(response, Upgrade):
                         yield from line.write(conversation.switch(response.protocol))
@@ -186,10 +196,19 @@ class HttpServer:
             hub.report("http", error)
         finally:
             self._lines.pop(line, None)
-            self._by_source[source] -= 1
-            if not self._by_source[source]:
-                del self._by_source[source]
+            self._by_source[counted] -= 1
+            if not self._by_source[counted]:
+                del self._by_source[counted]
             sock.close()
+
+    def _count(self, source: str, now: float) -> None:
+        """Raise ``HttpFault`` for one request too many."""
+        limits = self.limits
+        if not limits.http_rate or (is_this_machine(source) and not limits.limit_loopback):
+            return
+        if not self._rates.allow(source, now):
+            text = f"more than {limits.http_rate} requests a second (limits.http_rate)"
+            raise HttpFault(429, text, ("Retry-After", "1"))
 
     def _response(
         self, hub: Hub, line: Line, conversation: Conversation, request: HttpRequest, answer: Answer
