@@ -40,6 +40,9 @@ class Limits:
     route_count: int = 100
     # Values of Contact. Registrars list those of a user in an answer. → 400
     contact_count: int = 256
+    # Semicolons and commas in all header fields: each may begin a parameter or a value, which costs some
+    # hundred octets once the field is read; honest messages have below 300. → 400
+    header_parts: int = 2_048
     # Request-URI length. → 414 (RFC 3261 21.4.12)
     uri_size: int = 2_048
     # Fork: targets tried for one request. → the rest are not tried (q order)

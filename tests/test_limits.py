@@ -171,6 +171,18 @@ def test_header_count() -> None:
     assert what(rig.udp(request(headers=[("X", "y")] * 20))) == ["400"]
 
 
+def test_header_parts() -> None:
+    """400: a datagram of parameters alone would be a hundred times its size once they are taken apart."""
+    many = "".join(f";p{number}" for number in range(40))
+    assert what(limited(header_parts=30).udp(request(headers=[("X", "y" + many)]))) == ["400"]
+    commas = ", ".join("y" * 40)
+    assert what(limited(header_parts=30).udp(request(headers=[("X", commas)]))) == ["400"]
+    # In the field that is taken apart first, too.
+    via = f"SIP/2.0/UDP 192.0.2.77;branch=z9hG4bKx{many}"
+    assert what(limited(header_parts=30).udp(request(headers=[("Via", via)]))) == ["400"]
+    assert what(limited(relay_to(BOB_URI)).udp(request(headers=[("X", "y" + many)]))) == ["100", "INVITE"]
+
+
 def test_via_count() -> None:
     """400, for values on lines of their own and on one line."""
     via = "SIP/2.0/UDP 192.0.2.77;branch=z9hG4bKx"

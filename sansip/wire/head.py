@@ -55,6 +55,7 @@ def read_ordinary(data: bytes, limits: Limits, datagram: bool) -> Request | Resp
         or most > limits.via_count
         or most > limits.route_count
         or most > limits.contact_count
+        or (index.end > limits.header_parts and data.count(b";", 0, index.end) + most > limits.header_parts)
     ):
         return None
     body = index.body

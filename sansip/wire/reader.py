@@ -146,6 +146,10 @@ def read_message(data: bytes, limits: Limits, datagram: bool) -> Request | Respo
             raise malformed(
                 "", f"a header field of more than {limits.header_size} characters", "RFC 3261 7.3"
             )
+        most = limits.header_parts
+        # A short head cannot have so many.
+        if end > most and head.count(";") + head.count(",") > most:
+            raise malformed("", f"more than {most} parameters and values", "RFC 3261 7.3")
         try:
             via = _via_line(first["via"])
             from_ = _address_line(first["from"])

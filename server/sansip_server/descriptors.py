@@ -41,6 +41,7 @@ def raise_limit() -> int | None:
 def fit(limits: Limits, allowed: int | None, *, tell: bool = True) -> None:
     """Lower ``limits.connections`` and ``limits.dns_queries`` to what ``allowed`` files are enough for.
 
+    What one source may have of them goes down with them: a quarter at the most, so that nobody has all.
     The log says so, and what to change; not without ``tell``, for a server that only its
     own machine can reach.
     """
@@ -51,9 +52,10 @@ def fit(limits: Limits, allowed: int | None, *, tell: bool = True) -> None:
     rest = allowed - min(RESERVE, allowed // 4)
     limits.dns_queries = min(limits.dns_queries, max(rest // 5, 1))
     limits.connections = min(wanted, max(rest - limits.dns_queries, 1))
+    limits.connections_per_source = min(limits.connections_per_source, max(limits.connections // 4, 1))
     if tell:
         logger.warning(
-            "this process may open %d files: at most %d connections at once, not limits.connections = %d; "
-            "raise LimitNOFILE= (systemd) or ulimit -Hn, or lower limits.connections",
-            *(allowed, limits.connections, wanted),
+            "this process may open %d files: at most %d connections at once, not limits.connections = %d, "
+            "%d of them from one source; raise LimitNOFILE= (systemd) or ulimit -Hn, or lower limits.connections",
+            *(allowed, limits.connections, wanted, limits.connections_per_source),
         )

@@ -62,6 +62,8 @@ def test_too_few(allowed: int, connections: int, queries: int, caplog: pytest.Lo
     limits = Limits()
     fit(limits, allowed)
     assert (limits.connections, limits.dns_queries) == (connections, queries)
+    # One source, a stranger's or an office's, leaves room for the others.
+    assert limits.connections_per_source == min(2_048, max(connections // 4, 1))
     if allowed > RESERVE:
         assert allowed - connections - queries >= min(RESERVE, allowed // 4)
     assert f"may open {allowed} files: at most {connections} connections" in caplog.text
