@@ -56,6 +56,6 @@ def fit(limits: Limits, allowed: int | None, *, tell: bool = True) -> None:
     if tell:
         logger.warning(
             "this process may open %d files: at most %d connections at once, not limits.connections = %d, "
-            "%d of them from one source; raise LimitNOFILE= (systemd) or ulimit -Hn, or lower limits.connections",
+            "%d of them from one source; raise LimitNOFILE= (systemd) or ulimit -Hn, or lower that limit",
             *(allowed, limits.connections, wanted, limits.connections_per_source),
         )
