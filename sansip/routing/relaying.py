@@ -79,19 +79,7 @@ def relay(
     ring: float | None = None,
     answer: float | None = None,
 ) -> Relay:
-    """Forward the request, to its Request-URI or to ``targets`` by their q.
-
-    ``await`` the result to decide on a failure (see ``Relay``). Raises
-    ``LocalProtocolError`` for an empty list of targets. A request for a sips URI goes to
-    sips targets alone, or is answered with 480 (RFC 5630 5.3). An ACK is always
-    forwarded without state (RFC 3261 16.11), and so is anything with ``stateless``.
-
-    ``credentials``: accounts to answer challenges of the next hop with, beside
-    those of the configuration; only where the next hop is one of their hosts.
-    ``ring``: seconds after which targets that have not answered are given up and
-    cancelled: a 408, for the route to decide on. ``answer``: seconds in which each target has
-    to give any response, a 100 at least; one that does not is a 408, too.
-    """
+    """Forward ``request``; ``IncomingRequest.relay`` says what the arguments mean."""
     if request.takes_too_many_steps():
         # Not an exception: a loop that catches it would go on.
         return Relay(None, endless=True)

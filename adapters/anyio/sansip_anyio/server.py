@@ -19,7 +19,6 @@ from anyio.abc import TaskGroup, TaskStatus
 from sansip.driver import AnyStack
 from sansip_sockets import BoundListener, Build, Options, prepare, running
 from sansip_sockets.front import PolledServer
-from sansip_sockets.outcome import outcome
 
 __all__ = ["Server", "run", "serve"]
 
@@ -32,19 +31,6 @@ class Server(PolledServer):
     ) -> None:
         self._tasks = tasks
         super().__init__(stack, bound, anyio.Event, tasks.start_soon, **options)
-
-    async def act(self, verb: str, number: int = 0, **given: Any) -> Any:
-        """Do ``verb`` of the user agent, or of call ``number``; return what comes of it (docs/calls.md)."""
-        told: list[Any] = []
-        event = anyio.Event()
-
-        def done(result: Any) -> None:
-            told.append(result)
-            event.set()
-
-        self.hub.act(verb, number, given, done)
-        await event.wait()
-        return outcome(told[0])
 
     def stop(self) -> None:
         """Close everything soon. Harmless when repeated, and in any callback of the server."""

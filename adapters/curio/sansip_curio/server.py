@@ -15,71 +15,31 @@ from typing import Any, Unpack
 import curio
 from curio.traps import _io_release, _read_wait
 
-from sansip.actions import Action
 from sansip.driver import AnyStack
-from sansip_sockets import BoundListener, Build, Options, PolledWaiter, assemble, prepare, running
-from sansip_sockets.outcome import outcome
+from sansip_sockets import BoundListener, Build, Options, prepare, running
+from sansip_sockets.front import PolledServer
 
 __all__ = ["Server", "run", "serve"]
 
 
-class Server:
+class Server(PolledServer):
     """A running server. Made by ``serve`` and ``run``; all methods belong to its kernel's thread."""
 
     def __init__(self, stack: AnyStack, bound: list[BoundListener], **options: Unpack[Options]) -> None:
-        self.stack = stack
-        self.listeners = bound
-        self._waiter = PolledWaiter()
         self._wanted: list[Coroutine[Any, Any, None]] = []
         self._tasks: set[curio.Task] = set()
-        self._closed = curio.Event()
         self._stopping = False
-        self.hub = assemble(stack, bound, self._waiter.spawn, start_coroutine=self._start, **options)
-        self.hub.start()
+        super().__init__(stack, bound, curio.Event, lambda work: self._wanted.append(work()), **options)
 
-    def send(self, actions: list[Action]) -> None:
-        """Perform actions that a call to ``self.stack`` returned."""
-        self.hub.send(actions)
-        self.hub.inbox.wake()  # the task that waits is to look again for how long
-
-    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
-        """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
-        finished: list[bool] = []
-        event = curio.Event()
-
-        def done(result: bool) -> None:
-            finished.append(result)
-            self._wanted.append(event.set())
-
-        self.hub.drain(timeout, done)
-        self.hub.inbox.wake()
-        await event.wait()
-        return finished[0]
-
-    async def act(self, verb: str, number: int = 0, **given: Any) -> Any:
-        """Do ``verb`` of the user agent, or of call ``number``; return what comes of it (docs/calls.md)."""
-        told: list[Any] = []
-        event = curio.Event()
-
-        def done(result: Any) -> None:
-            told.append(result)
-            self._wanted.append(event.set())
-
-        self.hub.act(verb, number, given, done)
-        await event.wait()
-        return outcome(told[0])
+    def _set(self, event: Any) -> None:
+        # It is a coroutine, and needs a task.
+        self._wanted.append(event.set())
 
     def stop(self) -> None:
         """Close everything soon. Harmless when repeated, and in any callback of the server."""
         if not self._stopping:
             self._stopping = True
             self.hub.inbox.wake()
-
-    async def wait_closed(self) -> None:
-        """Return when the server has been stopped."""
-        await self._closed.wait()
-
-    serve_forever = wait_closed
 
     async def turn(self) -> None:
         """Wait, resume the pumps, spawn what they started; until stopped. The task of ``serve``."""
@@ -128,7 +88,7 @@ class Server:
             # An error has a traceback, which holds this frame.
             del result
 
-        self._wanted.append(answer())
+        self._start_task(answer)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from sansip.actions import Action
 from sansip.driver import AnyStack
 from sansip_sockets.assembly import Options, assemble
 from sansip_sockets.bind import BoundListener
+from sansip_sockets.outcome import outcome
 from sansip_sockets.polled import PolledWaiter
 
 __all__ = ["PolledServer"]
@@ -55,17 +56,29 @@ class PolledServer:
 
     async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
         """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
-        finished: list[bool] = []
+        return bool(await self._answer(lambda done: self.hub.drain(timeout, done)))
+
+    async def act(self, verb: str, number: int = 0, **given: Any) -> Any:
+        """Do ``verb`` of the user agent, or of call ``number``; return what comes of it (docs/calls.md)."""
+        return outcome(await self._answer(lambda done: self.hub.act(verb, number, given, done)))
+
+    async def _answer(self, ask: Callable[[Callable[[Any], None]], None]) -> Any:
+        """Wait for what ``ask`` has its argument called with."""
+        told: list[Any] = []
         event = self._event()
 
-        def done(result: bool) -> None:
-            finished.append(result)
-            event.set()
+        def done(result: Any) -> None:
+            told.append(result)
+            self._set(event)
 
-        self.hub.drain(timeout, done)
+        ask(done)
         self.hub.inbox.wake()
         await event.wait()
-        return finished[0]
+        return told[0]
+
+    def _set(self, event: Event) -> None:
+        """Set ``event``, from plain code."""
+        event.set()
 
     async def wait_closed(self) -> None:
         """Return when the server has been stopped."""

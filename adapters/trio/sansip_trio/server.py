@@ -18,7 +18,6 @@ import trio
 from sansip.driver import AnyStack
 from sansip_sockets import BoundListener, Build, Options, prepare, running
 from sansip_sockets.front import PolledServer
-from sansip_sockets.outcome import outcome
 
 __all__ = ["Server", "run", "serve"]
 
@@ -31,19 +30,6 @@ class Server(PolledServer):
     ) -> None:
         self._nursery = nursery
         super().__init__(stack, bound, trio.Event, nursery.start_soon, **options)
-
-    async def act(self, verb: str, number: int = 0, **given: Any) -> Any:
-        """Do ``verb`` of the user agent, or of call ``number``; return what comes of it (docs/calls.md)."""
-        told: list[Any] = []
-        event = trio.Event()
-
-        def done(result: Any) -> None:
-            told.append(result)
-            event.set()
-
-        self.hub.act(verb, number, given, done)
-        await event.wait()
-        return outcome(told[0])
 
     def stop(self) -> None:
         """Close everything soon. Harmless when repeated, and in any callback of the server."""
