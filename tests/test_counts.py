@@ -14,6 +14,7 @@ from tests.missing import missing
 ENTRY = recorded().get("pure", {}).get(python_name(), {})
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_one_costs(kind: str) -> None:
     """A timing on a shared machine cannot see three percent, so costs creep in; a count sees each of them.

@@ -94,7 +94,7 @@ def check_value(path: str, value: Any) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ValueError(f"expected a finite number, found {value}")
-        if path.partition(".")[0] not in _OURS:
+        if path.partition(".")[0].partition("[")[0] not in _OURS:
             # A module says itself what its numbers may be (``Module.check``).
             return
         if value < 0 or (value == 0 and path not in ZERO_MEANS_OFF):
