@@ -211,7 +211,7 @@ def run_server(
             if control is not None:
                 control.start(server.hub, management.answer)
             if http is not None:
-                start_http(http, server.hub, settings, domains, management, events, storage)
+                start_http(http, server.hub, settings, domains, management, events, storage, bearer)
         if uncontrolled is not None:
             logger.info("no control socket for `sansip ctl` (%s); set control", uncontrolled)
         if shared is not None:

@@ -20,6 +20,7 @@ from sansip_sockets.bind import listener_text
 from sansip_sockets.http import HttpServer
 
 if TYPE_CHECKING:
+    from sansip_server.bearer import Bearer
     from sansip_server.config.listen import ListenAddress
     from sansip_server.config.schema import Settings
     from sansip_server.followers import Followers
@@ -50,6 +51,7 @@ def start_http(
     management: Management,
     followers: Followers,
     storage: Storage | None = None,
+    bearer: Bearer | None = None,
 ) -> None:
     """Serve from now on. Raises ``OperatorError`` for keys that cannot be used."""
     keys = None if settings.http.keys is None else Keys(Path(settings.http.keys))
@@ -65,6 +67,7 @@ def start_http(
             storage.handlers[Lookup],
             lambda: list(stack.config.domains),
             lambda domain: str(stack.realm_of(parse_uri(f"sip:{domain}"))),
+            bearer,
         )
     mounts = Mounts(stack, hub, access, users)
     server.start(hub, Pages(management, access, hub.driver.limits, followers, mounts).answer)

@@ -1,4 +1,4 @@
-"""Users of SIP who ask over HTTP: by the password that their phones have (access "user" of a mount).
+"""Users of SIP who ask over HTTP: by the password or token of their phones (access "user" of a mount).
 
 Theory of operation: the realm is that of the domain that was asked for, as in SIP; what is stored of the user
 comes from the same store, in a thread. A store that fails is said so (503), and proves nobody wrong.
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.actions import Ask
 from sansip.auth import AuthConfig, Lookup
+from sansip.wire.abnf import quote
 from sansip_server.http.digest import Digest
 from sansip_sockets.http import HttpFault, HttpRequest
 from sansip_sockets.pending import Pending
 
 if TYPE_CHECKING:
+    from sansip_server.bearer import Bearer
     from sansip_sockets import Hub
 
 __all__ = ["Users"]
@@ -32,7 +34,9 @@ class Users:
         lookup: Callable[..., Any],
         domains: Callable[[], list[str]],
         realm_of: Callable[[str], str],
+        bearer: Bearer | None = None,
     ) -> None:
+        self._bearer = bearer
         self._digest = Digest(config)
         self._worker = hub.worker(lookup, self._answered)
         self._domains = domains
@@ -44,7 +48,10 @@ class Users:
         """Return who sent ``request``, ``sip:alice@example.com``. Raises ``HttpFault``."""
         domain = self._domain(request)
         realm = self._realm_of(domain)
-        if request.header("authorization") is None:
+        given = request.header("authorization")
+        if given is not None and given[:7].lower() == "bearer " and self._bearer is not None:
+            return self._by_token(given[7:].strip(), realm, self._bearer)
+        if given is None:
             raise HttpFault(401, "the password is needed", *self._digest.challenges(realm, request.remote))
         offer = self._digest.offered(request, realm)
         assert offer.credentials is not None
@@ -55,6 +62,18 @@ class Users:
         if host and host.lower() != domain:
             raise HttpFault(403, f"the user is none of {domain}")
         return f"sip:{user}@{domain}"
+
+    def _by_token(self, token: str, realm: str, bearer: Bearer) -> str:
+        said = bearer.user(token)
+        if "user" not in said:
+            # RFC 6750 3.1 calls the scope's fault another name than RFC 8898 4.
+            error = {"invalid_scope": "insufficient_scope"}.get(said["error"], said["error"])
+            challenge = f'Bearer realm={quote(realm)}, error="{error}"'
+            raise HttpFault(401, said["reason"], ("WWW-Authenticate", challenge))
+        user, _, host = said["user"].rpartition("@")
+        if host not in self._domains():
+            raise HttpFault(403, f"the user is of {host}, which is no domain here")
+        return f"sip:{user}@{host}"
 
     def _domain(self, request: HttpRequest) -> str:
         host = (request.header("host") or "").partition(":")[0].lower()

@@ -14,6 +14,8 @@ from sansip.auth import AuthConfig, Lookup, compute_response, ha1
 from sansip.module import Module, Use, WebRequest, WebResponse, mount
 from sansip.routing import sleep
 from sansip.wire.headers.auth import parse_challenge
+from sansip_server.bearer import Bearer
+from sansip_server.config.bearer import BearerSettings
 from sansip_server.config.http import HttpSettings
 from sansip_server.http.access import Access, Keys
 from sansip_server.http.mounts import Mounts
@@ -22,6 +24,7 @@ from sansip_sockets.http import HttpFault, HttpRequest, HttpResponse
 from sansip_sockets.pending import Late, Pending
 from tests.rig import LISTENERS
 from tests.server.http.test_access import keys_made, made
+from tests.server.test_bearer import signed as phone_token
 
 
 class Pages(Module):
@@ -209,3 +212,29 @@ def test_users(user: str, stored: Any, status: int) -> None:
         assert caught.value.status == status
     # A late answer to one who has gone harms nobody.
     site.hub.answered(asked.id, stored)
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "status"),
+    [
+        ("alice@biloxi.test", "calls", 200),
+        ("alice@other.test", "calls", 403),
+        ("alice@biloxi.test", "other", 401),
+        ("alice", "calls", 401),
+    ],
+)
+def test_users_with_the_token_of_their_phone(tmp_path: Any, name: str, scope: str, status: int) -> None:
+    """RFC 8898's token proves the same user over HTTP; one of another domain proves nobody here."""
+    keys = tmp_path / "keys.json"
+    made(keys)
+    site = Site()
+    settings = BearerSettings(authz_server="https://as.test/", keys=str(keys), scope="calls")
+    users: Any = site.mounts._users
+    users._bearer = Bearer(settings)
+    token = phone_token(keys, sub=name, scope=scope)
+    if status == 200:
+        assert site.get("/mine", authorization=f"Bearer {token}").body == b"sip:alice@biloxi.test"
+        return
+    with pytest.raises(HttpFault) as caught:
+        next(site.begin("/mine", authorization=f"Bearer {token}"))
+    assert caught.value.status == status
