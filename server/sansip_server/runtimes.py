@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
+from sansip.transport.transports import UDP
 from sansip_server.faults import OperatorError, suggestion
 
 __all__ = ["AUTO", "check_runtime", "choose", "installed_runtimes", "load_runtime", "runtime_names"]
@@ -39,7 +40,7 @@ def choose(
         return name, "as configured"
     if uvloop:
         return "asyncio", "uvloop is an event loop for it"
-    if any(transport != "udp" for transport in transports):
+    if any(transport != UDP for transport in transports):
         return "asyncio", "not only UDP is listened on"
     if any(map(inspect.iscoroutinefunction, handlers)):
         return "asyncio", "a handler is async def"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sansip.modules.dispatcher.health import Health
 from sansip.modules.dispatcher.settings import Destination
-from sansip.transport.transports import DEFAULT_PORTS
+from sansip.transport.transports import DEFAULT_PORTS, UDP
 from sansip.wire import SipUri
 
 __all__ = ["Member"]
@@ -42,7 +42,7 @@ class Member:
     @property
     def port(self) -> int:
         """Where it listens for UDP (RFC 3261 18.1.1: it sends from there, too)."""
-        return self.uri.port or DEFAULT_PORTS["udp"]
+        return self.uri.port or DEFAULT_PORTS[UDP]
 
     @property
     def key(self) -> str:
