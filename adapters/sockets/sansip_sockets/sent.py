@@ -26,9 +26,13 @@ class Sent:
 
     def owner(self, listener: int, address: Address, quoted: bytes) -> int:
         """Return the owner of the datagram that ``quoted`` is the beginning of, 0 where none is known."""
-        branch = quoted.find(b"branch=")
-        if branch < 0 or quoted.find(b"\r\n", branch) < 0:
+        # Not one in the Request-URI, which others wrote.
+        branch = quoted.find(b"branch=", quoted.find(b"\r\n") + 1)
+        end = quoted.find(b"\r\n", branch)
+        if branch < 0 or end < 0 or b"\r\n" not in quoted[:branch]:
             return 0
+        # RFC 4884 5: behind the datagram there may be zeros, and extensions.
+        quoted = quoted[: end + 2]
         port = address[1]
         for action in reversed(self._actions):
             if action.address[1] == port and action.listener == listener and action.data.startswith(quoted):
