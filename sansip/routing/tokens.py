@@ -83,7 +83,8 @@ def without_tokens(request: Incoming) -> None:
     message = request.message
     for field, name in zip(_FIELDS, ("Proxy-Authorization", "Authorization"), strict=True):
         lines = message.get_all(field)
-        kept = [line for line in lines if line[:7].lower() != "bearer "]
+        # RFC 3261 25.1 LWS: a tab parts the scheme from the token as a space does.
+        kept = [line for line in lines if line.partition("\t")[0].partition(" ")[0].lower() != "bearer"]
         if len(kept) < len(lines):
             message.remove(field)
             for line in kept:

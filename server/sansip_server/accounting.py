@@ -9,6 +9,7 @@ machine.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 
 from sansip.modules.accounting import AccountingSettings, Append
@@ -16,11 +17,13 @@ from sansip_server.parts import Function, Part
 
 __all__ = ["AccountingPart"]
 
+# By the file's path.
+_LOCKS: dict[str, threading.Lock] = {}
+
 
 class AccountingPart(Part):
     """Writes records as lines."""
 
-    # One writer: lines stay whole and in order.
     parallel = 1
 
     def __init__(self, settings: AccountingSettings) -> None:
@@ -28,25 +31,30 @@ class AccountingPart(Part):
         self._path = settings.file
         self._file: int | None = None
         self._lines = 0
+        # One writer for a file: a write that hung, and the next part after a reload, take their turns.
+        self._lock = _LOCKS.setdefault(os.path.abspath(settings.file), threading.Lock())
 
     def handlers(self) -> Mapping[type, Function]:
         return {Append: self.append}
 
     def append(self, question: Append) -> None:
         """Write the lines. Raises ``OSError`` where the disk does not take them; then some may be there."""
-        descriptor = self._open()
         data = "".join(f"{line}\n" for line in question.lines).encode("ascii")
-        size = os.fstat(descriptor).st_size
-        try:
+        with self._lock:
+            descriptor = self._open()
+            size = os.fstat(descriptor).st_size
             done = 0
-            while done < len(data):
-                done += os.write(descriptor, data[done:])
-            os.fsync(descriptor)
-        except OSError:
-            # They are written again, all of them: half a batch would be there twice.
-            os.ftruncate(descriptor, size)
-            raise
-        self._lines += len(question.lines)
+            try:
+                while done < len(data):
+                    done += os.write(descriptor, data[done:])
+                os.fsync(descriptor)
+            except OSError:
+                # They are written again, all of them: half a batch would be there twice. Lines of another
+                # process that stand behind ours stay.
+                if os.fstat(descriptor).st_size == size + done:
+                    os.ftruncate(descriptor, size)
+                raise
+            self._lines += len(question.lines)
 
     def _open(self) -> int:
         if self._file is not None:
@@ -57,7 +65,7 @@ class AccountingPart(Part):
             mine = os.fstat(self._file)
             if named is not None and (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino):
                 return self._file
-            self.close()
+            self._close()
         # Calls are nobody else's business.
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         size = os.fstat(self._file).st_size
@@ -75,6 +83,10 @@ class AccountingPart(Part):
         return {"lines": self._lines}
 
     def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,18 @@ def test_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one.append(Append(("22", "33")))
     one.close()
     assert path.read_text() == "1\n22\n33\n"
+
+
+def test_two_parts_of_one_file(path: Path) -> None:
+    """After a reload the old part may still hang in a write: the new one waits its turn."""
+    one, other = part(path), part(path)
+    with one._lock:
+        writer = threading.Thread(target=other.append, args=(Append(("2",)),))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+    writer.join(5)
+    one.append(Append(("3",)))
+    assert path.read_text() == "2\n3\n"
+    one.close()
+    other.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import Module, Slot, function
+from sansip.module import Module, function
 from sansip.modules.accounting.outbox import Outbox
 from sansip.modules.accounting.record import Record, kind_of, line_of, record_of
 from sansip.modules.accounting.settings import AccountingSettings
@@ -19,8 +19,10 @@ from sansip.modules.calls import Call, CallAnswered, CallFinished, Calls, CallTr
 from sansip.rows import Table
 
 if TYPE_CHECKING:
+    from sansip.clock import Timer
     from sansip.later import Later
     from sansip.module import Core
+    from sansip.module.base import Waits
     from sansip.routing import IncomingRequest
     from sansip.wire import Response
 
@@ -31,6 +33,8 @@ RECORDS = Table("accounting_records", Record, key=("name",))
 _AGAIN: Final = 1.0
 # Seconds that a write may take.
 _PATIENCE: Final = 30.0
+# Interim records that are made at once, and the seconds until the next ones.
+_SLICE, _PAUSE = 200, 0.02
 # Characters of a header field or variable in a record.
 _LONGEST: Final = 500
 # Where header fields stand among a call's variables.
@@ -54,14 +58,14 @@ class Accounting(Module):
     events = (CallTried, CallAnswered, CallFinished)
     settings: AccountingSettings
 
-    # The record of a call that a BYE has ended.
-    _ending: Slot[Any] = Slot()
-
     def __init__(self, settings: AccountingSettings) -> None:
         super().__init__(settings)
         self._outbox = Outbox(settings.most)
         # Calls that have ended in this input, with what waits for their record.
         self._ended: dict[str, Later[None]] = {}
+        self._next: Timer | None = None
+        # Calls that the running round of interim records has before it.
+        self._going_on: list[Call] = []
 
     def start(self, core: Core, now: float) -> None:
         self._calls = core.module(Calls)
@@ -74,7 +78,7 @@ class Accounting(Module):
         had = self.settings.interim
         super().configure(settings, now)
         self._outbox.most = settings.most
-        if not had:
+        if had != settings.interim:
             self._plan_interim(now)
 
     def figures(self) -> dict[str, Any]:
@@ -127,14 +131,13 @@ class Accounting(Module):
                 found[name] = str(value)[:_LONGEST]
         return found
 
-    async def response_leaving(self, request: IncomingRequest, response: Response) -> None:
+    def response_leaving(self, request: IncomingRequest, response: Response) -> Waits:
         """Hold the answer to a BYE until the record of its call is written."""
         if request.method != "BYE" or response.status < 200:
-            return
+            return None
         call = self._calls.of(request)
         written = None if call is None else self._ended.pop(call.id, None)
-        if written is not None:
-            await written
+        return None if written is None else _until(written)
 
     # --- writing
 
@@ -169,12 +172,29 @@ class Accounting(Module):
         if name == "again":
             self.core.run(self._write(), now)
             return
-        self._plan_interim(now)
-        for call in self._calls:
-            if call.answered is not None and now - call.answered >= self.settings.interim:
-                number = int((now - call.answered) / self.settings.interim)
+        interim = self.settings.interim
+        if not interim:
+            return
+        if name == "interim":
+            self._plan_interim(now)
+            self._going_on = [call for call in self._calls if call.answered is not None]
+        # A few at a time: other inputs have their turn between.
+        slice_, self._going_on = self._going_on[:_SLICE], self._going_on[_SLICE:]
+        for call in slice_:
+            lasted = 0.0 if call.answered is None or call.over else now - call.answered
+            # Records of ends are worth more than these: they keep half of the room.
+            if lasted >= interim and len(self._outbox) < self.settings.most // 2:
+                number = int(lasted / interim)
                 self._put(record_of(call, "interim", number, self.core.unix, now, self._fields(call)), now)
+        if self._going_on:
+            self.core.timers.start(now, _PAUSE, self, "slice")
 
     def _plan_interim(self, now: float) -> None:
-        if self.settings.interim:
-            self.core.timers.start(now, self.settings.interim, self, "interim")
+        if self._next is not None:
+            self._next.cancel()
+        interim = self.settings.interim
+        self._next = self.core.timers.start(now, interim, self, "interim") if interim else None
+
+
+async def _until(written: Later[None]) -> None:
+    await written

@@ -29,6 +29,7 @@ class Side:
         routes: Route values from here to it, the nearest first.
         flow: where its messages come from.
         cseq: the last sequence number of its requests, as the other side saw it; 0 before the first.
+        proven: whether its addresses may be believed: it proved who it is, or this server chose it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Side:
     routes: tuple[str, ...]
     flow: Flow | None
     cseq: int = 0
+    proven: bool = True
 
 
 @dataclass(slots=True)
@@ -44,12 +46,14 @@ class Talk:
 
     Attributes:
         caller, callee: its two sides.
+        unacked: until when the ACK of its 2xx has to come; None once it has (RFC 3261 13.3.1.4).
         expires: when its session ends unless somebody refreshes it (RFC 4028), None without a timer.
         probed: OPTIONS of ours that wait for their answer.
     """
 
     caller: Side
     callee: Side
+    unacked: float | None = None
     expires: float | None = None
     probed: int = 0
 
@@ -73,6 +77,7 @@ class Call:
         variables: what routes and modules keep with it.
         keys: what it counts for (``Calls.limit``).
         talks: its dialogs, by the callee's tag.
+        won: the target whose phone answered first, None before.
     """
 
     id: str
@@ -94,8 +99,17 @@ class Call:
     variables: dict[str, Any] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     talks: dict[str, Talk] = field(default_factory=dict)
+    won: Any = None
+    # Its number here: later calls have higher ones.
+    number: int = 0
     # Whether its INVITE has left.
     tried: bool = False
+    # Why an operator ended it before it was answered: a 2xx that crosses the CANCEL gets a BYE.
+    given_up: str = ""
+    # Who answered, by the To tag: the target that the INVITE was sent to, and the flow of the answer.
+    answers: dict[str, Any] = field(default_factory=dict)
+    # The source that it counts for, while nothing is known of the caller.
+    stranger: Any = None
     # The request, until it has its final answer: to cancel it by.
     request: Any = None
     # When it is looked at next.

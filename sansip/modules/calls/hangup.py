@@ -7,11 +7,12 @@ along the Route values between here and the other. Kamailio's ``dlg_end_dlg`` do
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sansip.client import Asker
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.transport.nat import is_private
+from sansip.ua.home import leads_home, way_home
 from sansip.wire import Request, Response, SipUri, parse_uri
 
 if TYPE_CHECKING:
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from sansip.client import Client, Sending
     from sansip.modules.calls.call import Side
     from sansip.transport import Flow
+    from sansip.transport.next_hop import NextHop
+    from sansip.wire import Uri
 
 __all__ = ["send"]
 
-Done = "Callable[[int, float], None]"
+# RFC 3261 8.1.1.5
+_END: Final = 1 << 31
 
 
 class _Asking(Asker):
@@ -52,7 +56,9 @@ def send(
 
     Return whether it could be written: what peers put into Contact and Record-Route may be malformed.
     """
-    # RFC 3261 12.2.1.1: one more than the last of this direction.
+    # RFC 3261 12.2.1.1: one more than the last of this direction; 8.1.1.5: less than 2**31.
+    if from_.cseq + 1 >= _END:
+        return False
     from_.cseq += 1
     headers: list[tuple[str, object]] = [("Route", route) for route in to.routes]
     headers += [
@@ -74,7 +80,7 @@ def send(
             request.remove("Route")
             for route in (*to.routes[1:], f"<{to.target}>"):
                 request.append("Route", route)
-        client.send(request, _Asking(done), now, hop=strict or _way(to, uri))
+        client.send(request, _Asking(done), now, hop=_way(client, to, uri, strict))
     except (RemoteProtocolError, LocalProtocolError):
         return False
     return True
@@ -87,12 +93,17 @@ def _strict(routes: tuple[str, ...]) -> SipUri | None:
     return uri if isinstance(uri, SipUri) and not uri.is_loose_router else None
 
 
-def _way(to: Side, uri: object) -> Flow | None:
-    """Return the flow to send over where neither Route nor Contact leads to ``to``, else None."""
+def _way(client: Client, to: Side, uri: Uri, strict: SipUri | None) -> Flow | NextHop | SipUri | None:
+    """Return where to send, in place of where Route and Request-URI lead; None: there."""
     flow = to.flow
-    if to.routes or flow is None or not isinstance(uri, SipUri):
-        return None
-    if flow.conn:
-        # A phone on a connection is reached over it (RFC 5923, RFC 7118 5).
-        return flow
-    return flow if is_private(uri.host) and uri.host != flow.host else None
+    first = parse_uri(to.routes[0].partition("<")[2].partition(">")[0]) if to.routes else uri
+    if flow is not None:
+        if not to.proven and not leads_home(first, flow):
+            # No stranger has requests of ours sent to an address that it only names.
+            return way_home(client, flow)
+        if flow.conn and not to.routes:
+            # A phone on a connection is reached over it (RFC 5923, RFC 7118 5).
+            return flow
+        if not to.routes and isinstance(uri, SipUri) and is_private(uri.host) and uri.host != flow.host:
+            return flow
+    return strict

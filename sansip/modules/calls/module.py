@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
+from sansip.client.given_up import GivenUp
 from sansip.module import CommandError, Doc, Module, ModuleFault, Slot, command, function
 from sansip.modules.calls.call import Call, Side, Talk
 from sansip.modules.calls.counts import Counts
@@ -23,6 +24,7 @@ from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interv
 from sansip.modules.calls.states import TABLE, Happening
 from sansip.modules.calls.talks import Talks, contact_of
 from sansip.modules.calls.watch import Watch
+from sansip.sources import source_of
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -35,8 +37,11 @@ __all__ = ["Calls", "CallsSettings"]
 
 # Seconds beyond ``limits.ring_time`` after which an INVITE that was never answered is forgotten.
 _SLACK: Final = 64.0
-# Final answers to a BYE after which its sender sends another (RFC 3261 22), so nothing has ended.
-_CHALLENGES: Final = (401, 407)
+# Seconds in which the ACK of a 2xx has to come by: twice 64*T1 (RFC 3261 13.3.1.4).
+_UNACKED: Final = 64.0
+# RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
+# of the request (a stale CSeq, an extension), and the callee talks on.
+_GONE: Final = (404, 408, 410, 481)
 
 
 @dataclass(slots=True)
@@ -60,6 +65,9 @@ class CallsSettings:
     most: Annotated[
         int, Doc("Calls on record at once; further ones pass without a record, and `limit` refuses them.")
     ] = 200_000
+    most_of_stranger: Annotated[
+        int, Doc("The same for the calls of one address of which nothing is known.")
+    ] = 2_000
 
 
 class Calls(Module):
@@ -79,6 +87,9 @@ class Calls(Module):
         self._talks = Talks()
         self._counts = Counts()
         self._watch = Watch()
+        self._number = 0
+        # Calls of strangers, by source.
+        self._strangers: dict[Any, int] = {}
 
     # --- its life
 
@@ -94,8 +105,9 @@ class Calls(Module):
         for name in ("max_duration", "probe"):
             if not 0 <= getattr(settings, name) < 1e9:
                 raise ModuleFault(f"calls.{name}: 0, or a number of seconds")
-        if settings.most < 1:
-            raise ModuleFault("calls.most: at least 1")
+        for name in ("most", "most_of_stranger"):
+            if getattr(settings, name) < 1:
+                raise ModuleFault(f"calls.{name}: at least 1")
 
     def start(self, core: Core, now: float) -> None:
         self._tried = core.counter("tried", "Calls whose INVITE was relayed")
@@ -143,7 +155,7 @@ class Calls(Module):
     def hold(self, request: IncomingRequest, key: str, most: int | None = None) -> bool:
         """Do what ``limit`` does, at once, among the calls of this process."""
         call = self._begin(request)
-        return call is not None and self._counts.add(call, key, most)
+        return call is not None and not call.over and self._counts.add(call, key, most)
 
     @function
     def release(self, request: IncomingRequest, key: str) -> None:
@@ -159,26 +171,45 @@ class Calls(Module):
         call = self._of.get(request)
         if call is not None or request.method != "INVITE" or request.in_dialog:
             return call
+        server = request.server
+        if request.cancelled or server is None or server.answered:
+            # The caller gave up while a route waited: there will be no call.
+            return None
         call = self._parent(request)
         if call is None:
-            if len(self._calls) >= self.settings.most:
+            stranger = source_of(request.flow.host) if request.is_stranger else None
+            if not self._has_room(stranger):
                 return None
-            message = request.message
+            message, arrived = request.message, request.arrived
+            self._number += 1
             call = Call(
                 self.core.entropy.token(),
                 message.call_id,
                 message.from_tag or "",
                 str(message.from_.uri),
                 str(message.to.uri),
-                str(message.uri),
+                message.uri_text if arrived is None else arrived.uri_text,
                 request.flow.host,
                 request.now,
+                number=self._number,
+                stranger=stranger,
             )
             call.request = request
             self._calls[call.id] = call
             self._watch.look(call, request.now + self.core.limits.ring_time + _SLACK, len(self._calls))
         self._of.set(request, call)
         return call
+
+    def _has_room(self, stranger: Any) -> bool:
+        """Count one more call of a source; False where there are too many."""
+        if len(self._calls) >= self.settings.most:
+            return False
+        if stranger is not None:
+            count = self._strangers.get(stranger, 0)
+            if count >= self.settings.most_of_stranger:
+                return False
+            self._strangers[stranger] = count + 1
+        return True
 
     def _parent(self, request: IncomingRequest) -> Call | None:
         """Return the call that ``request`` is a branch of, where it came back here (a spiral)."""
@@ -189,14 +220,30 @@ class Calls(Module):
             if listeners.is_own_sent_by(via.sent_by):
                 # Nobody can guess a branch of ours (``proxy.budget``).
                 client = clients.get(f"{via.branch} INVITE")
-                handle = getattr(getattr(getattr(client, "user", None), "context", None), "handle", None)
-                if handle is not None and (call := self._of.get(handle)) is not None:
+                user = None if client is None else client.user
+                branch = user.attempt if isinstance(user, GivenUp) else user
+                handle = getattr(getattr(branch, "forwarding", None), "handle", None)
+                call = None if handle is None else self._of.get(handle)
+                if call is not None and self._is_spiral(call, request):
                     return call
         return None
 
+    def _is_spiral(self, call: Call, request: IncomingRequest) -> bool:
+        """Whether ``request`` is the INVITE of ``call`` itself, not another one by a callee of it."""
+        first = call.request
+        return (
+            first is not None
+            and not call.over
+            and call.answered is None
+            and request.message.identity() == first.message.identity()
+        )
+
     def request_received(self, request: IncomingRequest) -> bool:
-        """Refuse a session that is too short (RFC 4028 8.1)."""
+        """Refuse a session that is too short (RFC 4028 8.1); take note of the ACK of a 2xx."""
         method = request.method
+        if method == "ACK":
+            self._acknowledged(request)
+            return False
         if (method == "INVITE" or method == "UPDATE") and too_small(request.message, self.settings.min_se):
             request.reply(422, None, [("Min-SE", str(self.settings.min_se))])
             return True
@@ -214,10 +261,13 @@ class Calls(Module):
                     self._tried.add()
                     self.core.tell(CallTried(call), request.now)
         elif request.in_dialog:
-            call, _, side = self._talks.side_of(message)
-            if call is not None and side is not None:
-                self._of.set(request, call)
-                side.cseq = max(side.cseq, message.cseq.number)
+            call, talk, side = self._talks.side_of(message)
+            if call is not None and talk is not None and side is not None:
+                other = talk.callee if side is talk.caller else talk.caller
+                if request.from_dialog or message.uri_text == other.target:
+                    # It goes to the other side; who aims it elsewhere ends nobody's call.
+                    self._of.set(request, call)
+                    side.cseq = max(side.cseq, message.cseq.number)
         if method in REFRESHES:
             self._asked.set(request, ask(message, self.settings.session_expires, self.settings.min_se))
 
@@ -234,9 +284,12 @@ class Calls(Module):
         if request.in_dialog:
             self._refreshed(call, request.message, response, request.now)
             return
-        transaction = branch.transaction
-        if self._add_talk(call, request, response, None if transaction is None else transaction.flow):
-            call.target = str(branch.target.uri or call.target)
+        if call.request is not None or call.state == "answered":
+            # Whether the caller hears of it is not certain yet: ``response_leaving`` is.
+            transaction, most = branch.transaction, self.core.limits.early_dialogs
+            if len(call.answers) < most:
+                flow = None if transaction is None else transaction.flow
+                call.answers[response.to_tag or ""] = (branch.target, flow)
 
     def response_leaving(self, request: IncomingRequest, response: Response) -> None:
         """Follow what the caller hears of its INVITE."""
@@ -254,9 +307,9 @@ class Calls(Module):
         elif call.request is request:
             call.status = status
             by = "caller" if status == 487 and request.cancelled else "callee"
-            self._end(
-                call, by if request.context is not None else "server", f"{status} {response.reason}", now
-            )
+            if request.context is None or call.given_up:
+                by = "server"
+            self._end(call, by, call.given_up or f"{status} {response.reason}", now)
 
     def request_ended(self, request: IncomingRequest) -> None:
         """Let go of the request of a call that is answered."""
@@ -269,26 +322,41 @@ class Calls(Module):
 
     def _accepted(self, call: Call, request: IncomingRequest, response: Response, now: float) -> None:
         first = call.state in ("calling", "ringing")
-        if request.context is not None:
-            # The 2xx of another branch of a fork behind the next hop comes this way alone (RFC 6026 7.2).
-            self._add_talk(call, request, response, None)
+        if call.tried:
+            target, flow = call.answers.pop(response.to_tag or "", (None, None))
+            self._add_talk(call, request, response, flow)
+            if first and target is not None:
+                call.won = target
+                call.target = str(target.uri or call.target)
         if first:
             call.status = response.status
             self._move(call, "answers", now)
         if not call.talks:
             # Answered here, or we are not on the path of its dialog: nothing more will be seen of it.
             self._end(call, "", "goes on without this server", now)
-        elif first:
+        elif call.given_up:
+            # An operator ended it, and the 2xx crossed the CANCEL (RFC 3261 9.1).
+            call.request = None
+            self._hang_up(call, call.given_up, now)
+        else:
             self._look_again(call, now)
 
-    def _add_talk(self, call: Call, request: IncomingRequest, response: Response, flow: Flow | None) -> bool:
+    def _add_talk(self, call: Call, request: IncomingRequest, response: Response, flow: Flow | None) -> None:
         if call.over:
-            return False
-        talk = self._talks.begin(call, self.core.listeners, request.message, response, (request.flow, flow))
-        if talk is None:
-            return False
-        self._expects(talk, response, request.now)
-        return True
+            return
+        flows, proven = (request.flow, flow), not request.is_stranger
+        talk = self._talks.begin(call, self.core.listeners, request.message, response, flows, proven)
+        if talk is not None:
+            talk.unacked = request.now + _UNACKED
+            self._expects(talk, response, request.now)
+
+    def _acknowledged(self, request: IncomingRequest) -> None:
+        """The ACK of a 2xx came: by the caller's own Route value, for the callee knows the tags, too."""
+        if not (request.from_dialog or not self.core.proxy.config.dialog_tokens):
+            return
+        _, talk, side = self._talks.side_of(request.message)
+        if talk is not None and side is talk.caller:
+            talk.unacked = None
 
     # --- within a dialog
 
@@ -315,7 +383,7 @@ class Calls(Module):
             return
         method = request.method
         if method == "BYE":
-            if status in _CHALLENGES:
+            if not (200 <= status < 300 or status in _GONE):
                 return
         elif not (status == 481 and method in REFRESHES):
             return
@@ -358,6 +426,12 @@ class Calls(Module):
         call.ended, call.ended_by, call.why = now, by, why
         call.request = None
         self._calls.pop(call.id, None)
+        if call.stranger is not None:
+            left = self._strangers.get(call.stranger, 0) - 1
+            if left > 0:
+                self._strangers[call.stranger] = left
+            else:
+                self._strangers.pop(call.stranger, None)
         self._talks.forget(call)
         self._counts.forget(call)
         if call.tried:
@@ -373,6 +447,7 @@ class Calls(Module):
         """Return when an answered call is looked at next."""
         settings = self.settings
         times = [talk.expires for talk in call.talks.values() if talk.expires is not None]
+        times += [talk.unacked for talk in call.talks.values() if talk.unacked is not None]
         if settings.max_duration and call.answered is not None:
             times.append(call.answered + settings.max_duration)
         if settings.probe:
@@ -401,7 +476,10 @@ class Calls(Module):
             self._hang_up(call, "max_duration reached", now)
             return
         for talk in list(call.talks.values()):
-            if talk.expires is not None and talk.expires <= now:
+            if talk.unacked is not None and talk.unacked <= now:
+                # RFC 3261 13.3.1.4: the callee ends it, if it was one.
+                self._over(call, talk, "", "no ACK came", now)
+            elif talk.expires is not None and talk.expires <= now:
                 # RFC 4028 8.3: no BYE, for that is the phones'.
                 self._over(call, talk, "", "session expired", now)
             elif settings.probe:
@@ -431,9 +509,10 @@ class Calls(Module):
         """Send a BYE to both sides of each dialog, or cancel what is not answered."""
         reason = f'SIP;cause=200;text="{why}"'
         if call.request is not None:
+            # It ends with its final response, or is hung up with a 2xx that crosses the CANCEL.
+            call.given_up = why
             call.request.now = now
             call.request.cancel(now, reason)
-            self._end(call, "server", why, now)
             return
         for talk in call.talks.values():
             for to, other in ((talk.caller, talk.callee), (talk.callee, talk.caller)):
@@ -444,17 +523,15 @@ class Calls(Module):
 
     @command("calls.list")
     def list_calls(
-        self, now: float, after: str = "", limit: int = 100, key: str = "", user: str = ""
+        self, now: float, after: int = 0, limit: int = 100, key: str = "", user: str = ""
     ) -> list[Row]:
-        """Return calls that go on, the oldest first; ``after``: the last id of the page before.
+        """Return calls that go on, the oldest first; ``after``: the last number of the page before.
 
         ``key``: only those that count for it; ``user``: only those whose caller's or callee's URI has it.
         """
         rows: list[Row] = []
-        found = not after or after not in self._calls
         for call in self._calls.values():
-            if not found:
-                found = call.id == after
+            if call.number <= after:
                 continue
             if (key and key not in call.keys) or (user and user not in f"{call.caller} {call.callee}"):
                 continue

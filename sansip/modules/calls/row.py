@@ -16,6 +16,7 @@ __all__ = ["Row", "row_of"]
 class Row:
     """What `calls.list` and `calls.show` tell of a call; Unix times, 0 for what has not happened."""
 
+    number: int
     id: str
     state: str
     caller: str
@@ -33,6 +34,7 @@ def row_of(call: Call, unix: Callable[[float], float], now: float) -> Row:
     """Return ``call`` as commands tell it. ``seconds``: since the answer."""
     answered = call.answered
     return Row(
+        call.number,
         call.id,
         call.state,
         call.caller,

@@ -45,10 +45,11 @@ class Talks:
         request: Request,
         response: Response,
         flows: tuple[Flow | None, Flow | None],
+        proven: bool,
     ) -> Talk | None:
         """Return the new dialog of ``call`` that a 2xx begins; None where it is known, or goes another way.
 
-        ``flows``: where the messages of the caller and the callee come from.
+        ``flows``: where the messages of the caller and the callee come from; ``proven``: the caller is.
         """
         tag = response.to_tag or ""
         if tag in call.talks:
@@ -63,6 +64,7 @@ class Talks:
                 tuple(request.values("record-route")),
                 flows[0],
                 request.cseq.number,
+                proven,
             )
             callee = Side(
                 response.get("to") or "",

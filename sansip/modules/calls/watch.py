@@ -29,9 +29,10 @@ class Watch:
 
     def look(self, call: Call, due: float | None, calls: int) -> None:
         """Look at ``call`` at ``due``, and not before; None: not at all. ``calls``: how many there are."""
-        call.due = due
-        if due is None:
+        if due is None or call.due == due:
+            call.due = due
             return
+        call.due = due
         heap = self._heap
         if len(heap) > 2 * calls + _STALE:
             heap[:] = [entry for entry in heap if entry[2].due == entry[0] and not entry[2].over]

@@ -27,6 +27,7 @@ from sansip.proxy import Target
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
+    from sansip.clock import Timer
     from sansip.module import Core
     from sansip.routing import IncomingRequest
     from sansip.wire import Response
@@ -86,6 +87,7 @@ class Dispatcher(Module):
         self._turn = 0
         # The time of the last thing that was heard of.
         self._at = 0.0
+        self._next_probe: Timer | None = None
 
     # --- its life
 
@@ -120,7 +122,9 @@ class Dispatcher(Module):
         had = self.settings.probe_interval
         super().configure(settings, now)
         self._groups.take(settings.destinations)
-        if not had:
+        if had != settings.probe_interval:
+            if self._next_probe is not None:
+                self._next_probe.cancel()
             self._plan_probe(now)
         self.core.run(resolve(self.core, self._groups), now)
 
@@ -184,27 +188,39 @@ class Dispatcher(Module):
         if algorithm == "parallel":
             return await self._send_to_all(request, members, decision)
         original = request.uri
+        # RFC 4320 4.1: no answer to other requests comes early, so silence says nothing of them.
+        answer = self.settings.answer if request.method == "INVITE" else None
         for one in members[: self.settings.attempts]:
+            if self._is_over(request):
+                return True
             if one.health.obstacle(request.now) or not self._admit(request, one, decision):
                 # Another request found out while this one waited.
                 continue
-            outcome = await request.relay(self._target(one, original), answer=self.settings.answer)
+            outcome = await request.relay(self._target(one, original), answer=answer)
             if self._judge(request, one, outcome, decision):
                 return True
         return False
 
+    @staticmethod
+    def _is_over(request: IncomingRequest) -> bool:
+        """Whether the request has its final answer: the caller gave up, or it rang for too long."""
+        return request.cancelled or (request.server is not None and request.server.answered)
+
     async def _send_to_all(
         self, request: IncomingRequest, members: Sequence[Member], decision: Decision
     ) -> bool:
-        asked = [one for one in members if self._admit(request, one, decision)]
+        if self._is_over(request):
+            return True
+        asked = [one for one in members[: self.settings.attempts] if self._admit(request, one, decision)]
         if not asked:
             return False
         original = request.uri
-        outcome = await request.relay([self._target(one, original) for one in asked])
+        targets = [self._target(one, original) for one in asked]
+        outcome = await request.relay(targets)
         status = 0 if outcome is None else outcome.status
         call = self._calls.of(request)
-        for one in asked:
-            won = call is not None and call.target == str(self._target(one, original).uri)
+        for one, target in zip(asked, targets, strict=True):
+            won = call is not None and call.won is target
             decision.tried.append(Step(one.destination.uri, f"{status}" if won or not status else "asked"))
             if not won:
                 self._calls.release(request, one.key)
@@ -229,19 +245,25 @@ class Dispatcher(Module):
         status = 0 if outcome is None else outcome.status
         said = "sent" if outcome is None else f"{status} {outcome.reason}"
         decision.tried.append(Step(one.destination.uri, said))
-        if request.cancelled or outcome is None:
+        if outcome is None or self._is_over(request):
             return True
         now, health = request.now, one.health
         self._at = now
         # RFC 3261 8.1.3.1: the 408 and 503 made here stand for silence, and for what the network said.
         made = outcome.to_tag == request.local_tag()
+        retry_after = None if made else _retry_after(outcome)
+        silent = made and status == 408
         failed = status in self.settings.failover
-        if made or status == 503:
+        if silent and request.method != "INVITE":
+            # RFC 4320 4.2: the phone behind it may be silent; and what was delivered is not sent again.
+            failed = False
+        elif silent or (made and status == 503) or (status == 503 and retry_after):
             probed = self.settings.probe_interval > 0 and one.destination.probe
             why = f"{said} to {request.method}"
-            if health.request_failed(why, _retry_after(outcome), probed, self._thresholds, now):
+            if health.request_failed(why, retry_after, probed, self._thresholds, now):
                 self._tell(one, "down" if health.down else "resting", now)
-        elif health.request_answered(status, self._thresholds, now):
+        # RFC 3261 21.5.4: a 503 without Retry-After is as a 500, and gateways give it for one bad number.
+        elif not made and health.request_answered(status, self._thresholds, now):
             self._tell(one, "resting", now)
         if failed:
             one.failed += 1
@@ -333,6 +355,9 @@ class Dispatcher(Module):
             if self.comes_from(request, self.settings.group):
                 # It asked us for that user: sending it back would go round.
                 return
+            if request.authenticates and not request.proven and not self.settings.strangers:
+                # Who has proved nothing calls phones here, and no gateway that somebody pays for.
+                return
             request.record_route()
             await self._send_or_refuse(request)
 
@@ -345,8 +370,9 @@ class Dispatcher(Module):
 
     def _plan_probe(self, now: float) -> None:
         interval = self.settings.probe_interval
+        self._next_probe = None
         if interval:
-            self.core.timers.start(now, jittered(self.core, interval), self, "probe")
+            self._next_probe = self.core.timers.start(now, jittered(self.core, interval), self, "probe")
 
     def timer_fired(self, name: object, now: float) -> None:
         self._at = now

@@ -76,6 +76,13 @@ class DispatcherSettings:
             " but REGISTER, all (a load balancer before registrars), or nothing."
         ),
     ] = "unregistered"
+    strangers: Annotated[
+        bool,
+        Doc(
+            "Whether `unregistered` takes requests of senders who have proved nothing, where the server asks"
+            " for passwords."
+        ),
+    ] = False
     algorithm: Annotated[Algorithm, Doc("How one of the group is chosen.")] = "round-robin"
     key: Annotated[
         Literal["call-id", "from", "to", "user"], Doc("For hash: what stays with one destination.")

@@ -15,6 +15,7 @@ from sansip.auth import AuthConfig, Lookup
 from sansip.wire.abnf import quote
 from sansip_server.http.digest import Digest
 from sansip_sockets.http import HttpFault, HttpRequest
+from sansip_sockets.http.server import is_this_machine
 from sansip_sockets.pending import Pending
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Users:
         realm = self._realm_of(domain)
         given = request.header("authorization")
         if given is not None and given[:7].lower() == "bearer " and self._bearer is not None:
+            if not request.secure and not is_this_machine(request.remote):
+                # RFC 6750 5.3: a token that others read on the way is theirs as well.
+                challenge = f"Bearer realm={quote(realm)}"
+                raise HttpFault(401, "a token needs https", ("WWW-Authenticate", challenge))
             return self._by_token(given[7:].strip(), realm, self._bearer)
         if given is None:
             raise HttpFault(401, "the password is needed", *self._digest.challenges(realm, request.remote))

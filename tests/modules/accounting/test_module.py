@@ -50,6 +50,7 @@ def talking(rig: Rig, headers: Any = ()) -> None:
     rig.udp(reply(arrived, 180), BOB)
     rig.now += 2
     rig.udp(reply(arrived, 200), BOB)
+    rig.udp(request("ACK", BOB_URI, branch="z9hG4bKack", to_tag="bob", headers=[("Route", rig.route())]))
 
 
 def bye(rig: Rig, cseq: int = 2) -> list[Out]:
@@ -220,6 +221,26 @@ def test_starts_and_interim() -> None:
     names = [line["name"] for line in rig.lines]
     assert len(set(names)) == len(names)
     assert rig.lines[-1]["kind"] == "call"
+
+
+def test_interim_is_turned_off() -> None:
+    """By a reload, and on again: one timer, and no tick that divides by nothing."""
+    rig = Disk(interim=30.0)
+    talking(rig)
+    for interim in (0.0, 30.0, 0.0):
+        rig.module.configure(AccountingSettings(interim=interim), rig.now)
+    rig.wait(100)
+    assert rig.writes == 0
+    assert not [event for event in rig.events if type(event).__name__ == "ModuleFailed"]
+
+
+def test_other_answers_do_not_wait() -> None:
+    """Only the answer to a BYE pays for accounting."""
+    rig = Disk()
+    talking(rig)
+    headers = [("Route", rig.route())]
+    info = request("INFO", BOB_URI, branch="z9hG4bKinfo", to_tag="bob", cseq=2, headers=headers)
+    assert "200" in what(rig.udp(reply(only(rig.udp(info), "INFO"), 200), BOB))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from sansip.errors import LocalProtocolError
 from sansip.module import Module, Use
 from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls, CallsSettings, CallTried
-from sansip.routing import IncomingRequest
+from sansip.routing import IncomingRequest, sleep
 from sansip.routing.default import route as default_route
 from sansip.testing import check_module
 from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
@@ -395,3 +395,148 @@ def test_bad_settings(settings: dict[str, Any]) -> None:
     """Said before the server starts, with the key."""
     with pytest.raises(LocalProtocolError, match=next(iter(settings))):
         bench(**settings)
+
+
+# --- what peers may try
+
+
+def test_dialogs_that_nobody_wanted() -> None:
+    """RFC 3261 13.3.1.4: 2xx of tags that the caller does not acknowledge keep no call open."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 200), BOB)
+    rig.udp(within(rig, "ACK", cseq=1))
+    route = rig.route()
+    for number in range(200):
+        rig.udp(reply(arrived, 200, tag=f"more{number}"), BOB)
+    (call,) = calls
+    assert len(call.talks) <= 64
+    rig.wait(65)
+    assert set(call.talks) == {"bob"}
+    bye = request("BYE", BOB_URI, branch="z9hG4bKend", to_tag="bob", cseq=2, headers=[("Route", route)])
+    rig.udp(reply(only(rig.udp(bye), "BYE"), 200), BOB)
+    assert (len(calls), call.ended_by) == (0, "caller")
+
+
+def test_an_ack_of_the_callees_own() -> None:
+    """The callee knows all tags, and not the caller's Route value: it cannot acknowledge for the caller."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 200), BOB)
+    forged = request("ACK", BOB_URI, source=BOB, branch="z9hG4bKforged", to_tag="bob", cseq=1,
+                     headers=[("Route", rig.callees_route())])  # fmt: skip
+    rig.udp(forged, BOB)
+    rig.wait(65)
+    assert len(calls) == 0
+
+
+@pytest.mark.parametrize("status", [420, 483, 500, 503])
+def test_a_bye_that_is_refused(status: int) -> None:
+    """A stale CSeq, an unknown extension: the callee talks on, and so does the record."""
+    rig, calls = bench()
+    talking(rig)
+    rig.udp(reply(only(rig.udp(within(rig, "BYE")), "BYE"), status), BOB)
+    assert len(calls) == 1
+
+
+def test_a_call_that_rang_out_counts_for_nothing() -> None:
+    """A route that goes on after the end of its call cannot count it any more."""
+
+    async def route(asked: IncomingRequest, calls: Calls) -> None:
+        if asked.method == "INVITE":
+            asked.record_route()
+            await asked.relay(await asked.locate())
+            calls.hold(asked, "late")
+        else:
+            await default_route(asked)
+
+    rig, calls = bench(route)
+    arrived = invite(rig)
+    for _ in range(6):
+        rig.wait(110)
+        rig.udp(reply(arrived, 180), BOB)
+    rig.wait(100)
+    assert (len(calls), calls.count("late")) == (0, 0)
+
+
+def test_a_cancelled_call_is_not_begun() -> None:
+    """The CANCEL comes while a route waits: what it does then makes no record."""
+
+    async def route(asked: IncomingRequest, calls: Calls) -> None:
+        if asked.method == "INVITE":
+            await sleep(0.1)
+            assert not await calls.limit(asked, "all", 3)
+        else:
+            await default_route(asked)
+
+    rig, calls = bench(route)
+    rig.udp(request(headers=[CONTACT]))
+    rig.udp(request("CANCEL"))
+    rig.wait(1)
+    assert (len(calls), calls.count("all")) == (0, 0)
+
+
+def test_a_spiral_is_one_call() -> None:
+    """A request that comes back here for another user (RFC 3261 16.6 step 8) is counted once."""
+    rig, calls = bench()
+    rig.register("sip:carol@192.0.2.3", ("192.0.2.3", 5060), aor="sip:carol@biloxi.test")
+    arrived = invite(rig)
+    vias = ", ".join(["SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKback", *arrived.message.values("via")])
+    back = request(uri="sip:carol@biloxi.test", via=vias, source=BOB, headers=[CONTACT])
+    assert only(rig.udp(back, BOB), "INVITE").to == ("192.0.2.3", 5060)
+    assert len(calls) == 1
+    # The callee knows our branch; another INVITE of its own is another call all the same.
+    other = request(uri="sip:carol@biloxi.test", via=vias.replace("back", "own"), source=BOB, from_tag="x",
+                    call_id="own", headers=[CONTACT])  # fmt: skip
+    rig.udp(other, BOB)
+    assert len(calls) == 2
+
+
+def test_strangers_have_their_share() -> None:
+    """One address of which nothing is known fills no table."""
+    rig, calls = bench(most_of_stranger=2)
+    for number in range(4):
+        names = {"branch": f"z9hG4bKn{number}", "from_tag": f"t{number}", "call_id": f"c{number}"}
+        rig.udp(request(headers=[CONTACT], **names))
+    assert len(calls) == 2
+
+
+def test_requests_of_ours_go_to_who_called() -> None:
+    """No stranger has BYEs of ours sent to an address that it only names."""
+    rig, _ = bench(max_duration=60)
+    arrived = only(rig.udp(request(headers=[("Contact", "<sip:v@203.0.113.7>")])), "INVITE")
+    rig.udp(reply(arrived, 200), BOB)
+    rig.udp(within(rig, "ACK", cseq=1))
+    rig.wait(61)
+    assert {out.to for out in rig.log if out.what == "BYE"} == {ALICE, BOB}
+
+
+def test_a_refresh_does_not_fill_the_heap() -> None:
+    """Phones that refresh all the time cost one entry."""
+    rig, calls = bench()
+    talking(rig)
+    for number in range(50):
+        again = only(rig.udp(within(rig, "UPDATE", cseq=2 + number)), "UPDATE")
+        rig.udp(reply(again, 200), BOB)
+    assert len(calls._watch) < 10
+
+
+def test_a_2xx_that_crosses_the_hang_up() -> None:
+    """The operator ended it, the phone answered: both get a BYE (RFC 3261 9.1)."""
+    rig, calls = bench()
+    arrived = invite(rig)
+    rig.udp(reply(arrived, 180), BOB)
+    rig.take(rig.stack.command("calls.hangup", {"id": "call@192.0.2.1"}, rig.now, lambda *_: None))
+    outs = rig.udp(reply(arrived, 200), BOB)
+    assert {out.to for out in outs if out.what == "BYE"} == {ALICE, BOB}
+    assert len(calls) == 0
+
+
+def test_the_last_sequence_number() -> None:
+    """RFC 3261 8.1.1.5: nothing of ours has a CSeq of 2**31; the other side is hung up all the same."""
+    rig, _ = bench()
+    talking(rig)
+    info = only(rig.udp(within(rig, "INFO", cseq=2**31 - 1)), "INFO")
+    rig.udp(reply(info, 200), BOB)
+    outs = rig.take(rig.stack.command("calls.hangup", {"id": "call@192.0.2.1"}, rig.now, lambda *_: None))
+    assert [out.to for out in outs if out.what == "BYE"] == [ALICE]

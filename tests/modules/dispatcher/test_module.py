@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from sansip.auth import AuthConfig
 from sansip.errors import LocalProtocolError
 from sansip.module import Use
 from sansip.modules.calls import Calls, CallsSettings
 from sansip.modules.dispatcher import Destination, Dispatcher, DispatcherSettings
 from sansip.modules.dispatcher.module import MemberChanged
-from sansip.routing import IncomingRequest
+from sansip.routing import IncomingRequest, sleep
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.testing import check_module
 from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
@@ -102,7 +103,7 @@ def test_keep_uri() -> None:
 @pytest.mark.parametrize(
     ("said", "state"),
     [
-        (503, "resting"),
+        (503, "up"),
         (500, "up"),
         ("silence", "resting"),
         ("refused", "resting"),
@@ -384,3 +385,73 @@ def test_bad_settings(build: Any, said: str) -> None:
     """Refused with what is wrong, before anything runs."""
     with pytest.raises((ValueError, LocalProtocolError), match=said):
         build()
+
+
+# --- what peers may try
+
+
+def test_a_slow_answer_to_a_message() -> None:
+    """RFC 4320 4.1: no 100 comes early, so nobody is passed over, and nothing is delivered twice."""
+    rig = Farm(settings())
+    first = only(rig.udp(request("MESSAGE", "sip:4711@biloxi.test", body=b"hi")), "MESSAGE")
+    outs = rig.wait(6)
+    assert {out.to for out in outs if out.what == "MESSAGE"} <= {first.to}
+    assert "200" in what(rig.udp(reply(first, 200), first.to))
+    # Silence for good is the phone's behind it, maybe.
+    only(rig.udp(request("MESSAGE", "sip:1@biloxi.test", branch="z9hG4bKm2", call_id="m2")), "MESSAGE")
+    outs = rig.wait(40)
+    assert len({out.to for out in outs if out.what == "MESSAGE"}) == 1
+    assert states(rig) == ["up"] * 3
+
+
+def test_a_number_that_makes_gateways_say_503() -> None:
+    """RFC 3261 21.5.4: without Retry-After it is as a 500, so one caller takes nobody out."""
+    rig = Farm(settings())
+    invite = only(call(rig), "INVITE")
+    for _ in range(3):
+        outs = rig.udp(reply(invite, 503), invite.to)
+        invite = next((out for out in outs if out.what == "INVITE"), invite)
+    assert states(rig) == ["up"] * 3
+
+
+@pytest.mark.parametrize("strangers", [False, True])
+def test_strangers(strangers: bool) -> None:
+    """Who has proved nothing gets no gateway that somebody pays for, unless the settings say so."""
+    rig = Farm(settings(strangers=strangers), auth=AuthConfig())
+    outs = rig.udp(request(uri="sip:0044900@biloxi.test", sender="<sip:x@evil.example>"))
+    assert ("INVITE" in what(outs)) is strangers
+
+
+def test_cancelled_while_a_route_waits() -> None:
+    """No call, no count, nothing sent."""
+
+    async def route(asked: IncomingRequest, dispatcher: Dispatcher) -> None:
+        await sleep(0.1)
+        await dispatcher.send(asked)
+
+    rig = Farm(settings(max_calls=1), route)
+    for number in range(3):
+        assert "INVITE" not in what(call(rig, number))
+        names = {"branch": f"z9hG4bKc{number}", "from_tag": f"t{number}", "call_id": f"call{number}"}
+        rig.udp(request("CANCEL", "sip:4711@biloxi.test", to="<sip:4711@biloxi.test>", **names))
+    rig.wait(1)
+    assert "INVITE" not in what(rig.log)
+    assert [row["calls"] for row in rig.command("dispatcher.list")] == [0, 0, 0]
+
+
+def test_parallel_with_routes() -> None:
+    """All targets have one URI then; the loser's call is not counted all the same."""
+    rig = Farm(settings(algorithm="parallel", keep_uri=True))
+    invites = [out for out in call(rig) if out.what == "INVITE"]
+    rig.udp(reply(invites[1], 200), GATEWAYS[1])
+    assert [row["calls"] for row in rig.command("dispatcher.list")] == [0, 1, 0]
+
+
+def test_probes_are_planned_once() -> None:
+    """A reload that turns OPTIONS off and on leaves one timer."""
+    rig = Farm(settings(probe_interval=1.0))
+    for interval in (0.0, 1.0, 0.0, 1.0):
+        rig.dispatcher.configure(settings(probe_interval=interval), rig.now)
+    probed(rig, dict.fromkeys(GATEWAYS, 200), 10)
+    asked = [out for out in rig.log if out.what == "OPTIONS" and out.to == GATEWAYS[0]]
+    assert 8 <= len(asked) <= 12

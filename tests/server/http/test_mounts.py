@@ -98,10 +98,13 @@ class Site:
             ("host", "biloxi.test"),
             *((name.replace("_", "-"), text) for name, text in headers.items()),
         ]
-        request = HttpRequest(method, path, fields, b"", "192.0.2.1")
+        request = HttpRequest(method, path, fields, b"", "192.0.2.1", secure=self.secure)
         found = self.mounts.find(request.path)
         assert found is not None
         return self.mounts.answer(found, request)
+
+    # Whether clients come over TLS.
+    secure = True
 
     def get(self, path: str, method: str = "GET", **headers: str) -> HttpResponse:
         with pytest.raises(StopIteration) as end:
@@ -212,6 +215,20 @@ def test_users(user: str, stored: Any, status: int) -> None:
         assert caught.value.status == status
     # A late answer to one who has gone harms nobody.
     site.hub.answered(asked.id, stored)
+
+
+def test_a_token_in_the_clear(tmp_path: Any) -> None:
+    """RFC 6750 5.3: what others read on the way is theirs as well, so it is not even looked at."""
+    site = Site()
+    site.secure = False
+    users: Any = site.mounts._users
+    keys = tmp_path / "keys.json"
+    made(keys)
+    users._bearer = Bearer(BearerSettings(authz_server="https://as.test/", keys=str(keys), scope="calls"))
+    token = phone_token(keys, sub="alice@biloxi.test", scope="calls")
+    with pytest.raises(HttpFault) as caught:
+        next(site.begin("/mine", authorization=f"Bearer {token}"))
+    assert caught.value.status == 401
 
 
 @pytest.mark.parametrize(
