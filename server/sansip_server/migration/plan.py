@@ -89,7 +89,7 @@ def make_plan(
             for row in rows:
                 report.rows += 1
                 name = f"{row.get('alias_username')}@{row.get('alias_domain')} -> {row.get('username')}"
-                report.leave("aliases have no place here yet; a route can look them up", name)
+                report.leave("write them into [[aliases.names]] of the configuration", name)
         else:
             report.goes_to = "the configuration"
             snippets += _snippets(report, rows, table)
