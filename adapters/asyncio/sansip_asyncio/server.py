@@ -2,7 +2,7 @@
 
 Theory of operation: all that is particular to asyncio is here and in
 ``waiter``: tasks for handlers that are coroutines, and the shape that asyncio's
-users expect. What a server does is in ``sansip_sockets``.
+users expect. ``sansip_sockets`` contains the work of a server.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ The two front doors, identical in their options (see docs/adapters.md)::
                 limits=None, report=None) as server:
         server.serve_forever()      # or turn(seconds), again and again, beside your own work
 
-There is no loop to be a guest of: the thread that calls ``serve_forever`` is the server's. Where one
-UDP socket is all there is to wait for, it waits in ``recvfrom`` itself, which is the least that Python
-can spend on a datagram; in ``selectors`` otherwise.
+There is no event loop: the thread that calls ``serve_forever`` runs the server. If the server waits
+for one UDP socket only, the thread waits in ``recvfrom`` itself, which is the least that Python can
+spend on a datagram. Otherwise it waits in ``selectors``.
 """
 
 from sansip_blocking.server import Server, run

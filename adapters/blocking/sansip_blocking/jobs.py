@@ -1,7 +1,8 @@
 """Worker threads, and how many of their jobs are under way.
 
-Theory of operation: a thread that has an answer posts it to the inbox. Who waits in ``recvfrom`` does not
-see the inbox; so as long as a job is under way, the server waits where it does.
+Theory of operation: a worker thread posts its answer to the inbox. The server does not see the inbox
+while it waits in ``recvfrom``. So as long as a job is under way, the server waits in the selector, which
+watches the inbox.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Jobs:
             try:
                 job()
             finally:
-                # Behind what the job itself has posted.
+                # After everything that the job itself has posted.
                 inbox.post(self._ended)
 
         self._threads(work)

@@ -1,13 +1,13 @@
 """One UDP socket, waited for in ``recvfrom``: a datagram costs one system call to wait and to read.
 
-Theory of operation: a selector costs a system call and its Python for each wake-up, and the drain behind it
-a read that finds nothing. Where the next datagram comes within a millisecond, as under load, it is
-cheaper to ask the socket itself and to be put to sleep there, with a time-out (SO_RCVTIMEO). Everything
-else is looked at in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
-signalled, and for the last milliseconds before a timer is due. So this is used only where nothing is
-waited for that cannot wait so long: no connection, no query, no worker thread, no full send buffer. The
-pump of the socket is left where it waits, and is resumed by the selector as ever: it
-serves what piled up by turns of its sources, and reads the socket's errors.
+Theory of operation: a selector costs a system call and its Python code for each wake-up, and the drain
+after it costs a read that finds nothing. Under load the next datagram comes within a millisecond; then it
+is cheaper to wait in a read of the socket itself, with a time-out (SO_RCVTIMEO). The server looks at
+everything else in between: after ``LOOK`` datagrams, when the time-out has passed, when the inbox is
+signalled, and for the last milliseconds before a timer is due. So the server does this only while it waits
+for nothing that is more urgent: no connection, no query, no worker thread, no full send buffer. The pump of
+the socket stays where it waits, and the selector resumes it as always: it serves a backlog by turns of its
+sources, and reads the socket's errors.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BRISK", "LOOK", "Receiver"]
 
-# Seconds that ``recvfrom`` waits. Timers are kept that exactly, and what is looked at in between waits
-# that long; the next datagram comes sooner, or the selector waits for it.
+# Seconds that ``recvfrom`` waits at most. Timers are kept to this precision, and everything that the server
+# looks at in between waits that long. If no datagram comes in this time, the selector waits for the next one.
 BRISK = 0.005
 # Datagrams served before everything else gets its turn; in its own turns the pump serves many more.
 LOOK = 16
@@ -41,13 +41,13 @@ class Receiver:
         self._hub = hub
         self._waiter = waiter
         self._jobs = jobs
-        # The socket that was made to block, and so has to be given back.
+        # The socket that this made blocking, and has to make non-blocking again.
         self._blocking: socket.socket | None = None
         # Descriptor -> its registration, and whether it may wait: an answer for as long as it is registered.
         self._judged: dict[int, tuple[object, bool]] = {}
 
     def serve(self) -> bool:
-        """Serve datagrams until anything else is due, if nothing is now. Return whether there were any."""
+        """Unless something else is due now, serve datagrams until it is. Return whether there were any."""
         datagrams = self._alone()
         if datagrams is None:
             self.release()
@@ -69,7 +69,7 @@ class Receiver:
             try:
                 batch = [recvfrom(DATAGRAM_SIZE)]
             except OSError:
-                # Nothing came in time, or an error of an earlier send, which is the pump's to read.
+                # No datagram came in time, or an error of an earlier send came, which the pump reads.
                 return served > 0
             now = clock()
             try:
@@ -81,7 +81,7 @@ class Receiver:
         return True
 
     def _alone(self) -> DatagramSocket | None:
-        """Return the only UDP listener, if nothing else is waited for that cannot wait for ``BRISK``."""
+        """Return the only UDP listener, if everything else can wait for ``BRISK``."""
         datagrams = self._hub.datagrams
         if len(datagrams) != 1 or self._jobs.running:
             return None
@@ -104,13 +104,14 @@ class Receiver:
         """Make ``sock`` wait in ``recvfrom``; the pump reads it with MSG_DONTWAIT."""
         self.release()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(BRISK * 1e6)))
-        # A full send buffer is told after a tick of the kernel, and then the socket is given back.
+        # The kernel reports a full send buffer after one of its ticks; then the socket is made
+        # non-blocking again.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 1))
         sock.setblocking(True)
         self._blocking = sock
 
     def release(self) -> None:
-        """Give the socket back: it never waits any more."""
+        """Make the socket non-blocking again."""
         sock, self._blocking = self._blocking, None
         if sock is not None:
             with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """The front doors: ``Server``, for a thread of your own, and ``run(...)`` as a program.
 
 Theory of operation: the thread that calls is the loop: it resumes the pumps whose sockets are ready
-(``PolledWaiter``), or serves datagrams as they come (``receiver``). What a server does is in
-``sansip_sockets``.
+(``PolledWaiter``), or serves datagrams as they come (``receiver``). ``sansip_sockets`` contains the
+work of a server.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Server:
 
     def _wait(self, seconds: float) -> None:
         if self._brisk and seconds > BRISK and self._receiver.serve():
-            # Something went on; everything else gets its turn, and nobody waits.
+            # Some pump went on; everything else gets its turn, and no wait is needed.
             seconds = 0.0
             if self.is_stopping:
                 return

@@ -4,7 +4,7 @@ Theory of operation: curio's import reads three private names of
 ``multiprocessing.connection`` that Python 3.12 renamed, and ``ssl.wrap_socket``,
 which 3.12 removed. They are set before curio is imported for the first time:
 the three to what they are called now, the last to a function that says that it
-is gone. Nothing of this adapter uses any of them.
+is gone. This adapter uses none of them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The front doors: ``async with serve(...)`` inside a program, ``run(...)`` as a program.
 
 Theory of operation: one task waits, for the descriptor of a ``PolledWaiter``, and all pumps
-are resumed from there: no task for each connection. Beside that there is what is
-particular to curio: only a task can spawn the tasks of handlers that are coroutines, so
-they are put on a list for the one that waits; and a stop that plain code can ask for.
+are resumed from there: no task for each connection. Two things are particular to curio. Only a
+task can spawn tasks, so handlers that are coroutines are put on a list, and the task that
+waits spawns them. And plain code can ask for a stop.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Server(PolledServer):
 
     async def _spawn_wanted(self) -> None:
         while self._wanted:
-            # Nobody joins them: curio would complain of others than daemons.
+            # No task joins them, and curio complains about an unjoined task that is not a daemon.
             self._tasks.add(await curio.spawn(self._until_done(self._wanted.pop(0)), daemon=True))
 
     async def _until_done(self, coroutine: Coroutine[Any, Any, None]) -> None:

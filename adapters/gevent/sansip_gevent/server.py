@@ -2,7 +2,7 @@
 
 Theory of operation: all that is particular to gevent is here and in ``waiter``:
 native threads for handlers, a stop that waits for the hub, and the shape that
-gevent's users expect. What a server does is in ``sansip_sockets``.
+gevent's users expect. ``sansip_sockets`` contains the work of a server.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from sansip_sockets.outcome import outcome
 
 __all__ = ["Server", "run"]
 
-# Native threads of a server. Handlers limit themselves; a submission beyond this
-# would have to wait, which the hub cannot.
+# Native threads of a server. Each handler limits its own threads; a submission beyond this
+# limit would have to wait, and the hub cannot wait.
 THREADS = 1_024
 # Seconds after which a thread with nothing to do ends.
 THREAD_IDLE = 10
@@ -117,7 +117,7 @@ class Server:
         assert self._waiter is not None
         if timeout:
             self.drain(timeout)
-        # In a turn of its own, when no pump is under way that may have called us.
+        # In a turn of its own: a pump that is under way now may be our caller.
         self._waiter.loop.run_callback(self._close)
         if gevent.getcurrent() is not gevent.get_hub():
             self._closed.wait()

@@ -27,12 +27,12 @@ Build: TypeAlias = AnyStack | Callable[[list[Any]], AnyStack]
 
 
 class Options(TypedDict, total=False):
-    """What all front doors take, each to be left out at will.
+    """The options that all front doors take; each may be left out.
 
     Attributes:
-        handlers: question type to who answers it: a plain function run in worker
-            threads (see ``sansip_sockets.handler``), or an ``async def`` where the
-            runtime has coroutines. ``Resolve`` has one already.
+        handlers: question type to the function that answers it: a plain function run in worker
+            threads (see ``sansip_sockets.handler``), or an ``async def`` where the runtime has
+            coroutines. ``Resolve`` has one already.
         notify: called with every event of the stack.
         filters: transport to what makes the byte filters of its connections.
         limits: default ``stack.limits``, those in force.

@@ -1,16 +1,16 @@
 """Datagrams that wait their turn: each source has a line of its own.
 
-Theory of operation: the kernel has one line for a socket, so who sends four hundred
-datagrams at once has everybody who comes later wait for all of them, and once its buffer
-is full it drops those of the honest like any other. Reading a datagram costs a fiftieth of
-serving it. So whatever waits in the kernel is read as soon as there is more than one batch,
-and served by turns: one of each source (``sources.source_of``), round by round.
+Theory of operation: the kernel has one line for a socket. So a source that sends four hundred
+datagrams at once makes all later ones wait, and when its buffer is full the kernel drops the
+datagrams of honest sources like any other. Reading a datagram costs a fiftieth of serving it.
+So the pump reads all datagrams that wait in the kernel as soon as they are more than one
+batch, and serves them by turns: one of each source (``sources.source_of``), round by round.
 
 The room is ``limits.datagram_backlog`` octets. A source may hold as many as are still free
 (Choudhury and Hahne's dynamic threshold): half of the room where it is alone, a share
-where it is not, and a source that comes last still finds room. What is above is dropped, as on any
-congested link; SIP repeats what mattered. Peers that limits by source do not hold for are
-many people's and count as ``CROWD`` sources each.
+where it is not, and a source that comes last still finds room. The server drops datagrams above
+that, as any congested link does; SIP sends the important ones again. A peer to which limits by
+source do not apply serves many people, and counts as ``CROWD`` sources.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sansip.sources import source_of
 
 __all__ = ["CROWD", "Backlog"]
 
-# Turns that a trusted peer has while a stranger has one, and the same of the room.
+# A trusted peer has this many turns while a stranger has one, and this many times a stranger's room.
 CROWD = 16
-# What a datagram costs in memory beside its octets.
+# The memory that a datagram costs, in addition to its octets.
 OVERHEAD = 512
 
 
@@ -41,7 +41,7 @@ class _Line:
 
 
 class Backlog:
-    """Datagrams by source. ``room`` is in octets; ``is_crowd(source)`` says who counts as many."""
+    """Datagrams by source. ``room`` is in octets; ``is_crowd(address)`` says which count as many."""
 
     __slots__ = ("_free", "_is_crowd", "_lines", "_order", "dropped")
 
@@ -49,7 +49,7 @@ class Backlog:
         self._free = room
         self._is_crowd = is_crowd
         self._lines: dict[str, _Line] = {}
-        # Whose turn is next; who was served goes to the end.
+        # The sources in the order of their turns; a source that was served goes to the end.
         self._order: deque[str] = deque()
         self.dropped = 0
 

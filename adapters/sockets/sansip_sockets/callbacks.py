@@ -1,4 +1,4 @@
-"""Pumps on an event loop that calls back: what the waiters of asyncio and gevent share.
+"""Pumps on an event loop that calls back: the part that the waiters of asyncio and gevent share.
 
 Theory of operation: the watch of a pump stays registered from one wait to the
 next as long as the pump yields the same tuple, so a wake-up costs the loop one

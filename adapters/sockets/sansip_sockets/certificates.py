@@ -1,4 +1,4 @@
-"""Certificates and keys read from files, and in words what OpenSSL thinks of them.
+"""Certificates and keys read from files, and OpenSSL's complaints about them in plain words.
 
 Theory of operation: the reader of these lines is an operator at night: each names
 the file, or the peer's trouble, and what to do about it.
@@ -37,11 +37,11 @@ _REFUSED = {
     19: _UNKNOWN,
     20: _UNKNOWN,
     21: _UNKNOWN,
-    # RFC 5924: OpenSSL knows nothing of id-kp-sipDomain; its other engine is told.
+    # RFC 5924: OpenSSL does not know id-kp-sipDomain; the operator is told of the other engine.
     26: "; its extended key usage has to name serverAuth or clientAuth"
     ' (id-kp-sipDomain alone is taken by tls.engine = "openssl")',
 }
-# OpenSSL's reasons -> who has to do what.
+# OpenSSL's reasons -> what has to be done, and by whom.
 _ADVICE = {
     "HTTP_REQUEST": ": plain HTTP on a port for TLS",
     "NO_SHARED_CIPHER": "; the peer has none of tls.ciphers, or none for the kind of key in the certificate",
@@ -84,10 +84,10 @@ def load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> Non
 def certificate_doubts(
     file: str, server: ssl.SSLContext, domains: Sequence[str], now: float
 ) -> Iterator[str]:
-    """Yield what a client may not like about what ``server`` shows; ``now`` is Unix time.
+    """Yield what a client may object to in the certificate of ``server``; ``now`` is Unix time.
 
-    It is shown to a client of our own, which trusts this certificate itself, so that
-    OpenSSL reads it and tries its key, its use and its ciphers.
+    A client made here, which trusts this very certificate, does a handshake with ``server``,
+    so that OpenSSL reads the certificate and tries its key, its use and its ciphers.
     """
     try:
         certificate = _as_seen(server, file)
@@ -121,7 +121,7 @@ def _as_seen(server: ssl.SSLContext, file: str) -> dict[str, Any]:
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     near = client.wrap_bio(to_client, to_server)
     far = server.wrap_bio(to_server, to_client, server_side=True)
-    # Three flights at most are the client's; the last octets need not arrive.
+    # The client sends three flights at most; its last octets need not arrive.
     for _ in range(3):
         try:
             near.do_handshake()

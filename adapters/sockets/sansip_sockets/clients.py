@@ -1,11 +1,10 @@
 """UDP sockets with one peer each: opened for a question, closed with its answer.
 
-Theory of operation: the stack asks name servers from a socket of its own each
-time (``OpenDatagram``), so that a forger of a reply must guess its port.
-The socket is connected: the kernel picks the port at random, drops datagrams
-of anybody else, and reports an ICMP error as the error of the next call. Like
-all pumps, the one of a socket ends by being woken: closing shuts the socket
-down, the pump sees that and lets go of it.
+Theory of operation: the stack asks name servers from a socket of its own each time (``OpenDatagram``), so
+that a forger of a reply must guess its port. The socket is connected: the kernel picks the port at random,
+drops datagrams from any other address, and reports an ICMP error as the error of the next call. Like all
+pumps, the one of a socket ends by being woken: closing shuts the socket down, the pump sees that and lets go
+of it.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ class DatagramClients:
         return len(self._open)
 
     def open(self, action: OpenDatagram) -> None:
-        """Open a socket. Where that fails, what is sent from it fails."""
+        """Open a socket. If that fails, every send from it fails."""
         client = self._table[action.listener] = _Client(action.listener, action.address)
         self._hub.sendto[action.listener] = client.sendto
         if client.sock is not None:
@@ -72,7 +71,7 @@ class DatagramClients:
             self._hub.spawn(self._pump(client, client.sock))
 
     def shut(self, action: CloseDatagram) -> None:
-        """Close a socket; what is on its way to it is lost."""
+        """Close a socket; datagrams on their way to it are lost."""
         client = self._table.pop(action.listener, None)
         self._hub.sendto.pop(action.listener, None)
         if client is not None and client.sock is not None:

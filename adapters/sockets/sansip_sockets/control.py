@@ -1,14 +1,14 @@
 """The control socket: commands of this machine's operator, one line each, on every runtime.
 
-Theory of operation: a Unix socket that only its owner may open. A line is handed
-to ``answer``, which runs in the stack's thread and returns the parts of its reply
-one after the other; what the peer does not read in time is not computed. So a
-list of a million bindings goes out piece by piece between other work. A part
-may be ``None``: let others go on; or a result that is ``Pending``: what waits for it
-sleeps until it is there, and is told that it is ``Late`` after a minute.
+Theory of operation: a Unix socket that only its owner may open. A line is handed to
+``answer``, which runs in the stack's thread and returns the parts of its reply one after the
+other. If the peer does not read them in time, the rest is not computed. So a list of a million
+bindings goes out piece by piece between other work. A part may be ``None``: other work goes on
+first. Or it may be a result that is ``Pending``: the reply sleeps until the result is there,
+and gets ``Late`` after a minute.
 
-The file is made with its mode, not given it afterwards; one left over by a server
-that was killed is replaced, and one that somebody answers on is not.
+The file has its mode from its creation on. A file left over by a server that was killed is
+replaced; one on which a server still answers is not.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LINE = 65_536
 SESSIONS = 16
 # Seconds for the next command to come, and for a reply to be read.
 IDLE = 60.0
-# Seconds that a command may wait for what it asked of others: a reload tries the route aside.
+# Seconds that a command may wait for work done elsewhere: a reload tries the route in a child process.
 ANSWER = 60.0
 # Seconds between two parts.
 TURN = 0.0005

@@ -8,9 +8,9 @@ and asking the socket is ten times cheaper than going through the event loop.
 A lone datagram costs one read that finds nothing, not two. No task, future or
 object is made per datagram beside what the stack makes.
 
-Where more wait than one batch, everything is read, and served by turns of its
-sources (``sansip_sockets.backlog``): a slice, another look at the socket, and after
-``ROUNDS`` of them other sockets and timers get theirs.
+If more than one batch waits, the pump reads all datagrams and serves them by turns of their
+sources (``sansip_sockets.backlog``): one slice, then another look at the socket. After
+``ROUNDS`` slices other sockets and timers get their turn.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DatagramSocket"]
 
-# Datagrams read before any of them is answered, turn by turn of one wake-up: 32
-# spread the costs and are answered within a few milliseconds; the turns are
-# few so that other sockets and timers get theirs.
+# Datagrams read before any of them is answered, in each turn of one wake-up. 32 spread the costs and are
+# answered within a few milliseconds. The turns are few, so that other sockets and timers get theirs.
 BATCH = 32
 TURNS = (1, BATCH, BATCH, BATCH)
 # Datagrams served between two looks at a socket where many wait, and how often that is
@@ -45,7 +44,7 @@ ROUNDS = 4
 READS = 1_024
 # No UDP payload is longer (RFC 768: 16-bit length).
 DATAGRAM_SIZE = 65_535
-# The pump never waits for the socket, also where a runtime has made it one that blocks.
+# The pump never waits for the socket, even if a runtime has made it blocking.
 DONTWAIT = socket.MSG_DONTWAIT
 # Datagrams kept while the socket's send buffer is full. Beyond it they are
 # dropped, like on any congested link; SIP repeats them.
@@ -112,12 +111,13 @@ class DatagramSocket:
                     except BlockingIOError:
                         if not batch:
                             if reads is turns[0]:
-                                # Woken for nothing: the error queue it is.
+                                # The socket woke us and had nothing to read: so the error
+                                # queue has something.
                                 self._read_errors()
                             break
                     except OSError:
-                        # The pending error of an earlier send; what waits behind
-                        # it is read in the next turn.
+                        # The pending error of an earlier send; the datagrams behind it are
+                        # read in the next turn.
                         self._read_errors()
                     if len(batch) == BATCH:
                         for datagram in batch:
@@ -142,7 +142,7 @@ class DatagramSocket:
         return self.sock.fileno() != -1
 
     def close(self) -> None:
-        """Close the socket: by its pump, which is woken; what is queued is lost."""
+        """Wake the pump, which closes the socket; queued datagrams are lost."""
         self._closed = True
         self._queue.clear()
         wake(self.sock)
@@ -161,7 +161,7 @@ class DatagramSocket:
                 except BlockingIOError:
                     break
                 except OSError:
-                    # Of an earlier send, to a flooder who is gone: the others wait behind it.
+                    # The error of an earlier send, to a flooder that is gone: other datagrams wait behind it.
                     self._read_errors()
                 else:
                     if source:
@@ -182,7 +182,7 @@ class DatagramSocket:
             self._enqueue(action)
             return
         if isinstance(error, OSError):
-            # It may be somebody else's ICMP error, reported through us.
+            # It may be an ICMP error of another datagram, which the kernel reports to this call.
             self._read_errors()
             address = action.address
             if "%" in address[0]:

@@ -1,4 +1,4 @@
-"""Draining: the stack was told to take nothing new, and somebody waits until nothing runs any more.
+"""Draining: the stack refuses new work, and a caller waits until nothing runs any more.
 
 Theory of operation: looks now and again whether it has finished; the looks are timers of the hub.
 """

@@ -2,7 +2,7 @@
 
 Theory of operation: the first asks for draining (``drain``). Signal handlers do
 nothing but post to the hub's inbox, which wakes whatever loop is waiting, so
-all runtimes share them. Where the loop does not come round, the watchdog ends the process.
+all runtimes share them. If the loop does not come round, the watchdog ends the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["running", "signals"]
 
 
 class RunningServer(Protocol):
-    """What ``run`` of a runtime serves with."""
+    """The server that ``run`` of a runtime serves with."""
 
     hub: Hub
 
@@ -41,7 +41,7 @@ def running(
     drain_time: float,
     start_thread: StartThread | None = None,
 ) -> Iterator[None]:
-    """Have ``server`` be what this process is for while the block waits for its end.
+    """Set this process up for ``server`` while the block waits for its end.
 
     Signals are handled (``signals``), ``on_ready`` is called with it, the
     garbage collector is set for it (``tune_gc``), and its loop is watched.

@@ -1,8 +1,8 @@
 """The filters of each transport: TLS, WebSocket, both.
 
 Theory of operation: a connection of ``tls`` is TCP with TLS around it, ``ws`` TCP
-with WebSocket around it, ``wss`` WebSocket in TLS. What is returned here goes to
-the ``filters`` option of every runtime's front door.
+with WebSocket around it, ``wss`` WebSocket in TLS. The result goes to the ``filters`` option
+of every runtime's front door.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def stream_filters(
     limits: Limits = DEFAULT,
     protocols: Mapping[str, bool] = MappingProxyType({}),
 ) -> dict[str, FilterFactory]:
-    """Return what makes the filters of ``ws``, and with ``tls`` those of ``tls`` and ``wss``.
+    """Return functions that make the filters of ``ws``, and with ``tls`` those of ``tls`` and ``wss``.
 
     ``protocols`` are those of modules: whether each is a sub-protocol of WebSocket as well.
     """

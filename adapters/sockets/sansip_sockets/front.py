@@ -1,4 +1,4 @@
-"""What the front doors of runtimes with structured concurrency share: a server whose one task waits.
+"""The shared part of the front doors for structured concurrency: a server whose one task waits.
 
 Theory of operation: all pumps are resumed from one task (``polled``). The runtime adds its event, how it
 starts a task, how it waits until a descriptor is readable, and how its tasks are cancelled.
@@ -63,7 +63,7 @@ class PolledServer:
         return outcome(await self._answer(lambda done: self.hub.act(verb, number, given, done)))
 
     async def _answer(self, ask: Callable[[Callable[[Any], None]], None]) -> Any:
-        """Wait for what ``ask`` has its argument called with."""
+        """Call ``ask`` with a callback, and wait for the value that the callback gets."""
         told: list[Any] = []
         event = self._event()
 
@@ -87,7 +87,7 @@ class PolledServer:
     serve_forever = wait_closed
 
     def close(self) -> None:
-        """Close the sockets; nobody waits for them any more."""
+        """Close the sockets; no task waits for them any more."""
         self._waiter.close()
         self.hub.close()
         self._closed.set()

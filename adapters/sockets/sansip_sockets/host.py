@@ -1,4 +1,4 @@
-"""What a pump needs of the hub that owns it.
+"""The part of a hub that its pumps need.
 
 Theory of operation: the hub makes the pumps, so it imports their files; this is how they know it.
 """

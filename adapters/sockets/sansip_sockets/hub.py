@@ -8,8 +8,8 @@ while performing is posted to the inbox and handled in the next turn.
 The *heart* is the pump of the inbox, and of the time: it waits for the inbox to
 be readable for as long as the next deadline is away. Timers of SIP are half a
 second and more, so deadlines may be kept up to ``SLACK`` late: under load forty
-wake-ups a second serve thousands of timers, and while the heart is due that
-soon, nobody needs to ask for the next deadline.
+wake-ups a second serve thousands of timers, and while the heart is due that soon, no code
+needs to ask for the next deadline.
 """
 
 from __future__ import annotations
@@ -64,10 +64,9 @@ class _Asked(Protocol):
 class Hub:
     """Owns the sockets and performs actions.
 
-    ``spawn`` is the runtime's way to drive a pump. ``notify`` receives events,
-    ``report(text, exception)`` what went wrong inside (default: the log).
-    ``offload`` runs a job in another thread; ``start_coroutine`` is needed for
-    handlers that are ``async def``.
+    ``spawn`` is the runtime's way to drive a pump. ``notify`` receives events; ``report(text,
+    exception)`` receives faults inside (default: the log). ``offload`` runs a job in another
+    thread; ``start_coroutine`` is needed for handlers that are ``async def``.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Hub:
         self.streams = Streams(self)
         self.clients = DatagramClients(self)
         self.datagrams: dict[int, DatagramSocket] = {}
-        # Numbers of those whose socket is closed, for good: one for each that an operator took away.
+        # Numbers of listeners whose socket is closed for good: one for each that an operator took away.
         self._removed: set[int] = set()
         self._closing: list[DatagramSocket] = []
         # Number of a UDP listener -> its way out; the hottest look-up there is.
@@ -103,7 +102,8 @@ class Hub:
         # Datagrams of transactions, for ICMP errors about them.
         self.sent = Sent(driver.limits.sends_remembered)
         self._notify = notify
-        # Who serves connections that are none of SIP (``sansip_sockets.http``).
+        # The function that serves connections of other protocols than SIP
+        # (``sansip_sockets.http``).
         self.on_foreign: Callable[[HandOver, socket.socket], None] | None = None
         self._rare: dict[type, Callable[[Any], None]] = {
             Connect: self.streams.connect,
@@ -120,12 +120,13 @@ class Hub:
         self._handlers = {
             question: self._handler(function, *self._how) for question, function in (handlers or {}).items()
         }
-        # When the heart wakes by itself; it is looking already while minus infinity.
+        # When the heart wakes by itself; minus infinity while it looks already.
         self._armed = float("inf")
         self._wall_offset = float("inf")
         self._drains: list[Drain] = []
-        # Turns of the loop, for who watches it, and what that one calls before it ends the
-        # process without the loop: from another thread, and only for what must not be lost.
+        # The number of turns of the loop, for the watchdog; and the function that the watchdog calls before
+        # it ends the process without the loop. It runs in the watchdog's thread and saves only data that
+        # must not be lost.
         self.beats = 0
         self.on_abandon: Callable[[], None] | None = None
         driver.on_error = self.report
@@ -215,7 +216,7 @@ class Hub:
                 self._failed(action, error)
         if self.streams.dirty:
             self.streams.flush()
-        # While the heart wakes that soon anyway, nothing new can be due before.
+        # The heart wakes so soon anyway that nothing new can be due before.
         if self._armed > now + 2 * SLACK:
             self.settle(now)
 
@@ -227,12 +228,12 @@ class Hub:
             self.inbox.wake()
 
     def send(self, actions: list[Action]) -> None:
-        """Perform actions that the stack produced for somebody outside (stack's thread only)."""
+        """Perform actions that the stack returned to code outside of the hub (stack's thread only)."""
         now = self.clock()
         self.perform(self.driver.outgoing(actions, now), now)
 
     def act(self, verb: str, number: int, given: dict[str, Any], done: Callable[[Any], None]) -> None:
-        """Have the stack's user agent do ``verb`` (``sansip.ua.acting``); ``done`` hears what comes of it."""
+        """Have the stack's user agent do ``verb`` (``sansip.ua.acting``); ``done`` gets the result."""
         stack: Any = self.driver.stack
         now = self.clock()
         self.send(stack.act(verb, number, given, now, lambda result, _now: done(result)))
@@ -257,11 +258,11 @@ class Hub:
             elif action.listener < 0:
                 self.clients.failed(action, error)
             elif action.listener in self._removed:
-                # A reload took the listener away, and what ran by it had its time.
+                # A reload took the listener away, and its transactions have had their time.
                 self.later(self.driver.send_failed, action.owner, "the listener was removed")
                 return
         if not isinstance(error, OSError):
-            # An address that is none, a listener that is not: a bug above us.
+            # The action has a wrong address, or a listener that does not exist: a bug above us.
             self.report(f"action {action!r:.200}", error)
 
     def _event(self, action: Notify) -> None:
@@ -270,7 +271,7 @@ class Hub:
 
     def _hand_over(self, action: HandOver) -> None:
         foreign = self.on_foreign
-        # One that comes before HTTP is served is closed.
+        # A connection that comes before HTTP is served is closed.
         heir = socket.socket.close if foreign is None else partial(foreign, action)
         self.streams.give(action.conn, heir)
 
@@ -289,15 +290,15 @@ class Hub:
         return Worker(function, self.answer, self.inbox.post, offload)
 
     def worker(self, function: Callable[..., Any], answered: Callable[[int, Any], None]) -> Worker:
-        """Return what asks ``function``, a handler, for somebody beside the stack."""
+        """Return an object that asks ``function``, a handler, for code other than the stack."""
         offload = self._how[0]
         assert offload is not None
         return Worker(function, answered, self.inbox.post, offload)
 
     def answer_with(self, handlers: Handlers, anew: bool = False) -> None:
-        """Have further questions answered, each kind by its function; what is under way goes on.
+        """Have further questions answered, each kind by its function; answers under way go on.
 
-        A kind that has a function keeps it, but where ``anew`` it gets the one that is given now.
+        A kind that has a function already keeps it; with ``anew`` it gets the function that is given now.
         """
         for question, function in handlers.items():
             if question not in self._handlers or (anew and self._functions[question] != function):
@@ -320,7 +321,7 @@ class Hub:
     def _set_wall_clock(self) -> None:
         """Tell the stack what time of day it is: Unix time is ``now + wall_offset``."""
         offset = time.time() - self.clock()
-        # Only when somebody set the clock, so that a journal has few entries.
+        # Only when the machine's clock was set, so that a journal has few entries.
         if not abs(offset - self._wall_offset) < 0.5:
             self._wall_offset = self.driver.stack.wall_offset = offset
 
@@ -333,7 +334,7 @@ class Hub:
                 self.report("timers", error)
                 wait = (PAUSE, self.inbox.reader, 0.1)
             yield wait
-            # Code that performs actions from here on need not wake us.
+            # From here on, code that performs actions need not wake the heart.
             self._armed = float("-inf")
             try:
                 self._beat()

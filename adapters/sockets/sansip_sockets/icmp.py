@@ -28,7 +28,7 @@ _ORIGIN_ICMP6 = 3
 # The quoted octets are enough to find the top Via's branch; the network quotes
 # 500 to 1200 of them.
 _QUOTE = 1500
-# Errors read at once; what remains wakes us again.
+# Errors read at once; the remaining ones wake us again.
 _BATCH = 256
 
 

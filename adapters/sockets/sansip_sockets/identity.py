@@ -59,5 +59,5 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text.strip())
     except ValueError:
-        # What the stdlib makes of an address of a wrong length.
+        # The standard library gives text that is no address for one of a wrong length.
         return None

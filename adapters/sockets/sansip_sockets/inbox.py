@@ -48,10 +48,10 @@ class Inbox:
             try:
                 self._writer.send(b"!")
             except OSError:
-                pass  # closed meanwhile: nobody is left to wake
+                pass  # closed meanwhile: there is no heart to wake
 
     def take(self) -> list[tuple[Callable[..., object], tuple[Any, ...]]]:
-        """Return what was posted. What is posted while that runs waits for the next turn."""
+        """Return the posted calls. A call that is posted while these run waits for the next turn."""
         try:
             self.reader.recv(64)
         except OSError:

@@ -19,9 +19,9 @@ class Inlet:
     """Reads whole messages from an association.
 
     ``lost(reason)`` is called where a message begun is not complete within
-    ``limits.message_time``. Of a message that is larger than ``limits.message_size``
-    one octet more than that is kept, enough for the stack to refuse it
-    (RFC 3261 21.4.11); memory is never asked to hold the rest.
+    ``limits.message_time``. If a message is larger than ``limits.message_size``, this keeps
+    one octet more than that, which is enough for the stack to refuse the message (RFC 3261
+    21.4.11), and drops the rest.
     """
 
     __slots__ = ("_hub", "_lost", "_parts", "_size", "_sock", "_timer")

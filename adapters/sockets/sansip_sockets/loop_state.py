@@ -1,9 +1,9 @@
 """Whether a loop is held, judged by its beats and nothing else: no clock, no thread.
 
-Theory of operation: a loop that turns beats; one that is idle is asked to. One that owes a
-beat for ``PATIENCE`` is held, and where the process was asked to end, it gets ``HEEDED`` to
-hear of it. Who looks too late judges nothing: the machine may have slept, or somebody
-kept the interpreter to himself.
+Theory of operation: a loop that turns beats; the watchdog asks an idle loop to beat. A loop
+that owes a beat for ``PATIENCE`` is held. If a signal asks the process to end, the loop has
+``HEEDED`` seconds to notice it. A watchdog that looks too late judges nothing: the machine may
+have slept, or other code may have kept the interpreter.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ ENDED = 2.0
 
 
 class Sight(Enum):
-    """What one look at the loop tells."""
+    """The result of one look at the loop."""
 
     FREE = "free"
-    # It is idle, or begins to be held: wake it.
+    # The loop is idle, or begins to be held: wake it.
     QUIET = "quiet"
     HELD = "held"
-    # Neither the loop nor who looks has run.
+    # Neither the loop nor the watchdog has run.
     STOPPED = "stopped"
     FREED = "freed"
     # Held, and the process is to end.
@@ -43,10 +43,11 @@ class LoopState:
         self._drain_time = drain_time
         self._beats = -1
         self._looked: float | None = None
-        # Since when it owes a beat; how often it is told of is up to who looks.
+        # The time since which the loop owes a beat; the watchdog decides how often it reports that.
         self._asked: float | None = None
         self._told = False
-        # When a signal asked for the end, until the loop has heard of it; then when it is over.
+        # The time at which a signal asked for the end, until the loop has noticed it; and the
+        # time by which the process has to be over.
         self._signalled: float | None = None
         self._over: float | None = None
         # Seconds that the loop has been held, or was.
@@ -63,7 +64,7 @@ class LoopState:
         if beats != self._beats:
             return self._alive(beats, now)
         if late and not self._told:
-            # As if asked only now: who could not look cannot judge.
+            # Count from now: a watchdog that could not look cannot judge.
             self.held, self._asked = now - (before or now), now
             return Sight.STOPPED
         if self._asked is None:

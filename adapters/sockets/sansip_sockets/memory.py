@@ -3,9 +3,9 @@
 Theory of operation: CPython frees what a message used when its last reference
 goes; the collector only looks for cycles. With the default threshold it walks
 the young objects every 700 allocations, 40 times a second at 300 calls/s, and
-from time to time everything there is, live transactions included: tens of
-milliseconds in which nobody is served. So what is alive when the server is
-ready is frozen (never walked again), and the walks are made rare.
+from time to time everything there is, live transactions included: tens of milliseconds in
+which the server answers no message. So the objects that are alive when the server is ready are
+frozen (never walked again), and the walks are made rare.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ YOUNG = 50_000
 def tune_gc() -> Iterator[None]:
     """Freeze what is alive and make collections rare, while the block runs.
 
-    Enter it when everything is set up. It concerns the whole process, so it is
-    for programs, not for libraries.
+    Enter it when everything is set up. It changes the whole process, so a program may use it,
+    and a library must not.
     """
     before = gc.get_threshold()
     gc.collect()

@@ -1,6 +1,6 @@
 """Sockets of connections: made, tuned, and on their way to a peer.
 
-Theory of operation: plain functions over one socket; ``streams`` waits for what becomes of it.
+Theory of operation: plain functions over one socket; ``streams`` waits for the outcome.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SEND_BUFFER", "begin_connect", "tune"]
 
-# Octets that the kernel keeps for a peer who does not read, beside limits.connection_backlog.
-# Left to itself it grows to 4 MiB for each connection.
+# Octets that the kernel keeps for a peer that does not read, in addition to limits.connection_backlog. By
+# itself the kernel would let them grow to 4 MiB for each connection.
 SEND_BUFFER = 131_072
 
 
@@ -33,7 +33,7 @@ def tune(sock: socket.socket, transport: str) -> None:
         return
     setsockopt: Callable[..., None] = sock.setsockopt
     try:
-        # Each message goes when it is written: Nagle's wait is a retransmission saved by none.
+        # Each message goes out when it is written: Nagle's algorithm would delay it and save nothing.
         setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     except OSError:
@@ -60,8 +60,8 @@ def begin_connect(action: Connect, listener: BoundListener | None) -> socket.soc
         ):
             # Peers know us by the listener's address.
             if sys.platform == "linux" and action.transport != SCTP:
-                # The port is chosen at connect, so it may be shared by
-                # connections to different peers: 28,000 each, not in all.
+                # The kernel chooses the port at connect, so connections to different peers may
+                # share it: 28,000 connections to each peer, not in all.
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((listener.host, 0, *listener.address[2:]))
         failure = sock.connect_ex(action.address)

@@ -1,12 +1,12 @@
-"""pyOpenSSL as the engine of the TLS filter: what Python's ``ssl`` cannot do (``tls.engine = "openssl"``).
+"""pyOpenSSL as the engine of the TLS filter: it can do more than ``ssl`` (``tls.engine = "openssl"``).
 
-Theory of operation: ``Session`` stands where an ``ssl.SSLObject`` with its two memory BIOs would, and
-raises the exceptions of ``ssl``, so that the filter knows one engine only. It adds two things. A server's
-stapled OCSP response is judged (``stapling``), and ours is shown. And OpenSSL's verdict "unsuitable
+Theory of operation: ``Session`` takes the place of an ``ssl.SSLObject`` with its two memory BIOs, and
+raises the exceptions of ``ssl``, so that the filter knows one engine only. It adds two things. It judges
+the stapled OCSP response of a server (``stapling``), and shows ours. And OpenSSL's verdict "unsuitable
 purpose" is overruled for a certificate whose extended key usage names id-kp-sipDomain (RFC 5924), and for
 nothing else: its dates, chain, signatures and lists are judged by OpenSSL as ever.
 
-``ssl`` has read the same files before (``TlsContexts.reload``), and said what is wrong with them.
+``ssl`` has read the same files before (``TlsContexts.reload``), and has reported their faults.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SIP_DOMAIN = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.20")
 _INVALID_PURPOSE = 26
 _NO_RENEGOTIATION = 0x4000_0000
 _VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-# What `openssl verify` says for these codes; others are told by their number.
+# The words of `openssl verify` for these codes; the text names other codes by their number.
 _SAYS = {
     2: "unable to get issuer certificate",
     3: "unable to get certificate CRL",
@@ -89,7 +89,7 @@ class Engine:
             self._show(self._client, config.certificate, config.key or config.certificate)
 
     def doubts(self) -> list[str]:
-        """Return what the operator has to know of our staples."""
+        """Return the doubts about our staples that the operator has to know."""
         now = utc_now()
         return [doubt for one in self._staples if (doubt := one.doubt(now))]
 
@@ -107,7 +107,8 @@ class Engine:
         context.set_min_proto_version(_VERSIONS[config.min_version])
         # A peer could have us do handshakes for ever (CVE-2011-1473).
         context.set_options(_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION)
-        # What stands must be found again by its own kind alone (SSL_CTX_set_session_id_context).
+        # A session can be resumed only under the same context name
+        # (SSL_CTX_set_session_id_context).
         context.set_session_id(b"sansip")
         if config.ciphers:
             context.set_cipher_list(config.ciphers.encode())
@@ -183,7 +184,7 @@ def _is_for_sip(certificate: x509.Certificate) -> bool:
         return False
     with suppress(x509.ExtensionNotFound):
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-        # RFC 5280 4.2.1.12: both extensions have to allow it. OpenSSL's verdict may have been for either.
+        # RFC 5280 4.2.1.12: both extensions have to allow it. OpenSSL's verdict may be about either.
         return usage.digital_signature
     return True
 
@@ -200,9 +201,9 @@ def _judge(connection: SSL.Connection, response: bytes, _: object) -> bool:
 
 
 class _Findings:
-    """What our callbacks found: the first fault in the peer's certificates (0: none), and in its staple.
+    """Findings of our callbacks: the first fault in the peer's chain (0: none), and in its staple.
 
-    No part of ``Session``, which would be garbage in a circle with its connection.
+    This is not part of ``Session``: a session in its connection's callbacks would make a reference cycle.
     """
 
     __slots__ = ("fault", "refused")
@@ -213,7 +214,7 @@ class _Findings:
 
 
 class _Below:
-    """What came from the socket, as ``ssl.MemoryBIO`` takes it."""
+    """The octets that came from the socket, as ``ssl.MemoryBIO`` takes them."""
 
     __slots__ = ("write",)
 
@@ -222,7 +223,7 @@ class _Below:
 
 
 class _Above:
-    """What is to go to the socket, as ``ssl.MemoryBIO`` gives it."""
+    """The octets to write to the socket, as ``ssl.MemoryBIO`` gives them."""
 
     __slots__ = ("_connection", "_kept")
 
@@ -267,7 +268,7 @@ class Session:
         if asks:
             connection.request_ocsp()
         if name and not name.strip("[]").replace(".", "").isdigit() and ":" not in name:
-            # What is not fit for SNI (a label too long) is checked by us anyway.
+            # A name that is not fit for SNI (a label too long): this server checks it anyway.
             with suppress(UnicodeError, SSL.Error):
                 connection.set_tlsext_host_name(name.encode("idna"))
 
@@ -284,7 +285,7 @@ class Session:
         self._run(self._connection.shutdown)
 
     def _run(self, call: Callable[[], Any]) -> Any:
-        """Do ``call``; what it raises becomes what ``ssl`` would have raised."""
+        """Do ``call``; turn its exceptions into those that ``ssl`` would have raised."""
         try:
             return call()
         except SSL.WantReadError:
@@ -336,7 +337,7 @@ def _described(certificate: x509.Certificate) -> dict[str, Any]:
             elif isinstance(one, x509.IPAddress):
                 names.append(("IP Address", str(one.value)))
             else:
-                # It counts: with any alternative name there is no looking at the common name.
+                # It counts: a certificate with any alternative name is not judged by its common name.
                 names.append(("other", ""))
     return {"subject": subject, "subjectAltName": tuple(names)}
 

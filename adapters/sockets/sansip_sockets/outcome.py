@@ -1,4 +1,4 @@
-"""What comes of a wish, as its caller wants it: a value, or an exception that is raised."""
+"""The result of a request, as its caller wants it: a value, or an exception that is raised."""
 
 from __future__ import annotations
 

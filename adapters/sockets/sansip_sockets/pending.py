@@ -1,8 +1,8 @@
-"""A result that somebody works on: who waits for it sleeps until it is there.
+"""A result that is still being computed: its caller sleeps until it is there.
 
-Theory of operation: the answer to an operator is a generator, which yields a ``Pending`` where it can go on
-only when that is given. The pump that runs it waits with a bell, for as long as a limit says; where no result
-comes in this time it throws ``Late`` into the generator.
+Theory of operation: the answer to an operator is a generator. It yields a ``Pending`` if it needs that result
+to go on. The pump that runs the generator waits with a bell, for as long as a limit allows. If no result
+comes in this time, the pump throws ``Late`` into the generator.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ one task, and ``turn`` then resumes every pump that can go on:
                 waiter.turn()
         waiter.turn()
 
-A timeout is dear on these runtimes, so one is kept for many waits: until it has passed, or
-something is due before it. Where a thread does nothing else, ``turn(seconds)`` is the wait itself.
+A timeout costs much on these runtimes, so one serves many waits, until it has passed or something
+is due before it. A thread that does nothing else can wait in ``turn(seconds)`` itself.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CANCELLED = 64
 
 
 class _Timer:
-    """What to call at a time; nothing any more when ``expired`` is None."""
+    """A function to call at a time; cancelled when ``expired`` is None."""
 
     __slots__ = ("deadline", "expired")
 
@@ -50,7 +50,7 @@ class _Timer:
 
 
 class PolledWaiter(CallbackWaiter):
-    """Drives pumps until they end, or until ``close``; ``fileno`` is what to wait for.
+    """Drives pumps until they end, or until ``close``; ``fileno`` is the descriptor to wait for.
 
     Code that starts something from outside of ``turn`` has to wake the inbox of the hub
     after it, so that the task that waits asks for the ``deadline`` again.
@@ -79,13 +79,13 @@ class PolledWaiter(CallbackWaiter):
 
     @property
     def watched(self) -> Mapping[Any, selectors.SelectorKey]:
-        """What is waited for, by descriptor."""
+        """The registrations that this waits for, by descriptor."""
         return self._selector.get_map()
 
     def turn(self, seconds: float = 0.0) -> None:
         """Resume all pumps whose socket is ready, for which it waits ``seconds``, or whose time has come."""
         for key, events in self._selector.select(seconds):
-            # A pump before may have ended a watch of this turn: then its place is empty.
+            # An earlier pump may have ended a watch of this turn: then its place is empty.
             for kind in (READ, WRITE):
                 if events & kind and (ready := key.data[kind]) is not None:
                     ready()

@@ -1,9 +1,9 @@
 """Other listeners for a running hub: their sockets are opened aside, then all are taken, or none.
 
-Theory of operation: a socket stays where its kind, address and port stay, whatever is spoken there now; so
-nothing that waits in the kernel is lost. What is new is bound at once, and a port that another program has is
-found out before anything is changed (``BindError``). A listening socket that goes is closed by its own pump,
-which is woken; the socket of a UDP listener stays for what runs by it, until the stack says
+Theory of operation: a socket stays if its kind, address and port stay, even if it gets another protocol; so
+nothing that waits in the kernel is lost. New sockets are bound at once, so a port that another program has is
+found before anything is changed (``BindError``). The pump of a listening socket that goes is woken, and
+closes it. The socket of a UDP listener stays for the transactions that use it, until the stack says
 ``CloseDatagram``.
 """
 
@@ -27,14 +27,15 @@ __all__ = ["Relisten"]
 class Relisten:
     """The listeners ``configs`` for ``hub``; raises ``BindError``, and leaves no socket open then.
 
-    A config has the number of a listener that ``hub`` has where it is that one, else a number that was never
-    used. ``configs`` of this has them with the ports that were really bound. End it by ``take`` or ``drop``.
+    A config of a listener that ``hub`` already has bears that listener's number; a new one bears a number
+    that was never used. The attribute ``configs`` has the ports that were really bound. End it by ``take``
+    or ``drop``.
     """
 
     def __init__(self, hub: Hub, configs: Iterable[Any]) -> None:
         self._hub = hub
         self._opened: list[BoundListener] = []
-        # Listeners of the hub that stay, with what they are now.
+        # Listeners of the hub that stay, with their new configuration.
         self._kept: list[tuple[BoundListener, Any]] = []
         self._after: dict[int, BoundListener] = {}
         before = {_place(one.config): one for one in hub.listeners.values() if one.pumped}
@@ -63,7 +64,7 @@ class Relisten:
         return bound
 
     def drop(self) -> None:
-        """Give up what was opened."""
+        """Close the sockets that were opened."""
         for listener in self._opened:
             listener.sock.close()
         self._opened.clear()
@@ -71,7 +72,7 @@ class Relisten:
     def take(self, filters: Mapping[str, FilterFactory] | None = None) -> Sequence[BoundListener]:
         """Serve these from now on, and return the new ones; new connections go through ``filters`` if given.
 
-        The stack has to know them already: what comes next may come by one of them.
+        The stack has to know them already: the next message may come by one of them.
         """
         hub = self._hub
         kept = {id(one) for one, _ in self._kept}
@@ -95,6 +96,6 @@ class Relisten:
 
 
 def _place(config: Any) -> tuple[str, str, int]:
-    # What is none of SIP's is a module's, over TCP.
+    # A transport that is not one of SIP's is a module's, over TCP.
     known = TRANSPORTS.get(config.transport)
     return TCP if known is None else known.over, config.host, config.port

@@ -1,8 +1,8 @@
-"""What went wrong inside, told to the log and other watchers, and not too often.
+"""Faults inside, told to the log and other watchers, and not too often.
 
-Theory of operation: a bug that one datagram can trigger, a peer can trigger as
-often as it likes; writing a traceback costs more than serving a call. So only
-so many reports pass in a second, and the next one says how many did not.
+Theory of operation: if one datagram can trigger a bug, a peer can trigger it as often as it
+likes, and a traceback costs more than a call. So only a few reports pass in a second, and the
+next one says how many did not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 __all__ = ["PER_SECOND", "Report", "Reports"]
 
-# Reports that pass in one second: enough to see what happens, bearable for hours.
+# Reports that pass in one second: enough to see the fault, and few enough for hours of it.
 PER_SECOND = 10
 
 Report = Callable[[str, BaseException | None], None]

@@ -1,13 +1,13 @@
-"""What a peer's certificate rests on, and whether it still does: authorities and revocation lists (RFC 5280).
+"""Whether a peer's certificate would still be accepted: authorities and revocation lists (RFC 5280).
 
-Theory of operation: OpenSSL judges a certificate when a connection begins, and never again. A
-reload may have other authorities, or newer lists of what they revoked (RFC 5280 5), while connections
-stand for weeks. So of each verified peer a ``Proof`` is kept: the authority at the end of its chain,
-who issued the certificate, and its number there. ``Standing`` is what is accepted now, read
-from the same files that OpenSSL has; it says what is wrong with a proof.
+Theory of operation: OpenSSL judges a certificate when a connection begins, and never again. A reload may have
+other authorities, or newer lists of the certificates that they revoked (RFC 5280 5), while connections stand
+for weeks. So the server keeps a ``Proof`` of each verified peer: the authority at the end of its chain, the
+issuer of the certificate, and its serial number. ``Standing`` holds the authorities and lists that count now,
+read from the same files that OpenSSL has; it says what is wrong with a proof.
 
-Of DER (X.690) no more is read than the way to the fields that are needed, and only of what OpenSSL has
-accepted, or the operator has put into a file.
+The DER reader (X.690) only follows the way to the fields that are needed. It reads only certificates
+that OpenSSL has accepted, and files of the operator.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s+(.*?)-----END \1-----", re.D
 
 @dataclass(slots=True, frozen=True)
 class Proof:
-    """What a verified certificate rests on.
+    """The facts that the trust in a verified certificate depends on.
 
     Attributes:
         root: SHA-256 of the authority at the end of its chain; None where that is not known any
             more (a session that was resumed).
-        issuer: the name of who issued it, as DER.
-        serial: its number there.
+        issuer: the name of the issuer, as DER.
+        serial: its serial number.
     """
 
     root: bytes | None
@@ -58,7 +58,7 @@ class RevocationList:
     serials: frozenset[bytes]
 
     def doubt(self, now: float) -> str | None:
-        """Return what the operator has to know of it at ``now``, if anything."""
+        """Return the doubt about it at ``now`` that the operator has to know, if any."""
         if self.until is None or now < self.until:
             return None
         day = datetime.fromtimestamp(self.until, UTC).isoformat(" ", "minutes")
@@ -69,7 +69,7 @@ class RevocationList:
 
 
 class Standing:
-    """What is accepted now. ``authorities`` is a PEM file, None for those of the system."""
+    """What the server accepts now. ``authorities`` is a PEM file, None for those of the system."""
 
     def __init__(self, authorities: str | None, lists: Sequence[RevocationList]) -> None:
         self._roots = frozenset(sha256(der).digest() for der in _authorities(authorities))
@@ -88,7 +88,7 @@ class Standing:
 
 
 def proof_of(session: ssl.SSLObject) -> Proof | None:
-    """Return what the peer's certificate in ``session`` rests on; None where it showed none."""
+    """Return the proof of the peer's certificate in ``session``; None if the peer showed none."""
     leaf = session.getpeercert(binary_form=True)
     if not leaf:
         return None
@@ -101,7 +101,7 @@ def proof_of(session: ssl.SSLObject) -> Proof | None:
             fields = fields[1:]
         return Proof(root, fields[2][1], fields[0][1])
     except (ValueError, IndexError):
-        # OpenSSL reads more than DER; who writes other things is believed until the next reload.
+        # OpenSSL reads more than DER; a peer with such a certificate is believed until the next reload.
         return Proof(None, b"", b"")
 
 
@@ -137,8 +137,8 @@ def read_lists(files: Sequence[str]) -> list[RevocationList]:
 def without_list(authorities: str | None, lists: Sequence[RevocationList]) -> list[str]:
     """Return which of the authorities in a PEM file have no list, by the last part of their names.
 
-    Where all have one, certificates between an authority and a peer's can be looked up as well
-    (RFC 5280 6.3); those of the system are too many to have lists of.
+    If all have one, certificates between an authority and a peer's can be looked up as well
+    (RFC 5280 6.3). The system has too many authorities to have a list of each.
     """
     if authorities is None:
         return ["the authorities of the system"]
@@ -189,7 +189,7 @@ def _authorities(file: str | None) -> Iterator[bytes]:
         with suppress(OSError):
             files += Path(paths.capath).iterdir()
     for path in files:
-        # Other things lie there as well.
+        # The folder has other files as well.
         with suppress(OSError, ValueError):
             yield from _pem(path, b"CERTIFICATE")
 

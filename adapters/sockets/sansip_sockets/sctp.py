@@ -5,11 +5,10 @@ socket of its own that is listened on, accepted, connected and closed as TCP's
 is, so ``streams`` runs it. Four things differ, and are here:
 
 - a write is one message: it is taken whole or not at all, and two are never joined;
-- a read ends at a boundary, which ``MSG_EOR`` marks; what is larger than the read,
-  or than the kernel's buffer, comes in several (partial delivery), and the pieces are
-  put together before the stack sees anything;
-- there is no half-open end: to shut down says goodbye for both sides, and who
-  must not wait aborts;
+- a read ends at a boundary, which ``MSG_EOR`` marks; a message that is larger than the read,
+  or than the kernel's buffer, comes in several pieces (partial delivery), which are put together
+  before the stack sees anything;
+- there is no half-open end: a shutdown says goodbye for both sides, and code that must not wait aborts;
 - a message may overtake another, so that a lost one delays only itself.
 """
 
@@ -33,7 +32,7 @@ READ_SIZE = 65_536
 # struct sctp_sndinfo: stream, flags, payload protocol, context, association.
 SNDINFO = struct.Struct("=HHIIi")
 
-# What a kernel without the protocol says: the family or the type does not know it, or no
+# The errors of a kernel without the protocol: the family or the type does not know it, or no
 # module could be loaded.
 _NO_PROTOCOL = (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT)
 MISSING = (
@@ -66,7 +65,7 @@ def tune(sock: socket.socket) -> None:
 
 
 def abort(sock: socket.socket) -> None:
-    """End the association at once, for both sides (RFC 9260 9.1); what waits for ``sock`` wakes."""
+    """End the association at once, for both sides (RFC 9260 9.1); pumps that wait for ``sock`` wake."""
     try:
         sock.sendmsg([b""], [(PROTOCOL, SCTP_SNDINFO, SNDINFO.pack(0, ABORT, 0, 0, 0))])
     except OSError:

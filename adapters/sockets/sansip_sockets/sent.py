@@ -1,9 +1,9 @@
-"""Which transaction a datagram was of, once the network says that it did not arrive.
+"""Finds the transaction of a datagram when the network says that it did not arrive.
 
-Theory of operation: an ICMP error comes with the beginning of the datagram that it is about, and
-without the action that sent it. So the latest actions are remembered, as they are: one reference each. An
-error that does not quote as far as a branch, which nobody can guess (RFC 3261 8.1.1.7), proves nothing: a
-stranger who forges ICMP could end calls by it.
+Theory of operation: an ICMP error quotes the beginning of the datagram that it is about, but does not
+name the action that sent it. So this remembers the latest actions as they are: one reference each. No
+stranger can guess a branch (RFC 3261 8.1.1.7). So an error whose quote does not reach a branch proves
+nothing: a stranger who forges ICMP could end calls with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Sent"]
 
 
 class Sent:
-    """The latest ``most`` datagrams of transactions. ``append`` is on the path of each: it is the deque's."""
+    """The latest ``most`` datagrams of transactions. ``append``, called for each, is the deque's."""
 
     __slots__ = ("_actions", "append")
 
@@ -26,7 +26,7 @@ class Sent:
 
     def owner(self, listener: int, address: Address, quoted: bytes) -> int:
         """Return the owner of the datagram that ``quoted`` is the beginning of, 0 where none is known."""
-        # Not one in the Request-URI, which others wrote.
+        # Not a branch in the Request-URI, which a peer wrote.
         branch = quoted.find(b"branch=", quoted.find(b"\r\n") + 1)
         end = quoted.find(b"\r\n", branch)
         if branch < 0 or end < 0 or b"\r\n" not in quoted[:branch]:

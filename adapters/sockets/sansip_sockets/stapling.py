@@ -1,10 +1,10 @@
 """Stapled OCSP responses (RFC 6066 8, RFC 6960): judged where a server shows one, and shown by us.
 
-Theory of operation: a server may staple to its certificate what its authority says of it, signed and
-dated. One that is shown must be good: of this certificate, by its issuer or by a responder that the issuer
-named, in date, and not "revoked" or "unknown". None at all is fine, unless the certificate itself promises
-one (RFC 7633). Ours is a file that a program beside us renews, so it is looked at anew when it has
-changed, and not shown once it is out of date.
+Theory of operation: a server may staple to its certificate a signed and dated response of its authority. A
+response that a server shows must be good: about this certificate, signed by its issuer or by a responder
+that the issuer named, in date, and not "revoked" or "unknown". A server need not show one, unless its
+certificate promises one (RFC 7633). Our own response is a file that another program renews. So this reads
+the file again when it has changed, and does not show a response that is out of date.
 
 Needs ``cryptography``, which pyOpenSSL brings along.
 """
@@ -26,20 +26,20 @@ from sansip_sockets.certificates import TlsError, unreadable
 
 __all__ = ["Staple", "staple_fault"]
 
-# What clocks of two machines may differ by.
+# The clocks of two machines may differ by this.
 _SKEW = timedelta(minutes=5)
-# Octets of a response file: honest ones have below 5,000.
+# Octets of a response file: honest ones have fewer than 5,000.
 _MOST = 65_536
 
 
 def staple_fault(response: bytes, chain: Sequence[x509.Certificate], now: datetime) -> str | None:
-    """Return why the server with the verified ``chain`` must not be spoken to, or None.
+    """Return why we must not talk to the server with the verified ``chain``, or None.
 
-    ``response`` is what it stapled, b"" where nothing.
+    ``response`` is the response that it stapled, b"" for none.
     """
     leaf = chain[0]
     if not response:
-        # RFC 7633 4.3.3: what the certificate promises must come.
+        # RFC 7633 4.3.3: a response that the certificate promises must come.
         return (
             "its certificate promises a stapled OCSP response, and none came (RFC 7633)"
             if _must(leaf)
@@ -65,7 +65,7 @@ def _fault(
 ) -> str | None:
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         return f"its stapled OCSP response says {response.response_status.name.lower().replace('_', ' ')}"
-    # RFC 6960 3.2: first the signature, and who may sign.
+    # RFC 6960 3.2: first the signature, and whether the signer may sign.
     if not _is_signed(response, issuer, now):
         return "its stapled OCSP response is not signed by its authority (RFC 6960 3.2)"
     for one in response.responses:
@@ -141,7 +141,7 @@ def _signed_by(response: ocsp.OCSPResponse, signer: x509.Certificate) -> bool:
 
 
 class Staple:
-    """Our own response, DER in ``file``. Raises ``TlsError`` for what is none, or of another certificate."""
+    """Our own response, DER in ``file``. Raises ``TlsError`` for a wrong file, or another certificate's."""
 
     def __init__(self, file: str, certificate: x509.Certificate) -> None:
         self.file = file
@@ -161,12 +161,12 @@ class Staple:
         try:
             self._read()
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-            # What was good before is good for as long as it says.
+            # The response that was read before is good until its own end.
             pass
         return b"" if self._until is not None and now >= self._until else self._octets
 
     def doubt(self, now: datetime) -> str | None:
-        """Return what the operator has to know of it, if anything."""
+        """Return the doubt about it that the operator has to know, if any."""
         if self.shown(now):
             return None
         day = f"{self._until:%Y-%m-%d %H:%M} UTC"

@@ -43,8 +43,8 @@ __all__ = ["Connection", "Streams"]
 
 CONNECTING, OPEN, CLOSING, LINGERING, DEAD, GIVEN = range(6)
 
-# Octets taken by one read: a dozen messages, after which everybody else gets a turn. With
-# 64 KiB ten peers that send as fast as they can made the others wait a quarter of a second.
+# Octets taken by one read: a dozen messages, after which all other peers get a turn. With 64
+# KiB ten peers that send as fast as they can made the others wait a quarter of a second.
 READ_SIZE = 4_096
 # Connections accepted for one wake-up, so that others get their turn.
 ACCEPTS = 64
@@ -75,7 +75,7 @@ class Connection:
         # Pumps that use the socket; a writing pump is among them while `writing`.
         self.pumps = 1
         self.writing = False
-        # Something was read: then a goodbye must linger.
+        # Whether something was read: then a goodbye must linger.
         self.heard = False
         self.timer: Timer | None = None
 
@@ -89,11 +89,12 @@ class Streams:
         self._hub = hub
         # Connections the stack knows, by number.
         self._table: dict[int, Connection] = {}
-        # Those whose socket is open: the above and the ones that say goodbye.
+        # Connections whose socket is open: those above, and those that say goodbye.
         self._open: set[Connection] = set()
         # Listening sockets that their pumps are to close.
         self._stopped: set[socket.socket] = set()
-        # What begins with the socket of a connection that was given away, once its pump has let go.
+        # The function that takes over the socket of a connection that was given away, once its pump
+        # has let go.
         self._heirs: dict[Connection, Callable[[], None]] = {}
         # Connections written to in the batch being performed.
         self.dirty: list[Connection] = []
@@ -143,7 +144,7 @@ class Streams:
                 try:
                     self._write_out(connection)
                 except Exception as error:
-                    # Not even octets: a bug above us, and this connection's end only.
+                    # The data is not octets: a bug above us, which ends this connection only.
                     self._lost(connection, "internal error")
                     self._hub.report(f"write to connection {connection.conn}", error)
                 if connection.out and connection.state != DEAD:
@@ -187,13 +188,13 @@ class Streams:
             self._say_goodbye(connection)
 
     def give(self, conn: int, heir: Callable[[socket.socket], None]) -> None:
-        """Let ``heir`` have the socket of ``conn``, which was read just now, as soon as nobody watches it."""
+        """Give ``heir`` the socket of ``conn``, which was read just now, as soon as no pump watches it."""
         connection = self._table.pop(conn)
         if connection.out and not connection.writing:
-            # What TLS says at the end of its handshake, in this very batch.
+            # The end of the TLS handshake, which was queued in this very batch.
             self._write_out(connection)
         if connection.out or connection.state != OPEN:
-            # A peer that has just begun, and does not read.
+            # The peer has just begun, and does not read.
             connection.out.clear()
             self._kill(connection)
             return
@@ -294,7 +295,7 @@ class Streams:
                         continue
                     except OSError as error:
                         reason = error.strerror or repr(error)
-                        # Nothing that waits can be written any more, either.
+                        # The octets that wait cannot be written any more, either.
                         connection.out.clear()
                         connection.state = DEAD
                         break
@@ -331,7 +332,7 @@ class Streams:
             ready = yield wait
             try:
                 if not ready:
-                    # Nothing at all was taken in this time.
+                    # The kernel took no octet in this time.
                     self._lost(connection, "the peer does not read (limits.message_time)")
                 elif connection.state != DEAD:
                     self._write_out(connection)
@@ -421,7 +422,7 @@ class Streams:
     def _say_goodbye(self, connection: Connection) -> None:
         """Send our FIN, and linger if there is something to wait for."""
         if not connection.heard:
-            # Refused before it said a word: there is no answer to protect, and
+            # This side closes before the peer said a word: there is no answer to protect, and
             # a crowd of such connections must not hold descriptors.
             self._kill(connection)
             return

@@ -1,8 +1,8 @@
 """The machine's own name servers and host names, as settings of the stack's resolver.
 
 Theory of operation: the core reads no files, so they are read here, once, when
-the stack is configured: ``StackConfig(..., dns=system_dns())``. Lines that cannot
-be understood are skipped, as the C library does.
+the stack is configured: ``StackConfig(..., dns=system_dns())``. The reader skips lines that it
+does not understand, as the C library does.
 """
 
 from __future__ import annotations

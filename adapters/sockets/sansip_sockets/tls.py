@@ -1,14 +1,13 @@
 """The TLS filter: octets of the socket below, plain octets above.
 
-Theory of operation: ``ssl.MemoryBIO`` makes OpenSSL a filter that waits for
-nothing. ``TlsContexts`` holds what all connections share: the certificates (one
-for each name that a client may ask for by SNI), the authorities, the versions.
-``reload`` builds all of it anew and swaps it in one assignment: connections that
-stand keep what they have, new ones get the new. But the identity of a peer lasts
-only as long as its certificate would be accepted (``revocation``).
+Theory of operation: ``ssl.MemoryBIO`` makes OpenSSL a filter that never waits. ``TlsContexts`` holds what all
+connections share: the certificates (one for each name that a client may ask for by SNI), the authorities, the
+versions. ``reload`` builds all of it anew and swaps it in one assignment: existing connections keep the old
+settings, and new connections get the new ones. But the identity of a peer lasts only as long as its
+certificate would be accepted (``revocation``).
 
 The server that we connect to must prove to be the host that its URI named (RFC 5922 7.3).
-What its certificate says about that is in ``identity``.
+``identity`` reads the names in its certificate.
 """
 
 from __future__ import annotations
@@ -49,26 +48,27 @@ VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class TlsContexts:
-    """What the TLS connections of one server share. Raises ``TlsError``."""
+    """The data that all TLS connections of one server share. Raises ``TlsError``."""
 
     def __init__(self, config: TlsConfig) -> None:
         self.config = config
         self._server: ssl.SSLContext | None = None
         self._client: ssl.SSLContext
-        # The name asked for ("" for the others) -> certificate file, and what shows it.
+        # The name that a client asks for ("" for all others) -> certificate file, and the
+        # context that shows it.
         self._shown: dict[str, tuple[str, ssl.SSLContext]] = {}
         self._lists: list[RevocationList] = []
-        # What does the work in place of ``ssl``, where the configuration has it so.
+        # The engine that does the work in place of ``ssl``, if the configuration names one.
         self._engine: Engine | None = None
         # Connections whose peers have proved who they are.
         self._verified: WeakSet[Tls] = WeakSet()
         self.reload()
 
     def reload(self, config: TlsConfig | None = None) -> None:
-        """Read all files again; what cannot be used raises ``TlsError`` and leaves all as it was.
+        """Read all files again; an unusable one raises ``TlsError`` and leaves all as it was.
 
         ``config`` takes the place of the former one.
-        A peer whose certificate would not be accepted any more is nobody from now on.
+        A peer whose certificate would not be accepted any more loses its identity from now on.
         """
         before = self.config
         self.config = config or before
@@ -114,9 +114,9 @@ class TlsContexts:
         self._verified.add(tls)
 
     def doubts(self, domains: Iterable[str], now: float) -> list[str]:
-        """Return what others will not like about our certificates, a line each; ``now`` is Unix time.
+        """Return what peers will object to in our certificates, a line each; ``now`` is Unix time.
 
-        ``domains`` are those that clients and other servers look for in them.
+        ``domains`` are those that clients and other servers look for in the certificates.
         """
         lines = []
         others = [one for one in domains if one not in self._shown]
@@ -136,7 +136,7 @@ class TlsContexts:
         config = self.config
         context = self._context(ssl.PROTOCOL_TLS_SERVER)
         load_certificate(context, certificate, key)
-        # One ticket is enough to come back with; OpenSSL would send two.
+        # One ticket is enough to resume a session; OpenSSL would send two.
         context.num_tickets = 1
         if config.verify_clients != "no":
             self._load_authorities(context, ssl.Purpose.CLIENT_AUTH)
@@ -147,7 +147,7 @@ class TlsContexts:
     def _for_client(self) -> ssl.SSLContext:
         config = self.config
         context = self._context(ssl.PROTOCOL_TLS_CLIENT)
-        # OpenSSL knows nothing of RFC 5922: the name is compared here.
+        # OpenSSL does not implement RFC 5922: this server compares the name.
         context.check_hostname = False
         if config.verify_servers:
             self._load_authorities(context, ssl.Purpose.SERVER_AUTH)
@@ -203,7 +203,7 @@ class TlsContexts:
             try:
                 return self._client.wrap_bio(below, above, server_hostname=info.name or None), below, above
             except ValueError:
-                # Not fit for SNI (a label too long): the name is checked by us anyway.
+                # The name is not fit for SNI (a label too long): this server checks it anyway.
                 return self._client.wrap_bio(below, above), below, above
         if self._server is None:
             raise TlsError("a TLS listener needs a certificate")
@@ -211,7 +211,7 @@ class TlsContexts:
 
 
 def _engine(config: TlsConfig) -> Engine | None:
-    """Return what works in place of ``ssl``, if ``config`` has it so."""
+    """Return the engine that works in place of ``ssl``, if ``config`` names one."""
     if config.engine == "python":
         if config.staples:
             raise TlsError('staples: Python\'s ssl cannot show them; say engine = "openssl"')
@@ -245,15 +245,15 @@ class Tls:
         self._contexts = contexts
         self._info = info
         self._session, self._below, self._above = contexts.session(info)
-        # What the stack wanted sent before the handshake was over.
+        # Octets that the stack sent before the handshake was over.
         self._kept: list[bytes] = []
-        # What the peer's certificate rests on, and why it is not spoken to any more.
+        # The proof of the peer's certificate, and why this side does not talk to the peer any more.
         self._proof: Proof | None = None
         self._ended: str | None = None
         self.ready = False
 
     def opened(self, now: float) -> Output:
-        """Begin the handshake, where it is ours to begin."""
+        """Begin the handshake, if this side is the client."""
         return NOTHING if self._info.incoming else self._shake()
 
     def received(self, data: bytes, now: float) -> Output:
@@ -287,7 +287,7 @@ class Tls:
         return Output(self._sealed())
 
     def _check_peer(self) -> str | None:
-        """Note who the peer is; return why it must not be spoken to, if so."""
+        """Note who the peer is; return why this side must not talk to it, if so."""
         info = self._info
         config = self._contexts.config
         verified = config.verify_clients != "no" if info.incoming else config.verify_servers
@@ -305,10 +305,9 @@ class Tls:
         return f"the certificate of {info.name} is for {shown} (RFC 5922 7.3)"
 
     def judge(self, standing: Standing) -> None:
-        """Have the peer be nobody where its certificate would not be accepted any more.
+        """Take the peer's identity away if its certificate would not be accepted any more.
 
-        Without one it would not be here at all where it was asked for: such a connection ends
-        with the next octets either way.
+        If the peer had to show a certificate, the connection ends with the next octets, in either direction.
         """
         fault = None if self._proof is None else standing.fault(self._proof)
         if fault is None:
@@ -355,7 +354,7 @@ class Tls:
         try:
             self._session.unwrap()
         except ssl.SSLError:
-            # It wants the peer's goodbye as well, which nobody waits for.
+            # OpenSSL also wants the peer's goodbye, but this side does not wait for it.
             pass
         return Output(self._sealed())
 

@@ -21,10 +21,10 @@ class TlsConfig:
         names: further certificates for names that a client asks for (SNI, RFC 6066 3), each as
             `"name certificate"` or `"name certificate key"`, like
             `"example.net net.pem net.key"`. Any other name gets `certificate`.
-        authorities: PEM file with the authorities that certificates of others are
-            checked against; unset: those of the system.
-        crls: PEM files with revocation lists (RFC 5280 5): what they name is refused, and so is
-            a certificate of an authority that has no list here, or one that is out of date.
+        authorities: PEM file with the authorities against which the server checks certificates
+            of others; unset: those of the system.
+        crls: PEM files with revocation lists (RFC 5280 5). The server refuses a certificate that they name,
+            and one of an authority that has no list here, or a list that is out of date.
         verify_servers: a server that we connect to must prove to be the host that
             the URI named (RFC 5922 7.3). False takes any certificate: for tests.
         verify_clients: whether clients must show a certificate: `"no"`, `"optional"`

@@ -1,4 +1,4 @@
-"""What a pump yields, and what a runtime owes it.
+"""The waits that a pump yields, and the duties of a runtime.
 
 Theory of operation: a pump is a generator that moves octets between one socket
 and the stack and never waits itself. It yields a *wait*, and the runtime that drives it

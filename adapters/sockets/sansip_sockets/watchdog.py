@@ -1,18 +1,18 @@
-"""Watches the loop from a thread of its own: says what holds it, and ends the process all the same.
+"""Watches the loop from a thread of its own: says what holds it, and ends the process if the loop cannot.
 
 Theory of operation: a route that blocks (``time.sleep``, a database driver, ``while
-True``) holds the loop, and with it everybody's calls, the log, and SIGTERM. No thread can
-free it, but one can see it: the heart of the hub beats whenever the loop comes round, and an
-idle one is woken ten times a second to show that it can. Where no beat follows for
-``PATIENCE`` the stack of the loop's thread says who holds it.
+True``) holds the loop, and with it all calls, the log, and SIGTERM. No other thread can free
+the loop, but this one can see that it is held: the heart of the hub beats whenever the loop
+comes round, and the watchdog wakes an idle loop ten times a second to see a beat. If no beat
+follows for ``PATIENCE``, the stack of the loop's thread shows the code that holds it.
 
-Signals reach this thread first (``wakeup_fd``), which wakes the loop for them. One that
-asks for the end and is not heeded within ``HEEDED`` is carried out from here: calls
-cannot be drained by a loop that does not turn, and a supervisor would have to kill it.
+Signals reach this thread first (``wakeup_fd``), which wakes the loop for them. If a signal
+asks for the end and the loop does not react within ``HEEDED``, this thread ends the process: a
+loop that does not turn cannot drain calls, and a supervisor would have to kill it.
 
-Where this thread does not run either (code that keeps the interpreter to itself, such as one
-regular expression, or a machine that slept) it can tell afterwards only; a supervisor sees
-that from outside (``WatchdogSec`` of systemd).
+Sometimes this thread does not run either: code such as one regular expression keeps the
+interpreter, or the machine sleeps. Then this thread can report it only afterwards; a
+supervisor sees it from outside (``WatchdogSec`` of systemd).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from sansip_sockets.whereabouts import Where, place_of
 
 __all__ = ["ABANDONED", "LoopWatch", "StartThread"]
 
-# Seconds for what has to be saved before the process ends without its loop.
+# Seconds for saving data before the process ends without its loop.
 LAST_WORDS = 0.5
 # Exit status of a process that ended without its loop (EX_SOFTWARE of sysexits.h).
 ABANDONED = 70
-# One place in the code is told once in so many seconds.
+# One place in the code is reported once in so many seconds.
 AGAIN = 10.0
-# Places remembered for that; all are forgotten at once beyond.
+# Places remembered for that; when there are more, all are forgotten at once.
 PLACES = 100
 
 _log = logging.getLogger("sansip.loop")
@@ -50,7 +50,7 @@ StartThread = Callable[[Callable[[], None]], None]
 
 
 class Watched(Protocol):
-    """What is watched: the hub."""
+    """The object that is watched: the hub."""
 
     inbox: Inbox
     beats: int
@@ -59,7 +59,7 @@ class Watched(Protocol):
 
 @dataclass(slots=True)
 class _Told:
-    """A place that was told of, when, and how often it held the loop since."""
+    """A place that was reported, when, and how often it held the loop since."""
 
     at: float
     times: int = 0
@@ -68,7 +68,8 @@ class _Told:
 class LoopWatch:
     """Watches the loop of ``hub``, whose thread makes this.
 
-    ``route`` tells the user's function that may hold it; ``drain_time`` is what a signal to end allows.
+    ``route`` returns the user's function that may hold it; ``drain_time`` is the time for draining
+    after a signal.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class LoopWatch:
             while not self._closed:
                 self._look()
         except Exception:
-            # Signals would wake nobody any more: better heard of than hidden.
+            # Signals would wake no thread any more, so this error is reported.
             _log.exception("the watchdog failed")
         finally:
             self._reader.close()

@@ -1,8 +1,8 @@
-"""Where a thread is at work, in words for who has to mend it.
+"""The place where a thread is at work, in words for the author of the route.
 
-Theory of operation: a stack of calls has the runtime's, the server's and the user's frames in
-it. The route is known by the names of its module, wherever it is wrapped; the line to
-mend is the innermost one of the user's own code, for what he calls blocks rightly.
+Theory of operation: a stack of calls has frames of the runtime, the server and the user in it.
+The names of its module identify the route, even if it is wrapped. The line to change is the
+innermost line of the user's own code: library code that it calls may block.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["Where", "place_of"]
 
 @dataclass(slots=True)
 class Where:
-    """Where a thread is at work; ``rows`` are its calls, from the route's outermost where there is one."""
+    """The place where a thread works; ``rows`` are its calls, from the route's outermost if there is one."""
 
     place: str
     is_route: bool
     rows: str
 
 
-# Code of others: what a route calls there is not the line to mend.
+# Library code: the user cannot change a line there.
 _INSTALLED = tuple(
     {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
 
 
 def place_of(frame: FrameType, route: Any) -> Where:
-    """Return where ``frame`` is at work; in a route: its innermost line of the user's."""
+    """Return where ``frame`` is at work; in a route: the innermost line of the user's code."""
     frames: list[FrameType] = []
     at: FrameType | None = frame
     while at is not None:
@@ -54,7 +54,7 @@ def place_of(frame: FrameType, route: Any) -> Where:
 
 def _is_users(frame: FrameType) -> bool:
     package = str(frame.f_globals.get("__name__")).partition(".")[0]
-    # Ours may be a checkout.
+    # Our own code may be a checkout.
     return not frame.f_code.co_filename.startswith(_INSTALLED) and package not in ("sansip", __package__)
 
 

@@ -21,7 +21,7 @@ __all__ = ["Answer", "Offload", "Threads", "Worker", "handler"]
 
 # How a result gets back: answer(id, result).
 Answer: TypeAlias = Callable[[int, Any], None]
-# Runs a job in some other thread, soon. A runtime may bring its own.
+# Runs a job in another thread, soon. A runtime may bring its own.
 Offload: TypeAlias = Callable[[Callable[[], None]], None]
 
 _Wishes: TypeAlias = tuple[bool, int, Callable[[Any], Hashable] | None]
@@ -99,8 +99,8 @@ class Worker:
         wishes: _Wishes = getattr(function, "sansip_handler", (False, 1, None))
         self._batched, self._parallel, self._key = wishes
         self._busy = 0
-        # How many may wait for a thread, and what says so; None: as many as the stack asks
-        # (``limits.questions``).
+        # How many questions may wait for a thread, and the name of that limit; None: as many
+        # as the stack asks (``limits.questions``).
         waiting: tuple[int, str] | None = getattr(function, "sansip_waiting", None)
         self._most: int | None = None if waiting is None else waiting[0]
         self._bound = "" if waiting is None else waiting[1]
@@ -118,7 +118,7 @@ class Worker:
                 return
             self._shared[key] = []
         if self._most is not None and self._busy >= self._parallel and len(self._waiting) >= self._most:
-            # All threads hang, most likely: the answer comes at once, and no queue grows.
+            # All threads hang, most likely: the question is refused at once, and no queue grows.
             error = BlockingIOError(f"{self._most} questions wait for it already ({self._bound})")
             self._post(self._answer, action.id, error)
             return

@@ -1,9 +1,9 @@
 """One HTTP/1.1 connection, server side: octets in, whole requests out, responses as octets.
 
-Theory of operation: h11 reads and writes; here stand the bounds. A request is handed out once it is whole,
-one at a time: what a client pipelines behind it waits in the buffer, and nothing more is read meanwhile. What
-cannot be accepted raises ``HttpFault`` with the answer to give, after which the connection ends, for the
-place where the next request begins is not certain (RFC 9112 9.6).
+Theory of operation: h11 reads and writes; the bounds are here. A request is handed out once it is whole, one
+at a time: a request that the client pipelines behind it waits in the buffer, and the server reads nothing
+more meanwhile. A request that cannot be accepted raises ``HttpFault`` with the answer to give. After that
+answer the connection ends, because it is not certain where the next request begins (RFC 9112 9.6).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ REASONS: Final = {
     505: "HTTP Version Not Supported",
 }
 _ABSOLUTE: Final = re.compile(r"(?i)https?://[^/?#]*")
-# What no answer of ours is for: a page that guesses at types, keeps, or is put into a frame.
+# No client may guess the type of an answer of ours, keep the answer, or put it into a frame.
 _ALWAYS: Final = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
@@ -107,7 +107,7 @@ SMALL: Final = 64
 
 
 class Talk(Protocol):
-    """Who talks over a WebSocket, one message after the other."""
+    """One side of a talk over a WebSocket, one message after the other."""
 
     def attach(self, ring: Callable[[], None]) -> None:
         """Call ``ring`` whenever ``outgoing`` has something."""
@@ -116,7 +116,7 @@ class Talk(Protocol):
         """Return the reply to a message, ``b""`` for none. Raises ``HttpFault`` to end the talk."""
 
     def outgoing(self) -> bytes | None:
-        """Return a message that was not asked for, None where there is none."""
+        """Return a message that the client did not ask for, or None."""
 
     def closed(self) -> None:
         """The connection is over."""
@@ -197,7 +197,7 @@ class Conversation:
                 elif isinstance(event, h11.Data):
                     self._size += len(event.data)
                     if event.chunk_end and len(event.data) < SMALL:
-                        # Each costs the reader 15 µs, however little is in it.
+                        # Each chunk costs the reader 15 µs, even if it is tiny.
                         self._small += 1
                         if self._small > self._limits.http_small_chunks:
                             most = self._limits.http_small_chunks
@@ -231,7 +231,7 @@ class Conversation:
         if self._http.our_state in (h11.CLOSED, h11.MUST_CLOSE, h11.ERROR):
             return b""
         if self._http.our_state is h11.IDLE and self._http.their_state is h11.IDLE:
-            # Nothing was read that h11 would let us answer: a request line that never ended.
+            # The request line never ended, so h11 has no request that it would let us answer.
             lines = [b"HTTP/1.1 %d %s" % (response.status, reason)]
             lines += [f"{name}: {value}".encode() for name, value in headers]
             return b"\r\n".join([*lines, b"", response.body])
@@ -265,7 +265,7 @@ class Conversation:
 
     @property
     def rest(self) -> bytes:
-        """What came behind the handshake."""
+        """The octets that came behind the handshake."""
         return self._http.trailing_data[0]
 
     def _begin(self, request: h11.Request) -> None:
@@ -273,13 +273,14 @@ class Conversation:
         if request.http_version not in (b"1.0", b"1.1"):
             raise HttpFault(505, "expected HTTP/1.1")
         if request.method == b"CONNECT":
-            # RFC 9110 9.3.6: behind a 2xx to it octets are no HTTP any more. Nobody tunnels through here.
+            # RFC 9110 9.3.6: after a 2xx to CONNECT the octets are not HTTP any more. This server is no
+            # tunnel.
             raise HttpFault(501, "CONNECT is not served here")
         names = [bytes(name) for name, _ in request.headers]
         if names.count(b"content-length") + names.count(b"transfer-encoding") > 1:
             # RFC 9112 11.2: two lengths are how requests are smuggled past a proxy.
             raise HttpFault(400, "more than one Content-Length or Transfer-Encoding field")
-        # h11 counts only what is not whole yet.
+        # h11 counts only a head that is not whole yet.
         if len(request.target) + sum(len(name) + len(value) for name, value in request.headers) > (
             self._limits.http_head_size
         ):

@@ -37,7 +37,7 @@ class Gone(Exception):
 
 
 class Line:
-    """One connection. ``idle``: it waits for a request of which nothing has come."""
+    """One connection. ``idle``: no octet of the next request has come."""
 
     __slots__ = ("_hub", "_limits", "_tls", "idle", "sock")
 
@@ -86,7 +86,7 @@ class Line:
     ) -> Generator[Wait, bool, None]:
         """Wait for ``bell``, or so long; raise ``Gone`` as soon as the client has closed.
 
-        What it pipelines meanwhile is kept, as much as one request may have; then nothing more is read.
+        What the client pipelines meanwhile is kept, up to the size of one request; then nothing more is read.
         """
         limits = self._limits
         full = conversation.waiting >= limits.http_head_size + limits.http_body_size
@@ -139,7 +139,7 @@ class Line:
                     raise Gone from None
 
     def linger(self) -> Generator[Wait, bool, None]:
-        """Say goodbye, and wait for the peer's, while what it still sends is thrown away.
+        """Say goodbye and wait for the peer's goodbye; throw away what the peer still sends.
 
         RFC 9112 9.6: to close with octets unread resets the connection, and the client loses the answer.
         """

@@ -1,8 +1,9 @@
-"""Messages over a WebSocket, between an HTTP client and who answers it: a part of the connection's pump.
+"""Messages over a WebSocket between an HTTP client and a ``Talk``: a part of the connection's pump.
 
 Theory of operation: frames, pings and the bounds of a message are those of SIP over WebSocket
 (``sansip.transport.websocket``). Messages are answered one after the other, in their order; a few may wait,
-then nothing more is read. A bell wakes the pump for a result, or for a message that nobody asked for.
+then nothing more is read. A bell wakes the pump for a result, or for a message that the client did
+not ask for.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Messages:
                         break
                     yield from self._send(pushed)
                 else:
-                    # Calls, and what the peer asks, go on meanwhile.
+                    # Calls go on meanwhile, and so do the requests of the peer.
                     yield from self._wait(TURN)
                     continue
                 yield from self._wait(None)
@@ -91,7 +92,7 @@ class Messages:
                     part.tell(self._bell.ring)
                     yield from self._wait(left)
         except StopIteration as end:
-            # Others first, however many were sent at once.
+            # Other work goes first, even if the peer sent many messages at once.
             yield (PAUSE, self._line.sock, TURN)
             return bytes(end.value)
         finally:

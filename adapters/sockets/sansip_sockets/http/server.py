@@ -47,7 +47,7 @@ ACCEPTS = 16
 
 @dataclass(slots=True)
 class HttpListener:
-    """Where HTTP is listened to. ``transport``: "http" or "https"."""
+    """An address where the server listens for HTTP. ``transport``: "http" or "https"."""
 
     transport: str
     host: str
@@ -103,7 +103,7 @@ class HttpServer:
         if not self._has_room(source_of(source)):
             sock.close()
             return
-        # What is below can only be TLS.
+        # The only filter that such a connection can have is TLS.
         tls = cast(Tls, given.filters[0]) if given.filters else None
         hub.spawn(self._session(hub, sock, source, tls, answer, given.data))
 
@@ -139,7 +139,7 @@ class HttpServer:
         if self._by_source[source] >= limits.http_connections_per_source:
             return False
         if len(self._lines) >= limits.http_connections:
-            # Else some twenty strangers who say nothing keep the operator out.
+            # Otherwise some twenty strangers that send nothing would keep the operator out.
             idle = next((line for line in self._lines if line.idle), None)
             if idle is None:
                 return False
