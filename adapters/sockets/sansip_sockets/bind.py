@@ -2,8 +2,8 @@
 
 Theory of operation: sockets are bound before the stack is built, because the
 stack writes its ports into Via and Record-Route and only the kernel knows which
-port 0 became. A socket that cannot be bound raises ``BindError``; its text names the listener
-and what to do about it.
+port 0 became. What cannot be bound raises ``BindError``, whose text names the
+listener and what to do about it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ IP_BIND_ADDRESS_NO_PORT = 24
 
 
 class ListenerLike(Protocol):
-    """The fields of a listener's configuration that this needs; ``sansip.config.ListenerConfig`` has them."""
+    """What is needed of a listener's configuration: ``sansip.config.ListenerConfig`` has it."""
 
     @property
     def id(self) -> int: ...
@@ -127,8 +127,8 @@ def bind(config: ListenerLike) -> BoundListener:
     try:
         sock.setblocking(False)
         if family == socket.AF_INET6:
-            # "::" must leave IPv4 to a listener of its own: no peer understands a mapped
-            # address (::ffff:192.0.2.1) in a Via.
+            # "::" must leave IPv4 to a listener of its own: mapped addresses
+            # (::ffff:192.0.2.1) in a Via are understood by nobody.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
