@@ -1,7 +1,7 @@
-"""Who may what: trusted peers, accounts elsewhere, keys and secrets; read at the start and on SIGHUP.
+"""Trusted peers, accounts elsewhere, keys and secrets; read at the start and on SIGHUP.
 
-Theory of operation: everything is read before anything is changed, so a slip in one file leaves all as it
-was. What is another than before becomes part of one ``Reconfiguration`` of the stack.
+Theory of operation: everything is read before anything is changed, so a mistake in one file leaves all as
+it was. All changed values become part of one ``Reconfiguration`` of the stack.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Access"]
 
 @dataclass(slots=True)
 class _Read:
-    """What the files say."""
+    """The content of the files."""
 
     accounts: list[Account]
     registrations: list[UpstreamRegistration]
@@ -59,11 +59,11 @@ class Access:
 
     @staticmethod
     def would_register(read: _Read) -> bool:
-        """Whether by ``read`` we would register at other servers."""
+        """Whether this server would register at other servers with the settings ``read``."""
         return bool(read.registrations)
 
     def configure(self, config: StackConfig) -> None:
-        """Tell the core's configuration what was read."""
+        """Put the values that were read into the core's configuration."""
         config.accounts = self._read.accounts
         config.trusted = self._read.trusted
         config.nonce_keys = self._read.nonce_keys
@@ -71,7 +71,7 @@ class Access:
         others = [use for use in config.modules if use.kind is not Upstreams]
         config.modules = [*others, Use(Upstreams, UpstreamConfig(self._read.registrations))]
         if self._settings.store is None:
-            # All users have a time limit; there is nobody else to be looked up.
+            # All users have a time limit; there are no others to look up.
             config.users = lambda lookup: None
 
     def read(self, settings: Settings) -> _Read:
@@ -91,7 +91,7 @@ class Access:
             change.nonce_keys = read.nonce_keys
 
     def take(self, read: _Read) -> None:
-        """``read`` is what there is now."""
+        """Take ``read`` as the values in force."""
         self._read = read
         if self._ephemeral is not None and read.secrets is not None:
             self._ephemeral.replace(read.secrets)

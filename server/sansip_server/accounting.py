@@ -49,8 +49,8 @@ class AccountingPart(Part):
                     done += os.write(descriptor, data[done:])
                 os.fsync(descriptor)
             except OSError:
-                # They are written again, all of them: half a batch would be there twice. Lines of another
-                # process that stand behind ours stay.
+                # The module writes all of them again, so half a batch would be there twice. Lines that
+                # another process has written behind ours stay.
                 if os.fstat(descriptor).st_size == size + done:
                     os.ftruncate(descriptor, size)
                 raise
@@ -66,7 +66,7 @@ class AccountingPart(Part):
             if named is not None and (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino):
                 return self._file
             self._close()
-        # Calls are nobody else's business.
+        # Only the server's user may read records of calls.
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":

@@ -1,4 +1,4 @@
-"""What addresses this machine has, for the default listeners and for wildcards.
+"""The addresses that this machine has, for the default listeners and for wildcards.
 
 Theory of operation: 0.0.0.0 and :: receive on every address but cannot stand in a
 Via, and a datagram sent from such a socket may leave from another address than

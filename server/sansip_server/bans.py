@@ -1,7 +1,7 @@
 """Bans as an operator sees them: ``sansip ctl bans`` lists them and lifts them.
 
-Theory of operation: the list is the stack's (``sansip.bans``), for every part that puts
-somebody on it; times are told as Unix time. Lifting is an input of the stack.
+Theory of operation: the list is the stack's (``sansip.bans``), for every part that bans a source
+or a user; times are shown as Unix time. Lifting is an input of the stack.
 """
 
 from __future__ import annotations

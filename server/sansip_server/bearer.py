@@ -1,7 +1,7 @@
 """Tokens of phones (RFC 8898): which user one proves, by the code that judges those of HTTP.
 
 Theory of operation: the core asks ``ShownToken``; keys, audience, expiry and scope are looked at in a worker
-thread. The claim that names the user has to be an address: a name alone would mean somebody in each of our
+thread. The claim that names the user has to be an address: a name alone would mean a user in each of our
 domains.
 """
 
@@ -38,7 +38,7 @@ class Bearer:
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
-        """What the adapter calls."""
+        """The functions that the adapter calls."""
         return {ShownToken: self._judge}
 
     def user(self, token: str) -> dict[str, str]:
@@ -63,7 +63,7 @@ class Bearer:
 
 
 def open_bearer(settings: BearerSettings, auth: str | None) -> Bearer | None:
-    """Return who judges the tokens of phones; None where none are taken. Raises ``OperatorError``."""
+    """Return the judge of phones' tokens; None if the server takes none. Raises ``OperatorError``."""
     if settings.authz_server is not None and auth != "digest":
         raise OperatorError('[bearer]: tokens are taken beside passwords; set auth = "digest" and a store')
     return None if settings.authz_server is None else Bearer(settings)

@@ -1,4 +1,4 @@
-"""The calls of a running server as a user agent: which there are, and how an operator ends one.
+"""The calls of a running server as a user agent: an operator lists them, or ends one.
 
 Theory of operation: a call is named by its number (``sansip.ua``); the two legs of a bridge name each other.
 Hanging up is an input of the stack, so a journal holds it.
@@ -46,7 +46,7 @@ def running(stack: Stack, now: float) -> Iterator[dict[str, Any]]:
 def hung_up(
     stack: Stack, hub: Hub, number: int, reason: str | None
 ) -> Generator[Pending[Any] | None, None, Any]:
-    """End the call ``number``, and what it is connected with; returns what went wrong, or None."""
+    """End the call ``number``, and the call that it is connected with; return the fault, or None."""
     done: Pending[Any] = Pending()
     now = hub.clock()
     given = {} if reason is None else {"reason": reason}

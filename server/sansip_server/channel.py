@@ -1,9 +1,8 @@
 """A blocking connection through byte filters: TLS and WebSocket for a command of one connection.
 
-Theory of operation: the server's filters wait for nothing, so what waits is
-exchangeable; here that is a plain socket with a timeout. What filters want sent is
-written at once, what they pass up is returned, and the first reason to close
-becomes ``ConnectionLost``.
+Theory of operation: the server's filters never wait themselves, so any code may wait for them;
+here a plain socket with a timeout does. Octets that the filters send are written at once, octets
+that they pass up are returned, and the first reason to close becomes ``ConnectionLost``.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ class Channel:
         except OSError:
             if output.closing is None:
                 raise
-            # A goodbye that came too late; why it was said counts.
+            # The goodbye came too late; the reason for it counts.
         for data in output.up:
             self._rise(index + 1, data)
         if output.closing is not None:

@@ -1,9 +1,8 @@
 """The command ``sansip``: its subcommands and how mistakes are shown.
 
-Theory of operation: one click group. Each subcommand is a file in
-``commands`` that imports what is heavy only when it runs. click would print
-a usage block for a wrong option; operators (and the programs that start us)
-want one line that names the fix, so ``Program.main`` prints that instead.
+Theory of operation: one click group. Each subcommand is a file in ``commands`` that imports heavy
+packages only when it runs. click would print a usage block for a wrong option; operators (and the
+programs that start us) want one line that names the fix, so ``Program.main`` prints that instead.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""The shared location at work: the stack's questions answered from Redis, its health told.
+"""The shared location at work: it answers the stack's questions from Redis, and tells its health.
 
-Theory of operation: each kind of question has a handler in a worker thread, with a
-connection of its own, and takes all that wait as one batch: one round trip. When
-Redis cannot be asked, that is said once in the log, with what it means; until the
-next try is due every question fails at once, so that nobody waits for what is
-known to be gone. The signs of life, each few seconds, try on their own, and so
-find out when it is back. A Redis that answers and refuses (full, read-only, without its
-replicas) has not failed: what it does not refuse goes on.
+Theory of operation: each kind of question has a handler in a worker thread, with a connection of
+its own. The handler takes all questions that wait as one batch: one round trip. When Redis cannot
+be asked, the log says so once, with the consequences. Until the next try is due every question
+fails at once, so no phone waits for a Redis that is known to be gone. The signs of life, every
+few seconds, try on their own, and so notice when Redis is back. A Redis that answers and refuses
+(full, read-only, without its replicas) has not failed: the commands that it accepts go on.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ __all__ = ["SharedStorage", "Unavailable"]
 
 logger = logging.getLogger("sansip.location")
 
-# Seconds until a location that failed is tried again: the first time, and at most.
+# Seconds until the server tries a failed location again: the first time, and at most.
 FIRST_WAIT, LONGEST_WAIT = 0.1, 2.0
 # Seconds between two lines of the log on records of a newer version.
 _NEWER_PAUSE = 60.0
-# What a refusal means.
+# The consequence of a refusal.
 _EFFECTS = {
     "reads": "memory is asked instead",
     "writes": "registrations get 503",
@@ -65,14 +64,14 @@ class SharedStorage:
         )
         # When the location began to fail (Unix time), or None while it works.
         self.failing_since: float | None = None
-        # When it began to refuse "reads" or "writes" that it could be asked for.
+        # When it began to refuse "reads" or "writes", although it answers.
         self.refusing_since: dict[str, float] = {}
         # Redis's clock, by which all nodes count.
         self._time = RedisClock()
         self._was_off = False
-        # By which policy it throws registrations away when it is full, "" for none.
+        # The policy by which Redis throws registrations away when it is full, "" for none.
         self._evicts = ""
-        # When it was last said that records are of a newer version.
+        # When the log last said that records are of a newer version.
         self._newer_said = -math.inf
         self._newer = 0
         self._wait = FIRST_WAIT
@@ -80,7 +79,7 @@ class SharedStorage:
         # The last failure or refusal, in words.
         self._error = ""
         self._node: NodeState | None = None
-        # All that lived at the last beat.
+        # All nodes that lived at the last beat.
         self._nodes: list[NodeState] = []
 
     def health(self, nodes: Nodes | None = None) -> dict[str, Any]:
@@ -110,13 +109,13 @@ class SharedStorage:
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
-        """What the adapter calls for each kind of question."""
+        """The function that the adapter calls for each kind of question."""
         return {SharedRead: self._read, SharedWrite: self._write, Heartbeat: self._beat}
 
     def look(self) -> list[NodeState]:
         """Return which nodes live, none where the location does not answer; tell the log."""
         try:
-            # Nobody's beat: nothing is claimed before the sockets are open.
+            # A beat without a node: this node claims nothing before its sockets are open.
             others = self._pulse.beat(Heartbeat(NodeState("", "", ""), 0.0))
             self._compare_clocks()
             self._look_for_eviction()
@@ -157,7 +156,7 @@ class SharedStorage:
     @handler()
     def _beat(self, heartbeat: Heartbeat) -> list[NodeState]:
         if heartbeat.seconds <= 0:
-            # A former life of this node.
+            # This ends a former life of this node.
             return self._pulse.beat(heartbeat)
         try:
             states = self._pulse.beat(heartbeat)
@@ -198,7 +197,7 @@ class SharedStorage:
         return answers
 
     def _failed(self, error: Exception) -> Exception:
-        """Note that nothing could be asked at all."""
+        """Note that Redis could not be asked at all."""
         self._error = str(error) or type(error).__name__
         if self.failing_since is None:
             self.failing_since = time.time()
@@ -220,7 +219,7 @@ class SharedStorage:
             self.failing_since = None
 
     def _refuses(self, kind: str, error: Exception | None) -> None:
-        """Note whether what could be asked was refused: full, read-only, without its replicas."""
+        """Note whether Redis answered and refused: full, read-only, without its replicas."""
         if error is not None:
             self._error = f"refuses {kind}: {error}"
             if kind not in self.refusing_since:
@@ -243,7 +242,7 @@ class SharedStorage:
             )
 
     def _compare_clocks(self) -> None:
-        """Ask Redis for the time; tell the log where it is not what this machine says, or was."""
+        """Ask Redis for the time; tell the log if it differs from this machine's, or no longer differs."""
         clock = self._time
         clock.ask(self._pulse.time)
         if clock.stepped:
@@ -276,7 +275,7 @@ class SharedStorage:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether Redis answered, with an error: full, read-only, without its replicas, or not allowed."""
-    # redis-py is imported where it is used alone.
+    # redis-py is imported only where it is used.
     return any(one.__name__ == "ResponseError" for one in type(error).__mro__)
 
 

@@ -1,9 +1,9 @@
-"""Where the control socket is, also where nobody said so, and how `sansip ctl` finds it.
+"""The place of the control socket, set or by default, and how `sansip ctl` finds it.
 
 Theory of operation: a server without a store's file and without `control` makes its socket in a folder for
-such things that its user alone may write to, under the number of its process, so that two servers never meet.
-`sansip ctl` takes the server beside the store in its folder, or looks into the same folders and takes the one
-that answers; of several it gives the names.
+sockets, to which only its user may write. The number of its process is the socket's name, so two servers
+never collide. `sansip ctl` takes the server beside the store in the current folder. Otherwise it looks into
+the same folders and takes the server that answers; if several answer, it lists their names.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _NAME = re.compile(r"(\d+)\.ctl")
 
 
 def control_path(control: str | None, store: str | None) -> str | None:
-    """Return the path of the control socket: as set, or beside the store's file; None where neither says."""
+    """Return the path of the control socket: as set, or beside the store's file; None if neither is given."""
     if control is not None:
         return control or None
     return None if store is None or is_url(store) else f"{store}.ctl"
 
 
 def default_folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
-    """Return the folders for sockets of servers that nobody named a path for, best first."""
+    """Return the folders for control sockets without a configured path, best first."""
     folders = []
     # systemd sets the first for a service (RuntimeDirectory=), the second for a session.
     if given := environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]:
@@ -50,9 +50,9 @@ def default_folders(environ: Mapping[str, str] = os.environ) -> list[Path]:
 
 
 def open_control(control: str | None, store: str | None) -> tuple[ControlSocket | None, str | None]:
-    """Open the control socket of this process; return it, and why there is none where one was expected.
+    """Open the control socket of this process; return it, and the reason if the default one is missing.
 
-    Raises ``BindError`` for a path that was named. A default one that cannot be had stops no server.
+    Raises ``BindError`` for a configured path. A default socket that cannot be opened stops no server.
     """
     from sansip_sockets import BindError, ControlSocket
 
@@ -72,14 +72,14 @@ def open_control(control: str | None, store: str | None) -> tuple[ControlSocket 
 
 
 def answering(environ: Mapping[str, str] = os.environ) -> tuple[list[Path], list[Path]]:
-    """Return the control sockets that `sansip ctl` may mean, and all places that were looked at."""
+    """Return the control sockets that `sansip ctl` may mean, and all places where this looked."""
     if BESIDE.with_suffix("").exists() or BESIDE.exists():
-        # The server of this folder is meant, and no other one where it does not run.
+        # The operator means the server of this folder, and no other one, even if it does not run.
         return [BESIDE], [BESIDE]
     places = default_folders(environ)
     found = []
     for folder in places:
-        # What others may write to could hold a socket of theirs, which would hear our commands.
+        # Another user who may write to the folder could put a socket there, and would get our commands.
         if _is_ours(folder):
             found += [path for path, _ in _sockets(folder) if path not in found and _answers(path)]
     return found, places
@@ -95,7 +95,7 @@ def _make(folder: Path) -> None:
 def _is_ours(folder: Path) -> bool:
     """Whether this user alone, or root, may put a file into ``folder``."""
     try:
-        # Not through a symbolic link: /tmp is for everybody.
+        # Not through a symbolic link: every user may write to /tmp.
         status = os.lstat(folder)
     except OSError:
         return False
@@ -109,12 +109,12 @@ def _tidy(folder: Path) -> None:
         try:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):
-            # Containers that share the folder number their processes for themselves.
+            # Containers that share the folder number their processes independently.
             if not _answers(path):
                 with contextlib.suppress(OSError):
                     path.unlink()
         except OSError:
-            pass  # it lives, and is somebody else's
+            pass  # it lives, and belongs to another user
 
 
 def _sockets(folder: Path) -> Iterator[tuple[Path, int]]:

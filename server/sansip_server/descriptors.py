@@ -2,9 +2,10 @@
 
 Theory of operation: shells and supervisors start a program with a soft limit of 1,024, for
 the sake of old programs that use select(2), and with a hard limit that it may
-raise the soft one to. None of the runtimes uses select, so that is done first of all. Where it is
-not enough, connections and queries share what there is, and a reserve stays for the rest: a store
-that cannot be opened because idle clients hold every descriptor would refuse each registration.
+raise the soft one to. None of the runtimes uses select, so the server raises its soft limit first
+of all. If that is not enough, connections and queries share the descriptors, and a reserve stays
+for other files: a store that cannot be opened because idle clients hold every descriptor would
+refuse each registration.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ logger = logging.getLogger("sansip.server")
 
 
 def raise_limit() -> int | None:
-    """Allow this process as many open files as it may; return how many that is, None for any number."""
+    """Raise this process's limit of open files; return the new limit, None for no limit."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -39,11 +40,11 @@ def raise_limit() -> int | None:
 
 
 def fit(limits: Limits, allowed: int | None, *, tell: bool = True) -> None:
-    """Lower ``limits.connections`` and ``limits.dns_queries`` to what ``allowed`` files are enough for.
+    """Lower ``limits.connections`` and ``limits.dns_queries`` to fit into ``allowed`` files.
 
-    What one source may have of them goes down with them: a quarter at the most, so that nobody has all.
-    The log says so, and what to change; not without ``tell``, for a server that only its
-    own machine can reach.
+    The share of one source goes down with them: a quarter at the most, so that no source has all. With
+    ``tell`` the log says so, and what to change; a server that only its own machine can reach does not
+    set it.
     """
     wanted = limits.connections
     if allowed is None or allowed >= wanted + limits.dns_queries + RESERVE:

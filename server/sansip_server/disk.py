@@ -1,4 +1,4 @@
-"""What a file needs to be there after a power failure, beside its own fsync."""
+"""Makes a new or renamed file survive a power failure, in addition to its own fsync."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["sync_folder"]
 
 
 def sync_folder(path: Path) -> None:
-    """Have the name of ``path``, which was just made or renamed, survive a power failure."""
+    """Make the name of ``path``, which was just made or renamed, survive a power failure."""
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

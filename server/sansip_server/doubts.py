@@ -1,7 +1,7 @@
-"""What others will not like about our certificates, in words for the operator.
+"""Objections that peers will have to our certificates, in words for the operator.
 
-Theory of operation: ``TlsContexts.doubts`` looks at them as a client would; here it is
-told which names count. Addresses and names without a dot are nobody's domain.
+Theory of operation: ``TlsContexts.doubts`` looks at them as a client would; this file tells it
+which names count. Addresses and names without a dot are not domains.
 """
 
 from __future__ import annotations

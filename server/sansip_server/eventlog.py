@@ -1,11 +1,10 @@
-"""What the core notifies of, as records of the log.
+"""The events of the core, as records of the log.
 
-Theory of operation: events carry facts (``sansip.events``); here they get words
-and a level. What a stranger can cause at will is at most ``info``; what an operator
-should look at is a ``warning``, and a route that failed is an ``error`` with its
-traceback. Each kind may fill a few lines a second and is only counted beyond
-that: neither a flood of garbage nor a thousand registrations a second may
-spend the machine on writing about them.
+Theory of operation: events carry facts (``sansip.events``); here they get words and a level. An event that a
+stranger can cause at will is at most ``info``. An event that an operator should look at is a ``warning``, and
+a route that failed is an ``error`` with its traceback. Each kind may fill a few lines a second; the log only
+counts the others: neither a flood of garbage nor a thousand registrations a second may spend the machine on
+writing about them.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ __all__ = ["EventLog"]
 
 logger = logging.getLogger("sansip.events")
 
-# Records of one kind in one second; what a person can still read.
+# Records of one kind in one second: as many as a person can still read.
 PER_SECOND = 20
 
 KINDS = {
@@ -74,7 +73,7 @@ class EventLog:
         """Write ``event``, or count it; events of unknown kinds are written as they are."""
         kind = type(event)
         if kind is NonceRefused and event.everyday and not logger.isEnabledFor(logging.DEBUG):
-            # Phones answer again by themselves: with old nonces that is every few minutes.
+            # Phones answer again by themselves: with old nonces this happens every few minutes.
             return
         second = int(self._clock())
         count = self._counts.get(kind)
@@ -89,7 +88,7 @@ class EventLog:
         if count[1] <= self._per_second:
             _write(event)
         if kind is RouteFailed or kind is ModuleFailed:
-            # Nobody needs its traceback any more, which would keep the request and itself.
+            # Its traceback is not needed any more, and would keep the request and itself alive.
             without_frames(event.error)
 
 
@@ -164,5 +163,5 @@ def _write(event: Any) -> None:
             trace = (type(error), error, error.__traceback__)
             logger.error("the module %s failed in %s", name, where, exc_info=trace)
         case _:
-            # Of a module: its text is its own (``__str__``).
+            # An event of a module: it has its own text (``__str__``).
             logger.info("%s", event)

@@ -19,7 +19,7 @@ EXIT_FAULT = 2
 
 
 class OperatorError(click.ClickException):
-    """What the operator has to change, as one or more lines. Exit status 2."""
+    """A mistake that the operator has to correct, as one or more lines. Exit status 2."""
 
     exit_code = EXIT_FAULT
 

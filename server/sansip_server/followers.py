@@ -1,7 +1,7 @@
-"""Who follows the events of a running server, beside its log.
+"""Followers of the events of a running server, in addition to its log.
 
-Theory of operation: without a follower an event costs one test. With some it becomes an object of JSON once,
-and each of them keeps a bounded number that nobody fetched; what was dropped is counted.
+Theory of operation: without a follower an event costs one test. With followers it becomes an object of JSON
+once. Each follower keeps a bounded number of events that were not fetched yet; dropped events are counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEXT = 1_000
 
 
 class Follower:
-    """One who follows; ``ring`` is called when there is something to fetch."""
+    """One follower; ``ring`` is called when there is an event to fetch."""
 
     def __init__(self, ring: Callable[[], None], most: int) -> None:
         self._ring = ring
@@ -28,7 +28,7 @@ class Follower:
         self._missed = 0
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Keep ``event``; the oldest goes where there is no room."""
+        """Keep ``event``; drop the oldest if there is no room."""
         if len(self._events) == self._events.maxlen:
             self._missed += 1
         self._events.append(event)
@@ -36,7 +36,7 @@ class Follower:
             self._ring()
 
     def next(self) -> dict[str, Any] | None:
-        """Return the oldest, with the number that were ``missed`` before it, if some were."""
+        """Return the oldest event, with the number of events ``missed`` before it, if any."""
         if not self._events:
             return None
         event = self._events.popleft()
@@ -61,13 +61,13 @@ class Followers:
         self._log(event)
 
     def add(self, ring: Callable[[], None], most: int) -> Follower:
-        """Have somebody follow, who fetches by ``next``; at most ``most`` wait for that."""
+        """Add a follower, which fetches events by ``next``; at most ``most`` wait for that."""
         follower = Follower(ring, most)
         self._all.append(follower)
         return follower
 
     def remove(self, follower: Follower) -> None:
-        """Let one go."""
+        """Remove a follower."""
         self._all.remove(follower)
 
 

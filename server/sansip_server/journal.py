@@ -1,8 +1,8 @@
 """The server's journal: ``sansip.journal`` with the settings in its head, in a private file.
 
-Theory of operation: the head holds all that the stack was built from, but for the
-route's code, so that another machine builds the same one. Files of the machine
-where it was recorded are not looked at again.
+Theory of operation: the head holds everything that the stack was built from, except the route's
+code, so that another machine builds the same stack. A replay does not read the files of the
+machine that recorded it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class JournalFile:
 
 
 def head(settings: Settings, config: StackConfig) -> dict[str, Any]:
-    """Return what a stack like the one of ``config`` is built from (``stack_of``)."""
+    """Return the values from which ``stack_of`` builds a stack like the one of ``config``."""
     return {
         "route": _named(settings.route),
         "secret": None if config.secret is None else config.secret.hex(),
@@ -74,14 +74,14 @@ def head(settings: Settings, config: StackConfig) -> dict[str, Any]:
         "listeners": [plain(listener) for listener in config.listeners],
         "domains": list(config.domains),
         "aliases": list(config.aliases),
-        # What the machine said then, and not what the one that replays it says.
+        # The values of the machine at that time, and not those of the machine that replays.
         "began": config.began,
         "dns": None if config.dns is None else plain(config.dns),
     }
 
 
 def _named(route: str | None) -> str | None:
-    """Return what the journal calls the route; None for the default one, and one that is gone by now."""
+    """Return the journal's name of the route; None for the default one, and one that is gone by now."""
     try:
         return None if route is None else fingerprint(route)
     except OSError:
@@ -91,7 +91,7 @@ def _named(route: str | None) -> str | None:
 def stack_of(first: dict[str, Any], route: Callable[..., Any]) -> Stack:
     """Return the stack that a journal's head describes, deciding by ``route``.
 
-    Raises KeyError, TypeError or ValueError where it describes none.
+    Raises KeyError, TypeError or ValueError if it describes none.
     """
     given = _without_none(first["settings"])
     # Files of the machine where it was recorded.
@@ -112,10 +112,10 @@ def stack_of(first: dict[str, Any], route: Callable[..., Any]) -> Stack:
 
 
 class Scripts:
-    """The routes that a replay was given, by what a journal calls them.
+    """The routes that a replay was given, by their names in a journal.
 
-    Without any it is the default route, and one alone is the one at the start whatever it is called: so a
-    changed script can be tried on what was recorded.
+    Without any, the replay uses the default route. A single one is the route at the start whatever its
+    name is, so an author can try a changed script on recorded inputs.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:

@@ -1,9 +1,8 @@
 """The log: text for people or JSON lines for programs, on standard error.
 
-Theory of operation: the core has no log; it notifies, and adapters and the
-server write. One handler, one line a record, so that lines of a busy server are
-never torn. Line breaks and other control characters in a message (a peer may
-have chosen it) are escaped, so nobody can forge a record.
+Theory of operation: the core has no log; it sends events, and adapters and the server write them. One
+handler, one line a record, so that lines of a busy server are never torn. Line breaks and other control
+characters in a message (a peer may have chosen it) are escaped, so no peer can forge a record.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ __all__ = ["configure"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-# What a LogRecord has of itself; anything else came in by `extra=`.
+# The attributes of every LogRecord; any other came in by `extra=`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -48,7 +47,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then whatever else."""
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, then all other attributes."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object; the traceback is its key ``exception``."""

@@ -1,9 +1,9 @@
-"""Where a URI leads, for a command that may wait: RFC 3263 with the server's own resolver.
+"""Finds the addresses of a URI, for a command that may wait: RFC 3263 with the server's own resolver.
 
 Theory of operation: the core's ``Locator`` says which datagrams to send to which
-name server; here they are sent over plain sockets, and whatever comes first, a
-reply or the next deadline, is given back. A machine without a name server that
-answers still knows addresses (``getaddrinfo``), and then those are taken.
+name server; this file sends them over plain sockets, and gives the ``Locator`` a reply or the
+next deadline, whichever comes first. A machine without a name server that answers still knows
+addresses (``getaddrinfo``), and then this takes those.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TRANSPORTS = tuple(one for one in TRANSPORTS if one != SCTP)
 
 
 def locate(hop: NextHop, config: DnsConfig) -> list[Place]:
-    """Return (transport, ip, port) of ``hop``, best first; raise LookupError where there is none."""
+    """Return (transport, ip, port) of ``hop``, best first; raise LookupError if there is none."""
     if hop.numeric:
         return [(hop.transport, hop.host, hop.port)]
     found: list[Place] | Exception = _Search(config).run(hop)
@@ -54,7 +54,7 @@ class _Search:
         self._found: Any = None
 
     def run(self, hop: NextHop) -> Any:
-        """Return places, or the exception in their stead."""
+        """Return places, or the exception instead of them."""
         try:
             self._locator.locate(hop.question(), self._done, time.monotonic())
             self._perform()

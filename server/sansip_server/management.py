@@ -1,12 +1,12 @@
-"""What the operator asks a running server, and its answers: the commands of ``sansip ctl``.
+"""The commands of ``sansip ctl``: an operator asks a running server, and it answers.
 
 Theory of operation: a command is one JSON object in one line, like ``{"command":
 "bindings", "aor": "sip:alice@example.org"}``. Its reply is lines of JSON, too: items
 first, each ``{"item": …}``, and one last line with ``"ok"`` and the ``result`` or the
 ``error``. The server's own commands are methods marked like those of modules, so one
 definition serves the control socket and JSON-RPC (``sansip_server.http``).
-All of it runs in the stack's thread, so every answer is a state that
-really was; lists are computed while they are read (``sansip_sockets.control``).
+All of it runs in the stack's thread, so every answer is a state that really existed; lists are
+computed while the operator reads them (``sansip_sockets.control``).
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Management", "Part", "Refused", "late"]
 
-# One line of a reply; None: others may go on before the next; ``Pending``: what it waits for.
+# One line of a reply; None: other work may go on before the next; ``Pending``: a result that it waits for.
 Part: TypeAlias = dict[str, Any] | Pending[Any] | None
-# Addresses-of-record put into one write.
+# Addresses-of-record in one write.
 _CHUNK = 200
 
 
 class Refused(Exception):
-    """A command cannot be done; the words are for the operator."""
+    """The server cannot do a command; the text tells the operator why."""
 
 
 class Management:
@@ -57,10 +57,10 @@ class Management:
     Args:
         stack, hub: the running server.
         storage: its store, if it has one.
-        reload: what SIGHUP does, and what it says of it.
-        end: what SIGTERM does.
-        parts: name of a part of the server to what tells its state: a dict with
-            ``ok``, and whatever else an operator should see in ``health``.
+        reload: does the same as SIGHUP, and returns its outcome.
+        end: does the same as SIGTERM.
+        parts: name of a part of the server to the function that returns its state: a dict with
+            ``ok``, and other values that an operator should see in ``health``.
         provision: rows and outer halves of modules, which come and go.
     """
 
@@ -98,9 +98,9 @@ class Management:
         return self.commands.get(name) or self._stack.modules.commands.get(name)
 
     def do(self, name: Any, arguments: Any) -> Iterator[Part]:
-        """Do a command; yield items and the result, and between them None or what it waits for.
+        """Do a command; yield items and the result, and between them None or a result to wait for.
 
-        Raises ``Refused``, ``CommandError`` and ``ValueError`` for what cannot be done.
+        Raises ``Refused``, ``CommandError`` and ``ValueError`` for a command that it cannot do.
         """
         if isinstance(name, str) and "." in name:
             return module_commands.done(self._stack, self._hub, name, arguments)
@@ -113,7 +113,7 @@ class Management:
         return parts
 
     def answer(self, line: bytes) -> Generator[bytes | Pending[Any] | None, None, None]:
-        """Return the reply to one line, piece by piece; raises nothing for what is in it."""
+        """Return the reply to one line, piece by piece; no content of the line makes it raise."""
         try:
             question = json.loads(line)
             if not isinstance(question, dict):
@@ -125,7 +125,7 @@ class Management:
         except (Refused, CommandError, ValueError, TypeError, RecursionError) as error:
             yield _line({"ok": False, "error": str(error)})
         except Late as error:
-            # The command may have many parts, and ``name`` is one that exists.
+            # The command may have several parts, and ``name`` is an existing one.
             yield _line({"ok": False, "error": late(name, error)})
 
     # --- commands
@@ -245,7 +245,7 @@ class Management:
     def drain(self) -> Iterator[Part]:
         """Refuse new calls, let running transactions finish, and end."""
         already = self._stack.draining
-        # The reply first: an idle server ends at once.
+        # The reply goes first: an idle server ends at once.
         yield _done({"draining": True, "already": already})
         if not already:
             self._end()
@@ -274,7 +274,7 @@ class Management:
         if not isinstance(uri, SipUri):
             raise Refused(f"{text}: expected a SIP address, like alice@example.org")
         if not self._stack.listeners.serves(uri.host, uri.port):
-            # The stack takes each address for one of ours, so it would mean somebody else's phones.
+            # The stack takes each address for one of ours, so the command would remove other phones.
             served = ", ".join(self._stack.config.domains)
             raise Refused(f"{text}: {uri.host} is no domain of this server, which serves {served}")
         return self._stack.addresses.of(uri)
@@ -294,7 +294,7 @@ class Management:
             "flow": None if flow is None else str(flow),
             "instance": binding.instance,
             "reg_id": binding.reg_id,
-            # Of keepalives (docs/nat.md): seconds of the last answer's way, rounds without one.
+            # Of keepalives (docs/nat.md): seconds of the last round trip, rounds without an answer.
             "rtt": None if health is None or health.rtt is None else round(health.rtt, 6),
             "unanswered": 0 if health is None else health.failures,
             "call_id": binding.call_id,
@@ -307,7 +307,7 @@ class Management:
 
 
 def late(name: str, error: Late) -> str:
-    """Return what to say of a command whose result did not come in time."""
+    """Return the error text of a command whose result did not come in time."""
     return (
         f"{name}: {error}: a store, a module or a route hangs; `health` says which part fails."
         " What was asked for may still be done"

@@ -1,3 +1,3 @@
-"""The subcommands, one file each. They import what is heavy when they run."""
+"""The subcommands, one file each. They import heavy packages when they run."""
 
 from __future__ import annotations

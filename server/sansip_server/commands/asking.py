@@ -1,7 +1,8 @@
-"""Which server `sansip ctl` asks, and how: over a control socket, or over HTTP with a token.
+"""How `sansip ctl` asks a server: over a control socket, or over HTTP with a token.
 
-Theory of operation: both give the same parts, the items of a list and last the result. The control socket is
-one line of JSON there and lines back; over HTTP a list is asked for a page at a time (`docs/http.md`).
+Theory of operation: both give the same parts, the items of a list and last the result. The control socket
+takes one line of JSON and gives lines back; over HTTP the command asks for a list a page at a time
+(`docs/http.md`).
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Server:
             yield from result["items"]
             count += len(result["items"])
             if result["next"] is None:
-                # As the control socket ends a list.
+                # The same end of a list as the control socket gives.
                 yield {name: count, "items": count}
                 return
             if result["next"] == after:
@@ -115,7 +116,7 @@ class Server:
             after = result["next"]
 
     def _call(self, where: SplitResult, url: str, name: str, params: dict[str, Any]) -> Any:
-        # Nobody who asks for help waits for these.
+        # `--help` does not import these.
         import http.client
         import ssl
 
@@ -175,7 +176,7 @@ def read_token(file: str | None) -> str | None:
 
 
 def _checked(url: str, token: str | None) -> SplitResult:
-    """Return the parts of ``url``; raise OperatorError where no request may go there."""
+    """Return the parts of ``url``; raise OperatorError if no request may go there."""
     try:
         where = urlsplit(url)
         host, _ = where.hostname, where.port

@@ -1,4 +1,4 @@
-"""``sansip ctl bans``: who is not listened to, until when, and how he is heard again."""
+"""``sansip ctl bans``: the sources that the server ignores, until when, and how to lift a ban."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sansip ctl calls`` and ``sansip ctl hangup``: who talks through the server, and an end to it."""
+"""``sansip ctl calls`` and ``sansip ctl hangup``: the calls through the server, and how to end one."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def check(file: Path, as_json: bool) -> None:
 
     loaded = load_file(file)
     faults = loaded.faults
-    # In a process of its own first: a script may do anything when it is imported.
+    # First in a process of its own: a script may do anything when it is imported.
     tried = [] if loaded.route is None else try_route(loaded.route)
     faults += [ConfigFault("route", line) for line in tried]
     if loaded.route is not None and not tried:
@@ -123,7 +123,7 @@ def check(file: Path, as_json: bool) -> None:
 
 
 def _late_faults(settings: Settings) -> list[ConfigFault]:
-    """Return what a start, or a reload, would find out, but for what only sockets and databases know."""
+    """Return the faults that a start or a reload would find, except those of sockets and databases."""
     from sansip_server.access import Access
     from sansip_server.config import build
     from sansip_server.config.dns import dns_config

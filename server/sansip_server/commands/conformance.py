@@ -233,7 +233,7 @@ def _console() -> Console:
     from rich.console import Console
 
     console = Console()
-    # Programs read identifiers there, which must not be folded.
+    # Programs read identifiers there, so the lines must not be folded.
     return console if console.is_terminal else Console(width=10_000, no_color=True, highlight=False)
 
 
@@ -307,7 +307,7 @@ def _report(done: list[Verdict], as_json: bool, beside: Path | None) -> None:
             cited = "; ".join(one.rfc)
             head = f"[red]fail[/] {one.trace.id} [dim]({one.trace.level} {cited})[/]"
             console.print(head, highlight=False, soft_wrap=True)
-            # Whole, for a terminal makes a link of FILE:LINE.
+            # The whole path: a terminal makes a link of FILE:LINE.
             console.print(f"     {one.reason}", markup=False, highlight=False, soft_wrap=True)
             console.print(f"     {one.where}", style="dim", markup=False, highlight=False, soft_wrap=True)
     reasons: dict[str, int] = {}

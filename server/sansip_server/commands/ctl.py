@@ -106,7 +106,7 @@ def health(server: Server, as_json: bool) -> None:
 
 
 def _of_module(name: str) -> click.Command:
-    """Return the command that has a module of the server do ``name``."""
+    """Return the command that makes a module of the server do ``name``."""
 
     @click.command(name, short_help="A command of a module.")
     @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
@@ -257,7 +257,7 @@ def _row(part: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _health(rtt: float | None, unanswered: int) -> str:
-    """Return how a phone takes its keepalives: the last round trip, or how many it left unanswered."""
+    """Return how a phone answers its keepalives: the last round trip, or how many it left unanswered."""
     if unanswered:
         return f"{unanswered} unanswered"
     return "" if rtt is None else f"{1000 * rtt:.1f} ms"
@@ -271,7 +271,7 @@ def table(rows: list[tuple[str, ...]]) -> None:
 
 
 def plain(text: str) -> str:
-    """Return what a peer sent as a terminal may have it: nothing that is not printable."""
+    """Return a peer's text for a terminal, without unprintable characters."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 

@@ -1,9 +1,8 @@
-"""``sansip ha1``: what a digest user database stores of a password.
+"""``sansip ha1``: the form in which a digest user database stores a password.
 
 Theory of operation: HA1 is H(user:realm:password), HA1B is the same with
-user@realm for phones that send their whole address as user name. The password
-comes from a prompt or from standard input: what stands on a command line can be
-read by everybody on the machine.
+user@realm for phones that send their whole address as user name. The password comes from a prompt
+or from standard input: all users of the machine can read a command line.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``sansip import``: what another server keeps, taken over into the store.
+"""``sansip import``: takes users and registrations of another server over into the store.
 
-Theory of operation: planned whole, then reported, then (without ``--dry-run``) written; an
-import that is run again finds all of it there and writes nothing.
+Theory of operation: the import is planned as a whole, then reported, then (without ``--dry-run``)
+written. A second run of the same import finds everything there and writes nothing.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def kamailio(
 
 
 def _refuse_in_use(path: str) -> None:
-    """Raise OperatorError where a server holds in memory what would be written here."""
+    """Raise OperatorError if a server holds in memory the rows that this would write."""
     from sansip_server.stores import holder
     from sansip_server.targets import is_url
 

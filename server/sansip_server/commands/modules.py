@@ -1,4 +1,4 @@
-"""``sansip modules``: which modules are installed, what they do, and who acts when."""
+"""``sansip modules``: the installed modules, their functions, and the order in which they act."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _facts(kind: type[Module]) -> dict[str, Any]:
 
 
 def _acting(kinds: list[type[Module]]) -> dict[str, list[str]]:
-    """Return who acts at each hook and stage, in the order in which they do."""
+    """Return the modules that act at each hook and stage, in their order."""
     from sansip.module.assembly import BACKWARD, marked, ordered
     from sansip.module.base import HOOKS, STAGES, Module
 

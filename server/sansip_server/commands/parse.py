@@ -1,9 +1,8 @@
-"""``sansip parse [FILE|-]``: what a message says, and whether a server would take it.
+"""``sansip parse [FILE|-]``: shows the content of a message, and whether a server would take it.
 
-Theory of operation: the input goes through the very parser (and with ``--stream``
-the very framing) of the server, with its default limits. Standard output is always
-one JSON document; what a person wants to know of a refusal is said again in a
-line on standard error.
+Theory of operation: the input goes through the same parser (and with ``--stream`` the same
+framing) as in the server, with its default limits. Standard output is always one JSON document; a
+line on standard error repeats the reason of a refusal for people.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ def _stream(data: bytes) -> list[dict[str, Any]]:
     for framed in framer.feed(data):
         if isinstance(framed, RemoteProtocolError):
             if not framer.failed:
-                # A message that is too large: what follows it is read.
+                # The message is too large: the command reads on behind it.
                 results.append({"offset": at, **refused(framed, 0)})
                 continue
             # Framing is lost: where the next message begins cannot be known (RFC 3261 18.3).

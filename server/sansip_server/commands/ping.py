@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_targets", "ping"]
 
-# Written out, for `--help` does not load the engine; a test compares it with its table.
+# Written out, because `--help` does not load the engine; a test compares it with the engine's table.
 PINGED = ["udp", "tcp", "tls", "ws", "wss"]
 
 
@@ -187,7 +187,7 @@ def find_targets(text: str, transport: str | None = None, dns: str | None = None
 
 
 def _places(hop: NextHop, dns: str | None) -> list[Place]:
-    """Return where ``hop`` is: by RFC 3263, or by the machine's resolver where no name server answers."""
+    """Return where ``hop`` is: by RFC 3263, or by the machine's resolver if no name server answers."""
     import socket
 
     from sansip.transport.transports import DATAGRAMS

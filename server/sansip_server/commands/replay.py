@@ -2,7 +2,7 @@
 
 Theory of operation: the stack is built as it was, gets the recorded inputs at the
 recorded times (which pass at once), and its actions are compared. A difference
-means that the code, or the routing script, decides otherwise than it did then.
+means that the code, or the routing script, now decides differently.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def replay(file: Path, routes: tuple[str, ...], as_json: bool) -> None:
                 actions += len(step.again) if isinstance(step.again, list) else 0
                 if not step.same:
                     differing.append(step)
-                    # What follows differs because of it.
+                    # Later differences follow from this one.
                     break
     except OSError as error:
         raise OperatorError(f"cannot read {file}: {os_reason(error)}") from None

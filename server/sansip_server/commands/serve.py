@@ -1,7 +1,7 @@
 """``sansip serve``: the options of the server and how they join the configuration.
 
 Theory of operation: options win over the file, the file over the defaults, and
-all are held to the same rules. What then runs is ``serving.run_server``.
+all are held to the same rules. Then ``serving.run_server`` runs the server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``sansip store``: what is in a store, and copies of it while the server runs; rows: ``store_rows``."""
+"""``sansip store``: shows and checks a store, and copies it while the server runs; rows: ``store_rows``."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def backup(file: Path, path: str) -> None:
         raise OperatorError(f"there is no store {path}; --store names it")
     if file.exists():
         raise OperatorError(f"{file} exists; name a new file, or remove it")
-    # Under another name until it is whole: what bears the name is a backup.
+    # Under another name until it is whole: a file with the final name is always a whole backup.
     partial = file.with_name(f"{file.name}.part")
     try:
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as target:
             source.backup(target)
-            # One file, and no log beside it.
+            # One file, without a log beside it.
             target.execute("PRAGMA journal_mode = DELETE")
         partial.chmod(0o600)
         partial.rename(file)

@@ -1,8 +1,9 @@
 """``sansip store list|export|import|migrate``: the rows that modules keep.
 
-Theory of operation: a store describes its tables itself, so what there is can be listed and copied without
-the modules. Only a module knows what its older rows mean; ``migrate`` asks those that are installed, before
-the server is started anew. A server has rows in memory, so nothing is put below one that runs.
+Theory of operation: a store describes its tables itself, so these commands can list and copy them without
+the modules. Only a module knows what its older rows mean; ``migrate`` asks the installed modules, before
+the operator restarts the server. A server has rows in memory, so these commands write nothing into the
+store of a running server.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ REDIS = ("redis://", "rediss://", "redis+", "rediss+")
 def opened_rows(path: str, prefix: str, *, made: bool = False, alone: bool = False) -> Iterator[RowStore]:
     """Open the rows in the store at ``path``.
 
-    ``alone``: refuse where a server runs on it, as far as a command can know.
+    ``alone``: refuse if a server runs on it, as far as a command can know.
     """
     from sansip_server.rows import open_rows
     from sansip_server.stores.lock import holder
@@ -83,7 +84,7 @@ def _redis(path: str, prefix: str) -> Iterator[RowStore]:
 
 
 def known_tables() -> dict[str, Table[Any]]:
-    """Return the tables of the modules that are installed, by name."""
+    """Return the tables of the installed modules, by name."""
     from sansip_server.modules import loaded
 
     return {table.name: table for kind in loaded() for table in kind.tables}
@@ -141,14 +142,14 @@ def export(tables: tuple[str, ...], file: Path | None, path: str, prefix: str) -
 
 
 def _write(file: Path, lines: Iterator[str]) -> None:
-    """Write ``lines`` to the new ``file``, which bears the name once it is whole."""
+    """Write ``lines`` to the new ``file``, which gets its name when it is whole."""
     from sansip_server.disk import sync_folder
 
     if file.exists():
         raise OperatorError(f"{file} exists; name a new file, or remove it")
     partial = file.with_name(f"{file.name}.part")
     try:
-        # Rows may hold what people said to each other: nobody else reads them.
+        # Rows may hold what people wrote to each other: only the file's owner may read them.
         with open(
             os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
         ) as out:

@@ -30,7 +30,7 @@ STORE = click.option(
 def opened(target: str, *, made: bool = False) -> Iterator[Store]:
     """Open the store for a command; a failing one is one line that names the fix.
 
-    A file that is missing is made for a command that puts something into it (``made``).
+    A missing file is made for a command that puts something into it (``made``).
     """
     from sansip_server.stores import open_store
     from sansip_server.targets import is_url
@@ -43,7 +43,7 @@ def opened(target: str, *, made: bool = False) -> Iterator[Store]:
     try:
         yield store
     except Exception as error:
-        # sqlite3.Error, or SQLAlchemy's, which is not imported where it is not needed.
+        # sqlite3.Error, or SQLAlchemy's error; SQLAlchemy is imported only if it is needed.
         if not type(error).__module__.startswith(("sqlite3", "sqlalchemy", "sansip_server.stores")):
             raise
         reason = str(error).strip().splitlines()[0]

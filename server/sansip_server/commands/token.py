@@ -1,8 +1,8 @@
 """``sansip token``: a token for the HTTP interface, and the key that proves it.
 
-Theory of operation: the key is an Ed25519 pair of ours in a JWK set file, made when it is missing and
-readable by its owner alone. A token is signed with it, says who it is for, what it may and until
-when, and is kept nowhere: taking the key out of the file ends all tokens that it signed.
+Theory of operation: the key is an Ed25519 pair in a JWK set file. The command makes the file if it is
+missing; only its owner may read it. The key signs each token. A token names its holder, his role and its end,
+and the server keeps no copy: an operator who takes the key out of the file ends all tokens that it signed.
 """
 
 from __future__ import annotations

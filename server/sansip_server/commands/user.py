@@ -1,4 +1,4 @@
-"""``sansip user``: who may register, in the store that the server reads.
+"""``sansip user``: the users that may register, in the store that the server reads.
 
 Theory of operation: the commands write the same store as a running server; it
 sees the change within a second. A password is turned into one key for each
@@ -39,11 +39,11 @@ def _find(store: Store, name: str, realm: str) -> User | None:
 
 
 def _rows(store: Store, address: str, realm: str | None) -> list[User]:
-    """Return the user's one or two rows; raise OperatorError where there is none."""
+    """Return the user's one or two rows; raise OperatorError if there is none."""
     from sansip_server.users import split
 
     name, where = split(address, realm)
-    # HA1B is bound to the domain as it stands in the address.
+    # HA1B holds the domain as the address writes it.
     wanted = (name, f"{name}@{split(address)[1]}")
     rows = [one for one in store.users(where) if one.username in wanted]
     if not rows:
@@ -162,7 +162,7 @@ def list_(domain: str | None, path: str, as_json: bool) -> None:
     with opened(path) as store:
         found = list(store.users(domain))
     names = {(one.realm, one.username) for one in found}
-    # A second row is no user of its own.
+    # A second row (HA1B) is not a user of its own.
     second = [(one, named(one, one.realm)) for one in found]
     doubled = {
         (first.realm, first.username)

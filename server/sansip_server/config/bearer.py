@@ -14,12 +14,13 @@ class BearerSettings:
     """Tokens of phones beside their passwords (RFC 8898); needs `auth = "digest"`. docs/authentication.md.
 
     Attributes:
-        authz_server: https URI of the server that phones get tokens from; None: no token is taken.
-        scope: what a token must be good for, words with spaces between; also told to phones.
-        keys: file with the JWK set (RFC 7517) that tokens are checked by, relative to this file; read
+        authz_server: https URI of the server that phones get tokens from; None: the server takes no token.
+        scope: the scope that a token must have, words with spaces between; the server also tells
+            it to phones.
+        keys: file with the JWK set (RFC 7517) that checks tokens, relative to this file; the server reads it
             again when it has changed. `sansip token alice@example.org --keys FILE --audience sip` makes one.
-        audience: what the `aud` of a token must be; another than `http.audience`.
-        issuer: what its `iss` must be; `""` is any.
+        audience: the `aud` that a token must have; it must differ from `http.audience`.
+        issuer: the `iss` that a token must have; `""` is any.
         claim: the claim that names the user, as `alice@example.org`.
     """
 
@@ -31,5 +32,5 @@ class BearerSettings:
     claim: str = "sub"
 
     def config(self) -> BearerConfig | None:
-        """Return what the core says to phones; None where tokens are not taken."""
+        """Return the values that the core tells phones; None if the server takes no tokens."""
         return None if self.authz_server is None else BearerConfig(self.authz_server, self.scope)

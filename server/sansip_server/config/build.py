@@ -1,9 +1,8 @@
 """From settings to what the core is built from.
 
-Theory of operation: the adapter opens the sockets and hands back the listeners
-with their real ports; only then can the stack be made, for its ports stand
-in Via. So the listeners come first (``listener_configs``), the rest later
-(``stack_config``).
+Theory of operation: the adapter opens the sockets and hands back the listeners with their real
+ports. Only then can the stack be made, because it writes the ports into Via. So the listeners
+come first (``listener_configs``), the rest later (``stack_config``).
 """
 
 from __future__ import annotations
@@ -40,22 +39,22 @@ __all__ = [
 
 
 def settle(settings: Settings) -> None:
-    """Fill in what follows from other settings. Raises OperatorError for what must not run so."""
+    """Fill in settings that follow from others. Raises OperatorError for settings that must not run."""
     refuse_open_listeners(settings)
     refuse_digest_without_users(settings)
     if settings.secret_file is None and settings.store is not None and not is_url(settings.store):
-        # Where registrations outlive the process, dialogs shall, too.
+        # If registrations outlive the process, dialogs must, too.
         settings.secret_file = f"{settings.store}.key"
     if settings.auth != "digest" and all(address.loopback for address in listen_addresses(settings)):
-        # Nobody but this machine can reach us, so there are no strangers to relay for. An operator who
-        # asks for passwords expects some all the same: a web server may stand in front.
+        # Only this machine can reach the server, so there are no strangers to relay for. But an operator
+        # who asks for passwords expects strangers: a web server may stand in front.
         settings.proxy.unmarked_dialogs = True
 
 
 def listen_addresses(settings: Settings) -> list[ListenAddress]:
     """Return the sockets to open: a wildcard becomes one for each address of the machine.
 
-    A wildcard that advertises something stays one socket, for its own address is of no matter.
+    A wildcard that advertises an address stays one socket, because peers never see its own address.
     """
     opened: list[ListenAddress] = []
     for text in settings.listen:
@@ -65,12 +64,12 @@ def listen_addresses(settings: Settings) -> list[ListenAddress]:
             opened += [dataclasses.replace(listener, host=address) for address in every]
         else:
             opened.append(listener)
-    # An address written beside a wildcard is already among its own.
+    # The wildcard already covers an address that is written beside it.
     return list(dict.fromkeys(opened)) if all(listener.port for listener in opened) else opened
 
 
 def refuse_open_listeners(settings: Settings) -> None:
-    """Raise OperatorError when strangers could register: beyond loopback, without being told so."""
+    """Raise OperatorError if strangers could register, and no setting allows it: beyond loopback."""
     exposed = [text for text in settings.listen if not parse_listen(text).loopback]
     if exposed and settings.auth is None:
         raise OperatorError(
@@ -81,7 +80,7 @@ def refuse_open_listeners(settings: Settings) -> None:
 
 
 def refuse_digest_without_users(settings: Settings) -> None:
-    """Raise OperatorError where digest authentication has no store to look users up in."""
+    """Raise OperatorError if digest authentication has no store to look users up in."""
     if settings.auth == "digest" and settings.store is None and settings.ephemeral_file is None:
         raise OperatorError(
             "digest authentication needs a store of users: give --store sansip.db (or store in the"
@@ -92,8 +91,8 @@ def refuse_digest_without_users(settings: Settings) -> None:
 def listener_configs(listeners: Sequence[ListenAddress], http: Sequence[str] = ()) -> list[ListenerConfig]:
     """Return the listeners as the core and the adapters number them, from 0.
 
-    A shared port is one listener for each transport. Where an address has none
-    for TLS, one that only opens connections is added (``_openers``). ``http`` is ``http.listen``.
+    A shared port is one listener for each transport. If an address has no listener for TLS, one
+    that only opens connections is added (``_openers``). ``http`` is ``http.listen``.
     """
     shared = [(sharing(one, listeners), one.transport) for one in map(parse_http_listen, http)]
     configs: list[ListenerConfig] = []
@@ -117,10 +116,10 @@ def listener_configs(listeners: Sequence[ListenAddress], http: Sequence[str] = (
 
 
 def _openers(configs: Sequence[ListenerConfig]) -> list[ListenerConfig]:
-    """Return what connections to TLS servers are opened by, where no listener is for TLS.
+    """Return the listeners that open connections to TLS servers, if no listener is for TLS.
 
-    RFC 3261 26.3.1 has every proxy speak TLS. Peers come back to the address of the
-    listener that is shared, TCP before UDP.
+    RFC 3261 26.3.1: every proxy must speak TLS. Peers come back to the address of the listener
+    that is shared, TCP before UDP.
     """
     secure = {config.host for config in configs if config.transport == TLS}
     owners: dict[str, ListenerConfig] = {}
@@ -142,7 +141,7 @@ def _openers(configs: Sequence[ListenerConfig]) -> list[ListenerConfig]:
 
 
 def served_domains(settings: Settings, listeners: Sequence[ListenAddress]) -> list[str]:
-    """Return the domains to serve; the first is the one that the server's other names mean.
+    """Return the domains to serve; the server's other names mean the first one.
 
     Without any configured that is the first address beyond loopback, or ``localhost``; the
     other addresses mean it, and each is a realm of its own (``StackConfig.address_realms``).
@@ -155,7 +154,7 @@ def served_domains(settings: Settings, listeners: Sequence[ListenAddress]) -> li
 
 
 def realm_hosts(settings: Settings, listeners: Sequence[ListenAddress]) -> list[str]:
-    """Return the hosts that users may belong to: the domains, or where none is configured each address."""
+    """Return the hosts that users may belong to: the domains, or each address if none is configured."""
     hosts = served_domains(settings, listeners)
     if not settings.domains:
         hosts += [listener.advertise_host or listener.host for listener in listeners]
@@ -164,9 +163,9 @@ def realm_hosts(settings: Settings, listeners: Sequence[ListenAddress]) -> list[
 
 
 def other_names(listeners: Sequence[ListenAddress]) -> list[str]:
-    """Return what the server is called beside its domains and listeners' addresses.
+    """Return the names of the server in addition to its domains and listeners' addresses.
 
-    That is ``localhost``, and the machine's addresses where one socket has them all.
+    They are ``localhost``, and the machine's addresses if one socket has them all.
     """
     names: list[str] = []
     if any(listener.loopback or listener.wildcard for listener in listeners):
@@ -190,7 +189,7 @@ def stack_config(
         listeners=listeners,
         domains=domains,
         aliases=aliases,
-        # Users are added by the address that phones are given; they are the same at each.
+        # An operator adds users by the address that the phones use; the users are the same at each address.
         address_realms=not settings.domains,
         route=route,
         limits=settings.limits,
@@ -199,7 +198,7 @@ def stack_config(
         proxy=settings.proxy,
         ua=ua_config(settings.ua),
         modules=uses(settings.modules, [Use(Keepalive, settings.keepalive)]),
-        # The Redis of their rows has what modules share, too.
+        # The Redis with the modules' rows also has their shared values.
         shares_values=settings.rows is not None,
         server_name=settings.server_name,
         secret=secret,

@@ -1,7 +1,7 @@
 """The ``[dns]`` table: which name servers are asked, and how.
 
-Theory of operation: what the file leaves open is taken from the machine
-(``/etc/resolv.conf``, ``/etc/hosts``), once, when the server starts.
+Theory of operation: values that the file leaves out come from the machine (``/etc/resolv.conf``,
+``/etc/hosts``), which are read once, when the server starts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ EXAMPLE = "192.0.2.53 or [2001:db8::53]:5353"
 class DnsSettings:
     """How the host of a URI is found (RFC 3263); see docs/dns.md."""
 
-    # `own` asks name servers for NAPTR, SRV, A and AAAA records, and keeps what
-    # they say. `system` uses the resolver of the machine, which knows addresses only.
+    # `own` asks name servers for NAPTR, SRV, A and AAAA records, and keeps their answers. `system` uses the
+    # resolver of the machine, which knows addresses only.
     resolver: Literal["own", "system"] = "own"
     # Name servers, as an address, or an address and a port. Without any, those
     # of `/etc/resolv.conf`. At most four are asked.
@@ -31,14 +31,14 @@ class DnsSettings:
     # Take the names in `/etc/hosts` as they stand there, without asking.
     hosts: bool = True
     # Seconds to wait for a name server in the first round; each further round
-    # waits twice as long. Without it what `/etc/resolv.conf` says, or 1.
+    # waits twice as long. Without it the value in `/etc/resolv.conf`, or 1.
     timeout: float | None = None
-    # How often each name server is tried. Without it what `/etc/resolv.conf` says, or 2.
+    # How often each name server is tried. Without it the value in `/etc/resolv.conf`, or 2.
     rounds: int | None = None
     # Write names in random case and insist on it in replies: harder to forge.
     # A few old forwarders cannot do it.
     mix_case: bool = False
-    # Address family that is tried first where a host has both.
+    # Address family to try first if a host has both.
     prefer: Literal["ipv6", "ipv4"] = "ipv6"
 
 

@@ -1,8 +1,8 @@
-"""What of the configuration cannot change while the server runs, and why.
+"""The settings that cannot change while the server runs, and why.
 
-Theory of operation: a reload compares the settings that run with those that are written now. A key that is
-here, and is another, refuses the reload as a whole: an operator who changed it has to hear so, or he
-believes that it is in force. Everything else is taken.
+Theory of operation: a reload compares the settings that run with those in the file now. If a key of this
+list has changed, the server refuses the whole reload: an operator who changed it has to hear so, or he
+believes that it is in force. The server takes every other change.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FIXED = {
     "limits.users_known": "the table of users is made with the store, at the start",
     "limits.datagram_backlog": "each UDP socket has its own since it was opened",
 }
-# Files that may be there or not from the start on; what is in them is read again.
+# Files that are set or not from the start on; a reload reads their content again.
 _THERE = {
     "ephemeral_file": "whether there are users with a time limit is known to all parts from the start",
     "nonce_file": "without one the keys come from secret_file, from the start",
@@ -52,10 +52,10 @@ _THERE = {
 
 
 def fixed_faults(running: Settings, written: Settings) -> Iterator[ConfigFault]:
-    """Yield a fault for each key that is another in ``written`` and cannot change."""
+    """Yield a fault for each key that has changed in ``written`` and cannot change."""
     for path, reason in _FIXED.items():
         if path == "secret_file" and running.store != written.store:
-            # It lies beside the store where nothing else is said.
+            # Its default place is beside the store.
             continue
         if plain(attrgetter(path)(running)) != plain(attrgetter(path)(written)):
             yield _fault(path, reason)

@@ -1,4 +1,4 @@
-"""The [http] table: where operators and web pages ask, and who may."""
+"""The [http] table: the addresses at which operators and web pages ask, and who may ask."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LISTEN = re.compile(r"(https?):(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]+):(\d{1,5})")
 
 @dataclass(slots=True, kw_only=True)
 class HttpUser:
-    """Somebody who may ask over HTTP with a password (Digest, RFC 7616)."""
+    """A user who may ask over HTTP with a password (Digest, RFC 7616)."""
 
     # The user name.
     name: str = ""
-    # What the user may do: `"read"` or `"operate"`.
+    # The user's role: `"read"` or `"operate"`.
     role: Literal["read", "operate"] = "read"
     # HA1 in place of the password, as `"SHA-256:hexadecimal"`; `sansip ha1 NAME sansip --algorithm SHA-256`
     # prints it. All users need the same algorithms.
@@ -50,13 +50,14 @@ class HttpSettings:
 
     Attributes:
         listen: addresses, `http:127.0.0.1:8080` or `https:[::]:8443` (with the certificate of `[tls]`).
-            Without `keys` only addresses of this machine, and only the role read. The address of a
-            `ws` (for https: `wss`) in `listen`, also of a shared port, is one port for both.
-        keys: file with the JWK set (RFC 7517) that tokens are checked by, relative to this file;
-            `sansip token` makes it. Read again when it has changed.
-        realm: what browsers show when they ask for the password of one of `[[http.users]]`; a part of HA1.
-        audience: what the `aud` of a token must be.
-        issuer: what its `iss` must be; `""` is any.
+            Without `keys` they may only be addresses of this machine, and give only the role read. The
+            address of a `ws` (for https: `wss`) in `listen`, also of a shared port, is one port for both.
+        keys: file with the JWK set (RFC 7517) that checks tokens, relative to this file; `sansip
+            token` makes it. The server reads it again when it has changed.
+        realm: the text that browsers show when they ask for the password of one of `[[http.users]]`; a
+            part of HA1.
+        audience: the `aud` that a token must have.
+        issuer: the `iss` that a token must have; `""` is any.
         hosts: names that the Host field may have, beside addresses, `localhost` and `domains`.
         origins: web pages that may ask, as their origin, like `https://admin.example.org`.
     """
@@ -72,11 +73,11 @@ class HttpSettings:
 
     @property
     def proves(self) -> bool:
-        """Whether anybody can prove a role."""
+        """Whether there are any tokens or passwords that prove a role."""
         return self.keys is not None or bool(self.users)
 
     def digest(self) -> AuthConfig:
-        """Return how users are asked: by the algorithms that all of them have, the strongest first."""
+        """Return the settings of the challenge: the algorithms that all users have, the strongest first."""
         shared = [name for name in HASHES if all(name in user.keys for user in self.users)]
         return AuthConfig(tuple(shared), qop=("auth", "auth-int"), other_nodes=False)
 

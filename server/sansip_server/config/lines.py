@@ -2,8 +2,8 @@
 
 Theory of operation: the standard parser gives values without positions. A
 key stands at the start of a line, after the last table header; that is enough to
-point at it. A key inside an inline table is pointed at by its outer key. What
-cannot be found has no line; the fault still names its path.
+point at it. A key inside an inline table is pointed at by its outer key. A key that cannot be
+found has no line; the fault still names its path.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class KeyLines:
                     self._lines.setdefault(_INDEX.sub("", name), number)
 
     def find(self, path: str) -> int | None:
-        """Return the line of ``path`` (``limits.branches``, ``listen[2]``), or of what holds it."""
+        """Return the line of ``path`` (``limits.branches``, ``listen[2]``), or of the key that holds it."""
         while path:
             # A list in one line has no line for each of its elements.
             for name in (path, _INDEX.sub("", path)):

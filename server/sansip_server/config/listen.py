@@ -2,8 +2,8 @@
 
 Theory of operation: ``udp:10.0.0.1:5060 advertise 203.0.113.5:5060`` binds
 the first address and writes the second into Via, Record-Route and Contact,
-for a server behind NAT. IPv6 addresses stand in brackets, as in a SIP URI
-(RFC 3261 25.1). The port may be left out, and 0 lets the system choose.
+for a server behind NAT. IPv6 addresses stand in brackets, as in a SIP URI (RFC 3261 25.1). The
+port may be left out, and 0 lets the system choose.
 
 ``tcp+tls+ws+wss:0.0.0.0:5060`` is one port for all of them, told apart by the first
 octets of a connection. ``tcp:10.0.0.1:5060 proxy_protocol 10.0.0.7,10.0.1.0/24``
@@ -30,8 +30,8 @@ __all__ = [
     "show_host",
 ]
 
-# What this version can listen on.
-# What is told apart by its first octets.
+# The transports that this version can listen on. The transports that the first octets of a connection tell
+# apart.
 SHARING = ON_TCP
 _OPTIONS = frozenset(("advertise", "proxy_protocol"))
 # Only this machine can reach these, so registration may be open.
@@ -58,7 +58,7 @@ class ListenAddress:
 
     @property
     def transports(self) -> tuple[str, ...]:
-        """What is spoken there."""
+        """The transports of the socket."""
         return tuple(self.transport.split("+"))
 
     @property
@@ -68,7 +68,7 @@ class ListenAddress:
 
     @property
     def wildcard(self) -> bool:
-        """True for 0.0.0.0 and ::, which receive on every address but are none."""
+        """True for 0.0.0.0 and ::, which receive on every address but are not addresses themselves."""
         return ipaddress.ip_address(self.host).is_unspecified
 
     @property

@@ -273,7 +273,7 @@ def literals(hint: Any) -> list[Any]:
 
 
 def expected(hint: Any) -> str:
-    """Return in words what a key of this type accepts."""
+    """Return in words the values that a key of this type accepts."""
     if choices := literals(hint):
         return " or ".join(f'"{choice}"' for choice in choices)
     if get_origin(hint) in (list, tuple, frozenset):
@@ -288,7 +288,7 @@ def expected(hint: Any) -> str:
 
 
 def found(value: Any) -> str:
-    """Return in words what stands in the file, shortened."""
+    """Return in words the value in the file, shortened."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -25,12 +25,12 @@ class NodeSettings:
     # Its name, unlike that of any other; the host's own name without it. A name
     # that stays the same lets phones behind NATs be reached after a restart.
     name: str | None = None
-    # Where the other nodes reach this one, as `10.0.0.1:5060` or
-    # `10.0.0.1:5060;transport=tcp`; it must be one of `listen`. Without it, the first
-    # UDP or TCP address there.
+    # The address at which the other nodes reach this one, as `10.0.0.1:5060` or
+    # `10.0.0.1:5060;transport=tcp`; it must be one of `listen`. Without it, the first UDP or TCP address
+    # there.
     address: str | None = None
     # Seconds between two signs of life in the shared location. After three missed ones
-    # the others ask this node over SIP, and count it as dead where it does not answer.
+    # the others ask this node over SIP, and count it as dead if it does not answer.
     heartbeat: float = 2.0
     # How long, in seconds, after SIGTERM calls that run may still send requests
     # through this node (BYE, re-INVITE), and phones that registered over a connection
@@ -39,12 +39,12 @@ class NodeSettings:
     linger: float = 0.0
 
 
-# By which nodes reach each other.
+# The transports by which nodes reach each other.
 _REACHED = (UDP, TCP, TLS)
 
 
 class Shared(Protocol):
-    """What is needed of the settings (``config.schema.Settings``)."""
+    """The part of the settings (``config.schema.Settings``) that this needs."""
 
     @property
     def location(self) -> str | None: ...
@@ -61,7 +61,7 @@ def check_node_address(text: str) -> None:
 
 
 def node_name(settings: Shared) -> str:
-    """Return what this node is called, "" where it shares nothing."""
+    """Return the name of this node, "" if it shares nothing."""
     return "" if settings.location is None else settings.node.name or platform.node() or "node"
 
 
@@ -70,7 +70,7 @@ def node_config(settings: Shared, listeners: Sequence[ListenerConfig]) -> NodeCo
     if settings.location is None:
         return None
     node = settings.node
-    # Named as in a URI: host:port, and the transport where it is not UDP.
+    # Written as in a URI: host:port, and the transport unless it is UDP.
     ours = [
         host_text(host, port) + PARAMETERS[one.transport]
         for one in listeners

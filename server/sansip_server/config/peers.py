@@ -1,9 +1,8 @@
 """``[[upstream]]`` and ``[[trusted]]``: other servers, and how each side proves who it is.
 
-Theory of operation: the tables are repeated, one for each peer. What becomes of them
-are the core's own ``Account`` and ``TrustedPeer``; here are the names of keys, and
-passwords that come from files or the environment, so that the configuration
-file can be shown to anybody.
+Theory of operation: the tables are repeated, one for each peer. They become the core's own
+``Account`` and ``TrustedPeer``. This file defines the names of the keys. Passwords come from
+files or the environment, so that an operator can show the configuration file to anyone.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ class UpstreamSettings:
     """An account of this server at another one, whose challenges it answers for its users (RFC 3261 22.3)."""
 
     # Host names of the other server, as they stand in the URIs that lead there, IP
-    # addresses, or networks (`192.0.2.0/28`). The password is shown to nobody else.
+    # addresses, or networks (`192.0.2.0/28`). The server shows the password to no other host.
     hosts: list[str] = field(default_factory=list)
-    # The realm that it asks in, exactly; the log says it when it is another one.
+    # The exact realm of its challenges; the log says so when the realm of a challenge differs.
     realm: str = ""
     # The user name there.
     username: str = ""
@@ -48,13 +47,13 @@ class UpstreamSettings:
     # HA1 in place of a password, as `"SHA-256:hexadecimal"` (`sansip ha1`), one for
     # each algorithm that the other server may ask for.
     ha1: list[str] = field(default_factory=list)
-    # Algorithms to answer with, of those that are offered.
+    # Algorithms to answer with, of those that the other server offers.
     algorithms: list[str] = field(default_factory=lambda: list(HASHES))
     # Register there as this address, `"sip:trunk@carrier.example"`, so that calls for it
     # come to us (Kamailio's `uac_reg`).
     register: str | None = None
-    # URI of the registrar, where it is not the domain of that address; `;transport=tcp`
-    # and the like belong here.
+    # URI of the registrar, if it is not the domain of that address; `;transport=tcp` and the like belong
+    # here.
     registrar: str | None = None
     # The user here that such calls are for; the one of that address by default.
     contact_user: str = ""
@@ -94,19 +93,19 @@ def check_ha1(text: str) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class TrustedSettings:
-    """Peers that are believed by address or certificate, without a password; see docs/trust.md."""
+    """Peers that the server trusts by address or certificate, without a password; see docs/trust.md."""
 
     # An IP address or a network, like `10.0.0.0/8` or `2001:db8::/32`.
     address: str = ""
-    # The domain that its certificate must name, like `partner.example` (RFC 5922), with an
-    # address or instead of one. It has to come over TLS, and `tls.verify_clients` must ask for certificates.
+    # The domain that its certificate must name, like `partner.example` (RFC 5922), with an address or
+    # instead of one. The peer has to come over TLS, and `tls.verify_clients` must ask for certificates.
     certificate: str = ""
     # Its source port; any when it is left out.
     port: int | None = None
-    # The transport that it must come by. Anybody who can forge source addresses on the
-    # way here is trusted as well over `udp`.
+    # The transport that it must come by. Over `udp` the server also trusts a stranger who can forge source
+    # addresses on the way here.
     transport: TransportName | None = None
-    # What routes and the log call it (`request.trusted.name`).
+    # Its name for routes and the log (`request.trusted.name`).
     name: str = ""
     # Relay what it sends to domains that are not ours.
     relay: bool = False
@@ -115,7 +114,7 @@ class TrustedSettings:
         self.peer()
 
     def peer(self) -> TrustedPeer:
-        """Return the core's own; raise ValueError for what is no network."""
+        """Return the core's own; raise ValueError for text that is no network."""
         transports = () if self.transport is None else (self.transport,)
         return TrustedPeer(self.address, self.name, self.port or 0, transports, self.relay, self.certificate)
 
@@ -126,14 +125,14 @@ def trusted_of(settings: Sequence[TrustedSettings]) -> list[TrustedPeer]:
 
 
 def accounts_of(settings: Sequence[UpstreamSettings]) -> list[Account]:
-    """Return the accounts with their passwords read; raise OperatorError where one cannot be."""
+    """Return the accounts with their passwords read; raise OperatorError if one cannot be read."""
     return [one.account(_password(one)) for one in settings]
 
 
 def registrations_of(
     settings: Sequence[UpstreamSettings], accounts: Sequence[Account]
 ) -> list[UpstreamRegistration]:
-    """Return what to register elsewhere; ``accounts`` are those of ``settings``."""
+    """Return the registrations to make elsewhere; ``accounts`` are those of ``settings``."""
     return [
         UpstreamRegistration(one.register, account, one.registrar, one.contact_user, one.expires)
         for one, account in zip(settings, accounts, strict=True)
@@ -166,7 +165,7 @@ def _password(settings: UpstreamSettings) -> str | None:
 def read_keys(path: Path, key: str) -> list[bytes]:
     """Return the secrets in ``path``, one a line, the newest first; raise OperatorError.
 
-    ``key`` is what the setting is called. Lines that begin with ``#`` are comments.
+    ``key`` is the name of the setting. Lines that begin with ``#`` are comments.
     """
     try:
         lines = path.read_bytes().splitlines()

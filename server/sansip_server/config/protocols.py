@@ -1,7 +1,7 @@
-"""Where modules listen for protocols of their own: the setting ``listen`` in the table of such a module.
+"""Listeners of modules for protocols of their own: the setting ``listen`` in the module's table.
 
 Theory of operation: a module that speaks ``msrp`` has ``listen = ["msrp:0.0.0.0:2855",
-"msrps:0.0.0.0:2856"]`` in its table. The listeners become numbers behind those of SIP, so that a reload
+"msrps:0.0.0.0:2856"]`` in its table. The listeners are numbered after those of SIP, so that a reload
 opens and closes them in the same way.
 """
 
@@ -19,13 +19,13 @@ __all__ = ["protocol_faults", "protocol_listeners", "protocols"]
 
 
 def protocols(settings: Settings) -> dict[str, bool]:
-    """Return the protocols of the modules in ``settings``: whether each is one of WebSocket."""
+    """Return the protocols of the modules in ``settings``, and whether each runs over WebSocket."""
     kinds = [load(name) for name in settings.modules]
     return {name: link.websocket for kind in kinds for name, link in kind.protocols.items()}
 
 
 def _texts(name: str, given: Any) -> tuple[list[str], list[str]]:
-    """Return what may be listened to, and what is to be."""
+    """Return the protocols that a module may listen for, and the listeners in its settings."""
     kinds = [kind for one in load(name).protocols for kind in (one, f"{one}s")]
     return kinds, list(getattr(given, "listen", ())) if kinds else []
 

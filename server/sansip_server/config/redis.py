@@ -1,4 +1,4 @@
-"""Where the shared location is, and how it is asked: the URL and the table ``[redis]``.
+"""The place of the shared location, and how the server asks it: the URL and the table ``[redis]``.
 
 Theory of operation: the URL says which Redis (or Valkey) and of which kind, single,
 behind sentinels, or a cluster; the table says what a URL cannot. The URL is judged
@@ -22,25 +22,25 @@ _SHAPES = (
 
 @dataclass(slots=True, kw_only=True)
 class RedisSettings:
-    """How Redis is asked, for `location` and `rows`."""
+    """How the server asks Redis, for `location` and `rows`."""
 
-    # File with the password, where it shall not stand in the URL; relative to this file.
+    # File with the password, if it is not in the URL; relative to this file.
     password_file: str | None = None
     # Whether the sentinels ask for the same user name and password.
     sentinel_auth: bool = False
     # PEM file with the authorities that a rediss server's certificate must come
     # from, relative to this file; the system's own without it.
     authorities: str | None = None
-    # Seconds to wait for a connection, and for each answer. A phone waits that long
-    # for its 503 when Redis is gone, and a caller once; then nobody waits.
+    # Seconds to wait for a connection, and for each answer. When Redis is gone, the first phone waits that
+    # long for its 503, and so does the first caller; later ones do not wait until the next try.
     timeout: float = 1.0
     # How many replicas must have a registration before it is acknowledged (WAIT);
-    # 0 leaves it to Redis. Where all replicas have it, no acknowledged binding is lost
-    # when the master dies; it costs a trip to them. Not for a cluster.
+    # 0 leaves it to Redis. If all replicas have it, no acknowledged binding is lost when the master dies;
+    # it costs a trip to them. Not for a cluster.
     wait_replicas: int = 0
-    # Seconds to wait for those replicas; then it is a 503.
+    # Seconds to wait for those replicas; after that the phone gets a 503.
     wait_time: float = 0.5
-    # What every key begins with, for several installations on one Redis.
+    # The beginning of every key, for several installations on one Redis.
     prefix: str = "sansip"
 
 

@@ -1,9 +1,8 @@
-"""What a key's type cannot say: ranges, formats, and rules across keys.
+"""The rules that a key's type cannot express: ranges, formats, and rules across keys.
 
 Theory of operation: ``check_value`` judges one value of one key by its dotted
 path; ``cross_faults`` judges the whole, once every key is right by itself.
-Numbers are positive unless a rule says otherwise, for a limit of 0 would
-refuse everything.
+Numbers are positive unless a rule says otherwise, because a limit of 0 would refuse everything.
 """
 
 from __future__ import annotations
@@ -70,13 +69,13 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 
 # Pairs of keys where the first must not exceed the second.
 _AT_MOST = (
-    # RFC 3261 17.1.2.2: T2 is what doubling T1 grows to.
+    # RFC 3261 17.1.2.2: T1 is doubled until it reaches T2.
     ("timers.t1", "timers.t2"),
     ("limits.head_size", "limits.message_size"),
     ("limits.header_size", "limits.head_size"),
     ("limits.uri_size", "limits.head_size"),
     ("limits.connections_per_source", "limits.connections"),
-    # Else what waits too long is not what says so.
+    # Otherwise the outer wait ends first, and the error names the wrong part.
     ("redis.wait_time", "redis.timeout"),
     ("redis.timeout", "limits.answer_time"),
 )
@@ -95,7 +94,7 @@ def check_value(path: str, value: Any) -> None:
         if not math.isfinite(value):
             raise ValueError(f"expected a finite number, found {value}")
         if path.partition(".")[0].partition("[")[0] not in _OURS:
-            # A module says itself what its numbers may be (``Module.check``).
+            # A module checks its numbers itself (``Module.check``).
             return
         if value < 0 or (value == 0 and path not in ZERO_MEANS_OFF):
             least = "of 0 or more" if path in ZERO_MEANS_OFF else "above 0"
@@ -200,7 +199,7 @@ def _location_faults(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.location is None:
         return
     if settings.keepalive.remove:
-        # What this node cannot reach another one may.
+        # Another node may reach a phone that this node cannot reach.
         yield "keepalive.remove", "not with location: a phone silent here may answer another node; remove it"
     if settings.secret_file is None:
         yield "secret_file", "needed with location: a file with the same content on all nodes"

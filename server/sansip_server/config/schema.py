@@ -4,7 +4,7 @@ Theory of operation: a field's type says what is accepted, its default what
 holds without it, and the comment above it is its documentation (``reference``
 collects those into docs/configuration.md). Tables that belong to the core
 are the core's own dataclasses, so a new limit or timer is a new key without a
-line here. What a type cannot say is in ``rules``.
+line here. ``rules`` has the rules that a type cannot express.
 """
 
 from __future__ import annotations
@@ -51,21 +51,20 @@ class Settings:
     # `tcp`, `tls`, `ws` (WebSocket) and `wss` (WebSocket in TLS); IPv6 addresses
     # stand in brackets; without a port it is the transport's own (5060, `tls`
     # 5061, `ws` 80, `wss` 443), and 0 lets the system choose. `0.0.0.0` and `[::]` mean each address that
-    # the machine has when the server starts. A server behind NAT says what peers
-    # see: `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. One port for several is
-    # `"tcp+tls+ws+wss:0.0.0.0:5060"`. Behind load balancers that speak the PROXY
-    # protocol: `"tcp:10.0.0.1:5060 proxy_protocol 10.0.0.7,10.0.1.0/24"`. Beyond loopback,
-    # `auth` must be given.
+    # the machine has when the server starts. A server behind NAT names the address that peers see:
+    # `"udp:10.0.0.1:5060 advertise 203.0.113.5:5060"`. One port for several is
+    # `"tcp+tls+ws+wss:0.0.0.0:5060"`. Behind load balancers that speak the PROXY protocol:
+    # `"tcp:10.0.0.1:5060 proxy_protocol 10.0.0.7,10.0.1.0/24"`. Beyond loopback, `auth` must be given.
     listen: list[str] = field(default_factory=lambda: list(DEFAULT_LISTEN))
     # Domains whose users register here and are looked up here. The server's
     # own addresses are always served and mean the first domain, and so does
-    # `localhost` where it listens on loopback. Without any, the addresses are the domains: one set of
-    # users, who are asked for their passwords in a realm that is called as the address that
-    # the phone was given. Requests for other domains are not relayed for strangers.
+    # `localhost` where it listens on loopback. Without any, the addresses are the domains: there is one set
+    # of users, and the realm in which the server asks for their passwords is the address that the phone
+    # uses. The server does not relay requests for other domains for strangers.
     domains: list[str] = field(default_factory=list)
-    # Who may register. `"digest"` asks for the password of a user in `store`
-    # (`sansip user add`). `"none"` lets everybody who can reach the server; without
-    # the key that is allowed on loopback addresses only.
+    # How the server decides who may register. `"digest"` asks for the password of a user in `store`
+    # (`sansip user add`). `"none"` lets every phone that can reach the server register. Without the key
+    # every phone may register too, but the server refuses to listen beyond loopback.
     auth: Literal["none", "digest"] | None = None
     # Users and registrations: an SQLite file, relative to this file and made when
     # it is missing, or a database server, `postgresql+psycopg://user@host/database`
@@ -74,8 +73,8 @@ class Settings:
     # restart, and is acknowledged only when it is on disk. Without it registrations
     # are in memory. See docs/stores.md.
     store: str | None = None
-    # Seconds between two batches of registrations, at the least: those that come
-    # meanwhile are written together. A lone one does not wait. 0 is no pause.
+    # Least number of seconds between two batches of registrations: the server writes those that come
+    # meanwhile together. A lone one does not wait. 0 is no pause.
     store_interval: float = 0.01
     # File with the password for a database server, relative to this file; without
     # it the password is PGPASSWORD's, ~/.pgpass's or the URL's.
@@ -83,23 +82,22 @@ class Settings:
     # Seconds a statement may take, or another process may keep an SQLite file
     # locked, before registrations get 503. Less than `limits.answer_time`.
     store_timeout: float = 5.0
-    # What "on disk" means for a file: `full` survives a power failure, `normal` the death of
-    # the process, at about a tenth of the cost of a lone registration.
+    # The meaning of "on disk" for a file: with `full` a registration survives a power failure, with
+    # `normal` only the death of the process, at about a tenth of the cost of a lone registration.
     store_sync: Literal["full", "normal"] = "full"
     # One live location for several nodes, in Redis or Valkey: `redis://host:6379/0`,
     # `redis+sentinel://host1,host2,host3/mymaster/0` or `redis+cluster://host1,host2`;
-    # `rediss` for TLS (`pip install 'sansip[redis]'`). Registrations are there then, and
-    # `store` has the users alone. All nodes need the same `secret_file`. See docs/cluster.md.
+    # `rediss` for TLS (`pip install 'sansip[redis]'`). Then Redis has the registrations, and `store` has
+    # only the users. All nodes need the same `secret_file`. See docs/cluster.md.
     location: str | None = None
-    # Where the rows of modules are, where several nodes share them, and what modules count and hold for all
-    # nodes together: a Redis, named as in `location`; the table `redis` says the rest. Without it they are
-    # in `store`, or in memory where there is none. An older program refuses to start on rows of a newer
-    # one.
+    # The Redis, named as in `location`, in which several nodes share the rows of modules, and the counts and
+    # values that modules keep for all nodes together; the table `redis` says the rest. Without it they are in
+    # `store`, or in memory if there is no store. An older program refuses to start on rows of a newer one.
     rows: str | None = None
     # Socket for `sansip ctl` (health, bindings, drain, …), relative to this file;
-    # only the server's user may open it. Without it the socket lies beside the
-    # store's file (`sansip.db.ctl`), or in a folder for such things where there is no such file
-    # (`$XDG_RUNTIME_DIR/sansip`, `/run/sansip`); `""` is none.
+    # only the server's user may open it. Without it the socket lies beside the store's file
+    # (`sansip.db.ctl`), or if there is no such file in a folder for sockets (`$XDG_RUNTIME_DIR/sansip`,
+    # `/run/sansip`); `""` is none.
     control: str | None = None
     # Routing script: a Python file that defines `route(request)`, plain or
     # async, relative to this file. Without it, the default route is used
@@ -112,18 +110,17 @@ class Settings:
     # file, and made when it is missing. Without it the key lies beside `store`
     # (`sansip.db.key`); without a store it is new at each start.
     secret_file: str | None = None
-    # File with the keys of nonces, one a line, the newest first: the first makes
-    # nonces, all verify them. The same on all nodes that share users, so that a nonce
-    # of one is good on the others; read again on SIGHUP. Without it they are made
-    # from the key in `secret_file`.
+    # File with the keys of nonces, one a line, the newest first: the first makes nonces, all verify them. All
+    # nodes that share users need the same file, so that a nonce of one is good on the others; the server
+    # reads it again on SIGHUP. Without it they are made from the key in `secret_file`.
     nonce_file: str | None = None
     # File with the secrets of users with a time limit, one a line, the newest first
     # (`sansip user ephemeral`); read again on SIGHUP. With it a phone may give the
     # name `EXPIRY:USER` and the password that was made for it, and need not be in `store`.
     ephemeral_file: str | None = None
-    # The runtime adapter that waits for sockets and timers. "auto" is `blocking` where
-    # only UDP is listened on, which costs the least, and else `asyncio`; the first
-    # line that the server prints says which, and why.
+    # The runtime adapter that waits for sockets and timers. "auto" is `blocking`, which costs the least, if
+    # the server listens on UDP only, and `asyncio` otherwise; the first line that the server prints says
+    # which, and why.
     runtime: str = "auto"
     # Use uvloop as asyncio's event loop; needs `pip install 'sansip[uvloop]'`.
     uvloop: bool = False
@@ -135,7 +132,7 @@ class Settings:
     bearer: BearerSettings = field(default_factory=BearerSettings)
     dns: DnsSettings = field(default_factory=DnsSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
-    # On here, unlike in the library: users expect phones behind NATs to ring.
+    # On here, unlike in the library: operators expect phones behind NATs to ring.
     keepalive: KeepaliveConfig = field(default_factory=KeepaliveConfig)
     log: LogSettings = field(default_factory=LogSettings)
     node: NodeSettings = field(default_factory=NodeSettings)
@@ -149,7 +146,7 @@ class Settings:
     upstream: list[UpstreamSettings] = field(default_factory=list)
     trusted: list[TrustedSettings] = field(default_factory=list)
     limits: Limits = field(default_factory=Limits)
-    # The tables of modules, by name; no key of their own.
+    # The tables of modules, by name; this is not a key itself.
     modules: dict[str, Any] = field(default_factory=dict, init=False)
-    # The file that this was read from; no key of it.
+    # The file that this was read from; this is not a key.
     file: Path | None = field(default=None, init=False)

@@ -1,4 +1,4 @@
-"""The ``[ua]`` table: what the server says where it is itself a user agent (docs/calls.md)."""
+"""The ``[ua]`` table: the names and rules of the server as a user agent (docs/calls.md)."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ class UaSettings:
     display: str = ""
     # User part of Contact: a phone that calls back calls it.
     user: str = ""
-    # The proxy that requests of the server itself pass first, as `sip:192.0.2.1;transport=tcp`; those to
-    # registered phones do not.
+    # The proxy that requests of the server itself pass first, as `sip:192.0.2.1;transport=tcp`; requests to
+    # registered phones do not pass it.
     outbound: str | None = None
-    # How many others a call tries where the callee names them (3xx). The callee then decides which numbers
-    # the server calls; 0 tries none, and the caller hears of the 3xx.
+    # How many other targets a call tries if the callee names them (3xx). The callee then decides which
+    # numbers the server calls; 0 tries none, and the caller gets the 3xx.
     redirects: int = 0
-    # Who may have another call take the place of one (RFC 3891, attended transfer), where he knows its
+    # The senders that may replace a call by another one (RFC 3891, attended transfer) if they know its
     # Call-ID and tags: `known` are those who proved who they are, by a password or an address in
     # `[[trusted]]`.
     replaces: Literal["known", "anyone", "nobody"] = "known"
-    # What a phone gets that asks a route's call to call somebody else (REFER, RFC 3515) where the route gave
-    # no handler: `refuse` is a 603. `accept` calls whatever the phone names, in the server's name.
+    # The answer to a phone that asks a route's call to call another target (REFER, RFC 3515), if the route
+    # gave no handler: `refuse` is a 603. `accept` calls any target that the phone names, in the server's
+    # name.
     transfers: Literal["refuse", "accept"] = "refuse"
-    # Seconds after which a call has to show that it lives (RFC 4028); 0 does not ask for that.
+    # Seconds after which a call has to show that it lives (RFC 4028); 0: it need not.
     session_interval: int = 1800
-    # The least of these seconds that a phone may ask for, 90 or more.
+    # The smallest such interval that a phone may ask for, in seconds: 90 or more.
     session_min: int = 90
-    # Which side shows it: `uac`, the caller, `uas`, the callee; `either` leaves it to the other side.
+    # The side that shows it: `uac`, the caller, `uas`, the callee; `either` leaves it to the other side.
     session_refresher: Literal["either", "uac", "uas"] = "either"
 
 
 def check_identity(text: str) -> None:
-    """Raise ``ValueError`` for what is no URI."""
+    """Raise ``ValueError`` for text that is no URI."""
     if "<" in text:
         raise ValueError("expected a URI alone, as sip:box@example.org; the name beside it is `display`")
     try:
@@ -55,7 +56,7 @@ def check_identity(text: str) -> None:
 
 
 def ua_config(settings: UaSettings) -> UserAgentConfig:
-    """Return the core's settings. Raises ``ValueError`` for what cannot work."""
+    """Return the core's settings. Raises ``ValueError`` for settings that cannot work."""
     refresher = "" if settings.session_refresher == "either" else settings.session_refresher
     return UserAgentConfig(
         identity=settings.identity or "",

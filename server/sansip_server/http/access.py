@@ -1,9 +1,9 @@
-"""Who may do what over HTTP: a token or a password proves a role; without both this machine may read.
+"""Rights over HTTP: a token or a password proves a role; without both this machine may read.
 
-Theory of operation: a token is judged by ``sansip_server.tokens``, a password by Digest (RFC 7616), each
-before anything else of the request is used. Pages in browsers are kept out by what they
-cannot forge: the Host that they asked for (DNS rebinding), their Origin, and a Content-Type that needs leave.
-So credentials that a browser adds by itself, as those of Digest, do nothing for a page of somebody else.
+Theory of operation: ``sansip_server.tokens`` judges a token, Digest (RFC 7616) a password, each before
+anything else of the request is used. A foreign page in a browser cannot forge the Host that it asked for (DNS
+rebinding), its Origin, or a Content-Type that needs permission, and the server checks all three. So
+credentials that a browser adds by itself, such as those of Digest, do not help a foreign page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BEARER = 'Bearer realm="sansip"'
 
 
 class Access:
-    """Judges requests by the table ``[http]``; ``names`` are hosts that this server is called by."""
+    """Judges requests by the table ``[http]``; ``names`` are the host names of this server."""
 
     def __init__(self, settings: HttpSettings, names: Iterable[str], keys: Keys | None) -> None:
         self._tokens = None if keys is None else Tokens(keys, settings.audience, settings.issuer)
@@ -40,7 +40,7 @@ class Access:
         self._digest = Digest(settings.digest()) if self._users else None
 
     def admit(self, request: HttpRequest) -> None:
-        """Raise ``HttpFault`` for a request that a page of somebody else may have made."""
+        """Raise ``HttpFault`` for a request that a foreign page may have made."""
         host = request.header("host")
         if host is None or not self._is_ours(host):
             raise HttpFault(421, f"the Host {host!r:.80} is none of this server (http.hosts)")
@@ -56,14 +56,14 @@ class Access:
         if name in self._names:
             return True
         try:
-            # DNS rebinding needs a name.
+            # An address is safe: DNS rebinding needs a name.
             ipaddress.ip_address(name)
         except ValueError:
             return False
         return True
 
     def role(self, request: HttpRequest) -> Role:
-        """Return what the sender of ``request`` may do. Raises ``HttpFault`` 401 for a bad proof.
+        """Return the role of the sender of ``request``. Raises ``HttpFault`` 401 for a bad proof.
 
         A proof of Digest is good for one look.
         """
@@ -97,7 +97,7 @@ class Access:
         return user.role
 
     def standing(self, request: HttpRequest) -> Callable[[], Role]:
-        """Return what tells the role that ``role`` found, later: a token may have ended by then."""
+        """Return a function that gives the role again later: a token may have ended by then."""
         given = request.header("authorization") or ""
         if given.partition(" ")[0].lower() == "digest" and self._digest is not None:
             role = self.role(request)
@@ -108,14 +108,14 @@ class Access:
         """Return the WWW-Authenticate fields of a 401."""
         fields: Fields = []
         if self._tokens is not None or self._digest is None:
-            # RFC 6750 3: no error code where no token came.
+            # RFC 6750 3: no error code if no token came.
             fields.append(("WWW-Authenticate", _BEARER + (f', error="{error}"' if error else "")))
         if self._digest is not None:
             fields += self._digest.challenges(self._realm, request.remote)
         return fields
 
     def demand(self, request: HttpRequest, wanted: Literal["read", "operate"]) -> Role:
-        """Return the role of ``request``. Raises ``HttpFault`` where it is not enough."""
+        """Return the role of ``request``. Raises ``HttpFault`` if it is not enough."""
         role = self.role(request)
         demand(role, wanted, self.challenges(request) if not role else ())
         return role
@@ -133,7 +133,7 @@ class Access:
 def demand(
     role: Role, wanted: Literal["read", "operate"], challenges: Iterable[tuple[str, str]] = ()
 ) -> None:
-    """Raise ``HttpFault`` where ``role`` is not enough."""
+    """Raise ``HttpFault`` if ``role`` is not enough."""
     if not role:
         fields = list(challenges) or [("WWW-Authenticate", _BEARER)]
         raise HttpFault(401, "a token or a password is needed", *fields)

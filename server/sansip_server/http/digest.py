@@ -1,9 +1,9 @@
-"""Digest authentication of HTTP requests (RFC 7616), by the code that SIP has for it.
+"""Digest authentication of HTTP requests (RFC 7616), by the code that SIP uses.
 
-Theory of operation: nonces prove themselves, are counted, and end with this process, for their key is made
-at its start; wrong passwords bar their source for a while. Nothing is kept of a password
-but its HA1, which the operator or the store has. A proof is for one request: method, target, and with
-``auth-int`` the body.
+Theory of operation: nonces carry their own proof, their uses are counted, and they end with this process,
+which makes their key at its start. Wrong passwords bar their source for a while. The operator or the store
+keeps only the HA1 of a password. A proof is good for one request: its method, its target, and with
+``auth-int`` its body.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ABSOLUTE: Final = re.compile(r"(?i)https?://[^/?#]*")
 
 
 class Digest:
-    """Challenges, and judges what comes back; whose passwords they are is said in each call."""
+    """Challenges clients, and judges their answers; each call names the users whose passwords count."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Digest:
         return [("WWW-Authenticate", value) for value in values]
 
     def offered(self, request: HttpRequest, realm: str, others: Fields = ()) -> Offer:
-        """Return what ``request`` offers, whose user is to be looked up. Raises ``HttpFault``.
+        """Return the proof in ``request``, whose user the caller has to look up. Raises ``HttpFault``.
 
         ``others``: challenges of other schemes, for a 401.
         """
@@ -78,7 +78,7 @@ class Digest:
         stored: Mapping[str, str] | None,
         others: Fields = (),
     ) -> str:
-        """Return the user of ``offer``, by what is ``stored`` of the user. Raises ``HttpFault``."""
+        """Return the user of ``offer``; ``stored`` are the keys of the user. Raises ``HttpFault``."""
         verdict = self._judge.verify(
             offer, request.method, request.body, stored, request.remote, self._clock()
         )

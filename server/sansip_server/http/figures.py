@@ -1,7 +1,7 @@
 """Figures as Prometheus reads them (its text format 0.0.4), by prometheus-client.
 
-Theory of operation: what ``stats`` and ``health`` say becomes gauges, ``sansip_…``; figures of modules carry
-their labels. Nothing is counted twice: a scrape looks at the same numbers as ``sansip ctl stats``.
+Theory of operation: the numbers of ``stats`` and ``health`` become gauges, ``sansip_…``; figures of modules
+carry their labels. There is one set of counters: a scrape reads the same numbers as ``sansip ctl stats``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["FigureError", "exposition"]
 
 
 class FigureError(Exception):
-    """There is no way to show figures."""
+    """The server cannot show figures."""
 
 
 def exposition(stats: dict[str, Any], health: dict[str, Any]) -> tuple[str, bytes]:

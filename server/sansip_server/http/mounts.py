@@ -1,7 +1,8 @@
 """Paths that modules claim (``sansip.module.mounts``): who asks is proved first, then the module is asked.
 
-Theory of operation: a request is an input of the stack, and so is that its client has gone. What a module
-answers is checked before it becomes octets: no field that HTTP itself writes, nothing that is no field.
+Theory of operation: a request is an input of the stack, and so is the end of its client. The server
+checks the answer of a module before it becomes octets: the module may not set a field that HTTP itself
+writes, and every field must be valid.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Mounts"]
 
-# RFC 9112 6, 9: how the answer is framed is HTTP's own.
+# RFC 9112 6, 9: the framing of the answer belongs to HTTP.
 _OWN: Final = frozenset(
     ("connection", "content-length", "content-type", "keep-alive", "transfer-encoding", "upgrade")
 )
@@ -42,13 +43,13 @@ class Mounts:
         self._numbers = itertools.count(1)
 
     def find(self, path: str) -> Mount | None:
-        """Return whose ``path`` is."""
+        """Return the module that claims ``path``."""
         return self._stack.modules.mount_of(path)
 
     def answer(
         self, mount: Mount, request: HttpRequest
     ) -> Generator[Pending[Any] | None, None, HttpResponse]:
-        """Return what the module answers. Raises ``HttpFault`` for who may not ask."""
+        """Return the module's answer. Raises ``HttpFault`` for a client that may not ask."""
         role, user = "", None
         if mount.access in ("read", "operate"):
             role = self._access.demand(request, "read")

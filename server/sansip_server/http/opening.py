@@ -32,9 +32,9 @@ __all__ = ["open_http", "start_http"]
 
 
 def open_http(settings: Settings, tls: TlsContexts, addresses: Sequence[ListenAddress]) -> HttpServer | None:
-    """Open the sockets; None where no HTTP is wanted. Raises ``BindError``.
+    """Open the sockets; None if no HTTP is configured. Raises ``BindError``.
 
-    The port of a WebSocket among ``addresses`` is opened with that.
+    A port that a WebSocket listener among ``addresses`` has is opened with that listener.
     """
     if not settings.http.listen:
         return None
@@ -56,7 +56,7 @@ def start_http(
     """Serve from now on. Raises ``OperatorError`` for keys that cannot be used."""
     keys = None if settings.http.keys is None else Keys(Path(settings.http.keys))
     access = Access(settings.http, domains, keys)
-    # Those in force: a reload changes them.
+    # The limits in force: a reload changes them.
     server.limits = hub.driver.limits
     stack: Any = hub.driver.stack
     users = None

@@ -1,7 +1,7 @@
 """The paths of the HTTP listeners: /rpc (also over WebSocket), /health, /metrics.
 
-Theory of operation: ``answer`` is what an HTTP pump calls, in the stack's thread. Who may ask is judged
-first, then the path finds its page.
+Theory of operation: an HTTP pump calls ``answer``, in the stack's thread. First the server judges
+whether the client may ask, then the path finds its page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JSON = "application/json"
 
 
 class Pages:
-    """What the HTTP listeners of one server answer."""
+    """The answers of the HTTP listeners of one server."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Pages:
         }
 
     def answer(self, request: HttpRequest) -> Work:
-        """Return the answer; yield None or what it waits for before. Raises ``HttpFault``."""
+        """Return the answer; before it, yield None or a result to wait for. Raises ``HttpFault``."""
         self._access.admit(request)
         found = self._paths.get(request.path)
         if found is None and self._mounts is not None:
@@ -69,7 +69,7 @@ class Pages:
         return said if isinstance(said, HttpResponse) else (yield from said)
 
     def _call(self, request: HttpRequest) -> Work:
-        # A form of another page's cannot have this type without that page being asked first.
+        # A foreign page cannot send this type before its browser has asked this server for permission.
         kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
         if kind != _JSON:
             raise HttpFault(415, f"expected Content-Type: {_JSON}")
@@ -80,14 +80,14 @@ class Pages:
     def _talk(self, request: HttpRequest) -> Upgrade:
         if PROTOCOL not in request.tokens("sec-websocket-protocol"):
             raise HttpFault(400, f"the sub-protocol must be {PROTOCOL} (sip is spoken at ws: listeners)")
-        # Digest proves one request, so it is asked once.
+        # A Digest proof is good for one request, so it is judged once.
         role = self._access.standing(request)
         demand(role(), "read", self._access.challenges(request))
         return Upgrade(PROTOCOL, RpcSocket(self._rpc, role, self._followers, self._limits.http_events))
 
     def _health(self, request: HttpRequest) -> HttpResponse:
         result = self._result("health")
-        # Load balancers ask without a token, and learn no more than that.
+        # Load balancers ask without a token, and learn only the status.
         if self._access.role(request):
             body = json.dumps(result)
         else:

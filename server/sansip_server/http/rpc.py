@@ -1,9 +1,9 @@
 """JSON-RPC 2.0: the commands of ``sansip ctl`` and of modules, by POST.
 
-Theory of operation: ``method`` is a command's name and ``params`` its arguments by name. What a command lists
-comes a page at a time: ``limit`` and ``after`` in ``params`` choose it, and ``next`` in the result is the
-``after`` of the page behind, or null. A role that is not enough, and anything else that is wrong with one
-command, is an error object of JSON-RPC; only what is no JSON-RPC at all is an HTTP error.
+Theory of operation: ``method`` is a command's name and ``params`` its arguments by name. The items of a list
+come a page at a time: ``limit`` and ``after`` in ``params`` choose the page, and ``next`` in the result is
+the ``after`` of the next page, or null. If a role is not enough, or anything else is wrong with one command,
+the client gets an error object of JSON-RPC. Only a body that is no JSON-RPC at all gets an HTTP error.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["Rpc"]
 
 _PARSE, _INVALID, _METHOD, _PARAMS = -32700, -32600, -32601, -32602
 _FAILED, _ROLE, _LATE = -32000, -32001, -32002
-# None: others may go on; ``Pending``: what an answer waits for.
+# None: other work may go on; ``Pending``: a result that the answer waits for.
 Work: TypeAlias = Generator[Pending[Any] | None, None, Any]
-# Items of a page where none is asked for.
+# Items of a page if the client gives no ``limit``.
 _PAGE: Final = 100
 # A command without an id is a notification: nothing is answered (JSON-RPC 2.0 section 4.1).
 _ABSENT: Final = object()
@@ -48,7 +48,7 @@ class Rpc:
     def answer(
         self, body: bytes, role: Role, own: Mapping[str, Callable[[], Any]] = _NONE
     ) -> Generator[Pending[Any] | None, None, bytes]:
-        """Return the reply, ``b""`` where there is none to give. ``Late`` may be thrown into it.
+        """Return the reply, ``b""`` for none. ``Late`` may be thrown into it.
 
         ``own``: methods that only this connection has, without parameters.
         """
@@ -146,7 +146,7 @@ class Rpc:
 
 
 def _no_json(name: str) -> Any:
-    # RFC 8259 6: Python reads them, and would answer what no other program can read.
+    # RFC 8259 6: Python accepts such numbers, and would write an answer that no other program can read.
     raise ValueError(f"{name} cannot be a number in JSON")
 
 
@@ -158,7 +158,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _place(item: Any) -> Any:
-    """Return what ``after`` is for the items behind this one."""
+    """Return the ``after`` that asks for the items behind this one."""
     return item.get("aor", item.get("id")) if isinstance(item, dict) else None
 
 

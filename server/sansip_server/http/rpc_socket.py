@@ -1,8 +1,8 @@
 """JSON-RPC 2.0 over WebSocket (RFC 6455), sub-protocol ``jsonrpc.sansip``: the commands of POST, and events.
 
-Theory of operation: one message is one call or batch, and so is its reply. What proved the sender's role
-at the handshake is judged again at each message, and once a second while events are sent, so that a token
-ends when it ends. ``events.follow`` has what happens in the server sent as notifications, ``events.event``.
+Theory of operation: one message is one call or batch, and so is its reply. The server judges the proof of the
+handshake again at each message, and once a second while it sends events, so that a token is no longer good
+once it has expired. After ``events.follow`` the server sends its events as notifications, ``events.event``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Users of SIP who ask over HTTP: by the password or token of their phones (access "user" of a mount).
 
-Theory of operation: the realm is that of the domain that was asked for, as in SIP; what is stored of the user
-comes from the same store, in a thread. A store that fails is said so (503), and proves nobody wrong.
+Theory of operation: the realm is that of the domain in the request, as in SIP; the keys of the user come from
+the same store, in a thread. If the store fails the client gets a 503, and its password does not count as
+wrong.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Users:
         self._asked: dict[int, Pending[Any]] = {}
 
     def prove(self, request: HttpRequest) -> Generator[Pending[Any], None, str]:
-        """Return who sent ``request``, ``sip:alice@example.com``. Raises ``HttpFault``."""
+        """Return the sender of ``request``, ``sip:alice@example.com``. Raises ``HttpFault``."""
         domain = self._domain(request)
         realm = self._realm_of(domain)
         given = request.header("authorization")
@@ -71,7 +72,7 @@ class Users:
     def _by_token(self, token: str, realm: str, bearer: Bearer) -> str:
         said = bearer.user(token)
         if "user" not in said:
-            # RFC 6750 3.1 calls the scope's fault another name than RFC 8898 4.
+            # RFC 6750 3.1 has another name for a wrong scope than RFC 8898 4.
             error = {"invalid_scope": "insufficient_scope"}.get(said["error"], said["error"])
             challenge = f'Bearer realm={quote(realm)}, error="{error}"'
             raise HttpFault(401, said["reason"], ("WWW-Authenticate", challenge))
@@ -95,7 +96,7 @@ class Users:
         finally:
             self._asked.pop(number, None)
         if isinstance(found, Exception):
-            # Nobody can be told right from wrong.
+            # Without the store no password can be judged.
             raise HttpFault(503, "the store of users does not answer", ("Retry-After", "20"))
         known: Mapping[str, str] | None = found
         return known
