@@ -79,7 +79,7 @@ class Access:
         return self._files(settings)
 
     def change(self, read: _Read, change: Reconfiguration) -> None:
-        """Put into ``change`` what is another in ``read``; ``take`` it once that was taken."""
+        """Put the changed values of ``read`` into ``change``; call ``take`` after the stack took that."""
         before = self._read
         if read.trusted != before.trusted:
             change.trusted = read.trusted

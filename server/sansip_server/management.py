@@ -57,7 +57,7 @@ class Management:
     Args:
         stack, hub: the running server.
         storage: its store, if it has one.
-        reload: does the same as SIGHUP, and returns its outcome.
+        reload: does the same as SIGHUP, and passes on its outcome.
         end: does the same as SIGTERM.
         parts: name of a part of the server to the function that returns its state: a dict with
             ``ok``, and other values that an operator should see in ``health``.

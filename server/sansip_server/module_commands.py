@@ -1,7 +1,8 @@
 """Commands and figures of modules, over the control socket.
 
-Theory of operation: a command's name has a dot in it (``dispatcher.list``), so no command of the server's own
-is meant. It is done in the stack's thread, as an input of the stack; one that waits is answered when it ends.
+Theory of operation: a command's name has a dot in it (``dispatcher.list``), so it cannot be a command of the
+server itself. It runs in the stack's thread, as an input of the stack; a command that waits is answered when
+it ends.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ __all__ = ["described", "done", "figures", "troubles"]
 def done(
     stack: Stack, hub: Hub, name: str, given: Any
 ) -> Generator[dict[str, Any] | Pending[Any] | None, None, None]:
-    """Do command ``name``; yield what it waits for, then items and the result.
+    """Do command ``name``; yield the result that it waits for, then items and its own result.
 
-    Raises ``CommandError`` for a command that cannot be done, by whatever it raised.
+    Raises ``CommandError`` for a command that cannot be done, whatever exception it raised.
     """
     if not isinstance(given, dict):
         raise CommandError(f"{name}: its arguments are an object")
@@ -39,7 +40,7 @@ def done(
     if isinstance(result, BaseException):
         raise CommandError(f"{name}: {type(result).__name__}: {result}")
     if isinstance(result, list):
-        # A line for each, so that a long list is never one.
+        # A line for each item, so that a long list is never one line.
         for one in result:
             yield {"item": one}
         result = {"items": len(result)}
@@ -47,7 +48,7 @@ def done(
 
 
 def described(modules: Modules) -> Iterator[dict[str, Any]]:
-    """Yield what there is to know of each command of a module."""
+    """Yield the description of each command of a module."""
     for command in modules.commands.values():
         yield {
             "command": command.name,
@@ -61,7 +62,7 @@ def described(modules: Modules) -> Iterator[dict[str, Any]]:
 
 
 def figures(modules: Modules) -> dict[str, float]:
-    """Return what modules count, by ``module.figure{labels}``."""
+    """Return the figures of modules, by ``module.figure{labels}``."""
     found: dict[str, float] = {}
     for module in modules:
         try:
@@ -79,7 +80,7 @@ def figures(modules: Modules) -> dict[str, float]:
 
 
 def troubles(modules: Modules) -> dict[str, dict[str, Any]]:
-    """Return the modules that say something is wrong, as parts of ``health``."""
+    """Return the modules that report a fault, as parts of ``health``."""
     said = {module.name: _health(module) for module in modules}
     return {name: {"ok": False, "error": text} for name, text in said.items() if text}
 

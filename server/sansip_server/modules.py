@@ -1,8 +1,8 @@
 """The modules that are installed: ours and those of other packages.
 
 Theory of operation: the entry-point group ``sansip.modules`` names them, each as
-``name = "package.file:Class"``; nothing else has to be told of a module. A class is loaded only where its
-name is asked for, so a package that is broken harms nobody who does not use it.
+``name = "package.file:Class"``; a module needs no other registration. A class is loaded only if its name
+is used, so a broken package does no harm to a server that does not use it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _found() -> dict[str, EntryPoint]:
 
 
 def _claimed() -> dict[str, list[EntryPoint]]:
-    """Return who claims each name. One package may be on the path twice: what it says is the same."""
+    """Return the packages that claim each name. One package may be on the path twice, with the same claim."""
     claimed: dict[str, list[EntryPoint]] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, _package(point))):
         points = claimed.setdefault(point.name, [])
@@ -52,10 +52,10 @@ def names() -> list[str]:
 
 
 def look_again() -> None:
-    """See what was installed since; classes that are loaded stay."""
+    """Find the packages that were installed since; loaded classes stay."""
     importlib.invalidate_caches()
     _found.cache_clear()
-    # But for those that were not to be loaded: two packages claimed one name, or one was broken.
+    # Except those that could not be loaded: two packages claimed one name, or one was broken.
     load.cache_clear()
 
 
@@ -64,7 +64,7 @@ def strangers(file: Path) -> list[str]:
     try:
         tables = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
-        # Who reads it next says what is wrong.
+        # The next reader of the file reports the fault.
         return []
     return [
         name
@@ -75,7 +75,7 @@ def strangers(file: Path) -> list[str]:
 
 @cache
 def load(name: str) -> type[Module]:
-    """Return the class of module ``name``. Raises ``OperatorError`` where its package is broken."""
+    """Return the class of module ``name``. Raises ``OperatorError`` if its package is broken."""
     point = _found()[name]
     package = _package(point)
     claims = _claimed()[name]
@@ -116,7 +116,7 @@ def uses(given: dict[str, Any], others: Iterable[Use] = ()) -> list[Use]:
 
 @cache
 def _sound() -> tuple[type[Module], ...]:
-    """Return every module that can be loaded; a package that is broken is told of, and harms nobody else."""
+    """Return every module that can be loaded; a broken package is reported, and does not stop the others."""
     found = []
     for name in names():
         try:

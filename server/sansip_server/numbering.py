@@ -1,8 +1,8 @@
-"""Which number a listener has, from one reload to the next.
+"""The numbers of listeners, from one reload to the next.
 
-Theory of operation: the stack knows a listener by its number, and flows and bindings hold it. So one that
-stays keeps its number, whatever the order in the file; one that is new gets a number that was never used.
-Port 0 means the port that the system chose when it was read first.
+Theory of operation: the stack knows a listener by its number, and flows and bindings hold it. So a
+listener that stays keeps its number, whatever the order in the file; a new listener gets a number that
+was never used. Port 0 means the port that the system chose when it was read first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sansip.transport.transports import DATAGRAMS
 
 __all__ = ["Numbering"]
 
-# Transport, address, port as it is written, whether it accepts; and how many of the same were before it.
+# Transport, address, port as written, whether it accepts; and how many equal listeners came before it.
 _Key: TypeAlias = tuple[tuple[str, str, int, bool], int]
 
 
@@ -30,7 +30,7 @@ class Numbering:
         self.take(wanted, bound)
 
     def take(self, wanted: Sequence[ListenerConfig], bound: Sequence[ListenerConfig]) -> None:
-        """These are there now."""
+        """Take these as the present listeners."""
         self._known = dict(zip(_keys(wanted), bound, strict=True))
         self._next = max([self._next, *(one.id + 1 for one in bound)])
 
@@ -39,7 +39,7 @@ class Numbering:
     ) -> list[ListenerConfig]:
         """Return ``wanted``, numbered from 0, with their numbers and ports.
 
-        ``lasting`` are listeners that are being given up; one that is wanted again is that one.
+        ``lasting`` are listeners that are being given up; one of them that is wanted again keeps its number.
         """
         there = {(one.transport, one.host, one.port): one for one in lasting}
         numbers: dict[int, int] = {}

@@ -1,12 +1,13 @@
-"""Outer halves of modules: what blocks (SQL, an HTTP client), run in threads beside the core.
+"""Outer halves of modules: code that blocks (SQL, an HTTP client), run in threads beside the core.
 
 Theory of operation: a module asks a question of a type of its own, ``await core.ask(Price(x), within=2)``;
 its ``Part`` answers it with a plain function, in worker threads, on every runtime. So a library that hangs
-holds up only those who ask it, and those only as long as they said. Behind busy threads ``waiting`` questions
-queue, and one more fails at once. The entry-point group ``sansip.parts`` names the part of each module.
+holds up only the callers that ask it, and only for their own ``within``. While the threads are busy,
+``waiting`` questions queue; one more fails at once. The entry-point group ``sansip.parts`` names the part of
+each module.
 
-What a part tells of itself (``health``, ``figures``) is asked in a thread as well: who wants to know waits
-a moment for it, and takes what was said last where it takes longer.
+The state of a part (``health``, ``figures``) is asked in a thread as well. The server waits a moment for
+it; if the part takes longer, the server uses the state that it told last.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from sansip_server.faults import OperatorError
 __all__ = ["GROUP", "Held", "Part", "Parts", "has_part"]
 
 GROUP = "sansip.parts"
-# Seconds that who asks waits for what a part tells of itself: all calls wait meanwhile.
+# Seconds that the server waits for the state of a part: all calls wait meanwhile.
 _MOMENT = 0.01
-# Seconds after which a part that has not told it is not well.
+# Seconds after which a part that has not told its state is not well.
 _SILENT = 5.0
 
 Function = Callable[[Any], Any]
 
 
 class Part:
-    """The outer half of a module. ``settings`` are the module's; with others a reload makes another part.
+    """The outer half of a module. ``settings`` are the module's; if they change, a reload makes another part.
 
     Attributes:
         parallel: threads that may run each handler at once.
-        waiting: questions that wait for them; one more is refused.
+        waiting: questions that may wait for them; one more is refused.
     """
 
     parallel = 4
@@ -45,7 +46,7 @@ class Part:
         self.settings = settings
 
     def handlers(self) -> Mapping[type, Function]:
-        """Return a plain function for each type of question; what it raises, the ``await`` raises."""
+        """Return a plain function for each type of question; the ``await`` raises its exceptions."""
         return {}
 
     def health(self) -> str:
@@ -57,11 +58,11 @@ class Part:
         return {}
 
     def close(self) -> None:
-        """The server ends, or does without it: nobody asks any more."""
+        """The server ends, or gives the part up: no more questions come."""
 
 
 class Held:
-    """A part, and what it told of itself last."""
+    """A part, and the state that it told last."""
 
     def __init__(self, part: Part, clock: Callable[[], float]) -> None:
         self.part = part
@@ -74,10 +75,10 @@ class Held:
         self._figures: dict[str, float] = {}
 
     def ask(self) -> None:
-        """Have it tell of itself, and wait a moment for that."""
+        """Ask the part for its state, and wait a moment for it."""
         with self._lock:
             if self._since is not None:
-                # It is asked already, and hangs, maybe: nobody waits for that again.
+                # The part was asked already, and may hang: do not wait for it again.
                 return
             self._since = self._clock()
             self._told.clear()
@@ -135,24 +136,24 @@ class Parts:
             raise OperatorError(f"the outer half of the module {name} cannot be made: {reason}") from error
 
     def take(self, parts: Mapping[str, Held | None]) -> list[Part]:
-        """Have ``parts`` from now on; return those that they replace, which the caller closes."""
+        """Use ``parts`` from now on; return those that they replace, which the caller closes."""
         replaced = self.give_up(parts)
         self._held |= {name: held for name, held in parts.items() if held is not None}
         return replaced
 
     def give_up(self, names: Iterable[str]) -> list[Part]:
-        """Do without the parts of modules ``names``; return them, for the caller to close."""
+        """Give up the parts of modules ``names``; return them, for the caller to close."""
         found = [self._held.pop(name, None) for name in names]
         return [one.part for one in found if one is not None]
 
     @property
     def handlers(self) -> dict[type, Function]:
-        """What answers the questions of all parts."""
+        """The functions that answer the questions of all parts."""
         return {kind: answers for held in self._held.values() for kind, answers in held.handlers.items()}
 
     @property
     def health(self) -> dict[str, Callable[[], dict[str, Any]]]:
-        """By the name of each part, what tells its state."""
+        """The functions that tell the state of each part, by its name."""
         return {f"{name}.part": held.state for name, held in self._held.items()}
 
     def figures(self) -> dict[str, dict[str, float]]:
@@ -169,7 +170,7 @@ def _bounded(function: Function, part: Part) -> Function:
     def answers(question: Any) -> Any:
         return function(question)
 
-    # As ``sansip_sockets.handler`` marks one, with room for so many that wait.
+    # The marks of ``sansip_sockets.handler``, with room for so many questions that wait.
     answers.sansip_handler = (False, max(part.parallel, 2), None)  # type: ignore[attr-defined]
     answers.sansip_waiting = (part.waiting, f"{type(part).__name__}.waiting")  # type: ignore[attr-defined]
     return answers

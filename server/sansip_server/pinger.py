@@ -3,8 +3,8 @@
 Theory of operation: sansip's own non-INVITE client transaction (RFC 3261
 17.1.2) decides when to resend and when to give up; this file waits for the
 socket or the next timer, whichever comes first, and measures. The UDP socket is
-connected, so that the system reports a port nobody listens on. TLS and WebSocket
-are the server's own filters around the socket (``channel``).
+connected, so that the system reports a port without a listener. TLS and WebSocket are the
+server's own filters around the socket (``channel``).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Target:
 
 @dataclass(slots=True)
 class Reply:
-    """What became of one OPTIONS. ``status`` is None when nobody answered; then ``reason`` says why."""
+    """The outcome of one OPTIONS. ``status`` is None when no answer came; then ``reason`` says why."""
 
     seq: int
     reason: str
@@ -67,7 +67,7 @@ class Reply:
 
 
 class _SocketSender(Sender):
-    """The way down for a transaction layer with a single socket."""
+    """The sender of a transaction layer with a single socket."""
 
     __slots__ = ("send_now",)
 
@@ -149,7 +149,7 @@ class Pinger:
                 Tls(self.tls, OpenConnection(0, target.transport, local, remote, False, name=host))
             )
         if target.transport in ONE_WAY:
-            # RFC 9110 7.2: without the port where it is the scheme's own.
+            # RFC 9110 7.2: without the port if it is the scheme's default.
             default = port == DEFAULT_PORTS[target.transport]
             shown = host_text(host, None if default else port)
             filters.append(WebSocketClient(shown, self._entropy, self.path))
@@ -208,7 +208,7 @@ class Pinger:
             self._reply.server = response.get("server") or response.get("user-agent")
 
     def client_failed(self, transaction: Pending, reason: str, now: float) -> None:
-        """Nobody answered."""
+        """No answer came."""
         self._reply.reason = reason
 
     # --- octets
@@ -235,7 +235,7 @@ class Pinger:
                 ("Call-ID", f"{self._entropy.token()}@{sent_by}"),
                 ("CSeq", "1 OPTIONS"),
                 ("Contact", f"<{contact}>"),
-                # RFC 3261 11.1: what bodies would be understood.
+                # RFC 3261 11.1: the bodies that this client would understand.
                 ("Accept", "application/sdp"),
                 ("User-Agent", self.user_agent),
                 ("Content-Length", "0"),
@@ -291,7 +291,7 @@ class Pinger:
             message = parse_message(data)
         except RemoteProtocolError:
             return
-        # Requests that come this way are no answer, and answers to others are not ours.
+        # A request is not an answer, and answers to other requests are ignored.
         if isinstance(message, Response):
             transaction = self._layer.find_client(message)
             if transaction is not None:
@@ -301,5 +301,5 @@ class Pinger:
 def _reason(error: OSError | ConnectionLost) -> str:
     if isinstance(error, OSError):
         return os_reason(error)
-    # What the server's configuration calls tls.authorities is an option here.
+    # The setting tls.authorities of the server is an option here.
     return str(error).replace("tls.authorities", "--ca").replace("tls.certificate", "--certificate")

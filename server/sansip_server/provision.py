@@ -1,8 +1,8 @@
-"""What modules need outside of the core: their tables made ready, their outer halves made and closed.
+"""Prepares modules outside of the core: their tables, and their outer halves, which it makes and closes.
 
-Theory of operation: both may take long, a migration or a database that does not answer, so a running server
-has them done in a thread (``prepare``), and takes what came of it in its own (``take``). What is prepared
-and not taken is closed again; a table that was made stays, and harms nobody.
+Theory of operation: both may take long: a migration, or a database that does not answer. So a running
+server does them in a thread (``prepare``), and takes the result in the stack's thread (``take``). Outer
+halves that were prepared and not taken are closed again; a table that was made stays, and does no harm.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Prepared:
 
 
 class Provision:
-    """The tables and outer halves of the modules of one server. ``open_rows`` opens what rows are kept in."""
+    """The tables and outer halves of the modules of one server. ``open_rows`` opens the store of rows."""
 
     def __init__(self, open_rows: Callable[[], RowService]) -> None:
         self._open_rows = open_rows
@@ -52,12 +52,12 @@ class Provision:
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
-        """What answers the questions of modules to the outside."""
+        """The functions that answer the questions of modules to the outside."""
         return ({} if self._rows is None else self._rows.handlers) | self.parts.handlers
 
     @property
     def health(self) -> dict[str, Callable[[], dict[str, Any]]]:
-        """By a name for each, what tells its state."""
+        """The functions that tell the state of each, by its name."""
         return ({} if self._rows is None else {"rows": self._rows.health}) | self.parts.health
 
     def figures(self) -> dict[str, dict[str, float]]:
@@ -86,13 +86,13 @@ class Provision:
         self.parts.take(self.prepare(modules).parts)
 
     def take(self, prepared: Prepared, removed: Iterable[type[Module]], hub: Hub) -> None:
-        """Have questions answered by what was prepared; what it replaces goes when its last asker has."""
+        """Answer questions by the prepared parts; close those that they replace after their last question."""
         limits = hub.driver.limits
         replaced = self.parts.take(prepared.parts)
         gone = self.parts.give_up(kind.name for kind in removed)
         hub.answer_with(self.handlers, anew=True)
         _Late(hub, limits.answer_time + 1, replaced)
-        # Requests that run may ask the halves of modules that went.
+        # Running requests may still ask the halves of modules that went.
         _Late(hub, limits.retire_time + limits.answer_time, gone)
 
     def close(self) -> None:

@@ -1,16 +1,16 @@
-"""What SIGHUP and ``sansip ctl reload`` do: everything is read again, judged aside, and taken, or nothing is.
+"""What SIGHUP and ``sansip ctl reload`` do: read everything again, judge it, and take all or nothing.
 
 Theory of operation: in four steps, of which only the last changes anything.
 
     read      the configuration, the files that it names, and the options of the command line
-    judge     what cannot change (``config.fixed``); the route, in a child process first (``trial``)
+    judge     settings that cannot change (``config.fixed``); the route, in a child process first
+              (``trial``)
     prepare   certificates, and sockets of listeners that are new: a port may be taken; in a thread the
-    tables and
-              outer halves of modules that are new (``provision``)
+              tables and outer halves of modules that are new (``provision``)
     take      one input of the stack (``Stack.configure``), then the sockets; none of it can fail any more
 
-Where something is wrong in one of them, all faults are told, each with its file and line where it has
-one, and all stays as it was. Requests that run end by the route that they began with.
+If something is wrong in one of the steps, the reload reports all faults, each with its file and line
+if it has one, and all stays as it was. Running requests end by the route that they began with.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ _LOOK = 0.05
 
 @dataclass(slots=True)
 class Outcome:
-    """What a reload did.
+    """The outcome of a reload.
 
     Attributes:
-        done: what was read again; nothing where something failed.
-        failed: what is wrong, a line each; then all is as it was.
+        done: the things that were read again; empty if something failed.
+        failed: the faults, a line each; then all is as it was.
     """
 
     done: list[str] = field(default_factory=list)
@@ -77,9 +77,9 @@ class Outcome:
 
 
 class Reload:
-    """Reloads, one after the other. ``read_again`` returns what is written now, or raises OperatorError.
+    """Reloads, one after the other. ``read_again`` returns the settings now, or raises OperatorError.
 
-    ``renewed`` is called with the domains when the certificates are other ones, maybe.
+    ``renewed`` is called with the domains when the certificates may have changed.
     """
 
     def __init__(
@@ -102,22 +102,22 @@ class Reload:
         self._stack: Stack | None = None
         self._hub: Hub | None = None
         self._numbering = Numbering([], [])
-        # How often a route was taken.
+        # How many times a route was taken.
         self._generation = 0
-        # Those that wait for the reload under way, and for the one after it.
+        # Callers that wait for the reload under way, and for the one after it.
         self._waiting: list[Callable[[Outcome], None]] = []
         self._next: list[Callable[[Outcome], None]] = []
         self._runs = False
 
     def attach(self, stack: Stack, hub: Hub, wanted: Sequence[ListenerConfig]) -> None:
-        """Change ``stack`` from now on, whose listeners were ``wanted`` so."""
+        """Change ``stack`` from now on; ``wanted`` are its listeners as they were configured."""
         self._stack, self._hub = stack, hub
         self._numbering.take(wanted, stack.config.listeners)
 
     def __call__(self, done: Callable[[Outcome], None]) -> None:
-        """Read again, log what came of it, and call ``done`` with it.
+        """Read again, log the outcome, and call ``done`` with it.
 
-        Who asks while a reload runs gets one of its own after it: the files may have changed since.
+        An operator who asks while a reload runs gets another one after it: the files may have changed since.
         """
         if self._runs:
             self._next.append(done)
@@ -134,14 +134,14 @@ class Reload:
         if not unknown:
             self._read([])
             return
-        # To read their settings is to import them.
+        # Reading the settings of these modules imports their packages.
         try:
             _Look(self._hub, Trial(None, unknown), self._read)
         except OSError as error:
             self._end(Outcome(failed=[f"modules cannot be tried: {error}"]))
 
     def _read(self, faults: list[str]) -> None:
-        """Read everything, where the packages of new modules can be imported."""
+        """Read everything, if the packages of new modules can be imported."""
         assert self._hub is not None
         if faults:
             self._end(Outcome(failed=faults))
@@ -187,7 +187,7 @@ class Reload:
             self._runs = False
 
     def _judge(self, settings: Settings, lines: list[str]) -> None:
-        """Find all that is wrong with ``settings``, and take them where nothing is."""
+        """Find all faults of ``settings``, and take them if there are none."""
         from sansip_sockets import BindError, Relisten, TlsContexts, TlsError
 
         stack, hub = self._stack, self._hub
@@ -221,7 +221,7 @@ class Reload:
                 faults.append(ConfigFault("listen", f"other nodes know this one as {stack.config.shared}"))
         except BindError as error:
             if hub.is_closing:
-                # The port may be that of a listener which we gave up a moment ago.
+                # The port may belong to a listener that the server gave up a moment ago.
                 hub.inbox.post(self.tried, settings, tried)
                 return
             faults.append(ConfigFault(_listen_path(settings, str(error)), str(error)))
@@ -256,7 +256,7 @@ class Reload:
         change: Reconfiguration,
         prepared: Prepared | OperatorError,
     ) -> None:
-        """Take what was judged and prepared."""
+        """Take the settings that were judged and prepared."""
         stack, hub = self._stack, self._hub
         assert stack is not None
         assert hub is not None
@@ -270,7 +270,7 @@ class Reload:
         except LocalProtocolError as error:
             listening.drop()
             prepared.drop()
-            # What a module did before it failed to start is undone by what it ended with.
+            # Perform the actions of the failed module's end: they undo its actions from before the failure.
             hub.perform(hub.driver.time_passed(now), now)
             named = error.module if isinstance(error, ModuleFault) else None
             text = str(error)
@@ -293,7 +293,7 @@ class Reload:
             name = fingerprint(script)
         except OSError as error:
             raise OperatorError(f"cannot read the routing script {script}: {error.strerror}") from None
-        # Also where its text is the same: a file beside it may be another one.
+        # Even if its text is the same: a file beside it may have changed.
         self._generation += 1
         change.route = load_again(script, self._generation)
         change.route_name = name
@@ -305,7 +305,7 @@ class Reload:
         domains: list[str],
         change: Reconfiguration,
     ) -> None:
-        """Put into ``change`` what is another in ``settings``."""
+        """Put the changed values of ``settings`` into ``change``."""
         assert self._stack is not None
         config = self._stack.config
         change.listeners = _changed(list(listeners), config.listeners)
@@ -338,7 +338,7 @@ class Reload:
         listening: Relisten,
         change: Reconfiguration,
     ) -> None:
-        """Do outside of the stack what it did inside."""
+        """Change the parts outside of the stack as the stack changed itself."""
         from sansip_sockets import TlsError, stream_filters
 
         hub, stack = self._hub, self._stack
@@ -349,7 +349,7 @@ class Reload:
         try:
             self._tls.reload(settings.tls)
         except TlsError as error:
-            # A moment ago it was good; somebody writes it right now.
+            # A moment ago the file was good; another program is writing it right now.
             logger.error("tls: %s; the certificates stay as they were, reload once more", error)
         else:
             self._renewed(stack.config.domains)
@@ -384,10 +384,10 @@ class Reload:
 
 
 class _Preparation:
-    """Has ``provision`` make ready what ``modules`` need, in a thread; ``done`` hears of it in the stack's.
+    """Runs ``provision.prepare`` for ``modules`` in a thread; ``done`` gets the result in the stack's.
 
-    One that is not ready in ``limits.prepare_time`` is given up; what comes of it later is closed again. A
-    timer of the hub.
+    A preparation that is not ready in ``limits.prepare_time`` is given up; its later result is closed
+    again. A timer of the hub.
     """
 
     def __init__(
@@ -436,7 +436,7 @@ class _Preparation:
 
 
 class _Look:
-    """Looks now and again whether ``trial`` has ended, whose faults go to ``done``; a timer of the hub."""
+    """Looks now and again whether ``trial`` has ended; gives its faults to ``done``; a timer of the hub."""
 
     def __init__(self, hub: Hub, trial: Trial, done: Callable[[list[str]], None]) -> None:
         self._hub = hub
@@ -458,7 +458,7 @@ class _Look:
 
 
 def _changed(now: Any, before: Any) -> Any:
-    """Return ``now`` where it is another than ``before``, else None."""
+    """Return ``now`` if it differs from ``before``, else None."""
     return now if now != before else None
 
 
@@ -476,7 +476,7 @@ def _listen_path(settings: Settings, problem: str) -> str:
 
 
 def _told(fault: ConfigFault, settings: Settings) -> str:
-    """Return ``fault`` with its file and line, where it is of a file."""
+    """Return ``fault`` with its file and line, if it is in a file."""
     if settings.file is None:
         return f"{fault.path}: {fault.problem}"
     try:

@@ -1,10 +1,9 @@
 """Messages and verdicts as JSON, for ``sansip parse``.
 
-Theory of operation: typed values are shown by what they hold, under the names that
-their attributes have: URIs with raw user and parameters, hosts without brackets,
-a parameter without a value as null. Octets that are no UTF-8 are shown as
-U+FFFD in text and kept whole in ``line_base64`` or ``base64``, so that the JSON is
-always valid and nothing is lost.
+Theory of operation: typed values are shown by their attributes, under the attributes' names: URIs
+with raw user and parameters, hosts without brackets, a parameter without a value as null. Octets
+that are no UTF-8 are shown as U+FFFD in text and kept whole in ``line_base64`` or ``base64``, so
+that the JSON is always valid and nothing is lost.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from sansip.wire.headers.registry import PARSERS
 
 __all__ = ["accepted", "message_json", "plain", "refused", "typed_json"]
 
-# What is shown of values whose attributes are partly computed.
+# The attributes to show of values that also have computed ones.
 _SHOWN: dict[type, tuple[str, ...]] = {
     SipUri: ("scheme", "user", "user_decoded", "password", "host", "port", "params", "headers"),
     TelUri: ("scheme", "number", "params"),
@@ -52,7 +51,7 @@ def plain(text: str) -> str:
 
 
 def typed_json(value: Any) -> Any:
-    """Return a typed header value as what JSON can hold."""
+    """Return a typed header value as a value of JSON."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -78,7 +77,7 @@ def typed_json(value: Any) -> Any:
 
 
 def accepted(message: Request | Response, size: int) -> dict[str, Any]:
-    """Return the verdict on a message that the parser took, with what is wrong in single fields."""
+    """Return the verdict on a message that the parser took, with the faults in single fields."""
     shown = message_json(message)
     faults = [_fault(error) for error in check_headers(message)]
     return {"verdict": "accepted", "size": size, **shown, "faults": faults}
@@ -87,8 +86,8 @@ def accepted(message: Request | Response, size: int) -> dict[str, Any]:
 def refused(error: RemoteProtocolError, size: int) -> dict[str, Any]:
     """Return the verdict on octets that are no acceptable message.
 
-    ``answer`` is the status that a server gives: only to a request that is no ACK,
-    and that was understood far enough (RFC 3261 8.2.6, 18.3).
+    ``answer`` is the status that a server gives. It answers only a request that is no ACK, and
+    that it understood far enough (RFC 3261 8.2.6, 18.3).
     """
     message = error.message
     answered = isinstance(message, Request) and message.method != "ACK"
@@ -140,7 +139,7 @@ def _header(message: Message, key: str, line: str, *, first: bool) -> dict[str, 
 
 
 def _try(message: Message, name: str, *arguments: str) -> Any:
-    """Return an attribute, or what a method gives, as JSON; what is malformed says so."""
+    """Return an attribute, or the result of a method, as JSON; a malformed one gives its fault."""
     try:
         value = getattr(message, name)
         return typed_json(value(*arguments) if arguments else value)

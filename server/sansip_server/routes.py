@@ -24,7 +24,7 @@ from sansip_server.faults import OperatorError, os_reason, suggestion
 
 __all__ = ["DEFAULT_ROUTE", "default_route", "fingerprint", "load_again", "load_route"]
 
-# What a journal calls the route that is used when no script is given.
+# The journal's name of the route that is used when no script is given.
 DEFAULT_ROUTE = "the default route"
 EXAMPLE = "a routing script defines `def route(request): ...`, see docs/routing.md"
 
@@ -37,7 +37,7 @@ def default_route() -> Callable[..., Any]:
 
 
 def fingerprint(path: str | Path) -> str:
-    """Return what a journal calls the script at ``path``: its name, and a hash of its text."""
+    """Return the journal's name of the script at ``path``: its name, and a hash of its text."""
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return f"{Path(path).name} {digest[:16]}"
 
@@ -45,8 +45,8 @@ def fingerprint(path: str | Path) -> str:
 def load_again(path: str | Path, generation: int) -> Callable[..., Any]:
     """Run the script anew, with the files beside it, under a name of its ``generation``.
 
-    What runs by the former one goes on with it. Raises OperatorError with the reason, and leaves all
-    as it was.
+    Requests that run by the former script go on with it. Raises OperatorError with the reason, and
+    leaves all as it was.
     """
     folder = Path(path).absolute().parent
     beside = {
@@ -79,8 +79,9 @@ def load_route(path: str | Path, generation: int = 0) -> Callable[..., Any]:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     sys.modules[name] = module
-    # Files beside it are read as they stand: a cache of compiled code knows a file by its size and the second
-    # of its last change, so one that was edited at once would run as it was.
+    # Read the source of files beside it, not the cache of compiled code. The cache identifies a file by its
+    # size and the second of its last change, so a file that was edited within that second would run in its
+    # old form.
     importlib.invalidate_caches()
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:

@@ -1,9 +1,9 @@
 """Runtime adapters by name: the entry-point group ``sansip.runtimes``.
 
 Theory of operation: each value of the group is an adapter's blocking front
-door, ``run(...)``. asyncio and blocking come with sansip and are found even where the
-package is not installed (a checkout on PYTHONPATH); the others are extras.
-Where none is asked for, ``choose`` takes the one that costs the least.
+door, ``run(...)``. asyncio and blocking come with sansip and are found even if the package is not
+installed (a checkout on PYTHONPATH); the others are extras. If the operator names none,
+``choose`` takes the one that costs the least.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from sansip_server.faults import OperatorError, suggestion
 __all__ = ["AUTO", "check_runtime", "choose", "installed_runtimes", "load_runtime", "runtime_names"]
 
 GROUP = "sansip.runtimes"
-# What stands for "the one that costs the least", in the settings.
+# The setting for "the runtime that costs the least".
 AUTO = "auto"
-# They need nothing beside the standard library.
+# They need only the standard library.
 _OURS = ("asyncio", "blocking")
 
 
@@ -35,7 +35,7 @@ def runtime_names() -> list[str]:
 def choose(
     name: str, *, uvloop: bool, transports: Iterable[str], handlers: Iterable[Callable[..., object]]
 ) -> tuple[str, str]:
-    """Return the runtime that ``name`` of the settings stands for, and why it is that one."""
+    """Return the runtime that ``name`` of the settings means, and why."""
     if name != AUTO:
         return name, "as configured"
     if uvloop:
@@ -48,7 +48,7 @@ def choose(
 
 
 def installed_runtimes() -> list[str]:
-    """Return those of them that can be run: the package behind the adapter is here as well."""
+    """Return those of them that can run: the package behind the adapter is installed as well."""
     found = []
     for name in runtime_names():
         with contextlib.suppress(OperatorError):
@@ -58,7 +58,7 @@ def installed_runtimes() -> list[str]:
 
 
 def check_runtime(name: str) -> None:
-    """Raise ValueError when there is no runtime ``name``, with what to do."""
+    """Raise ValueError, with the remedy, if there is no runtime ``name``."""
     if name == AUTO:
         return
     names = runtime_names()
@@ -78,7 +78,7 @@ def load_runtime(name: str) -> Callable[..., int]:
             try:
                 return entry.load()  # type: ignore[no-any-return]
             except ImportError as error:
-                # An adapter of ours says itself which command installs what is missing.
+                # Our own adapters name the command that installs the missing package.
                 hint = "" if "pip install" in str(error) else f"; try pip install 'sansip[{name}]'"
                 raise OperatorError(f"runtime {name} cannot be loaded: {error}{hint}") from None
     if name not in _OURS:

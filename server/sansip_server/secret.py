@@ -1,8 +1,7 @@
 """A key kept in a file, so that it is the same after a restart.
 
-Theory of operation: made once from the system's randomness, readable by
-the server's user alone. Creation is exclusive, so two servers that start at
-once agree on the key of the first one.
+Theory of operation: made once from the system's randomness, readable by the server's user alone. Creation is
+exclusive, so two servers that start at once use the key of the first one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sansip_server.faults import OperatorError, os_reason
 __all__ = ["read_secret"]
 
 SIZE = 32
-# Less would be a guessable key (or an empty file left by a full disk).
+# A shorter key could be guessed (or the file is empty because the disk was full).
 LEAST = 16
 
 
@@ -38,7 +37,7 @@ def read_secret(path: Path) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Make ``path`` with a new key, whole or not at all; what another process made first stays."""
+    """Make ``path`` with a new key, whole or not at all; a key that another process made first stays."""
     # Under another name until it is on disk: a power failure must not leave half of a key, nor
     # may a second server that starts now read an empty one.
     partial = path.with_name(f"{path.name}.{os.getpid()}")

@@ -1,10 +1,9 @@
-"""The running server: sockets by the adapter, protocol by the core, words by us.
+"""The running server: the adapter has the sockets, the core the protocol, this file the words.
 
-Theory of operation: everything an operator can get wrong is judged before the
-first socket is opened. Then the runtime adapter opens the sockets, tells their
-real ports, builds the stack and runs it until SIGTERM. What a supervising program
-reads (``listening on``, ``ready``) goes to standard output, the log to
-standard error.
+Theory of operation: the server judges everything that an operator can get wrong before it opens
+the first socket. Then the runtime adapter opens the sockets, tells their real ports, builds the
+stack and runs it until SIGTERM. The lines for a supervising program (``listening on``, ``ready``)
+go to standard output, the log to standard error.
 """
 
 from __future__ import annotations
@@ -79,10 +78,10 @@ def run_server(
 ) -> int:
     """Run until a signal says stop; return the exit status.
 
-    ``read_again`` returns the settings as they are written by then, for a reload.
-    ``journal``: a file to record every input and action in, see ``journal``.
-    ``may_lack_ipv6``: listeners on ::1 are left out where the machine has none.
-    Raises OperatorError for whatever the operator has to change.
+    ``read_again`` returns the settings as they are written at that time, for a reload.
+    ``journal``: a file to record every input and action in, see ``journal``. ``may_lack_ipv6``:
+    listeners on ::1 are left out if the machine has no ::1. Raises OperatorError for mistakes
+    that the operator has to correct.
     """
     from sansip_sockets import BindError, TlsContexts, TlsError, stream_filters
 
@@ -93,7 +92,7 @@ def run_server(
     addresses = build.listen_addresses(settings)
     route = default_route() if settings.route is None else load_route(settings.route)
     if settings.runtime != AUTO:
-        # It may not be installed: said before anything is opened.
+        # It may not be installed: report that before anything is opened.
         load_runtime(settings.runtime)
     domains = build.served_domains(settings, addresses)
     aliases = build.other_names(addresses)
@@ -176,13 +175,13 @@ def run_server(
         elif storage is not None:
             storage.restore(stack)
         if storage is not None and recorder is None:
-            # A journal has to hold every answer, so there each is asked for.
+            # A journal has to hold every answer, so a server with a journal asks for each.
             stack.recall = storage.recall
         return stack
 
     def on_ready(server: Any) -> None:
         click.echo(f"runtime {runtime}: {why}")
-        # Modules start at the first input; a server must not run without one that does not.
+        # Modules start at the first input; if one does not start, the server must not run.
         now = server.hub.clock()
         with suppress(ModuleFault):
             server.hub.perform(server.hub.driver.time_passed(now), now)
@@ -215,7 +214,7 @@ def run_server(
         if uncontrolled is not None:
             logger.info("no control socket for `sansip ctl` (%s); set control", uncontrolled)
         if shared is not None:
-            # Other nodes need not wait for one whose loop is held.
+            # Other nodes need not wait for a node whose loop is held.
             server.hub.on_abandon = shared.leave
         logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
         _say_doubts(tls, domains)
@@ -223,7 +222,7 @@ def run_server(
         supervisor.ready(server.hub)
 
     def on_reload(done: Callable[[Outcome], None] | None = None) -> None:
-        # SIGHUP: connections that stand keep their certificate.
+        # SIGHUP: existing connections keep their certificate.
         supervisor.reloading()
 
         def reloaded(outcome: Outcome) -> None:
@@ -265,7 +264,7 @@ def run_server(
     except BindError as error:
         raise OperatorError(str(error)) from None
     except BaseExceptionGroup as group:
-        # What ``on_ready`` raises comes in a group from runtimes that have nurseries.
+        # Runtimes that have nurseries raise the exceptions of ``on_ready`` in a group.
         found: BaseException | None = group.subgroup(OperatorError)
         while isinstance(found, BaseExceptionGroup):
             found = found.exceptions[0]
@@ -295,9 +294,9 @@ def run_server(
 
 
 def _refuse_another_key(nodes: Nodes | None) -> None:
-    """Raise OperatorError where nodes live and none of them has this one's key.
+    """Raise OperatorError if nodes live and none of them has this one's key.
 
-    Phones that registered here could not be called through them, nor theirs through here.
+    They could not call phones that registered here, and this node could not call theirs.
     """
     if nodes is not None and nodes.strangers and not nodes.others:
         names = ", ".join(sorted(f"{node.name} at {node.address}" for node in nodes.strangers.values()))
@@ -310,7 +309,7 @@ def _refuse_another_key(nodes: Nodes | None) -> None:
 class ServedStack(Stack):
     """A stack that tells the log, and ``on_drain``, when it begins to drain.
 
-    ``unfit`` is what there is to say of a module that did not start.
+    ``unfit`` is the fault of a module that did not start.
     """
 
     on_drain: Callable[[], None] | None = None
@@ -333,7 +332,7 @@ class ServedStack(Stack):
 
 
 class JournaledServedStack(ServedStack, JournaledStack):
-    """Both: what is drained is logged, and what happens is recorded."""
+    """Both: it logs the draining, and records inputs and actions."""
 
 
 def _say_doubts(tls: TlsContexts, domains: Iterable[str]) -> None:
@@ -343,7 +342,7 @@ def _say_doubts(tls: TlsContexts, domains: Iterable[str]) -> None:
 
 
 def _say_who_lacks_users(storage: Storage, settings: Settings, domains: Iterable[str]) -> None:
-    """Warn of domains where no password can be right: the first thing that goes wrong in a new set-up."""
+    """Warn of domains without a user with a password: the most common fault of a new installation."""
     if settings.auth != "digest" or settings.ephemeral_file is not None:
         return
     named = settings.digest.realm_by_domain()
@@ -351,7 +350,7 @@ def _say_who_lacks_users(storage: Storage, settings: Settings, domains: Iterable
     realms = {named.get(domain, domain): domain for domain in domains}
     lacking = storage.lacking(realms)
     if not settings.domains and len(lacking) < len(realms):
-        # Each address is a realm of its own; phones may all be given the one that has users.
+        # Each address is a realm of its own; perhaps all phones use the one that has users.
         return
     for realm in lacking[: None if settings.domains else 1]:
         domain = realms[realm]

@@ -1,9 +1,9 @@
-"""Live values and counts of modules in a Redis that nodes share: what ``sansip.module.sharing`` asks for.
+"""Live values and counts of modules (``sansip.module.sharing``) in a Redis that nodes share.
 
-Theory of operation: a value is a string with an end of its own; it is compared and put by a script, so
-nobody's change is lost. A count is the time at which its bucket would be full again (GCRA), by Redis'
-clock, so nodes need not agree on the time. What waits is one batch. A Redis that fails is said once in the
-log, and once more when it works again; counts go on at each node meanwhile.
+Theory of operation: a value is a string with an expiry of its own; a script compares and puts it, so no
+node's change is lost. A count is the time at which its bucket would be full again (GCRA), by Redis' clock,
+so nodes need not agree on the time. All questions that wait are one batch. The log says once that Redis
+fails, and once more that it works again; each node counts by itself meanwhile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger("sansip.shared")
 _Question = TypeVar("_Question", Get, Swap, Count)
 _Command = Sequence[bytes | str | int]
 
-# KEYS: the value. ARGV: what it is, what it shall be ("" deletes), milliseconds, 1 to compare.
+# KEYS: the value. ARGV: the old value, the new one ("" deletes), milliseconds, 1 to compare.
 _SWAP = """
 if ARGV[4] == '1' and (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then redis.call('DEL', KEYS[1])
@@ -52,7 +52,7 @@ class SharedValues:
 
     def __init__(self, place: RedisPlace, settings: RedisSettings) -> None:
         password = password_of(place, settings)
-        # A client for each kind of question, for each has a thread of its own.
+        # A client for each kind of question, because each kind has a thread of its own.
         self._clients = {kind: RedisClient(place, settings, password) for kind in (Get, Swap, Count)}
         self._clients[Get].check()
         self._prefix = settings.prefix.encode()
@@ -62,11 +62,11 @@ class SharedValues:
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
-        """What the adapter calls for each kind of question."""
+        """The function that the adapter calls for each kind of question."""
         return {Get: self._get, Swap: self._swap, Count: self._count}
 
     def health(self) -> dict[str, Any]:
-        """Return what `sansip ctl health` shows of it."""
+        """Return its state for `sansip ctl health`."""
         since, error = min(self._failing.copy().values(), default=(None, None))
         return {"ok": since is None, "name": self._name, "failing_since": since, "error": error}
 
@@ -97,7 +97,7 @@ class SharedValues:
     @handler(batched=True)
     def _count(self, questions: Sequence[Count]) -> list[Any]:
         def asked(one: Count) -> _Command:
-            # Another rate is another bucket: a reload changes it.
+            # Another rate has another bucket: a reload may change the rate.
             key = (
                 self._prefix
                 + f":count:{one.count:g}:{one.per:g}:".encode()
@@ -108,7 +108,7 @@ class SharedValues:
         return self._run(questions, asked, lambda one, answer: bool(answer))
 
     def _place(self, table: Table[Any], key: Key) -> bytes:
-        # The version is in it: a node of an older program has values of its own.
+        # The key has the version in it: a node of an older program has values of its own.
         return self._prefix + f":shared:{table.name}:{table.version}:".encode() + ordered(key)
 
     def _codec(self, table: Table[Any]) -> Codec:
@@ -127,7 +127,7 @@ class SharedValues:
         asked: Callable[[_Question], _Command],
         taken: Callable[[_Question, Any], Any],
     ) -> list[Any]:
-        """Return the answers; an exception for each that has none."""
+        """Return the answers; an exception for each question without one."""
         kind = type(questions[0])
         try:
             answers = self._clients[kind].run([asked(one) for one in questions])

@@ -1,8 +1,8 @@
-"""Hooks that take long: a module is named that holds everybody's calls, before the watchdog sees it.
+"""Slow hooks: the log names a module that holds all calls, before the watchdog sees it.
 
 Theory of operation: the core has no clock, so the server wraps the hooks of its modules and looks at its own.
-A hook that took ``SLOW`` is logged with its module and its time, each at most once in ``AGAIN`` seconds. What
-an ``async def`` awaits is not counted: it holds nobody.
+A hook that took ``SLOW`` is logged with its module and its time, each at most once in ``AGAIN`` seconds. The
+time of an ``await`` is not counted: it holds no call.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["AGAIN", "SLOW", "Slowness"]
 
 # Seconds that a hook may take: a phone repeats its request after ten times as many.
 SLOW = 0.05
-# Seconds after which the same hook is told of again.
+# Seconds after which the same hook is logged again.
 AGAIN = 10.0
 
 logger = logging.getLogger("sansip.modules")

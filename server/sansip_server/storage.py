@@ -1,11 +1,10 @@
-"""The store at work: the stack's questions answered, and its health told.
+"""The store at work: answers the stack's questions, and tells its health.
 
-Theory of operation: each kind of question has a handler that runs in a worker
-thread and takes all that wait as one batch. A store that fails is said once in
-the log, with the reason and what it means for phones, and once more when it
-works again; the stack turns each failure into a 503. What one peer sent may be
-more than a database takes: then the batch is written one by one, and only that
-peer gets the 503.
+Theory of operation: each kind of question has a handler that runs in a worker thread and takes
+all questions that wait as one batch. The log says once that a store fails, with the reason and
+the consequence for phones, and once more that it works again; the stack turns each failure into a
+503. A peer may send more than a database takes: then the updates of the batch are written one by
+one, and only that peer gets the 503.
 """
 
 from __future__ import annotations
@@ -35,10 +34,9 @@ __all__ = ["Storage", "open_storage", "store_password"]
 
 logger = logging.getLogger("sansip.store")
 
-# Seconds between two deletions of what has expired. The restart reads past it,
-# so it costs nothing but room.
+# Seconds between two deletions of expired rows. A restart skips expired rows, so they cost only room.
 _SWEEP = 3_600.0
-# Seconds that a row stays after it expired: a clock that was set wrong is mended before.
+# Seconds that a row stays after it expired: time to correct a clock that was set wrong.
 _KEPT = 86_400.0
 # Addresses-of-record written in one transaction where everything is written again.
 _RESYNC = 1_000
@@ -48,8 +46,7 @@ class Storage:
     """Answers ``Lookup`` and ``LocationUpdate`` from ``store``.
 
     ``interval``: seconds from the beginning of one batch of registrations to that of
-    the next, at the least. ``lock``: what keeps other servers from ``store``; it is released
-    by ``close``.
+    the next, at the least. ``lock``: keeps other servers from ``store``; ``close`` releases it.
     """
 
     def __init__(
@@ -77,9 +74,9 @@ class Storage:
         # The stack's clock, and Unix time minus it, when the registrations were read.
         self._restored = (clock(), self._keeper.offset)
         self._stack: Stack | None = None
-        # Everything in memory has to be written before the next batch.
+        # Whether everything in memory has to be written before the next batch.
         self._behind = False
-        # One store, two handlers: users may be found while nothing can be written.
+        # One store, two handlers: it may find users while it can write nothing.
         self._failing: dict[str, tuple[float, str]] = {}
         self._batches = self._updates = 0
         self._seconds = self._slowest = 0.0
@@ -89,7 +86,7 @@ class Storage:
 
     @property
     def store(self) -> Store:
-        """The database, for what else is kept in it."""
+        """The database, for the other data in it."""
         return self._store
 
     def restore(self, stack: Stack) -> None:
@@ -108,7 +105,7 @@ class Storage:
         """Watch the machine's clock; ``post(function, *arguments)`` calls in the stack's thread."""
 
         def stepped(step: float) -> None:
-            # The loop tells the stack what time of day it is each time that it wakes.
+            # The loop tells the stack the time of day each time that it wakes.
             post(_wake)
             if step < 0 and self._stack is not None:
                 self._revive(self._stack, post)
@@ -116,7 +113,7 @@ class Storage:
         self._keeper.watch(stepped)
 
     def _read(self, now: float, offset: float) -> Iterator[Binding]:
-        """Return what is bound at ``now``; nothing was written later than that."""
+        """Return the bindings that live at ``now``; none counts as written later than that."""
         for binding in self._store.bindings(now + offset, offset, self._keeper.boot):
             early = binding.refreshed_at - now
             if early > SLACK and binding.expires_at != math.inf:
@@ -125,7 +122,7 @@ class Storage:
             yield binding
 
     def _revive(self, stack: Stack, post: Callable[..., None]) -> None:
-        """Take what had seemed to be expired when the server started, for its clock was ahead."""
+        """Take the bindings that seemed to be expired at the start because the clock was ahead."""
         then, before = self._restored
         offset = self._keeper.offset
         late = [
@@ -142,29 +139,29 @@ class Storage:
         logger.warning("%d registrations that seemed to have expired are back from %s", restored, self._name)
 
     def lacking(self, realms: Iterable[str]) -> list[str]:
-        """Return those of ``realms`` in which nobody has a password."""
+        """Return those of ``realms`` in which no user has a password."""
         try:
             return [realm for realm in realms if not any(True for _ in self._store.users(realm))]
         except Exception:
-            # A store that fails says so elsewhere.
+            # A failing store is reported elsewhere.
             return []
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
-        """What the adapter calls for each kind of question."""
+        """The function that the adapter calls for each kind of question."""
         return {Lookup: self._lookup, LocationUpdate: self._save}
 
     def forget_users(self) -> None:
-        """Ask the store anew for every user: somebody changed them by other means."""
+        """Ask the store anew for every user: another program may have changed them."""
         self.known.clear()
 
     def health(self) -> dict[str, Any]:
-        """Return what `sansip ctl health` shows of the store."""
+        """Return the state of the store for `sansip ctl health`."""
         since, error = min(self._failing.copy().values(), default=(None, None))
         return {"ok": since is None, "name": self._name, "failing_since": since, "error": error}
 
     def figures(self) -> dict[str, Any]:
-        """Return what `sansip ctl stats` shows of the store: written since the start, and seconds."""
+        """Return the figures of the store for `sansip ctl stats`: written since the start, and seconds."""
         return {
             "batches": self._batches,
             "updates": self._updates,
@@ -184,12 +181,12 @@ class Storage:
     @handler(batched=True)
     def _lookup(self, lookups: Sequence[Lookup]) -> Sequence[Mapping[str, str] | Exception | None]:
         try:
-            # The generation first: what is read after it is as new, or newer.
+            # The generation first: rows that are read after it are as new, or newer.
             generation = self._store.generation()
             found = self._store.lookup(lookups)
         except Exception as error:
             self._failed("lookup", error)
-            # Who was known a moment ago may go on calling.
+            # Users that were known a moment ago may go on calling.
             return [self.known.last(one) or error for one in lookups]
         self._works("lookup")
         self.known.learn(generation, lookups, found)
@@ -198,7 +195,7 @@ class Storage:
     @handler(batched=True)
     def _save(self, updates: Sequence[LocationUpdate]) -> Sequence[Exception | None]:
         results: Sequence[Exception | None] = [None] * len(updates)
-        # Meanwhile others wait in the adapter, and are one batch.
+        # Meanwhile further updates wait in the adapter, and become one batch.
         wait = self._begun + self._interval - self._clock()
         if wait > 0:
             self._sleep(wait)
@@ -225,7 +222,7 @@ class Storage:
         return results
 
     def _refresh_users(self) -> None:
-        """Where users are asked for rarely, find out here whether they were changed."""
+        """Check here whether users were changed, because the stack may ask for users rarely."""
         if self.known.aging:
             try:
                 self.known.learn(self._store.generation(), (), ())
@@ -233,7 +230,7 @@ class Storage:
                 self._failed("lookup", error)
 
     def _write(self, updates: Sequence[LocationUpdate]) -> None:
-        """Write a batch, and before it all that a replaced database lacks."""
+        """Write a batch, and before it all bindings that a replaced database lacks."""
         if self._lock is not None:
             self._lock.check()
         if not self._behind:
@@ -260,7 +257,7 @@ class Storage:
         if self._stack is None:
             return
         location = self._stack.location
-        # The list is made in one step of the interpreter, which the stack's thread cannot divide.
+        # The interpreter makes the list in one step, which the stack's thread cannot interrupt.
         names = iter(location.names())
         while chunk := [LocationUpdate(aor, (), location.standing(aor)) for aor in islice(names, _RESYNC)]:
             yield chunk
@@ -275,7 +272,7 @@ class Storage:
     def _sweep(self, now: float) -> None:
         self._swept = now
         if self._keeper.steady < _SWEEP:
-            # Somebody has just set the clock, perhaps to something wrong.
+            # The clock was set a moment ago, perhaps wrongly.
             return
         try:
             offset = self._keeper.offset
@@ -304,7 +301,7 @@ def _wake() -> None:
 def open_storage(settings: Settings, domains: Iterable[str] = ()) -> Storage | None:
     """Open the store that ``settings`` name, or return None; raise OperatorError.
 
-    ``domains``: whose registrations it shall have. Where a shared location has them, nothing is locked.
+    ``domains``: those whose registrations it holds. If a shared location has them, nothing is locked.
     """
     if settings.store is None:
         return None
@@ -335,5 +332,5 @@ def store_password(file: str | None) -> str | None:
 
 
 def one_line(error: Exception) -> str:
-    """Return the first line of what ``error`` says: SQLAlchemy adds the statement and a link."""
+    """Return the first line of ``error``: SQLAlchemy adds the statement and a link."""
     return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -1,10 +1,10 @@
-"""What systemd is told of this service: ready, reloading, stopping, and that the loop still turns.
+"""Tells systemd the state of this service: ready, reloading, stopping, and that the loop still turns.
 
 Theory of operation: the protocol of sd_notify(3) is one datagram of ``NAME=value`` lines to the
-socket that ``NOTIFY_SOCKET`` names; without it nobody asks and nothing is sent. With
-``WatchdogSec=`` systemd ends and restarts a service that is silent for so long. The sign of
-life is a timer of the loop itself, at twice that pace: it comes from no thread, so that it stops
-when the loop is held, even by code that lets no thread run.
+socket that ``NOTIFY_SOCKET`` names; without that variable the server sends nothing. With
+``WatchdogSec=`` systemd ends and restarts a service that is silent for that time. A timer of the
+loop itself sends the sign of life, at twice that pace. It does not come from another thread, so
+it stops when the loop is held, even by code that lets no thread run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger("sansip.server")
 
 
 class Supervisor:
-    """Who started this process, if it wants to hear of it. ``environment``: what it was started with."""
+    """The program that started this process, if it wants signs of life. ``environment``: of this process."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ, pid: int | None = None) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
@@ -44,7 +44,7 @@ class Supervisor:
 
     def reloading(self) -> None:
         """Say that a reload begins; ``reloaded`` ends it."""
-        # sd_notify(3): so that systemd knows which reload was meant.
+        # sd_notify(3): so that systemd knows which reload this is.
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def reloaded(self) -> None:
@@ -56,7 +56,7 @@ class Supervisor:
         self._tell("STOPPING=1")
 
     def timer_fired(self, name: None, now: float) -> None:
-        """Give a sign of life, and come again."""
+        """Give a sign of life, and start the timer again."""
         hub = self._hub
         assert hub is not None
         self._tell("WATCHDOG=1")
@@ -67,7 +67,7 @@ class Supervisor:
         if not self._address:
             return
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sock:
-            # It must not hold the loop.
+            # The send must not hold the loop.
             sock.setblocking(False)
             try:
                 sock.sendto(text.encode(), self._address)

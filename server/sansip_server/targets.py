@@ -1,4 +1,4 @@
-"""What names a store: a file, or the URL of a database server."""
+"""The name of a store: a file, or the URL of a database server."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def is_url(target: str) -> bool:
 
 
 def shown(target: str) -> str:
-    """Return ``target`` as it may be seen in a log: without a password."""
+    """Return ``target`` for a log: without a password."""
     return _PASSWORD.sub(r"\1:***@", target)

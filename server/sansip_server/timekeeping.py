@@ -1,10 +1,10 @@
-"""Unix time as a store's rows have it, while somebody sets the clock.
+"""Unix time for a store's rows, also when the clock is set.
 
 Theory of operation: rows are written by a reading of Unix time against the stack's clock
-(``stores.clocks``). Before each batch the two are compared, and where they have moved apart
-by more than a second there is a new reading. A thread compares them each second
-as well, for a server that nobody registers at must note a step, too: after a reboot
-the last reading is what tells how late its rows are.
+(``stores.clocks``). Before each batch the server compares the two; if they have moved apart by
+more than a second, it makes a new reading. A thread also compares them each second, because a
+server without new registrations must note a step, too: after a reboot only the last reading tells
+how wrong the times of its rows are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TRIES = 5
 class Timekeeper:
     """Readings for ``store``: ``clock`` is the stack's, ``unix`` is the machine's.
 
-    ``boot`` names the boot of the machine; None asks it.
+    ``boot`` names the boot of the machine; None: ask the machine.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Timekeeper:
         self._unix = unix
         self.boot = boot_id() if boot is None else boot
         self._reading: Reading | None = None
-        # What the clock was at the last look, and when it was seen to jump.
+        # The offset of the clock at the last look, and the time of its last jump.
         self._seen = self.offset
         self._stepped = clock()
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class Timekeeper:
             offset = self._unix() - now
             if self._clock() - now < SLACK / 10:
                 break
-            # Another process had the processor between the two: that looks like a step.
+            # Another process had the processor between the two readings: that looks like a step.
         return offset
 
     @property
@@ -70,11 +70,11 @@ class Timekeeper:
         return self._clock() - self._stepped
 
     def first(self) -> float:
-        """Return what is added to the stack's clock to date a GRUU: the same for all of one boot."""
+        """Return the seconds to add to the stack's clock to date a GRUU: the same during one boot."""
         return Clocks(self._store.readings(), self.boot, self.offset).first
 
     def reading(self) -> Reading:
-        """Return the reading to write rows by; raises what the store raises."""
+        """Return the reading to write rows by; raises the store's exceptions."""
         with self._lock:
             offset = self.offset
             if self._reading is not None and abs(self._reading.zero - offset) <= SLACK:
@@ -86,7 +86,7 @@ class Timekeeper:
             return self._reading
 
     def forget(self) -> None:
-        """Another database is open: it has readings of its own."""
+        """Forget the reading: another database is open, which has readings of its own."""
         with self._lock:
             self._reading = None
 
@@ -95,7 +95,7 @@ class Timekeeper:
         offset = self.offset
         step = offset - self._seen
         if abs(step) <= SLACK:
-            # Slewed: what adds up to a step is one for the store, and not for people.
+            # The clock was slewed: small changes that add up to a step matter to the store, not to people.
             step = 0.0
         else:
             self._stepped = self._clock()
@@ -109,7 +109,7 @@ class Timekeeper:
             try:
                 self.reading()
             except Exception as error:
-                # The next batch needs one, and fails for it.
+                # The next batch needs a reading, and fails without it.
                 logger.info("store %s: the new reading of the clock waits: %s", self._store.name, error)
         return step
 

@@ -1,8 +1,8 @@
-"""Tokens (JWT, RFC 7519): what of one may be believed, for HTTP and for phones (RFC 8898).
+"""Tokens (JWT, RFC 7519): checks their claims, for HTTP and for phones (RFC 8898).
 
-Theory of operation: of a token nothing is used, not even to look something up, before its signature, audience
-and expiry are checked (RFC 8725 2, 3). Its ``kid`` chooses a key of our own file, and the key says by which
-algorithm it signs; what the token says of that must be the same.
+Theory of operation: the server uses no claim of a token, not even for a look-up, before it has checked its
+signature, audience and expiry (RFC 8725 2, 3). Its ``kid`` chooses a key of our own file. The key names its
+algorithm, and the token must name the same.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Keys", "TokenRefused", "Tokens"]
 
-# Octets of a token that are looked at: honest ones have some hundred.
+# The largest token in octets: honest ones have a few hundred.
 SIZE: Final = 4_096
 # Seconds that clocks may differ by.
 _LEEWAY: Final = 5.0
-# What may sign. "none" is no algorithm, and HS256 needs a key of 32 octets (RFC 7518 3.2).
+# The algorithms that may sign. "none" is not one of them, and HS256 needs a key of 32 octets (RFC 7518 3.2).
 ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "PS256", "HS256")
 
 
@@ -89,7 +89,7 @@ def _read(path: Path, setting: str) -> dict[str, jwt.PyJWK]:
 
 
 class Tokens:
-    """Judges tokens that a key of ``keys`` signed for ``audience``, by ``issuer`` where that is not ""."""
+    """Judges tokens that a key of ``keys`` signed for ``audience``, by ``issuer`` unless that is ""."""
 
     def __init__(self, keys: Keys, audience: str, issuer: str = "") -> None:
         self._keys = keys
@@ -97,7 +97,7 @@ class Tokens:
         self._issuer = issuer
 
     def claims(self, token: str) -> dict[str, Any]:
-        """Return what a genuine token says. Raises ``TokenRefused``."""
+        """Return the claims of a genuine token. Raises ``TokenRefused``."""
         import jwt
 
         if not 0 < len(token) <= SIZE:
@@ -106,7 +106,7 @@ class Tokens:
             head = jwt.get_unverified_header(token)
             kid = head.get("kid")
             key = self._keys.get(kid) if isinstance(kid, str) else None
-            # RFC 8725 3.1: the key says how it signs, never the token.
+            # RFC 8725 3.1: the key names the algorithm, never the token.
             if key is None or head.get("alg") != key.algorithm_name:
                 raise TokenRefused("no key of ours signed it")
             claims: dict[str, Any] = jwt.decode(

@@ -1,9 +1,9 @@
-"""A routing script is tried in a process of its own before a running server imports it.
+"""Tries a routing script in a process of its own before a running server imports it.
 
 Theory of operation: a script is a program. It may loop, wait, exit, or end the interpreter while it is
 imported, and a server that takes calls can bear none of that. So a child process imports it first, within
-``IMPORT_TIME`` seconds; the server looks now and again whether it has ended, and serves meanwhile. What
-the child found is told by file and line, as ``load_route`` and ``faulthandler`` say it.
+``IMPORT_TIME`` seconds; the server looks now and again whether the child has ended, and serves meanwhile. The
+server reports the child's findings with file and line, as ``load_route`` and ``faulthandler`` give them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["IMPORT_TIME", "Trial", "import_time", "try_route"]
 IMPORT_TIME = 10.0
 # Seconds more for the child to begin and to end; then it is killed.
 _GRACE = 10.0
-# Octets of what the child says that are read.
+# Octets to read of the child's output.
 _LONGEST = 65_536
 
 
 def import_time() -> float:
-    """Return the seconds that a script has; SANSIP_IMPORT_TIME in the environment says otherwise."""
+    """Return the seconds that a script has; SANSIP_IMPORT_TIME in the environment overrides them."""
     try:
         return float(os.environ["SANSIP_IMPORT_TIME"])
     except (KeyError, ValueError):
@@ -41,13 +41,13 @@ def import_time() -> float:
 class Trial:
     """One script on trial, or the packages of ``modules``, or both.
 
-    ``faults`` is None until it is known what there is to say.
+    ``faults`` returns None until the outcome is known.
     """
 
     def __init__(self, path: str | Path | None, modules: Sequence[str] = ()) -> None:
         self._path = Path("") if path is None else Path(path).absolute()
         self._modules = modules
-        # A file and no pipe: nobody reads while the script writes what it likes.
+        # A file, not a pipe: the server does not read while the script writes, and a pipe would fill up.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         self._found = tempfile.TemporaryFile()  # noqa: SIM115
         self._end = time.monotonic() + import_time() + _GRACE
@@ -59,12 +59,12 @@ class Trial:
             stdout=subprocess.DEVNULL,
             stderr=self._said,
             pass_fds=[self._found.fileno()],
-            # What it starts ends with it.
+            # Processes that the child starts end with it.
             start_new_session=True,
         )
 
     def faults(self) -> list[str] | None:
-        """Return what is wrong with the script, a line each; None where the child runs still."""
+        """Return the faults of the script, a line each; None while the child runs."""
         if self._child.poll() is None:
             if time.monotonic() < self._end:
                 return None
@@ -91,7 +91,7 @@ class Trial:
             pass  # nothing of it is left
 
     def _without_word(self, said: str) -> str:
-        """Return what became of a child that did not come to the end of the script."""
+        """Return the end of a child that did not come to the end of the script."""
         if self._modules:
             return self._without_package(said)
         if self._child.returncode == 0 or "Timeout" not in said:
@@ -108,7 +108,7 @@ class Trial:
         )
 
     def _without_package(self, said: str) -> str:
-        """The same, where packages of modules were imported: it may have been one of them, or the script."""
+        """The same, if packages of modules were imported: one of them may be at fault, or the script."""
         names = " or ".join(f"[{name}]" for name in self._modules)
         frames = re.findall(r'File "(.+)", line (\d+) in ', said)
         if "Timeout" not in said:
@@ -122,7 +122,7 @@ class Trial:
 
 
 def try_route(path: str | Path) -> list[str]:
-    """Return what is wrong with the script at ``path``; waits for it."""
+    """Return the faults of the script at ``path``; waits for them."""
     trial = Trial(path)
     while (faults := trial.faults()) is None:
         time.sleep(0.02)
@@ -134,7 +134,7 @@ def _main() -> None:
     from sansip_server.modules import load
     from sansip_server.routes import load_route
 
-    # What the server itself imports is not the script's to answer for.
+    # The imports above belong to the server, and do not count against the script's time.
     faulthandler.dump_traceback_later(import_time(), exit=True)
     lines: list[str] = []
     for name in sys.argv[3:]:
@@ -148,7 +148,7 @@ def _main() -> None:
     except OperatorError as error:
         lines += error.lines
     os.write(int(sys.argv[2]), json.dumps(lines).encode())
-    # Threads that the script started must not hold it.
+    # Threads that the script started must not keep this process alive.
     os._exit(0)
 
 

@@ -1,10 +1,9 @@
 """Users as operators write them: addresses, passwords, and files of other programs.
 
-Theory of operation: a user is one row of keys (HA1, one for each algorithm) for
-one name in one realm, which nearly always is the domain. Phones that give their
-whole address as user name need keys of their own (HA1B): a second row, whose
-name is ``user@domain``. A user that is disabled keeps its keys with a ``!`` in
-front, as ``passwd -l`` does it: no answer to a challenge fits them.
+Theory of operation: a user is one row of keys (HA1, one for each algorithm) for one name in one
+realm. The realm is nearly always the domain. Phones that give their whole address as user name
+need keys of their own (HA1B): a second row, whose name is ``user@domain``. A disabled user keeps
+its keys with a ``!`` in front, as with ``passwd -l``: no answer to a challenge can match them.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ _DISABLED = "!"
 
 
 def split(address: str, realm: str | None = None) -> tuple[str, str]:
-    """Return user name and realm of ``user@domain``; ``realm``: where it is not called like the domain."""
+    """Return user name and realm of ``user@domain``; ``realm``: its name if it is not the domain."""
     name, at, domain = address.removeprefix("sip:").rpartition("@")
     if not at or not name or not domain:
         raise OperatorError(f"{address!r} is not user@domain, like alice@example.org")
     if realm is not None:
         return name, realm
-    # An IPv6 address has brackets in an address (RFC 3261 25.1), and none as a realm.
+    # An IPv6 host has brackets in an address (RFC 3261 25.1), and none as a realm.
     host = split_host_port(domain)
     if host is not None and host[1] is not None:
         raise OperatorError(f"{address!r}: users belong to a domain or an address, without a port")
@@ -59,19 +58,19 @@ def keys_of(name: str, realm: str, password: str) -> User:
 
 
 def generate_password() -> str:
-    """Return a password of 20 letters and digits (119 bits) that none is mistaken for another in."""
+    """Return a password of 20 letters and digits (119 bits), none of which looks like another."""
     letters = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
     return "".join(secrets.choice(letters) for _ in range(20))
 
 
 def named(user: User, domain: str) -> User | None:
-    """Return whose second row (HA1B) this is, as a user without keys, or None for a first row."""
+    """Return the user of this second row (HA1B), without keys, or None for a first row."""
     name, at, behind = user.username.rpartition("@")
     return User(name, user.realm, {}) if at and name and behind.lower() == domain.lower() else None
 
 
 def is_disabled(user: User) -> bool:
-    """Whether no password of the user is right."""
+    """Whether the user is disabled: every password is wrong."""
     return any(key.startswith(_DISABLED) for key in user.keys.values())
 
 
@@ -86,8 +85,8 @@ def with_state(user: User, disabled: bool) -> User:
 def read_users(file: IO[str], form: str | None) -> list[User]:
     """Return the users in ``file``; raise OperatorError naming the first line that is wrong.
 
-    ``form`` is one of ``FORMATS``, or None to tell by the first character: ``[`` is
-    JSON; then by the first line: three parts between colons are htdigest.
+    ``form`` is one of ``FORMATS``, or None to recognise the format: a first character ``[`` is
+    JSON, a first line of three parts between colons is htdigest.
     """
     text = file.read()
     if form is None:

@@ -1,4 +1,4 @@
-"""Which versions of packages are installed."""
+"""The versions of installed packages."""
 
 from __future__ import annotations
 

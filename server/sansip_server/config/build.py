@@ -69,7 +69,7 @@ def listen_addresses(settings: Settings) -> list[ListenAddress]:
 
 
 def refuse_open_listeners(settings: Settings) -> None:
-    """Raise OperatorError if strangers could register, and no setting allows it: beyond loopback."""
+    """Raise OperatorError if strangers could register: beyond loopback, and ``auth`` is not set."""
     exposed = [text for text in settings.listen if not parse_listen(text).loopback]
     if exposed and settings.auth is None:
         raise OperatorError(

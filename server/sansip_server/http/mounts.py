@@ -1,4 +1,4 @@
-"""Paths that modules claim (``sansip.module.mounts``): who asks is proved first, then the module is asked.
+"""Paths that modules claim (``sansip.module.mounts``): proves the client, then asks the module.
 
 Theory of operation: a request is an input of the stack, and so is the end of its client. The server
 checks the answer of a module before it becomes octets: the module may not set a field that HTTP itself

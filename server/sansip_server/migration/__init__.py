@@ -1,1 +1,1 @@
-"""What other servers keep, taken over: ``sansip import``."""
+"""Takes over users and registrations of other servers: ``sansip import``."""

@@ -1,9 +1,9 @@
-"""Kamailio's tables as what they are here: users, bindings, and lines of configuration.
+"""Converts Kamailio's tables to users, bindings, and lines of configuration.
 
-Theory of operation: each table has a function from one row to what it becomes, or a
-``Left`` with the reason why it becomes nothing. Nothing here reads a database or
-writes to a store, so every rule can be tried on a dict. Columns are those of Kamailio
-5.6's own scripts; an older database lacks some, which counts as empty.
+Theory of operation: each table has a function that converts one row, or raises ``Left`` with the
+reason why it converts to nothing. No function here reads a database or writes to a store, so a
+test can try every rule on a dict. Columns are those of Kamailio 5.6's own scripts; an older
+database lacks some, which count as empty.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Row = Mapping[str, Any]
 # Days between the beginning of the Julian calendar and 1970, for SQLite's dates.
 _JULIAN_1970 = 2_440_587.5
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
-# By length of the hexadecimal text, as Kamailio's auth module tells them apart.
+# Hash by length of its hexadecimal text, as Kamailio's auth module tells them apart.
 _HASH_OF_LENGTH = {32: "MD5", 64: "SHA-256"}
 
 
 class Left(Exception):
-    """A row is not taken; the words say why."""
+    """The import leaves a row out; the text says why."""
 
 
 def _text(row: Row, name: str) -> str:
@@ -60,7 +60,7 @@ def _key(text: str) -> dict[str, str]:
 
 
 def users_of(row: Row, default: str | None) -> list[User]:
-    """Return the users of a row of ``subscriber``: one, or two where ``ha1b`` is there.
+    """Return the users of a row of ``subscriber``: one, or two if it has ``ha1b``.
 
     ``ha1b`` is the key of a phone that calls itself ``user@domain``, so it becomes a user of
     that name. A password is hashed with every algorithm, and not kept.
@@ -108,7 +108,7 @@ def unix_time(value: Any) -> float:
 def binding_of(row: Row, default: str | None, now: float) -> Binding:
     """Return the binding of a row of ``location``, with Unix times.
 
-    Its socket is not kept: which listener sends is found out anew with each request.
+    Its socket is not kept: the server chooses the listener anew for each request.
     """
     name, domain = _text(row, "username"), _domain(row, default)
     contact = _text(row, "contact")

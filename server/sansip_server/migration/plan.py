@@ -1,8 +1,8 @@
-"""What an import would do, found out before it does anything.
+"""The plan of an import, made before it does anything.
 
-Theory of operation: a plan is made from the source and what the store holds already,
-so the same import again plans nothing. Every row is counted: taken, the same as what is
-there, or left with a reason; reasons come with the first rows that they are true of.
+Theory of operation: a plan is made from the source and the content of the store, so a second run
+of the same import plans nothing. Every row is counted: taken, already there, or left out with a
+reason. Each reason names the first rows to which it applies.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Item = TypeVar("_Item")
 
 @dataclass(slots=True)
 class TableReport:
-    """What becomes of one table's rows."""
+    """The outcome of one table's rows."""
 
     table: str
     present: bool = True
@@ -46,7 +46,7 @@ class TableReport:
     same: int = 0
     # Reason -> how many rows, and the first of them.
     left: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
-    # Where the rows taken go.
+    # The destination of the rows that are taken.
     goes_to: str = "the store"
 
     def leave(self, reason: str, name: str) -> None:
@@ -118,7 +118,7 @@ def _plan_bindings(
     for binding in _converted(report, rows, lambda row: binding_of(row, domain, now), "contact"):
         held = standing.setdefault(binding.aor, {})
         before = held.get(_identity(binding))
-        # What was registered here since is newer than what was registered there.
+        # A phone that has registered here since then has a newer binding than the source.
         news = before is None or before.refreshed_at < binding.refreshed_at - 0.001
         if news:
             held[_identity(binding)] = binding
@@ -155,7 +155,7 @@ def _converted(
 
 
 def carry_out(plan: Plan, store: Store, progress: Callable[[int], Any]) -> None:
-    """Write what is planned; ``progress`` is told after each part how much that was."""
+    """Write what is planned; ``progress`` gets the size of each part after it is written."""
     for user in plan.users:
         store.put_user(user)
         progress(1)

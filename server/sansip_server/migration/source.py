@@ -1,8 +1,8 @@
 """Another server's database, read table by table.
 
 Theory of operation: an SQLite file is read by ``sqlite3`` alone, every other database by
-SQLAlchemy and whichever driver is installed. Tables are read whole and by name; a table
-or column that is not there is an answer, too, for no two installations have the same.
+SQLAlchemy and whichever driver is installed. Tables are read whole and by name. A missing table
+or column is no error, because no two installations have the same ones.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PACKAGES = {"pymysql": "pymysql", "psycopg": "'sansip[postgresql]'", "sqlalchem
 class Source:
     """The database at ``url``: ``sqlite:///path``, ``postgres://…``, ``mysql://…`` or the path of a file.
 
-    Raises OperatorError where it cannot be opened or read.
+    Raises OperatorError if it cannot be opened or read.
     """
 
     def __init__(self, url: str) -> None:
@@ -68,7 +68,7 @@ class Source:
         return self._file is not None
 
     def rows(self, table: str) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of ``table``, in its order; nothing where there is no such table."""
+        """Yield the rows of ``table``, in its order; nothing if there is no such table."""
         if table not in self.tables:
             return
         try:

@@ -1,9 +1,8 @@
 """Values of rows as a database writes them, and back.
 
-Theory of operation: text may hold what a database's text cannot, so each database says
-how it writes text; a boolean is an integer; everything else goes as it is. The columns
-of each table are written down beside its version, so that an older table can be read
-before it is migrated.
+Theory of operation: text may hold characters that a database's text cannot, so each database says how it
+writes text. A boolean is an integer; all other values go unchanged. The columns of each table are written
+down beside its version, so that an older table can be read before it is migrated.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sansip_server.faults import OperatorError
 
 __all__ = ["VERSIONS", "Codec", "described", "layout", "stored_table"]
 
-# Where the versions of tables stand, and their columns.
+# The table with the versions of all tables, and their columns.
 VERSIONS = "row_tables"
 
 _Convert = Callable[[Any], Any]
@@ -91,7 +90,7 @@ _TYPES: dict[str, type] = {"text": str, "integer": int, "real": float, "boolean"
 def stored_table(name: str, version: int, text: str) -> Table[Any]:
     """Return the table that ``described`` wrote down, with a class of rows made for it.
 
-    Raises ``OperatorError`` where that is damaged.
+    Raises ``OperatorError`` if that is damaged.
     """
     try:
         columns, key = layout(text)
@@ -103,7 +102,7 @@ def stored_table(name: str, version: int, text: str) -> Table[Any]:
 def _made(name: str, version: int, columns: Sequence[Column], key: Sequence[str]) -> Table[Any]:
     fields = [(one.name, _TYPES[one.kind] | None if one.optional else _TYPES[one.kind]) for one in columns]
     row = make_dataclass("Row", fields)
-    # What it has been before, its own program knows.
+    # Only the module that has the table knows its older versions.
     unknown = dict.fromkeys(range(1, version), _unknown)
     return Table(name, row, key, version=version, migrations=unknown)
 

@@ -1,9 +1,9 @@
 """Rows as lines of JSON: out of one store, into another.
 
 Theory of operation: a table is a line that describes it, a line for each row (its values in the order of the
-columns, octets as base64), and a line that counts them, so that a file which was cut off is known. A file is
-judged whole before anything is written, and each table is written whole or not at all. Rows of an older
-version are migrated on the way, where the module that has the table is installed.
+columns, octets as base64), and a line that counts them, so that a reader notices a file that was cut off.
+The whole file is judged before anything is written, and each table is written as a whole or not at all. Rows
+of an older version are migrated on the way, if the module that has the table is installed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def written(store: RowStore, tables: Iterable[Table[Any]]) -> Iterator[str]:
 
 
 def read_lines(lines: Iterable[str], name: str) -> list[Given]:
-    """Return what ``lines`` of the file ``name`` hold.
+    """Return the tables in ``lines`` of the file ``name``.
 
     Raises ``OperatorError`` with the line that is wrong.
     """
@@ -97,7 +97,7 @@ def _take(value: Any, current: Given | None, tables: list[Given]) -> Given | Non
     values = tuple(map(_value, value))
     if len(values) != len(current.table.columns):
         raise ValueError(f"{len(values)} values for {len(current.table.columns)} columns")
-    # What no database holds is refused here, before anything is written.
+    # This refuses values that no database holds, before anything is written.
     current.rows.append(current.table.values_of(current.table.row_of(values)))
     return current
 
@@ -106,7 +106,7 @@ def put(store: RowStore, given: Given, known: Mapping[str, Table[Any]]) -> int:
     """Put the rows of ``given`` into ``store``; return how many.
 
     Those of the same key are replaced, others stay. ``known``: the tables of the modules that are installed,
-    by name. Raises ``OperatorError`` where versions do not fit; nothing was written then.
+    by name. Raises ``OperatorError`` if versions do not fit; then nothing was written.
     """
     table, rows = given.table, given.rows
     there = {one.name: one for one in store.tables()}.get(table.name)

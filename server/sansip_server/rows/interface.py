@@ -1,4 +1,4 @@
-"""What a store of rows can do: the whole of it."""
+"""The complete interface of a store of rows."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ RESERVED = frozenset(("bindings", "changes", "clocks", "lock", VERSIONS, "schema
 
 
 class Outdated(Exception):
-    """Another program migrated a table, or took it away, while this one ran: nothing was written."""
+    """Another program migrated or removed a table while this one ran: nothing was written."""
 
 
 class RowStore(Protocol):
-    """Used by one thread for each kind of question.
+    """A store of rows; one thread for each kind of question uses it.
 
     Raises ``OSError`` or the library's own exception when it cannot do what it is asked.
     """
 
-    # How the operator calls it, without a password.
+    # Its name for the operator, without a password.
     name: str
 
     def prepare(self, tables: Iterable[Table[Any]]) -> None:
@@ -41,16 +41,16 @@ class RowStore(Protocol):
         """Return a page of rows in the order of the key."""
 
     def write(self, questions: Sequence[Write]) -> None:
-        """Make all durable, or none.
+        """Make all changes durable, or none.
 
-        Raises ``DataRefused`` where one cannot be stored however often it is tried, and ``Outdated``
-        where a table has another version by now than ``prepare`` found or made.
+        Raises ``DataRefused`` if a change cannot be stored however often it is tried, and
+        ``Outdated`` if a table by now has another version than ``prepare`` found or made.
         """
 
     def tables(self) -> list[Table[Any]]:
-        """Return the tables that there are, as their newest program described them, by name.
+        """Return the existing tables, as their newest program described them, by name.
 
-        Their rows are of a class made for it: for tools that know no module.
+        Their rows have classes made here, for tools that do not know the modules.
         """
 
     def count(self, table: Table[Any]) -> int:
@@ -60,7 +60,7 @@ class RowStore(Protocol):
 
 
 def check_table(table: Table[Any], found: int | None, store: str) -> None:
-    """Raise ``OperatorError`` where the store may not have ``table``; ``found`` is its version there."""
+    """Raise ``OperatorError`` if the store may not have ``table``; ``found`` is its version there."""
     if table.name in RESERVED:
         raise OperatorError(f"table {table.name}: the server has one of that name; the module needs another")
     if found is not None and found > table.version:
@@ -85,7 +85,7 @@ def check_current(tables: Iterable[Table[Any]], found: Mapping[str, int], store:
 def upgrade(table: Table[Any], rows: Iterable[dict[str, Any]], found: int, store: str) -> list[Values]:
     """Return ``rows`` of version ``found`` as they are today.
 
-    Raises ``OperatorError`` for one that does not migrate.
+    Raises ``OperatorError`` for a row that does not migrate.
     """
     migrated = []
     for row in rows:

@@ -1,7 +1,7 @@
-"""Rows in memory, as a server has them that nothing was configured for: they end with the process.
+"""Rows in memory, for a server without a configured store: they end with the process.
 
-Theory of operation: ``sansip.rows.MemoryRows`` with what a database does beside: versions, migrations, and a
-lock, for each kind of question has a thread of its own.
+Theory of operation: ``sansip.rows.MemoryRows`` with the other duties of a database: versions, migrations,
+and a lock, because each kind of question has a thread of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["InMemory"]
 
 
 class InMemory:
-    """A database in memory; ``close`` leaves it, and who has the object finds it again."""
+    """A database in memory; ``close`` keeps the rows, and the owner of the object can use them again."""
 
     name = "memory"
 
@@ -52,7 +52,7 @@ class InMemory:
             return self._rows.scan(question)
 
     def write(self, questions: Sequence[Write]) -> None:
-        """Make all of it, or nothing."""
+        """Make all changes, or none."""
         changes = [change for one in questions for change in one.changes]
         for change in changes:
             if any(None in change.table.key_of(values) for values in change.rows):
@@ -73,4 +73,4 @@ class InMemory:
         return self._rows.count(table)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

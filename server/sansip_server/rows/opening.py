@@ -1,4 +1,4 @@
-"""Where rows are kept: with users and registrations, in Redis, or in memory.
+"""Opens the store of rows: with users and registrations, in Redis, or in memory.
 
 Theory of operation: the store of users and registrations is opened already, and its
 rows lie in the same database; a Redis that nodes share may have them instead.
@@ -22,7 +22,7 @@ __all__ = ["open_rows"]
 
 
 class _Shared:
-    """Rows in Redis: a client for each kind of question, for each has a thread of its own."""
+    """Rows in Redis: a client for each kind of question, because each kind has a thread of its own."""
 
     def __init__(self, place: RedisPlace, settings: RedisSettings) -> None:
         password = password_of(place, settings)
@@ -57,7 +57,7 @@ class _Shared:
 def open_rows(
     store: Store | None, place: RedisPlace | None = None, settings: RedisSettings | None = None
 ) -> RowStore:
-    """Return the rows in the Redis at ``place``, else beside what is in ``store``, else in memory."""
+    """Return the rows in the Redis at ``place``, else in the database of ``store``, else in memory."""
     if place is not None:
         return _Shared(place, settings or RedisSettings())
     if store is None:

@@ -1,11 +1,10 @@
 """Rows in Redis or Valkey, where they are shared between nodes and change often.
 
 Theory of operation: a table is a hash (key -> values, as JSON) and a sorted set of its keys, all
-with score 0, so that Redis keeps them in the order of their octets. All tables have
-one hash tag and so lie on one node of a cluster, for a write of several tables is one
-script, which Redis runs as a whole. The script first compares the versions of its
-tables: so a node of an older version, which still runs while another one migrates the
-table, is refused and damages nothing.
+with score 0, so that Redis keeps them in the order of their octets. All tables have one hash tag
+and so lie on one node of a cluster, because a write of several tables is one script, which Redis
+runs as a whole. The script first compares the versions of its tables. So if a node of an older
+version still runs while another one migrates the table, the script refuses its writes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from sansip_server.stores.redis_client import RedisClient
 
 __all__ = ["RedisRows", "decode", "encode", "ordered", "read_values", "written"]
 
-# Rows in one command: a script in Redis hands on some thousand words at the most.
+# Rows in one command: a script in Redis can pass on a few thousand words at most.
 _CHUNK = 1_000
 # KEYS[1]: the hash of versions. ARGV: how many tables, name and version of each; then each
 # command as the number of its words, and its words.
@@ -45,7 +44,7 @@ end
 return 'OK'
 """
 
-# What the script's refusal begins with.
+# The beginning of the script's refusal.
 _NEWER = "NEWER"
 
 _Command: TypeAlias = Sequence[bytes | str | int]
@@ -57,7 +56,7 @@ class RedisRows:
     def __init__(self, client: RedisClient, prefix: str) -> None:
         self._client = client
         self.name = str(client.place)
-        # The braces are Redis Cluster's: what is in them decides the node.
+        # The braces are Redis Cluster's: the text in them decides the node.
         self._prefix = f"{{{prefix}:rows}}:"
         self._versions = f"{self._prefix}versions"
         self._codecs: dict[str, Codec] = {}
@@ -82,7 +81,8 @@ class RedisRows:
             check_table(table, found, self.name)
             commands: list[_Command] = []
             if found is not None and found < table.version:
-                # From here on older nodes are refused; a start after one that was killed goes on here.
+                # From here on Redis refuses older nodes; if this process is killed, the next start goes on
+                # here.
                 moving = json.dumps([found, columns, "is being migrated"])
                 self._asked(("HSET", self._versions, table.name, moving))
                 commands = self._migrated(table, found, columns)
@@ -204,7 +204,7 @@ class RedisRows:
         return int(number)
 
     def close(self) -> None:
-        """Nothing of its own is open."""
+        """Do nothing: the caller closes the client."""
 
 
 def ordered(key: Key) -> bytes:

@@ -1,9 +1,9 @@
-"""Rows at work: the stack's questions answered, and the store's health told.
+"""Rows at work: answers the stack's questions, and tells the store's health.
 
 Theory of operation: each kind of question has a handler that runs in a worker thread; writes
-that wait are one batch and one transaction. Where the database cannot hold what one
-of them brings, they are written one by one, and only that one fails. A store that
-fails is said once in the log, and once more when it works again.
+that wait are one batch and one transaction. If the database cannot hold the values of one of
+them, they are written one by one, and only that one fails. The log says once that a store fails,
+and once more that it works again.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ class RowService:
         self._batches = self._writes = 0
 
     def prepare(self, tables: Iterable[Table[Any]]) -> None:
-        """Make the tables ready; raises ``OperatorError`` where the server must not start."""
+        """Make the tables ready; raises ``OperatorError`` if the server must not start."""
         self._store.prepare(tables)
 
     @property
     def handlers(self) -> dict[type, Callable[..., Any]]:
-        """What the adapter calls for each kind of question."""
+        """The function that the adapter calls for each kind of question."""
         return {Read: self._read, Scan: self._scan, Write: self._write}
 
     def health(self) -> dict[str, Any]:
-        """Return what `sansip ctl health` shows of the rows."""
+        """Return the state of the rows for `sansip ctl health`."""
         since, error = min(self._failing.copy().values(), default=(None, None))
         return {"ok": since is None, "name": self._store.name, "failing_since": since, "error": error}
 
     def figures(self) -> dict[str, Any]:
-        """Return what `sansip ctl stats` shows of the rows, since the start."""
+        """Return the figures of the rows since the start for `sansip ctl stats`."""
         return {"batches": self._batches, "writes": self._writes}
 
     def close(self) -> None:

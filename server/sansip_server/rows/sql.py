@@ -2,9 +2,9 @@
 
 Theory of operation: ``Engine`` has the connections; a batch of writes is one
 transaction. An older table is migrated aside: its rows are read, written to a new table
-by another name, and the names are changed at the end. So where a database cannot undo
-a change of tables (MySQL), a migration that fails has changed nothing, either; and the
-version is in the table's comment, too, which comes and goes with the name.
+by another name, and the names are changed at the end. So a migration that fails has changed
+nothing, even in a database that cannot undo a change of tables (MySQL). The version is also in
+the table's comment, which moves with the name.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SqlRows:
         for table in tables:
             with self._engine.opening() as connection:
                 self._versions.create(connection, checkfirst=True)
-                # For update, and before any table: writers of an older program look here first.
+                # Locked for update, and before any table: writers of an older program look here first.
                 row = connection.execute(
                     sa.select(self._versions.c.version, self._versions.c.columns)
                     .where(self._versions.c.name == table.name)
@@ -118,7 +118,7 @@ class SqlRows:
             self._named(table, statements.codec.write(one)) for one in upgrade(table, given, found, self.name)
         ]
         aside = self._made(table, f"{table.name}_new")
-        # What a migration left that was killed.
+        # The remains of a migration that was killed.
         aside.drop(connection, checkfirst=True)
         aside.create(connection)
         for begin in range(0, len(values), _CHUNK):
@@ -131,7 +131,7 @@ class SqlRows:
         if found is None:
             made = self._made(table, table.name)
             key = [made.c[name] for name in table.key]
-            # Another name than the column's: SQLAlchemy keeps that one for itself.
+            # A different name from the column's: SQLAlchemy uses that one itself.
             wanted = sa.and_(*(column == sa.bindparam(f"key_{column.name}") for column in key))
             found = self._known[table.name] = _Statements(
                 Codec(table.columns, table.key, encode_text, decode_text),
@@ -179,7 +179,7 @@ class SqlRows:
         tables = {change.table.name: change.table for one in questions for change in one.changes}
 
         def work(connection: sa.Connection) -> None:
-            # Who migrates waits for this transaction, or this one for him.
+            # A program that migrates waits for this transaction, or this one waits for that program.
             versions = self._versions
             current = sa.select(versions.c.name, versions.c.version).where(versions.c.name.in_(tables))
             rows = connection.execute(current.with_for_update(read=True)).all()
@@ -189,7 +189,7 @@ class SqlRows:
                     statements, table = self._statements(change.table), change.table
                     codec = statements.codec
                     if change.rows:
-                        # Of one key the last: a statement may not change a row twice.
+                        # The last change of each key: a statement may not change a row twice.
                         latest = {table.key_of(one): one for one in change.rows}
                         connection.execute(
                             statements.put,
@@ -224,16 +224,16 @@ class SqlRows:
         return self._engine.do(lambda connection: int(connection.execute(select).scalar_one()))
 
     def close(self) -> None:
-        """Nothing of its own is open."""
+        """Do nothing: the caller closes the engine."""
 
 
 def _comment(table: Table[Any]) -> str:
-    """Return what the database tells an operator of ``table``."""
+    """Return the comment by which the database describes ``table`` to an operator."""
     return f"sansip, version {table.version}"
 
 
 def _behind(key: Sequence[Any], after: Sequence[Any]) -> Any:
-    """Return the test for keys behind ``after``, in the form that every database finds by its index."""
+    """Return the test for keys behind ``after``, in a form for which every database uses its index."""
     test = key[-1] > after[-1]
     for column, value in zip(reversed(key[:-1]), reversed(after[:-1]), strict=True):
         test = sa.or_(column > value, sa.and_(column == value, test))

@@ -1,8 +1,8 @@
 """Rows in the server's SQLite file, beside users and registrations.
 
-Theory of operation: the file is the one of ``SqliteStore``, with its connections and its
-care for a file that was replaced; a batch of writes is one transaction. Rows lie in
-the order of their key (``WITHOUT ROWID``), so a scan reads neighbours.
+Theory of operation: the file is the one of ``SqliteStore``, which has the connections and notices
+a file that was replaced; a batch of writes is one transaction. Rows lie in the order of their key
+(``WITHOUT ROWID``), so a scan reads neighbours.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class SqliteRows:
             raise DataRefused(str(error)) from error
 
     def _check(self, connection: sqlite3.Connection, questions: Sequence[Write]) -> None:
-        """Raise ``Outdated`` where another program migrated a table that is to be written."""
+        """Raise ``Outdated`` if another program migrated a table that is to be written."""
         tables = {change.table.name: change.table for one in questions for change in one.changes}
         found = {}
         for name in tables:
@@ -161,7 +161,7 @@ class SqliteRows:
             return int(number)
 
     def close(self) -> None:
-        """Nothing of its own is open."""
+        """Do nothing: the caller closes the store."""
 
 
 def _create(table: Table[Any]) -> str:
@@ -174,7 +174,7 @@ def _create(table: Table[Any]) -> str:
 
 
 def _quoted(name: str) -> str:
-    # `when` and its like are words of SQL.
+    # Names such as `when` are words of SQL.
     return f'"{name}"'
 
 

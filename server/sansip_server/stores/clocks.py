@@ -1,16 +1,16 @@
-"""Times in a store that stay right when somebody sets the clock.
+"""Times in a store that stay right when the machine's clock is set.
 
 Theory of operation: the stack's clock counts seconds since the machine started, and
-never steps. Rows have Unix times, which mean something to people and after a reboot; but
-Unix time is set while servers run: by NTP a minute after the boot of a machine without a
-battery, when a virtual machine is resumed, by hand. So each row names the *reading* that it
-was written by: the boot of the machine, and where Unix time stood against the stack's
-clock (``zero``). When the two move apart by more than a second, there is a new reading.
+never steps. Rows have Unix times, which people can read and which hold after a reboot. But Unix
+time is set while servers run: by NTP a minute after the boot of a machine without a battery, when
+a virtual machine is resumed, or by hand. So each row names the *reading* by which it was written:
+the boot of the machine, and Unix time minus the stack's clock (``zero``). When the two move apart
+by more than a second, there is a new reading.
 
-A row of this boot gives the stack's clock back exactly, whatever Unix time did since. Of
-another boot only Unix time is left; there the last reading says by how much the clock
-was corrected after the row was written. Nothing has to be rewritten after a step, so there
-is no moment at which a restart finds half of the rows.
+A row of this boot gives the stack's clock back exactly, even if Unix time was set since. For a
+row of another boot only Unix time is left; the last reading of that boot says by how much the
+clock was corrected after the row was written. No row has to be rewritten after a step, so a
+restart never finds half of the rows rewritten.
 
     row of this boot         stack's clock = row - zero
     row of another boot      Unix time = row - zero + zero of that boot's last reading
@@ -29,10 +29,10 @@ from typing import NamedTuple
 
 __all__ = ["SLACK", "Clocks", "Reading", "boot_id", "spent"]
 
-# Seconds by which Unix time and the stack's clock may move apart under one reading: what
-# NTP slews away is below, what it steps is above.
+# Seconds by which Unix time and the stack's clock may move apart under one reading: corrections that NTP
+# slews are below, those that it steps are above.
 SLACK = 1.0
-# Readings kept in a store; beyond them, those of old boots without rows go.
+# Readings kept in a store; if there are more, those of old boots without rows are deleted.
 KEPT = 200
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -48,7 +48,7 @@ class Reading(NamedTuple):
 class Clocks:
     """The readings of a store, as seen from ``boot``, where Unix time minus the stack's clock is ``zero``.
 
-    ``boot`` is "" where it is not known: then nothing counts as written on it.
+    ``boot`` is "" if it is not known: then no row counts as written on it.
     """
 
     def __init__(self, readings: Iterable[Reading], boot: str, zero: float) -> None:
@@ -60,16 +60,16 @@ class Clocks:
         for one in self._readings.values():
             self._first.setdefault(one.boot, one.zero)
             self._last[one.boot] = one.zero
-        # Reading -> what to take off a row's times, and off ``registered``.
+        # Reading -> seconds to subtract from a row's times, and from ``registered``.
         self._shifts: dict[int | None, tuple[float, float]] = {}
 
     @property
     def first(self) -> float:
-        """What is added to the stack's clock to give the time by which GRUUs are dated."""
+        """Seconds to add to the stack's clock to give the time by which GRUUs are dated."""
         return self._first.get(self._boot, self._zero) if self._boot else self._zero
 
     def known(self, zero: float) -> Reading | None:
-        """Return the latest reading of this boot, where it still holds at ``zero``."""
+        """Return the latest reading of this boot, if it still holds at ``zero``."""
         for one in reversed(self._readings.values()):
             if one.boot == self._boot and self._boot:
                 return one if abs(one.zero - zero) <= SLACK else None
@@ -81,7 +81,7 @@ class Clocks:
         return one is not None and bool(self._boot) and one.boot == self._boot
 
     def shifts(self, number: int | None) -> tuple[float, float]:
-        """Return what to take off the times of rows of reading ``number`` to give the stack's clock.
+        """Return the seconds to subtract from times of reading ``number`` to give the stack's clock.
 
         The second one is for ``registered``.
         """
@@ -101,7 +101,7 @@ class Clocks:
 
 
 def spent(readings: Iterable[Reading], used: Iterable[int | None], boot: str) -> list[int]:
-    """Return which readings a store needs no more: of other boots, and no row has any of theirs."""
+    """Return the readings that a store needs no more: of other boots, of which no row has a reading."""
     ordered = sorted(readings)
     named = set(used)
     boots = {one.boot for one in ordered if one.id in named} | {boot}
@@ -110,7 +110,7 @@ def spent(readings: Iterable[Reading], used: Iterable[int | None], boot: str) ->
 
 
 def boot_id() -> str:
-    """Return what names this boot of this machine, "" where the system does not tell."""
+    """Return the name of this boot of this machine, "" if the system does not tell it."""
     try:
         return _BOOT_ID.read_text("ascii").strip()
     except (OSError, ValueError):

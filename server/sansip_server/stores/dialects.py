@@ -1,10 +1,9 @@
-"""PostgreSQL, MariaDB and MySQL: what each has its own word for.
+"""PostgreSQL, MariaDB and MySQL: the statements in which they differ.
 
-Theory of operation: SQLAlchemy knows the dialects; here stand the choices that are ours.
-Keys are compared octet by octet everywhere: by the collation ``C`` in PostgreSQL, as
-``VARBINARY`` in the others, whose text collations call ``a`` and ``a `` equal. No
-database's text holds NUL, nor octets that are not UTF-8; both are written with a
-backslash before them, and so is a backslash.
+Theory of operation: SQLAlchemy knows the dialects; this file makes the choices that are left to us. Keys are
+compared octet by octet everywhere: by the collation ``C`` in PostgreSQL, as ``VARBINARY`` in the others,
+whose text collations call ``a`` and ``a `` equal. No database's text holds NUL, nor octets that are not
+UTF-8; both are written with a backslash before them, and so is a backslash.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Dialect:
     def upsert(self, table: sa.Table, key: Sequence[str], change: Mapping[str, Any] | None = None) -> Any:
         """Return the statement that adds a row, or replaces the one that has its key.
 
-        ``change``: what becomes of that one instead, by column.
+        ``change``: the change of that row instead, by column.
         """
         others = [column.name for column in table.columns if column.name not in key]
         if self.name == "postgresql":
@@ -65,32 +64,32 @@ class Dialect:
         )
 
     def replace(self, table: str, by: str) -> list[str]:
-        """Return the statements that give table ``by`` the name of ``table``, which goes."""
+        """Return the statements that drop ``table`` and give its name to table ``by``."""
         if self.name == "postgresql":
             return [f'DROP TABLE "{table}"', f'ALTER TABLE "{by}" RENAME TO "{table}"']
         # One statement, which happens as a whole: MySQL has no transaction for tables.
         return [f"RENAME TABLE `{table}` TO `{table}_old`, `{by}` TO `{table}`", f"DROP TABLE `{table}_old`"]
 
     def unbound(self, connection: sa.Connection) -> None:
-        """Let the next statements take their time: reading everything may need more than any other."""
+        """Lift the time limit of the next statements: reading everything may take longer than any other."""
         if self.name == "postgresql":
             connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
 
     def lock(self, connection: sa.Connection) -> None:
-        """Have other servers wait with their tables until the transaction, or the connection, ends."""
+        """Make other servers wait with their tables until the transaction, or the connection, ends."""
         if self.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
         elif connection.execute(sa.text("SELECT GET_LOCK('sansip schema', 30)")).scalar() != 1:
             raise OSError("another server has been changing the tables for 30 s")
 
     def unlock(self, connection: sa.Connection) -> None:
-        """End what ``lock`` began, where a transaction does not."""
+        """End the lock of ``lock``, if the end of a transaction does not."""
         if self.name == "mysql":
             connection.execute(sa.text("SELECT RELEASE_LOCK('sansip schema')"))
 
 
 class _KeyText(sa.TypeDecorator[str]):
-    """Text as octets: what MySQL compares octet by octet, without a collation."""
+    """Text as octets, which MySQL compares octet by octet, without a collation."""
 
     impl = mysql.VARBINARY
     cache_ok = True
@@ -118,7 +117,7 @@ def encode_text(value: str) -> str:
 
 
 def decode_text(value: str) -> str:
-    """Return what ``encode_text`` was given."""
+    """Return the text that ``encode_text`` was given."""
     if "\\" not in value:
         return value
     return _ESCAPED.sub(lambda m: chr(int(m[1], 16)) if m[1] else "\\", value)

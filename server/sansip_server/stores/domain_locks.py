@@ -1,12 +1,11 @@
 """One server for the registrations of a domain in one database: locks that end with their connection.
 
-Theory of operation: as with a file (``lock``), two servers that register the same users would
-write over each other's rows. Servers of different domains do not, and may share a database.
-So a server holds one advisory lock for each of its domains, in a session of its own, and the
-database gives them back when that session ends: with the process, however it ends, or when
-the database is restarted. Before a batch the session is looked at, once a second at the
-most; where it is gone the locks are taken anew, and where another server has them by
-then, nothing is written any more.
+Theory of operation: as with a file (``lock``), two servers that register the same users would overwrite each
+other's rows. Servers of different domains do not, and may share a database. So a server holds one advisory
+lock for each of its domains, in a session of its own. The database releases them when that session ends: with
+the process, however it ends, or when the database is restarted. Before a batch, and once a second at most,
+the server checks the session. If the session is gone, the server takes the locks anew; if another server has
+them by then, it writes nothing any more.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _SPACE = 0x73616E73
 
 
 class _Session(Protocol):
-    """What a dialect has its own words for. ``holder`` gives a session's number and its owner, for people."""
+    """The statements of one dialect. ``holder`` gives a session's number and its owner, for people."""
 
     def begin(self, connection: sa.Connection) -> int: ...
     def take(self, connection: sa.Connection, domain: str) -> bool: ...
@@ -59,7 +58,7 @@ class _Postgresql:
     def begin(self, connection: sa.Connection) -> int:
         settings = {
             "application_name": f"sansip process {os.getpid()} on {socket.gethostname()}"[:63],
-            # A machine that lost its power says nothing: the database asks, and gives its locks back.
+            # A machine that lost its power sends nothing: the database asks it, and releases its locks.
             "tcp_keepalives_idle": "10",
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "3",
@@ -116,7 +115,7 @@ _SESSIONS: dict[str, _Session] = {"postgresql": _Postgresql(), "mysql": _Mysql()
 class DomainLocks:
     """The locks of ``domains`` in the database of ``engine``, held from here on until ``close``.
 
-    Raises OperatorError, with who has it, where another server has one of them.
+    Raises OperatorError, with the holder, if another server has one of them.
     """
 
     def __init__(
@@ -133,7 +132,7 @@ class DomainLocks:
         self._clock = clock
         self._session = _session(engine.dialect)
         self._connection: sa.Connection | None = None
-        # Of the session that has, or had, the locks.
+        # The number of the session that has, or had, the locks.
         self._number = 0
         self._looked = float("-inf")
         left = patience
@@ -152,7 +151,7 @@ class DomainLocks:
             raise OperatorError(f"store {engine.name}: {reason(error)}") from None
 
     def check(self) -> None:
-        """Raise OSError, or what the database raises, unless the locks are held, or could be had again."""
+        """Raise OSError, or the database's error, unless the locks are held, or could be taken again."""
         if self._clock() - self._looked < _FRESH:
             return
         if self._connection is not None:
@@ -168,11 +167,11 @@ class DomainLocks:
         self._looked = self._clock()
 
     def close(self) -> None:
-        """Give the locks back."""
+        """Release the locks."""
         self._drop()
 
     def _take(self) -> tuple[str, str] | None:
-        """Take all locks in a new session; else return a domain that another server has, and who that is."""
+        """Take all locks in a new session; else return a domain that another server has, and its holder."""
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             with self._engine.watching(connection):
@@ -195,7 +194,7 @@ class DomainLocks:
                 continue
             held = session.holder(connection, domain)
             if held is not None and held[0] == self._number:
-                # Our own session of before, which the database takes for alive.
+                # Our own former session, which the database believes to be alive.
                 session.end(connection, self._number)
             return domain, "another server" if held is None else held[1]
         return None

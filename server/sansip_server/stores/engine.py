@@ -1,10 +1,10 @@
 """Connections to a database server, by SQLAlchemy: PostgreSQL, MariaDB, MySQL.
 
-Theory of operation: work is a function of a connection, done in one transaction. The
-server answers in time or is given up (by its own bound on statements where it has
-one, by a watchdog or the driver's bound where it hangs), and a connection that broke is
-replaced: what is written may be written twice, so the batch that noticed is tried
-once more, and a restart of the server between two batches is never seen.
+Theory of operation: work is a function of a connection, done in one transaction. A database
+server that does not answer in time is given up: by its own limit for statements if it has one, by
+a watchdog or the driver's limit if it hangs. A connection that broke is replaced. Rows may be
+written twice, so the batch that met the broken connection is tried once more, and the stack never
+sees a restart of the database server between two batches.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["Engine", "reason"]
 
 _Result = TypeVar("_Result")
 
-# A connection that broke is ours to tell, once.
+# This file reports a broken connection itself, once.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 _DRIVERS = {
@@ -62,7 +62,7 @@ class Engine:
         timeout: seconds for one statement, for a connection, and for a silent server.
         password: for a ``url`` without one.
 
-    Raises ``OperatorError`` for a URL that names no database of ours, or where its driver is not installed.
+    Raises ``OperatorError`` for a URL of an unsupported database, or if its driver is not installed.
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, password: str | None = None) -> None:
@@ -82,13 +82,13 @@ class Engine:
         self._watchdog = Watchdog(timeout + 1.0)
 
     def do(self, work: Callable[[sa.Connection], _Result]) -> _Result:
-        """Do ``work`` in one transaction, again where a connection turned out to be dead.
+        """Do ``work`` in one transaction; do it again if the connection turned out to be dead.
 
         Raises ``DataRefused`` for data that the database cannot hold, and ``sqlalchemy.exc.DBAPIError``.
         """
         for again in (True, False):
             try:
-                # The watch is over before the connection goes back to the pool, or is closed.
+                # The watch ends before the connection goes back to the pool, or is closed.
                 with (
                     self._engine.connect() as connection,
                     self.watching(connection),
@@ -104,20 +104,19 @@ class Engine:
         raise AssertionError("the second attempt returns or raises")
 
     def watching(self, connection: sa.Connection) -> AbstractContextManager[None]:
-        """Break ``connection`` where the block takes too long, for a server that hangs says nothing."""
+        """Break ``connection`` if the block takes too long, because a server that hangs sends no error."""
         return self._watchdog.watching(_descriptor(connection))
 
     def connect(self) -> sa.Connection:
-        """Return a connection that nothing bounds: for reading everything."""
+        """Return a connection without a time limit, for reading everything."""
         return self._engine.connect()
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[sa.Connection]:
-        """Give a connection for making tables; nobody else makes any meanwhile.
+        """Give a connection for making tables; no other server makes any meanwhile.
 
-        Where the dialect is transactional, an exception leaves the database as it was. Raises
-        ``OperatorError`` with what an operator can do, and closes the engine, where the database
-        cannot be used.
+        If the dialect is transactional, an exception leaves the database as it was. If the database cannot be
+        used, this closes the engine and raises ``OperatorError`` with the remedy.
         """
         try:
             with self._engine.connect() as connection, connection.begin():
@@ -159,7 +158,7 @@ def _connect_args(dialect: Dialect, timeout: float) -> dict[str, Any]:
         }
     return {
         "connect_timeout": max(int(timeout), 2),
-        # A server that is there no more, and sends nothing to say so.
+        # For a server that is gone, and sends nothing to say so.
         "tcp_user_timeout": milliseconds,
         "keepalives_idle": max(int(timeout), 1),
         "application_name": "sansip",
@@ -171,7 +170,7 @@ def _parsed(url: str) -> tuple[sa.URL, Dialect]:
     try:
         parsed = sa.make_url(url)
         driver, extra, dialect = _DRIVERS[parsed.drivername]
-        # Plain `postgresql://` would ask SQLAlchemy for a library that nobody installed for us.
+        # Plain `postgresql://` would make SQLAlchemy import a library that our extra does not install.
         parsed = parsed.set(drivername=driver)
         parsed.get_dialect()
     except (ArgumentError, KeyError, NoSuchModuleError, ValueError):
@@ -204,12 +203,12 @@ def _refused(error: DBAPIError) -> bool:
 
 
 def reason(error: DBAPIError) -> str:
-    """Return what the database said, on one line."""
+    """Return the database's message, on one line."""
     return " ".join(str(error.orig).split())
 
 
 def _advice(error: DBAPIError, dialect: Dialect) -> str:
-    """Return what an operator can do about a database that does not open."""
+    """Return the remedy for a database that does not open."""
     text = str(error.orig)
     if ("does not exist" in text and "database" in text) or "Unknown database" in text:
         return "make it with `createdb`" if dialect is POSTGRESQL else "make it with `CREATE DATABASE`"

@@ -1,9 +1,9 @@
-"""What a store can do: the whole of it.
+"""The complete interface of a store.
 
-Theory of operation: two kinds of rows. Users are looked up by the stack and
-changed by the operator's commands; bindings are changed by the stack and read
-back once, at the start. Times in a store are Unix times, for the stack's clock is this
-machine's alone; by which reading of the clock is stored, too (``clocks``).
+Theory of operation: two kinds of rows. Users are looked up by the stack and changed by the operator's
+commands; bindings are changed by the stack and read back once, at the start. Times in a store are Unix times,
+because the stack's clock holds on this machine only; the store also keeps the reading of the clock by which
+each was written (``clocks``).
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ class User:
 
 
 class DataRefused(Exception):
-    """The database works, and cannot hold what was given (a key beyond its limit of size)."""
+    """The database works, and cannot hold the given data (a key beyond its limit of size)."""
 
 
 class Replaced(Exception):
-    """Another database is in the place of the one that was open: it lacks what this one had."""
+    """Another database is in the place of the one that was open: it lacks the data of that one."""
 
 
 class Lock(Protocol):
-    """What keeps other servers from the registrations that this one writes."""
+    """Keeps other servers from the registrations that this one writes."""
 
     def check(self) -> None:
-        """Raise ``OSError``, or the library's own exception, where it is held no more."""
+        """Raise ``OSError``, or the library's own exception, if it is held no more."""
 
     def close(self) -> None: ...
 
 
 class Store(Protocol):
-    """Used by several threads at once.
+    """A store; several threads use it at once.
 
     Raises ``OSError`` or the library's own exception when it cannot do what it is asked.
     """
 
-    # How the operator calls it, without a password.
+    # Its name for the operator, without a password.
     name: str
 
     def lookup(self, lookups: Sequence[Lookup]) -> list[Mapping[str, str] | None]:
-        """Return what is stored of each user, None for one that is not."""
+        """Return the stored keys of each user, None for an unknown one."""
 
     def generation(self) -> int:
-        """Return a number that is another one after users were changed, by any process."""
+        """Return a number that changes whenever any process changes users."""
 
     def readings(self) -> list[Reading]:
         """Return every reading of the clock that rows were written by."""
@@ -69,14 +69,14 @@ class Store(Protocol):
     def save(self, updates: Sequence[LocationUpdate], offset: float, clock: int | None = None) -> None:
         """Make all updates durable, or none; ``offset`` is Unix time minus the stack's clock.
 
-        ``clock`` is the number of the reading that ``offset`` is of; None where it is of none.
+        ``clock`` is the number of the reading of ``offset``; None if there is none.
 
         Raises ``DataRefused`` when one of them cannot be stored however often it is
         tried, and ``Replaced`` once where everything has to be written again.
         """
 
     def bindings(self, unix: float, offset: float, boot: str = "") -> Iterable[Binding]:
-        """Return what is bound at ``unix``, with times in the stack's clock of boot ``boot``."""
+        """Return the bindings that live at ``unix``, with times in the stack's clock of boot ``boot``."""
 
     def count(self) -> int:
         """Return how many bindings are stored, expired ones included."""

@@ -1,15 +1,14 @@
 """One server for one SQLite file: a lock beside it that ends with the process.
 
-Theory of operation: a server holds all registrations in memory and writes an
-address-of-record whole, so two servers on one file would undo each other's work. The one
-that serves holds an advisory lock (flock) on ``FILE.lock``, and what is written in there says
-who it is. The kernel gives the lock back when the process ends, however it ends: a
-file that is left says nothing by itself. Commands (``sansip user``, ``sansip store``) take no lock,
-for SQLite keeps single writes apart.
+Theory of operation: a server holds all registrations in memory and writes an address-of-record whole, so two
+servers on one file would undo each other's work. The one that serves holds an advisory lock (flock) on
+``FILE.lock``, and writes into that file who it is. The kernel releases the lock when the process ends,
+however it ends: a file that is left proves nothing by itself. Commands (``sansip user``, ``sansip store``)
+take no lock, because SQLite keeps single writes apart.
 
-The lock is on a file of its own: to close any descriptor of the database would end SQLite's
-locks on it. It is never deleted, or two processes could hold two files of one name;
-where somebody else deletes it, the holder makes it anew with the next batch.
+The lock is on a file of its own, because closing any descriptor of the database would end
+SQLite's locks on it. The server never deletes that file: otherwise two processes could hold two
+files of one name. If another user deletes it, the holder makes it anew with the next batch.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ __all__ = ["StoreLock", "holder"]
 # Seconds to wait for a process that was killed: the kernel needs a moment to put away a large one.
 PATIENCE = 1.0
 _PAUSE = 0.05
-# Octets read of what a holder wrote.
+# Octets to read of the holder's text.
 _MOST = 4_096
 
 
 class StoreLock:
     """The lock of the store at ``path``, held from here on until ``close``.
 
-    Raises OperatorError, with who has it, where another process does.
+    Raises OperatorError, with the holder, if another process has it.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class StoreLock:
             left -= _PAUSE
 
     def check(self) -> None:
-        """Raise OSError unless this process still holds the lock, or can have it again."""
+        """Raise OSError unless this process still holds the lock, or can take it again."""
         if self._is_ours():
             return
         self.close()
@@ -73,16 +72,16 @@ class StoreLock:
             raise OSError(errno.EBUSY, f"another server has taken it: {who}")
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._descriptor is not None:
-            # Who holds nothing says nothing.
+            # A process that holds no lock leaves no name in the file.
             with suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
     def _take(self) -> bool:
-        """Return whether the lock could be had."""
+        """Take the lock; return whether that worked."""
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except FileNotFoundError:
@@ -105,12 +104,12 @@ class StoreLock:
             ) from None
         self._descriptor = descriptor
         if not self._is_ours():
-            # Somebody deleted the name between the two steps.
+            # Another process deleted the name between the two steps.
             self.close()
             return False
         me = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since()}
         with suppress(OSError):
-            # On a full disk the lock holds as well, without a name.
+            # On a full disk the lock holds too, without the holder's name.
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(me).encode() + b"\n", 0)
         return True
@@ -136,7 +135,7 @@ def lock_path(store: Path) -> Path:
 
 
 def holder(store: Path) -> str | None:
-    """Return who serves from ``store``, as ``process 123 on HOST since …``, or None where nobody does."""
+    """Return who serves from ``store``, as ``process 123 on HOST since …``, or None if no process does."""
     path = lock_path(store)
     try:
         descriptor = os.open(path, os.O_RDONLY)

@@ -1,7 +1,7 @@
-"""Which store a setting means, and what an operator is told when it does not open.
+"""Opens the store that a setting means; an error names the remedy.
 
-Theory of operation: whatever contains ``://`` is the URL of a database server,
-everything else names an SQLite file. A mistake is one line that names the fix.
+Theory of operation: text with ``://`` in it is the URL of a database server, any other text names
+an SQLite file. A mistake is one line that names the fix.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def open_store(
 def lock_store(target: str, domains: Iterable[str], **options: Any) -> tuple[Store, Lock]:
     """Open ``target`` for the one server that has the registrations of ``domains`` in it.
 
-    Raises ``OperatorError`` as ``open_store`` does, and where another server has them. ``options`` are
+    Raises ``OperatorError`` as ``open_store`` does, and if another server has them. ``options`` are
     those of ``open_store``. Close the store first, then the lock.
     """
     if not is_url(target):
-        # Before it is opened: a second server, perhaps of another version, must not bring it up to date.
+        # Lock it before it is opened: a second server, perhaps of another version, must not migrate it.
         lock = StoreLock(Path(target))
         try:
             return open_store(target, **options), lock

@@ -1,9 +1,9 @@
 """A client of Redis or Valkey for a URL: single, behind sentinels, or a cluster.
 
-Theory of operation: all three answer batches of commands: what was asked comes
-back in order, an exception instance for what failed by itself. redis-py follows the
-sentinels to the master of the moment, and a cluster's MOVED and ASK. It tries a
-broken connection once more and no further: the caller decides when to come back.
+Theory of operation: all three answer batches of commands: the answers come in order, an exception
+instance for a command that failed by itself. redis-py follows the sentinels to the present
+master, and a cluster's MOVED and ASK. It retries a broken connection once; after that the caller
+decides when to try again.
 
 One client belongs to one thread.
 """
@@ -20,7 +20,7 @@ from sansip_server.faults import OperatorError, os_reason
 
 __all__ = ["RedisClient", "Replicas", "connect", "password_of"]
 
-# Bytes on the wire: what a command and its arguments are made of.
+# A command or one of its arguments: bytes on the wire, or a value that becomes bytes.
 Command = Sequence[bytes | str | int]
 
 
@@ -31,8 +31,7 @@ class Replicas(Exception):
 class RedisClient:
     """Batches of commands to the Redis of ``place``.
 
-    Raises whatever redis-py raises where nothing could be asked at all:
-    ``redis.RedisError`` or ``OSError``.
+    Raises the exceptions of redis-py if it could ask nothing at all: ``redis.RedisError`` or ``OSError``.
     """
 
     def __init__(self, place: RedisPlace, settings: RedisSettings, password: str | None) -> None:
@@ -50,19 +49,19 @@ class RedisClient:
             answers = list(pipeline.execute(raise_on_error=False))
         except Exception:
             if self.place.kind == "cluster":
-                # What redis-py knows of a cluster's nodes it does not look up anew as long as one
-                # of them cannot be connected to: a master that died would be asked for ever.
+                # redis-py does not read the list of a cluster's nodes anew as long as it cannot connect to
+                # one of them: it would ask a dead master for ever.
                 self.close()
             raise
         if self.place.kind == "sentinel" and any(_is_read_only(one) for one in answers):
-            # It is no master any more: the next connection goes to the one that is.
+            # This server is no master any more: the next connection goes to the new master.
             self._client.connection_pool.disconnect()
         return answers
 
     def write(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to ``commands`` once the wanted number of replicas has what they wrote.
+        """Return the answers to ``commands`` once the wanted number of replicas has their writes.
 
-        Raises ``Replicas`` where they do not have it in time.
+        Raises ``Replicas`` if the replicas do not have them in time.
         """
         wanted = self._settings.wait_replicas
         if not wanted:
@@ -77,9 +76,9 @@ class RedisClient:
         return answers
 
     def evicts(self) -> str:
-        """Return the policy by which a server throws keys away when it is full, "" where none does.
+        """Return the policy by which a server throws keys away when it is full, "" if none does.
 
-        "" as well where it may not be asked.
+        Also "" if this client may not ask for it.
         """
         client = self._connected()
         try:
@@ -96,7 +95,7 @@ class RedisClient:
         return ""
 
     def check(self) -> None:
-        """Raise ``OperatorError`` where redis-py is missing; nothing is opened."""
+        """Raise ``OperatorError`` if redis-py is missing; nothing is opened."""
         _module("redis")
 
     def close(self) -> None:
@@ -121,7 +120,7 @@ def _is_read_only(answer: Any) -> bool:
 def connect(place: RedisPlace, settings: RedisSettings, password: str | None) -> Any:
     """Return redis-py's client for ``place``; that of a cluster has asked for its nodes.
 
-    Raises ``OperatorError`` where redis-py is missing.
+    Raises ``OperatorError`` if redis-py is missing.
     """
     redis, backoff, retry, sentinels = map(
         _module, ("redis", "redis.backoff", "redis.retry", "redis.sentinel")

@@ -1,9 +1,9 @@
 """Redis's clock, by which the nodes count: their own may differ, and may be set.
 
-Theory of operation: a record says until when its bindings live in Unix time, and every
-node must mean the same by that. So each asks Redis for the time with its signs of
-life, and counts on from there by its own steady clock, which nobody sets. The node's
-own Unix time is only compared: where it is off, nonces and certificates suffer.
+Theory of operation: a record gives the expiry of its bindings in Unix time, and all nodes must
+agree on that time. So each node asks Redis for the time with its signs of life, and counts on by
+its own steady clock, which cannot be set. The node's own Unix time is only compared: if it is
+wrong, nonces and certificates suffer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["SKEW", "RedisClock"]
 # Seconds by which a node's clock may be off before the operator hears of it.
 SKEW = 1.0
 # Seconds for which an answer is good; and how far the node's own clock may move against its
-# steady one meanwhile: where it moved, the machine was suspended, or somebody set it.
+# steady one meanwhile: if it moves further, the machine was suspended, or its clock was set.
 _FRESH, _MOVED = 10.0, 0.5
 
 
@@ -32,7 +32,7 @@ class _Sample(NamedTuple):
 
 
 class RedisClock:
-    """What is known of Redis's clock. ``steady`` is the stack's clock, ``wall`` this node's Unix time."""
+    """The state of Redis's clock. ``steady`` is the stack's clock, ``wall`` this node's Unix time."""
 
     def __init__(
         self, steady: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
@@ -41,7 +41,7 @@ class RedisClock:
         self._wall = wall
         # Replaced whole: it is read in several threads.
         self._sample: _Sample | None = None
-        # Seconds by which it stepped at the last answer, 0 where it did not.
+        # Seconds by which it stepped at the last answer, 0 if it did not.
         self.stepped = 0.0
 
     def ask(self, read: Callable[[], float]) -> None:
@@ -56,7 +56,7 @@ class RedisClock:
         self.stepped = step if abs(step) > SKEW + noise else 0.0
 
     def offset(self, read: Callable[[], float]) -> float:
-        """Return Redis's Unix time minus the stack's clock, asked for again where that is long ago."""
+        """Return Redis's Unix time minus the stack's clock, asked for again if the last answer is old."""
         sample = self._sample
         now = self._steady()
         moved = 0.0 if sample is None else abs(self._wall() - now - sample.own)

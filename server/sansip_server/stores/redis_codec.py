@@ -3,11 +3,11 @@
 Theory of operation: the first 16 octets are the version, which the script in
 Redis compares without reading further; the rest is JSON, an array for each binding.
 JSON's escapes carry any text that a phone sent, octets that are not UTF-8
-included. Times are Unix times, by Redis's clock: the nodes' own begin anew at each start.
+included. Times are Unix times, by Redis's clock: a node's own clock begins anew at each start.
 
-Nodes are upgraded one by one, so a node meets what a newer one wrote. More elements in an
-array are passed over. What is JSON and cannot be read so is of a later format: it is
-left alone, for to replace it would undo the newer node's work.
+Nodes are upgraded one by one, so a node meets records of a newer one. It skips additional
+elements in an array. A record that is JSON and cannot be read even so has a later format: the
+node leaves it alone, because replacing it would undo the newer node's work.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def encode(version: str, bindings: Sequence[Binding], offset: float) -> bytes:
 
 
 def decode(aor: str, data: bytes, offset: float) -> SharedRecord:
-    """Return what ``data`` says of ``aor``, with times in the stack's clock.
+    """Return the record ``data`` of ``aor``, with times in the stack's clock.
 
-    What is no record of ours counts as one without bindings, under the version that
-    it seems to have: the next REGISTER replaces it. Raises ``NewerRecord``.
+    Data of another program counts as a record without bindings, under the version that it seems
+    to have: the next REGISTER replaces it. Raises ``NewerRecord``.
     """
     if not data:
         return SharedRecord("", ())
@@ -60,7 +60,7 @@ def decode(aor: str, data: bytes, offset: float) -> SharedRecord:
 
 
 def lifetime(bindings: Sequence[Binding], now: float) -> int:
-    """Return in how many milliseconds the last of ``bindings`` expires; 0 for never, -1 for none left."""
+    """Return the milliseconds until the last of ``bindings`` expires; 0 for never, -1 for none left."""
     latest = max((binding.expires_at for binding in bindings), default=now)
     if latest == math.inf:
         return 0

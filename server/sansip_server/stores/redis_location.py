@@ -1,14 +1,13 @@
 """The shared location in Redis: one key for each address-of-record, one script to change it.
 
-Theory of operation: the record of an address-of-record is one string, which the
-script replaces only where the expected version stands (compare and swap, atomic
-because Redis runs one script at a time). It says what stands instead where it does
-not, so a conflict costs no further question. The key lives as long as the last of its
-bindings, so what expires needs nobody to sweep it. The address-of-record is the
-key's hash tag: in a cluster each record is on one node, and records spread.
+Theory of operation: the record of an address-of-record is one string, which the script replaces only if it
+has the expected version (compare and swap, atomic because Redis runs one script at a time). Otherwise the
+script returns the present record, so a conflict costs no further question. The key lives as long as the last
+of its bindings, so no node has to delete expired records. The address-of-record is the key's hash tag: in a
+cluster each record is on one node, and records spread.
 
-The nodes' signs of life are one hash, judged by the clock of Redis, as is all that
-expires. A node's field is its life: two nodes of one name are two.
+The nodes' signs of life are one hash, judged by the clock of Redis, as all expiry is. The field
+of a node names one life of it: two nodes of one name have two fields.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ class RedisLocation:
     def __init__(self, client: RedisClient, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
-        # The last description of a node that could not be read: it is said once.
+        # The last description of a node that could not be read: the log says so once.
         self._unread = b""
 
     def key(self, aor: str) -> bytes:
@@ -91,7 +90,7 @@ class RedisLocation:
         return f"{self._prefix}:{{{tag}}}".encode("utf-8", "surrogateescape")
 
     def read(self, reads: Sequence[SharedRead], offset: float) -> list[SharedRecord | Exception]:
-        """Return what stands for each; ``offset`` is Unix time minus the stack's clock."""
+        """Return the present record of each; ``offset`` is Unix time minus the stack's clock."""
         # Callers of one number come in bursts; it is read once.
         keys = {read.aor: self.key(read.aor) for read in reads}
         found = dict(zip(keys, self._client.run([("GET", key) for key in keys.values()]), strict=True))
@@ -100,7 +99,7 @@ class RedisLocation:
     def write(
         self, writes: Sequence[SharedWrite], now: float, offset: float
     ) -> list[SharedRecord | Exception | None]:
-        """Do each in turn: None where it stands now, else the record that does."""
+        """Do each write in turn: None if it was made, else the record that is there instead."""
         commands: list[Command] = []
         for one in writes:
             life = lifetime(one.bindings, now)
@@ -113,7 +112,7 @@ class RedisLocation:
         ]
 
     def beat(self, heartbeat: Heartbeat) -> list[NodeState]:
-        """Say that a node lives; return all that do. ``seconds`` of 0 or less: that it does not."""
+        """Say that a node lives; return all nodes that live. ``seconds`` of 0 or less: it does not live."""
         node = heartbeat.node
         text = json.dumps([node.name, node.life, node.address, node.draining, node.proof])
         life = node.life.encode("utf-8", "surrogateescape")
@@ -132,16 +131,16 @@ class RedisLocation:
         return int(seconds) + int(micros) / 1e6
 
     def evicts(self) -> str:
-        """Return the policy by which a server throws records away when it is full, "" where none does."""
+        """Return the policy by which a server throws records away when it is full, "" if none does."""
         return self._client.evicts()
 
     def _state(self, text: bytes) -> NodeState | None:
-        """Return the node that ``text`` describes, None for what is no description as we know it."""
+        """Return the node that ``text`` describes, None for text that this version cannot read."""
         try:
             name, life, address, draining, *more = json.loads(text)
             fields = (name, life, address, *more[:1])
             if all(isinstance(one, str) for one in fields):
-                # A newer version may say more.
+                # A newer version may add fields.
                 return NodeState(name, life, address, draining is True, more[0] if more else "")
         except (ValueError, TypeError, RecursionError):
             pass
@@ -163,7 +162,7 @@ class RedisLocation:
         answers = run([("EVALSHA", _SHA[text], 1, *call) for call in calls])
         unknown = [number for number, answer in enumerate(answers) if _is_unknown(answer)]
         if unknown:
-            # A server that was started or promoted since: it learns the script by EVAL.
+            # This server was started or promoted since: it learns the script by EVAL.
             again = run([("EVAL", text, 1, *calls[number]) for number in unknown])
             for number, answer in zip(unknown, again, strict=True):
                 answers[number] = answer

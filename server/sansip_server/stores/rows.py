@@ -1,10 +1,9 @@
 """Users and bindings as rows of ``schema``, and back.
 
-Theory of operation: text may hold what a database's text cannot (octets that
-are not UTF-8, NULs in PostgreSQL), so each store says how it writes text
-(``encode``) and reads it (``decode``); all else is the same everywhere. The
-stack's clock is this machine's alone, so its times go over as Unix times: ``offset`` is
-what to add to the stack's, and ``clocks`` leads back.
+Theory of operation: text may hold octets that a database's text cannot (octets that are not UTF-8, NULs in
+PostgreSQL), so each store says how it writes text (``encode``) and reads it (``decode``); all else is the
+same everywhere. The stack's clock holds on this machine only, so times are stored as Unix times: ``offset``
+converts the stack's times to them, and ``clocks`` converts them back.
 """
 
 from __future__ import annotations

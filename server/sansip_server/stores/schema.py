@@ -1,12 +1,10 @@
 """The tables of a store, once for every database.
 
-Theory of operation: a table is named columns of three kinds and a key; each
-store makes of that what its database speaks, so that a new column is one line
-here. A binding is a row with a place (``slot``) within its address-of-record: a
-refresh overwrites one row where it lies, and a row's neighbours are those a
-restart reads with it. Times are Unix times. The version counts up with each
-change; a store brings an older database up to it, step by step, and refuses a
-newer one.
+Theory of operation: a table is named columns of three kinds and a key; each store translates that
+for its database, so that a new column is one line here. A binding is a row with a place
+(``slot``) within its address-of-record: a refresh overwrites one row in place, and a restart
+reads the neighbours of a row together with it. Times are Unix times. The version counts up with
+each change; a store migrates an older database to it, step by step, and refuses a newer one.
 """
 
 from __future__ import annotations
@@ -66,7 +64,7 @@ USERS = Table(
     (
         Column("realm", required=True),
         Column("username", required=True),
-        # HA1 in hexadecimal, one for each hash; NULL where it is not known.
+        # HA1 in hexadecimal, one for each hash; NULL if it is not known.
         Column("md5"),
         Column("sha256"),
         Column("sha512_256"),
@@ -96,7 +94,7 @@ BINDINGS = Table(
         Column("params", required=True),
         Column("received"),
         Column("user_agent"),
-        # By which reading its times were written (CLOCKS); NULL: plain Unix times.
+        # The reading by which its times were written (CLOCKS); NULL: plain Unix times.
         Column("clock", "integer"),
     ),
     key=("aor", "slot"),
@@ -113,7 +111,7 @@ CLOCKS = Table(
     key=("id",),
 )
 
-# How often something was changed, so that a cache knows when it is out of date.
+# The number of changes of each kind, so that a cache knows when it is out of date.
 CHANGES = Table(
     "changes",
     (Column("name", required=True), Column("number", "integer", required=True)),
@@ -122,9 +120,9 @@ CHANGES = Table(
 
 TABLES = (USERS, BINDINGS, CHANGES, CLOCKS)
 
-# Version that a database has -> what makes the next one of it. Version 1 was
-# SQLite's alone: bindings without a place, found by two indexes. Version 2 had no
-# readings of the clock. Tables that are missing are made in any case.
+# Version that a database has -> the statements that make the next version. Version 1 was SQLite's alone:
+# bindings without a place, found by two indexes. Version 2 had no readings of the clock. Tables that are
+# missing are made in any case.
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: (
         """

@@ -2,7 +2,7 @@
 
 Theory of operation: the same tables as everywhere, and the same group commit: a
 batch is one transaction of two statements, sent to the server in one go.
-``Engine`` has the connections, ``Dialect`` what each database has its own word for.
+``Engine`` has the connections, ``Dialect`` the statements in which databases differ.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["ServerStore"]
 
 # Rows of bindings fetched at a time when a server starts.
 _FETCH = 5_000
-# Servers that may find a step of the same clock at once.
+# Servers that may notice a step of the same clock at once.
 _ATTEMPTS = 8
 
 
@@ -81,7 +81,7 @@ class ServerStore:
         timeout: seconds for one statement, for a connection, and for a silent server.
         password: for a ``url`` without one.
 
-    Raises ``OperatorError`` where the database cannot be used at the start, and
+    Raises ``OperatorError`` if the database cannot be used at the start, and
     ``sqlalchemy.exc.DBAPIError`` from the methods.
     """
 
@@ -116,7 +116,7 @@ class ServerStore:
     # --- users
 
     def lookup(self, lookups: Sequence[Lookup]) -> list[Mapping[str, str] | None]:
-        """Return what is stored of each user."""
+        """Return the stored keys of each user."""
         wanted = [(encode_text(one.realm), encode_text(one.username)) for one in lookups]
 
         def work(connection: sa.Connection) -> dict[tuple[str, str], Mapping[str, str]]:
@@ -127,7 +127,7 @@ class ServerStore:
         return [found.get(key) for key in wanted]
 
     def generation(self) -> int:
-        """Return how often users were changed."""
+        """Return the number of changes of users."""
         return int(self._do(lambda connection: connection.execute(self._statements.generation).scalar()) or 0)
 
     def put_user(self, user: User) -> bool:
@@ -213,7 +213,7 @@ class ServerStore:
         self._do(work)
 
     def bindings(self, unix: float, offset: float, boot: str = "") -> Iterable[Binding]:
-        """Return what has not expired at ``unix``, with times in the stack's clock."""
+        """Return the bindings that have not expired at ``unix``, with times in the stack's clock."""
         clocks = Clocks(self.readings(), boot, offset)
         with self.engine.connect() as connection:
             self.engine.dialect.unbound(connection)
@@ -229,7 +229,7 @@ class ServerStore:
         return int(self._do(lambda connection: connection.execute(statement).scalar()) or 0)
 
     def forget(self, unix: float, offset: float = 0.0, boot: str = "") -> int:
-        """Delete what had expired by ``unix``; return how many rows that were."""
+        """Delete the bindings that had expired by ``unix``; return their number."""
         readings = self.readings()
         clocks = Clocks(readings, boot, offset)
         bindings = self._statements.bindings

@@ -7,13 +7,12 @@ With ``full`` synchronisation a 200 survives a power failure, with ``normal``
 the death of the process alone. An address-of-record is written whole, for it has
 few bindings.
 
-SQLite writes on into a file that was deleted or replaced, and believes what it
-read before of one that was restored in place. So before each batch the name is
-compared with the file that is open, and after a failure everything is opened
-anew: the operator mends the file, and the server goes on.
+SQLite continues to write into a file that was deleted or replaced, and keeps its old view of a file that was
+restored in place. So before each batch the server compares the name with the open file, and after a failure
+it opens everything anew: the operator repairs the file, and the server goes on.
 
-It speaks to ``sqlite3`` itself: through SQLAlchemy a lone registration would
-cost 75 µs more, one of a batch of sixteen 15 µs (docs/stores.md).
+The store calls ``sqlite3`` directly: through SQLAlchemy a lone registration would cost 75 µs
+more, and one of a batch of sixteen 15 µs more (docs/stores.md).
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ from sansip_server.stores.schema import (
 
 __all__ = ["REFUSALS", "SqliteStore", "decode", "encode", "transaction"]
 
-# How an SQLite file begins.
+# The beginning of an SQLite file.
 _MAGIC = b"SQLite format 3\0"
-# What a database says of data that it cannot hold; everything else is its own fault.
+# The errors for data that a database cannot hold; any other error is a fault of the database.
 REFUSALS = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
@@ -58,7 +57,7 @@ REFUSALS = (
 
 def _create(table: Table) -> str:
     columns = [f"{c.name} {c.kind.upper()}{' NOT NULL' if c.required else ''}" for c in table.columns]
-    # Rows lie in the order of their key: no index beside them to be written, too.
+    # Rows lie in the order of their key, so there is no index beside them to write.
     columns.append(f"PRIMARY KEY ({', '.join(table.key)})")
     return f"CREATE TABLE {table.name} ({', '.join(columns)}) WITHOUT ROWID"
 
@@ -99,13 +98,13 @@ class SqliteStore:
         # Counts up when all connections are to be opened anew.
         self._life = 0
         self._changing = threading.Lock()
-        # Another file was taken, and nobody has been told yet.
+        # Whether another file was taken, and the caller does not know it yet.
         self._replaced = False
         # The inode of its log, once there is one.
         self._log: int | None = None
         with suppress(OSError):
-            # A key (HA1) is as good as the password, so a new file is its owner's alone, and SQLite
-            # gives the files beside it the same mode. What else is wrong SQLite will say.
+            # A key (HA1) is as good as the password, so only its owner may read a new file, and SQLite
+            # gives the files beside it the same mode. SQLite will report other errors.
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             self._migrate()
@@ -145,7 +144,7 @@ class SqliteStore:
 
     @contextmanager
     def guarded(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection; where the block fails for the file's sake, the next one is new."""
+        """Give the connection; if the block fails because of the file, the next connection is new."""
         try:
             if self._found() != self._file:
                 self._take_file()
@@ -153,7 +152,7 @@ class SqliteStore:
         except (DataRefused, *REFUSALS):
             raise
         except (sqlite3.Error, OSError):
-            # A file restored in place is read afresh.
+            # A file that was restored in place is read anew.
             self._drop()
             raise
 
@@ -163,7 +162,7 @@ class SqliteStore:
             found = self._found()
             if found == self._file:
                 return
-            # One that is still being copied, or was made by mistake, is left alone.
+            # A file that is still being copied, or was made by mistake, is left alone.
             with self.path.open("rb") as file:
                 if file.read(len(_MAGIC)) != _MAGIC:
                     raise OSError(errno.EINVAL, "another file is in its place, which is no store", self.name)
@@ -192,7 +191,7 @@ class SqliteStore:
         if version == VERSION:
             return
         with transaction(connection):
-            # Another process may have been quicker.
+            # Another process may have migrated it first.
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             # A new file has nothing to bring up to date.
             steps = [MIGRATIONS[number] for number in range(version, VERSION)] if version else []
@@ -206,7 +205,7 @@ class SqliteStore:
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def damage(self) -> list[str]:
-        """Return what SQLite finds wrong with the file; reads all of it."""
+        """Return the faults that SQLite finds in the file; reads all of it."""
         with self.guarded() as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
         return [] if found == ["ok"] else found
@@ -221,7 +220,7 @@ class SqliteStore:
     # --- users
 
     def lookup(self, lookups: Sequence[Lookup]) -> list[Mapping[str, str] | None]:
-        """Return what is stored of each user."""
+        """Return the stored keys of each user."""
         found: list[Mapping[str, str] | None] = []
         with self.guarded() as connection:
             for one in lookups:
@@ -233,7 +232,7 @@ class SqliteStore:
         return found
 
     def generation(self) -> int:
-        """Return how often users were changed."""
+        """Return the number of changes of users."""
         with self.guarded() as connection:
             row = connection.execute("SELECT number FROM changes WHERE name = 'users'").fetchone()
         return 0 if row is None else int(row[0])
@@ -303,7 +302,7 @@ class SqliteStore:
             raise DataRefused(str(error)) from error
 
     def bindings(self, unix: float, offset: float, boot: str = "") -> Iterable[Binding]:
-        """Return what has not expired at ``unix``, with times in the stack's clock."""
+        """Return the bindings that have not expired at ``unix``, with times in the stack's clock."""
         clocks = Clocks(self.readings(), boot, offset)
         with self.guarded() as connection:
             for row in connection.execute(f"SELECT {', '.join(BINDINGS.names)} FROM bindings"):
@@ -317,7 +316,7 @@ class SqliteStore:
             return int(connection.execute("SELECT count(*) FROM bindings").fetchone()[0])
 
     def forget(self, unix: float, offset: float = 0.0, boot: str = "") -> int:
-        """Delete what had expired by ``unix``; return how many rows that were."""
+        """Delete the bindings that had expired by ``unix``; return their number."""
         readings = self.readings()
         clocks = Clocks(readings, boot, offset)
         gone = 0

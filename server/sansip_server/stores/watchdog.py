@@ -1,10 +1,9 @@
 """Ends conversations with a database server that has stopped talking.
 
-Theory of operation: a server enforces its own statement timeout, but one that hangs
-(a stopped process, a dead disk) enforces nothing, while its machine goes on
-acknowledging what we send. So one thread looks, a few times within the timeout,
-at how long each conversation has lasted, and shuts down the socket of one that
-is overdue; the caller that waits on it gets an error at once.
+Theory of operation: a database server enforces its own statement timeout. But a server that hangs
+(a stopped process, a dead disk) enforces nothing, and its machine still acknowledges our octets.
+So one thread checks a few times within the timeout how long each conversation has lasted, and
+shuts down the socket of one that is overdue; the caller that waits on it gets an error at once.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class Watchdog:
     def _look(self) -> None:
         while not self._closed.wait(self._timeout / 4):
             now = time.monotonic()
-            # Under the lock: a block that ends may close its descriptor afterwards, not meanwhile.
+            # Under the lock: a block that ends may close its descriptor afterwards, but not during this.
             with self._lock:
                 for number, (descriptor, overdue) in list(self._watched.items()):
                     if overdue <= now:
