@@ -1,11 +1,10 @@
 """CPU time per call, registration and OPTIONS: ``sansip serve`` beside Kamailio.
 
-Theory of operation: SIPp offers the same load at the same rate to each server in
-turn, several rounds, alternating, so that whatever else the machine does strikes
-both. The server alone has one core, all SIPp processes and this program share
-another. What is compared is the CPU time (user + system, all processes of the server,
-from ``/proc/PID/stat``) less what the server spends idling, divided by the calls that
-SIPp saw completed. Everything stays on 127.0.0.1 and ends by itself.
+Theory of operation: SIPp offers the same load at the same rate to each server in turn, several rounds,
+alternating, so that other work of the machine affects both. The server alone has one core; all SIPp processes
+and this program share another. The figure is the CPU time of the server (user + system, all its processes,
+from ``/proc/PID/stat``) minus its CPU time when idle, divided by the calls that SIPp saw completed.
+Everything stays on 127.0.0.1 and ends by itself.
 
     python benchmarks/calls.py --rate 400 --seconds 20 --rounds 3
 """
@@ -48,8 +47,8 @@ class Result:
     """One server under one load.
 
     ``cpu_us`` is per completed call, ``system_us`` the part of it that the kernel spent; shares are of
-    one core. A large ``wait_share`` means that others used the server's core at the same time, and that
-    its caches were cold for reasons of theirs. ``failed`` counts every call offered and not completed.
+    one core. A large ``wait_share`` means that other programs used the server's core at the same time,
+    and made its caches cold. ``failed`` counts every offered call that was not completed.
     """
 
     server: str
@@ -153,7 +152,7 @@ class Load:
             stack.enter_context(caller)
             self.callers.append(caller)
         for caller in self.callers:
-            # Status 1 is "some call failed", which the statistics count; others are SIPp's own trouble.
+            # Status 1 is "some call failed", which the statistics count; any other is a fault of SIPp itself.
             if caller.wait(self.arguments.seconds + 60) not in (0, 1):
                 raise caller.failure("could not run its scenario")
 
@@ -183,13 +182,13 @@ class Load:
         )
 
     def cpu_seconds(self) -> float:
-        """Return what the callees spent so far, and the callers that have ended."""
+        """Return the CPU time of the callees so far, and of the callers that have ended."""
         ended = os.times()
         running = sum(cpu_seconds(callee.pid) for callee in self.callees)
         return running + ended.children_user + ended.children_system
 
     def totals(self) -> tuple[int, int, int]:
-        """Return calls completed, calls not completed, and messages sent again by anybody."""
+        """Return calls completed, calls not completed, and messages that any side sent again."""
         completed = again = 0
         for file in self.files:
             with file.open(newline="") as lines:
@@ -205,7 +204,7 @@ def pinned(core: int) -> list[str]:
 
 
 def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
-    """Start a server, let it idle, load it, let it settle, and return what it spent."""
+    """Start a server, let it idle, load it, let it settle, and return its costs."""
     with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary, ExitStack() as stack:
         directory = Path(temporary)
         port = free_port()
@@ -233,7 +232,7 @@ def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
         load.run(stack)
         elapsed = time.monotonic() - begun
         waited = waited_seconds(server.pid) - waited
-        # What a call leaves behind is cleared up later and belongs to its price.
+        # The server clears up after a call later, and that belongs to the call's cost.
         time.sleep(arguments.settle)
         whole = time.monotonic() - begun
         cost = cpu_seconds(server.pid) - spent - idle * whole
@@ -336,7 +335,7 @@ def line(result: Result) -> str:
 
 
 def verdict(results: Iterable[Result], workload: str, servers: list[str]) -> str:
-    """Return the medians, and the ratios to Kamailio where it took part."""
+    """Return the medians, and the ratios to Kamailio if it took part."""
     medians = {
         name: statistics.median(r.cpu_us for r in results if r.server == name and r.workload == workload)
         for name in servers

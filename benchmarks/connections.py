@@ -1,12 +1,12 @@
-"""What connections cost: memory of the server for each idle one, and what is left after many came and went.
+"""The cost of connections: memory of the server for each idle one, and memory left after many came and went.
 
     python -m benchmarks.connections [--connections 10000] [--churn 50000] [--runtime asyncio]
 
 Theory of operation: a server of its own (``sansip serve``) gets that many
 connections of one kind, each of which sends one keepalive, waits for its answer and
 then says nothing; its resident memory before and after, divided, is the figure.
-Then all are closed, and others are opened and closed, four at a time, until they are ``--churn``:
-the memory after the first fifth and after the last says what a connection leaves behind.
+Then the client closes all of them, and opens and closes ``--churn`` others, four at a time: the
+memory after the first fifth and after the last shows how much a connection leaves behind.
 Kamailio's published figures are 4.5 KB for a TCP connection and 61 KB more for TLS.
 """
 
@@ -27,7 +27,7 @@ from tools.peers import Program, free_port, sansip_serve
 HOST = "127.0.0.1"
 DOMAIN = "bench.test"
 TRANSPORTS = ("tcp", "tls", "ws", "wss")
-# Files that the client needs beside its connections.
+# Files that the client needs in addition to its connections.
 SPARE = 500
 
 
@@ -40,7 +40,7 @@ def resident(program: Program) -> int:
 
 
 def settled(program: Program) -> int:
-    """Return the memory once it stands still."""
+    """Return the memory when it no longer changes."""
     before = -1
     while (now := resident(program)) != before:
         before = now
@@ -58,7 +58,7 @@ class Server:
         self.transport = transport
         self.port = free_port()
         listeners = [f"udp:{HOST}:{free_port()}", f"{transport}:{HOST}:{self.port}"]
-        # All connections come from one address here; elsewhere that is an attack.
+        # All connections come from one address here; elsewhere that would be an attack.
         config = directory / "sansip.toml"
         config.write_text("[limits]\nconnections_per_source = 50000\n[log]\nlevel = 'error'\n")
         options = ["--certificate", str(certificate), "--config", str(config), "--runtime", runtime]
@@ -86,7 +86,7 @@ def idle(transport: str, count: int, runtime: str = "asyncio") -> float:
     """Return octets of memory for each of ``count`` connections of ``transport``."""
     with ExitStack() as stack:
         server = Server(transport, runtime, stack)
-        # The modules are loaded before it counts.
+        # The server loads its modules before the measurement.
         server.churn(20)
         before = settled(server.program)
         for number in range(count):

@@ -1,13 +1,13 @@
-"""What the core alone costs: whole calls and registrations through ``Stack``, no sockets.
+"""The cost of the core alone: whole calls and registrations through ``Stack``, no sockets.
 
 Theory of operation: the messages of N distinct calls are prepared, then fed in
-the order in which a proxy would see them; the callee's answers are made from
-what the stack forwarded. Only the time inside the stack counts. ``--profile``
-prints where it goes; ``--hooks`` compares calls without and with a module that overrides
-every hook and does nothing in them, turn by turn. ``--gap 0.0002`` pauses so many seconds
-before each message, as a server waits for its next: what the message needs has left the
-caches by then, and a tight loop cannot see what that costs. ``benchmarks/counts.py`` counts
-the same job in units that the machine's other work cannot touch.
+the order in which a proxy would see them; the callee's answers are made from the messages that
+the stack forwarded. Only the time inside the stack counts. ``--profile`` prints a profile of it;
+``--hooks`` compares calls without and with a module that overrides every hook and does nothing in
+them, turn by turn. ``--gap 0.0002`` pauses so many seconds before each message, as a server waits
+for its next one: by then the data that the message needs has left the caches, and a tight loop
+cannot show that cost. ``benchmarks/counts.py`` counts the same job in units that the machine's
+other work cannot touch.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def wire(text: str) -> bytes:
 
 
 def answer(request: bytes, status: str, tag: str, contact: bool) -> bytes:
-    """Return the response a phone would give: what SIPp copies from the request."""
+    """Return the response of a phone: the fields that SIPp copies from the request."""
     head = request.split(b"\r\n\r\n")[0].decode().split("\r\n")
     kept = [
         line for line in head[1:] if line.split(":")[0] in ("Via", "Record-Route", "From", "Call-ID", "CSeq")
@@ -188,7 +188,7 @@ class Idle(Module):
 
 
 def compare_hooks(calls: int) -> None:
-    """Print what the hooks of an idle module add to a call."""
+    """Print the cost that the hooks of an idle module add to a call."""
     gc.disable()
     plain, hooked = Load(), Load([Use(Idle)])
     for load in (plain, hooked):
@@ -246,7 +246,7 @@ def main() -> None:
         for n in range(begin, begin + chunk):
             load.call(n)
         calls.append(load.spent / chunk * 1e6)
-    # The least of twenty is what the code costs; the rest is the machine's other work.
+    # The least of twenty is the cost of the code; the rest is the machine's other work.
     registration, call = min(registrations), min(calls)
     middle = statistics.median(registrations), statistics.median(calls)
     if load.profile is not None:

@@ -1,13 +1,13 @@
-"""What a call, a REGISTER and an OPTIONS cost in units that the machine's other work cannot touch.
+"""The cost of a call, a REGISTER and an OPTIONS in units that the machine's other work cannot change.
 
 Theory of operation: the job of ``core.py`` is played twice through stacks of the same entropy and clock. The
-first run writes down every input; the second is given them again, so that what is counted is the stack
-alone. It counts Python calls and calls of C functions (the interpreter's own hook), allocations
-(``meter.c``, compiled on the spot), and machine instructions (callgrind). The clock moves by 50 ms with
-each message, so that transactions end as fast as others begin, and their end is counted too.
+first run records every input; the second gets the recorded inputs, so that only the stack is counted. It
+counts Python calls and calls of C functions (the interpreter's own hook), allocations (``meter.c``, compiled
+on the spot), and machine instructions (callgrind). The clock moves by 50 ms with each message, so that
+transactions end as fast as others begin, and their end is counted too.
 
-``counts.toml`` holds what was counted last for each build and each Python. More than ``ROOM`` above that
-fails CI: take the cost back, or say what it buys.
+``counts.toml`` holds the last counts for each build and each Python. CI fails if a count is more than
+``ROOM`` above that: remove the cost, or record the reason for it.
 
     python -m benchmarks.counts                                 count, and compare
     python -m benchmarks.counts --shown                         print what is recorded
@@ -46,11 +46,11 @@ __all__ = ["JOBS", "KINDS", "ROOM", "Missing", "build_name", "count", "faults", 
 
 HERE = Path(__file__).parent
 RECORD = HERE / "counts.toml"
-# A part of what is recorded that may be added without being asked why.
+# The share of a recorded count that a change may add without a reason.
 ROOM = 0.03
 KINDS = ("calls", "c_calls", "allocations", "instructions")
 JOBS = ("call", "REGISTER", "OPTIONS")
-# Before the counting begins: as many as end during it, and caches are full.
+# Rounds before the counting begins: then as many transactions end as begin, and caches are full.
 WARM = 200
 COUNTED = 100
 
@@ -77,7 +77,7 @@ class Player(Load):
         return super().feed(data, source)
 
     def play(self, inputs: Iterable[Input]) -> None:
-        """Give the stack ``inputs``, and nothing else to do for us in between."""
+        """Give the stack ``inputs``, with no other work in between."""
         received, passed, deadline = (
             self.stack.datagram_received,
             self.stack.time_passed,
@@ -121,13 +121,13 @@ def python_name() -> str:
 
 
 def machine_name() -> str:
-    """Return what the number of instructions depends on beside our source."""
+    """Return the versions on which the number of instructions depends, in addition to our source."""
     interpreter = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{interpreter} {platform.python_compiler()} {platform.machine()}"
 
 
 def count(kinds: Iterable[str]) -> Figures:
-    """Count ``kinds`` of each job, in processes of their own: nothing that ran before plays a part."""
+    """Count ``kinds`` of each job, in processes of their own: earlier runs have no influence."""
     figures: Figures = {name: {} for name in JOBS}
     with tempfile.TemporaryDirectory() as directory:
         for kind in kinds:
@@ -150,7 +150,7 @@ def count(kinds: Iterable[str]) -> Figures:
 
 
 def compile_meter(directory: Path) -> Path:
-    """Compile ``meter.c`` unless that has been done; raise Missing where it cannot be."""
+    """Compile ``meter.c`` unless that has been done; raise Missing if it cannot be compiled."""
     target = directory / "meter.so"
     if target.exists():
         return target
@@ -256,7 +256,7 @@ _COUNTERS: dict[str, Callable[[Callable[[], None], Path], int]] = {
 
 
 def recorded(path: Path = RECORD) -> dict[str, Any]:
-    """Return what stands in ``counts.toml``: by build, then by Python."""
+    """Return the content of ``counts.toml``: by build, then by Python."""
     return tomllib.loads(path.read_text()) if path.exists() else {}
 
 
@@ -338,7 +338,7 @@ def main() -> int:
         write(entries)
         return 0
     if entry.get("machine") != machine_name():
-        # Another compiler made this interpreter: the number of machine instructions says nothing.
+        # Another compiler made this interpreter, so the number of machine instructions is not comparable.
         for kinds in figures.values():
             kinds.pop("instructions", None)
     found = faults(figures, entry)

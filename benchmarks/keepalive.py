@@ -1,12 +1,12 @@
-"""What keepalives to registered phones cost, and how evenly they leave.
+"""The cost of keepalives to registered phones, and how evenly they leave.
 
     python -m benchmarks.keepalive [--phones 100000] [--interval 30] [--seconds 60]
 
 Theory of operation: a server of its own (``sansip serve``) gets that many
 registrations over UDP from one socket, all from behind a NAT; the socket answers
-every OPTIONS, as the phones would. The processor time of the server while it does
-nothing else, over the keepalives it sent, is the figure, for each method. Beside it
-stands how many left in the fullest and the emptiest tenth of a second.
+every OPTIONS, as the phones would. For each method, the figure is the processor time of the
+server while it does nothing else, divided by the keepalives that it sent. The table also shows
+how many left in the fullest and the emptiest tenth of a second.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def register(phones: socket.socket, server: tuple[str, int], count: int) -> None
 
 
 def answer(phones: socket.socket, server: tuple[str, int], seconds: float) -> list[float]:
-    """Answer what comes for ``seconds``; return when each keepalive came."""
+    """Answer all messages for ``seconds``; return the time of each keepalive."""
     times: list[float] = []
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:
@@ -81,7 +81,7 @@ def measure(method: str, count: int, interval: int, seconds: float) -> str:
         phones.bind((PHONES, 0))
         phones.settimeout(5.0)
         register(phones, server, count)
-        # A whole round first: what the registrations left behind is gone by then.
+        # First a whole round: by then the remains of the registrations are gone.
         answer(phones, server, max(interval, 33.0))
         before = cpu_seconds(program)
         times = answer(phones, server, seconds)

@@ -3,12 +3,11 @@
     python benchmarks/location.py [--million]
     python benchmarks/location.py --restart 100000
 
-Every binding is that of a phone as phones are: one contact with an instance,
-a Call-ID, a User-Agent and a source address of its own, put there as an update.
-Memory is what the process grew by, indexes and allocator included. Times are
-the best of five, on random addresses-of-record, so that caches are as cold as
-in a server. ``refresh`` is ``Registrar.register`` on a message that is split but
-not otherwise read: typed values, plan, commit and the header fields of the 200.
+Every binding is like that of a real phone: one contact with an instance, a Call-ID, a User-Agent
+and a source address of its own, put there as an update. Memory is the growth of the process,
+indexes and allocator included. Times are the best of five, on random addresses-of-record, so that
+caches are as cold as in a server. ``refresh`` is ``Registrar.register`` on a message that is
+split but not otherwise read: typed values, plan, commit and the header fields of the 200.
 """
 
 from __future__ import annotations
@@ -99,7 +98,7 @@ def best(work: Callable[[], None], count: int) -> float:
 
 def report(count: int, *, connections: bool) -> None:
     """Print the line of ``count`` phones, registered over one connection each or over datagrams."""
-    # Connections are there anyway: they are not the bindings' memory.
+    # The connections exist anyway: their memory does not belong to the bindings.
     flows = [("tcp", n) if connections else 0 for n in range(count)]
     gc.collect()
     before = resident()
@@ -143,7 +142,7 @@ def report(count: int, *, connections: bool) -> None:
 
 
 def phone(n: int) -> LocationUpdate:
-    """Return what phone ``n`` registers."""
+    """Return the registration of phone ``n``."""
     aor = f"sip:user{n}@example.com"
     contact = f"sip:user{n}@192.0.2.1:{1024 + n % 60000};ob"
     source = Source("udp", f"198.51.{n >> 8 & 255}.{n & 255}", 1024 + n % 60000)
@@ -200,7 +199,7 @@ def main() -> None:
     print(" bindings      memory each     lookup    refresh      sweep", flush=True)
     for count in [1_000, 100_000] + [1_000_000] * options.million:
         for kind in ("udp", "tcp"):
-            # A process each: freed memory of one would serve the next.
+            # A process for each: freed memory of one would serve the next.
             subprocess.run([sys.executable, __file__, "--one", str(count), kind], check=True)
 
 

@@ -1,12 +1,11 @@
 """Microseconds per message: parsing, and parsing plus reading what routing needs.
 
-Theory of operation: for an INVITE of about 900 octets and a REGISTER of about
-460, ``parse`` is ``parse_message`` alone; ``route`` also reads the
-Request-URI's user and host, the top Via branch, the From tag, the To URI, the
-Call-ID, the CSeq and the Contact URI. A few thousand distinct messages go
-round, so that nothing can be remembered from one to the next. The figure is
-the best hundred in a row: what else runs on the machine can only add to it.
-``floor`` is a dict of lines made by ``str.split``, as a measure of the machine.
+Theory of operation: for an INVITE of about 900 octets and a REGISTER of about 460, ``parse`` is
+``parse_message`` alone; ``route`` also reads the Request-URI's user and host, the top Via branch, the From
+tag, the To URI, the Call-ID, the CSeq and the Contact URI. A few thousand distinct messages take turns, so
+that the parser cannot remember one until it comes again. The figure is the best hundred in a row: other work
+of the machine can only add to it. ``floor`` is a dict of lines made by ``str.split``, as a measure of the
+machine.
 
     python benchmarks/parse.py [--json] [--messages N] [--rounds N]
 """
@@ -88,7 +87,7 @@ def parse_only(data: bytes) -> None:
 
 
 def parse_and_route(data: bytes) -> None:
-    """Parse, and read what a proxy or registrar reads of every request."""
+    """Parse, and read the fields that a proxy or registrar reads of every request."""
     message: Any = parse_message(data)
     uri = message.uri
     _ = uri.user
@@ -115,7 +114,7 @@ def measure(work: Callable[[bytes], None], messages: list[bytes], rounds: int) -
 
 
 def main() -> int:
-    """Print the figures; exit status 0 whatever they are."""
+    """Print the figures; the exit status is always 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--messages", type=int, default=4000, help="distinct messages in rotation")

@@ -69,7 +69,7 @@ def start(name: str, directory: Path, port: int, arguments: argparse.Namespace) 
 
 
 def measure(name: str, arguments: argparse.Namespace) -> Result:
-    """Start a server, let it idle, have its users register, and return what it spent."""
+    """Start a server, let it idle, let its users register, and return its costs."""
     with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary, ExitStack() as stack:
         directory = Path(temporary)
         port = free_port()
@@ -100,7 +100,7 @@ def measure(name: str, arguments: argparse.Namespace) -> Result:
                 last = list(csv.DictReader(text, delimiter=";"))[-1]
             return int(last["SuccessfulCall(C)"]), int(last["Retransmissions(C)"])
 
-        # All are registered once: what is measured is a server in the middle of its life.
+        # All users are registered once before: the benchmark measures a server in the middle of its life.
         offer(USERS, arguments.rate)
         time.sleep(1)
         begun, spent = time.monotonic(), cpu_seconds(server.pid)

@@ -1,8 +1,8 @@
-"""What bindings and users would cost as rows of ``sansip.rows``, beside what they cost as they are.
+"""The cost of bindings and users as rows of ``sansip.rows``, beside their cost in their own tables.
 
 Theory of operation: the same users and bindings, in SQLite files of one schema each, among ``COUNT`` others.
 CPU of the process for one binding written (in batches of 1 and 16), for one user looked up, and for all
-bindings read at a start. No flush to disk (``normal``): it is the same for both.
+bindings read at a start. No flush to disk (``normal``): its cost is the same for both.
 
     python benchmarks/rows.py
 """

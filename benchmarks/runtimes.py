@@ -1,13 +1,12 @@
 """CPU time per request on each installed runtime: the same server, the same load, one run.
 
-Theory of operation: ``sansip serve --runtime NAME`` has one core, this program the
-other. It sends OPTIONS at a fixed rate, one datagram or one write on one of many
-connections at a time, so that every runtime meets the same pattern of wake-ups
-whatever its speed; ``--burst`` sends several at once. What is compared is the CPU
-time of the server's threads, to the nanosecond (``/proc/PID/task/*/schedstat``),
-over the requests answered with 200. Runtimes take turns, each time with a fresh
-process. The median of the rounds counts, and its ratio to that of the fastest; the
-lowest of the rounds stands beside it, because what others do on the machine only adds.
+Theory of operation: ``sansip serve --runtime NAME`` has one core, this program the other. It sends OPTIONS at
+a fixed rate, one datagram or one write on one of many connections at a time, so that every runtime gets the
+same pattern of wake-ups, even a slow one; ``--burst`` sends several at once. The figure is the CPU time of
+the server's threads, to the nanosecond (``/proc/PID/task/*/schedstat``), divided by the requests answered
+with 200. Runtimes take turns, each time with a fresh process. The median of the rounds counts, and its ratio
+to that of the fastest. The lowest of the rounds stands beside it, because other work of the machine only
+adds.
 
     python benchmarks/runtimes.py --rounds 5 --json runtimes.json
 """
@@ -35,7 +34,7 @@ from tools.peers import free_port, sansip_serve  # noqa: E402 (needs the path ab
 
 HOST = "127.0.0.1"
 DOMAIN = "bench.test"
-# Options of `sansip serve` for each runtime, and what has to be installed.
+# Options of `sansip serve` for each runtime, and the package that has to be installed.
 RUNTIMES = {
     "blocking": ["--runtime", "blocking"],
     "asyncio": ["--runtime", "asyncio"],
@@ -91,7 +90,7 @@ class Client:
             sock.close()
 
     def offer(self, rate: float, burst: int, seconds: float) -> None:
-        """Send ``rate`` requests each second, ``burst`` at a time, and read what comes."""
+        """Send ``rate`` requests each second, ``burst`` at a time, and read the answers."""
         begin = time.perf_counter()
         for turn in range(int(rate * seconds / burst)):
             while (left := begin + turn * burst / rate - time.perf_counter()) > 0:
@@ -147,7 +146,7 @@ def main() -> None:
     figures: dict[str, dict[str, list[float]]] = {t: {name: [] for name in names} for t in ("udp", "tcp")}
     for number in range(arguments.rounds):
         for transport, of_transport in figures.items():
-            # Each round begins with another one.
+            # Each round begins with a different runtime.
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 of_transport[name].append(measure(name, transport, arguments, cores))
     report = {}

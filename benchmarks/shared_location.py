@@ -1,13 +1,13 @@
-"""What the shared location costs: Redis by batch size, and a REGISTER through the server.
+"""The cost of the shared location: Redis by batch size, and a REGISTER through the server.
 
     python -m benchmarks.shared_location
 
 Theory of operation: two parts. The store alone writes and reads records in batches
 against a Redis of its own, one client in one thread. Then ``sansip serve`` takes
 registrations over UDP, refreshes of 1,000 users with at most 64 unanswered, with
-bindings in memory, in SQLite, and in Redis; counted is the CPU time of the server's
-process for each 200 (Redis's own beside it), and requests for users who are not
-there, which is one lookup and a 404.
+bindings in memory, in SQLite, and in Redis; The figures are the CPU time of the server's process
+for each 200 (that of Redis beside it), and for each request to a user who is not registered,
+which is one lookup and a 404.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def drive(method: str, status: bytes, server: tuple[str, int], seconds: float, f
 
 
 def server(name: str, directory: Path, options: list[str], seconds: float, redis: Program) -> None:
-    """Print what a registration and a lookup cost ``sansip serve`` with ``options``."""
+    """Print the cost of a registration and a lookup in ``sansip serve`` with ``options``."""
     port = free_port()
     directory.mkdir()
     with sansip_serve(directory, [f"udp:{HOST}:{port}"], ["biloxi.test"], options) as program:

@@ -2,13 +2,13 @@
 
     python examples/softphone.py sip:alice@example.org --server 192.0.2.1 --password secret
 
-Then a line for each wish: ``call sip:bob@example.org``, ``cancel 1``, ``answer 1``, ``reject 1``, ``hold 2``,
-``resume 2``, ``transfer 2 sip:carol@example.org`` (blind), ``transfer 2 3`` (the party of call 2 talks to
-that of call 3), ``bye 2``, ``quit``. Calls have numbers. What happens is told a line each: ``registered``,
-``ringing 1 from URI``, ``calling 2 URI``, ``talking 1``, ``ended 1 BYE``.
+Then type a line for each command: ``call sip:bob@example.org``, ``cancel 1``, ``answer 1``, ``reject 1``,
+``hold 2``, ``resume 2``, ``transfer 2 sip:carol@example.org`` (blind), ``transfer 2 3`` (the party of call 2
+talks to that of call 3), ``bye 2``, ``quit``. Calls have numbers. The phone prints a line for each
+event: ``registered``, ``ringing 1 from URI``, ``calling 2 URI``, ``talking 1``, ``ended 1 BYE``.
 
-The phone is a sansip stack of its own: all that SIP asks of a phone is done below ``server.act``. This file
-is what is left: words to verbs, events to lines.
+The phone is a sansip stack of its own: the stack below ``server.act`` does everything that SIP asks of a
+phone. This file does the rest: it turns words into verbs, and events into lines.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SDP = (
 
 
 def route(request: IncomingRequest) -> None:
-    """Leave calls to the program (``CallOffered``); say that we are here, and nothing more."""
+    """Leave calls to the program (``CallOffered``); answer OPTIONS, and refuse everything else."""
     if request.method == "INVITE":
         incoming = request.incoming()
         if incoming is not None:
@@ -52,7 +52,7 @@ def route(request: IncomingRequest) -> None:
 
 
 class Phone:
-    """One phone. ``say`` gets a line for each thing that happens."""
+    """One phone. ``say`` gets a line for each event."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
@@ -72,7 +72,7 @@ class Phone:
         elif isinstance(event, CallOffered):
             self._say(f"ringing {event.number} from {event.caller}")
             if event.replaces:
-                # RFC 3891 3: the user talks already; the other side has changed.
+                # RFC 3891 3: the user is talking already; the other side has changed.
                 self.begin(self.answer(str(event.number)))
         elif isinstance(event, CallPlaced):
             self._say(f"calling {event.number} {event.callee}")
@@ -83,7 +83,7 @@ class Phone:
             self.begin(self._talk(event.new))
 
     async def _talk(self, number: int) -> None:
-        """Tell the beginning of a call, and its end."""
+        """Report the beginning of a call, and its end."""
         self._say(f"talking {number}")
         reason = await self._act("over", number)
         self._say(f"ended {number} {reason}")
@@ -91,7 +91,7 @@ class Phone:
     # --- what the user wants
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do ``work`` beside everything else, and tell why it failed where it does."""
+        """Do ``work`` beside everything else; if it fails, report why."""
 
         async def guarded() -> None:
             try:
@@ -104,7 +104,7 @@ class Phone:
         task.add_done_callback(self._tasks.discard)
 
     def command(self, line: str) -> None:
-        """Do what ``line`` says."""
+        """Do the command in ``line``."""
         word, *given = line.split()
         verbs: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
             "call": self.call,
@@ -142,7 +142,7 @@ class Phone:
         await self._act("reject", int(number))
 
     async def hold(self, number: str) -> None:
-        """Have the other side wait."""
+        """Put the other side on hold."""
         await self._act("hold", int(number))
         self._say(f"holding {number}")
 
@@ -152,12 +152,12 @@ class Phone:
         self._say(f"resumed {number}")
 
     async def transfer(self, number: str, to: str) -> None:
-        """Have the party of call ``number`` call ``to``, or talk to the party of another call of ours."""
+        """Transfer the party of call ``number`` to ``to``, or to the party of another call of ours."""
         wish: dict[str, Any] = {"replaces": int(to)} if to.isdigit() else {"to": to}
         status = await self._act("transfer", int(number), **wish)
         self._say(f"transfer {number} {status}")
         if status < 300:
-            # RFC 5589 6.1: the two talk, and we are out of it.
+            # RFC 5589 6.1: the two talk, and this phone leaves.
             await self._act("bye", int(number))
 
     async def bye(self, number: str) -> None:
@@ -170,7 +170,7 @@ class Phone:
 
 
 def stack_of(options: argparse.Namespace, listeners: list[ListenerConfig]) -> Stack:
-    """Return the stack of a phone, whose sockets are known now."""
+    """Return the stack of a phone; its sockets are known now."""
     aor = parse_uri(options.aor)
     if not isinstance(aor, SipUri) or not aor.user:
         raise SystemExit(f"{options.aor} is no address like sip:alice@example.org")
@@ -181,7 +181,7 @@ def stack_of(options: argparse.Namespace, listeners: list[ListenerConfig]) -> St
         listeners,
         route=route,
         accounts=[account],
-        # Our server knows who calls us; others do not come here.
+        # Our server authenticates callers; no other peer can reach this phone.
         trusted=[TrustedPeer(options.server)],
         modules=[Use(Upstreams, UpstreamConfig([registration]))],
         ua=UserAgentConfig(identity=options.aor, user=aor.user, outbound=proxy, transfers=options.transfers),
@@ -215,7 +215,7 @@ async def main(arguments: Sequence[str] | None = None) -> None:
                 break
             if line.strip():
                 phone.command(line)
-        # Takes back the registration, and lets what runs come to its end.
+        # Removes the registration, and lets running calls and transactions end.
         await server.drain(5.0)
 
 

@@ -1,4 +1,4 @@
-"""How a routing script is tested: the real engine, phones, and time that jumps.
+"""Test a routing script with the real engine, phones, and time that jumps.
 
 Run it with ``pytest examples/testing_a_route.py``. The route below is a hunt
 group: it rings the desk, and the mobile when the desk did not answer in 20 s.
@@ -64,7 +64,7 @@ def test_the_desk_is_busy(phones: tuple[Endpoint, Endpoint, Endpoint]) -> None:
 
 
 def test_the_desk_is_dead(phones: tuple[Endpoint, Endpoint, Endpoint]) -> None:
-    """A desk that says nothing costs 32 virtual seconds, and no real ones."""
+    """A silent desk phone costs 32 virtual seconds, and no real ones."""
     caller, desk, mobile = phones
     caller.request("INVITE", "sip:sales@example.com")
     desk.expect("INVITE")
@@ -81,7 +81,7 @@ def test_a_lossy_network(phones: tuple[Endpoint, Endpoint, Endpoint]) -> None:
     desk.on_request = lambda request: desk.reply(request, 200) if request.method == "INVITE" else None
     invite = caller.request("INVITE", "sip:sales@example.com")
     for _ in range(12):
-        # What a phone does itself: it repeats its INVITE until it hears something.
+        # A real phone does this itself: it repeats its INVITE until a response comes.
         if caller.inbox:
             break
         network.run(0.5)

@@ -1,9 +1,9 @@
-"""How many files one request enters in the core, and how often control passes between them.
+"""Counts the files that one request enters in the core, and the switches between them.
 
 Theory of operation: a stack is warmed up with a registration and a call, then one input is
-made under ``sys.setprofile``. A call into another file of ``sansip`` counts as a switch; what
-runs in the standard library belongs to its caller. The figures say how far a reader has to
-walk to follow one request: they are to fall, never to rise.
+made under ``sys.setprofile``. A call into another file of ``sansip`` counts as a switch; code of
+the standard library belongs to its caller. The figures show how many files a reader has to open
+to follow one request. A change may lower them, and must not raise them.
 
 ``python -m tools.crossings``: the table; ``--files``: the files of each request, in their order.
 """
@@ -36,7 +36,7 @@ class Walk:
     calls: int = 0
 
     def record(self, action: Callable[[], object]) -> None:
-        """Do ``action`` and follow it."""
+        """Do ``action`` and record its way."""
         here: list[str] = []
         seen = set(self.files)
 

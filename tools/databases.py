@@ -1,4 +1,4 @@
-"""A PostgreSQL or MariaDB server of one's own in a folder, for tests and benchmarks.
+"""A private PostgreSQL or MariaDB server in a folder, for tests and benchmarks.
 
 Theory of operation: database servers refuse to run as root, so root becomes the user
 ``postgres`` or ``mysql`` (Debian's, or ``nobody``) for them; the folder lies below /tmp, which that user
@@ -64,7 +64,7 @@ class DatabaseServer:
             raise PeerError(f"{command[0]} failed: {done.stderr[-2000:]}")
 
     def _command(self) -> list[str]:
-        """Return what runs the server."""
+        """Return the command that runs the server."""
         raise NotImplementedError
 
     def _ready(self) -> bool:
@@ -93,7 +93,7 @@ class DatabaseServer:
     def kill(self) -> None:
         """End it with SIGKILL, all its processes: nothing is written any more."""
         if self._process is not None:
-            # Its children would notice, and end by themselves a moment later.
+            # Its children, too: they would notice, and end by themselves, only a moment later.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
             self._signal(signal.SIGKILL)
@@ -128,7 +128,7 @@ class DatabaseServer:
                 self.kill()
 
     def pause(self) -> None:
-        """Have it answer nothing any more, without an end of its connections."""
+        """Stop its answers, but leave its connections open."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -174,7 +174,7 @@ class PostgresqlServer(DatabaseServer):
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            # Small, and as durable as ever.
+            # Small, but with full durability.
             "shared_buffers": "16MB",
             "max_connections": "20",
         }
@@ -226,7 +226,7 @@ class MariadbServer(DatabaseServer):
             "bind-address": "127.0.0.1",
             "socket": str(self.folder / "socket"),
             "pid-file": str(self.folder / "pid"),
-            # Small, and as durable as ever.
+            # Small, but with full durability.
             "innodb-buffer-pool-size": "16M",
             "skip-name-resolve": "1",
         }
@@ -269,7 +269,7 @@ def mariadb_installed() -> bool:
 
 
 def _owner(user: str) -> pwd.struct_passwd | None:
-    """Return the user that root becomes, ``user`` where there is one, or None where we are not root."""
+    """Return the user that root becomes: ``user`` if it exists; None if this process is not root's."""
     if os.geteuid() != 0:
         return None
     for name in (user, "nobody"):

@@ -1,7 +1,7 @@
 """Kamailio with an SQLite database of its own: made by Kamailio's scripts, filled by Kamailio.
 
-Theory of operation: for the benchmark beside it, and for the import from it; both need the
-tables as Kamailio has them, not as somebody remembers them.
+Theory of operation: for the benchmark beside Kamailio, and for the import from it; both need the
+tables exactly as Kamailio makes them.
 """
 
 from __future__ import annotations

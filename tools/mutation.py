@@ -1,12 +1,11 @@
 """Breaks the core on purpose and sees whether the conformance suite notices.
 
-Theory of operation: a mutant is one small change of one syntax tree: a condition
-turned round, a comparison shifted, a call left out, a row of a state table
-ignored. For each mutant a child process puts the change into the core and plays
-the suite until a trace fails (killed), an exception or a timeout ends it
-(killed), or all pass (survived). The sample is drawn with a seed, so a run can be
-repeated. Annotations, messages of exceptions, assertions, imports, decorators and
-defaults of parameters are no places for a change.
+Theory of operation: a mutant is one small change of one syntax tree: a condition inverted, a
+comparison shifted, a call left out, a row of a state table ignored. For each mutant a child
+process puts the change into the core and plays the suite until a trace fails (killed), an
+exception or a timeout ends it (killed), or all pass (survived). The sample is drawn with a seed,
+so a run can be repeated. Annotations, messages of exceptions, assertions, imports, decorators and
+defaults of parameters are not changed.
 
     python tools/mutation.py --sample 500 --seed 1 --jobs 2 > mutants.txt
     python tools/mutation.py --only sansip/proxy/branch.py:118
@@ -38,7 +37,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 TARGETS = ("sansip/transaction", "sansip/proxy")
 FOLDERS = ("conformance", "server", "adapters/asyncio", "adapters/sockets", ".")
-# Seconds of processor time, so that a busy machine kills nothing; and of the clock, for what waits.
+# Seconds of processor time, so that a busy machine kills no mutant; and of the clock, for mutants that wait.
 CPU_TIME = 60
 TIMEOUT = 900.0
 
@@ -81,7 +80,7 @@ class Mutator(ast.NodeTransformer):
         self._depth = 0
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        # Decorators and defaults are left alone: they are no part of what the function does.
+        # Decorators and defaults stay unchanged: they are not part of the function's body.
         self._depth += 1
         node.body = [self.visit(one) for one in node.body]
         self._depth -= 1
@@ -92,7 +91,7 @@ class Mutator(ast.NodeTransformer):
         self.found.append(Mutant(self.path, getattr(node, "lineno", 0), number, what, self._depth > 0))
         return number == self.wanted
 
-    # What is never run, or only said, is left alone.
+    # Code that never runs, and texts for people, stay unchanged.
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is not None:
@@ -224,8 +223,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 class _Bench:
     """The core, the suite and the tests, imported once; each child is a copy of it.
 
-    A change within a function is put into the function that is there; one of a table, a
-    constant or a class needs everything imported anew.
+    A change within a function is put into the loaded function; a change of a table, a constant or
+    a class needs everything imported anew.
     """
 
     def __init__(self, tests: Sequence[str]) -> None:
@@ -235,7 +234,7 @@ class _Bench:
         self.play: Any = None
         self.traces: list[Any] = []
         self.load()
-        # What tests import besides the core, so that no child has to.
+        # The packages that tests import besides the core, so that no child has to import them.
         for name in (
             "pytest",
             "hypothesis",
@@ -247,13 +246,13 @@ class _Bench:
             importlib.import_module(name)
 
     def load(self) -> None:
-        """Import the suite. Raises whatever a broken module raises."""
+        """Import the suite. Raises the exceptions of a broken module."""
         suite = importlib.import_module("sansip_conformance")
         self.play = suite.play_on_core
         self.traces = sorted(suite.load_suites(), key=lambda one: "torture" in one.suite)
 
     def prefer(self, said: str) -> None:
-        """Play the trace that killed one first from now on: the next is often killed by the same."""
+        """Play the trace that killed a mutant first from now on: it often kills the next one too."""
         name = said.partition(": ")[0]
         self.traces.sort(key=lambda one: one.id != name)
 

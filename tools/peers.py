@@ -1,4 +1,4 @@
-"""The programs around us, started and stopped for tests and benchmarks.
+"""Starts and stops other SIP programs for tests and benchmarks.
 
 Theory of operation: a ``Program`` is a child process whose output goes to a
 file, so that it can never block on a full pipe and can be read after it died.
@@ -29,14 +29,14 @@ _ports = itertools.count(5100 + os.getpid() % 400 * 12)
 
 
 class PeerError(AssertionError):
-    """A program did not do what it was started for; the message holds its last words."""
+    """A program did not do its job; the message holds the end of its output."""
 
 
 def free_port() -> int:
     """Return a port that is free for UDP and TCP on 127.0.0.1 and ::1 at this moment."""
     for candidate in itertools.islice(_ports, 4000):
         port = 5100 + candidate % 4800
-        # 5060 to 5099 are left to real servers here.
+        # 5060 to 5099 are left for real servers on this machine.
         if all(_binds(family, kind, port) for family in _FAMILIES for kind in _KINDS):
             return port
     raise PeerError("no free port between 5100 and 9899")
@@ -58,7 +58,7 @@ def _binds(family: tuple[socket.AddressFamily, str], kind: socket.SocketKind, po
 class Program:
     """A child process that writes to a log file; a context manager that leaves nothing running.
 
-    ``spoken_to``: it reads what ``say`` writes.
+    ``spoken_to``: it reads the lines that ``say`` writes.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ request_route {
 
 
 def kamailio_config(listeners: Sequence[str], domains: Sequence[str], children: int = 1) -> str:
-    """Return a configuration that does what ``sansip serve`` does by default, and no more."""
+    """Return a configuration that does the same as ``sansip serve`` by default, and no more."""
     lines = ["#!KAMAILIO", "debug=1", "log_stderror=yes", f"children={children}", "tcp_children=1"]
     lines += ["auto_aliases=no", "dns=no", "rev_dns=no"]
     lines += [f"listen={listener}" for listener in listeners]
@@ -286,7 +286,7 @@ class Sipp(Program):
         super().__init__(command, self.errors.with_suffix(".log"), cwd=directory)
 
     def wait_until_bound(self, timeout: float = 15.0) -> None:
-        """Wait until it holds its port (read from /proc: trying to bind it would be in its way)."""
+        """Wait until it holds its port (read from /proc: a trial bind could take the port from it)."""
         tables = [Path(f"/proc/net/{self.kind}{family}") for family in ("", "6")]
         wanted = f":{self.local[1]:04X} "
         deadline = time.monotonic() + timeout
@@ -298,7 +298,7 @@ class Sipp(Program):
             time.sleep(0.01)
 
     def succeed(self, timeout: float = 30.0) -> None:
-        """Wait for the end; raise PeerError unless every call went as the scenario says."""
+        """Wait for the end; raise PeerError unless every call followed the scenario."""
         status = self.wait(timeout)
         if status != 0:
             said = self.errors.read_text("utf-8", "replace")[:6000] if self.errors.exists() else ""

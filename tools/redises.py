@@ -1,8 +1,8 @@
 """Redis servers for tests and benchmarks: one, a pair behind sentinels, a cluster.
 
 Theory of operation: each is a ``Program`` in a folder of its own on loopback ports
-that were free a moment ago; nothing of the machine's own Redis is touched. What is
-written survives a restart with the same folder (``appendonly``).
+that were free a moment ago; the machine's own Redis is not touched. Data survives a restart with
+the same folder (``appendonly``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def redis_server(directory: Path, port: int, options: Sequence[str] = ()) -> Pro
 
 
 def cli(port: int, *words: str) -> str:
-    """Return what ``redis-cli`` says to ``words``."""
+    """Return the answer of ``redis-cli`` to ``words``."""
     done = subprocess.run(
         ["redis-cli", "-h", HOST, "-p", str(port), *words],
         capture_output=True,
@@ -50,7 +50,7 @@ def cli(port: int, *words: str) -> str:
 
 
 class Sentinels:
-    """A master with one replica and three sentinels: what ``sentinels`` yields."""
+    """A master with one replica and three sentinels, which ``sentinels`` yields."""
 
     def __init__(
         self, master: Program, replica: Program, ports: tuple[int, int], watchers: list[int]
@@ -62,7 +62,7 @@ class Sentinels:
 
     @property
     def url(self) -> str:
-        """What goes into ``location``."""
+        """The value for the setting ``location``."""
         return f"redis+sentinel://{','.join(f'{HOST}:{port}' for port in self.watchers)}/mymaster/0"
 
     def wait_for_promotion(self, timeout: float = 30.0) -> None:
@@ -83,7 +83,7 @@ class Sentinels:
 
 @contextlib.contextmanager
 def sentinels(directory: Path) -> Iterator[Sentinels]:
-    """Run a master, its replica and three sentinels that take a master for dead after a second."""
+    """Run a master, its replica and three sentinels that declare a master dead after a second."""
     master_port, replica_port, *watchers = [free_port() for _ in range(5)]
     with ExitStack() as stack:
         master = stack.enter_context(redis_server(directory / "master", master_port))

@@ -1,9 +1,8 @@
 """Writes docs/transactions.md from the tables that the core runs on.
 
-Theory of operation: the tables name inputs and effects; here stand the words of
-RFC 3261's figures for them. A diagram shows the arcs that change the state, as
-figures 5 to 8 do, and the table under it every pair. A test compares the page
-with what this prints, so neither can change alone.
+Theory of operation: the tables name inputs and effects; this file has the words of RFC 3261's figures for
+them. A diagram shows the arcs that change the state, as figures 5 to 8 do, and the table under it every pair.
+A test compares the page with what this prints, so neither can change alone.
 
 Run ``python -m tools.transactions_page`` to write the page.
 """

@@ -1,7 +1,7 @@
 """The conformance suite: traces, replayed on a virtual clock or against a live server.
 
-Theory of operation: the names below are loaded when they are asked for, so that
-the pytest plugin, which every pytest run on this machine loads, costs nothing.
+Theory of operation: the names below are loaded when they are used, so that the pytest plugin,
+which every pytest run on this machine loads, costs nothing.
 """
 
 from __future__ import annotations

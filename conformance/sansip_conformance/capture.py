@@ -1,9 +1,9 @@
-"""Whatever can be replayed or drawn: a trace, a journal, a capture of the wire.
+"""Reads the files that can be replayed or drawn: a trace, a journal, a capture of the wire.
 
 Theory of operation: tshark reads a pcap or pcapng and gives the payloads of UDP
 datagrams and TCP segments; the segments are put in order and cut into messages
-by the core's own framer. One address is the server; what others sent it becomes
-a trace's steps, what it sent becomes expectations (``sansip_conformance.writer``).
+by the core's own framer. One address is the server. Messages of others to it become the steps of
+a trace, and its own messages become expectations (``sansip_conformance.writer``).
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def busiest(packets: list[Packet]) -> str:
     count: Counter[Address] = Counter()
     for one in packets:
         count.update({one.source: 1, one.target: 1})
-        # The party that gets requests is more of a server than the one that sends them.
+        # The party that gets requests is more likely the server than the one that sends them.
         if isinstance(read(one.data), Request):
             count[one.target] += 1
     host, port = count.most_common(1)[0][0]
@@ -213,7 +213,7 @@ def capture_ladder(packets: list[Packet], title: str) -> Ladder:
 def journal_ladders(said: list[Said]) -> list[Ladder]:
     """Return a ladder for each Call-ID of a journal, with a column for each peer's address.
 
-    What is no message is in one of its own. Keepalives are left out.
+    Octets that are no message have a ladder of their own. Keepalives are left out.
     """
     calls: dict[str, list[tuple[Said, Event]]] = {}
     for one in said:
@@ -246,7 +246,7 @@ def read_any(path: Path, server: str | None = None) -> list[Trace]:
 
 
 def as_text(path: Path, server: str | None = None) -> str | None:
-    """Return the trace that a capture or a journal becomes; None for what is a trace already."""
+    """Return the trace that a capture or a journal becomes; None for a file that is a trace already."""
     if is_capture(path):
         return capture_trace(read_capture(path), server, f"capture {path.name}")
     if is_journal(path):

@@ -1,4 +1,4 @@
-"""Comparing a message that came with what a trace says of it, and with what always holds."""
+"""Compares a message that came with the trace, and with the rules that always hold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def asked_for(story: Story, party: Party, message: Request | Response) -> bool:
 
 
 def check_always(story: Story, step: Expect, party: Party, message: Request | Response) -> None:
-    """What holds for every message of a server, whatever the trace is about."""
+    """The rules that hold for every message of a server, in any trace."""
     if isinstance(message, Request):
         # RFC 3261 16.6 step 8 and 8.1.1.7
         if not (message.via.branch or "").startswith("z9hG4bK"):
@@ -42,7 +42,7 @@ def check_always(story: Story, step: Expect, party: Party, message: Request | Re
     request = party.agent.request_of(message)
     if request is None or message.get("to") is None:
         return
-    # RFC 3261 8.2.6.2: what a response repeats of its request.
+    # RFC 3261 8.2.6.2: the fields that a response repeats from its request.
     for name in ("From", "Call-ID", "CSeq"):
         sent, got = " ".join((request.get(name) or "").split()), message.get(name)
         if got is not None and sent and " ".join(got.split()) != sent:
@@ -63,7 +63,7 @@ def check_always(story: Story, step: Expect, party: Party, message: Request | Re
 
 
 def compare(story: Story, step: Expect, message: Request | Response) -> None:
-    """Compare a message with what ``step`` says of it. Raises TraceFailedError."""
+    """Compare a message with ``step``. Raises TraceFailedError."""
     if (
         step.uri is not None
         and isinstance(message, Request)

@@ -1,9 +1,9 @@
 """Answering challenges: ``credentials alice PASSWORD`` in a message to be sent (RFC 3261 22, RFC 7616).
 
 Theory of operation: the last 401 or 407 that the endpoint received is answered, each of
-its realms once, with the first challenge whose algorithm is known (RFC 8760 2.4). What
-follows the password replaces a parameter, so that each can be made wrong. The digest is
-computed here and not by ``sansip.auth``, for that is what is tested.
+its realms once, with the first challenge whose algorithm is known (RFC 8760 2.4). Words after the
+password replace parameters, so that a trace can make each of them wrong. The digest is computed
+here and not by ``sansip.auth``, because ``sansip.auth`` is under test.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Wallet:
                     f"{', '.join(_PARAMETERS)} with =",
                 )
         response = self._challenged(party, of, line)
-        # Users have other names in each live run.
+        # Users have different names in each live run.
         domain = self._story.trace.setup.domains[0]
         user = self._story.names.expand(f"{line.name}@{domain}").rpartition("@")[0]
         field, answer = _FIELDS[response.status]

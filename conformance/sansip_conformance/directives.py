@@ -1,8 +1,7 @@
-"""What stands before the steps of a trace: who is there, and how the server is set up.
+"""The lines before the steps of a trace: its parties, and the setup of the server.
 
-Theory of operation: one function for each directive, called with what follows its
-keyword. It changes the trace being read, or raises TraceSyntaxError with what to
-write instead.
+Theory of operation: one function for each directive, called with the text after its keyword. It
+changes the trace being read, or raises TraceSyntaxError, which says what to write instead.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sansip_conformance.trace import EndpointSetup, Registration, Trace, User
 
 __all__ = ["CONFIG_KEYS", "DIRECTIVES", "TRANSPORTS", "known_party"]
 
-# What `config` may set; see ``sansip_conformance.setup``.
+# The keys that `config` may set; see ``sansip_conformance.setup``.
 CONFIG_KEYS = (
     "t1", "t2", "t4",
     "timer-c", "record-route", "tcp-above", "dialog-tokens", "extensions", "min-expires",
@@ -200,7 +199,7 @@ def _dns(lines: Lines, trace: Trace, rest: str) -> None:
     trace.setup.records.append((name.lower().rstrip("."), mood or kind, data or ""))
 
 
-# keyword -> what reads it
+# keyword -> the function that reads it
 DIRECTIVES: dict[str, Callable[[Lines, Trace, str], None]] = {
     "title": _title,
     "level": _level,

@@ -1,8 +1,7 @@
-"""Expecting what a trace says: letting time run until a message fits, or nothing came.
+"""The expectations of a trace: let time run until a message fits, or until the time for silence is over.
 
-Theory of operation: copies of messages already seen and 100s are passed over unless
-a step asks for them. What fits is compared (``comparing``); what nobody expected is
-found by ``leftovers``.
+Theory of operation: copies of known messages and 100s are skipped unless a step asks for them. A
+message that fits is compared (``comparing``); ``leftovers`` finds messages that no step expected.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Expecter:
         self.story = story
 
     def expect(self, step: Expect) -> None:
-        """Let time run until what ``step`` expects has come, and judge it."""
+        """Let time run until the message that ``step`` expects has come, and judge it."""
         world = self.story.world
         party = world.parties[step.endpoint]
         due: float | None = None
@@ -33,7 +32,7 @@ class Expecter:
         if step.at is not None or step.after is not None:
             due = self.story.due
         if due is not None:
-            # A chain of timers, each a moment late, is later the longer it is.
+            # In a chain of timers each is a moment late, so a long chain is later than a short one.
             tolerance += world.drift * due
             wait = self.story.start + due - world.now + tolerance
         else:
@@ -73,7 +72,7 @@ class Expecter:
             )
 
     def find(self, party: Party, what: str, wait: float, again: bool = False) -> Received | None:
-        """Return what fits ``what`` and nobody took, letting up to ``wait`` seconds pass."""
+        """Return the message that fits ``what`` and no step took, letting up to ``wait`` seconds pass."""
         found: list[Received] = []
         taken = self.story.taken[party.name]
         known = self.story.known[party.name]
@@ -99,7 +98,7 @@ class Expecter:
         return found[0] if found else None
 
     def take(self, party: Party, one: Received) -> None:
-        """Let no other expectation be met by ``one``."""
+        """Take ``one``, so that it meets no other expectation."""
         self.story.taken[party.name].add(id(one))
         if one.data:
             self.story.known[party.name].add(one.data)
@@ -112,7 +111,7 @@ class Expecter:
         return one.data in self.story.known[party.name] or one.data in (b"", b"\r\n")
 
     def seen(self, party: Party) -> str:
-        """Return what came to ``party`` that nobody took, for reports."""
+        """Return the messages to ``party`` that no step took, for reports."""
         seen = []
         for one in party.inbox:
             if not self._ignorable(party, one):
@@ -124,7 +123,7 @@ class Expecter:
         return "got " + ", ".join(seen) if seen else "nothing came"
 
     def expect_nothing(self, step: ExpectNothing) -> None:
-        """Let time run, and see that nothing comes."""
+        """Let time run, and check that nothing comes."""
         world = self.story.world
         began = world.now
         if step.until is not None:
@@ -142,7 +141,7 @@ class Expecter:
                         return party, one
             return None
 
-        # A wait of nothing still lets what is on its way arrive.
+        # A wait of zero seconds still lets messages on their way arrive.
         world.run(max(wait - self.story.tolerance, 0.0), lambda: came() is not None)
         found = came()
         if found is not None:
@@ -153,7 +152,7 @@ class Expecter:
             )
 
     def leftovers(self) -> None:
-        """See that nothing has come that no step expected."""
+        """Check that no message has come that no step expected."""
         self.story.world.run(0.0)
         for party in self.story.world.parties.values():
             for one in party.inbox:
@@ -166,5 +165,5 @@ class Expecter:
 
 
 def _shown(what: str) -> str:
-    """Return alternatives as far as anybody wants to read them."""
+    """Return the alternatives, as many as a person wants to read."""
     return what if what.count("|") < 8 else f"one of {what.count('|') + 1} statuses"

@@ -1,9 +1,8 @@
 """Ladder diagrams: the messages between the parties, as text, SVG or Mermaid.
 
-Theory of operation: an event is a line between two of the columns. Where events
-come from (a trace just played, a capture) does not matter here. The text fits a
-terminal of 80 columns with up to six participants; labels give way, never
-the columns.
+Theory of operation: an event is a line between two of the columns. The source of the events (a
+trace just played, a capture) does not matter here. The text fits a terminal of 80 columns with up
+to six participants; labels are shortened, columns are not.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ svg{font:13px system-ui,sans-serif}
 
 @dataclass(slots=True)
 class Event:
-    """One message: seconds, from, to, what is written on the arrow, and its kind.
+    """One message: seconds, from, to, the label of the arrow, and its kind.
 
     ``kind`` is "request", "provisional", "success", "failure" or "note".
     """
@@ -173,7 +172,7 @@ class Ladder:
             else:
                 middle = f'x="{x1 + 8}"'
             most = max(10, int(abs(x2 - x1) / 7) if x1 != x2 else 40)
-            # On a ground of its own: a long arrow crosses the rails of others.
+            # With a background of its own: a long arrow crosses the rails of others.
             label = escape(_shorten(event.label, most))
             parts.append(f'<text class="label" {middle} y="{y - 7}">{label}</text>')
         return "\n".join([*parts, "</svg>", ""])
@@ -192,7 +191,7 @@ def _shorten(label: str, room: int) -> str:
 
 
 def label_of(message: Message | None, data: bytes = b"") -> tuple[str, str]:
-    """Return what to write on the arrow of a message, and its kind."""
+    """Return the label for the arrow of a message, and its kind."""
     if isinstance(message, Request):
         return (
             message.method if message.to_tag is None or message.method != "INVITE" else "re-INVITE"
@@ -208,7 +207,7 @@ def label_of(message: Message | None, data: bytes = b"") -> tuple[str, str]:
 
 
 def read(data: bytes) -> Message | None:
-    """Return the message in ``data`` as far as it can be understood."""
+    """Return the message in ``data``, as far as the parser understands it."""
     try:
         return parse_message(data)
     except RemoteProtocolError:
@@ -216,7 +215,7 @@ def read(data: bytes) -> Message | None:
 
 
 def ladder_of(trace: Trace) -> Ladder:
-    """Play ``trace`` on the core and return what happened, as far as it went."""
+    """Play ``trace`` on the core and return the events, up to its end or its failure."""
     from sansip_conformance.player import Player, TraceFailedError
     from sansip_conformance.world import CoreWorld
 

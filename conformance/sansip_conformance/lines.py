@@ -1,4 +1,4 @@
-"""The lines of a trace file: where the reader is, and what it says about a mistake.
+"""The lines of a trace file: the place of the reader, and its message about a mistake.
 
 Theory of operation: a file is read line by line. Indented lines belong to the line
 above them; ``indented`` takes them, ``block`` reads them as a message. A mistake is a
@@ -60,7 +60,7 @@ class Lines:
             if line[0] in " \t":
                 raise self.fail("an indented line belongs below a step; begin this one in the first column")
             line = re.sub(r"\s+#(?:\s.*)?$", "", line).rstrip()
-            # White space of another kind may be all that stood before the comment.
+            # Before the comment there may have been only other white space.
             if line:
                 return line
         return None

@@ -2,8 +2,8 @@
 
 Theory of operation: every endpoint gets an IP address of its own (on loopback,
 where there are plenty) and listens there on UDP and TCP; one ``select`` loop
-moves the octets while the player waits. Users are renamed for each trace, so
-that traces can run side by side against one server.
+moves the octets while the player waits. The player renames users for each trace, so that traces
+can run side by side against one server.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _TOKENS = itertools.count(1)
 class Target:
     """A server under test: its address for each transport, the domains it serves.
 
-    A trace for another domain is played with the first of them. ``own`` says that it
-    was started for the trace, with its setup.
+    A trace for another domain is played with the first of these. ``own`` says that the server was
+    started for the trace, with its setup.
     """
 
     addresses: dict[str, tuple[str, int]]
@@ -170,7 +170,7 @@ class LiveParty:
             self._lost(pipe)
 
     def connect(self, transport: str) -> _Pipe:
-        """Return the connection to the server, opened where there is none."""
+        """Return the connection to the server; open one if there is none."""
         for pipe in self.pipes:
             if pipe.is_open:
                 return pipe
@@ -193,7 +193,7 @@ class LiveParty:
     # --- receiving
 
     def readable(self) -> dict[socket.socket, Callable[[], None]]:
-        """Return what to wait for, with what to do then."""
+        """Return the sockets to wait for, with the function to call for each."""
         table: dict[socket.socket, Callable[[], None]] = {}
         if self.udp is not None:
             table[self.udp] = self._read_udp
@@ -209,7 +209,7 @@ class LiveParty:
         try:
             data = self.udp.recv(65_535)
         except OSError:
-            # The report of a datagram that nobody took.
+            # The kernel reports a datagram that reached no listener.
             return
         if self.drop_in:
             self.drop_in -= 1
@@ -301,7 +301,7 @@ class LiveWorld:
             return match[0] if name.endswith(mark) else f"{scheme}{name}{mark}{password}@{domain}"
 
         text = re.sub(rf"((?:sips?:)?)([\w%.+-]+)((?::[\w]+)?)@{re.escape(self._domain)}", user, text)
-        # A branch written out would be a retransmission in the next run.
+        # A branch that the trace writes out would be a retransmission in the next run.
         text = re.sub(r"(branch=z9hG4bK[\w.-]+)(?![\w.<-])", rf"\1.{self._mark}", text)
         if domain != self._domain:
             text = re.sub(rf"(?<![\w.-]){re.escape(self._domain)}", domain, text)
@@ -317,7 +317,7 @@ class LiveWorld:
         return self.target.addresses[transport]
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
-        # Even "at once" leaves the server a moment to send what it is about to.
+        # Even "at once" gives the server a moment to send its messages.
         deadline = time.monotonic() + max(seconds, 0.02)
         while True:
             if until is not None and until():
@@ -356,7 +356,7 @@ class LiveWorld:
                 party.tcp.listen(16)
 
     def finish(self) -> str | None:
-        """A live server cannot be looked into."""
+        """The player cannot look into a live server."""
         return None
 
     def clean_up(self, registered: dict[str, str]) -> None:
@@ -365,7 +365,7 @@ class LiveWorld:
             party = self.parties.get(name)
             if party is None:
                 continue
-            # Where passwords are asked for nothing is removed; the users have names of this run.
+            # A server that asks for passwords removes nothing; but the users have names of this run.
             headers = [("Contact", "*"), ("Expires", "0"), ("To", f"<{aor}>"), ("From", f"<{aor}>;tag=x")]
             domain = aor.rpartition("@")[2]
             draft = party.agent.request("REGISTER", f"sip:{domain}", headers)
@@ -394,7 +394,7 @@ def host_for(server: str) -> str:
 
 
 def _bound(kind: int, host: str, port: int) -> socket.socket:
-    """Return a socket at ``host``: at ``port``, or where that is taken at any."""
+    """Return a socket at ``host``: at ``port``, or at any port if that one is taken."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

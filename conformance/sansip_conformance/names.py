@@ -46,7 +46,7 @@ class Names:
         self._lookup = lookup
 
     def get(self, name: str) -> str | None:
-        """Return what ``name`` stands for, None when it is free."""
+        """Return the value of ``name``, None when it is free."""
         if name in self.values:
             return self.values[name]
         known = self._lookup(name)

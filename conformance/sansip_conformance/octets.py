@@ -1,4 +1,4 @@
-"""The octets of a message as a trace writes them, and what can be read of octets."""
+"""The octets of a message as a trace writes them, and the fields that can be read of octets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def body_octets(text: str) -> bytes:
 
 
 def read_draft(data: bytes) -> Draft:
-    """Return what can be read of a raw message, to relate its answers to it."""
+    """Return the readable fields of a raw message, to relate its answers to it."""
     message: Message | None
     try:
         message = parse_message(data)

@@ -1,9 +1,8 @@
 """Acting out a trace in a world, step by step.
 
-Theory of operation: steps are taken in order. A send is written by the endpoint's
-agent out of what the trace gives (``sending``); an expectation lets time run until a
-message fits, and then compares (``expecting``). Anything else that nobody expected
-fails the trace.
+Theory of operation: steps are taken in order. The endpoint's agent writes a message to send from
+the lines of the trace (``sending``). An expectation lets time run until a message fits, and then
+compares (``expecting``). Any message that no step expected fails the trace.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class Player:
         else:
             return
         if isinstance(step, Expect):
-            # The expectation itself lets time run, to see when the message comes.
+            # The expectation itself lets time run, to find out when the message comes.
             story.due = due
             return
         left = story.start + due - story.world.now

@@ -1,4 +1,4 @@
-"""Whether anybody is there: asked once, before hundreds of traces wait for nobody."""
+"""Checks once whether the target is there, before hundreds of traces wait for it in vain."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def _ask(host: str, port: int) -> str | None:
                     continue
                 return None
         except OSError as error:
-            # The report of a port that nobody listens on comes with the next call.
+            # The kernel reports a port without a listener at the next call.
             return (error.strerror or str(error)).lower()
     return f"{len(_WAITS)} OPTIONS in {sum(_WAITS):g} s got no answer"

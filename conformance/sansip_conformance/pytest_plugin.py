@@ -65,7 +65,7 @@ class TraceItem(pytest.Item):
     trace: Trace
 
     def runtest(self) -> None:
-        """Play it; skip it when it needs what is not here."""
+        """Play it; skip it when something that it needs is missing."""
         from sansip_conformance.run import play_on_core
 
         verdict = play_on_core(self.trace)
@@ -76,5 +76,5 @@ class TraceItem(pytest.Item):
             pytest.fail(f"{verdict.where}: {verdict.reason}{cited}", pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the trace stands."""
+        """The place of the trace: file and line."""
         return self.path, self.trace.line - 1, f"{self.trace.id}: {self.trace.title}"

@@ -2,8 +2,8 @@
 
 Theory of operation: the journal is exact and holds the seed (``sansip replay``
 plays it to the octet). As a trace the same story can be read, cut down, and
-played on another version or another server. What it is drawn from is the journal itself:
-a ladder shows what happened, and not what would happen again.
+played on another version or another server. A ladder is drawn from the journal itself: it shows
+the recorded events, not those of a replay.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sansip_conformance.writer import Peer, TraceWriter
 
 __all__ = ["SERVER", "Said", "asked_for_passwords", "is_journal", "journal_messages", "journal_trace"]
 
-# What the server is called.
+# The name of the server.
 SERVER = "sansip"
 # The parts of a configuration under other names in a server's settings.
 _TABLES = {"auth": "digest"}
@@ -53,7 +53,7 @@ def is_journal(path: Path) -> bool:
 
 
 def journal_trace(lines: Iterable[str]) -> str:
-    """Return the text of a trace that tells what the journal tells. Raises JournalError."""
+    """Return the text of a trace with the content of the journal. Raises JournalError."""
     written: list[str] = []
     told = _Told(TraceWriter(written.append, SERVER))
     _read(lines, told)
@@ -99,7 +99,7 @@ def _differences(first: dict[str, Any]) -> dict[str, str]:
         default = getattr(parts[part], field)
         table = settings.get(_TABLES.get(part, part), {}) if part else settings
         value = table.get(field)
-        # A list of words is a set for the core.
+        # The core has a set where the settings have a list of words.
         if value is None or value == plain(default):
             continue
         found[key] = ", ".join(value) if isinstance(value, list) else str(value)
@@ -107,7 +107,7 @@ def _differences(first: dict[str, Any]) -> dict[str, str]:
 
 
 class _Told:
-    """What a journal tells, entry by entry: to ``writer``, and as ``said`` where there is none."""
+    """The entries of a journal, one by one: written to ``writer``, or kept in ``said`` without one."""
 
     def __init__(self, writer: TraceWriter | None) -> None:
         self._writer = writer
@@ -131,7 +131,7 @@ class _Told:
         conns = self._conns
         if name == "datagram_received":
             if given[0] >= 0:
-                # What name servers say is not SIP, and has no place in a trace.
+                # Answers of name servers are not SIP, and have no place in a trace.
                 self._say(at, _peer("udp", given[2]), False, octets(given[1]))
         elif name == "connection_opened":
             conns[given[0]] = _peer(given[1][1], given[1][3])
@@ -143,7 +143,7 @@ class _Told:
         elif name == "answer":
             host, places = self._names.pop(given[0], ""), again_value(given[1])
             if host and isinstance(places, list) and places and self._writer is not None:
-                # (transport, host, port), or without the transport where the outside was asked.
+                # (transport, host, port), or without the transport for a question to the outside.
                 self._writer.name(host, [host_text(*place[-2:]) for place in places])
         for kind, *values in entry.out:
             if kind == "SendDatagram":

@@ -25,7 +25,7 @@ __all__ = ["coverage", "extract", "page"]
 _KEYWORD = re.compile(r"\b(MUST NOT|SHOULD NOT|SHALL NOT|MUST|SHOULD|SHALL|REQUIRED|RECOMMENDED)\b")
 _STEPPED = ("10.3", "16.3", "16.6", "16.7")
 
-# Why sentences of a section bind nobody that this suite tests; longest prefix first.
+# Why sentences of a section do not apply to a server under test; longest prefix first.
 _REASONS = {
     "8.1": "the duty of a user agent client, which the suite plays",
     "8.2.4": "a user agent's use of extensions; the server itself uses none",

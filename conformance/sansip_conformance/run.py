@@ -1,8 +1,7 @@
 """Running traces: one verdict each.
 
-Theory of operation: a verdict is "pass", "fail" or "skip" with a reason, the line
-it fell at and the section it rests on. Whatever a trace or a server does, a run
-goes on to the end.
+Theory of operation: a verdict is "pass", "fail" or "skip" with a reason, the line at which the
+trace ended, and the section that it cites. No trace and no server can stop a run before its end.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["Verdict", "load_suites", "play_live", "play_on_core", "run_live", "r
 
 @dataclass(slots=True)
 class Verdict:
-    """What became of one trace. ``outcome`` is "pass", "fail" or "skip"."""
+    """The verdict on one trace. ``outcome`` is "pass", "fail" or "skip"."""
 
     trace: Trace
     outcome: str
@@ -113,13 +112,13 @@ def _play(trace: Trace, world: CoreWorld) -> None:
 
 
 def judge(trace: Trace, play: Callable[[], None]) -> Verdict:
-    """Turn what ``play`` raises into a verdict."""
+    """Turn the exceptions of ``play`` into a verdict."""
     try:
         play()
     except TraceFailedError as failure:
         return Verdict(trace, "fail", failure.reason, failure.line, failure.rfc or trace.rfc)
     except Exception as error:
-        # Nothing that a peer sends may raise: this is a bug of the core, or of the suite.
+        # No message of a peer may make the core raise: this is a bug of the core, or of the suite.
         where = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__} in {Path(where.filename).name}:{where.lineno}: {error}"
         return Verdict(trace, "fail", reason, trace.line, trace.rfc)
@@ -145,7 +144,7 @@ def play_live(trace: Trace, target: Target | Servers, *, slow: bool = False) -> 
         if isinstance(target, Servers):
             setup = trace.setup
             if setup.names or "192.0.2." in setup.route:
-                # The server must know where the endpoints will be.
+                # The server must know the addresses of the endpoints.
                 hosts = [host_for("127.0.0.1") for _ in setup.endpoints]
                 setup = at_hosts(setup, hosts)
             chosen = target.target(setup, slow)

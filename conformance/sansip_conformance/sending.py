@@ -1,7 +1,7 @@
-"""Sending what a trace says: requests, responses, octets, the same once more.
+"""Sends the messages of a trace: requests, responses, octets, and repetitions.
 
-Theory of operation: the endpoint's agent (``sansip.testing``) writes a message out of
-what the trace gives and what it knows; names are replaced by their values first.
+Theory of operation: the endpoint's agent (``sansip.testing``) writes a message from the lines of
+the trace and from its own state; names are replaced by their values first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sender:
         self.wallet = Wallet(story)
 
     def send(self, step: Send) -> None:
-        """Send what ``step`` says."""
+        """Send the message of ``step``."""
         party = self.story.world.parties[step.source]
         setup = self.story.trace.setup.endpoints[step.source]
         transport = step.transport or setup.transports[0]

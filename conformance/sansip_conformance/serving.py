@@ -55,7 +55,7 @@ class Servers:
         self._lock = threading.Lock()
 
     def target(self, setup: Setup, slow: bool) -> Target:
-        """Return a server that runs with ``setup``, started where there is none."""
+        """Return a server that runs with ``setup``; start one if there is none."""
         shown: dict[str, Any] = {
             "transports": setup.transports,
             "domains": setup.domains,

@@ -47,9 +47,9 @@ _TOP = {"server-name", "trusted", "wall-offset"}
 _LISTS = {"extensions", "service-route", "algorithms", "qop", "trusted"}
 
 
-# Where a server listens that does not listen where it listens for UDP and TCP.
+# The ports for transports that do not share the port of UDP and TCP.
 PORTS = {"tls": 5061, "ws": 8080, "wss": 8443}
-# Where the name server of a trace with `dns` lines is.
+# The address of the name server in a trace with `dns` lines.
 NAME_SERVER = ("192.0.2.53", 53)
 
 
@@ -142,7 +142,7 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
 
 
 def _users(setup: Setup) -> Users:
-    """Return what knows the keys of the users of ``setup``, also under the names of a live run (alice-7)."""
+    """Return a look-up of the keys of ``setup``'s users, also under the names of a live run (alice-7)."""
     passwords = {(user.name, user.realm or setup.domains[0]): user.password for user in setup.users}
 
     def keys(lookup: Lookup) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Reading the steps of a trace: what is sent, what is expected, what goes wrong on the way.
+"""Reads the steps of a trace: messages sent, messages expected, and faults on the way.
 
 Theory of operation: a step is a line of words, read from left to right, and the
 indented message below it. ``StepReader`` adds steps to the trace being read.
@@ -23,7 +23,7 @@ _STATUS = re.compile(r"[1-6](?:\d\d|xx)(?:\|[1-6](?:\d\d|xx))*")
 
 
 class StepReader:
-    """Reads steps into ``trace``. ``cited`` are the sections that the next ones rest on."""
+    """Reads steps into ``trace``. ``cited`` are the sections that the next steps cite."""
 
     def __init__(self, lines: Lines, trace: Trace) -> None:
         self.lines = lines
@@ -68,7 +68,7 @@ class StepReader:
         self._add(step, at, after)
 
     def step(self, arrow: re.Match[str], at: float | None, after: float | None) -> None:
-        """Read what follows `alice > proxy` or `proxy > bob`."""
+        """Read the words after `alice > proxy` or `proxy > bob`."""
         sources = [one.strip() for one in arrow[1].split(",")]
         targets = [one.strip() for one in arrow[2].split(",")]
         for name in (*sources, *targets):

@@ -1,7 +1,7 @@
-"""What has happened so far in one run of one trace: messages by name, names by value, time.
+"""The state of one run of one trace: messages by name, values of names, time.
 
-Theory of operation: the parts of the player share one ``Story``. It changes nothing by
-itself: it remembers, and looks up what a ``<name>`` stands for.
+Theory of operation: the parts of the player share one ``Story``. It changes nothing by itself: it
+remembers, and looks up the value of a ``<name>``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Named", "Story", "TraceFailedError"]
 
 
 class TraceFailedError(Exception):
-    """The server under test did not do what the trace says."""
+    """The server under test did not behave as the trace says."""
 
     def __init__(self, line: int, reason: str, rfc: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class TraceFailedError(Exception):
 
 @dataclass(slots=True)
 class Named:
-    """A message under its name, with who sent or received it and how."""
+    """A message under its name, with the endpoint that sent or received it, and how."""
 
     message: Request | Response | Draft
     party: str
@@ -45,9 +45,9 @@ class Story:
 
     Attributes:
         start: when the trace began, on the world's clock.
-        due: when the message that is expected now shall come, in seconds of the trace.
-        taken: by endpoint, what an expectation has taken.
-        known: by endpoint, the octets that were seen; copies are passed over.
+        due: when the message that is expected now must come, in seconds of the trace.
+        taken: by endpoint, the messages that an expectation has taken.
+        known: by endpoint, the octets that came already; copies are skipped.
         registered: addresses-of-record that were registered, with the endpoint, for the clean-up.
         timeline: (time, endpoint, whether it sent, octets) of everything, for ladders.
         begun: where the setup ends in ``timeline``.
@@ -111,7 +111,7 @@ class Story:
     # --- what happened
 
     def harvest(self) -> None:
-        """Put what came in since the last call into ``timeline``."""
+        """Put the messages that came since the last call into ``timeline``."""
         came = []
         for name, party in self.world.parties.items():
             came += [(one.time, name, False, one.data) for one in party.inbox[self._harvested[name] :]]

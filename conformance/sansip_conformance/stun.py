@@ -15,7 +15,7 @@ _COOKIE = 0x2112A442
 
 
 def is_stun_answer(data: bytes, what: str, host: str, port: int) -> bool:
-    """Return whether ``data`` is the Binding response ``what`` to who asked from ``host`` and ``port``.
+    """Return whether ``data`` is the Binding response ``what`` to a request from ``host`` and ``port``.
 
     ``stun`` is a success with the right XOR-MAPPED-ADDRESS, ``stun-refusal`` a 420 with
     UNKNOWN-ATTRIBUTES.

@@ -2,8 +2,8 @@
 
 Theory of operation: a line that begins in the first column is a directive
 (``directives``) or a step (``steps``); indented lines below it are its message
-(``lines``). What stands before the first ``trace`` line holds for every trace of the
-file. A mistake is a ``TraceSyntaxError`` with file, line, and what to write instead.
+(``lines``). The lines before the first ``trace`` line hold for every trace of the file. A mistake
+is a ``TraceSyntaxError`` with file, line, and what to write instead.
 """
 
 from __future__ import annotations

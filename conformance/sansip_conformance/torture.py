@@ -1,10 +1,9 @@
 """RFC 4475 and RFC 5118 as traces, made from their verdict tables.
 
-Theory of operation: ``data/rfc4475/table.json`` says of each message which
-statuses conform. A trace sends it as it is, and then an OPTIONS from somebody
-else, who must be served whatever the message was. Where the archive's copy
-would be answered at another port there is a second copy with ``rport``, which
-can be played anywhere.
+Theory of operation: ``data/rfc4475/table.json`` lists for each message the statuses that conform.
+A trace sends the message as it is, and then an OPTIONS from another endpoint, which the server
+must answer after any message. If the server would answer the archive's copy at another port,
+there is a second copy with ``rport``, which can be played anywhere.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def _trace(folder: str, rfc: str, entry: dict[str, Any], file: str, suffix: str)
     title = entry.get("title") or entry["name"].replace("-", " ")
     sections = (f"{rfc} {entry['section']}",)
     trace = Trace(entry["name"] + suffix, title, suite, f"data/{folder}/{file}", 1, sections)
-    # RFC 4475 says "should" of most refusals; what must be accepted must be.
+    # RFC 4475 says "should" of most refusals; a message to accept is a "must".
     trace.level = "MUST" if entry["parse"] == "must-accept" else "SHOULD"
     trace.loose = True
     trace.setup = Setup(domains=["example.com"])

@@ -1,9 +1,8 @@
-"""What a trace says, as values: setup, steps, and the sections they rest on.
+"""The content of a trace, as values: setup, steps, and the sections that they cite.
 
 Theory of operation: ``sansip_conformance.syntax`` reads a file into these,
 ``sansip_conformance.player`` acts them out, ``sansip_conformance.ladder`` draws
-them. A trace is complete in itself: what its file says for all traces has been
-copied into each.
+them. A trace is complete in itself: the lines of its file for all traces are copied into each.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class EndpointSetup:
-    """One endpoint. ``transports``: the first is what it sends by. ``address`` None: chosen for it."""
+    """One endpoint. ``transports``: it sends by the first. ``address`` None: chosen for it."""
 
     name: str
     transports: list[str]
@@ -173,7 +172,7 @@ class Trace:
         level: "MUST", "SHOULD", "MAY", or "policy" for a choice of ours.
         covers: requirement numbers (see conformance/README.md).
         tolerance: seconds that a message may be early or late.
-        loose: the trace does not say what becomes of everything.
+        loose: the trace leaves some messages open, and they do not fail it.
     """
 
     name: str

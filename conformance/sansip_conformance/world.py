@@ -1,4 +1,4 @@
-"""Where a trace is played: what the player asks of a world, and the virtual one.
+"""The worlds in which a trace is played: their interface for the player, and the virtual one.
 
 Theory of operation: a world has a clock, a server under test, and endpoints that
 send and collect. ``CoreWorld`` is ``sansip.testing.Network`` with one stack;
@@ -33,12 +33,12 @@ class Party(Protocol):
 
 
 class World(Protocol):
-    """Where a trace is played.
+    """A world in which a trace is played.
 
     Attributes:
         now: seconds on this world's clock.
-        tolerance: how exactly a time can be met, in seconds.
-        drift: how much less exactly for each second that has passed.
+        tolerance: seconds by which a message may miss its time.
+        drift: seconds to add to the tolerance for each second that has passed.
         patience: how long an expectation without a time waits, in seconds.
         parties: the endpoints by name.
     """
@@ -148,11 +148,11 @@ class CoreWorld:
             party.accepts = verb == "accept"
 
     def finish(self) -> str | None:
-        """Let everything end; return what is left that should not be."""
+        """Let everything end; return the objects that should have ended and have not."""
         for event in self.server.events:
             if isinstance(event, RouteFailed) and not self.trace.setup.route:
                 return f"the route failed: {event.error!r}"
-        # Every timer of RFC 3261 ends within minutes: Timer C, a CANCEL, and what absorbs copies.
+        # Every timer of RFC 3261 ends within minutes: Timer C, a CANCEL, and the timers that absorb copies.
         self.network.run(600.0)
         left = self.server.stack.snapshot()
         names = ("server_transactions", "client_transactions", "questions")
@@ -165,7 +165,7 @@ class CoreWorld:
         return f"still there when all is over: {kept}" if kept else None
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 def _split(address: str) -> tuple[str, int]:

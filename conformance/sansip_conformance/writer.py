@@ -1,8 +1,8 @@
 """Messages with their times and peers, as the text of a trace (conformance/README.md).
 
-Theory of operation: what the server made up itself, branches and tags, becomes a
-``<name>`` when it first goes out and is put back wherever a peer repeats it, so
-the trace holds on another seed, and on another server.
+Theory of operation: values that the server made itself, branches and tags, become a ``<name>``
+when they first go out, and the same name stands wherever a peer repeats them. So the trace holds
+on another seed, and on another server.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ["Peer", "TraceWriter"]
 # (transport, host, port)
 Peer = tuple[str, str, int]
 
-# What a server makes up and others repeat: branch, tag, the mark and the flow token
-# in our Record-Route.
+# The values that a server makes and others repeat: branch, tag, the mark and the flow token in our
+# Record-Route.
 _TOKEN = re.compile(r"(?i)((?:branch|tag|;d)\s*=\s*|sip:(?=f-[\w-]{24,}@))([\w.!%*+`'~-]{8,})")
-# What the replay compares; the rest passes from peer to peer.
+# The fields that the replay compares; the others pass from peer to peer.
 _COMPARED = ("via", "max-forwards", "from", "to", "call-id", "cseq", "contact", "record-route", "route")
 _NAMES = {
     "via": "Via", "max-forwards": "Max-Forwards", "from": "From", "to": "To", "call-id": "Call-ID",
     "cseq": "CSeq", "contact": "Contact", "record-route": "Record-Route", "route": "Route",
 }  # fmt: skip
-# Tokens and copies remembered; a recording may be of weeks.
+# Tokens and copies to remember; a recording may cover weeks.
 _REMEMBERED = 20_000
 
 
@@ -54,7 +54,7 @@ class TraceWriter:
     def head(
         self, title: str, listeners: list[Peer], domains: list[str], config: dict[str, str] | None = None
     ) -> None:
-        """Write what stands before the first step."""
+        """Write the lines before the first step."""
         self._line(f"title: {' '.join(title.split())}")
         self._line(f"server {self._server} {' '.join(dict.fromkeys(one[0] for one in listeners))}")
         for transport, host, port in listeners:
@@ -142,7 +142,7 @@ class TraceWriter:
         return name
 
     def _new_name(self, data: bytes, is_sender: bool) -> str:
-        """Call an endpoint by the user it speaks for, where that can be told."""
+        """Name an endpoint after the user it speaks for, if that is known."""
         text = data.decode("utf-8", "replace")
         is_request = not text.startswith("SIP/2.0 ")
         field = "from|f" if is_request == is_sender else "to|t"
@@ -156,7 +156,7 @@ class TraceWriter:
         return unique
 
     def _with_names(self, text: str) -> str:
-        """Put the names of what the server made up in place of it."""
+        """Replace the values that the server made by their names."""
 
         def name(match: re.Match[str]) -> str:
             known = self._tokens.get(match[2])
@@ -180,7 +180,7 @@ def _raw_lines(data: bytes) -> list[str]:
     """Return the lines of a raw block for ``data``; see raw messages in conformance/README.md."""
     lines = [_escaped(line) for line in data.split(b"\r\n")]
     if len(lines) > 2 and lines[-2:] == ["", ""] and "" not in lines[:-2]:
-        # A head and nothing more: the empty line is understood.
+        # The message is a head only: the trace implies the empty line.
         return lines[:-2]
     # A lone backslash: the octets end here, and nothing is added.
     lines[-1] += "\\"
@@ -188,9 +188,9 @@ def _raw_lines(data: bytes) -> list[str]:
 
 
 def _escaped(line: bytes) -> str:
-    """Return one line of octets as text; what a trace would read otherwise is hexadecimal."""
+    """Return one line of octets as text; octets that a trace would read differently are hexadecimal."""
     text = line.decode("utf-8", "surrogateescape")
-    # A `<name>` of the message is none of the trace.
+    # A `<name>` in the message is not a name of the trace.
     names = {match.start() for match in re.finditer(r"<(?:\*|[A-Za-z][\w-]*(?:\.[\w-]+)?)>", text)}
     shown = []
     for at, char in enumerate(text):

@@ -1,7 +1,7 @@
-"""Keep scanners and unwanted callers away, and do the default for everybody else.
+"""Keep scanners and unwanted callers away, and use the default route for all others.
 
-Scanners get no answer, so that they do not learn that somebody is here; a
-blocked caller is told politely.
+Scanners get no answer, so that they do not learn that a server is here; a blocked caller gets a
+polite refusal.
 
     sansip serve --route examples/routes/blocklist.py
 """

@@ -1,9 +1,9 @@
 """Be a back-to-back user agent: each call through here is two, and neither side sees the other's network.
 
-A caller that the default route would admit is answered by the server itself, which calls the phones of the
-user who was dialled. Hold, transfer and hanging up work from both sides; a transfer leads to our users
-alone, and no call lasts longer than two hours. MESSAGE and other requests that begin no dialog are carried
-over, too. Everything else goes the default way.
+If the default route would admit a caller, the server itself answers the call, and calls the phones of the
+user who was dialled. Hold, transfer and hanging up work from both sides; a transfer can only lead to our
+users, and no call lasts longer than two hours. The server also carries MESSAGE and other requests that
+begin no dialog over. Everything else goes the default way.
 
     sansip serve --route examples/routes/bridge.py
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def route(request: IncomingRequest) -> None:
-    """Bridge what is for our users; everything else goes the default way."""
+    """Bridge calls for our users; everything else goes the default way."""
     ours = request.method == "INVITE" or request.method in CARRIED
     if not ours or request.in_dialog or request.user is None or not request.serves():
         await default_route(request)

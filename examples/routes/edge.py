@@ -7,9 +7,8 @@ registrar give a phone several ways to be reached.
 
     SANSIP_REGISTRAR=192.0.2.5:5060 sansip serve --route examples/routes/edge.py --config edge.toml
 
-The registrar may be another ``sansip serve``, or Kamailio. It has to be in ``[[trusted]]``:
-who is not may not use the tokens in our Path. ``secret_file`` keeps them good when the
-edge is started anew.
+The registrar may be another ``sansip serve``, or Kamailio. It has to be in ``[[trusted]]``: a peer that is
+not there may not use the tokens in our Path. ``secret_file`` keeps them valid when the edge is restarted.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import os
 from sansip.routing import IncomingRequest
 from sansip.routing.within import admits_within
 
-# host:port, and ;transport=tcp or ;transport=tls where it is not UDP.
+# host:port, and ;transport=tcp or ;transport=tls if it is not UDP.
 REGISTRAR = os.environ.get("SANSIP_REGISTRAR", "127.0.0.1:5080")
 
 
@@ -28,11 +27,11 @@ async def route(request: IncomingRequest) -> None:
     if not request.validate():
         return
     if request.method == "CANCEL":
-        # One that matches its INVITE never comes here.
+        # A CANCEL that matches its INVITE never comes here.
         request.reply(481)
     elif request.over_flow or request.in_dialog:
-        # Outwards: the token says over which connection (RFC 5626 5.3.1). Within a
-        # dialog: those that our Record-Route was given to.
+        # Outwards: the token names the connection (RFC 5626 5.3.1). Within a dialog: only for parties that
+        # got our Record-Route.
         if request.over_flow or await admits_within(request):
             request.record_route()
             request.relay()
@@ -48,7 +47,7 @@ async def route(request: IncomingRequest) -> None:
 
 
 def inwards(request: IncomingRequest) -> None:
-    """Relay to the registrar, who judges whether the sender may do what it asks for."""
+    """Relay to the registrar, which judges whether the sender may do this."""
     request.message.remove("Route")
     request.message.append("Route", f"<sip:{REGISTRAR};lr>")
     request.relay()

@@ -1,9 +1,9 @@
-"""Who may call abroad, and from which number: looked up in SQL, over HTTP and in Redis.
+"""Decide who may call abroad, and with which number, by look-ups in SQL, over HTTP and in Redis.
 
-Each look-up is a plain blocking function, marked `@handler`: it runs in threads of its own, and one that
-hangs costs the calls that wait for it, two seconds each, and nobody else. It needs
-`pip install 'sansip[postgresql,redis]'`, and in the environment LOOKUP_DATABASE (an SQLAlchemy URL),
-LOOKUP_CREDIT (an HTTP URL), LOOKUP_REDIS, and LOOKUP_GATEWAY (host and port of the gateway).
+Each look-up is a plain blocking function, marked `@handler`: it runs in threads of its own. A look-up
+that hangs delays only the calls that wait for it, two seconds each. It needs `pip install
+'sansip[postgresql,redis]'`, and in the environment LOOKUP_DATABASE (an SQLAlchemy URL), LOOKUP_CREDIT
+(an HTTP URL), LOOKUP_REDIS, and LOOKUP_GATEWAY (host and port of the gateway).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def redis_client() -> Any:
 
 @handler(parallel=4)
 def number_of(user: str) -> str | None:
-    """Return the number that calls of ``user`` shall show, from SQL."""
+    """Return the number for calls of ``user`` to show, from SQL."""
     import sqlalchemy
 
     with database().connect() as connection:
@@ -50,7 +50,7 @@ def number_of(user: str) -> str | None:
 
 @handler(parallel=8, within=1.0)
 def credit_of(user: str) -> float:
-    """Return what ``user`` may still spend, from a web service."""
+    """Return the amount that ``user`` may still spend, from a web service."""
     url = f"{os.environ['LOOKUP_CREDIT']}?{urllib.parse.urlencode({'user': user})}"
     with urllib.request.urlopen(url, timeout=1.0) as answer:
         return float(json.load(answer)["credit"])
@@ -58,12 +58,12 @@ def credit_of(user: str) -> float:
 
 @handler()
 def is_blocked(number: str) -> bool:
-    """Whether nobody may call ``number``, from a set in Redis."""
+    """Whether calls to ``number`` are forbidden, from a set in Redis."""
     return bool(redis_client().sismember("blocked", number))
 
 
 async def route(request: IncomingRequest) -> None:
-    """Calls to numbers go to the gateway; everything else is the default route's."""
+    """Calls to numbers go to the gateway; everything else goes the default way."""
     dialled = NUMBER.fullmatch(request.user or "")
     if request.method != "INVITE" or request.in_dialog or dialled is None:
         await default_route(request)
@@ -80,7 +80,7 @@ async def route(request: IncomingRequest) -> None:
             return
         shown = await number_of(caller)
     except Exception:
-        # A look-up that failed or took too long: the caller may try again.
+        # A look-up failed or took too long: the caller may try again.
         request.reply(503, "Look-Up Failed", [("Retry-After", "5")])
         return
     if shown is not None:

@@ -17,7 +17,7 @@ async def route(request: IncomingRequest) -> None:
     if not request.validate():
         return
     if request.method == "ACK":
-        # The ACK for our 302 is absorbed before it comes here; any other is astray.
+        # The server absorbs the ACK for our 302 before it comes here; any other ACK is astray.
         request.drop()
     elif request.method == "CANCEL" or request.in_dialog:
         # A caller that was redirected talks to the other side without us.

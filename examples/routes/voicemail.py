@@ -1,8 +1,8 @@
 """Ring the user's phones in the order of their q, then hand the call to voicemail.
 
 The phones of one user are tried as they registered: equal q together, lower q
-after higher ones failed. When nobody took the call, or nobody is registered, it
-goes to the voicemail server with the number that was called (serial forking).
+after higher ones failed. If no phone answers the call, or none is registered, the call goes to
+the voicemail server with the number that was called (serial forking).
 
     sansip serve --route examples/routes/voicemail.py
 """
@@ -13,12 +13,11 @@ from sansip.routing import IncomingRequest
 from sansip.routing.default import admits
 from sansip.routing.default import route as default_route
 
-# Where the voicemail server listens; it finds the mailbox by the user part.
+# The address of the voicemail server; it finds the mailbox by the user part.
 VOICEMAIL_HOST = "127.0.0.1"
 VOICEMAIL_PORT = 5090
 
-# Busy, temporarily unavailable, timeout. A decline (603) is the user's own word: no
-# voicemail then.
+# Busy, temporarily unavailable, timeout. A decline (603) is the user's own decision: no voicemail then.
 NOBODY_TOOK_IT = (404, 408, 480, 486)
 
 
@@ -36,7 +35,7 @@ async def route(request: IncomingRequest) -> None:
 
 
 async def ring(request: IncomingRequest, voicemail: str) -> None:
-    """Try the phones; what is left of the call goes to ``voicemail``."""
+    """Try the phones; a call that they do not take goes to ``voicemail``."""
     if targets := await request.locate():
         outcome = await request.relay(targets)
         if outcome is None or outcome.status not in NOBODY_TOOK_IT or request.cancelled:

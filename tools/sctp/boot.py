@@ -8,8 +8,8 @@ module. It boots in three seconds with this machine's files as its root, starts
 ``inside.py`` as its first process, and the command runs there, in this directory,
 with a network (loopback) and a $TMPDIR of its own. The exit status is the command's.
 
-SCTP is loaded into the kernel that was started, and gone with it. Root is not
-needed. Where user-mode Linux is not installed nothing is run, which is a failure in CI only.
+SCTP is loaded into the kernel that was started, and gone with it. Root is not needed. If user-mode Linux is
+not installed, the script runs nothing; only in CI that is a failure.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ def fault() -> str | None:
 
 
 def boot(command: list[str], *, memory: str = "768M", timeout: float = 600.0) -> int:
-    """Run ``command`` inside; return its exit status, or 125 where the kernel did not get that far.
+    """Run ``command`` inside; return its exit status, or 125 if the kernel did not get that far.
 
-    What it prints is printed here, as it comes. After ``timeout`` seconds the kernel is
-    killed and 124 returned.
+    This prints the command's output as it comes. After ``timeout`` seconds the kernel is killed
+    and 124 returned.
     """
     with tempfile.TemporaryDirectory(prefix="sctp-") as directory:
         order = Path(directory, "order")
         status = Path(directory, "status")
-        # The kernel's command line is short and splits at blanks: a file says what to run.
+        # The kernel's command line is short and splits at blanks: a file holds the command.
         kept = [f"{k}={v}" for k, v in os.environ.items() if k.startswith(("CI", "SANSIP_", "PATH"))]
         order.write_text("\0".join([sys.executable, os.getcwd(), str(status), *kept, "", *command]))
         # Its first process must be one file, without arguments.
@@ -54,7 +54,7 @@ def boot(command: list[str], *, memory: str = "768M", timeout: float = 600.0) ->
         line = [KERNEL, f"mem={memory}", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "quiet"]
         line += [f"init={init}", "con=null", "con0=null,fd:1"]
         try:
-            # Its memory is a file: in /dev/shm where that is large enough, it says so if not.
+            # Its memory is a file: in /dev/shm if that is large enough; the kernel says so if it is not.
             subprocess.run(line, stdin=subprocess.DEVNULL, timeout=timeout, check=False)
         except subprocess.TimeoutExpired:
             print(f"not finished after {timeout:g} s", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""The first process of the kernel that ``boot.py`` starts: make it habitable, run the command, halt.
+"""The first process of the kernel that ``boot.py`` starts: set the system up, run the command, halt.
 
 Theory of operation: a process with the number 1 has to mount /proc, load the
-modules and set the loopback interface up itself; there is nothing else. When
-it is done it halts the kernel, which ends the program that the kernel is.
+modules and set the loopback interface up itself; no other program runs. At the end it halts the
+kernel, which ends the user-mode Linux program.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def mount(kind: str, where: str) -> None:
 
 
 def load(name: str) -> None:
-    """Load a module and, before it, what it needs (modules.dep lists the last needed first)."""
+    """Load a module and, before it, the modules that it needs (modules.dep lists the last needed first)."""
     base = MODULES / os.uname().release
     for line in (base / "modules.dep").read_text().splitlines():
         module, _, needs = line.partition(":")
@@ -54,7 +54,7 @@ def load(name: str) -> None:
 
 
 def prepare() -> None:
-    """Make a machine of the kernel."""
+    """Mount the file systems, load the modules, and set up the loopback interface."""
     for kind, where in (("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", TEMPORARY)):
         mount(kind, where)
     load("sctp")

@@ -1,9 +1,9 @@
-"""Users who are not called at night: a whole module, by all of the doors that there are.
+"""Users who are not called at night: a whole module that uses every kind of entrance.
 
-Theory of operation: who wants quiet, and from when to when, stands in rows; all are held in memory, for
-each call asks. A step of the default route turns callers away; commands change the rows, and so does a page
-that each user may ask for. Boards on the wall hear of it by a protocol of its own (``feed``), and days
-on which it is quiet all day come from elsewhere (``holidays``, the outer half).
+Theory of operation: rows hold the users who want quiet, and their hours. The module keeps all of them in
+memory, because each call needs them. A step of the default route turns callers away. Commands change the
+rows, and so does a page that each user may request. Boards on the wall get events by a protocol of the module
+(``feed``). Days on which it is quiet all day come from a file or a web server (``holidays``, the outer half).
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class QuietHours(Module):
     async def _read(self) -> None:
         self._users = {row.user: row for row in await self._rows.all()}
         if self.settings.holidays:
-            # Where it fails, the days that were read before count, and the log hears of it.
+            # If it fails, the days that were read before count, and the log says so.
             self._holidays = set(await self.core.ask(Holidays(), within=8))
 
     @function

@@ -1,7 +1,7 @@
 """A feed of callers who were turned away, for a board on the wall: the protocol ``quiet``.
 
-Theory of operation: a client connects, over TCP, TLS or WebSocket, and says which user it wants to hear of,
-or ``*``, in one line. From then on it gets a line of JSON for each caller who was turned away.
+Theory of operation: a client connects, over TCP, TLS or WebSocket, and names one user, or ``*``, in one
+line. From then on it gets a line of JSON for each caller of that user who was turned away.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Feed(Link):
         return buffer.find(b"\n") + 1
 
     def received(self, message: bytes, now: float) -> None:
-        """Take what the client wants to hear of."""
+        """Take the name of the user from the client."""
         self.wanted = message.decode("utf-8", "replace").strip()
 
     def tell(self, user: str, caller: str) -> None:
-        """Tell of a caller, where the client wants to hear of ``user``."""
+        """Report a caller, if the client asked for ``user``."""
         if self.wanted in ("*", user):
             self.send(json.dumps({"user": user, "caller": caller}).encode() + b"\n")

@@ -1,7 +1,7 @@
-"""The outer half: which days are holidays, read from a file or a web server, with code that blocks.
+"""The outer half: reads the holidays from a file or a web server, with code that blocks.
 
 Theory of operation: the module asks ``Holidays()`` now and then and gets the days. This runs in a thread of
-the server, so ``urlopen`` may wait; the module says for how long it waits itself.
+the server, so ``urlopen`` may wait; the module chooses how long it waits for the answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class HolidaysPart(Part):
         return {Holidays: self.holidays}
 
     def holidays(self, question: Holidays) -> list[str]:
-        """Return the days; raises ``OSError`` where they cannot be read."""
+        """Return the days; raises ``OSError`` if they cannot be read."""
         if not self.settings.holidays:
             return []
         self._reads += 1

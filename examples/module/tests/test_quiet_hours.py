@@ -43,7 +43,7 @@ def test_hours_are_hours() -> None:
 
 
 def test_each_user_sets_the_own_hours() -> None:
-    """By the page; HTTP has found out who it is."""
+    """By the page; the HTTP server has authenticated the user."""
     night = bench()
     bob = {"user": "sip:bob@example.com"}
     hours = b'{"begin": 22, "end": 7}'
@@ -59,7 +59,7 @@ def test_each_user_sets_the_own_hours() -> None:
 
 
 def test_a_board_hears_of_it() -> None:
-    """By lines, and by messages of a WebSocket; only of what it asked for."""
+    """By lines, and by messages of a WebSocket; only for the user that the client asked for."""
     night = bench()
     night.command("quiet_hours.set", user="bob", begin=22, end=7)
     every, carol = night.link("quiet"), night.link("quiet", whole=True)
@@ -71,7 +71,7 @@ def test_a_board_hears_of_it() -> None:
 
 
 def test_holidays() -> None:
-    """The outer half reads them, and the module asks it; what it raises is told, and the old days count."""
+    """The outer half reads them for the module; if it raises, the log says so, and the old days count."""
     part = HolidaysPart(QuietSettings(holidays="data:text/plain,2025-11-28%0a2025-12-25"))
     (answer,) = part.handlers().values()
     assert answer(Holidays()) == ["2025-11-28", "2025-12-25"]

@@ -64,7 +64,7 @@ def binding_row(
 
 
 def binding_of(row: Sequence[Any], clocks: Clocks, decode: Callable[[Any], str]) -> Binding:
-    """Return the binding of a row, in the stack's clock; its flow, of a former life, is gone."""
+    """Return the binding of a row, in the stack's clock; without its flow, which a former process had."""
     (aor, _, contact, expires, call_id, cseq, q, registered, refreshed,
      path, instance, reg_id, params, received, agent, clock) = row  # fmt: skip
     offset, since = clocks.shifts(clock)
