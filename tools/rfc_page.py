@@ -1,8 +1,8 @@
 """Writes docs/rfcs.md: for each section of an RFC, the files that obey it and the tests that check it.
 
 Theory of operation: the code cites the section above the line that obeys it, and a test above the assertion
-that checks it (CONTRIBUTING.md). A citation is ``RFC 3261 16.6`` with any further sections after commas, also
-where a comment breaks the line in it. A test compares the page with what this makes.
+that checks it (CONTRIBUTING.md). A citation is ``RFC 3261 16.6`` with any further sections after commas; a
+comment may break the line in it. A test compares the page with what this makes.
 
 Run ``python -m tools.rfc_page`` to write the page.
 """

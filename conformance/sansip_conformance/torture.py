@@ -86,7 +86,7 @@ def _trace(folder: str, rfc: str, entry: dict[str, Any], file: str, suffix: str)
                 1,
                 endpoint=answered_at,
                 what="|".join(map(str, allowed)),
-                # Silence conforms where the RFC says "should"; a wrong status never does.
+                # Silence conforms if the RFC says "should"; a wrong status never does.
                 or_nothing=expected == "should",
             )
         )

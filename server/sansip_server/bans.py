@@ -20,7 +20,7 @@ __all__ = ["lifted", "standing"]
 
 
 def standing(stack: Stack, now: float, source: str | None, user: str | None) -> Iterator[dict[str, Any]]:
-    """Yield the bans that stand, of ``source`` and ``user`` where they are given, and how many they are.
+    """Yield the bans in force, of ``source`` and ``user`` if they are given, and their number.
 
     Raises ``ValueError`` for a source that is no address.
     """
@@ -33,7 +33,7 @@ def standing(stack: Stack, now: float, source: str | None, user: str | None) -> 
 
 
 def lifted(stack: Stack, now: float, source: str, user: str | None) -> Iterator[dict[str, Any]]:
-    """Lift the bans of ``source``; yield them, and how many they were. Raises like ``standing``."""
+    """Lift the bans of ``source``; yield them, and their number. Raises like ``standing``."""
     found = stack.lift(_address(source), user, now)
     yield from ({"item": _shown(ban, stack)} for ban in found)
     yield {"ok": True, "result": {"lifted": len(found)}}

@@ -113,7 +113,7 @@ class SharedStorage:
         return {SharedRead: self._read, SharedWrite: self._write, Heartbeat: self._beat}
 
     def look(self) -> list[NodeState]:
-        """Return which nodes live, none where the location does not answer; tell the log."""
+        """Return which nodes live, none if the location does not answer; tell the log."""
         try:
             # A beat without a node: this node claims nothing before its sockets are open.
             others = self._pulse.beat(Heartbeat(NodeState("", "", ""), 0.0))

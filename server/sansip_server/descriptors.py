@@ -4,8 +4,8 @@ Theory of operation: shells and supervisors start a program with a soft limit of
 the sake of old programs that use select(2), and with a hard limit that it may
 raise the soft one to. None of the runtimes uses select, so the server raises its soft limit first
 of all. If that is not enough, connections and queries share the descriptors, and a reserve stays
-for other files: a store that cannot be opened because idle clients hold every descriptor would
-refuse each registration.
+for other files: if idle clients held every descriptor, the store could not be opened, and the
+server would refuse each registration.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def fit(limits: Limits, allowed: int | None, *, tell: bool = True) -> None:
     wanted = limits.connections
     if allowed is None or allowed >= wanted + limits.dns_queries + RESERVE:
         return
-    # A small limit is shared as a large one would be.
+    # A small limit is divided in the same way as a large one.
     rest = allowed - min(RESERVE, allowed // 4)
     limits.dns_queries = min(limits.dns_queries, max(rest // 5, 1))
     limits.connections = min(wanted, max(rest - limits.dns_queries, 1))

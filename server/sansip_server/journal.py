@@ -148,7 +148,7 @@ def replay(lines: Iterable[str], decide: Scripts | Callable[..., Any]) -> Iterat
 
 
 def _module(name: str) -> type[Module]:
-    """Return the module that was added while the server ran. Raises ValueError where it is not installed."""
+    """Return the module that was added while the server ran. Raises ValueError if it is not installed."""
     if name not in names():
         raise ValueError(f"the module {name} was added, and is not installed here")
     return load(name)

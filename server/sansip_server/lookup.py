@@ -38,7 +38,7 @@ def locate(hop: NextHop, config: DnsConfig) -> list[Place]:
 
 
 class _Search:
-    """One search, its sockets and its time."""
+    """One search, with its sockets and its deadline."""
 
     def __init__(self, config: DnsConfig) -> None:
         self._timers = Timers()

@@ -431,7 +431,7 @@ class _Preparation:
             names = ", ".join(kind.name for kind in self._modules)
             most = self._hub.driver.limits.prepare_time
             said = f"tables and outer halves of {names} were not ready in {most:g} s (limits.prepare_time)"
-            # In a turn of its own: what a reload does is none of a timer's.
+            # In a turn of its own: a reload must not run inside a timer.
             self._hub.inbox.post(done, OperatorError(said))
 
 
@@ -453,7 +453,7 @@ class _Look:
         if faults is None:
             self._wait(now)
         else:
-            # In a turn of its own: what a reload does is none of a timer's.
+            # In a turn of its own: a reload must not run inside a timer.
             self._hub.inbox.post(self._done, faults)
 
 
@@ -466,7 +466,9 @@ def _listen_path(settings: Settings, problem: str) -> str:
     """Return the key of the listener that ``problem`` names."""
     for index, text in enumerate(settings.listen):
         one = parse_listen(text)
-        if f"{one.transports[0]}:{show_host(one.host)}:{one.port}" in problem:
+        # With the colon: port 506 is not 5060.
+        place = f"{show_host(one.host)}:{one.port}:"
+        if any(f"{transport}:{place}" in problem for transport in one.transports):
             return f"listen[{index}]"
     for name, given in settings.modules.items():
         for index, text in enumerate(getattr(given, "listen", ())):

@@ -1,9 +1,8 @@
 """Load a routing script: a Python file that defines ``route(request)``.
 
-Theory of operation: the script is the user's own code and runs with the
-server's rights, so what can go wrong is a programmer's mistake; it is reported as
-one line with file and line number. The file is run once, as a module of its own
-name, with its folder on ``sys.path`` so that it can import its neighbours.
+Theory of operation: the script is the operator's own code and runs with the server's rights, so its faults
+are a programmer's mistakes; each is reported as one line with file and line number. The file is run once, as
+a module of its own name, with its folder on ``sys.path`` so that it can import its neighbours.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def read_secret(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     """Make ``path`` with a new key, whole or not at all; a key that another process made first stays."""
-    # Under another name until it is on disk: a power failure must not leave half of a key, nor
-    # may a second server that starts now read an empty one.
+    # Under another name until it is on disk: a power failure must not leave half of a key, and a second
+    # server that starts now must not read an empty one.
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:

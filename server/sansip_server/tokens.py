@@ -60,7 +60,7 @@ class Keys:
             ) from None
 
     def get(self, kid: str) -> jwt.PyJWK | None:
-        """Return the key of that name; a file that is gone or broken leaves the keys as they were."""
+        """Return the key of that name; if the file is gone or broken, the keys stay as they were."""
         try:
             self.look()
         except OperatorError:

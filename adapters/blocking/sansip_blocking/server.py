@@ -97,7 +97,7 @@ class Server:
     def act(self, verb: str, number: int = 0, **given: Any) -> Any:
         """Do ``verb`` of the user agent, or of call ``number``; serve until there is a result, and return it.
 
-        See docs/calls.md. RuntimeError where the server is stopped before.
+        See docs/calls.md. RuntimeError if the server is stopped before.
         """
         told: list[Any] = []
         self.hub.act(verb, number, given, told.append)

@@ -42,7 +42,7 @@ THREAD_IDLE = 10
 class Server:
     """A server of the hub that ``start`` was called in; all methods belong to that hub's thread.
 
-    ``offload`` runs the handlers: ``gevent.spawn`` where they cooperate, native
+    ``offload`` runs the handlers: ``gevent.spawn`` if they cooperate, native
     threads by default. The other arguments are those of every runtime
     (``sansip_sockets.Options``). ``stack``, ``hub`` (of ``sansip_sockets``) and
     ``listeners`` are there once it is started.
@@ -107,9 +107,9 @@ class Server:
         return outcome(told.get())
 
     def stop(self, timeout: float = 0.0) -> None:
-        """Close everything and wait until that is done; with a ``timeout``, drain so long before.
+        """Close everything and wait until that is done; with a ``timeout``, first drain for that time.
 
-        Harmless when repeated. Where the hub calls it (``notify``, a route), it
+        Harmless when repeated. If the hub calls it (``notify``, a route), it
         returns at once and closes when the hub comes to it.
         """
         if not self.started:
@@ -163,5 +163,5 @@ def run(
 
 
 def _start_thread(function: Callable[[], None]) -> None:
-    """Start a thread of the operating system, whatever was patched."""
+    """Start a thread of the operating system, even if gevent has patched the modules."""
     gevent.monkey.get_original("_thread", "start_new_thread")(function, ())

@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
 
     Attributes:
         handlers: question type to the function that answers it: a plain function run in worker
-            threads (see ``sansip_sockets.handler``), or an ``async def`` where the runtime has
+            threads (see ``sansip_sockets.handler``), or an ``async def`` if the runtime has
             coroutines. ``Resolve`` has one already.
         notify: called with every event of the stack.
         filters: transport to what makes the byte filters of its connections.
@@ -89,7 +89,7 @@ def assemble(
     start_coroutine: StartCoroutine | None = None,
     **options: Unpack[Options],
 ) -> Hub:
-    """Return a hub that is ready to ``start``; the sockets are closed where that fails.
+    """Return a hub that is ready to ``start``; the sockets are closed if that fails.
 
     ``offload`` and ``start_coroutine`` are the runtime's (see ``Hub``).
     """

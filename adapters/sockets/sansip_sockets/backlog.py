@@ -7,8 +7,8 @@ So the pump reads all datagrams that wait in the kernel as soon as they are more
 batch, and serves them by turns: one of each source (``sources.source_of``), round by round.
 
 The room is ``limits.datagram_backlog`` octets. A source may hold as many as are still free
-(Choudhury and Hahne's dynamic threshold): half of the room where it is alone, a share
-where it is not, and a source that comes last still finds room. The server drops datagrams above
+(Choudhury and Hahne's dynamic threshold): half of the room if it is alone, a share
+if it is not, and a source that comes last still finds room. The server drops datagrams above
 that, as any congested link does; SIP sends the important ones again. A peer to which limits by
 source do not apply serves many people, and counts as ``CROWD`` sources.
 """
@@ -58,7 +58,7 @@ class Backlog:
         return bool(self._lines)
 
     def put(self, datagram: tuple[bytes, Address]) -> str:
-        """Have ``datagram`` wait; return "", or the source that has too much waiting already."""
+        """Queue ``datagram``; return "", or its source if too much of that waits already."""
         data, address = datagram
         source = source_of(address[0])
         line = self._lines.get(source)
@@ -78,7 +78,7 @@ class Backlog:
         return ""
 
     def take(self, most: int) -> list[tuple[bytes, Address]]:
-        """Return the next ``most`` datagrams, or all there are; those of one source in their order."""
+        """Return the next ``most`` datagrams, or all; those of one source in their order."""
         taken: list[tuple[bytes, Address]] = []
         order = self._order
         while order and len(taken) < most:

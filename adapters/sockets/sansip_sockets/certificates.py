@@ -41,7 +41,7 @@ _REFUSED = {
     26: "; its extended key usage has to name serverAuth or clientAuth"
     ' (id-kp-sipDomain alone is taken by tls.engine = "openssl")',
 }
-# OpenSSL's reasons -> what has to be done, and by whom.
+# OpenSSL's reasons -> the remedy, and the party that has to act.
 _ADVICE = {
     "HTTP_REQUEST": ": plain HTTP on a port for TLS",
     "NO_SHARED_CIPHER": "; the peer has none of tls.ciphers, or none for the kind of key in the certificate",
@@ -155,7 +155,7 @@ def why_unusable(error: OSError, file: str) -> str:
 
 
 def what_openssl_says(error: ssl.SSLError) -> str:
-    """Return what OpenSSL says in words, with what to do about it where that is known."""
+    """Return what OpenSSL says in words, with what to do about it if that is known."""
     said = getattr(error, "verify_message", None)
     if said:
         advice = _REFUSED.get(getattr(error, "verify_code", 0), "")

@@ -48,14 +48,14 @@ class _Client:
 
 
 class DatagramClients:
-    """All such sockets of a hub. They are in ``hub.sendto`` under their numbers, below zero."""
+    """All such sockets of a hub. They are in ``hub.sendto`` under their numbers, which are negative."""
 
     __slots__ = ("_hub", "_open", "_table")
 
     def __init__(self, hub: Host) -> None:
         self._hub = hub
         self._table: dict[int, _Client] = {}
-        # Those whose socket is open: the above and the ones being closed.
+        # Clients whose socket is open: those above, and those that are being closed.
         self._open: set[_Client] = set()
 
     def __len__(self) -> int:

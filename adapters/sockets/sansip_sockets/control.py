@@ -96,7 +96,7 @@ class ControlSocket:
                     os.unlink(self.path)
                 return
             except OSError:
-                pass  # full, or not ours: somebody is there
+                pass  # full, or not ours: a server is there
         raise BindError(f"control {self.path}: another server answers there; stop it, or set another path")
 
     def start(self, hub: Hub, answer: AnswerLine) -> None:

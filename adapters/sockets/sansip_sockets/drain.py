@@ -39,7 +39,7 @@ class Drain:
         self.look(now)
 
     def finish(self, finished: bool) -> None:
-        """Report; False also where the hub is closed before its time."""
+        """Report; False also if the hub is closed before its time."""
         done, self._done = self._done, None
         if done is not None:
             done(finished)

@@ -1,11 +1,10 @@
 """ICMP errors of a datagram socket: which destination is dead.
 
-Theory of operation: one UDP socket talks to everybody, so "connection refused"
-as the result of some later ``sendto`` does not say which peer it is about. With IP_RECVERR
-Linux keeps the errors in a queue of the socket, each with the destination and
-the beginning of the datagram it is about. The queue is read when a send or a
-receive fails, and when the socket woke us and had nothing to read; it is never
-on the path of a datagram that arrives. Other platforms have no such queue:
+Theory of operation: one UDP socket talks to all peers, so "connection refused" as the result of
+some later ``sendto`` does not say which peer it is about. With IP_RECVERR Linux keeps the errors
+in a queue of the socket, each with the destination and the beginning of the datagram it is about.
+The queue is read when a send or a receive fails, and when the socket woke us and had nothing to
+read; it is never on the path of a datagram that arrives. Other platforms have no such queue:
 there a dead next hop costs its transaction's timer (RFC 3261 17.1.1.2, Timer B).
 """
 

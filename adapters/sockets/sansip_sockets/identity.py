@@ -1,9 +1,9 @@
 """The names in a certificate (RFC 5922 7).
 
-Theory of operation: its identities are the SIP URIs in it, or where there are none
-the DNS names, or where it has no alternative names at all its common name. They are
-compared as a whole: a wildcard matches nothing (RFC 5922 7.1, 7.2). An address is
-only ever an address.
+Theory of operation: the identities of a certificate are the SIP URIs in it. If there are none,
+they are the DNS names. If it has no alternative names at all, the identity is its common name.
+Each is compared as a whole: a wildcard matches nothing (RFC 5922 7.1, 7.2). An IP address matches
+only the IP addresses in the certificate.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def is_identified(certificate: Mapping[str, Any] | None, name: str) -> bool:
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        # RFC 5922 7.2: as a whole, without suffixes and wildcards.
+        # RFC 5922 7.2: the name is compared as a whole, without suffixes and wildcards.
         return "*" not in name and name in (one.rstrip(".") for one in identities(certificate))
     return any(
         kind == "IP Address" and _address(value) == address

@@ -18,7 +18,7 @@ __all__ = ["Inlet"]
 class Inlet:
     """Reads whole messages from an association.
 
-    ``lost(reason)`` is called where a message begun is not complete within
+    ``lost(reason)`` is called if a message begun is not complete within
     ``limits.message_time``. If a message is larger than ``limits.message_size``, this keeps
     one octet more than that, which is enough for the stack to refuse the message (RFC 3261
     21.4.11), and drops the rest.
@@ -37,8 +37,7 @@ class Inlet:
     def read(self, size: int) -> bytes:
         """Return the next message, or nothing at the end of the association.
 
-        Raises ``BlockingIOError`` where no whole message has come, ``OSError`` when
-        the association broke.
+        Raises ``BlockingIOError`` if no whole message has come, ``OSError`` when the association broke.
         """
         data, _, flags, _ = self._sock.recvmsg(size)
         whole = flags & socket.MSG_EOR

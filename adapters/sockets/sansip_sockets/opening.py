@@ -41,9 +41,9 @@ def tune(sock: socket.socket, transport: str) -> None:
 
 
 def begin_connect(action: Connect, listener: BoundListener | None) -> socket.socket:
-    """Return a non-blocking socket that is connecting, from the address of ``listener`` where there is one.
+    """Return a non-blocking socket that is connecting, from the address of ``listener`` if there is one.
 
-    It is writable when that has succeeded or failed. Raises ``OSError`` where it cannot begin.
+    It is writable when that has succeeded or failed. Raises ``OSError`` if it cannot begin.
     """
     family = socket.AF_INET6 if ":" in action.address[0] else socket.AF_INET
     if action.transport == SCTP:

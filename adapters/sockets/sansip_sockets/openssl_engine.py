@@ -190,7 +190,7 @@ def _is_for_sip(certificate: x509.Certificate) -> bool:
 
 
 def _judge(connection: SSL.Connection, response: bytes, _: object) -> bool:
-    """OpenSSL's callback where we asked for a stapled response."""
+    """OpenSSL's callback for the stapled response that this side asked for."""
     findings: _Findings = connection.get_app_data()
     chain = connection.get_verified_chain()
     if not chain:
@@ -256,7 +256,7 @@ class Session:
     __slots__ = ("_connection", "_findings", "above", "below")
 
     def __init__(self, context: SSL.Context, name: str | None, *, asks: bool = False) -> None:
-        """``name`` is the server's; None where we are the server. ``asks`` for a stapled response."""
+        """``name`` is the server's; None if we are the server. ``asks`` for a stapled response."""
         self._connection = connection = SSL.Connection(context, None)
         self._findings = _Findings()
         connection.set_app_data(self._findings)

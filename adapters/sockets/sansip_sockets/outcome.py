@@ -8,7 +8,7 @@ __all__ = ["outcome"]
 
 
 def outcome(result: Any) -> Any:
-    """Return ``result``, or raise it where it is an exception."""
+    """Return ``result``, or raise it if it is an exception."""
     if isinstance(result, BaseException):
         raise result
     return result

@@ -32,7 +32,8 @@ from sansip_sockets.waits import READ, WRITE
 
 __all__ = ["PolledWaiter"]
 
-# Cancelled timers kept until they would have fired: at most as many as others, and these.
+# Cancelled timers stay in the heap until they would have fired: at most as many as live ones, plus this
+# number.
 CANCELLED = 64
 
 
@@ -52,8 +53,8 @@ class _Timer:
 class PolledWaiter(CallbackWaiter):
     """Drives pumps until they end, or until ``close``; ``fileno`` is the descriptor to wait for.
 
-    Code that starts something from outside of ``turn`` has to wake the inbox of the hub
-    after it, so that the task that waits asks for the ``deadline`` again.
+    Code that starts a pump or a timer outside of ``turn`` has to wake the inbox of the hub
+    afterwards, so that the task that waits asks for the ``deadline`` again.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

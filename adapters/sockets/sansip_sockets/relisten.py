@@ -1,10 +1,10 @@
 """Other listeners for a running hub: their sockets are opened aside, then all are taken, or none.
 
 Theory of operation: a socket stays if its kind, address and port stay, even if it gets another protocol; so
-nothing that waits in the kernel is lost. New sockets are bound at once, so a port that another program has is
-found before anything is changed (``BindError``). The pump of a listening socket that goes is woken, and
-closes it. The socket of a UDP listener stays for the transactions that use it, until the stack says
-``CloseDatagram``.
+nothing that waits in the kernel is lost. New sockets are bound at once, so the server finds a port that
+another program has before it changes anything (``BindError``). The pump of a listening socket that goes is
+woken, and closes it. The socket of a UDP listener stays for the transactions that use it, until the stack
+says ``CloseDatagram``.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Theory of operation: the handler of ``Resolve`` questions until the stack asks
 name servers itself (RFC 3263). The system's resolver blocks, for many seconds
-when a name server is silent, so several threads serve it and one dead name does
-not hold up the others; equal questions share one look-up.
+when a name server is silent, so several threads call it, and one dead name does not hold up the
+others; equal questions share one look-up.
 """
 
 from __future__ import annotations

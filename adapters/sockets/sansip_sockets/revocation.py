@@ -37,7 +37,7 @@ class Proof:
     """The facts that the trust in a verified certificate depends on.
 
     Attributes:
-        root: SHA-256 of the authority at the end of its chain; None where that is not known any
+        root: SHA-256 of the authority at the end of its chain; None if that is not known any
             more (a session that was resumed).
         issuer: the name of the issuer, as DER.
         serial: its serial number.

@@ -48,7 +48,7 @@ def is_missing(error: OSError) -> bool:
 
 
 def open_socket(family: int) -> socket.socket:
-    """Return a one-to-one socket. Raises ``OSError`` (``is_missing``) where there is no SCTP."""
+    """Return a one-to-one socket. Raises ``OSError`` (``is_missing``) if there is no SCTP."""
     return socket.socket(family, socket.SOCK_STREAM, PROTOCOL)
 
 

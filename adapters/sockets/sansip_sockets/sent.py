@@ -25,7 +25,7 @@ class Sent:
         self.append = self._actions.append
 
     def owner(self, listener: int, address: Address, quoted: bytes) -> int:
-        """Return the owner of the datagram that ``quoted`` is the beginning of, 0 where none is known."""
+        """Return the owner of the datagram that ``quoted`` is the beginning of, 0 if none is known."""
         # Not a branch in the Request-URI, which a peer wrote.
         branch = quoted.find(b"branch=", quoted.find(b"\r\n") + 1)
         end = quoted.find(b"\r\n", branch)

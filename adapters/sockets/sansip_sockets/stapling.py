@@ -157,7 +157,7 @@ class Staple:
             raise TlsError(f"staple {file}: {error}; `openssl ocsp … -respout {file}` fetches one") from None
 
     def shown(self, now: datetime) -> bytes:
-        """Return what to staple; b"" where it is out of date, or the file has become useless."""
+        """Return what to staple; b"" if it is out of date, or the file has become useless."""
         try:
             self._read()
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm):

@@ -9,9 +9,9 @@ last closes the socket.
 
     CONNECTING ─▶ OPEN ─▶ CLOSING (queue being flushed) ─▶ LINGERING ─▶ DEAD
 
-To linger is to have said goodbye (our FIN is sent) and to read on until the
-peer has too, for ``LINGER`` seconds at most: closing a socket with unread octets
-makes the kernel send a reset, which can overtake the answer we just wrote.
+A lingering connection has said goodbye (our FIN is sent), and reads on until the peer has said
+goodbye too, for ``LINGER`` seconds at most. If a socket is closed with unread octets, the kernel
+sends a reset, which can overtake the answer that was just written.
 
 When the peer's end of input comes first, the stack is told at once, and answers
 that were written before still go out: a peer that half-closes gets them.

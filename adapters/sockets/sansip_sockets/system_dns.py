@@ -33,7 +33,7 @@ def system_dns(
 
 
 def name_servers(text: str) -> dict[str, Any]:
-    """Return ``servers``, and ``timeout``, ``rounds`` and ``rotate`` where a resolv.conf sets them."""
+    """Return ``servers``, and ``timeout``, ``rounds`` and ``rotate`` if a resolv.conf sets them."""
     servers: list[tuple[str, int]] = []
     settings: dict[str, Any] = {"servers": servers}
     for line in text.splitlines():

@@ -12,7 +12,7 @@ of the server:
   the moment the pump goes on) and resume with ``False`` after ``seconds`` (0:
   at once);
 - each of them with a *bell* as fourth element: set ``bell.resume`` to a function that
-  resumes with ``False`` where the pump still waits for this, and does nothing else.
+  resumes with ``False`` if the pump still waits for this, and does nothing else.
 
 A pump yields the same tuple object again where its wait has not changed, so a
 runtime that keeps its watch registered pays one identity test. At most one

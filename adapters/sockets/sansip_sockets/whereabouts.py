@@ -59,7 +59,7 @@ def _is_users(frame: FrameType) -> bool:
 
 
 def _globals(route: Any) -> Any:
-    """Return the names of the module that ``route`` was written in, None where it is no Python."""
+    """Return the names of the module that ``route`` was written in, None if it is no Python."""
     while isinstance(route, partial):
         route = route.func
     function: Any = inspect.unwrap(route) if callable(route) else None

@@ -19,7 +19,7 @@ from sansip.actions import Ask
 
 __all__ = ["Answer", "Offload", "Threads", "Worker", "handler"]
 
-# How a result gets back: answer(id, result).
+# The function that takes a result: answer(id, result).
 Answer: TypeAlias = Callable[[int, Any], None]
 # Runs a job in another thread, soon. A runtime may bring its own.
 Offload: TypeAlias = Callable[[Callable[[], None]], None]
@@ -35,8 +35,8 @@ def handler(
     """Decorate a handler of questions that wants more than one thread and one question at a time.
 
     Args:
-        batched: it takes a list of questions and returns a list of as many
-            answers (an ``Exception`` instance for one that failed).
+        batched: the function takes a list of questions and returns a list of as many answers (an
+            ``Exception`` instance for one that failed).
         parallel: how many threads may run it at once, for code that mostly waits.
         key: questions with equal keys, asked while one of them is being
             answered, share its answer.

@@ -161,7 +161,7 @@ class Server:
 
 
 def read_token(file: str | None) -> str | None:
-    """Return the token of ``file``, or of the environment; None where there is none."""
+    """Return the token of ``file``, or of the environment; None if there is none."""
     if file is None:
         return os.environ.get("SANSIP_TOKEN") or None
     try:

@@ -51,7 +51,7 @@ def token(
 
 
 def _signing_key(path: Path) -> dict[str, Any]:
-    """Return the first private key of ``path``, made where there is no file."""
+    """Return the first private key of ``path``; make the file if there is none."""
     try:
         entries = json.loads(path.read_bytes())["keys"]
     except FileNotFoundError:

@@ -1,8 +1,8 @@
 """``sansip user``: the users that may register, in the store that the server reads.
 
 Theory of operation: the commands write the same store as a running server; it
-sees the change within a second. A password is turned into one key for each
-algorithm at once (RFC 7616 3.4.2) and then forgotten.
+sees the change within a second. A command turns a password into one key for each algorithm at
+once (RFC 7616 3.4.2) and then forgets it.
 """
 
 from __future__ import annotations

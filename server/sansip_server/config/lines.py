@@ -2,8 +2,8 @@
 
 Theory of operation: the standard parser gives values without positions. A
 key stands at the start of a line, after the last table header; that is enough to
-point at it. A key inside an inline table is pointed at by its outer key. A key that cannot be
-found has no line; the fault still names its path.
+point at it. For a key inside an inline table, the line is that of its outer key. A key that
+cannot be found has no line; the fault still names its path.
 """
 
 from __future__ import annotations

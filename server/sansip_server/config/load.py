@@ -202,7 +202,7 @@ def _table(cls: type, data: dict[str, Any], prefix: str, faults: list[ConfigFaul
     try:
         return cls(**values)
     except ValueError as error:
-        # The core's own dataclasses refuse combinations that could not work.
+        # The core's own dataclasses refuse combinations that cannot work.
         faults.append(ConfigFault(prefix.rstrip("."), str(error)))
         return None
 

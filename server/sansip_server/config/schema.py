@@ -58,7 +58,7 @@ class Settings:
     listen: list[str] = field(default_factory=lambda: list(DEFAULT_LISTEN))
     # Domains whose users register here and are looked up here. The server's
     # own addresses are always served and mean the first domain, and so does
-    # `localhost` where it listens on loopback. Without any, the addresses are the domains: there is one set
+    # `localhost` if it listens on loopback. Without any, the addresses are the domains: there is one set
     # of users, and the realm in which the server asks for their passwords is the address that the phone
     # uses. The server does not relay requests for other domains for strangers.
     domains: list[str] = field(default_factory=list)

@@ -33,7 +33,7 @@ _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Mounts:
-    """Answers for the modules of ``stack``; ``users`` is None where no user has a password."""
+    """Answers for the modules of ``stack``; ``users`` is None if no user has a password."""
 
     def __init__(self, stack: Stack, hub: Hub, access: Access, users: Users | None) -> None:
         self._stack = stack

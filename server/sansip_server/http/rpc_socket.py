@@ -50,7 +50,7 @@ class RpcSocket:
         self._ring = ring
 
     def received(self, data: bytes) -> Generator[Pending[Any] | None, None, bytes]:
-        """Return the reply to a message. Raises ``HttpFault`` where the client may not ask any more."""
+        """Return the reply to a message. Raises ``HttpFault`` if the client may not ask any more."""
         role = self._role()
         demand(role, "read")
         return (yield from self._rpc.answer(data, role, self._own))

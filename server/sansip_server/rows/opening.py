@@ -64,7 +64,7 @@ def open_rows(
         return InMemory()
     if isinstance(store, SqliteStore):
         return SqliteRows(store)
-    # SQLAlchemy is imported where a database server is used.
+    # SQLAlchemy is imported only if a database server is used.
     from sansip_server.rows.sql import SqlRows
     from sansip_server.stores.server import ServerStore
 

@@ -124,7 +124,7 @@ class RedisRows:
         return [put, add]
 
     def _together(self, tables: Iterable[Table[Any]], commands: Sequence[_Command]) -> None:
-        """Do all ``commands`` or none; none where one of ``tables`` has another version by now."""
+        """Do all ``commands`` or none; none if one of ``tables`` has another version by now."""
         checked = {table.name: _version(table) for table in tables}
         words: list[bytes | str | int] = [len(checked)]
         for name, version in checked.items():

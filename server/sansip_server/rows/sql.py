@@ -23,7 +23,7 @@ from sansip_server.stores.engine import Engine
 
 __all__ = ["SqlRows"]
 
-# Rows written in one statement where a table is migrated.
+# Rows written in one statement when a table is migrated.
 _CHUNK = 1_000
 
 

@@ -2,8 +2,8 @@
 
 Theory of operation: SQLAlchemy knows the dialects; this file makes the choices that are left to us. Keys are
 compared octet by octet everywhere: by the collation ``C`` in PostgreSQL, as ``VARBINARY`` in the others,
-whose text collations call ``a`` and ``a `` equal. No database's text holds NUL, nor octets that are not
-UTF-8; both are written with a backslash before them, and so is a backslash.
+whose text collations call ``a`` and ``a `` equal. Text in these databases cannot hold NUL, or octets
+that are not UTF-8. Both are written with a backslash before them, and so is a backslash.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 Theory of operation: write-ahead logging, so that looking up a user never waits
 for a registration being written. A batch of registrations is one transaction:
 its cost is one flush to disk, however many phones wait for it (group commit).
-With ``full`` synchronisation a 200 survives a power failure, with ``normal``
-the death of the process alone. An address-of-record is written whole, for it has
-few bindings.
+With ``full`` synchronisation a 200 survives a power failure, with ``normal`` only the death of
+the process. An address-of-record is written as a whole, because it has few bindings.
 
 SQLite continues to write into a file that was deleted or replaced, and keeps its old view of a file that was
 restored in place. So before each batch the server compares the name with the open file, and after a failure

@@ -84,7 +84,7 @@ class HttpRequest:
         return [part for part in parts if part]
 
     def header(self, name: str) -> str | None:
-        """Return the one value of a field; None where it is absent. Raises ``HttpFault`` for several."""
+        """Return the one value of a field; None if it is absent. Raises ``HttpFault`` for several."""
         values = [value for known, value in self.headers if known == name]
         if len(values) > 1:
             raise HttpFault(400, f"more than one {name} field")

@@ -1,4 +1,4 @@
-"""The octets of one HTTP connection, through TLS where there is some.
+"""The octets of one HTTP connection, through TLS if there is some.
 
 Theory of operation: these are generators that yield waits, for the pump of the connection. Each wait has an
 end: a peer that does not go on until then loses its connection (``Gone``).
@@ -111,7 +111,7 @@ class Line:
         return output.up
 
     def write(self, data: bytes) -> Generator[Wait, bool, None]:
-        """Write all of ``data``. Raises ``Gone`` where the peer does not read it in ``http_idle_time``."""
+        """Write all of ``data``. Raises ``Gone`` if the peer does not read it in ``http_idle_time``."""
         deadline = self._hub.clock() + self._limits.http_idle_time
         for start in range(0, len(data), CHUNK):
             part = data[start : start + CHUNK]
