@@ -54,7 +54,7 @@ def test_the_desk_answers(phones: tuple[Endpoint, Endpoint, Endpoint]) -> None:
 
 
 def test_the_desk_is_busy(phones: tuple[Endpoint, Endpoint, Endpoint]) -> None:
-    """Busy at the desk: the mobile rings, and the caller hears nothing of the 486."""
+    """Busy at the desk: the mobile rings, and the caller does not get the 486."""
     caller, desk, mobile = phones
     caller.request("INVITE", "sip:sales@example.com")
     desk.reply(desk.expect("INVITE"), 486)

@@ -1,9 +1,9 @@
 """The outer half of the module ``accounting``: lines at the end of a file, and to the disk.
 
-Theory of operation: one thread writes. The file is opened for appending, and opened anew where its name leads
-to another file (logrotate renamed it). A line that a crash tore is closed with a line end before the next is
-written, so it spoils no other. The answer goes back after ``fsync``: the record outlives the process and the
-machine.
+Theory of operation: one thread writes. It opens the file for appending, and opens it anew if its name leads
+to another file (logrotate renamed it). If a crash left half a line, the thread ends that line before it
+writes the next one, so no other line is damaged. The answer goes back after ``fsync``: the record outlives
+the process and the machine.
 """
 
 from __future__ import annotations

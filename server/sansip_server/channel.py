@@ -17,7 +17,7 @@ __all__ = ["Channel", "ConnectionLost"]
 
 
 class ConnectionLost(Exception):
-    """The connection is of no more use; the text says why."""
+    """The connection cannot be used any more; the text says why."""
 
 
 class Channel:

@@ -3,8 +3,8 @@
 Theory of operation: events carry facts (``sansip.events``); here they get words and a level. An event that a
 stranger can cause at will is at most ``info``. An event that an operator should look at is a ``warning``, and
 a route that failed is an ``error`` with its traceback. Each kind may fill a few lines a second; the log only
-counts the others: neither a flood of garbage nor a thousand registrations a second may spend the machine on
-writing about them.
+counts the others: the log must not take the machine's time in a flood of garbage, or at a thousand
+registrations a second.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Pinger:
         self._channel: Channel | None = None
         self._reply = Reply(0, "")
         self._begun = 0.0
-        # The socket is of no more use; the reply says why.
+        # Whether the socket has failed; then the reply says why.
         self._failed = False
 
     def _open(self, timeout: float) -> None:
@@ -193,7 +193,7 @@ class Pinger:
             self._receive(until - now)
         if not self._usable():
             self.close()
-        # A machine still waiting (Timer K, or our own timeout) has served its purpose.
+        # A transaction that still waits (Timer K, or our own timeout) is not needed any more.
         transaction.terminate(None, time.monotonic())
         return reply
 

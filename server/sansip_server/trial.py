@@ -1,7 +1,7 @@
 """Tries a routing script in a process of its own before a running server imports it.
 
 Theory of operation: a script is a program. It may loop, wait, exit, or end the interpreter while it is
-imported, and a server that takes calls can bear none of that. So a child process imports it first, within
+imported, and a server that takes calls must not do any of that. So a child process imports it first, within
 ``IMPORT_TIME`` seconds; the server looks now and again whether the child has ended, and serves meanwhile. The
 server reports the child's findings with file and line, as ``load_route`` and ``faulthandler`` give them.
 """
@@ -88,7 +88,7 @@ class Trial:
         try:
             os.killpg(self._child.pid, signal.SIGKILL)
         except OSError:
-            pass  # nothing of it is left
+            pass  # the child is gone already
 
     def _without_word(self, said: str) -> str:
         """Return the end of a child that did not come to the end of the script."""

@@ -2,9 +2,9 @@
 
 Theory of operation: one task waits, by ``anyio.wait_readable`` for the descriptor of a
 ``PolledWaiter``, and all pumps are resumed from there: no task for each connection.
-Its task group also has the tasks of handlers; to stop is to cancel that group. It
-belongs to a task of the server's own, so that stopping does not cancel the block
-of ``async with serve(...)``. The code does not depend on the backend.
+Its task group also has the tasks of handlers; a stop cancels that group. It belongs to a task of
+the server's own, so that stopping does not cancel the block of ``async with serve(...)``. The
+code does not depend on the backend.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Socket code written once for every runtime: pumps over non-blocking sockets.
 
-Theory of operation: see ``waits`` (what a runtime owes a pump), ``hub`` (one
-stack and its sockets), ``datagrams`` and ``streams`` (the pumps). Nothing here
-waits, and nothing here knows asyncio, gevent or curio.
+Theory of operation: see ``waits`` (the duties of a runtime to a pump), ``hub`` (one stack and its
+sockets), ``datagrams`` and ``streams`` (the pumps). No code in this package waits, or depends on
+asyncio, gevent or curio.
 """
 
 from sansip_sockets.assembly import Build, Options, assemble, prepare

@@ -44,7 +44,7 @@ IDLE = 60.0
 ANSWER = 60.0
 # Seconds between two parts.
 TURN = 0.0005
-# sockaddr_un has room for no more, the final NUL left out.
+# The longest path that fits into sockaddr_un, without the final NUL.
 PATH_SIZE = 107
 
 

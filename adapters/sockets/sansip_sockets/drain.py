@@ -18,7 +18,7 @@ POLL = 0.05
 
 
 class Drain:
-    """One wish to know when nothing runs any more; ``done(finished)`` is called once."""
+    """One request to be told when nothing runs any more; ``done(finished)`` is called once."""
 
     def __init__(self, hub: Host, timeout: float, done: Callable[[bool], None]) -> None:
         self._hub = hub

@@ -45,7 +45,7 @@ def running(
 
     Signals are handled (``signals``), ``on_ready`` is called with it, the
     garbage collector is set for it (``tune_gc``), and its loop is watched.
-    ``start_thread`` is for a runtime under which the module ``threading`` starts none.
+    ``start_thread`` starts a real thread under a runtime that patches the module ``threading``.
     """
     hub = server.hub
     watch = LoopWatch(
@@ -76,8 +76,8 @@ def signals(
     """Handle SIGTERM, SIGINT and SIGHUP while the block runs; only the main thread may.
 
     The first request to end drains for at most ``drain_time`` seconds and then
-    calls ``stop``; the second calls it at once. ``on_reload`` is for SIGHUP.
-    All is called in the stack's thread. ``wakeup_fd``: a signal wakes the inbox through it.
+    calls ``stop``; the second calls it at once. SIGHUP calls ``on_reload``. All run in the
+    stack's thread. ``wakeup_fd``: a signal wakes the inbox through it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

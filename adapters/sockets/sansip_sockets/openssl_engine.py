@@ -4,7 +4,7 @@ Theory of operation: ``Session`` takes the place of an ``ssl.SSLObject`` with it
 raises the exceptions of ``ssl``, so that the filter knows one engine only. It adds two things. It judges
 the stapled OCSP response of a server (``stapling``), and shows ours. And OpenSSL's verdict "unsuitable
 purpose" is overruled for a certificate whose extended key usage names id-kp-sipDomain (RFC 5924), and for
-nothing else: its dates, chain, signatures and lists are judged by OpenSSL as ever.
+nothing else: OpenSSL judges its dates, chain, signatures and lists as always.
 
 ``ssl`` has read the same files before (``TlsContexts.reload``), and has reported their faults.
 """

@@ -32,8 +32,7 @@ from sansip_sockets.waits import READ, WRITE
 
 __all__ = ["PolledWaiter"]
 
-# Cancelled timers stay in the heap until they would have fired: at most as many as live ones, plus this
-# number.
+# Cancelled timers stay in the heap until they would have fired: at most this many, or as many as live ones.
 CANCELLED = 64
 
 

@@ -444,7 +444,7 @@ class Streams:
             _shut_down(connection.sock, socket.SHUT_RDWR)
 
     def _lost(self, connection: Connection, reason: str) -> None:
-        """The connection is no more: kill it and tell the stack, which fails over."""
+        """The connection has failed: kill it and tell the stack, which fails over."""
         hub = self._hub
         if self._table.pop(connection.conn, None) is not None:
             hub.later(hub.driver.connection_closed, connection.conn, reason)

@@ -175,7 +175,7 @@ class LoopWatch:
             self._tell(logging.WARNING, text, where.place, where.rows)
 
     def _tell(self, level: int, text: str, place: str, rows: str | None = None) -> None:
-        """Write to the log from another thread, for the log may block as well."""
+        """Write to the log from another thread, because the log may block as well."""
         if self._telling:
             return
         self._telling = True

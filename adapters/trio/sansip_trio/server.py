@@ -2,9 +2,8 @@
 
 Theory of operation: one task waits, by ``trio.lowlevel.wait_readable`` for the descriptor of a
 ``PolledWaiter``, and all pumps are resumed from there: no task for each connection.
-Its nursery also has the tasks of handlers; to stop is to cancel that nursery. It
-belongs to a task of the server's own, so that stopping does not cancel the block
-of ``async with serve(...)``.
+Its nursery also has the tasks of handlers; a stop cancels that nursery. It belongs to a task of
+the server's own, so that stopping does not cancel the block of ``async with serve(...)``.
 """
 
 from __future__ import annotations

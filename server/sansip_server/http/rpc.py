@@ -133,7 +133,7 @@ class Rpc:
                     if not seen % 100:
                         yield None
                 elif seen or "items" in part["result"] or _counts(part["result"]):
-                    # A command that takes the limit gives no more than that.
+                    # A command that takes the limit gives at most that many items.
                     more = "limit" in params and len(items) >= limit
                     result = {"items": items, "next": _place(items[-1]) if more else None}
                 else:

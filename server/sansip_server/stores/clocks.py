@@ -16,9 +16,8 @@ restart never finds half of the rows rewritten.
     row of another boot      Unix time = row - zero + zero of that boot's last reading
     row without a reading    Unix time = row (``sansip import``, sansip before version 3)
 
-``registered`` is that from which a temporary GRUU is valid, which has the time of its issue
-in it (RFC 5627). Both are counted by the first reading of a boot, so that no
-step comes between the two.
+``registered`` is the time from which a temporary GRUU is valid; the GRUU has the time of its issue in it (RFC
+5627). Both are counted by the first reading of a boot, so that no step comes between the two.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class Clocks:
 
 
 def spent(readings: Iterable[Reading], used: Iterable[int | None], boot: str) -> list[int]:
-    """Return the readings that a store needs no more: of other boots, of which no row has a reading."""
+    """Return the readings that a store may delete: of other boots, of which no row has a reading."""
     ordered = sorted(readings)
     named = set(used)
     boots = {one.boot for one in ordered if one.id in named} | {boot}

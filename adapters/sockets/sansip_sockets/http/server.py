@@ -1,11 +1,11 @@
 """HTTP listeners on every runtime: one pump for each, and one for each connection.
 
-Theory of operation: a connection's pump reads one request, has ``answer`` make the response in the stack's
-thread, part by part, and writes it. An answer that waits for a store or a module sleeps until that is there:
-a bell wakes the pump. A client that closes ends the work, and so does a deadline.
-TLS is the filter that SIP has. Three limits bound a client: the number of its connections, the time
-of a request from its first octet to its last, and the time that the client may be silent. The
-operator's traffic never waits for SIP's limits, and SIP never waits for that traffic.
+Theory of operation: a connection's pump reads one request, calls ``answer``, which makes the response part
+by part in the stack's thread, and writes it. An answer that waits for a store or a module sleeps until the
+result is there: a bell wakes the pump. A client that closes ends the work, and so does a deadline. TLS is
+the filter that SIP has. Three limits bound a client: the number of its connections, the time of a request
+from its first octet to its last, and the time that the client may be silent. The operator's traffic never
+waits for SIP's limits, and SIP never waits for that traffic.
 """
 
 from __future__ import annotations
