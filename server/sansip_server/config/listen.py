@@ -30,8 +30,7 @@ __all__ = [
     "show_host",
 ]
 
-# The transports that this version can listen on. The transports that the first octets of a connection tell
-# apart.
+# The transports that the first octets of a connection tell apart.
 SHARING = ON_TCP
 _OPTIONS = frozenset(("advertise", "proxy_protocol"))
 # Only this machine can reach these, so registration may be open.
