@@ -5,7 +5,7 @@
 Theory of operation: two parts. The store alone writes and reads records in batches
 against a Redis of its own, one client in one thread. Then ``sansip serve`` takes
 registrations over UDP, refreshes of 1,000 users with at most 64 unanswered, with
-bindings in memory, in SQLite, and in Redis; The figures are the CPU time of the server's process
+bindings in memory, in SQLite, and in Redis. The figures are the CPU time of the server's process
 for each 200 (that of Redis beside it), and for each request to a user who is not registered,
 which is one lookup and a 404.
 """

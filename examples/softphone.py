@@ -181,7 +181,7 @@ def stack_of(options: argparse.Namespace, listeners: list[ListenerConfig]) -> St
         listeners,
         route=route,
         accounts=[account],
-        # Our server authenticates callers; no other peer can reach this phone.
+        # Our server authenticates callers; other peers do not call this phone directly.
         trusted=[TrustedPeer(options.server)],
         modules=[Use(Upstreams, UpstreamConfig([registration]))],
         ua=UserAgentConfig(identity=options.aor, user=aor.user, outbound=proxy, transfers=options.transfers),

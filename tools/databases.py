@@ -93,7 +93,7 @@ class DatabaseServer:
     def kill(self) -> None:
         """End it with SIGKILL, all its processes: nothing is written any more."""
         if self._process is not None:
-            # Its children, too: they would notice, and end by themselves, only a moment later.
+            # Its children, too: they would notice and end by themselves, but only a moment later.
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
             self._signal(signal.SIGKILL)

@@ -1,7 +1,7 @@
 """Running traces: one verdict each.
 
-Theory of operation: a verdict is "pass", "fail" or "skip" with a reason, the line at which the
-trace ended, and the section that it cites. No trace and no server can stop a run before its end.
+Theory of operation: a verdict is "pass", "fail" or "skip" with a reason, the line of the step
+that failed, and the section that it cites. No trace and no server can stop a run before its end.
 """
 
 from __future__ import annotations

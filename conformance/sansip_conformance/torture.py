@@ -60,7 +60,7 @@ def _trace(folder: str, rfc: str, entry: dict[str, Any], file: str, suffix: str)
     title = entry.get("title") or entry["name"].replace("-", " ")
     sections = (f"{rfc} {entry['section']}",)
     trace = Trace(entry["name"] + suffix, title, suite, f"data/{folder}/{file}", 1, sections)
-    # RFC 4475 says "should" of most refusals; a message to accept is a "must".
+    # RFC 4475 says "should" of most refusals; a server must accept the messages to accept.
     trace.level = "MUST" if entry["parse"] == "must-accept" else "SHOULD"
     trace.loose = True
     trace.setup = Setup(domains=["example.com"])

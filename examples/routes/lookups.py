@@ -1,9 +1,9 @@
 """Decide who may call abroad, and with which number, by look-ups in SQL, over HTTP and in Redis.
 
 Each look-up is a plain blocking function, marked `@handler`: it runs in threads of its own. A look-up
-that hangs delays only the calls that wait for it, two seconds each. It needs `pip install
-'sansip[postgresql,redis]'`, and in the environment LOOKUP_DATABASE (an SQLAlchemy URL), LOOKUP_CREDIT
-(an HTTP URL), LOOKUP_REDIS, and LOOKUP_GATEWAY (host and port of the gateway).
+that hangs delays only the calls that wait for it, two seconds each. It needs
+`pip install 'sansip[postgresql,redis]'`, and in the environment LOOKUP_DATABASE (an SQLAlchemy URL),
+LOOKUP_CREDIT (an HTTP URL), LOOKUP_REDIS, and LOOKUP_GATEWAY (host and port of the gateway).
 """
 
 from __future__ import annotations

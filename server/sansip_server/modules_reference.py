@@ -1,9 +1,9 @@
 """docs/modules-reference.md: the reference of our modules, written from their classes so that it cannot lie.
 
 Theory of operation: the class of a module holds everything that an operator or a route can use: settings
-with their documentation, functions, commands with their parameters, steps, hooks, tables, events. ``python
--m sansip_server.modules_reference`` writes the page, a test compares it, and ``page(kinds)`` gives authors
-of other packages the same for theirs.
+with their documentation, functions, commands with their parameters, steps, hooks, tables, events.
+``python -m sansip_server.modules_reference`` writes the page, a test compares it, and ``page(kinds)`` gives
+authors of other packages the same for theirs.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ class _Asked(Protocol):
 class Hub:
     """Owns the sockets and performs actions.
 
-    ``spawn`` is the runtime's way to drive a pump. ``notify`` receives events; ``report(text,
-    exception)`` receives faults inside (default: the log). ``offload`` runs a job in another
+    ``spawn`` is the runtime's way to drive a pump. ``notify`` receives events;
+    ``report(text, exception)`` receives faults inside (default: the log). ``offload`` runs a job in another
     thread; ``start_coroutine`` is needed for handlers that are ``async def``.
     """
 

@@ -1,4 +1,4 @@
-"""``sansip ctl calls`` and ``sansip ctl hangup``: the calls through the server, and how to end one."""
+"""``sansip ctl calls`` and ``sansip ctl hangup``: the server's own calls, and an end to one."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ class HttpSettings:
         listen: addresses, `http:127.0.0.1:8080` or `https:[::]:8443` (with the certificate of `[tls]`).
             Without `keys` they may only be addresses of this machine, and give only the role read. The
             address of a `ws` (for https: `wss`) in `listen`, also of a shared port, is one port for both.
-        keys: file with the JWK set (RFC 7517) that checks tokens, relative to this file; `sansip
-            token` makes it. The server reads it again when it has changed.
+        keys: file with the JWK set (RFC 7517) that checks tokens, relative to this file;
+            `sansip token` makes it. The server reads it again when it has changed.
         realm: the text that browsers show when they ask for the password of one of `[[http.users]]`; a
             part of HA1.
         audience: the `aud` that a token must have.
