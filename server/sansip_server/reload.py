@@ -77,7 +77,7 @@ class Outcome:
 
 
 class Reload:
-    """Reloads, one after the other. ``read_again`` returns the settings now, or raises OperatorError.
+    """Reloads, one after the other. ``read_again`` returns the present settings, or raises OperatorError.
 
     ``renewed`` is called with the domains when the certificates may have changed.
     """

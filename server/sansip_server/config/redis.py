@@ -32,7 +32,8 @@ class RedisSettings:
     # from, relative to this file; the system's own without it.
     authorities: str | None = None
     # Seconds to wait for a connection, and for each answer. When Redis is gone, the first phone waits that
-    # long for its 503, and so does the first caller; later ones do not wait until the next try.
+    # long for its 503, and so does the first caller; after that the server refuses at once until its next
+    # try.
     timeout: float = 1.0
     # How many replicas must have a registration before it is acknowledged (WAIT);
     # 0 leaves it to Redis. If all replicas have it, no acknowledged binding is lost when the master dies;
