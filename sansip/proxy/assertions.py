@@ -1,11 +1,10 @@
-"""What only a trust domain may say of somebody (RFC 3325): removed where anybody else says it.
+"""Identity fields of a trust domain (RFC 3325): the proxy removes them from messages of other senders.
 
-Theory of operation: phones show an asserted identity instead of From, and gateways send
-it on and bill by it. So each message of a neighbour that is not trusted loses
-these fields, request or response, within a dialog or not (RFC 3325 5), and so do the older
-and younger fields that mean the same, and hints, which are for the first proxy alone (6).
-What a trusted neighbour says goes on, but for an identity that its user wants to
-be kept from others (7: ``Privacy: id``) and that would leave the trust domain.
+Theory of operation: phones show an asserted identity instead of From, and gateways send it on and bill by it.
+So each message of a neighbour that is not trusted loses these fields, request or response, within a dialog or
+not (RFC 3325 5), and so do the older and younger fields that mean the same, and hints, which are for the
+first proxy alone (6). The proxy sends on the fields of a trusted neighbour, with one exception: an identity
+whose user asked for privacy (7: ``Privacy: id``) does not leave the trust domain.
 
 ``Alert-Info`` has a phone answer by itself, or fetch a sound from anywhere (RFC 3261 20.4):
 that is for the operator and its users to ask for.

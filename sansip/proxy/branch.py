@@ -1,10 +1,10 @@
 """One branch of a forked request: an attempt at a target, on behalf of its response context.
 
-Theory of operation: what an attempt does is said by ``client.attempt`` and its table. A branch says what
-is a proxy's: the copies that leave are made of the request as received (RFC 3261 16.6), may have to wait for
-modules (``sansip.proxy.hooks``), and go over the flow that a phone registered; an INVITE has Timer C; and
-what comes back goes on to the owner, the response context, without what the copies had got here (16.7).
-It is done when ``final`` is set.
+Theory of operation: ``client.attempt`` and its table define what an attempt does. A branch adds the work of a
+proxy. It makes the copies that leave from the request as received (RFC 3261 16.6). They may have to wait for
+modules (``sansip.proxy.hooks``), and they go over the flow that a phone registered. An INVITE has Timer C. A
+branch removes from each response what it added to the copies, and passes the response to its owner, the
+response context (16.7). It is done when ``final`` is set.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _GONE: Final = Response()
 
 
 class Owner(ClientUser, Protocol):
-    """What a branch reports to: the response context. It hears further 2xx itself."""
+    """The owner of a branch, to which it reports: the response context. It hears further 2xx itself."""
 
     @property
     def cancelled(self) -> bool:
@@ -109,7 +109,7 @@ class Branch(Attempt):
         self._rang = 0.0
         # A place of its target is that of another branch.
         self._taken = False
-        # What is added to CSeq.
+        # The number that is added to CSeq.
         self._shift = 0
 
     @property
@@ -121,7 +121,7 @@ class Branch(Attempt):
 
     @property
     def budget(self) -> Budget:
-        """What is left for the generations of its request (``sansip.proxy.budget``)."""
+        """The budget that is left for the generations of its request (``sansip.proxy.budget``)."""
         return self.forwarding.budget
 
     # --- sending
@@ -212,7 +212,7 @@ class Branch(Attempt):
             forwarding.cseq = base.first_line("cseq") or ""
             shift_mark = proxy.shifts.mark(base, self._shift)
             proxy.shifts.apply(request, forwarding.marked, self._shift)
-            # Who has raised CSeq has to stay on the path.
+            # A proxy that has raised CSeq has to stay on the path.
             record = forwarding.record_if_raised if record is None else record
         if record is not None:
             add_record_route(
@@ -227,7 +227,8 @@ class Branch(Attempt):
                 shift_mark,
             )
         if forwarding.path is not None:
-            # Who cannot be connected to by this transport is found where the phone found us.
+            # If nobody can connect to this address by this transport, the token names the address at which
+            # the phone reached us.
             shown = listener if listener.accepts else proxy.listeners[forwarding.listener]
             forwarding.path.add(request, shown, self._hop.sips)
         return request
@@ -398,7 +399,7 @@ class Branch(Attempt):
             self.proxy.sender.hand_over(transaction, flow)
 
     def node_gone(self, life: str, now: float, *, back: bool) -> None:
-        """A node's ``life`` ended: what was sent to a phone of its connections is answered by nobody.
+        """A node's ``life`` ended: the phones of its connections cannot answer any more.
 
         ``back``: the node is there again, in another life, and repeats of what was sent over
         datagrams reach it.

@@ -1,9 +1,9 @@
 """A callee behind a NAT that is not registered here: its answer is the first that shows it.
 
-Theory of operation: our Record-Route value left with the INVITE, when nobody knew. A
-proxy may rewrite its own value in the response (RFC 3261 16.7 step 8), so the caller
-gets one with the token of the flow that the answer came by (``transport.flow_token``).
-The callee has the other spelling; it leads here as well.
+Theory of operation: our Record-Route value left with the INVITE, before the callee's flow was known. A proxy
+may rewrite its own value in the response (RFC 3261 16.7 step 8), so the caller gets one with the token of the
+flow that the answer came by (``transport.flow_token``). The callee has the other spelling; it leads here as
+well.
 """
 
 from __future__ import annotations

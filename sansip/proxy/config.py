@@ -27,14 +27,14 @@ class ProxyConfig:
         same_hop: believe a response only from the address that its request was sent to, and a
             CANCEL only from the one that its INVITE came from (RFC 3261 9.2, 18.1.2); their
             ports may differ. Off is for next hops that answer from another address.
-        via_maddr: who is answered at the maddr of its Via instead of at its source (RFC 3261
-            18.2.2), over UDP: ``"ignore"``, nobody, for a stranger could name a third host
-            there; ``"trusted"``, peers that are trusted by their address.
+        via_maddr: which senders get their responses at the maddr of their Via instead of at their source (RFC
+            3261 18.2.2), over UDP. ``"ignore"``: none, because a stranger could name a third host there.
+            ``"trusted"``: peers that are trusted by their address.
         dialog_tokens: mark our Record-Route values (``proxy.dialog_mark``), so that by Route
             only requests of dialogs set up through here are relayed, and only to the
             other side.
-        dialog_life: seconds that a mark is good for. A route set lasts as long as its dialog,
-            so no call or subscription outlives this; what somebody noted down does not, either.
+        dialog_life: seconds that a mark is good for. A route set lasts as long as its dialog, so no call or
+            subscription outlives this, and neither does a mark that somebody noted down.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
         plain_sips: take requests for sips URIs that did not come over TLS (RFC 3261 26.2.2), from

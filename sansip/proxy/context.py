@@ -92,7 +92,7 @@ class ResponseContext(WayBack):
 
     @property
     def budget(self) -> Budget:
-        """What is left for the generations of its request (``sansip.proxy.budget``)."""
+        """The budget that is left for the generations of its request (``sansip.proxy.budget``)."""
         return self.forwarding.budget
 
     # --- forwarding
@@ -120,8 +120,7 @@ class ResponseContext(WayBack):
         self._give_up_timer = None if ring is None else proxy.timers.start(now, ring, self, "ring")
         self._started = self._started or now
         self._promise(now)
-        # What fails before this returns is kept for the route, which has had no
-        # chance yet to wait for it.
+        # A failure before this returns is kept for the route, which could not wait for it yet.
         self._holding = True
         try:
             self._start_group(now)
@@ -255,8 +254,8 @@ class ResponseContext(WayBack):
         self._succeed(response, now)
 
     def _release(self) -> None:
-        # What is left of a call that is set up waits 32 s for a second 2xx,
-        # and there are thousands of those: they keep nothing.
+        # The context of a call that is set up waits 32 s for a second 2xx. There are thousands of them, so
+        # they keep nothing else.
         if self.done and not self._running:
             forwarding = self.forwarding
             forwarding.request = None
@@ -392,7 +391,8 @@ class ResponseContext(WayBack):
         return self._started + self.proxy.limits.ring_time - now
 
     def ring_out(self, now: float) -> None:
-        """It has rung for ``limits.ring_time``: what rings is cancelled, and nothing more is tried."""
+        """It has rung for ``limits.ring_time``: the context cancels the phones that ring, and tries no
+        further target."""
         if self.done:
             return
         self.proxy.notices.reached("ring_time", self.server.flow.host, now)
@@ -413,8 +413,8 @@ class ResponseContext(WayBack):
         if name == "ring":
             self._give_up_timer = None
             if not self.done and not self.cancelled:
-                # The route waits no longer for these targets: what rings is cancelled, the best
-                # failure counts.
+                # The route waits no longer for these targets: the context cancels the phones that ring, and
+                # the best failure counts.
                 self._queue.clear()
                 self._queue.forget_spare()
                 for branch in list(self._branches):

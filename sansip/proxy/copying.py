@@ -28,7 +28,7 @@ def copy_for(request: Request, target: Target, breadth: int) -> Request:
         uri = target.uri
         copy.set_uri(_as_request_uri(retargeted(request.uri, uri) if uri.scheme == "sips" else uri))
     elif copy.uri_text != str(copy.uri):
-        # What was read liberally leaves in canonical form.
+        # Fields that were read liberally leave in canonical form.
         copy.set_uri(copy.uri)
     for value in reversed(target.path):
         # RFC 3327 5.3: the Path of a binding becomes the first Route values.

@@ -1,4 +1,4 @@
-"""Our users' credentials stay here, and nobody else asks for them.
+"""Our users' credentials stay here, and no other server asks for them.
 
 Theory of operation: a phone answers anybody who challenges it in our realm (RFC 3261 22.3),
 and its answer is as good as its password: to a nonce that the asker fetched from us, he
@@ -10,7 +10,7 @@ do not pass, no matter who made the nonce, where the next hop is not trusted (``
     in a response   challenges in a realm of ours; a 401 or 407 without any other is a 502,
                     for the next hop asked for what it must not have
 
-What cannot be read is taken for ours: a phone or a server may read it more freely.
+Credentials that we cannot read count as ours: another phone or server may be able to read them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def drop_challenges(response: Response, trust: TrustDomain) -> None:
             asked = asked or bool(kept)
             dropped = dropped or len(kept) < len(lines)
     if dropped and not asked and response.status in (401, 407):
-        # RFC 3261 21.5.3, and 22.3: nobody could answer it.
+        # RFC 3261 21.5.3, and 22.3: no client could answer it.
         response.set_status(502, "Next Hop Asked For Passwords Of Ours")
 
 

@@ -1,10 +1,9 @@
 """The mark of a dialog in our Record-Route values: who may send within it, and where to.
 
-Theory of operation: a route set never changes (RFC 3261 12.2), so what stands in it is
-what each request of a dialog can prove. Our value has a mark (parameter ``d``), and the two
-sides have different ones. The callee's leaves with the request; the caller's is written
-into the answer, for a proxy may rewrite its own value there (16.7 step 8), and by
-then the tag and the Contact of the callee are known. A mark has three parts:
+Theory of operation: a route set never changes (RFC 3261 12.2), so each request of a dialog can prove what the
+route set says. Our value has a mark (parameter ``d``), and the two sides have different ones. The callee's
+leaves with the request; the caller's is written into the answer, for a proxy may rewrite its own value there
+(16.7 step 8), and by then the tag and the Contact of the callee are known. A mark has three parts:
 
     head           which side has it, whether that is a user of ours, and the hour it was made in
     dialog seal    Call-ID, the caller's tag (the caller's mark: both tags), and the value
@@ -12,8 +11,8 @@ then the tag and the Contact of the callee are known. A mark has three parts:
     whole seal     the same, the remote target, and of one of our users who sends,
                    and from which address
 
-So the side that has a mark reaches the other side and nobody else, as itself. Nothing is
-stored for that: a mark outlives a restart, and other nodes with the same key read it.
+So the side that has a mark can reach the other side only, and only as itself. Nothing is stored for that: a
+mark outlives a restart, and other nodes with the same key read it.
 
 A remote target may change (a target refresh, 12.2.1.2 and 12.2.2), and a route set may
 not: so the targets that pass through here are remembered, for a bounded number of dialogs.
@@ -66,7 +65,7 @@ _DIALOG, _WHOLE = 6, 7
 _HEAD_END: Final = 4
 _DIALOG_END: Final = _HEAD_END + 2 * _DIALOG
 _LENGTH: Final = _DIALOG_END + 2 * _WHOLE
-# Remote targets kept of one side: what it had, and what it got since.
+# Remote targets kept of one side: the first one, and those that it got since.
 _KEPT: Final = 2
 
 # Parameters of a URI that decide where it leads: RFC 3261 19.1.1, RFC 5627 3.
@@ -74,7 +73,7 @@ _DECIDING: Final = frozenset(("transport", "maddr", "gr"))
 
 
 class Reading(IntEnum):
-    """What a mark proves of the request that it came with."""
+    """The facts that a mark proves about the request that it came with."""
 
     # Not ours, of another dialog or side, or too old.
     NONE = 0

@@ -1,4 +1,4 @@
-"""What it means for a target that the flow of its phone is gone."""
+"""The consequences for a target when the flow of its phone is gone."""
 
 from __future__ import annotations
 

@@ -116,9 +116,10 @@ def goes_token(proxy: Proxy, copy: Request, target: Target, alive: Flow | None, 
 
 
 def _place(tokens: FlowTokens, uri: SipUri | TelUri | OtherUri | None, flow: Flow) -> bytes:
-    """Return what stands for ``uri`` in a token of ``flow``, b"" where it leads nowhere from here."""
+    """Return the octets that stand for ``uri`` in a token of ``flow``, b"" where ``uri`` leads nowhere from
+    here."""
     if not isinstance(uri, SipUri) or uri.transport in ONE_WAY or uri.host.endswith(".invalid"):
         return b""
-    # Behind a NAT there is nobody to connect to.
+    # This node cannot connect to a phone behind a NAT.
     hidden = is_private(uri.host) and not is_private(flow.host)
     return b"" if hidden else tokens.place(uri)

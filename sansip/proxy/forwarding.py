@@ -1,4 +1,4 @@
-"""How one request is forwarded: what came, and what its route decided about the copies that leave.
+"""How one request is forwarded: the request itself, and what its route decided about the copies that leave.
 
 Theory of operation: a response context and its branches share one ``Forwarding``. Verbs of the route
 write it before they relay; branches make their copies by it, and take back from responses what
@@ -30,18 +30,18 @@ class Forwarding:
         request: as received; None once nothing can need it any more.
         budget: how many branches it may still have, in all its generations here.
         caller: the flow that it came by.
-        hashed: what ends the branches of its copies (``loop_hash``).
-        handle: what stands for it where modules look at it; None where none does.
+        hashed: the last part of the branch parameters of its copies (``loop_hash``).
+        handle: the object that modules get for this request; None where no module looks at it.
         listener: the number of the listener that it came by.
         leaves: that of the one to send from, where the target does not say.
-        record_route: what our Record-Route values say; None: do not record.
+        record_route: the content of our Record-Route values; None: do not record.
         recording: the same, for answers: within a dialog also where nothing is recorded.
-        record_if_raised: what ``record_route`` becomes once CSeq was raised; None within a dialog.
-        path: what a REGISTER that we pass on gets into its Path.
+        record_if_raised: the value that ``record_route`` gets once CSeq was raised; None within a dialog.
+        path: the value that we add to the Path of a REGISTER that we pass on.
         came: the flow token of the caller's side for Record-Route, or "".
         accounts: those to answer challenges with, before those of the configuration; None: nothing
             is answered and no CSeq is changed.
-        marked: what our Record-Route value says was added to CSeq in this dialog.
+        marked: the number that was added to CSeq in this dialog, according to our Record-Route value.
         cseq: the caller's CSeq line, once a branch has another one.
         answer: seconds in which each target has to be heard of.
         strange: whether a target is none of our users.

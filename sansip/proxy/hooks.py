@@ -1,8 +1,8 @@
-"""What the proxy lets others see and change of a request on its way: tuples of functions.
+"""Hooks of the proxy: tuples of functions that see and change a request on its way.
 
-Theory of operation: the proxy knows no module. It has one tuple for each moment, empty where nobody looks;
-``active`` says whether any of them has something, so that a relay which nobody looks at costs one test. Each
-member is (who, function), and ``handle.now`` is the time while it runs; what a function raises is told to
+Theory of operation: the proxy knows no module. It has one tuple for each moment, empty where no module looks.
+``active`` says whether any tuple has a member, so a relay without hooks costs one test. Each member is (who,
+function), and ``handle.now`` is the time while it runs. If a function raises an exception, the proxy calls
 ``failed(who, moment, error)``. A function that returns a coroutine holds its message
 (``sansip.proxy.waiting``); one that returns None costs a call.
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Hooks", "waits_of"]
 
-# What is done with a response that has passed: go(response, now).
+# The next step for a response that has passed: go(response, now).
 Go = Callable[[Any, float], None]
 
 
 class Hooks:
-    """The hooks of one proxy. ``handle`` is what stands for the request in routes and modules."""
+    """The hooks of one proxy. ``handle`` is the object that routes and modules get for the request."""
 
     NAMES: ClassVar = (
         "branch_leaving",
@@ -208,7 +208,7 @@ class Hooks:
             go(response, now)
 
     def cancelled(self, handle: Any, now: float) -> None:
-        """The caller gave up: nothing of the request waits any longer."""
+        """The caller gave up: no message of the request waits any longer."""
         if handle.waits is not None:
             handle.waits.end(now)
 

@@ -5,8 +5,8 @@ a hash of everything our routing decision rests on. A request that comes back
 with our Via and the same hash would be decided the same way again: a loop. With
 another hash it is a spiral, and goes on.
 
-The hash need not resist forgery: who forges one of ours only has its own
-request refused. So it is a CRC, started with a secret value.
+The hash need not resist forgery: a sender that forges one only gets its own request refused. So it is a CRC,
+started with a secret value.
 """
 
 from __future__ import annotations

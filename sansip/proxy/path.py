@@ -1,9 +1,9 @@
 """Path: a proxy between a phone and its registrar stays on the way (RFC 3327 5.2, RFC 5626 5.1).
 
-Theory of operation: what goes into a REGISTER is a URI of ours as the next hop
-reaches it, with the flow token of where it came from. The registrar keeps it with the
-binding, and each request for the phone comes back with it in Route. ``ob`` says
-that we are the first hop and that the token is of the phone's own flow.
+Theory of operation: the proxy adds to the Path of a REGISTER a URI at which the next hop reaches this node.
+The URI has the token of the flow that the REGISTER came over. The registrar keeps the URI with the binding,
+and each request for the phone comes back with it in Route. ``ob`` says that we are the first hop and that the
+token is of the phone's own flow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["PathValue"]
 
 @dataclass(slots=True)
 class PathValue:
-    """What we put into the Path of one REGISTER.
+    """The value that we put into the Path of one REGISTER.
 
     Attributes:
         token: of the flow that it came over, "" behind another proxy.

@@ -1,4 +1,4 @@
-"""What forwarding needs, for all requests of one stack: our addresses, transactions, secrets, policy.
+"""The needs of forwarding, for all requests of one stack: our addresses, transactions, secrets, policy.
 
 Theory of operation: a stateful relay is a ``ResponseContext`` upon this (RFC 3261 16.6 to 16.10), and one
 without state a single send (``proxy.stateless``).
@@ -96,11 +96,11 @@ class Proxy:
         self.marks = marks
         self.trust = trust
         self.notices = notices
-        # What waits for its final response, by source and callee.
+        # Requests that wait for their final response, by source and callee.
         self.pending = Pending()
-        # Who looks at requests on their way; the stack puts them in.
+        # The functions that look at requests on their way; the stack puts them in.
         self.hooks = Hooks()
-        # What the hashes of our branches start with (``loop_hash``).
+        # The value that the hashes of our branches start with (``loop_hash``).
         self.loop_secret = entropy.number(1 << 32)
         self.limits = limits
         self.trying_after = self._time_until_t2(self.values)

@@ -46,10 +46,10 @@ def add_record_route(
 
 
 def can_be_recorded(hop: NextHop, record: Recording | None) -> bool:
-    """Whether a request that leaves where nobody listens can be recorded as it must.
+    """Whether a request that leaves by a transport without a listener can be recorded as it must.
 
-    RFC 3261 16.6 step 4 wants a sips URI in Record-Route, and nobody could follow
-    one to a server that does not listen for TLS.
+    RFC 3261 16.6 step 4 requires a sips URI in Record-Route, and no client could follow one to a server that
+    does not listen for TLS.
     """
     return record is None or not hop.sips
 

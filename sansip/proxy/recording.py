@@ -1,8 +1,8 @@
 """Our Record-Route values of one request: the mark that each side sees in them.
 
 Theory of operation: the callee's mark (``dialog_mark``) leaves with the request. In each response the
-caller's takes its place, for by then the tag and the Contact of the callee are known (RFC 3261 16.7
-step 8). What a target refresh changes is noted on the way.
+caller's mark takes its place, because by then the tag and the Contact of the callee are known (RFC 3261 16.7
+step 8). The proxy notes on the way what a target refresh changes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _SHOWN: Final = 64
 
 
 class Recording:
-    """Our Record-Route values of one request: what they say to each side.
+    """Our Record-Route values of one request, as each side gets them.
 
     Args:
         marks: None where values have no mark (``ProxyConfig.dialog_tokens``).
         request: as it was received, without our own Route values.
         unix: the time.
-        caller: who sends it and from where (``sender``), "" for nobody of ours.
-        callee: who is asked for, "" for nobody of ours.
+        caller: the user who sends it and from where (``sender``), "" if it is none of our users.
+        callee: the user who is called, "" if it is none of our users.
     """
 
     __slots__ = (

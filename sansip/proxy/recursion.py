@@ -1,10 +1,9 @@
 """Following redirections (RFC 3261 16.7 step 4), where the operator wants that.
 
-Theory of operation: the contacts of a 3xx become targets of the same request, in the
-order of their q, and disappear from the response: the caller never sees what was
-tried for him. A URI that is a target already is not tried again (16.5), so that two
-servers which point at each other come to an end at once; what else they may invent
-ends at ``limits.branches``.
+Theory of operation: the contacts of a 3xx become targets of the same request, in the order of their q, and
+disappear from the response: the caller never sees which targets the proxy tried. A URI that is a target
+already is not tried again (16.5), so two servers that point at each other come to an end at once. If they
+invent new URIs, ``limits.branches`` ends it.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _QVALUE = re.compile(r"0(?:\.([0-9]{0,3}))?|1(?:\.0{0,3})?")
 
 
 class Redirects:
-    """What one request was redirected to: ``known`` are the URIs of its targets, in text."""
+    """The redirections of one request: ``known`` are the URIs of its targets, in text."""
 
     __slots__ = ("_followed", "known")
 
@@ -72,7 +71,7 @@ def _redirected(
     except RemoteProtocolError:
         return []
     if not isinstance(contacts, list) or not all(isinstance(one.uri, SipUri) for one in contacts):
-        # RFC 3261 21.3.3: a telephone number or a web page is for the caller to decide on.
+        # RFC 3261 21.3.3: only the caller can decide about a telephone number or a web page.
         return []
     secure = asked.scheme == "sips"
     if any((one.uri.scheme == "sips") != secure for one in contacts):
@@ -88,7 +87,7 @@ def _redirected(
             known.add(name)
             targets.append(Target(one.uri, _q(one.params.get("q")), alone=alone))
     if targets:
-        # RFC 3261 16.7 step 4: what is followed is removed before the response is kept.
+        # RFC 3261 16.7 step 4: the proxy removes the contacts that it follows before it keeps the response.
         response.remove("contact")
         for text in left:
             response.append("Contact", text)

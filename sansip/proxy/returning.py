@@ -1,4 +1,4 @@
-"""A response on its way back: what we added on the way there is taken off, and what is nobody's business.
+"""A response on its way back: the proxy removes what it added on the way there, and private fields.
 
 Theory of operation: RFC 3261 16.7 steps 3 and 8. Each response of a branch passes here, the
 repetitions of a 2xx and the 2xx of further forks as well, so that they leave as the first did. The peer
@@ -33,7 +33,7 @@ def take_back(
         response.set_line("cseq", forwarding.cseq)
     trust = proxy.trust
     if trust.exists:
-        # RFC 3325 5: what the next hop may not say or ask for, unless it is trusted.
+        # RFC 3325 5: fields that the next hop may not send or ask for, unless it is trusted.
         if not is_trusted(proxy, flow):
             drop_assertions(response, stranger=stranger)
             drop_challenges(response, trust)

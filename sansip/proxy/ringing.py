@@ -1,10 +1,9 @@
 """How long an INVITE may last, and how many dialogs its answers may begin.
 
-Theory of operation: Timer C (RFC 3261 16.6 step 11) starts again with every provisional
-response, so it ends no call at which somebody rings now and then. What ends it is
-``limits.ring_time``, counted from the first relay of the INVITE, over all its branches. It
-has no timer of its own: each branch that waits has Timer C running, which is set to fire
-early enough, and looks at both.
+Theory of operation: Timer C (RFC 3261 16.6 step 11) starts again with every provisional response, so it does
+not end a call whose phone sends a provisional response now and then. ``limits.ring_time`` ends such a call.
+It counts from the first relay of the INVITE, over all its branches. It has no timer of its own: each branch
+that waits has Timer C running, set to fire early enough, and looks at both limits.
 
 A dialog begins with each To tag that is new (12.1.2). The tags that went back are
 remembered, and there is a bound for their number: those of early dialogs, and those of

@@ -1,10 +1,9 @@
-"""What sips demands of a proxy (RFC 5630 5.3, RFC 3261 26.2.2).
+"""The requirements of sips on a proxy (RFC 5630 5.3, RFC 3261 26.2.2).
 
-Theory of operation: a sips URI promises TLS on every hop, so a request for one may
-only go on to another sips URI, and a request for a sip URI must not be made to
-look as if it had been secure all the way: where its target registered a sips
-Contact, the URI is rewritten to sip, and TLS is used nevertheless. What cannot go
-on is answered with 480 and a Warning that says which of the two it was.
+Theory of operation: a sips URI promises TLS on every hop, so a request for one may only go on to another sips
+URI, and a request for a sip URI must not be made to look as if it had been secure all the way: where its
+target registered a sips Contact, the URI is rewritten to sip, and TLS is used nevertheless. The proxy answers
+a request that cannot go on with 480 and a Warning that says which of the two it was.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ REQUIRED = ("Warning", '381 sansip "SIPS Required"')
 def check_arrival(transport: str) -> Refusal | None:
     """RFC 3261 26.2.2: each hop of a request for a sips URI is TLS, the one to us included.
 
-    What came in the clear is refused, for nobody after us could see that it had been. RFC
-    5630 3.1.3 has no status for that; 403 is not tried again elsewhere.
+    We refuse a request that came in the clear, because no hop after us could see that it did. RFC 5630 3.1.3
+    has no status for that; 403 is not tried again elsewhere.
     """
     return None if transport in SECURE else Refusal(403, "SIPS Needs TLS On Every Hop")
 

@@ -1,13 +1,12 @@
-"""CSeq numbers that a next hop sees: what authentication on the way adds to them.
+"""CSeq numbers that a next hop sees, and the offset that authentication on the way adds to them.
 
-Theory of operation: a request sent again with credentials must have a new CSeq
-(RFC 3261 22.2), or the next server takes it for one that it has already, merged or
-retransmitted (8.2.2.2). The sender does not know: so from then on each
-request of its dialog is sent on with a number that much higher, and the responses
-have the sender's own. How much is written into our Record-Route value, with a
-keyed hash that also tells the two directions of a dialog apart; so a
-restart or another node with the same secret goes on with it. What is added
-later, by a challenge within the dialog, is held here, for a bounded number.
+Theory of operation: a request sent again with credentials must have a new CSeq (RFC 3261 22.2), or the next
+server takes it for one that it has already, merged or retransmitted (8.2.2.2). The sender does not know of
+it. So from then on the proxy adds an offset to the CSeq number of each request of the dialog, and the
+responses go back with the sender's own number. The proxy writes the offset into our Record-Route value, with
+a keyed hash that also tells the two directions of a dialog apart. So this node after a restart, or another
+node with the same secret, goes on with it. A challenge within the dialog makes the offset larger: this
+addition is held here, for a bounded number of dialogs.
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ _STEPS = 16
 
 
 class Shifts:
-    """What is added to CSeq, by dialog (``steps``). ``secret`` keys the marks; ``most`` are remembered."""
+    """The offsets that are added to CSeq, by dialog (``steps``). ``secret`` keys the marks; ``most`` are
+    remembered."""
 
     __slots__ = ("_secret", "most", "steps")
 

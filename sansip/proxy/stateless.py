@@ -43,11 +43,11 @@ def forward_stateless(
     It is sent from the listener of ``target``, else ``leaves``, else the one it
     came by.
 
-    An ACK for a 2xx goes this way, too. Where the next hop cannot be
-    reached nothing happens: there is nobody to tell.
+    An ACK for a 2xx goes this way, too. If the next hop cannot be reached, nothing happens: no client waits
+    for a response.
     """
-    # RFC 5393 5.3.3: every proxied request has one. An ACK forks nothing and is answered
-    # by nobody, so one that cannot be read is overwritten there.
+    # RFC 5393 5.3.3: every proxied request has one. An ACK does not fork and gets no response, so the proxy
+    # overwrites a value that it cannot read.
     breadth = proxy.limits.max_breadth
     if request.method != "ACK" or "max-breadth" in request.keys:
         try:
@@ -105,7 +105,7 @@ def _branch_for(entropy: Entropy, request: Request) -> str:
 def _branch_of(entropy: Entropy, message: Request | Response, via: Via) -> str:
     """``via`` is that of the element before us; the same for a request and its responses.
 
-    With what was noted there: who answers must not say where the answer goes.
+    With the values noted there: the server that answers must not decide where the answer goes.
     """
     branch = via.branch or ""
     noted = f"{via.received} {via.params.get('rport')}"

@@ -32,11 +32,11 @@ class Target:
         flow: the flow that the binding was registered over, used while it lives.
         bound: the flow comes first, whatever Route and URI say (RFC 5626 5.3).
         only: nothing else than the flow will do: 430 where it is gone (RFC 5626 5.3.1).
-        instance: the registered device that this leads to, "" where nobody registered. Of
-            one device one target at a time is tried, another where its flow failed (RFC 5626 7).
-        alone: of several such targets that lead to one address the first is tried, and the
-            others are left out: what a phone or another server named, in whatever number.
-        binding: what it was made of; its holder is told when its flow is no more.
+        instance: the registered device that this leads to, "" where no device registered. The proxy tries one
+            target of a device at a time, and another one if the flow failed (RFC 5626 7).
+        alone: the proxy tries only the first of several such targets that lead to one address. A phone or
+            another server named these targets, and may name any number of them.
+        binding: the binding that it was made of; its holder is told when its flow is gone.
         address: socket address to use in place of the URI's (a phone behind a NAT).
         listener: number of the listener to send from, where it reaches; None: the
             one that the request came by. A phone behind a NAT hears only the one
@@ -112,7 +112,7 @@ class TargetQueue:
     _taken: int = 0
     # Instance -> its targets that are tried where the flow of one failed.
     _spare: dict[str, list[Target]] | None = None
-    # Who of the targets that go ``alone`` has which place; None for one target.
+    # The target that goes ``alone`` to each place; None for one target.
     _places: dict[Place, object] | None = None
 
     def put(self, targets: list[Target]) -> None:
@@ -150,7 +150,7 @@ class TargetQueue:
         return self._places is None or self._places.setdefault(place, holder) is holder
 
     def take(self, most: int) -> list[Target]:
-        """Return the next group; what cannot be tried in parallel with ``most`` is tried after it."""
+        """Return the next group; targets that exceed ``most`` in parallel are tried after it."""
         group = self.pending.pop(0)
         if len(group) > most:
             self.pending.insert(0, group[most:])
@@ -170,7 +170,7 @@ class TargetQueue:
         return target
 
     def put_first(self, targets: list[Target]) -> None:
-        """Have ``targets``, at most ``room``, tried next: what a 3xx pointed at (RFC 3261 16.7 step 4)."""
+        """Have ``targets``, at most ``room``, tried next: the contacts of a 3xx (RFC 3261 16.7 step 4)."""
         # Each redirection is an answer that somebody sent: one request for each.
         self._places = {}
         self._taken += len(targets)

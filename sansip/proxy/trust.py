@@ -38,7 +38,7 @@ class TrustDomain:
     Args:
         listeners: ours, which know our domains.
         realms: those in which we ask for passwords.
-        authenticates: whether anybody is asked who he is. Where nobody is, no name proves anything.
+        authenticates: whether this node asks users for passwords. If it does not, no name proves anything.
         believes: whether the operator trusts the peer of a flow.
         peers: how many peers the operator trusts; ``count`` tells of changes.
     """
@@ -66,7 +66,7 @@ class TrustDomain:
         self.exists = self.authenticates or peers > 0
 
     def ask_in(self, realms: Iterable[str]) -> None:
-        """Ask for passwords in ``realms`` from now on; what was asked before may still be answered."""
+        """Ask for passwords in ``realms`` from now on; phones may still answer earlier challenges."""
         self._realms |= {_folded(realm) for realm in realms}
 
     def owns(self, uri: SipUri | TelUri | OtherUri) -> bool:
@@ -78,11 +78,11 @@ class TrustDomain:
         return bool(host) and self._listeners.serves(host)
 
     def sender(self, uri: SipUri | TelUri | OtherUri, host: str) -> str:
-        """Return what a mark seals of who is at ``uri`` and sends from ``host``: "" for nobody of ours."""
+        """Return the sealed name of the user at ``uri`` who sends from ``host``: "" for none of our users."""
         return sender(self.user(uri), host) if self.authenticates and self.owns(uri) else ""
 
     def user(self, uri: SipUri | TelUri | OtherUri) -> str:
-        """Return ``user@domain`` of who is at ``uri``, "" for nobody of ours."""
+        """Return ``user@domain`` of the user at ``uri``, "" if it is none of our users."""
         if not self.authenticates or not self.owns(uri):
             return ""
         user, host = identity_of(uri)
@@ -125,5 +125,6 @@ def identity_of(uri: SipUri | TelUri | OtherUri) -> tuple[str, str]:
 
 
 def _folded(realm: str) -> str:
-    # Compared more freely than RFC 7616 does: what a phone takes for the same is not to leave.
+    # Compared more freely than RFC 7616 does: credentials must not leave for a realm that a phone takes for
+    # ours.
     return " ".join(realm.split()).casefold()

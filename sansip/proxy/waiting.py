@@ -1,13 +1,13 @@
 """Hooks that wait: a message stands still, and what follows it in its line stands behind it.
 
 Theory of operation: a hook that returns a coroutine holds the message that it was given. Each branch of a
-request is one line, and so is the way back to the caller: what comes later in a line is looked at when
-what came before it has gone on, so nothing is overtaken. A hold ends with its hooks, after
-``limits.hook_time``, or when the caller cancels. The 2xx responses of an INVITE are remembered as they
-left, for the far end repeats them until the ACK comes (RFC 3261 13.3.1.4), and the caller must not see two
-answers to one question.
+request is one line, and so is the way back to the caller. The hooks see the next message of a line when the
+message before it has gone on, so no message overtakes another. A hold ends with its hooks, after
+``limits.hook_time``, or when the caller cancels. The proxy remembers the 2xx responses of an INVITE as they
+left: the far end repeats them until the ACK comes (RFC 3261 13.3.1.4), and the caller must not see two
+different answers.
 
-Nothing of this is made for a request whose hooks do not wait.
+A request whose hooks do not wait has none of these objects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Work(Protocol):
     """A coroutine under way."""
 
     def stop(self) -> None:
-        """Close it; who began it hears nothing more."""
+        """Close it; its owner hears nothing more."""
 
 
 # Begins a coroutine: (work, done(result or exception, now), now).
@@ -48,7 +48,7 @@ class Passage(Protocol):
 
 
 class Waits:
-    """What waits of one request."""
+    """The messages of one request that wait."""
 
     __slots__ = ("_ending", "accepted", "lines")
 
@@ -101,7 +101,7 @@ class Waits:
 
 
 class Line:
-    """What waits behind each other. ``first`` waits for its hooks, the others for it."""
+    """Messages that wait behind each other. ``first`` waits for its hooks, the others for it."""
 
     __slots__ = ("_behind", "_waits", "first", "key")
 
@@ -162,7 +162,7 @@ class Hold:
         self.line: Line | None = None
 
     def refuse(self, work: object, who: Any, now: float) -> None:
-        """What the hook of module ``who`` returned is nothing to wait for."""
+        """The hook of module ``who`` returned a value that cannot be waited for."""
         self._who = who
         self._failed(TypeError(f"it returned {work!r:.80}; a hook returns nothing, or waits"), now)
 
@@ -217,7 +217,7 @@ class Hold:
                 self.line.released(now)
 
     def end(self, now: float) -> None:
-        """Wait no longer: what fails closed does not go on."""
+        """Wait no longer: a message that fails closed does not go on."""
         self._stop()
         if self._closed:
             self._finish(False, now)

@@ -1,4 +1,4 @@
-"""The way back of one request: what its server transaction sends, once modules have seen it.
+"""The way back of one request: its server transaction sends a response once modules have seen it.
 
 Theory of operation: RFC 3261 16.7 steps 5 and 9. Provisional responses and every 2xx to an INVITE go back
 at once, in the bounds for the dialogs that they begin (``sansip.proxy.ringing``); one other final
