@@ -227,8 +227,8 @@ class Branch(Attempt):
                 shift_mark,
             )
         if forwarding.path is not None:
-            # If nobody can connect to this address by this transport, the token names the address at which
-            # the phone reached us.
+            # If we accept no connections by this transport, the next hop reaches us at the listener that the
+            # phone used.
             shown = listener if listener.accepts else proxy.listeners[forwarding.listener]
             forwarding.path.add(request, shown, self._hop.sips)
         return request

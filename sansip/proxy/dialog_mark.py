@@ -1,9 +1,10 @@
 """The mark of a dialog in our Record-Route values: who may send within it, and where to.
 
-Theory of operation: a route set never changes (RFC 3261 12.2), so each request of a dialog can prove what the
-route set says. Our value has a mark (parameter ``d``), and the two sides have different ones. The callee's
-leaves with the request; the caller's is written into the answer, for a proxy may rewrite its own value there
-(16.7 step 8), and by then the tag and the Contact of the callee are known. A mark has three parts:
+Theory of operation: a route set never changes (RFC 3261 12.2), so each request of a dialog brings the same
+values, and can prove what they say. Our value has a mark (parameter ``d``), and the two sides have different
+ones. The callee's leaves with the request; the caller's is written into the answer, for a proxy may rewrite
+its own value there (16.7 step 8), and by then the tag and the Contact of the callee are known. A mark has
+three parts:
 
     head           which side has it, whether that is a user of ours, and the hour it was made in
     dialog seal    Call-ID, the caller's tag (the caller's mark: both tags), and the value

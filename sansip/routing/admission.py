@@ -1,11 +1,11 @@
-"""What strangers may have under way, so that there is room for known users.
+"""Limits on the requests that strangers may have under way, so that there is room for known users.
 
-Theory of operation: three bounds, looked at when a request is about to be relayed. Of one
-source so many requests may wait (``pending_per_source``); for one of our users so many
-of strangers (``pending_per_callee``); and the last part of the table of transactions
-(``transactions_reserved``) is for requests within dialogs set up through here, of users who
-have proved who they are, and of peers that are trusted. In that part a stranger still
-gets an answer, a challenge most of all, but nothing is remembered of it (RFC 3261 8.2.7).
+Theory of operation: there are three bounds, checked when a request is about to be relayed.
+``pending_per_source`` bounds the waiting requests of one source. ``pending_per_callee`` bounds the waiting
+requests of strangers for one of our users. ``transactions_reserved`` keeps the last part of the table of
+transactions for requests within dialogs set up through here, of users who have proved who they are, and of
+trusted peers. In that part a stranger still gets an answer, usually a challenge, but this node keeps no
+transaction for it (RFC 3261 8.2.7).
 """
 
 from __future__ import annotations

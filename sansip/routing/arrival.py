@@ -1,8 +1,8 @@
-"""What is done with each request before a route decides: Route taken off, claims screened, checks made.
+"""The steps for each request before a route decides: take Route off, screen claims, make checks.
 
-Theory of operation: the stack calls ``take_route`` and ``screen`` for every new request, and the
-route calls ``validate`` (RFC 3261 16.3). What they find out stays with the handle: what decides the
-routing of the request as it was received, the flow tokens and the dialog's mark in our own Route values.
+Theory of operation: the stack calls ``take_route`` and ``screen`` for every new request, and the route calls
+``validate`` (RFC 3261 16.3). The handle keeps their results: the values of the received request that decide
+its routing, and the flow tokens and the dialog's mark in our own Route values.
 """
 
 from __future__ import annotations

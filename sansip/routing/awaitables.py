@@ -1,9 +1,8 @@
 """What a route may await: questions to the outside, and a pause (the end of a relay: ``relaying``).
 
-Theory of operation: a route is stepped by the core, not by an event loop. What
-it awaits is yielded to the stepper (``sansip.routing.stepper``), which resumes
-it when the answer is there. So one route runs under asyncio, gevent, curio, in
-a replay on a virtual clock, and under pytest.
+Theory of operation: a route is stepped by the core, not by an event loop. It yields each question to the
+stepper (``sansip.routing.stepper``), which resumes it when the answer is there. So one route runs under
+asyncio, gevent, curio, in a replay on a virtual clock, and under pytest.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ __all__ = ["ENDLESS", "Endless", "Question", "Sleep", "ask", "sleep"]
 
 
 class Endless:
-    """What a route yields in place of one step too many: the stepper ends it there."""
+    """A route yields this in place of one step too many: the stepper ends it there."""
 
     __slots__ = ()
 
@@ -65,8 +64,8 @@ def sleep(seconds: float) -> Sleep:
 def ask(subject: Any, within: float | None = None) -> Question:
     """Return an awaitable for the answer to ``subject``.
 
-    The stack emits ``Ask(id, subject)``; what is given to ``Stack.answer`` is the
-    value of the ``await``, and an exception given there is raised by it, or
-    ``TimeoutError`` where nothing came ``within`` so many seconds.
+    The stack emits ``Ask(id, subject)``. The value passed to ``Stack.answer`` is the value of the ``await``.
+    If it is an exception, the ``await`` raises it. If no answer came ``within`` so many seconds, the
+    ``await`` raises ``TimeoutError``.
     """
     return Question(subject, within)

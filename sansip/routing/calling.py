@@ -1,7 +1,7 @@
 """Calls for us: a route that answers an INVITE as a user agent, or puts itself between two of them.
 
-Theory of operation: what a call does is in ``sansip.ua`` and ``sansip.b2bua``; here the request handle is
-given away to it, and targets become what a user agent can call.
+Theory of operation: ``sansip.ua`` and ``sansip.b2bua`` define what a call does. The functions here give the
+request handle to a call, and turn targets into addresses that a user agent can call.
 """
 
 from __future__ import annotations

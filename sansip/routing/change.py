@@ -1,11 +1,11 @@
 """One change of the bindings of an address-of-record: planned, committed, stored.
 
-Theory of operation: who changes bindings (a REGISTER, an operator, a connection that is lost) gives a
-plan: a function from what stands to what shall stand. Here is the only place that commits one. In memory
-alone that is one step. Where bindings are durable (``StackConfig.durable``) the update goes to the store as
-well, and who waits hears of it when it is there; a store that fails takes memory back to what it knows,
-unless another change came between. In a location that nodes share, the plan is made again wherever another
-node was quicker (``changes``).
+Theory of operation: each source of changes to bindings (a REGISTER, an operator, a lost connection) gives a
+plan: a function from the present bindings to the new ones. Only this file commits plans. Without a store that
+is one step. If bindings are durable (``StackConfig.durable``), the update goes to the store as well, and the
+waiting caller gets the result when the store has the update. If the store fails, memory goes back to the
+bindings of the store, unless another change came between. In a location that nodes share, this node runs the
+plan again if another node was quicker (``changes``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Change", "Done", "LocationFull", "NotStored", "Plan"]
 
-# Given what stands, best first, and the time, returns what shall stand; None: as it is.
+# Given the present bindings, best first, and the time, returns the new ones; None: no change.
 Plan: TypeAlias = "Callable[[Sequence[Binding], float], tuple[Binding, ...] | None]"
 # Gets None once the change stands, else an exception: ``NotStored`` where the store did
 # not take it, ``LocationFull``, or what the plan raised.
@@ -39,11 +39,11 @@ class LocationFull(Exception):
 
 
 class Change(Inside):
-    """The wish to change what stands for ``aor``: awaited by a route, or put with a callback.
+    """A change of the bindings of ``aor``: awaited by a route, or put with a callback.
 
     Attributes:
         aor: an address-of-record.
-        plan: may be called several times, each time with what stands then.
+        plan: may be called several times, each time with the bindings of that moment.
         owner: says who wants it; where a queue is full, the owner of most of it pays.
         at_once: it is so in any case, and memory need not wait for the store: a lost flow does not come back.
     """
@@ -111,7 +111,7 @@ class Change(Inside):
         if not isinstance(result, Exception):
             callback(None, now)
             return
-        # What came between stands: it was planned upon this.
+        # The change that came between stays: it was planned upon this one.
         self._core.location.apply(LocationUpdate(update.aor, update.after, update.before), now)
         callback(NotStored(str(result) or type(result).__name__), now)
 

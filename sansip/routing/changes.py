@@ -1,16 +1,15 @@
 """Changes to a shared location: one writer at a time for each address-of-record.
 
-Theory of operation: a change is planned from what this node last saw of the
-address-of-record, and written on condition that this is what stands (compare and
-swap). Within a node changes never compete: those of one address-of-record wait in a
-queue, and all that wait are planned one upon the other and written as one. Only nodes
-compete. Where another node was quicker the store says what stands instead, and the
-plans are made again from that, together with what came meanwhile.
+Theory of operation: a node plans a change from the last record of the address-of-record that it saw. It
+writes the change on condition that the store still has that record (compare and swap). Within a node changes
+never compete: those of one address-of-record wait in a queue, and all that wait are planned one upon the
+other and written as one. Only nodes compete. If another node was quicker, the store answers with the record
+that it has. The node runs the plans again from that record, together with the changes that came meanwhile.
 
-Who loses against another node tries again at once, and a phone that registers in a
-loop there must not win for ever. So a node writes an address-of-record ``_BURST`` times
-in a row, and then leaves ``_PAUSE`` seconds between two writes: a trip of the others
-fits in, and what comes meanwhile is merged.
+A node that loses against another tries again at once, and a phone that registers in a loop at the other node
+must not win for ever. So a node writes an address-of-record ``_BURST`` times in a row, and then leaves
+``_PAUSE`` seconds between two writes. In a pause another node has time to read and write, and the changes
+that come meanwhile are merged.
 
 A queue is bounded; where it is full, the one who has most in it pays.
 """
@@ -36,7 +35,7 @@ __all__ = ["Changes"]
 # Writes in a row without a pause, and the seconds of a pause.
 _BURST: Final = 4
 _PAUSE: Final = 0.25
-# Seconds after which nobody remembers the writes in a row.
+# Seconds after which this node forgets the writes in a row.
 _QUIET: Final = 1.0
 
 
@@ -63,7 +62,7 @@ class _Queue:
         self.batch: list[_Waiting] = []
         self.busy = False
         self.pausing = False
-        # What this node remembers may be old: good enough to try with, not to answer from.
+        # The record that this node remembers may be old: good enough for a try, not for an answer.
         self.certain = False
         # Batches in a row, and the timer after which they are forgotten.
         self.writes = 0
@@ -154,7 +153,7 @@ class Changes:
     def _answered(
         self, queue: _Queue, version: str, record: tuple[Binding, ...], found: Any, now: float
     ) -> None:
-        """Take the answer to a read, or to the write of ``record``: None, or what stands instead."""
+        """Take the answer to a read, or to the write of ``record``: None, or the record in the store."""
         if found is None:
             self._location.mirror(queue.aor, SharedRecord(version, record), now)
             self._end(queue, None, now)
@@ -187,7 +186,7 @@ class Changes:
             self._core.proxy.timers.start(now, _PAUSE, self, (queue, "pause"))
         for waiting in batch:
             waiting.done(error, now)
-        # What they did then may have begun the next one.
+        # Their callbacks may have begun the next one.
         self._go_on(queue, now)
 
     def _go_on(self, queue: _Queue, now: float) -> None:

@@ -1,4 +1,4 @@
-"""The core as a route's functions see it: what they may use of the stack.
+"""The core as a route's functions see it: the parts of the stack that they may use.
 
 Theory of operation: routing stands below the stack, which makes the request
 handles and runs the routes. So what it needs from above is written down here, and
@@ -37,7 +37,7 @@ class ModuleTable(Protocol):
     @property
     def stages(self) -> Mapping[str, Sequence[Callable[[Any], Coroutine[Any, Any, None]]]]: ...
 
-    # What the proxy lets modules see and change (``sansip.proxy.hooks``).
+    # The hooks by which modules see and change requests (``sansip.proxy.hooks``).
     @property
     def hooks(self) -> Any: ...
 
@@ -52,7 +52,7 @@ class ChangeQueue(Protocol):
 
 
 class Core(Protocol):
-    """What a route needs of the stack."""
+    """The parts of the stack that a route needs."""
 
     limits: Limits
     # Which address-of-record a URI of ours means.

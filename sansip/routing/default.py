@@ -1,4 +1,4 @@
-"""The default route: what the server does unless it is told otherwise.
+"""The default route, which the server runs unless you give it another one.
 
 Copy this file, change it, and give it to ``sansip serve --route FILE.py``. It is
 a registrar and proxy for its own domains, and never relays for strangers.
@@ -14,7 +14,7 @@ __all__ = ["admits", "route"]
 
 async def route(request: IncomingRequest) -> None:
     """Decide on one request that no running transaction took."""
-    # RFC 3261 16.3: what no proxy may forward is refused first.
+    # RFC 3261 16.3: first refuse a request that no proxy may forward.
     if not request.validate():
         return
 
@@ -107,13 +107,13 @@ async def route(request: IncomingRequest) -> None:
 async def admits(request: IncomingRequest) -> bool:
     """Whether the sender is who it says it is; answered where it may not, or must prove it first.
 
-    For a request that begins something. A route of your own that registers or relays
-    asks this before, or passwords are asked of nobody.
+    For a request that begins something. If you write a route that registers or relays, call this first;
+    otherwise this node asks no sender for a password.
     """
     # A peer that we know by address: another server of ours, or a carrier ([[trusted]]).
     peer = request.trusted
-    # Who claims to be one of our users has to prove it (RFC 3261 22); a trusted
-    # peer has done so for the users that it sends for, but never registers anybody.
+    # A sender that claims to be one of our users has to prove it (RFC 3261 22). A trusted peer has checked
+    # the users that it sends for, but it may not register any user.
     if request.authenticates and (request.method == "REGISTER" or (request.is_from_us and peer is None)):
         user = await request.authenticate()
         if user is None:

@@ -1,4 +1,4 @@
-"""What flow tokens of ours in Route say of one request, noted one value after the other.
+"""The flow tokens of ours in the Route of one request, noted one value after the other.
 
 Theory of operation: see ``sansip.routing.flows``, which reads the tokens and follows them.
 """
@@ -15,7 +15,7 @@ __all__ = ["FlowRoute"]
 
 
 class FlowRoute:
-    """What the tokens in the Route values of ours say of one request.
+    """The facts about one request in the tokens of our Route values.
 
     Attributes:
         target: where it goes, None where they do not say.

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["binding_over", "flow_of", "is_flow_of", "looking", "settle", "take_token"]
 
 
-# Seconds for which a registration's token is good after its end: what was on the way then.
+# Seconds for which a registration's token is good after its end: for requests that were on the way then.
 _GRACE = 60
 
 Handle = TypeVar("Handle", bound="Incoming")
@@ -88,10 +88,10 @@ def take_token(request: Incoming, uri: SipUri, flows: FlowRoute | None, *, secon
         # one from a 180, and must not ring the phone anew with it, under any name.
         raise _refused("Flow Token Of A Dialog", "RFC 3261 12.2.1.1", message)
     request.from_node = request.from_node or is_vouched(core.nodes, message, uri)
-    # RFC 5626 5.3: the sender's own flow says nothing of the direction.
+    # RFC 5626 5.3: the sender's own flow does not tell the direction.
     senders = None if second or flows is not None else _sender(core, token, request.flow, request.now)
     if not (token.bound or senders is not None or request.from_node or request.trusted is not None):
-        # RFC 5626 5.3.1: who has it may send to the phone. It stands in places that others read.
+        # RFC 5626 5.3.1: a sender that has it may send to the phone. Others can read it in several places.
         raise _refused("Flow Token Of Others ([[trusted]])", "RFC 5626 5.3.1", message)
     flows = flows or FlowRoute()
     flows.add(token, senders, "ob" in uri.params)
@@ -156,7 +156,7 @@ def flow_of(
 
     ``prefer``: the listener for datagrams whose binding does not know by which it came.
     """
-    # What is back from a store, or lost without a word, stands in nobody's way.
+    # Bindings back from a store, or lost without a notice, must not hide the others.
     flows = [(one, over(core, one, prefer)) for one in core.location.lookup(aor, now)]
     binding = named_by(key, [one for one, flow in flows if flow is not None], exact=exact)
     return next((flow for one, flow in flows if one is binding), None)
@@ -224,8 +224,8 @@ def _as_written(core: Core, token: FlowToken) -> Target | None:
 
 
 def _over(flow: Flow) -> Target:
-    # Nothing else will do: what may not go over it (a sips URI, RFC 3261 26.2.2) must not go
-    # to a Request-URI of the sender's choice.
+    # This flow only: a request that may not go over it (a sips URI, RFC 3261 26.2.2) must not go to a
+    # Request-URI of the sender's choice.
     return Target(flow=flow, bound=True, only=True)
 
 

@@ -88,14 +88,14 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
             credentials, request.method, message.body, recalled
         )
         if proven:
-            # A sender who knows the password may be answered sooner. All others wait for the
-            # store, so that nobody learns from the time which users there are.
+            # A sender who knows the password may be answered sooner. All others wait for the store, so that a
+            # sender cannot learn from the time which users exist.
             stored = recalled
         try:
             if needed and not proven:
                 stored = core.users(lookup) if core.users is not None else await Question(lookup)
         except Exception:
-            # The store of users is down: nobody can be told right from wrong.
+            # The store of users is down: no password can be checked.
             offer.reason = "the store of users does not answer"
             _tell(request, offer, name, realm)
             request.reply(503, None, [("Retry-After", "20")])

@@ -1,4 +1,4 @@
-"""The base of the request handle: what can be read of a request, and its answer.
+"""The base of the request handle: the readable parts of a request, and its answer.
 
 Theory of operation: the handle wraps one received request with its server transaction. Reading
 it reads the message; edits of ``request.message`` are visible at once to everybody who reads
@@ -37,7 +37,7 @@ __all__ = ["Incoming"]
 
 
 class Incoming:
-    """One request: what it says, where it came from, and how it is answered.
+    """One request: its content, its source, and its answer.
 
     Attributes:
         message: the request; read it, edit it.
@@ -51,25 +51,23 @@ class Incoming:
         taken: whether a module decides on it, when it will (``Module.request_received``).
         decided: whether it has been answered, relayed or dropped.
         reading: how much that value proves (``proxy.dialog_mark``).
-        unsure: whether ``locate`` found nobody because the shared location could not be asked.
+        unsure: whether ``locate`` found no binding because the shared location could not be asked.
         from_node: whether another node of ours sent it on, which has admitted it
             (``sansip.routing.vouching``).
-        flows: what flow tokens of ours in Route say, where there are some.
-        waits: what of it waits for modules; None until something does.
-        slots: what modules keep of it (``sansip.module.Slot``); None until the first does.
+        flows: the content of our flow tokens in Route, if there are any.
+        waits: its messages that wait for modules; None until one does.
+        slots: the values that modules keep for it (``sansip.module.Slot``); None until the first does.
         authentication_info: makes Authentication-Info of the body of a 2xx, where that is wanted.
 
-    What the verbs keep of it:
-        server: the transaction to answer through; None for the ACK of a 2xx.
-        context: its branches and what they answered, once it is relayed.
-        arrived: what decides its routing, as it was received; None for an ACK.
-        hashed: the hash of that (RFC 5393 4.2.1), "" until somebody asks (``arrival.routing_hash``).
-        asked: the user of ours that it asked for (``lookup.asked_for``), or ""; known with ``hashed``.
-        returned: whether it bears a Via of ours: it was here before, as a branch.
-        leaves: the listener that our last Route value named (RFC 5658 3).
-        marked: what our Route value says of CSeq (``proxy.sequence``).
-        record: whether ``record_route`` was called, and ``recording`` what it writes.
-        path: what goes into the Path of a REGISTER that is passed on.
+    The verbs keep these values of it: server: the transaction to answer through; None for the ACK of a 2xx.
+        context: its branches and what they answered, once it is relayed. arrived: the values that decide its
+        routing, as it was received; None for an ACK. hashed: the hash of that (RFC 5393 4.2.1), "" until
+        somebody asks (``arrival.routing_hash``). asked: the user of ours that it asked for
+        (``lookup.asked_for``), or ""; known with ``hashed``. returned: whether it bears a Via of ours: it was
+        here before, as a branch. leaves: the listener that our last Route value named (RFC 5658 3). marked:
+        the CSeq offset in our Route value (``proxy.sequence``). record: whether ``record_route`` was called,
+        and ``recording`` what it writes. path: the value that this node adds to the Path of a REGISTER that
+        it passes on.
     """
 
     __slots__ = (
@@ -180,7 +178,7 @@ class Incoming:
 
     @property
     def nat_signs(self) -> tuple[str, ...]:
-        """What shows that the sender is behind a NAT (``sansip.transport.nat``), often nothing.
+        """The signs that the sender is behind a NAT (``sansip.transport.nat``), often none.
 
         Of ``"contact"``, ``"via"``, ``"port"`` and ``"sdp"``.
         """
@@ -255,7 +253,7 @@ class Incoming:
         Nothing is kept of a failure, nor is it sent again, while the sender has proved
         nothing: see ``refuse``.
         """
-        # RFC 3261 17.2.1: after a 487 the INVITE must not ring anew; 8.3: who redirects keeps state.
+        # RFC 3261 17.2.1: after a 487 the INVITE must not ring anew; 8.3: a redirect server keeps state.
         alone = (status >= 400 and status != 487) or (status >= 200 and self.method == "OPTIONS")
         self._reply(status, reason, headers, body, alone and not self.proven)
 
@@ -268,7 +266,7 @@ class Incoming:
         if server is None:
             self.decided = True
             return
-        # RFC 3261 17.1.1.2: who got a 100 does not repeat its INVITE, so its answer is repeated.
+        # RFC 3261 17.1.1.2: a client that got a 100 does not repeat its INVITE, so we repeat the answer.
         alone = alone and self.context is None and not server.last
         if alone:
             if not self._tag:
@@ -284,7 +282,7 @@ class Incoming:
         if self.authentication_info is not None and 200 <= status < 300:
             response.append("Authentication-Info", self.authentication_info(body))
         if status >= 200:
-            # Only now: what raised before leaves the request to be answered.
+            # Only now: after an exception before this line, the request can still be answered.
             self.decided = True
         if self.context is not None and status >= 200:
             self.context.reply(response, self.now)
@@ -312,12 +310,11 @@ class Incoming:
             self.modules.hooks.done(self, now)
 
     def refuse(self, status: int, reason: str | None = None, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Answer with a failure and keep nothing of it (RFC 3261 8.2.7, 26.3.2.4).
+        """Answer with a failure and keep no state (RFC 3261 8.2.7, 26.3.2.4).
 
-        A flood of such requests must not fill the memory with transactions, and nobody
-        else be sent the answer again and again. A retransmission is looked at anew and
-        gets the same To tag; the ACK ends in the stack. ``reply`` does it by itself
-        while the sender has proved nothing.
+        A flood of such requests must not fill the memory with transactions, and must not make this node send
+        the answer to a third party again and again. A retransmission is looked at anew and gets the same To
+        tag; the ACK ends in the stack. ``reply`` does it by itself while the sender has proved nothing.
         """
         self._reply(status, reason, headers, b"", True)
 

@@ -31,7 +31,7 @@ KNOWN_METHODS = (
     "INFO",
     "PUBLISH",
 )
-# What the server itself answers, as a user agent (RFC 3261 11).
+# The answers of the server itself, as a user agent (RFC 3261 11).
 OWN_METHODS = "OPTIONS, REGISTER, ACK, CANCEL"
 
 

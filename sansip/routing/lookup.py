@@ -1,4 +1,4 @@
-"""Who is meant by a URI of ours: the targets of an address-of-record or of a GRUU.
+"""The targets of a URI of ours: of an address-of-record or of a GRUU.
 
 Theory of operation: an address-of-record leads to all its bindings, a GRUU (RFC
 5627) to those of one instance. Each binding becomes a target, and targets of one

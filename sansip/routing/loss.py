@@ -1,10 +1,10 @@
-"""Bindings whose flow is lost go, here and in the store, and nobody waits for it.
+"""Bindings whose flow is lost: this node removes them, here and in the store, in the background.
 
-Theory of operation: what is sent over a closed connection arrives nowhere, so what
-was bound to it is invalid (RFC 5626 7). Memory forgets it in the instant the
-connection ends, so that the next call goes to another flow of the phone, or fails at
-once; the store is told after that. Where it cannot be told the binding comes back with
-a restart, and fails as fast then, for its flow is no more.
+Theory of operation: a request cannot reach a phone over a closed connection, so the bindings of that
+connection are invalid (RFC 5626 7). Memory forgets them in the instant the connection ends, so the next call
+goes to another flow of the phone, or fails at once. After that this node removes them from the store. If the
+store cannot be reached, such a binding comes back with a restart. A call to it fails as fast then, because
+its flow is gone.
 
 It is a change like any other (``change``); in a shared location it is made anew where another
 node was quicker: a phone that has come back meanwhile is not touched.

@@ -33,7 +33,7 @@ def outward(core: Core, binding: Binding) -> Binding:
     me = nodes.me
     if isinstance(flow, Flow):
         uri = _uri(binding.contact)
-        # RFC 5626 7: who named a flow is reached over it, and not at its Contact.
+        # RFC 5626 7: a phone that named a flow is reached over it, and not at its Contact.
         direct = uri is not None and same_host(uri.host, flow.host) and binding.reg_id is None
         # RFC 5626 5.3.1: where the Contact may lead to the phone, too, its node tries that.
         token = _token(core, binding, flow, only=not direct)

@@ -1,11 +1,10 @@
 """Whether another node lives, asked over SIP: where the shared location does not say.
 
-Theory of operation: the question is an OPTIONS whose Request-URI has a proof in its user
-part, and the answer a 200 with a proof as its To tag. Both are made with the nodes' key
-of the node's name and life and of the Call-ID. So a node answers nobody else so, no
-other process that has its address by now can answer for it, and neither can its own
-next life: connections do not outlive a process. Any other answer, a refusal and
-silence say that it is gone. The route sees none of it.
+Theory of operation: the question is an OPTIONS whose Request-URI has a proof in its user part, and the answer
+a 200 with a proof as its To tag. Both are made with the nodes' key of the node's name and life and of the
+Call-ID. So a node gives this answer to other nodes only. Another process that has its address by now cannot
+give it, and neither can the node's own next life: connections do not outlive a process. Any other answer, a
+refusal and silence mean that the node is gone. The route sees none of it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Probe", "alive_tag"]
 
-# What begins the user part of the question's Request-URI.
+# The prefix of the user part of the question's Request-URI.
 _MARK = "n-"
 
 

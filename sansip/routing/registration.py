@@ -1,8 +1,9 @@
 """Registration as a route does it.
 
-Theory of operation: the registrar plans, and the plan is a change of what stands for the
-address-of-record (``change``). The 200 waits until it stands, in a store as well where there is one: a phone
-is never told that it is registered before that. When the store fails, the phone gets a 503 and tries again.
+Theory of operation: the registrar makes a plan, which changes the bindings of the address-of-record
+(``change``). The 200 waits until the change is made, in the store as well if there is one. Before that, this
+node does not tell the phone that it is registered. When the store fails, the phone gets a 503 and tries
+again.
 """
 
 from __future__ import annotations
@@ -75,14 +76,14 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
         return None if planned.update is None else planned.update.after
 
     def owner() -> str:
-        # What comes through an edge proxy comes over the proxy's flow.
+        # A REGISTER through an edge proxy comes over the proxy's flow.
         return str(request.flow) if is_direct(message) else message.call_id
 
     outcome = Outcome.DONE
     try:
         await Change(core, aor, plan, owner, request.now)
     except NotStored:
-        # Never a false 200: what the store did not take is not registered. RFC 3261 21.5.4.
+        # Never a false 200: a contact that the store did not take is not registered. RFC 3261 21.5.4.
         request.reply(503, None, [("Retry-After", RETRY_AFTER)])
         return
     except LocationFull:
@@ -111,8 +112,8 @@ def _watch_flow(request: Incoming, answer: Reply) -> None:
 def _origin(request: Incoming) -> tuple[Flow | int | None, Source | None]:
     """Return the flow to keep with a binding, and the source where NAT shows.
 
-    A stream is kept as its connection; a datagram needs the listener alone.
-    What came through another proxy has no flow of its own.
+    A stream is kept as its connection; a datagram needs the listener alone. A phone behind another proxy has
+    no flow of its own to us.
     """
     flow = request.flow
     message = request.message

@@ -1,9 +1,9 @@
 """Relaying, as a route asks for it: the request goes on to its targets, with or without state.
 
-Theory of operation: ``relay`` finds the targets, refuses what may not leave, and hands the request
-to the proxy: to a response context, or without state where nothing comes back (an ACK) or nothing
-has to be kept. What earlier verbs noted in the handle goes with it: Record-Route, Path, the
-dialog's mark, the accounts to answer challenges with.
+Theory of operation: ``relay`` finds the targets, refuses a request that may not leave, and hands the others
+to the proxy. A response context takes the request; a request that gets no response (an ACK) or needs no state
+goes without one. The notes of earlier verbs in the handle go with it: Record-Route, Path, the dialog's mark,
+the accounts to answer challenges with.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Relay:
             return None
         if context.done:
             return context.outcome
-        # What failed at once has failed already.
+        # A relay that failed at once has its failure already.
         outcome: Response | None = context.failure
         if outcome is None:
             outcome = yield self
@@ -102,7 +102,7 @@ def relay(
         return Relay(None)
     server = request.server
     if message.uri.scheme == "sips" and not (chosen := followable(chosen)):
-        # RFC 5630 5.3: what was to be secure must not leave for a sip URI.
+        # RFC 5630 5.3: a request for a sips URI must not leave for a sip URI.
         request.reply(480, None, [NOT_ALLOWED])
         return Relay(None)
     if server is not None and server.answered:
@@ -129,7 +129,7 @@ def relay(
         context = _open_context(request, server)
         if context is None:
             return Relay(None)
-    # Only now: what raised before leaves the request to be answered.
+    # Only now: after an exception before this line, the request can still be answered.
     request.decided = True
     forwarding = context.forwarding
     recording = _recorded_as(request)

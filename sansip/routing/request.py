@@ -1,10 +1,9 @@
-"""The request handle: what a route sees of a request, and what it may do with it.
+"""The request handle: a route reads a request, and decides on it, by this object.
 
-Theory of operation: a route decides by calling ``reply``, ``relay``, ``redirect``, ``register`` or
-``drop``; what it leaves undecided is answered with 500, so that no caller waits for a
-forgotten case. What can be read of a request, and its answer, are in ``incoming``; each
-verb does its work in its own file. Until there is a response context the handle is the user
-of the server transaction.
+Theory of operation: a route decides by calling ``reply``, ``relay``, ``redirect``, ``register`` or ``drop``.
+If it decides nothing, this node answers with 500, so no caller waits for a forgotten case. The readable parts
+of a request, and its answer, are in ``incoming``; each verb does its work in its own file. Until there is a
+response context the handle is the user of the server transaction.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _TRYING_WITHIN = 0.2
 
 
 class IncomingRequest(Incoming):
-    """One request, as a route sees it: what ``Incoming`` has, and the verbs."""
+    """One request, as a route sees it: the attributes of ``Incoming``, and the verbs."""
 
     __slots__ = ()
 
@@ -121,11 +120,11 @@ class IncomingRequest(Incoming):
         sips targets alone, or is answered with 480 (RFC 5630 5.3). An ACK is always
         forwarded without state (RFC 3261 16.11), and so is anything with ``stateless``.
 
-        ``credentials``: accounts to answer challenges of the next hop with, beside
-        those of the configuration; only where the next hop is one of their hosts.
-        ``ring``: seconds after which targets that have not answered are given up and
-        cancelled: a 408, for the route to decide on. ``answer``: seconds in which each target has
-        to give any response, a 100 at least; one that does not is a 408, too.
+        ``credentials``: accounts to answer challenges of the next hop with, beside those of the
+        configuration; only where the next hop is one of their hosts. ``ring``: seconds after which targets
+        that have not answered are given up and cancelled: the result is a 408, and the route decides what
+        follows. ``answer``: seconds in which each target has to give any response, a 100 at least; a target
+        that gives none counts as a 408, too.
         """
         return relay(self, targets, stateless=stateless, credentials=credentials, ring=ring, answer=answer)
 
@@ -149,11 +148,11 @@ class IncomingRequest(Incoming):
     ) -> Bridge | None:
         """Answer an INVITE and call ``targets`` (by default its Request-URI) as one call with two dialogs.
 
-        Equal q in parallel, lower ones after all higher failed; ``ring`` and ``answer`` as of ``relay``,
-        for each of these groups. ``await`` the result for the bridge once the call is answered; it raises
-        ``CallRefused`` where nobody takes it, and the caller has the failure already. None where the
-        request had to be refused, which has been done: without hops or breadth left, or by RFC 3261 8.2.
-        See docs/b2bua.md.
+        Equal q in parallel, lower ones after all higher failed; ``ring`` and ``answer`` as of ``relay``, for
+        each of these groups. ``await`` the result for the bridge once the call is answered; it raises
+        ``CallRefused`` if no target takes the call, and the caller has the failure already. Returns None if
+        this node had to refuse the request: without hops or breadth left, or by RFC 3261 8.2. See
+        docs/b2bua.md.
         """
         return bridge(self, targets, policy, ring, answer)
 
@@ -192,7 +191,7 @@ class IncomingRequest(Incoming):
     async def locate(self, uri: SipUri | TelUri | OtherUri | None = None) -> list[Target]:
         """Return the targets that the address-of-record or GRUU ``uri`` is registered at, best first.
 
-        The Request-URI by default. Empty where nobody is registered: ``answer_absent``.
+        The Request-URI by default. Empty if no phone is registered: ``answer_absent``.
         """
         return await locate(self, self.message.uri if uri is None else uri)
 

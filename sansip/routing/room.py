@@ -1,8 +1,8 @@
-"""Room for known users: who is not counted by source.
+"""Room for known users: the senders that are not counted by source.
 
-Theory of operation: a trusted peer may be a carrier with hundreds of calls a second, a sender on
-this very machine a proxy that hides its clients: what is counted by source does not hold for
-them. Who they are is looked up only once a limit is reached (``admission``).
+Theory of operation: a trusted peer may be a carrier with hundreds of calls a second, a sender on this very
+machine may be a proxy that hides its clients. So the counts by source do not apply to them. This node checks
+for such senders only once a limit is reached (``admission``).
 """
 
 from __future__ import annotations

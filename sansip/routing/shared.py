@@ -3,11 +3,10 @@
 Theory of operation: a lookup asks the store, and where the store cannot be asked, what
 this node saw last is good enough to call somebody. (What changes bindings is ``change``.)
 
-A binding's flow belongs to one node. In the store it has a name that others can
-use: the node, and a token with which that node sends over the flow (RFC 5626
-5.3). A phone of another node is called by a Route value with that token. When
-the node is gone its connections are gone: they are passed over without waiting.
-Datagrams belong to nobody, so any node serves them.
+A binding's flow belongs to one node. In the store it has a name that others can use: the node, and a token
+with which that node sends over the flow (RFC 5626 5.3). A phone of another node is called by a Route value
+with that token. When the node is gone its connections are gone: the other nodes skip them without waiting.
+Datagrams belong to no node, so any node serves them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Runs a route: plain functions to their end, coroutines from answer to answer.
 
-Theory of operation: a coroutine is advanced until it awaits something of
-``sansip.routing.awaitables``; the core is asked, and its answer advances the
-coroutine again. An exception of the route ends it and is reported; nothing of
-it reaches the core. Steps are counted where they are taken, for an answer out of
-memory comes without the stepper (``IncomingRequest.takes_too_many_steps``).
+Theory of operation: a coroutine is advanced until it awaits something of ``sansip.routing.awaitables``; the
+core is asked, and its answer advances the coroutine again. An exception of the route ends the route and is
+reported; it does not reach the core. Steps are counted where they are taken, for an answer out of memory
+comes without the stepper (``IncomingRequest.takes_too_many_steps``).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Route = Callable[[Any], Any]
 
 
 class Stepped(Protocol):
-    """What a coroutine is stepped for: a request, or the work of a module."""
+    """The owner of a coroutine: a request, or the work of a module."""
 
     now: float
 
@@ -49,7 +48,7 @@ def run(route: Callable[[Any], Any], request: Stepped, now: float) -> Running | 
         request.route_failed(error, now)
         return None
     if not isinstance(coroutine, Coroutine):
-        # A plain function; what else it returned, such as a Relay, says nothing.
+        # A plain function; the stepper ignores any other return value, such as a Relay.
         request.route_ended(now)
         return None
     running = Running(coroutine, request)
@@ -71,7 +70,7 @@ class Running:
         self._stopped = False
 
     def stop(self) -> None:
-        """Close the coroutine; nobody hears how it ended, and what it awaits is awaited in vain."""
+        """Close the coroutine; its end is not reported, and the answer that it awaits is ignored."""
         self._stopped = True
         with suppress(Exception):
             # RuntimeError where it awaits again instead of ending, or what its own ``finally`` raises.

@@ -1,7 +1,7 @@
 """Work that waits and is no route: a coroutine of a module or of a bridge, stepped by the core.
 
-Theory of operation: it awaits what a route awaits (questions, rows, a pause) and is stepped as a route
-is. What it returns, or the exception that ended it, goes to the caller of ``begin``.
+Theory of operation: it awaits what a route awaits (questions, rows, a pause) and is stepped as a route is.
+Its return value, or the exception that ended it, goes to the caller of ``begin``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Task:
         """Do ``work`` and keep what it returns."""
         self._result = await work
 
-    # What the stepper asks of a request.
+    # The methods that the stepper needs of a request.
 
     def takes_too_many_steps(self) -> bool:
         self._steps += 1

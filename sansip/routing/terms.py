@@ -1,4 +1,4 @@
-"""What holds for one REGISTER: who sent it, and which contacts do not count any more.
+"""The terms of one REGISTER: who sent it, and which contacts do not count any more.
 
 Theory of operation: the registrar judges Contacts and Path by where a request came
 from (``sansip.registrar.Terms``), and knows neither listeners nor connections. Those

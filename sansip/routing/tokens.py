@@ -1,8 +1,9 @@
 """Who sent a request, by a token (RFC 8898): a part of ``identity``.
 
-Theory of operation: the token is looked for where phones put it (RFC 8898 2.1.4 says Authorization, 2.3
-Proxy-Authorization), judged outside, and taken out: who sees it could use it. One that came over a line
-that others read is not believed, for it may be theirs by now (2.1.2).
+Theory of operation: this node looks for the token where phones put it (RFC 8898 2.1.4 says Authorization, 2.3
+Proxy-Authorization). The outside judges it. This node removes it from the request, because each server that
+sees it could use it. This node does not believe a token that came over a line that others can read, because
+they may have it by now (2.1.2).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def without_tokens(request: Incoming) -> None:
 
 
 def _is_kept(request: Incoming) -> bool:
-    """Whether nobody on the way to us read the request: TLS, or this very machine."""
+    """Whether no third party could read the request on its way to us: TLS, or this very machine."""
     if request.flow.transport in SECURE:
         return True
     try:

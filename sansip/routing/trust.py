@@ -27,14 +27,14 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(slots=True)
 class TrustedPeer:
-    """Who is trusted, and how far.
+    """A trusted peer, and how far we trust it.
 
     Attributes:
         address: an IP address or a network, ``"10.0.0.0/8"``, ``"2001:db8::/32"``; "" for any
             where there is a ``certificate``.
         certificate: the SIP domain that its certificate must name (RFC 5922 7.1), "" for
             none; compared as a whole (7.2).
-        name: what routes and logs call it; Kamailio's group.
+        name: its name in routes and logs; Kamailio's group.
         port: its source port; 0 for any.
         transports: those that it may come by; empty for all.
         relay: whether it may have requests relayed to other domains.

@@ -1,12 +1,11 @@
-"""What one node of ours says to another of a request that it sends on: it was admitted.
+"""Proof from one node of ours to another that it admitted the request that it sends on.
 
-Theory of operation: the node that a caller speaks with asks for passwords and judges
-identities; the node that has the phone's connection must not ask again, for the
-caller's answer was made for the first. So the first puts a proof beside the flow token
-in the Route value that leads to the second. Only who has the nodes' key
-(``secret_file``) can make one, and it is good for this request alone: its token,
-Call-ID, From tag, CSeq and method. Who copies the Route value from the wire, or the
-token from the shared location, can begin nothing else with it.
+Theory of operation: the node that a caller speaks with asks for passwords and judges identities; the node
+that has the phone's connection must not ask again, because the caller made its credentials for the first
+node. So the first node puts a proof beside the flow token in the Route value that leads to the second. Only a
+holder of the nodes' key (``secret_file``) can make one, and it is good for this request alone: its token,
+Call-ID, From tag, CSeq and method. An attacker that copies the Route value from the wire, or the token from
+the shared location, cannot use it for another request.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ address. ``admits_within`` then looks for another proof:
     the sender      a password, where it calls itself a user of ours
     the target      a binding of the user that the dialog is with
 
-And where neither is found nothing is sent, so that nobody can choose where we send
-(RFC 3261 12.2.1.1 has one place for a request of a dialog: the remote target).
+If neither is found, this node sends nothing, so that no sender can choose where we send (RFC 3261 12.2.1.1
+has one place for a request of a dialog: the remote target).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _is_believed(request: Incoming) -> bool:
 
 def _sender(request: Incoming) -> str:
     trust = request.core.proxy.trust
-    # Where nobody is asked who he is, a name says nothing.
+    # If this node asks no user for a password, a name proves nothing.
     return trust.sender(request.message.from_.uri, request.flow.host) if trust.authenticates else ""
 
 
@@ -88,7 +88,7 @@ async def admits_within(request: Incoming) -> bool:
     """
     flows = request.flows
     if request.from_dialog or (flows is not None and flows.target is not None and not flows.bound):
-        # A token that is of no dialog is believed of a peer or node that we trust, and of nobody else.
+        # We believe a token that belongs to no dialog only from a peer or node that we trust.
         return True
     if request.reading is Reading.NONE:
         return False
