@@ -23,7 +23,7 @@ class Pending(Protocol):
 
 
 class Connection:
-    """One stream. ``waiting`` holds the requests that nobody answered yet."""
+    """One stream. ``waiting`` holds the requests that have no answer yet."""
 
     __slots__ = (
         "begun",
@@ -54,7 +54,7 @@ class Connection:
         self.patience = 0.0
         # When the message now incomplete began, None while there is none.
         self.begun: float | None = None
-        # What waits for it to be established, each with its owner (``SendData``).
+        # Data that waits for it to be established, each with its owner (``SendData``).
         self.queue: list[tuple[bytes, int]] = []
         self.queued = 0
         self.waiting: dict[Pending, None] = {}

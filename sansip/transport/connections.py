@@ -87,7 +87,7 @@ class Connections:
         return None
 
     def _make_room(self, now: float) -> bool:
-        """Let an idle connection go, if there is one that nobody needs."""
+        """Close an idle connection, if there is one that no phone and no request needs."""
         idle = self._room.make(now)
         if idle is None:
             return False
@@ -144,7 +144,7 @@ class Connections:
             connection.begun = now
             self._rearm(connection, self._limits.message_time, now)
         elif whole:
-            # Pipelined: what is incomplete now is another message.
+            # Pipelined: the incomplete octets now belong to another message.
             connection.begun = now
 
     def watch(self, flow: Flow, flow_timer: int, now: float) -> None:

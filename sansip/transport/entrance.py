@@ -9,11 +9,10 @@ it takes octets, sends none, and when it has made up its mind writes that into t
 stack hear of the connection, so that whatever it does by source address and
 transport (limits, Via, Record-Route, the log) is right from the first message on.
 
-What is safe to tell apart is: TLS, whose first octet (22) no text begins with;
-HTTP, by methods that SIP does not have; and anything else that begins like a
-word, or a CRLF keepalive, is SIP. Where an HTTP server has the port of a WebSocket, too, the
-head of the request tells which is meant; what is not SIP over WebSocket leaves the driver
-(``Output.foreign``), and the stack never hears of it.
+These can be told apart safely: TLS, because no text begins with its first octet (22); HTTP, by methods that
+SIP does not have; and SIP, which is anything else that begins like a word, or a CRLF keepalive. If an HTTP
+server shares the port of a WebSocket, the head of the request tells which one is meant. A connection that is
+not SIP over WebSocket leaves the driver (``Output.foreign``), and the stack does not see it.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _SIP_BEGINS = frozenset(
 
 
 class ListenerLike(Protocol):
-    """What is needed of a listener's configuration: ``sansip.config.ListenerConfig`` has it."""
+    """The attributes that are needed of a listener's configuration (``sansip.config.ListenerConfig``)."""
 
     @property
     def id(self) -> int: ...
@@ -61,7 +60,7 @@ class ListenerLike(Protocol):
 
 
 class Entrance:
-    """What happens to connections accepted at one listening socket.
+    """The treatment of connections accepted at one listening socket.
 
     ``transports`` maps what may be spoken there to the listener's number; ``proxies``
     are the networks of the load balancers in front, none where clients come directly; ``http``
@@ -83,11 +82,11 @@ class Entrance:
         self.proxies: list[Network] = [ipaddress.ip_network(one) for one in proxies]
         self._filters = filters
         self._limits = limits
-        # Of modules: what has filters and is none of SIP's.
+        # Protocols of modules, which have filters and are not SIP.
         self.protocols = frozenset(one.encode() for one in filters if one not in TRANSPORTS)
 
     def refuses(self, info: OpenConnection) -> str | None:
-        """Return why ``info`` may not enter: behind proxies, nobody else may speak for others."""
+        """Return why ``info`` may not enter: only the configured proxies may announce other clients."""
         if not self.proxies:
             return None
         source = ipaddress.ip_address(str(info.remote[0]).partition("%")[0])
@@ -198,7 +197,7 @@ class Deciding:
         raise NotImplementedError
 
     def send(self, data: bytes, now: float) -> Output:
-        """Send nothing: nobody above knows of the connection yet."""
+        """Send nothing: the layers above do not know of the connection yet."""
         return NOTHING
 
     def close(self, reason: str, now: float) -> Output:

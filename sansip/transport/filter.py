@@ -1,17 +1,16 @@
-"""Byte filters: what wraps the octets of a connection, TLS and WebSocket.
+"""Byte filters, which wrap the octets of a connection: TLS and WebSocket.
 
 Theory of operation: a filter stands between a socket and the stack. It is fed
 what the peer sent and what the stack wants sent, waits for nothing, and says in
 an ``Output`` what is to be done. ``sansip.driver`` chains the filters of one
 connection, lowest first.
 
-An output has six parts, taken in this order: octets to send *down*, the filters
-to stand here *instead* of this one, the *protocol* that the peer chose where it is
-not SIP (a sub-protocol of WebSocket), data to pass *up* (to them, if there are
-some), a *timer* to start, and *closing*: the reason to end the connection after
-that (a filter that cannot say so leaves its peer waiting). One that found out that
-the connection is none of SIP says so by *foreign*: what it holds goes, with the connection
-and the filters below, to the HTTP server.
+An output has six parts, taken in this order: octets to send *down*, the filters to stand here *instead* of
+this one, the *protocol* that the peer chose where it is not SIP (a sub-protocol of WebSocket), data to pass
+*up* (to them, if there are some), a *timer* to start, and *closing*: the reason to end the connection after
+that (a filter that cannot say so leaves its peer waiting). A filter that found out that the connection is not
+SIP says so by *foreign*: the octets that it holds go to the HTTP server, with the connection and the filters
+below.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["NOTHING", "Filter", "FilterFactory", "OpenConnection", "Output"]
 
 @dataclass(slots=True)
 class OpenConnection:
-    """What the adapter knows of a connection when it is established.
+    """The facts that the adapter has about a connection when it is established.
 
     ``listener`` is the number of the listener that accepted it or whose address
     it was opened from; ``local`` and ``remote`` are socket addresses. ``name`` is
@@ -47,7 +46,7 @@ class OpenConnection:
 
 @dataclass(slots=True)
 class Output:
-    """What a filter wants done; see the module's docstring. ``timer`` is in seconds."""
+    """The requests of a filter; see the module's docstring. ``timer`` is in seconds."""
 
     down: Sequence[bytes] = ()
     up: Sequence[bytes] = ()
@@ -58,7 +57,7 @@ class Output:
     protocol: str | None = None
 
 
-# Shared by all: nobody changes an output.
+# Shared by all filters: an output never changes.
 NOTHING = Output()
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backup", "Flow", "Place", "ensure_length", "same_peer"]
 
-# Transport, IP address, port: what RFC 3263 finds for a URI.
+# Transport, IP address, port: RFC 3263 finds them for a URI.
 Place = tuple[str, str, int]
 
 
@@ -63,7 +63,7 @@ class Flow:
         self.address = address
         self.conn = conn
         self.name = name
-        # What the adapter knows of a TLS connection, where the filter notes who it is.
+        # The facts that the adapter has about a TLS connection; the filter notes the peer's identity here.
         self.peer: OpenConnection | None = None
         # Where else a response may go whose way back is gone (RFC 3263 5).
         self.backup: Backup | None = None

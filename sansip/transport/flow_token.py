@@ -1,29 +1,29 @@
 """Flow tokens: the name of a flow, in a URI of ours that comes back (RFC 5626 5.2).
 
-Theory of operation: a browser's Contact leads nowhere (``k3v.invalid``, RFC 7118
-5), and a phone's behind a NAT to an address that is not its own. What leads there
-is the flow, so its name goes into the user part of our Path or Record-Route
-value. A token says by which listener of which node, and then
+Theory of operation: a browser's Contact leads nowhere (``k3v.invalid``, RFC 7118 5), and the Contact of a
+phone behind a NAT leads to an address that is not the phone's own. Only the flow leads to them, so its name
+goes into the user part of our Path or Record-Route value. A token says by which listener of which node, and
+then
 
     datagrams     the peer's address and port. That is the whole flow, so such a
                   token is good for as long as the key is: after a restart, too.
     connections   the number of the connection, and of the process's life it
                   belongs to: numbers begin anew in each process.
 
-A phone comes back over another connection, or from another port of its NAT, and the
-token is in a route set that never changes (RFC 3261 12.2). So a token also names the
-binding that the flow had: its address-of-record, and a few octets that tell it from the
-other bindings of that user (``sansip.location.naming``). What is registered there
-now has the phone's present flow (RFC 5626 5.3.2). Nothing is stored for that: each node
-that has the key can follow it, in any life.
+A phone comes back over another connection, or from another port of its NAT, and the token is in a route set
+that never changes (RFC 3261 12.2). So a token also names the binding that the flow had: its
+address-of-record, and a few octets that tell it from the other bindings of that user
+(``sansip.location.naming``). The binding that is registered under that name now has the phone's present flow
+(RFC 5626 5.3.2). No node stores anything for that: each node that has the key can follow the token, also
+after a restart.
 
 A token for a dialog is bound to its Call-ID and the caller's tag, and of no use in
 another one. One for a Path, or for another node, is not bound; it ends with the
 registration that it was made for, and is believed only of those who may have it
 (``sansip.routing.flows``).
 
-Tokens are sealed (``sansip.seal``): nobody else can write one, or learn a phone's
-address or a user's name from one.
+Tokens are sealed (``sansip.seal``): nobody without the key can write one, or learn a phone's address or a
+user's name from one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KEY_SIZE", "MARK", "FlowToken", "FlowTokens", "Named"]
 
-# What begins a token, so that a user name is told from it by a look.
+# The prefix of a token, which tells it from a user name.
 MARK = "f-"
 # A binding: the address-of-record, and what tells it from the others there.
 Named: TypeAlias = tuple[str, bytes]
@@ -69,7 +69,7 @@ _LONGEST = (
 
 @dataclass(slots=True)
 class FlowToken:
-    """What a token says.
+    """The content of a token.
 
     Attributes:
         flow: the flow; None for one that cannot exist any more, or not here: of
@@ -141,7 +141,7 @@ class FlowTokens:
         return MARK + self._sealer.seal(self._plain(flow, 0, only, until, named, place))
 
     def place(self, uri: SipUri | TelUri | OtherUri | None) -> bytes:
-        """Return what stands for the next hop that ``uri`` leads to, b"" where it is no SIP URI."""
+        """Return the octets that stand for the next hop that ``uri`` leads to, b"" where it is no SIP URI."""
         if not isinstance(uri, SipUri):
             return b""
         transport = uri.transport or MEANT[uri.scheme]

@@ -29,7 +29,7 @@ Framed: TypeAlias = bytes | RemoteProtocolError
 _CONTENT_LENGTH = re.compile(
     rb"\r\n(?:content-length|l)[ \t]*+:((?:[^\r\n]++|\r\n[ \t])*+)(?=\r\n)", re.IGNORECASE
 )
-# What may stand before a start line: pings, and line ends that cannot become one any more.
+# Octets allowed before a start line: pings, and line ends that cannot become a ping any more.
 _BETWEEN = re.compile(rb"(?:\r\n\r\n|\r\n(?=[^\r]|\r[^\n])|\r(?=[^\n])|\n)++")
 
 
@@ -55,7 +55,7 @@ class StreamFramer:
     @property
     def pending(self) -> bool:
         """Whether part of a message is waiting for the rest."""
-        # RFC 3261 7.5: a line end begins none. What is held of them may be half a ping.
+        # RFC 3261 7.5: a message does not begin with a line end. The line ends held here may be half a ping.
         return self._skip > 0 or (len(self._buffer) > 0 and self._buffer[0] not in b"\r\n")
 
     @property

@@ -1,4 +1,4 @@
-"""Our own addresses: what goes into Via and Record-Route, and what is us.
+"""Our own addresses: the values for Via and Record-Route, and the hosts that are this server.
 
 Theory of operation: a listener has the address it is bound to and the one it
 advertises (they differ behind a NAT). The table answers two questions, both
@@ -49,7 +49,7 @@ class Listener:
     marked_route: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # In lower case: what comes back is compared with it.
+        # In lower case: values that come back are compared with it.
         self.sent_by = host_text(self.advertise_host or self.host, self.advertise_port or self.port).lower()
         self.via = f"Via: SIP/2.0/{self.transport.upper()} {self.sent_by}"
         transport = PARAMETERS[self.transport]
@@ -91,8 +91,9 @@ class Listeners:
     def replace(self, listeners: Iterable[Listener], domains: Iterable[str], most: int) -> None:
         """Be these from now on.
 
-        What the former ones wrote into Via and Record-Route is known as ours still, for ``most`` of them:
-        dialogs outlive a listener, and reach us by another way (RFC 3261 12.2: a route set never changes).
+        This node still knows as its own the values that ``most`` former listeners wrote into Via and
+        Record-Route. Dialogs outlive a listener, and reach us by another way (RFC 3261 12.2: a route set
+        never changes).
         """
         before = self._by_id
         self._take(listeners, domains)
@@ -245,7 +246,8 @@ class Listeners:
         return bool(self._former_places) and place in self._former_places
 
     def is_bound(self, host: str) -> bool:
-        """Whether a listener is bound to ``host``, an IP address: who sends from it is this machine."""
+        """Whether a listener is bound to ``host``, an IP address: a sender at that address is this
+        machine."""
         return host in self._bound
 
     def serves(self, host: str, port: int | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a phone is behind a NAT: what its request says of itself, against where it came from.
+"""Whether a phone is behind a NAT: compares the addresses in its request with the source of the request.
 
 Theory of operation: a NAT changes the packet and not what is in it. So a phone
 that names an address or port other than the packet's source is behind one, or
@@ -71,9 +71,8 @@ def reply_to_source(sent_by: str, when: str) -> bool:
 def nat_signs(request: Request, flow: Flow) -> tuple[str, ...]:
     """Return the signs (see above) that who sent ``request`` over ``flow`` is behind a NAT.
 
-    ``request`` is as it arrived, but for ``received`` and ``rport``. Contact and
-    media count where nobody else was on the way: behind another proxy they say
-    nothing about this flow.
+    ``request`` is as it arrived, but for ``received`` and ``rport``. Contact and media count only if the
+    request came directly: behind another proxy they say nothing about this flow.
     """
     signs: list[str] = []
     via = request.via
@@ -113,9 +112,9 @@ def _contact_address(request: Request, flow: Flow) -> tuple[str, int] | None:
 def is_hidden(request: Request, flow: Flow) -> bool:
     """Return whether the Contact of ``request`` leads nowhere, but its source does.
 
-    So it is where a NAT shows and the Contact is a private address, or the
-    sent-by that the NAT belied. Who registers somebody else's address means what it
-    says: its Via is true, and from a private network private addresses can be reached.
+    This holds if a NAT shows, and the Contact is a private address or a sent-by that is not the source. A
+    phone that registers another host's address intends it: its Via is true, and from a private network
+    private addresses can be reached.
     """
     line = request.first_line("contact")
     if line is None:

@@ -1,8 +1,7 @@
 """From a URI to transport, host and port (RFC 3263 4, without its DNS part).
 
-Theory of operation: what a URI itself says is decided here: its transport, its
-port, a numeric host, ``maddr``. A name needs ``transport.dns``, or the outside,
-and is asked for as ``Resolve``.
+Theory of operation: this file decides by the parts of the URI itself: its transport, its port, a numeric
+host, ``maddr``. A name needs ``transport.dns``, or the outside: the core asks for it by ``Resolve``.
 """
 
 from __future__ import annotations
@@ -105,8 +104,8 @@ def next_hop(uri: SipUri | TelUri | OtherUri, *, secure: bool = False) -> NextHo
         raise RemoteProtocolError(
             f"transport {transport} is not known", status=503, section="RFC 3263 4.1", field="Request-URI"
         )
-    # RFC 3261 25.1: a name's last label begins with a letter, an address has a
-    # colon or ends in a number; what maddr holds was not checked by the grammar.
+    # RFC 3261 25.1: a name's last label begins with a letter, an address has a colon or ends in a number; the
+    # grammar did not check the value of maddr.
     numeric = ":" in host or host.rpartition(".")[2][:1].isdigit()
     if numeric and maddr is not None:
         numeric = is_address(host)

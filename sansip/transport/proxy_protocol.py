@@ -1,4 +1,4 @@
-"""The PROXY protocol, versions 1 and 2: who is really there, behind a load balancer.
+"""The PROXY protocol, versions 1 and 2: the real client behind a load balancer.
 
 Theory of operation: a TCP load balancer opens a connection of its own for each
 one that it takes, and says in front of the first octet whose it is (HAProxy's
@@ -7,9 +7,9 @@ and returns what the header announces, None while it is not whole, or raises: it
 never guesses, for where a header is expected it must come, and where it is not
 expected it must not be believed.
 
-Version 1 is a line of text, version 2 binary with room for more ("TLVs"). A proxy
-that speaks for itself (a health check: LOCAL, UNKNOWN), or for a client without an
-IP address (AF_UNIX, AF_UNSPEC), announces nobody, and the socket's address holds.
+Version 1 is a line of text, version 2 binary with room for more ("TLVs"). A proxy that speaks for itself (a
+health check: LOCAL, UNKNOWN), or for a client without an IP address (AF_UNIX, AF_UNSPEC), announces no
+address, and the socket's address holds.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ CRC32C = 0x03
 
 
 class ProxyHeaderError(Exception):
-    """What came is no PROXY header, or not one that can be believed; the text says why."""
+    """The peer sent no PROXY header, or not one that can be believed; the text says why."""
 
 
 @dataclass(slots=True)
 class Announced:
-    """What a header says, and its ``size`` in octets.
+    """The content of a header, and its ``size`` in octets.
 
-    ``source`` and ``destination`` are socket addresses; None where the proxy
-    speaks for nobody that has one. ``extra`` holds the TLVs of version 2 by type.
+    ``source`` and ``destination`` are socket addresses; None if the proxy does not speak for a client that
+    has one. ``extra`` holds the TLVs of version 2 by type.
     """
 
     size: int
@@ -107,7 +107,7 @@ def _socket_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port
         return (str(address), port)
     mapped = address.ipv4_mapped
     if mapped is not None:
-        # A dual-stack proxy's way to write an IPv4 address; nobody else knows it so.
+        # A dual-stack proxy's way to write an IPv4 address; the other parts do not use this form.
         return (str(mapped), port)
     return (str(address), port, 0, 0)
 
@@ -124,7 +124,7 @@ def _read_v2(data: bytes, most: int) -> Announced | None:
     if len(data) < size:
         return None
     if command == 0:
-        # LOCAL: nobody is announced, and the rest is skipped whatever it is.
+        # LOCAL: the proxy announces no client, and the rest is skipped in any case.
         return Announced(size)
     if family > _UNIX or protocol > 2:
         raise ProxyHeaderError(f"an address family and protocol (0x{data[13]:02x}) that are not defined")

@@ -1,10 +1,10 @@
-"""Which connection to let go when there are as many connections as may be: who is idle, and nobody's phone.
+"""Which connection to close when all allowed connections are open: an idle one, of no registered phone.
 
-Theory of operation: without it, a stranger who opens ``limits.connections`` connections and says a line end
-now and then keeps everybody else out for an hour. So a new connection takes the place of one that has been
-silent for long, over which nobody is registered and no request waits for its answer. A few are looked
-at, round and round, and the one that has been silent longest goes: as good as a list sorted by
-age, and it costs a message nothing.
+Theory of operation: without it, a stranger that opens ``limits.connections`` connections and sends a line end
+now and then keeps all other peers out for an hour. So a new connection takes the place of one that has been
+silent for long, over which no phone is registered and no request waits for its answer. The code looks at a
+few connections, round and round, and closes the one that has been silent longest. That is as good as a list
+sorted by age, and adds no cost to a message.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Sender:
         self.connections = connections
 
     def send(self, flow: Flow, data: bytes, now: float, owner: int = 0) -> None:
-        """Send ``data``; transaction number ``owner`` is told where that fails, or nobody (0)."""
+        """Send ``data``; if that fails, transaction number ``owner`` is told (0: none)."""
         if flow.reliable:
             self.connections.send(flow, data, now, owner)
         else:

@@ -1,13 +1,12 @@
 """STUN on the SIP port: where a phone asks what address its NAT gave it (RFC 5626 3.5.2 and 8).
 
-Theory of operation: a phone that speaks Outbound over UDP keeps its NAT binding
-open by STUN Binding requests to the port that it registered at, and notices by
-the address in the answers when the NAT has given it another one. The first octet of
-STUN is 0 or 1, that of SIP never is, so the two share a port (RFC 5626 8). An
-answer is a function of the request and its source: nothing is kept, and what is
-not a well-formed Binding request is dropped without a word. No answer is longer
-than its request by more than an address, so nobody gains by a forged source.
-The usage has no credentials (RFC 5626 8): such attributes are known, and ignored.
+Theory of operation: a phone that speaks Outbound over UDP keeps its NAT binding open by STUN Binding requests
+to the port that it registered at, and notices by the address in the answers when the NAT has given it another
+one. The first octet of STUN is 0 or 1, that of SIP never is, so the two share a port (RFC 5626 8). An answer
+is a function of the request and its source. The code keeps no state, and drops anything that is not a
+well-formed Binding request without an answer. No answer is longer than its request by more than an address,
+so an attacker gains nothing by a forged source. The usage has no credentials (RFC 5626 8): such attributes
+are known, and ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from sansip.wire.host import ipv4_octets, ipv6_octets
 
 __all__ = ["LONGEST", "binding_response", "is_stun"]
 
-# RFC 5389 7.1: what is sure to fit an IPv4 path. Longer requests are dropped.
+# RFC 5389 7.1: a size that surely fits an IPv4 path. Longer requests are dropped.
 LONGEST: Final = 548
 
 _HEADER: Final = 20
@@ -42,7 +41,8 @@ _CHANGE_REQUEST: Final = 0x0003
 # Comprehension-required attributes that a request may bear here: USERNAME,
 # MESSAGE-INTEGRITY, REALM, NONCE.
 _KNOWN: Final = frozenset((0x0006, _MESSAGE_INTEGRITY, 0x0014, 0x0015))
-# RFC 5389 15.5: what the checksum is mixed with, so that another protocol's is none.
+# RFC 5389 15.5: the value that is mixed into the checksum, so that another protocol's checksum does not
+# match.
 _FINGERPRINT_MASK: Final = 0x5354554E
 
 
@@ -115,7 +115,7 @@ def _check(data: bytes, modern: bool) -> tuple[list[int] | None, bool]:
             right = after == end and value == _fingerprint(data[:at])
             return (unknown, True) if right else (None, False)
         if signed:
-            # RFC 5389 15.4: what follows MESSAGE-INTEGRITY is not looked at.
+            # RFC 5389 15.4: ignore the attributes after MESSAGE-INTEGRITY.
             pass
         elif kind == _MESSAGE_INTEGRITY:
             signed = True

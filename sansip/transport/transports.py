@@ -53,7 +53,8 @@ class Transport:
             have the same port, unless they share its socket.
         srv: the first two labels of its SRV records (RFC 3263 4.2, RFC 7118 10.6).
         service: the NAPTR service that means it, in lower case (RFC 3263 4.1, RFC 4168 5, RFC 7118 10.2).
-        secured: what a sips URI with it in ``transport`` is sent over (RFC 3261 26.2.2, RFC 7118 5.1).
+        secured: the transport for a sips URI that has this one in ``transport`` (RFC 3261 26.2.2, RFC 7118
+            5.1).
         inside: of one with TLS, what is inside of it.
         reliable: whether it repeats lost octets itself, so that SIP must not (RFC 3261 17).
         secure: whether it is encrypted, so that a sips URI may go over it (RFC 5630).
@@ -86,11 +87,11 @@ TRANSPORTS: Final = {
         Transport(TLS, 5061, TCP, "_sips._tcp", "sips+d2t", TLS, inside=TCP, secure=True),
         Transport(WS, 80, TCP, "_sip._ws", "sip+d2w", WSS, framed=True, one_way=True),
         Transport(WSS, 443, TCP, "_sips._ws", "sips+d2w", WSS, WS, secure=True, framed=True, one_way=True),
-        # RFC 4168 4: over TLS, too, which nobody speaks here.
+        # RFC 4168 4: over TLS, too, which this server does not support.
         Transport(SCTP, DEFAULT_PORT, SCTP, "_sip._sctp", "sip+d2s", "tls-sctp", framed=True),
     )
 }
-# RFC 3263 4.1: what a URI that names no transport means, by its scheme.
+# RFC 3263 4.1: the transport of a URI that names none, by its scheme.
 MEANT: Final = {"sip": UDP, "sips": TLS}
 DEFAULT_PORTS: Final = {one.name: one.port for one in TRANSPORTS.values()}
 SECURE: Final = frozenset(one.name for one in TRANSPORTS.values() if one.secure)

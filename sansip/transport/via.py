@@ -34,10 +34,10 @@ def note_source(
 ) -> Flow:
     """Write ``received`` and ``rport`` into the top Via; return where responses go.
 
-    ``force_rport`` says when a request that did not ask is answered at its source
-    port all the same (``ProxyConfig.force_rport``), ``follows_maddr`` who is answered at
-    the maddr of its Via (``ProxyConfig.via_maddr``), by default nobody. Raises
-    ``RemoteProtocolError`` when no Via can be understood.
+    ``force_rport`` says when a request without ``rport`` gets its response at its source port all the same
+    (``ProxyConfig.force_rport``). ``follows_maddr`` says which senders get theirs at the maddr of their Via
+    (``ProxyConfig.via_maddr``), by default none. Raises ``RemoteProtocolError`` when no Via can be
+    understood.
     """
     via = request.reply_via
     if via is None:
@@ -73,7 +73,8 @@ def note_source(
         request.replace_first_value("via", via.replace(received=host, rport=str(flow.address[1])))
         return flow
     elif "received" in via.params:
-        # RFC 3261 18.2.1: where it came from is for us to say, and for nobody before us.
+        # RFC 3261 18.2.1: only we write the source of the request; we replace a value from an element before
+        # us.
         request.replace_first_value("via", via.replace(received=host))
     return response_flow(via, flow)
 

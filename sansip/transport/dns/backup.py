@@ -1,12 +1,11 @@
 """Where a response goes when the way back is gone (RFC 3263 5).
 
-Theory of operation: a response first goes where RFC 3261 18.2.2 says: the
-connection of the request, or its source. Where that fails, the sent-by of the
-top Via names the client, or a whole cluster of which one member has died: an
-address, a host with a port, or a domain with SRV records. Its places are tried
-one by one. A sender who is not trusted and proves no name by a certificate could put
-anybody's there, so for him there is nothing but his source. What is left to try
-rides in the transaction's flow, so nothing has to be cleaned up when it ends.
+Theory of operation: a response first goes where RFC 3261 18.2.2 says: the connection of the request, or its
+source. Where that fails, the sent-by of the top Via names the client, or a whole cluster of which one member
+has died: an address, a host with a port, or a domain with SRV records. Its places are tried one by one. A
+sender that is not trusted and proves no name by a certificate could put a third party's address there, so its
+response goes to its source only. The transaction's flow carries the places that are left to try, so there is
+nothing to clean up when the transaction ends.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Asking = Callable[[Any, Callable[[Any, float], None], float], None]
 
 
 class Answering(Protocol):
-    """What is needed of a server transaction."""
+    """The attributes that are needed of a server transaction."""
 
     flow: Flow
     last: bytes
@@ -64,12 +63,12 @@ class Backups:
         named = split_host_port(sent_by)
         transport = flow.transport
         default = DEFAULT_PORTS.get(transport)
-        # RFC 7118 5.2: nobody can connect to a browser.
+        # RFC 7118 5.2: a server cannot connect to a browser.
         if named is None or default is None or transport in ONE_WAY:
             return False
         host, port = named
         if host not in flow.identities and not same_host(host, flow.host) and not self._trusts(flow):
-            # RFC 3261 26.1.5: a stranger has nobody answered but himself.
+            # RFC 3261 26.1.5: a stranger must not direct a response to a third party.
             return False
         failed = (flow.transport, flow.host, flow.port)
         if is_address(host):

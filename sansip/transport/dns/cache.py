@@ -1,9 +1,9 @@
-"""What name servers said, for as long as they said it holds.
+"""The answers of name servers, each for as long as its time to live.
 
-Theory of operation: a dictionary in the order of insertion, bounded: the entry
-that came first leaves first. Time to live is the server's, within bounds. That
-there is nothing is remembered, too (RFC 2308), and so is, for a few seconds,
-that nobody answered: a dead name costs the calls to it, not one look-up for each.
+Theory of operation: a dictionary in the order of insertion, bounded: the entry that came first leaves first.
+Time to live is the server's, within bounds. The cache also remembers that a name has no records (RFC 2308)
+and, for a few seconds, that no server answered. So the calls to a dead name fail, without one look-up for
+each.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ NOERROR, FORMERR, NOTIMP, NXDOMAIN = 0, 1, 4, 3
 # RFC 6891 6.2.5 and the operators' common choice: fits every path unfragmented.
 PAYLOAD = 1_232
 
-# What nearly every name looks like: nothing that would have to be escaped.
+# Nearly every name matches: it has no character that would have to be escaped.
 _PLAIN = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.ASCII)
 _HEADER = struct.Struct(">HHHHHH")
 _RESPONSE, _TRUNCATED = 0x8000, 0x0200

@@ -33,8 +33,8 @@ __all__ = ["Locator"]
 
 Done = Callable[[Any, float], None]
 
-# Without NAPTR records the choice is ours (RFC 3263 4.1): what a URI without a
-# transport means comes first. WebSocket servers are for browsers to connect to.
+# Without NAPTR records we may choose (RFC 3263 4.1): the default transport of the URI's scheme comes first.
+# Only browsers connect to WebSocket servers.
 _PREFERENCE = tuple(one for one in TRANSPORTS if one not in ONE_WAY)
 _LABELS = {one.name: one.srv for one in TRANSPORTS.values()}
 
@@ -103,7 +103,7 @@ class _Search:
         else:
             self._lookup(question.host, "NAPTR", self._take_naptr, now)
         if self._done is not None:
-            # What the cache knows is found by now.
+            # The answers in the cache have arrived by now.
             self._timer = resolver.timers.start(now, resolver.limits.answer_time, self, "deadline")
 
     def _lookup(self, name: str, kind: str, then: Callable[[list[Any], float], None], now: float) -> None:

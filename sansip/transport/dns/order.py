@@ -17,7 +17,7 @@ __all__ = ["Draw", "Service", "sip_services", "sort_srv"]
 
 Draw = Callable[[int], int]
 
-# What a NAPTR service means for us.
+# The meaning of a NAPTR service for us.
 _SERVICES = {one.service: one.name for one in TRANSPORTS.values()}
 
 

@@ -1,10 +1,9 @@
 """One query to the name servers: asked, repeated, carried over to TCP, answered.
 
-Theory of operation: a query goes to one server after another, round by round,
-each time through a socket of its own with a port that the system chose, and
-with a number drawn by chance: a forger of a reply must guess both
-(RFC 5452 9). What does not fit is not taken and the wait goes on. A truncated
-reply, or too many that do not fit, make it ask the same server over TCP.
+Theory of operation: a query goes to one server after another, round by round, each time through a socket of
+its own with a port that the system chose, and with a number drawn by chance: a forger of a reply must guess
+both (RFC 5452 9). The query ignores a reply that does not fit, and goes on waiting. After a truncated reply,
+or too many that do not fit, it asks the same server over TCP.
 
     ASKING (UDP) ──truncated, forgeries──▶ CONNECTING ──▶ ASKING (TCP)
         └──────── silence, failure, refusal ───────────────┴──▶ the next server, or the end
@@ -31,15 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Callback", "Query"]
 
-# Gets the records, [] where there are none, or why nobody could say.
+# Gets the records, [] where there are none, or the reason why no server answered.
 Callback = Callable[[Found, float], None]
 
-# Replies that do not fit before TCP is tried, where nobody can forge one.
+# Replies that do not fit before TCP is tried; a stranger cannot forge a reply there.
 FORGERIES = 8
 
 
 class Asker(Protocol):
-    """What a query needs of the resolver that made it (``resolver.Resolver``)."""
+    """The attributes that a query needs of the resolver that made it (``resolver.Resolver``)."""
 
     config: DnsConfig
     timers: Timers
@@ -165,7 +164,7 @@ class Query:
             if self._forged >= FORGERIES:
                 self._connect(now)
         elif reply.truncated:
-            # RFC 7766 5: what was cut off is not used.
+            # RFC 7766 5: do not use a truncated reply.
             self._connect(now)
         else:
             self._take(reply, now)

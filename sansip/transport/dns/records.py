@@ -1,9 +1,8 @@
-"""What name servers hold, as plain values, and the two questions about it.
+"""DNS records as plain values, and the two questions about them.
 
-Theory of operation: names are text in lower case without the final dot; an
-address, a pointer's name and a text are ``str``; what has several fields is a
-class. ``DnsLookup`` asks for the records of one name, ``Resolve`` (in
-``transport.next_hop``) for the places where a URI's host can be reached.
+Theory of operation: names are text in lower case without the final dot; an address, a pointer's name and a
+text are ``str``; a record with several fields is a class. ``DnsLookup`` asks for the records of one name,
+``Resolve`` (in ``transport.next_hop``) for the places where a URI's host can be reached.
 """
 
 from __future__ import annotations

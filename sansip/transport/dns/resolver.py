@@ -107,7 +107,7 @@ class Resolver:
             )
         normal = codec.normal_name(name)
         if not normal:
-            # No name at all, so nobody has records for it.
+            # Not a DNS name, so no server has records for it.
             callback([], now)
             return
         if kind in ("A", "AAAA"):
@@ -143,7 +143,7 @@ class Resolver:
             # RFC 6761 6.3
             return ["127.0.0.1", "::1"]
         if found is None and name.endswith(".invalid"):
-            # RFC 6761 6.4; what a browser writes into Contact (RFC 7118 5.2).
+            # RFC 6761 6.4; a browser writes such a name into Contact (RFC 7118 5.2).
             return []
         return found
 

@@ -56,7 +56,7 @@ class WebSocket:
         if shaken is None:
             self._handshake = Handshake(config or WebSocketConfig(), limits.websocket_head_size, protocols)
         self._reader = MessageReader(*(most or (limits.message_size, "limits.message_size")))
-        # What the stack wanted sent before the handshake was over.
+        # Data that the stack sent before the handshake was over.
         self._kept: list[bytes] = []
         # When the last octets came, when the message now incomplete began, and
         # whether a ping waits for a sign of life.
@@ -107,7 +107,7 @@ class WebSocket:
                     closing = f"closed by the peer (WebSocket close code {code})"
                     break
         except FrameError as error:
-            # RFC 6455 7.1.7: what came before the fault still counts.
+            # RFC 6455 7.1.7: data before the fault still counts.
             down.append(self._goodbye(error.code, error.reason))
             closing = f"WebSocket: {error.reason}"
         return Output(down, up, self._watch(now, bool(up)), closing)
@@ -137,7 +137,7 @@ class WebSocket:
             self._begun = now
             return self._limits.message_time
         elif whole:
-            # Pipelined: what is incomplete now is another message.
+            # Pipelined: the incomplete octets now belong to another message.
             self._begun = now
         return None
 

@@ -28,7 +28,7 @@ __all__ = [
 CONTINUATION, TEXT, BINARY = 0, 1, 2
 CLOSE, PING, PONG = 8, 9, 10
 
-# RFC 6455 5.5: what a control frame may hold.
+# RFC 6455 5.5: the most octets that a control frame may hold.
 CONTROL_SIZE = 125
 
 # RFC 6455 7.4.1, and 1012 to 1014 of the IANA registry that it set up.
@@ -180,7 +180,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def masked_frame(opcode: int, payload: bytes, key: bytes) -> bytes:
-    """Return one whole frame of a client; ``key`` is 4 octets that nobody can foresee (RFC 6455 5.3)."""
+    """Return one whole frame of a client; ``key``: 4 unpredictable octets (RFC 6455 5.3)."""
     plain = frame(opcode, payload)
     head = len(plain) - len(payload)
     return bytes((plain[0], 0x80 | plain[1])) + plain[2:head] + key + _mask(payload, key)

@@ -1,9 +1,8 @@
 """The opening handshake of a WebSocket, server side (RFC 6455 4.2, RFC 7118 4).
 
-Theory of operation: h11 reads the HTTP request; what it asks for is judged against
-the configuration, and the answer is either 101 or a refusal whose body says in one
-line what was expected, for it is read by the author of the client. ``judge_upgrade`` is
-the part that holds for every sub-protocol.
+Theory of operation: h11 reads the HTTP request. The handshake compares the request with the configuration.
+The answer is either 101, or a refusal whose body says in one line what was expected, because the author of
+the client reads it. ``judge_upgrade`` is the part that holds for every sub-protocol.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _REASONS = {
 
 @dataclass(slots=True)
 class WebSocketConfig:
-    """Who may open a WebSocket.
+    """Which clients may open a WebSocket.
 
     Attributes:
         origins: web pages that may, as their origin, like `https://phone.example.org`
