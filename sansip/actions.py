@@ -1,4 +1,4 @@
-"""What the core asks the outside world to do.
+"""Actions that the core asks the outside world to perform.
 
 Theory of operation: every input of ``Stack`` returns a list of these, to be
 performed in order. They are plain slotted values, made per message, so they
@@ -81,8 +81,8 @@ class Disconnect:
 class OpenDatagram:
     """Open a UDP socket under number ``listener`` (below zero) that talks to ``address`` only.
 
-    Its port is chosen by the system, at random. What comes is told by
-    ``Stack.datagram_received``, its failure by ``Stack.send_failed``: it is the owner, by its number.
+    Its port is chosen by the system, at random. The adapter passes its datagrams to
+    ``Stack.datagram_received``, and its failure to ``Stack.send_failed``: the owner is its number.
     """
 
     listener: int

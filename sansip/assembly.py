@@ -1,7 +1,7 @@
 """The parts of one stack, put together.
 
-Theory of operation: each part is made of those below it, in the order of the layers. What a part
-needs of one above it, it gets as a function, or asks of ``sansip.service``. Time comes in through
+Theory of operation: each part is made of those below it, in the order of the layers. If a part needs
+something from a part above it, it gets a function, or asks ``sansip.service``. Time comes in through
 ``sansip.stack``, messages through ``sansip.reception``.
 """
 
@@ -60,7 +60,7 @@ class Assembly(Service):
     def __init__(self, config: StackConfig, seed: bytes) -> None:
         if len(seed) < 16:
             raise LocalProtocolError("the seed needs at least 16 octets of randomness (os.urandom(16))")
-        # Its own: what ``configure`` replaces is not the caller's, nor another stack's.
+        # Its own copy: ``configure`` must not change the caller's configuration, or that of another stack.
         self.config = config = replace(config)
         self.limits = limits = replace(config.limits)
         self.server_name = config.server_name

@@ -1,10 +1,9 @@
-"""Who is not listened to, and until when: one list for all that put somebody on it.
+"""Bans: the sources that this node ignores, and until when. All keepers use one list.
 
-Theory of operation: a keeper (authentication; later whatever else protects the
-server) puts a source on the list, for one user or for all, until a time. It asks
-the list before it listens, and looks at its own bans alone: what they mean is its
-own to say. An operator sees all of them, and lifts one; its keeper is told, so that
-it counts anew. The list is bounded: the oldest ban is forgotten.
+Theory of operation: a keeper (authentication; later whatever else protects the server) puts a source on the
+list, for one user or for all, until a time. It asks the list before it listens, and looks at its own bans
+only: each keeper decides what its bans mean. An operator sees all of them, and lifts one; its keeper is told,
+so that it counts anew. The list is bounded: the oldest ban is forgotten.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class Ban:
     """One source that is not listened to.
 
     Attributes:
-        keeper: who put it there, ``"digest"``.
+        keeper: the part that made this ban, ``"digest"``.
         source: an address, or a network as ``2001:db8:0:1::/64``.
         user: the one user that it is not listened to for; "" for all.
         until: when it ends, in the stack's clock.

@@ -34,14 +34,13 @@ class ListenerConfig:
     which the adapter fills in when it has bound. ``advertise_*`` is what peers
     are told where that differs (a server behind a NAT).
 
-    ``shares`` is the number of an earlier listener whose socket serves this one,
-    too: the first octets of a connection tell which is meant. With ``accepts``
-    False nothing is taken there: it is for connections that this server opens over
-    a transport that it does not listen on, and known to peers by the address of
-    the listener it shares with. A ``transport`` that is none of SIP's is a protocol of a
-    module. ``proxies`` are networks of load balancers, like
-    ``10.0.0.0/8``: then only they may connect, and must send a PROXY header. ``http``, for a
-    WebSocket: what is no SIP there is for an HTTP server beside the stack.
+    ``shares`` is the number of an earlier listener whose socket serves this one, too: the first octets of a
+    connection tell which is meant. With ``accepts`` False the listener accepts no connections. It serves
+    connections that this server opens over a transport that it does not listen on; peers know it by the
+    address of the listener that it shares with. A ``transport`` that is none of SIP's is a protocol of a
+    module. ``proxies`` are networks of load balancers, like ``10.0.0.0/8``: then only they may connect, and
+    they must send a PROXY header. ``http``, for a WebSocket: an HTTP server beside the stack gets the
+    requests that are not SIP.
     """
 
     id: int
@@ -68,19 +67,19 @@ class StackConfig:
         server_name: value of the Server field in answers made here; "" for none.
         secret: key of the marks and flow tokens in Record-Route and Path. Give the same
             after a restart, so that running dialogs go on; None takes the stack's seed.
-        node: name of this server among those that share ``secret``, so that a flow
-            token leads to nobody but who wrote it.
+        node: name of this server among those that share ``secret``, so that a flow token leads only to the
+            node that wrote it.
         wall_offset: Unix time minus the clock given as ``now``, for Date; None
             leaves Date out. An adapter may set ``Stack.wall_offset`` later.
-        auth: how to authenticate; None where nobody is asked who they are.
+        auth: how to authenticate; None: this server asks no user for a password.
         bearer: tokens that prove users beside passwords (RFC 8898), judged by who answers ``ShownToken``.
         accounts: user names and passwords of ours at other servers, whose challenges
             are answered on the way (RFC 3261 22.3).
-        users: what is stored of a user, for small sets that are at hand; None
-            asks the outside (``sansip.auth.Lookup``).
-        recall: what the outside lately answered about a user and what still holds, at
-            once, or None; a right password is recognized by it, and nothing else is.
-        ephemeral: who knows users with a time limit (``sansip.auth.Ephemeral``).
+        users: returns the stored data of a user, for small sets that are at hand; None asks the outside
+            (``sansip.auth.Lookup``).
+        recall: returns at once a recent answer of the outside about a user that still holds, or None; it
+            serves only to recognize a right password.
+        ephemeral: the source of users with a time limit (``sansip.auth.Ephemeral``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
             users. None takes ``secret``, or the seed.
         began: the Unix time at which this process began: it believes no older nonce that it did not
@@ -98,7 +97,7 @@ class StackConfig:
             realm of that name, and not in the first domain's: where no domain was chosen.
         aliases: further names of this server; like its addresses, they mean the
             first domain.
-        ua: what calls and requests of our own say (docs/calls.md).
+        ua: the settings for calls and requests of our own (docs/calls.md).
         modules: modules and their settings (docs/modules.md).
         shares_values: the outside keeps live values and counts of modules for several nodes (``Get``,
         ``Swap`` and
@@ -139,11 +138,11 @@ class StackConfig:
 
 @dataclass(slots=True)
 class Reconfiguration:
-    """What a running stack takes in place of what it has (``Stack.configure``); None leaves it.
+    """New settings for a running stack (``Stack.configure``); None leaves a setting as it is.
 
     Attributes:
         route: decides on requests from now on; those that run end by the one that they began with.
-        route_name: what a journal calls it, so that a replay finds the same one.
+        route_name: its name in a journal, so that a replay finds the same one.
         listeners: all of them. One keeps its number where its socket stays; a number that is not here
             any more is given up: nothing new is taken there, and what runs comes to its end
             (``limits.retire_time``). A number that was never used is a new listener.

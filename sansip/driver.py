@@ -1,11 +1,10 @@
 """A stack and the byte filters of its connections, as one thing to feed.
 
-Theory of operation: SIP runs over datagrams and over streams, and a stream may
-be wrapped: TLS, WebSocket, both. What wraps is a chain of filters, lowest
-first; TCP has none. The driver has the inputs of ``Stack`` and returns actions
-like it, but its octets are those of the socket: what comes in climbs the chain
-before the stack sees it, what the stack sends goes down before it is returned.
-Nothing here waits or knows a socket; ``sansip_sockets`` performs the actions.
+Theory of operation: SIP runs over datagrams and over streams, and a stream may be wrapped: TLS, WebSocket,
+both. A chain of filters does the wrapping, lowest first; TCP has none. The driver has the inputs of ``Stack``
+and returns actions like it, but its octets are those of the socket. Received octets climb the chain before
+the stack sees them; octets that the stack sends go down before the driver returns them. Nothing here waits or
+knows a socket; ``sansip_sockets`` performs the actions.
 
 A connection that was reported to the stack ends in exactly one
 ``connection_closed``, also when the stack itself asked by ``Disconnect``. One
@@ -40,7 +39,7 @@ class HandOver:
 
 
 class AnyStack(Protocol):
-    """What the driver asks of a stack; ``sansip.stack.Stack`` has it."""
+    """The inputs that the driver needs of a stack (``sansip.stack.Stack``)."""
 
     wall_offset: Any
 
@@ -153,8 +152,8 @@ class Driver:
         factory = self.filters.get(flow.transport)
         if factory is None:
             return self.outgoing(self.stack.connection_opened(conn, flow, now), now)
-        # The stack hears first: its limits refuse a connection before a
-        # handshake costs anything. What it sends meanwhile waits in the filter.
+        # The stack hears first: its limits refuse a connection before a handshake costs anything. Data that
+        # it sends meanwhile waits in the filter.
         chain = self._chains[conn] = _Chain(conn, factory(flow), flow)
         out = self.outgoing(self.stack.connection_opened(conn, flow, now), now)
         for index, one in enumerate(chain.filters):
@@ -243,7 +242,7 @@ class Driver:
             self._down(chain, index - 1, data, out, now, owner)
         if output.instead is not None:
             self._replace(chain, index, output.instead, out, now)
-            # What was taken is for the connection that stands here now.
+            # ``output.up`` goes to the filters that took the place of this one.
             index -= 1
         if output.foreign is not None:
             self._hand_over(chain, index, output.foreign, out)
@@ -288,7 +287,7 @@ class Driver:
         """End a connection: the filters below ``index`` say goodbye, topmost first."""
         self._end(chain)
         if chain.counted is None:
-            # One that the stack knows nothing of stays, for ``connection_closed``.
+            # A connection that the stack does know stays, for ``connection_closed``.
             self._chains.pop(chain.conn, None)
         for below in range(index - 1, -1, -1):
             for data in chain.filters[below].close(reason, now).down:

@@ -32,8 +32,8 @@ class RemoteProtocolError(SipError):
             21.4/21.5); responses and ACKs are dropped instead.
         section: the rule that was broken, as ``"RFC 3261 20.16"``.
         field: header field name at fault, ``""`` for the start line or framing.
-        message: what could be understood of it, a ``sansip.wire`` Request or
-            Response (enough to build a response), or None.
+        message: its readable part, a ``sansip.wire`` Request or Response (enough to build a response), or
+            None.
     """
 
     def __init__(

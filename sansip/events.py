@@ -1,4 +1,4 @@
-"""Events: what the core tells the log and other watchers, inside ``Notify`` actions.
+"""Events, which the core sends to the log and other watchers in ``Notify`` actions.
 
 Theory of operation: events carry facts, not text; a log, a metric or a dashboard
 makes of them what it wants. They are made only where something is worth
@@ -49,7 +49,8 @@ class MessageRefused:
 class RouteFailed:
     """The route raised ``error`` for a request; the sender got a 500.
 
-    With its traceback; who has shown it lets it go by ``sansip.errors.without_frames``.
+    With its traceback; after a watcher has shown it, the watcher frees it by
+    ``sansip.errors.without_frames``.
     """
 
     method: str

@@ -12,10 +12,9 @@ stack. Every further line is one input::
     {"at": 12.5, "in": "datagram_received", "with": [0, "OPTIONS sip:…", ["192.0.2.9", 5060]],
      "out": [["SendDatagram", 0, "SIP/2.0 200 OK…", ["192.0.2.9", 5060], 1]]}
 
-``at`` is the stack's clock, ``in`` an input of ``sansip.stack.Stack``, ``with`` its
-arguments, ``out`` the actions: each its name and its values in the order of
-``sansip.actions``. Octets are text: what is not UTF-8 stands as a lone surrogate,
-so nothing is lost. docs/testing.md has the rest.
+``at`` is the stack's clock, ``in`` an input of ``sansip.stack.Stack``, ``with`` its arguments, ``out`` the
+actions: each its name and its values in the order of ``sansip.actions``. Octets are text: an octet that is
+not UTF-8 becomes a lone surrogate, so nothing is lost. docs/testing.md has the rest.
 
 A journal holds whole messages and the seed; keep it as private as the calls.
 """
@@ -42,7 +41,7 @@ __all__ = ["FORMAT", "Entry", "JournalError", "JournaledStack", "Replayed", "aga
 
 FORMAT = 3
 
-# What a line of ``configure`` has where it was changed, each as a value of ``sansip.journal_values``.
+# The changed fields in a line of ``configure``, each as a value of ``sansip.journal_values``.
 _WRITTEN = (
     "listeners", "domains", "aliases", "address_realms", "limits", "timers", "proxy", "registrar", "ua",
     "auth", "dns", "server_name",
@@ -103,7 +102,8 @@ class JournaledStack(Stack):
         )
 
     def _note_identities(self, conn: int, now: float) -> None:
-        """Note the names that the peer of ``conn`` has proved, where that changed: a filter tells nobody."""
+        """Note the names that the peer of ``conn`` has proved, if they changed: a filter emits no event for
+        it."""
         found = self.identities(conn)
         if found != self._identities.get(conn, ()):
             self._identities[conn] = found

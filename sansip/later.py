@@ -1,9 +1,9 @@
-"""A value that comes later: what an answer of the network is to who awaits it.
+"""A value that comes later, such as an answer from the network.
 
-Theory of operation: the promising side makes a ``Later`` and calls ``set`` once; callbacks given to
-``then`` hear of it, at once where it is there already. ``await`` yields the object itself to the stepper
-(``sansip.routing.stepper``), which resumes the coroutine with the value, so one coroutine runs in routes,
-in modules and in tests. Nobody has to await it: what was asked for happens anyway.
+Theory of operation: the promising side makes a ``Later`` and calls ``set`` once; callbacks given to ``then``
+hear of it, at once where it is there already. ``await`` yields the object itself to the stepper
+(``sansip.routing.stepper``), which resumes the coroutine with the value, so one coroutine runs in routes, in
+modules and in tests. A caller need not await it: the action happens anyway.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Every limit of the core: its name, its default, and the reason for it.
 
-Theory of operation: nothing a peer sends may grow memory or time without
-bound, so each size, count and duration that a peer influences is compared
-with a field of ``Limits``. What happens when a limit is reached is written
-beside it, and a test reaches each one (``tests/test_limits.py``).
+Theory of operation: nothing a peer sends may grow memory or time without bound, so each size, count and
+duration that a peer influences is compared with a field of ``Limits``. The comment beside each limit says
+what happens when it is reached, and a test reaches each one (``tests/test_limits.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ __all__ = ["Limits"]
 class Limits:
     """Bounds, with safe defaults. Sizes are octets, times are seconds.
 
-    A stack has some of its own, at which all of its parts look: ``take`` changes those, and nobody else's.
+    A stack has its own copy, which all of its parts read: ``take`` changes this copy only.
     """
 
     # A UDP datagram cannot exceed 65,535 octets; streams are held to the same
@@ -26,8 +25,8 @@ class Limits:
     # Start line and header fields together. A stream on which they do not end within
     # `message_size` is closed, for the framing is not found. → 513
     head_size: int = 32_768
-    # A message that is too large is skipped on a stream up to this size, so that what it
-    # carries of others goes on. → close
+    # A message that is too large is skipped on a stream up to this size, so that the other messages on the
+    # stream go on. → close
     skipped_size: int = 1_048_576
     # One header field with its folds: the longest honest ones are Route sets
     # and Identity tokens of a few KiB. → 400
@@ -47,22 +46,21 @@ class Limits:
     uri_size: int = 2_048
     # Fork: targets tried for one request. → the rest are not tried (q order)
     branches: int = 32
-    # The same over all generations: of what comes back here as one of its own branches
-    # (a spiral) as well. Forwarding from user to user takes a few. → the rest are not
-    # tried, and 482 where none is left
+    # The same over all generations: the targets of a branch that comes back here (a spiral) count as well.
+    # Forwarding from user to user takes a few. → the rest are not tried, and 482 where none is left
     branches_in_all: int = 100
     # Breadth a request without Max-Breadth starts with (RFC 5393 5.3.3.1). → 440
     max_breadth: int = 60
-    # An INVITE from its arrival to its final response, whatever provisional responses
-    # come meanwhile. → 408, and what rings is cancelled
+    # An INVITE from its arrival to its final response, whatever provisional responses come meanwhile. → 408,
+    # and the phones that ring are cancelled
     ring_time: float = 600.0
     # Dialogs that the answers to one INVITE begin, told by their To tags: early ones, and
     # as many confirmed ones. → responses of further dialogs are dropped
     early_dialogs: int = 64
     # Requests of the peer within one of our own calls that our user has not yet answered. → 503
     requests_unanswered: int = 32
-    # Reliable provisional responses of one of our own calls that wait for the PRACK of the one
-    # before (RFC 3262 3). → LocalProtocolError for the one who rings
+    # Reliable provisional responses of one of our own calls that wait for the PRACK of the one before (RFC
+    # 3262 3). → LocalProtocolError for the caller of the method
     reliable_waiting: int = 8
     # Octets of a session description that is kept of each side of a call, ours for a refresh by re-INVITE
     # (RFC 4028 7.4). → an offer of the peer is refused (413), its answer is not kept, our refresh has none
@@ -76,19 +74,19 @@ class Limits:
     # Transactions alive at once, client and server together (about 5 KiB each
     # while a call is set up). → 503 with Retry-After
     transactions: int = 200_000
-    # Per cent of these that strangers have no share of: who proved himself, sends
-    # within a dialog set up through here, or is trusted, goes on. → a stranger's request
-    # is not relayed (503), and what he is answered is forgotten at once
+    # Per cent of these that strangers cannot use. Users who have proved who they are, requests within a
+    # dialog set up through here, and trusted peers can use them. → a stranger's request is not relayed (503),
+    # and this node keeps no transaction for the answer
     transactions_reserved: int = 25
     # Relayed requests of one source address that wait for their final response; of IPv6 of
     # one /64. An office behind a NAT has fewer phones that ring at once. 0 turns
     # it off, and it does not hold for `[[trusted]]` peers. → 503 with Retry-After
     pending_per_source: int = 500
-    # The same for one of our users, above which strangers have to wait; who is known calls
-    # him all the same. 0 turns it off. → 480 with Retry-After
+    # The same for one of our users. Above it, strangers have to wait; known senders can still call this user.
+    # 0 turns it off. → 480 with Retry-After
     pending_per_callee: int = 100
-    # Connections open at once, both directions; fewer where the process may open fewer files. → an
-    # idle one over which nobody is registered makes room, or the new one is closed
+    # Connections open at once, both directions; fewer where the process may open fewer files. → an idle one
+    # over which no phone is registered makes room, or the new one is closed
     connections: int = 50_000
     # Connections from one source address: a NAT may hide an office. → closed
     connections_per_source: int = 2_048
@@ -101,8 +99,8 @@ class Limits:
     first_data_time: float = 20.0
     # An outgoing connection must be established within this time.
     connect_time: float = 8.0
-    # Octets queued on a connection still being opened, or not read by its peer.
-    # → what does not fit fails over; one that does not read is closed
+    # Octets queued on a connection still being opened, or not read by its peer. → a message that does not fit
+    # fails over; a connection whose peer does not read is closed
     connection_backlog: int = 1_048_576
     # A PROXY header of version 2 with its TLVs, where load balancers are in front. → close
     proxy_header_size: int = 2_048
@@ -114,15 +112,14 @@ class Limits:
     websocket_ping: float = 30.0
     # A ping must be answered, or anything else come, within this time. → closed
     websocket_pong: float = 20.0
-    # Requests of one source address each second, and the burst allowed on top; of IPv6 of
-    # one /64. A thousand phones behind one NAT that all register anew stay below. 0
-    # turns it off, and it does not hold for `[[trusted]]` peers. → dropped without an
-    # answer, but for retransmissions of what is running
+    # Requests of one source address each second, and the burst allowed on top; of IPv6 of one /64. A thousand
+    # phones behind one NAT that all register anew stay below. 0 turns it off, and it does not hold for
+    # `[[trusted]]` peers. → dropped without an answer, but for retransmissions of requests under way
     source_rate: int = 500
     source_burst: int = 5_000
-    # Octets of datagrams that were read and wait to be served, by turns of their sources, where
-    # more come than can be served at once; of these a source may hold as many as are free.
-    # → its datagrams above are dropped, and SIP repeats what mattered
+    # Octets of datagrams that were read and wait to be served, when more come than can be served at once. The
+    # sources are served in turn, and a source may hold as many octets as are free. → its datagrams above that
+    # are dropped, and SIP repeats the important ones
     datagram_backlog: int = 4_194_304
     # Datagrams of transactions that are remembered after they were sent, so that an ICMP error finds
     # its transaction: those of a quarter of a second at 600 calls/s. → the error of an older one is

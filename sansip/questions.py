@@ -1,8 +1,7 @@
 """Questions to the outside: asked, answered, or given up.
 
-Theory of operation: a question is an ``Ask`` action with a number; the one that asked
-hears the answer by its callback, and an exception in its place when nobody
-answered in time. Their number and their time are bounded.
+Theory of operation: a question is an ``Ask`` action with a number; the callback of the asker gets the answer,
+or an exception if no answer came in time. Their number and their time are bounded.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class Questions:
         self._out.append(Ask(self._last, subject))
 
     def answer(self, number: int, result: Any, now: float) -> None:
-        """Take the answer to question ``number``; one that nobody asked is ignored."""
+        """Take the answer to question ``number``; an unknown number is ignored."""
         asked = self._table.pop(number, None)
         if asked is not None:
             callback, timer = asked

@@ -1,9 +1,8 @@
 """How a message comes in: found to be sound, given to its transaction, or decided on by the route.
 
-Theory of operation: a message is read and shown to the modules. A response goes to its client
-transaction, a request to its server transaction, or it is new: then the limits are looked at, a
-transaction is made, and the route runs. What cannot be accepted is answered at most once, with
-nothing kept, and told as an event.
+Theory of operation: a message is read and shown to the modules. A response goes to its client transaction, a
+request to its server transaction, or it is new: then the limits are looked at, a transaction is made, and the
+route runs. A message that cannot be accepted gets at most one answer, leaves no state, and causes an event.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Reception:
         core = self._core
         if core.unstarted:
             core.start(now)
-        # RFC 3261 18.3, RFC 7118 5.1: what has boundaries is framed as a datagram is.
+        # RFC 3261 18.3, RFC 7118 5.1: a transport with message boundaries is framed as datagrams are.
         try:
             message = parse_message(data, core.limits, datagram=datagram)
         except RemoteProtocolError as error:
@@ -132,7 +131,7 @@ class Reception:
                     handle.refuse(481)
                 return
         elif method == "OPTIONS" and core.nodes is not None and (tag := alive_tag(core.nodes, request)):
-            # Another node, which the shared location says nothing of.
+            # Another node, which may not be in the shared location.
             handle.take_tag(tag)
             handle.reply(200)
             return
@@ -174,7 +173,7 @@ class Reception:
             take_route(handle)
             screen(handle)
         except RemoteProtocolError as error:
-            # RFC 3261 8.2.7: who has not proved anything gets one answer for each copy.
+            # RFC 3261 8.2.7: a sender that has proved nothing gets one answer for each copy.
             handle.refuse(error.status, error.reason)
             return
         tag = handle.message.to_tag

@@ -1,9 +1,9 @@
-"""What a running stack takes in place of what it has: all of it, or nothing.
+"""New settings for a running stack: it takes all of them, or none.
 
-Theory of operation: everything is judged before anything is changed. Settings that parts of the stack read
-at each use are replaced where those parts look: all of them hold the stack's own ``Limits``, which takes the
-values of the new ones. What the caller gave stays as it is. Requests that run go on by the route and with the
-timers that they began with.
+Theory of operation: everything is judged before anything is changed. Settings that parts of the stack read at
+each use are replaced where those parts look: all of them hold the stack's own ``Limits``, which takes the
+values of the new ones. The caller's objects stay as they are. Requests that run go on by the route and with
+the timers that they began with.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["Reconfigured", "listeners_of", "names_of", "own_name", "realms_of", 
 
 
 class Receives(Protocol):
-    """What is changed of the way in (``sansip.reception.Reception``)."""
+    """The attributes that change in the way in (``sansip.reception.Reception``)."""
 
     rates: SourceRates
     refusals: Refusals
@@ -54,7 +54,7 @@ class Receives(Protocol):
 
 
 class Reconfigured(Protocol):
-    """What is changed of a stack (``sansip.stack.Stack``)."""
+    """The attributes that change in a stack (``sansip.stack.Stack``)."""
 
     config: StackConfig
     limits: Limits
@@ -235,7 +235,7 @@ def _take_policies(stack: Reconfigured, change: Reconfiguration) -> None:
 def _take_names(
     stack: Reconfigured, change: Reconfiguration, listeners: list[Listener] | None, now: float
 ) -> None:
-    """Take other listeners, domains and aliases: what we are called, and what we say we are."""
+    """Take other listeners, domains and aliases: the names that others call us by, and our own."""
     config = stack.config
     if change.domains is not None:
         config.domains = list(change.domains)
@@ -248,7 +248,7 @@ def _take_names(
     before = list(stack.listeners)
     if change.listeners is not None:
         config.listeners = list(change.listeners)
-    # Those that stay are the very same: what runs over them need not look again.
+    # Listeners that stay are the same objects: the requests that use them need not look again.
     known = {one.id: one for one in before}
     after = [known[one.id] if known.get(one.id) == one else one for one in listeners or before]
     stack.listeners.replace(after, [*config.domains, *config.aliases], stack.limits.former_listeners)

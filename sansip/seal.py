@@ -1,12 +1,10 @@
 """Seals: octets that go out into the world and come back, unread and unchanged.
 
-Theory of operation: what a server would have to remember it can also hand out,
-if nobody else can read or write it. The cipher is a synthetic-IV one (the
-construction of RFC 5297, on keyed BLAKE2b in place of AES, for the core has no
-cryptographic library but ``hashlib``): a MAC of the text is made first, and seeds
-the key stream. There is no nonce to keep or to repeat, and equal seals mean equal
-texts and nothing else. What came back is deciphered, its MAC made again, and
-compared whole.
+Theory of operation: instead of storing a value, a server can hand it out, if nobody else can read or write
+it. The cipher is a synthetic-IV one (the construction of RFC 5297, on keyed BLAKE2b in place of AES, for the
+core has no cryptographic library but ``hashlib``): a MAC of the text is made first, and seeds the key stream.
+There is no nonce to keep or to repeat, and equal seals mean equal texts and nothing else. To open a seal, the
+code deciphers it, makes the MAC again, and compares all of it.
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ class Sealer:
         return _written(mac + self._cipher(mac, text))
 
     def mac(self, text: bytes) -> bytes:
-        """Return 8 octets that stand for ``text``, and that nobody else can compute."""
+        """Return 8 octets that stand for ``text``, and that nobody without the key can compute."""
         return blake2b(text, key=self._mac_key, digest_size=8, person=b"sansip-handle").digest()
 
     def read(self, sealed: str) -> tuple[bytes, bytes] | None:

@@ -1,4 +1,4 @@
-"""What the parts of one stack, and its routes, ask of it: who answers a question, who is believed, who hears.
+"""Services of one stack for its parts and routes: ask questions, check trust, send events.
 
 Theory of operation: parts stand in layers, and some need a thing of what is above them: a question that only
 the outside can answer, a realm, a peer that the operator trusts, somebody to tell. Here each such wish finds
@@ -68,7 +68,7 @@ class Service:
 
         ``within``: seconds to wait for it, at the most ``limits.answer_time``.
 
-        What name servers can answer is asked of them, where some are configured.
+        If name servers are configured, they get the questions that they can answer.
         """
         if self.resolver is not None and self.locator is not None:
             if type(subject) is Resolve:

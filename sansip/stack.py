@@ -1,11 +1,10 @@
 """The stack: bytes and time in, actions out. Everything SIP happens behind it.
 
-Theory of operation: each input is a method that takes ``now`` and returns the
-actions it caused, in order. Inside, the layers call each other directly and
-append to one list, ``_out``, which an input hands over when it is done. A message
-is read, finds its transaction or gets one, and a new request goes to the route.
-Nothing a peer sends makes an input raise: what cannot be accepted is answered,
-dropped, or closes its connection.
+Theory of operation: each input is a method that takes ``now`` and returns the actions it caused, in order.
+Inside, the layers call each other directly and append to one list, ``_out``, which an input hands over when
+it is done. A message is read, finds its transaction or gets one, and a new request goes to the route. No
+message of a peer makes an input raise: the stack answers a message that it cannot accept, drops it, or closes
+its connection.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ __all__ = ["ConnectionInfo", "Stack"]
 
 
 class ConnectionInfo(Protocol):
-    """What an adapter knows of a connection when it is established."""
+    """The facts that an adapter has about a connection when it is established."""
 
     listener: int
     transport: str

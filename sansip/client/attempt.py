@@ -36,7 +36,7 @@ class Attempt(Trial):
         self.proceed(response, now)
 
     def conclude(self, response: Response, now: float) -> None:
-        """As ``judge``, where nobody wants another answer."""
+        """As ``judge``, if the request was cancelled."""
         if self._answers is not None and response.status in (401, 407):
             if self._answers.take(response):
                 self._answers.strip(response)

@@ -26,18 +26,18 @@ def send_cancel(
 def cancel_forgotten(
     transactions: TransactionLayer, invite: ClientTransaction, reason: str | None, now: float
 ) -> None:
-    """Cancel ``invite``, which nobody waits for; RFC 3261 9.1: after 64*T1 it is over."""
+    """Cancel ``invite``, which no user waits for; RFC 3261 9.1: after 64*T1 it is over."""
     send_cancel(transactions, invite, reason, now)
     forget(transactions, invite, now)
 
 
 def forget(transactions: TransactionLayer, invite: ClientTransaction, now: float) -> None:
-    """End ``invite``, which was cancelled and nobody waits for, once 64*T1 have passed (RFC 3261 9.1)."""
+    """End ``invite``, which was cancelled and has no waiting user, once 64*T1 have passed (RFC 3261 9.1)."""
     transactions.timers.start(now, transactions.values.t1x64, _Forgotten(invite), "forgotten")
 
 
 class _Forgotten:
-    """An INVITE that was cancelled, and that nobody else would end: it has no Timer B once it has rung."""
+    """An INVITE that was cancelled. Nothing else would end it: it has no Timer B once it has rung."""
 
     __slots__ = ("_invite",)
 

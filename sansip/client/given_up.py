@@ -20,7 +20,7 @@ __all__ = ["GivenUp"]
 
 
 class Trying(Protocol):
-    """What is needed of an attempt."""
+    """The methods that are needed of an attempt."""
 
     client: Outlet
 

@@ -1,20 +1,19 @@
 """The life of one attempt: a total table (RFC 3261 8.1.3, 9.1; RFC 3263 4.3).
 
-Theory of operation: an attempt looks for its places, and sends to one after the other until one of
-them answers. The table is about the place being tried. Two steps are taken by effects themselves: an
-attempt that goes on with another place, or repeats its request with credentials, begins in CALLING
-again (in PREPARING where the copy waits), and a final response that nobody looks at any longer ends it in
-OVER. That has no way out: what still comes then is a 2xx, of a fork behind the next hop, or of a place
-that was given up ("late").
+Theory of operation: an attempt looks for its places, and sends to one after the other until one of them
+answers. The table is about the place being tried. Effects take two steps themselves. An attempt that goes on
+with another place, or repeats its request with credentials, begins in CALLING again (in PREPARING where the
+copy waits). A final response that needs no further step ends it in OVER. OVER has no way out: after it only a
+2xx can come, from a fork behind the next hop, or from a place that was given up ("late").
 
 The inputs:
 
 - ``found``: the answer of the name servers.
-- ``allowed``, ``refused``: what became of a copy that waited (a proxy's modules see it before it leaves).
+- ``allowed``, ``refused``: the decision about a copy that waited (a proxy's modules see it before it leaves).
 - ``1xx``, ``2xx``, ``failure``, ``timeout`` (Timer B or F), ``transport error``: of the place being tried.
 - ``late 2xx``: of a place that was given up.
 - ``silence``: nothing was heard for ``failover_time``, and there is somewhere else to try.
-- ``cancel``: nobody wants the answer any more. ``give up``: nobody waits for it any more.
+- ``cancel``: the user cancels the request. ``give up``: the user does not wait for the answer any more.
 - ``no answer``: the time for any response at all is over. ``overdue``: that for the final one is (Timer C).
 - ``cancel overdue``: 64*T1 have passed since the CANCEL.
 - ``lost``: the place is known to be gone.

@@ -1,4 +1,4 @@
-"""What every request that leaves needs: our listeners, transactions, names, accounts."""
+"""The needs of every request that leaves: our listeners, transactions, names, accounts."""
 
 from __future__ import annotations
 

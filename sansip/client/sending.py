@@ -67,8 +67,8 @@ class Sending(Attempt):
     """One request of a user agent. Made by ``Client.send``.
 
     Attributes:
-        asker: who hears what becomes of it.
-        made: whether ``final``, the first final response, was made here, because nobody answered.
+        asker: the object that gets its responses and its end.
+        made: whether ``final``, the first final response, was made here, because no answer came.
     """
 
     __slots__ = (

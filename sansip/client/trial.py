@@ -74,7 +74,7 @@ class Trial:
         self._places: list[Place] = []
         self._place: Place | None = None
         self._hop: NextHop | None = None
-        # What copies are made of, without our Via.
+        # The request that copies are made of, without our Via.
         self._base: Request | None = None
         # The branch of the place being tried, "" before the first; and what ends each.
         self._id = ""
@@ -86,10 +86,10 @@ class Trial:
         self._timer: Timer | None = None
         # Runs while nothing was heard of this place and others are left.
         self._hurry: Timer | None = None
-        # Why nobody wants the answer (RFC 3326), or ""; None while somebody does.
+        # The reason why the user cancelled it (RFC 3326), or ""; None if it was not cancelled.
         self._cancel_reason: str | None = None
         self._cancel_sent = False
-        # Who answers challenges on our behalf.
+        # Answers challenges on our behalf.
         self._answers: Answers | None = None
 
     # --- what the kinds of attempts say
@@ -132,13 +132,13 @@ class Trial:
     def _finish(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """A final response came.
 
-        The first of this attempt is ``final`` afterwards, and the state OVER. What may still come of
-        ``transaction`` is a further 2xx, for ``remainder``.
+        The first of this attempt is ``final`` afterwards, and the state OVER. After that, ``transaction`` can
+        only bring a further 2xx, for ``remainder``.
         """
         raise NotImplementedError
 
     def _fail(self, status: int, now: float) -> None:
-        """Nothing came: make a response with ``status``, or 487 where nobody wants it."""
+        """No response came: make one with ``status``, or 487 if the user cancelled."""
         raise NotImplementedError
 
     def _no_way(self, now: float) -> None:
@@ -197,8 +197,8 @@ class Trial:
         listener, alive = self._way(transport, ip)
         if listener is None:
             return False
-        # What is known of an attempt is forgotten with it (RFC 3261 9.1: a CANCEL
-        # waits for a provisional response to this very request).
+        # The state of the attempt at the last place is cleared (RFC 3261 9.1: a CANCEL waits for a
+        # provisional response to this very request).
         self.provisional = False
         self._id = new_branch(client.entropy, self._suffix)
         refused, self._switched = self._switched, False
@@ -233,8 +233,8 @@ class Trial:
             and self._may_switch()
             and not client.places.avoided.holds((TCP, ip, port), now)
         ):
-            # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and
-            # UDP after all where nobody listens.
+            # RFC 3261 18.1.1: too large for UDP on an unknown path, so TCP, and UDP after all if the peer
+            # does not listen for TCP.
             stream = client.listeners.reach(TCP, ip, self._prefer)
             if stream is not None:
                 self._switched = True

@@ -1,10 +1,9 @@
-"""A dialog (RFC 3261 12): what two user agents remember of each other between requests.
+"""A dialog (RFC 3261 12): the state that two user agents keep of each other between requests.
 
-Theory of operation: a dialog is made of the request and the response that began it, on
-either side, and from then on it makes the requests that go to the peer and judges those
-that come from it. It holds values alone: nothing is sent here, no timer runs. What a
-request means (a session, a subscription) is for the usages in the files beside this one;
-several of them may share one dialog, and each adds its own methods.
+Theory of operation: a dialog is made of the request and the response that began it, on either side, and from
+then on it makes the requests that go to the peer and judges those that come from it. It holds values only: it
+sends nothing and runs no timer. The usages in the files beside this one define the meaning of a request (a
+session, a subscription). Several of them may share one dialog, and each adds its own methods.
 
 The caller answers a request by ``take``, and calls ``refresh`` when he accepts it: a
 request that is refused changes nothing but the sequence number (RFC 3261 12.2.2,
@@ -51,7 +50,7 @@ _CREDENTIALS: Final = ("authorization", "proxy-authorization")
 
 
 class DialogId(NamedTuple):
-    """What names a dialog at one of its two ends (RFC 3261 12). A null tag (RFC 2543) is ``""``."""
+    """The name of a dialog at one of its two ends (RFC 3261 12). A null tag (RFC 2543) is ``""``."""
 
     call_id: str
     local_tag: str

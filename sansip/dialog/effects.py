@@ -1,4 +1,4 @@
-"""What a usage of a dialog wants done, and what it tells: small values.
+"""Effects of a usage of a dialog: actions that it needs, and events that it tells, as small values.
 
 Theory of operation: each input of a usage returns a list of effects in their order. A user
 agent carries them out; ``owner`` is what it gave together with a request (its server
@@ -56,8 +56,8 @@ class Answered:
 
     Attributes:
         offer: it is a 2xx that brings an offer, and the ACK waits for ``acknowledge`` with the answer.
-        key: what the user gave with his wish, None for the first INVITE. ``request`` may be another one
-            than was sent first: repeated with credentials, or after a 491 or 422.
+        key: the value that the user gave with the request, None for the first INVITE. ``request`` may be
+            another one than was sent first: repeated with credentials, or after a 491 or 422.
     """
 
     request: Request
@@ -132,7 +132,8 @@ class Ended:
 
 @dataclass(slots=True)
 class Notified:
-    """At the subscriber: a NOTIFY, which has its 200 already (RFC 6665 4.1.3: nobody waits for a user)."""
+    """At the subscriber: a NOTIFY, which has its 200 already (RFC 6665 4.1.3: the 200 does not wait for the
+    user)."""
 
     request: Request
     state: str
@@ -161,7 +162,7 @@ class SubscriptionEnded:
         reason: of Subscription-State ("rejected", "timeout", "deactivated", …; "" for none), or
             "refused", "no NOTIFY", "expired", "lost" where no NOTIFY says so.
         retry_after: seconds before another attempt, 0 for at once, None for never (4.1.3).
-        message: what said it.
+        message: the message that ended it.
     """
 
     reason: str

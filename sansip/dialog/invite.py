@@ -28,7 +28,7 @@ from sansip.wire import Request, Response, Uri
 
 __all__ = ["InviteUsage"]
 
-# Requests of ours whose 408 or 481 says nothing of the session.
+# Requests of ours whose 408 or 481 does not end the session.
 _ELSEWHERE = frozenset(("PRACK", "NOTIFY", "SUBSCRIBE"))
 # Requests of the peer with an input of their own.
 _RECEIVED = {
@@ -303,7 +303,7 @@ class InviteUsage(InviteServer, InviteClient):
         if self.state == ESTABLISHED and self._attempt is None and self._update is None:
             self.refresh(None, now)
         elif self.state not in (CLOSING, MORTAL, OVER):
-            # What is under way may have left with the old one.
+            # A request under way may have left with the old one.
             self._due["moved"] = now + 1.0
 
     def abandon(self, now: float) -> list[Effect]:
@@ -319,7 +319,7 @@ class InviteUsage(InviteServer, InviteClient):
 
     def _instants(self) -> Iterable[tuple[float, str]]:
         for name, at in self._due.items():
-            # What is remembered for repeated 2xx is dropped only when all is over.
+            # The ACKs kept for repeated 2xx are dropped only when all is over.
             if name != "forgotten" or self.state == OVER:
                 yield at, name
         if self._sender is not None and self._sender.resend_at is not None:

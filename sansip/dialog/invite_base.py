@@ -1,4 +1,4 @@
-"""What the parts of an INVITE usage share: its state, its timers, and how it sends and answers.
+"""The common part of an INVITE usage: its state, its timers, and how it sends and answers.
 
 Theory of operation: every input of ``InviteUsage`` finds its row in ``INVITE_USAGE`` and calls
 the method that the row names; the methods stand in three files, by whose request they are about:
@@ -39,8 +39,8 @@ _RETRY_AFTER: Final = 11
 class Attempt:
     """A re-INVITE or UPDATE of ours, from the wish to its final response.
 
-    ``tries`` counts those that were refused and sent again (491, 422); ``refresh`` says that
-    the session timer wants it and nobody is to be told.
+    ``tries`` counts those that were refused and sent again (491, 422); ``refresh`` says that the session
+    timer caused it, so the user is not told.
     """
 
     method: str
@@ -136,10 +136,10 @@ class InviteBase:
         self._acks: dict[int, Request] = {}
         self._receiver = ReliableReceiver()
         self._unacknowledged: Request | None = None
-        # --- our BYE: what its user gave
+        # --- our BYE: the values that its user gave
         self._bye_key: Any = None
         self._bye_headers: list[tuple[str, object]] = []
-        # What waits to be sent, or is under way.
+        # Requests that wait to be sent, or are under way.
         self._attempt: Attempt | None = None
         self._update: Attempt | None = None
 

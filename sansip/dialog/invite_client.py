@@ -157,7 +157,7 @@ class InviteClient(InviteBase):
         if not offer:
             self._proceed(now)
         elif attempt is not None and attempt.refresh:
-            # A refresh without an offer of ours got one: what we have is the answer.
+            # Our refresh had no offer, and the response has one: we answer with our present description.
             body, kind = self._session_body or (b"", "")
             self._input("acknowledge", (body, [("Content-Type", kind)] if body else []), now)
 
@@ -258,7 +258,7 @@ class InviteClient(InviteBase):
 
     def refresh(self, _argument: Any, now: float) -> None:
         if self._attempt is not None or self._update is not None or self.state == RE_INVITING:
-            # What is under way refreshes as well (RFC 4028 7.2).
+            # The request under way refreshes as well (RFC 4028 7.2).
             self.timer.refresh_at = now + 5.0
         elif self.peer_updates:
             # RFC 4028 7.4: without an offer.

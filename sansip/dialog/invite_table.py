@@ -154,7 +154,7 @@ INVITE_USAGE: Final[Machine] = total(
         (CALLED, "CANCEL received"): ("cancel_invite", OVER),
         (CALLED, "PRACK received"): ("take_prack", CALLED),
         (CALLED, "UPDATE received"): ("take_update", CALLED),
-        # 15.1.2: what is pending gets a 487.
+        # 15.1.2: pending requests get a 487.
         (CALLED, "BYE received"): ("take_bye", OVER),
         (CALLED, "request received"): ("pass_request", CALLED),
         (CALLED, "1xx"): IMPOSSIBLE,

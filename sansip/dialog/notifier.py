@@ -54,7 +54,7 @@ class Notifier(SubscriptionUsage):
 
     least: int
     most: int
-    # What the next NOTIFY says; whether one is under way, and whether it says too little.
+    # Content of the next NOTIFY; whether one is under way, and whether its content is out of date.
     _body: bytes
     _fields: list[tuple[str, object]]
     _sending: bool
@@ -79,8 +79,8 @@ class Notifier(SubscriptionUsage):
     ) -> tuple[Self, list[Effect]]:
         """Accept a SUBSCRIBE (200) or REFER (202), and send the first NOTIFY at once (RFC 6665 4.2.1.2).
 
-        ``fields`` and ``body`` are what the NOTIFY says (with its Content-Type), ``headers`` what stands
-        in each. ``expires`` of 0 is a poll: that NOTIFY is the last (4.4.3).
+        ``fields`` and ``body`` are the content of this NOTIFY (with its Content-Type); ``headers`` go into
+        each NOTIFY. ``expires`` of 0 is a poll: that NOTIFY is the last (4.4.3).
         """
         usage = cls(dialog, event, PENDING if pending else ACTIVE, headers)
         usage.least, usage.most = least, most
@@ -168,7 +168,7 @@ class Notifier(SubscriptionUsage):
             self._changed = True
             return
         self._changed = False
-        # RFC 6665 4.2.2: what remains of it must be said.
+        # RFC 6665 4.2.2: it must give the remaining time.
         left = max(0, int((self.expires_at or now) - now))
         self._notify(f"{self.state};expires={left}")
 

@@ -155,7 +155,7 @@ class OfferAnswer:
         return True
 
     def close(self, carrier: str) -> None:
-        """The request ``carrier`` is over: what it left open is void (RFC 3261 14.1, RFC 3311 5.3)."""
+        """The request ``carrier`` is over: its open offer is void (RFC 3261 14.1, RFC 3311 5.3)."""
         if self.carrier == carrier:
             self.exchange = STABLE
             self.carrier = ""

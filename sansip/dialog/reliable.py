@@ -27,10 +27,10 @@ class Provisional:
 
 
 class ReliableSender:
-    """What we send reliably in answer to one INVITE.
+    """The provisional responses that we send reliably to one INVITE.
 
     Attributes:
-        current: what waits for its PRACK, or None.
+        current: the response that waits for its PRACK, or None.
         resend_at, give_up_at: instants, None without ``current``.
     """
 
@@ -105,13 +105,13 @@ class ReliableSender:
         self.resend_at = self.give_up_at = None
 
     def finish(self) -> None:
-        """A final response was sent: what waited is never sent."""
+        """A final response was sent: the responses that waited are never sent."""
         self.stop_resending()
         self._waiting.clear()
 
 
 class ReliableReceiver:
-    """What comes reliably in answer to one INVITE of ours, in one dialog."""
+    """The reliable provisional responses to one INVITE of ours, in one dialog."""
 
     __slots__ = ("_last",)
 

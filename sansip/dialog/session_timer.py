@@ -28,7 +28,7 @@ Headers = list[tuple[str, object]]
 
 @dataclass(slots=True)
 class SessionTimerSettings:
-    """What this side wants.
+    """The session timer settings of this side.
 
     Attributes:
         interval: seconds of Session-Expires that we ask for; 0 asks for no timer, and follows a peer's.

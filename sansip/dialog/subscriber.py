@@ -22,7 +22,7 @@ __all__ = ["Subscriber", "Subscribing", "retry_of"]
 
 # How long before the end a refresh leaves: half of what there is, and not more than this.
 _MARGIN: Final = 300.0
-# RFC 6665 4.1.3: reasons after which nobody should try again.
+# RFC 6665 4.1.3: reasons after which a subscriber should not try again.
 _NEVER: Final = frozenset(("rejected", "noresource", "invariant"))
 # Reasons of which retry-after has a meaning.
 _LATER: Final = frozenset(("probation", "giveup"))
@@ -224,7 +224,7 @@ class Subscriber(SubscriptionUsage):
             # RFC 6665 4.1.3: the authoritative duration.
             self._lasts(state.expires, now)
         elif self.expires_at is None:
-            # RFC 3265 peers may leave it out: what was asked for.
+            # RFC 3265 peers may leave it out: then the requested time holds.
             self._lasts(self.interval or 3600, now)
         self._effects.append(Tell(Notified(notify, state.state)))
 

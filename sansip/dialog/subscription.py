@@ -1,4 +1,5 @@
-"""What both ends of a subscription share (RFC 6665): events, statuses that end it, running a table."""
+"""The common part of both ends of a subscription (RFC 6665): events, statuses that end it, running a
+table."""
 
 from __future__ import annotations
 
@@ -14,12 +15,12 @@ __all__ = ["ENDING", "SubscriptionUsage", "event_key"]
 
 Headers = Iterable[tuple[str, object]]
 
-# RFC 6665 4.1.2.2, 4.2.2: what ends a subscription, at either end.
+# RFC 6665 4.1.2.2, 4.2.2: statuses that end a subscription, at either end.
 ENDING: Final = frozenset((404, 405, 410, 416, *range(480, 486), 489, 501, 604))
 
 
 def event_key(message: Request) -> tuple[str, str | None]:
-    """Return event type and id, octet for octet: what names a subscription in its dialog (RFC 6665 8.2.1).
+    """Return event type and id, octet for octet: they name a subscription in its dialog (RFC 6665 8.2.1).
 
     Raises RemoteProtocolError for an Event that is malformed.
     """

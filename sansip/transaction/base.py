@@ -1,4 +1,4 @@
-"""What the four machines share: rows looked up, timers, and their two sides.
+"""The common part of the four machines: look-up of rows, timers, and their two sides.
 
 Theory of operation: a transaction sits between its user (a proxy's response
 context, a registrar, an OPTIONS client) and the transport. It is fed inputs by
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class ClientUser(Protocol):
-    """What sends a request through a client transaction."""
+    """The user of a client transaction, which sends a request through it."""
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """Every provisional response, the final one, and further 2xx to INVITE."""
@@ -65,7 +65,7 @@ _NOBODY: Final = _Nobody()
 
 
 class ServerUser(Protocol):
-    """What answers a request through a server transaction."""
+    """The user of a server transaction, which answers a request through it."""
 
     def ack_received(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
         """An ACK for a 2xx that carries the branch of the INVITE (RFC 6026 7.1)."""
@@ -92,7 +92,7 @@ class Transactions:
         self.sender = sender
         self.clients: dict[str, ClientTransaction] = {}
         self.servers: dict[str, ServerTransaction] = {}
-        # All of them by number: what they send is known by it (``actions``). The number given last.
+        # All of them by number: it marks the octets that they send (``actions``). The number given last.
         self.owners: dict[int, Transaction] = {}
         self.latest = 0
 
@@ -214,7 +214,7 @@ class ClientTransaction(Transaction):
         self.data = b""
 
     def fall_silent(self) -> None:
-        """Resend no more: nobody waits for an answer, but one that comes is heard until Timer B or F."""
+        """Resend no more: no user waits, but an answer before Timer B or F is still passed on."""
         if self.resend_timer is not None:
             self.resend_timer.cancel()
             self.resend_timer = None

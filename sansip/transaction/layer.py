@@ -1,4 +1,4 @@
-"""Transactions by their keys: what comes in finds its machine here.
+"""Transactions by their keys: a received message finds its machine here.
 
 Theory of operation: two dictionaries, one for each side. A request finds its
 server transaction by the branch and sent-by of its top Via (RFC 3261 17.2.3);

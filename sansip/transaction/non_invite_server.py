@@ -68,7 +68,7 @@ class NonInviteServerTransaction(ServerTransaction):
             self.terminate(b"", now)
         else:
             self.end_timer = self.layer.timers.start(now, self.layer.values.t1x64, self, "timer J")
-            # What is waited for needs the octets of the response alone.
+            # A retransmission needs the octets of the response only.
             self.user = None
 
     def fail(self, _reason: str, now: float) -> None:

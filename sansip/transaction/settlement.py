@@ -31,7 +31,8 @@ class Settlement:
         self._backups = backups
 
     def settle(self, now: float) -> None:
-        """Tell the transactions whose octets could not be sent; what fails meanwhile is settled, too."""
+        """Tell the transactions whose octets could not be sent; settle the failures that come meanwhile,
+        too."""
         failed = self._connections.failed
         while failed:
             owner, data, reason = failed.pop()

@@ -1,10 +1,9 @@
 """State machines as total tables: the rule first, the code after.
 
-Theory of operation: a machine is a list of rows ``(state, input): (effect,
-next state)``. ``total`` checks at import that there is exactly one row for
-every pair of a live state and an input, so no combination is forgotten: what
-must not happen is written down as ``IGNORE`` or ``IMPOSSIBLE``. The same tables
-feed the property tests and the pictures in ``docs/transactions.md``.
+Theory of operation: a machine is a list of rows ``(state, input): (effect, next state)``. ``total`` checks at
+import that there is exactly one row for every pair of a live state and an input, so no combination is
+forgotten: a pair without an effect is written down as ``IGNORE`` or ``IMPOSSIBLE``. The same tables feed the
+property tests and the pictures in ``docs/transactions.md``.
 
 An effect is the name of a method of the machine's class; binding by name keeps
 a table readable as data and lets it be printed.

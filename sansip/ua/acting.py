@@ -1,8 +1,8 @@
 """Verbs for programs outside of the core: an embedding program names a call by its number.
 
-Theory of operation: code outside is not stepped by the stack, so each of its wishes is an input of its own
-(``Stack.act``), with plain values in it, which a journal holds and a replay repeats. What comes of it is told
-to a callback; an adapter makes that awaitable in the manner of its runtime.
+Theory of operation: the stack does not step code outside, so each request of that code is an input of its own
+(``Stack.act``). The input has plain values, which a journal holds and a replay repeats. A callback gets the
+result; an adapter makes the result awaitable in the manner of its runtime.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Further(NamedTuple):
 
 
 class Again:
-    """What may follow the refusals of one call.
+    """The further attempts that may follow the refusals of one call.
 
     Args:
         request: the INVITE, without Via and Contact.
@@ -96,8 +96,8 @@ class Again:
             if len(self._targets) >= self._redirects:
                 return
             if not isinstance(uri, SipUri) or uri.scheme != self._base.uri.scheme:
-                # RFC 3261 21.3.3: a telephone number or a web page is for the caller to decide on; RFC 5630
-                # 5.3: and so is a step between sip and sips.
+                # RFC 3261 21.3.3: only the caller can decide about a telephone number or a web page; RFC 5630
+                # 5.3: and about a step between sip and sips.
                 continue
             # RFC 3261 19.1.5: header fields and a method are not taken from strangers.
             params = {name: value for name, value in uri.params.items() if name != "method"}

@@ -1,10 +1,10 @@
 """The user agent of a stack: requests of our own, calls out and in (RFC 3261 8, 13, 15).
 
-Theory of operation: dialogs of ours are known by their ids. A request within one of them never reaches the
-route: it is for the call. A To tag that is ours and belongs to no dialog is answered with 481 (12.2.2). Out
-of dialogs, the route decides what is a call for us, by ``request.incoming()``. What calls wait for stands
-in one heap, which ``time_passed`` looks at. Everything here follows from the stack's inputs, so a replay
-does the same.
+Theory of operation: dialogs of ours are known by their ids. A request within one of them goes to the call,
+and never reaches the route. A request whose To tag is ours and belongs to no dialog gets a 481 (12.2.2). Out
+of dialogs, the route decides which calls are for us, by ``request.incoming()``. One heap holds the times at
+which calls have something to do, and ``time_passed`` looks at it. Everything here follows from the stack's
+inputs, so a replay does the same.
 """
 
 from __future__ import annotations
@@ -141,10 +141,9 @@ class UserAgent:
     ) -> Later[Response]:
         """Send one request that makes no dialog; the ``Later`` is its final response, whatever it says.
 
-        A 408 or 503 is made where nobody answered. ``uri``: a URI, or a target that ``locate`` returned.
-        ``within``: seconds to wait, 64*T1 by default. Raises ``LocalProtocolError`` for what cannot be
-        written,
-        and for INVITE, which ``invite`` sends.
+        If no answer comes, a 408 or 503 is made here. ``uri``: a URI, or a target that ``locate`` returned.
+        ``within``: seconds to wait, 64*T1 by default. Raises ``LocalProtocolError`` for a value that cannot
+        be written, and for INVITE, which ``invite`` sends.
         """
         if method in ("INVITE", "ACK", "CANCEL"):
             raise LocalProtocolError(f"request sends no {method}; call invite")
@@ -176,15 +175,15 @@ class UserAgent:
             sdp: our offer; without one the callee makes it, and ``handler.offered`` has to answer.
             from_, to: URIs or name-addrs; by default the identity of the configuration, and ``uri``.
             user: user part of our Contact.
-            handler: who answers what the callee wants (``sansip.ua.Handler``).
+            handler: answers the requests of the callee (``sansip.ua.Handler``).
             on_progress: called with (early call or None, response, now) for each 1xx but 100.
             within: seconds after which the call is given up, and cancelled.
             redirects: how many others are called where the callee names them (3xx); None: as the
                 configuration says, which is none by default.
             depth: how many calls of ours it is within (``depth_of``).
-            extensions: what Supported names, by default all that we know.
+            extensions: the extensions in Supported, by default all that we know.
 
-        Awaiting raises ``CallRefused`` where nobody takes it.
+        Awaiting raises ``CallRefused`` if no callee takes the call.
         """
         fields = [*capabilities(self.extensions if extensions is None else extensions), *headers]
         session = self.config.session

@@ -82,7 +82,7 @@ class Call:
         dialog: ids, route set, targets (``sansip.dialog.Dialog``).
         local_sdp, remote_sdp: the descriptions that hold, b"" before there is one; the peer's also where it
             is beyond ``limits.session_size``.
-        handler: who answers what the peer wants.
+        handler: answers the requests of the peer.
         ended: why it is over, "" while it lasts.
         over: awaits its end; the value is the reason.
         since: when it was answered, on either side; None before.
@@ -269,7 +269,7 @@ class Call:
         try:
             effects = wish()
         except LocalProtocolError:
-            # The peer was faster: what the wish was about is over.
+            # The peer was faster: the request or session in question is over.
             return
         self.perform(effects, now)
 
@@ -427,7 +427,8 @@ class Call:
         if found is None:
             return False
         status = found.judged(received.request)
-        # First: who hears of the end may hang up, and this would be refused with all that is pending.
+        # First answer: the code that hears of the end may hang up, and that would refuse this request with
+        # all pending ones.
         self.answer(received, status, now=now)
         if status < 300:
             found.notified(received.request, now)
@@ -448,7 +449,7 @@ class Call:
 
 
 class _InCall(Asker):
-    """A request within a call on its way. ``asked`` awaits its answer, where nobody else does."""
+    """A request within a call on its way. ``asked`` awaits its answer if no other code does."""
 
     __slots__ = ("_asked", "_call")
 

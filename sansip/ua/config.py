@@ -1,4 +1,4 @@
-"""How the user agent of a stack behaves where nobody says otherwise."""
+"""The default behaviour of the user agent of a stack."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class UserAgentConfig:
             none. Registered phones, and requests with a Route of their own, go their own way.
         redirects: how many others a call of ours tries where a 3xx names them (RFC 3261 8.1.3.4). The
             callee then decides which numbers we call, and we may pay for it.
-        replaces: who may have another call take the place of one (RFC 3891), where he knows its Call-ID and
-            tags: ``"known"``: who proved who he is; ``"anyone"``; ``"nobody"``.
-        transfers: what a REFER within a call gets (RFC 3515) where no handler was given: ``"refuse"`` is a
-            603; ``"accept"`` calls what the peer names, in our name.
+        replaces: which callers may have a new call take the place of one (RFC 3891), if they know its Call-ID
+            and tags. ``"known"``: callers that proved who they are; ``"anyone"``; ``"nobody"``.
+        transfers: the answer to a REFER within a call (RFC 3515) that has no handler: ``"refuse"`` is a 603;
+            ``"accept"`` calls the URI that the peer names, in our name.
         session: session timers (RFC 4028).
     """
 

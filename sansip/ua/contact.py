@@ -1,7 +1,7 @@
 """Our Contact: the URI by which the other side of a dialog comes back to us (RFC 3261 8.1.1.8, 12.1.1).
 
-Theory of operation: it names the listener that the peer is reached by, and nothing of our own user but
-the user part, so it hides what a back-to-back user agent is there to hide.
+Theory of operation: the Contact names the listener that reaches the peer. Of our own user it has the user
+part only. So it hides the other side of a back-to-back user agent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes wrong with a call, as exceptions for who awaits it."""
+"""Failures of a call, as exceptions for the code that awaits it."""
 
 from __future__ import annotations
 

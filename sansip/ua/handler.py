@@ -1,4 +1,4 @@
-"""Who has a call in hand: what it does when the other side wants something.
+"""The handler of a call: it answers the requests of the other side.
 
 Theory of operation: a call tells its handler each wish of the peer, and the handler answers, at once or
 later, by ``call.answer``. The one here is that of a simple phone: it answers a changed session with the
@@ -30,8 +30,8 @@ class Handler:
         request = offer.message
         local = call.local_sdp
         if not request.body:
-            # RFC 3261 14.2, RFC 3264 8: what we have, offered again; an UPDATE without a body asks for
-            # nothing.
+            # RFC 3261 14.2, RFC 3264 8: offer our present description again; an UPDATE without a body asks
+            # for no description.
             call.answer(offer, 200, local if request.method == "INVITE" else b"", now=now)
         elif not is_sdp(request.get("content-type")) or not local:
             # RFC 3261 14.2: the session stays as it is.
@@ -45,7 +45,7 @@ class Handler:
         if method in ("INFO", "MESSAGE", "NOTIFY", "OPTIONS"):
             call.answer(received, 200, now=now)
         elif method == "REFER":
-            # RFC 3515 2.4.2: nobody here places calls because a peer says so.
+            # RFC 3515 2.4.2: this handler places no call for a peer.
             call.answer(received, 603, now=now)
         else:
             call.answer(received, 405, now=now)

@@ -32,7 +32,7 @@ def leads_home(uri: Uri, flow: Flow) -> bool:
 
 
 def way_home(client: Client, flow: Flow) -> Flow | NextHop:
-    """Return what leads to the other end of ``flow``, and to nobody else once that is gone."""
+    """Return the way to the other end of ``flow``, and to no other host once the flow is gone."""
     if client.is_alive(flow):
         return flow
     return NextHop(flow.transport, flow.host, flow.port, True, True)

@@ -1,9 +1,9 @@
 """A call that came in and is not answered yet (RFC 3261 13.3).
 
-Theory of operation: it is the user of the INVITE's server transaction, so a CANCEL finds it. Its usage
-makes the answers, repeats a 2xx until the ACK comes (13.3.1.4) and a reliable 1xx until its PRACK does (RFC
-3262 3). Who holds it rings, accepts or rejects; who forgets it is answered for: 480 after
-``limits.ring_time`` seconds.
+Theory of operation: it is the user of the INVITE's server transaction, so a CANCEL finds it. Its usage makes
+the answers, repeats a 2xx until the ACK comes (13.3.1.4) and a reliable 1xx until its PRACK does (RFC 3262
+3). The code that holds it rings, accepts or rejects. If that code does none of these, the call gets a 480
+after ``limits.ring_time`` seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class IncomingCall(Handler):
     Attributes:
         call: the call that it is, or becomes.
         request: the INVITE.
-        sdp: what the caller offers, b"" where it wants an offer.
+        sdp: the caller's offer, b"" if the caller wants an offer.
         cancel_reason: the Reason field of the caller's CANCEL (RFC 3326).
         replaces: the call whose place it takes when it is accepted (RFC 3891), or None.
         decided: whether it was accepted, rejected or cancelled.
@@ -69,7 +69,7 @@ class IncomingCall(Handler):
     def replace(self, call: Call, now: float) -> None:
         """Take the place of ``call``, once accepted. Only for ``UserAgent.incoming``."""
         self.replaces = call
-        # RFC 3891 3: what was to be replaced is over before, so this is not wanted either.
+        # RFC 3891 3: the call to replace ended before, so this call is not wanted either.
         call.over.then(self._too_late, now)
 
     def _too_late(self, _reason: object, now: float) -> None:
@@ -85,7 +85,7 @@ class IncomingCall(Handler):
 
     @property
     def arrival(self) -> Arrival:
-        """The INVITE as it came: who sent it, and what that proves."""
+        """The INVITE as it came: its sender, and the proof of that."""
         return self._arrival
 
     @property

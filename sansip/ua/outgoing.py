@@ -1,9 +1,9 @@
 """A call of ours before it is answered: one INVITE, and a dialog for each phone that it reached.
 
 Theory of operation: proxies on the way may fork the INVITE, so each To tag in its responses is a dialog of
-its own (RFC 3261 12.1, 13.2.2). The first 2xx is the call. A further one came too late: it is acknowledged,
-for its sender repeats it otherwise, and hung up (13.2.2.4). A CANCEL may cross a 2xx: that call is hung up,
-too. Some refusals are followed by another INVITE (``again``), and nobody hears of them.
+its own (RFC 3261 12.1, 13.2.2). The first 2xx is the call. A further one came too late: we acknowledge it,
+because its sender repeats it otherwise, and hang up (13.2.2.4). A CANCEL may cross a 2xx: we hang up that
+call, too. After some refusals we send another INVITE (``again``); the user is not told of these refusals.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ class OutgoingCall(Asker):
         )
 
     def cancel(self, reason: str | None = None) -> None:
-        """Give up (RFC 3261 9.1); ``reason``: a Reason field (RFC 3326). Who took the call meanwhile is
-        hung up."""
+        """Give up (RFC 3261 9.1); ``reason``: a Reason field (RFC 3326). If the callee took the call
+        meanwhile, we hang up."""
         if self.winner is None and not self._cancelled and self._sending is not None:
             self._cancelled = True
             self._sending.cancel(self._agent.now, reason)
@@ -126,7 +126,8 @@ class OutgoingCall(Asker):
         return self._sending is not None and (self._sending.provisional or self._sending.final is not None)
 
     def give_up(self) -> None:
-        """Wait no longer: a 408 is made at once (RFC 3261 8.1.3.1). Who takes the call later is hung up."""
+        """Wait no longer: make a 408 at once (RFC 3261 8.1.3.1). If the callee takes the call later, hang
+        up."""
         if self.winner is None and not self._cancelled and self._sending is not None:
             self._sending.feed("give up", None, self._agent.now)
 
@@ -138,7 +139,7 @@ class OutgoingCall(Asker):
         request.set("Contact", f"<{contact_of(listener, self._user, secure=secure)}>")
 
     def resent(self, sending: Sending, request: Request, now: float) -> None:
-        # RFC 3261 22.2: what was begun by the challenged INVITE has ended with it.
+        # RFC 3261 22.2: early dialogs of the challenged INVITE have ended with it.
         self._agent.now = now
 
     def provisional(self, sending: Sending, response: Response, now: float) -> None:

@@ -1,7 +1,7 @@
-"""What calls need of the user agent that they belong to.
+"""The methods that calls need of their user agent.
 
-Theory of operation: the user agent makes calls and finds them, so it stands above them. What they ask of it
-is written down here, and it is held to that by its types.
+Theory of operation: the user agent makes calls and finds them, so it stands above them. This file declares
+the methods that calls use, and the type checker compares the user agent with it.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def transfer(
         value = f"<{target}>"
     else:
         raise LocalProtocolError("transfer needs a URI, or a call to take our place in")
-    # RFC 3892 2.1: who asks.
+    # RFC 3892 2.1: the referrer.
     fields = [("Refer-To", value), ("Referred-By", f"<{call.dialog.local.uri}>"), *headers]
     return Referral(call, fields, now).outcome
 

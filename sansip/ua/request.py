@@ -25,7 +25,7 @@ _WITH_CONTACT = frozenset(("SUBSCRIBE", "NOTIFY", "REFER", "REGISTER"))
 
 
 class Located(Protocol):
-    """A registered phone: what ``locate`` returns has these."""
+    """A registered phone: the targets that ``locate`` returns have these attributes."""
 
     @property
     def uri(self) -> SipUri | TelUri | OtherUri | None: ...

@@ -1,4 +1,4 @@
-"""What a user agent server looks at before it does anything (RFC 3261 8.2).
+"""The checks of a user agent server before it does anything (RFC 3261 8.2).
 
 Theory of operation: in the RFC's order, the first fault decides. A refusal names what would have been
 accepted, so that the caller's side can mend its request.
@@ -14,7 +14,7 @@ from sansip.wire import Request
 
 __all__ = ["BODIES", "EXTENSIONS", "METHODS", "capabilities", "screen"]
 
-# What a call of ours answers. REGISTER, SUBSCRIBE and PUBLISH belong to others.
+# Methods that a call of ours answers. REGISTER, SUBSCRIBE and PUBLISH belong to others.
 METHODS: Final = (
     "INVITE",
     "ACK",
@@ -101,7 +101,7 @@ def _is_optional(request: Request) -> bool:
 
 
 def _accepted(request: Request) -> Refusal | None:
-    """RFC 3261 21.4.7: what we would answer with must be something that the caller takes."""
+    """RFC 3261 21.4.7: the caller must accept the body type of our answer."""
     if request.method != "INVITE" or not request.has("accept"):
         # RFC 3261 20.1: without the field, application/sdp.
         return None

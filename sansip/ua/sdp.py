@@ -2,8 +2,9 @@
 3264).
 
 Theory of operation: a description is a session part and a list of media parts, each a list of lines. Lines
-that nobody asked to change stay octet for octet. What is not understood is kept: codecs and crypto are the
-business of who has the media. Everything here takes time linear in the description.
+without a requested change stay octet for octet. The code keeps lines that it does not understand: only the
+endpoints of the media need to understand codecs and crypto. Everything here takes time linear in the
+description.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A REFER to us: a phone that lets itself be transferred (RFC 3515, RFC 4488, RFC 5589).
 
-Theory of operation: the peer names somebody, and we call there with the media that we have. NOTIFYs tell the
-peer how that goes, and it hangs up when it likes what it hears. What a peer names is called in our name, and
-we may pay for it: so a user agent refuses unless ``UserAgentConfig.transfers`` says otherwise.
+Theory of operation: the peer names a party, and we call that party with the media that we have. NOTIFYs tell
+the peer the progress of that call, and the peer decides when it hangs up. We call in our own name, and may
+pay for the call: so a user agent refuses unless ``UserAgentConfig.transfers`` says otherwise.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Transfer:
         self._call = call
         self._refer = received.request
         self._quiet = wants_no_subscription(received.request)
-        # RFC 4488 4: who wants none, and gets none, is told so.
+        # RFC 4488 4: a peer that wants no subscription gets none, and we tell it so.
         call.answer(received, 202, headers=[("Refer-Sub", "false")] if self._quiet else [], now=now)
         self._told = 100
         self._notify(100, "Trying")

@@ -1,4 +1,4 @@
-"""A request within a call, while its answer is awaited: who hears of its CANCEL."""
+"""A request within a call, while its answer is awaited: it gets its CANCEL."""
 
 from __future__ import annotations
 

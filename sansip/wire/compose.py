@@ -1,8 +1,7 @@
 """Building messages out of others: the response to a request (RFC 3261 8.2.6).
 
-Theory of operation: what a response repeats is copied as raw lines, never
-parsed and printed again, so it works as well for a request that was refused
-half-way, and costs little for one that was not.
+Theory of operation: a response copies fields of the request as raw lines, without parsing and printing them
+again. So this works as well for a request that was refused half-way, and costs little for one that was not.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sansip.wire.values import line_value
 
 __all__ = ["response_to"]
 
-# Names of fields that nobody takes for words.
+# Field names that are not ordinary words.
 _FIELD_NAME: Final = compiled(
     r"(?i:\b(?:CSeq|Via|Contact|(?:Record-)?+Route|[a-z]++-(?:ID|Authenticate|Authorization|Forwards|Require|Expires)"
     r"|Content-(?:Type|Length|Encoding|Disposition|Language))\b)|:"

@@ -1,11 +1,10 @@
 """Header fields as they stand in a message: lines with their names known (RFC 3261 7.3).
 
-Theory of operation: two parallel lists hold the key of each header line and the
-raw line itself, folds included, and a dict leads from a key to the first line
-of that key. Reading is unfolding one of these lines; editing changes the lists
-and the dict together, and drops the typed value that was made of the field.
-What nobody edits is written back octet for octet. No edit can add a header
-field by way of a value: line ends are refused.
+Theory of operation: two parallel lists hold the key of each header line and the raw line itself, folds
+included, and a dict leads from a key to the first line of that key. Reading is unfolding one of these lines;
+editing changes the lists and the dict together, and drops the typed value that was made of the field. A field
+without edits is written back octet for octet. No edit can add a header field by way of a value: line ends are
+refused.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Messages in the ordinary form, read by the C scanner where it is there: a quick way beside the reader.
 
 Theory of operation: ``_head.c`` proves in one pass that a message is in the ordinary form, which nearly every
-phone and proxy writes, and says where in it stands what is read of every message; then it cuts the head into
-its lines. What it does not say yes to, and what comes near a limit, is left to the reader, whose word is the
-law: the scanner says yes only where the reader does, with the same message. Without the module (no compiler
-at the installation, or SANSIP_PURE=1 then) the reader reads everything.
+phone and proxy writes. It returns the positions of the fields that are read in every message; then it cuts
+the head into its lines. The reader takes the messages that the scanner does not accept, and those near a
+limit. The reader is the reference: the scanner accepts a message only if the reader does, with the same
+result. Without the module (no compiler at the installation, or SANSIP_PURE=1 then) the reader reads
+everything.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ __all__ = ["Message", "Request", "Response", "header_line"]
 
 
 class Message(HeaderFields):
-    """What requests and responses share. Use the editing methods; the lists are for reading.
+    """The common part of requests and responses. Use the editing methods; the lists are for reading.
 
     Attributes:
         body: the octets of the body; ``set_body`` keeps Content-Length right.
@@ -275,7 +275,7 @@ class Message(HeaderFields):
         self.set("Content-Length", len(data))
 
     def rest(self) -> None:
-        """Let go of all typed values, for a message that is kept long; who asks has them parsed again."""
+        """Drop all typed values, for a message that is kept long; the next access parses the value again."""
         self._typed = {}
         self._via = self._from = self._to = self._call_id = self._cseq = None
 

@@ -1,12 +1,10 @@
 """From octets to messages, and everything that must hold of a message before it is used.
 
-Theory of operation: the head is decoded once and split at its line ends; each
-header line costs one dict lookup from its name to its key. What every element
-relies on is then checked by patterns that prove the ordinary form well-formed;
-whatever is not ordinary takes the long way through the complete parsers. The
-long way is also where errors are found: a message that cannot be accepted is
-reported together with what could be understood of it, so that it can be
-answered.
+Theory of operation: the head is decoded once and split at its line ends; each header line costs one dict
+lookup from its name to its key. Then patterns check the fields that every element relies on, and prove the
+ordinary form well-formed. Any other form takes the long way through the complete parsers. The long way also
+finds errors: the reader reports a message that it cannot accept together with the readable part of it, so
+that the message can be answered.
 """
 
 from __future__ import annotations
@@ -159,14 +157,13 @@ def read_message(data: bytes, limits: Limits, datagram: bool) -> Request | Respo
         except KeyError as error:
             key = error.args[0]
             raise malformed(DISPLAY[key], "missing", _MANDATORY[key]) from None
-        # What is in the ordinary form is proved well formed by its match; the
-        # properties read any other form, and raise.
+        # A match proves the ordinary form well formed; the properties read any other form, and raise.
         if via is not None:
             message._via = ordinary_via(via)
         else:
             _ = message.via
-        # RFC 3261 16.3 step 1: the values below the top Via are only carried, so
-        # here they are only counted; who reads them checks them.
+        # RFC 3261 16.3 step 1: this element only carries the values below the top Via, so the code here only
+        # counts them. Their reader checks them.
         most = count + head.count(",")
         if most > limits.via_count or most > limits.route_count or most > limits.contact_count:
             _count_lists(message, limits)
@@ -262,8 +259,8 @@ def _read_start(
 ) -> tuple[Request | Response, RemoteProtocolError | None]:
     """Read any start line as far as possible; return what is wrong, else ``fault``.
 
-    What is wrong with the start line is worth more than what follows from it.
-    Raises when it is no SIP at all.
+    A fault in the start line is reported before the faults that follow from it. Raises when it is no SIP at
+    all.
     """
     version, _, rest = start.partition(" ")
     if version == "SIP/2.0" or _VERSION.fullmatch(version) is not None:

@@ -77,7 +77,7 @@ def parse_tel(text: str) -> TelUri:
     if len(params) != len(pairs):
         raise malformed("", "a tel URI parameter appears more than once", "RFC 3966 3")
     if "phone-context" in params:
-        # RFC 3966 3: what it is compared with and looked up by must be one of the two.
+        # RFC 3966 3: comparison and look-up use the context, so it must be one of the two forms.
         context = params["phone-context"] or ""
         if _DESCRIPTOR.fullmatch(context) is None:
             what = "is no domain name and no prefix of global numbers"

@@ -50,7 +50,7 @@ _NOT_USER: Final = re.compile(rb"[^A-Za-z0-9\-_.!~*'()&=+$,;?/]")
 
 
 def escape_user(text: str) -> str:
-    """Return ``text`` (decoded) as a user part: what the grammar does not allow becomes %HH."""
+    """Return ``text`` (decoded) as a user part: octets that the grammar does not allow become %HH."""
     raw = _NOT_USER.sub(lambda match: b"%%%02X" % match[0][0], text.encode("utf-8", "surrogateescape"))
     return raw.decode("ascii")
 

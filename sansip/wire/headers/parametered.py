@@ -1,8 +1,7 @@
 """Values of the shape ``value;name=value``, the commonest in SIP (RFC 3261 7.3.1).
 
-Theory of operation: the value is a token, one of a few other simple shapes, or
-an absolute URI in angle brackets; what follows it is a parameter list. Where a
-field has parameters with a meaning of their own, a class of its own says so.
+Theory of operation: the value is a token, one of a few other simple shapes, or an absolute URI in angle
+brackets; a parameter list follows it. A field whose parameters have a special meaning has its own class.
 """
 
 from __future__ import annotations

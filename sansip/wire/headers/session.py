@@ -57,7 +57,7 @@ def parse_session_expires(text: str, name: str, section: str) -> SessionExpires:
 
 
 class RAck(NamedTuple):
-    """RAck (RFC 3262 7.2): what a PRACK acknowledges."""
+    """RAck (RFC 3262 7.2): names the response that a PRACK acknowledges."""
 
     rseq: int
     cseq: int
