@@ -287,7 +287,7 @@ class Driver:
         """End a connection: the filters below ``index`` say goodbye, topmost first."""
         self._end(chain)
         if chain.counted is None:
-            # A connection that the stack does know stays, for ``connection_closed``.
+            # A connection that the stack does not know yet stays, for ``connection_closed``.
             self._chains.pop(chain.conn, None)
         for below in range(index - 1, -1, -1):
             for data in chain.filters[below].close(reason, now).down:

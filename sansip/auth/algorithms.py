@@ -1,8 +1,8 @@
 """The digest computations of RFC 7616, with the algorithms that RFC 8760 admits to SIP.
 
-Theory of operation: an algorithm is a hash, with or without ``-sess``. What a
-server stores of a password is HA1, one per hash and realm; everything else is
-computed per request from it. All text is hashed as UTF-8.
+Theory of operation: an algorithm is a hash, with or without ``-sess``. A server stores HA1 in place of a
+password, one per hash and realm; everything else is computed per request from it. All text is hashed as
+UTF-8.
 """
 
 from __future__ import annotations

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Authenticator"]
 
-# What an unknown user's response is compared with, so that it takes as long.
+# The value that an unknown user's response is compared with, so that the comparison takes as long.
 _NOBODY = {"MD5": "0" * 32, "SHA-256": "0" * 64, "SHA-512-256": "0" * 64}
 
 
 class Authenticator:
     """Checks credentials for any realm of one server.
 
-    ``keys``: see ``Nonces``. ``bans``: who is not listened to. ``began``: the Unix time at which this
+    ``keys``: see ``Nonces``. ``bans``: the sources that are banned. ``began``: the Unix time at which this
     process began, so that it can tell which nonces are older; None for that of the first look.
     """
 
@@ -78,7 +78,7 @@ class Authenticator:
 
     @property
     def ephemeral(self) -> Ephemeral | None:
-        """Who knows users with a time limit, if anybody does."""
+        """The source of users with a time limit, if there is one."""
         return self._ephemeral
 
     @property
@@ -87,7 +87,7 @@ class Authenticator:
         return self._config.match_uri
 
     def asked_for(self, credentials: Credentials, unix: float) -> bool:
-        """Whether ``credentials`` answer a challenge of ours: they are nobody else's to see."""
+        """Whether ``credentials`` answer a challenge of ours: no other server may see them."""
         realm, nonce = credentials.realm, credentials.nonce
         return (
             realm is not None
@@ -142,7 +142,7 @@ class Authenticator:
         offer = Offer(Verdict.ABSENT, credentials, nonce)
         username = credentials.username
         if not credentials.nonce and not credentials.response:
-            # RFC 8760 2.7: what a client says that has not been challenged yet.
+            # RFC 8760 2.7: the credentials of a client that has not been challenged yet.
             return offer
         if username is None or not credentials.response or not credentials.nonce or credentials.uri is None:
             offer.reason = "no username, nonce, uri or response"

@@ -1,4 +1,4 @@
-"""Tokens in SIP (RFC 8898): what a challenge says of them, and the question who one proves.
+"""Tokens in SIP (RFC 8898): their challenge, and the question which user a token proves.
 
 Theory of operation: a token is judged outside (``ShownToken``), for that takes keys and a clock of the
 world. Here is what the core needs: where phones get tokens, which field they come in, and that none

@@ -44,7 +44,7 @@ _FIELDS = (
 
 @dataclass(slots=True)
 class _Session:
-    """What one server said in one realm: a nonce, and how often it was used."""
+    """The challenge of one server in one realm: a nonce, and how often it was used."""
 
     account: Account
     field: str
@@ -93,7 +93,7 @@ class ClientAuth:
         return Answers(self, known, fitting) if fitting else None
 
     def replace(self, accounts: Sequence[Account]) -> None:
-        """Have these accounts and no others; what servers said to the old ones is forgotten."""
+        """Have these accounts and no others; forget the challenges of servers to the old ones."""
         self.accounts = list(accounts)
         self._sessions.clear()
 
@@ -139,7 +139,7 @@ class Answers:
         self._accounts = accounts
         # (field, realm) -> challenges answered for this request.
         self._tries: dict[tuple[str, str], int] = {}
-        # What the request as sent last carries.
+        # The credentials in the request as sent last.
         self._made: list[_Session] = []
 
     def apply(self, request: Request) -> None:
@@ -191,8 +191,8 @@ class Answers:
     def take(self, response: Response) -> bool:
         """Learn from a 401 or 407; return whether the request should be sent again.
 
-        Challenges of realms that we have accounts for are removed from ``response``
-        otherwise: nobody else could answer them.
+        Otherwise the challenges of realms that we have accounts for are removed from ``response``: only we
+        could answer them.
         """
         fresh = refused = False
         for asked, field, _ in _FIELDS:
@@ -222,7 +222,7 @@ class Answers:
         return False
 
     def strip(self, response: Response) -> None:
-        """Remove the challenges that were meant for us, and those that nobody looked at."""
+        """Remove the challenges that were meant for us, and those that were not looked at."""
         realms = {account.realm for account in self._accounts}
         told = bool(self._tries)
         for asked, _, _ in _FIELDS:

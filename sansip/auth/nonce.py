@@ -33,7 +33,7 @@ _RETIRED = 8
 
 @dataclass(slots=True)
 class Nonce:
-    """What a nonce of ours says.
+    """The content of a nonce of ours.
 
     Attributes:
         text: all of it in octets, which stand for the nonce.
@@ -71,7 +71,7 @@ class Nonces:
         self._entropy = entropy
         life = bytes.fromhex(entropy.keyed_hash("life of nonces"))
         self.life = life[:_LIFE]
-        # How long the machine runs is nobody else's business.
+        # A client must not learn how long the machine has been running.
         self._begin = int.from_bytes(life[_LIFE:], "big")
         self.lifetime = lifetime
 
@@ -94,7 +94,7 @@ class Nonces:
     def read(self, nonce: str, realm: str, source: str | None, unix: float) -> Nonce | None:
         """Return what ``nonce`` says; None when it was not made for ``realm`` with a key of ours.
 
-        ``source``: who answers with it; None where that does not matter.
+        ``source``: the address that answers with it; None where that does not matter.
         """
         if len(nonce) != _LENGTH:
             return None
@@ -119,7 +119,8 @@ def _mac(key: bytes, text: bytes, realm: str) -> bytes:
 
 
 def _mark(key: bytes, source: str) -> bytes:
-    """Return what stands for ``source``: nobody else can look for another one with the same mark."""
+    """Return the mark of ``source``: without the key, nobody can search for another source with the same
+    mark."""
     return blake2b(source.encode(), key=key, digest_size=_SOURCE, person=b"sansip-source").digest()
 
 

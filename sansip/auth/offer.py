@@ -1,4 +1,4 @@
-"""What a request offers as proof of who sent it, and what is thought of it.
+"""The proof of its sender that a request offers, and the verdict on it.
 
 Theory of operation: an ``Offer`` is made when the credentials are found, and every check
 writes its ``Verdict`` into it, with the reason for the log where it is not a good one.
@@ -25,7 +25,7 @@ TOO_OLD: Final = "the nonce is too old"
 
 
 class Verdict(Enum):
-    """What is known of who sent a request."""
+    """The verdict on the sender of a request."""
 
     # The password was right.
     GENUINE = "genuine"
@@ -59,13 +59,13 @@ Users: TypeAlias = Callable[[Lookup], Mapping[str, str] | None]
 
 @dataclass(slots=True)
 class Offer:
-    """What a request offers as proof of who sent it, and what is known of that so far.
+    """The proof of its sender that a request offers, and the result so far.
 
     Attributes:
         verdict: GENUINE means: nothing that speaks against it.
         credentials: those for our realm, if there are any.
-        nonce: what their nonce says, if it is ours.
-        reason: what speaks against them, for people; "" where no credentials were offered.
+        nonce: the content of their nonce, if it is ours.
+        reason: why they do not count, as text for people; "" if the request had no credentials.
         ban: the one for which they are not looked at, or that came of them.
     """
 

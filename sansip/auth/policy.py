@@ -1,4 +1,4 @@
-"""What an operator decides about authentication."""
+"""The operator's settings for authentication."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class AuthConfig:
         nonce_lifetime: seconds a nonce may be used.
         nonces: nonce counts remembered at the most. When the oldest is forgotten, nonces no younger
             than it are refused with `stale=true`.
-        bind_nonces: refuse an answer by UDP whose nonce was given to another address (of IPv6,
-            another /64), with `stale=true`: so nobody can fail in another's name, and bar him.
-            Turn it off where phones are behind a NAT that takes another address for each packet.
+        bind_nonces: refuse an answer by UDP whose nonce was given to another address (of IPv6, another /64),
+            with `stale=true`: so an attacker cannot fail in a user's name and bar that user. Turn it off if
+            phones are behind a NAT that takes another address for each packet.
         other_nodes: believe nonces that other nodes made with the same key: a phone that one node
             challenged may answer another. Without it each is good at one node alone, and a
             recorded request at none; for one server, or nodes that phones stay with.
@@ -45,8 +45,8 @@ class AuthConfig:
             pairs that were right; about 400 octets each. The oldest is forgotten.
         failures_per_user: wrong passwords outstanding of one source for one user.
         failures_per_source: the same for one source and all users.
-        recovery: seconds after which one failure is forgotten. Who has no room for one more is
-            barred until then (`sansip ctl bans`).
+        recovery: seconds after which one failure is forgotten. A source that has no room for one more failure
+            is barred until then (`sansip ctl bans`).
     """
 
     algorithms: tuple[str, ...] = ("MD5",)

@@ -17,8 +17,8 @@ from sansip.auth.nonce import Nonce
 
 __all__ = ["AHEAD", "OLDER", "ONCE", "USED", "NonceCounts"]
 
-# Seconds by which another node's clock may be ahead of ours. What is further in the
-# future was made before our clock was set back.
+# Seconds by which another node's clock may be ahead of ours. A nonce from further in the future was made
+# before our clock was set back.
 AHEAD: Final = 30
 # The count of an answer without one (RFC 2069): no later answer has a higher one.
 ONCE: Final = 0x1_0000_0000
@@ -62,7 +62,7 @@ class NonceCounts:
             return USED if count <= known else ""
         if nonce.life == self._life:
             return OLDER if nonce.tick <= self._lost_tick else ""
-        # Within one second nobody knows which came first.
+        # Within one second their order is unknown.
         if self._began is None or nonce.made <= self._began or nonce.made <= self._lost_before:
             return OLDER
         return ""

@@ -1,10 +1,10 @@
 """A back-to-back user agent: one call, two dialogs (RFC 7092).
 
-Theory of operation: a bridge answers the caller's INVITE and has targets called (``hunt``). What comes back
-is told the caller: ringing, early media, the answer. Bodies pass as they are, header fields by ``Policy``.
-From the answer on, two legs ask of each other what their phones want (``leg``), and the end of one ends the
-other. Max-Forwards is copied and lowered (RFC 7332), which ends a loop of bridges; one of this server alone
-ends at ``limits.bridges_in_a_row``.
+Theory of operation: a bridge answers the caller's INVITE and has targets called (``hunt``). It passes their
+responses to the caller: ringing, early media, the answer. Bodies pass as they are, header fields by
+``Policy``. From the answer on, each of the two legs passes the requests of its phone to the other (``leg``),
+and the end of one ends the other. Max-Forwards is copied and lowered (RFC 7332), which ends a loop of
+bridges; one of this server alone ends at ``limits.bridges_in_a_row``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REASONS: Final = {
     "lost": 'SIP;cause=481;text="The other side is gone"',
 }
 
-# What a failure of the far side is for the caller, where its own status would mislead.
+# The status that the caller gets for a failure of the far side whose own status would mislead.
 MAPPED: Final = {
     # Only we could have answered it, with an account: RFC 3261 22.3.
     401: 403,
@@ -220,7 +220,7 @@ class Bridge:
 
     @property
     def early(self) -> EarlyMedia:
-        """What the caller hears before the answer."""
+        """Responses to the caller before the answer."""
         return self._early
 
     # --- the call
@@ -236,7 +236,7 @@ class Bridge:
             self._timer = self._agent.client.timers.start(now, self.policy.max_duration, self, "duration")
         caller, callee = self.caller.call, self.callee.call
         if self._realign and caller is not None and callee is not None and not callee.ended:
-            # RFC 6337 3.1.1: what it has of another phone holds until an offer changes it.
+            # RFC 6337 3.1.1: the description that it has from another phone holds until an offer changes it.
             seen = self.callee.seen, self.caller.seen
             Introduction(callee, caller, seen, self._realigned, now)
         self.outcome.set(self, now)

@@ -1,9 +1,9 @@
 """One request that begins no dialog, carried as one of our own: MESSAGE, OPTIONS, PUBLISH, INFO (RFC 7092).
 
-Theory of operation: what a bridge is for calls. The far side sees another Call-ID, other tags, no Via and
-no route of this side, and header fields by ``Policy``; its answer goes back. Targets are tried one after the
-other, for no such request is answered by two. A request of ours that comes back to us ends: RFC 3261 16.3
-knows loops by their Via, and here is none.
+Theory of operation: this does for single requests what a bridge does for calls. The far side sees another
+Call-ID, other tags, no Via and no route of this side, and header fields by ``Policy``; its answer goes back.
+Targets are tried one after the other, because only one may answer such a request. A request of ours that
+comes back to us ends: RFC 3261 16.3 detects loops by their Via, and the Via does not pass here.
 """
 
 from __future__ import annotations

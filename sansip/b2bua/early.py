@@ -1,10 +1,10 @@
-"""What a caller hears before the answer, of however many phones that ring (RFC 3960, RFC 6228).
+"""Provisional responses to a caller while any number of phones ring (RFC 3960, RFC 6228).
 
-Theory of operation: the caller has one dialog with us, and each phone that rings has one of its own, so of
-the phones' early descriptions the caller is shown one: that of the first phone that has one, and of the
-next where that one gave up. What a phone sends reliably reaches the caller reliably, if it can; then that
-description is the answer (RFC 3262 5), and where another phone takes the call in the end the two are brought
-together by a re-INVITE (``introduction``).
+Theory of operation: the caller has one dialog with us, and each phone that rings has one of its own. So the
+caller gets only one of the phones' early descriptions: that of the first phone that has one, and that of the
+next if the first one gave up. A reliable response of a phone reaches the caller reliably, if the caller
+supports it; then that description is the answer (RFC 3262 5). If another phone takes the call in the end, a
+re-INVITE brings the two together (``introduction``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class EarlyMedia:
 
     Attributes:
         call: that of the phone whose description the caller has, None before.
-        extensions: what our INVITEs say that we support, None for all.
+        extensions: the extensions in Supported of our INVITEs, None for all.
     """
 
     __slots__ = ("_given", "_incoming", "_offer", "_policy", "_wants", "call", "extensions")

@@ -1,9 +1,9 @@
 """Calling targets until one takes the call: groups of equal q, one after the other (RFC 3261 16.6, 16.7).
 
 Theory of operation: a group's targets are called at once, each by an INVITE of its own, and the next group
-once all of them have failed. The first 2xx wins, and the others are cancelled. What one INVITE may set off
-is bounded: by its Max-Forwards, which is lowered (RFC 7332); by its Max-Breadth, which the branches share
-(RFC 5393 5.3); and a redirection is followed no further than ``limits.branches``.
+once all of them have failed. The first 2xx wins, and the others are cancelled. Three values bound the calls
+that one INVITE may cause: its Max-Forwards, which is lowered (RFC 7332); its Max-Breadth, which the branches
+share (RFC 5393 5.3); and ``limits.branches`` for redirections.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ELSEWHERE: Final = 'SIP;cause=200;text="Call completed elsewhere"'
 
 @dataclass(slots=True)
 class Invitation:
-    """What every target is sent.
+    """The content of the INVITE to every target.
 
     Attributes:
         asked: the URI that was called; redirections are judged by it.
@@ -39,7 +39,7 @@ class Invitation:
         depth: how many calls of ours it is within.
         ring: seconds for a target to take the call; answer: seconds for it to say anything.
         follows: whether redirections are followed.
-        extensions: what we say that we support, None for all.
+        extensions: the extensions that we say we support, None for all.
     """
 
     asked: Uri
@@ -56,7 +56,7 @@ class Invitation:
 
 
 class Hunter(Protocol):
-    """Who hunts."""
+    """The owner of a hunt."""
 
     def hunt_progressed(self, call: Call | None, response: Response, now: float) -> None: ...
     def hunt_taken(self, outgoing: OutgoingCall, call: Call, now: float) -> None: ...
@@ -68,7 +68,7 @@ class Hunt:
 
     Attributes:
         outgoing: the INVITEs under way.
-        over: whether somebody took it, all have failed, or nobody wants it any longer.
+        over: whether a target took the call, all have failed, or the call was given up.
     """
 
     __slots__ = (
@@ -202,7 +202,7 @@ class Hunt:
             call.cancel(reason)
 
     def stop(self, reason: str | None) -> None:
-        """Call nobody else."""
+        """Call no further target."""
         self.over = True
         self._groups.clear()
         self.cancel(reason)

@@ -1,8 +1,8 @@
 """Two calls of ours agree on a session with each other (RFC 3725 flow I).
 
-Theory of operation: the first is asked for an offer by a re-INVITE without one, which goes to the second in
-a re-INVITE of its own; what that answers goes into the ACK of the first. So descriptions pass from phone to
-phone, and neither learns that the other is a new one.
+Theory of operation: the first phone gets a re-INVITE without an offer, and answers with its offer. That offer
+goes to the second phone in a re-INVITE of its own, and the second phone's answer goes into the ACK to the
+first. So descriptions pass from phone to phone, and neither learns that the other is a new one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Introduction(Handler):
         self._seen = seen
         self._done = done
         self._over = False
-        # Who has the offering call in hand, and has it again afterwards.
+        # The handler of the offering call, which gets the call back afterwards.
         self._next: CallHandler = offering.handler
         offering.handler = self
         offering.reinvite(b"").then(self._offered_or_not, now)

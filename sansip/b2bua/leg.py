@@ -1,4 +1,4 @@
-"""One side of a bridge: what its phone wants is asked of the other side's phone.
+"""One side of a bridge: it passes the requests of its phone to the other side's phone.
 
 Theory of operation: a leg is the handler of its call. Each wish of the peer becomes a request on the other
 leg, with the same body octet for octet, and the answer of that goes back. Transactions, numbers,
@@ -30,7 +30,7 @@ _LATER: Final = [("Retry-After", "5")]
 
 
 class Bridging(Protocol):
-    """What its legs, and transfers, ask of a bridge."""
+    """The methods of a bridge that its legs, and transfers, use."""
 
     policy: Policy
     judge: Callable[[Policy, Referral, Callable[[Any, float], None]], None]
@@ -215,7 +215,7 @@ class Leg(Handler):
         self.bridge.leg_ended(self, call, reason, message, now)
 
 
-# What a leg takes whatever the policy says of methods.
+# Methods that a leg takes whatever the policy says of methods.
 _ALWAYS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "PRACK", "UPDATE", "REFER")
 
 

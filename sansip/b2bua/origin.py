@@ -14,7 +14,7 @@ __all__ = ["Origin"]
 
 
 class Origin:
-    """What one leg was sent so far."""
+    """The o= lines that one leg was sent so far."""
 
     __slots__ = ("_fields", "_last", "_moved", "_shown", "_version")
 
@@ -28,7 +28,8 @@ class Origin:
         self._last = self._shown = b""
 
     def keep(self, body: bytes, content_type: str | None = "application/sdp") -> bytes:
-        """Return ``body`` as this leg may see it; what is no SDP, or has no o= line, as it is."""
+        """Return ``body`` as this leg may see it; a body that is no SDP, or has no o= line, stays as it
+        is."""
         if not body or not is_sdp(content_type):
             return body
         if body == self._last:

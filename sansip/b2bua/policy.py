@@ -1,4 +1,4 @@
-"""What one side of a bridge learns of the other: which header fields pass, and what becomes of a REFER.
+"""The policy between the sides of a bridge: which header fields pass, and how it handles a REFER.
 
 Theory of operation: a list of names that pass, and nothing else does. Fields that describe a hop or a
 dialog (Via, Route, Record-Route, Contact, Call-ID, CSeq, tags, session timers, credentials) never do,
@@ -63,7 +63,7 @@ NEVER: Final = frozenset(
         "Subscription-State",
     )
 )
-# What describes a body goes with the body.
+# Fields that describe a body go with the body.
 ALWAYS: Final = frozenset(
     header_key(name)
     for name in (
@@ -75,7 +75,7 @@ ALWAYS: Final = frozenset(
         "Info-Package",
     )
 )
-# What users said, and what phones show.
+# Fields that users wrote, and that phones show.
 DEFAULT_PASS: Final = (
     "Accept",
     "Accept-Contact",
@@ -105,8 +105,8 @@ class Policy:
 
     Attributes:
         passes: names of header fields that pass in both directions, ``"X-*"`` for all that begin so.
-        refer: what becomes of a REFER within the call: ``"handle"`` (we call the new party and connect it),
-            ``"pass"`` (the other side is asked to), ``"refuse"`` (603).
+        refer: the treatment of a REFER within the call: ``"handle"`` (we call the new party and connect it),
+            ``"pass"`` (we pass it to the other side), ``"refuse"`` (603).
         transfer: for ``"handle"``: a function, plain or ``async``, that returns the targets to call for a
             ``Referral``, or nothing to decline it. By default those that a known phone names.
         early: early media of the ``"first"`` phone that has some, or ``"none"``, ringing alone.

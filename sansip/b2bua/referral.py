@@ -1,4 +1,4 @@
-"""A REFER as a route may judge it: who asks, and who would be called (RFC 3515)."""
+"""A REFER as a route may judge it: the phone that asks, and the party to call (RFC 3515)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Referral", "where_known"]
 
 @dataclass(slots=True)
 class Referral:
-    """What a phone asks for.
+    """The request of a phone to call another party.
 
     Attributes:
         by: the side of the bridge that it is on.
         party: its URI, as it says itself.
         known: whether it has proved who it is (the caller: a password, a trusted address), or was called
             because the route named it (the callee).
-        target: who it wants called.
+        target: the party that it wants called.
         replaces: whether the target has a call already that the new one is to take the place of.
     """
 

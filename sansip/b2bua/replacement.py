@@ -35,7 +35,7 @@ class Replacement:
         incoming.hold_by(leg)
         request = incoming.request
         headers = leg.bridge.policy.fields(request, leg.hides)
-        # What the new phone was sent so far is nothing; the far one goes on with the session it has.
+        # The new phone was sent no description so far; the far one goes on with the session it has.
         body = leg.other.seen.keep(incoming.sdp, request.get("content-type"))
         far.reinvite(body, headers).then(self._answered, now)
 

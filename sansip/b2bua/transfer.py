@@ -1,11 +1,11 @@
 """REFER within a bridge: one phone has its peer connected with somebody else (RFC 3515, RFC 5589).
 
-Theory of operation: the phone that asks (the transferor) is answered with 202, and told how it goes by
-NOTIFYs that hold a status line (RFC 3515 2.4.4). We call the new party without an offer; its offer goes to
-the transferred phone in a re-INVITE, and that phone's answer to the new party in the ACK (RFC 3725 flow I),
-so descriptions pass untouched. With Replaces in Refer-To (attended transfer, RFC 3891) the new party has a
-call already: where that is a leg of ours, its peer is connected and nobody new is called. Who is called for
-a REFER is for the policy to say (``referral``), and never for a stranger. A chain of transfers is bounded by
+Theory of operation: the phone that asks (the transferor) gets a 202, and then NOTIFYs that hold a status line
+(RFC 3515 2.4.4). We call the new party without an offer; its offer goes to the transferred phone in a
+re-INVITE, and that phone's answer to the new party in the ACK (RFC 3725 flow I), so descriptions pass
+untouched. With Replaces in Refer-To (attended transfer, RFC 3891) the new party has a call already: if that
+call is a leg of ours, we connect its peer and call no new party. The policy decides which party a REFER may
+have called (``referral``), and a stranger never decides it. A chain of transfers is bounded by
 ``limits.transfers_per_call``.
 """
 
@@ -90,7 +90,7 @@ class Transfer(Handler):
             # RFC 3515 2.4.2; the limit says so in the log.
             self._decline(now)
         elif self._replaces is not None and (taken := self._leg_of(self._replaces)) is not None:
-            # Both parties have a call through here that the transferor is in: nobody new is called.
+            # Both parties have a call through here that the transferor is in: we call no new party.
             self._taken = taken
             self._accept(now)
             self._join(taken, now)
@@ -213,7 +213,7 @@ class Transfer(Handler):
             self._notify(line, ended=True)
 
     def give_up(self, now: float) -> None:
-        """The bridge is over: nobody is left to be connected."""
+        """The bridge is over: no party is left to connect."""
         if self.over:
             return
         self.over = True

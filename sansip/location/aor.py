@@ -1,7 +1,8 @@
 """The address-of-record a URI means: the key under which bindings are kept.
 
-Theory of operation: many URIs name one user. What does not decide who is meant goes, escapes are
-written in one way, and a host that is another name of this server is its first domain.
+Theory of operation: many URIs name one user. The code removes the parts of the URI that do not decide which
+user is meant, and writes escapes in one way. A host that is another name of this server becomes the server's
+first domain.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """When to look for expired bindings: one bucket per second, one entry per address-of-record.
 
-Theory of operation: phones choose their own expiry times, so a queue per
-distinct duration would have no end of queues, and a lazy heap would keep an
-entry for every refresh. Here an address-of-record stands in one bucket only,
-that of the second after its earliest binding expires, and moves when that
-changes; a heap orders the buckets, not their entries. So what is held is at
-most one entry per address-of-record, and every operation but ``pop_due`` of an
-emptied bucket is constant time. A sweep is up to a second late, which nobody
-can see: lookups compare the exact time themselves.
+Theory of operation: phones choose their own expiry times, so a queue per distinct duration would have no end
+of queues, and a lazy heap would keep an entry for every refresh. Here an address-of-record stands in one
+bucket only, that of the second after its earliest binding expires, and moves when that changes; a heap orders
+the buckets, not their entries. So there is at most one entry per address-of-record, and every operation but
+``pop_due`` of an emptied bucket is constant time. A sweep is up to a second late. This has no visible effect:
+lookups compare the exact time themselves.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ class MemoryLocation:
         self._limits = limits
         self._is_connection = is_connection
         self._records: dict[str, Held] = {}
-        # What was unpacked last, and of what: a REGISTER looks up what it then replaces.
+        # The bindings that were unpacked last, and their record: a REGISTER looks up the bindings that it
+        # then replaces.
         self._latest: tuple[Held | None, Record] = (None, ())
         self._buckets = ExpiryBuckets()
         # The one address-of-record of a connection, or all of them when it has
@@ -108,8 +109,8 @@ class MemoryLocation:
         """
         aor, before, after = update.aor, update.before, update.after
         record = self.standing(aor)
-        # Tuples of the same bindings compare in no time. What expired since the
-        # lookup is no quarrel: it is gone on both sides.
+        # Tuples of the same bindings compare in no time. A binding that expired since the lookup is no
+        # conflict: it is gone on both sides.
         if record != before and _live(record, now) != _live(before, now):
             return Outcome.CONFLICT
         if not record and after and len(self._records) >= self._limits.aors:

@@ -9,8 +9,8 @@ the binding says where its phone is now. By what a phone is known again:
     the Call-ID    all registrations of one phone at one registrar have the same
                    (RFC 3261 10.2), though each new connection may give it a new Contact
 
-A name has a checksum of each, and is compared only with bindings of the same user. Who
-makes two equal has two phones that are taken for one, and the wrong one answers 481.
+A name has a checksum of each, and is compared only with bindings of the same user. If a user makes two equal,
+two phones of that user count as one, and the wrong one answers 481.
 """
 
 from __future__ import annotations

@@ -1,19 +1,17 @@
 """The nodes that share one location: which of them live, and where they are reached.
 
-Theory of operation: every node tells the shared store now and then that it lives,
-and learns in the same answer who else does (``Heartbeat``). The store counts the
-time, so the nodes' clocks do not matter. A node that is silent for ``MISSED`` beats
-is missing there, which may mean that it died, or that it lost the store and nothing
-else. So it is asked itself, over SIP (``probe``), and again with each beat: as long as
-it answers it lives, and its phones are called. It is gone when it does not answer, and
-from then on nobody waits for it. Where this node cannot ask the store, it asks all
-others so. A node that the store knows of and that callers get no answer from is asked,
-too (``suspect``): where the two of them are cut off from each other it is passed over
-until it answers.
+Theory of operation: every node tells the shared store now and then that it lives, and the answer names the
+other living nodes (``Heartbeat``). The store counts the time, so the nodes' clocks do not matter. A node that
+is silent for ``MISSED`` beats is missing there, which may mean that it died, or that it lost the store and
+nothing else. So this node asks it directly, over SIP (``probe``), and again with each beat: as long as it
+answers it lives, and calls go to its phones. It is gone when it does not answer, and from then on no request
+waits for it. If this node cannot ask the store, it asks all others in this way. This node also asks a node
+that the store knows of but that gives callers no answer (``suspect``): if the two are cut off from each
+other, this node skips it until it answers.
 
-A node is known by its life, which no two processes share: two that were given one
-name are two nodes, and are told of. What a node says of itself bears a proof that it
-has the nodes' key; one without is a stranger, which nobody sends to or believes.
+A node is known by its life, which no two processes share: two processes with one name are two nodes, and the
+operator is told. The record of a node has a proof that the node has the nodes' key. A node without the proof
+is a stranger: the others do not send to it, and do not believe it.
 """
 
 from __future__ import annotations
@@ -70,7 +68,7 @@ class NodeState:
 
     @property
     def stated(self) -> str:
-        """What ``proof`` is made of."""
+        """The text that ``proof`` is made of."""
         return f"state\n{self.name}\n{self.life}\n{self.address}"
 
 
@@ -87,7 +85,7 @@ Answered: TypeAlias = Callable[[bool, float], None]
 
 
 class Nodes:
-    """What this node knows of the others.
+    """This node's table of the other nodes.
 
     Args:
         name, life: of this node, see ``NodeState``.

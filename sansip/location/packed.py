@@ -1,15 +1,14 @@
-"""Records as octets: what a million bindings are kept as between two looks at them.
+"""Records as octets: the form in which a million bindings are kept between two look-ups.
 
-Theory of operation: a binding as an object is a dozen small objects, each with a
-header of its own, and costs 800 octets for 200 of content. Between the REGISTER that
-writes it and the next one, or a call, nobody looks at it. So a record is kept as one
-string of octets: for each binding its numbers in a fixed layout, then its texts, joined
-by a separator, so that one split takes them apart. The address-of-record is the
-key it is found by, and is not kept again.
+Theory of operation: a binding as an object is a dozen small objects, each with a header of its own, and costs
+800 octets for 200 of content. Between the REGISTER that writes it and the next one, or a call, the server
+does not read it. So a record is kept as one string of octets: for each binding its numbers in a fixed layout,
+then its texts, joined by a separator, so that one split takes them apart. The address-of-record is the key it
+is found by, and is not kept again.
 
-What does not fit the layout (a text with the separator in it, a number out of range) is kept
-as the bindings themselves, which is always right and only larger. Flows that are
-objects stand beside the octets; numbers of listeners are inside.
+A record that does not fit the layout (a text with the separator in it, a number out of range) is kept as the
+bindings themselves, which is always right and only larger. Flows that are objects stand beside the octets;
+numbers of listeners are inside.
 """
 
 from __future__ import annotations

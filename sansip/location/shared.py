@@ -1,4 +1,4 @@
-"""One live location for several nodes: what is asked of it, and the mirror kept here.
+"""One live location for several nodes: the questions to it, and the mirror kept here.
 
 Theory of operation: the bindings of an address-of-record are one record in a
 store that all nodes use, under a version that no two writes share. To change it
@@ -7,8 +7,8 @@ where another node was quicker it is refused with the record that stands, so tha
 the caller plans again. No update is ever lost, and a repeated write (its answer
 got lost on the way) is known by its own version.
 
-What passed through here is mirrored in memory. A refresh plans from the mirror
-and needs one trip; and while the store is gone, the users that this node knows are found.
+This node mirrors in memory the records that passed through it. A refresh plans from the mirror and needs one
+trip. While the store is gone, this node still finds the users in its mirror.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _is_own_connection(flow: Hashable) -> bool:
 
 @dataclass(slots=True)
 class SharedRecord:
-    """What stands: ``bindings`` best first, flows as ``NodeFlow`` or None."""
+    """The present record: ``bindings`` best first, flows as ``NodeFlow`` or None."""
 
     version: str
     bindings: Record
@@ -65,7 +65,7 @@ class SharedRecord:
 
 @dataclass(slots=True)
 class SharedRead:
-    """The question what stands for ``aor``; the answer is a ``SharedRecord``."""
+    """The question for the present record of ``aor``; the answer is a ``SharedRecord``."""
 
     aor: str
 
@@ -87,8 +87,8 @@ class SharedWrite:
 class SharedLocation(MemoryLocation):
     """The mirror: the records that this node wrote or read last, with their versions.
 
-    What expires goes from here by itself. ``limits.aors`` bounds it; a record that
-    does not fit is not mirrored, which costs a trip and no truth.
+    Expired bindings go from here by themselves. ``limits.aors`` bounds it; a record that does not fit is not
+    mirrored, which costs a trip and no truth.
     """
 
     __slots__ = ("_versions",)
@@ -102,7 +102,7 @@ class SharedLocation(MemoryLocation):
         return self._versions.get(aor, NO_VERSION)
 
     def mirror(self, aor: str, record: SharedRecord, now: float) -> Record:
-        """Hold what stands for ``aor``; return the live bindings of it."""
+        """Hold the present record of ``aor``; return its live bindings."""
         bindings = tuple(one for one in record.bindings if one.expires_at > now)
         held = self.standing(aor)
         if held or bindings:
@@ -116,5 +116,5 @@ class SharedLocation(MemoryLocation):
     def _replace(self, aor: str, before: Record, after: Record, *, scheduled: bool = True) -> None:
         super()._replace(aor, before, after, scheduled=scheduled)
         if not after:
-            # What is not held has no version: the next write learns what stands.
+            # A record that is not held has no version: the answer to the next write has the present one.
             self._versions.pop(aor, None)

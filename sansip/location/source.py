@@ -1,8 +1,8 @@
-"""Where a REGISTER came from: what a phone behind a NAT is reached at.
+"""The source of a REGISTER: the address at which a phone behind a NAT is reached.
 
-Theory of operation: the address is a value from the datagram or connection on, so that nobody parses text
-to call somebody. Stores and answers have it as a SIP URI, as Kamailio's column ``received`` does;
-``read_source`` is the way back, once for each binding that is restored.
+Theory of operation: the address is a value from the datagram or connection on, so a call does not have to
+parse text. Stores and answers have it as a SIP URI, as Kamailio's column ``received`` does; ``read_source``
+is the way back, once for each binding that is restored.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""An update: what one REGISTER does to one address-of-record, as a value.
+"""An update: the change that one REGISTER makes to one address-of-record, as a value.
 
-Theory of operation: the registrar plans, the location service commits. What
-passes between them is this value, which says what the planner saw and what
-shall stand afterwards. It can be applied to the memory here in the same step,
-or be sent to a store elsewhere; either way it is applied whole or not at all
-(RFC 3261 10.3), and a store where somebody else was quicker says ``CONFLICT``,
-after which the caller looks up and plans again.
+Theory of operation: the registrar plans, the location service commits. The registrar passes this value to the
+location service. It holds the bindings that the planner saw, and the new ones. It can be applied to the
+memory here in the same step, or be sent to a store elsewhere; either way it is applied whole or not at all
+(RFC 3261 10.3), and if another writer was quicker, the store answers ``CONFLICT``, and the caller looks up
+and plans again.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ __all__ = ["LocationUpdate", "Outcome"]
 
 
 class Outcome(Enum):
-    """What became of an update."""
+    """The result of an update."""
 
     DONE = "done"
-    # What stands is not what the planner saw: look up and plan again.
+    # The present bindings are not those that the planner saw: look up and plan again.
     CONFLICT = "conflict"
     # A limit of the location service is reached; nothing was changed.
     FULL = "full"

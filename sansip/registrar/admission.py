@@ -1,4 +1,4 @@
-"""What a registrar must not bind, whatever the password: by Contact host, scheme, and Path.
+"""Contacts that a registrar must not bind, whatever the password: by Contact host, scheme, and Path.
 
 Theory of operation: a binding makes this server send whatever callers send. So a
 Contact must not lead back here (one INVITE would go round and fan out), nor to a
@@ -53,7 +53,7 @@ def _lives(_binding: Binding) -> bool:
 
 @dataclass(slots=True)
 class Terms:
-    """What holds for one REGISTER: who sent it, as far as that matters, and how many contacts may stand.
+    """The terms of one REGISTER: who sent it, as far as that matters, and how many contacts it may have.
 
     Attributes:
         leads_back: whether a host, port and transport name this server; None: not looked at,
@@ -131,7 +131,7 @@ def _is_nowhere(host: str) -> bool:
 
 def refuses_path(request: Request, terms: Terms, path_from: PathFrom) -> bool:
     """Whether ``request`` has a Path, and a sender that may not give one."""
-    # RFC 3327 6: who writes a Path has every call to the phone come by it.
+    # RFC 3327 6: every call to the phone goes to the host in Path, so its writer gets them all.
     return not terms.trusted and path_from == "trusted" and request.has("path")
 
 

@@ -1,9 +1,9 @@
 """How many contacts an address-of-record may have, and which go where there are more.
 
-Theory of operation: each contact is one more copy of every call, so there are few. Those of
-connections that are gone never count: where there are too many, they go first. What
-then is too many is refused, or takes the place of the contact that was refreshed
-longest ago; a contact of the request itself never goes.
+Theory of operation: each contact is one more copy of every call, so there are few. Contacts of closed
+connections never count: if there are too many contacts, they go first. If there are still too many, the
+registrar refuses the new contact, or puts it in the place of the contact that was refreshed longest ago. It
+never removes a contact of the request itself.
 """
 
 from __future__ import annotations

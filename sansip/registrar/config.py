@@ -1,4 +1,4 @@
-"""What an operator may choose about registrations, with the RFC's bounds on the choice.
+"""The operator's settings for registrations, with the RFC's bounds on them.
 
 Theory of operation: RFC 3261 10.3 leaves the expiry interval, the number of
 contacts and the treatment of Path (RFC 3327 5.3) to local policy. Each choice
@@ -47,9 +47,9 @@ class RegistrarConfig:
         max_contacts: contacts of one address-of-record: each is one more copy of every
             call. Never more than ``limits.bindings_per_aor``, which is the bound where
             this is None. Those of connections that are gone do not count. → 503, or ``on_full``
-        on_full: what a phone gets that has one contact too many. ``"refuse"`` refuses it,
-            ``"replace-oldest"`` has it take the place of the contact that was refreshed
-            longest ago: for phones that come back under another Contact each time.
+        on_full: what the registrar does with one contact too many. ``"refuse"`` refuses it.
+            ``"replace-oldest"`` puts it in the place of the contact that was refreshed longest ago: for
+            phones that come back under another Contact each time.
         retry_after: value of Retry-After in such a 503, or None to leave it out.
             A client then keeps away from this server altogether (RFC 3261
             21.5.4), so it is left out unless asked for.
@@ -60,10 +60,9 @@ class RegistrarConfig:
             RFC 3327 5.3 recommends; ``"lenient"`` uses it all the same, but
             returns it only to a phone that supports it; ``"ignore"`` knows no
             Path and refuses ``Require: path``.
-        path_from: ``"trusted"`` believes the Path of edge proxies in ``[[trusted]]`` and on this
-            machine, and refuses that of others (403): who writes a Path is sent
-            every call to that phone, and can have calls sent to third parties.
-            ``"all"`` believes everybody who may register.
+        path_from: ``"trusted"`` believes the Path of edge proxies in ``[[trusted]]`` and on this machine, and
+            refuses that of others (403): the writer of a Path gets every call to that phone, and can send
+            calls to third parties. ``"all"`` believes every sender that may register.
         outbound: bind by instance and reg-id where the phone asks for it, so that it
             can have several flows and a new one replaces the old (RFC 5626).
         flow_timer: seconds within which a phone with such a flow shall send its
@@ -71,9 +70,9 @@ class RegistrarConfig:
             closed then. 0 leaves the choice to the phone.
         gruu: give each phone that asks for it URIs which lead to it alone, one
             public and a new temporary one each time (RFC 5627).
-        lost_flow: what becomes of a binding whose connection is lost. ``"unreachable"``
-            removes it where nothing else leads to the phone (its flows by ``outbound``,
-            WebSocket); ``"remove"`` removes all, ``"keep"`` none before they expire.
+        lost_flow: what the registrar does with a binding whose connection is lost. ``"unreachable"`` removes
+            it if no other way leads to the phone (its flows by ``outbound``, WebSocket); ``"remove"`` removes
+            all, ``"keep"`` none before they expire.
         service_route: values of the Service-Route field in a 200 (RFC 3608).
         show_received: return ``;received="…"`` with each contact registered from
             behind a NAT, for phones and tools that look at it.

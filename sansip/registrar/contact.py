@@ -1,11 +1,10 @@
 """Contact values of a REGISTER, read and written (RFC 3261 20.10, 10.3 step 7 and 8).
 
-Theory of operation: a value comes apart into the URI, which is the binding;
-``expires`` and ``q``, which the registrar acts on; the instance and reg-id,
-which name a device and its flow (RFC 5626 4.1, 4.2); and every other parameter,
-which is nobody's business here and goes back as it came. A 200 puts them
-together again, the URI always in ``<>``, so that its parameters and headers
-can never be taken for those of the field (RFC 4475 3.3.12 to 3.3.14).
+Theory of operation: a value comes apart into the URI, which is the binding; ``expires`` and ``q``, which the
+registrar acts on; the instance and reg-id, which name a device and its flow (RFC 5626 4.1, 4.2); and every
+other parameter, which the registrar ignores and sends back as it came. A 200 puts them together again, the
+URI always in ``<>``, so that its parameters and headers can never be taken for those of the field (RFC 4475
+3.3.12 to 3.3.14).
 """
 
 from __future__ import annotations

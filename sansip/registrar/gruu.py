@@ -1,15 +1,13 @@
 """GRUUs: URIs that lead to one device of a user (RFC 5627 5.4).
 
-Theory of operation: nothing is stored for one. A public GRUU is the address-of-record
-with the instance in its ``gr``. A temporary one holds, sealed, the user, a
-handle of the instance, and when it was issued; its length tells the user's only
-in steps of 24. So it names nobody, two of them have nothing in common, and any
-node with the key can read any of them, after a restart, too.
+Theory of operation: nothing is stored for one. A public GRUU is the address-of-record with the instance in
+its ``gr``. A temporary one holds, sealed, the user, a handle of the instance, and when it was issued; its
+length tells the user's only in steps of 24. So it does not show the user, two of them have nothing in common,
+and any node with the key can read any of them, after a restart, too.
 
-Whether one is still valid is asked of the bindings. They know since when the
-instance has been registered without a break and without a new Call-ID
-(``Binding.registered_at``, see ``merge``): what was issued before is not valid any
-more, which is all that RFC 5627 5.1 and 5.3 ask.
+The bindings decide whether one is still valid. They hold the time since when the instance has been registered
+without a break and without a new Call-ID (``Binding.registered_at``, see ``merge``). A GRUU that was issued
+before that time is not valid any more, which is all that RFC 5627 5.1 and 5.3 ask.
 """
 
 from __future__ import annotations
@@ -39,18 +37,18 @@ _STEP = 24
 _LONGEST_USER = 512
 # Milliseconds: a time that went through a store, or another node, is that of another clock.
 _SLACK = 100
-# RFC 3261 25.1: what a parameter's value may hold unescaped.
+# RFC 3261 25.1: characters that a parameter's value may hold unescaped.
 _ESCAPED = re.compile(r"[^A-Za-z0-9\-_.!~*'()\[\]/:&+$]")
 
 
 @dataclass(slots=True)
 class Gruu:
-    """What a GRUU of ours means.
+    """The meaning of a GRUU of ours.
 
     Attributes:
         user: user part of the address-of-record, or None; its host is the URI's.
         instance: the instance (``instance_key``), None where it is temporary.
-        handle: of a temporary one, what stands for the instance.
+        handle: of a temporary one, the handle of the instance.
         issued: of a temporary one, when, in Unix milliseconds.
     """
 

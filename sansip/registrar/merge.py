@@ -1,4 +1,4 @@
-"""Steps 6 and 7 of RFC 3261 10.3: what a REGISTER makes of the bindings that stand.
+"""Steps 6 and 7 of RFC 3261 10.3: how a REGISTER changes the present bindings.
 
 Theory of operation: nothing here changes anything. The bindings come in as
 they stand and go out as they shall be, or an error is raised and they stay
@@ -53,7 +53,7 @@ __all__ = ["Origin", "check_removal_of_all", "merge"]
 
 @dataclass(slots=True)
 class Origin:
-    """What all bindings made by one REGISTER have in common (see ``Binding``)."""
+    """The common values of all bindings made by one REGISTER (see ``Binding``)."""
 
     aor: str
     call_id: str

@@ -39,7 +39,7 @@ def instance_key(instance: str) -> str:
     folded = instance.lower()
     if folded.startswith("urn:uuid:"):
         return folded
-    # The namespace has no case; what follows may have.
+    # The namespace is case-insensitive; the rest may not be.
     head, colon, rest = instance.partition(":")
     space, between, name = rest.partition(":")
     return f"{head.lower()}{colon}{space.lower()}{between}{name}"

@@ -38,7 +38,7 @@ from .reply import Plan, Reply
 
 __all__ = ["Registrar"]
 
-# Kept with a binding for operators who look at it; nobody needs more of it.
+# Kept with a binding for operators who look at it; a longer text has no use.
 _USER_AGENT_SIZE = 128
 # RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
 _HOUR = 3_600
@@ -54,8 +54,8 @@ class Registrar:
     Attributes:
         extensions: option tags supported here, for Supported in what the server answers.
         flow_timer: seconds within which a phone with a flow shall send keepalives, 0 for its own choice.
-        gruus: who makes and reads GRUUs; None where there are none.
-        lost_flow: what becomes of the bindings of a connection that is lost.
+        gruus: the object that makes and reads GRUUs; None where there are none.
+        lost_flow: what to do with the bindings of a connection that is lost.
     """
 
     __slots__ = (
@@ -114,7 +114,7 @@ class Registrar:
                 unknown = [tag for tag in request.require if tag.lower() not in self.extensions]
                 if unknown:
                     return _bad_extension(unknown)
-            # RFC 3327 5.3: a proxy put itself on the path of a phone that knows nothing of it.
+            # RFC 3327 5.3: a proxy put itself on the path of a phone that does not know of it.
             if self._config.path == "strict" and "path" in keys and not supports(request, "path"):
                 return _bad_extension(["path"])
         except RemoteProtocolError as error:
@@ -152,7 +152,7 @@ class Registrar:
         wall_offset: float | None = None,
         terms: Terms | None = None,
     ) -> Plan:
-        """Steps 6 to 8 (and 2 once more): what ``request`` makes of the bindings ``current`` of ``aor``.
+        """Steps 6 to 8 (and 2 once more): how ``request`` changes the bindings ``current`` of ``aor``.
 
         ``current`` is what ``lookup(aor, now)`` gave. Never raises for what a peer sent.
         """
@@ -164,7 +164,7 @@ class Registrar:
     def reply(self, plan: Plan, outcome: Outcome | BaseException) -> Reply:
         """Return the answer to send, given what became of ``plan.update``.
 
-        After ``Outcome.CONFLICT`` look up and plan again; who gives up answers with this.
+        After ``Outcome.CONFLICT`` look up and plan again; a caller that gives up answers with this.
         """
         if outcome is Outcome.DONE:
             return plan.reply
@@ -301,7 +301,7 @@ class Registrar:
         """Return the path vector to store with each contact, topmost first (RFC 3327 5.3)."""
         if self._config.path == "ignore" or "path" not in request.keys:
             return ()
-        # Read for its errors: what could not be a Route later would lose every call.
+        # Read for its errors: every call would be lost if the Path could not be a Route later.
         request.typed("path")
         return tuple(request.values("path"))
 

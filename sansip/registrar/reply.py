@@ -1,4 +1,4 @@
-"""What the registrar answers, before it is a message.
+"""The registrar's answer, before it is a message.
 
 Theory of operation: the registrar decides status, reason and the header fields
 of its own; its caller makes the response out of the request (RFC 3261
@@ -29,7 +29,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Plan:
-    """What a REGISTER asks of the location service, and the answer once that is done.
+    """The update of a REGISTER for the location service, and the answer once that is done.
 
     ``update`` is None when there is nothing to commit: a refusal (``reply`` is
     an error), a fetch, a repetition, the removal of what was not there.

@@ -1,4 +1,4 @@
-"""Durable rows: what a module keeps, whatever database an operator has.
+"""Durable rows: the stored data of a module, whatever database an operator has.
 
 Theory of operation: a ``Table`` is a dataclass whose fields are columns. The core asks the
 outside to read, scan and write rows by the questions in ``questions``; a store answers

@@ -1,4 +1,4 @@
-"""Rows in memory: what a store does, without one.
+"""Rows in memory: the behaviour of a store, without one.
 
 Theory of operation: a dictionary for each table and the sorted list of its keys, for
 scans. For servers that nothing was configured for, and for tests on a virtual clock.

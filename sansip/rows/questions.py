@@ -1,4 +1,4 @@
-"""What the core asks of a store of rows.
+"""Questions of the core to a store of rows.
 
 Theory of operation: answers are plain values (``Table.row_of`` makes rows of them). A
 write is whole or not at all, also over several tables, and is answered once it is

@@ -30,7 +30,7 @@ Migration: TypeAlias = Callable[[dict[str, Any]], dict[str, Any] | None]
 _KINDS: dict[Any, Kind] = {str: "text", int: "integer", float: "real", bool: "boolean", bytes: "octets"}
 # A name that every database takes unquoted, with room for a prefix.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-# What 64 bits hold, signed.
+# The range of 64 bits, signed.
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
