@@ -119,8 +119,7 @@ def _mac(key: bytes, text: bytes, realm: str) -> bytes:
 
 
 def _mark(key: bytes, source: str) -> bytes:
-    """Return the mark of ``source``: without the key, nobody can search for another source with the same
-    mark."""
+    """Return the mark of ``source``; without the key nobody can search for another with the same mark."""
     return blake2b(source.encode(), key=key, digest_size=_SOURCE, person=b"sansip-source").digest()
 
 

@@ -28,8 +28,7 @@ class Origin:
         self._last = self._shown = b""
 
     def keep(self, body: bytes, content_type: str | None = "application/sdp") -> bytes:
-        """Return ``body`` as this leg may see it; a body that is no SDP, or has no o= line, stays as it
-        is."""
+        """Return ``body`` as this leg may see it; unchanged if it is no SDP or has no o= line."""
         if not body or not is_sdp(content_type):
             return body
         if body == self._last:

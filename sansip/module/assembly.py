@@ -47,7 +47,7 @@ Wrap = Callable[[Module, str, Callable[..., Any]], Callable[..., Any]]
 BACKWARD = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
 # Events that may lead to each other.
 _MOST_TOLD = 100
-# Stages whose steps must not be left out: who was not screened is not served.
+# Stages whose steps must not be left out: a request that was not screened is not served.
 _CLOSED = frozenset(("screen", "identify"))
 
 
@@ -405,7 +405,7 @@ class Modules:
     def event(self, event: Any, now: float) -> None:
         """Tell the modules that want to hear of ``event``."""
         if self._told >= _MOST_TOLD:
-            # What modules tell each other as they hear of it must not go on, and double, for ever.
+            # Modules may emit an event when they get one. Such chains must not go on, and double, for ever.
             return
         self._telling += 1
         self._told += 1

@@ -1,4 +1,4 @@
-"""What a module is: one class, with hooks that do nothing until it overrides them.
+"""The base class of modules, with hooks that do nothing until a module overrides them.
 
 Theory of operation: a module's class is judged when it is made. Its public methods are
 hooks, parts of its life, or marked as a function for routes, a command or a step of the
@@ -59,7 +59,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     "prepare",
     "relay",
 )
-# What the core calls, where a module overrides it.
+# The core calls these where a module overrides them.
 HOOKS: Final = (
     "message_arrived",
     "stray_received",
@@ -75,15 +75,15 @@ HOOKS: Final = (
 )
 # Those that may be ``async def``.
 WAITING: Final = ("request_received", "branch_leaving", "response_received", "response_leaving")
-# What a hook that may wait returns: a coroutine where it does.
+# The result of a hook that may wait: a coroutine if it waits.
 Waits: TypeAlias = Coroutine[Any, Any, None] | None
 # A module's life, and what it tells of itself.
 LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health")
 
-# What marks a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
+# The marks of a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
 MARKS: Final = ("sansip_function", "sansip_command", "sansip_step", "sansip_mount")
 
-# What is spoken at listeners already.
+# Protocols that listeners speak already.
 OTHERS: Final = (*TRANSPORTS, "sip", "http", "https", "dns")
 _PROTOCOL = re.compile(r"[a-z][a-z0-9]{1,30}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -101,7 +101,7 @@ class ModuleFault(LocalProtocolError):
 
 
 class Outcome(Enum):
-    """What becomes of a message that arrived."""
+    """The decision about a message that arrived."""
 
     PASS = 0
     DROP = 1
@@ -113,7 +113,7 @@ DROP: Final = Outcome.DROP
 
 @dataclass(slots=True)
 class Reply:
-    """The answer to give to a request at once; nothing of the request is kept (RFC 3261 8.2.7)."""
+    """The answer to give to a request at once; this node keeps no state of the request (RFC 3261 8.2.7)."""
 
     status: int
     reason: str | None = None
@@ -137,8 +137,9 @@ def function(method: Function) -> Function:
 def command(name: str, *, role: Literal["read", "operate"] | None = None) -> Callable[[Function], Function]:
     """Mark a method as the command ``name`` (``module.verb``) of `sansip ctl` and of the API.
 
-    ``role``: who may; ``"read"`` by default where the verb is ``list``, ``show``, ``get``, ``explain``,
-    ``try`` or ``count``, else ``"operate"``. JSON is converted by the annotations of the parameters.
+    ``role``: the role that a client needs; ``"read"`` by default if the verb is ``list``, ``show``, ``get``,
+    ``explain``, ``try`` or ``count``, else ``"operate"``. JSON is converted by the annotations of the
+    parameters.
     """
 
     def mark(method: Function) -> Function:

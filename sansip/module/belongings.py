@@ -1,9 +1,9 @@
-"""What one module has of the stack, so that all of it ends with the module.
+"""The timers, sockets and work of one module, so that all of them end with the module.
 
 Theory of operation: a module starts timers, opens sockets, begins work that waits and watches the location,
-all through its ``Core``, which notes it here. Where a reload takes the module away, its timers end at once
-(``rest``), and the rest of it when the last request that began with it has ended (``end``). What a timer
-raises is the module's failure: the timers of others fire all the same.
+all through its ``Core``, which notes it here. If a reload takes the module away, its timers end at once
+(``rest``), and the rest of it when the last request that began with it has ended (``end``). An exception of a
+timer is the module's failure: the timers of others fire all the same.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Belongings:
         self._location.watchers.append(guarded)
 
     def rest(self) -> None:
-        """Begin nothing of its own any more: what runs for requests goes on."""
+        """Begin no work of its own any more: its work for requests goes on."""
         self.timers.end()
         for watch in self._watches:
             self._location.watchers.remove(watch)

@@ -1,8 +1,8 @@
-"""What a module sees of the stack: all of it, and nothing else.
+"""The interface of the stack for modules: they use nothing else of it.
 
 Theory of operation: one facade for each module, so that figures bear its name and its failures are known as
-its own. Nothing in here waits; what waits is awaited in a coroutine that ``run`` begins, or that
-a route or a command is.
+its own. No method in here waits. A module awaits in a coroutine: one that ``run`` begins, a route, or a
+command.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Core:
 
     @property
     def bans(self) -> Bans:
-        """Who is not listened to. A module keeps its bans there by its own name, and operators see them."""
+        """The list of bans. A module keeps its bans there by its own name, and operators see them."""
         return self._stack.bans
 
     @property
@@ -308,7 +308,7 @@ class Core:
     # --- its end
 
     def rest(self) -> None:
-        """The module was taken away: what it began by itself ends, what runs for requests goes on."""
+        """The module was taken away: its own work ends, its work for requests goes on."""
         self._own.rest()
 
     def end(self, now: float) -> None:
@@ -362,5 +362,5 @@ class Core:
 
     @property
     def counted(self) -> list[Counter | Histogram]:
-        """What ``counter`` and ``histogram`` made."""
+        """The figures that ``counter`` and ``histogram`` made."""
         return list(self._figures.values())

@@ -41,7 +41,7 @@ class Departures:
         self._timers.start(now, self._limits.retire_time, self, self._number)
 
     def timer_fired(self, number: int, now: float) -> None:
-        """Nothing of them runs any more."""
+        """Their time is over: no work of these modules runs any more."""
         for module in reversed(self._gone.pop(number)):
             module.core.end(now)
         if not self._gone:

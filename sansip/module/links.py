@@ -1,10 +1,10 @@
 """Protocols of modules: connections that are no SIP, at listeners of their own kind, or over WebSocket.
 
-Theory of operation: a module says which kinds it speaks, ``protocols = {"msrp": Msrp}``. For each
-connection there is one object of its class, a ``Link``, which is told whole messages and sends whole
-messages. Such a connection comes by a listener of the kind (``msrp``, and ``msrps`` over TLS), or as a
-WebSocket with the sub-protocol of that name. How many there are, how large a message is and how long it may
-take to come are bounded; a link that raises loses its connection, and nobody else's is touched.
+Theory of operation: a module says which kinds it speaks, ``protocols = {"msrp": Msrp}``. For each connection
+there is one object of its class, a ``Link``, which is told whole messages and sends whole messages. Such a
+connection comes by a listener of the kind (``msrp``, and ``msrps`` over TLS), or as a WebSocket with the
+sub-protocol of that name. Limits bound the number of links, the size of a message and the time that it may
+take to come. A link that raises loses its connection; other connections go on.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def kinds_of(modules: Iterable[Speaker], wrapped: Wrap) -> dict[str, Kind]:
 
 
 class Line:
-    """What the stack knows of one link."""
+    """The state of one link in the stack."""
 
     __slots__ = ("_links", "begun", "buffer", "conn", "heard", "host", "is_over", "largest", "last", "link",
                  "module", "received", "timer")  # fmt: skip

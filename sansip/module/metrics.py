@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 __all__ = ["Counter", "Histogram"]
 
-# Sets of labels of one figure; what comes after is counted under "other".
+# Sets of labels of one figure; further sets are counted under "other".
 _MOST = 1_000
 
 

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["OURS", "Access", "Mount", "Visits", "WebRequest", "WebResponse", "find", "mount", "mounted"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-# Who may ask: anybody; a user of ours who has proved it; who has a token with the role.
+# The clients that may ask: any client; a user of ours who has proved it; a holder of a token with the role.
 Access: TypeAlias = Literal["open", "user", "read", "operate"]
 _ACCESS: Final = ("open", "user", "read", "operate")
-# What the server answers itself.
+# Paths that the server answers itself.
 OURS: Final = ("/rpc", "/health", "/metrics")
 # RFC 3986 3.3: segments of a path.
 _PATH = re.compile(r"/|(?:/[A-Za-z0-9\-._~!$&'()*+,;=:@]+)+")
@@ -46,7 +46,7 @@ class WebRequest:
         headers: names are lower-case.
         remote: the client's address; ``secure``: whether it came over TLS.
         user: the user of ours that it is from, ``sip:alice@example.com``, who has proved it; None otherwise.
-        role: what its token may, ``"read"`` or ``"operate"``; "" without one.
+        role: the role of its token, ``"read"`` or ``"operate"``; "" without one.
         mount: the path that the module claimed.
         now: the time of the stack.
     """
@@ -86,7 +86,7 @@ Answered = Callable[[WebResponse, float], None]
 def mount(path: str, *, access: Access, key: str | None = None) -> Callable[[Function], Function]:
     """Mark a method, ``serve(self, request: WebRequest) -> WebResponse``, as what answers below ``path``.
 
-    It may be ``async``. ``access``: who may ask; HTTP refuses others before the method hears of them.
+    It may be ``async``. ``access``: the clients that may ask; HTTP refuses others before it calls the method.
     ``key``: the setting in which an operator may name another path; ``path`` holds where it is "".
     """
     if access not in _ACCESS:
@@ -194,7 +194,7 @@ class Visits:
             visit.running = running
 
     def close(self, number: int) -> None:
-        """The client has gone: nobody is told anything."""
+        """The client has gone: no answer is sent."""
         visit = self._open.pop(number, None)
         if visit is not None:
             visit.stop()

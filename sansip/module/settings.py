@@ -15,7 +15,7 @@ __all__ = ["Doc", "Key", "keys_of"]
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """What a key is for, in a sentence."""
+    """The purpose of a key, in a sentence."""
 
     text: str
 

@@ -1,9 +1,10 @@
-"""Values and counts of modules that are alike on all nodes: who has how many calls, which key is taken.
+"""Values and counts of modules that are alike on all nodes: calls of each user, keys that are taken.
 
-Theory of operation: a value is the row of a table that lives for some seconds, and is nowhere durable: a
-node that dies leaves nothing behind. Where nodes share a Redis (``rows``) the outside is asked, by the
-questions in here; a server alone has them itself, and is answered at once. To change a value it is read,
-changed and put where nobody has changed it meanwhile, else once more.
+Theory of operation: a value is the row of a table that lives for some seconds, and is not durable: a node
+that dies leaves no values behind. If nodes share a Redis (``rows``), this node asks the outside, by the
+questions in here. A server alone holds the values itself, and the answer comes at once. To change a value,
+the code reads it, changes it, and puts it on condition that no other writer changed it meanwhile; else it
+tries once more.
 """
 
 from __future__ import annotations

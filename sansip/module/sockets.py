@@ -1,10 +1,10 @@
 """Client sockets of modules: datagrams to one peer, and connections, as actions and inputs of the stack.
 
-Theory of operation: as in the resolver (``sansip.transport.dns``) a socket is a number below zero, what is
-sent is an action, what comes is an input. So a journal replays it, tests have virtual time, and no
-runtime knows of it. ``await peer.ask(data)`` sends and waits for the answer that belongs to it. A peer that
-is dead fails those who ask it, in the time that they gave, and holds up nobody else: after silence or a
-refused connection one question in ``REST`` seconds tries it, and all others fail at once.
+Theory of operation: as in the resolver (``sansip.transport.dns``) a socket is a number below zero, a sent
+message is an action, a received one is an input. So a journal replays it, tests have virtual time, and no
+runtime knows of it. ``await peer.ask(data)`` sends and waits for the answer that belongs to it. A question to
+a dead peer fails in the time that its asker gave, and delays no other question: after silence or a refused
+connection one question in ``REST`` seconds tries the peer, and all others fail at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Callback = Callable[[Any, float], None]
 
 
 class Owner(Protocol):
-    """What a module has (``sansip.module.belongings``)."""
+    """The belongings of a module (``sansip.module.belongings``)."""
 
     ended: bool
 
@@ -203,7 +203,7 @@ class _Exchange(Inside):
 
 
 class _Peer:
-    """What both kinds share: who is asked, and whether that has a point."""
+    """The common part of both kinds: the peer's address, and whether a question may try the peer."""
 
     __slots__ = ("_rests_until", "_trial", "name", "owner", "received", "remote", "sockets")
 
@@ -232,7 +232,7 @@ class _Peer:
 
     @property
     def failed(self) -> bool:
-        """Whether the last question found nobody."""
+        """Whether the last question did not reach the peer."""
         return self._rests_until > 0
 
     def _admit(self, exchange: _Exchange, now: float) -> None:
@@ -289,8 +289,8 @@ class Datagrams(_Peer):
     def ask(self, data: bytes, within: float = 0.5, attempts: int = 3) -> _Exchange:
         """Return an awaitable for the answer. It is sent again every ``within`` seconds, ``attempts`` times.
 
-        Awaiting raises ``PeerFailed`` where none comes, and where the network says at once that
-        nobody is there.
+        Awaiting raises ``PeerFailed`` if no answer comes, and if the network says at once that the peer is
+        not there.
         """
         if self._key is None:
             raise LocalProtocolError("to ask, datagrams need key=: what an answer is known by")
@@ -316,7 +316,7 @@ class Datagrams(_Peer):
             del self._waiting[key]
 
     def take(self, data: bytes, now: float) -> None:
-        """A datagram of the peer came; the socket takes nobody else's."""
+        """A datagram of the peer came; the socket takes no datagrams of other hosts."""
         self._alive()
         exchange = None
         if self._key is not None:
@@ -366,7 +366,7 @@ class Stream(_Peer):
         self._conn = 0
         self._is_open = False
         self._buffer = bytearray()
-        # What waits for the connection, and its octets.
+        # The messages that wait for the connection, and their octets.
         self._queue: list[bytes] = []
         self._queued = 0
         self._waiting: deque[_Exchange] = deque()
@@ -384,7 +384,7 @@ class Stream(_Peer):
         self._queued += len(data)
 
     def ask(self, data: bytes, within: float = 2.0) -> _Exchange:
-        """Return an awaitable for the answer: the next message, where nobody asked before.
+        """Return an awaitable for the answer: the next message after those for earlier questions.
 
         Awaiting raises ``PeerFailed`` where none comes ``within`` seconds, and when the connection is
         lost. After silence the connection is closed, for a later answer could be for any question.

@@ -140,7 +140,7 @@ class Aliases(Module):
 
     @step("translate")
     async def replace(self, request: IncomingRequest) -> None:
-        """Replace the Request-URI; what leads elsewhere is relayed there."""
+        """Replace the Request-URI; if it leads elsewhere, relay the request there."""
         uri = request.uri
         if not isinstance(uri, SipUri) or uri.user is None:
             return

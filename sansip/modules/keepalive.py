@@ -7,11 +7,10 @@ of two that a checksum of its name gives it, and the ring turns once an interval
 packets are spread evenly whatever the time of the registrations, a restart with a
 hundred thousand restored ones included, and a tick costs what its few phones cost.
 
-An OPTIONS needs no transaction here: it is not repeated, for the next one is (the
-loss of one is no death), and the branch of the answer says whose it is and to which
-round. What is remembered of a phone is its round-trip time and how many rounds
-it left without an answer. Any answer is one, 405 and 481 too. Phones that never
-answered are never removed: some do not know OPTIONS.
+An OPTIONS needs no transaction here. It is not repeated, because the next round sends another one (the loss
+of one does no harm), and the branch of the answer names the phone and the round. The module remembers of a
+phone its round-trip time and how many rounds it left without an answer. Any answer counts, 405 and 481 too.
+Phones that never answered are never removed: some do not know OPTIONS.
 
 Only who registered here directly gets keepalives. Behind an edge proxy (Path) the
 flow is the edge's, and so is keeping it.
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Health", "Keepalive", "KeepaliveConfig"]
 
-# The shortest turn of the ring between two slots: what timers are exact to anyway.
+# The shortest turn of the ring between two slots: timers are not more exact than this anyway.
 _TICK: Final = 0.025
 _SLOTS: Final = 4_096
 # A server that was suspended this long does not make up for what it missed.
@@ -96,7 +95,7 @@ class KeepaliveConfig:
 
 @dataclass(slots=True)
 class Health:
-    """What is known of one binding: ``rtt`` seconds of the last answer, None before the first."""
+    """The state of one binding: ``rtt`` seconds of the last answer, None before the first."""
 
     aor: str
     contact: str
@@ -155,7 +154,7 @@ class Keepalive(Module):
             self._changed(aor, (), location.lookup(aor, now))
 
     def configure(self, settings: KeepaliveConfig, now: float) -> None:
-        """Begin with a new ring; what is known of phones stays."""
+        """Begin with a new ring; the state of phones stays."""
         self._begin(settings)
         self._take(now)
 

@@ -108,7 +108,7 @@ class Redirect(Module):
             permanent = all(one.permanent for one in rows)
             self._answer(request, targets, 301 if permanent else 302)
         elif self.settings.bindings == "redirect" and (found := await request.locate()):
-            # What callers cannot use stays here: which flow, which path.
+            # Callers cannot use the flow and the path of a binding, so these stay here.
             self._answer(request, [Target(one.uri or request.uri, one.q) for one in found], 302)
 
     def _answer(self, request: IncomingRequest, targets: list[Target], one: int) -> None:

@@ -42,11 +42,11 @@ _MARGIN = 40.0
 
 @dataclass(slots=True)
 class UpstreamRegistration:
-    """What to register, and where.
+    """A registration of ours, and its registrar.
 
     Attributes:
         aor: the address-of-record at the other server, ``"sip:trunk@carrier.test"``.
-        account: who answers its challenges; one of its hosts must be the registrar.
+        account: the account that answers its challenges; one of its hosts must be the registrar.
         registrar: URI to send to; None for the domain of ``aor``.
         user: user part of our Contact: the user here that calls are for.
         expires: seconds to ask for.
@@ -205,8 +205,7 @@ class Upstream(Asker):
             ("Expires", "0" if self._ending else str(self._expires)),
         ]
         request = Request.build("REGISTER", registration.target, headers)
-        # What was learned in an attempt alone is forgotten with it: a password that was
-        # wrong may be right now.
+        # The nonces of one attempt are forgotten with it: a password that was wrong may be right now.
         self._sending = self._core.proxy.client.send(request, self, now, accounts=[registration.account])
 
     def leaving(self, sending: Sending, request: Request, listener: Listener, now: float) -> None:

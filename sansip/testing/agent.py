@@ -44,7 +44,7 @@ class Agent:
     """One user agent.
 
     Attributes:
-        name: what it is called in a test.
+        name: its name in a test.
         aor: its address-of-record, which stands in From.
         address: ``host:port`` as it stands in Via and Contact.
         token: gives text that was never given before.

@@ -28,7 +28,7 @@ from sansip.wire import Request, Response, parse_message
 __all__ = ["ModuleBench", "check_module"]
 
 ModuleType = TypeVar("ModuleType", bound=Module)
-# What a peer of a module's sockets says to what it was sent.
+# The answers of a peer of a module's sockets to the octets that it was sent.
 Answers = Callable[[bytes], Iterable[bytes]]
 
 _HERE, _CALLER = ("192.0.2.10", DEFAULT_PORT), ("192.0.2.1", DEFAULT_PORT)
@@ -44,8 +44,8 @@ class ModuleBench(Generic[ModuleType]):
         others: modules that it needs, or should be tried with.
         store: rows that are there already.
         values: live values and counts that it shares with another bench (``beside``).
-        answers: what answers questions of the module, by their type: the handlers of its outer half, or
-        others.
+        answers: the functions that answer questions of the module, by their type: the handlers of its outer
+        half, or others.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ModuleBench(Generic[ModuleType]):
         self.perform(self.stack.time_passed(self.now))
 
     def beside(self) -> ModuleBench[ModuleType]:
-        """Return a bench with the rows, live values and counts of this one: what a second node has."""
+        """Return a bench with the rows, live values and counts of this one, like a second node."""
         kind, settings, unix, others = self._again
         return ModuleBench(
             kind,
@@ -104,7 +104,7 @@ class ModuleBench(Generic[ModuleType]):
         )
 
     def restarted(self) -> ModuleBench[ModuleType]:
-        """Return a bench of the same kind with the rows of this one: what a new process finds."""
+        """Return a bench of the same kind with the rows of this one, like a new process."""
         kind, settings, unix, others = self._again
         return ModuleBench(kind, settings, unix=unix, others=others, store=self.store, answers=self._answers)
 
@@ -249,7 +249,8 @@ class ModuleBench(Generic[ModuleType]):
     ) -> WebResponse | None:
         """Have an HTTP client ask; return the answer, or None while there is none.
 
-        ``user`` and ``role`` are what it has proved: who may ask at all is judged by HTTP, and not here.
+        ``user`` and ``role`` are the proved ones. HTTP decides which clients may ask at all; this bench does
+        not.
         """
         self._calls += 1
         answers: list[WebResponse] = []
@@ -275,7 +276,7 @@ class ModuleBench(Generic[ModuleType]):
 
     @property
     def failures(self) -> list[ModuleFailed]:
-        """What modules raised."""
+        """The exceptions that modules raised."""
         return [event for event in self.events if isinstance(event, ModuleFailed)]
 
 

@@ -1,4 +1,4 @@
-"""A phone on the virtual network: what it sends is written by its agent.
+"""A phone on the virtual network: its agent writes the messages that it sends.
 
 Theory of operation: an endpoint keeps what it received, in order, until a test
 takes it with ``receive`` or ``expect``, which let virtual time run. ``on_request``
@@ -24,7 +24,7 @@ __all__ = ["Endpoint", "Received", "TrafficError"]
 
 
 class TrafficError(AssertionError):
-    """What a test expected did not come; says what came instead."""
+    """The expected message did not come; the text says which one came instead."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Received:
 
 
 class Wires(Protocol):
-    """What carries the packets (``sansip.testing.network.Network``)."""
+    """The carrier of the packets (``sansip.testing.network.Network``)."""
 
     now: float
     entropy: Entropy
@@ -70,7 +70,7 @@ class Reached(Protocol):
 
 
 class Endpoint:
-    """One phone. Its fields of interest: ``agent``, ``inbox`` (what nobody took yet), ``host``, ``port``.
+    """One phone. Its fields of interest: ``agent``, ``inbox`` (messages not taken yet), ``host``, ``port``.
 
     Attributes:
         on_request: called with each request received; may call ``reply``.
@@ -96,7 +96,7 @@ class Endpoint:
         self.server = server
         self.transport = transport
         shown = f"[{host}]" if ":" in host else host
-        # RFC 7118 5: who can accept no connections has no address to tell.
+        # RFC 7118 5: a phone that can accept no connections has no address to tell.
         address = f"{name}.invalid" if transport in ONE_WAY else f"{shown}:{port}"
         self.agent = Agent(name, aor, address, network.entropy.token, domain)
         self.inbox: list[Received] = []

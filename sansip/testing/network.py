@@ -264,8 +264,8 @@ class Network:
         answers: question type to a function of the question, for other questions.
         modules: modules that each server has, beside those of its own ``StackConfig``. Their rows are in
             ``store``, which all servers have together, and what they share is in ``values``.
-        name_server: what answers DNS queries (``StackConfig.dns``): octets to octets,
-            or None for silence.
+        name_server: the function that answers DNS queries (``StackConfig.dns``): octets to octets, or None
+            for silence.
         raise_route_errors: whether what a route raises comes out of ``run`` and ``expect``, with the
             route's traceback; without it the caller's 500 and the event ``RouteFailed`` are all.
     """
@@ -388,7 +388,7 @@ class Network:
             times = 2
         endpoint = self.endpoints.get(address)
         if endpoint is not None and endpoint.is_unreachable and sender is not None and action is not None:
-            # What ICMP port unreachable becomes on a real host.
+            # The effect of ICMP port unreachable on a real host.
             self.at(self.now + link.latency, lambda: sender.failed(action, "port unreachable"))
             return
         for _ in range(times):

@@ -1,4 +1,4 @@
-"""DNS records for the virtual network: what name servers would say (RFC 1035, RFC 3263).
+"""DNS records for the virtual network: the answers of name servers (RFC 1035, RFC 3263).
 
 Theory of operation: a ``Zone`` is called with the octets of a query and returns those
 of the reply, so it can be a network's ``name_server``. Replies are made by

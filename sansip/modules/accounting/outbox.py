@@ -35,7 +35,7 @@ class Outbox:
         if known is not None:
             return known[1]
         if len(self._waiting) >= self.most:
-            # The oldest: what waited for it has waited long.
+            # The oldest record: its callers have waited long.
             del self._waiting[next(iter(self._waiting))]
             self.lost += 1
         written: Later[None] = Later()

@@ -1,8 +1,8 @@
 """One record of a call: a row, or a line of JSON.
 
-Theory of operation: a record has a name of its own, the call's with kind and number behind it, so that one
-that is written twice, because nobody knew whether the first time went well, is known for the same. Times are
-Unix times with microseconds; what has not happened is None.
+Theory of operation: a record has a name of its own, the call's with kind and number behind it. If the result
+of a write is unknown, the record is written again, and the name shows that both are the same. Times are Unix
+times with microseconds; None means that the event has not happened.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind: TypeAlias = Literal["call", "failed", "cancelled", "start", "interim"]
 
 @dataclass(slots=True)
 class Record:
-    """What is recorded of a call.
+    """The record of a call.
 
     Attributes:
         name: of the record; two with one name are one.
@@ -95,5 +95,5 @@ def line_of(record: Record) -> str:
     """Return ``record`` as a line of JSON, without its end."""
     values: dict[str, Any] = asdict(record)
     values["fields"] = json.loads(record.fields)
-    # ASCII: what peers wrote may be no UTF-8, and a line stays a line.
+    # ASCII: text of peers may not be UTF-8, and a line stays a line.
     return json.dumps(values, ensure_ascii=True)

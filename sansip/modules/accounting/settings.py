@@ -13,7 +13,7 @@ __all__ = ["AccountingSettings"]
 
 @dataclass(slots=True)
 class AccountingSettings:
-    """What is recorded, and where. Raises ``ValueError`` for what could not work."""
+    """What to record, and where. Raises ``ValueError`` for settings that could not work."""
 
     to: Annotated[
         Literal["lines", "rows"],

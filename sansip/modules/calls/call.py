@@ -1,9 +1,9 @@
 """One call: its two sides, since when, what became of it.
 
-Theory of operation: a ``Call`` is made when an INVITE without a To tag is relayed, and is the only place that
-says what state the call is in. What is counted is derived from the calls that there are, so no count drifts.
-Each 2xx of another phone begins one more ``Talk`` (a dialog, RFC 3261 12) of the same call; the call is
-over when its last one is. A ``Talk`` keeps, as text, what a request of ours to either side needs.
+Theory of operation: a ``Call`` is made when an INVITE without a To tag is relayed, and only this object holds
+the state of the call. All counts are derived from the present calls, so no count drifts. Each 2xx of another
+phone begins one more ``Talk`` (a dialog, RFC 3261 12) of the same call; the call is over when its last one
+is. A ``Talk`` keeps, as text, the values that a request of ours to either side needs.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Call:
         ended_by: ``caller``, ``callee``, ``server`` or "".
         why: in words, once it has ended.
         target: the URI that it was sent to last; that of the branch that answered, once one has.
-        variables: what routes and modules keep with it.
-        keys: what it counts for (``Calls.limit``).
+        variables: the values that routes and modules keep with it.
+        keys: the keys that it counts for (``Calls.limit``).
         talks: its dialogs, by the callee's tag.
         won: the target whose phone answered first, None before.
     """

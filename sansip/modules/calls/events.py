@@ -1,4 +1,4 @@
-"""What the module ``calls`` tells: the log hears it, and modules that name these classes in ``events``."""
+"""Events of the module ``calls``, for the log and for modules that name these classes in ``events``."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def send(
 ) -> bool:
     """Send ``method`` to the side ``to`` as if it came from ``from_``; ``done`` hears the status.
 
-    Return whether it could be written: what peers put into Contact and Record-Route may be malformed.
+    Return whether it could be written: the peers' values in Contact and Record-Route may be malformed.
     """
     # RFC 3261 12.2.1.1: one more than the last of this direction; 8.1.1.5: less than 2**31.
     if from_.cseq + 1 >= _END:

@@ -1,10 +1,10 @@
 """The module ``calls``: a record of each call that is relayed, and what can be done with it.
 
 Theory of operation: the record is made when the first copy of an INVITE leaves. It follows the responses, and
-then the requests of each dialog that a 2xx began; the BYE that is answered ends it. What no message ends
-is ended by time: an INVITE that the caller left (``limits.ring_time``), a session that nobody refreshes (RFC
-4028), a call longer than ``max_duration``. So every record ends, whatever is lost, and with it all that
-is counted by it.
+then the requests of each dialog that a 2xx began; the BYE that is answered ends it. If no message ends a
+record, time ends it: an INVITE that the caller left (``limits.ring_time``), a session that neither side
+refreshes (RFC 4028), a call longer than ``max_duration``. So every record ends, whichever messages are lost,
+and all counts of it end with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What commands tell of a call."""
+"""A call as commands return it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Row", "row_of"]
 
 @dataclass(slots=True)
 class Row:
-    """What `calls.list` and `calls.show` tell of a call; Unix times, 0 for what has not happened."""
+    """A call in `calls.list` and `calls.show`; Unix times, 0 for an event that has not happened."""
 
     number: int
     id: str

@@ -1,9 +1,9 @@
 """Session timers on behalf of the two sides (RFC 4028 8): a call whose phones vanish is noticed.
 
 Theory of operation: the copy of an INVITE or UPDATE that leaves gets a Session-Expires where it has none, or
-a smaller one, and never one below its Min-SE. Where the callee knows no timers and the caller does, the
-2xx gets one with the caller as refresher. What then stands in the 2xx is when the session ends unless it is
-refreshed; then the record of the call ends, and no BYE is sent (RFC 4028 8.3).
+a smaller one, and never one below its Min-SE. Where the callee knows no timers and the caller does, the 2xx
+gets one with the caller as refresher. The Session-Expires in the 2xx gives the end of the session, unless a
+side refreshes it. At that end the record of the call ends, and this server sends no BYE (RFC 4028 8.3).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sansip.wire.headers.session import SessionExpires
 
 __all__ = ["REFRESHES", "Asked", "ask", "complete", "interval_of", "too_small"]
 
-# RFC 4028 7.4: what refreshes a session.
+# RFC 4028 7.4: methods that refresh a session.
 REFRESHES: Final = frozenset(("INVITE", "UPDATE"))
 # RFC 4028 5: the default of Min-SE.
 _SMALLEST: Final = 90
@@ -25,7 +25,7 @@ _SMALLEST: Final = 90
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What this server asked for in a request, to be remembered until its 2xx (RFC 4028 8.1).
+    """The session timer that this server asked for in a request, kept until its 2xx (RFC 4028 8.1).
 
     Attributes:
         seconds: the Session-Expires that was sent on, 0 where none was.

@@ -1,4 +1,4 @@
-"""The life of a call as a total table: what it is, what happens to it, what it is then.
+"""The life of a call as a total table: state, input, next state.
 
 Theory of operation: a call is tried, rings, is answered and ends. Each state has a line for each thing that
 can happen, so the table has an answer to whatever a network does. Some lines change nothing: a ring that

@@ -1,8 +1,8 @@
 """The dialogs of calls: made from a 2xx, found by a request within them.
 
-Theory of operation: a dialog is known by its Call-ID and both tags (RFC 3261 12), from either side. What a
-request of ours to one of the sides would need is kept as the messages had it: names, remote targets, and
-the part of the route set that lies between here and that side.
+Theory of operation: a dialog is known by its Call-ID and both tags (RFC 3261 12), from either side. The table
+keeps the values for a request of ours to one of the sides as the messages had them: names, remote targets,
+and the part of the route set that lies between here and that side.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The groups and their members: the table of the configuration, and over it what the operator changed.
 
-Theory of operation: both are replaced whole, and the members are laid out anew; one that stands in the old
-layout and the new is the same object, so what is known of it lasts. What the operator changed beats the file.
+Theory of operation: both are replaced whole, and the members are laid out anew; a member that is in the old
+layout and the new is the same object, so its state lasts. The operator's changes beat the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["CHANGES", "Change", "Groups"]
 
 @dataclass(slots=True)
 class Change:
-    """A row: what the operator changed of a destination.
+    """A row: the operator's changes to a destination.
 
     ``state`` is ``active``, ``draining``, ``disabled`` or ``removed``; ``added``: it stands in no file.
     """

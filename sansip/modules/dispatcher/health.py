@@ -1,10 +1,9 @@
 """Whether a destination gets requests, and why not.
 
-Theory of operation: what the operator said (``admin``) beats all else. A destination that does not answer
+Theory of operation: the operator's word (``admin``) beats all else. A destination that does not answer
 OPTIONS, or failed at a request, is ``down`` until OPTIONS are answered ``up_after`` times in a row. It may
-also rest until a time: as its 503 said (RFC 3261 20.33), or after too many failures in a row. Where no
-OPTIONS are sent, a rest is all that a failed request means. Each change keeps its reason, for
-`dispatcher.list`.
+also rest until a time: as its 503 said (RFC 3261 20.33), or after too many failures in a row. If no OPTIONS
+are sent, a failed request causes a rest only. Each change keeps its reason, for `dispatcher.list`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _KEPT: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What of ``DispatcherSettings`` decides here; see there."""
+    """The fields of ``DispatcherSettings`` that decide here; see there."""
 
     down_after: int
     up_after: int
@@ -42,7 +41,7 @@ class Health:
             OPTIONS either.
         down: it did not answer, or failed.
         rests_until: it gets nothing before that time.
-        why: what made it as it is.
+        why: the reason for its present state.
         latency: seconds until it answers, a moving average; None before the first answer.
     """
 
@@ -120,7 +119,7 @@ class Health:
     ) -> bool:
         """A request failed there; return whether that took it out.
 
-        ``retry_after``: what its 503 asked for; ``probed``: OPTIONS will find out when it is back.
+        ``retry_after``: the seconds in its 503; ``probed``: OPTIONS will find out when it is back.
         """
         self.successes = 0
         if retry_after:

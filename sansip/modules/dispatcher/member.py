@@ -1,4 +1,4 @@
-"""A destination as it is now: what the table says of it, what the operator changed, how it does."""
+"""A destination as it is now: its row of the table, the operator's changes, its health."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ class Member:
 
     @property
     def key(self) -> str:
-        """What its calls count for (``Calls.count``)."""
+        """The key that its calls count for (``Calls.count``)."""
         return f"dispatcher {self.destination.group} {self.destination.uri}"

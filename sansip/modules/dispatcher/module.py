@@ -1,10 +1,10 @@
 """The module ``dispatcher``: requests go to one of a group of servers, and to the next where it fails.
 
 Theory of operation: ``send`` orders the members of a group that may get a request (``order``), relays to the
-first, and where it fails to the next, in the same transaction: the caller sees one call. What becomes of each
-attempt is told to the member's ``Health``, and OPTIONS find out about the others. A request keeps the members
-that it began with; the table is replaced whole, and what is known of a member lasts over that. What the
-operator says of a destination is a row of the store, so neither a reload nor a restart forgets it.
+first, and where it fails to the next, in the same transaction: the caller sees one call. The member's
+``Health`` gets the result of each attempt, and OPTIONS find out about the others. A request keeps the members
+that it began with; the table is replaced whole, and the state of a member lasts over that. The operator's
+change of a destination is a row of the store, so neither a reload nor a restart forgets it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatcher", "MemberChanged"]
 
-# Seconds of Retry-After where nobody can be asked.
+# Seconds of Retry-After if no destination can be asked.
 _RETRY: Final = 10
 
 
@@ -54,7 +54,7 @@ class MemberChanged:
 
 @dataclass(slots=True)
 class Row:
-    """What `dispatcher.list` tells of a destination; seconds, None for what is not known."""
+    """A destination in `dispatcher.list`; seconds, None for an unknown value."""
 
     group: str
     uri: str
@@ -118,7 +118,7 @@ class Dispatcher(Module):
         core.timers.start(now, 0.0, self, "resolve")
 
     def configure(self, settings: DispatcherSettings, now: float) -> None:
-        """Take another table; what is known of destinations in both stays."""
+        """Take another table; the state of destinations in both stays."""
         had = self.settings.probe_interval
         super().configure(settings, now)
         self._groups.take(settings.destinations)
@@ -139,7 +139,7 @@ class Dispatcher(Module):
         )
 
     def health(self) -> str:
-        """Return which groups have nobody left."""
+        """Return which groups have no destination left."""
         gone = [
             name
             for name, members in self._groups.items()
@@ -156,7 +156,7 @@ class Dispatcher(Module):
 
     @function
     def comes_from(self, request: IncomingRequest, group: str = "") -> str:
-        """Return the URI of the destination that sent ``request``, by its address; "" for anybody else.
+        """Return the URI of the destination that sent ``request``, by its address; "" for any other sender.
 
         Over UDP by its port as well: a phone may live on the same machine.
         """
@@ -174,10 +174,10 @@ class Dispatcher(Module):
         algorithm: Algorithm | None = None,
         key: str | None = None,
     ) -> bool:
-        """Send ``request`` to one of ``group``, to the next where that fails; return whether it was taken.
+        """Send ``request`` to one of ``group``, to the next if that fails; return whether one took it.
 
-        False: nobody could be asked, and the request is undecided; or all failed, and the best failure goes
-        back unless the route decides otherwise. ``key``: for hash, any text.
+        False: no destination could be asked, and the request is undecided; or all failed, and the best
+        failure goes back unless the route decides otherwise. ``key``: for hash, any text.
         """
         group = group or self.settings.group
         algorithm = algorithm or self.settings.algorithm

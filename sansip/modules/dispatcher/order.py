@@ -82,7 +82,7 @@ class RoundRobin:
         credit = self._credit
         uris = [one.destination.uri for one in members]
         if len(credit) != len(uris) or any(uri not in credit for uri in uris):
-            # Others are there than before: nobody has to make up for what went elsewhere meanwhile.
+            # The members changed: none has to make up for requests that went elsewhere meanwhile.
             credit = self._credit = dict.fromkeys(uris, 0)
         total = 0
         for one, uri in zip(members, uris, strict=True):

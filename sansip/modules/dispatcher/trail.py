@@ -23,7 +23,7 @@ class Step:
 
 @dataclass(slots=True)
 class Decision:
-    """What was decided for one request; ``key`` is what the algorithm went by."""
+    """The decisions for one request; ``key`` is the text that the algorithm used."""
 
     call_id: str
     method: str
