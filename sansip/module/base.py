@@ -175,9 +175,9 @@ class Module:
         tables: its durable rows.
         by_default: a server has it without a table in its configuration.
         requires: modules that are started before it.
-        protocols: what it speaks over connections that are no SIP (``sansip.module.links``), by name. Where
-        it listens
-            is the setting ``listen``: a list like ``["msrp:0.0.0.0:2855", "msrps:0.0.0.0:2856"]``.
+        protocols: the protocols that it speaks over connections that are not SIP (``sansip.module.links``),
+            by name. The setting ``listen`` has the addresses at which it listens: a list like
+            ``["msrp:0.0.0.0:2855", "msrps:0.0.0.0:2856"]``.
         events: classes of ``sansip.events`` that ``event_received`` is called with.
         settings: an instance of ``Settings``.
         core: the stack, as a module sees it; there from ``start`` on.
