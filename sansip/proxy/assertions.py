@@ -6,8 +6,8 @@ not (RFC 3325 5), and so do the older and younger fields that mean the same, and
 first proxy alone (6). The proxy sends on the fields of a trusted neighbour, with one exception: an identity
 whose user asked for privacy (7: ``Privacy: id``) does not leave the trust domain.
 
-``Alert-Info`` has a phone answer by itself, or fetch a sound from anywhere (RFC 3261 20.4):
-that is for the operator and its users to ask for.
+``Alert-Info`` has a phone answer by itself, or fetch a sound from anywhere (RFC 3261 20.4): only the operator
+and its users may ask for that.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ OF_STRANGERS: Final = ASSERTED | {"alert-info"}
 
 
 def drop_assertions(message: Request | Response, *, stranger: bool) -> None:
-    """Remove from ``message`` what its sender, who is not trusted, may not say.
+    """Remove from ``message`` the fields that its sender, which is not trusted, may not send.
 
-    ``stranger``: it is none of our users either.
+    ``stranger``: the sender is none of our users either.
     """
     fields = OF_STRANGERS if stranger else ASSERTED
     if not fields.isdisjoint(message.keys):

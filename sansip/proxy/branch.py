@@ -354,9 +354,9 @@ class Branch(Attempt):
             self._fail(503, now)
 
     def _unreachable(self) -> int:
-        # RFC 3261 16.9: a transport error is a 503; RFC 5626 5.3.1: a 430 where it was that of
-        # the only flow. RFC 3261 21.4.18: where another node is gone with the phone's
-        # connection, it is the user who is not there.
+        # RFC 3261 16.9: a transport error is a 503; RFC 5626 5.3.1: a 430 where it was that of the only flow.
+        # RFC 3261 21.4.18: if another node is gone with the phone's connection, the status is that of an
+        # absent user.
         return gone_status(self.target) or (480 if node_flow(self.target) else 503)
 
     def _fail(self, status: int, now: float, headers: Iterable[tuple[str, str]] = ()) -> None:
@@ -386,10 +386,10 @@ class Branch(Attempt):
         if transaction.flow is not self.target.flow:
             return
         if other is not None:
-            # It rings on. The INVITE once more it would refuse as one that it has (8.2.2.2).
+            # The phone rings on. It would refuse the INVITE sent again as one that it has already (8.2.2.2).
             self.follow(transaction, other)
         elif transaction is self.transaction:
-            # Nobody waits for it until Timer C.
+            # The phone is gone: do not wait for it until Timer C.
             self.feed("lost", gone_status(self.target), now)
 
     def follow(self, transaction: ClientTransaction, flow: Flow) -> None:
@@ -401,8 +401,7 @@ class Branch(Attempt):
     def node_gone(self, life: str, now: float, *, back: bool) -> None:
         """A node's ``life`` ended: the phones of its connections cannot answer any more.
 
-        ``back``: the node is there again, in another life, and repeats of what was sent over
-        datagrams reach it.
+        ``back``: the node is there again, in another life, and repeats of requests over datagrams reach it.
         """
         node = node_flow(self.target)
         if node is not None and node.life == life and (node.conn or not back):

@@ -1,13 +1,12 @@
 """How many branches one received request may have, in all generations that it has here.
 
-Theory of operation: a request may come back here as one of its own branches (a spiral,
-RFC 3261 16.3), by a Contact that names this server or by way of another proxy, and then
-fork again. Max-Breadth (RFC 5393 5.3) bounds what is under way at once, and Max-Forwards
-how deep it goes: together they still allow more branches than anybody can count, one
-after the other. So all generations of one request share one ``Budget``. Which request
-was first is told by our own Via values in what comes back: each has the branch of a
-client transaction that still waits, and that has the budget. Nobody can guess such a
-branch, and who was sent one can only use up what is left of that very call.
+Theory of operation: a request may come back here as one of its own branches (a spiral, RFC 3261 16.3), by a
+Contact that names this server or by way of another proxy, and then fork again. Max-Breadth (RFC 5393 5.3)
+bounds the branches under way at once, and Max-Forwards bounds the depth. Together they still allow a huge
+number of branches, one after the other. So all generations of one request share one ``Budget``. Our own Via
+values in a request that comes back name the first request: each has the branch of a client transaction that
+still waits, and that transaction has the budget. A stranger cannot guess such a branch. A server that was
+sent one can only use up the rest of that call's budget.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def inherited(request: Request, listeners: Listeners, transactions: TransactionL
             if client is None:
                 continue
             user = client.user
-            # Of a place that was given up, the attempt knows.
+            # For a place that was given up, the attempt has the budget.
             budget = getattr(user.attempt if isinstance(user, GivenUp) else user, "budget", None)
             if isinstance(budget, Budget):
                 return budget

@@ -27,8 +27,8 @@ __all__ = ["show_callee"]
 def show_callee(proxy: Proxy, recording: Recording, flow: Flow, response: Response) -> None:
     """Put the token of ``flow`` into our Record-Route value of ``response``, where the Contact is no use.
 
-    Only for datagrams, and where a public address answers with a private Contact: within
-    one private network that is somebody else's address, and meant.
+    Only for datagrams, and where a public address answers with a private Contact: within one private network
+    such a Contact names another host on purpose.
     """
     line = response.first_line("contact")
     if flow.reliable or line is None or flow.host in line or is_private(flow.host):

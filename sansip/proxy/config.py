@@ -21,9 +21,9 @@ class ProxyConfig:
             tried, where it has one (RFC 3263 4.3); without it, or with 0, only Timer B or F
             (32 s) ends the wait. Never once a provisional response came. With
             the default an INVITE over UDP was sent three times by then.
-        force_rport: which senders to answer at the source port of a request that came without
-            rport, over UDP (RFC 3581): ``"private"``, those whose sent-by is a private
-            address and not their source; ``"always"``, everybody; ``"never"``.
+        force_rport: which senders to answer at the source port of a request that came without rport, over UDP
+            (RFC 3581): ``"private"``, those whose sent-by is a private address and not their source;
+            ``"always"``, all senders; ``"never"``.
         same_hop: believe a response only from the address that its request was sent to, and a
             CANCEL only from the one that its INVITE came from (RFC 3261 9.2, 18.1.2); their
             ports may differ. Off is for next hops that answer from another address.
@@ -37,16 +37,15 @@ class ProxyConfig:
             subscription outlives this, and neither does a mark that somebody noted down.
         unmarked_dialogs: relay by Route without the mark as well: for a server that
             strangers cannot reach, where a hand-made request may be a test.
-        plain_sips: take requests for sips URIs that did not come over TLS (RFC 3261 26.2.2), from
-            anybody: where TLS ends in front of this server, at a load balancer or a web
-            server that is not in ``[[trusted]]``.
+        plain_sips: take requests for sips URIs that did not come over TLS (RFC 3261 26.2.2), from any sender:
+            for a server with TLS in front of it, at a load balancer or a web server that is not in
+            ``[[trusted]]``.
         one_branch: of several Contacts at one address and port, of a user or in a redirection,
             try the newest alone: a copy for each could make this server send many packets to
             a third party. ``False`` for phones behind a gateway that has one address for all,
             names no Path, and is not in ``[[trusted]]``.
-        recurse: try what a 300, 301 or 302 points at instead of sending it back (RFC 3261
-            16.7 step 4). A server that redirects then decides where your users' calls
-            go, and at whose cost.
+        recurse: try the contacts of a 300, 301 or 302 instead of sending it back (RFC 3261 16.7 step 4). A
+            server that redirects then decides where your users' calls go, and who pays for them.
         extensions: option tags that Proxy-Require may name.
     """
 

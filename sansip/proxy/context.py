@@ -128,8 +128,7 @@ class ResponseContext(WayBack):
             self._holding = False
 
     def _start_group(self, now: float) -> None:
-        # RFC 5393 5.3.3: the breadths of all branches in progress sum up to
-        # no more than what came in.
+        # RFC 5393 5.3.3: the breadths of all branches in progress sum up to no more than that of the request.
         breadth = self._breadth
         queue, budget = self._queue, self.forwarding.budget
         if self._running:
@@ -226,7 +225,7 @@ class ResponseContext(WayBack):
         self._check(now)
 
     def _follow(self, response: Response) -> None:
-        """Try what a 3xx points at (RFC 3261 16.7 step 4)."""
+        """Try the contacts of a 3xx (RFC 3261 16.7 step 4)."""
         if self.cancelled or self._declined or self.done:
             return
         asked, queue = self.request.uri, self._queue
@@ -262,10 +261,10 @@ class ResponseContext(WayBack):
             branches, self._branches = self._branches, []
             handle = forwarding.handle
             if handle is not None and self.server.answered:
-                # Neither is to keep the other when the transactions are gone.
+                # Neither object may keep the other when the transactions are gone.
                 handle.leave_context()
                 if not self._confirmed or not handle.modules.hooks.changes_responses:
-                    # Nobody looks at it any more.
+                    # No module looks at it any more.
                     forwarding.handle = None
                     return
                 # After a 2xx to an INVITE another one may come.
@@ -328,8 +327,8 @@ class ResponseContext(WayBack):
     def send_best(self, best: Response, now: float) -> None:
         """Send the chosen failure back, as 16.7 step 6 and RFC 4320 shape it."""
         if best.status == 408 and not self.forwarding.is_invite:
-            # RFC 4320 4.2: too late for anybody to use; and it would make the
-            # next element time out as well.
+            # RFC 4320 4.2: it would come too late to be of use, and would make the next element time out as
+            # well.
             self._end(now)
             self._pass_nothing(now)
             return
@@ -373,7 +372,7 @@ class ResponseContext(WayBack):
     # --- cancelling and timers
 
     def cancel(self, now: float, reason: str | None = None) -> None:
-        """The caller gave up (RFC 3261 16.10): cancel what is pending."""
+        """The caller gave up (RFC 3261 16.10): cancel the pending branches."""
         if not self.done:
             self.cancelled = True
             self._queue.clear()

@@ -51,7 +51,7 @@ def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherU
 
 
 def keep_back(proxy: Proxy, copy: Request, flow: Flow) -> None:
-    """Remove from ``copy`` what the peer of ``flow``, to which it goes, may not see."""
+    """Remove from ``copy`` the fields that its receiver, the peer of ``flow``, may not see."""
     if not is_trusted(proxy, flow):
         withhold_credentials(copy, proxy.trust)
         keep_private(copy)

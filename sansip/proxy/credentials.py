@@ -1,14 +1,14 @@
 """Our users' credentials stay here, and no other server asks for them.
 
-Theory of operation: a phone answers anybody who challenges it in our realm (RFC 3261 22.3),
-and its answer is as good as its password: to a nonce that the asker fetched from us, he
-may be the user himself; to one of his own, he can try passwords at leisure. So two things
-do not pass, no matter who made the nonce, where the next hop is not trusted (``proxy.trust``):
+Theory of operation: a phone answers any server that challenges it in our realm (RFC 3261 22.3), and its
+answer is as good as its password. If the server fetched the nonce from us, it can pose as the user; if it
+made the nonce, it can try passwords against the answer. So two things do not pass to a next hop that is not
+trusted (``proxy.trust``), no matter who made the nonce:
 
     in a request    credentials of a realm of ours (22.1, 22.3: an ACK repeats those of
                     its INVITE, and phones add them within a dialog unasked)
-    in a response   challenges in a realm of ours; a 401 or 407 without any other is a 502,
-                    for the next hop asked for what it must not have
+    in a response   challenges in a realm of ours; a 401 or 407 without any other becomes
+                    a 502, because the next hop asked for credentials that it must not have
 
 Credentials that we cannot read count as ours: another phone or server may be able to read them.
 """
@@ -33,7 +33,7 @@ _CHALLENGES: Final = (("www-authenticate", "WWW-Authenticate"), ("proxy-authenti
 
 
 def withhold_credentials(request: Request, trust: TrustDomain) -> None:
-    """Remove credentials of our realms from ``request``, about to be sent to somebody not trusted."""
+    """Remove credentials of our realms from ``request``, about to be sent to a peer that is not trusted."""
     if not trust.authenticates:
         return
     keys = request.keys
@@ -45,9 +45,9 @@ def withhold_credentials(request: Request, trust: TrustDomain) -> None:
 
 
 def drop_challenges(response: Response, trust: TrustDomain) -> None:
-    """Remove challenges in our realms from ``response``, the answer of somebody not trusted.
+    """Remove challenges in our realms from ``response``, the answer of a peer that is not trusted.
 
-    Of any status: some phones do not look at it.
+    From responses of any status: some phones do not look at the status.
     """
     if not trust.authenticates:
         return

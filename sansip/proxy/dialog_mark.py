@@ -8,9 +8,9 @@ three parts:
 
     head           which side has it, whether that is a user of ours, and the hour it was made in
     dialog seal    Call-ID, the caller's tag (the caller's mark: both tags), and the value
-                   that follows ours in the route set: what no request of the dialog changes
-    whole seal     the same, the remote target, and of one of our users who sends,
-                   and from which address
+                   that follows ours in the route set: no request of the dialog changes them
+    whole seal     the same, the remote target, and for one of our users also the
+                   user and the address that it sends from
 
 So the side that has a mark can reach the other side only, and only as itself. Nothing is stored for that: a
 mark outlives a restart, and other nodes with the same key read it.
@@ -19,11 +19,11 @@ A remote target may change (a target refresh, 12.2.1.2 and 12.2.2), and a route 
 not: so the targets that pass through here are remembered, for a bounded number of dialogs.
 Where only the dialog seal fits, the route decides (``routing.within``).
 
-A remote target comes in a Contact and goes back in a Request-URI (12.2.1.1). They are
-nearly the same text: a user agent may leave out parameters and header fields that are not for a
-Request-URI (19.1.1), and write escapes and case as it likes. So what is sealed of it
-(``address_of``) is the user, host, port, and the parameters that decide the way (transport,
-maddr, gr). Nothing is parsed, for this is done for each request of a dialog.
+A remote target comes in a Contact and goes back in a Request-URI (12.2.1.1). They are nearly the same text: a
+user agent may leave out parameters and header fields that are not for a Request-URI (19.1.1), and write
+escapes and case as it likes. So the seal covers (``address_of``) the user, host, port, and the parameters
+that decide the way (transport, maddr, gr). The code parses nothing, because it does this for each request of
+a dialog.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Marks:
     # --- what a target refresh changes
 
     def note(self, call_id: str, local: str, remote: str, target: str) -> None:
-        """Let who has the tag ``local`` send to ``target`` within its dialog with ``remote``."""
+        """Let the side with the tag ``local`` send to ``target`` within its dialog with ``remote``."""
         key = call_id, local, remote
         known = self._targets.pop(key, ())
         if not known and len(self._targets) >= self.most:
@@ -204,7 +204,7 @@ class Marks:
 
 
 def sender(user: str, host: str) -> str:
-    """Return what a mark seals of ``user`` of ours that sends from ``host``, an IP address."""
+    """Return the text that a mark seals for ``user`` of ours that sends from ``host``, an IP address."""
     host = host.partition("%")[0]
     if ":" not in host:
         return f"{user} {host}"
@@ -217,7 +217,7 @@ def hour_of(unix: float) -> int:
 
 
 def address_of(uri: str) -> str:
-    """Return what is equal for two spellings of a URI that lead to the same place."""
+    """Return a text that is equal for two spellings of a URI that lead to the same place."""
     # RFC 3261 25.1: "@" stands before the host and nowhere else.
     before, at, rest = uri.rpartition("@")
     if not at:

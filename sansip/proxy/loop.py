@@ -43,9 +43,9 @@ class Arrived(NamedTuple):
 def loop_hash(arrived: Arrived, start: int, asked: str) -> str:
     """Return the hash, 8 digits, of what decides the routing of a request as received.
 
-    RFC 5393 4.2.1: the Request-URI and every field that routing looks at, and
-    nothing that changes from hop to hop. ``asked`` is what the Request-URI means here: the
-    address-of-record of a user of ours, which any number of URIs name; "" for itself.
+    RFC 5393 4.2.1: the Request-URI and every field that routing looks at, but no value that changes from hop
+    to hop. ``asked`` is the meaning of the Request-URI here: the address-of-record of a user of ours, which
+    any number of URIs name; "" for the URI itself.
     """
     call_id, from_tag, to_tag, cseq = arrived.identity
     text = f"{asked or arrived.uri_text}\n{from_tag}\n{to_tag}\n{call_id}\n{cseq.number}"

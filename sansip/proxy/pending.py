@@ -1,10 +1,9 @@
 """Relayed requests that wait for their final response, by source and by callee.
 
-Theory of operation: a phone that says nothing holds each request for 32 seconds, one
-that rings holds it for minutes, and who has many requests sent to it holds many: so
-these are counted, where they come from and which user they are for. Only what waits counts:
-a busy exchange whose requests are answered is not hindered. The tables are no larger
-than the number of requests that wait.
+Theory of operation: a phone that says nothing holds each request for 32 seconds, one that rings holds it for
+minutes, and a sender of many requests can hold many. So the proxy counts these requests by source and by
+user. It counts only requests that wait: a busy exchange whose requests are answered is not hindered. The
+tables are no larger than the number of requests that wait.
 """
 
 from __future__ import annotations

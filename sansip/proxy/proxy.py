@@ -89,7 +89,7 @@ class Proxy:
         self.named = named
         # Told of a binding whose flow is no more, while a request was on its way over it.
         self.flow_lost = flow_lost
-        # Told of the life of a node that does not answer what was sent to a phone of its.
+        # Gets the life of a node that does not answer a request for one of its phones.
         self.node_silent: Callable[[str, float], None] = _nobody
         self.client = client
         self.shifts = shifts

@@ -112,7 +112,7 @@ class Recording:
             if mark is not None:
                 response.substitute("record-route", mark, self._shown_to(response, mark, tag, target))
         except RemoteProtocolError:
-            # Nobody can follow it, and the callee's mark is not the caller's to see.
+            # No side can follow such a Contact, and the caller must not see the callee's mark.
             response.remove("Record-Route")
 
     def _shown_to(self, response: Response, mark: str, tag: str, target: str) -> str:

@@ -1,8 +1,8 @@
 """A response on its way back: the proxy removes what it added on the way there, and private fields.
 
-Theory of operation: RFC 3261 16.7 steps 3 and 8. Each response of a branch passes here, the
-repetitions of a 2xx and the 2xx of further forks as well, so that they leave as the first did. The peer
-that a response came from decides what it may say (RFC 3325 5), whichever is tried by then.
+Theory of operation: RFC 3261 16.7 steps 3 and 8. Each response of a branch passes here, the repetitions of a
+2xx and the 2xx of further forks as well, so that they leave as the first did. The trust in the peer that a
+response came from decides which fields it may have (RFC 3325 5), whichever target is tried by then.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["is_trusted", "take_back"]
 def take_back(
     proxy: Proxy, forwarding: Forwarding, response: Response, flow: Flow, *, stranger: bool
 ) -> None:
-    """Make ``response``, which came by ``flow``, what goes back to the caller.
+    """Turn ``response``, which came by ``flow``, into the one that goes back to the caller.
 
-    ``stranger``: it is the answer of none of our users.
+    ``stranger``: the callee is none of our users.
     """
     if forwarding.cseq:
         response.set_line("cseq", forwarding.cseq)

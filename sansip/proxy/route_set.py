@@ -73,7 +73,7 @@ def _strip_maddr(
     try:
         ours = SipUri.build((uri.params["maddr"] or "").strip("[]").lower(), port=port)
     except LocalProtocolError:
-        # The grammar of parameters lets through what is no host.
+        # The grammar of parameters also accepts values that are no hosts.
         return
     if not is_own(ours):
         return

@@ -133,8 +133,8 @@ def forward_stray(proxy: Proxy, response: Response, came: Flow, now: float) -> N
     if ours != _branch_of(proxy.entropy, response, via):
         return
     transport = via.transport.lower()
-    # RFC 3261 18.2.2, RFC 3581 4: to the source. An maddr may name anybody, and whether
-    # the sender was trusted is not known any more.
+    # RFC 3261 18.2.2, RFC 3581 4: to the source. An maddr may name any host, and this node does not know any
+    # more whether the sender was trusted.
     host, port = via.received or via.host, via.rport or via.port
     if proxy.trust.exists and not proxy.trust.trusts(came):
         drop_assertions(response, stranger=True)

@@ -99,8 +99,8 @@ def targets_of(given: Sequence[Target | SipUri | str] | Target | SipUri | str | 
 class TargetQueue:
     """The targets of one request that wait to be tried, and who may take which.
 
-    Groups of equal q are tried one after the other (RFC 3261 16.6). Of the flows of one phone one at a
-    time is tried (RFC 5626 7), the others are spare. Of targets that strangers named one goes to each place.
+    Groups of equal q are tried one after the other (RFC 3261 16.6). The proxy tries one flow of a phone at a
+    time (RFC 5626 7); the others are spare. Of the targets that strangers named, only one goes to each place.
 
     Attributes:
         most: how many are taken in all, for all relays of the route.
@@ -171,7 +171,7 @@ class TargetQueue:
 
     def put_first(self, targets: list[Target]) -> None:
         """Have ``targets``, at most ``room``, tried next: the contacts of a 3xx (RFC 3261 16.7 step 4)."""
-        # Each redirection is an answer that somebody sent: one request for each.
+        # Each redirection is an answer that a server sent: one request for each.
         self._places = {}
         self._taken += len(targets)
         self.pending = groups(targets) + self.pending

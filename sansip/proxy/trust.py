@@ -1,4 +1,4 @@
-"""Who is ours, and who is believed: the trust domain of RFC 3325 as forwarding needs it.
+"""Our users and trusted peers: the trust domain of RFC 3325 as forwarding needs it.
 
 Theory of operation: a message that leaves must not carry what only we may see, and one
 that comes in must not claim what only we may say. Three questions decide about that,
@@ -33,7 +33,7 @@ _MOST: Final = 1_000
 
 
 class TrustDomain:
-    """Our names, our realms, and the peers that are believed.
+    """Our names, our realms, and the trusted peers.
 
     Args:
         listeners: ours, which know our domains.
@@ -70,9 +70,9 @@ class TrustDomain:
         self._realms |= {_folded(realm) for realm in realms}
 
     def owns(self, uri: SipUri | TelUri | OtherUri) -> bool:
-        """Whether ``uri`` names somebody in a domain of ours, however it is written."""
+        """Whether ``uri`` names a user in a domain of ours, however it is written."""
         if type(uri) is SipUri:
-            # RFC 3261 19.1.1: a port is that of a host, and says nothing of a user.
+            # RFC 3261 19.1.1: a port belongs to a host, and does not identify a user.
             return self._listeners.serves(uri.host)
         host = identity_of(uri)[1]
         return bool(host) and self._listeners.serves(host)
@@ -109,7 +109,7 @@ class TrustDomain:
 
 
 def identity_of(uri: SipUri | TelUri | OtherUri) -> tuple[str, str]:
-    """Return user and host that ``uri`` names somebody by: ("", "") where it has none."""
+    """Return user and host of ``uri``: ("", "") where it has none."""
     if isinstance(uri, SipUri):
         return uri.user_decoded or "", plain_host(uri.host)
     if isinstance(uri, OtherUri):

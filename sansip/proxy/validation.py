@@ -1,4 +1,4 @@
-"""What a proxy checks before it forwards anything (RFC 3261 16.3).
+"""The checks of a proxy before it forwards a request (RFC 3261 16.3).
 
 Theory of operation: each check returns None or the refusal to send. Syntax was
 checked when the message was read; authorization belongs to the route.

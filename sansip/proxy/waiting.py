@@ -1,4 +1,4 @@
-"""Hooks that wait: a message stands still, and what follows it in its line stands behind it.
+"""Hooks that wait: they hold a message, and the later messages of its line wait behind it.
 
 Theory of operation: a hook that returns a coroutine holds the message that it was given. Each branch of a
 request is one line, and so is the way back to the caller. The hooks see the next message of a line when the
@@ -172,7 +172,7 @@ class Hold:
         self._who = who
         self._timer = timer = passage.timers.start(now, passage.hook_time, self, "hook")
         begun = passage.begin(work, lambda result, now: self._ended(timer, result, now), now)
-        # Asked by a method: mypyc takes what was just assigned for what is still there.
+        # A method asks: mypyc assumes that the value just assigned is still there.
         if self._waits_for(timer):
             self._work = begun
 

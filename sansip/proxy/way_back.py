@@ -177,7 +177,7 @@ class WayBack:
             self._accept(response, now)
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
-        """Nothing is waited for any more."""
+        """The way back does not wait for it any more."""
 
     # --- the user of the server transaction
 
@@ -185,4 +185,4 @@ class WayBack:
         """An ACK with the INVITE's branch in Accepted: the stack routes it like any other."""
 
     def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
-        """Nobody acknowledged the failure: there is nothing left to do."""
+        """The caller did not acknowledge the failure: there is nothing left to do."""

@@ -97,7 +97,7 @@ def routing_hash(request: Incoming) -> str:
 
 
 def screen(request: Incoming) -> None:
-    """Remove what the sender may not say, unless it is trusted (RFC 3325 5)."""
+    """Remove the fields that the sender may not send, unless it is trusted (RFC 3325 5)."""
     trust = request.core.proxy.trust
     if trust.exists and not (request.from_node or trust.trusts(request.flow)):
         # RFC 3261 22.1: a CANCEL cannot be asked whose it is.

@@ -25,8 +25,8 @@ __all__ = ["Change", "Done", "LocationFull", "NotStored", "Plan"]
 
 # Given the present bindings, best first, and the time, returns the new ones; None: no change.
 Plan: TypeAlias = "Callable[[Sequence[Binding], float], tuple[Binding, ...] | None]"
-# Gets None once the change stands, else an exception: ``NotStored`` where the store did
-# not take it, ``LocationFull``, or what the plan raised.
+# Gets None once the change is made, else an exception: ``NotStored`` if the store did not take it,
+# ``LocationFull``, or the exception of the plan.
 Done: TypeAlias = "Callable[[Exception | None, float], None]"
 
 
@@ -96,7 +96,7 @@ class Change(Inside):
             core.ask(update, lambda result, then: self._stored(update, callback, result, then), now)
 
     def _commit(self, now: float) -> LocationUpdate | None:
-        """Change what is in memory; return what a store is to be told, None for nothing."""
+        """Change the bindings in memory; return the update for the store, None for no update."""
         location = self._core.location
         before = tuple(location.lookup(self.aor, now))
         after = self.plan(before, now)
@@ -117,4 +117,4 @@ class Change(Inside):
 
 
 def _ignore(_answer: Any, _now: float) -> None:
-    """Nobody waits for it."""
+    """No caller waits for the answer."""

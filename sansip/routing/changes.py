@@ -2,16 +2,17 @@
 
 Theory of operation: a node plans a change from the last record of the address-of-record that it saw. It
 writes the change on condition that the store still has that record (compare and swap). Within a node changes
-never compete: those of one address-of-record wait in a queue, and all that wait are planned one upon the
-other and written as one. Only nodes compete. If another node was quicker, the store answers with the record
-that it has. The node runs the plans again from that record, together with the changes that came meanwhile.
+never compete: those of one address-of-record wait in a queue. The node plans all that wait one upon the
+other, and writes them as one. Only nodes compete. If another node was quicker, the store answers with the
+record that it has. The node runs the plans again from that record, together with the changes that came
+meanwhile.
 
 A node that loses against another tries again at once, and a phone that registers in a loop at the other node
 must not win for ever. So a node writes an address-of-record ``_BURST`` times in a row, and then leaves
 ``_PAUSE`` seconds between two writes. In a pause another node has time to read and write, and the changes
 that come meanwhile are merged.
 
-A queue is bounded; where it is full, the one who has most in it pays.
+A queue is bounded. If it is full, the owner that has most changes in it loses one.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ class Changes:
 
 
 def _most(waiting: list[_Waiting]) -> _Waiting:
-    """Take out and return the latest of who has most in ``waiting``."""
+    """Take out and return the latest change of the owner that has most in ``waiting``."""
     owners = [one.change.owner() for one in waiting]
     counts = Counter(owners)
     most = max(counts.values())

@@ -1,8 +1,7 @@
 """The core as a route's functions see it: the parts of the stack that they may use.
 
-Theory of operation: routing stands below the stack, which makes the request
-handles and runs the routes. So what it needs from above is written down here, and
-the stack is held to it by its types.
+Theory of operation: routing stands below the stack, which makes the request handles and runs the routes. So
+this file declares what routing needs from the stack, and the type checker compares the stack with it.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ class Core(Protocol):
     @property
     def config(self) -> Any: ...
 
-    # The domains that are served; the first is what the server's other names mean.
+    # The domains that are served; the server's other names mean the first one.
     @property
     def domains(self) -> Sequence[str]: ...
     @property

@@ -105,7 +105,7 @@ async def route(request: IncomingRequest) -> None:
 
 
 async def admits(request: IncomingRequest) -> bool:
-    """Whether the sender is who it says it is; answered where it may not, or must prove it first.
+    """Whether the sender has proved its identity; answered if it may not send, or must prove it first.
 
     For a request that begins something. If you write a route that registers or relays, call this first;
     otherwise this node asks no sender for a password.

@@ -19,9 +19,9 @@ class FlowRoute:
 
     Attributes:
         target: where it goes, None where they do not say.
-        own: the address-of-record whose phone sent it: it came over the connection that a
-            token of its dialog names, or the present flow of that binding. "" where that is
-            not known: an address of a NAT may be somebody else's by now.
+        own: the address-of-record whose phone sent it: it came over the connection that a token of its dialog
+            names, or the present flow of that binding. "" where that is not known: another phone may have the
+            address of a NAT by now.
         wants_flow: the sender asks by ``ob`` to be reached over its flow (RFC 5626 5.3.2).
         onward: the token that says where it goes.
         lost: the binding whose flow is not known here, and may be at another node.

@@ -1,25 +1,25 @@
-"""Flow tokens in Route: whose they are, who may use them, and where their flows are now.
+"""Flow tokens in Route: their owners, the senders that may use them, and their present flows.
 
 Theory of operation: RFC 5626 5.3. Our Record-Route values stand in pairs where a token
 is needed (RFC 5658 3), the sender's side first. So a token in the first value says who
 sends, and one in the second, or in a value alone, where the request goes:
 
-    of a dialog   both sides of the dialog may use it, and reaches the phone of its
-                  other side with it
-    of a Path     and of another node: for any request, so it is believed only of
-                  another node of ours that vouches for the request (``routing.vouching``),
-                  of a peer in ``[[trusted]]``, and of the phone itself
+    of a dialog   both sides of the dialog may use it; it leads each side to the
+                  phone of the other side
+    of a Path     (or of another node) it is good for any request. So this node believes
+                  it only from another node of ours that vouches for the request
+                  (``routing.vouching``), from a peer in ``[[trusted]]``, and from the
+                  phone itself
 
-The flow may be gone while the phone is not (5.3.2): it registered again over another
-connection, or from another port of its NAT, in this life of the process or another,
-at this node or another. Where the token names a binding, what that user's phone has
-registered now is its flow. A user's token leads to that user's bindings only, whatever
-anybody else registers from the same address. Where there is no flow the answer is 430,
-and the Request-URI is no way out: anybody can write one.
+The flow may be gone while the phone is not (5.3.2): it registered again over another connection, or from
+another port of its NAT, in this life of the process or another, at this node or another. If the token names a
+binding, the flow is the one that this user's phone has registered now. A user's token leads to that user's
+bindings only, whatever other users register from the same address. If there is no flow, the answer is 430.
+The Request-URI is no way out, because any sender can write one.
 
-One exception, and the token says so (``FlowToken.place``): a peer on a connection who did
-not ask for its flow, and who can be reached at the Contact or by the Record-Route value
-that it began the dialog with. There it is connected to, and nowhere else.
+There is one exception, and the token says so (``FlowToken.place``): a peer on a connection that did not ask
+for its flow, and that can be reached at the Contact or by the Record-Route value that it began the dialog
+with. This node connects to it there, and nowhere else.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def looking(route: Callable[[Handle], Any]) -> Callable[[Handle], Coroutine[Any,
 def binding_over(core: Core, request: Request, flow: Flow) -> Named | None:
     """Return the name of the binding whose flow is ``flow``, which ``request`` came over, if there is one.
 
-    Of several users on one connection the one that the request says it is from. Over
-    datagrams it must be that one, and registered at the very address.
+    If several users share one connection, the binding is that of the user in From. Over datagrams it must be
+    that user's, and registered at this very address.
     """
     location = core.location
     aors = location.aors_of(flow) if flow.conn else ()

@@ -47,7 +47,7 @@ class Handler(Generic[Arguments, Result]):
         self.answers = answers
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Awaitable[Result]:
-        """Return an awaitable for what the function returns; it raises what the function raises."""
+        """Return an awaitable for the function's result; it raises the function's exceptions."""
         return cast("Awaitable[Result]", Question(self.kind(args, kwargs), self._within))
 
 
@@ -57,10 +57,11 @@ def handler(
     """Decorate a function that blocks, so that a route can await it.
 
     Args:
-        parallel: how many threads may run it at once; more calls wait for one of them. Of one more than
-            ``limits.handler_waiting`` the await raises ``BlockingIOError`` at once.
-        within: seconds after which the await raises ``TimeoutError``; the thread goes on, and what it finds
-            is thrown away.
+        parallel: how many threads may run it at once; more calls wait for one of them. If
+            ``limits.handler_waiting`` calls wait already, the await of a further call raises
+            ``BlockingIOError`` at once.
+        within: seconds after which the await raises ``TimeoutError``; the thread goes on, and its result is
+            thrown away.
     """
 
     def mark(function: Callable[Arguments, Result]) -> Handler[Arguments, Result]:

@@ -1,9 +1,8 @@
-"""Who sent a request: challenges and verdicts, as a route uses them.
+"""The sender of a request: challenges and verdicts, as a route uses them.
 
-Theory of operation: ``authenticate`` is what Kamailio's ``auth_check`` is to its
-routes. It looks at the credentials for our realm, fetches what is stored of the
-user (from the configuration, or by asking the outside), and either names the
-user or answers the request itself.
+Theory of operation: ``authenticate`` is what Kamailio's ``auth_check`` is to its routes. It looks at the
+credentials for our realm, fetches the stored data of the user (from the configuration, or by asking the
+outside), and either names the user or answers the request itself.
 """
 
 from __future__ import annotations
@@ -33,11 +32,10 @@ __all__ = ["authenticate", "speaks_for", "withhold"]
 async def authenticate(request: Incoming, realm: str | None = None) -> str | None:
     """Return the name of the authenticated user, or None having answered the request.
 
-    ``realm`` is the sender's domain by default. A REGISTER is challenged as a
-    registrar does (401), everything else as a proxy does (407, RFC 3261 22.2,
-    22.3). Credentials for our realm are removed, so that no next hop sees them; those that are
-    not believed are told to the log, with the reason. Without an ``AuthConfig`` every
-    request is refused with 500.
+    ``realm`` is the sender's domain by default. A REGISTER is challenged as a registrar does (401),
+    everything else as a proxy does (407, RFC 3261 22.2, 22.3). It removes credentials for our realm, so that
+    no next hop sees them. If it does not believe them, it tells the log the reason. Without an ``AuthConfig``
+    every request is refused with 500.
     """
     if request.takes_too_many_steps():
         await ENDLESS
@@ -63,7 +61,7 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
         request.refuse(error.status)
         return None
     unix = core.wall.unix(request.now)
-    # Anybody can write an address into a datagram; on a stream he has to be there.
+    # Any host can write another address into a datagram; on a stream the sender must really have it.
     offer = authenticator.select(offered, realm, source, unix, request.now, forgeable=not request.flow.conn)
     credentials = offer.credentials
     name = ""
@@ -168,8 +166,8 @@ def _consume(request: Incoming, field: str, used: Credentials, offered: list[Cre
 def withhold(request: Incoming) -> None:
     """Remove credentials for us from a request that goes on without having been authenticated.
 
-    RFC 3261 22.1, 22.3: an ACK repeats those of its INVITE, and phones add them to
-    requests within a dialog unasked. Anybody who sees them can try passwords on them.
+    RFC 3261 22.1, 22.3: an ACK repeats those of its INVITE, and phones add them to requests within a dialog
+    unasked. A host that sees them can try passwords on them.
     """
     core = request.core
     message = request.message
@@ -207,10 +205,10 @@ def speaks_for(request: Incoming, user: str) -> bool:
 
 
 def _names(request: Incoming) -> tuple[str, ...]:
-    """Return what the sender's user name may be, by the user that the request says it is from."""
+    """Return the user names that the sender may use, by the user in From."""
     message = request.message
-    # RFC 3261 10.2: a third party may register somebody (From differs from To), and
-    # has to know that user's password, for it is his address that changes.
+    # RFC 3261 10.2: a third party may register a user (From differs from To). It has to know that user's
+    # password, because it changes that user's address.
     uri = (message.to if request.method == "REGISTER" else message.from_).uri
     name, host = identity_of(uri)
     return (name, f"{name}@{host}") if name else ()

@@ -1,10 +1,9 @@
 """The base of the request handle: the readable parts of a request, and its answer.
 
-Theory of operation: the handle wraps one received request with its server transaction. Reading
-it reads the message; edits of ``request.message`` are visible at once to everybody who reads
-next. Each verb of a route (relay, register, authenticate, ...) is a function of its own file
-that takes an ``Incoming``, and keeps here what the other verbs need of it. The whole handle,
-with all verbs, is ``sansip.routing.request.IncomingRequest``.
+Theory of operation: the handle wraps one received request with its server transaction. Reading it reads the
+message; edits of ``request.message`` are visible at once to all later readers. Each verb of a route (relay,
+register, authenticate, ...) is a function of its own file that takes an ``Incoming``, and keeps here what the
+other verbs need of it. The whole handle, with all verbs, is ``sansip.routing.request.IncomingRequest``.
 """
 
 from __future__ import annotations
@@ -61,9 +60,9 @@ class Incoming:
 
     The verbs keep these values of it: server: the transaction to answer through; None for the ACK of a 2xx.
         context: its branches and what they answered, once it is relayed. arrived: the values that decide its
-        routing, as it was received; None for an ACK. hashed: the hash of that (RFC 5393 4.2.1), "" until
-        somebody asks (``arrival.routing_hash``). asked: the user of ours that it asked for
-        (``lookup.asked_for``), or ""; known with ``hashed``. returned: whether it bears a Via of ours: it was
+        routing, as it was received; None for an ACK. hashed: the hash of that (RFC 5393 4.2.1), "" until it
+        is needed (``arrival.routing_hash``). asked: the user of ours that it asked for
+        (``lookup.asked_for``), or ""; known with ``hashed``. returned: whether it has a Via of ours: it was
         here before, as a branch. leaves: the listener that our last Route value named (RFC 5658 3). marked:
         the CSeq offset in our Route value (``proxy.sequence``). record: whether ``record_route`` was called,
         and ``recording`` what it writes. path: the value that this node adds to the Path of a REGISTER that
@@ -171,8 +170,7 @@ class Incoming:
     def over_flow(self) -> bool:
         """Whether a flow token of ours in Route says where it goes (RFC 5626 5.3.1): ``relay()`` obeys.
 
-        Only who is in the dialog has such a token, or a peer that may have others
-        (``sansip.routing.flows``).
+        Only a side of the dialog has such a token, or a peer that may have others (``sansip.routing.flows``).
         """
         return self.flows is not None and self.flows.target is not None
 
@@ -180,7 +178,7 @@ class Incoming:
     def nat_signs(self) -> tuple[str, ...]:
         """The signs that the sender is behind a NAT (``sansip.transport.nat``), often none.
 
-        Of ``"contact"``, ``"via"``, ``"port"`` and ``"sdp"``.
+        Some of ``"contact"``, ``"via"``, ``"port"`` and ``"sdp"``.
         """
         return nat_signs(self.message, self.flow)
 
@@ -236,7 +234,7 @@ class Incoming:
 
     @property
     def has_trusted_peers(self) -> bool:
-        """Whether anybody is trusted by address: whether there is a trust domain (RFC 3325)."""
+        """Whether any peer is trusted by address: whether there is a trust domain (RFC 3325)."""
         return len(self.core.trusted) > 0
 
     # --- answering
@@ -250,8 +248,8 @@ class Incoming:
     ) -> None:
         """Answer the request. A second final answer, and any answer to an ACK, is ignored.
 
-        Nothing is kept of a failure, nor is it sent again, while the sender has proved
-        nothing: see ``refuse``.
+        While the sender has proved nothing, this node keeps no state of a failure, and does not send it
+        again: see ``refuse``.
         """
         # RFC 3261 17.2.1: after a 487 the INVITE must not ring anew; 8.3: a redirect server keeps state.
         alone = (status >= 400 and status != 487) or (status >= 200 and self.method == "OPTIONS")
@@ -376,7 +374,7 @@ class Incoming:
             self._cancelled = True
 
     def rest(self) -> None:
-        """Let go of what can be made again: it is kept for half a minute, as thousands are.
+        """Drop the values that can be made again: the handle is kept for half a minute, as thousands are.
 
         A module may want to see a further 2xx to its INVITE.
         """

@@ -1,8 +1,8 @@
 """The server as a user agent: requests for itself, not for a user of it (RFC 3261 8.2, 11).
 
-Theory of operation: it can say what it is capable of and take registrations. Every
-other request with its own name alone lacks somebody to go to, or is one that a
-server has no use for; which of the two decides the status.
+Theory of operation: the server can state its capabilities and take registrations. Any other request with the
+server's own name only either lacks a user to go to, or has a method that the server does not serve. These two
+cases have different statuses.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def answer_as_server(request: Incoming) -> None:
         # RFC 3261 21.5.2
         request.reply(501, None, [("Allow", OWN_METHODS)])
     elif method in ("INVITE", "MESSAGE", "SUBSCRIBE", "REFER"):
-        # RFC 3261 21.4.22: somebody must be named.
+        # RFC 3261 21.4.22: the Request-URI must name a user.
         request.reply(484)
     else:
         # RFC 3261 8.2.1

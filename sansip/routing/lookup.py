@@ -1,8 +1,8 @@
 """The targets of a URI of ours: of an address-of-record or of a GRUU.
 
-Theory of operation: an address-of-record leads to all its bindings, a GRUU (RFC
-5627) to those of one instance. Each binding becomes a target, and targets of one
-instance bear its name, so that the proxy tries one of them at a time (RFC 5626 7).
+Theory of operation: an address-of-record leads to all its bindings, a GRUU (RFC 5627) to those of one
+instance. Each binding becomes a target, and targets of one instance have its name, so that the proxy tries
+one of them at a time (RFC 5626 7).
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ async def locate(request: Incoming, asked: SipUri | TelUri | OtherUri) -> list[T
 
 
 def locate_at_hand(request: Incoming, asked: SipUri | TelUri | OtherUri) -> list[Target]:
-    """Return the same from what this node knows, without asking anybody."""
+    """Return the same from this node's own memory, without a question to the outside."""
     aor, gruu = meant(request.core, asked)
     return _targets(request, aor, gruu, request.core.location.lookup(aor, request.now))
 
 
 def borrows_gruu(request: Incoming) -> bool:
-    """Whether Contact is a GRUU of this server, and of somebody else than who From names (RFC 5627 6.2)."""
+    """Whether Contact is a GRUU of this server, and of another user than the one in From (RFC 5627 6.2)."""
     message = request.message
     core = request.core
     if request.method == "REGISTER":
@@ -93,7 +93,7 @@ def borrows_gruu(request: Incoming) -> bool:
 
 
 def absence(core: Core, uri: SipUri | TelUri | OtherUri) -> int:
-    """Return the status of the answer to a request for ``uri``, who is registered nowhere."""
+    """Return the status of the answer to a request for ``uri``, whose user is registered nowhere."""
     gruu = meant(core, uri)[1]
     # RFC 5627 6.1: 480 where the GRUU is valid, which a public one is as long as
     # its user exists; a temporary one goes with the registration: 404.
@@ -181,7 +181,7 @@ def _bind_flow(target: Target, received: Source | None) -> None:
     if target.flow is None and (received is None or received.by_datagram):
         # Datagrams.
         if target.address is None or target.listener is None:
-            # Of a former life of this process: where it came from has to do.
+            # From a former life of this process: the source address has to do.
             return
         target.flow = Flow(UDP, target.listener, target.address)
     target.only = True

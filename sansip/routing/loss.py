@@ -39,7 +39,7 @@ __all__ = ["connection_lost", "drop", "flow_lost", "give_up", "has_moved"]
 
 
 def connection_lost(core: Core, flow: Flow, now: float) -> None:
-    """Drop what was registered over the connection of ``flow``, as ``registrar.lost_flow`` says."""
+    """Drop the bindings registered over the connection of ``flow``, as ``registrar.lost_flow`` says."""
     policy = core.registrar.lost_flow
     aors = core.location.aors_of(flow)
     if not aors or policy == "keep":
@@ -109,7 +109,7 @@ def flow_lost(core: Core, binding: Binding, now: float) -> None:
 
 def _is_only_way(binding: Binding) -> bool:
     """Whether nothing but its connection leads to the phone of ``binding``."""
-    # RFC 5626: the flow is what it asked for; a Contact that its source belies leads nowhere.
+    # RFC 5626: the phone asked to be reached over the flow; a Contact that is not its source leads nowhere.
     if binding.reg_id is not None or binding.received is not None:
         return True
     uri = binding.uri

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RETRY_AFTER", "path_value", "register"]
 
-# RFC 3261 20.33: seconds after which to try again what a store could not say or take.
+# RFC 3261 20.33: seconds after which a phone may try again when the store failed.
 RETRY_AFTER = "20"
 # Seconds for which a flow token in our Path is good: as long as the phone asks to be
 # registered, a day where it leaves that to the registrar, and a week at most.
@@ -128,7 +128,7 @@ def _origin(request: Incoming) -> tuple[Flow | int | None, Source | None]:
 
 
 def path_value(request: Incoming) -> PathValue:
-    """Return what an edge proxy adds to the Path of a REGISTER (RFC 5626 5.1)."""
+    """Return the value that an edge proxy adds to the Path of a REGISTER (RFC 5626 5.1)."""
     core = request.core
     message = request.message
     if not is_direct(message):

@@ -116,7 +116,7 @@ def relay(
         if marked or shifts.steps:
             added = shifts.of(message, marked)
             if added:
-                # Nothing comes back that would have to be translated.
+                # No response comes back that would have to be translated.
                 shifts.apply(message, marked, added)
         record = _recorded_as(request) if request.record else None
         forward_stateless(proxy, message, request.flow, chosen[0], record, request.now, request.leaves)

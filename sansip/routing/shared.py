@@ -1,7 +1,7 @@
 """Look-up where several nodes share one location.
 
-Theory of operation: a lookup asks the store, and where the store cannot be asked, what
-this node saw last is good enough to call somebody. (What changes bindings is ``change``.)
+Theory of operation: a lookup asks the store. If the store does not answer, the last record that this node saw
+is good enough for a call. (``change`` has the changes of bindings.)
 
 A binding's flow belongs to one node. In the store it has a name that others can use: the node, and a token
 with which that node sends over the flow (RFC 5626 5.3). A phone of another node is called by a Route value
@@ -38,12 +38,12 @@ async def locate_shared(request: Incoming, aor: str) -> list[Binding]:
         found: SharedRecord = await Question(SharedRead(aor))
     except Exception:
         known = location.lookup(aor, request.now)
-        # Nobody here knows of it, and somebody elsewhere may.
+        # This node does not know the user, and another node may.
         request.unsure = not known
         return known
     record = inward_record(core, found)
     if location.version(aor) == seen:
-        # Else a REGISTER came between, and what it left is newer.
+        # Else a REGISTER came between, and its record is newer.
         return list(location.mirror(aor, record, request.now))
     return [one for one in record.bindings if one.expires_at > request.now]
 

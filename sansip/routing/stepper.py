@@ -77,7 +77,7 @@ class Running:
             self._coroutine.close()
 
     def step(self, answer: Any, now: float) -> None:
-        """Give ``answer`` to what is awaited, and go on to the next ``await``."""
+        """Give ``answer`` to the coroutine, and go on to the next ``await``."""
         if self._asking:
             self._answered.append(answer)
             return
@@ -91,7 +91,7 @@ class Running:
         self.step(None, now)
 
     def _advance(self, answer: Any, now: float) -> bool:
-        """Resume the coroutine once; return whether what it awaits next is answered already."""
+        """Resume the coroutine once; return whether its next question is answered already."""
         request = self._request
         request.now = request.core.ua.now = now
         try:

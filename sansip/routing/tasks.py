@@ -34,7 +34,7 @@ class Task:
         self._result: Any = None
 
     async def hold(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Do ``work`` and keep what it returns."""
+        """Do ``work`` and keep its result."""
         self._result = await work
 
     # The methods that the stepper needs of a request.
@@ -44,7 +44,7 @@ class Task:
         return self._steps > self.core.limits.route_steps
 
     def waiting(self, now: float) -> None:
-        """Nobody waits for a 100."""
+        """No caller waits for a 100."""
 
     def route_ended(self, now: float) -> None:
         self._end(self._result, now)

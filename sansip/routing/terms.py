@@ -57,7 +57,7 @@ def is_dead(core: Core, binding: Binding) -> bool:
     if flow is not None or binding.path:
         # Datagrams need no connection; that of an edge proxy is its own.
         return False
-    # Of a former life of this process, or of a phone behind another proxy.
+    # It is of a former life of this process, or of a phone behind another proxy.
     if binding.received is not None:
         return not binding.received.by_datagram
     try:

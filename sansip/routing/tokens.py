@@ -1,4 +1,4 @@
-"""Who sent a request, by a token (RFC 8898): a part of ``identity``.
+"""The sender of a request, by a token (RFC 8898): a part of ``identity``.
 
 Theory of operation: this node looks for the token where phones put it (RFC 8898 2.1.4 says Authorization, 2.3
 Proxy-Authorization). The outside judges it. This node removes it from the request, because each server that

@@ -1,13 +1,12 @@
 """Trust by address or certificate: peers that need no password (Kamailio's ``permissions``).
 
-Theory of operation: a table of networks, each perhaps for one port and some
-transports. Of those that fit the narrowest decides, so a host can be given
-other rights than its network. Anybody who can send datagrams with another's
-address is taken for him: trust in UDP is trust in the network that carries it.
+Theory of operation: a table of networks, each perhaps for one port and some transports. The narrowest entry
+that fits decides, so a host can have other rights than its network. A host that can send datagrams with a
+peer's address is taken for that peer: trust in UDP is trust in the network that carries it.
 
-A peer that proves over TLS to be a domain (RFC 5922) is who it says wherever it comes
-from, so those that are known by their certificate are looked for first. Nothing is
-remembered of a connection: an entry that is gone, or an identity, is gone for the next request.
+A peer that proves over TLS to be a domain (RFC 5922) is that domain at any address, so entries with a
+certificate are checked first. No result is kept for a connection: an entry that is gone, or an identity, is
+gone for the next request.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class TrustedPeer:
         transports: those that it may come by; empty for all.
         relay: whether it may have requests relayed to other domains.
 
-    Raises ``ValueError`` for what is no network, and for an entry that would trust everybody.
+    Raises ``ValueError`` for an address that is no network, and for an entry that would trust all hosts.
     """
 
     address: str
@@ -98,10 +97,10 @@ class Trusted:
             by_network.setdefault(int(network.network_address), []).append(peer)
             count += 1
         for several in (one for by_network in found.values() for one in by_network.values()):
-            # Of one network, what asks for more comes first.
+            # Within one network, the entry with more conditions comes first.
             several.sort(key=lambda peer: (peer.port == 0, not peer.transports))
         for several in domains.values():
-            # One that has to come from an address as well asks for more.
+            # An entry with an address as well has more conditions.
             several.sort(key=lambda peer: (peer.network is None, peer.port == 0, not peer.transports))
         self._networks = dict(sorted(found.items(), key=lambda item: -item[0][1]))
         self._domains = domains

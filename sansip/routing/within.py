@@ -1,10 +1,9 @@
-"""Requests within a dialog: which dialog, whose request, and whether it may go where it asks to.
+"""Requests within a dialog: which dialog, which sender, and whether it may go to its Request-URI.
 
-Theory of operation: our Route value has a mark (``proxy.dialog_mark``), which is read
-before the route runs. Where all of it fits, the request is of that dialog
-(``request.from_dialog``) and goes on. Where only the dialog fits, its Request-URI is not
-the remote target that was sealed, or who sends is not who was sealed or has another
-address. ``admits_within`` then looks for another proof:
+Theory of operation: our Route value has a mark (``proxy.dialog_mark``), which is read before the route runs.
+If all of it fits, the request is of that dialog (``request.from_dialog``) and goes on. If only the dialog
+fits, the Request-URI is not the remote target that was sealed, or the sender is not the one that was sealed
+or has another address. ``admits_within`` then looks for another proof:
 
     the sender      a password, where it calls itself a user of ours
     the target      a binding of the user that the dialog is with
@@ -47,12 +46,12 @@ def read_mark(request: Incoming, mark: str) -> None:
     if reading is Reading.WHOLE:
         request.from_dialog = True
     elif reading and (request.over_flow or marks.noted(message)):
-        # The place is one that the dialog leads to; its sender may be anybody's but ours.
+        # The dialog leads to this place; the sender may be any user but one of ours.
         request.from_dialog = (reading is Reading.DIALOG and not who) or _is_believed(request)
 
 
 def _is_believed(request: Incoming) -> bool:
-    """Whether the sender is who it says without a password."""
+    """Whether the sender's identity is believed without a password."""
     return (
         request.trusted is not None
         or request.from_node
@@ -82,9 +81,8 @@ def _is_from_its_phone(request: Incoming) -> bool:
 async def admits_within(request: Incoming) -> bool:
     """Whether a request with a To tag is of a dialog that leads where it asks to; or answered.
 
-    A route of your own asks this before it relays what ``request.in_dialog`` says is
-    within a dialog. Where it says no, an ACK is to be dropped, and what
-    is not ``decided`` to be answered with 481 (RFC 3261 12.2.2).
+    If you write a route, call this before you relay a request that is ``request.in_dialog``. If it returns
+    False, drop an ACK, and answer a request that is not ``decided`` with 481 (RFC 3261 12.2.2).
     """
     flows = request.flows
     if request.from_dialog or (flows is not None and flows.target is not None and not flows.bound):
@@ -110,7 +108,7 @@ async def admits_within(request: Incoming) -> bool:
             if not speaks_for(request, user):
                 request.reply(403, "Not Your Address")
                 return False
-        # He may have us send to anybody, so the ACK may follow, which cannot be asked.
+        # The sender has proved itself, so its ACK may follow, which cannot be asked for a password.
         core.proxy.marks.note_sender(message, _sender(request))
         return True
     if await _leads_home(request):
