@@ -200,16 +200,16 @@ class Bridge:
         self._incoming.accept(shown, self._described(response, body))
 
     def hunt_failed(self, best: Response | None, now: float) -> None:
-        """Nobody took it."""
+        """No target took the call."""
         if self.ended or self._incoming.decided:
             return
         if best is None:
             best = Response.build(480, None, [])
-        # First, for what the caller is told ends its leg.
+        # First finish: the response to the caller ends its leg.
         self._finish("refused", best, now)
         status, headers = self.mapped(best, self.callee)
         if 300 <= best.status < 400:
-            # Where else to look is for the caller to try, not a matter of topology.
+            # The caller may try these contacts; they do not show our topology.
             headers += [("Contact", value) for value in best.get_all("contact")]
         reason = best.reason if status == best.status else None
         self._incoming.reject(status, reason, headers)
@@ -256,7 +256,7 @@ class Bridge:
         self.hang_up('SIP;cause=408;text="Longest duration"')
 
     def hang_up(self, reason: str | None = None) -> None:
-        """End the call: both sides get a BYE, or whatever ends what is not answered yet."""
+        """End the call: each side gets a BYE, or a CANCEL or refusal if it is not answered yet."""
         now = self._agent.now
         self._farewell = reason
         self._hunt.stop(reason)
@@ -311,14 +311,14 @@ class Bridge:
     # --- transfer
 
     def referred(self, leg: Leg, call: Call, received: Received, now: float) -> None:
-        """A phone asks for its peer to be connected with somebody else (RFC 3515, RFC 5589)."""
+        """A phone asks us to connect its peer with another party (RFC 3515, RFC 5589)."""
         far = leg.other.call
         if self.policy.refer == "refuse" or far is None or far.ended or self.since is None:
             refuse(call, received, now)
         elif self.policy.refer == "pass":
             self._passed.ask(leg, far, call, received, now)
         elif self._transfer is not None and not self._transfer.over:
-            # One at a time: the first decides who is connected.
+            # One at a time: the first REFER decides which parties are connected.
             refuse(call, received, now)
         else:
             self._transfer = Transfer(self, self._agent, leg, call, received, now)

@@ -54,7 +54,7 @@ class EarlyMedia:
         self._offer: tuple[Call, Progressed] | None = None
 
     def body_of(self, call: Call | None, response: Response) -> bytes:
-        """Return what the caller is shown of the description in a provisional ``response``."""
+        """Return the description for the caller, from a provisional ``response``."""
         if self.call is not None and self.call.ended:
             self.call = None
         body = response.body
@@ -67,7 +67,7 @@ class EarlyMedia:
     def ring(
         self, call: Call | None, response: Response, body: bytes, headers: list[tuple[str, str]]
     ) -> None:
-        """Tell the caller; ``body`` and ``headers`` are what it is shown."""
+        """Send a provisional response to the caller, with ``body`` and ``headers``."""
         incoming = self._incoming
         if incoming.decided:
             return
@@ -82,7 +82,7 @@ class EarlyMedia:
             self._given = call
 
     def answer_of(self, call: Call, response: Response) -> tuple[bytes, bool]:
-        """Return what the 200 to the caller holds, and whether caller and ``call`` still have to agree."""
+        """Return the body of the 200 to the caller, and whether caller and ``call`` still have to agree."""
         if self._given is not None:
             # RFC 6337 3.1.1: it has its answer.
             return b"", self._given is not call

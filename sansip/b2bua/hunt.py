@@ -64,7 +64,7 @@ class Hunter(Protocol):
 
 
 class Hunt:
-    """One search for somebody who takes a call.
+    """One search for a target that takes a call.
 
     Attributes:
         outgoing: the INVITEs under way.
@@ -171,7 +171,7 @@ class Hunt:
                 self._refused(result.response)
             self.begin(now)
         elif self.over:
-            # Nobody wants it: it crossed our CANCEL.
+            # The hunt does not want it: it crossed our CANCEL.
             result.bye()
         else:
             self.stop(_ELSEWHERE)
@@ -197,7 +197,7 @@ class Hunt:
         self._groups = (groups(found) if found else []) + self._groups
 
     def cancel(self, reason: str | None) -> None:
-        """Cancel what is under way; a next group is called all the same."""
+        """Cancel the calls under way; a next group is called all the same."""
         for call in self.outgoing:
             call.cancel(reason)
 

@@ -71,7 +71,7 @@ class Introduction(Handler):
             self._offering.handler = self._next
         self._done(agreed, now)
 
-    # --- what the phone wants meanwhile
+    # --- requests of the phone meanwhile
 
     def offered(self, call: Call, offer: Offered, now: float) -> None:
         # RFC 3261 14.2

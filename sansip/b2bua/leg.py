@@ -76,7 +76,7 @@ class Leg(Handler):
         self.owes_answer: Call | None = None
 
     def far(self, call: Call) -> Call | None:
-        """Return the call that is asked what the phone of ``call`` wants; None where there is none."""
+        """Return the call that gets the requests of the phone of ``call``; None if there is none."""
         found = self.other.call
         early = self.bridge.early.call
         if found is None:
@@ -126,7 +126,8 @@ class Leg(Handler):
         call.answer(offer, status, body, headers, now=now)
 
     def _restore(self, call: Call) -> None:
-        """The other side's 2xx crossed our CANCEL: it is offered what this side's phone still has."""
+        """The other side's 2xx crossed our CANCEL: offer it the description that this side's phone still
+        has."""
         far = self.other.call
         if far is not None and not far.ended and call.remote_sdp:
             far.reinvite(self.other.seen.keep(call.remote_sdp))
@@ -171,7 +172,7 @@ class Leg(Handler):
             return
         if method == "NOTIFY" and self.bridge.notified(self, call, received, now):
             return
-        # In an early dialog also a phone that the caller does not hear may say something.
+        # In an early dialog a phone that the caller does not hear may also send requests.
         far = self.other.call or self.far(call)
         if method not in policy.methods:
             call.answer(received, 405, b"", [("Allow", ", ".join((*_ALWAYS, *policy.methods)))], now=now)

@@ -1,9 +1,9 @@
 """The o= line that one phone sees, whichever phone the description comes from (RFC 3264 8).
 
-Theory of operation: a phone may take an offer whose o= line names another session for nonsense, or leave it
-unread where the version is not higher. While the far side stays the same its descriptions pass octet for
-octet. After a transfer, or where another phone of a fork answers, they come from somebody else: then user,
-session and address of the first o= line stay, and the version goes up by one with each change.
+Theory of operation: a phone may refuse an offer whose o= line names another session, or ignore it if the
+version is not higher. While the far side stays the same, its descriptions pass octet for octet. After a
+transfer, or if another phone of a fork answers, they come from another phone. Then user, session and address
+of the first o= line stay, and the version goes up by one with each change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Origin:
         self._version = 0
         # Whether the version is one that we made.
         self._moved = False
-        # The description that came last, and what was sent of it.
+        # The description that came last, and the form in which it was sent.
         self._last = self._shown = b""
 
     def keep(self, body: bytes, content_type: str | None = "application/sdp") -> bytes:

@@ -33,5 +33,6 @@ class Referral:
 
 
 def where_known(referral: Referral) -> Sequence[Any]:
-    """Call the target of a known phone; a stranger could have us call anybody, so his is not called."""
+    """Call the target of a known phone. A stranger could make us call any number, so we do not call a
+    stranger's target."""
     return [referral.target] if referral.known else []

@@ -1,8 +1,8 @@
 """An INVITE that takes the place of one leg of a bridge (RFC 3891): the other leg hears of a changed session.
 
-Theory of operation: the far phone is offered what the new one offers, and its answer answers the INVITE: the
-leg has a new call. Only then the old one is hung up (``IncomingCall.accept``). Where the far phone refuses,
-or the new one gives up, all is as it was.
+Theory of operation: the far phone gets the offer of the new one, and its answer goes into the answer to the
+INVITE. Now the leg has a new call, and only then we hang up the old one (``IncomingCall.accept``). If the far
+phone refuses, or the new one gives up, nothing changes.
 """
 
 from __future__ import annotations

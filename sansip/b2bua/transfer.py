@@ -1,4 +1,4 @@
-"""REFER within a bridge: one phone has its peer connected with somebody else (RFC 3515, RFC 5589).
+"""REFER within a bridge: a phone asks us to connect its peer with another party (RFC 3515, RFC 5589).
 
 Theory of operation: the phone that asks (the transferor) gets a 202, and then NOTIFYs that hold a status line
 (RFC 3515 2.4.4). We call the new party without an offer; its offer goes to the transferred phone in a
@@ -35,7 +35,7 @@ __all__ = ["PassedReferrals", "Transfer", "refuse"]
 
 # RFC 3515 2.4.4: seconds that the subscription lasts at the most.
 _LASTS: Final = 180
-# Of a call that brings its offer in the 2xx: a reliable 1xx would bring it earlier.
+# For a call whose offer comes in the 2xx: a reliable 1xx would bring it earlier.
 _EXTENSIONS: Final = ("timer", "norefersub")
 
 
@@ -74,7 +74,7 @@ class Transfer(Handler):
         self._call = call
         self._refer = received
         self._hunt: Hunt | None = None
-        # The call that is to take the transferor's place, and what it was sent.
+        # The call that takes the transferor's place, and the o= lines that it was sent.
         self._new: Call | None = None
         self._seen = Origin()
         # Its leg of another bridge, where it has one.
@@ -125,7 +125,7 @@ class Transfer(Handler):
         self._accept(now)
         self._invite(targets, now)
 
-    # --- somebody new
+    # --- a new party
 
     def _invite(self, targets: Sequence[Any] | SipUri | str, now: float) -> None:
         transferred = self._leg.other.call
@@ -158,7 +158,7 @@ class Transfer(Handler):
             self._fail("488 Not Acceptable Here", now)
 
     def hunt_failed(self, best: Response | None, now: float) -> None:
-        """Nobody took it."""
+        """No target took the call."""
         self._fail(f"{best.status} {best.reason}" if best else "503 Service Unavailable", now)
 
     def answered_with_offer(self, call: Call, response: Response, now: float) -> None:
@@ -176,8 +176,8 @@ class Transfer(Handler):
 
     def progressed(self, call: Call, progress: Progressed, now: float) -> None:
         if progress.offer:
-            # Nobody hears early media of the new party: every medium is refused for now, and offered again
-            # by its 2xx.
+            # Early media of the new party would not be heard: refuse every medium for now; its 2xx offers
+            # them again.
             call.prack(progress, answer_to(progress.response.body, b""), now=now)
 
     def offered(self, call: Call, offer: Offered, now: float) -> None:
@@ -223,7 +223,7 @@ class Transfer(Handler):
             self._new.acknowledge(now=now)
             self._new.bye()
 
-    # --- somebody who has a leg of ours already
+    # --- a party that has a leg of ours already
 
     def _leg_of(self, replaces: Replaces) -> Leg | None:
         """Return the leg to connect: the other one of the call that Replaces names."""

@@ -1,4 +1,4 @@
-"""One connection: its flow, what has come of a message, what waits to be sent, who waits for answers."""
+"""One connection: its flow, the message being received, the data to send, the transactions that wait."""
 
 from __future__ import annotations
 

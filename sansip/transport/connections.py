@@ -1,9 +1,8 @@
 """Connections of one stack: opened, reused, guarded, lost.
 
-Theory of operation: every stream peer is a ``Connection`` under a number. A
-request to an address goes over the connection that exists (RFC 3261 18.1.1:
-reuse), or one is opened and what is to be sent waits in it. One timer guards
-each connection: it looks at the time of the last octets and of the message
+Theory of operation: every stream peer is a ``Connection`` under a number. A request to an address goes over
+the connection that exists (RFC 3261 18.1.1: reuse). If there is none, the table opens one, and the data to
+send waits in it. One timer guards each connection: it looks at the time of the last octets and of the message
 begun, and so costs nothing per message.
 """
 
@@ -148,10 +147,10 @@ class Connections:
             connection.begun = now
 
     def watch(self, flow: Flow, flow_timer: int, now: float) -> None:
-        """Close the connection of ``flow`` when its phone falls silent, who was told ``flow_timer``.
+        """Close the connection of ``flow`` when its phone, which was told ``flow_timer``, falls silent.
 
-        RFC 5626 5.4: a flow may fail without a word, and this is how a server sees it. It has
-        to wait for longer than it told. A WebSocket is asked by pings instead.
+        RFC 5626 5.4: a flow may fail without a notice, and a server finds out in this way. It has to wait for
+        longer than the time that it told the phone. For a WebSocket, pings do this instead.
         """
         connection = self._table.get(flow.conn)
         if connection is not None and flow.transport not in ONE_WAY:

@@ -1,13 +1,12 @@
-"""How a connection enters: told by a proxy whose it is, and by its first octets what it is.
+"""How a connection enters: a PROXY header gives its source, and its first octets give its protocol.
 
-Theory of operation: at most listeners both are known when a connection is accepted.
-At one that is behind load balancers (``ListenerConfig.proxies``) the source comes
-in a PROXY header; at one that several transports share (``shares``) the first octets
-tell which of them is meant. Until then a *deciding* filter holds the connection:
-it takes octets, sends none, and when it has made up its mind writes that into the
-``OpenConnection`` and names the filters that take its place. Only then does the
-stack hear of the connection, so that whatever it does by source address and
-transport (limits, Via, Record-Route, the log) is right from the first message on.
+Theory of operation: at most listeners both are known when a connection is accepted. At one that is behind
+load balancers (``ListenerConfig.proxies``) the source comes in a PROXY header; at one that several transports
+share (``shares``) the first octets tell which of them is meant. Until then a *deciding* filter holds the
+connection: it takes octets and sends none. When it has decided, it writes the result into the
+``OpenConnection`` and names the filters that take its place. Only then the stack learns of the connection. So
+all that the stack does by source address and transport (limits, Via, Record-Route, the log) is right from the
+first message on.
 
 These can be told apart safely: TLS, because no text begins with its first octet (22); HTTP, by methods that
 SIP does not have; and SIP, which is anything else that begins like a word, or a CRLF keepalive. If an HTTP
@@ -35,7 +34,7 @@ __all__ = ["Deciding", "Entrance", "Undecided", "entrances", "protocol_of"]
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Methods of HTTP that name none of SIP. OPTIONS is both, and so goes to SIP.
+# Methods of HTTP that are not SIP methods. OPTIONS is both, so it goes to SIP.
 _HTTP = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"TRACE ", b"PATCH ")
 _SIP_BEGINS = frozenset(
     bytes((octet,)) for octet in b"\r\n-.!%*_+`'~" + (string.ascii_letters + string.digits).encode()
@@ -62,9 +61,9 @@ class ListenerLike(Protocol):
 class Entrance:
     """The treatment of connections accepted at one listening socket.
 
-    ``transports`` maps what may be spoken there to the listener's number; ``proxies``
-    are the networks of the load balancers in front, none where clients come directly; ``http``
-    are the transports whose port has HTTP, too.
+    ``transports`` maps each transport that may be used there to the listener's number; ``proxies`` are the
+    networks of the load balancers in front, none where clients come directly; ``http`` are the transports
+    whose port has HTTP, too.
     """
 
     __slots__ = ("_filters", "_http", "_limits", "protocols", "proxies", "transports")
@@ -107,7 +106,7 @@ class Entrance:
         return self._settle(info, info.transport, False)
 
     def decide(self, info: OpenConnection, protocol: str, in_tls: bool) -> list[Filter] | str:
-        """Return the filters for what was found, having noted it in ``info``; or why there are none."""
+        """Note the protocol found in ``info`` and return its filters; or return why there are none."""
         known = self.transports
         if protocol == TLS and not in_tls:
             secure = [transport for transport in (TLS, WSS) if transport in known]
@@ -119,7 +118,7 @@ class Entrance:
         if protocol == "http" and http in known:
             return self._settle(info, http, in_tls)
         if protocol in ("http", "sip") and sip in known:
-            # HTTP where no WebSocket is: SIP says what it thinks of that.
+            # HTTP without a WebSocket listener: SIP answers it with its own error.
             return self._settle(info, sip, in_tls)
         return f"the first octets begin nothing that is spoken here ({', '.join(known)})"
 
@@ -235,7 +234,7 @@ class _ProxyHeader(Deciding):
 
 
 class _Sniffer(Deciding):
-    """Tells by the first octets what a connection carries."""
+    """Finds the protocol of a connection by its first octets."""
 
     __slots__ = ("_in_tls",)
 
@@ -271,7 +270,7 @@ class _HttpDoor(Deciding):
             self._http.receive_data(data)
             event = self._http.next_event()
         except h11.RemoteProtocolError as error:
-            # h11 raises what it caught as ``self``: its frame holds the error that holds the frame.
+            # h11 raises the error that it caught as ``self``: its frame holds the error that holds the frame.
             without_frames(error)
             return Output(foreign=self._held)
         if event is h11.NEED_DATA:

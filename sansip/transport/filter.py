@@ -1,9 +1,8 @@
 """Byte filters, which wrap the octets of a connection: TLS and WebSocket.
 
-Theory of operation: a filter stands between a socket and the stack. It is fed
-what the peer sent and what the stack wants sent, waits for nothing, and says in
-an ``Output`` what is to be done. ``sansip.driver`` chains the filters of one
-connection, lowest first.
+Theory of operation: a filter stands between a socket and the stack. It gets the octets of the peer and the
+data of the stack, does not wait, and returns the next steps in an ``Output``. ``sansip.driver`` chains the
+filters of one connection, lowest first.
 
 An output has six parts, taken in this order: octets to send *down*, the filters to stand here *instead* of
 this one, the *protocol* that the peer chose where it is not SIP (a sub-protocol of WebSocket), data to pass
@@ -67,9 +66,8 @@ class Filter(Protocol):
     Attributes:
         boundaries: each element passed up is a whole message (WebSocket), so
             the stack need not look for its end.
-        ready: the handshake is over. Until then the filter keeps what it is
-            given to send; a chain that is not ready within
-            ``limits.connect_time`` is closed.
+        ready: the handshake is over. Until then the filter keeps the data that it is given to send; a chain
+            that is not ready within ``limits.connect_time`` is closed.
     """
 
     boundaries: bool

@@ -17,10 +17,9 @@ address-of-record, and a few octets that tell it from the other bindings of that
 (RFC 5626 5.3.2). No node stores anything for that: each node that has the key can follow the token, also
 after a restart.
 
-A token for a dialog is bound to its Call-ID and the caller's tag, and of no use in
-another one. One for a Path, or for another node, is not bound; it ends with the
-registration that it was made for, and is believed only of those who may have it
-(``sansip.routing.flows``).
+A token for a dialog is bound to its Call-ID and the caller's tag, and has no use in another dialog. A token
+for a Path, or for another node, is not bound. It ends with the registration that it was made for, and is
+believed only from senders that may have it (``sansip.routing.flows``).
 
 Tokens are sealed (``sansip.seal``): nobody without the key can write one, or learn a phone's address or a
 user's name from one.
@@ -129,7 +128,7 @@ class FlowTokens:
         named: Named | None = None,
         place: bytes = b"",
     ) -> str:
-        """Return the token of ``flow`` for the dialogs with ``call_id`` that who has ``tag`` begins."""
+        """Return the token of ``flow`` for the dialogs with ``call_id`` that the side with ``tag`` begins."""
         plain = self._plain(flow, _BOUND, only, b"", named, place)
         return MARK + self._sealer.seal(plain, _dialog(call_id, tag))
 

@@ -36,7 +36,7 @@ _BETWEEN = re.compile(rb"(?:\r\n\r\n|\r\n(?=[^\r]|\r[^\n])|\r(?=[^\n])|\n)++")
 class StreamFramer:
     """Cuts one stream into messages. ``pending`` tells whether one has begun.
 
-    ``failed``: the framing is lost; nothing more comes, and the stream is to be closed.
+    ``failed``: the framing is lost; no more messages come, and the stream must be closed.
     """
 
     __slots__ = ("_buffer", "_limits", "_searched", "_size", "_skip", "failed")

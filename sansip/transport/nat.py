@@ -1,9 +1,8 @@
 """Whether a phone is behind a NAT: compares the addresses in its request with the source of the request.
 
-Theory of operation: a NAT changes the packet and not what is in it. So a phone
-that names an address or port other than the packet's source is behind one, or
-has several addresses; in both cases it hears what is sent back to the source,
-and perhaps nothing else. Each such difference is a *sign*. (An application layer
+Theory of operation: a NAT changes the packet and not what is in it. So a phone that names an address or port
+other than the packet's source is behind a NAT, or has several addresses. In both cases it receives packets
+sent back to the source, and perhaps no others. Each such difference is a *sign*. (An application layer
 gateway rewrites some of them and forgets others, which is why several are looked at.)
 
     sign        what is looked at                              nat_uac_test in Kamailio
@@ -44,7 +43,7 @@ _MEDIA: Final = re.compile(rb"^c=IN IP[46] ([0-9A-Fa-f.:]+)", re.MULTILINE)
 
 
 def is_private(host: str) -> bool:
-    """Return whether ``host`` (lower case, no brackets) is an address of somebody's own network."""
+    """Return whether ``host`` (lower case, no brackets) is an address of a private network."""
     return _PRIVATE.fullmatch(plain_host(host) if ":" in host else host) is not None
 
 
@@ -130,7 +129,7 @@ def is_hidden(request: Request, flow: Flow) -> bool:
         and flow.host in line
         and (not via.wants_rport or (via.port or DEFAULT_PORT) == flow.port)
     ):
-        # Nothing to be seen without a closer look.
+        # No sign at this first look.
         return False
     signs = nat_signs(request, flow)
     if "contact" in signs:

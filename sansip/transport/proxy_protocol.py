@@ -1,11 +1,9 @@
 """The PROXY protocol, versions 1 and 2: the real client behind a load balancer.
 
-Theory of operation: a TCP load balancer opens a connection of its own for each
-one that it takes, and says in front of the first octet whose it is (HAProxy's
-doc/proxy-protocol.txt, the specification). ``read_header`` is fed what came so far
-and returns what the header announces, None while it is not whole, or raises: it
-never guesses, for where a header is expected it must come, and where it is not
-expected it must not be believed.
+Theory of operation: a TCP load balancer opens a connection of its own for each one that it takes, and names
+the client before the first octet (HAProxy's doc/proxy-protocol.txt, the specification). ``read_header`` gets
+the octets received so far and returns the content of the header, None while it is not whole, or raises. It
+never guesses: where a header is expected it must come, and where it is not expected it must not be believed.
 
 Version 1 is a line of text, version 2 binary with room for more ("TLVs"). A proxy that speaks for itself (a
 health check: LOCAL, UNKNOWN), or for a client without an IP address (AF_UNIX, AF_UNSPEC), announces no

@@ -25,7 +25,7 @@ QUIET = 5.0
 
 
 class Room:
-    """Chooses connections to let go. ``is_kept`` says over which flows somebody is registered."""
+    """Chooses connections to close. ``is_kept`` says over which flows a phone is registered."""
 
     __slots__ = ("_is_kept", "_round", "_table")
 

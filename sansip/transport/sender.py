@@ -1,9 +1,8 @@
 """The way down: octets and a flow become actions.
 
-Theory of operation: a datagram is one action. A stream goes through the
-connection table, and a client transaction is remembered at its connection until
-somebody answers, so that a lost connection fails it at once instead of after
-64*T1 (RFC 3261 17.1.4, 18.4).
+Theory of operation: a datagram is one action. A stream goes through the connection table, and a client
+transaction is remembered at its connection until an answer comes, so that a lost connection fails it at once
+instead of after 64*T1 (RFC 3261 17.1.4, 18.4).
 """
 
 from __future__ import annotations

@@ -38,8 +38,7 @@ _XOR_MAPPED_ADDRESS: Final = 0x0020
 _FINGERPRINT: Final = 0x8028
 # RFC 3489 11.2.4: asks for an answer from another address; all zero asks for nothing.
 _CHANGE_REQUEST: Final = 0x0003
-# Comprehension-required attributes that a request may bear here: USERNAME,
-# MESSAGE-INTEGRITY, REALM, NONCE.
+# Comprehension-required attributes that a request may have here: USERNAME, MESSAGE-INTEGRITY, REALM, NONCE.
 _KNOWN: Final = frozenset((0x0006, _MESSAGE_INTEGRITY, 0x0014, 0x0015))
 # RFC 5389 15.5: the value that is mixed into the checksum, so that another protocol's checksum does not
 # match.
@@ -54,8 +53,8 @@ def is_stun(data: bytes) -> bool:
 def binding_response(data: bytes, source: Address) -> bytes | None:
     """Return the answer to the Binding request ``data`` from ``source``.
 
-    None for everything else: other methods and classes, and what is malformed
-    (RFC 5389 7.3). Takes linear time, raises nothing.
+    None for everything else: other methods and classes, and malformed messages (RFC 5389 7.3). Takes linear
+    time, raises nothing.
     """
     if not _HEADER <= len(data) <= LONGEST or data[:2] != _REQUEST:
         return None
@@ -73,7 +72,7 @@ def binding_response(data: bytes, source: Address) -> bytes | None:
     port = int(source[1]).to_bytes(2, "big")
     family = b"\x00\x01" if len(address) == 4 else b"\x00\x02"
     if unknown:
-        # RFC 5389 7.3.1, 15.6, 15.9. No reason phrase: an answer is to be short.
+        # RFC 5389 7.3.1, 15.6, 15.9. No reason phrase: an answer must be short.
         kind = _ERROR
         listed = b"".join(number.to_bytes(2, "big") for number in unknown)
         body = _attribute(_ERROR_CODE, b"\x00\x00\x04\x14") + _attribute(_UNKNOWN_ATTRIBUTES, listed)

@@ -55,7 +55,7 @@ class Transport:
         service: the NAPTR service that means it, in lower case (RFC 3263 4.1, RFC 4168 5, RFC 7118 10.2).
         secured: the transport for a sips URI that has this one in ``transport`` (RFC 3261 26.2.2, RFC 7118
             5.1).
-        inside: of one with TLS, what is inside of it.
+        inside: for a transport with TLS, the transport inside of TLS.
         reliable: whether it repeats lost octets itself, so that SIP must not (RFC 3261 17).
         secure: whether it is encrypted, so that a sips URI may go over it (RFC 5630).
         framed: whether it keeps the boundaries of messages (RFC 7118 5.1, RFC 4168 4).
@@ -101,8 +101,8 @@ FRAMED: Final = frozenset(one.name for one in TRANSPORTS.values() if one.framed)
 ONE_WAY: Final = frozenset(one.name for one in TRANSPORTS.values() if one.one_way)
 DATAGRAMS: Final = frozenset(one.name for one in TRANSPORTS.values() if one.over == UDP)
 ON_TCP: Final = frozenset(one.name for one in TRANSPORTS.values() if one.over == TCP)
-# How a SIP URI names it. UDP is what is meant where nothing is said (RFC 3263 4.1); RFC 7118 5.2: a
-# secure WebSocket is "ws" there, too.
+# How a SIP URI names it. UDP is the default (RFC 3263 4.1), so it is not named; RFC 7118 5.2: a secure
+# WebSocket is "ws" there, too.
 PARAMETERS: Final = {
     one.name: ""
     if one.name == UDP

@@ -41,7 +41,7 @@ def note_source(
     """
     via = request.reply_via
     if via is None:
-        # Nothing tells where an answer would be expected.
+        # The request does not say where it expects an answer.
         raise RemoteProtocolError("no usable Via", section="RFC 3261 20.42", field="Via", message=request)
     host = flow.address[0]
     if "%" in host:

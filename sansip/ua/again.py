@@ -1,7 +1,7 @@
-"""An INVITE that was refused, and is sent once more: to somebody else, or for a longer session.
+"""An INVITE that was refused, and is sent once more: to another target, or for a longer session.
 
-Theory of operation: a 3xx names others to call, who are called one after the other, where the caller
-allows that (RFC 3261 8.1.3.4). A 422 names the shortest session that its sender takes (RFC 4028 7.3). The
+Theory of operation: a 3xx names other targets. The user agent calls them one after the other, if the caller
+allows it (RFC 3261 8.1.3.4). A 422 names the shortest session that its sender takes (RFC 4028 7.3). The
 further INVITE has the Call-ID, From and To of the one before, and the next number (RFC 3261 8.1.3.5). Both
 are bounded: a peer cannot keep us calling.
 """
@@ -50,7 +50,7 @@ class Again:
         self._tried = {str(request.uri)}
 
     def after(self, sent: Request, response: Response) -> Further | None:
-        """Return what follows the refusal ``response`` of ``sent``, None where nothing does."""
+        """Return the attempt that follows the refusal ``response`` of ``sent``, None if there is none."""
         if response.status == 422:
             return self._longer_session(sent, response)
         if response.status >= 600:

@@ -313,8 +313,8 @@ class UserAgent:
     def takes(self, arrival: Arrival, now: float) -> bool:
         """Take a request with a To tag of ours, where it is for us; the stack asks before the route.
 
-        It must have reached its end: no Route is left, and its Request-URI is an address of ours.
-        Raises RemoteProtocolError for what cannot be read.
+        It must have reached its end: no Route is left, and its Request-URI is an address of ours. Raises
+        RemoteProtocolError for fields that cannot be read.
         """
         request = arrival.message
         tag = request.to_tag
@@ -430,7 +430,7 @@ class UserAgent:
         return 1 if outer is None else outer.depth + 1
 
     def settled(self, call: OutgoingCall) -> None:
-        """Nothing more comes to the INVITE of ``call``."""
+        """No more responses come to the INVITE of ``call``."""
         self.outgoing.pop(call.number, None)
         self._inviting.pop(call.request.call_id, None)
 
@@ -470,7 +470,7 @@ class UserAgent:
         return self._heap[0][0] if self._heap else None
 
     def time_passed(self, now: float) -> None:
-        """Do what is due."""
+        """Do the work that is due."""
         heap = self._heap
         while heap and heap[0][0] <= now:
             due, _, call = heapq.heappop(heap)

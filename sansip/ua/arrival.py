@@ -1,7 +1,7 @@
 """A request as a user agent sees it: its message, and the way its answers go back.
 
-Theory of operation: routing stands above user agents and makes the request handles. So what a user agent
-needs of one is written down here, and the handle is held to it by its types.
+Theory of operation: routing stands above user agents and makes the request handles. So this file declares
+what a user agent needs of a handle, and the type checker compares the handle with it.
 """
 
 from __future__ import annotations

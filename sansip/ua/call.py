@@ -1,9 +1,9 @@
-"""A call: one dialog with a session in it, for who has it in hand.
+"""A call: one dialog with a session in it, as its holder uses it.
 
-Theory of operation: ``sansip.dialog.InviteUsage`` says what has to happen, as effects; a call performs
-them: answers go through the transaction that asked, requests through ``sansip.client``, events to the
-call's ``handler``. Verbs return a ``Later``: a coroutine awaits it, anybody else need not. A call is found
-by its dialog, and by its number, which is how programs outside of the core name it.
+Theory of operation: ``sansip.dialog.InviteUsage`` returns effects, and a call performs them: answers go
+through the transaction of the request, requests through ``sansip.client``, events to the call's ``handler``.
+Verbs return a ``Later``: a coroutine awaits it, other code need not. A call is found by its dialog, and by
+its number, which programs outside of the core use.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Wish: TypeAlias = "Callable[[float, Later[Response]], list[Any]]"
 
 
 class CallHandler(Protocol):
-    """Answers what the peer of a call wants; ``sansip.ua.Handler`` does it as a phone would."""
+    """Answers the requests of a call's peer; ``sansip.ua.Handler`` does it as a phone would."""
 
     def offered(self, call: Call, offer: Offered, now: float) -> None: ...
     def received(self, call: Call, received: Received, now: float) -> None: ...
@@ -147,7 +147,7 @@ class Call:
         # When the agent looks at this call again (``UserAgent.time_passed``).
         self.due: float | None = None
 
-    # --- what the holder of the call does
+    # --- actions of the call's holder
 
     def bye(self, *, reason: str | None = None) -> Later[Response]:
         """Hang up (RFC 3261 15.1.1). ``reason``: a Reason field (RFC 3326), ``Q.850;cause=16``."""
@@ -155,7 +155,8 @@ class Call:
         return self._ask(lambda now, later: self.usage.bye(headers, now, later))
 
     def hang_up(self, reason: str | None = None) -> None:
-        """End it in whatever way it can be ended now, and what it is connected with (``Handler.hang_up``)."""
+        """End it in whatever way it can be ended now, and the call connected with it
+        (``Handler.hang_up``)."""
         self.handler.hang_up(self, reason)
 
     def give_way(self) -> None:
@@ -211,9 +212,10 @@ class Call:
     ) -> Later[int]:
         """Have the peer call ``to``, a URI, and hear how that went: the ``Later`` is the final status.
 
-        With ``replaces``, a call of ours, the peer takes our place in it (RFC 5589 7); ``to`` is by
-        default where its other side is. 408 where the peer stops telling. ``RequestRefused`` where it does
-        not even try, ``CallEnded`` where it hangs up before it told the end. Nothing is hung up by this.
+        With ``replaces``, a call of ours, the peer takes our place in it (RFC 5589 7); ``to`` is by default
+        the URI of that call's other side. The status is 408 if the peer stops reporting. The ``Later`` raises
+        ``RequestRefused`` if the peer does not even try, and ``CallEnded`` if it hangs up before it reported
+        the end. This method hangs up no call.
         """
         return transfer(self, to, replaces, headers)
 
@@ -265,7 +267,7 @@ class Call:
         self._do(lambda: self.usage.prack(progress.request, progress.response, body, fields, at), at)
 
     def _do(self, wish: Callable[[], list[Any]], now: float) -> None:
-        """Have the usage do what it may not be able to do any longer."""
+        """Have the usage do an action that may not be possible any longer."""
         try:
             effects = wish()
         except LocalProtocolError:
@@ -345,7 +347,7 @@ class Call:
             self._hop = None
         self.agent.watch(self, now)
 
-    # --- what the usage wants done
+    # --- effects of the usage
 
     def perform(self, effects: Sequence[Any], now: float, asked: Later[Response] | None = None) -> None:
         """Do what ``usage`` returned, in order; ``asked`` awaits the answer to the request among it."""

@@ -29,7 +29,7 @@ def drafted(
 ) -> tuple[Request, Any]:
     """Return the request, without Via and Contact, and the flow that it has to go over, or None.
 
-    ``tag`` is that of From. Raises ``LocalProtocolError`` for what cannot be written.
+    ``tag`` is that of From. Raises ``LocalProtocolError`` for a value that cannot be written.
     """
     target, routes, hop = aimed(uri)
     identity = from_ or config.identity or f"sip:{domain}"

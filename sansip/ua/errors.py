@@ -26,7 +26,7 @@ class RequestRefused(Exception):
 
 
 class CallRefused(RequestRefused):
-    """Nobody took the call."""
+    """No callee took the call."""
 
 
 class CallEnded(LocalProtocolError):

@@ -1,8 +1,8 @@
 """The handler of a call: it answers the requests of the other side.
 
 Theory of operation: a call tells its handler each wish of the peer, and the handler answers, at once or
-later, by ``call.answer``. The one here is that of a simple phone: it answers a changed session with the
-same media, says 200 to what does no harm, and keeps the rest as events for who reads them. The two sides of
+later, by ``call.answer``. The one here is that of a simple phone: it answers a changed session with the same
+media, answers harmless requests with 200, and keeps the rest as events for the application. The two sides of
 a bridge are handlers, too.
 """
 
@@ -21,7 +21,7 @@ __all__ = ["Handler"]
 
 
 class Handler:
-    """Answers by itself what a phone would."""
+    """Answers by itself as a phone would."""
 
     __slots__ = ()
 
@@ -67,14 +67,14 @@ class Handler:
         call.acknowledge(answer_to(response.body, call.local_sdp), now=now)
 
     def cancelled(self, call: Call, owner: Any, now: float) -> None:
-        """The peer gave up its re-INVITE, which is answered with 487: nothing is to be done."""
+        """The peer gave up its re-INVITE, which got a 487: the handler need not do anything."""
 
     def partner(self, call: Call) -> Call | None:
         """The call that ``call`` is connected with, of a bridge."""
         return None
 
     def hang_up(self, call: Call, reason: str | None) -> None:
-        """Somebody beside the call ends it: an operator. ``reason``: a Reason field (RFC 3326)."""
+        """An operator, outside of the call, ends it. ``reason``: a Reason field (RFC 3326)."""
         if call.dialog.state == "early" and call.invitation is not None:
             call.invitation.cancel(reason)
         else:

@@ -1,9 +1,9 @@
-"""Where a stranger is: our requests go back to him, and not where his Contact says.
+"""The place of a stranger: our requests go back to the source, and not to the stranger's Contact.
 
-Theory of operation: a caller who has proved nothing may write any address into Contact and Record-Route,
-and each request of ours there is up to eleven datagrams at an address that never asked for one. RFC 3261
-8.1.2 leaves the choice of the next hop to local policy. Ours is: where what he names is not the host that
-he called from, requests go over the flow that he called by. A stranger behind a NAT is reached by that, too.
+Theory of operation: a caller that has proved nothing may write any address into Contact and Record-Route.
+Each request of ours to it is up to eleven datagrams to an address that never asked for one. RFC 3261 8.1.2
+leaves the choice of the next hop to local policy. Our policy: if these fields name another host than the one
+that the call came from, requests go over the flow of the call. This also reaches a stranger behind a NAT.
 """
 
 from __future__ import annotations

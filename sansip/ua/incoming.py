@@ -93,7 +93,7 @@ class IncomingCall(Handler):
         return self.call.number
 
     def hold_by(self, handler: CallHandler) -> None:
-        """Have ``handler`` answer what the caller wants, before and after the call is answered."""
+        """Have ``handler`` answer the caller's requests, before and after the call is answered."""
         self._next = handler
 
     # --- what its holder does
@@ -189,7 +189,7 @@ class IncomingCall(Handler):
             self._timer = None
 
     def timer_fired(self, _name: str, now: float) -> None:
-        """Nobody decided in time."""
+        """The holder of the call did not decide in time."""
         self._agent.now = now
         if not self.decided:
             self._agent.notices.reached("ring_time", self._arrival.flow.host, now)
@@ -200,12 +200,12 @@ class IncomingCall(Handler):
     def acknowledged(self, call: Call, ack: Request | None, now: float) -> None:
         call.handler = self._next
         self._agent.has_ack(call)
-        # The INVITE is needed no longer by those who know the call by its number.
+        # Programs that know the call by its number do not need the INVITE any longer.
         self._agent.add(call)
         arrival = self._arrival
         if not arrival.flow.reliable and not arrival.behind_nat:
-            # Only now: before, nothing proved that who sent the INVITE is where its Contact says, and a
-            # BYE to there could be for anybody.
+            # Only now: before the ACK, nothing proved that the sender of the INVITE is at its Contact, and a
+            # BYE to that address could hit a third party.
             call.reach_by_contact()
         self._accepted.set(call, now)
         call.handler.acknowledged(call, ack, now)

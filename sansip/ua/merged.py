@@ -2,7 +2,7 @@
 
 Theory of operation: the copies have the same Call-ID, From tag and CSeq, and another branch. The first is
 answered, each further one gets 482 while the transaction of the first runs. Transactions end by themselves,
-so what is held is looked through, once it has doubled, for those that did.
+so once the table has doubled, the code removes the entries of those that ended.
 """
 
 from __future__ import annotations

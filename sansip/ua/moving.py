@@ -1,8 +1,8 @@
-"""Calls whose Contact names a listener that was taken away: their peers hear of another (RFC 3261 12.2.2).
+"""Calls whose Contact names a listener that was taken away: their peers get another one (RFC 3261 12.2.2).
 
-Theory of operation: a peer sends where our last Contact says. So each such call gets the Contact of a
-listener that stays, and refreshes its target by an UPDATE, or a re-INVITE with what holds. Not all at once: a
-hundred calls every fifth of a second. Until they are told, what comes to the old place is still taken
+Theory of operation: a peer sends to our last Contact. So each such call gets the Contact of a listener that
+stays, and refreshes its target by an UPDATE, or by a re-INVITE with the present description. Not all at once:
+a hundred calls every fifth of a second. Until the peers are told, the old listener still takes their requests
 (``sansip.transaction.retirement``).
 """
 

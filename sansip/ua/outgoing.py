@@ -131,7 +131,7 @@ class OutgoingCall(Asker):
         if self.winner is None and not self._cancelled and self._sending is not None:
             self._sending.feed("give up", None, self._agent.now)
 
-    # --- what the client tells
+    # --- called by the client
 
     def leaving(self, sending: Sending, request: Request, listener: Listener, now: float) -> None:
         secure = request.uri.scheme == "sips"
@@ -169,7 +169,8 @@ class OutgoingCall(Asker):
                 self._give_up(response, now)
             return
         late = self._cancelled or (self.winner is not None and call is not self.winner)
-        # Of an INVITE that another one followed, or that was given up and refused in the caller's eyes.
+        # Also late: a 2xx to an INVITE that another one followed, or that was given up, so the caller has its
+        # refusal.
         late = late or sending is not self._sending or (self.winner is None and self.answered.done)
         first = self.winner is None and not late
         if first:

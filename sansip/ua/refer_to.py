@@ -60,10 +60,10 @@ def replaces_fields(replaces: Replaces | None) -> list[tuple[str, str]]:
 
 
 def attended(dialog: Dialog, uri: SipUri | None = None) -> str:
-    """Return the Refer-To by which somebody else takes our place in ``dialog`` (RFC 5589 7.1).
+    """Return the Refer-To by which another party takes our place in ``dialog`` (RFC 5589 7.1).
 
-    ``uri``: where its peer is to be called; by default the peer's Contact. Raises ``LocalProtocolError``
-    where that is no SIP URI.
+    ``uri``: the URI at which its peer is called; by default the peer's Contact. Raises ``LocalProtocolError``
+    if that is no SIP URI.
     """
     target = uri or dialog.remote_target
     if not isinstance(target, SipUri):

@@ -1,4 +1,5 @@
-"""A REFER of ours: the peer is asked to call somebody, and tells how that goes (RFC 3515, 4488, 5589).
+"""A REFER of ours: it asks the peer to call a party, and the peer reports the progress (RFC 3515, 4488,
+5589).
 
 Theory of operation: the 2xx says no more than that the peer will try. Its NOTIFYs say the rest: each holds a
 status line of the request that it sent. The last one, or silence, ends it. A call has a few of them
@@ -57,7 +58,7 @@ def transfer(
 
 
 class Referral:
-    """One REFER. ``outcome`` awaits the final status of what the peer sent; 408 where it no longer tells."""
+    """One REFER. ``outcome`` awaits the final status of the peer's call; 408 if the peer stops reporting."""
 
     __slots__ = ("_call", "_number", "_timer", "accepted", "outcome", "status")
 

@@ -39,7 +39,7 @@ BODIES: Final = {
 
 
 def capabilities(extensions: Collection[str] = EXTENSIONS) -> list[tuple[str, str]]:
-    """Return the header fields that say what we are capable of (RFC 3261 11.2, 13.2.1, 13.3.1.4)."""
+    """Return the header fields that state our capabilities (RFC 3261 11.2, 13.2.1, 13.3.1.4)."""
     return [("Allow", ", ".join(METHODS)), ("Supported", ", ".join(extensions))]
 
 

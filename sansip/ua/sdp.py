@@ -1,5 +1,4 @@
-"""As much of SDP as a call needs by itself: hold, and an answer out of what we offered (RFC 4566, RFC
-3264).
+"""As much of SDP as a call needs by itself: hold, and an answer out of our offer (RFC 4566, RFC 3264).
 
 Theory of operation: a description is a session part and a list of media parts, each a list of lines. Lines
 without a requested change stay octet for octet. The code keeps lines that it does not understand: only the
@@ -14,7 +13,7 @@ from typing import Final
 
 __all__ = ["DIRECTIONS", "answer_to", "direction_of", "is_sdp", "with_direction"]
 
-# RFC 3264 5.1, and what the other side may answer (6.1).
+# RFC 3264 5.1, and the directions that the other side may answer (6.1).
 DIRECTIONS: Final = {
     b"sendrecv": b"sendrecv",
     b"sendonly": b"recvonly",

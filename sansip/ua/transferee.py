@@ -49,7 +49,7 @@ class Calling(Protocol):
 class Transferee(Handler):
     """Answers as a phone would, and calls those that its peers name in a REFER.
 
-    ``may(call, uri)`` says whether; by default it may call everybody.
+    ``may(call, uri)`` says whether it may call a URI; by default it may call all.
     """
 
     __slots__ = ("_agent", "_may")

@@ -42,7 +42,7 @@ class Avoided:
         self._until.pop(place, None)
 
     def holds(self, place: Place, now: float) -> bool:
-        """Whether ``place`` is to be avoided."""
+        """Whether to avoid ``place``."""
         return self._until.get(place, 0.0) > now
 
     def sort(self, places: Sequence[Place], now: float) -> list[Place]:

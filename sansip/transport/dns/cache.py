@@ -41,7 +41,7 @@ class Cache:
         return len(self._entries)
 
     def get(self, name: str, kind: str, now: float) -> Found | None:
-        """Return what is known, or None. The list must not be changed."""
+        """Return the known records, or None. The list must not be changed."""
         entry = self._entries.get((name, kind))
         if entry is None:
             return None
@@ -51,7 +51,7 @@ class Cache:
         return entry[1]
 
     def left(self, name: str, kind: str, now: float) -> float:
-        """Return for how many seconds more what is known holds."""
+        """Return for how many seconds more the known records hold."""
         entry = self._entries.get((name, kind))
         return 0.0 if entry is None else entry[0] - now
 

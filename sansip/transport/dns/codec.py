@@ -1,9 +1,8 @@
 """DNS messages as octets (RFC 1035 4), through dnspython's codec.
 
-Theory of operation: dnspython imports sockets and threads for parts that are
-not used here, so it is imported by ``load``, when a resolver is built, and not
-by ``import sansip``. A reply is reduced to what is needed and matched with its
-query; whatever is wrong with it makes it no reply.
+Theory of operation: dnspython imports sockets and threads for parts that are not used here, so it is imported
+by ``load``, when a resolver is built, and not by ``import sansip``. The codec reduces a reply to the needed
+records and matches it with its query. It does not accept a reply with any fault.
 """
 
 from __future__ import annotations

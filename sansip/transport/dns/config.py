@@ -1,8 +1,7 @@
 """How names are resolved: name servers and host names, as settings.
 
-Theory of operation: the core reads no files. The program that starts the server reads
-``/etc/resolv.conf`` and ``/etc/hosts`` and hands in what they say
-(``sansip_sockets.system_dns``), or names other servers.
+Theory of operation: the core reads no files. The program that starts the server reads ``/etc/resolv.conf``
+and ``/etc/hosts`` and hands in their content (``sansip_sockets.system_dns``), or names other servers.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ __all__ = ["DnsConfig"]
 
 @dataclass(slots=True)
 class DnsConfig:
-    """Settings of the resolver. Raises ``ValueError`` for what cannot work.
+    """Settings of the resolver. Raises ``ValueError`` for settings that cannot work.
 
     Attributes:
         servers: recursive name servers as (IP address, port), in order.

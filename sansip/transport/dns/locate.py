@@ -64,7 +64,7 @@ class Locator:
         _Search(self, question, done).start(now)
 
     def draw(self, mark: str) -> Draw:
-        """Return chance, or what is always the same for the same ``mark``."""
+        """Return a source of random numbers, or of numbers that are always the same for the same ``mark``."""
         entropy = self.resolver.entropy
         if not mark:
             return entropy.number

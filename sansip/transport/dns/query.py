@@ -151,7 +151,7 @@ class Query:
             )
         return codec.build_query(self._number, self._spelling, self.kind, edns=self._edns)
 
-    # --- what comes back
+    # --- replies
 
     def datagram_received(self, data: bytes, source: tuple[object, ...], now: float) -> None:
         """Take a datagram that came to our socket."""
@@ -170,7 +170,7 @@ class Query:
             self._take(reply, now)
 
     def send_failed(self, now: float) -> None:
-        """Nothing listens there, or there is no way."""
+        """No server listens there, or there is no way to it."""
         self._resolver.servers.silent(self._server, now)
         self._next(now)
 

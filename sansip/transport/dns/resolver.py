@@ -1,10 +1,9 @@
 """The resolver: names to records, by asking name servers, without waiting.
 
-Theory of operation: a look-up is answered from the host names given, from the
-cache, by joining a query for the same name and type that is under way, or by a
-new query. CNAMEs are followed within a reply, and with further queries where a
-reply stops at one. Only the answer section is believed, and only what follows
-from the name that was asked.
+Theory of operation: a look-up is answered from the host names given, from the cache, by joining a query for
+the same name and type that is under way, or by a new query. CNAMEs are followed within a reply, and with
+further queries where a reply stops at one. The resolver believes the answer section only, and of it only the
+records that follow from the name in the question.
 
 Queries are bounded in number, and those below one domain (its last two labels)
 have a lower bound of their own, so that names that never answer cost the calls

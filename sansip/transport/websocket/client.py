@@ -1,9 +1,8 @@
 """The client side of a WebSocket, for programs that speak to a SIP server over one (RFC 7118 4).
 
-Theory of operation: all but the handshake and the masks is as on the server's
-side, so this is that filter with two parts exchanged. The answer to the request is
-checked as RFC 6455 4.1 says, for what is no WebSocket server, or one that does
-not speak SIP, must be told apart from a slow one.
+Theory of operation: all but the handshake and the masks is as on the server's side, so this is that filter
+with two parts exchanged. The client checks the answer to its request as RFC 6455 4.1 says, because it must
+tell a slow server from one that does not speak WebSocket or SIP.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["ClientHandshake", "WebSocketClient"]
 
 
 class ClientHandshake:
-    """One request and its answer. ``host`` is what the Host field says, ``key`` 24 octets of base64."""
+    """One request and its answer. ``host`` is the value of the Host field, ``key`` 24 octets of base64."""
 
     __slots__ = ("_http", "_key", "request")
 
@@ -63,7 +62,7 @@ class ClientHandshake:
         return HandshakeResult(b"", refused, b"" if refused else self._http.trailing_data[0])
 
     def _judge(self, response: h11.InformationalResponse) -> str:
-        """Return what is wrong with a 101, "" where nothing is (RFC 6455 4.1)."""
+        """Return the fault of a 101, "" if it has none (RFC 6455 4.1)."""
         headers: dict[bytes, list[bytes]] = {}
         for name, value in response.headers:
             headers.setdefault(name, []).append(value)

@@ -1,11 +1,10 @@
 """The WebSocket filter: frames below, whole SIP messages above (RFC 7118 5).
 
-Theory of operation: first comes the handshake, then one SIP message is one
-WebSocket message, so what goes up has boundaries. Silence is asked by a ping
-(browsers have no way to ping by themselves, and NATs forget); a browser that answers
-neither that nor anything else is gone. A message that was begun must be whole
-in time, as on any stream. All of it takes one timer, which looks at the times
-of the last octets and of the message begun, and so costs nothing per message.
+Theory of operation: first comes the handshake, then one SIP message is one WebSocket message, so the data
+that goes up has boundaries. After a silence the filter sends a ping (browsers have no way to ping by
+themselves, and NATs forget). A browser that answers neither with a pong nor with other data is gone. A
+message that was begun must be whole in time, as on any stream. All of it takes one timer, which looks at the
+times of the last octets and of the message begun, and so costs nothing per message.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ __all__ = ["WebSocket"]
 class WebSocket:
     """One WebSocket connection, server side: a ``sansip.driver.Filter``.
 
-    ``most``: octets of a message, and the limit that says so. ``shaken``: somebody else saw to the
-    handshake, which was over at that time.
+    ``most``: octets of a message, and the limit that says so. ``shaken``: the time at which another part
+    finished the handshake.
     """
 
     __slots__ = ("_begun", "_handshake", "_kept", "_last", "_limits", "_pinged", "_reader")

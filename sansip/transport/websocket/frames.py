@@ -73,8 +73,8 @@ class MessageReader:
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield the messages and control frames that ``data`` completes; raise FrameError.
 
-        One by one, so that what came before a fault is not lost, however the octets
-        were cut (RFC 6455 7.1.7). To be read to its end, or never fed again.
+        One by one, so that frames before a fault are not lost, however the octets were cut (RFC 6455 7.1.7).
+        Read it to its end, or never feed it again.
         """
         source: bytes | bytearray = data
         if self._buffer is not None:
@@ -187,7 +187,7 @@ def masked_frame(opcode: int, payload: bytes, key: bytes) -> bytes:
 
 
 def close_payload(code: int, reason: str) -> bytes:
-    """Return what a close frame holds; a reason too long for one is cut between characters."""
+    """Return the content of a close frame; a reason that is too long is cut between characters."""
     text = reason.encode("utf-8", "replace")[: CONTROL_SIZE - 2].decode("utf-8", "ignore").encode()
     return code.to_bytes(2, "big") + text
 

@@ -67,7 +67,8 @@ class WebSocketConfig:
 class HandshakeResult:
     """The answer to send. ``refused`` says why there will be no WebSocket; "" when there is.
 
-    ``rest`` is what the client sent behind its request, ``protocol`` the sub-protocol that is spoken.
+    ``rest`` holds the octets that the client sent after its request, ``protocol`` the sub-protocol that is
+    spoken.
     """
 
     response: bytes
@@ -116,7 +117,7 @@ class Handshake:
                 raise Refusal(400, "expected a WebSocket handshake (RFC 6455 4.1)")
             key, protocol = self._judge(event)
         except h11.RemoteProtocolError as error:
-            # h11 raises what it caught as ``self``: its frame holds the error that holds the frame.
+            # h11 raises the error that it caught as ``self``: its frame holds the error that holds the frame.
             without_frames(error)
             status = error.error_status_hint if error.error_status_hint in _REASONS else 400
             return _refuse(status, f"not an HTTP/1.1 request: {error}")
