@@ -1,9 +1,8 @@
 """Accounts at other servers: whose challenges are answered, and with what.
 
-Theory of operation: an account names the servers that may ask for it and the one
-realm that they may ask in. Both must fit: a digest shown to somebody else
-could be tried against a list of passwords, or passed on to the real server by
-the server that asked. A password may be replaced by its HA1, one for each algorithm.
+Theory of operation: an account names the servers that may ask for it and the one realm that they may ask in.
+Both must fit: a server that gets a digest meant for another one could try it against a list of passwords, or
+pass it on to the real server. A password may be replaced by its HA1, one for each algorithm.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ __all__ = ["Account"]
 
 @dataclass(slots=True)
 class Account:
-    """A user name at somebody else's server (Kamailio's ``uac`` credentials).
+    """A user name at another operator's server (Kamailio's ``uac`` credentials).
 
     Attributes:
         hosts: the servers that may ask: host names as they stand in the URI that
             leads there, IP addresses, or networks (``"192.0.2.0/28"``).
         realm: the realm that they ask in, exactly as in their challenge.
         username: the user name there.
-        password: the password; None where ``keys`` has what is needed.
+        password: the password; None where ``keys`` has the HA1.
         keys: HA1 (``sansip.auth.ha1``) by hash name, ``{"SHA-256": "…"}``.
         algorithms: hashes that are answered with; others are ignored.
 

@@ -83,7 +83,7 @@ class Authenticator:
 
     @property
     def matches_uri(self) -> bool:
-        """Whether ``uri`` in an answer has to name what the Request-URI does."""
+        """Whether ``uri`` in an answer has to name the same thing as the Request-URI."""
         return self._config.match_uri
 
     def asked_for(self, credentials: Credentials, unix: float) -> bool:
@@ -121,7 +121,7 @@ class Authenticator:
     ) -> Offer:
         """Return the credentials to verify with a provisional GENUINE, or why there are none.
 
-        ``forgeable``: anybody could have written ``source`` into the packet.
+        ``forgeable``: any host could have written ``source`` into the packet.
         """
         self._counts.look(unix)
         if not offered:
@@ -189,7 +189,7 @@ class Authenticator:
         offer.verdict = Verdict.GENUINE
 
     def _quality(self, credentials: Credentials) -> str:
-        """Return what is wrong with the quality of protection that a client chose, "" for nothing."""
+        """Return the fault of the quality of protection that a client chose, "" for none."""
         qop = credentials.qop
         if not qop:
             # RFC 3261 22.4, RFC 8760 2.6 item 8: optional to receive, and then it means "auth". The
@@ -204,7 +204,7 @@ class Authenticator:
         return ""
 
     def needs_lookup(self, credentials: Credentials) -> bool:
-        """Whether somebody has to be asked what is stored of the user."""
+        """Whether the stored data of the user must be looked up."""
         username = credentials.username or ""
         if len(username) > self._config.username_size:
             return False
@@ -322,7 +322,7 @@ class Authenticator:
             return None
         key = None if stored is None else stored.get(hash_name(credentials.algorithm) or "")
         if key is None:
-            # Of several secrets it is not known here which one the client has.
+            # If there are several secrets, this code does not know which one the client has.
             return None
         begin = ""
         if nonce is None or unix - nonce.made > self._nonces.lifetime / 2:

@@ -1,8 +1,8 @@
 """Tokens in SIP (RFC 8898): their challenge, and the question which user a token proves.
 
-Theory of operation: a token is judged outside (``ShownToken``), for that takes keys and a clock of the
-world. Here is what the core needs: where phones get tokens, which field they come in, and that none
-leaves this server.
+Theory of operation: the outside judges a token (``ShownToken``), because that takes keys and the time of day.
+The core does the rest: it tells phones where to get tokens, finds the field of a token, and lets no token
+leave this server.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Digest authentication as a client: challenges of other servers answered (RFC 3261 22, RFC 7616).
 
-Theory of operation: ``ClientAuth`` holds the accounts and, for each server and
-realm, the nonce that it gave last, so that the next request carries credentials at once
-(RFC 7616 3.6) and is not challenged at all. ``Answers`` is one request on its way
-to one server: ``apply`` writes what is known into a copy about to be sent, ``take``
-learns from a 401 or 407 and says whether to send again, ``succeeded`` learns
-from the final answer. Each realm is answered once, and once more if it calls the
-nonce stale: so no server can keep us busy. Of its challenges so many are looked at, and
-so long ones, as ``sansip.limits`` says.
+Theory of operation: ``ClientAuth`` holds the accounts and, for each server and realm, the nonce that it gave
+last, so that the next request carries credentials at once (RFC 7616 3.6) and is not challenged at all.
+``Answers`` is one request on its way to one server: ``apply`` writes what is known into a copy about to be
+sent, ``take`` learns from a 401 or 407 and says whether to send again, ``succeeded`` learns from the final
+answer. Each realm is answered once, and once more if it calls the nonce stale: so no server can keep us busy.
+``sansip.limits`` bounds the number and the size of the challenges that are looked at.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ class _Session:
     qop: str | None
     hides_user: bool
     count: int = 0
-    # Of the last answer, for the check of ``rspauth``.
+    # From the last answer, for the check of ``rspauth``.
     uri: str = ""
     cnonce: str = ""
 
@@ -121,7 +119,7 @@ class ClientAuth:
         self._addresses[address] = host
 
     def refused(self, host: str, realm: str, reason: str) -> None:
-        # A realm is what the other server wrote.
+        # The other server wrote the realm.
         self._notify(CredentialsRefused(host, realm[:_SHOWN], reason))
 
     def token(self) -> str:
@@ -282,7 +280,7 @@ def _realm_of(text: str, field: str) -> str | None:
 
 
 def _session(account: Account, field: str, challenge: Challenge) -> _Session | None:
-    """Return what a challenge asks for, None where we cannot answer it."""
+    """Return the needs of a challenge, None where we cannot answer it."""
     if not challenge.nonce or account.key(challenge.algorithm) is None:
         return None
     qop = None
@@ -308,7 +306,7 @@ def _session(account: Account, field: str, challenge: Challenge) -> _Session | N
 
 
 def _remove(request: Request, field: str, realm: str) -> None:
-    """Remove credentials for ``realm``: those of an earlier attempt, or somebody else's."""
+    """Remove credentials for ``realm``: those of an earlier attempt, or of another client."""
     lines = request.get_all(field)
     if not lines:
         return

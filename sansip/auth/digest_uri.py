@@ -1,10 +1,9 @@
 """Whether credentials were made for the request that carries them (RFC 7616 3.4.6).
 
-Theory of operation: the digest covers the parameter ``uri``, not the Request-URI. So
-a server has to compare the two, or an attacker on the way could send a call that
-its caller meant for bob to a number that costs money. But what is sent and what is
-hashed differ in honest requests, too, and RFC 8760 2.6 (item 6) leaves it to the
-server what it takes. Taken is what names the same thing to this server:
+Theory of operation: the digest covers the parameter ``uri``, not the Request-URI. So a server has to compare
+the two, or an attacker on the way could send a call that its caller meant for bob to a number that costs
+money. But in honest requests the two may differ, too, and RFC 8760 2.6 (item 6) leaves the choice to the
+server. This server accepts a ``uri`` that names the same thing as the Request-URI:
 
 * the same user and host; the password, parameters and headers of a URI, and a port that
   is the scheme's own, are not looked at (phones write ``;transport=tcp`` into one of the two
@@ -40,7 +39,8 @@ _PORTS = {"sip": DEFAULT_PORT, "sips": DEFAULT_PORTS[TLS]}
 
 
 def designates(text: str, method: str, uri: Uri, serves: Serves) -> bool:
-    """Whether the digest's ``uri`` (``text``) names what the Request-URI ``uri`` of ``method`` does."""
+    """Whether the digest's ``uri`` (``text``) names the same thing as the Request-URI ``uri`` of
+    ``method``."""
     if text == str(uri):
         return True
     try:
@@ -61,7 +61,8 @@ def designates(text: str, method: str, uri: Uri, serves: Serves) -> bool:
 
 
 def _parts(uri: SipUri, serves: Serves) -> tuple[object, ...]:
-    """Return what is equal for SIP URIs that name the same thing (RFC 3261 19.1.4, and as said above)."""
+    """Return a key that is equal for SIP URIs that name the same thing (RFC 3261 19.1.4, and as said
+    above)."""
     maddr = _aside(uri, serves)
     if serves(uri.host, None):
         return (uri.scheme, uri.user_decoded, maddr)

@@ -1,11 +1,10 @@
 """Users for an hour: names with a time limit in them, passwords made with a secret.
 
-Theory of operation: a web application gives its visitor the name ``EXPIRY:USER``
-(Unix time, then the user) and the password base64(HMAC(secret, name)), as TURN
-servers take them and Kamailio's ``auth_ephemeral`` does. Anybody who has the secret
-computes the same password, so nothing is stored of such a user, and a page's
-source betrays a password that is soon of no use. Secrets are rotated
-as keys of nonces are: the first makes passwords, all are good.
+Theory of operation: a web application gives its visitor the name ``EXPIRY:USER`` (Unix time, then the user)
+and the password base64(HMAC(secret, name)), as TURN servers take them and Kamailio's ``auth_ephemeral`` does.
+A server that has the secret computes the same password, so it stores no data of such a user. A password in a
+page's source is soon of no use. Secrets are rotated as keys of nonces are: the first makes passwords, all are
+good.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from sansip.auth.algorithms import ha1
 
 __all__ = ["EPHEMERAL_HASHES", "Ephemeral", "split_name"]
 
-# As they are called on the command line -> name in hashlib. SHA-1 is what the
-# field agreed on; its weakness is none inside an HMAC (RFC 6194 3.3).
+# As they are called on the command line -> name in hashlib. SHA-1 is in common use here; its weakness does
+# not matter inside an HMAC (RFC 6194 3.3).
 EPHEMERAL_HASHES: Final = {"SHA-1": "sha1", "SHA-256": "sha256"}
 # Digits of a Unix time: from 1973 to the year 33658.
 _LEAST, _MOST = 9, 12

@@ -1,13 +1,12 @@
 """Guessing costs the guesser: failed attempts are counted where they come from.
 
-Theory of operation: failures fill a bucket of the (source, user) pair and one of
-the source alone; they leak with time. While a bucket has no room for one more, its
-source is banned (``sansip.bans``): its passwords are not looked at. Nobody can lock
-out a user from elsewhere, because no bucket belongs to a user alone; and a user who
-proved himself from a source is judged there by his own bucket only, so that a guesser
-in the same office (behind the same NAT) does not lock out his colleagues. The same wrong
-answer sent again is no further guess and counts once. Of an IPv6 address the network
-counts (its first 64 bits), for that is what one customer has.
+Theory of operation: failures fill a bucket of the (source, user) pair and one of the source alone; they leak
+with time. While a bucket has no room for one more, its source is banned (``sansip.bans``): its passwords are
+not looked at. An attacker cannot lock out a user from another source, because no bucket belongs to a user
+alone. A user who has proved the password from a source is judged there by that user's own bucket only, so a
+guesser in the same office (behind the same NAT) does not lock out colleagues. The same wrong answer sent
+again is no further guess and counts once. For an IPv6 address the network counts (its first 64 bits), because
+one customer has a whole network.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class _Bucket:
 
 
 class Guard:
-    """Counts failures; ask for ``barred`` before a password is looked at, and tell what came of it.
+    """Counts failures; ask for ``barred`` before a password is looked at, and report the result.
 
     ``per_user`` and ``per_source``: failures that a pair and a source may have
     outstanding; ``recovery``: seconds after which one failure is forgotten;

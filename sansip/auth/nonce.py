@@ -1,13 +1,11 @@
-"""Nonces that prove themselves: no table of what was handed out.
+"""Nonces that prove themselves: there is no table of the nonces handed out.
 
-Theory of operation: a nonce carries the time it was made at, which process made it,
-when by that process's own clock, for which source address, and a keyed MAC over all
-that and the realm (RFC 7616 3.3 recommends such). The holder of the key can
-verify it, so any node of a cluster knows a nonce of any other. The process's own clock
-begins anywhere and is never set: of two nonces of one process it says which is
-newer, whatever happens to the time of day. Keys are rotated by
-putting a new one in front: the first makes nonces, all verify them. One that is
-taken away still verifies what it made, for as long as a nonce lives.
+Theory of operation: a nonce carries the time it was made at, which process made it, when by that process's
+own clock, for which source address, and a keyed MAC over all that and the realm (RFC 7616 3.3 recommends
+such). The holder of the key can verify it, so any node of a cluster knows a nonce of any other. The process's
+own clock begins anywhere and is never set: of two nonces of one process it says which is newer, whatever
+happens to the time of day. Keys are rotated by putting a new one in front: the first makes nonces, all verify
+them. A key that is taken away still verifies its nonces, for as long as a nonce lives.
 """
 
 from __future__ import annotations

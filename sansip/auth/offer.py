@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHOWN", "TOO_OLD", "Lookup", "Offer", "Users", "Verdict"]
 
-# Characters of what a stranger wrote that are told to the log.
+# Characters of a stranger's text that go to the log.
 SHOWN: Final = 80
 # The one reason that is everyday: a phone refreshes with the nonce that it has.
 TOO_OLD: Final = "the nonce is too old"
@@ -43,7 +43,7 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class Lookup:
-    """The question for what is stored of a user.
+    """The question for the stored data of a user.
 
     The answer is a mapping from hash name (``"SHA-256"``, ``"MD5"``…) to HA1 in
     hexadecimal, or None where there is no such user.
@@ -77,5 +77,5 @@ class Offer:
 
     @property
     def username(self) -> str:
-        """The user name that was given, cut to what a log can take."""
+        """The user name that was given, cut to a length that a log can take."""
         return "" if self.credentials is None else (self.credentials.username or "")[:SHOWN]

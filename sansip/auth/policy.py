@@ -21,9 +21,8 @@ class AuthConfig:
             are stored, so it can be changed at any time.
         qop: qualities of protection offered (RFC 7616 3.3): `auth`, and `auth-int`,
             which covers the body as well. Some phones stumble over a list of two.
-        realms: realms that are not called like their domain, as `"domain realm"`. The
-            keys of users are bound to their realm: it must stay what it was when they
-            came from another server.
+        realms: realms with another name than their domain, as `"domain realm"`. The keys of users are bound
+            to their realm: if they came from another server, the realm must stay the same.
         nonce_lifetime: seconds a nonce may be used.
         nonces: nonce counts remembered at the most. When the oldest is forgotten, nonces no younger
             than it are refused with `stale=true`.

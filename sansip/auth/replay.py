@@ -1,4 +1,4 @@
-"""Nonce counts: a request that was seen must not be believed again.
+"""Nonce counts: this node must not believe the same request twice.
 
 Theory of operation: RFC 7616 3.4 makes a client count its uses of a nonce; the
 highest count of each nonce is remembered until the nonce expires by itself. The table

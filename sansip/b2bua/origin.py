@@ -1,9 +1,9 @@
 """The o= line that one phone sees, whichever phone the description comes from (RFC 3264 8).
 
-Theory of operation: a phone may refuse an offer whose o= line names another session, or ignore it if the
-version is not higher. While the far side stays the same, its descriptions pass octet for octet. After a
-transfer, or if another phone of a fork answers, they come from another phone. Then user, session and address
-of the first o= line stay, and the version goes up by one with each change.
+Theory of operation: a phone may treat an offer whose o= line names another session as an error, or ignore it
+if the version is not higher. While the far side stays the same, its descriptions pass octet for octet. After
+a transfer, or if another phone of a fork answers, they come from another phone. Then user, session and
+address of the first o= line stay, and the version goes up by one with each change.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The modules of a stack: put in order, started, reconfigured, and called.
 
 Theory of operation: ``requires`` orders modules, then the name does. Each hook becomes one tuple of the
-methods that override it, in that order for what comes in and reversed for what goes back; an empty tuple
-costs the caller one test. An exception is the module's own: it becomes ``ModuleFailed``, and what it was
-asked about fails closed or open, as the hook says. Nobody else's traffic notices.
+methods that override it, in that order for requests that come in and reversed for responses that go back; an
+empty tuple costs the caller one test. An exception is the module's own: it becomes ``ModuleFailed``, and the
+message in question fails closed or open, as the hook says. Other traffic is not affected.
 
 The set is never changed: a reload that adds or removes modules makes another (``changed``), which has those
 that stay. A request knows the set that it began with, and ends by it.
@@ -41,9 +41,9 @@ __all__ = ["BACKWARD", "Modules", "Use", "lacks", "marked", "ordered", "wanted"]
 ModuleType = TypeVar("ModuleType")
 Method = tuple[Module, Callable[..., Any]]
 Step = Callable[["IncomingRequest"], Coroutine[Any, Any, None]]
-# (module, hook, method) -> what is called in its place.
+# (module, hook, method) -> the function called in its place.
 Wrap = Callable[[Module, str, Callable[..., Any]], Callable[..., Any]]
-# Hooks of what goes back: the last module sees it first.
+# Hooks of responses that go back: the last module sees one first.
 BACKWARD = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
 # Events that may lead to each other.
 _MOST_TOLD = 100
@@ -167,7 +167,7 @@ class Modules:
         self.hooks.replace(*(hooks[name] for name in Hooks.NAMES))
 
     def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what is called in the place of a ``method`` that is no hook."""
+        """Return the function called in the place of a ``method`` that is no hook."""
         return method if self._wrap is None else self._wrap(module, what, method)
 
     def __iter__(self) -> Any:
@@ -269,8 +269,7 @@ class Modules:
         gone = [module for module in before if module not in self._by_type.values()]
         for module in self._by_type.values():
             module.core.table = self
-        # Requests that began before pass the hooks of their own set; somebody has to look whether there are
-        # some.
+        # Requests that began before pass the hooks of their own set; so a check for such hooks is needed.
         self.hooks.active = self.hooks.active or before.hooks.active
         self.hooks.changes_responses = self.hooks.changes_responses or before.hooks.changes_responses
         for module in reversed(gone):
@@ -440,7 +439,7 @@ class Modules:
         return due
 
     def time_passed(self, now: float) -> None:
-        """Let modules with clocks of their own do what is due."""
+        """Let modules with clocks of their own do the work that is due."""
         for module, hook in self._time_passed:
             try:
                 due = module.next_due()

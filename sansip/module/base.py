@@ -77,7 +77,7 @@ HOOKS: Final = (
 WAITING: Final = ("request_received", "branch_leaving", "response_received", "response_leaving")
 # The result of a hook that may wait: a coroutine if it waits.
 Waits: TypeAlias = Coroutine[Any, Any, None] | None
-# A module's life, and what it tells of itself.
+# A module's life, and its reports on itself.
 LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health")
 
 # The marks of a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
@@ -228,7 +228,7 @@ class Module:
         return {}
 
     def health(self) -> str:
-        """Return what is wrong, for `sansip ctl health`; "" while all is well."""
+        """Return the fault, for `sansip ctl health`; "" while all is well."""
         return ""
 
     # --- hooks
@@ -274,7 +274,7 @@ class Module:
         return None
 
     def time_passed(self, now: float) -> None:
-        """Do what is due."""
+        """Do the work that is due."""
 
 
 def _judge(cls: type[Module]) -> None:

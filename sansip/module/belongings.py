@@ -75,7 +75,7 @@ class ModuleTimers:
 
 
 class Belongings:
-    """The belongings of one module. ``failed(where, error)`` hears what it raises.
+    """The belongings of one module. ``failed(where, error)`` gets its exceptions.
 
     Attributes:
         timers: those of the module.

@@ -1,8 +1,8 @@
 """Commands: one method of a module, for the control socket, the API and the reference page.
 
-Theory of operation: the method's signature is the definition. JSON arguments are converted by
-its annotations, and what does not fit is said by name; the result is whatever JSON can hold:
-numbers, text, lists, and dataclasses as objects.
+Theory of operation: the method's signature is the definition. JSON arguments are converted by its
+annotations, and an error names the argument that does not fit; the result is whatever JSON can hold: numbers,
+text, lists, and dataclasses as objects.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Parameter:
 
 @dataclass(slots=True)
 class Command:
-    """One command: its name, who may give it, and the method that does it.
+    """One command: its name, the role that it needs, and the method that does it.
 
     ``takes_now``: the method has a parameter ``now``, which is the time and none of the arguments.
     """
@@ -60,14 +60,15 @@ class Command:
         return cls(name, role, method, inspect.getdoc(method) or "", parameters, "now" in signature)
 
     def call(self, given: Mapping[str, Any], now: float) -> Any:
-        """Do it. Raises ``CommandError`` for arguments that do not fit, and what the method raises."""
+        """Do it. Raises ``CommandError`` for arguments that do not fit, and the exceptions of the method."""
         arguments = self.arguments(given)
         if self.takes_now:
             arguments["now"] = now
         return self.method(**arguments)
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return ``given`` as the method takes it. Raises ``CommandError`` that names what does not fit."""
+        """Return ``given`` as the method takes it. Raises ``CommandError`` that names the part that does not
+        fit."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:
@@ -109,7 +110,7 @@ def _converted(command: str, parameter: Parameter, value: Any) -> Any:
 
 
 def expected(parameter: Parameter) -> str:
-    """Return in words what an argument may be."""
+    """Return in words the values that an argument may have."""
     kinds = _kinds(parameter.type)
     return " or ".join(map(repr, _choices(kinds)) if _choices(kinds) else map(_named, kinds))
 

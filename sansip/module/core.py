@@ -1,6 +1,6 @@
 """The interface of the stack for modules: they use nothing else of it.
 
-Theory of operation: one facade for each module, so that figures bear its name and its failures are known as
+Theory of operation: one facade for each module, so that figures have its name and its failures are known as
 its own. No method in here waits. A module awaits in a coroutine: one that ``run`` begins, a route, or a
 command.
 """
@@ -157,7 +157,7 @@ class Core:
 
     @property
     def domains(self) -> Sequence[str]:
-        """The domains that are served; the first is what the server's other names mean."""
+        """The domains that are served; the server's other names mean the first one."""
         return self._stack.domains
 
     def address_of(self, uri: Uri) -> str:
@@ -266,11 +266,12 @@ class Core:
         return Shared(table, values, stack.limits.change_attempts)
 
     def once(self, name: str) -> bool:
-        """Whether this node is the one to do ``name``: probes, reminders, what one node sends for all.
+        """Whether this node is the one to do ``name``: probes, reminders, requests that one node sends for
+        all.
 
-        Of the nodes that share a location and do not drain, one is chosen by its name; another as soon as
-        that one is gone. While nodes find each other two may answer yes, so what is done must bear being done
-        twice. A server alone is always the one.
+        Among the nodes that share a location and do not drain, ``name`` chooses one; another as soon as that
+        one is gone. While nodes find each other, two may answer yes, so the work must do no harm if it is
+        done twice. A server alone is always the one.
         """
         nodes = self._stack.nodes
         if nodes is None:

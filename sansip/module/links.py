@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Link", "Links", "kinds_of"]
 
-# (module, what, method) -> what is called in its place: for who measures them.
+# (module, what, method) -> the function called in its place, for measurements.
 Wrap = Callable[[Any, str, Callable[..., Any]], Callable[..., Any]]
 
 
@@ -70,14 +70,14 @@ class Link:
         """The peer sent ``message``."""
 
     def closed(self, reason: str, now: float) -> None:
-        """The connection is gone, ended by either side. Nothing can be sent any more."""
+        """The connection is gone, ended by either side. No data can be sent any more."""
 
     def send(self, message: bytes) -> None:
         """Send one message. A peer that does not read is closed (``limits.connection_backlog``)."""
         self._line.send(message)
 
     def close(self, reason: str) -> None:
-        """Close the connection once what was sent before has left; ``closed`` is called."""
+        """Close the connection once the data sent before has left; ``closed`` is called."""
         self._line.close(reason)
 
 
@@ -143,7 +143,7 @@ class Line:
 
 
 class Links:
-    """The links of one stack. ``out`` receives the actions, ``notify`` hears of what modules raise."""
+    """The links of one stack. ``out`` receives the actions, ``notify`` gets the exceptions of modules."""
 
     __slots__ = ("_limits", "_lines", "_sources", "_timers", "kinds", "notify", "out")
 

@@ -1,10 +1,9 @@
 """Paths of the HTTP listeners that modules claim: declared by ``@mount``, found, asked, and bounded.
 
 Theory of operation: the outside reads a request whole, finds out who sends it, and gives it to the stack as
-an input (``Stack.web_received``), with who is to hear the answer. The module's method answers at once, or
-later as a coroutine. Whatever the method does, there is one answer: 500 where it raises, or answers what is
-none; 504 where it takes too long; 503 where too many wait already. A client that has gone ends the work for
-it.
+an input (``Stack.web_received``), with the receiver of the answer. The module's method answers at once, or
+later as a coroutine. Whatever the method does, there is one answer: 500 if it raises, or returns no valid
+answer; 504 if it takes too long; 503 if too many wait already. A client that has gone ends the work for it.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ def mount(path: str, *, access: Access, key: str | None = None) -> Callable[[Fun
 
 @dataclass(slots=True)
 class Mount:
-    """A path that ``module`` answers below, and who may ask there."""
+    """A path that ``module`` answers below, and the clients that may ask there."""
 
     path: str
     access: Access

@@ -1,6 +1,6 @@
 """Settings of a module: the fields of a dataclass, with a word on each.
 
-Theory of operation: ``Annotated[float, Doc("Seconds between two probes.")]`` says what a key is for
+Theory of operation: ``Annotated[float, Doc("Seconds between two probes.")]`` states the purpose of a key
 beside its type; the reference page, `sansip modules` and `sansip check` read it from there.
 """
 

@@ -114,7 +114,7 @@ class MemoryValues:
         return True
 
     def _sweep(self, now: float) -> None:
-        """Forget what has ended."""
+        """Forget the values that have ended."""
         over = [place for place, (_, end) in self._values.items() if end <= now]
         for place in over:
             del self._values[place]
@@ -170,8 +170,8 @@ class Shared(Generic[Row]):
     ) -> Row | None:
         """Put what ``function`` makes of the row of ``key``; None stands for none on both sides.
 
-        Nobody's change is lost: where another changed it meanwhile, ``function`` is called again. Returns
-        what was put. Raises ``OSError`` after ``limits.change_attempts``.
+        No change is lost: if another writer changed it meanwhile, ``function`` is called again. Returns the
+        value that was put. Raises ``OSError`` after ``limits.change_attempts``.
         """
         table = self.table
         _checked(ttl)

@@ -23,7 +23,7 @@ class Slot(Generic[Value]):
     __slots__ = ()
 
     def get(self, request: IncomingRequest) -> Value | None:
-        """Return what was set for ``request``, or None."""
+        """Return the value set for ``request``, or None."""
         slots = request.slots
         return None if slots is None else slots.get(self)
 

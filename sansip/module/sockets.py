@@ -30,7 +30,7 @@ __all__ = ["FIRST", "REST", "Datagrams", "PeerFailed", "Sockets", "Stream", "who
 FIRST = -(1 << 40)
 # Seconds for which a peer that failed is left alone, but for one question.
 REST = 1.0
-# Octets of one datagram (RFC 768), and of what a stream has not yet split into messages.
+# Octets of one datagram (RFC 768), and of stream data not yet split into messages.
 _DATAGRAM = 65_507
 
 Remote = tuple[str, int]
@@ -264,8 +264,8 @@ class _Peer:
 class Datagrams(_Peer):
     """A UDP socket that talks to one peer.
 
-    ``key(data)`` says what a datagram belongs to: a question and its answer have the same. ``received(data,
-    now)`` gets what answers no question.
+    ``key(data)`` returns the key of a datagram: a question and its answer have the same. ``received(data,
+    now)`` gets datagrams that answer no question.
     """
 
     __slots__ = ("_key", "_number", "_waiting")
@@ -279,7 +279,7 @@ class Datagrams(_Peer):
         self._waiting: dict[Any, _Exchange] = {}
 
     def send(self, data: bytes, now: float) -> None:
-        """Send one datagram. Raises ``PeerFailed`` where it is too large, or no socket is to be had."""
+        """Send one datagram. Raises ``PeerFailed`` if it is too large, or no socket is available."""
         if len(data) > _DATAGRAM:
             raise PeerFailed(f"{len(data)} octets are more than a datagram holds")
         if not self._number:
@@ -331,7 +331,7 @@ class Datagrams(_Peer):
             self.received(data, now)
 
     def lose(self, reason: str, now: float) -> None:
-        """Nothing listens there, or there is no way; the next one gets another socket."""
+        """The peer does not listen there, or there is no way; the next datagram gets another socket."""
         self.silent(now)
         for exchange in list(self._waiting.values()):
             exchange.end(PeerFailed(f"{self}: {reason}"), now)
@@ -372,7 +372,7 @@ class Stream(_Peer):
         self._waiting: deque[_Exchange] = deque()
 
     def send(self, data: bytes, now: float) -> None:
-        """Send octets. Raises ``PeerFailed`` where too much waits, or no connection is to be had."""
+        """Send octets. Raises ``PeerFailed`` if too much data waits, or no connection is available."""
         if self._is_open:
             self.sockets.out.append(SendData(self._conn, data))
             return

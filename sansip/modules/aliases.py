@@ -1,8 +1,9 @@
 """Other names for users, and short numbers of a user's own (Kamailio's ``alias_db`` and ``speeddial``).
 
-Theory of operation: both are tables in memory over rows. Before a user is looked up, the Request-URI is
-replaced by what the alias stands for, again and again until none does, or one comes round: that is the
-operator's slip, and said so. Requests within a dialog go by Contact and are left alone.
+Theory of operation: both are tables in memory over rows. Before a user is looked up, the module replaces an
+alias in the Request-URI by its target. It repeats this until the target is no alias, or one comes round: that
+is the operator's mistake, and an error says so. Requests within a dialog go by Contact, and the module does
+not change them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _DEEPEST: Final = 8
 class Alias:
     """A row, and a table [[aliases.names]]: calls for ``alias`` go to ``target``.
 
-    Raises ``ValueError`` for what is no address.
+    Raises ``ValueError`` for a text that is no address.
     """
 
     alias: Annotated[str, Doc("The name that callers use, a SIP URI like sip:4930123@example.com.")]
@@ -83,7 +84,7 @@ SHORT = Table("aliases_short", ShortNumber, key=("user", "digits"))
 
 
 class Aliases(Module):
-    """Replaces aliases and a caller's own short numbers by what they stand for."""
+    """Replaces aliases and a caller's own short numbers by their targets."""
 
     name = "aliases"
     Settings = AliasesSettings
@@ -128,7 +129,7 @@ class Aliases(Module):
 
     @function
     def dialled(self, request: IncomingRequest) -> SipUri | None:
-        """Return what the caller's own short number stands for, None where it dialled none."""
+        """Return the target of the caller's own short number, None where it dialled none."""
         digits = request.user or ""
         if not self._short or not self._is_short(digits):
             return None
@@ -144,7 +145,7 @@ class Aliases(Module):
         uri = request.uri
         if not isinstance(uri, SipUri) or uri.user is None:
             return
-        # RFC 3261 22: only who has proved to be that user has its short numbers.
+        # RFC 3261 22: only a caller that has proved to be that user has the user's short numbers.
         short = self.dialled(request) if request.proven or not request.authenticates else None
         try:
             target = self.resolve(short or uri)

@@ -42,7 +42,7 @@ __all__ = ["Health", "Keepalive", "KeepaliveConfig"]
 # The shortest turn of the ring between two slots: timers are not more exact than this anyway.
 _TICK: Final = 0.025
 _SLOTS: Final = 4_096
-# A server that was suspended this long does not make up for what it missed.
+# A server that was suspended this long does not make up for the pings that it missed.
 _LAG: Final = 1.0
 # How a branch of ours begins; then the token, a dot, and the round.
 _BRANCH: Final = "z9hG4bKk-"
@@ -60,9 +60,9 @@ class KeepaliveConfig:
             ends (RFC 5626 3.5.1), ``"zero"`` four zero octets, which cost
             little and ask for nothing. Phones on streams get a line end for either,
             those on WebSockets nothing: they are pinged (``limits.websocket_ping``).
-        who: ``"nat"`` those that a NAT showed at when they registered, but for those that
-            keep their flows alive themselves (RFC 5626), ``"udp"`` everybody on UDP,
-            ``"all"`` everybody that registered here directly.
+        who: ``"nat"``: the phones that were behind a NAT when they registered, without those that keep their
+            flows alive themselves (RFC 5626); ``"udp"``: all phones on UDP; ``"all"``: all phones that
+            registered here directly.
         failures: rounds in a row without an answer until a phone counts as silent.
         remove: unregister a silent phone that had answered before, instead of only
             saying so. A server cut off from its phones loses them all by this.
@@ -118,7 +118,7 @@ class Keepalive(Module):
 
     def __init__(self, settings: KeepaliveConfig) -> None:
         super().__init__(settings)
-        # aor -> contact -> what is known, and the same by token.
+        # aor -> contact -> its state, and the same by token.
         self._health: dict[str, dict[str, Health]] = {}
         self._tokens: dict[str, Health] = {}
         self._begin(settings)
@@ -142,7 +142,7 @@ class Keepalive(Module):
             raise ModuleFault("keepalive.remove: a phone silent here may answer another node; remove it")
 
     def start(self, core: Core, now: float) -> None:
-        """Take those who are registered, and hear of those who will be."""
+        """Take the phones that are registered, and watch for those that register later."""
         listener = next(iter(core.listeners))
         self._host = core.domains[0] if core.domains else listener.sent_by
         core.watch(self._changed)
@@ -164,10 +164,10 @@ class Keepalive(Module):
 
     @function
     def of(self, aor: str, contact: str) -> Health | None:
-        """Return what is known of a binding; None before the first OPTIONS."""
+        """Return the state of a binding; None before the first OPTIONS."""
         return self._health.get(aor, {}).get(contact)
 
-    # --- who is registered
+    # --- registered phones
 
     def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         if not self.settings.interval:
@@ -223,7 +223,7 @@ class Keepalive(Module):
         return None if self._next is None else self._next * self._width
 
     def time_passed(self, now: float) -> None:
-        """Send what is due at ``now``, and unregister who is to be removed."""
+        """Send the OPTIONS due at ``now``, and unregister the phones that are to be removed."""
         dead: list[Binding] = []
         ring = self._ring
         last = int(now / self._width)

@@ -26,9 +26,9 @@ __all__ = ["Elsewhere", "Redirect", "RedirectSettings"]
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A row, and a table [[redirect.users]]: ``user`` is to be called at ``contact``.
+    """A row, and a table [[redirect.users]]: ``user`` is reached at ``contact``.
 
-    Raises ``ValueError`` for what is no address.
+    Raises ``ValueError`` for a text that is no address.
     """
 
     user: Annotated[str, Doc("Who is called, a SIP URI.")]
@@ -67,7 +67,7 @@ class Redirect(Module):
 
     def __init__(self, settings: RedirectSettings) -> None:
         super().__init__(settings)
-        # Of the store: user -> contact -> row.
+        # From the store: user -> contact -> row.
         self._stored: dict[str, dict[str, Elsewhere]] = {}
         self._users: dict[str, list[Elsewhere]] = {}
         self._merge()
@@ -99,7 +99,7 @@ class Redirect(Module):
 
     @step("translate")
     async def send_elsewhere(self, request: IncomingRequest) -> None:
-        """Answer 300, 301 or 302 where the user is to be called elsewhere."""
+        """Answer 300, 301 or 302 if the user is reached elsewhere."""
         if not isinstance(request.uri, SipUri):
             return
         rows = self._users.get(self.core.address_of(request.uri))
@@ -121,7 +121,7 @@ class Redirect(Module):
 
     @command("redirect.list")
     def list_users(self, after: str = "", limit: int = 1_000) -> list[Elsewhere]:
-        """Return who is to be called elsewhere; ``after``: the last user of the page before."""
+        """Return the users who are reached elsewhere; ``after``: the last user of the page before."""
         names = sorted(user for user in self._users if user > after)[: max(1, min(limit, 1_000))]
         return [row for user in names for row in self._users[user]]
 

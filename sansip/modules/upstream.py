@@ -1,10 +1,9 @@
 """Registrations of ours at other servers, so that their calls come to us (Kamailio's ``uac_reg``).
 
-Theory of operation: each registration is a small user agent (RFC 3261 10.2): one
-Call-ID, a CSeq that rises, one Contact that leads here. It registers when the
-stack runs, refreshes in good time, answers challenges with its account, and when
-it fails comes back after a pause that doubles (RFC 5626 4.5), so that a server
-that was away is not met by everybody at once. Draining takes it back.
+Theory of operation: each registration is a small user agent (RFC 3261 10.2): one Call-ID, a CSeq that rises,
+one Contact that leads here. It registers when the stack runs, refreshes in good time, answers challenges with
+its account, and when it fails tries again after a pause that doubles (RFC 5626 4.5), so that a server that
+was away does not get the requests of all clients at once. Draining removes the registration.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class UpstreamRegistration:
         user: user part of our Contact: the user here that calls are for.
         expires: seconds to ask for.
 
-    Raises ``ValueError`` for what is no SIP URI.
+    Raises ``ValueError`` for a text that is no SIP URI.
     """
 
     aor: str

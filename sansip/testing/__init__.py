@@ -1,6 +1,6 @@
 """A virtual network for tests: the real stack, phones, faults, and time that jumps.
 
-See docs/testing.md. Nothing here waits, and nothing opens a socket.
+See docs/testing.md. No code here waits, or opens a socket.
 """
 
 from sansip.testing.agent import Agent, Dialog

@@ -1,9 +1,8 @@
 """A user agent's bookkeeping: tags, branches, CSeq numbers, dialogs.
 
-Theory of operation: an agent writes requests and responses for somebody who
-names only what matters to him. Whatever is given replaces the default of that
-name, so that every field can be made wrong on purpose. It sends nothing and
-knows no clock: ``sansip.testing.network`` moves the octets on virtual time,
+Theory of operation: an agent writes requests and responses for a test that names only the fields that matter.
+A given field replaces the default of that name, so that every field can be made wrong on purpose. It sends
+nothing and knows no clock: ``sansip.testing.network`` moves the octets on virtual time,
 ``sansip_conformance`` over sockets.
 """
 
@@ -81,7 +80,7 @@ class Agent:
         in_dialog: bool | None = None,
         of: Draft | Response | None = None,
     ) -> Draft:
-        """Return a request with what is missing filled in.
+        """Return a request with the missing fields filled in.
 
         ``of`` names the INVITE of a CANCEL, or the response of an ACK; the latest
         one is taken without it. ``in_dialog`` is true by default for requests
@@ -198,7 +197,7 @@ class Agent:
         if draft.method == "INVITE":
             self.invite = draft
 
-    # --- what comes back
+    # --- responses
 
     def request_of(self, response: Response) -> Draft | None:
         """Return the request that ``response`` answers, by branch and method (RFC 3261 17.1.3)."""
@@ -263,7 +262,7 @@ class Agent:
         transport: str = UDP,
         tag: str | None = None,
     ) -> Draft:
-        """Return a response to ``request`` with what is missing filled in (RFC 3261 8.2.6)."""
+        """Return a response to ``request`` with the missing fields filled in (RFC 3261 8.2.6)."""
         if reason is None:
             reason = REASONS.get(status) or REASONS.get(status // 100 * 100) or "Unknown"
         to = request.get("to") or ""
@@ -304,7 +303,7 @@ class Agent:
 def _merge(
     defaults: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]], without: set[str], body: bytes
 ) -> list[tuple[str, str]]:
-    """Put what was given in the place of the defaults of its name; add Content-Length."""
+    """Put the given fields in the place of the defaults of the same name; add Content-Length."""
     gone = {header_key(name) for name in without}
     named = {header_key(name) for name, _ in given}
     merged: list[tuple[str, str]] = []

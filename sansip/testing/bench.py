@@ -1,6 +1,6 @@
 """A module on the bench: a stack with nothing else in it, virtual time, a dictionary for a store.
 
-Theory of operation: ``ModuleBench`` performs what the stack asks for in the simplest way: rows are read and
+Theory of operation: ``ModuleBench`` performs the stack's actions in the simplest way: rows are read and
 written in a ``MemoryRows``, datagrams are kept as messages, events as they come. ``check_module`` is the
 contract that every module passes: it survives a restart, a reload of the same settings, a drain, and the
 failure of its store.
@@ -69,10 +69,10 @@ class ModuleBench(Generic[ModuleType]):
         self.sent: list[Request | Response] = []
         self._again = (kind, settings, unix, others)
         self._calls = 0
-        # Address -> what the peer there says to what it is sent.
+        # Address -> the answers of the peer there.
         self._datagram_peers: dict[Any, Answers] = {}
         self._stream_peers: dict[Any, Answers] = {}
-        # Connection number -> who is at its other end.
+        # Connection number -> the peer at its other end.
         self._conns: dict[int, Answers] = {}
         # Clients of the module's protocols, by connection.
         self.links: dict[int, BenchLink] = {}
@@ -109,7 +109,7 @@ class ModuleBench(Generic[ModuleType]):
         return ModuleBench(kind, settings, unix=unix, others=others, store=self.store, answers=self._answers)
 
     def perform(self, actions: Sequence[Action]) -> None:
-        """Do what the stack asks for."""
+        """Perform the stack's actions."""
         for action in actions:
             if isinstance(action, Ask):
                 self.perform(self.stack.answer(action.id, self._answer(action.question), self.now))
@@ -132,7 +132,7 @@ class ModuleBench(Generic[ModuleType]):
     # --- peers that a module has sockets to
 
     def datagram_peer(self, address: tuple[str, int], answers: Answers) -> None:
-        """Have ``answers(data)``, a list of datagrams, be what comes from ``address``; elsewhere is silence.
+        """Have ``address`` answer with ``answers(data)``, a list of datagrams; other addresses are silent.
 
         Where it raises ``OSError`` the network says that nothing listens there.
         """
@@ -281,7 +281,8 @@ class ModuleBench(Generic[ModuleType]):
 
 
 class BenchLink:
-    """A client of a module's protocol: ``received`` is what it was sent, ``ended`` why it was closed."""
+    """A client of a module's protocol: ``received`` has the messages that it was sent, ``ended`` the reason
+    why it was closed."""
 
     def __init__(self, bench: ModuleBench[Any], kind: str, remote: tuple[str, int], whole: bool) -> None:
         self._bench = bench
@@ -294,7 +295,7 @@ class BenchLink:
         bench.perform(bench.stack.connection_opened(self.conn, opened, bench.now))
 
     def send(self, data: bytes) -> list[bytes]:
-        """Send octets, or one whole message; return what came back."""
+        """Send octets, or one whole message; return the answer."""
         before = len(self.received)
         bench = self._bench
         bench.perform(bench.stack.data_received(self.conn, data, bench.now, boundary=self._whole))
@@ -318,7 +319,7 @@ def check_module(kind: type[Module], settings: Any = None, others: Sequence[Use]
     assert not bench.failures, f"it fails when nothing is wrong: {bench.failures[0].error!r}"
     again = bench.restarted()
     assert not again.failures, f"it fails on its own rows: {again.failures[0].error!r}"
-    # Two nodes, one set of rows: neither trips over what the other writes.
+    # Two nodes, one set of rows: neither fails because of rows that the other writes.
     other = again.beside()
     for one in (again, other):
         one.call("nobody")

@@ -31,7 +31,7 @@ class TrafficError(AssertionError):
 class Received:
     """One message as it came, with its time and way.
 
-    ``message`` is None for what is not SIP; ``fault`` says what is wrong with it.
+    ``message`` is None if it is not SIP; ``fault`` says what is wrong with it.
     """
 
     time: float
@@ -137,7 +137,7 @@ class Endpoint:
     def request(
         self, method: str, uri: str | None = None, headers: Iterable[tuple[str, str]] = (), **options: Any
     ) -> Draft:
-        """Send a request with what is missing filled in (``Agent.request``), and return it."""
+        """Send a request with the missing fields filled in (``Agent.request``), and return it."""
         draft = self.agent.request(method, uri, headers, transport=self.transport, **options)
         self.send(draft)
         return draft

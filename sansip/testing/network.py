@@ -1,10 +1,9 @@
 """A network on virtual time: stacks, endpoints, and the faults between them.
 
-Theory of operation: everything that will happen stands in one heap, ordered by
-its time: a packet's arrival, a stack's deadline, somebody's function. ``run``
-takes the next one and jumps there, so thirty-two seconds of Timer B cost
-nothing and every run of the same test is the same run. Stacks are the real
-``Stack``; their actions are performed here instead of on sockets.
+Theory of operation: one heap holds all future events, ordered by time: a packet's arrival, a stack's
+deadline, a function of the test. ``run`` takes the next one and jumps there, so thirty-two seconds of Timer B
+cost nothing and every run of the same test is the same run. Stacks are the real ``Stack``; their actions are
+performed here instead of on sockets.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Link:
 
 
 class Server:
-    """A stack on the network. ``events`` collects what it notified."""
+    """A stack on the network. ``events`` collects its ``Notify`` events."""
 
     def __init__(
         self, network: Network, config: StackConfig, seed: bytes, journal: Callable[[str], object] | None
@@ -263,11 +262,11 @@ class Network:
         names: host name to addresses, for the stacks' ``Resolve`` questions.
         answers: question type to a function of the question, for other questions.
         modules: modules that each server has, beside those of its own ``StackConfig``. Their rows are in
-            ``store``, which all servers have together, and what they share is in ``values``.
+            ``store``, which all servers have together, and their shared values are in ``values``.
         name_server: the function that answers DNS queries (``StackConfig.dns``): octets to octets, or None
             for silence.
-        raise_route_errors: whether what a route raises comes out of ``run`` and ``expect``, with the
-            route's traceback; without it the caller's 500 and the event ``RouteFailed`` are all.
+        raise_route_errors: whether ``run`` and ``expect`` raise the exceptions of a route, with the route's
+            traceback; without it there are only the caller's 500 and the event ``RouteFailed``.
     """
 
     seed: int = 0
@@ -290,7 +289,7 @@ class Network:
         self._links: dict[tuple[str, str], Link] = {}
         self.entropy = Entropy(b"sansip.testing" + self.seed.to_bytes(8, "big", signed=True))
 
-    # --- who is there
+    # --- the hosts
 
     def server(self, config: StackConfig, journal: Callable[[str], object] | None = None) -> Server:
         """Put a stack with ``config`` on the network; ``journal`` takes the lines of its journal."""

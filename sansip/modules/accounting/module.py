@@ -49,7 +49,8 @@ class Append:
 
 
 class Accounting(Module):
-    """Records calls: who called, when it rang, was answered and ended, by whose wish, and what it was for."""
+    """Records calls: the caller, the times of ringing, answer and end, the side that ended it, and its
+    purpose."""
 
     name = "accounting"
     Settings = AccountingSettings
@@ -103,7 +104,7 @@ class Accounting(Module):
             call.variables[_FIELD + name] = value[:_LONGEST]
 
     def event_received(self, event: Any, now: float) -> None:
-        """Make records of what the module ``calls`` tells."""
+        """Make records of the events of the module ``calls``."""
         call: Call = event.call
         settings = self.settings
         if isinstance(event, CallTried):

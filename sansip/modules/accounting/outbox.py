@@ -43,7 +43,7 @@ class Outbox:
         return written
 
     def batch(self, most: int = 1_000) -> list[Record]:
-        """Return what is to be written next, the oldest first."""
+        """Return the records to write next, the oldest first."""
         return [record for record, _ in list(self._waiting.values())[:most]]
 
     def written(self, records: Sequence[Record], now: float) -> None:

@@ -55,7 +55,7 @@ class Record:
 
 
 def kind_of(call: Call) -> Kind:
-    """Return what a call that has ended was."""
+    """Return the kind of a call that has ended."""
     if call.answered is not None:
         return "call"
     return "cancelled" if call.status == 487 or (call.ended_by == "caller") else "failed"

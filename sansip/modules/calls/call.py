@@ -68,7 +68,7 @@ class Call:
         caller, callee: the URIs in From and To.
         asked: the Request-URI as it was received.
         source: the address that the INVITE came from.
-        began, rang, answered, ended: times of the stack's clock; None for what has not happened.
+        began, rang, answered, ended: times of the stack's clock; None for an event that has not happened.
         state: ``calling``, ``ringing``, ``answered`` or ``ended``.
         status: the final status that the caller got, 0 before.
         ended_by: ``caller``, ``callee``, ``server`` or "".

@@ -1,4 +1,4 @@
-"""The module ``calls``: a record of each call that is relayed, and what can be done with it.
+"""The module ``calls``: a record of each call that is relayed, and actions on it.
 
 Theory of operation: the record is made when the first copy of an INVITE leaves. It follows the responses, and
 then the requests of each dialog that a 2xx began; the BYE that is answered ends it. If no message ends a
@@ -147,7 +147,8 @@ class Calls(Module):
     async def limit(self, request: IncomingRequest, key: str, most: int) -> bool:
         """Count the call of ``request`` for ``key``; False, and not counted, where ``most`` others are.
 
-        From then on until the call ends, however it does. Of calls that come at once exactly ``most`` pass.
+        It counts from then on until the call ends, in any way. If calls come at the same time, exactly
+        ``most`` pass.
         """
         return self.hold(request, key, most)
 
@@ -218,7 +219,7 @@ class Calls(Module):
         listeners, clients = self.core.listeners, self.core.proxy.transactions.clients
         for via in request.message.vias:
             if listeners.is_own_sent_by(via.sent_by):
-                # Nobody can guess a branch of ours (``proxy.budget``).
+                # A stranger cannot guess a branch of ours (``proxy.budget``).
                 client = clients.get(f"{via.branch} INVITE")
                 user = None if client is None else client.user
                 branch = user.attempt if isinstance(user, GivenUp) else user
@@ -292,7 +293,7 @@ class Calls(Module):
                 call.answers[response.to_tag or ""] = (branch.target, flow)
 
     def response_leaving(self, request: IncomingRequest, response: Response) -> None:
-        """Follow what the caller hears of its INVITE."""
+        """Follow the responses that the caller gets to its INVITE."""
         if request.method != "INVITE" or request.in_dialog:
             return
         call = self._of.get(request)
@@ -459,7 +460,7 @@ class Calls(Module):
         return self._watch.next_due()
 
     def time_passed(self, now: float) -> None:
-        """End what has had its time; probe what may be dead."""
+        """End calls whose time is over; probe calls that may be dead."""
         for call in self._watch.passed(now):
             self._judge(call, now)
 
@@ -506,7 +507,7 @@ class Calls(Module):
     # --- hanging up
 
     def _hang_up(self, call: Call, why: str, now: float) -> None:
-        """Send a BYE to both sides of each dialog, or cancel what is not answered."""
+        """Send a BYE to both sides of each dialog, or cancel an INVITE that is not answered."""
         reason = f'SIP;cause=200;text="{why}"'
         if call.request is not None:
             # It ends with its final response, or is hung up with a 2xx that crosses the CANCEL.

@@ -40,7 +40,7 @@ def _seconds(message: Request | Response, name: str) -> int | None:
     try:
         value: SessionExpires | None = message.typed(name)
     except RemoteProtocolError:
-        # RFC 4028 has nothing to say of what cannot be read: it is as if it were not there.
+        # RFC 4028 does not cover a value that cannot be read: the code ignores it.
         return None
     return None if value is None else value.seconds
 
@@ -89,7 +89,7 @@ def ask(message: Request, wanted: int, least: int) -> Asked:
 
 
 def complete(response: Response, asked: Asked) -> None:
-    """Add to a 2xx what a callee that knows no timers left out (RFC 4028 8.2)."""
+    """Add to a 2xx the fields that a callee without session timers left out (RFC 4028 8.2)."""
     if not asked.seconds or not asked.caller_knows or response.has("session-expires"):
         return
     response.set("Session-Expires", f"{asked.seconds};refresher=uac")

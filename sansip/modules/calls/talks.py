@@ -101,7 +101,7 @@ class Talks:
                 return
 
     def forget(self, call: Call) -> None:
-        """All dialogs of ``call`` are over; the call itself keeps what it knew of them."""
+        """All dialogs of ``call`` are over; the call itself keeps their data."""
         for tag in call.talks:
             self._forget(call, tag)
 

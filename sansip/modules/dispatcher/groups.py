@@ -1,4 +1,4 @@
-"""The groups and their members: the table of the configuration, and over it what the operator changed.
+"""The groups and their members: the table of the configuration, and over it the operator's changes.
 
 Theory of operation: both are replaced whole, and the members are laid out anew; a member that is in the old
 layout and the new is the same object, so its state lasts. The operator's changes beat the file.
@@ -69,7 +69,7 @@ class Groups:
         self._lay_out()
 
     def changed(self, group: str, uri: str) -> Change | None:
-        """Return what was changed of a destination."""
+        """Return the changes to a destination."""
         return self._changes.get((group, uri))
 
     def in_file(self, group: str, uri: str) -> bool:

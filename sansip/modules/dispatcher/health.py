@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 __all__ = ["Admin", "Health", "Thresholds"]
 
 Admin: TypeAlias = Literal["active", "draining", "disabled"]
-# Of a new measurement, in the average of all before (RFC 6298 2.3 has an eighth for round trips).
+# Share of a new measurement in the average of all before (RFC 6298 2.3 has an eighth for round trips).
 _SHARE: Final = 0.125
 # Measurements from which p95 is taken.
 _KEPT: Final = 100

@@ -241,7 +241,7 @@ class Dispatcher(Module):
     def _judge(
         self, request: IncomingRequest, one: Member, outcome: Response | None, decision: Decision
     ) -> bool:
-        """Note what became of an attempt; return whether no other is to be made."""
+        """Note the result of an attempt; return whether it was the last one."""
         status = 0 if outcome is None else outcome.status
         said = "sent" if outcome is None else f"{status} {outcome.reason}"
         decision.tried.append(Step(one.destination.uri, said))
@@ -249,7 +249,7 @@ class Dispatcher(Module):
             return True
         now, health = request.now, one.health
         self._at = now
-        # RFC 3261 8.1.3.1: the 408 and 503 made here stand for silence, and for what the network said.
+        # RFC 3261 8.1.3.1: the 408 and 503 made here stand for silence, and for errors of the network.
         made = outcome.to_tag == request.local_tag()
         retry_after = None if made else _retry_after(outcome)
         silent = made and status == 408

@@ -15,7 +15,7 @@ _KEPT: Final = 1_000
 
 @dataclass(slots=True)
 class Step:
-    """One destination: tried, with what it answered, or passed over, with the reason."""
+    """One destination: tried, with its answer, or passed over, with the reason."""
 
     uri: str
     outcome: str
@@ -51,7 +51,7 @@ class Trail:
             del decisions[next(iter(decisions))]
 
     def of(self, call_id: str) -> Decision | None:
-        """Return what was decided for ``call_id``."""
+        """Return the decisions for ``call_id``."""
         return self._decisions.get(call_id)
 
     def __len__(self) -> int:

@@ -33,8 +33,8 @@ __all__ = ["WebSocket"]
 class WebSocket:
     """One WebSocket connection, server side: a ``sansip.driver.Filter``.
 
-    ``most``: octets of a message, and the limit that says so. ``shaken``: the time at which another part
-    finished the handshake.
+    ``most``: octets of a message, and the limit that says so. ``shaken``: the time at which the handshake was
+    over, if another part did it.
     """
 
     __slots__ = ("_begun", "_handshake", "_kept", "_last", "_limits", "_pinged", "_reader")
