@@ -1,8 +1,7 @@
 """sansip: a SIP server's core as a state machine that does no I/O.
 
-``Stack`` takes bytes and time and returns actions; the adapters
-(``sansip_asyncio`` and others) bind it to sockets. Nothing here reads a clock,
-opens a socket, starts a thread or draws a random number.
+``Stack`` takes bytes and time and returns actions; the adapters (``sansip_asyncio`` and others) bind it to
+sockets. No code here reads a clock, opens a socket, starts a thread or draws a random number.
 """
 
 from sansip.actions import Action, Ask, Connect, Disconnect, Notify, SendData, SendDatagram

@@ -71,7 +71,7 @@ class Connect:
 
 @dataclass(slots=True)
 class Disconnect:
-    """Close connection ``conn`` once what was written before has been sent."""
+    """Close connection ``conn`` once the data written before has been sent."""
 
     conn: int
     reason: str

@@ -42,7 +42,7 @@ class Bans:
         self.most = most
         # (keeper, source, user) -> ban, the oldest first
         self._bans: dict[tuple[str, str, str], Ban] = {}
-        # keeper -> what it wants to hear of lifted bans
+        # keeper -> its function that is called for a lifted ban
         self._lifted: dict[str, Callable[[Ban], None]] = {}
 
     def __len__(self) -> int:

@@ -58,7 +58,7 @@ class Timers:
         if queue is None:
             queue = self._queues[duration] = deque()
         else:
-            # Leave no cancelled timers at the head: this bounds what is held.
+            # Leave no cancelled timers at the head: this bounds the number of timers held.
             while queue and queue[0].owner is None:
                 queue.popleft()
         queue.append(timer)
@@ -134,6 +134,6 @@ class Wall:
     def passed(self, now: float) -> float:
         """Return a Unix time that has passed at ``now`` by today's clock and by that of the first use.
 
-        For what must not end before its time because somebody set the clock forward.
+        For periods that must not end early because an operator set the clock forward.
         """
         return min(self.unix(now), now + (self._first or 0.0))

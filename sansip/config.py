@@ -30,9 +30,8 @@ __all__ = ["ListenerConfig", "Reconfiguration", "StackConfig"]
 class ListenerConfig:
     """One address to listen on.
 
-    ``host`` is an IP address without brackets; port 0 asks for any free port,
-    which the adapter fills in when it has bound. ``advertise_*`` is what peers
-    are told where that differs (a server behind a NAT).
+    ``host`` is an IP address without brackets; port 0 asks for any free port, which the adapter fills in when
+    it has bound. ``advertise_*`` are the values for peers where they differ (a server behind a NAT).
 
     ``shares`` is the number of an earlier listener whose socket serves this one, too: the first octets of a
     connection tell which is meant. With ``accepts`` False the listener accepts no connections. It serves
@@ -84,11 +83,10 @@ class StackConfig:
             users. None takes ``secret``, or the seed.
         began: the Unix time at which this process began: it believes no older nonce that it did not
             make itself, for it cannot know how that was used. None takes the first request's.
-        trusted: peers that are believed by their address; the default route lets them
-            call our users without a password, and relay for them where they may.
-        durable: acknowledge bindings only once the outside has stored them: each
-            change is asked for as a ``sansip.location.LocationUpdate``. Give what
-            was stored to ``Stack.restore`` at the start.
+        trusted: peers that are trusted by their address; the default route lets them call our users without a
+            password, and relays for those that may relay.
+        durable: acknowledge bindings only once the outside has stored them: the stack asks for each change by
+            a ``sansip.location.LocationUpdate``. Give the stored bindings to ``Stack.restore`` at the start.
         shared: take part in a location that several nodes share, under the name
             ``node``: ``SharedRead``, ``SharedWrite`` and ``Heartbeat`` of
             ``sansip.location`` are put to the outside, and ``durable`` says nothing. All

@@ -3,8 +3,8 @@
 Theory of operation: SIP runs over datagrams and over streams, and a stream may be wrapped: TLS, WebSocket,
 both. A chain of filters does the wrapping, lowest first; TCP has none. The driver has the inputs of ``Stack``
 and returns actions like it, but its octets are those of the socket. Received octets climb the chain before
-the stack sees them; octets that the stack sends go down before the driver returns them. Nothing here waits or
-knows a socket; ``sansip_sockets`` performs the actions.
+the stack sees them; octets that the stack sends go down before the driver returns them. No code here waits or
+uses a socket; ``sansip_sockets`` performs the actions.
 
 A connection that was reported to the stack ends in exactly one
 ``connection_closed``, also when the stack itself asked by ``Disconnect``. One
@@ -30,7 +30,7 @@ __all__ = ["AnyStack", "Driver", "Filter", "FilterFactory", "HandOver", "OpenCon
 
 @dataclass(slots=True)
 class HandOver:
-    """The connection ``conn`` is none of SIP: take it, with the filters below and what was read of it."""
+    """The connection ``conn`` is not SIP: take it, with the filters below and the octets read from it."""
 
     conn: int
     info: OpenConnection
@@ -192,7 +192,7 @@ class Driver:
         return self.outgoing(self.stack.answer(id, result, now), now)
 
     def time_passed(self, now: float) -> list[Action]:
-        """Fire what is due."""
+        """Fire the timers that are due."""
         self.timers.fire_due(now)
         actions = self.outgoing(self.stack.time_passed(now), now)
         if not self._fired:
@@ -209,7 +209,7 @@ class Driver:
         return own if deadline is None or own < deadline else deadline
 
     def drain(self, now: float) -> list[Action]:
-        """Let what runs finish and refuse what is new."""
+        """Let running requests finish and refuse new ones."""
         return self.outgoing(self.stack.drain(now), now)
 
     def outgoing(self, actions: list[Action], now: float) -> list[Action]:
@@ -254,7 +254,7 @@ class Driver:
             if chain.closed:
                 if chain.given is None:
                     return
-                # It belongs to what was given away.
+                # It belongs to the connection that was given away.
                 chain.given.data += data
                 continue
             self._up(chain, index + 1, data, out, now)

@@ -1,10 +1,8 @@
 """Chance as an argument: unique tokens from one secret seed.
 
-Theory of operation: the core may not ask the operating system for
-randomness (a replay must give the same octets again), so a seed comes in when
-the stack is built. Tokens are a keyed BLAKE2 of a counter: unguessable
-to anybody without the seed (RFC 3261 19.3: at least 32 bits of randomness), and
-never repeated within a stack's life.
+Theory of operation: the core may not ask the operating system for randomness (a replay must give the same
+octets again), so a seed comes in when the stack is built. Tokens are a keyed BLAKE2 of a counter: unguessable
+without the seed (RFC 3261 19.3: at least 32 bits of randomness), and never repeated within a stack's life.
 """
 
 from __future__ import annotations

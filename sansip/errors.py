@@ -56,9 +56,9 @@ class RemoteProtocolError(SipError):
 def without_frames(error: _Error) -> _Error:
     """Return ``error``, and those it came from, without the frames that they came through.
 
-    An error holds its frames and their callers, and those hold their variables. Where
-    one of those leads back to the error, all of it stays, a message with its octets
-    too, until the cycle collector runs. So what is kept, or done with, goes through here.
+    An error holds its frames and their callers, and those hold their variables. If one of those leads back to
+    the error, all of it stays, a message with its octets too, until the cycle collector runs. So an error
+    that is kept, or no longer needed, goes through here.
     """
     chain: list[BaseException] = [error]
     while chain:

@@ -1,8 +1,7 @@
 """Events, which the core sends to the log and other watchers in ``Notify`` actions.
 
-Theory of operation: events carry facts, not text; a log, a metric or a dashboard
-makes of them what it wants. They are made only where something is worth
-telling, never once per message of ordinary traffic.
+Theory of operation: events carry facts, not text; a log, a metric or a dashboard decides what to do with
+them. The core makes them only for notable facts, never once per message of ordinary traffic.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ class ConnectionRefused:
 
 @dataclass(slots=True)
 class AuthenticationFailed:
-    """Somebody at ``source`` (an address) was not believed to be ``username`` of ``realm``.
+    """A sender at ``source`` (an address) failed to prove that it is ``username`` of ``realm``.
 
     ``until``: the Unix time until which its answers are not looked at, where they were not.
     """
@@ -90,7 +89,7 @@ class AuthenticationFailed:
 
 @dataclass(slots=True)
 class SourceBarred:
-    """``source`` is not listened to until Unix time ``until``: for ``username``, or "" for anybody."""
+    """``source`` is banned until Unix time ``until``: for ``username``, or "" for all users."""
 
     source: str
     username: str

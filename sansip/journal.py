@@ -1,9 +1,8 @@
-"""The journal: every input of a stack and what it did about it, to be played again.
+"""The journal: every input of a stack and its actions, for a replay.
 
-Theory of operation: a stack's actions follow from its configuration, its seed
-and its inputs with their times, and from nothing else. So a file with these is a
-bug report that anybody can run: ``again`` builds the same stack, feeds it the
-same inputs, and compares the actions octet by octet.
+Theory of operation: a stack's actions follow from its configuration, its seed and its inputs with their
+times, and from nothing else. So a file with these is a bug report that every developer can run: ``again``
+builds the same stack, feeds it the same inputs, and compares the actions octet by octet.
 
 The format is JSON, one object a line. The first line is the head: ``sansip_journal``
 (the format's number), ``seed``, and what else its reader needs to build the
@@ -222,7 +221,7 @@ class Replayed:
 
     @property
     def same(self) -> bool:
-        """Whether the stack did what it did then."""
+        """Whether the stack did the same as then."""
         return bool(self.recorded == self.again)
 
 
@@ -287,7 +286,7 @@ def again(
             out = _feed(stack, entry, routes, modules)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise _unreadable(entry.line, False, error) from None
-        # The same way as what was recorded: tuples are lists in JSON.
+        # In the form of the recorded values: tuples are lists in JSON.
         shown = json.loads(_encode([plain_action(one) for one in out]))
         yield Replayed(entry.line, entry.name, entry.at, entry.out, shown)
 

@@ -1,10 +1,9 @@
 """Values of a journal as JSON and back (``sansip.journal``).
 
-Theory of operation: actions are only compared, so they are written as what is
-quickest, without a way back. Arguments come back as they were: a tuple, octets,
-a set, an enum, a dataclass of sansip or an exception stands as an object with one
-key that says what it is. Only what is defined in sansip is made again by name: a
-journal is a stranger's file, and must not call what it likes.
+Theory of operation: actions are only compared, so they are written in the quickest form, without a way back.
+Arguments come back as they were: a tuple, octets, a set, an enum, a dataclass of sansip or an exception
+stands as an object with one key that says what it is. A replay makes only objects of sansip's own classes by
+name: a journal is a stranger's file, and must not call any function it likes.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ def value_of(value: Any) -> Any:
 
 
 def again_value(given: Any) -> Any:
-    """Return the value that ``value_of`` wrote. Raises ValueError for what it cannot have written."""
+    """Return the value that ``value_of`` wrote. Raises ValueError for a text that it cannot have written."""
     if isinstance(given, list):
         return [again_value(item) for item in given]
     if not isinstance(given, dict):
@@ -143,5 +142,5 @@ def _error(path: str, args: list[Any], text: str) -> BaseException:
             return found(*args)
         except TypeError:
             return RuntimeError(text)
-    # Of a library that need not be here: the stack sees only that it failed, and the text.
+    # An error of a library that may not be installed here: the stack sees only that it failed, and the text.
     return RuntimeError(text)

@@ -27,7 +27,7 @@ class Later(Generic[Value]):
         self._waiting: list[Callable[[Any, float], None]] = []
 
     def set(self, value: Any, now: float) -> None:
-        """Tell everybody who waits; an ``Exception`` is raised by ``await``. A second value is ignored."""
+        """Tell all that wait; ``await`` raises an ``Exception``. A second value is ignored."""
         if self.done:
             return
         self.done, self._value = True, value

@@ -125,8 +125,8 @@ class Limits:
     # its transaction: those of a quarter of a second at 600 calls/s. → the error of an older one is
     # overlooked, and the transaction's timer ends it
     sends_remembered: int = 1_024
-    # Whether what is limited by source is so for senders on this very machine, too. Only
-    # its programs have such an address: a load generator, or a proxy that hides its clients.
+    # Whether the limits by source hold for senders on this very machine, too. Only its programs have such an
+    # address: a load generator, or a proxy that hides its clients.
     limit_loopback: bool = False
     # Source addresses remembered for the rate above; the oldest is forgotten.
     sources: int = 100_000
@@ -219,8 +219,8 @@ class Limits:
     # Live values of modules (`core.shared`) that a server without `rows` in Redis holds; about 500 octets
     # each. → `OSError` for the module that puts one more
     shared_values: int = 100_000
-    # Sockets that modules have open to peers of theirs (`core.datagrams`, `core.connect`). → what is
-    # asked of a further one fails
+    # Sockets that modules have open to peers of theirs (`core.datagrams`, `core.connect`). → a question to a
+    # further one fails
     module_sockets: int = 256
     # Answers of such peers that are waited for at once, of all. → the next question fails
     module_questions: int = 10_000
@@ -232,8 +232,8 @@ class Limits:
     calls: int = 20_000
     # Of these, from one source address that has proved nothing. → 503 with Retry-After
     calls_per_source: int = 200
-    # Of these, those that were answered and have no ACK yet: the 2xx is sent eleven times to an address
-    # that anybody may have written into a datagram. → 503 with Retry-After
+    # Of these, those that were answered and have no ACK yet: the 2xx is sent eleven times to an address that
+    # any host may have written into a datagram. → 503 with Retry-After
     calls_unacknowledged: int = 30
     # Calls of bridges that call each other, where the next one is this server again. → 482
     bridges_in_a_row: int = 3
@@ -272,7 +272,8 @@ class Limits:
     # Seconds that the answer to an HTTP request may take, all commands of a batch together: longer than
     # a store is waited for (`answer_time`). → the error -32002, or 504
     http_answer_time: float = 15.0
-    # Events that wait for one who follows them over WebSocket. → the oldest is dropped, and it is told
+    # Events that wait for a client that follows them over WebSocket. → the oldest is dropped, and the client
+    # is told
     http_events: int = 1_000
     # Items of one page of a list, and commands of one JSON-RPC batch. → fewer are given; the batch is refused
     http_page: int = 1_000

@@ -41,7 +41,7 @@ class SharingCore(Core, Protocol):
 class Neighbours:
     """Keeps ``nodes``, the table of one stack that shares its location.
 
-    ``name`` is what this node is called, ``config`` how it takes part.
+    ``name`` is the name of this node, ``config`` how it takes part.
     """
 
     __slots__ = ("_core", "_heartbeat", "nodes")

@@ -119,7 +119,7 @@ def names_of(config: StackConfig) -> list[str]:
 
 
 def own_name(config: StackConfig) -> str:
-    """Return what a stack calls itself: the first domain, or where there is none its first address."""
+    """Return a stack's own name: the first domain, or its first address if there is none."""
     return config.domains[0] if config.domains else host_text(config.listeners[0].host, None)
 
 

@@ -40,12 +40,13 @@ class Sealer:
         return blake2b(text, key=self._mac_key, digest_size=8, person=b"sansip-handle").digest()
 
     def read(self, sealed: str) -> tuple[bytes, bytes] | None:
-        """Return the MAC and the text of what may be ours; it is nothing until ``proves`` said so."""
+        """Return the MAC and the text of a seal that may be ours; do not use the text until ``proves`` said
+        so."""
         try:
             data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
         except ValueError:
             return None
-        # The decoder passes over what is no base64: one seal has one spelling.
+        # The decoder ignores characters that are not base64, so compare: one seal has one spelling.
         if not MAC_SIZE < len(data) <= MAC_SIZE + 16 * _BLOCK or _written(data) != sealed:
             return None
         mac = data[:MAC_SIZE]

@@ -1,8 +1,8 @@
 """Services of one stack for its parts and routes: ask questions, check trust, send events.
 
-Theory of operation: parts stand in layers, and some need a thing of what is above them: a question that only
-the outside can answer, a realm, a peer that the operator trusts, somebody to tell. Here each such wish finds
-the part that fulfils it. ``routing.core.Core`` writes down what routes may ask; ``sansip.assembly`` makes the
+Theory of operation: parts stand in layers, and some need a service of a layer above them: an answer from the
+outside, a realm, the operator's trust in a peer, a receiver of events. This file connects each such need with
+the part that meets it. ``routing.core.Core`` writes down what routes may ask; ``sansip.assembly`` makes the
 parts.
 """
 
@@ -83,18 +83,17 @@ class Service:
         self.questions.ask(subject, callback, now, within)
 
     def realm_of(self, uri: SipUri | TelUri | OtherUri) -> str:
-        """Return the realm of who is at ``uri``: its domain where it is ours, else the first domain."""
+        """Return the realm of the user at ``uri``: its domain if that is ours, else the first domain."""
         realm = self.realms.get(host_key(identity_of(uri)[1]))
         return self.realms[""] if realm is None else realm
 
     def flow_token(self, flow: Flow, expires_at: float) -> str:
         """Return the user part of a URI of ours that leads over ``flow`` and nowhere else.
 
-        RFC 5626 5.2: a request with ``<sip:TOKEN@OUR-ADDRESS;lr>`` in its first Route
-        goes over that flow, or gets 430 once it is gone or ``expires_at`` has passed. It
-        is believed of peers that are trusted (``StackConfig.trusted``); from anybody
-        else the answer is 403. Good with every stack that has the same ``secret``; one
-        of a connection in this one alone.
+        RFC 5626 5.2: a request with ``<sip:TOKEN@OUR-ADDRESS;lr>`` in its first Route goes over that flow, or
+        gets 430 once it is gone or ``expires_at`` has passed. This node believes it from trusted peers
+        (``StackConfig.trusted``); other senders get a 403. It is good with every stack that has the same
+        ``secret``; a token of a connection is good in this stack only.
         """
         return self.tokens.for_path(flow, self.wall.unix(expires_at))
 

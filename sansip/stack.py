@@ -252,7 +252,7 @@ class Stack(Assembly):
         return self.connections.number()
 
     def configure(self, change: Reconfiguration, now: float) -> list[Action]:
-        """Take ``change`` from now on; requests that run end by what they began with.
+        """Take ``change`` from now on; running requests end by the settings that they began with.
 
         Raises ``ModuleFault`` or ``LocalProtocolError``, and changes nothing, where it could not work.
         """
@@ -295,7 +295,8 @@ class Stack(Assembly):
         return restored
 
     def unbind(self, aor: str, now: float, done: Removed) -> list[Action]:
-        """Remove the bindings of ``aor`` by hand; ``done`` gets their number, or what the store raised."""
+        """Remove the bindings of ``aor`` by hand; ``done`` gets their number, or the exception of the
+        store."""
         unbind(self, aor, now, done)
         return self._take(now)
 

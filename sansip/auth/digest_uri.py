@@ -5,16 +5,15 @@ the two, or an attacker on the way could send a call that its caller meant for b
 money. But in honest requests the two may differ, too, and RFC 8760 2.6 (item 6) leaves the choice to the
 server. This server accepts a ``uri`` that names the same thing as the Request-URI:
 
-* the same user and host; the password, parameters and headers of a URI, and a port that
-  is the scheme's own, are not looked at (phones write ``;transport=tcp`` into one of the two
-  alone, and a proxy on the way may do so); ``maddr`` is, unless it leads to this server (which takes
-  it off, RFC 3261 16.4);
-* of hosts and ports that are this server's, any for any other: a proxy in front
-  translates a domain, a phone hashes the address and sends the name;
+* the same user and host. This server ignores the password, parameters and headers of a URI, and a port that
+  is the scheme's own (phones write ``;transport=tcp`` into one of the two only, and a proxy on the way may do
+  so). It compares ``maddr``, unless ``maddr`` leads to this server (which takes it off, RFC 3261 16.4);
+* any host and port of this server for any other one of this server: a proxy in front translates a domain, a
+  phone hashes the address and sends the name;
 * a telephone number as ``tel:`` and as user of this server (RFC 3261 19.1.6);
-* this server without a user, whatever the Request-URI: SIPp, pyVoIP and some old phones hash
-  just that. A digest that was made for a user does not become one of these, so
-  this is a looseness of those phones alone;
+* this server without a user, whatever the Request-URI: SIPp, pyVoIP and some old phones hash just that. A
+  digest that was made for a user cannot be turned into one of these, so only those phones have this weaker
+  check;
 * in a REGISTER any user: its Request-URI has none (RFC 3261 10.2), and some phones
   hash their own address.
 """

@@ -1,8 +1,8 @@
 """One attempt of one request: its places, and its end where no answer comes, or none is wanted any more.
 
-Theory of operation: the table of ``life`` says what each input means; the effects for what comes are those of
-``Trial``, the ones for silence, failures and CANCEL are here. ``Attempt`` is what the attempts of user agents
-(``Sending``) and of a proxy (``proxy.Branch``) share.
+Theory of operation: the table of ``life`` says what each input means. ``Trial`` has the effects for
+responses; this file has those for silence, failures and CANCEL. ``Attempt`` is the common part of the
+attempts of user agents (``Sending``) and of a proxy (``proxy.Branch``).
 
 Where other places are left, silence counts as a failure after ``Outlet.failover_time``
 already, and not after 64*T1. A place that was given up may have been slow only (``given_up``).
@@ -28,7 +28,7 @@ class Attempt(Trial):
 
     __slots__ = ()
 
-    # --- what comes after all
+    # --- late responses
 
     def cancel_at_last(self, response: Response, now: float) -> None:
         self.provisional = True
@@ -55,7 +55,7 @@ class Attempt(Trial):
             self._give_up_current(now)
         self._finish(transaction, response, now)
 
-    # --- what does not come
+    # --- missing responses
 
     def go_on(self, reason: str, now: float) -> None:
         self.broke = reason
@@ -74,7 +74,7 @@ class Attempt(Trial):
         self._fail(408 if reason == "timeout" else self._unreachable(), now)
 
     def hurry(self, _argument: Any, now: float) -> None:
-        """Nothing was heard of this place in time: try the next."""
+        """No response came from this place in time: try the next."""
         if self._places:
             self._give_up_current(now)
             self._avoid(now, None)

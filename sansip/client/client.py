@@ -40,11 +40,11 @@ class Client(Outlet):
         prefer: int | None = None,
         within: float | None = None,
     ) -> Sending:
-        """Send ``request`` (not an ACK, not a CANCEL), which has no Via of ours; ``asker`` hears the rest.
+        """Send ``request`` (not an ACK, not a CANCEL), which has no Via of ours; ``asker`` gets the rest.
 
-        Nothing is told to ``asker`` before this returns, but ``leaving``. Each place of the next
-        hop is tried, in a transaction of its own, until one answers (RFC 3263 4.3); where none does,
-        or none can be reached, a 408 or 503 is made (RFC 3261 8.1.3.1).
+        Before this returns, only ``leaving`` of ``asker`` is called. The client tries each place of the next
+        hop, in a transaction of its own, until one answers (RFC 3263 4.3). If none does, or none can be
+        reached, it makes a 408 or 503 (RFC 3261 8.1.3.1).
 
         Args:
             request: complete but for Via, Max-Forwards and Content-Length. It is copied.
@@ -78,7 +78,7 @@ class Client(Outlet):
         try:
             way = self._hop_of(request, hop)
         except RemoteProtocolError:
-            # Nobody is there to tell.
+            # No user waits for a result.
             return ack
         ack.begin(way, now)
         return ack

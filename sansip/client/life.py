@@ -37,7 +37,7 @@ __all__ = [
     "PROCEEDING",
 ]
 
-# Nothing was sent: the name of the next hop is being looked up.
+# The request was not sent yet: the name of the next hop is being looked up.
 LOCATING: Final = "locating"
 # The copy for a place was made, and waits; nothing was sent there.
 PREPARING: Final = "preparing"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Places", "ResolveFunction"]
 
-# A question about a name, and who is called with its answer.
+# A question about a name, and the function that is called with its answer.
 ResolveFunction = Callable[[Resolve, Callable[[Any, float], None], float], None]
 
 
@@ -40,7 +40,7 @@ class Places:
         places: list[Place] = [
             (one[0], one[1], one[2]) if len(one) == 3 else (hop.transport, one[0], one[1]) for one in found
         ]
-        # A bound for what a hostile zone can make us try.
+        # A bound for the places that a hostile zone can make us try.
         return self.avoided.sort(places[: self._limits.next_hops], now)
 
     def avoid(self, place: Place, retry_after: str | None, now: float) -> None:

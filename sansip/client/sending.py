@@ -53,7 +53,7 @@ class Asker:
         """
 
     def ended(self, sending: Sending, now: float) -> None:
-        """Nothing more will come."""
+        """No more responses will come."""
 
     def next_cseq(self, sending: Sending) -> int | None:
         """Return the CSeq of the request repeated with credentials (RFC 3261 22.2); None: one more."""

@@ -92,7 +92,7 @@ class Trial:
         # Answers challenges on our behalf.
         self._answers: Answers | None = None
 
-    # --- what the kinds of attempts say
+    # --- defined by each kind of attempt
 
     def _way(self, transport: str, ip: str) -> tuple[Listener | None, Flow | None]:
         """Return the listener to leave by for ``_place``, None where there is none; and the flow to go over.
@@ -150,7 +150,7 @@ class Trial:
         return 503
 
     def remainder(self) -> ClientUser:
-        """Return who hears what may still come after the final response: a further 2xx to an INVITE."""
+        """Return the user that gets responses after the final one: a further 2xx to an INVITE."""
         raise NotImplementedError
 
     # --- the table
@@ -260,7 +260,7 @@ class Trial:
         self.state = OVER
         self._fail(status, now)
 
-    # --- what comes back
+    # --- responses
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         status = response.status

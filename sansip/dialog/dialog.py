@@ -79,7 +79,7 @@ class Refusal:
 def target_of(message: Request | Response) -> SipUri | None:
     """Return the URI of the one Contact of ``message``, None where there is none.
 
-    Raises RemoteProtocolError (400) for several, for ``*``, and for what is no SIP or SIPS URI.
+    Raises RemoteProtocolError (400) for several, for ``*``, and for a URI that is no SIP or SIPS URI.
     """
     contacts = message.contacts
     # RFC 3261 8.1.1.8: exactly one SIP or SIPS URI.
@@ -194,8 +194,8 @@ class Dialog:
         dialog.local = _party(request.from_, dialog.id.local_tag)
         dialog.remote = _party(response.to, dialog.id.remote_tag)
         dialog.route_set = route_set_of_uac(response)
-        # RFC 3261 20.10 has a Contact in a 1xx as an option, and RFC 2543 even in a 2xx: then what was
-        # called is the best that is known.
+        # RFC 3261 20.10 has a Contact in a 1xx as an option, and RFC 2543 even in a 2xx: then the Request-URI
+        # is the best known target.
         dialog.remote_target = target_of(response) or request.uri
         dialog.local_target = target_of(request)
         dialog.local_cseq = request.cseq.number
@@ -332,7 +332,7 @@ class Dialog:
             raise LocalProtocolError(f"{contact}: the Contact of a secure dialog is a SIPS URI")
         self.local_target = contact
 
-    # --- what comes from the peer
+    # --- requests of the peer
 
     def take(self, request: Request) -> Refusal | None:
         """Judge a request of the peer and note its number (RFC 3261 12.2.2); None where it is in order.

@@ -1,8 +1,7 @@
 """Effects of a usage of a dialog: actions that it needs, and events that it tells, as small values.
 
-Theory of operation: each input of a usage returns a list of effects in their order. A user
-agent carries them out; ``owner`` is what it gave together with a request (its server
-transaction), opaque here.
+Theory of operation: each input of a usage returns a list of effects in their order. A user agent carries them
+out; ``owner`` is the object that it gave together with a request (its server transaction), opaque here.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ class Received:
 
 @dataclass(slots=True)
 class Refreshed:
-    """The peer refreshed session or target, and has its 200: nothing is to be answered."""
+    """The peer refreshed session or target, and has its 200: the user need not answer."""
 
     request: Request
 

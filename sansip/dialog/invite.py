@@ -72,9 +72,9 @@ class InviteUsage(InviteServer, InviteClient):
     ) -> Self:
         """Return the usage of a called user agent, for an INVITE without a To tag.
 
-        ``local_tag`` and ``contact`` are ours, ``headers`` what we say in each response (Allow,
-        Supported). Raises RemoteProtocolError (400) for an INVITE that cannot begin a dialog; see
-        ``session_refusal`` for the 422.
+        ``local_tag`` and ``contact`` are ours, ``headers`` go into each response (Allow, Supported). Raises
+        RemoteProtocolError (400) for an INVITE that cannot begin a dialog; see ``session_refusal`` for the
+        422.
         """
         dialog = Dialog.from_uas(request, local_tag, contact, over_tls=over_tls)
         usage = cls(
@@ -164,8 +164,8 @@ class InviteUsage(InviteServer, InviteClient):
                 self._take_update_answer(request, response, now)
             elif method != "PRACK":
                 self._tell(Answered(request, response))
-            # RFC 3261 12.2.1.2. A PRACK may be too late, when its INVITE has been answered; and what is
-            # missing for a NOTIFY is a subscription (RFC 5057 5.1).
+            # RFC 3261 12.2.1.2. A PRACK may be too late, when its INVITE has been answered. A 481 to a NOTIFY
+            # means that the subscription is missing (RFC 5057 5.1).
             if status in (408, 481) and method not in _ELSEWHERE:
                 self._input("lost", response, now)
         return self._take()
@@ -193,7 +193,7 @@ class InviteUsage(InviteServer, InviteClient):
         if self.dialog.local_cseq is None or number > self.dialog.local_cseq:
             self.dialog.local_cseq = number
 
-    # --- what our user wishes; each raises LocalProtocolError for what is not allowed now
+    # --- actions of our user; each raises LocalProtocolError if it is not allowed now
 
     def ring(self, status: int, body: bytes, headers: Headers, reliable: bool, now: float) -> list[Effect]:
         """Answer the peer's INVITE provisionally, reliably if wished and possible (RFC 3262)."""
@@ -335,7 +335,7 @@ class InviteUsage(InviteServer, InviteClient):
                 yield one.due, "unanswered"
 
     def time_passed(self, now: float) -> list[Effect]:
-        """Do what is due, in order."""
+        """Do the work that is due, in order."""
         while True:
             due = min((one for one in self._instants() if one[0] <= now), default=None)
             if due is None:

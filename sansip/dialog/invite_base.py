@@ -114,7 +114,7 @@ class InviteBase:
         self._values = values
         self._entropy = entropy
         self._limits = limits
-        # Allow, Supported and the like, for what we send.
+        # Allow, Supported and the like, for our messages.
         self._headers = list(headers)
         self._effects: list[Effect] = []
         self._due: dict[str, float] = {}
@@ -211,7 +211,7 @@ class InviteBase:
         return self._entropy.number(201) / 100
 
     def _keep_session(self, body: bytes, headers: Headers) -> None:
-        """Remember what we offered or answered last."""
+        """Remember our last offer or answer."""
         kind = next((str(value) for name, value in headers if name.lower() in ("content-type", "c")), "")
         if len(body) <= self._limits.session_size:
             self._session_body = (body, kind)
@@ -219,7 +219,7 @@ class InviteBase:
             self._session_body = None
 
     def _hear(self, message: Request | Response) -> None:
-        """Note what the peer can do."""
+        """Note the capabilities of the peer."""
         try:
             allow = message.typed("allow")
         except RemoteProtocolError:
@@ -234,7 +234,7 @@ class InviteBase:
         self._invite = self._again = None
 
     def _proceed(self, now: float) -> None:
-        """No INVITE is under way any longer: send what has waited for that."""
+        """No INVITE is under way any longer: send the request that has waited for that."""
         raise NotImplementedError
 
     # --- the end

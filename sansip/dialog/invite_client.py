@@ -1,4 +1,4 @@
-"""Our requests in a session, and what comes back: INVITE, its ACK and PRACK, UPDATE, BYE."""
+"""Our requests in a session, and their responses: INVITE, its ACK and PRACK, UPDATE, BYE."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class InviteServer(InviteBase):
         self._effects.append(Respond(self._invite.owner, response.copy()))
 
     def _establishing(self, request: Request) -> Fields:
-        """Return what a response that begins or refreshes the dialog has to say (RFC 3261 12.1.1)."""
+        """Return the fields of a response that begins or refreshes the dialog (RFC 3261 12.1.1)."""
         recorded: Fields = list(record_routes_to_copy(request)) if self.dialog.state == EARLY else []
         return [*recorded, *self._contact(), *self._headers]
 

@@ -62,7 +62,7 @@ _STATES: Final = (
     OVER,
 )
 
-# The user asks for what the RFC does not allow now: LocalProtocolError.
+# The user asks for an action that the RFC does not allow now: LocalProtocolError.
 MISUSE: Final = "misuse"
 
 _INPUTS: Final = (
@@ -396,7 +396,7 @@ INVITE_USAGE: Final[Machine] = total(
         (OVER, "INVITE received"): ("refuse_gone", OVER),
         (OVER, "ACK received"): ("note_ack", OVER),
         (OVER, "CANCEL received"): IGNORE,
-        # RFC 3262 3: for what was sent reliably before a refusal.
+        # RFC 3262 3: for a response that was sent reliably before a refusal.
         (OVER, "PRACK received"): ("take_late_prack", OVER),
         (OVER, "UPDATE received"): ("refuse_gone", OVER),
         (OVER, "BYE received"): ("refuse_gone", OVER),

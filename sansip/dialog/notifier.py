@@ -155,7 +155,7 @@ class Notifier(SubscriptionUsage):
         return None if self.is_over else self.expires_at
 
     def time_passed(self, now: float) -> list[Effect]:
-        """Do what is due."""
+        """Do the work that is due."""
         if self.expires_at is not None and self.expires_at <= now:
             self.expires_at = None
             self._input("expired", None, now)

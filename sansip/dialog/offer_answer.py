@@ -70,7 +70,7 @@ OFFER_ANSWER: Final[Machine] = total(
         (WANTED, "receive answer"): IGNORE,
         (WANTED, "send INVITE without offer"): MISUSE,
         (WANTED, "receive INVITE without offer"): "491",
-        # RFC 6337 4.1, figure 5: an offer of theirs is refused with 500 while we owe one.
+        # RFC 6337 4.1, figure 5: we refuse the peer's offer with 500 while we owe an offer.
         (OWED, "send offer"): MISUSE,
         (OWED, "receive offer"): "500",
         (OWED, "send answer"): MISUSE,
@@ -115,7 +115,7 @@ class OfferAnswer:
 
     Attributes:
         exchange: a state of ``OFFER_ANSWER``.
-        carrier: "INVITE", "UPDATE" or "PRACK", the method that began what is open, else "".
+        carrier: "INVITE", "UPDATE" or "PRACK", the method of the open offer, else "".
         begun: whether an exchange has ever been completed (RFC 6337 table 1: only INVITE begins).
     """
 

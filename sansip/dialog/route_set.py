@@ -1,4 +1,4 @@
-"""The route set of a dialog, and what it makes of a Request-URI and a Route (RFC 3261 12).
+"""The route set of a dialog, and the Request-URI and Route that follow from it (RFC 3261 12).
 
 Theory of operation: three rules, each a function of its own, so that each can be compared
 with its paragraph of the RFC: which values the side that was asked keeps, which values the

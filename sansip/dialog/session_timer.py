@@ -1,9 +1,9 @@
-"""Session timers (RFC 4028): how long a session lives unless somebody refreshes it.
+"""Session timers (RFC 4028): how long a session lives unless a side refreshes it.
 
-Theory of operation: every INVITE and UPDATE, with its 2xx, negotiates anew. The value that
-comes out is ``interval`` and who refreshes, and two instants follow: when we refresh, and when
-we give up. A peer may say any number, so what it says is taken as at least ``min_se``: a
-session that has to be refreshed twice a second would be an attack on us (RFC 4028 11).
+Theory of operation: every INVITE and UPDATE, with its 2xx, negotiates anew. The result is ``interval`` and
+the side that refreshes. Two instants follow from it: when we refresh, and when we give up. A peer may send
+any number, so we take a smaller one as ``min_se``: a session that has to be refreshed twice a second would be
+an attack on us (RFC 4028 11).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _supports_timer(request: Request) -> bool:
 def interval_after_422(request: Request, response: Response) -> int | None:
     """Return the Min-SE (and so Session-Expires) to ask for after a 422, None where it makes no sense.
 
-    RFC 4028 7.3: it must be more than what was refused, so a server cannot keep us asking.
+    RFC 4028 7.3: it must be more than the refused value, so a server cannot keep us asking.
     """
     wanted = _seconds(response, "min-se")
     asked = _seconds(request, "session-expires")

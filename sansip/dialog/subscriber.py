@@ -191,7 +191,7 @@ class Subscriber(SubscriptionUsage):
         return min(dues, default=None)
 
     def time_passed(self, now: float) -> list[Effect]:
-        """Do what is due."""
+        """Do the work that is due."""
         if self.timer_n is not None and self.timer_n <= now:
             self.timer_n = None
             self._input("timer N", None, now)
@@ -214,7 +214,7 @@ class Subscriber(SubscriptionUsage):
     def _lasts(self, seconds: int, now: float) -> None:
         seconds = min(seconds, 0x7FFFFFFF)
         self.expires_at = now + seconds
-        # Nothing is refreshed that has been ended, or was never asked for (REFER).
+        # Do not refresh a subscription that was ended, or that we never asked for (REFER).
         self.refresh_at = self.expires_at - min(seconds / 2, _MARGIN) if self.interval and seconds else None
 
     def take_notify(self, notify: Request, now: float) -> None:

@@ -50,7 +50,7 @@ class SubscriptionUsage:
         self.expires_at: float | None = None
         self._headers = list(headers)
         self._effects: list[Effect] = []
-        # Of our last request.
+        # For our last request.
         self._number = -1
 
     @property

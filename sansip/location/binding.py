@@ -1,10 +1,9 @@
 """A binding: one contact address of one address-of-record (RFC 3261 10.1).
 
-Theory of operation: a binding is a value. An update never changes one, it
-puts another in its place, so code that holds a binding (a fork in progress, a
-notification, a store's queue) holds it as it was. It lives for hours and a
-server holds a million of them, so it is slots of text and numbers: nothing is
-parsed until somebody asks.
+Theory of operation: a binding is a value. An update never changes one, it puts another in its place, so code
+that holds a binding (a fork in progress, a notification, a store's queue) holds it as it was. It lives for
+hours and a server holds a million of them, so it is slots of text and numbers: it is parsed only when a field
+is read.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ class Binding:
     def rank(self) -> tuple[int, float]:
         """Sorting key: highest q first, then the most recently refreshed.
 
-        RFC 3841 7.2: a contact registered without q counts as 1.0. Of equals
-        the one refreshed last is the likeliest to be alive.
+        RFC 3841 7.2: a contact registered without q counts as 1.0. Among contacts with equal q, the one
+        refreshed last is the likeliest to be alive.
         """
         return (-1000 if self.q is None else -self.q, -self.refreshed_at)
 

@@ -1,12 +1,10 @@
 """The location service in memory.
 
-Theory of operation: a record is an immutable tuple of bindings in the order in
-which they are to be tried, so a commit is one dictionary assignment and every
-reader holds a whole state, the old one or the new one (RFC 3261 10.3). It is kept
-as octets, which take half the room, and made anew for each reader (``packed``). Beside
-the records stand two indexes: which second to look at a record for expired
-bindings, and which records use a connection that may be lost. Expired bindings
-are hidden from the instant they expire and swept afterwards, a bounded number
+Theory of operation: a record is an immutable tuple of bindings in the order of trying, so a commit is one
+dictionary assignment and every reader holds a whole state, the old one or the new one (RFC 3261 10.3). It is
+kept as octets, which take half the room, and made anew for each reader (``packed``). Beside the records stand
+two indexes: which second to look at a record for expired bindings, and which records use a connection that
+may be lost. Expired bindings are hidden from the instant they expire and swept afterwards, a bounded number
 per call.
 """
 
@@ -46,7 +44,7 @@ class MemoryLocation:
     """Bindings by address-of-record.
 
     Args:
-        limits: ``aors`` and ``bindings_per_aor`` bound what is held.
+        limits: ``aors`` and ``bindings_per_aor`` bound the memory.
         is_connection: whether a flow is one that can be lost, and so has to be
             found again by ``aors_of``. A listener's datagrams cannot, and
             with those the index would name every record twice: by default None

@@ -1,7 +1,7 @@
 """Names of bindings: few octets that find one again among those of its address-of-record.
 
-Theory of operation: a flow token outlives the flow (``transport.flow_token``), and then
-the binding says where its phone is now. By what a phone is known again:
+Theory of operation: a flow token outlives the flow (``transport.flow_token``), and then the binding says
+where its phone is now. A phone is known again by these values:
 
     the flow       instance and reg-id, where it registers flows (RFC 5626 4.2)
     the instance   its other flows are as good (RFC 5626 5.3.2)
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["key_of", "named_by"]
 
-# Of the phone, its reg-id, and its Call-ID.
+# Checksum of the phone, its reg-id, and checksum of its Call-ID.
 _pack = Struct(">IBI").pack
 _PHONE = 4
 # How well a binding fits that is named itself.
@@ -34,8 +34,8 @@ _EXACT = 3
 
 def key_of(binding: Binding) -> bytes:
     """Return the 9 octets that stand for ``binding`` at its address-of-record."""
-    # RFC 4122 3: a UUID has no case. Of other URNs the namespace has none, and two
-    # devices of one user that differ in nothing else are not to be expected.
+    # RFC 4122 3: a UUID has no case. In other URNs the namespace has no case, and two devices of one user
+    # will hardly differ in case only.
     phone = binding.contact if binding.instance is None else f"\n{binding.instance.lower()}"
     call = binding.call_id.encode("utf-8", "surrogatepass")
     return _pack(crc32(phone.encode("utf-8", "surrogatepass")), (binding.reg_id or 0) & 0xFF, crc32(call))
@@ -44,8 +44,8 @@ def key_of(binding: Binding) -> bytes:
 def named_by(key: bytes, bindings: Sequence[Binding], *, exact: bool = False) -> Binding | None:
     """Return the one of ``bindings`` that ``key`` stands for now, or None.
 
-    Of a phone that registers flows the same one, else another one of that phone; of any other
-    phone what it registered last. ``exact``: the same flow or Contact, and nothing else.
+    For a phone that registers flows: the same flow, else another one of that phone. For any other phone: its
+    last registration. ``exact``: the same flow or Contact only.
     """
     best, rank = None, (0.0, 0.0)
     flows = bool(key[_PHONE])

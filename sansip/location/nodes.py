@@ -94,7 +94,7 @@ class Nodes:
         tell: is called with a node, what became of it, and the time: it "lives", "drains",
             is "cut off" from the store, "unreachable" from here, "replaced" by its next life,
             or "gone"; it is a "twin" with our name, or a "stranger" with another key.
-        prove: returns what only who has the nodes' key can make of a text.
+        prove: returns a proof of a text that only a holder of the nodes' key can make.
         probe: asks a node over SIP whether it lives.
     """
 
@@ -201,7 +201,7 @@ class Nodes:
         return None if found is None or found.life in self.unreachable else found
 
     def suspect(self, life: str, now: float) -> None:
-        """Ask the node of ``life`` whether it lives: somebody waits for its answer for too long."""
+        """Ask the node of ``life`` whether it lives: a request has waited for its answer for too long."""
         state = self._others.get(life)
         if state is not None:
             self._doubt(state, now)

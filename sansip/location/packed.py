@@ -30,7 +30,7 @@ Record: TypeAlias = tuple[Binding, ...]
 Held: TypeAlias = bytes | tuple[Any, ...]
 
 # expires_at, registered_at, refreshed_at, cseq, octets of text, reg_id, q, flow, transport and port of the
-# source, what is None.
+# source, flags of the fields that are None.
 _LAYOUT = struct.Struct("<dddIIihhBHB")
 _SIZE = _LAYOUT.size
 _unpack_from = _LAYOUT.unpack_from
@@ -46,7 +46,7 @@ _NUMBERS = {name: number for number, name in enumerate(_TRANSPORTS)}
 
 
 def pack(record: Record) -> Held:
-    """Return ``record`` as it is to be kept; ``unpack`` gives an equal one back."""
+    """Return ``record`` in the form that is kept; ``unpack`` gives an equal one back."""
     packed = b""
     flows: list[Hashable] = []
     for binding in record:

@@ -21,7 +21,7 @@ class Source:
 
     Attributes:
         transport: as in ``Flow``.
-        host: an IP address without brackets; one of IPv6 may bear a zone (``fe80::1%eth0``).
+        host: an IP address without brackets; one of IPv6 may have a zone (``fe80::1%eth0``).
         port: 1 to 65535.
     """
 
@@ -47,7 +47,7 @@ class Source:
 def read_source(text: str) -> Source | None:
     """Return the source that ``text``, a SIP URI, names; None where it has no address. Raises nothing.
 
-    An IPv6 address may bear a zone here (``[fe80::1%eth0]``), which no URI can.
+    An IPv6 address may have a zone here (``[fe80::1%eth0]``), unlike in a URI.
     """
     place, *params = text.partition(":")[2].split(";")
     host, _, port = place.rpartition(":")

@@ -37,8 +37,8 @@ __all__ = ["Terms", "check_contacts", "check_sips", "refuses_path"]
 # Names this server, as host, port and transport of a URI.
 LeadsBack = Callable[[str, "int | None", "str | None"], bool]
 
-# RFC 3261 10.2.1 lets a phone use any scheme; those of its examples are kept, and nothing
-# else is: a caller that is redirected to a web page has not reached anybody.
+# RFC 3261 10.2.1 lets a phone use any scheme; the registrar takes those of its examples only: a caller that
+# is redirected to a web page has not reached a user.
 _SCHEMES: Final = frozenset(("sip", "sips", "tel", "mailto"))
 _LOOPBACK: Final = re.compile(r"127(?:\.[0-9]+){3}|(?:.+\.)?localhost")
 # RFC 6890: this network, multicast, reserved, broadcast.
@@ -47,7 +47,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 
 
 def _lives(_binding: Binding) -> bool:
-    """Nothing is known of connections."""
+    """The default: without knowledge of connections."""
     return False
 
 
@@ -59,7 +59,7 @@ class Terms:
         leads_back: whether a host, port and transport name this server; None: not looked at,
             and neither are other hosts.
         local: it came from this machine, so its loopback addresses are ours.
-        trusted: an edge proxy whose Path is believed.
+        trusted: whether it is an edge proxy whose Path is believed.
         max_contacts, on_full: in place of those of ``RegistrarConfig``.
         is_dead: whether nothing leads to the phone of a binding any more.
     """

@@ -96,7 +96,7 @@ class Gruus:
         return f"sip:{_MARK}{self._sealer.seal(text)}@{host};gr"
 
     def read(self, uri: SipUri) -> Gruu | None:
-        """Return what ``uri``, which has a ``gr`` parameter, means; None where it is none of ours."""
+        """Return the meaning of ``uri``, which has a ``gr`` parameter; None if it is none of ours."""
         value = uri.params["gr"]
         user = uri.user
         if value:
@@ -127,8 +127,8 @@ class Gruus:
         return found if gruu.issued + _SLACK >= since else []
 
     def _fixed(self, offset: float | None) -> float:
-        # The first one that is known: where the clock is set while we run, what was issued
-        # before and what was registered before must move together.
+        # The first known offset: if the clock is set while we run, earlier GRUUs and earlier registrations
+        # must move together.
         if self._offset is None:
             self._offset = offset
         return self._offset or 0.0

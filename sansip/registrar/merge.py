@@ -152,7 +152,7 @@ def _since(
     same = [one for one in siblings if change.reg_id is None or one.reg_id == change.reg_id]
     if not same or max(same, key=lambda one: one.refreshed_at).call_id == origin.call_id:
         return max(one.registered_at for one in siblings), standing
-    # RFC 5627 5.1: a new Call-ID, so what it was given before is not valid any more.
+    # RFC 5627 5.1: a new Call-ID, so its earlier GRUUs are not valid any more.
     renewed = [replace(one, registered_at=origin.now) if one in siblings else one for one in standing]
     return origin.now, renewed
 

@@ -35,7 +35,7 @@ def is_direct(request: Request) -> bool:
 
 
 def instance_key(instance: str) -> str:
-    """Return what is equal for equal instances (RFC 5626 4.1, RFC 2141 5, RFC 4122 3)."""
+    """Return a key that is equal for equal instances (RFC 5626 4.1, RFC 2141 5, RFC 4122 3)."""
     folded = instance.lower()
     if folded.startswith("urn:uuid:"):
         return folded

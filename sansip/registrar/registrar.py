@@ -52,7 +52,7 @@ class Registrar:
     """Registrations of one server. Holds policy only; bindings are the location service's.
 
     Attributes:
-        extensions: option tags supported here, for Supported in what the server answers.
+        extensions: option tags supported here, for Supported in the server's answers.
         flow_timer: seconds within which a phone with a flow shall send keepalives, 0 for its own choice.
         gruus: the object that makes and reads GRUUs; None where there are none.
         lost_flow: what to do with the bindings of a connection that is lost.
@@ -82,7 +82,7 @@ class Registrar:
         self.configure(config or RegistrarConfig())
 
     def configure(self, config: RegistrarConfig) -> None:
-        """Go by ``config`` from now on; bindings that stand keep what they were given."""
+        """Go by ``config`` from now on; present bindings keep their values."""
         self._config = config
         self.lost_flow = config.lost_flow
         self.flow_timer = config.flow_timer
@@ -154,7 +154,7 @@ class Registrar:
     ) -> Plan:
         """Steps 6 to 8 (and 2 once more): how ``request`` changes the bindings ``current`` of ``aor``.
 
-        ``current`` is what ``lookup(aor, now)`` gave. Never raises for what a peer sent.
+        ``current`` is the result of ``lookup(aor, now)``. Never raises because of a peer's message.
         """
         refusal = self.check(request)
         if refusal is not None:

@@ -31,8 +31,8 @@ class Reply:
 class Plan:
     """The update of a REGISTER for the location service, and the answer once that is done.
 
-    ``update`` is None when there is nothing to commit: a refusal (``reply`` is
-    an error), a fetch, a repetition, the removal of what was not there.
+    ``update`` is None when there is nothing to commit: a refusal (``reply`` is an error), a fetch, a
+    repetition, the removal of a contact that was not there.
     """
 
     update: LocationUpdate | None

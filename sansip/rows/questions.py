@@ -1,8 +1,8 @@
 """Questions of the core to a store of rows.
 
-Theory of operation: answers are plain values (``Table.row_of`` makes rows of them). A
-write is whole or not at all, also over several tables, and is answered once it is
-durable: so what was acknowledged to a peer after the answer is not lost.
+Theory of operation: answers are plain values (``Table.row_of`` makes rows of them). A write is whole or not
+at all, also over several tables, and is answered once it is durable. So a row that was acknowledged to a peer
+after the answer is not lost.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Table(Generic[Row]):
         row: a dataclass of ``str``, ``int``, ``float``, ``bool``, ``bytes``, or one of them ``| None``.
         key: names of columns that are never None; rows are in its order, text by octets (text
             that is no UTF-8 where the store likes).
-        version: counts up with each change of ``row``; a store refuses what a newer version wrote.
+        version: counts up with each change of ``row``; a store refuses rows of a newer version.
         migrations: for each older version the way to the next.
 
     Raises ``LocalProtocolError`` where this cannot be a table.
@@ -117,7 +117,7 @@ class Table(Generic[Row]):
         elif column.kind == "integer":
             fits = type(value) is int and _LEAST <= value <= _MOST
         elif column.kind == "real":
-            # No database agrees with another on what is not a number.
+            # Databases do not agree on values that are not a number.
             fits = type(value) in (int, float) and value - value == 0
         else:
             fits = _KINDS[type(value)] == column.kind if type(value) in _KINDS else False
@@ -137,7 +137,7 @@ class Table(Generic[Row]):
         return tuple([values[place] for place in self._get])
 
     def migrate(self, row: dict[str, Any], version: int) -> Values | None:
-        """Return what a row of ``version`` is today, None where it is dropped.
+        """Return a row of ``version`` in the present version, None if it is dropped.
 
         Raises whatever a migration raises, and ``LocalProtocolError`` where it made no row of this table.
         """

@@ -222,7 +222,7 @@ class ClientTransaction(Transaction):
 
     @property
     def unanswered(self) -> bool:
-        """Whether nothing at all has been heard from the next hop, and somebody waits for it."""
+        """Whether no response at all has come from the next hop, and a user waits for one."""
         return self.state is self.first_state and self.data != b""
 
     def pass_up(self, response: Response, now: float) -> None:
@@ -244,7 +244,7 @@ class ClientTransaction(Transaction):
 
 
 class ServerTransaction(Transaction):
-    """A request received. ``respond`` answers it; ``last`` is what was sent last."""
+    """A request received. ``respond`` answers it; ``last`` is the response sent last."""
 
     __slots__ = ("last", "method", "user")
 

@@ -46,8 +46,8 @@ INVITE_CLIENT: Final[Machine] = total(
         (PROCEEDING, "timer B"): IMPOSSIBLE,
         (PROCEEDING, "timer D"): IMPOSSIBLE,
         (PROCEEDING, "timer M"): IMPOSSIBLE,
-        # Nothing is being sent, and the response may come on a new connection
-        # (18.2.2): a lost connection is no verdict on the call.
+        # No data is being sent, and the response may come on a new connection (18.2.2): a lost connection
+        # does not end the call.
         (PROCEEDING, "transport error"): IGNORE,
         # 17.1.1.2: each repeated failure is acknowledged, and not passed up.
         (COMPLETED, "1xx"): IGNORE,

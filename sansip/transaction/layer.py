@@ -63,14 +63,14 @@ class TransactionLayer(Transactions):
 
     __slots__ = ()
 
-    # --- what comes in
+    # --- received messages
 
     def find_server(self, key: str, method: str) -> ServerTransaction | None:
         """Return the transaction that a request with this key and method belongs to."""
         found = self.servers.get(key)
         if found is not None and (found.method == method or (method == "ACK" and found.method == "INVITE")):
             return found
-        # A CANCEL has the branch of what it cancels, and is a transaction of its own.
+        # A CANCEL has the branch of the request that it cancels, and is a transaction of its own.
         return self.servers.get(f"{key} {method}")
 
     def find_client(self, response: Response) -> ClientTransaction | None:
@@ -85,7 +85,7 @@ class TransactionLayer(Transactions):
         status = response.status
         transaction.feed("1xx" if status < 200 else "2xx" if status < 300 else "failure", response, now)
 
-    # --- what is made
+    # --- new transactions
 
     def open_server(self, key: str, method: str, flow: Flow, user: ServerUser | None) -> ServerTransaction:
         """Make the server transaction of a new request; responses go to ``flow``."""

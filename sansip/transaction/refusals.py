@@ -1,11 +1,11 @@
 """Refusals without a transaction (RFC 3261 8.2.7).
 
-Theory of operation: a message that is no SIP, one more than there is room for, and a
-request of somebody who has not proved who he is must cost as little as possible and
-still be answered. So the answer is sent once for each copy that was received, and
-forgotten: nothing fills the memory, and who wrote somebody else's address into a
-datagram has that one sent no more than he sent himself. The To tag is computed from
-the request, so that a retransmission gets the same, and the ACK is recognized by it.
+Theory of operation: three kinds of messages must get an answer that costs as little as possible: one that is
+no SIP, one more than there is room for, and a request of a sender that has proved nothing. So this node sends
+the answer once for each copy that it received, and keeps no state. Such messages do not fill the memory. An
+attacker that writes a victim's address into a datagram makes this node send the victim no more messages than
+the attacker sent. The To tag is computed from the request, so that a retransmission gets the same, and the
+ACK is recognized by it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def acknowledges_refusal(ack: Request, key: str, entropy: Entropy) -> bool:
 
 
 def _key(request: Request) -> str:
-    """Return the key of ``request``, which may be malformed: by what can be understood of its Via."""
+    """Return the key of ``request``, which may be malformed: by the readable part of its Via."""
     try:
         return server_key(request)
     except RemoteProtocolError:
@@ -69,7 +69,7 @@ class Refusals:
         now: float,
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Answer ``request`` along ``back``; nothing is sent where it lacks what an answer needs."""
+        """Answer ``request`` along ``back``; send no answer if a field for the answer is missing."""
         tag = refusal_tag(_key(request), request.get("call-id"), self._entropy)
         try:
             response = response_to(request, status, reason, to_tag=tag, headers=headers)

@@ -42,7 +42,7 @@ class Retirement:
         self.ends: dict[int, float] = {}
         self._udp: set[int] = set()
         self._timer: Timer | None = None
-        # Whether peers may still send to them who were not told of another place.
+        # Whether some peers were not told of another place yet, and may still send to these listeners.
         self.held: Callable[[float], bool] = _not_held
 
     def begin(self, listeners: Iterable[tuple[int, str]], timers: Timers, now: float) -> None:

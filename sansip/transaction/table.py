@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 
 __all__ = ["IGNORE", "IMPOSSIBLE", "TERMINATED", "Machine", "Row", "total"]
 
-# Nothing happens and the state stays: the RFC says to absorb or discard it.
+# No effect, and the state stays: the RFC says to absorb or discard it.
 IGNORE: Final = "ignore"
 # No timer or user of the state can produce this input; treated as IGNORE.
 IMPOSSIBLE: Final = "impossible"

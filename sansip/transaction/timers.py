@@ -14,7 +14,7 @@ __all__ = ["TimerValues"]
 
 @dataclass(slots=True)
 class TimerValues:
-    """T1, T2 and T4 of RFC 3261 17.1.1.1 and 17.1.2.2, and what follows from them."""
+    """T1, T2 and T4 of RFC 3261 17.1.1.1 and 17.1.2.2, and the values that follow from them."""
 
     # Round-trip estimate; retransmissions start with it.
     t1: float = 0.5

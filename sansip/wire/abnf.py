@@ -1,12 +1,10 @@
 """The grammar of RFC 3261 section 25 as named pieces of regular expression.
 
-Theory of operation: every piece is a string to be joined into a larger
-pattern, so that each reader compiles one pattern for the whole of what it
-reads. Repetitions are possessive (``*+``, ``++``) wherever the piece after
-them cannot begin with what they repeat. Such a pattern never goes back over
-what it has read, which keeps all matching linear in the length of the text.
-Patterns run on text without line ends: folds are undone first, so linear
-white space is spaces and tabs. All are compiled with ``re.ASCII``.
+Theory of operation: every piece is a string to be joined into a larger pattern, so that each reader compiles
+one pattern for its whole text. Repetitions are possessive (``*+``, ``++``) wherever the piece after them
+cannot begin with the repeated characters. Such a pattern never goes back over text that it has read, which
+keeps all matching linear in the length of the text. Patterns run on text without line ends: folds are undone
+first, so linear white space is spaces and tabs. All are compiled with ``re.ASCII``.
 """
 
 from __future__ import annotations
@@ -115,7 +113,7 @@ _TO_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 
 
 def unquote(text: str) -> str:
-    """Return what a quoted-string says, or ``text`` itself when it has no quotes."""
+    """Return the content of a quoted-string, or ``text`` itself when it has no quotes."""
     if len(text) >= 2 and text[0] == '"' and text[-1] == '"':
         text = text[1:-1]
         if "\\" in text:

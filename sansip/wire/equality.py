@@ -44,7 +44,7 @@ def _folded(text: str | None) -> str | None:
 
 
 def uri_key(uri: Uri) -> Hashable:
-    """Return what is the same for all URIs equal to ``uri``, as a dict's key."""
+    """Return a dict's key that is the same for all URIs equal to ``uri``."""
     if isinstance(uri, SipUri):
         user = "" if uri.user is None else _plain(uri.user)
         return (uri.scheme, uri.user is None, user, host_key(uri.host), uri.port)

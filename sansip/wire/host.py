@@ -143,7 +143,7 @@ def plain_host(host: str) -> str:
 
 
 def host_key(host: str) -> str | bytes:
-    """Return what is equal for equal hosts (no brackets): octets, or the name in lower case.
+    """Return a key that is equal for equal hosts (no brackets): octets, or the name in lower case.
 
     RFC 5954 4.2: the spelling of an address does not matter. RFC 5118 4.9: one in IPv6
     clothes is the IPv4 address.

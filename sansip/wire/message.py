@@ -1,4 +1,4 @@
-"""Messages: header fields as they came, typed values when somebody asks.
+"""Messages: header fields as they came, typed values at the first access.
 
 Theory of operation: nothing is made of a header field when a message is read.
 A typed value is parsed at the first request and kept until an edit of that field
@@ -90,7 +90,7 @@ class Message(HeaderFields):
 
     @property
     def reply_via(self) -> Via | None:
-        """The top Via, or what can be understood of a malformed one: enough to send a refusal by."""
+        """The top Via, or the readable part of a malformed one: enough to send a refusal by."""
         try:
             return self.via
         except RemoteProtocolError:

@@ -1,10 +1,9 @@
 """SIP and SIPS URIs (RFC 3261 19.1), and any other URI kept as it is.
 
-Theory of operation: one pattern is the whole grammar, so a match proves the
-URI well-formed and cuts it into its seven parts at once; parameters and
-headers are taken apart when somebody asks. A URI never changes: it may be
-held by many messages, and ``replace`` makes a new one. ``str`` gives the text
-it was parsed from, octet for octet.
+Theory of operation: one pattern is the whole grammar, so a match proves the URI well-formed and cuts it into
+its seven parts at once; parameters and headers are taken apart at the first access. A URI never changes: it
+may be held by many messages, and ``replace`` makes a new one. ``str`` gives the text it was parsed from,
+octet for octet.
 """
 
 from __future__ import annotations
@@ -225,8 +224,8 @@ def plain_sip_uri(
 def _sip_uri(match: re.Match[str]) -> SipUri:
     """Return the URI of a match of ``abnf.SIP_URI``.
 
-    Raises RemoteProtocolError for what the pattern cannot say: an IPv6
-    address that is none, a parameter given twice.
+    Raises RemoteProtocolError for faults that the pattern cannot find: an invalid IPv6 address, a parameter
+    given twice.
     """
     uri = SipUri()
     scheme, uri.user, uri.password, host, port, params, uri._headers_text = match.groups()

@@ -13,9 +13,8 @@ from sansip.wire.abnf import compiled
 
 __all__ = ["line_value", "split_values", "unfold"]
 
-# An opening quote or bracket that is never closed reaches to the end: looking
-# for its end again and again would not be linear, and the parser of the value
-# will say what is wrong with it.
+# An opening quote or bracket that is never closed reaches to the end: looking for its end again and again
+# would not be linear, and the parser of the value will report the fault.
 _ELEMENT: Final = compiled(r"""(?:[^,"<]++|"(?:[^"\\]++|\\[\x00-\U0010ffff])*+["\\]?+|<[^>]*+>?+)*+""")
 
 

@@ -1,4 +1,4 @@
-"""Content-Type and the fields that say what is accepted (RFC 3261 20.1 to 20.3, 20.11, 20.15)."""
+"""Content-Type and the Accept fields (RFC 3261 20.1 to 20.3, 20.11, 20.15)."""
 
 from __future__ import annotations
 

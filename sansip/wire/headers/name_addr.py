@@ -1,10 +1,9 @@
 """name-addr and addr-spec with parameters: From, To, Contact, Route and their kin.
 
-Theory of operation: one pattern reads the ordinary form (a SIP URI in angle
-brackets, perhaps a display name, perhaps parameters) and proves it
-well-formed, URI included; the URI object is made from the same match when
-somebody asks. Every other legal form goes through ``parse_name_addr``. A
-NameAddr never changes: ``replace`` makes a new one.
+Theory of operation: one pattern reads the ordinary form (a SIP URI in angle brackets, perhaps a display name,
+perhaps parameters) and proves it well-formed, URI included; the URI object is made from the same match at the
+first access. Every other legal form goes through ``parse_name_addr``. A NameAddr never changes: ``replace``
+makes a new one.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Parametered:
     """A value with parameters.
 
     Attributes:
-        value: as written; of a quoted string, what it says.
+        value: as written; for a quoted string, its content.
         params: name in lower case → value as written, None for a flag.
     """
 

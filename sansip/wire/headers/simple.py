@@ -58,9 +58,8 @@ def parse_number(text: str, name: str, section: str, largest: int) -> int:
 def parse_cseq(text: str, name: str = "CSeq", section: str = "RFC 3261 20.16") -> CSeq:
     """Return the CSeq in ``text`` (unfolded, stripped). Raises RemoteProtocolError when malformed.
 
-    RFC 3261 8.1.1.5 asks senders to stay below 2**31; RFC 4475 3.1.2.4 refuses
-    what is above 2**32-1. Between the two lies what a careless sender counts up
-    to and a receiver can hold: it is accepted.
+    RFC 3261 8.1.1.5 asks senders to stay below 2**31; RFC 4475 3.1.2.4 refuses numbers above 2**32-1. A
+    careless sender may count up to a number between the two, and a receiver can hold it: it is accepted.
     """
     match = _CSEQ.fullmatch(text)
     if match is None:
@@ -75,7 +74,7 @@ def parse_call_id(text: str, name: str = "Call-ID", section: str = "RFC 3261 20.
     return text
 
 
-# The ordinary Max-Forwards lines and what they say.
+# The ordinary Max-Forwards lines and their values.
 HOPS: Final = {f"Max-Forwards: {hops}": hops for hops in range(256)}
 
 

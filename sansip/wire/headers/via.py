@@ -211,7 +211,7 @@ def _check(params: Params) -> None:
 
 
 def salvage_via(text: str) -> Via | None:
-    """Return what can be understood of a malformed Via, or None.
+    """Return the readable part of a malformed Via, or None.
 
     Enough to send a 400 back by (RFC 3261 18.2.2): sent-by, and the parameters
     before the first defect.
