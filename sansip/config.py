@@ -87,10 +87,9 @@ class StackConfig:
             password, and relays for those that may relay.
         durable: acknowledge bindings only once the outside has stored them: the stack asks for each change by
             a ``sansip.location.LocationUpdate``. Give the stored bindings to ``Stack.restore`` at the start.
-        shared: take part in a location that several nodes share, under the name
-            ``node``: ``SharedRead``, ``SharedWrite`` and ``Heartbeat`` of
-            ``sansip.location`` are put to the outside, and ``durable`` says nothing. All
-            nodes need the same ``secret``. ``Stack.join`` begins it.
+        shared: take part in a location that several nodes share, under the name ``node``: the stack puts
+            ``SharedRead``, ``SharedWrite`` and ``Heartbeat`` of ``sansip.location`` to the outside, and
+            ``durable`` has no effect. All nodes need the same ``secret``. ``Stack.join`` begins it.
         address_realms: users at an address of this server, or at one of ``aliases``, are asked in a
             realm of that name, and not in the first domain's: where no domain was chosen.
         aliases: further names of this server; like its addresses, they mean the

@@ -146,7 +146,7 @@ class Reception:
         self._decide(handle, now)
 
     def is_within_rate(self, flow: Flow, now: float) -> bool:
-        """Whether who sends by ``flow`` keeps to ``limits.source_rate``, or need not."""
+        """Whether the sender at ``flow`` keeps to ``limits.source_rate``, or need not."""
         core = self._core
         return (
             not core.limits.source_rate

@@ -1,12 +1,10 @@
 """Nonce counts: this node must not believe the same request twice.
 
-Theory of operation: RFC 7616 3.4 makes a client count its uses of a nonce; the
-highest count of each nonce is remembered until the nonce expires by itself. The table
-is bounded, and it begins empty with each process. So where nothing is known of a
-nonce, its uses may have been forgotten: one that is no younger than the newest
-nonce that was forgotten is refused, and so is one of another process (another
-node, or this server before it was started anew) that is no younger than this
-process. Those clients are told to use a new one.
+Theory of operation: RFC 7616 3.4 makes a client count its uses of a nonce; the highest count of each nonce is
+remembered until the nonce expires by itself. The table is bounded, and it begins empty with each process. So
+if a nonce is not in the table, its uses may have been forgotten. This node refuses such a nonce if it is no
+younger than the newest nonce that was forgotten. It also refuses one of another process (another node, or
+this server before a restart) that is no younger than this process. It tells those clients to use a new nonce.
 """
 
 from __future__ import annotations

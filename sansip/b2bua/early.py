@@ -76,7 +76,7 @@ class EarlyMedia:
         try:
             incoming.ring(response.status, body, headers, reliable=reliable)
         except LocalProtocolError:
-            # ``limits.reliable_waiting``: a caller that sends no PRACK hears no more of it.
+            # ``limits.reliable_waiting``: a caller that sends no PRACK gets no more of them.
             return
         if body and (reliable or demanded) and wants_reliable(incoming.request)[0]:
             self._given = call

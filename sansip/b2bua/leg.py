@@ -216,7 +216,7 @@ class Leg(Handler):
         self.bridge.leg_ended(self, call, reason, message, now)
 
 
-# Methods that a leg takes whatever the policy says of methods.
+# Methods that a leg takes, whatever methods the policy has.
 _ALWAYS: Final = ("INVITE", "ACK", "CANCEL", "BYE", "PRACK", "UPDATE", "REFER")
 
 

@@ -1,7 +1,7 @@
 """A place that was given up: perhaps it is only slow (RFC 3261 9.1, RFC 3263 4.3).
 
-Theory of operation: its transaction sends no more, but is not forgotten. When it begins to
-ring it is cancelled, and a 2xx of it still counts.
+Theory of operation: its transaction sends no more requests, but stays in the table. If the phone begins to
+ring, the client sends a CANCEL; a 2xx of the phone still counts.
 """
 
 from __future__ import annotations

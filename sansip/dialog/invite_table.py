@@ -195,7 +195,7 @@ INVITE_USAGE: Final[Machine] = total(
         (MORATORIUM, "2xx"): IMPOSSIBLE,
         (MORATORIUM, "failure"): IMPOSSIBLE,
         (MORATORIUM, "BYE answered"): IMPOSSIBLE,
-        # Nor may it have the 2xx yet; if it never gets it, no ACK comes.
+        # Perhaps the peer does not have the 2xx yet; if it never gets it, no ACK comes.
         (MORATORIUM, "lost"): IGNORE,
         # 13.3.1.4
         (MORATORIUM, "no ACK"): ("give_up", MORTAL),

@@ -50,12 +50,12 @@ class SubscriptionUsage:
         self.expires_at: float | None = None
         self._headers = list(headers)
         self._effects: list[Effect] = []
-        # For our last request.
+        # The CSeq number of our last request.
         self._number = -1
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Whether it has ended."""
         return self.state == TERMINATED
 
     def _input(self, given: str, argument: Any, now: float) -> None:

@@ -3,16 +3,16 @@
     location = MemoryLocation(limits)
     location.lookup(aor, now)          -> list[Binding]   best first, never an expired one
     location.apply(update, now)        -> Outcome         all of the LocationUpdate or nothing
-    location.expire(now)               -> list[Binding]   what has expired; bounded per call
+    location.expire(now)               -> list[Binding]   the expired ones; bounded per call
     location.next_expiry()             -> float | None    when to call expire() next
     location.remove(aor, now)          -> list[Binding]   an administrator's removal
-    location.aors_of(flow) -> tuple[str, ...]             who is bound to a connection that is lost
+    location.aors_of(flow) -> tuple[str, ...]             the users of a connection that is lost
     location.snapshot()                -> list[(aor, tuple[Binding, ...])]
     key_of(binding), named_by(key, bindings)              a binding is found again
 
 ``address_of_record(uri)`` makes the ``aor`` text: use it for To in a REGISTER and
 for the Request-URI of everything else. All of it is synchronous and pure; times
-are whatever clock the caller uses.
+are those of the caller's clock.
 """
 
 from __future__ import annotations

@@ -265,7 +265,7 @@ class Modules:
         return Modules(self._stack, uses, kept, self._wrap)
 
     def succeed(self, before: Modules, now: float) -> list[Module]:
-        """Take the place of ``before``; return those that are no more, which have been stopped."""
+        """Take the place of ``before``; stop and return the modules that are not in this set."""
         gone = [module for module in before if module not in self._by_type.values()]
         for module in self._by_type.values():
             module.core.table = self
@@ -492,7 +492,7 @@ class Modules:
 
 
 def refused(name: str, what: str, error: Exception) -> ModuleFault:
-    """Return what to say of the module ``name`` that raised ``error``, with the line of its code."""
+    """Return a text about the module ``name`` that raised ``error``, with the line of its code."""
     if isinstance(error, ModuleFault):
         return ModuleFault(str(error), error.module or name)
     last = traceback.extract_tb(error.__traceback__)[-1:]
@@ -538,7 +538,7 @@ def wanted(route: Callable[..., Any]) -> dict[str, type[Module]]:
 
 
 def lacks(route: Callable[..., Any], kind: type[Module]) -> str:
-    """Return what to say of a route that wants a module which is not configured."""
+    """Return a text about a route that needs a module which is not configured."""
     return f"{_where(route)} wants the module {kind.name}; add [{kind.name}] to the configuration"
 
 

@@ -179,7 +179,7 @@ class Upstream(Asker):
         self._wait(0.0, now)
 
     def end(self, now: float) -> None:
-        """Take the registration back (RFC 3261 10.2.2), once; nothing is repeated."""
+        """Remove the registration (RFC 3261 10.2.2), once, without a repetition."""
         self._stop()
         self._ending = True
         if self.registered:

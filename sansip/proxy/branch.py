@@ -340,7 +340,7 @@ class Branch(Attempt):
         if self._places:
             super().hurry(argument, now)
         elif self._owner.can_fail_over(self):
-            # RFC 5626 7: a flow that says nothing; the phone has another.
+            # RFC 5626 7: a silent flow; the phone has another.
             self.feed("give up", None, now)
 
     def _no_way(self, now: float) -> None:

@@ -45,7 +45,7 @@ def show_callee(proxy: Proxy, recording: Recording, flow: Flow, response: Respon
     ours += f";{PARAMETER}={mark}>" if mark else ">"
     recorded = response.values("record-route")
     if not recorded or recorded[0] != ours:
-        # Another proxy comes after us: its phone is its own business.
+        # Another proxy comes after us: that proxy handles its phone.
         return
     token = proxy.tokens.for_dialog(flow, response.call_id, response.from_tag, only=False)
     response.replace_first_value("record-route", ours.replace("<sip:", f"<sip:{token}@", 1))

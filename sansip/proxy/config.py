@@ -17,10 +17,10 @@ class ProxyConfig:
         tcp_above: octets from which a request to a UDP next hop goes over TCP
             instead (RFC 3261 18.1.1); 0 never does. Only where a TCP listener
             exists, and UDP is used after all where TCP is refused.
-        failover_time: seconds of silence after which the next address of a target is
-            tried, where it has one (RFC 3263 4.3); without it, or with 0, only Timer B or F
-            (32 s) ends the wait. Never once a provisional response came. With
-            the default an INVITE over UDP was sent three times by then.
+        failover_time: seconds of silence after which the next address of a target is tried, where it has one
+            (RFC 3263 4.3); without it, or with 0, only Timer B or F (32 s) ends the wait. It does not count
+            once a provisional response came. With the default an INVITE over UDP was sent three times by
+            then.
         force_rport: which senders to answer at the source port of a request that came without rport, over UDP
             (RFC 3581): ``"private"``, those whose sent-by is a private address and not their source;
             ``"always"``, all senders; ``"never"``.

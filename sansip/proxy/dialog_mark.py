@@ -76,11 +76,11 @@ _DECIDING: Final = frozenset(("transport", "maddr", "gr"))
 class Reading(IntEnum):
     """The facts that a mark proves about the request that it came with."""
 
-    # Not ours, of another dialog or side, or too old.
+    # The mark is not ours, of another dialog or side, or too old.
     NONE = 0
-    # Of this dialog and side; but the target or the sender is not the one sealed.
+    # The mark is of this dialog and side; but the target or the sender is not the sealed one.
     DIALOG = 1
-    # Of this dialog and of one of our users, who is not the one that sends, or from there.
+    # The mark is of this dialog and of one of our users, but another user sends, or from another address.
     OURS = 2
     # All of it.
     WHOLE = 3

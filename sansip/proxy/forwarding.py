@@ -39,8 +39,8 @@ class Forwarding:
         record_if_raised: the value that ``record_route`` gets once CSeq was raised; None within a dialog.
         path: the value that we add to the Path of a REGISTER that we pass on.
         came: the flow token of the caller's side for Record-Route, or "".
-        accounts: those to answer challenges with, before those of the configuration; None: nothing
-            is answered and no CSeq is changed.
+        accounts: those to answer challenges with, before those of the configuration; None: the proxy answers
+            no challenge and changes no CSeq.
         marked: the number that was added to CSeq in this dialog, according to our Record-Route value.
         cseq: the caller's CSeq line, once a branch has another one.
         answer: seconds in which each target has to be heard of.

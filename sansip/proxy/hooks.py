@@ -53,7 +53,7 @@ class Hooks:
         "timers",
     )
 
-    # There wherever a hook may wait.
+    # Set wherever a hook may wait.
     timers: Timers
     begin: Begin
 

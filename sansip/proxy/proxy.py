@@ -87,7 +87,7 @@ class Proxy:
         self.tokens = tokens
         # Returns the name of the binding whose flow a request came over.
         self.named = named
-        # Told of a binding whose flow is no more, while a request was on its way over it.
+        # Gets a binding whose flow was lost while a request was on its way over it.
         self.flow_lost = flow_lost
         # Gets the life of a node that does not answer a request for one of its phones.
         self.node_silent: Callable[[str, float], None] = _nobody

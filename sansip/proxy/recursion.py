@@ -34,7 +34,7 @@ class Redirects:
 
     def __init__(self, known: Iterable[str]) -> None:
         self.known = set(known)
-        # Responses of which nothing is left to tell the caller.
+        # Responses without any contact left for the caller.
         self._followed: list[Response] = []
 
     def follow(

@@ -20,9 +20,9 @@ With the location service in memory all of 5 to 8 is one call:
 and the response is ``response_to(request, reply.status, reply.reason, to_tag=..., headers=reply.headers)``.
 
     flow         hashable, kept in the binding: the connection (or the listener) it came over; None when
-                 another proxy sent it, for the end of that connection says nothing about the phone
+                 another proxy sent it, because the end of that connection is no sign about the phone
     received     the ``Source`` that it came from, where the phone is reached there; or None
-    terms        ``Terms``: what is known of who sent it, and how many contacts may stand
+    terms        ``Terms``: the sender, as far as it is known, and how many contacts it may have
     wall_offset  Unix time minus ``now``, for the Date field; None leaves Date out
 """
 

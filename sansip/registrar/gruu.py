@@ -1,9 +1,9 @@
 """GRUUs: URIs that lead to one device of a user (RFC 5627 5.4).
 
-Theory of operation: nothing is stored for one. A public GRUU is the address-of-record with the instance in
-its ``gr``. A temporary one holds, sealed, the user, a handle of the instance, and when it was issued; its
-length tells the user's only in steps of 24. So it does not show the user, two of them have nothing in common,
-and any node with the key can read any of them, after a restart, too.
+Theory of operation: no node stores a GRUU. A public GRUU is the address-of-record with the instance in its
+``gr``. A temporary one holds, sealed, the user, a handle of the instance, and when it was issued; its length
+tells the user's only in steps of 24. So it does not show the user, two of them have nothing in common, and
+any node with the key can read any of them, after a restart, too.
 
 The bindings decide whether one is still valid. They hold the time since when the instance has been registered
 without a break and without a new Call-ID (``Binding.registered_at``, see ``merge``). A GRUU that was issued

@@ -1,13 +1,11 @@
 """Steps 6 and 7 of RFC 3261 10.3: how a REGISTER changes the present bindings.
 
-Theory of operation: nothing here changes anything. The bindings come in as
-they stand and go out as they shall be, or an error is raised and they stay
-as they were, which is all that atomicity takes.
+Theory of operation: this file changes no stored state. The functions get the present bindings and return the
+new ones. If they raise an error, the bindings stay as they were. This is enough for atomicity.
 
-Flows. A contact that names a flow (``outbound``) is bound under its instance and
-reg-id, and replaces the binding that has both, whatever its URI (RFC 5626 6); of
-two flows with one URI both stand. A contact without is no rival of those. But when
-it is to be removed it is removed wherever it stands: it is gone.
+Flows. A contact that names a flow (``outbound``) is bound under its instance and reg-id, and replaces the
+binding that has both, whatever its URI (RFC 5626 6); two flows with one URI are two bindings. A contact that
+names no flow does not replace those. But the removal of such a contact removes it from all bindings.
 
 Instances. All bindings of one instance have one ``registered_at``: since when it
 has been registered without a break, and without a new Call-ID for the same contact

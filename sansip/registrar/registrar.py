@@ -42,7 +42,7 @@ __all__ = ["Registrar"]
 _USER_AGENT_SIZE = 128
 # RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
 _HOUR = 3_600
-# Where nothing is known of the sender.
+# The terms of an unknown sender.
 _NO_TERMS = Terms()
 # Where each host is a domain of its own.
 _PLAIN = Addresses()
@@ -372,7 +372,7 @@ class Registrar:
         return self._date[1]
 
     def _too_many(self, reason: str, key: str) -> Reply:
-        """A limit, ``key``, is reached: 503, and nothing is changed."""
+        """A limit, ``key``, is reached: 503, without a change."""
         wait = self._config.retry_after
         return Reply(503, reason, [] if wait is None else [("Retry-After", str(wait))], key)
 

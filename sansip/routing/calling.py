@@ -73,7 +73,7 @@ def bridge(
         depth=depth,
         ring=ring,
         answer=answer,
-        # Not the caller's choice, which the Request-URI is.
+        # Whether the route chose all targets: the caller chose the Request-URI.
         chosen=all(str(one.uri) != message.uri_text for group in chosen for one in group),
     )
     made.begin(request.now)

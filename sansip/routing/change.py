@@ -44,7 +44,8 @@ class Change(Inside):
     Attributes:
         aor: an address-of-record.
         plan: may be called several times, each time with the bindings of that moment.
-        owner: says who wants it; where a queue is full, the owner of most of it pays.
+        owner: returns the source of the change; if a queue is full, the owner of most changes in it loses
+            one.
         at_once: it is so in any case, and memory need not wait for the store: a lost flow does not come back.
     """
 

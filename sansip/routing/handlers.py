@@ -1,9 +1,9 @@
 """Look-ups of a route that block: SQL, HTTP, Redis, a file. They run in threads, and the route awaits them.
 
-Theory of operation: ``@handler()`` makes a plain function of the route file into one that is asked for:
-calling it gives an awaitable, the core puts the question to the outside, and the server runs the function in
-worker threads of its own. So a database that hangs keeps no call from being routed but those that ask it, and
-those only ``within`` so many seconds. In a replay the recorded answer comes back, and nothing is looked up.
+Theory of operation: ``@handler()`` turns a plain function of the route file into a question. A call of it
+gives an awaitable, the core puts the question to the outside, and the server runs the function in worker
+threads of its own. So a database that hangs delays only the calls that ask it, and those only for ``within``
+seconds. In a replay the recorded answer comes back, without a look-up.
 """
 
 from __future__ import annotations

@@ -223,7 +223,7 @@ class Incoming:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether nothing is known of the sender: no password, no dialog through here, no trusted address."""
+        """Whether the sender is unknown: no password, no dialog through here, no trusted address."""
         return not (
             self.authenticated
             or self.from_dialog

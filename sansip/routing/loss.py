@@ -91,7 +91,7 @@ def give_up(core: Core, waiting: Iterable[Pending], now: float) -> None:
 
 
 def flow_lost(core: Core, binding: Binding, now: float) -> None:
-    """Drop ``binding``: an edge proxy, or the network, said that its flow is no more (RFC 5626 7)."""
+    """Drop ``binding``: an edge proxy, or the network, said that its flow is gone (RFC 5626 7)."""
     if core.registrar.lost_flow == "keep" or binding.reg_id is None:
         return
 

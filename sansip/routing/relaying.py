@@ -41,11 +41,10 @@ DIALOG_METHODS = frozenset(("INVITE", "SUBSCRIBE", "NOTIFY", "REFER", "UPDATE"))
 class Relay:
     """A request on its way. Awaiting it gives the best failure to the route.
 
-    Not awaited, a failure goes back to the caller by itself. Awaited, the value is the
-    response: a 2xx has gone back already, and of a failure the
-    route decides: ``reply``, ``relay`` again (serial forking, a failure route in
-    Kamailio's words), or return to send it back as it is. None where nothing comes back: an
-    ACK, or a request that was forwarded without state.
+    If the route does not await it, a failure goes back to the caller by itself. If the route awaits it, the
+    value is the response. A 2xx has gone back already. After a failure the route decides: ``reply``,
+    ``relay`` again (serial forking, a failure route in Kamailio's words), or return to send it back as it is.
+    The value is None if no response comes back: for an ACK, or a request that was forwarded without state.
     """
 
     __slots__ = ("_endless", "context")
@@ -189,7 +188,8 @@ def _authenticate_to(
 
 
 def _recorded_as(request: Incoming) -> Recording | None:
-    """Return what Record-Route says of the dialog that this makes or refreshes, None where it cannot."""
+    """Return the Record-Route content for the dialog that this makes or refreshes, None if there can be
+    none."""
     if request.method in DIALOG_METHODS and request.recording is None:
         core = request.core
         proxy = core.proxy

@@ -243,9 +243,9 @@ class IncomingRequest(Incoming):
     def waiting(self, now: float) -> None:
         """The route waits for the outside: RFC 3261 17.2.1 wants a 100 unless it ends within 200 ms.
 
-        Not earlier, for most do, and a failure keeps no state where nothing was sent before.
-        For other methods RFC 4320 4.1 wants it neither earlier nor later than the
-        time after which a client's Timer E is T2.
+        It is not sent earlier, because most routes end in that time, and a failure needs no state if nothing
+        was sent before. For other methods RFC 4320 4.1 wants the 100 exactly at the time after which a
+        client's Timer E is T2.
         """
         server = self.server
         if server is None or server.last or self._waited:

@@ -17,7 +17,7 @@ __all__ = ["is_exempt"]
 
 
 def is_exempt(core: Core, flow: Flow) -> bool:
-    """Whether the limits by source do not hold for who sends by ``flow``."""
+    """Whether the limits by source do not hold for the sender at ``flow``."""
     host = flow.host
     if host.startswith("127.") or host == "::1":
         if not core.limits.limit_loopback:

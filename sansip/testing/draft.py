@@ -1,8 +1,8 @@
 """Drafts: messages as a peer writes them, right or wrong.
 
-Theory of operation: a test has to send what no correct program would build, so
-a draft is a start line, a list of header fields and a body, and nothing is
-checked. The usual fields are filled in by ``sansip.testing.agent``.
+Theory of operation: a test has to send messages that no correct program would build. So a draft is a start
+line, a list of header fields and a body, without any check. The usual fields are filled in by
+``sansip.testing.agent``.
 """
 
 from __future__ import annotations

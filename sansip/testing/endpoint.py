@@ -152,7 +152,7 @@ class Endpoint:
     ) -> Draft:
         """Answer ``request`` the way it came (``Agent.reply``), and return the response.
 
-        Of any type that ``expect`` returns; a response cannot be answered: ``TrafficError``.
+        ``message`` may have any type that ``expect`` returns; for a response, this raises ``TrafficError``.
         """
         if not isinstance(request, Request):
             raise TrafficError(

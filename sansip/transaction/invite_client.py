@@ -38,7 +38,7 @@ INVITE_CLIENT: Final[Machine] = total(
         (CALLING, "timer D"): IMPOSSIBLE,
         (CALLING, "timer M"): IMPOSSIBLE,
         (CALLING, "transport error"): ("fail", TERMINATED),
-        # 17.1.1.2: further provisional responses go up, nothing is resent.
+        # 17.1.1.2: further provisional responses go up, and the request is not resent.
         (PROCEEDING, "1xx"): ("pass_up", PROCEEDING),
         (PROCEEDING, "2xx"): ("accept", ACCEPTED),
         (PROCEEDING, "failure"): ("complete", COMPLETED),

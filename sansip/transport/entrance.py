@@ -1,9 +1,9 @@
 """How a connection enters: a PROXY header gives its source, and its first octets give its protocol.
 
-Theory of operation: at most listeners both are known when a connection is accepted. At one that is behind
-load balancers (``ListenerConfig.proxies``) the source comes in a PROXY header; at one that several transports
-share (``shares``) the first octets tell which of them is meant. Until then a *deciding* filter holds the
-connection: it takes octets and sends none. When it has decided, it writes the result into the
+Theory of operation: at most listeners, source and transport are known when a connection is accepted. At a
+listener behind load balancers (``ListenerConfig.proxies``) the source comes in a PROXY header. At a listener
+that several transports share (``shares``) the first octets tell the transport. Until then a *deciding* filter
+holds the connection: it takes octets and sends none. When it has decided, it writes the result into the
 ``OpenConnection`` and names the filters that take its place. Only then the stack learns of the connection. So
 all that the stack does by source address and transport (limits, Via, Record-Route, the log) is right from the
 first message on.

@@ -54,7 +54,7 @@ KEY_SIZE = 9
 _TRANSPORTS = tuple(TRANSPORTS)
 _BOUND, _ONLY, _NAMED, _ELSEWHERE, _TRANSPORT = 0x80, 0x40, 0x20, 0x10, 0x0F
 _LISTENER, _LIFE, _CONN, _TIME, _PLACE = 6, 4, 6, 4, 6
-# Octets of a zone: the name of an interface has no more.
+# Octets of a zone: the longest name of an interface.
 _ZONE = 15
 # Octets of user and host of an address-of-record. → one that is longer is not named
 _LONGEST_NAME = 128

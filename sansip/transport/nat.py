@@ -68,7 +68,7 @@ def reply_to_source(sent_by: str, when: str) -> bool:
 
 
 def nat_signs(request: Request, flow: Flow) -> tuple[str, ...]:
-    """Return the signs (see above) that who sent ``request`` over ``flow`` is behind a NAT.
+    """Return the signs (see above) that the sender of ``request`` over ``flow`` is behind a NAT.
 
     ``request`` is as it arrived, but for ``received`` and ``rport``. Contact and media count only if the
     request came directly: behind another proxy they say nothing about this flow.

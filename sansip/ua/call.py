@@ -204,7 +204,7 @@ class Call:
         return self.request("MESSAGE", (), text.encode(), content_type)
 
     def refer(self, to: str, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
-        """Ask the peer to call ``to`` (RFC 3515), a URI; a 2xx says no more than that it will try."""
+        """Ask the peer to call ``to`` (RFC 3515), a URI; a 2xx only says that it will try."""
         return self.request("REFER", [("Refer-To", f"<{to}>"), *headers])
 
     def transfer(

@@ -23,7 +23,7 @@ def contact_of(listener: Listener, user: str = "", *, secure: bool = False) -> S
     at = listener.record_route.partition("<sip:")[2].removesuffix(";lr")
     scheme = "sips" if secure and listener.transport in SECURE else "sip"
     if scheme == "sips":
-        # RFC 3261 26.2.2: transport=tls says nothing that the scheme does not.
+        # RFC 3261 26.2.2: transport=tls adds no information to the scheme.
         at = at.replace(PARAMETERS[TLS], "")
     uri = parse_uri(f"{scheme}:{user}@{at}" if user else f"{scheme}:{at}")
     assert isinstance(uri, SipUri)

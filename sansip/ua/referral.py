@@ -1,8 +1,8 @@
 """A REFER of ours: it asks the peer to call a party, and the peer reports the progress (RFC 3515, 4488,
 5589).
 
-Theory of operation: the 2xx says no more than that the peer will try. Its NOTIFYs say the rest: each holds a
-status line of the request that it sent. The last one, or silence, ends it. A call has a few of them
+Theory of operation: the 2xx only says that the peer will try. The peer's NOTIFYs report the rest: each holds
+a status line of the request that the peer sent. The last one, or silence, ends it. A call has a few of them
 (``limits.referrals_per_call``), told apart by the number of their REFER (RFC 3515 2.4.6).
 """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MARK", "Tags"]
 
-# Begins every tag of ours, so that of another tag nothing is computed.
+# Every tag of ours begins with this, so the code computes no hash for other tags.
 MARK = "u-"
 _LENGTH = len(MARK) + 32
 

@@ -179,7 +179,7 @@ class HeaderFields:
     def set_line(self, key: str, line: str) -> None:
         """Put ``line``, known to be well formed, in place of the one line of ``key``, else at the end.
 
-        The way for the proxy's own fields: nothing is checked.
+        The way for the proxy's own fields: without a check.
         """
         if key in self._first:
             self.lines[self.keys.index(key)] = line
@@ -274,7 +274,7 @@ class HeaderFields:
     def drop_first_values(self, key: str, count: int) -> None:
         """Remove the first ``count`` comma-separated values of ``key`` (full name in lower case).
 
-        In one pass, whatever the count; lines of which nothing is left go.
+        This takes one pass, whatever the count. It removes lines that become empty.
         """
         if key not in self._first or count < 1:
             return

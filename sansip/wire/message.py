@@ -1,11 +1,9 @@
 """Messages: header fields as they came, typed values at the first access.
 
-Theory of operation: nothing is made of a header field when a message is read.
-A typed value is parsed at the first request and kept until an edit of that field
-drops it, so an edit is visible to the next reader. The five fields that are
-read of every message have a slot each, the others share a dict. Text is UTF-8
-with surrogateescape, which carries any octets through. Typed values never
-change, so the copies of a message share them.
+Theory of operation: reading a message parses no header field. The first access parses a typed value and keeps
+it until an edit of that field drops it, so an edit is visible to the next reader. The five fields that are
+read of every message have a slot each, the others share a dict. Text is UTF-8 with surrogateescape, which
+carries any octets through. Typed values never change, so the copies of a message share them.
 """
 
 from __future__ import annotations

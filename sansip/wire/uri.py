@@ -209,7 +209,7 @@ class SipUri:
 def plain_sip_uri(
     text: str, scheme: str, user: str | None, host: str, port: str | None, params: str
 ) -> SipUri:
-    """Return the URI of the groups of ``abnf.PLAIN_SIP_URI``; nothing is left to check."""
+    """Return the URI of the groups of ``abnf.PLAIN_SIP_URI``; no further check is needed."""
     uri = SipUri()
     uri._text = text
     uri.scheme = scheme

@@ -163,7 +163,7 @@ class Accounting(Module):
                 for record in batch:
                     self._written.add(record.kind)
         except Exception as error:
-            # Whatever it was: nothing is lost by trying again.
+            # Whatever the fault was: another try does no harm.
             outbox.trouble = f"{type(error).__name__}: {error}"
             self.core.timers.start(self.core.ua.now, _AGAIN, self, "again")
             return

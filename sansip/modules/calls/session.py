@@ -67,8 +67,8 @@ def ask(message: Request, wanted: int, least: int) -> Asked:
     knows = _knows(message)
     seconds, floor = _seconds(message, "session-expires"), _seconds(message, "min-se")
     if not knows and seconds is not None and seconds < least and (floor is None or floor < least):
-        # RFC 4028 8.1: a sender that does not know timers cannot act upon a 422, so the
-        # interval is raised. Never for one that knows them (11).
+        # RFC 4028 8.1: a sender that does not know timers cannot act upon a 422, so the code raises the
+        # interval. It never does so for a sender that knows timers (11).
         floor = least
         message.set("Min-SE", str(least))
     bound = _SMALLEST if floor is None else floor

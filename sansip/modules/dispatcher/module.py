@@ -411,7 +411,7 @@ class Dispatcher(Module):
 
     @command("dispatcher.try")
     def try_group(self, now: float, group: str = "", algorithm: str | None = None, key: str = "") -> Decision:
-        """Return in which order destinations would be tried for ``key``; nothing is sent."""
+        """Return the order in which destinations would be tried for ``key``; no request is sent."""
         chosen: Any = algorithm or self.settings.algorithm
         name = group or self.settings.group
         self._asked_group("dispatcher.try", name)
