@@ -101,8 +101,7 @@ class JournaledStack(Stack):
         )
 
     def _note_identities(self, conn: int, now: float) -> None:
-        """Note the names that the peer of ``conn`` has proved, if they changed: a filter emits no event for
-        it."""
+        """Note the names that the peer of ``conn`` has proved, if they changed: filters emit no event."""
         found = self.identities(conn)
         if found != self._identities.get(conn, ()):
             self._identities[conn] = found

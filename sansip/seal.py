@@ -40,8 +40,7 @@ class Sealer:
         return blake2b(text, key=self._mac_key, digest_size=8, person=b"sansip-handle").digest()
 
     def read(self, sealed: str) -> tuple[bytes, bytes] | None:
-        """Return the MAC and the text of a seal that may be ours; do not use the text until ``proves`` said
-        so."""
+        """Return the MAC and the text of a possible seal of ours; use the text only after ``proves``."""
         try:
             data = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
         except ValueError:

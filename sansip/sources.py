@@ -16,8 +16,7 @@ __all__ = ["SourceRates", "source_of"]
 
 
 def source_of(host: str) -> str:
-    """Return the unit that is counted as one source: an IPv4 address, or the /64 of an IPv6 one (RFC
-    6177)."""
+    """Return the unit that counts as one source: an IPv4 address, or the /64 of an IPv6 one (RFC 6177)."""
     if ":" not in host:
         return host
     if "." in host:

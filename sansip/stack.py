@@ -295,8 +295,7 @@ class Stack(Assembly):
         return restored
 
     def unbind(self, aor: str, now: float, done: Removed) -> list[Action]:
-        """Remove the bindings of ``aor`` by hand; ``done`` gets their number, or the exception of the
-        store."""
+        """Remove the bindings of ``aor`` by hand; ``done`` gets their number, or the store's exception."""
         unbind(self, aor, now, done)
         return self._take(now)
 

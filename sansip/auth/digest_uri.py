@@ -38,8 +38,7 @@ _PORTS = {"sip": DEFAULT_PORT, "sips": DEFAULT_PORTS[TLS]}
 
 
 def designates(text: str, method: str, uri: Uri, serves: Serves) -> bool:
-    """Whether the digest's ``uri`` (``text``) names the same thing as the Request-URI ``uri`` of
-    ``method``."""
+    """Whether the digest's ``uri`` (``text``) means the same as the Request-URI ``uri`` of ``method``."""
     if text == str(uri):
         return True
     try:
@@ -60,8 +59,7 @@ def designates(text: str, method: str, uri: Uri, serves: Serves) -> bool:
 
 
 def _parts(uri: SipUri, serves: Serves) -> tuple[object, ...]:
-    """Return a key that is equal for SIP URIs that name the same thing (RFC 3261 19.1.4, and as said
-    above)."""
+    """Return a key that is equal for SIP URIs with the same meaning (RFC 3261 19.1.4, and see above)."""
     maddr = _aside(uri, serves)
     if serves(uri.host, None):
         return (uri.scheme, uri.user_decoded, maddr)

@@ -126,8 +126,7 @@ class Leg(Handler):
         call.answer(offer, status, body, headers, now=now)
 
     def _restore(self, call: Call) -> None:
-        """The other side's 2xx crossed our CANCEL: offer it the description that this side's phone still
-        has."""
+        """The other side's 2xx crossed our CANCEL: offer it the description that this side still has."""
         far = self.other.call
         if far is not None and not far.ended and call.remote_sdp:
             far.reinvite(self.other.seen.keep(call.remote_sdp))

@@ -33,6 +33,5 @@ class Referral:
 
 
 def where_known(referral: Referral) -> Sequence[Any]:
-    """Call the target of a known phone. A stranger could make us call any number, so we do not call a
-    stranger's target."""
+    """Call the target of a known phone only: a stranger could make us call any number."""
     return [referral.target] if referral.known else []

@@ -131,8 +131,7 @@ class Ended:
 
 @dataclass(slots=True)
 class Notified:
-    """At the subscriber: a NOTIFY, which has its 200 already (RFC 6665 4.1.3: the 200 does not wait for the
-    user)."""
+    """At the subscriber: a NOTIFY, which has its 200 already (RFC 6665 4.1.3: it does not wait)."""
 
     request: Request
     state: str

@@ -1,5 +1,4 @@
-"""The common part of both ends of a subscription (RFC 6665): events, statuses that end it, running a
-table."""
+"""The common part of both ends of a subscription (RFC 6665): events, final statuses, running a table."""
 
 from __future__ import annotations
 

@@ -67,8 +67,7 @@ class Command:
         return self.method(**arguments)
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return ``given`` as the method takes it. Raises ``CommandError`` that names the part that does not
-        fit."""
+        """Return ``given`` as the method takes it. Raises ``CommandError`` that names the wrong part."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:

@@ -266,8 +266,7 @@ class Core:
         return Shared(table, values, stack.limits.change_attempts)
 
     def once(self, name: str) -> bool:
-        """Whether this node is the one to do ``name``: probes, reminders, requests that one node sends for
-        all.
+        """Whether this node does ``name``: probes, reminders, requests that one node sends for all.
 
         Among the nodes that share a location and do not drain, ``name`` chooses one; another as soon as that
         one is gone. While nodes find each other, two may answer yes, so the work must do no harm if it is

@@ -390,8 +390,7 @@ class ResponseContext(WayBack):
         return self._started + self.proxy.limits.ring_time - now
 
     def ring_out(self, now: float) -> None:
-        """It has rung for ``limits.ring_time``: the context cancels the phones that ring, and tries no
-        further target."""
+        """It has rung for ``limits.ring_time``: cancel the phones that ring, and try no further target."""
         if self.done:
             return
         self.proxy.notices.reached("ring_time", self.server.flow.host, now)

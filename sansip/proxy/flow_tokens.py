@@ -116,8 +116,7 @@ def goes_token(proxy: Proxy, copy: Request, target: Target, alive: Flow | None, 
 
 
 def _place(tokens: FlowTokens, uri: SipUri | TelUri | OtherUri | None, flow: Flow) -> bytes:
-    """Return the octets that stand for ``uri`` in a token of ``flow``, b"" where ``uri`` leads nowhere from
-    here."""
+    """Return the octets for ``uri`` in a token of ``flow``, b"" where ``uri`` leads nowhere from here."""
     if not isinstance(uri, SipUri) or uri.transport in ONE_WAY or uri.host.endswith(".invalid"):
         return b""
     # This node cannot connect to a phone behind a NAT.

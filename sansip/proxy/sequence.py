@@ -29,8 +29,7 @@ _STEPS = 16
 
 
 class Shifts:
-    """The offsets that are added to CSeq, by dialog (``steps``). ``secret`` keys the marks; ``most`` are
-    remembered."""
+    """The offsets added to CSeq, by dialog (``steps``). ``secret`` keys the marks; ``most`` are kept."""
 
     __slots__ = ("_secret", "most", "steps")
 

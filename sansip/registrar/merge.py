@@ -5,7 +5,7 @@ new ones. If they raise an error, the bindings stay as they were. This is enough
 
 Flows. A contact that names a flow (``outbound``) is bound under its instance and reg-id, and replaces the
 binding that has both, whatever its URI (RFC 5626 6); two flows with one URI are two bindings. A contact that
-names no flow does not replace those. But the removal of such a contact removes it from all bindings.
+names no flow does not replace those. But the removal of such a contact also removes the flows with its URI.
 
 Instances. All bindings of one instance have one ``registered_at``: since when it
 has been registered without a break, and without a new Call-ID for the same contact

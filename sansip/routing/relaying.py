@@ -188,8 +188,7 @@ def _authenticate_to(
 
 
 def _recorded_as(request: Incoming) -> Recording | None:
-    """Return the Record-Route content for the dialog that this makes or refreshes, None if there can be
-    none."""
+    """Return the Record-Route content for the dialog that this makes or refreshes, None if it has none."""
     if request.method in DIALOG_METHODS and request.recording is None:
         core = request.core
         proxy = core.proxy

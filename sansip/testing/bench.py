@@ -281,8 +281,7 @@ class ModuleBench(Generic[ModuleType]):
 
 
 class BenchLink:
-    """A client of a module's protocol: ``received`` has the messages that it was sent, ``ended`` the reason
-    why it was closed."""
+    """A client of a module's protocol: ``received`` has its messages, ``ended`` the reason of its end."""
 
     def __init__(self, bench: ModuleBench[Any], kind: str, remote: tuple[str, int], whole: bool) -> None:
         self._bench = bench

@@ -31,8 +31,7 @@ class Settlement:
         self._backups = backups
 
     def settle(self, now: float) -> None:
-        """Tell the transactions whose octets could not be sent; settle the failures that come meanwhile,
-        too."""
+        """Tell the transactions whose octets could not be sent; settle failures that come meanwhile, too."""
         failed = self._connections.failed
         while failed:
             owner, data, reason = failed.pop()

@@ -246,8 +246,7 @@ class Listeners:
         return bool(self._former_places) and place in self._former_places
 
     def is_bound(self, host: str) -> bool:
-        """Whether a listener is bound to ``host``, an IP address: a sender at that address is this
-        machine."""
+        """Whether a listener is bound to ``host``, an IP address: a sender there is this machine."""
         return host in self._bound
 
     def serves(self, host: str, port: int | None = None) -> bool:

@@ -155,8 +155,7 @@ class Call:
         return self._ask(lambda now, later: self.usage.bye(headers, now, later))
 
     def hang_up(self, reason: str | None = None) -> None:
-        """End it in whatever way it can be ended now, and the call connected with it
-        (``Handler.hang_up``)."""
+        """End it in the way that is possible now, and the call connected with it (``Handler.hang_up``)."""
         self.handler.hang_up(self, reason)
 
     def give_way(self) -> None:

@@ -126,8 +126,7 @@ class OutgoingCall(Asker):
         return self._sending is not None and (self._sending.provisional or self._sending.final is not None)
 
     def give_up(self) -> None:
-        """Wait no longer: make a 408 at once (RFC 3261 8.1.3.1). If the callee takes the call later, hang
-        up."""
+        """Wait no longer: make a 408 at once (RFC 3261 8.1.3.1). Hang up if the callee answers later."""
         if self.winner is None and not self._cancelled and self._sending is not None:
             self._sending.feed("give up", None, self._agent.now)
 

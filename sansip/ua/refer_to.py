@@ -1,5 +1,4 @@
-"""The content of a REFER: the URI to call, and the call that the new one replaces there (RFC 3515, 3891,
-5589)."""
+"""The content of a REFER: the URI to call, and the call to replace there (RFC 3515, 3891, 5589)."""
 
 from __future__ import annotations
 

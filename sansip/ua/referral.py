@@ -1,5 +1,4 @@
-"""A REFER of ours: it asks the peer to call a party, and the peer reports the progress (RFC 3515, 4488,
-5589).
+"""A REFER of ours: the peer shall call a party, and reports the progress (RFC 3515, 4488, 5589).
 
 Theory of operation: the 2xx only says that the peer will try. The peer's NOTIFYs report the rest: each holds
 a status line of the request that the peer sent. The last one, or silence, ends it. A call has a few of them

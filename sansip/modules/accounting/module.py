@@ -49,8 +49,7 @@ class Append:
 
 
 class Accounting(Module):
-    """Records calls: the caller, the times of ringing, answer and end, the side that ended it, and its
-    purpose."""
+    """Records calls: the caller, the times of ringing, answer and end, who ended it, and its purpose."""
 
     name = "accounting"
     Settings = AccountingSettings
