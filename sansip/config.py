@@ -76,7 +76,7 @@ class StackConfig:
             are answered on the way (RFC 3261 22.3).
         users: returns the stored data of a user, for small sets that are at hand; None asks the outside
             (``sansip.auth.Lookup``).
-        recall: returns at once a recent answer of the outside about a user that still holds, or None; it
+        recall: returns at once a recent answer of the outside about a user, if it still holds, or None; it
             serves only to recognize a right password.
         ephemeral: the source of users with a time limit (``sansip.auth.Ephemeral``).
         nonce_keys: keys of nonces, newest first; the same on all nodes that share
@@ -139,7 +139,7 @@ class Reconfiguration:
 
     Attributes:
         route: decides on requests from now on; those that run end by the one that they began with.
-        route_name: its name in a journal, so that a replay finds the same one.
+        route_name: the route's name in a journal, so that a replay finds the same one.
         listeners: all of them. One keeps its number where its socket stays; a number that is not here
             any more is given up: nothing new is taken there, and what runs comes to its end
             (``limits.retire_time``). A number that was never used is a new listener.

@@ -58,15 +58,17 @@ class Incoming:
         slots: the values that modules keep for it (``sansip.module.Slot``); None until the first does.
         authentication_info: makes Authentication-Info of the body of a 2xx, where that is wanted.
 
-    The verbs keep these values of it: server: the transaction to answer through; None for the ACK of a 2xx.
-        context: its branches and what they answered, once it is relayed. arrived: the values that decide its
-        routing, as it was received; None for an ACK. hashed: the hash of that (RFC 5393 4.2.1), "" until it
-        is needed (``arrival.routing_hash``). asked: the user of ours that it asked for
-        (``lookup.asked_for``), or ""; known with ``hashed``. returned: whether it has a Via of ours: it was
-        here before, as a branch. leaves: the listener that our last Route value named (RFC 5658 3). marked:
-        the CSeq offset in our Route value (``proxy.sequence``). record: whether ``record_route`` was called,
-        and ``recording`` what it writes. path: the value that this node adds to the Path of a REGISTER that
-        it passes on.
+    The verbs keep these values of it:
+        server: the transaction to answer through; None for the ACK of a 2xx.
+        context: its branches and their answers, once it is relayed.
+        arrived: the values that decide its routing, as it was received; None for an ACK.
+        hashed: the hash of that (RFC 5393 4.2.1), "" until it is needed (``arrival.routing_hash``).
+        asked: the user of ours that it asked for (``lookup.asked_for``), or ""; known with ``hashed``.
+        returned: whether it has a Via of ours: it was here before, as a branch.
+        leaves: the listener that our last Route value named (RFC 5658 3).
+        marked: the CSeq offset in our Route value (``proxy.sequence``).
+        record: whether ``record_route`` was called, and ``recording`` what it writes.
+        path: the value that this node adds to the Path of a REGISTER that it passes on.
     """
 
     __slots__ = (

@@ -24,8 +24,8 @@ class UserAgentConfig:
             callee then decides which numbers we call, and we may pay for it.
         replaces: which callers may have a new call take the place of one (RFC 3891), if they know its Call-ID
             and tags. ``"known"``: callers that proved who they are; ``"anyone"``; ``"nobody"``.
-        transfers: the answer to a REFER within a call (RFC 3515) that has no handler: ``"refuse"`` is a 603;
-            ``"accept"`` calls the URI that the peer names, in our name.
+        transfers: the answer to a REFER within a call (RFC 3515) if no handler was given: ``"refuse"`` is a
+            603; ``"accept"`` calls the URI that the peer names, in our name.
         session: session timers (RFC 4028).
     """
 
