@@ -21,8 +21,8 @@ class Account:
     """A user name at another operator's server (Kamailio's ``uac`` credentials).
 
     Attributes:
-        hosts: the servers that may ask: host names as they stand in the URI that
-            leads there, IP addresses, or networks (``"192.0.2.0/28"``).
+        hosts: the servers that may ask: host names as written in the URI that leads there, IP addresses, or
+            networks (``"192.0.2.0/28"``).
         realm: the realm that they ask in, exactly as in their challenge.
         username: the user name there.
         password: the password; None where ``keys`` has the HA1.

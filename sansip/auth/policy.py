@@ -29,9 +29,9 @@ class AuthConfig:
         bind_nonces: refuse an answer by UDP whose nonce was given to another address (of IPv6, another /64),
             with `stale=true`: so an attacker cannot fail in a user's name and bar that user. Turn it off if
             phones are behind a NAT that takes another address for each packet.
-        other_nodes: believe nonces that other nodes made with the same key: a phone that one node
-            challenged may answer another. Without it each is good at one node alone, and a
-            recorded request at none; for one server, or nodes that phones stay with.
+        other_nodes: believe nonces that other nodes made with the same key: a phone that one node challenged
+            may answer another. Without it, a nonce is good at one node only, and a recorded request at none.
+            Turn it off for one server, or for nodes that phones stay with.
         match_uri: compare `uri` in an answer with the Request-URI (RFC 7616 3.4.6), and answer 400
             where they name different things. Turn it off where something in front of the server
             rewrites the Request-URI to another user or host.

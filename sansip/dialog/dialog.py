@@ -5,9 +5,8 @@ then on it makes the requests that go to the peer and judges those that come fro
 sends nothing and runs no timer. The usages in the files beside this one define the meaning of a request (a
 session, a subscription). Several of them may share one dialog, and each adds its own methods.
 
-The caller answers a request by ``take``, and calls ``refresh`` when he accepts it: a
-request that is refused changes nothing but the sequence number (RFC 3261 12.2.2,
-RFC 6141 4.6).
+The caller answers a request by ``take``, and calls ``refresh`` to accept it: a request that is refused
+changes nothing but the sequence number (RFC 3261 12.2.2, RFC 6141 4.6).
 """
 
 from __future__ import annotations

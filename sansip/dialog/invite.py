@@ -229,7 +229,7 @@ class InviteUsage(InviteServer, InviteClient):
                 self._answer_pending(one, status, reason, body, list(headers), now)
                 self._proceed(now)
                 break
-        # Else it was answered for him: the call has ended, or his time is over.
+        # Else the usage answered it in the user's place: the call has ended, or the user's time is over.
         return self._take()
 
     def acknowledge(self, body: bytes, headers: Headers, now: float) -> list[Effect]:

@@ -1,9 +1,9 @@
 """Offer and answer (RFC 3264) as SIP carries them (RFC 3261 13.2.1, 3262 5, 3311 5, 6337).
 
-Theory of operation: one exchange at a time. ``exchange`` is where it stands, and ``carrier``
-the method that began it, for an exchange falls with the request that carries it. An INVITE
-without an offer begins one as well: the first reliable response has to bring the offer. Bodies
-are not read: whether one is a session description is said by its type and disposition.
+Theory of operation: there is one exchange at a time. ``exchange`` is its state, and ``carrier`` the method
+that began it, because an exchange ends with the request that carries it. An INVITE without an offer begins
+one as well: the first reliable response has to bring the offer. The code does not read bodies: their type and
+disposition tell whether one is a session description.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def has_session(message: Request | Response) -> bool:
 
 
 class OfferAnswer:
-    """Where the exchange of one dialog stands.
+    """The state of the exchange of one dialog.
 
     Attributes:
         exchange: a state of ``OFFER_ANSWER``.

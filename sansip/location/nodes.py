@@ -37,7 +37,7 @@ class NodeConfig:
     """How a stack takes part in a shared location (``StackConfig.shared``).
 
     Attributes:
-        address: what follows ``sip:`` in a URI at which other nodes reach it.
+        address: the part after ``sip:`` in a URI at which other nodes reach it.
         heartbeat: seconds between two signs of life.
         linger: seconds for which a draining node serves those that it alone can
             reach: phones that registered over a connection, and the calls that run.
@@ -55,7 +55,7 @@ class NodeState:
     Attributes:
         name: its name, unique among the nodes where the operator saw to that.
         life: differs for each life of its process, and from that of any other.
-        address: what follows ``sip:`` in a URI at which other nodes reach it.
+        address: the part after ``sip:`` in a URI at which other nodes reach it.
         draining: it takes nothing new and will be gone soon.
         proof: made of name, life and address with the nodes' key.
     """

@@ -72,10 +72,10 @@ class SharedRead:
 
 @dataclass(slots=True)
 class SharedWrite:
-    """The wish that ``bindings`` shall stand for ``aor`` where ``expected`` stands.
+    """The question to write ``bindings`` for ``aor``, if ``expected`` is the present version.
 
-    ``version`` is 16 characters that no other write has. The answer is None once it
-    stands, as durably as the store was told, or the ``SharedRecord`` that stands instead.
+    ``version`` is 16 characters that no other write has. The answer is None once it is written, as durably as
+    the store was told, or the ``SharedRecord`` that the store has instead.
     """
 
     aor: str

@@ -31,9 +31,8 @@ class Outcome(Enum):
 class LocationUpdate:
     """Replace ``before`` by ``after`` for ``aor``.
 
-    ``before`` holds the live bindings the planner saw, ``after`` every binding
-    that shall stand, in the order of ``Binding.rank``. A binding that is left
-    alone is the same object in both.
+    ``before`` holds the live bindings that the planner saw, ``after`` all new bindings, in the order of
+    ``Binding.rank``. A binding that is left alone is the same object in both.
     """
 
     aor: str

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Alias", "AliasLoop", "Aliases", "AliasesSettings", "ShortNumber"]
 
-# Aliases of aliases: more is a slip.
+# Aliases of aliases: more of them are the operator's mistake.
 _DEEPEST: Final = 8
 
 

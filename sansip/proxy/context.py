@@ -309,8 +309,8 @@ class ResponseContext(WayBack):
         on_failure, self.on_failure = self.on_failure, None
         self.on_success = None
         if self.cancelled:
-            # RFC 3261 9.2: the caller gets his 487 at once; the route that waits
-            # may do its book-keeping, and decides nothing any more.
+            # RFC 3261 9.2: the caller gets a 487 at once. The route that waits may do its book-keeping, but
+            # cannot decide on the request any more.
             self.send_best(best, now)
             if on_failure is not None:
                 on_failure(best, now)

@@ -145,7 +145,8 @@ def _tell(request: Incoming, offer: Offer, name: str, realm: str) -> None:
     ban = offer.ban
     until = None if ban is None else core.wall.unix(ban.until)
     if ban is not None and until is not None and offer.verdict is Verdict.DENIED:
-        # Told by itself: the lines about his guesses may be too many to be written.
+        # A notice of its own: there may be too many lines about the sender's guesses, so that some are not
+        # written.
         core.notify(AuthenticationFailed(source, name, realm, offer.reason))
         core.notify(SourceBarred(ban.source, ban.user[:SHOWN], until, ban.reason))
         return

@@ -165,7 +165,7 @@ class Incoming:
 
     @property
     def in_dialog(self) -> bool:
-        """Whether To has a tag: the sender believes in a dialog (RFC 3261 12.2)."""
+        """Whether To has a tag: the sender claims that there is a dialog (RFC 3261 12.2)."""
         return self.message.to_tag is not None
 
     @property

@@ -45,7 +45,7 @@ def drawn(members: Sequence[Member], number: Callable[[int], int]) -> list[Membe
 
 
 def by_priority(members: Sequence[Member]) -> list[Member]:
-    """Return the members by priority, those of one priority as they stand in the table."""
+    """Return the members by priority, those of one priority in the order of the table."""
     return sorted(members, key=lambda one: one.destination.priority)
 
 

@@ -84,7 +84,7 @@ class Resolver:
         self._next = 0
 
     def configure(self, config: DnsConfig) -> None:
-        """Ask the servers of ``config`` from now on, and believe nothing that former ones said."""
+        """Ask the servers of ``config`` from now on, and forget the answers of former ones."""
         self.config = config
         self.cache = Cache(self.limits.dns_cache)
         self.servers = NameServers(config.servers, config.rotate)
