@@ -82,7 +82,8 @@ class OpenDatagram:
     """Open a UDP socket under number ``listener`` (below zero) that talks to ``address`` only.
 
     Its port is chosen by the system, at random. The adapter passes its datagrams to
-    ``Stack.datagram_received``, and its failure to ``Stack.send_failed``: the owner is its number.
+    ``Stack.datagram_received``, and its failure to ``Stack.send_failed``: the owner is the number of the
+    socket.
     """
 
     listener: int
