@@ -9,7 +9,8 @@ import pytest
 from sansip import ListenerConfig
 from sansip.auth import AuthConfig, BearerConfig, ShownToken
 from sansip.events import AuthenticationFailed
-from tests.rig import Rig, request, what
+from sansip.routing.tokens import without_tokens
+from tests.rig import Rig, only, request, what
 
 HERE = ("127.0.0.1", 5070)
 LOOPBACK = (ListenerConfig(0, "udp", "127.0.0.1", 5060),)
@@ -84,3 +85,19 @@ def test_the_challenge_has_both_schemes() -> None:
     (answer,) = rig().udp(register(), HERE)
     digest, bearer = answer.message.get_all("www-authenticate")
     assert (digest[:7], bearer[:7]) == ("Digest ", "Bearer ")
+
+
+def test_no_spelling_hides_a_token() -> None:
+    """RFC 3261 25.1: a tab is white space as well, so the next hop sees no token behind one either."""
+    route = [("Route", "<sip:127.0.0.1:5090;lr>")]
+    for blank in (" ", "\t", " \t"):
+
+        async def relays(asked: Any) -> None:
+            without_tokens(asked)
+            asked.relay("sip:next@127.0.0.1:5099")
+
+        bench = Rig(relays, listeners=LOOPBACK, bearer=BearerConfig("https://as.test/"), auth=AuthConfig())
+        headers = [*route, ("Authorization", f"Bearer{blank}secret"), ("Authorization", 'Digest realm="x"')]
+        sent = bench.udp(request("MESSAGE", "sip:x@biloxi.test", source=HERE, headers=headers), HERE)
+        passed = only(sent, "MESSAGE")
+        assert passed.message.get_all("authorization") == ['Digest realm="x"']
