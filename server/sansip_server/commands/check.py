@@ -148,7 +148,30 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
             faults += [ConfigFault(path, line) for line in error.lines]
         except ValueError as error:
             faults.append(ConfigFault(path, str(error)))
-    return faults
+    return faults + _module_faults(settings)
+
+
+def _module_faults(settings: Settings) -> list[ConfigFault]:
+    """Return what the modules say of their settings and of each other, in a stack that nobody serves."""
+    from sansip.config import ListenerConfig, StackConfig
+    from sansip.module import ModuleFault
+    from sansip.stack import Stack
+    from sansip_server.config.load import ConfigFault
+    from sansip_server.modules import uses
+
+    if not settings.modules:
+        return []
+    listeners = [ListenerConfig(0, "udp", "127.0.0.1", 5060)]
+    domains = list(settings.domains) or ["localhost"]
+    try:
+        Stack(StackConfig(listeners, domains, modules=uses(settings.modules)), bytes(32))
+    except ModuleFault as error:
+        named = [name for name in settings.modules if name in str(error)]
+        return [ConfigFault(named[0] if named else "", str(error))]
+    except Exception as error:
+        # A module's own mistake: it would end a start as well.
+        return [ConfigFault("", f"a module cannot be made: {type(error).__name__}: {error}")]
+    return []
 
 
 def _doubts(settings: Settings) -> list[str]:

@@ -101,3 +101,20 @@ def test_what_a_reload_would_refuse(tmp_path: Path, text: str, said: str) -> Non
     done = check(tmp_path, text)
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[dispatcher]\n",
+            "sansip.toml:1: dispatcher: module dispatcher needs the module calls; add [calls]",
+        ),
+        ("[calls]\nmin_se = 0\n", "sansip.toml:1: calls: calls.min_se: at least 1 second"),
+    ],
+)
+def test_what_modules_say_of_themselves(tmp_path: Path, text: str, said: str) -> None:
+    """A module that lacks another, or settings that its ``check`` refuses: found before a start is."""
+    result = check(tmp_path, text)
+    assert result.exit_code == 2
+    assert said in result.stderr
