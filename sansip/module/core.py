@@ -15,10 +15,11 @@ from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
 from sansip.location.aor import address_of_record
 from sansip.module.belongings import Belongings, ModuleTimers, Watch
+from sansip.module.datagrams import Datagrams
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.sharing import Count, Limited, Shared
-from sansip.module.sockets import Datagrams, Stream, whole
+from sansip.module.streams import Stream, whole
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
 from sansip.routing.tasks import begin
