@@ -73,4 +73,6 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # SQLAlchemy writes a traceback of each connection that it cannot reset; the store reports the outage.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     root.setLevel(level.upper())

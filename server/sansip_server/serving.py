@@ -13,7 +13,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,8 +182,7 @@ def run_server(
         click.echo(f"runtime {runtime}: {why}")
         # Modules start at the first input; if one does not start, the server must not run.
         now = server.hub.clock()
-        with suppress(ModuleFault):
-            server.hub.perform(server.hub.driver.time_passed(now), now)
+        server.hub.perform(server.hub.driver.time_passed(now), now)
         if server.stack.unfit is not None:
             raise OperatorError(str(server.stack.unfit))
         for listener in filter(lambda one: one.config.accepts, server.listeners):
@@ -316,12 +314,14 @@ class ServedStack(Stack):
     unfit: ModuleFault | None = None
 
     def start(self, now: float) -> None:
-        """Start the modules; see ``unfit``."""
+        """Start the modules; see ``unfit``.
+
+        Nothing is raised: any pump may have the first input, and none is to log a traceback of this.
+        """
         try:
             super().start(now)
         except ModuleFault as error:
             self.unfit = error
-            raise
 
     def drain(self, now: float) -> list[Action]:
         """Refuse new dialogs from here on (see ``Stack.drain``)."""

@@ -49,8 +49,10 @@ def test_idle_clients_keep_nobody_out(transport: str, few_files: None, tmp_path:
         before.register()
         idle = []
         with siege.watched():
-            for _ in range(IDLE):
-                sock = socket.create_connection(siege.address("tcp"), timeout=5)
+            for number in range(IDLE):
+                # From many addresses: one source has a quarter of the connections at the most.
+                place = (f"127.0.2.{1 + number % 10}", 0)
+                sock = socket.create_connection(siege.address("tcp"), timeout=5, source_address=place)
                 stack.callback(sock.close)
                 sock.sendall(b"\r\n")
                 idle.append(sock)
