@@ -156,12 +156,13 @@ def _module_faults(settings: Settings) -> list[ConfigFault]:
     from sansip.config import ListenerConfig, StackConfig
     from sansip.module import ModuleFault
     from sansip.stack import Stack
+    from sansip.transport.transports import DEFAULT_PORTS, UDP
     from sansip_server.config.load import ConfigFault
     from sansip_server.modules import uses
 
     if not settings.modules:
         return []
-    listeners = [ListenerConfig(0, "udp", "127.0.0.1", 5060)]
+    listeners = [ListenerConfig(0, UDP, "127.0.0.1", DEFAULT_PORTS[UDP])]
     domains = list(settings.domains) or ["localhost"]
     try:
         Stack(StackConfig(listeners, domains, modules=uses(settings.modules)), bytes(32))

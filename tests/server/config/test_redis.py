@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sansip.location import Binding, NodeFlow
 from sansip.location.source import Source
+from sansip.wire.host import plain_host
 from sansip_server.cluster import SharedStorage
 from sansip_server.config.load import load_text
 from sansip_server.config.redis import RedisSettings, parse_redis
@@ -196,7 +197,8 @@ flows = st.none() | st.builds(
 sources = st.builds(
     Source,
     st.sampled_from(("udp", "tcp", "tls", "ws", "wss")),
-    st.ip_addresses().map(str),
+    # As the source of a packet is written: an IPv4 address in IPv6 clothes is the IPv4 address.
+    st.ip_addresses().map(lambda address: plain_host(str(address))),
     st.integers(1, 65_535),
 )
 bindings = st.builds(
