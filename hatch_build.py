@@ -156,7 +156,7 @@ def compile_modules(root: Path, directory: Path) -> None:
         # Types are proved by `tox -e types`; here not even the dependencies are installed.
         extensions = mypycify(["--ignore-missing-imports", *modules], group_name="sansip")
         command = Distribution({"name": "sansip", "ext_modules": extensions}).get_command_obj("build_ext")
-        command.build_lib = str(directory)  # type: ignore[attr-defined]
-        command.parallel = os.cpu_count()  # type: ignore[attr-defined]
+        command.build_lib = str(directory)  # type: ignore[attr-defined]  # setuptools' commands declare none
+        command.parallel = os.cpu_count()  # type: ignore[attr-defined]  # setuptools' commands declare none
         command.ensure_finalized()
         command.run()

@@ -28,9 +28,9 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from sansip.limits import Limits  # noqa: E402 (needs the path above)
-from sansip.location import Binding, LocationUpdate, MemoryLocation, Source  # noqa: E402
-from sansip.registrar import Registrar  # noqa: E402
-from sansip.wire import Request, parse_message  # noqa: E402
+from sansip.location import Binding, LocationUpdate, MemoryLocation, Source  # noqa: E402 (needs the path above)
+from sansip.registrar import Registrar  # noqa: E402 (needs the path above)
+from sansip.wire import Request, parse_message  # noqa: E402 (needs the path above)
 
 LIMITS = Limits(aors=10_000_000)
 REGISTER = (

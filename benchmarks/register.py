@@ -37,10 +37,10 @@ from benchmarks.calls import (  # noqa: E402 (needs the path above)
     pinned,
     waited_seconds,
 )
-from sansip.auth import ha1  # noqa: E402
-from sansip_server.stores import SqliteStore, User  # noqa: E402
-from tools.kamailio_db import SCRIPTS, create_database, registrar_config  # noqa: E402
-from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402
+from sansip.auth import ha1  # noqa: E402 (needs the path above)
+from sansip_server.stores import SqliteStore, User  # noqa: E402 (needs the path above)
+from tools.kamailio_db import SCRIPTS, create_database, registrar_config  # noqa: E402 (needs the path above)
+from tools.peers import Program, Sipp, free_port, kamailio, sansip_serve  # noqa: E402 (needs the path above)
 
 USERS = 1_000
 PASSWORD = "geheim"  # noqa: S105 - of a benchmark

@@ -22,11 +22,11 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from sansip.auth import Lookup  # noqa: E402 (needs the path above)
-from sansip.location import Binding, LocationUpdate, Source, read_source  # noqa: E402
-from sansip.rows import Change, Read, Scan, Table, Write  # noqa: E402
-from sansip_server.rows.sqlite import SqliteRows  # noqa: E402
-from sansip_server.stores import User  # noqa: E402
-from sansip_server.stores.sqlite import SqliteStore  # noqa: E402
+from sansip.location import Binding, LocationUpdate, Source, read_source  # noqa: E402 (needs the path above)
+from sansip.rows import Change, Read, Scan, Table, Write  # noqa: E402 (needs the path above)
+from sansip_server.rows.sqlite import SqliteRows  # noqa: E402 (needs the path above)
+from sansip_server.stores import User  # noqa: E402 (needs the path above)
+from sansip_server.stores.sqlite import SqliteStore  # noqa: E402 (needs the path above)
 
 COUNT, FEW = 100_000, 8_000
 
@@ -100,7 +100,7 @@ def row(one: Binding) -> BindingRow:
     )
 
 
-def again(values: tuple) -> Binding:  # type: ignore[type-arg]
+def again(values: tuple) -> Binding:  # type: ignore[type-arg]  # of any length
     (aor, contact, expires, call_id, cseq, q, registered, refreshed,
      path, instance, reg_id, params, received, agent, _) = values  # fmt: skip
     source = None if received is None else read_source(received)

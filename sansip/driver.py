@@ -221,14 +221,14 @@ class Driver:
         for action in actions:
             kind = type(action)
             if kind is SendData:
-                chain = chains.get(action.conn)  # type: ignore[union-attr]
+                chain = chains.get(action.conn)  # type: ignore[union-attr]  # its kind is known here
                 if chain is not None:
-                    self._down(chain, len(chain.filters) - 1, action.data, out, now, action.owner)  # type: ignore[union-attr]
+                    self._down(chain, len(chain.filters) - 1, action.data, out, now, action.owner)  # type: ignore[union-attr]  # its kind is known here
                     continue
             elif kind is Disconnect:
-                chain = chains.get(action.conn)  # type: ignore[union-attr]
+                chain = chains.get(action.conn)  # type: ignore[union-attr]  # its kind is known here
                 if chain is not None:
-                    self._close(chain, len(chain.filters), action.reason, out, now)  # type: ignore[union-attr]
+                    self._close(chain, len(chain.filters), action.reason, out, now)  # type: ignore[union-attr]  # its kind is known here
                     continue
             out.append(action)
         return out

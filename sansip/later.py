@@ -49,8 +49,8 @@ class Later(Generic[Value]):
             raise LookupError("the value is not there yet; await it")
         if isinstance(self._value, Exception):
             raise self._value
-        return self._value  # type: ignore[no-any-return]
+        return self._value  # type: ignore[no-any-return]  # Any by design
 
     def __await__(self) -> Generator[Later[Value], Any, Value]:
         # Yielded also when it is done: the stepper counts what a coroutine awaits without end.
-        return (yield self)  # type: ignore[no-any-return]
+        return (yield self)  # type: ignore[no-any-return]  # Any by design

@@ -6,16 +6,25 @@ has tested less than it says, so under ``CI=true`` it is red.
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-__all__ = ["missing"]
+__all__ = ["missing", "needed"]
 
 
 def missing(reason: str) -> NoReturn:
     """End the test: skipped on a developer's machine, failed in CI."""
     if os.environ.get("CI"):
         pytest.fail(reason)
-    pytest.skip(reason)
+    pytest.skip(reason, allow_module_level=True)
+
+
+def needed(name: str) -> Any:
+    """Return the module ``name``. Without it the test, or the test file, ends as ``missing`` says."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        missing(f"{name} cannot be imported: {error}")

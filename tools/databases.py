@@ -58,7 +58,7 @@ class DatabaseServer:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            **self._as_owner(),  # type: ignore[call-overload]
+            **self._as_owner(),  # type: ignore[call-overload]  # options of subprocess
         )
         if done.returncode:
             raise PeerError(f"{command[0]} failed: {done.stderr[-2000:]}")
@@ -82,7 +82,7 @@ class DatabaseServer:
                 stderr=log,
                 cwd=self.folder,
                 start_new_session=True,
-                **self._as_owner(),  # type: ignore[call-overload]
+                **self._as_owner(),  # type: ignore[call-overload]  # options of subprocess
             )
         deadline = time.monotonic() + 30
         while not self._ready():

@@ -222,7 +222,7 @@ def _arcs(figure: Figure) -> Iterator[str]:
             if after != state:
                 arcs.setdefault((after, figure.actions[effect]), []).append(_event(figure, given))
         for (after, action), events in arcs.items():
-            label = _RANGES.get(tuple(events[:2]))  # type: ignore[arg-type]
+            label = _RANGES.get(tuple(events[:2]))  # type: ignore[arg-type]  # its kind is known here
             events = events if label is None else [label, *events[2:]]
             yield f"    {state.capitalize()} --> {after.capitalize()} : {' or '.join(events)} / {action}"
     yield f"    {TERMINATED.capitalize()} --> [*]"

@@ -201,7 +201,7 @@ class LiveParty:
             table[self.tcp] = self._accept
         for pipe in self.pipes:
             if pipe.is_open:
-                table[pipe.sock] = lambda pipe=pipe: self._read(pipe)  # type: ignore[misc]
+                table[pipe.sock] = lambda pipe=pipe: self._read(pipe)  # type: ignore[misc]  # a lambda with its values
         return table
 
     def _read_udp(self) -> None:

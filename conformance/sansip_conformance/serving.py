@@ -31,7 +31,7 @@ def load_runtime(name: str) -> Callable[..., int]:
     for entry in entry_points(group="sansip.runtimes"):
         if entry.name == name:
             try:
-                return entry.load()  # type: ignore[no-any-return]
+                return entry.load()  # type: ignore[no-any-return]  # Any by design
             except ImportError as error:
                 raise ValueError(
                     f"runtime {name} cannot be loaded: {error}; pip install 'sansip[{name}]'"

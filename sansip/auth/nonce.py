@@ -1,4 +1,4 @@
-"""Nonces that prove themselves: there is no table of the nonces handed out.
+"""Nonces that prove themselves: the server keeps no table of those that it gave out.
 
 Theory of operation: a nonce carries the time it was made at, which process made it, when by that process's
 own clock, for which source address, and a keyed MAC over all that and the realm (RFC 7616 3.3 recommends

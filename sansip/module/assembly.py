@@ -178,16 +178,16 @@ class Modules:
 
     def get(self, kind: type[ModuleType]) -> ModuleType:
         """Return the module of ``kind``. Raises ``LookupError`` where it is not configured."""
-        found: Any = self._by_type.get(kind)  # type: ignore[arg-type]
+        found: Any = self._by_type.get(kind)  # type: ignore[arg-type]  # its kind is known here
         if found is None:
             name = getattr(kind, "name", kind.__name__)
             raise LookupError(f"the module {name} is not configured; add [{name}] to the configuration")
-        return found  # type: ignore[no-any-return]
+        return found  # type: ignore[no-any-return]  # Any by design
 
     def find(self, kind: type[ModuleType]) -> ModuleType | None:
         """Return the module of ``kind``, or None."""
-        found: Any = self._by_type.get(kind)  # type: ignore[arg-type]
-        return found  # type: ignore[no-any-return]
+        found: Any = self._by_type.get(kind)  # type: ignore[arg-type]  # its kind is known here
+        return found  # type: ignore[no-any-return]  # Any by design
 
     def _methods(self, name: str) -> tuple[Method, ...]:
         found = [
@@ -210,7 +210,7 @@ class Modules:
         return [
             self._guarded(module, method, stage)
             for module, method in self._marked("sansip_step")
-            if method.sansip_step == stage  # type: ignore[attr-defined]
+            if method.sansip_step == stage  # type: ignore[attr-defined]  # a mark that functions carry
         ]
 
     def _guarded(self, module: Module, method: Callable[..., Any], stage: str) -> Callable[..., Any]:

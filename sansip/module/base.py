@@ -130,7 +130,7 @@ class Empty:
 
 def function(method: Function) -> Function:
     """Mark a method as a function for routes."""
-    method.sansip_function = True  # type: ignore[attr-defined]
+    method.sansip_function = True  # type: ignore[attr-defined]  # a mark that functions carry
     return method
 
 
@@ -145,7 +145,7 @@ def command(name: str, *, role: Literal["read", "operate"] | None = None) -> Cal
     def mark(method: Function) -> Function:
         verb = name.rpartition(".")[2]
         reads = verb in ("list", "show", "get", "explain", "try", "count")
-        method.sansip_command = (name, role or ("read" if reads else "operate"))  # type: ignore[attr-defined]
+        method.sansip_command = (name, role or ("read" if reads else "operate"))  # type: ignore[attr-defined]  # a mark that functions carry
         return method
 
     return mark
@@ -160,7 +160,7 @@ def step(stage: Stage) -> Callable[[Function], Function]:
         raise ModuleFault(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
 
     def mark(method: Function) -> Function:
-        method.sansip_step = stage  # type: ignore[attr-defined]
+        method.sansip_step = stage  # type: ignore[attr-defined]  # a mark that functions carry
         return method
 
     return mark
@@ -319,7 +319,7 @@ def _judge_method(where: str, cls: type[Module], name: str, method: Callable[...
             " or begin its name with _"
         )
     if "sansip_command" in marks:
-        text = method.sansip_command[0]  # type: ignore[attr-defined]
+        text = method.sansip_command[0]  # type: ignore[attr-defined]  # a mark that functions carry
         if text.partition(".")[0] != cls.name or not text.partition(".")[2]:
             raise ModuleFault(f"{where}: its command {text} must begin with {cls.name}.")
     if "sansip_step" in marks and not inspect.iscoroutinefunction(method):

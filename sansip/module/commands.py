@@ -49,7 +49,7 @@ class Command:
     @classmethod
     def of(cls, method: Callable[..., Any]) -> Command:
         """Return the command that a bound method was marked as."""
-        name, role = method.sansip_command  # type: ignore[attr-defined]
+        name, role = method.sansip_command  # type: ignore[attr-defined]  # a mark that functions carry
         hints = get_type_hints(method)
         signature = inspect.signature(method).parameters
         parameters = [

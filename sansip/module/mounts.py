@@ -92,7 +92,7 @@ def mount(path: str, *, access: Access, key: str | None = None) -> Callable[[Fun
         raise LocalProtocolError(f"access is {access!r}; expected one of {', '.join(_ACCESS)}")
 
     def mark(method: Function) -> Function:
-        method.sansip_mount = (path, access, key)  # type: ignore[attr-defined]
+        method.sansip_mount = (path, access, key)  # type: ignore[attr-defined]  # a mark that functions carry
         return method
 
     return mark
@@ -117,12 +117,12 @@ def mounted(
     """
     found: dict[str, Mount] = {}
     for module, method in methods:
-        path, access, key = method.sansip_mount  # type: ignore[attr-defined]
+        path, access, key = method.sansip_mount  # type: ignore[attr-defined]  # a mark that functions carry
         if key is not None:
             path = getattr(settings.get(type(module), module.settings), key) or path
         where = f"the module {module.name}: {path!r}"
         if not _PATH.fullmatch(path):
-            raise LocalProtocolError(f"{where} is no path of HTTP; expected something like /xcap-root")
+            raise LocalProtocolError(f"{where} is not an HTTP path; expected something like /xcap-root")
         if any(_is_below(one, path) or _is_below(path, one) for one in OURS if path != "/"):
             raise LocalProtocolError(f"{where} is one of the server's own paths ({', '.join(OURS)})")
         if path in found:

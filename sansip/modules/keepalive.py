@@ -341,7 +341,7 @@ class Keepalive(Module):
         token, _, number = branch[len(_BRANCH) :].partition(".")
         health = self._tokens.get(token)
         # RFC 3261 17.1.3: the round is part of the branch. An answer to an earlier round, or a second one to
-        # this round, is no sign of the present state.
+        # this round, says nothing about the present state.
         if health is not None and health.waiting and number == str(health.round):
             health.waiting = False
             first, failures = health.rtt is None, health.failures

@@ -47,7 +47,7 @@ def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherU
     if not headers and "method" not in params:
         return uri
     kept = {name: value for name, value in params.items() if name != "method"}
-    return uri.replace(headers=[], params=kept)  # type: ignore[union-attr]
+    return uri.replace(headers=[], params=kept)  # type: ignore[union-attr]  # its kind is known here
 
 
 def keep_back(proxy: Proxy, copy: Request, flow: Flow) -> None:

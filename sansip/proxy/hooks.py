@@ -242,4 +242,4 @@ def waits_of(handle: Any) -> Waits:
     waits = handle.waits
     if waits is None:
         waits = handle.waits = Waits()
-    return waits  # type: ignore[no-any-return]
+    return waits  # type: ignore[no-any-return]  # Any by design

@@ -43,7 +43,7 @@ class Handler(Generic[Arguments, Result]):
             return function(*question.arguments, **question.named)
 
         # As ``sansip_sockets.handler`` marks one: not in batches, so many threads, no shared answers.
-        answers.sansip_handler = (False, parallel, None)  # type: ignore[attr-defined]
+        answers.sansip_handler = (False, parallel, None)  # type: ignore[attr-defined]  # a mark that functions carry
         self.answers = answers
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Awaitable[Result]:
@@ -83,5 +83,5 @@ def handlers_of(route: Callable[..., Any], waiting: int) -> dict[type, Callable[
     names: Mapping[str, Any] = getattr(route, "__globals__", {})
     found = [value for value in names.values() if isinstance(value, Handler)]
     for one in found:
-        one.answers.sansip_waiting = (waiting, "limits.handler_waiting")  # type: ignore[attr-defined]
+        one.answers.sansip_waiting = (waiting, "limits.handler_waiting")  # type: ignore[attr-defined]  # a mark that functions carry
     return {one.kind: one.answers for one in found}

@@ -160,7 +160,7 @@ class StreamFramer:
         )
 
 
-def _understood(head: bytes, limits: Limits):  # type: ignore[no-untyped-def]
+def _understood(head: bytes, limits: Limits):  # type: ignore[no-untyped-def]  # two returns by kind
     """Return the message that ``head`` begins, as far as it can be answered."""
     try:
         return parse_message(head, limits)

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 # RFC 3261 25.1: token, as the inside of a character class.
-TOKEN_CLASS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105
+TOKEN_CLASS: Final = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 (no password)
 TOKEN: Final = rf"[{TOKEN_CLASS}]++"
 # RFC 3261 25.1: word, of which a Call-ID has one or two.
 WORD: Final = r"""[A-Za-z0-9\-.!%*_+`'~()<>:\\"/\[\]?{}]++"""

@@ -126,4 +126,4 @@ def _checked(path: str | Path, names: dict[str, Any]) -> Callable[..., Any]:
         ) from None
     except ValueError:
         pass  # a callable without a signature is called as it is
-    return route  # type: ignore[no-any-return]
+    return route  # type: ignore[no-any-return]  # Any by design

@@ -76,11 +76,11 @@ def load_runtime(name: str) -> Callable[..., int]:
     for entry in entry_points(group=GROUP):
         if entry.name == name:
             try:
-                return entry.load()  # type: ignore[no-any-return]
+                return entry.load()  # type: ignore[no-any-return]  # Any by design
             except ImportError as error:
                 # Our own adapters name the command that installs the missing package.
                 hint = "" if "pip install" in str(error) else f"; try pip install 'sansip[{name}]'"
                 raise OperatorError(f"runtime {name} cannot be loaded: {error}{hint}") from None
     if name not in _OURS:
         raise OperatorError(f"there is no runtime {name!r} here; expected {' or '.join(runtime_names())}")
-    return import_module(f"sansip_{name}").run  # type: ignore[no-any-return]
+    return import_module(f"sansip_{name}").run  # type: ignore[no-any-return]  # Any by design

@@ -48,8 +48,8 @@ class Trial:
         self._path = Path("") if path is None else Path(path).absolute()
         self._modules = modules
         # A file, not a pipe: the server does not read while the script writes, and a pipe would fill up.
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
-        self._found = tempfile.TemporaryFile()  # noqa: SIM115
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
+        self._found = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
         self._end = time.monotonic() + import_time() + _GRACE
         script = "" if path is None else str(self._path)
         command = [sys.executable, "-m", "sansip_server.trial", script, str(self._found.fileno()), *modules]

@@ -29,10 +29,10 @@ class Association(socket.socket):
     _last = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
-        number, address = self._accept()  # type: ignore[attr-defined]
+        number, address = self._accept()  # type: ignore[attr-defined]  # of the socket's own base
         return Association(self.family, self.type, self.proto, number), address
 
-    def setsockopt(self, level: int, name: int, value: Any) -> None:  # type: ignore[override]
+    def setsockopt(self, level: int, name: int, value: Any) -> None:  # type: ignore[override]  # one of the overloads
         if level != sctp.PROTOCOL:
             super().setsockopt(level, name, value)
 

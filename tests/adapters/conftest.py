@@ -28,7 +28,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Running]]:
         started.append(running)
         return running
 
-    begin.runtime = RUNTIMES[request.param]  # type: ignore[attr-defined]
+    begin.runtime = RUNTIMES[request.param]  # type: ignore[attr-defined]  # state kept with a function
     yield begin
     for running in started:
         running.stop()

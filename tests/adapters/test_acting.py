@@ -17,6 +17,7 @@ from sansip import ListenerConfig, Stack, StackConfig
 from sansip.errors import LocalProtocolError
 from sansip.events import CallOffered, CallPlaced, CallProgressed, CallTransferred
 from sansip.ua import CallEnded, CallRefused, UserAgentConfig
+from tests.missing import needed
 from tests.ua.phones import ANSWER, OFFER
 
 LISTENERS = [ListenerConfig(0, "udp", "127.0.0.1", 0)]
@@ -203,8 +204,8 @@ class Nursery(World):
 
 
 def on_trio() -> None:
-    trio = pytest.importorskip("trio")
-    sansip_trio = pytest.importorskip("sansip_trio")
+    trio = needed("trio")
+    sansip_trio = needed("sansip_trio")
 
     class Here(Nursery):
         async def sleep(self, seconds: float) -> None:
@@ -222,8 +223,8 @@ def on_trio() -> None:
 
 
 def on_anyio(backend: str) -> None:
-    anyio = pytest.importorskip("anyio")
-    sansip_anyio = pytest.importorskip("sansip_anyio")
+    anyio = needed("anyio")
+    sansip_anyio = needed("sansip_anyio")
 
     class Here(Nursery):
         async def sleep(self, seconds: float) -> None:
@@ -242,7 +243,7 @@ def on_anyio(backend: str) -> None:
 
 def on_curio() -> None:
     # First, for it makes curio importable (``sansip_curio.compat``).
-    sansip_curio = pytest.importorskip("sansip_curio")
+    sansip_curio = needed("sansip_curio")
     import curio
 
     class Here(World):
@@ -272,8 +273,8 @@ def on_curio() -> None:
 
 
 def on_gevent() -> None:
-    gevent = pytest.importorskip("gevent")
-    sansip_gevent = pytest.importorskip("sansip_gevent")
+    gevent = needed("gevent")
+    sansip_gevent = needed("sansip_gevent")
 
     class Here(World):
         async def act(self, verb: str, number: int = 0, **given: Any) -> Any:

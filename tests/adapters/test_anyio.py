@@ -7,9 +7,10 @@ import pytest
 from sansip.actions import Ask, Notify, SendData
 from sansip_sockets import BindError, bind
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
+from tests.missing import needed
 
-anyio = pytest.importorskip("anyio")
-sansip_anyio = pytest.importorskip("sansip_anyio")
+anyio = needed("anyio")
+sansip_anyio = needed("sansip_anyio")
 
 UDP = Listen(0, "udp", "127.0.0.1")
 TCP = Listen(1, "tcp", "127.0.0.1")
@@ -24,7 +25,7 @@ def test_uvloop_is_for_asyncio():
 @pytest.mark.parametrize("options", [{}, {"uvloop": True}, {"backend": "trio"}], ids=str)
 def test_as_a_program(options):
     """``stop`` in a callback ends it, on each backend: exit status 0, and the sockets are closed."""
-    pytest.importorskip("uvloop" if "uvloop" in options else options.get("backend", "asyncio"))
+    needed("uvloop" if "uvloop" in options else options.get("backend", "asyncio"))
     servers = []
 
     def ready(server):
@@ -39,9 +40,9 @@ def test_as_a_program(options):
 def anyio_backend(request):
     """Each backend; the plugin runs the tests in it."""
     name, _, loop = request.param.partition("+")
-    pytest.importorskip(name)
+    needed(name)
     if loop:
-        pytest.importorskip(loop)
+        needed(loop)
         return name, {"use_uvloop": True}
     return name, {}
 
@@ -102,7 +103,7 @@ async def test_stop_from_inside():
     async with sansip_anyio.serve(
         lambda listeners: stack,
         [TCP],
-        notify=lambda event: server.stop(),  # type: ignore[has-type]
+        notify=lambda event: server.stop(),  # type: ignore[has-type]  # the name is bound by this very call
     ) as server:
         assert await ask(server.listeners[0].address, b"stop") == b"bye"
         with anyio.fail_after(PATIENCE):

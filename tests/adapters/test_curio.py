@@ -12,9 +12,10 @@ import pytest
 from sansip.actions import Ask, Notify, SendData
 from sansip_sockets import BindError, bind
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
+from tests.missing import needed
 
-sansip_curio = pytest.importorskip("sansip_curio")
-curio = pytest.importorskip("curio")
+sansip_curio = needed("sansip_curio")
+curio = needed("curio")
 
 UDP = Listen(0, "udp", "127.0.0.1")
 TCP = Listen(1, "tcp", "127.0.0.1")
@@ -104,7 +105,7 @@ def test_stop_from_inside():
         async with sansip_curio.serve(
             lambda listeners: stack,
             [TCP],
-            notify=lambda event: server.stop(),  # type: ignore[has-type]
+            notify=lambda event: server.stop(),  # type: ignore[has-type]  # the name is bound by this very call
         ) as server:
             assert await ask(server.listeners[0].address, b"stop") == b"bye"
             await server.wait_closed()

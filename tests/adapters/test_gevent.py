@@ -14,9 +14,10 @@ import pytest
 from sansip.actions import Ask, Notify
 from sansip_sockets import BindError, bind
 from tests.adapters.fakes import PATIENCE, FakeStack, Listen, Question
+from tests.missing import needed
 
-gevent = pytest.importorskip("gevent")
-sansip_gevent = pytest.importorskip("sansip_gevent")
+gevent = needed("gevent")
+sansip_gevent = needed("sansip_gevent")
 
 UDP = Listen(0, "udp", "127.0.0.1")
 
@@ -102,7 +103,7 @@ def test_stop_from_the_hub():
     with sansip_gevent.Server(
         lambda listeners: stack,
         [UDP],
-        notify=lambda event: server.stop(),  # type: ignore[has-type]
+        notify=lambda event: server.stop(),  # type: ignore[has-type]  # the name is bound by this very call
     ) as server:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
             peer.sendto(b"stop", server.listeners[0].address)

@@ -49,7 +49,7 @@ def a_call() -> list[tuple[float, str, tuple[str, int], tuple[str, int], bytes]]
         seen.append((network.now, "udp", source, (destination[0], destination[1]), data))
         plain(source, destination, data, action, sender)
 
-    network.send_datagram = tap  # type: ignore[method-assign]
+    network.send_datagram = tap  # type: ignore[method-assign]  # the test's own in its place
     bob.register()
     alice.request("INVITE", "sip:bob@biloxi.test")
     bob.reply(bob.expect("INVITE"), 200)

@@ -34,7 +34,7 @@ HEADERS = [("Allow", "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO"), ("Support
 NO_TIMER = SessionTimerSettings(interval=0)
 
 
-class End_:  # noqa: N801
+class End_:  # noqa: N801 (the name without the underscore is taken)
     """One end: its usage, what it was told, and whether it may be forgotten."""
 
     def __init__(self, name: str, pair: Pair) -> None:

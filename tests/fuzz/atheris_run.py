@@ -10,7 +10,7 @@ import sys
 
 def main() -> None:
     """Hand a target to libFuzzer; its options follow the target's name."""
-    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]  # a library without types
 
     with atheris.instrument_imports(include=["sansip", "sansip_conformance"]):
         from tests.fuzz.targets import TARGETS

@@ -16,7 +16,7 @@ import pjsua2 as pj
 PATIENCE = 15.0
 
 
-class Account(pj.Account):  # type: ignore[misc]
+class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
     """Remembers how its registration ended."""
 
     def __init__(self) -> None:
@@ -27,14 +27,14 @@ class Account(pj.Account):  # type: ignore[misc]
         self.status = int(prm.code)
 
 
-class Call(pj.Call):  # type: ignore[misc]
+class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     """Remembers how the call ended, or that it stands (200)."""
 
     def __init__(self, account: Account) -> None:
         super().__init__(account)
         self.status = 0
 
-    def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802
+    def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802 (the library's name)
         info = self.getInfo()
         if info.state in (pj.PJSIP_INV_STATE_CONFIRMED, pj.PJSIP_INV_STATE_DISCONNECTED):
             self.status = self.status or int(info.lastStatusCode)

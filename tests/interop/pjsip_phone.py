@@ -24,22 +24,22 @@ from tests.interop.pjsip import say
 TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 
 
-class Call(pj.Call):  # type: ignore[misc]
+class Call(pj.Call):  # type: ignore[misc]  # pjsua2 has no types
     """One call."""
 
     def __init__(self, account: Account, number: int = pj.PJSUA_INVALID_ID) -> None:
         super().__init__(account, number)
         self.account = account
 
-    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802
+    def onCallTransferRequest(self, prm: pj.OnCallTransferRequestParam) -> None:  # noqa: N802 (the library's name)
         # Its own way to call there waits for ever where no thread of its own runs: the user does it.
         prm.statusCode = pj.PJSIP_SC_DECLINE
         say(f"asked {prm.dstUri}")
 
-    def onCallTransferStatus(self, prm: pj.OnCallTransferStatusParam) -> None:  # noqa: N802
+    def onCallTransferStatus(self, prm: pj.OnCallTransferStatusParam) -> None:  # noqa: N802 (the library's name)
         say(f"transfer {prm.statusCode}")
 
-    def onCallReplaced(self, prm: pj.OnCallReplacedParam) -> None:  # noqa: N802
+    def onCallReplaced(self, prm: pj.OnCallReplacedParam) -> None:  # noqa: N802 (the library's name)
         say("replaced")
 
     def onCallState(self, prm: pj.OnCallStateParam) -> None:  # noqa: N802 (PJSUA2's name)
@@ -49,24 +49,24 @@ class Call(pj.Call):  # type: ignore[misc]
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
             say(f"ended {info.lastStatusCode}")
 
-    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802
+    def onCallMediaState(self, prm: pj.OnCallMediaStateParam) -> None:  # noqa: N802 (the library's name)
         # Held as long as its parts are read: they are no objects of their own.
         info = self.getInfo()
         media = info.media
         say(f"media {media[0].status}")
 
 
-class Account(pj.Account):  # type: ignore[misc]
+class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
     """Registers, and takes calls."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
 
-    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802
+    def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802 (the library's name)
         say(f"registered {prm.code}")
 
-    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802
+    def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802 (the library's name)
         call = Call(self, prm.callId)
         self.calls.append(call)
         answer = pj.CallOpParam()

@@ -184,4 +184,4 @@ def _line(message: str, name: str) -> str:
 
 
 def _top_branch(message: str) -> str:
-    return re.search(r"branch=([^;\s]+)", _line(message, "Via"))[1]  # type: ignore[index]
+    return re.search(r"branch=([^;\s]+)", _line(message, "Via"))[1]  # type: ignore[index]  # known to be there

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.missing import needed
 from tests.server.packages import installed
 from tools.peers import PeerError, Program, free_port, sansip_serve
 
@@ -356,7 +357,7 @@ def test_rows_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("runtime", ["asyncio", "blocking", "trio", "gevent", "curio"])
 def test_sockets_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     """UDP and TCP servers, real ones: asked, answered, dead, back again; a dead one holds up nobody."""
-    pytest.importorskip(f"sansip_{runtime}")
+    needed(f"sansip_{runtime}")
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
         socket.create_server(("127.0.0.1", 0)) as tcp,
@@ -410,7 +411,7 @@ def echo_stream(server: socket.socket) -> None:
 @pytest.mark.parametrize("runtime", ["asyncio", "blocking", "trio", "gevent", "curio"])
 def test_an_outer_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     """Functions that block, in threads: answered, failed, hanging; health and figures; and calls go on."""
-    pytest.importorskip(f"sansip_{runtime}")
+    needed(f"sansip_{runtime}")
     config = "[probe]\nsays = 'the rates are old'\n"
     with serving(tmp_path, monkeypatch, config, "--runtime", runtime, parts={"probe": "Outer"}) as server:
         assert server.ctl("probe.ask", "text=hello").strip() == "HELLO"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.test_module_faults import Serving, serving
+from tests.missing import needed
 from tools.peers import free_port, sansip_serve
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("curl")]
@@ -65,7 +66,7 @@ def curl(*words: str, wait: int = 20) -> tuple[str, str]:
 @pytest.mark.parametrize("runtime", ["asyncio", "gevent", "trio", "curio"])
 def test_mounts_that_misbehave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     """Each request has its answer, in time and bounded; SIP goes on; work ends with its client."""
-    pytest.importorskip(runtime)
+    needed(runtime)
     port = free_port()
     config = (
         f'[http]\nlisten = ["http:{HOST}:{port}"]\n[limits]\nmount_time = 1\nmount_requests = 5\n[probe]\n'

@@ -19,6 +19,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.interop.test_module_faults import Serving
+from tests.missing import needed
 from tools.peers import free_port, sansip_serve
 
 pytestmark = pytest.mark.interop
@@ -61,18 +62,18 @@ def environment(installed: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
 
 def call(port: int, user: str) -> str:
     """Call ``user``; return the first line of the final answer."""
-    call.number += 1  # type: ignore[attr-defined]
+    call.number += 1  # type: ignore[attr-defined]  # state kept with a function
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
         phone.settimeout(5)
         phone.connect((HOST, port))
-        number = call.number  # type: ignore[attr-defined]
+        number = call.number  # type: ignore[attr-defined]  # state kept with a function
         phone.send(INVITE.format(user=user, port=phone.getsockname()[1], number=f"c{number}").encode())
         while (answer := phone.recv(65_535).decode()).startswith("SIP/2.0 1"):
             pass
     return answer.partition("\r\n")[0]
 
 
-call.number = 0  # type: ignore[attr-defined]
+call.number = 0  # type: ignore[attr-defined]  # state kept with a function
 
 
 def quiet_now() -> list[str]:
@@ -86,7 +87,7 @@ TOLD = {"user": "bob", "caller": "sip:a@elsewhere.example"}
 @pytest.mark.parametrize("runtime", ["asyncio", "gevent", "trio", "curio"])
 def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime: str) -> None:
     """TCP, TLS, WebSocket and secure WebSocket; SIP goes on at the same WebSocket port; replay is exact."""
-    pytest.importorskip(runtime)
+    needed(runtime)
     from websockets.sync.client import connect
 
     authority = Authority(tmp_path)
@@ -111,11 +112,11 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
             trusting.wrap_socket(
                 socket.create_connection((HOST, secure), 5), server_hostname="localhost"
             ) as tls,
-            connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet"]) as web,  # type: ignore[list-item]
-            connect(f"ws://{HOST}:{ws}/", subprotocols=["sip"]) as phone,  # type: ignore[list-item]
-            connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet", "sip"]) as first,  # type: ignore[list-item]
+            connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet"]) as web,  # type: ignore[list-item]  # a plain str does
+            connect(f"ws://{HOST}:{ws}/", subprotocols=["sip"]) as phone,  # type: ignore[list-item]  # a plain str does
+            connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet", "sip"]) as first,  # type: ignore[list-item]  # a plain str does
             # A port that HTTP has as well.
-            connect(f"ws://{HOST}:{shared}/", subprotocols=["quiet"]),  # type: ignore[list-item]
+            connect(f"ws://{HOST}:{shared}/", subprotocols=["quiet"]),  # type: ignore[list-item]  # a plain str does
         ):
             assert first.subprotocol == "quiet"
             assert phone.subprotocol == "sip"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.test_module_faults import CODE, Serving, refused, serving
+from tests.missing import needed
 from tests.server.packages import installed
 
 pytestmark = pytest.mark.interop
@@ -142,7 +143,7 @@ def test_one_that_does_not_start_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
     """A server must not run without a module that its operator counts on: it ends, and says why."""
-    pytest.importorskip(runtime)
+    needed(runtime)
     text = refused(tmp_path, monkeypatch, "[probe]\ndoes = 'fails'\n", "--runtime", runtime, code=FAILS)
     assert "the module probe does not start: ValueError: no such relay" in text, text
     assert "mend it, or take [probe] out of the configuration" in text

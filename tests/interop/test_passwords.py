@@ -131,7 +131,7 @@ def test_pjsip(algorithms: str, qop: str, serve: Serve) -> None:
     """The stack of many phones: it knows SHA-256, and takes lists as RFC 8760 means them."""
     if importlib.util.find_spec("pjsua2") is None:
         if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
-            pytest.skip("there is no wheel of pjsua2-python for this Python and machine")
+            pytest.skip("PyPI has no pjsua2-python wheel for this Python and machine")
         missing("not installed: pjsua2-python")
     program, server = serve(f"[digest]\nalgorithms = [{algorithms}]\nqop = [{qop}]\n")
     command = [sys.executable, "-m", "tests.interop.pjsip", server[0], str(server[1]), "biloxi.test", "alice"]

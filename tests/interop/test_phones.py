@@ -138,7 +138,7 @@ def test_we_transfer_baresip(baresips: tuple[Site, Baresip]) -> None:
 def pjsips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, PjsipPhone]]:
     if importlib.util.find_spec("pjsua2") is None:
         if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
-            pytest.skip("there is no wheel of pjsua2-python for this Python and machine")
+            pytest.skip("PyPI has no pjsua2-python wheel for this Python and machine")
         missing("not installed: pjsua2-python")
     with ExitStack() as stack:
         directory = tmp_path_factory.mktemp("pjsip")

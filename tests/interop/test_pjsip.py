@@ -106,7 +106,7 @@ class Site:
 def site(request: Any, tmp_path: Path) -> Iterator[Site]:
     if importlib.util.find_spec("pjsua2") is None:
         if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
-            pytest.skip("there is no wheel of pjsua2-python for this Python and machine")
+            pytest.skip("PyPI has no pjsua2-python wheel for this Python and machine")
         missing("not installed: pjsua2-python")
     with ExitStack() as stack:
         yield Site(tmp_path, request.param, stack)

@@ -29,7 +29,7 @@ def short() -> None:
     class Probe(Module):
         name = "probe"
 
-        def stray_received(self, response: Any) -> bool:  # type: ignore[override]
+        def stray_received(self, response: Any) -> bool:  # type: ignore[override]  # narrower on purpose
             return False
 
 
@@ -37,7 +37,7 @@ def waits() -> None:
     class Probe(Module):
         name = "probe"
 
-        async def request_ended(self, request: Any) -> None:  # type: ignore[override]
+        async def request_ended(self, request: Any) -> None:  # type: ignore[override]  # narrower on purpose
             pass
 
 

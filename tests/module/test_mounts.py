@@ -42,7 +42,7 @@ class Pages(Module):
             case "gigabyte":
                 return WebResponse(200, b"x" * (1 << 21))
             case "none":
-                return None  # type: ignore[return-value]
+                return None  # type: ignore[return-value]  # wrong on purpose
         return WebResponse(200, f"{request.method} {request.mount} {request.user}".encode())
 
     @mount("/pages/plain", access="read")
@@ -139,9 +139,9 @@ def test_too_many() -> None:
 @pytest.mark.parametrize(
     ("root", "said"),
     [
-        ("pages", "is no path of HTTP"),
-        ("/a/../b?x", "is no path of HTTP"),
-        ("/a/", "is no path of HTTP"),
+        ("pages", "is not an HTTP path"),
+        ("/a/../b?x", "is not an HTTP path"),
+        ("/a/", "is not an HTTP path"),
         ("/rpc", "is one of the server's own paths"),
         ("/health/x", "is one of the server's own paths"),
         ("/others", "is claimed by the module others as well"),

@@ -39,8 +39,8 @@ def test_it_is_a_question_to_the_outside() -> None:
     assert isinstance(asked, Call)
     assert (asked.arguments, asked.named) == (("bob",), {"currency": "CHF"})
     answers = handlers_of(route, 7)[type(asked)]
-    assert answers.sansip_handler == (False, 3, None)  # type: ignore[attr-defined]
-    assert answers.sansip_waiting == (7, "limits.handler_waiting")  # type: ignore[attr-defined]
+    assert answers.sansip_handler == (False, 3, None)  # type: ignore[attr-defined]  # a mark that functions carry
+    assert answers.sansip_waiting == (7, "limits.handler_waiting")  # type: ignore[attr-defined]  # a mark that functions carry
     (answer,) = rig.answer(answers(asked))
     assert answer.message.reason == "Credit 3.3"
 

@@ -42,7 +42,7 @@ def register(
     for value in answer.message.get_all("contact"):
         if source[0] in value:
             found = [re.search(f'{name}="([^"]+)"', value) for name in ("pub-gruu", "temp-gruu")]
-            return found[0][1], found[1][1]  # type: ignore[index]
+            return found[0][1], found[1][1]  # type: ignore[index]  # known to be there
     return "", ""
 
 

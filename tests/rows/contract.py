@@ -175,7 +175,7 @@ class RowContract:
         store.write(
             [put(SILO, *(Stored("many", number, body if number == 500 else b"") for number in range(1_000)))]
         )
-        assert store.read(Read(SILO, (("many", 500),)))[0][2] == body  # type: ignore[index]
+        assert store.read(Read(SILO, (("many", 500),)))[0][2] == body  # type: ignore[index]  # known to be there
         assert len(store.scan(Scan(SILO, ("many",), None, 5_000))) == 1_000
         # More rows and keys at once than one command of Redis's takes.
         keys = tuple(("many", number) for number in range(9_000))

@@ -73,7 +73,7 @@ class Bench:
         self.fake = FakeLocation()
         place = parse_redis("redis://user:secret@127.0.0.1:1/0")
         self.storage = SharedStorage(place, RedisSettings(), clock=lambda: self.now)
-        self.storage._reader = self.storage._writer = self.storage._pulse = self.fake  # type: ignore[assignment]
+        self.storage._reader = self.storage._writer = self.storage._pulse = self.fake  # type: ignore[assignment]  # the test's own in its place
 
     def ask(self, question: Any) -> Any:
         answer = self.storage.handlers[type(question)]

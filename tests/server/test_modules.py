@@ -185,8 +185,8 @@ def test_a_server_with_it(installed: Path, tmp_path: Path, monkeypatch: pytest.M
 def invited(caller: socket.socket, user: str) -> str:
     """Call ``user``; return the final answer."""
     host, port = caller.getsockname()
-    invited.calls += 1  # type: ignore[attr-defined]
-    mark = f"call{invited.calls}"  # type: ignore[attr-defined]
+    invited.calls += 1  # type: ignore[attr-defined]  # state kept with a function
+    mark = f"call{invited.calls}"  # type: ignore[attr-defined]  # state kept with a function
     lines = [
         f"INVITE sip:{user}@example.com SIP/2.0",
         f"Via: SIP/2.0/UDP {host}:{port};branch=z9hG4bK{mark};rport",
@@ -207,4 +207,4 @@ def invited(caller: socket.socket, user: str) -> str:
             return answer.partition("\r\n")[0].removeprefix("SIP/2.0 ")
 
 
-invited.calls = 0  # type: ignore[attr-defined]
+invited.calls = 0  # type: ignore[attr-defined]  # state kept with a function

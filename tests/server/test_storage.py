@@ -184,7 +184,7 @@ def test_replaced_database_is_filled_again(caplog: pytest.LogCaptureFixture) -> 
             raise fault.pop(0)
         first(updates, offset)
 
-    store.save = save  # type: ignore[method-assign]
+    store.save = save  # type: ignore[method-assign]  # the test's own in its place
     assert isinstance(storage._save([update("new")])[0], OSError)
     assert storage._save([update("new")]) == [None]
     assert [name for batch in store.saved for name in batch] == [*names, "new"]

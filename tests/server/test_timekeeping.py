@@ -109,7 +109,7 @@ def test_a_store_that_fails(keeper: Timekeeper, clocks: Clocks, caplog: pytest.L
     def fail(boot: str, zero: float) -> None:
         raise OSError("disk full")
 
-    keeper._store.note_reading = fail  # type: ignore[method-assign, assignment]
+    keeper._store.note_reading = fail  # type: ignore[method-assign, assignment]  # the test's own in its place
     clocks.zero += 7_200
     assert keeper.look() == 7_200
     assert "the new reading of the clock waits: disk full" in caplog.text

@@ -70,7 +70,7 @@ plain_requests = st.builds(
 @st.composite
 def spelled(draw: Any, plain: Plain) -> bytes:
     """Return ``plain`` in an odd but legal spelling."""
-    sws = lambda: draw(SPACES)  # noqa: E731
+    sws = lambda: draw(SPACES)  # noqa: E731 (a stand-in)
 
     def name(key: str) -> str:
         forms = [DISPLAY[key], key, key.upper(), DISPLAY[key].swapcase()]

@@ -38,7 +38,7 @@ class Server:
         """Perform actions that a call to ``self.stack`` returned."""
         self.hub.send(actions)
 
-    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
+    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109 (a part of the public signature)
         """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
         finished: asyncio.Future[bool] = self._loop.create_future()
         self.hub.drain(timeout, lambda result: None if finished.done() else finished.set_result(result))

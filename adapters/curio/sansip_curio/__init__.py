@@ -19,6 +19,6 @@ from sansip_curio.compat import import_curio
 
 import_curio()
 
-from sansip_curio.server import Server, run, serve  # noqa: E402
+from sansip_curio.server import Server, run, serve  # noqa: E402 (needs the patch above)
 
 __all__ = ["Server", "run", "serve"]

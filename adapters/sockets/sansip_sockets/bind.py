@@ -145,14 +145,14 @@ def bind(config: ListenerLike) -> BoundListener:
     except OSError as error:
         sock.close()
         raise BindError(f"cannot listen on {text}: {_fix(error, config, address)}") from None
-    return BoundListener(replace(config, host=actual[0], port=actual[1]), sock, actual)  # type: ignore[type-var]
+    return BoundListener(replace(config, host=actual[0], port=actual[1]), sock, actual)  # type: ignore[type-var]  # a dataclass of the caller's
 
 
 def _share(config: ListenerLike, bound: Iterable[BoundListener]) -> BoundListener:
     """Return a listener on the socket of another."""
     for owner in bound:
         if owner.id == config.shares:
-            actual = replace(config, host=owner.address[0], port=owner.address[1])  # type: ignore[type-var]
+            actual = replace(config, host=owner.address[0], port=owner.address[1])  # type: ignore[type-var]  # a dataclass of the caller's
             return BoundListener(actual, owner.sock, owner.address)
     raise BindError(
         f"listener {config.id} shares the socket of listener {config.shares}, which is not before it"

@@ -89,7 +89,7 @@ class _Driven:
 
     def resume(self, value: bool | None) -> None:
         try:
-            wait = self._send(value)  # type: ignore[arg-type]
+            wait = self._send(value)  # type: ignore[arg-type]  # its kind is known here
             while wait is not self._wait and wait[0] == PAUSE and not wait[2]:
                 self.unwatch()
                 wait = self._send(False)

@@ -54,7 +54,7 @@ class PolledServer:
         self.hub.send(actions)
         self.hub.inbox.wake()  # the task that waits is to look again for how long
 
-    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109
+    async def drain(self, timeout: float = 32.0) -> bool:  # noqa: ASYNC109 (a part of the public signature)
         """Refuse new dialogs and wait until nothing runs; False when ``timeout`` s were not enough."""
         return bool(await self._answer(lambda done: self.hub.drain(timeout, done)))
 

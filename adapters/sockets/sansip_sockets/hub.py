@@ -205,11 +205,11 @@ class Hub:
             kind = type(action)
             try:
                 if kind is SendDatagram:
-                    sendto[action.listener](action.data, action.address)  # type: ignore[union-attr]
-                    if action.owner > 0:  # type: ignore[union-attr]
-                        sent(action)  # type: ignore[arg-type]
+                    sendto[action.listener](action.data, action.address)  # type: ignore[union-attr]  # its kind is known here
+                    if action.owner > 0:  # type: ignore[union-attr]  # its kind is known here
+                        sent(action)  # type: ignore[arg-type]  # its kind is known here
                 elif kind is SendData:
-                    self.streams.write(action)  # type: ignore[arg-type]
+                    self.streams.write(action)  # type: ignore[arg-type]  # its kind is known here
                 else:
                     self._rare[kind](action)
             except Exception as error:

@@ -276,7 +276,7 @@ class Session:
         self._run(self._connection.do_handshake)
 
     def read(self, size: int) -> bytes:
-        return self._run(partial(self._connection.recv, size))  # type: ignore[no-any-return]
+        return self._run(partial(self._connection.recv, size))  # type: ignore[no-any-return]  # Any by design
 
     def write(self, data: bytes) -> None:
         self._run(partial(self._connection.sendall, data))
@@ -302,7 +302,7 @@ class Session:
         if fault is not None or code:
             made.verify_code = code
             made.verify_message = fault or _SAYS.get(code, f"OpenSSL's error {code}")
-        return made  # type: ignore[no-any-return]
+        return made  # type: ignore[no-any-return]  # Any by design
 
     def getpeercert(self, binary_form: bool = False) -> Any:
         """Return the peer's verified certificate in the shapes that ``ssl`` has for it; None without one."""

@@ -43,7 +43,7 @@ def handler(
     """
 
     def mark(function: AnyFunction) -> AnyFunction:
-        function.sansip_handler = (batched, parallel, key)  # type: ignore[attr-defined]
+        function.sansip_handler = (batched, parallel, key)  # type: ignore[attr-defined]  # a mark that functions carry
         return function
 
     return mark

@@ -45,4 +45,4 @@ class AccountingSettings:
             raise ValueError(f"most must be at least 1, got {self.most}")
         for name in self.headers:
             if not is_token(name):
-                raise ValueError(f"headers: {name!r} is no name of a header field")
+                raise ValueError(f"headers: {name!r} is not the name of a header field")

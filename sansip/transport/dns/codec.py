@@ -50,7 +50,7 @@ def load() -> None:
     import dns.rdtypes.IN.A
     import dns.rdtypes.IN.AAAA
     import dns.rdtypes.IN.NAPTR
-    import dns.rdtypes.IN.SRV  # noqa: F401
+    import dns.rdtypes.IN.SRV  # noqa: F401 (imported for its effect)
 
 
 def normal_name(name: str) -> str | None:

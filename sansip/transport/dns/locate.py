@@ -203,7 +203,7 @@ class _Search:
                 if not waiting:
                     ready(now)
             else:
-                self._lookup(name, "SRV", lambda records, now, index=index: found(index, records, now), now)  # type: ignore[misc]
+                self._lookup(name, "SRV", lambda records, now, index=index: found(index, records, now), now)  # type: ignore[misc]  # a lambda with its values
 
     # --- A and AAAA
 
@@ -236,7 +236,7 @@ class _Search:
                 self._lookup(
                     host,
                     kind,
-                    lambda records, now, row=row, column=column: take(row, column, records, now),  # type: ignore[misc]
+                    lambda records, now, row=row, column=column: take(row, column, records, now),  # type: ignore[misc]  # a lambda with its values
                     now,
                 )
 

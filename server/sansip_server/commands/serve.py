@@ -91,8 +91,8 @@ def serve(
         if certificate is not None or key is not None:
             settings.tls.certificate = certificate or settings.tls.certificate
             settings.tls.key = key
-        settings.log.level = log_level or settings.log.level  # type: ignore[assignment]
-        settings.log.format = log_format or settings.log.format  # type: ignore[assignment]
+        settings.log.level = log_level or settings.log.level  # type: ignore[assignment]  # checked by click
+        settings.log.format = log_format or settings.log.format  # type: ignore[assignment]  # checked by click
         _judge(settings)
         return settings
 

@@ -189,7 +189,7 @@ def list_(domain: str | None, path: str, as_json: bool) -> None:
     width = max(len(f"{row['user']}@{row['domain']}") for row in rows)
     for row in rows:
         notes = [word for word in ("disabled", "with_domain") if row[word]]
-        algorithms = ", ".join(row["algorithms"])  # type: ignore[arg-type]
+        algorithms = ", ".join(row["algorithms"])  # type: ignore[arg-type]  # its kind is known here
         address = f"{row['user']}@{row['domain']}"
         line = f"{address:{width}}  {algorithms}"
         click.echo("  ".join([line, *(note.replace("_", " ") for note in notes)]))

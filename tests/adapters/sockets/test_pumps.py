@@ -255,7 +255,7 @@ def crowd(bench: Bench) -> Crowd:
     """What the pump of ``bench`` reads in place of its socket."""
     made = Crowd()
     bench.hub.listeners[0].sock.close()
-    bench.hub.listeners[0].sock = made  # type: ignore[assignment]
+    bench.hub.listeners[0].sock = made  # type: ignore[assignment]  # the test's own in its place
     bench.pumps[0] = DatagramSocket(bench.hub, bench.hub.listeners[0]).pump()
     return made
 

@@ -37,8 +37,8 @@ class Scripted(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def site() -> Iterator[tuple[str, type[Scripted]]]:
     class Handler(Scripted):
-        answers: list[tuple[int, bytes]] = []  # noqa: RUF012
-        seen: list[tuple[dict[str, str], Any]] = []  # noqa: RUF012
+        answers: list[tuple[int, bytes]] = []  # noqa: RUF012 (one list for all instances is meant)
+        seen: list[tuple[dict[str, str], Any]] = []  # noqa: RUF012 (one list for all instances is meant)
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))

@@ -396,7 +396,7 @@ def test_a_chain_that_the_server_does_not_finish_is_followed() -> None:
         question = dns.message.from_wire(data).question[0].name.to_text()
         return other.zone.reply(data) if question == "b.test." else reply(data)
 
-    world.zone.reply = both  # type: ignore[method-assign]
+    world.zone.reply = both  # type: ignore[method-assign]  # the test's own in its place
     assert world.lookup("a.test", "A") == ["192.0.2.9"]
     assert world.queries == ["a.test A", "b.test A"]
 
@@ -406,7 +406,7 @@ def test_aliases_in_circles_end() -> None:
     world = World(Zone("a.test. 60 CNAME b.test.\nb.test. 60 CNAME a.test."))
     assert world.lookup("a.test", "A") == []
     apart = World(Zone("a.test. 60 CNAME b.test.\nb.test. 60 CNAME a.test."))
-    apart.zone.known = lambda name: False  # type: ignore[method-assign]
+    apart.zone.known = lambda name: False  # type: ignore[method-assign]  # the test's own in its place
     assert apart.lookup("a.test", "A") == []
     assert apart.idle
 
@@ -415,7 +415,7 @@ def test_a_long_chain_is_given_up() -> None:
     """Eight aliases, whether in one reply or in many."""
     chain = "\n".join(f"n{number}.test. 60 CNAME n{number + 1}.test." for number in range(30))
     together, apart = World(Zone(chain)), World(Zone(chain))
-    apart.zone.known = lambda name: False  # type: ignore[method-assign]
+    apart.zone.known = lambda name: False  # type: ignore[method-assign]  # the test's own in its place
     assert together.lookup("n0.test", "A") == []
     assert apart.lookup("n0.test", "A") == []
     assert len(apart.queries) <= 9

@@ -30,7 +30,7 @@ class Pair:
         self.stack = FakeStack()
         self.stack.on_data = lambda conn, data: []
         self.driver = Driver(self.stack, {"ws": lambda info: [WebSocket(config, limits)]}, limits)
-        self.client = ClientProtocol(parse_uri("ws://192.0.2.9/"), subprotocols=["sip"])  # type: ignore[list-item]
+        self.client = ClientProtocol(parse_uri("ws://192.0.2.9/"), subprotocols=["sip"])  # type: ignore[list-item]  # a plain str does
         self.disconnected = ""
         self.driver.connection_opened(1, INFO, self.now)
 
