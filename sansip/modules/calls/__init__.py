@@ -2,8 +2,9 @@
 
 from sansip.modules.calls.call import Call, Side, Talk
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTried
-from sansip.modules.calls.module import Calls, CallsSettings
+from sansip.modules.calls.module import Calls
 from sansip.modules.calls.row import Row
+from sansip.modules.calls.settings import CallsSettings
 
 __all__ = [
     "Call",

@@ -10,18 +10,19 @@ and all counts of it end with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sansip.client.given_up import GivenUp
-from sansip.module import CommandError, Doc, Module, ModuleFault, Slot, command, function
+from sansip.module import CommandError, Module, ModuleFault, Slot, command, function
 from sansip.modules.calls.call import Call, Side, Talk
 from sansip.modules.calls.counts import Counts
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTried
 from sansip.modules.calls.hangup import send
 from sansip.modules.calls.row import Row, row_of
 from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
+from sansip.modules.calls.settings import CallsSettings
+from sansip.modules.calls.spiral import parent_of
 from sansip.modules.calls.states import TABLE, Happening
+from sansip.modules.calls.strangers import Strangers
 from sansip.modules.calls.talks import Talks, contact_of
 from sansip.modules.calls.watch import Watch
 from sansip.sources import source_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sansip.transport import Flow
     from sansip.wire import Request, Response
 
-__all__ = ["Calls", "CallsSettings"]
+__all__ = ["Calls"]
 
 # Seconds beyond ``limits.ring_time`` after which an INVITE that was never answered is forgotten.
 _SLACK: Final = 64.0
@@ -42,32 +43,6 @@ _UNACKED: Final = 64.0
 # RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
 # of the request (a stale CSeq, an extension), and the callee talks on.
 _GONE: Final = (404, 408, 410, 481)
-
-
-@dataclass(slots=True)
-class CallsSettings:
-    """The table [calls]."""
-
-    max_duration: Annotated[
-        float, Doc("Seconds after which an answered call is hung up: both sides get a BYE. 0: never.")
-    ] = 43_200.0
-    session_expires: Annotated[
-        int,
-        Doc("Seconds of the session timer (RFC 4028) that calls get which ask for none or more; 0: none."),
-    ] = 0
-    min_se: Annotated[
-        int, Doc("The shortest session timer that is let through; callers who ask for less get 422.")
-    ] = 90
-    probe: Annotated[
-        float,
-        Doc("Seconds between two OPTIONS to both sides of an answered call, to find dead ones; 0: none."),
-    ] = 0.0
-    most: Annotated[
-        int, Doc("Calls on record at once; further ones pass without a record, and `limit` refuses them.")
-    ] = 200_000
-    most_of_stranger: Annotated[
-        int, Doc("The same for the calls of one address of which nothing is known.")
-    ] = 2_000
 
 
 class Calls(Module):
@@ -88,8 +63,7 @@ class Calls(Module):
         self._counts = Counts()
         self._watch = Watch()
         self._number = 0
-        # Calls of strangers, by source.
-        self._strangers: dict[Any, int] = {}
+        self._strangers = Strangers()
 
     # --- its life
 
@@ -176,10 +150,12 @@ class Calls(Module):
         if request.cancelled or server is None or server.answered:
             # The caller gave up while a route waited: there will be no call.
             return None
-        call = self._parent(request)
+        call = parent_of(request, self.core.listeners, self.core.proxy.transactions.clients, self._of)
         if call is None:
             stranger = source_of(request.flow.host) if request.is_stranger else None
-            if not self._has_room(stranger):
+            if len(self._calls) >= self.settings.most:
+                return None
+            if not self._strangers.take(stranger, self.settings.most_of_stranger):
                 return None
             message, arrived = request.message, request.arrived
             self._number += 1
@@ -200,44 +176,6 @@ class Calls(Module):
             self._watch.look(call, request.now + self.core.limits.ring_time + _SLACK, len(self._calls))
         self._of.set(request, call)
         return call
-
-    def _has_room(self, stranger: Any) -> bool:
-        """Count one more call of a source; False where there are too many."""
-        if len(self._calls) >= self.settings.most:
-            return False
-        if stranger is not None:
-            count = self._strangers.get(stranger, 0)
-            if count >= self.settings.most_of_stranger:
-                return False
-            self._strangers[stranger] = count + 1
-        return True
-
-    def _parent(self, request: IncomingRequest) -> Call | None:
-        """Return the call that ``request`` is a branch of, where it came back here (a spiral)."""
-        if not request.returned:
-            return None
-        listeners, clients = self.core.listeners, self.core.proxy.transactions.clients
-        for via in request.message.vias:
-            if listeners.is_own_sent_by(via.sent_by):
-                # A stranger cannot guess a branch of ours (``proxy.budget``).
-                client = clients.get(f"{via.branch} INVITE")
-                user = None if client is None else client.user
-                branch = user.attempt if isinstance(user, GivenUp) else user
-                handle = getattr(getattr(branch, "forwarding", None), "handle", None)
-                call = None if handle is None else self._of.get(handle)
-                if call is not None and self._is_spiral(call, request):
-                    return call
-        return None
-
-    def _is_spiral(self, call: Call, request: IncomingRequest) -> bool:
-        """Whether ``request`` is the INVITE of ``call`` itself, not another one by a callee of it."""
-        first = call.request
-        return (
-            first is not None
-            and not call.over
-            and call.answered is None
-            and request.message.identity() == first.message.identity()
-        )
 
     def request_received(self, request: IncomingRequest) -> bool:
         """Refuse a session that is too short (RFC 4028 8.1); take note of the ACK of a 2xx."""
@@ -427,12 +365,7 @@ class Calls(Module):
         call.ended, call.ended_by, call.why = now, by, why
         call.request = None
         self._calls.pop(call.id, None)
-        if call.stranger is not None:
-            left = self._strangers.get(call.stranger, 0) - 1
-            if left > 0:
-                self._strangers[call.stranger] = left
-            else:
-                self._strangers.pop(call.stranger, None)
+        self._strangers.give_back(call.stranger)
         self._talks.forget(call)
         self._counts.forget(call)
         if call.tried:
