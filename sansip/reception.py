@@ -62,8 +62,8 @@ class Reception:
         except RemoteProtocolError as error:
             self.refuse(error, flow, now)
             return
-        if core.modules.message_arrived:
-            verdict = core.modules.judge(message, flow, now)
+        if core.modules.stack_hooks.message_arrived:
+            verdict = core.modules.stack_hooks.judge(message, flow, now)
             if verdict is not None:
                 if isinstance(message, Request) and isinstance(verdict, Reply):
                     self._reply_statelessly(message, flow, verdict, now)
@@ -85,7 +85,7 @@ class Reception:
             return
         transaction = self._transactions.find_client(response)
         if transaction is None:
-            if not core.modules.takes_stray(response, flow, now):
+            if not core.modules.stack_hooks.takes_stray(response, flow, now):
                 forward_stray(core.proxy, response, flow, now)
             return
         hop = transaction.flow
@@ -181,8 +181,8 @@ class Reception:
             return
         lost = handle.flows is not None and handle.flows.lost is not None
         route = looking(core.route) if lost else core.route
-        if core.modules.request_received:
-            before = core.modules.before(route, handle)
+        if core.modules.stack_hooks.request_received:
+            before = core.modules.stack_hooks.before(route, handle)
             if before is None:
                 return
             route = before

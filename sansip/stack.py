@@ -219,7 +219,7 @@ class Stack(Assembly):
             self.start(now)
         self.timers.fire_due(now)
         self.ua.time_passed(now)
-        self.modules.time_passed(now)
+        self.modules.stack_hooks.time_passed(now)
         due = self.location.next_expiry()
         if due is not None and due <= now:
             for binding in self.location.expire(now):
@@ -236,7 +236,7 @@ class Stack(Assembly):
             return 0.0
         timer = self.timers.next_deadline()
         expiry = self.location.next_expiry()
-        for due in (self.modules.next_due(), self.ua.next_due()):
+        for due in (self.modules.stack_hooks.next_due(), self.ua.next_due()):
             if due is not None and (expiry is None or due < expiry):
                 expiry = due
         if timer is None:

@@ -1,9 +1,8 @@
-"""The modules of a stack: put in order, started, reconfigured, and called.
+"""The modules of a stack: started, reconfigured, replaced by another set.
 
-Theory of operation: ``requires`` orders modules, then the name does. Each hook becomes one tuple of the
-methods that override it, in that order for requests that come in and reversed for responses that go back; an
-empty tuple costs the caller one test. An exception is the module's own: it becomes ``ModuleFailed``, and the
-message in question fails closed or open, as the hook says. Other traffic is not affected.
+Theory of operation: the modules are put in order (``order``), and their hooks with them: those that the stack
+calls (``stack_hooks``), and those of requests that the proxy forwards (``sansip.proxy.hooks``). An exception
+is the module's own: it becomes ``ModuleFailed``. Other traffic is not affected.
 
 The set is never changed: a reload that adds or removes modules makes another (``changed``), which has those
 that stay. A request knows the set that it began with, and ends by it.
@@ -13,40 +12,34 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
-from sansip.module.base import DROP, HOOKS, PASS, STAGES, Module, ModuleFault, Reply
+from sansip.module.base import HOOKS, STAGES, Module, ModuleFault, marked
+from sansip.module.binding import bound
 from sansip.module.commands import Command, CommandError, plain_result
 from sansip.module.core import Core
 from sansip.module.links import kinds_of
 from sansip.module.mounts import Mount, find, mounted
+from sansip.module.order import ordered, overriding
+from sansip.module.stack_hooks import StackHooks
 from sansip.proxy.hooks import Hooks
 from sansip.routing.tasks import Done, begin
 
 if TYPE_CHECKING:
-    from sansip.routing import IncomingRequest, Route
+    from sansip.module.order import Method, Wrap
+    from sansip.routing import IncomingRequest
     from sansip.routing.core import Core as StackCore
-    from sansip.transport import Flow
-    from sansip.wire import Request, Response
 
-__all__ = ["BACKWARD", "Modules", "Use", "lacks", "marked", "ordered", "wanted"]
+__all__ = ["Modules", "Use"]
 
 ModuleType = TypeVar("ModuleType")
-Method = tuple[Module, Callable[..., Any]]
 Step = Callable[["IncomingRequest"], Coroutine[Any, Any, None]]
-# (module, hook, method) -> the function called in its place.
-Wrap = Callable[[Module, str, Callable[..., Any]], Callable[..., Any]]
-# Hooks of responses that go back: the last module sees one first.
-BACKWARD = frozenset(("response_received", "response_leaving", "branch_ended", "request_ended"))
-# Events that may lead to each other.
-_MOST_TOLD = 100
 # Stages whose steps must not be left out: a request that was not screened is not served.
 _CLOSED = frozenset(("screen", "identify"))
 
@@ -57,44 +50,6 @@ class Use:
 
     kind: type[Module]
     settings: Any = field(default=None)
-
-
-def ordered(kinds: Iterable[type[Module]]) -> list[type[Module]]:
-    """Return ``kinds`` so that each stands behind those that it requires, else by name.
-
-    Raises ``ModuleFault`` for two of one name, one that is missing, and a circle.
-    """
-    given = sorted(kinds, key=lambda kind: kind.name)
-    for one, other in pairwise(given):
-        if one.name == other.name:
-            text = f"two modules are called {one.name}: {_path(one)} and {_path(other)}"
-            raise ModuleFault(text, one.name)
-    done: list[type[Module]] = []
-    under_way: list[type[Module]] = []
-
-    def visit(kind: type[Module]) -> None:
-        if kind in done:
-            return
-        if kind in under_way:
-            circle = " needs ".join(one.name for one in [*under_way[under_way.index(kind) :], kind])
-            raise ModuleFault(f"modules need each other in a circle: {circle}", kind.name)
-        under_way.append(kind)
-        for wanted in kind.requires:
-            if wanted not in given:
-                name = wanted.name
-                text = f"module {kind.name} needs the module {name}; add [{name}] to the configuration"
-                raise ModuleFault(text, kind.name)
-            visit(wanted)
-        under_way.pop()
-        done.append(kind)
-
-    for kind in given:
-        visit(kind)
-    return done
-
-
-def _path(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Modules:
@@ -109,8 +64,6 @@ class Modules:
     ) -> None:
         self._stack = stack
         self._wrap = wrap
-        # Events under way, each told by a module as it heard of the one before, and how many were told.
-        self._telling = self._told = 0
         self._by_type: dict[type[Module], Module] = {}
         # Those that are not ``kept`` from another set, in order: they are still to be started.
         self.fresh: list[Module] = []
@@ -121,8 +74,10 @@ class Modules:
                 module = self._made(kind, by_kind[kind].settings)
                 self.fresh.append(module)
             self._by_type[kind] = module
-        hooks = {name: self._methods(name) for name in HOOKS}
-        self._take_hooks(hooks)
+        hooks = self._overriding()
+        self.stack_hooks = StackHooks(hooks, self._failed)
+        # (event, now): tells the modules that want to hear of it.
+        self.event = self.stack_hooks.event
         self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
         self.commands = {one.name: one for one in self._commands()}
         self._mounts = self._mounted({})
@@ -148,22 +103,14 @@ class Modules:
             raise refused(kind.name, "cannot be used so", error) from error
         return module
 
-    def _take_hooks(self, hooks: Mapping[str, tuple[Method, ...]]) -> None:
-        self.message_arrived = hooks["message_arrived"]
-        self.stray_received = hooks["stray_received"]
-        self.request_received = hooks["request_received"]
-        self._event_received = hooks["event_received"]
-        self._next_due = hooks["next_due"]
-        self._time_passed = hooks["time_passed"]
-
     def wrap_hooks(self, wrap: Wrap) -> None:
         """Call ``wrap(module, hook, method)`` in place of each hook's method: for who measures them.
 
         So it is in the sets that come after this one.
         """
         self._wrap = wrap
-        hooks = {name: self._methods(name) for name in HOOKS}
-        self._take_hooks(hooks)
+        hooks = self._overriding()
+        self.stack_hooks.replace(hooks)
         self.hooks.replace(*(hooks[name] for name in Hooks.NAMES))
 
     def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -189,15 +136,8 @@ class Modules:
         found: Any = self._by_type.get(kind)  # type: ignore[arg-type]  # its kind is known here
         return found  # type: ignore[no-any-return]  # Any by design
 
-    def _methods(self, name: str) -> tuple[Method, ...]:
-        found = [
-            (module, getattr(module, name))
-            for module in self._by_type.values()
-            if getattr(type(module), name) is not getattr(Module, name)
-        ]
-        if self._wrap is not None:
-            found = [(module, self._wrap(module, name, method)) for module, method in found]
-        return tuple(reversed(found) if name in BACKWARD else found)
+    def _overriding(self) -> dict[str, tuple[Method, ...]]:
+        return {name: overriding(self._by_type.values(), name, self._wrap) for name in HOOKS}
 
     def _marked(self, mark: str) -> list[tuple[Module, Callable[..., Any]]]:
         return [
@@ -317,141 +257,6 @@ class Modules:
     def _failed(self, module: Module, where: str, error: BaseException) -> None:
         self._stack.notify(ModuleFailed(module.name, where, error))
 
-    # --- hooks of the stack
-
-    def judge(self, message: Request | Response, flow: Flow, now: float) -> Reply | bool | None:
-        """Return None for a message to take, False for one to drop, or the answer to give at once."""
-        for module, hook in self.message_arrived:
-            try:
-                verdict = hook(message, flow, now)
-            except Exception as error:
-                self._failed(module, "message_arrived", error)
-                return Reply(500)
-            if verdict is PASS:
-                continue
-            if verdict is DROP:
-                return False
-            if isinstance(verdict, Reply):
-                return verdict
-            self._failed(
-                module, "message_arrived", TypeError(f"it returned {verdict!r:.80}, which is no verdict")
-            )
-            return Reply(500)
-        return None
-
-    def takes_stray(self, response: Response, flow: Flow, now: float) -> bool:
-        """Whether a module took a response that no transaction waits for."""
-        return any(self._asked(one, "stray_received", response, flow, now) for one in self.stray_received)
-
-    def before(self, route: Route, request: IncomingRequest) -> Route | None:
-        """Return what decides on a new request: ``route``, None where a module took it.
-
-        Where a module has to wait before it knows, what waits is a part of the route that is returned.
-        """
-        methods = iter(self.request_received)
-        for module, hook in methods:
-            try:
-                taken = hook(request)
-            except Exception as error:
-                self._failed(module, "request_received", error)
-                continue
-            if taken is False:
-                continue
-            if inspect.iscoroutine(taken):
-                return partial(self._ask_first, module, taken, methods, route)
-            if taken:
-                return None
-        return route
-
-    async def _ask_first(
-        self,
-        module: Module,
-        work: Coroutine[Any, Any, bool],
-        rest: Iterator[Method],
-        route: Route,
-        request: IncomingRequest,
-    ) -> None:
-        try:
-            taken = await work
-        except Exception as error:
-            self._failed(module, "request_received", error)
-            taken = False
-        if not taken and not request.cancelled:
-            for module, hook in rest:
-                try:
-                    taken = hook(request)
-                    taken = await taken if inspect.iscoroutine(taken) else taken
-                except Exception as error:
-                    self._failed(module, "request_received", error)
-                    taken = False
-                if taken:
-                    break
-        if taken or request.cancelled:
-            # Whatever its module does of it, and when, nothing more is decided here.
-            request.taken = True
-            return
-        decided = route(request)
-        if inspect.iscoroutine(decided):
-            await decided
-
-    def _asked(self, method: Method, name: str, *arguments: Any) -> bool:
-        try:
-            return bool(method[1](*arguments))
-        except Exception as error:
-            self._failed(method[0], name, error)
-            return False
-
-    def event(self, event: Any, now: float) -> None:
-        """Tell the modules that want to hear of ``event``."""
-        if self._told >= _MOST_TOLD:
-            # Modules may emit an event when they get one. Such chains must not go on, and double, for ever.
-            return
-        self._telling += 1
-        self._told += 1
-        if self._told == _MOST_TOLD and self._event_received:
-            endless = RecursionError(f"{_MOST_TOLD} events, each told by a module that heard of another")
-            self._failed(self._event_received[0][0], "event_received", endless)
-        try:
-            for module, hook in self._event_received:
-                if isinstance(event, module.events):
-                    try:
-                        hook(event, now)
-                    except Exception as error:
-                        self._failed(module, "event_received", error)
-        finally:
-            self._telling -= 1
-            if not self._telling:
-                self._told = 0
-
-    def next_due(self) -> float | None:
-        """Return when ``time_passed`` has something to do."""
-        due = None
-        for _, hook in self._next_due:
-            try:
-                one = hook()
-                if one is not None:
-                    one += 0.0
-            except Exception:
-                # No input of the stack: ``time_passed`` asks again, and tells.
-                continue
-            if one is not None and (due is None or one < due):
-                due = one
-        return due
-
-    def time_passed(self, now: float) -> None:
-        """Let modules with clocks of their own do the work that is due."""
-        for module, hook in self._time_passed:
-            try:
-                due = module.next_due()
-            except Exception as error:
-                self._failed(module, "next_due", error)
-                continue
-            try:
-                if due is not None and due <= now:
-                    hook(now)
-            except Exception as error:
-                self._failed(module, "time_passed", error)
-
     # --- commands
 
     def run(self, name: str, given: Mapping[str, Any], done: Done, now: float) -> None:
@@ -482,13 +287,7 @@ class Modules:
 
         Raises ``ModuleFault`` for one that is not configured, and for a parameter that is no module.
         """
-        given: dict[str, Module] = {}
-        for name, kind in wanted(route).items():
-            module = self._by_type.get(kind)
-            if module is None:
-                raise ModuleFault(lacks(route, kind))
-            given[name] = module
-        return (lambda request: route(request, **given)) if given else route
+        return bound(route, self._by_type)
 
 
 def refused(name: str, what: str, error: Exception) -> ModuleFault:
@@ -503,45 +302,3 @@ def refused(name: str, what: str, error: Exception) -> ModuleFault:
         f" take [{name}] out of the configuration",
         name,
     )
-
-
-def marked(kind: type[Module], mark: str) -> list[tuple[str, Any]]:
-    """Return name and function of each method of ``kind`` that was marked so."""
-    found = ((name, getattr(kind, name, None)) for name in dir(kind))
-    return [(name, method) for name, method in found if hasattr(method, mark)]
-
-
-def wanted(route: Callable[..., Any]) -> dict[str, type[Module]]:
-    """Return the modules that the parameters of ``route`` name by their types.
-
-    Raises ``ModuleFault`` for a parameter that is no module.
-    """
-    try:
-        parameters = list(inspect.signature(route).parameters.values())[1:]
-    except (TypeError, ValueError):
-        return {}
-    named = [
-        one
-        for one in parameters
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-    ]
-    if not named:
-        return {}
-    hints = get_type_hints(route)
-    found: dict[str, type[Module]] = {}
-    for parameter in named:
-        kind = hints.get(parameter.name)
-        if not (isinstance(kind, type) and issubclass(kind, Module)):
-            raise ModuleFault(f"{_where(route)} has the parameter {parameter.name}, whose type is no module")
-        found[parameter.name] = kind
-    return found
-
-
-def lacks(route: Callable[..., Any], kind: type[Module]) -> str:
-    """Return a text about a route that needs a module which is not configured."""
-    return f"{_where(route)} wants the module {kind.name}; add [{kind.name}] to the configuration"
-
-
-def _where(route: Callable[..., Any]) -> str:
-    code = getattr(route, "__code__", None)
-    return "the route" if code is None else f"{code.co_filename}:{code.co_firstlineno}: the route"

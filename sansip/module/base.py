@@ -44,6 +44,7 @@ __all__ = [
     "Waits",
     "command",
     "function",
+    "marked",
     "step",
 ]
 
@@ -326,3 +327,9 @@ def _judge_method(where: str, cls: type[Module], name: str, method: Callable[...
         raise ModuleFault(f"{where}: the step {name} must be an async def")
     if "sansip_mount" in marks and len(inspect.signature(method).parameters) != 2:
         raise ModuleFault(f"{where}: the mount {name} takes (self, request)")
+
+
+def marked(kind: type[Module], mark: str) -> list[tuple[str, Any]]:
+    """Return name and function of each method of ``kind`` that was marked so."""
+    found = ((name, getattr(kind, name, None)) for name in dir(kind))
+    return [(name, method) for name, method in found if hasattr(method, mark)]

@@ -145,7 +145,7 @@ def _is_below(path: str, top: str) -> bool:
 
 
 class Table(Protocol):
-    """The modules, of which no more is needed here (``sansip.module.assembly``)."""
+    """The modules (``sansip.module.assembly``): the part of them that is needed here."""
 
     def mount_of(self, path: str) -> Mount | None: ...
     def wrapped(self, module: Module, what: str, method: Callable[..., Any]) -> Callable[..., Any]: ...

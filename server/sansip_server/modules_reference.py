@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sansip.module import Command, Module, keys_of
-from sansip.module.assembly import marked
-from sansip.module.base import HOOKS
+from sansip.module.base import HOOKS, marked
 from sansip.module.commands import expected as argument_of
 from sansip_server.config.load import expected, row_of
 from sansip_server.config.reference import documentation

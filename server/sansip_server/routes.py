@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sansip.module import ModuleFault
-from sansip.module.assembly import wanted
+from sansip.module.binding import wanted
 from sansip_server.faults import OperatorError, os_reason, suggestion
 
 __all__ = ["DEFAULT_ROUTE", "default_route", "fingerprint", "load_again", "load_route"]

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import pytest
 
 from sansip.events import BindingsChanged, ModuleFailed
-from sansip.module import DROP, Doc, Module, ModuleFault, Modules, Reply, Slot, Use, function, keys_of, step
-from sansip.module.assembly import ordered
-from sansip.routing import ask, sleep
+from sansip.module import DROP, Doc, Module, ModuleFault, Modules, Reply, Slot, Use, keys_of, step
+from sansip.routing import sleep
 from sansip.rows import Change, MemoryRows, Read, Scan, Table, Write
 from tests.rig import ALICE, BOB, BOB_URI, Rig, reply, request, what
 
@@ -23,48 +22,12 @@ class Beta(Module):
     name = "beta"
 
 
-class First(Module):
-    name = "zeta"
-
-
-class Second(Module):
-    name = "gamma"
-    requires = (First,)
+class Greeter(Module):
+    name = "greeter"
 
 
 def failures(rig: Rig) -> list[tuple[str, str]]:
     return [(one.module, one.where) for one in rig.events if isinstance(one, ModuleFailed)]
-
-
-# --- order
-
-
-def test_requires_orders_then_the_name() -> None:
-    """The same modules act in the same order on every node."""
-    assert ordered([Second, Beta, First, Alpha]) == [Alpha, Beta, First, Second]
-
-
-def test_what_cannot_be_used_together() -> None:
-    """A missing module, a circle, two of one name: said at the start, with what to change."""
-    with pytest.raises(ModuleFault, match=r"gamma needs the module zeta; add \[zeta\]"):
-        ordered([Second])
-
-    class Again(Module):
-        name = "alpha"
-
-    with pytest.raises(ModuleFault, match="two modules are called alpha"):
-        ordered([Alpha, Again])
-
-    class Left(Module):
-        name = "left"
-
-    class Right(Module):
-        name = "right"
-        requires = (Left,)
-
-    Left.requires = (Right,)
-    with pytest.raises(ModuleFault, match="circle: left needs right needs left"):
-        ordered([Left, Right])
 
 
 # --- hooks
@@ -340,50 +303,6 @@ def test_steps_that_raise() -> None:
     rig.udp(request("INVITE", "sip:gateway@biloxi.test"))
     assert decided(rig) == ["404"]
     assert failures(rig) == [("gate", "step select")]
-
-
-# --- routes
-
-
-class Greeter(Module):
-    name = "greeter"
-
-    @function
-    async def greeting(self, request: Any) -> str:
-        return f"Hello {await ask('who')}"
-
-
-def test_a_route_asks_for_a_module_by_type() -> None:
-    """Typed, found by editors, and judged before the first request."""
-
-    async def route(request: Any, greeter: Greeter) -> None:
-        request.reply(200, await greeter.greeting(request))
-
-    rig = Rig(route, modules=[Use(Greeter)])
-    rig.udp(request("OPTIONS", "sip:biloxi.test"))
-    (answer,) = rig.answer("Bob")
-    assert answer.message.reason == "Hello Bob"
-
-
-def test_a_route_that_wants_what_is_not_there() -> None:
-    """File and line, and what to add."""
-
-    def route(request: Any, greeter: Greeter) -> None: ...
-
-    with pytest.raises(
-        ModuleFault, match=r"test_assembly.py:\d+: the route wants the module greeter; add \[greeter\]"
-    ):
-        Rig(route)
-
-    def other(request: Any, greeting: str) -> None: ...
-
-    with pytest.raises(ModuleFault, match="parameter greeting, whose type is no module"):
-        Rig(other)
-
-    def bound(request: Any, count: int = 3) -> None:
-        request.reply(200)
-
-    assert what(Rig(bound).udp(request("OPTIONS", "sip:biloxi.test"))) == ["200"]
 
 
 # --- settings

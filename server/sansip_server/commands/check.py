@@ -59,7 +59,7 @@ def check(file: Path, as_json: bool) -> None:
     """
     import json
 
-    from sansip.module.assembly import lacks, wanted
+    from sansip.module.binding import lacks, wanted
     from sansip_server.config.lines import KeyLines
     from sansip_server.config.load import ConfigFault, load_file
     from sansip_server.modules import uses
@@ -176,7 +176,7 @@ def _module_faults(settings: Settings) -> list[ConfigFault]:
 
 
 def _doubts(settings: Settings) -> list[str]:
-    from sansip.module.assembly import marked
+    from sansip.module.base import marked
     from sansip_server.config.listen import check_domain
     from sansip_server.doubts import certificate_doubts
     from sansip_server.modules import uses

@@ -53,7 +53,7 @@ def modules(name: str | None, order: bool, config: Path | None, as_json: bool) -
 
 
 def _configured(config: Path) -> list[type[Module]]:
-    from sansip.module.assembly import ordered
+    from sansip.module.order import ordered
     from sansip_server.config.load import load_file
     from sansip_server.faults import OperatorError
     from sansip_server.modules import uses
@@ -66,7 +66,7 @@ def _configured(config: Path) -> list[type[Module]]:
 
 def _facts(kind: type[Module]) -> dict[str, Any]:
     from sansip.module import keys_of
-    from sansip.module.assembly import marked
+    from sansip.module.base import marked
     from sansip.module.commands import plain_result
 
     return {
@@ -89,8 +89,8 @@ def _facts(kind: type[Module]) -> dict[str, Any]:
 
 def _acting(kinds: list[type[Module]]) -> dict[str, list[str]]:
     """Return the modules that act at each hook and stage, in their order."""
-    from sansip.module.assembly import BACKWARD, marked, ordered
-    from sansip.module.base import HOOKS, STAGES, Module
+    from sansip.module.base import HOOKS, STAGES, Module, marked
+    from sansip.module.order import BACKWARD, ordered
 
     given = ordered(kinds)
     found: dict[str, list[str]] = {}
@@ -120,7 +120,7 @@ def _list(kinds: list[type[Module]]) -> None:
 
 def _show(kind: type[Module]) -> None:
     from sansip.module import keys_of
-    from sansip.module.assembly import marked
+    from sansip.module.base import marked
     from sansip_server.config.load import expected
     from sansip_server.config.reference import documentation
 
