@@ -16,10 +16,11 @@ from sansip.b2bua.early import EarlyMedia
 from sansip.b2bua.hunt import Hunt, Invitation
 from sansip.b2bua.introduction import Introduction
 from sansip.b2bua.leg import Leg
+from sansip.b2bua.passed_referrals import PassedReferrals, refuse
 from sansip.b2bua.policy import Policy
 from sansip.b2bua.referral import Referral
 from sansip.b2bua.replacement import Replacement
-from sansip.b2bua.transfer import PassedReferrals, Transfer, refuse
+from sansip.b2bua.transfer import Transfer
 from sansip.events import CallBegan, CallEnded
 from sansip.later import Later
 from sansip.proxy.assertions import ASSERTED, OF_STRANGERS
