@@ -14,7 +14,6 @@ from sansip.errors import LocalProtocolError
 from sansip.modules.dispatcher.member import Member
 from sansip.modules.dispatcher.settings import Destination
 from sansip.rows import Table
-from sansip.wire.host import is_address, plain_host
 
 __all__ = ["CHANGES", "Change", "Groups"]
 
@@ -92,9 +91,7 @@ class Groups:
         for key, destination in wanted.items():
             member = known.get(key)
             if member is None:
-                member = Member(destination, destination.parsed)
-                if is_address(member.uri.host):
-                    member.addresses = frozenset((plain_host(member.uri.host),))
+                member = Member(destination.parsed, destination=destination)
             member.destination = destination
             change_of = self._changes.get(key)
             admin: Any = "active" if change_of is None else change_of.state

@@ -18,11 +18,12 @@ from sansip.module import CommandError, Module, ModuleFault, command, function, 
 from sansip.modules.calls import Calls
 from sansip.modules.dispatcher import order
 from sansip.modules.dispatcher.groups import CHANGES, Change, Groups
-from sansip.modules.dispatcher.health import Admin, Thresholds
 from sansip.modules.dispatcher.member import Member
-from sansip.modules.dispatcher.probing import RESOLVE, jittered, probe, resolve, waiting
 from sansip.modules.dispatcher.settings import Algorithm, Destination, DispatcherSettings
-from sansip.modules.dispatcher.trail import Decision, Step, Trail
+from sansip.modules.failover.attempt import is_over, judge
+from sansip.modules.failover.health import Admin, Thresholds
+from sansip.modules.failover.probing import RESOLVE, Probe, jittered, probe, resolve, waiting
+from sansip.modules.failover.trail import Decision, Step, Trail
 from sansip.proxy import Target
 from sansip.wire import SipUri
 
@@ -160,9 +161,8 @@ class Dispatcher(Module):
 
         Over UDP by its port as well: a phone may live on the same machine.
         """
-        flow = request.flow
         for one in self._groups.of(group) if group else self._groups:
-            if flow.host in one.addresses and (flow.conn or flow.port == one.port):
+            if one.sent(request.flow):
                 return one.destination.uri
         return ""
 
@@ -191,7 +191,7 @@ class Dispatcher(Module):
         # RFC 4320 4.1: no answer to other requests comes early, so silence says nothing of them.
         answer = self.settings.answer if request.method == "INVITE" else None
         for one in members[: self.settings.attempts]:
-            if self._is_over(request):
+            if is_over(request):
                 return True
             if one.health.obstacle(request.now) or not self._admit(request, one, decision):
                 # Another request found out while this one waited.
@@ -201,15 +201,10 @@ class Dispatcher(Module):
                 return True
         return False
 
-    @staticmethod
-    def _is_over(request: IncomingRequest) -> bool:
-        """Whether the request has its final answer: the caller gave up, or it rang for too long."""
-        return request.cancelled or (request.server is not None and request.server.answered)
-
     async def _send_to_all(
         self, request: IncomingRequest, members: Sequence[Member], decision: Decision
     ) -> bool:
-        if self._is_over(request):
+        if is_over(request):
             return True
         asked = [one for one in members[: self.settings.attempts] if self._admit(request, one, decision)]
         if not asked:
@@ -245,26 +240,14 @@ class Dispatcher(Module):
         status = 0 if outcome is None else outcome.status
         said = "sent" if outcome is None else f"{status} {outcome.reason}"
         decision.tried.append(Step(one.destination.uri, said))
-        if outcome is None or self._is_over(request):
+        if outcome is None or is_over(request):
             return True
-        now, health = request.now, one.health
-        self._at = now
-        # RFC 3261 8.1.3.1: the 408 and 503 made here stand for silence, and for errors of the network.
-        made = outcome.to_tag == request.local_tag()
-        retry_after = None if made else _retry_after(outcome)
-        silent = made and status == 408
-        failed = status in self.settings.failover
-        if silent and request.method != "INVITE":
-            # RFC 4320 4.2: the phone behind it may be silent; and what was delivered is not sent again.
-            failed = False
-        elif silent or (made and status == 503) or (status == 503 and retry_after):
-            probed = self.settings.probe_interval > 0 and one.destination.probe
-            why = f"{said} to {request.method}"
-            if health.request_failed(why, retry_after, probed, self._thresholds, now):
-                self._tell(one, "down" if health.down else "resting", now)
-        # RFC 3261 21.5.4: a 503 without Retry-After is as a 500, and gateways give it for one bad number.
-        elif not made and health.request_answered(status, self._thresholds, now):
-            self._tell(one, "resting", now)
+        settings = self.settings
+        self._at = request.now
+        probed = settings.probe_interval > 0 and one.destination.probe
+        failed, news = judge(request, outcome, one.health, settings.failover, probed, self._thresholds)
+        if news:
+            self._tell(one, news, request.now)
         if failed:
             one.failed += 1
             self._failed.add(one.destination.group, one.destination.uri)
@@ -382,12 +365,17 @@ class Dispatcher(Module):
             return
         self._plan_probe(now)
         if self.settings.probe_interval:
-            for one in waiting(self._groups, now):
-                one.asked_at = now
-                self.core.run(self._probe(one), now)
+            for one in self._groups:
+                if one.destination.probe and waiting(one, now):
+                    one.asked_at = now
+                    self.core.run(self._probe(one), now)
 
     async def _probe(self, one: Member) -> None:
-        if news := await probe(self.core, one, self.settings, self._thresholds):
+        settings = self.settings
+        domain = self.core.domains[0] if self.core.domains else "invalid"
+        sender = settings.probe_from or f"sip:dispatcher@{domain}"
+        how = Probe(sender, settings.probe_timeout, settings.not_alive)
+        if news := await probe(self.core, one, how, self._thresholds):
             self._at = self.core.ua.now
             self._tell(one, news, self._at)
 
@@ -530,10 +518,3 @@ class Dispatcher(Module):
             None if health.latency is None else round(health.latency, 6),
             None if health.p95 is None else round(health.p95, 6),
         )
-
-
-def _retry_after(response: Response) -> int | None:
-    """Return the seconds of Retry-After (RFC 3261 20.33), None where it is absent or cannot be read."""
-    text = (response.get("retry-after") or "").strip()
-    digits = text.partition(" ")[0].partition(";")[0].partition("(")[0]
-    return int(digits) if digits.isdigit() and digits.isascii() and len(digits) < 10 else None

@@ -29,7 +29,7 @@ def members(*weights: int, priorities: tuple[int, ...] = ()) -> list[Member]:
     for number, weight in enumerate(weights):
         priority = priorities[number] if priorities else 0
         one = Destination(f"sip:192.0.2.{number + 1}", weight=weight, priority=priority)
-        made.append(Member(one, one.parsed))
+        made.append(Member(one.parsed, destination=one))
     return made
 
 

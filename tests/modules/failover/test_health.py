@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sansip.modules.dispatcher.health import Health, Thresholds
+from sansip.modules.failover.health import Health, Thresholds
 
 BOUNDS = Thresholds(down_after=2, up_after=2, eject_after=3, rest=30.0, longest_rest=300.0)
 
