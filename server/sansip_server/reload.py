@@ -6,7 +6,7 @@ Theory of operation: in four steps, of which only the last changes anything.
     judge     settings that cannot change (``config.fixed``); the route, in a child process first
               (``trial``)
     prepare   certificates, and sockets of listeners that are new: a port may be taken; in a thread the
-              tables and outer halves of modules that are new (``provision``)
+              tables and outer halves of modules that are new (``preparation``)
     take      one input of the stack (``Stack.configure``), then the sockets; none of it can fail any more
 
 If something is wrong in one of the steps, the reload reports all faults, each with its file and line
@@ -16,8 +16,7 @@ if it has one, and all stays as it was. Running requests end by the route that t
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,27 +26,25 @@ import click
 from sansip.config import ListenerConfig, Reconfiguration
 from sansip.errors import LocalProtocolError
 from sansip.journal import JournaledStack
-from sansip.module import Module, ModuleFault, Use
-from sansip.modules.keepalive import Keepalive
-from sansip.modules.upstream import Upstreams
+from sansip.module import ModuleFault
 from sansip.routing.handlers import handlers_of
 from sansip_server import logs
+from sansip_server.comparison import changed, compare
 from sansip_server.config import build
-from sansip_server.config.dns import dns_config
 from sansip_server.config.fixed import fixed_faults
-from sansip_server.config.lines import KeyLines
-from sansip_server.config.listen import parse_listen, show_host
 from sansip_server.config.load import ConfigFault
 from sansip_server.config.node import node_config
+from sansip_server.config.places import listen_path, told
 from sansip_server.config.protocols import protocol_listeners, protocols
 from sansip_server.config.schema import Settings
-from sansip_server.config.ua import ua_config
 from sansip_server.faults import OperatorError
-from sansip_server.modules import look_again, strangers, uses
+from sansip_server.modules import look_again, strangers
 from sansip_server.numbering import Numbering
+from sansip_server.preparation import Preparation
 from sansip_server.provision import Prepared, Provision, needs
 from sansip_server.routes import DEFAULT_ROUTE, default_route, fingerprint, load_again
 from sansip_server.trial import Trial
+from sansip_server.trial_watch import TrialWatch
 
 if TYPE_CHECKING:
     from sansip.stack import Stack
@@ -58,9 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Reload"]
 
 logger = logging.getLogger("sansip.server")
-
-# Seconds between two looks whether the trial of a route has ended.
-_LOOK = 0.05
 
 
 @dataclass(slots=True)
@@ -136,7 +130,7 @@ class Reload:
             return
         # Reading the settings of these modules imports their packages.
         try:
-            _Look(self._hub, Trial(None, unknown), self._read)
+            TrialWatch(self._hub, Trial(None, unknown), self._read)
         except OSError as error:
             self._end(Outcome(failed=[f"modules cannot be tried: {error}"]))
 
@@ -159,7 +153,7 @@ class Reload:
         except OSError as error:
             self._end(Outcome(failed=[f"the route cannot be tried: {error}"]))
             return
-        _Look(self._hub, trial, partial(self.tried, settings))
+        TrialWatch(self._hub, trial, partial(self.tried, settings))
 
     def tried(self, settings: Settings, faults: list[str]) -> None:
         """The trial of the route has ended, or there is none to try."""
@@ -224,7 +218,7 @@ class Reload:
                 # The port may belong to a listener that the server gave up a moment ago.
                 hub.inbox.post(self.tried, settings, tried)
                 return
-            faults.append(ConfigFault(_listen_path(settings, str(error)), str(error)))
+            faults.append(ConfigFault(listen_path(settings, str(error)), str(error)))
         except OperatorError as error:
             lines += error.lines
         if not lines and not faults:
@@ -235,15 +229,16 @@ class Reload:
         if lines or faults or read is None or listening is None:
             if listening is not None:
                 listening.drop()
-            self._end(Outcome(failed=[*(_told(fault, settings) for fault in faults), *lines]))
+            self._end(Outcome(failed=[*(told(fault, settings) for fault in faults), *lines]))
             return
-        self._compare(settings, listening.configs, build.served_domains(settings, addresses), change)
-        change.aliases = _changed(build.other_names(addresses), stack.config.aliases)
+        domains = build.served_domains(settings, addresses)
+        compare(change, settings, stack.config, stack.modules, listening.configs, domains)
+        change.aliases = changed(build.other_names(addresses), stack.config.aliases)
         self._access.change(read, change)
         taking = partial(self._swap, settings, wanted, listening, read, change)
         needed = {kind: one for kind, one in {**change.added, **change.modules}.items() if needs(kind)}
         if needed:
-            _Preparation(self._provision, hub, needed, taking)
+            Preparation(self._provision, hub, needed, taking)
         else:
             taking(Prepared({}))
 
@@ -274,7 +269,7 @@ class Reload:
             hub.perform(hub.driver.time_passed(now), now)
             named = error.module if isinstance(error, ModuleFault) else None
             text = str(error)
-            self._end(Outcome(failed=[_told(ConfigFault(named, text), settings) if named else text]))
+            self._end(Outcome(failed=[told(ConfigFault(named, text), settings) if named else text]))
             return
         self._access.take(read)
         self._take(settings, wanted, listening, change)
@@ -297,39 +292,6 @@ class Reload:
         self._generation += 1
         change.route = load_again(script, self._generation)
         change.route_name = name
-
-    def _compare(
-        self,
-        settings: Settings,
-        listeners: Sequence[ListenerConfig],
-        domains: list[str],
-        change: Reconfiguration,
-    ) -> None:
-        """Put the changed values of ``settings`` into ``change``."""
-        assert self._stack is not None
-        config = self._stack.config
-        change.listeners = _changed(list(listeners), config.listeners)
-        change.domains = _changed(domains, config.domains)
-        change.address_realms = _changed(not settings.domains, config.address_realms)
-        change.limits = _changed(settings.limits, config.limits)
-        change.timers = _changed(settings.timers, config.timers)
-        change.proxy = _changed(settings.proxy, config.proxy)
-        change.registrar = _changed(settings.registrar, config.registrar)
-        change.ua = _changed(ua_config(settings.ua), config.ua)
-        change.server_name = _changed(settings.server_name, config.server_name)
-        if config.auth is not None:
-            change.auth = _changed(settings.digest, config.auth)
-        if config.dns is not None:
-            change.dns = _changed(dns_config(settings.dns), config.dns)
-        wanted = uses(settings.modules, [Use(Keepalive, settings.keepalive)])
-        given = {use.kind: use.settings for use in wanted if use.kind is not Upstreams}
-        running = {type(module): module.settings for module in self._stack.modules}
-        del running[Upstreams]  # of ``access``
-        for kind, one in given.items():
-            given[kind] = kind.Settings() if one is None else one
-        change.modules = {kind: one for kind, one in given.items() if running.get(kind, one) != one}
-        change.added = {kind: one for kind, one in given.items() if kind not in running}
-        change.removed = [kind for kind in running if kind not in given]
 
     def _take(
         self,
@@ -381,108 +343,3 @@ class Reload:
         if self._storage is not None:
             done.append("users")
         return Outcome([*done, "certificates"])
-
-
-class _Preparation:
-    """Runs ``provision.prepare`` for ``modules`` in a thread; ``done`` gets the result in the stack's.
-
-    A preparation that is not ready in ``limits.prepare_time`` is given up; its later result is closed
-    again. A timer of the hub.
-    """
-
-    def __init__(
-        self,
-        provision: Provision,
-        hub: Hub,
-        modules: Mapping[type[Module], Any],
-        done: Callable[[Prepared | OperatorError], None],
-    ) -> None:
-        self._provision = provision
-        self._hub = hub
-        self._modules = modules
-        self._done: Callable[[Prepared | OperatorError], None] | None = done
-        now = hub.clock()
-        self._timer = hub.driver.timers.start(now, hub.driver.limits.prepare_time, self, None)
-        hub.settle(now)
-        threading.Thread(target=self._prepare, name="sansip-prepare", daemon=True).start()
-
-    def _prepare(self) -> None:
-        found: Prepared | OperatorError
-        try:
-            found = self._provision.prepare(self._modules)
-        except OperatorError as error:
-            found = error
-        except Exception as error:
-            logger.exception("reload")
-            found = OperatorError(f"internal error: {error!r}")
-        self._hub.inbox.post(self._prepared, found)
-
-    def _prepared(self, found: Prepared | OperatorError) -> None:
-        self._timer.cancel()
-        done, self._done = self._done, None
-        if done is not None:
-            done(found)
-        elif isinstance(found, Prepared):
-            found.drop()
-
-    def timer_fired(self, name: None, now: float) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            names = ", ".join(kind.name for kind in self._modules)
-            most = self._hub.driver.limits.prepare_time
-            said = f"tables and outer halves of {names} were not ready in {most:g} s (limits.prepare_time)"
-            # In a turn of its own: a reload must not run inside a timer.
-            self._hub.inbox.post(done, OperatorError(said))
-
-
-class _Look:
-    """Looks now and again whether ``trial`` has ended; gives its faults to ``done``; a timer of the hub."""
-
-    def __init__(self, hub: Hub, trial: Trial, done: Callable[[list[str]], None]) -> None:
-        self._hub = hub
-        self._trial = trial
-        self._done = done
-        self._wait(hub.clock())
-
-    def _wait(self, now: float) -> None:
-        self._hub.driver.timers.start(now, _LOOK, self, None)
-        self._hub.settle(now)
-
-    def timer_fired(self, name: None, now: float) -> None:
-        faults = self._trial.faults()
-        if faults is None:
-            self._wait(now)
-        else:
-            # In a turn of its own: a reload must not run inside a timer.
-            self._hub.inbox.post(self._done, faults)
-
-
-def _changed(now: Any, before: Any) -> Any:
-    """Return ``now`` if it differs from ``before``, else None."""
-    return now if now != before else None
-
-
-def _listen_path(settings: Settings, problem: str) -> str:
-    """Return the key of the listener that ``problem`` names."""
-    for index, text in enumerate(settings.listen):
-        one = parse_listen(text)
-        # With the colon: port 506 is not 5060.
-        place = f"{show_host(one.host)}:{one.port}:"
-        if any(f"{transport}:{place}" in problem for transport in one.transports):
-            return f"listen[{index}]"
-    for name, given in settings.modules.items():
-        for index, text in enumerate(getattr(given, "listen", ())):
-            if f"{text.split()[0]}:" in problem:
-                return f"{name}.listen[{index}]"
-    return "listen"
-
-
-def _told(fault: ConfigFault, settings: Settings) -> str:
-    """Return ``fault`` with its file and line, if it is in a file."""
-    if settings.file is None:
-        return f"{fault.path}: {fault.problem}"
-    try:
-        fault.line = KeyLines(settings.file.read_text("utf-8", "replace")).find(fault.path)
-    except OSError:
-        pass  # it was there a moment ago
-    return fault.text(str(settings.file))
