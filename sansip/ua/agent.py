@@ -2,16 +2,15 @@
 
 Theory of operation: dialogs of ours are known by their ids. A request within one of them goes to the call,
 and never reaches the route. A request whose To tag is ours and belongs to no dialog gets a 481 (12.2.2). Out
-of dialogs, the route decides which calls are for us, by ``request.incoming()``. One heap holds the times at
-which calls have something to do, and ``time_passed`` looks at it. Everything here follows from the stack's
+of dialogs, the route decides which calls are for us, by ``request.incoming()``. ``Watch`` holds the times at
+which calls have something to do, and ``time_passed`` asks it. Everything here follows from the stack's
 inputs, so a replay does the same.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sansip.dialog import DialogId, InviteUsage, Refusal, id_at_uas, session_refusal
 from sansip.errors import LocalProtocolError, RemoteProtocolError
@@ -19,7 +18,7 @@ from sansip.later import Later
 from sansip.sources import source_of
 from sansip.transport.nat import is_private
 from sansip.transport.transports import ONE_WAY, SECURE, UDP
-from sansip.ua.call import Call, CallHandler, typed
+from sansip.ua.call import Call, CallHandler
 from sansip.ua.config import UserAgentConfig
 from sansip.ua.contact import contact_of
 from sansip.ua.drafting import drafted
@@ -32,8 +31,11 @@ from sansip.ua.outgoing import OnProgress, OutgoingCall
 from sansip.ua.replacing import replaced_by
 from sansip.ua.request import Asking, Destination
 from sansip.ua.screening import EXTENSIONS, capabilities, screen
+from sansip.ua.sdp import typed
+from sansip.ua.strangers import Strangers
 from sansip.ua.tags import MARK, Tags
 from sansip.ua.transferee import Transferee
+from sansip.ua.watch import Watch
 from sansip.ua.within import Within
 from sansip.wire import Request, Response, SipUri, response_to
 
@@ -49,9 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ["UserAgent"]
 
-# Entries of the heap beyond twice the calls, from which it is made anew.
-_SLACK: Final = 1_000
-
 
 class UserAgent:
     """Sends requests, makes and takes calls. One for each stack: ``stack.ua``, ``core.ua`` in modules.
@@ -63,6 +62,7 @@ class UserAgent:
         numbered: calls, and those that came in and are not answered, by number.
         tell: takes events (``sansip.events``) and the time.
         draining: whether new calls are refused.
+        strangers: the calls that strangers have here.
     """
 
     def __init__(
@@ -96,10 +96,8 @@ class UserAgent:
         self._merged = Merged()
         self._domain = domain
         self._number = 0
-        self._heap: list[tuple[float, int, Call]] = []
-        # Calls of strangers, by source address; and those of them that have our 2xx and no ACK.
-        self._sources: dict[Any, int] = {}
-        self._unacknowledged: dict[Any, int] = {}
+        self._watch = Watch()
+        self.strangers = Strangers(limits)
         # Our INVITEs on their way, by Call-ID: one that comes back to us is a call within a call.
         self._inviting: dict[str, OutgoingCall] = {}
 
@@ -270,7 +268,7 @@ class UserAgent:
                 limits=self.limits,
             )
         except RemoteProtocolError as error:
-            self._leaves(source)
+            self.strangers.leaves(source)
             # RFC 4028 5
             fields = [("Min-SE", str(self.config.session.min_se))] if error.status == 422 else []
             arrival.refuse(error.status, error.reason, fields)
@@ -297,13 +295,7 @@ class UserAgent:
         if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
             limit = "calls"
         elif source is not None:
-            count = self._sources.get(source, 0)
-            if count >= self.limits.calls_per_source:
-                limit = "calls_per_source"
-            elif self._unacknowledged.get(source, 0) >= self.limits.calls_unacknowledged:
-                limit = "calls_unacknowledged"
-            else:
-                self._sources[source] = count + 1
+            limit = self.strangers.take(source)
         if limit:
             self.notices.reached(limit, arrival.flow.host, now)
             # RFC 3261 21.5.4
@@ -400,26 +392,7 @@ class UserAgent:
         if self.calls.get(call.dialog.id) is call:
             del self.calls[call.dialog.id]
         self.numbered.pop(call.number, None)
-        self.has_ack(call)
-        self._leaves(call.source)
-        call.source = None
-
-    def _leaves(self, source: Any) -> None:
-        if source is not None:
-            _lower(self._sources, source)
-
-    def owes_ack(self, call: Call) -> None:
-        """``call`` has our 2xx: until its ACK comes, nothing proves that the caller is where it says."""
-        source = call.source
-        if source is not None and not call.owes_ack:
-            call.owes_ack = True
-            self._unacknowledged[source] = self._unacknowledged.get(source, 0) + 1
-
-    def has_ack(self, call: Call) -> None:
-        """The ACK came, or never will."""
-        if call.owes_ack:
-            call.owes_ack = False
-            _lower(self._unacknowledged, call.source)
+        self.strangers.forget(call)
 
     def depth_of(self, request: Request) -> int:
         """Return how many calls of ours an INVITE is within: 0 for what another user agent began."""
@@ -450,49 +423,17 @@ class UserAgent:
 
     def watch(self, call: Call, now: float) -> None:
         """Look at ``call`` again when its usage is due."""
-        due = call.usage.next_due()
-        if due is None or (call.due is not None and call.due <= due):
-            return
-        call.due = due
-        heap = self._heap
-        if len(heap) > 2 * len(self.calls) + _SLACK:
-            # Calls that ended, or are looked at earlier now: a peer chooses how long a session lasts.
-            kept = {(one.due, one.number): one for _, _, one in heap if self._is_watched(one)}
-            heap[:] = [(at, number, one) for (at, number), one in kept.items() if at is not None]
-            heapq.heapify(heap)
-        heapq.heappush(heap, (due, call.number, call))
-
-    def _is_watched(self, call: Call) -> bool:
-        return call.due is not None and call.usage.next_due() is not None
+        self._watch.look(call, len(self.calls))
 
     def next_due(self) -> float | None:
         """Return a time before which nothing has to be done, None where nothing waits."""
-        return self._heap[0][0] if self._heap else None
+        return self._watch.next_due()
 
     def time_passed(self, now: float) -> None:
         """Do the work that is due."""
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            due, _, call = heapq.heappop(heap)
-            if call.due != due:
-                # It was looked at earlier.
-                continue
-            call.due = None
-            wanted = call.usage.next_due()
-            if wanted is not None and wanted <= now:
-                self.now = now
-                call.perform(call.usage.time_passed(now), now)
-            else:
-                self.watch(call, now)
-
-
-def _lower(counts: dict[Any, int], source: Any) -> None:
-    """Take one from the count of ``source``."""
-    left = counts.get(source, 0) - 1
-    if left > 0:
-        counts[source] = left
-    else:
-        counts.pop(source, None)
+        for call in self._watch.passed(now, len(self.calls)):
+            self.now = now
+            call.perform(call.usage.time_passed(now), now)
 
 
 def _nobody(_event: Any, _now: float) -> None:

@@ -26,26 +26,26 @@ from sansip.dialog import (
     SendAck,
     Tell,
 )
-from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.errors import LocalProtocolError
 from sansip.later import Later
 from sansip.transport.flow import Flow
+from sansip.ua.acks import Acks
 from sansip.ua.errors import CallEnded, RequestRefused
 from sansip.ua.home import leads_home, way_home
-from sansip.ua.referral import Referral, transfer
-from sansip.ua.sdp import with_direction
+from sansip.ua.referral import Referral, take_notify, transfer
+from sansip.ua.sdp import typed, with_direction
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from sansip.client import Ack, Sending
+    from sansip.client import Sending
     from sansip.dialog import Dialog, InviteUsage
     from sansip.transport import Listener
     from sansip.transport.next_hop import NextHop
     from sansip.ua.owner import Owner
     from sansip.wire import Request, Response, Uri
 
-__all__ = ["Call", "CallHandler", "settle", "typed"]
+__all__ = ["Call", "CallHandler", "settle"]
 
-SDP: Final = "application/sdp"
 _REPLACED: Final = 'SIP;cause=200;text="Replaced"'
 # Has the usage make a request, at a time, with the key that its ``Answered`` comes with.
 Wish: TypeAlias = "Callable[[float, Later[Response]], list[Any]]"
@@ -135,10 +135,9 @@ class Call:
         self.any_body = False
         # The stranger's address that it counts for, if a stranger called.
         self.source: Any = None
-        # Whether it counts as one that has our 2xx and no ACK (``UserAgent.owes_ack``).
+        # Whether it counts as one that has our 2xx and no ACK (``Strangers.owes_ack``).
         self.owes_ack = False
-        # The last ACKs, by the number of their INVITE.
-        self._acks: dict[int, Ack] = {}
+        self._acks = Acks()
         # Requests on their way, at most ``limits.requests_per_call``.
         self._waiting: list[Later[Response]] = []
         # REFERs of ours that the peer has not told the end of, and how many of its own were followed.
@@ -359,22 +358,12 @@ class Call:
                     if effect.request.method == "INVITE":
                         self._inviting = sending
                 case SendAck():
-                    self._acknowledge(effect, now)
+                    self._acks.send(effect, self.agent.client, self.hop, now)
                 case Tell():
                     self._told(effect.event, now)
                 case End():
                     self.agent.forget(self)
         self.agent.watch(self, now)
-
-    def _acknowledge(self, effect: SendAck, now: float) -> None:
-        number = effect.request.cseq.number
-        if effect.again and (sent := self._acks.get(number)) is not None:
-            sent.again(now)
-            return
-        # As many as the usage keeps: those of older INVITEs are asked for no longer.
-        for old in list(self._acks)[:-1]:
-            del self._acks[old]
-        self._acks[number] = self.agent.client.send_ack(effect.request, now, hop=self.hop)
 
     @property
     def hop(self) -> Flow | NextHop | Uri | None:
@@ -395,7 +384,7 @@ class Call:
             case Offered():
                 handler.offered(self, event, now)
             case Received():
-                if not (event.request.method == "NOTIFY" and self._notified(event, now)):
+                if not (event.request.method == "NOTIFY" and take_notify(self, event, now)):
                     handler.received(self, event, now)
             case Progressed():
                 handler.progressed(self, event, now)
@@ -418,22 +407,6 @@ class Call:
                 handler.pracked(self, event.request, now)
             case Ended():
                 self._ended(event.reason, event.message, now)
-
-    def _notified(self, received: Received, now: float) -> bool:
-        """Give a NOTIFY to the REFER that it is about; False where there is none."""
-        try:
-            found = next((one for one in self.referrals if one.is_meant(received.request)), None)
-        except RemoteProtocolError:
-            return False
-        if found is None:
-            return False
-        status = found.judged(received.request)
-        # First answer: the code that hears of the end may hang up, and that would refuse this request with
-        # all pending ones.
-        self.answer(received, status, now=now)
-        if status < 300:
-            found.notified(received.request, now)
-        return True
 
     def _ended(self, reason: str, message: Request | Response | None, now: float) -> None:
         """The session is over; the usage may still have a BYE on its way."""
@@ -483,11 +456,3 @@ class _InCall(Asker):
 def settle(later: Later[Response], response: Response, now: float) -> None:
     """Give the final ``response`` to the coroutine that awaits it."""
     later.set(response if response.status < 300 else RequestRefused(response), now)
-
-
-def typed(body: bytes, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return ``headers`` with the Content-Type of SDP where there is a body without one."""
-    fields = list(headers)
-    if body and not any(name.lower() == "content-type" for name, _ in fields):
-        fields.append(("Content-Type", SDP))
-    return fields

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.events import CallOffered
 from sansip.later import Later
-from sansip.ua.call import Call, CallHandler, typed
+from sansip.ua.call import Call, CallHandler
 from sansip.ua.errors import CallEnded
 from sansip.ua.handler import Handler
+from sansip.ua.sdp import typed
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
@@ -140,7 +141,7 @@ class IncomingCall(Handler):
             self._decide()
             if sdp:
                 self.call.local_sdp = sdp
-            self._agent.owes_ack(self.call)
+            self._agent.strangers.owes_ack(self.call)
             self.call.perform(self.call.usage.accept(sdp, typed(sdp, headers), now), now)
             if self.replaces is not None:
                 # RFC 3891 3: only now, for had it been refused, the other call would go on.
@@ -199,7 +200,7 @@ class IncomingCall(Handler):
 
     def acknowledged(self, call: Call, ack: Request | None, now: float) -> None:
         call.handler = self._next
-        self._agent.has_ack(call)
+        self._agent.strangers.has_ack(call)
         # Programs that know the call by its number do not need the INVITE any longer.
         self._agent.add(call)
         arrival = self._arrival
@@ -213,7 +214,7 @@ class IncomingCall(Handler):
     def ended(self, call: Call, reason: str, message: Request | Response | None, now: float) -> None:
         self._decide()
         call.handler = self._next
-        self._agent.has_ack(call)
+        self._agent.strangers.has_ack(call)
         self.gone.set(reason, now)
         self._accepted.set(CallEnded(reason), now)
         call.handler.ended(call, reason, message, now)

@@ -17,11 +17,11 @@ from sansip.ua.request import aimed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sansip.dialog import Dialog
+    from sansip.dialog import Dialog, Received
     from sansip.ua.owner import Owner
     from sansip.wire import Request, Response
 
-__all__ = ["Referral", "Referring", "transfer"]
+__all__ = ["Referral", "Referring", "take_notify", "transfer"]
 
 
 class Referring(Protocol):
@@ -32,6 +32,24 @@ class Referring(Protocol):
     referrals: list[Referral]
 
     def request(self, method: str, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]: ...
+    def answer(self, wish: Received, status: int, *, now: float | None = None) -> None: ...
+
+
+def take_notify(call: Referring, received: Received, now: float) -> bool:
+    """Give a NOTIFY to the REFER that it is about; False where there is none."""
+    try:
+        found = next((one for one in call.referrals if one.is_meant(received.request)), None)
+    except RemoteProtocolError:
+        return False
+    if found is None:
+        return False
+    status = found.judged(received.request)
+    # First answer: the code that hears of the end may hang up, and that would refuse this request with
+    # all pending ones.
+    call.answer(received, status, now=now)
+    if status < 300:
+        found.notified(received.request, now)
+    return True
 
 
 def transfer(

@@ -8,11 +8,12 @@ description.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-__all__ = ["DIRECTIONS", "answer_to", "direction_of", "is_sdp", "with_direction"]
+__all__ = ["DIRECTIONS", "answer_to", "direction_of", "is_sdp", "typed", "with_direction"]
 
+_TYPE: Final = "application/sdp"
 # RFC 3264 5.1, and the directions that the other side may answer (6.1).
 DIRECTIONS: Final = {
     b"sendrecv": b"sendrecv",
@@ -25,7 +26,15 @@ _LINES: Final = {b"a=" + name: name for name in DIRECTIONS}
 
 def is_sdp(content_type: str | None) -> bool:
     """Whether a Content-Type is that of SDP; RFC 3261 7.4.1 compares it without case."""
-    return (content_type or "").partition(";")[0].strip().lower() == "application/sdp"
+    return (content_type or "").partition(";")[0].strip().lower() == _TYPE
+
+
+def typed(body: bytes, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return ``headers`` with the Content-Type of SDP where there is a body without one."""
+    fields = list(headers)
+    if body and not any(name.lower() == "content-type" for name, _ in fields):
+        fields.append(("Content-Type", _TYPE))
+    return fields
 
 
 def _parts(sdp: bytes) -> list[list[bytes]]:

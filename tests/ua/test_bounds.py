@@ -77,7 +77,7 @@ def test_a_flood_is_forgotten() -> None:
         bench.call()
     bench.network.run(100)
     assert bench.at_rest()
-    assert bench.ua.next_due() is None or len(bench.ua._heap) < 2_000
+    assert bench.ua.next_due() is None or len(bench.ua._watch) < 2_000
 
 
 def test_call_dialogs() -> None:
