@@ -65,6 +65,9 @@ class Limits:
     # Octets of a session description that is kept of each side of a call, ours for a refresh by re-INVITE
     # (RFC 4028 7.4). → an offer of the peer is refused (413), its answer is not kept, our refresh has none
     session_size: int = 16_384
+    # Media (m= lines) of a session description that is read: a browser's conference has some fifty.
+    # → the description is not read; the module `media` refuses the request (488)
+    sdp_media: int = 64
     # Times that a re-INVITE or UPDATE is sent again where the peer's crosses it (491), or its
     # session timer is too short (422). → its user is told of the failure
     modification_attempts: int = 6

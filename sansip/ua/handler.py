@@ -33,11 +33,11 @@ class Handler:
             # RFC 3261 14.2, RFC 3264 8: offer our present description again; an UPDATE without a body asks
             # for no description.
             call.answer(offer, 200, local if request.method == "INVITE" else b"", now=now)
-        elif not is_sdp(request.get("content-type")) or not local:
+        elif is_sdp(request.get("content-type")) and local and (answer := answer_to(request.body, local)):
+            call.answer(offer, 200, answer, now=now)
+        else:
             # RFC 3261 14.2: the session stays as it is.
             call.answer(offer, 488, now=now)
-        else:
-            call.answer(offer, 200, answer_to(request.body, local), now=now)
 
     def received(self, call: Call, received: Received, now: float) -> None:
         """The peer sent another request within the dialog: answer it by ``call.answer``."""
