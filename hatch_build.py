@@ -55,6 +55,7 @@ COMPILED = (
     "transport/next_hop.py",
     "transport/via.py",
     "transaction/*.py",
+    "client/*.py",
     "proxy/*.py",
     "location/*.py",
     "registrar/*.py",
@@ -66,9 +67,8 @@ COMPILED = (
     "routing/awaitables.py",
     "routing/stepper.py",
 )
-# Among them, but left as they are: a class that derives from one of these others would have to be compiled
-# with it, and ``client``'s is derived from by user agents and modules, which are not.
-INTERPRETED = ("proxy/branch.py",)
+# Among them, but left as it is: a class that others derive from which are not compiled.
+INTERPRETED = ("client/asker.py",)
 
 
 class CompileHook(BuildHookInterface[Any]):

@@ -20,7 +20,7 @@ from sansip.location import (
     NodeState,
 )
 from sansip.location.nodes import Answered
-from sansip.proxy.branch import Branch
+from sansip.proxy.usual import branch_of
 from sansip.routing.core import Core
 from sansip.routing.probing import Probe
 
@@ -67,5 +67,6 @@ class Neighbours:
         if state in ("gone", "replaced", "unreachable"):
             # The requests that wait for its answers need not wait any longer.
             for client in list(self._core.proxy.transactions.clients.values()):
-                if isinstance(client.user, Branch):
-                    client.user.node_gone(node.life, now, back=state == "replaced")
+                branch = branch_of(client.user)
+                if branch is not None:
+                    branch.node_gone(node.life, now, back=state == "replaced")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sansip.client.ack import Ack
 from sansip.client.outlet import Outlet
-from sansip.client.sending import Asker, Sending
+from sansip.client.sending import Sending
 from sansip.errors import RemoteProtocolError
 from sansip.transport.flow import Flow
 from sansip.transport.next_hop import NextHop, next_hop
@@ -19,6 +19,7 @@ from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.auth import Account
+    from sansip.client.asker import Asker
     from sansip.wire import Request, Uri
 
 __all__ = ["Client"]

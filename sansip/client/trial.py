@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sansip.client.life import CALLING, LIFE, LOCATING, OVER
+from sansip.client.life import CALLING, LIFE, LOCATING, OVER, PROCEEDING
 from sansip.client.via import new_branch, seal
 from sansip.transaction.table import IGNORE, IMPOSSIBLE
 from sansip.transport.flow import Flow
@@ -152,6 +152,27 @@ class Trial:
     def remainder(self) -> ClientUser:
         """Return the user that gets responses after the final one: a further 2xx to an INVITE."""
         raise NotImplementedError
+
+    def _go_on(
+        self,
+        transaction: ClientTransaction,
+        hop: NextHop,
+        branch: str,
+        provisional: bool,
+        timer: Timer | None,
+    ) -> None:
+        """Take over a request that was sent to ``hop`` as ``transaction``, with ``branch``."""
+        self.transaction = transaction
+        if transaction.state != "terminated":
+            transaction.user = self
+        self._hop = hop
+        self._place = (hop.transport, hop.host, hop.port)
+        self._id = branch
+        self.provisional = provisional
+        self.state = PROCEEDING if provisional else CALLING
+        self._timer = timer
+        if timer is not None:
+            timer.owner = self
 
     # --- the table
 

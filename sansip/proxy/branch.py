@@ -31,12 +31,13 @@ from sansip.transport.flow import Flow
 from sansip.wire import Response, response_to
 
 if TYPE_CHECKING:
+    from sansip.clock import Timer
     from sansip.proxy.budget import Budget
     from sansip.proxy.forwarding import Forwarding
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction
-    from sansip.transport import Listener
+    from sansip.transport import Listener, NextHop
     from sansip.transport.dns import Place
     from sansip.wire import Request
 
@@ -125,6 +126,19 @@ class Branch(Attempt):
         return self.forwarding.budget
 
     # --- sending
+
+    def resume(
+        self,
+        transaction: ClientTransaction,
+        hop: NextHop,
+        branch: str,
+        provisional: bool,
+        rang: float,
+        timer: Timer | None,
+    ) -> None:
+        """Go on with what ``proxy.usual`` has begun; ``timer`` is Timer C."""
+        self._go_on(transaction, hop, branch, provisional, timer)
+        self._rang = rang
 
     def start(self, now: float) -> None:
         """Find the next hop and send, at once where no name must be resolved."""

@@ -97,6 +97,32 @@ class ResponseContext(WayBack):
 
     # --- forwarding
 
+    def resume(
+        self,
+        target: Target,
+        breadth: int,
+        started: float,
+        early: tuple[str, ...],
+        tag: str | None,
+        counted: tuple[str, str] | None,
+    ) -> Branch:
+        """Go on with a request that ``proxy.usual`` has sent to ``target``; return the branch of it."""
+        self._queue.begin_with_one()
+        self._running = 1
+        self._started = started
+        self._early = early
+        self._tag = tag
+        self.counted = counted
+        branch = Branch(self.proxy, self.forwarding, self, target, breadth)
+        self._branches.append(branch)
+        return branch
+
+    def resume_timer(self, timer: Timer | None) -> None:
+        """Go on with the timer of the 100 to a request that is no INVITE."""
+        self._trying_timer = timer
+        if timer is not None:
+            timer.owner = self
+
     def relay(
         self, targets: list[Target], now: float, ring: float | None = None, answer: float | None = None
     ) -> None:

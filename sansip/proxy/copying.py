@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sansip.transport.flow import Flow
     from sansip.wire import OtherUri, Request, SipUri, TelUri
 
-__all__ = ["copy_for", "keep_back"]
+__all__ = ["as_request_uri", "copy_for", "keep_back"]
 
 
 def copy_for(request: Request, target: Target, breadth: int) -> Request:
@@ -26,7 +26,7 @@ def copy_for(request: Request, target: Target, breadth: int) -> Request:
     copy = request.copy()
     if target.uri is not None:
         uri = target.uri
-        copy.set_uri(_as_request_uri(retargeted(request.uri, uri) if uri.scheme == "sips" else uri))
+        copy.set_uri(as_request_uri(retargeted(request.uri, uri) if uri.scheme == "sips" else uri))
     elif copy.uri_text != str(copy.uri):
         # Fields that were read liberally leave in canonical form.
         copy.set_uri(copy.uri)
@@ -40,8 +40,8 @@ def copy_for(request: Request, target: Target, breadth: int) -> Request:
     return copy
 
 
-def _as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherUri:
-    # RFC 3261 16.6 step 2 with 19.1.1: no header fields and no method in a Request-URI.
+def as_request_uri(uri: SipUri | TelUri | OtherUri) -> SipUri | TelUri | OtherUri:
+    """Return ``uri`` without header fields and method: RFC 3261 16.6 step 2 with 19.1.1."""
     headers = getattr(uri, "headers", None)
     params = getattr(uri, "params", None) or {}
     if not headers and "method" not in params:

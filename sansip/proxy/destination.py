@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sansip.transport.flow import Flow
     from sansip.wire import OtherUri, Request, SipUri, TelUri
 
-__all__ = ["flow_for", "route_of"]
+__all__ = ["flow_for", "hop_for", "route_of"]
 
 
 def route_of(client: Outlet, copy: Request, target: Target) -> NextHop:
@@ -23,7 +23,14 @@ def route_of(client: Outlet, copy: Request, target: Target) -> NextHop:
 
     Raises ``RemoteProtocolError`` when the URI leads nowhere.
     """
-    uri: SipUri | TelUri | OtherUri = postprocess(copy)
+    return hop_for(client, copy, postprocess(copy), target)
+
+
+def hop_for(client: Outlet, copy: Request, uri: SipUri | TelUri | OtherUri, target: Target) -> NextHop:
+    """Return the next hop of ``copy``, whose ``uri`` leads there: its first Route or its Request-URI.
+
+    Raises ``RemoteProtocolError`` when the URI leads nowhere.
+    """
     # RFC 3261 16.6 step 7: a sips Request-URI decides, whatever Route says.
     sips = copy.uri.scheme == "sips" or uri.scheme == "sips"
     # RFC 5630 5.3: TLS as well where the URI lost its s on the way here.

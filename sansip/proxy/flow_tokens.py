@@ -91,8 +91,18 @@ def came_token(proxy: Proxy, request: Request, flow: Flow, wanted: bool = False)
     )
 
 
-def goes_token(proxy: Proxy, copy: Request, target: Target, alive: Flow | None, listener: Listener) -> str:
-    """Return the flow token of where ``copy`` goes by ``listener`` (over ``alive``, if given), or ""."""
+def goes_token(
+    proxy: Proxy,
+    copy: Request,
+    target: Target,
+    alive: Flow | None,
+    listener: Listener,
+    uri: SipUri | TelUri | OtherUri | None = None,
+) -> str:
+    """Return the flow token of where ``copy`` goes by ``listener`` (over ``alive``, if given), or "".
+
+    ``uri`` will be its Request-URI; None: it has it already.
+    """
     flow = alive
     if flow is None:
         if target.address is None or listener.transport not in DATAGRAMS or "route" in copy.keys:
@@ -104,7 +114,7 @@ def goes_token(proxy: Proxy, copy: Request, target: Target, alive: Flow | None, 
     if not needed:
         return ""
     binding = target.binding
-    on = copy.routes[0].uri if "route" in copy.keys else copy.uri
+    on = copy.routes[0].uri if "route" in copy.keys else (uri or copy.uri)
     return proxy.tokens.for_dialog(
         flow,
         copy.call_id,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sansip.transport.next_hop import NextHop
     from sansip.wire import Request
 
-__all__ = ["add_record_route", "can_be_recorded"]
+__all__ = ["add_record_route", "can_be_recorded", "record_route_lines"]
 
 
 def add_record_route(
@@ -36,13 +36,34 @@ def add_record_route(
     the side it came by only where the Request-URI is sips.
     ``mark``: a parameter more (``Shifts.mark``).
     """
-    end = f";d={token}{mark}>" if token else f"{mark}>"
     both = secure and copy.uri.scheme == "sips"
+    for line in record_route_lines(
+        listeners, incoming, outgoing, token, came, goes, secure=secure, both=both, mark=mark
+    ):
+        copy.prepend_line("record-route", line)
+
+
+def record_route_lines(
+    listeners: Listeners,
+    incoming: int,
+    outgoing: Listener,
+    token: str,
+    came: str,
+    goes: str,
+    *,
+    secure: bool = False,
+    both: bool = False,
+    mark: str = "",
+) -> list[str]:
+    """Return our Record-Route lines, the last of which stands first; ``both``: each is a sips URI."""
+    end = f";d={token}{mark}>" if token else f"{mark}>"
+    lines = []
     if outgoing.id != incoming or came or goes or both != secure:
         near = _with_user(listeners[incoming].record_route, came) + end
-        copy.prepend_line("record-route", as_sips(near) if both else near)
+        lines.append(as_sips(near) if both else near)
     far = _with_user(outgoing.record_route, goes) + end
-    copy.prepend_line("record-route", as_sips(far) if secure else far)
+    lines.append(as_sips(far) if secure else far)
+    return lines
 
 
 def can_be_recorded(hop: NextHop, record: Recording | None) -> bool:

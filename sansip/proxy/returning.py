@@ -7,24 +7,33 @@ response came from decides which fields it may have (RFC 3325 5), whichever targ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sansip.proxy.assertions import drop_assertions, keep_private
 from sansip.proxy.callee import show_callee
 from sansip.proxy.credentials import drop_challenges
 
 if TYPE_CHECKING:
-    from sansip.proxy.forwarding import Forwarding
     from sansip.proxy.proxy import Proxy
+    from sansip.proxy.recording import Recording
     from sansip.transport.flow import Flow
     from sansip.wire import Response
 
 __all__ = ["is_trusted", "take_back"]
 
 
-def take_back(
-    proxy: Proxy, forwarding: Forwarding, response: Response, flow: Flow, *, stranger: bool
-) -> None:
+class Sent(Protocol):
+    """What has to be known of a request for its responses: see ``Forwarding``."""
+
+    @property
+    def cseq(self) -> str: ...
+    @property
+    def caller(self) -> Flow: ...
+    @property
+    def recording(self) -> Recording | None: ...
+
+
+def take_back(proxy: Proxy, forwarding: Sent, response: Response, flow: Flow, *, stranger: bool) -> None:
     """Turn ``response``, which came by ``flow``, into the one that goes back to the caller.
 
     ``stranger``: the callee is none of our users.

@@ -130,6 +130,10 @@ class TargetQueue:
             targets = self._one_each(targets)
         self.pending = groups(targets) + self.pending
 
+    def begin_with_one(self) -> None:
+        """Count the one target that was tried already."""
+        self._taken += 1
+
     def _one_each(self, targets: list[Target]) -> list[Target]:
         """Return ``targets`` with one for each instance (RFC 5626 7), the first; keep the others."""
         spare: dict[str, list[Target]] = {}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sansip.proxy import PathValue, ResponseContext, Target
     from sansip.proxy.loop import Arrived
     from sansip.proxy.recording import Recording
+    from sansip.proxy.usual import Usual
     from sansip.proxy.waiting import Waits
     from sansip.routing.core import Core
     from sansip.routing.trust import TrustedPeer
@@ -73,6 +74,7 @@ class Incoming:
 
     __slots__ = (
         "_cancelled",
+        "_context",
         "_steps",
         "_tag",
         "_waited",
@@ -80,7 +82,6 @@ class Incoming:
         "asked",
         "authenticated",
         "authentication_info",
-        "context",
         "core",
         "decided",
         "flow",
@@ -103,6 +104,7 @@ class Incoming:
         "slots",
         "taken",
         "unsure",
+        "usual",
         "waits",
     )
 
@@ -126,7 +128,9 @@ class Incoming:
         self.waits: Waits | None = None
         self.authentication_info: Callable[[bytes], str] | None = None
         self.server = server
-        self.context: ResponseContext | None = None
+        self._context: ResponseContext | None = None
+        # What stands for the context as long as nothing unusual happens.
+        self.usual: Usual | None = None
         self.arrived: Arrived | None = None
         self.asked = ""
         self.hashed = ""
@@ -144,6 +148,11 @@ class Incoming:
         self._tag = ""
 
     # --- reading
+
+    @property
+    def context(self) -> ResponseContext | None:
+        """The response context, once the request is relayed; None where it is over."""
+        return self._context if self.usual is None else self.usual.context
 
     @property
     def uri(self) -> SipUri | TelUri | OtherUri:
@@ -371,7 +380,7 @@ class Incoming:
 
     def leave_context(self) -> None:
         """Let go of the response context, which is done and knows this handle."""
-        context, self.context = self.context, None
+        context, self._context = self._context, None
         if context is not None and context.cancelled:
             self._cancelled = True
 

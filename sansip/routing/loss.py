@@ -23,7 +23,7 @@ from sansip.location import (
     SharedRecord,
     key_of,
 )
-from sansip.proxy.branch import Branch
+from sansip.proxy.usual import branch_of
 from sansip.routing.change import Change
 from sansip.routing.flows import flow_of, is_flow_of
 from sansip.transaction import ClientTransaction
@@ -68,8 +68,8 @@ def has_moved(core: Core, transaction: ClientTransaction, flow: Flow, now: float
     """
     user = transaction.user
     # One that was given up may answer still.
-    branch = user.attempt if isinstance(user, GivenUp) else user
-    if not isinstance(branch, Branch):
+    branch = branch_of(user.attempt if isinstance(user, GivenUp) else user)
+    if branch is None:
         return False
     binding = branch.target.binding
     if not isinstance(binding, Binding) or not is_flow_of(core, binding, flow, now):
@@ -81,13 +81,14 @@ def has_moved(core: Core, transaction: ClientTransaction, flow: Flow, now: float
 def give_up(core: Core, waiting: Iterable[Pending], now: float) -> None:
     """End the INVITEs of ``waiting`` that ring at phones whose only connection is gone."""
     for transaction in waiting:
-        if not isinstance(transaction, ClientTransaction) or not isinstance(transaction.user, Branch):
+        branch = branch_of(transaction.user) if isinstance(transaction, ClientTransaction) else None
+        if branch is None or not isinstance(transaction, ClientTransaction):
             continue
-        binding = transaction.user.target.binding
+        binding = branch.target.binding
         other = None
         if isinstance(binding, Binding):
             other = flow_of(core, binding.aor, key_of(binding), now)
-        transaction.user.flow_died(transaction, other, now)
+        branch.flow_died(transaction, other, now)
 
 
 def flow_lost(core: Core, binding: Binding, now: float) -> None:

@@ -20,6 +20,7 @@ from sansip.proxy.recording import Recording
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
+from sansip.proxy.usual import relay_usual
 from sansip.routing.admission import too_many
 from sansip.routing.arrival import routing_hash
 from sansip.routing.awaitables import ENDLESS, Endless
@@ -28,6 +29,7 @@ from sansip.routing.lookup import locate_at_hand, names_gruu
 from sansip.sources import source_of
 
 if TYPE_CHECKING:
+    from sansip.proxy.usual import Usual
     from sansip.routing.incoming import Incoming
     from sansip.transaction import ServerTransaction
     from sansip.wire import Response, SipUri
@@ -47,12 +49,20 @@ class Relay:
     The value is None if no response comes back: for an ACK, or a request that was forwarded without state.
     """
 
-    __slots__ = ("_endless", "context")
+    __slots__ = ("_context", "_endless", "_usual")
 
-    def __init__(self, context: ResponseContext | None, endless: bool = False) -> None:
-        self.context = context
+    def __init__(
+        self, context: ResponseContext | None, endless: bool = False, usual: Usual | None = None
+    ) -> None:
+        self._context = context
+        self._usual = usual
         # One step too many: nothing was relayed, and to await it ends the route.
         self._endless = endless
+
+    @property
+    def context(self) -> ResponseContext | None:
+        """What the outcome comes from; None where none will come."""
+        return self._context if self._usual is None else self._usual.context
 
     def __await__(self) -> Generator[Relay | Endless, Any, Response | None]:
         if self._endless:
@@ -125,9 +135,43 @@ def relay(
         return Relay(None)
     context = request.context
     if context is None:
-        context = _open_context(request, server)
-        if context is None:
-            return Relay(None)
+        hashed = routing_hash(request)
+        counted = None
+        if not (request.in_dialog and (request.from_dialog or request.over_flow)):
+            counted = (source_of(request.flow.host), request.asked)
+            if too_many(request, *counted):
+                return Relay(None)
+        budget = None
+        if request.returned:
+            budget = inherited(message, request.core.listeners, proxy.transactions)
+        if (
+            len(chosen) == 1
+            and not (proxy.hooks.active or proxy.client.auth.accounts or marked or shifts.steps)
+            and credentials is None
+            and ring is None
+            and answer is None
+            and request.path is None
+        ):
+            usual = relay_usual(
+                proxy,
+                message,
+                request.flow,
+                server,
+                chosen[0],
+                leaves=request.flow.listener if request.leaves is None else request.leaves.id,
+                hashed=hashed,
+                budget=budget,
+                counted=counted,
+                recording=_recorded_as(request),
+                records=request.record,
+                wants_flow=request.flows is not None and request.flows.wants_flow,
+                now=request.now,
+            )
+            if usual is not None:
+                request.decided = True
+                request.usual = usual
+                return Relay(None, usual=usual)
+        context = _open_context(request, server, hashed, budget, counted)
     # Only now: after an exception before this line, the request can still be answered.
     request.decided = True
     forwarding = context.forwarding
@@ -144,18 +188,15 @@ def relay(
     return Relay(context)
 
 
-def _open_context(request: Incoming, server: ServerTransaction) -> ResponseContext | None:
-    """Return the new response context of ``request``, or None having answered that too many wait."""
+def _open_context(
+    request: Incoming,
+    server: ServerTransaction,
+    hashed: str,
+    budget: Budget | None,
+    counted: tuple[str, str] | None,
+) -> ResponseContext:
+    """Return the new response context of ``request``."""
     proxy = request.core.proxy
-    hashed = routing_hash(request)
-    counted = None
-    if not (request.in_dialog and (request.from_dialog or request.over_flow)):
-        counted = (source_of(request.flow.host), request.asked)
-        if too_many(request, *counted):
-            return None
-    budget = None
-    if request.returned:
-        budget = inherited(request.message, request.core.listeners, proxy.transactions)
     if budget is None:
         budget = Budget(proxy.limits.branches_in_all)
     listener = request.flow.listener
@@ -163,7 +204,7 @@ def _open_context(request: Incoming, server: ServerTransaction) -> ResponseConte
     forwarding = Forwarding(
         request.message, request.flow, hashed, budget, request.method == "INVITE", listener, leaves
     )
-    context = request.context = ResponseContext(proxy, forwarding, server)
+    context = request._context = ResponseContext(proxy, forwarding, server)
     if counted is not None:
         proxy.pending.add(*counted)
         context.counted = counted

@@ -262,7 +262,7 @@ class IncomingRequest(Incoming):
 
     def route_ended(self, now: float) -> None:
         self.now = now
-        context = self.context
+        context = self._context if self.usual is None else self.usual.route_ended()
         if context is not None:
             context.keeps_outcome, context.outcome = False, None
             context.release_failure(now)

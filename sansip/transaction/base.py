@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from sansip.limits import DEFAULT
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, Row
 from sansip.transport.flow import ensure_length
+from sansip.wire import Request, parse_message
 
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sansip.transaction.timers import TimerValues
     from sansip.transport.flow import Flow
     from sansip.transport.sender import Sender
-    from sansip.wire import Request, Response
+    from sansip.wire import Response
 
 __all__ = [
     "ClientTransaction",
@@ -191,11 +192,11 @@ class ClientTransaction(Transaction):
     __slots__ = ("_request", "data", "method", "user")
 
     def __init__(
-        self, layer: Transactions, key: str, request: Request, data: bytes, flow: Flow, user: ClientUser
+        self, layer: Transactions, key: str, method: str, data: bytes, flow: Flow, user: ClientUser
     ) -> None:
         super().__init__(layer, key, flow)
-        self._request: Request | None = request
-        self.method = request.method
+        self._request: Request | None = None
+        self.method = method
         self.data = data
         self.user = user
 
@@ -205,8 +206,17 @@ class ClientTransaction(Transaction):
     @property
     def request(self) -> Request:
         """The request as sent, until the final response has come."""
-        assert self._request is not None
-        return self._request
+        request = self._request
+        if request is None:
+            # It was sent as octets alone.
+            read = parse_message(self.data)
+            assert isinstance(read, Request)
+            request = self._request = read
+        return request
+
+    def hold(self, request: Request) -> None:
+        """Know ``request``, whose octets ``data`` are."""
+        self._request = request
 
     def let_go(self) -> None:
         """Drop what only an unanswered request needs."""
@@ -218,6 +228,9 @@ class ClientTransaction(Transaction):
         if self.resend_timer is not None:
             self.resend_timer.cancel()
             self.resend_timer = None
+        if self.data:
+            # A CANCEL may have to be made of it.
+            self.hold(self.request)
         self.data = b""
 
     @property

@@ -102,7 +102,15 @@ class TransactionLayer(Transactions):
 
         ``data`` is the request as octets and ``branch`` that of its top Via.
         """
-        key = f"{branch} {request.method}"
-        make = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
-        transaction = self.clients[key] = make(self, key, request, data, flow, user)
+        transaction = self.begin_client(branch, request.method, data, flow, user)
+        transaction.hold(request)
+        return transaction
+
+    def begin_client(
+        self, branch: str, method: str, data: bytes, flow: Flow, user: ClientUser
+    ) -> ClientTransaction:
+        """As ``open_client``, for a request that exists as octets alone."""
+        key = f"{branch} {method}"
+        make = InviteClientTransaction if method == "INVITE" else NonInviteClientTransaction
+        transaction = self.clients[key] = make(self, key, method, data, flow, user)
         return transaction

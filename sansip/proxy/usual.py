@@ -1,0 +1,397 @@
+"""The usual relay: a request with one target, while nothing unusual happens to it.
+
+Theory of operation: nearly every request has one target, no module that looks at it, and gets provisional
+responses and a 2xx. One object does for it what a response context, its queue, its branch and the branch's
+copy do, by the same rules (RFC 3261 16.6, 16.7): it is the user of the server and of the client transaction,
+and the copy exists as octets alone. With the first unusual input (a failure, a CANCEL, Timer C, a silent next
+hop, a route that waits for the outcome or relays again) it becomes a response context with one branch, in the
+state that these would be in by then, and they take the input. Nothing is decided here that those two
+would decide otherwise, so ``tests/proxy/test_usual.py`` plays each case on both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.client.via import new_branch
+from sansip.errors import RemoteProtocolError
+from sansip.proxy.branch import Branch
+from sansip.proxy.budget import Budget
+from sansip.proxy.context import ResponseContext
+from sansip.proxy.copying import as_request_uri
+from sansip.proxy.destination import flow_for, hop_for
+from sansip.proxy.flow_loss import node_flow
+from sansip.proxy.flow_tokens import came_token, goes_token
+from sansip.proxy.forwarding import Forwarding
+from sansip.proxy.octets import forwarded, trying
+from sansip.proxy.record_route import record_route_lines
+from sansip.proxy.returning import take_back
+from sansip.proxy.ringing import begin, next_look
+from sansip.proxy.validation import breadth_of
+from sansip.transport.flow import Flow
+from sansip.transport.transports import UDP
+from sansip.wire import SipUri
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer
+    from sansip.proxy.proxy import Proxy
+    from sansip.proxy.recording import Recording
+    from sansip.proxy.target import Target
+    from sansip.transaction import ClientTransaction, ServerTransaction
+    from sansip.transport import NextHop
+    from sansip.wire import Request, Response
+
+__all__ = ["Usual", "branch_of", "relay_usual"]
+
+# Fields that a copy may have to lose (``copying.keep_back``), so a copy is made where there are any.
+_KEPT_BACK: Final = frozenset(("authorization", "proxy-authorization", "p-asserted-identity"))
+
+
+class Usual:
+    """One request on its way to its one target.
+
+    Attributes:
+        done: whether its 2xx went back.
+        watched: whether the route still runs, and may ask for the outcome.
+    """
+
+    __slots__ = (
+        "_became",
+        "_breadth",
+        "_budget",
+        "_came",
+        "_confirmed",
+        "_counted",
+        "_early",
+        "_hashed",
+        "_hop",
+        "_id",
+        "_leaves",
+        "_provisional",
+        "_rang",
+        "_records",
+        "_request",
+        "_started",
+        "_tag",
+        "_target",
+        "_timer",
+        "_transaction",
+        "caller",
+        "cseq",
+        "done",
+        "proxy",
+        "recording",
+        "server",
+        "strange",
+        "watched",
+    )
+
+    # Written by ``relay_usual``.
+    _breadth: int
+    _came: str
+    _counted: tuple[str, str] | None
+    _hashed: str
+    _leaves: int
+    _records: bool
+    _started: float
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        request: Request,
+        caller: Flow,
+        server: ServerTransaction,
+        target: Target,
+        hop: NextHop,
+        branch: str,
+    ) -> None:
+        self.proxy = proxy
+        self._request: Request | None = request
+        self.caller = caller
+        self.server = server
+        self._target: Target | None = target
+        self._hop: NextHop | None = hop
+        self._id = branch
+        # What take_back reads of a ``Forwarding``.
+        self.cseq = ""
+        self.recording: Recording | None = None
+        self.strange = target.binding is None
+        self.done = False
+        self.watched = True
+        self._became: ResponseContext | None = None
+        self._provisional = False
+        self._rang = 0.0
+        self._tag: str | None = None
+        self._early: tuple[str, ...] = ()
+        self._confirmed: tuple[str, ...] = ()
+        # Timer C of an INVITE; of another request the time of its 100.
+        self._timer: Timer | None = None
+        self._budget: Budget | None = None
+        self._transaction: ClientTransaction | None = None
+
+    @property
+    def budget(self) -> Budget:
+        """The budget that is left for the generations of its request (``sansip.proxy.budget``)."""
+        budget = self._budget
+        if budget is None:
+            budget = self._budget = Budget(self.proxy.limits.branches_in_all - 1)
+        return budget
+
+    # --- for the route
+
+    @property
+    def context(self) -> ResponseContext | None:
+        """The response context that this becomes; None where the 2xx went back."""
+        if self._became is None and not self.done:
+            self.become()
+        return self._became
+
+    def route_ended(self) -> ResponseContext | None:
+        """The route will not ask any more; return the response context, where this has become one."""
+        self.watched = False
+        return self._became
+
+    # --- what is unusual
+
+    def become(self) -> Branch:
+        """Make the response context and the branch that this has stood for, in its place from now on."""
+        request, target, transaction = self._request, self._target, self._transaction
+        assert request is not None
+        assert target is not None
+        assert transaction is not None
+        proxy, server, recording = self.proxy, self.server, self.recording
+        forwarding = Forwarding(
+            request,
+            self.caller,
+            self._hashed,
+            self.budget,
+            transaction.method == "INVITE",
+            self.caller.listener,
+            self._leaves,
+            record_route=recording if self._records else None,
+            recording=recording,
+            came=self._came,
+        )
+        context = ResponseContext(proxy, forwarding, server)
+        branch = context.resume(target, self._breadth, self._started, self._early, self._tag, self._counted)
+        hop = self._hop
+        assert hop is not None
+        timer = self._timer
+        if transaction.method != "INVITE":
+            context.resume_timer(timer)
+            timer = None
+        branch.resume(transaction, hop, self._id, self._provisional, self._rang, timer)
+        context.keeps_outcome = self.watched
+        self._became = context
+        self._request = self._target = self._transaction = self._timer = None
+        server.user = context
+        return branch
+
+    # --- the user of the client transaction
+
+    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """A response of the next hop (RFC 3261 16.7)."""
+        status = response.status
+        invite = transaction.method == "INVITE"
+        if self.watched or status >= 300 or (status < 200 and not invite):
+            if not self.done:
+                self.become().response_received(transaction, response, now)
+            return
+        if status == 100:
+            self._provisional = True
+            return
+        proxy = self.proxy
+        take_back(proxy, self, response, transaction.flow, stranger=self.strange)
+        if "via" not in response.keys:
+            if self.done:
+                return
+            # See ``Branch``.
+            assert self._request is not None
+            for value in reversed(self._request.get_all("via")):
+                response.prepend("Via", value)
+        if not invite:
+            self._end()
+            self.server.respond(response, now)
+            return
+        tag, most = response.to_tag, proxy.limits.early_dialogs
+        if status < 200:
+            self._provisional = True
+            # RFC 3261 16.7 step 2: Timer C looks at this time when it fires.
+            self._rang = now
+            early = begin(self._early, tag, most, proxy.entropy)
+            if early is None:
+                proxy.notices.reached("early_dialogs", self.server.flow.host, now)
+                return
+            self._early = early
+            self.server.respond(response, now)
+            return
+        confirmed = begin(self._confirmed, tag, most, proxy.entropy)
+        if confirmed is None:
+            proxy.notices.reached("early_dialogs", self.server.flow.host, now)
+            return
+        self._confirmed = confirmed
+        self._send_2xx(response, now)
+        if not self.done:
+            self._end()
+
+    def _send_2xx(self, response: Response, now: float) -> None:
+        """Send a 2xx to an INVITE back: each, at once (RFC 3261 16.7 step 5)."""
+        server = self.server
+        state = server.state
+        if state == "proceeding" or state == "accepted":
+            server.respond(response, now)
+        elif state != "terminated":
+            # RFC 6026 8.3
+            self.proxy.sender.send(server.flow, response.to_bytes(), now)
+
+    def _end(self) -> None:
+        """Keep what a further 2xx needs alone: there are thousands of these for 32 s each."""
+        self.done = True
+        counted = self._counted
+        if counted is not None:
+            self.proxy.pending.remove(*counted)
+        timer = self._timer
+        if timer is not None:
+            timer.cancel()
+        self._request = self._target = self._transaction = self._timer = self._hop = None
+
+    def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
+        """The next hop was silent or could not be reached."""
+        if not self.done:
+            self.become().client_failed(transaction, reason, now)
+
+    def timer_fired(self, name: str, now: float) -> None:
+        """Timer C, or the time of the 100."""
+        branch = self.become()
+        (branch if name == "timer C" else self.server.user).timer_fired(name, now)  # type: ignore[union-attr]
+
+    # --- the user of the server transaction
+
+    def local_tag(self) -> str:
+        """The To tag of responses made here for this request (RFC 3261 8.2.6.2)."""
+        if self._tag is None:
+            self._tag = self.proxy.entropy.token()
+        return self._tag
+
+    def cancel(self, now: float, reason: str | None) -> None:
+        """The caller gave up (RFC 3261 16.10)."""
+        if not self.done:
+            self.become()
+            assert self._became is not None
+            self._became.cancel(now, reason)
+
+    def ack_received(self, transaction: ServerTransaction, ack: Request, now: float) -> None:
+        """An ACK with the INVITE's branch in Accepted: the stack routes it like any other."""
+
+    def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
+        """The caller did not acknowledge, or cannot be reached: there is nothing to do."""
+
+
+def relay_usual(
+    proxy: Proxy,
+    request: Request,
+    caller: Flow,
+    server: ServerTransaction,
+    target: Target,
+    *,
+    leaves: int,
+    hashed: str,
+    budget: Budget | None,
+    counted: tuple[str, str] | None,
+    recording: Recording | None,
+    records: bool,
+    wants_flow: bool,
+    now: float,
+) -> Usual | None:
+    """Send ``request`` to ``target`` if that is usual; else do nothing and return None.
+
+    The arguments are those of a ``Forwarding``; ``budget`` is None for a request that was not here before.
+    Raises ``RemoteProtocolError`` for a Max-Breadth that is malformed.
+    """
+    client = proxy.client
+    keys = request.keys
+    uri: Any = request.uri if target.uri is None else target.uri
+    if (
+        "route" in keys
+        or target.path
+        or type(uri) is not SipUri
+        or uri.scheme != "sip"
+        or request.uri.scheme == "sips"
+        or (proxy.trust.exists and not _KEPT_BACK.isdisjoint(keys))
+        or (budget is not None and budget.left < 1)
+        or (client.failover_time and node_flow(target) is not None)
+    ):
+        return None
+    breadth = breadth_of(request, proxy.limits.max_breadth)
+    if breadth < 1:
+        return None
+    try:
+        hop = hop_for(client, request, uri, target)
+    except RemoteProtocolError:
+        return None
+    if not hop.numeric:
+        return None
+    alive = None if target.flow is None else flow_for(client, request, target)
+    if alive is None:
+        prefer = leaves if target.listener is None else target.listener
+        listener = proxy.listeners.reach(hop.transport, hop.host, prefer)
+        if listener is None:
+            return None
+        flow = Flow(hop.transport, listener.id, (hop.host, hop.port), name=hop.proves(hop.transport))
+    else:
+        listener = proxy.listeners[alive.listener]
+        flow = alive
+    came = came_token(proxy, request, caller, wants_flow) if records else ""
+    record_routes: list[str] = []
+    if records and recording is not None:
+        goes = goes_token(proxy, request, target, alive, listener, uri)
+        mark = recording.mark(hop.host)
+        record_routes = record_route_lines(proxy.listeners, caller.listener, listener, mark, came, goes)
+    text = str(uri)
+    if "?" in text or ";" in text:
+        text = str(as_request_uri(uri))
+    branch = new_branch(client.entropy, hashed)
+    via = f"{listener.via};branch={branch}"
+    data = forwarded(request, text, request.max_forwards, breadth, via, record_routes)
+    if len(data) > client.tcp_above and client.tcp_above and hop.transport == UDP:
+        # RFC 3261 18.1.1: it may have to go by TCP.
+        return None
+    usual = Usual(proxy, request, caller, server, target, hop, branch)
+    usual.recording = recording
+    usual._records = records
+    usual._came = came
+    usual._leaves = leaves
+    usual._hashed = hashed
+    usual._breadth = breadth
+    usual._counted = counted
+    if budget is not None:
+        budget.left -= 1
+        usual._budget = budget
+    usual._started = now
+    server.user = usual
+    if request.method == "INVITE":
+        if counted is not None:
+            proxy.pending.add(*counted)
+        if not server.last:
+            # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
+            server.feed("send 1xx", trying(request), now)
+        transaction = proxy.transactions.begin_client(branch, "INVITE", data, flow, usual)
+        # RFC 3261 16.6 step 11
+        look = next_look(proxy.values.c, proxy.limits.ring_time)
+        usual._timer = proxy.timers.start(now, look, usual, "timer C")
+    else:
+        if counted is not None:
+            proxy.pending.add(*counted)
+        # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
+        usual._timer = proxy.timers.start(now, proxy.trying_after, usual, "trying")
+        transaction = proxy.transactions.begin_client(branch, request.method, data, flow, usual)
+    usual._transaction = transaction
+    transaction.start(now)
+    return usual
+
+
+def branch_of(user: object) -> Branch | None:
+    """Return the branch that ``user``, of a client transaction, is; None where it is none, or done."""
+    if isinstance(user, Usual):
+        return None if user.done else user.become()
+    return user if isinstance(user, Branch) else None

@@ -1,0 +1,239 @@
+"""The usual relay does what a response context with one branch does: the same octets at the same times.
+
+Each play runs on two stacks of one seed. One relays as it likes, the other has to make a response context at
+once. Any difference in what they send, or when they would wake, is a fault of the short way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
+from sansip.proxy.usual import Usual
+from sansip.routing import relaying
+
+CALLER, CALLEE = ("192.0.2.1", 5060), ("192.0.2.2", 5060)
+OTHER = ("192.0.2.9", 5060)
+
+REGISTER = """REGISTER sip:biloxi.test SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKr
+Max-Forwards: 70
+From: <sip:bob@biloxi.test>;tag=r
+To: <sip:bob@biloxi.test>
+Call-ID: r
+CSeq: 1 REGISTER
+Contact: <sip:bob@192.0.2.2:5060>
+Expires: 3600
+Content-Length: 0
+
+"""
+REQUEST = """{method} sip:bob@biloxi.test SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport
+{more}Max-Forwards: 70
+From: <sip:alice@atlanta.test>;tag=a
+To: <sip:bob@biloxi.test>
+Call-ID: a
+CSeq: 1 {method}
+Contact: <sip:alice@192.0.2.1:5060>
+Content-Length: 4
+
+body"""
+
+
+def wire(text: str) -> bytes:
+    return text.replace("\n", "\r\n").encode()
+
+
+def reply(request: bytes, status: str, tag: str, *, via: bool = True) -> bytes:
+    """Return the response of the callee, with or without the caller's Via."""
+    head = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    copied = ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
+    lines = [line for line in head[1:] if line.split(":")[0] in copied]
+    if not via:
+        lines = [line for line in lines if "192.0.2.1:" not in line or not line.startswith("Via")]
+    lines = [f"{line};tag={tag}" if line.startswith("To") and tag else line for line in lines]
+    contact = "Contact: <sip:bob@192.0.2.2:5060>"
+    return "\r\n".join([f"SIP/2.0 {status}", *lines, contact, "Content-Length: 0", "", ""]).encode()
+
+
+class Side:
+    """One stack, and what it has sent so far."""
+
+    def __init__(self, route: Callable[..., Any] | None = None, **more: Any) -> None:
+        listeners = [ListenerConfig(0, "udp", "192.0.2.99", 5060)]
+        config = StackConfig(listeners, ["biloxi.test"], **more)
+        if route is not None:
+            config.route = route
+        self.stack = Stack(config, b"0123456789abcdef")
+        self.now = 1000.0
+        self.sent: list[bytes] = []
+        self.feed(wire(REGISTER), CALLEE)
+
+    def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
+        return self._note(self.stack.datagram_received(0, data, source, self.now))
+
+    def _note(self, actions: list[Any]) -> list[Any]:
+        to_callee = [one for one in actions if isinstance(one, SendDatagram) and one.address == CALLEE]
+        self.sent += [one.data for one in to_callee if not one.data.startswith(b"SIP/2.0")]
+        # The number of the transaction is the stack's own.
+        return [
+            (one.listener, one.data, one.address) if isinstance(one, SendDatagram) else one for one in actions
+        ]
+
+    def pass_time(self, seconds: float) -> list[Any]:
+        end = self.now + seconds
+        actions = []
+        while (due := self.stack.next_deadline()) is not None and due <= end:
+            self.now = max(due, self.now)
+            actions += [(self.now, one) for one in self._note(self.stack.time_passed(self.now))]
+        self.now = end
+        return actions
+
+    def play(self, step: tuple[Any, ...]) -> list[Any]:
+        kind, *rest = step
+        if kind == "request":
+            method, more = rest
+            return self.feed(wire(REQUEST.format(method=method, more=more)), CALLER)
+        if kind == "wait":
+            return self.pass_time(rest[0])
+        if kind == "failed":
+            owners = list(self.stack.transactions.owners)
+            return self._note(self.stack.send_failed(owners[-1], "unreachable", self.now) if owners else [])
+        status, tag, source, via = rest
+        requests = [one for one in self.sent if not one.startswith(b"ACK")]
+        if not requests:
+            return []
+        first = next((one for one in requests if not one.startswith(b"CANCEL")), requests[0])
+        return self.feed(reply(first, status, tag, via=via), source)
+
+
+def compare(steps: list[tuple[Any, ...]], route: Callable[..., Any] | None = None, **more: Any) -> list[Any]:
+    """Play ``steps`` on both; return what the short way did."""
+    usual = Side(route, **more)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(relaying, "relay_usual", lambda *_, **__: None)
+        ordinary = Side(route, **more)
+        expected = [ordinary.play(step) for step in steps]
+        expected.append(ordinary.pass_time(400.0))
+    actual = [usual.play(step) for step in steps]
+    actual.append(usual.pass_time(400.0))
+    assert expected == actual
+    assert ordinary.stack.snapshot() == usual.stack.snapshot()
+    pending = usual.stack.proxy.pending
+    assert {} == pending.sources == pending.callees
+    return actual
+
+
+INVITE = ("request", "INVITE", "")
+CANCEL = ("request", "CANCEL", "")
+RINGS = ("response", "180 Ringing", "b", CALLEE, True)
+TAKES = ("response", "200 OK", "b", CALLEE, True)
+BUSY = ("response", "486 Busy Here", "b", CALLEE, True)
+TRIES = ("response", "100 Trying", "", CALLEE, True)
+
+PLAYS: dict[str, list[tuple[Any, ...]]] = {
+    "a call": [INVITE, TRIES, RINGS, TAKES, TAKES],
+    "answered without ringing": [INVITE, TAKES],
+    # RFC 3261 16.7 step 5: each 2xx of a fork beyond the next hop goes back.
+    "a fork beyond": [INVITE, RINGS, TAKES, ("response", "200 OK", "c", CALLEE, True)],
+    # RFC 3261 17.2.1, 17.1.1.2
+    "repeated": [INVITE, INVITE, ("wait", 0.6), RINGS, INVITE, TAKES, INVITE],
+    # RFC 3261 16.7 steps 5 and 6
+    "busy": [INVITE, RINGS, BUSY, BUSY, ("wait", 3.0)],
+    "declined": [INVITE, ("response", "603 Decline", "b", CALLEE, True)],
+    "moved": [INVITE, ("response", "302 Moved", "b", CALLEE, True)],
+    # RFC 3261 9.1, 16.10
+    "cancelled before it rings": [INVITE, CANCEL, RINGS, ("response", "487 Gone", "b", CALLEE, True)],
+    "cancelled while it rings": [INVITE, RINGS, CANCEL, ("response", "487 Gone", "b", CALLEE, True)],
+    "a CANCEL that crosses the 200": [INVITE, RINGS, TAKES, CANCEL],
+    "a 200 that crosses the CANCEL": [INVITE, RINGS, CANCEL, TAKES],
+    # RFC 3261 16.8: Timer C, and 17.1.1.2: Timer B
+    "rings for ever": [INVITE, RINGS, ("wait", 100.0), RINGS, ("wait", 300.0)],
+    "silent": [INVITE, ("wait", 40.0)],
+    "silent after 100": [INVITE, TRIES, ("wait", 300.0)],
+    "unreachable": [INVITE, ("failed",)],
+    "unreachable while it rings": [INVITE, RINGS, ("failed",)],
+    "without the caller's Via": [INVITE, ("response", "180 Ringing", "b", CALLEE, False), TAKES],
+    "a 200 without the caller's Via": [INVITE, ("response", "200 OK", "b", CALLEE, False)],
+    "from elsewhere": [INVITE, ("response", "180 Ringing", "b", OTHER, True), TAKES],
+    "a message": [("request", "MESSAGE", ""), TAKES, TAKES],
+    # RFC 4320 4.1, 4.2
+    "a slow message": [("request", "MESSAGE", ""), ("wait", 10.0), TRIES, ("wait", 10.0), TAKES],
+    "a message that is not answered": [("request", "MESSAGE", ""), ("wait", 40.0)],
+    "a message that fails": [("request", "MESSAGE", ""), BUSY],
+    "a message that rings": [("request", "MESSAGE", ""), RINGS, TAKES],
+    "no hop left": [("request", "INVITE", "Max-Breadth: 0\n")],
+    "one branch allowed": [("request", "INVITE", "Max-Breadth: 1\nTimestamp: 7\n"), RINGS, TAKES],
+    "recorded before": [("request", "INVITE", "Record-Route: <sip:192.0.2.7;lr>\n"), RINGS, TAKES],
+    "credentials": [("request", "INVITE", 'Authorization: Digest realm="x"\n'), RINGS, TAKES],
+}
+
+
+@pytest.mark.parametrize("name", PLAYS)
+def test_the_usual_relay_does_what_a_response_context_does(name: str) -> None:
+    """RFC 3261 16.6 to 16.10: one set of rules, whatever stands for the branch."""
+    compare(PLAYS[name])
+
+
+STEPS = st.one_of(
+    st.sampled_from([INVITE, CANCEL, RINGS, TAKES, BUSY, TRIES, ("failed",)]),
+    st.tuples(st.just("wait"), st.sampled_from([0.1, 0.6, 4.0, 33.0, 100.0, 190.0])),
+    st.tuples(
+        st.just("response"),
+        st.sampled_from(["100 Trying", "183 Progress", "200 OK", "408 Timeout", "503 Busy", "600 Busy"]),
+        st.sampled_from(["b", "c", ""]),
+        st.sampled_from([CALLEE, OTHER]),
+        st.booleans(),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([INVITE, ("request", "MESSAGE", "")]), st.lists(STEPS, max_size=7))
+def test_any_play_ends_alike(first: tuple[Any, ...], steps: list[tuple[Any, ...]]) -> None:
+    """No order of responses, failures, CANCELs and silence tells the short way from the long one."""
+    compare([first, *steps])
+
+
+async def waits(request: Any) -> None:
+    """A failure route: it decides on what became of the first target."""
+    if request.method == "REGISTER":
+        await request.register()
+        return
+    response = await request.relay(await request.locate())
+    if response is not None and response.status == 486:
+        request.reply(480, "Ask Later")
+
+
+async def replies(request: Any) -> None:
+    """It relays, and answers by itself all the same."""
+    if request.method == "REGISTER":
+        await request.register()
+        return
+    request.relay(await request.locate())
+    request.reply(480)
+
+
+@pytest.mark.parametrize("route", [waits, replies])
+@pytest.mark.parametrize("steps", [[INVITE, RINGS, BUSY], [INVITE, RINGS, TAKES], [INVITE, CANCEL]])
+def test_a_route_that_wants_more_gets_a_response_context(
+    route: Callable[..., Any], steps: list[tuple[Any, ...]]
+) -> None:
+    """Awaiting the outcome, or a reply after a relay, is no usual relay, and works as ever."""
+    compare(steps, route)
+
+
+def test_a_call_makes_no_response_context() -> None:
+    """What all this is for: an ordinary call is carried by the one object until it is over."""
+    side = Side()
+    for step in PLAYS["a call"]:
+        side.play(step)
+        (client,) = side.stack.transactions.clients.values()
+        assert isinstance(client.user, Usual)
+    side.pass_time(40.0)
+    assert side.stack.snapshot()["timers"] <= 1
