@@ -2,12 +2,14 @@
 
 Theory of operation: one NOTIFY is under way at a time, for two could overtake each other and the older
 one would be refused (RFC 3261 12.2.2). A change meanwhile waits, and a later one takes its place: the
-subscriber gets the newest state, and the memory held is one body.
+subscriber gets the newest state, and the memory held is one body. A user with many subscriptions holds no
+body at all: its ``content`` is asked for one when a NOTIFY is about to leave.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Self
+from collections.abc import Callable
+from typing import Any, Final, Self, TypeAlias
 
 from sansip.dialog.dialog import CONFIRMED, EARLY, Dialog, Refusal
 from sansip.dialog.effects import Effect, End, Subscribed, SubscriptionEnded, Tell
@@ -18,6 +20,10 @@ from sansip.transaction.table import TERMINATED
 from sansip.wire import Request, Response
 
 __all__ = ["Notifier", "duration", "refer_event"]
+
+# From the words of Subscription-State ("active", "terminated;reason=timeout") to the fields and the body of
+# the NOTIFY that is about to leave.
+MakeContent: TypeAlias = Callable[[str], tuple[Headers, bytes]]
 
 # RFC 6665 4.2.1.1: an hour is never too brief.
 _HOUR: Final = 3600
@@ -46,14 +52,30 @@ class Notifier(SubscriptionUsage):
 
     Attributes:
         least, most: bounds of the duration of a refresh, seconds.
+        usual: the duration of a refresh that names none (RFC 6665 4.2.1.1).
+        content: makes the content of each NOTIFY; None: ``change`` brings it.
+        params: what follows in each Subscription-State of a subscription that lasts (RFC 6446 9.3).
     """
 
-    __slots__ = ("_body", "_changed", "_fields", "_sending", "least", "most")
+    __slots__ = (
+        "_body",
+        "_changed",
+        "_fields",
+        "_sending",
+        "content",
+        "least",
+        "most",
+        "params",
+        "usual",
+    )
 
     table = NOTIFIER
 
     least: int
     most: int
+    usual: int
+    content: MakeContent | None
+    params: str
     # Content of the next NOTIFY; whether one is under way, and whether its content is out of date.
     _body: bytes
     _fields: list[tuple[str, object]]
@@ -76,6 +98,9 @@ class Notifier(SubscriptionUsage):
         headers: Headers = (),
         least: int = 60,
         most: int = 86_400,
+        usual: int | None = None,
+        content: MakeContent | None = None,
+        params: str = "",
     ) -> tuple[Self, list[Effect]]:
         """Accept a SUBSCRIBE (200) or REFER (202), and send the first NOTIFY at once (RFC 6665 4.2.1.2).
 
@@ -83,31 +108,73 @@ class Notifier(SubscriptionUsage):
         each NOTIFY. ``expires`` of 0 is a poll: that NOTIFY is the last (4.4.3).
         """
         usage = cls(dialog, event, PENDING if pending else ACTIVE, headers)
-        usage.least, usage.most = least, most
+        usage._begin(least, most, usual, content, params)
         usage._body, usage._fields = body, list(fields)
-        usage._changed = usage._sending = False
+        return usage, usage.accept(request, owner, expires, now)
+
+    def accept(self, request: Request, owner: Any, expires: int, now: float) -> list[Effect]:
+        """Answer the SUBSCRIBE or REFER that it was made for, and send the first NOTIFY (4.2.1.2)."""
+        dialog = self.dialog
         recorded = record_routes_to_copy(request) if dialog.state == EARLY else []
-        answer = [*recorded, *usage._contact()]
+        answer = [*recorded, *self._contact()]
         if request.method == "SUBSCRIBE":
             answer.append(("Expires", expires))
-        usage._respond(request, owner, 202 if request.method == "REFER" else 200, answer)
+        self._respond(request, owner, 202 if request.method == "REFER" else 200, answer)
         if dialog.state == EARLY:
             dialog.state = CONFIRMED
         else:
             dialog.refresh(request)
-        usage.expires_at = now + expires
+        self.expires_at = now + expires
         if expires:
-            usage.notify_now(None, now)
+            self.notify_now(None, now)
         else:
-            usage._input("expired", None, now)
-        return usage, usage._take()
+            self._input("expired", None, now)
+        return self._take()
+
+    @classmethod
+    def restored(
+        cls,
+        dialog: Dialog,
+        *,
+        event: str,
+        expires_at: float,
+        content: MakeContent,
+        pending: bool = False,
+        headers: Headers = (),
+        least: int = 60,
+        most: int = 86_400,
+        usual: int | None = None,
+        params: str = "",
+    ) -> Self:
+        """Return a subscription of which nothing is to be sent yet.
+
+        It is stored before it is answered (``accept`` follows), or was accepted by another process.
+        """
+        usage = cls(dialog, event, PENDING if pending else ACTIVE, headers)
+        usage._begin(least, most, usual, content, params)
+        usage.expires_at = expires_at
+        return usage
+
+    def _begin(
+        self, least: int, most: int, usual: int | None, content: MakeContent | None, params: str
+    ) -> None:
+        self.least, self.most = least, most
+        self.usual = most if usual is None else usual
+        self.content, self.params = content, params
+        self._body, self._fields = b"", []
+        self._changed = self._sending = False
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether a NOTIFY has no answer yet."""
+        return self._sending
 
     # --- what arrives
 
     def received(self, request: Request, owner: Any, now: float) -> list[Effect]:
         """A SUBSCRIBE in the dialog, of this event: a refresh, or the end (RFC 6665 4.2.1.4)."""
         refusal = self.dialog.take(request)
-        wanted = duration(request, default=self.most, least=self.least, most=self.most)
+        wanted = duration(request, default=self.usual, least=self.least, most=self.most)
         if refusal is None and isinstance(wanted, Refusal):
             refusal = wanted
         if refusal is None and self.is_over:
@@ -126,6 +193,12 @@ class Notifier(SubscriptionUsage):
             # RFC 6665 4.2.2: these statuses end it, and so does silence (408).
             ends = status in ENDING or status == 408
             self._input("NOTIFY refused" if ends else "NOTIFY answered", response, now)
+        return self._take()
+
+    def lost(self, response: Response, now: float) -> list[Effect]:
+        """No NOTIFY gets through any more: it ends (RFC 6665 4.2.2)."""
+        self._sending = False
+        self._input("NOTIFY refused", response, now)
         return self._take()
 
     # --- what our user wishes
@@ -170,11 +243,16 @@ class Notifier(SubscriptionUsage):
         self._changed = False
         # RFC 6665 4.2.2: it must give the remaining time.
         left = max(0, int((self.expires_at or now) - now))
-        self._notify(f"{self.state};expires={left}")
+        self._notify(self.state, f"{self.state};expires={left}{self.params}")
 
-    def _notify(self, state: str) -> None:
+    def _notify(self, words: str, state: str) -> None:
         self._sending = True
-        self._send("NOTIFY", [("Subscription-State", state), *self._fields], self._body)
+        if self.content is None:
+            fields, body = self._fields, self._body
+        else:
+            made, body = self.content(words)
+            fields = list(made)
+        self._send("NOTIFY", [("Subscription-State", state), *fields], body)
 
     def go_on(self, _response: Response, now: float) -> None:
         if self._changed:
@@ -205,7 +283,7 @@ class Notifier(SubscriptionUsage):
         if retry_after is not None:
             text += f";retry-after={retry_after}"
         # One that is under way carries an older number: refused or not, this one is the last word.
-        self._notify(text)
+        self._notify(text, text)
         self._effects.append(Tell(SubscriptionEnded(reason, retry_after)))
 
     def refuse(self, given: tuple[Request, Any, int], now: float) -> None:

@@ -57,6 +57,10 @@ class SubscriptionUsage:
         """Whether it has ended."""
         return self.state == TERMINATED
 
+    def resent(self, request: Request) -> None:
+        """Our last request left again as ``request``, with credentials and another number (RFC 3261 22.2)."""
+        self._number = request.cseq.number
+
     def _input(self, given: str, argument: Any, now: float) -> None:
         if self.state == TERMINATED:
             return

@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["authenticate", "speaks_for", "withhold"]
 
 
-async def authenticate(request: Incoming, realm: str | None = None) -> str | None:
+async def authenticate(request: Incoming, realm: str | None = None, *, as_server: bool = False) -> str | None:
     """Return the name of the authenticated user, or None having answered the request.
 
-    ``realm`` is the sender's domain by default. A REGISTER is challenged as a registrar does (401),
+    ``realm`` is the sender's domain by default. A REGISTER is challenged as a registrar does (401), and so is
+    a request that this node answers itself (``as_server``, RFC 6665 4.2.1.3);
     everything else as a proxy does (407, RFC 3261 22.2, 22.3). It removes credentials for our realm, so that
     no next hop sees them. If it does not believe them, it tells the log the reason. Without an ``AuthConfig``
     every request is refused with 500.
@@ -45,7 +46,8 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
         raise RuntimeError("StackConfig.auth is None: there is nothing to authenticate with")
     # RFC 3261 22.1: an ACK cannot be challenged, and a CANCEL cannot be resubmitted.
     as_registrar = request.method == "REGISTER"
-    field = "authorization" if as_registrar else "proxy-authorization"
+    as_server = as_server or as_registrar
+    field = "authorization" if as_server else "proxy-authorization"
     message = request.message
     if realm is None:
         realm = core.realm_of(message.to.uri if as_registrar else message.from_.uri)
@@ -102,18 +104,20 @@ async def authenticate(request: Incoming, realm: str | None = None) -> str | Non
         if offer.verdict is Verdict.GENUINE:
             request.authenticated = True
             _consume(request, field, credentials, offered)
-            if as_registrar:
+            if as_server:
                 request.authentication_info = authenticator.authentication_info(
                     offer, stored, realm, source, core.wall.unix(request.now), request.now
                 )
             return name
     if offer.reason:
         _tell(request, offer, name or offer.username, realm)
-    _refuse(request, authenticator, offer, realm)
+    _refuse(request, authenticator, offer, realm, as_server)
     return None
 
 
-def _refuse(request: Incoming, authenticator: Authenticator, offer: Offer, realm: str) -> None:
+def _refuse(
+    request: Incoming, authenticator: Authenticator, offer: Offer, realm: str, as_server: bool
+) -> None:
     """Answer a request whose sender is not known: a challenge, or why none would help."""
     if offer.verdict is Verdict.BARRED:
         # Said openly: the owner of a phone with a wrong password should find out.
@@ -129,9 +133,8 @@ def _refuse(request: Incoming, authenticator: Authenticator, offer: Offer, realm
     if request.core.bearer is not None and not stale:
         # RFC 8898 2.1.1: a phone answers one of the schemes.
         values = [*values, bearer_challenge(request.core.bearer, realm)]
-    registrar = request.method == "REGISTER"
-    header = "WWW-Authenticate" if registrar else "Proxy-Authenticate"
-    request.refuse(401 if registrar else 407, None, [(header, value) for value in values])
+    header = "WWW-Authenticate" if as_server else "Proxy-Authenticate"
+    request.refuse(401 if as_server else 407, None, [(header, value) for value in values])
 
 
 def _tell(request: Incoming, offer: Offer, name: str, realm: str) -> None:

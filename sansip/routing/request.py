@@ -69,12 +69,13 @@ class IncomingRequest(Incoming):
                 return True
         return False
 
-    async def authenticate(self, realm: str | None = None) -> str | None:
+    async def authenticate(self, realm: str | None = None, *, as_server: bool = False) -> str | None:
         """Return the authenticated user's name, or None having answered 400, 401, 407, 403 or 503.
 
-        See ``sansip.routing.identity``.
+        ``as_server``: this node answers the request itself, so it asks with a 401. See
+        ``sansip.routing.identity``.
         """
-        return await authenticate(self, realm)
+        return await authenticate(self, realm, as_server=as_server)
 
     def speaks_for(self, user: str) -> bool:
         """Whether ``user`` is the user that the request says it is from (To of a REGISTER, else From)."""

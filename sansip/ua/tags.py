@@ -21,22 +21,26 @@ _LENGTH = len(MARK) + 32
 
 
 class Tags:
-    """``secret`` is the key that a restart keeps, ``entropy`` the chance of this process."""
+    """``secret`` is the key that a restart keeps, ``entropy`` the chance of this process.
 
-    __slots__ = ("_entropy", "_secret")
+    ``mark``: how the tags begin; user agents and the module ``events`` have one each, of equal length.
+    """
 
-    def __init__(self, secret: Entropy, entropy: Entropy) -> None:
+    __slots__ = ("_entropy", "_mark", "_secret")
+
+    def __init__(self, secret: Entropy, entropy: Entropy, mark: str = MARK) -> None:
         self._secret = secret
         self._entropy = entropy
+        self._mark = mark
 
     def make(self, call_id: str) -> str:
         """Return a new tag for a dialog with ``call_id``."""
         chance = self._entropy.token()
-        return f"{MARK}{chance}{self._secret.keyed_hash(f'{chance} {call_id}')}"
+        return f"{self._mark}{chance}{self._secret.keyed_hash(f'{chance} {call_id}')}"
 
     def is_ours(self, tag: str, call_id: str) -> bool:
         """Whether ``make`` made ``tag`` for ``call_id``, in this life or before."""
-        if not tag.startswith(MARK) or len(tag) != _LENGTH:
+        if not tag.startswith(self._mark) or len(tag) != _LENGTH:
             return False
         chance = tag[len(MARK) : len(MARK) + 16]
         return tag[len(MARK) + 16 :] == self._secret.keyed_hash(f"{chance} {call_id}")

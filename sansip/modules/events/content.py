@@ -1,0 +1,26 @@
+"""What a watcher may see, and the body that it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Content", "Verdict"]
+
+
+class Verdict(Enum):
+    """What a watcher may see (RFC 5025 3.2)."""
+
+    BLOCK = "block"
+    CONFIRM = "confirm"
+    POLITE = "polite-block"
+    ALLOW = "allow"
+
+
+@dataclass(slots=True)
+class Content:
+    """The body of a NOTIFY, its media type, and fields beside Content-Type."""
+
+    type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,62 @@
+"""An event package (RFC 6665 5): what is told of a resource, to which watchers, how often.
+
+Theory of operation: a package is one small class. It says who may watch (``judge``), and writes the content
+of a NOTIFY at the moment when it leaves (``content``), so that nothing is held for each watcher while one is
+slow. The engine (``sansip.modules.events.module``) does all the rest. Other modules give their packages to
+``Events.add``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sansip.modules.events.content import Content, Verdict
+
+if TYPE_CHECKING:
+    from sansip.modules.events.subscription import Subscription
+
+__all__ = ["Package"]
+
+
+class Package:
+    """The base of all packages.
+
+    Attributes:
+        event: the name in Event, templates included (``"presence.winfo"``).
+        types: media types that NOTIFY may carry; the first is what a watcher gets that names none.
+        filters: media types of the body of a SUBSCRIBE that are understood.
+        usual: seconds of a subscription that asks for none.
+        interval, burst: seconds between two NOTIFYs in the long run, and how many may follow each other
+            without that pause.
+        each: whether every transition counts: changes wait for each other, and none is left out.
+    """
+
+    event: ClassVar[str] = ""
+    types: ClassVar[tuple[str, ...]] = ()
+    filters: ClassVar[tuple[str, ...]] = ()
+    usual: ClassVar[int] = 3_600
+    interval: float = 1.0
+    burst: int = 2
+    each: ClassVar[bool] = False
+
+    def serves(self, resource: str) -> bool:
+        """Whether there is such a resource; 404 where there is none."""
+        return True
+
+    def judge(self, subscription: Subscription, now: float) -> Verdict:
+        """Return what the watcher may see. It is asked again by ``Events.judge``."""
+        return Verdict.ALLOW
+
+    def content(self, subscription: Subscription, now: float) -> Content | None:
+        """Return the content of a NOTIFY that is about to leave; None: a NOTIFY without a body.
+
+        ``subscription.full`` says whether it has to hold the whole state.
+        """
+        raise NotImplementedError
+
+    def check_filter(self, type: str, body: bytes) -> Any:
+        """Return what ``body`` of a SUBSCRIBE means, kept as ``subscription.filter``.
+
+        Raises ``ValueError`` for one that is malformed: 400.
+        """
+        return None

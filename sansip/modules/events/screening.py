@@ -1,0 +1,76 @@
+"""What is wrong with a SUBSCRIBE, before anybody is asked who sent it (RFC 3261 8.2, RFC 6665 4.2.1).
+
+Theory of operation: in the RFC's order, the first fault decides; each refusal names what would have been
+accepted. Nothing here costs more than reading the fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sansip.dialog import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sansip.modules.events.package import Package
+    from sansip.wire import Request
+
+__all__ = ["accepted_types", "filter_of", "media_type", "screen_subscribe"]
+
+
+def media_type(message: Request) -> str:
+    """Return the media type of the body in lower case, without parameters."""
+    return (message.get("content-type") or "").partition(";")[0].strip().lower().replace(" ", "")
+
+
+def screen_subscribe(request: Request, package: Package, extensions: Collection[str]) -> Refusal | None:
+    """Return why ``request`` cannot be accepted, None where it can.
+
+    Raises RemoteProtocolError for a header field that cannot be read.
+    """
+    unknown = [tag for tag in request.require if tag.lower() not in extensions]
+    if unknown:
+        # RFC 3261 8.2.2.3
+        return Refusal(420, None, (("Unsupported", ", ".join(unknown)),))
+    if request.body:
+        encoding = (request.get("content-encoding") or "identity").strip().lower()
+        if encoding != "identity":
+            return Refusal(415, None, (("Accept-Encoding", "identity"),))
+        if media_type(request) not in package.filters:
+            # RFC 3261 8.2.3; RFC 3265 3.1.5: bodies of a SUBSCRIBE are the package's.
+            return Refusal(415, None, (("Accept", ", ".join(package.filters)),))
+    if accepted_types(request, package) is None:
+        # RFC 6665 3.1.3, RFC 3261 21.4.7
+        return Refusal(406, None, (("Accept", ", ".join(package.types)),))
+    return None
+
+
+def accepted_types(request: Request, package: Package) -> tuple[str, ...] | None:
+    """Return the package's media types that the watcher takes, the watcher's order; None: it takes none."""
+    if not request.has("accept"):
+        # RFC 6665 3.1.3: the default of the package.
+        return package.types[:1]
+    taken: list[str] = []
+    for one in request.values("accept")[:64]:
+        wanted, _, params = one.lower().replace(" ", "").partition(";")
+        if "q=0" in params.split(";") or "q=0.0" in params.split(";"):
+            continue
+        for known in package.types:
+            if wanted in (known, "*/*", f"{known.partition('/')[0]}/*") and known not in taken:
+                taken.append(known)
+                if wanted != known:
+                    # A range means what the package sends where nothing is named.
+                    break
+    return tuple(taken) or None
+
+
+def filter_of(request: Request, package: Package) -> tuple[Any, str, bytes] | None:
+    """Return the filter in the body of a SUBSCRIBE, its type and its octets; None without a body.
+
+    Raises ``ValueError`` for one that is malformed.
+    """
+    if not request.body:
+        return None
+    kind = media_type(request)
+    return package.check_filter(kind, request.body), kind, request.body
