@@ -64,6 +64,7 @@ COMPILED = (
     "routing/incoming.py",
     "routing/relaying.py",
     "routing/request.py",
+    "routing/shortcut.py",
     "routing/awaitables.py",
     "routing/stepper.py",
 )

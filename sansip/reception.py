@@ -19,10 +19,12 @@ from sansip.module import Reply
 from sansip.proxy.stateless import forward_stray
 from sansip.routing import IncomingRequest, run
 from sansip.routing.arrival import screen, take_route
+from sansip.routing.default import route as default_route
 from sansip.routing.flows import looking
 from sansip.routing.loss import has_moved
 from sansip.routing.probing import alive_tag
 from sansip.routing.room import is_exempt
+from sansip.routing.shortcut import METHODS, Shortcut
 from sansip.sources import SourceRates
 from sansip.transaction import server_key
 from sansip.transaction.refusals import Refusals, acknowledges_refusal
@@ -38,7 +40,7 @@ __all__ = ["Reception"]
 class Reception:
     """The way in for messages of one stack, whose parts are ``core``."""
 
-    __slots__ = ("_core", "_transactions", "follows_maddr", "force_rport", "rates", "refusals")
+    __slots__ = ("_core", "_transactions", "follows_maddr", "force_rport", "rates", "refusals", "shortcut")
 
     def __init__(self, core: Assembly) -> None:
         config = core.config
@@ -46,6 +48,8 @@ class Reception:
         self._transactions = core.transactions
         self.rates = SourceRates(config.limits)
         self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
+        # None: the route decides on everything.
+        self.shortcut: Shortcut | None = Shortcut(core)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
@@ -117,6 +121,15 @@ class Reception:
         if transactions.full:
             core.notices.reached("transactions", flow.host, now)
             self.refusals.send(request, back, 503, None, now, [("Retry-After", "5")])
+            return
+        if (
+            method in METHODS
+            and core.route is default_route
+            and not core.draining
+            and flow.listener not in core.retiring.ends
+            and self.shortcut is not None
+            and self.shortcut.answers(request, key, back, flow, now)
+        ):
             return
         handle = IncomingRequest(core, request, flow, None, now)
         server = transactions.open_server(key, method, back, handle)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sansip.registrar.contact import ContactChange
     from sansip.wire import Request
 
-__all__ = ["Terms", "check_contacts", "check_sips", "refuses_path"]
+__all__ = ["LeadsBack", "Terms", "check_contacts", "check_sips", "host_fault", "refuses_path"]
 
 # Names this server, as host, port and transport of a URI.
 LeadsBack = Callable[[str, "int | None", "str | None"], bool]
@@ -99,13 +99,26 @@ def check_contacts(
 
 
 def _check_host(uri: SipUri, host: str, local: bool, leads_back: LeadsBack | None) -> None:
+    fault = host_fault(host, uri.port, uri.transport, local, leads_back)
+    if fault:
+        raise _refused(fault)
+
+
+def host_fault(
+    host: str, port: int | None, transport: str | None, local: bool, leads_back: LeadsBack | None
+) -> str:
+    """Return why a contact must not lead to ``host``, or "".
+
+    ``leads_back``: None where the phone is reached elsewhere. ``local``: it is on this machine.
+    """
     host = _plain(host)
-    if leads_back is not None and leads_back(host, uri.port, uri.transport):
-        raise _refused("Address Leads Back Here")
+    if leads_back is not None and leads_back(host, port, transport):
+        return "Address Leads Back Here"
     if _NOWHERE.fullmatch(host) is not None or (":" in host and _is_nowhere(host)):
-        raise _refused("Not The Address Of A Phone")
+        return "Not The Address Of A Phone"
     if not local and (host == "::1" or _LOOPBACK.fullmatch(host) is not None):
-        raise _refused("Loopback Address From Elsewhere")
+        return "Loopback Address From Elsewhere"
+    return ""
 
 
 def _plain(host: str) -> str:

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 __all__ = [
     "MALFORMED_EXPIRES",
     "MAX_EXPIRES",
+    "USER_AGENT_SIZE",
     "LostFlow",
     "OnFull",
     "PathFrom",
@@ -24,6 +25,9 @@ __all__ = [
 MAX_EXPIRES = 4_294_967_295
 # … and malformed ones should be treated as this one.
 MALFORMED_EXPIRES = 3_600
+
+# Kept with a binding for operators who look at it; a longer text has no use.
+USER_AGENT_SIZE = 128
 
 PathMode: TypeAlias = Literal["strict", "lenient", "ignore"]
 PathFrom: TypeAlias = Literal["trusted", "all"]

@@ -25,10 +25,11 @@ from sansip.location import (
     address_of_record,
 )
 from sansip.wire import Request, SipUri, Star, uri_equal
+from sansip.wire.fields import header_line
 
 from .admission import Terms, check_contacts, check_sips, refuses_path
 from .capacity import fit
-from .config import RegistrarConfig
+from .config import USER_AGENT_SIZE, RegistrarConfig
 from .contact import ContactChange, contact_value, delta_seconds, read_contact
 from .date import sip_date
 from .gruu import Gruus, Told
@@ -38,8 +39,6 @@ from .reply import Plan, Reply
 
 __all__ = ["Registrar"]
 
-# Kept with a binding for operators who look at it; a longer text has no use.
-_USER_AGENT_SIZE = 128
 # RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
 _HOUR = 3_600
 # The terms of an unknown sender.
@@ -52,22 +51,26 @@ class Registrar:
     """Registrations of one server. Holds policy only; bindings are the location service's.
 
     Attributes:
+        config: the policy.
+        constant_lines: the lines that stand in each 200 behind its Contacts, each with its CRLF.
         extensions: option tags supported here, for Supported in the server's answers.
         flow_timer: seconds within which a phone with a flow shall send keepalives, 0 for its own choice.
         gruus: the object that makes and reads GRUUs; None where there are none.
+        limits: those of the stack.
         lost_flow: what to do with the bindings of a connection that is lost.
     """
 
     __slots__ = (
-        "_config",
         "_date",
         "_gruus",
-        "_limits",
         "_outbound",
         "_supported",
+        "config",
+        "constant_lines",
         "extensions",
         "flow_timer",
         "gruus",
+        "limits",
         "lost_flow",
     )
 
@@ -78,19 +81,19 @@ class Registrar:
         gruus: Gruus | None = None,
     ) -> None:
         self._gruus = gruus
-        self._limits = limits
+        self.limits = limits
         self.configure(config or RegistrarConfig())
 
     def configure(self, config: RegistrarConfig) -> None:
         """Go by ``config`` from now on; present bindings keep their values."""
-        self._config = config
+        self.config = config
         self.lost_flow = config.lost_flow
         self.flow_timer = config.flow_timer
         self.gruus = self._gruus if config.gruu else None
         # Option tags that a phone or an edge proxy may require of us.
-        path = self._config.path != "ignore"
+        path = self.config.path != "ignore"
         # RFC 5626 6: it rests on Path.
-        self._outbound = self._config.outbound and path
+        self._outbound = self.config.outbound and path
         tags = {
             "path": path,
             "outbound": self._outbound,
@@ -100,6 +103,15 @@ class Registrar:
         # RFC 5627 5.2: gruu is not told in answers to a REGISTER.
         self._supported = ", ".join(sorted(self.extensions - {"gruu"}))
         self._date = (0, "")
+        lines = [("Service-Route", value) for value in config.service_route]
+        if self._supported:
+            lines.append(("Supported", self._supported))
+        self.constant_lines = "".join([f"{header_line(name, value)}\r\n" for name, value in lines])
+
+    @property
+    def most_contacts(self) -> int:
+        """How many contacts a user may have whose REGISTERs come without terms of their own."""
+        return self._most(_NO_TERMS)
 
     def check(self, request: Request) -> Reply | None:
         """Step 2: refuse what needs extensions that are not known on both sides (420).
@@ -115,7 +127,7 @@ class Registrar:
                 if unknown:
                     return _bad_extension(unknown)
             # RFC 3327 5.3: a proxy put itself on the path of a phone that does not know of it.
-            if self._config.path == "strict" and "path" in keys and not supports(request, "path"):
+            if self.config.path == "strict" and "path" in keys and not supports(request, "path"):
                 return _bad_extension(["path"])
         except RemoteProtocolError as error:
             return _refuse(error)
@@ -241,16 +253,16 @@ class Registrar:
                 after = [] if current else None
             else:
                 # More could not stand anyway, and each is compared with all the others.
-                if len(contacts) > self._limits.bindings_per_aor:
+                if len(contacts) > self.limits.bindings_per_aor:
                     return Plan(None, self._too_many("Too Many Contacts", "limits.bindings_per_aor"))
                 # 10.3 step 7: the contact's own expires, else the field, else our default.
-                default = self._config.default_expires if expires is None else delta_seconds(expires)
+                default = self.config.default_expires if expires is None else delta_seconds(expires)
                 changes = [self._grant(read_contact(value, default)) for value in contacts]
                 for _, granted in changes:
                     if granted < 0:
-                        headers = [("Min-Expires", str(self._config.min_expires))]
+                        headers = [("Min-Expires", str(self.config.min_expires))]
                         return Plan(None, Reply(423, "Interval Too Brief", headers))
-                if refuses_path(request, terms, self._config.path_from) and any(g for _, g in changes):
+                if refuses_path(request, terms, self.config.path_from) and any(g for _, g in changes):
                     return Plan(None, Reply(403, "Edge Proxy Not Trusted", [], "registrar.path_from"))
                 check_contacts(changes, terms, received, bool(path))
                 check_sips(request, changes, path)
@@ -268,9 +280,9 @@ class Registrar:
                     flow,
                     received,
                     # A few models make up all the phones there are.
-                    None if agent is None else sys.intern(agent[:_USER_AGENT_SIZE]),
+                    None if agent is None else sys.intern(agent[:USER_AGENT_SIZE]),
                 )
-                after = merge(current, changes, origin, self._config.repeat_time)
+                after = merge(current, changes, origin, self.config.repeat_time)
                 if after is not None and len(after) > (most := self._most(terms)):
                     after = fit(
                         after,
@@ -278,14 +290,14 @@ class Registrar:
                         most,
                         stays=lambda one: one.cseq == cseq and one.call_id == call_id,
                         is_dead=terms.is_dead,
-                        replace_oldest=(terms.on_full or self._config.on_full) == "replace-oldest",
+                        replace_oldest=(terms.on_full or self.config.on_full) == "replace-oldest",
                     )
                     if after is None:
                         return Plan(None, self._too_many("Too Many Contacts", "registrar.max_contacts"))
         if after is None:
             return Plan(None, self._ok(request, aor, current, now, path, wall_offset, flows))
         bindings = tuple(after) if len(after) < 2 else tuple(sorted(after, key=_rank))
-        size = self._limits.binding_size
+        size = self.limits.binding_size
         for binding in bindings:
             if binding.refreshed_at == now and _size(binding) > size:
                 return Plan(None, Reply(400, "Binding Too Large", [], "limits.binding_size"))
@@ -294,12 +306,12 @@ class Registrar:
 
     def _most(self, terms: Terms) -> int:
         """Return how many contacts may stand."""
-        wanted = terms.max_contacts or self._config.max_contacts or self._limits.bindings_per_aor
-        return min(wanted, self._limits.bindings_per_aor)
+        wanted = terms.max_contacts or self.config.max_contacts or self.limits.bindings_per_aor
+        return min(wanted, self.limits.bindings_per_aor)
 
     def _path(self, request: Request) -> tuple[str, ...]:
         """Return the path vector to store with each contact, topmost first (RFC 3327 5.3)."""
-        if self._config.path == "ignore" or "path" not in request.keys:
+        if self.config.path == "ignore" or "path" not in request.keys:
             return ()
         # Read for its errors: every call would be lost if the Path could not be a Route later.
         request.typed("path")
@@ -307,7 +319,7 @@ class Registrar:
 
     def _grant(self, change: ContactChange) -> tuple[ContactChange, int]:
         """Pair ``change`` with the interval granted, -1 when it is too brief (10.3 step 7)."""
-        requested, config = change.requested, self._config
+        requested, config = change.requested, self.config
         if 0 < requested < config.min_expires and requested < _HOUR:
             return change, config.min_expires if config.raise_brief else -1
         return change, min(requested, config.max_expires)
@@ -323,7 +335,7 @@ class Registrar:
         flows: bool,
     ) -> Reply:
         """Step 8: the 200, with every binding in it."""
-        config = self._config
+        config = self.config
         shown = config.show_received
         if self.gruus is not None and supports(request, "gruu"):
             told = Told(self.gruus, aor, now, wall_offset)
@@ -346,7 +358,7 @@ class Registrar:
                 headers.append(("Flow-Timer", str(config.flow_timer)))
         # RFC 3261 10.3 step 8: a 200 should tell the time (20.17).
         if wall_offset is not None and config.date:
-            headers.append(("Date", self._date_at(int(now + wall_offset))))
+            headers.append(("Date", self.date_at(int(now + wall_offset))))
         return Reply(200, "OK", headers)
 
     def _check_loops(self, request: Request, aor: str, changes: Sequence[tuple[ContactChange, int]]) -> None:
@@ -365,7 +377,8 @@ class Registrar:
                 if named is not None and address_of_record(named) == aor:
                     raise _refused("Contact Is A GRUU Of The Address-of-record")
 
-    def _date_at(self, second: int) -> str:
+    def date_at(self, second: int) -> str:
+        """Return the value of Date at Unix time ``second``."""
         # A busy server sends thousands of answers within one second.
         if self._date[0] != second:
             self._date = (second, sip_date(second))
@@ -373,7 +386,7 @@ class Registrar:
 
     def _too_many(self, reason: str, key: str) -> Reply:
         """A limit, ``key``, is reached: 503, without a change."""
-        wait = self._config.retry_after
+        wait = self.config.retry_after
         return Reply(503, reason, [] if wait is None else [("Retry-After", str(wait))], key)
 
 

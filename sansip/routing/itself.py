@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sansip.routing.incoming import Incoming
 
-__all__ = ["answer_as_server", "answer_options"]
+__all__ = ["answer_as_server", "answer_options", "capabilities"]
 
 # RFC 3261 20.5 and 8.2.1: methods whose requests can pass through this server.
 KNOWN_METHODS = (
@@ -43,14 +45,18 @@ def answer_options(request: Incoming) -> None:
         # RFC 3261 8.2.2.3
         request.reply(420, None, [("Unsupported", ", ".join(unknown))])
         return
-    headers = [
+    request.reply(200, None, capabilities(extensions))
+
+
+def capabilities(extensions: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the header fields by which the server states what it can do (RFC 3261 11.2)."""
+    return [
         ("Allow", OWN_METHODS),
         ("Accept", "application/sdp"),
         ("Accept-Encoding", "identity"),
         ("Accept-Language", "en"),
         ("Supported", ", ".join(sorted(extensions))),
     ]
-    request.reply(200, None, headers)
 
 
 def answer_as_server(request: Incoming) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sansip.routing.incoming import Incoming
     from sansip.wire import Request
 
-__all__ = ["RETRY_AFTER", "path_value", "register"]
+__all__ = ["RETRY_AFTER", "origin_of", "path_value", "register"]
 
 # RFC 3261 20.33: seconds after which a phone may try again when the store failed.
 RETRY_AFTER = "20"
@@ -57,7 +57,7 @@ async def register(request: Incoming, max_contacts: int | None = None, on_full: 
         # RFC 3261 10.3 step 5: not an address of the domain asked.
         request.reply(404)
         return
-    flow, received = _origin(request)
+    flow, received = origin_of(message, request.flow)
     terms = terms_of(request, max_contacts, on_full)
     planned: Plan | None = None
 
@@ -109,14 +109,12 @@ def _watch_flow(request: Incoming, answer: Reply) -> None:
         request.core.proxy.sender.connections.watch(request.flow, seconds, request.now)
 
 
-def _origin(request: Incoming) -> tuple[Flow | int | None, Source | None]:
+def origin_of(message: Request, flow: Flow) -> tuple[Flow | int | None, Source | None]:
     """Return the flow to keep with a binding, and the source where NAT shows.
 
     A stream is kept as its connection; a datagram needs the listener alone. A phone behind another proxy has
     no flow of its own to us.
     """
-    flow = request.flow
-    message = request.message
     if message.keys.count("via") > 1:
         return None, None
     received = None

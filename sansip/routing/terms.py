@@ -24,17 +24,21 @@ if TYPE_CHECKING:
     from sansip.routing.core import Core
     from sansip.routing.incoming import Incoming
 
-__all__ = ["is_dead", "tell_refusal", "terms_of"]
+__all__ = ["is_dead", "is_local", "tell_refusal", "terms_of"]
 
 
 def terms_of(request: Incoming, max_contacts: int | None, on_full: OnFull | None) -> Terms:
     """Return the terms of ``request``, a REGISTER."""
     core = request.core
-    host = request.flow.host
-    # RFC 1122 3.2.1.3, RFC 4291 2.5.3
-    local = host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
+    local = is_local(request.flow)
     trusted = local or request.trusted is not None
     return Terms(core.listeners.names_us, local, trusted, max_contacts, on_full, partial(is_dead, core))
+
+
+def is_local(flow: Flow) -> bool:
+    """Whether what came by ``flow`` came from this machine (RFC 1122 3.2.1.3, RFC 4291 2.5.3)."""
+    host = flow.host
+    return host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
 
 def tell_refusal(request: Incoming, aor: str, answer: Reply) -> None:

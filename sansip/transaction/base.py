@@ -113,7 +113,11 @@ class Transactions:
     @property
     def crowded(self) -> bool:
         """Whether only the part that strangers have no share of is left (``transactions_reserved``)."""
-        return len(self.clients) + len(self.servers) >= self._room
+        return self.crowded_by(0)
+
+    def crowded_by(self, more: int) -> bool:
+        """Whether so many ``more`` leave only that part."""
+        return len(self.clients) + len(self.servers) + more >= self._room
 
     def send_request(self, transaction: ClientTransaction, data: bytes, now: float) -> None:
         self.sender.send_request(transaction.flow, data, transaction, now)

@@ -11,12 +11,12 @@ from typing import Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.wire.abnf import compiled, quote
-from sansip.wire.fields import header_lines
+from sansip.wire.fields import encode, header_lines
 from sansip.wire.message import Request, Response
 from sansip.wire.status import REASONS
 from sansip.wire.values import line_value
 
-__all__ = ["response_to"]
+__all__ = ["answer_octets", "response_to"]
 
 # Field names that are not ordinary words.
 _FIELD_NAME: Final = compiled(
@@ -83,6 +83,22 @@ def response_to(
     response.reason = reason
     response._begin(keys, lines, body)
     return response
+
+
+def answer_octets(request: Request, start: str, to_tag: str, rest: str) -> bytes:
+    """Return the octets of the answer to ``request``, in which the reader found no fault (RFC 3261 8.2.6.2).
+
+    They are those of ``response_to``, with no message in between. ``start``: the status line, not of a 100.
+    ``rest``: everything behind the copied fields, well formed, with its line ends and the empty line.
+    """
+    lines = [start]
+    for key, line in zip(request.keys, request.lines, strict=True):
+        if key in _COPIED:
+            if key == "to" and request.to_tag is None:
+                line = f"{line};tag={to_tag}"
+            lines.append(line)
+    lines.append(rest)
+    return encode("\r\n".join(lines))
 
 
 def _has_tag(request: Request, line: str) -> bool:

@@ -1,0 +1,157 @@
+"""The ordinary REGISTER, which nearly every phone sends: from its lines to the update and the 200.
+
+Theory of operation: one SIP contact in brackets with no parameter but ``expires``, for a user without
+bindings, or with an older binding of the same text. For these ``plan_ordinary`` makes the new binding and the
+header fields of the 200 with nothing in between. For all else it returns None, and ``Registrar.plan``
+decides. ``Registrar.plan`` is the reference: a plan made here is the one that it would make
+(``tests/routing/test_shortcut.py``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from sansip.location import Binding, LocationUpdate
+from sansip.wire.abnf import compiled
+from sansip.wire.headers.name_addr import ORDINARY_LINE
+from sansip.wire.uri import plain_sip_uri
+
+from .admission import host_fault
+from .config import USER_AGENT_SIZE
+from .contact import contact_value, delta_seconds
+
+if TYPE_CHECKING:
+    from sansip.location import Source
+    from sansip.wire import Request
+
+    from .admission import LeadsBack
+    from .registrar import Registrar
+
+__all__ = ["plan_ordinary"]
+
+# RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
+_HOUR: Final = 3_600
+_contact_line: Final = ORDINARY_LINE.fullmatch
+_only_expires: Final = compiled(";expires=([0-9]{1,9})").fullmatch
+
+
+def plan_ordinary(
+    registrar: Registrar,
+    request: Request,
+    aor: str,
+    current: Sequence[Binding],
+    now: float,
+    flow: Hashable,
+    received: Source | None,
+    wall_offset: float | None,
+    leads_back: LeadsBack,
+    local: bool,
+) -> tuple[LocationUpdate, str] | None:
+    """Return the update, and the header lines of the 200, each with its CRLF.
+
+    None: ``Registrar.plan`` decides. ``request`` has each of its fields once and neither Require, Path nor a
+    sips Request-URI. ``local``: it came from this machine.
+    """
+    line = request.first_line("contact")
+    match = None if line is None else _contact_line(line)
+    if match is None:
+        return None
+    _, _, text, scheme, user, host, port, params, tag, rest = match.groups()
+    if scheme != "sip" or tag is not None:
+        return None
+    config = registrar.config
+    # RFC 3261 10.3 step 7: the contact's own expires, else the field, else our default.
+    if rest:
+        own = _only_expires(rest)
+        if own is None:
+            return None
+        requested = int(own[1])
+    else:
+        field = request.get("expires")
+        requested = config.default_expires if field is None else delta_seconds(field)
+    if requested == 0 or (requested < config.min_expires and requested < _HOUR):
+        return None
+    granted = min(config.max_expires, requested)
+    host = host.lower()
+    transport = None
+    if params:
+        uri = plain_sip_uri(text, scheme, user, host, port, params)
+        if "maddr" in uri.params:
+            return None
+        transport = uri.transport
+    if host_fault(
+        host,
+        None if port is None else int(port),
+        transport,
+        local,
+        # The phone is reached at its source in place of its Contact.
+        None if received is not None else leads_back,
+    ):
+        return None
+    call_id = request.call_id
+    cseq = request.cseq.number
+    registered_at = now
+    others: Sequence[Binding] = ()
+    if current:
+        for one in current:
+            if one.contact == text and one.reg_id is None:
+                break
+        else:
+            # Another contact, which may be the same by RFC 3261 19.1.4.
+            return None
+        # 10.3 step 7: same Call-ID, so the CSeq has to be higher.
+        if cseq <= one.cseq and call_id == one.call_id:
+            return None
+        if one.registered_at < now:
+            registered_at = one.registered_at
+        aor = current[0].aor
+        if len(current) > 1:
+            if len(current) > registrar.most_contacts:
+                return None
+            others = [other for other in current if other is not one]
+    if len(text) + len(call_id) > registrar.limits.binding_size:
+        return None
+    agent = request.get("user-agent")
+    binding = Binding(
+        aor,
+        text,
+        now + granted,
+        call_id,
+        cseq,
+        None,
+        registered_at,
+        now,
+        (),
+        None,
+        None,
+        "",
+        flow,
+        received,
+        # A few models make up all the phones there are.
+        None if agent is None else sys.intern(agent[:USER_AGENT_SIZE]),
+    )
+    shown = config.show_received
+    value = contact_value(binding, now, show_received=shown)
+    if others:
+        bindings = tuple(sorted((*others, binding), key=_rank))
+        lines = ""
+        for one in bindings:
+            value = contact_value(one, now, show_received=shown)
+            if not value.isascii() or "\n" in value or "\r" in value:
+                # From a store that others write to.
+                return None
+            lines += f"Contact: {value}\r\n"
+    else:
+        bindings = (binding,)
+        lines = f"Contact: {value}\r\n"
+    lines += registrar.constant_lines
+    # RFC 3261 10.3 step 8: a 200 should tell the time (20.17).
+    if wall_offset is not None and config.date:
+        lines += f"Date: {registrar.date_at(int(now + wall_offset))}\r\n"
+    return LocationUpdate(aor, tuple(current), bindings), lines
+
+
+def _rank(binding: Binding) -> tuple[int, float]:
+    return binding.rank

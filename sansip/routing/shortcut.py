@@ -1,0 +1,155 @@
+"""Two requests that the default route would answer at once: OPTIONS for the server, and an ordinary REGISTER.
+
+Theory of operation: no module, store or password has a say, so the answer follows from the request, the
+settings and the location service. Then it is made of the lines of the request: no handle, no coroutine, no
+message. The default route is the reference: where anything is not plain the shortcut does nothing at all, and
+the route decides; otherwise the actions are the same (``tests/routing/test_shortcut.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sansip.location import Outcome
+from sansip.registrar.ordinary import plan_ordinary
+from sansip.routing.itself import capabilities
+from sansip.routing.registration import origin_of
+from sansip.routing.terms import is_local
+from sansip.transaction.refusals import refusal_tag
+from sansip.wire import SipUri
+from sansip.wire.compose import answer_octets
+from sansip.wire.fields import header_line
+
+if TYPE_CHECKING:
+    from sansip.routing.core import Core
+    from sansip.transport import Flow
+    from sansip.wire import Request
+
+__all__ = ["METHODS", "Shortcut"]
+
+METHODS: Final = frozenset(("OPTIONS", "REGISTER"))
+# Fields by which the route would decide otherwise.
+_DECIDING: Final = frozenset(("route", "require", "proxy-require", "path"))
+_OK: Final = "SIP/2.0 200 OK"
+
+
+class Shortcut:
+    """The shortcut of one stack, whose parts are ``core``."""
+
+    __slots__ = ("_capabilities", "_core", "_extensions", "_server", "_server_name")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        # Lines made of settings, and what they were made of.
+        self._extensions: frozenset[str] | None = None
+        self._capabilities = ""
+        self._server_name = ""
+        self._server = ""
+
+    def answers(self, request: Request, key: str, back: Flow, flow: Flow, now: float) -> bool:
+        """Answer ``request``, of one of ``METHODS``, along ``back`` and return True; or do nothing.
+
+        It is new, not over a limit, came by ``flow``, and the default route is to decide on it.
+        ``key``: that of its transaction.
+        """
+        core = self._core
+        first = request._first
+        uri = request.uri
+        if (
+            # A field on several lines may hide something.
+            len(first) != len(request.keys)
+            or not _DECIDING.isdisjoint(first)
+            or type(uri) is not SipUri
+            or uri.scheme != "sip"
+            or "maddr" in request.uri_text
+            or request.to_tag is not None
+            or core.nodes is not None
+            or core.proxy.hooks.active
+            or core.modules.stack_hooks.request_received
+            # RFC 3261 16.3 step 3
+            or request.max_forwards == 0
+            or "," in first["via"]
+            or not core.listeners.serves(uri.host, uri.port)
+            # RFC 3261 16.3 step 4: it may be a loop.
+            or core.listeners.may_have_written(request)
+        ):
+            return False
+        stages = core.modules.stages
+        if stages["screen"] or stages["identify"]:
+            return False
+        core.ua.now = now
+        if request.method == "OPTIONS":
+            return uri.user is None and self._answers_options(request, key, back, flow, now)
+        return self._registers(request, key, back, flow, now)
+
+    def _answers_options(self, request: Request, key: str, back: Flow, flow: Flow, now: float) -> bool:
+        """Answer an OPTIONS for the server itself, without state (RFC 3261 11.2, 8.2.7)."""
+        core = self._core
+        trust = core.proxy.trust
+        if core.authenticator is not None and trust.owns(request.from_.uri):
+            return False
+        if core.trusted.peers and core.trusted.of(flow) is not None:
+            return False
+        extensions = core.registrar.extensions
+        if extensions is not self._extensions:
+            self._extensions = extensions
+            lines = [f"{header_line(name, value)}\r\n" for name, value in capabilities(extensions)]
+            self._capabilities = "".join(lines)
+        tag = refusal_tag(key, request.call_id, core.proxy.entropy)
+        transactions = core.proxy.transactions
+        # As if there had been a transaction: owners have the same numbers with and without the shortcut.
+        transactions.latest = number = transactions.latest + 1
+        data = answer_octets(request, _OK, tag, self._capabilities + self._end())
+        transactions.sender.send(back, data, now, number)
+        return True
+
+    def _registers(self, request: Request, key: str, back: Flow, flow: Flow, now: float) -> bool:
+        """Act as registrar on an ordinary REGISTER (RFC 3261 10.3)."""
+        core = self._core
+        registrar = core.registrar
+        transactions = core.proxy.transactions
+        to = request.to.uri
+        if (
+            core.authenticator is not None
+            or core.durable
+            or core.modules.stages["register"]
+            or transactions.crowded_by(1)
+            or type(to) is not SipUri
+            or not core.listeners.serves(to.host, to.port)
+        ):
+            return False
+        supported = request.first_line("supported")
+        if supported is not None and registrar.gruus is not None and "gruu" in supported.lower():
+            # RFC 5627 5.2: the 200 tells GRUUs.
+            return False
+        aor = core.addresses.of(to)
+        location = core.location
+        kept, received = origin_of(request, flow)
+        planned = plan_ordinary(
+            registrar,
+            request,
+            aor,
+            location.lookup(aor, now),
+            now,
+            kept,
+            received,
+            core.wall.offset,
+            core.listeners.names_us,
+            is_local(flow),
+        )
+        if planned is None or location.apply(planned[0], now) is not Outcome.DONE:
+            return False
+        update, lines = planned
+        core.registered(aor, len(update.after))
+        data = answer_octets(request, _OK, core.proxy.entropy.token(), lines + self._end())
+        transactions.open_server(key, "REGISTER", back, None).feed("send 2xx", data, now)
+        return True
+
+    def _end(self) -> str:
+        """Return the last lines of an answer without a body, and the empty one."""
+        name = self._core.server_name
+        if name != self._server_name or not self._server:
+            self._server_name = name
+            server = f"{header_line('Server', name)}\r\n" if name else ""
+            self._server = f"Content-Length: 0\r\n{server}\r\n"
+        return self._server
