@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from sansip_conformance.live import Target
+from sansip_conformance.target import Target
 
 __all__ = ["reach"]
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from sansip_conformance.live import LiveWorld, Target, at_hosts, host_for, reason_to_skip
+from sansip_conformance.live import LiveWorld, at_hosts, host_for
 from sansip_conformance.player import Player, TraceFailedError
 from sansip_conformance.serving import Servers
 from sansip_conformance.syntax import read_file, read_text
+from sansip_conformance.target import Target, reason_to_skip
 from sansip_conformance.trace import Trace
 from sansip_conformance.world import CoreWorld
 

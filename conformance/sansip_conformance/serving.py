@@ -19,8 +19,8 @@ from typing import Any
 from sansip.config import ListenerConfig
 from sansip.stack import Stack
 from sansip.transport import Resolve
-from sansip_conformance.live import Target
 from sansip_conformance.setup import stack_config
+from sansip_conformance.target import Target
 from sansip_conformance.trace import Setup, User
 
 __all__ = ["Servers", "load_runtime"]

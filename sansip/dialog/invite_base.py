@@ -1,9 +1,9 @@
 """The common part of an INVITE usage: its state, its timers, and how it sends and answers.
 
 Theory of operation: every input of ``InviteUsage`` finds its row in ``INVITE_USAGE`` and calls
-the method that the row names; the methods stand in three files, by whose request they are about:
-``invite_server`` (the peer's), ``invite_client`` (ours), and ``invite`` (the session as a whole).
-Effects gather in a list, which the input returns.
+the method that the row names; the methods stand in four files, by whose request they are about:
+``invite_server`` and ``invite_requests`` (the peer's), ``invite_client`` (ours), and ``invite`` (the
+session as a whole). Effects gather in a list, which the input returns.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from sansip.testing.agent import Agent, Dialog
 from sansip.testing.bench import ModuleBench, check_module
 from sansip.testing.draft import Draft
 from sansip.testing.endpoint import Endpoint, Received, TrafficError, fits, understood
-from sansip.testing.network import Link, Network, Server
+from sansip.testing.links import Link
+from sansip.testing.network import Network
+from sansip.testing.server import Server
 from sansip.testing.zone import Zone
 
 __all__ = [

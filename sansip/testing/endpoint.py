@@ -64,7 +64,7 @@ class Wires(Protocol):
 
 
 class Reached(Protocol):
-    """The server that a phone sends to (``sansip.testing.network.Server``)."""
+    """The server that a phone sends to (``sansip.testing.server.Server``)."""
 
     def address(self, transport: str, host: str) -> tuple[str, int]: ...
 

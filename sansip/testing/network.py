@@ -2,8 +2,8 @@
 
 Theory of operation: one heap holds all future events, ordered by time: a packet's arrival, a stack's
 deadline, a function of the test. ``run`` takes the next one and jumps there, so thirty-two seconds of Timer B
-cost nothing and every run of the same test is the same run. Stacks are the real ``Stack``; their actions are
-performed here instead of on sockets.
+cost nothing and every run of the same test is the same run. Stacks are the real ``Stack``; ``Server``
+performs their actions here instead of on sockets.
 """
 
 from __future__ import annotations
@@ -11,245 +11,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from sansip.actions import (
-    Action,
-    Address,
-    Ask,
-    CloseDatagram,
-    Connect,
-    Disconnect,
-    Notify,
-    OpenDatagram,
-    SendData,
-    SendDatagram,
-)
-from sansip.config import Reconfiguration, StackConfig
+from sansip.actions import Address, Ask, SendDatagram
+from sansip.config import StackConfig
 from sansip.entropy import Entropy
-from sansip.events import RouteFailed
-from sansip.journal import JournaledStack
 from sansip.limits import Limits
 from sansip.module import Use
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
 from sansip.rows import MemoryRows, Read, Scan, Write
-from sansip.stack import Stack
 from sansip.testing.endpoint import Endpoint
-from sansip.transport.filter import OpenConnection
+from sansip.testing.links import Link, Pipe
+from sansip.testing.server import Server
 from sansip.transport.next_hop import Resolve
-from sansip.transport.transports import DEFAULT_PORT, FRAMED, UDP
+from sansip.transport.transports import DEFAULT_PORT, UDP
 
-__all__ = ["Link", "Network", "Server"]
-
-
-@dataclass(slots=True)
-class Link:
-    """One direction between two hosts.
-
-    Attributes:
-        latency: seconds that a packet travels.
-        jitter: seconds more, drawn evenly; packets may overtake each other.
-        loss: share of datagrams lost, 0 to 1.
-        drop_next: how many of the next datagrams are lost.
-        duplicate_next: how many of the next datagrams arrive twice.
-        is_down: nothing passes; connections break and cannot be opened.
-    """
-
-    latency: float = 0.0
-    jitter: float = 0.0
-    loss: float = 0.0
-    drop_next: int = 0
-    duplicate_next: int = 0
-    is_down: bool = False
-
-
-class Server:
-    """A stack on the network. ``events`` collects its ``Notify`` events."""
-
-    def __init__(
-        self, network: Network, config: StackConfig, seed: bytes, journal: Callable[[str], object] | None
-    ) -> None:
-        self.network = network
-        self.config = config
-        self.stack = Stack(config, seed) if journal is None else JournaledStack(config, seed, journal, {})
-        self.events: list[Any] = []
-        self._listeners = {one.id: one for one in config.listeners}
-        # our connection number -> the other end
-        self._pipes: dict[int, _Pipe] = {}
-        self._wakes: set[float] = set()
-
-    def address(self, transport: str = UDP, peer: str | None = None) -> tuple[str, int]:
-        """Return the address of the first listener for ``transport``, of ``peer``'s family if given."""
-        fitting = [one for one in self.config.listeners if one.transport == transport]
-        for one in fitting:
-            if peer is None or (":" in peer) == (":" in one.host):
-                return one.host, one.port
-        raise ValueError(f"the server has no {transport} listener")
-
-    def listens(self, transport: str, address: tuple[str, int]) -> int | None:
-        """Return the number of the listener at ``address``, if any."""
-        # Those that are being given up as well, until their socket is closed.
-        for one in self._listeners.values():
-            if one.transport == transport and (one.host, one.port) == address:
-                return one.id
-        return None
-
-    def configure(self, change: Reconfiguration) -> None:
-        """Have the stack take ``change``, as a reload does (``Stack.configure``)."""
-        self._listeners.update((one.id, one) for one in change.listeners or ())
-        self._perform(self.stack.configure(change, self.network.now))
-
-    def flush(self) -> None:
-        """Perform what code outside of an input had the stack do: a test that calls ``stack.ua`` itself."""
-        self._perform(self.stack.time_passed(self.network.now))
-
-    # --- called by the network
-
-    def datagram(self, listener: int, data: bytes, source: Address) -> None:
-        self._perform(self.stack.datagram_received(listener, data, source, self.network.now))
-
-    def accept(self, listener: int, pipe: _Pipe, transport: str, remote: Address) -> int:
-        conn = self.stack.new_connection()
-        self._pipes[conn] = pipe
-        one = self._listeners[listener]
-        flow = OpenConnection(listener, transport, (one.host, one.port), remote, True)
-        self._perform(self.stack.connection_opened(conn, flow, self.network.now))
-        return conn
-
-    def data(self, conn: int, data: bytes) -> None:
-        pipe = self._pipes.get(conn)
-        if pipe is not None:
-            whole = pipe.transport in FRAMED
-            self._perform(self.stack.data_received(conn, data, self.network.now, boundary=whole))
-
-    def closed(self, conn: int, reason: str) -> None:
-        if self._pipes.pop(conn, None) is not None:
-            self._perform(self.stack.connection_closed(conn, reason, self.network.now))
-
-    def answer(self, number: int, result: Any) -> None:
-        """Answer question ``number`` of the stack."""
-        self._perform(self.stack.answer(number, result, self.network.now))
-
-    def _perform(self, actions: list[Action]) -> None:
-        network = self.network
-        failures: list[BaseException] = []
-        for action in actions:
-            if isinstance(action, CloseDatagram):
-                self._listeners.pop(action.listener, None)
-                continue
-            if isinstance(action, OpenDatagram):
-                # Sockets of queries: here the name server needs none.
-                continue
-            if isinstance(action, SendDatagram) and action.listener < 0:
-                network.query(self, action)
-            elif isinstance(action, SendDatagram):
-                one = self._listeners[action.listener]
-                network.send_datagram((one.host, one.port), action.address, action.data, action, self)
-            elif isinstance(action, SendData):
-                pipe = self._pipes.get(action.conn)
-                if pipe is not None:
-                    pipe.send(self, action.data)
-            elif isinstance(action, Connect):
-                self._connect(action)
-            elif isinstance(action, Disconnect):
-                pipe = self._pipes.get(action.conn)
-                if pipe is not None:
-                    pipe.close(self, action.reason)
-                network.at(network.now, partial(self._disconnected, action.conn, action.reason))
-            elif isinstance(action, Ask):
-                network.asked(self, action)
-            elif isinstance(action, Notify):
-                self.events.append(action.event)
-                if isinstance(action.event, RouteFailed) and network.raise_route_errors:
-                    failures.append(action.event.error)
-        deadline = self.stack.next_deadline()
-        if deadline is not None and deadline not in self._wakes:
-            self._wakes.add(deadline)
-            network.at(deadline, lambda: self._wake(deadline))
-        if failures:
-            # When all is done that the stack wanted done, as on a real server.
-            raise failures[0]
-
-    def _wake(self, deadline: float) -> None:
-        self._wakes.discard(deadline)
-        self._perform(self.stack.time_passed(self.network.now))
-
-    def _disconnected(self, conn: int, reason: str) -> None:
-        self._pipes.pop(conn, None)
-        self._perform(self.stack.connection_closed(conn, reason, self.network.now))
-
-    def failed(self, action: SendDatagram, reason: str) -> None:
-        self._perform(self.stack.send_failed(action.owner, reason, self.network.now))
-
-    def _connect(self, action: Connect) -> None:
-        network = self.network
-        if action.transport == "dns":
-            # The name server listens on UDP alone.
-            network.at(network.now, partial(self._disconnected, action.conn, "connection refused"))
-            return
-        one = self._listeners[action.listener]
-        endpoint = network.endpoint_at((str(action.address[0]), int(action.address[1])))
-        link = network.link(one.host, str(action.address[0]))
-        if endpoint is None or not endpoint.accepts or link.is_down:
-            network.at(
-                network.now + link.latency,
-                lambda: self._perform(
-                    self.stack.connection_closed(action.conn, "connection refused", network.now)
-                ),
-            )
-            return
-        network.connections += 1
-        local = (one.host, 40_000 + network.connections)
-        pipe = _Pipe(network, self, action.conn, endpoint, action.transport, local)
-        self._pipes[action.conn] = pipe
-
-        def established() -> None:
-            endpoint.connected(pipe, incoming=True)
-            flow = OpenConnection(
-                action.listener, action.transport, local, action.address, False, action.name
-            )
-            self._perform(self.stack.connection_opened(action.conn, flow, network.now))
-
-        network.at(network.now + link.latency, established)
-
-
-@dataclass(eq=False)
-class _Pipe:
-    """One connection between a server and an endpoint."""
-
-    network: Network
-    server: Server
-    conn: int
-    endpoint: Endpoint
-    transport: str
-    server_address: tuple[str, int]
-    is_open: bool = True
-
-    def send(self, sender: object, data: bytes) -> None:
-        """Carry ``data`` to the other end, in order."""
-        if not self.is_open:
-            return
-        network = self.network
-        if sender is self.server:
-            link = network.link(self.server_address[0], self.endpoint.host)
-            network.at(network.now + link.latency, lambda: self.endpoint.data(self, data))
-        else:
-            link = network.link(self.endpoint.host, self.server_address[0])
-            network.at(network.now + link.latency, lambda: self.server.data(self.conn, data))
-
-    def close(self, closer: object, reason: str) -> None:
-        """End the connection; the other end hears of it after the latency."""
-        if not self.is_open:
-            return
-        self.is_open = False
-        network = self.network
-        if closer is self.server:
-            link = network.link(self.server_address[0], self.endpoint.host)
-            network.at(network.now + link.latency, lambda: self.endpoint.closed(self, reason))
-        else:
-            link = network.link(self.endpoint.host, self.server_address[0])
-            network.at(network.now + link.latency, lambda: self.server.closed(self.conn, reason))
+__all__ = ["Network"]
 
 
 @dataclass
@@ -407,11 +184,11 @@ class Network:
             if listener is not None:
                 server.datagram(listener, data, source)
 
-    def connect(self, endpoint: Endpoint, server: Server, transport: str) -> _Pipe:
+    def connect(self, endpoint: Endpoint, server: Server, transport: str) -> Pipe:
         """Open a connection from ``endpoint``; the stack hears of it first."""
         address = server.address(transport, endpoint.host)
         self.connections += 1
-        pipe = _Pipe(self, server, 0, endpoint, transport, address)
+        pipe = Pipe(self, server, 0, endpoint, transport, address)
         listener = server.listens(transport, address)
         assert listener is not None
         pipe.conn = server.accept(

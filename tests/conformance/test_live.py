@@ -8,10 +8,10 @@ from importlib.metadata import entry_points
 import pytest
 
 from sansip_conformance import load_suites, select
-from sansip_conformance.live import parse_target, reason_to_skip
 from sansip_conformance.probe import reach
 from sansip_conformance.run import run_live
 from sansip_conformance.serving import Servers
+from sansip_conformance.target import parse_target, reason_to_skip
 from tests.missing import missing
 
 SOME = ["rfc3261-16.6-forwarding", "rfc3261-16.10-cancel", "rfc3261-11-options", "rfc3581-rport"]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sansip_conformance import load_suites, select
-from sansip_conformance.live import parse_target
 from sansip_conformance.probe import reach
 from sansip_conformance.run import run_live
+from sansip_conformance.target import parse_target
 from tests.interop.conftest import TARGET, Server
 
 SUITES = [

@@ -146,7 +146,7 @@ class Hub:
             self.sendto[listener.id] = listener.sock.sendto
             self.spawn(datagrams.pump())
         else:
-            self.spawn(self.streams.listen(listener))
+            self.spawn(self.streams.accepting.listen(listener))
 
     def _shut(self, action: CloseDatagram) -> None:
         """Close the socket of a query, or of a listener that was taken away."""

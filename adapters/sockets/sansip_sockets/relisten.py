@@ -88,7 +88,7 @@ class Relisten:
         hub.listeners = {**self._after, **lasting}
         for listener in gone:
             if listener.transport not in DATAGRAMS:
-                hub.streams.stop(listener)
+                hub.streams.accepting.stop(listener)
         opened, self._opened = self._opened, []
         for listener in opened:
             hub.listen(listener)

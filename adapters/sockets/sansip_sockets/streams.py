@@ -1,4 +1,4 @@
-"""The pumps of streams: accept, connect, read, write.
+"""The pumps of streams: connect, read, write.
 
 Theory of operation: each connection has one pump that reads it from beginning
 to end. Writes are tried at once, all of a batch in one system call; only what
@@ -19,7 +19,6 @@ that were written before still go out: a peer that half-closes gets them.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from collections.abc import Callable
@@ -31,10 +30,11 @@ from sansip.clock import Timer
 from sansip.driver import OpenConnection
 from sansip.transport.transports import SCTP, TCP
 from sansip_sockets import sctp
+from sansip_sockets.accepting import Accepting
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.inlet import Inlet
 from sansip_sockets.opening import begin_connect, tune
-from sansip_sockets.waits import PAUSE, READ, WRITE, Pump, wake
+from sansip_sockets.waits import PAUSE, READ, WRITE, Pump
 
 if TYPE_CHECKING:
     from sansip_sockets.host import Host
@@ -46,14 +46,8 @@ CONNECTING, OPEN, CLOSING, LINGERING, DEAD, GIVEN = range(6)
 # Octets taken by one read: a dozen messages, after which all other peers get a turn. With 64
 # KiB ten peers that send as fast as they can made the others wait a quarter of a second.
 READ_SIZE = 4_096
-# Connections accepted for one wake-up, so that others get their turn.
-ACCEPTS = 64
 # Seconds to wait for the peer's goodbye after ours.
 LINGER = 2.0
-# Seconds to leave new connections to the kernel's queue when this process or
-# machine has run out of descriptors or memory: retrying at once would spin.
-EXHAUSTED_PAUSE = 0.1
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Connection:
@@ -83,7 +77,7 @@ class Connection:
 class Streams:
     """All stream sockets of a hub."""
 
-    __slots__ = ("_heirs", "_hub", "_open", "_stopped", "_table", "dirty")
+    __slots__ = ("_heirs", "_hub", "_open", "_table", "accepting", "dirty")
 
     def __init__(self, hub: Host) -> None:
         self._hub = hub
@@ -91,8 +85,7 @@ class Streams:
         self._table: dict[int, Connection] = {}
         # Connections whose socket is open: those above, and those that say goodbye.
         self._open: set[Connection] = set()
-        # Listening sockets that their pumps are to close.
-        self._stopped: set[socket.socket] = set()
+        self.accepting = Accepting(hub, self._accepted)
         # The function that takes over the socket of a connection that was given away, once its pump
         # has let go.
         self._heirs: dict[Connection, Callable[[], None]] = {}
@@ -114,8 +107,7 @@ class Streams:
             connection.sock.close()
         for connection in self._heirs:
             connection.sock.close()
-        for sock in self._stopped:
-            sock.close()
+        self.accepting.close()
         self._open.clear()
         self._table.clear()
 
@@ -203,49 +195,6 @@ class Streams:
         self._heirs[connection] = partial(heir, connection.sock)
 
     # --- pumps
-
-    def listen(self, listener: BoundListener) -> Pump:
-        """Accept connections until the listener is taken away (``stop``)."""
-        hub = self._hub
-        sock = listener.sock
-        wait = (READ, sock, None)
-        exhausted = False
-        while True:
-            yield wait
-            if listener.closing:
-                break
-            for _ in range(ACCEPTS):
-                try:
-                    peer, address = sock.accept()
-                except BlockingIOError:
-                    break
-                except OSError as error:
-                    if error.errno in EXHAUSTED:
-                        if not exhausted:
-                            exhausted = True
-                            hub.report(
-                                f"accept on {listener}: no connection is accepted until there is room", error
-                            )
-                        yield (PAUSE, sock, EXHAUSTED_PAUSE)
-                        break
-                    # accept(2) also passes on errors of the connection that was
-                    # to come (ECONNABORTED, ENETDOWN, …): that one is gone.
-                    continue
-                exhausted = False
-                try:
-                    self._accepted(listener, peer, address)
-                except Exception as error:
-                    peer.close()
-                    hub.report(f"connection from {address[0]} on {listener}", error)
-        yield (PAUSE, sock, 0.0)
-        sock.close()
-        self._stopped.discard(listener.sock)
-
-    def stop(self, listener: BoundListener) -> None:
-        """Accept nothing more there; connections that were accepted go on."""
-        listener.closing = True
-        self._stopped.add(listener.sock)
-        wake(listener.sock)
 
     def _accepted(self, listener: BoundListener, peer: socket.socket, address: Any) -> None:
         hub = self._hub

@@ -12,17 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import CommandError, Module, ModuleFault, Slot, command, function
-from sansip.modules.calls.call import Call, Side, Talk
+from sansip.module import CommandError, Module, Slot, command, function
+from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.counts import Counts
 from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTried
-from sansip.modules.calls.hangup import send
 from sansip.modules.calls.row import Row, row_of
 from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
-from sansip.modules.calls.settings import CallsSettings
+from sansip.modules.calls.settings import CallsSettings, judge
 from sansip.modules.calls.spiral import parent_of
 from sansip.modules.calls.states import TABLE, Happening
 from sansip.modules.calls.strangers import Strangers
+from sansip.modules.calls.supervision import Supervision, due
 from sansip.modules.calls.talks import Talks, contact_of
 from sansip.modules.calls.watch import Watch
 from sansip.sources import source_of
@@ -68,22 +68,11 @@ class Calls(Module):
     # --- its life
 
     def check(self, settings: CallsSettings) -> None:
-        """RFC 4028 5: no Min-SE below 90 outside of tests, where ``min_se`` may be less on purpose."""
-        if settings.min_se < 1:
-            raise ModuleFault("calls.min_se: at least 1 second, and 90 where RFC 4028 is to hold")
-        if settings.session_expires and settings.session_expires < settings.min_se:
-            raise ModuleFault(
-                f"calls.session_expires is {settings.session_expires}, less than calls.min_se "
-                f"({settings.min_se}): raise it, or set 0 for no timer"
-            )
-        for name in ("max_duration", "probe"):
-            if not 0 <= getattr(settings, name) < 1e9:
-                raise ModuleFault(f"calls.{name}: 0, or a number of seconds")
-        for name in ("most", "most_of_stranger"):
-            if getattr(settings, name) < 1:
-                raise ModuleFault(f"calls.{name}: at least 1")
+        """Raise ``ModuleFault`` for settings that cannot be used."""
+        judge(settings)
 
     def start(self, core: Core, now: float) -> None:
+        self._supervision = Supervision(core, self._over, self._end, self._look_again)
         self._tried = core.counter("tried", "Calls whose INVITE was relayed")
         self._answered = core.counter("answered", "Calls that were answered")
         self._ended = core.counter("ended", "Calls that ended, by who ended them", ("by",))
@@ -276,7 +265,7 @@ class Calls(Module):
         elif call.given_up:
             # An operator ended it, and the 2xx crossed the CANCEL (RFC 3261 9.1).
             call.request = None
-            self._hang_up(call, call.given_up, now)
+            self._supervision.hang_up(call, call.given_up, now)
         else:
             self._look_again(call, now)
 
@@ -375,18 +364,7 @@ class Calls(Module):
     # --- time
 
     def _look_again(self, call: Call, now: float) -> None:
-        self._watch.look(call, self._due(call, now), len(self._calls))
-
-    def _due(self, call: Call, now: float) -> float | None:
-        """Return when an answered call is looked at next."""
-        settings = self.settings
-        times = [talk.expires for talk in call.talks.values() if talk.expires is not None]
-        times += [talk.unacked for talk in call.talks.values() if talk.unacked is not None]
-        if settings.max_duration and call.answered is not None:
-            times.append(call.answered + settings.max_duration)
-        if settings.probe:
-            times.append(now + settings.probe)
-        return min(times, default=None)
+        self._watch.look(call, due(call, self.settings, now), len(self._calls))
 
     def next_due(self) -> float | None:
         """Return when the next call is looked at."""
@@ -395,63 +373,7 @@ class Calls(Module):
     def time_passed(self, now: float) -> None:
         """End calls whose time is over; probe calls that may be dead."""
         for call in self._watch.passed(now):
-            self._judge(call, now)
-
-    def _judge(self, call: Call, now: float) -> None:
-        settings = self.settings
-        if call.state != "answered":
-            self._end(call, "", "no answer left", now)
-            return
-        if (
-            settings.max_duration
-            and call.answered is not None
-            and now >= call.answered + settings.max_duration
-        ):
-            self._hang_up(call, "max_duration reached", now)
-            return
-        for talk in list(call.talks.values()):
-            if talk.unacked is not None and talk.unacked <= now:
-                # RFC 3261 13.3.1.4: the callee ends it, if it was one.
-                self._over(call, talk, "", "no ACK came", now)
-            elif talk.expires is not None and talk.expires <= now:
-                # RFC 4028 8.3: no BYE, for that is the phones'.
-                self._over(call, talk, "", "session expired", now)
-            elif settings.probe:
-                self._probe(call, talk, now)
-        if not call.over:
-            self._look_again(call, now)
-
-    def _probe(self, call: Call, talk: Talk, now: float) -> None:
-        """Ask both sides whether they still know the dialog (OPTIONS within it, RFC 3261 11)."""
-        if talk.probed:
-            return
-        for to, other in ((talk.caller, talk.callee), (talk.callee, talk.caller)):
-
-            def answered(status: int, now: float, to: Side = to) -> None:
-                talk.probed -= 1
-                if status in (408, 481) and not call.over:
-                    side = "caller" if to is talk.caller else "callee"
-                    self._hang_up(call, f"the {side} answers {status}", now)
-
-            talk.probed += 1
-            if not send(self.core.proxy.client, "OPTIONS", call.call_id, to, other, now, answered):
-                talk.probed -= 1
-
-    # --- hanging up
-
-    def _hang_up(self, call: Call, why: str, now: float) -> None:
-        """Send a BYE to both sides of each dialog, or cancel an INVITE that is not answered."""
-        reason = f'SIP;cause=200;text="{why}"'
-        if call.request is not None:
-            # It ends with its final response, or is hung up with a 2xx that crosses the CANCEL.
-            call.given_up = why
-            call.request.now = now
-            call.request.cancel(now, reason)
-            return
-        for talk in call.talks.values():
-            for to, other in ((talk.caller, talk.callee), (talk.callee, talk.caller)):
-                send(self.core.proxy.client, "BYE", call.call_id, to, other, now, _ignore, reason)
-        self._end(call, "server", why, now)
+            self._supervision.look(call, self.settings, now)
 
     # --- commands
 
@@ -485,7 +407,9 @@ class Calls(Module):
         call = self._found("calls.hangup", id)
         row = row_of(call, self.core.unix, now)
         # It goes into a quoted string (RFC 3326).
-        self._hang_up(call, "".join(c for c in reason if c.isprintable() and c not in '"\\')[:80], now)
+        self._supervision.hang_up(
+            call, "".join(c for c in reason if c.isprintable() and c not in '"\\')[:80], now
+        )
         return row
 
     @command("calls.count")
@@ -500,7 +424,3 @@ class Calls(Module):
         if call is None:
             raise CommandError(f"{command}: there is no call {name:.80}; `sansip ctl calls.list` shows them")
         return call
-
-
-def _ignore(_status: int, _now: float) -> None:
-    """An answer that changes nothing: the call is over here."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from sansip.module import Doc
+from sansip.module import Doc, ModuleFault
 
-__all__ = ["CallsSettings"]
+__all__ = ["CallsSettings", "judge"]
 
 
 @dataclass(slots=True)
@@ -34,3 +34,23 @@ class CallsSettings:
     most_of_stranger: Annotated[
         int, Doc("The same for the calls of one address of which nothing is known.")
     ] = 2_000
+
+
+def judge(settings: CallsSettings) -> None:
+    """Raise ``ModuleFault`` for settings that cannot be used.
+
+    RFC 4028 5: no Min-SE below 90 outside of tests, where ``min_se`` may be less on purpose.
+    """
+    if settings.min_se < 1:
+        raise ModuleFault("calls.min_se: at least 1 second, and 90 where RFC 4028 is to hold")
+    if settings.session_expires and settings.session_expires < settings.min_se:
+        raise ModuleFault(
+            f"calls.session_expires is {settings.session_expires}, less than calls.min_se "
+            f"({settings.min_se}): raise it, or set 0 for no timer"
+        )
+    for name in ("max_duration", "probe"):
+        if not 0 <= getattr(settings, name) < 1e9:
+            raise ModuleFault(f"calls.{name}: 0, or a number of seconds")
+    for name in ("most", "most_of_stranger"):
+        if getattr(settings, name) < 1:
+            raise ModuleFault(f"calls.{name}: at least 1")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sansip_conformance import Trace, Verdict
-    from sansip_conformance.live import Target
+    from sansip_conformance.target import Target
 
 __all__ = ["conformance"]
 
@@ -127,9 +127,9 @@ def run(
     sansip conformance run --target udp:127.0.0.1:5060 --domain example.com
     """
     from sansip_conformance import run_on_core
-    from sansip_conformance.live import parse_target
     from sansip_conformance.run import run_live
     from sansip_conformance.serving import Servers
+    from sansip_conformance.target import parse_target
 
     if targets and runtime:
         raise OperatorError("--target and --runtime exclude each other: a target is running already")
@@ -192,8 +192,8 @@ def replay(
     """Replay one file: a trace, a journal, or a capture (pcap, pcapng)."""
     from sansip_conformance import play_on_core
     from sansip_conformance.capture import as_text, read_any
-    from sansip_conformance.live import parse_target
     from sansip_conformance.run import play_live
+    from sansip_conformance.target import parse_target
     from sansip_server.commands.ladder import draw
 
     try:
