@@ -56,6 +56,7 @@ class Trial:
         "broke",
         "client",
         "final",
+        "heard",
         "provisional",
         "state",
         "transaction",
@@ -69,6 +70,8 @@ class Trial:
         self.transaction: ClientTransaction | None = None
         self.final: Response | None = None
         self.provisional = False
+        # When the first provisional response came, 100 as well.
+        self.heard: float | None = None
         self.broke = ""
         # Places left to try, and the one being tried.
         self._places: list[Place] = []
@@ -221,6 +224,7 @@ class Trial:
         # The state of the attempt at the last place is cleared (RFC 3261 9.1: a CANCEL waits for a
         # provisional response to this very request).
         self.provisional = False
+        self.heard = None
         self._id = new_branch(client.entropy, self._suffix)
         refused, self._switched = self._switched, False
         request = self._prepare(transport, listener, alive, not refused, now)
@@ -301,7 +305,9 @@ class Trial:
             self.feed("timeout" if reason == "timeout" else "transport error", reason, now)
 
     def proceed(self, response: Response, now: float) -> None:
-        self.provisional = True
+        if not self.provisional:
+            self.provisional = True
+            self.heard = now
         # RFC 3263 4.3: a place that was heard of has not failed.
         self._stop_hurry()
         if response.status != 100:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from sansip.errors import RemoteProtocolError
 from sansip.location.aor import address_of_record
 from sansip.module import CommandError, Doc, Module, command, function, step
+from sansip.module.table_file import RowsFile
 from sansip.rows import Table
 from sansip.wire import SipUri, parse_uri
 
@@ -67,6 +68,11 @@ class AliasesSettings:
     """The table [aliases]."""
 
     names: list[Alias] = field(default_factory=list)
+    file: Annotated[
+        str,
+        RowsFile("names", ("alias",)),
+        Doc("A CSV file with more aliases, relative to the configuration; the columns are alias, target."),
+    ] = ""
     short: Annotated[int, Doc("Digits of a user's own short numbers; 0: there are none.")] = 2
 
     def __post_init__(self) -> None:

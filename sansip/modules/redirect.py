@@ -7,12 +7,14 @@ several are a 300.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.location.aor import address_of_record
-from sansip.module import CommandError, Doc, Module, command, step
+from sansip.module import CommandError, Doc, Module, command, function, step
+from sansip.module.table_file import RowsFile
 from sansip.proxy import Target
 from sansip.rows import Table
 from sansip.wire import SipUri, parse_uri
@@ -48,10 +50,36 @@ class RedirectSettings:
     """The table [redirect]."""
 
     users: list[Elsewhere] = field(default_factory=list)
+    file: Annotated[
+        str,
+        RowsFile("users", ("user", "contact")),
+        Doc("A CSV file with more users, relative to the configuration; the columns are their keys."),
+    ] = ""
     bindings: Annotated[
         Literal["relay", "redirect"],
         Doc("Whether calls for registered users are relayed, or the caller is told their contacts."),
     ] = "relay"
+    follow: Annotated[
+        list[str],
+        Doc(
+            "Hosts that a 300, 301 or 302 of a server may send calls on to: names, or `*.example.net`. The"
+            " server tries such contacts itself, unseen by the caller; others go back to the caller."
+        ),
+    ] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for one in self.follow:
+            name = one.removeprefix("*.")
+            if (
+                not name
+                or "*" in name
+                or not name.isascii()
+                or any(c in name for c in " /@;?")
+                or (":" in name and name[0] != "[")
+            ):
+                raise ValueError(
+                    f"follow: {one!r:.80} is no host; write a name, an address, or *.example.net"
+                )
 
 
 USERS = Table("redirect_users", Elsewhere, key=("user", "contact"))
@@ -111,6 +139,22 @@ class Redirect(Module):
             # Callers cannot use the flow and the path of a binding, so these stay here.
             self._answer(request, [Target(one.uri or request.uri, one.q) for one in found], 302)
 
+    @function
+    def follow(self, request: IncomingRequest, hosts: Sequence[str]) -> None:
+        """Have ``request``, once it is relayed, follow a 300, 301 or 302 to ``hosts`` (see the setting).
+
+        Each URI is tried once, and ``limits.branches`` bounds them all. For any other test there is
+        ``request.follow(accept)``.
+        """
+        names = tuple(one.lower() for one in hosts)
+        request.follow(lambda uri: _is_among(uri.host.lower(), names))
+
+    @step("identify")
+    async def allow_recursion(self, request: IncomingRequest) -> None:
+        """Follow redirections to the hosts of ``follow``."""
+        if self.settings.follow and request.follows is None:
+            self.follow(request, self.settings.follow)
+
     def _answer(self, request: IncomingRequest, targets: list[Target], one: int) -> None:
         # RFC 3261 21.3.1: several choices are a 300.
         status = 300 if len(targets) > 1 else one
@@ -148,6 +192,10 @@ class Redirect(Module):
         await self._rows.delete(*((name, contact) for contact in rows))
         self._merge()
         return len(rows)
+
+
+def _is_among(host: str, names: Sequence[str]) -> bool:
+    return any(host == one or (one[:2] == "*." and host.endswith(one[1:])) for one in names)
 
 
 def _uri(text: str) -> SipUri:

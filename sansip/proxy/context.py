@@ -246,7 +246,7 @@ class ResponseContext(WayBack):
             # RFC 3261 16.7 step 5: it goes back when all others have ended.
             self._queue.clear()
             self._cancel_branches(now, None)
-        elif status < 400 and first and self.proxy.config.recurse:
+        elif status < 400 and first and (self.proxy.config.recurse or self.forwarding.follows is not None):
             self._follow(response)
         self._check(now)
 
@@ -261,7 +261,8 @@ class ResponseContext(WayBack):
         if self._redirects is None:
             self._redirects = Redirects(names)
         self._redirects.known |= names
-        targets = self._redirects.follow(response, asked, queue.room, self.proxy.config.one_branch)
+        alone, accept = self.proxy.config.one_branch, self.forwarding.follows
+        targets = self._redirects.follow(response, asked, queue.room, alone, accept)
         if targets:
             queue.put_first(targets)
 

@@ -7,7 +7,7 @@ it added. It knows neither of the two.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sansip.proxy.path import PathValue
     from sansip.proxy.recording import Recording
     from sansip.transport.flow import Flow
-    from sansip.wire import Request
+    from sansip.wire import Request, SipUri
 
 __all__ = ["Forwarding"]
 
@@ -45,6 +45,7 @@ class Forwarding:
         cseq: the caller's CSeq line, once a branch has another one.
         answer: seconds in which each target has to be heard of.
         strange: whether a target is none of our users.
+        follows: the route's test of a contact in a 3xx; None: no route said anything of redirections.
     """
 
     request: Request | None
@@ -65,3 +66,4 @@ class Forwarding:
     cseq: str = ""
     answer: float | None = None
     strange: bool = False
+    follows: Callable[[SipUri], bool] | None = None

@@ -9,7 +9,7 @@ invent new URIs, ``limits.branches`` ends it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
@@ -38,13 +38,18 @@ class Redirects:
         self._followed: list[Response] = []
 
     def follow(
-        self, response: Response, asked: SipUri | TelUri | OtherUri, most: int, alone: bool
+        self,
+        response: Response,
+        asked: SipUri | TelUri | OtherUri,
+        most: int,
+        alone: bool,
+        accept: Callable[[SipUri], bool] | None = None,
     ) -> list[Target]:
         """Return the new targets, at most ``most``, that ``response`` to a request for ``asked`` leads to.
 
-        ``alone`` as of ``Target``.
+        ``alone`` as of ``Target``; ``accept``: the route's test of a contact, which goes back if it fails.
         """
-        targets = _redirected(response, asked, self.known, most, alone)
+        targets = _redirected(response, asked, self.known, most, alone, accept)
         if targets and not response.has("contact"):
             # RFC 3261 16.7 step 4: a response without contacts is not kept.
             self._followed.append(response)
@@ -57,7 +62,12 @@ class Redirects:
 
 
 def _redirected(
-    response: Response, asked: SipUri | TelUri | OtherUri, known: set[str], most: int, alone: bool
+    response: Response,
+    asked: SipUri | TelUri | OtherUri,
+    known: set[str],
+    most: int,
+    alone: bool,
+    accept: Callable[[SipUri], bool] | None,
 ) -> list[Target]:
     """Return the targets that ``response`` to a request for ``asked`` leads to, and take them out of it.
 
@@ -80,12 +90,17 @@ def _redirected(
     targets: list[Target] = []
     left: list[str] = []
     for one, text in zip(contacts, response.values("contact"), strict=True):
-        name = str(one.uri)
-        if name in known or len(targets) >= most:
+        uri = one.uri
+        assert isinstance(uri, SipUri)
+        if uri.headers:
+            # RFC 3261 19.1.5: fields of a contact must not reach into the request, and the target is without.
+            uri = uri.replace(headers=[])
+        name = str(uri)
+        if name in known or len(targets) >= most or not (accept is None or accept(uri)):
             left.append(text)
         else:
             known.add(name)
-            targets.append(Target(one.uri, _q(one.params.get("q")), alone=alone))
+            targets.append(Target(uri, _q(one.params.get("q")), alone=alone))
     if targets:
         # RFC 3261 16.7 step 4: the proxy removes the contacts that it follows before it keeps the response.
         response.remove("contact")

@@ -70,6 +70,7 @@ class Incoming:
         marked: the CSeq offset in our Route value (``proxy.sequence``).
         record: whether ``record_route`` was called, and ``recording`` what it writes.
         path: the value that this node adds to the Path of a REGISTER that it passes on.
+        follows: the test of a contact in a 3xx that ``follow`` was given, or None.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Incoming:
         "decided",
         "flow",
         "flows",
+        "follows",
         "from_dialog",
         "from_node",
         "hashed",
@@ -140,6 +142,7 @@ class Incoming:
         self.record = False
         self.recording: Recording | None = None
         self.path: PathValue | None = None
+        self.follows: Callable[[SipUri], bool] | None = None
         self.decided = False
         self.taken = False
         self._cancelled = False

@@ -147,6 +147,7 @@ def relay(
         if (
             len(chosen) == 1
             and not (proxy.hooks.active or proxy.client.auth.accounts or marked or shifts.steps)
+            and request.follows is None
             and credentials is None
             and ring is None
             and answer is None
@@ -179,6 +180,7 @@ def relay(
     forwarding.recording = recording
     forwarding.record_route = recording if request.record else None
     forwarding.path = request.path
+    forwarding.follows = request.follows
     if credentials is not None or proxy.client.auth.accounts or marked or shifts.steps:
         _authenticate_to(request, forwarding, credentials, marked)
     if request.record:

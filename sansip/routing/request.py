@@ -8,7 +8,7 @@ response context the handle is the user of the server transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sansip.auth import Account
@@ -98,6 +98,23 @@ class IncomingRequest(Incoming):
         """
         if self.method == "REGISTER":
             self.path = path_value(self)
+
+    def follow(self, accept: Callable[[SipUri], bool]) -> None:
+        """Try the contacts of a 300, 301 or 302 that ``accept(uri)`` takes (RFC 3261 16.7 step 4).
+
+        Call it before ``relay``. Contacts that it does not take go back to the caller. Each URI is tried
+        once, and ``limits.branches`` bounds all targets of a request. A contact that ``accept`` raises at is
+        not tried.
+        """
+
+        def accepted(uri: SipUri) -> bool:
+            try:
+                return bool(accept(uri))
+            except Exception as error:
+                self.core.route_failed(self.message, error)
+                return False
+
+        self.follows = accepted
 
     def supports(self, tag: str) -> bool:
         """Whether the sender supports the extension ``tag``, such as ``"path"`` (RFC 3261 20.37)."""

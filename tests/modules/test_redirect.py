@@ -8,7 +8,7 @@ import pytest
 
 from sansip.modules.redirect import Elsewhere, Redirect, RedirectSettings
 from sansip.testing import ModuleBench, check_module
-from sansip.wire import Response
+from sansip.wire import Request, Response
 from tests.modules.test_aliases import register
 
 BOB = "sip:bob@example.com"
@@ -74,3 +74,50 @@ def test_commands_and_restart() -> None:
 def test_what_operators_get_wrong(given: dict[str, Any], said: str) -> None:
     """The error names what was expected."""
     assert said in str(bench().command("redirect.add", **given))
+
+
+def followed(contact: str, **options: Any) -> list[str]:
+    """Have Bob's phone answer 302 with ``contact``; return what left for the call, or came back of it."""
+    made = bench(**options)
+    register(made, "bob", "sip:bob@192.0.2.2")
+    made.call("bob")
+    invite = made.sent[-1]
+    before = len(made.sent)
+    made.receive(redirection(invite, contact), ("192.0.2.2", 5060))
+    return [
+        one.uri_text if isinstance(one, Request) else f"{one.status}"
+        for one in made.sent[before:]
+        if isinstance(one, Response) or one.method == "INVITE"
+    ]
+
+
+def redirection(invite: Any, contact: str) -> bytes:
+    kept = [f"{name}: {invite.get(name)}" for name in ("From", "Call-ID", "CSeq")]
+    vias = [f"Via: {value}" for value in invite.get_all("via")]
+    to = f"To: {invite.get('to')};tag=b"
+    lines = ["SIP/2.0 302 Moved", *vias, *kept, to, f"Contact: {contact}", "Content-Length: 0", "", ""]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    ("hosts", "contact", "left"),
+    [
+        ([], "<sip:bob@192.0.2.9>", ["302"]),
+        (["192.0.2.9"], "<sip:bob@192.0.2.9>", ["sip:bob@192.0.2.9"]),
+        (["192.0.2.8"], "<sip:bob@192.0.2.9>", ["302"]),
+        (["192.0.2.9"], "<sip:bob@192.0.2.9?Route=%3Csip:192.0.2.66%3Blr%3E>", ["sip:bob@192.0.2.9"]),
+        (["192.0.2.2"], "<sip:bob@192.0.2.2>", ["302"]),
+        (["*.2.9"], "<sip:bob@192.0.2.9>", ["sip:bob@192.0.2.9"]),
+        (["*.2.9"], "<sip:bob@2.9>", ["302"]),
+    ],
+)
+def test_follow(hosts: list[str], contact: str, left: list[str]) -> None:
+    """A 302 of a phone leads to the hosts that the operator names, and to no other (RFC 3261 16.7 step 4)."""
+    assert followed(contact, follow=hosts) == left
+
+
+@pytest.mark.parametrize("host", ["", "*", "a b", "sip:x", "*.*"])
+def test_follow_is_judged(host: str) -> None:
+    """A slip must not open a way to everywhere."""
+    with pytest.raises(ValueError, match="is no host"):
+        RedirectSettings(follow=[host])

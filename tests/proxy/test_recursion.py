@@ -168,3 +168,52 @@ def test_not_between_sip_and_sips(asked: str, contacts: list[str]) -> None:
     else:
         assert ("302", ALICE) in call.answer("bob", 302, **contact(*contacts))
     assert not any(out.what == "Connect" and out.to == ("192.0.2.3", 5061) for out in rig.log)
+
+
+def test_fields_of_a_contact() -> None:
+    """RFC 3261 19.1.5: Call-ID, Route and a body in the URI of a Contact do not reach into the request."""
+    call = fork(BOB_URI)
+    poisoned = f"<{CAROL_URI}?Call-ID=other&Route=%3Csip:192.0.2.99%3Blr%3E&From=sip:x%40y&body=evil>"
+    outs = call.answer("bob", 302, **contact(poisoned))
+    assert outs[-1] == ("INVITE", CAROL)
+    message = call.branches["carol"].message
+    assert message.uri_text == CAROL_URI
+    assert message.call_id == call.branches["bob"].message.call_id
+    assert message.get("route") is None
+    assert message.get("from") == call.branches["bob"].message.get("from")
+    assert message.body == call.branches["bob"].message.body
+
+
+def test_fields_hide_no_target() -> None:
+    """16.5: the same URI with other fields is the same target, so a redirect to itself ends at once."""
+    call = fork(BOB_URI)
+    assert ("302", ALICE) in call.answer("bob", 302, **contact(f"<{BOB_URI}?Subject=again>"))
+    assert len([out for out in call.rig.log if out.what == "INVITE"]) == 1
+
+
+def following(accept: Any) -> Fork:
+    async def route(request: Any) -> None:
+        request.record_route()
+        request.follow(accept)
+        await request.relay(BOB_URI)
+
+    return Fork(BOB_URI, rig=Rig(route))
+
+
+def test_a_route_chooses() -> None:
+    """Without proxy.recurse: only contacts that the route takes are tried, the others go back."""
+    call = following(lambda uri: uri.host == "192.0.2.3")
+    outs = call.answer("bob", 300, **contact(f"<{DAVE_URI}>", f"<{CAROL_URI}>;q=0.5"))
+    assert outs[-1] == ("INVITE", CAROL)
+    assert ("300", ALICE) in call.answer("carol", 486)
+    assert call.last().values("contact") == [f"<{DAVE_URI}>"]
+
+
+def test_a_route_that_fails_at_a_contact() -> None:
+    """Its error is told, and the contact is not tried."""
+    call = following(lambda uri: uri.nonsense)
+    assert ("302", ALICE) in call.answer("bob", 302, **contact(f"<{CAROL_URI}>"))
+    assert any(
+        "nonsense" in str(event) or "nonsense" in repr(getattr(event, "error", ""))
+        for event in call.rig.events
+    )

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sansip.errors import LocalProtocolError
-from sansip.module import CommandError, Module, ModuleFault, command, function, step
+from sansip.module import CommandError, Module, ModuleFault, Slot, command, function, step
 from sansip.modules.calls import Calls
 from sansip.modules.dispatcher import order
 from sansip.modules.dispatcher.groups import CHANGES, Change, Groups
 from sansip.modules.dispatcher.member import Member
+from sansip.modules.dispatcher.row import Row, row_of
 from sansip.modules.dispatcher.settings import Algorithm, Destination, DispatcherSettings
 from sansip.modules.failover.attempt import is_over, judge
 from sansip.modules.failover.health import Admin, Thresholds
@@ -30,6 +31,7 @@ from sansip.wire import SipUri
 if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.module import Core
+    from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.wire import Response
 
@@ -53,24 +55,6 @@ class MemberChanged:
         return f"destination {self.uri} of group {self.group} is {self.state}{because}"
 
 
-@dataclass(slots=True)
-class Row:
-    """A destination in `dispatcher.list`; seconds, None for an unknown value."""
-
-    group: str
-    uri: str
-    state: str
-    why: str
-    weight: int
-    priority: int
-    calls: int
-    max_calls: int
-    requests: int
-    failed: int
-    latency: float | None
-    p95: float | None
-
-
 class Dispatcher(Module):
     """Balances load over groups of servers, passes over those that fail, and asks which are alive."""
 
@@ -79,6 +63,11 @@ class Dispatcher(Module):
     tables = (CHANGES,)
     requires = (Calls,)
     settings: DispatcherSettings
+
+    # The keys of the destinations that a request was sent to, over all its groups.
+    _asked: Slot[set[str]] = Slot()
+    # The one that it waits for: its target, and since when.
+    _waits: Slot[tuple[Member, Target, float] | None] = Slot()
 
     def __init__(self, settings: DispatcherSettings) -> None:
         super().__init__(settings)
@@ -196,7 +185,9 @@ class Dispatcher(Module):
             if one.health.obstacle(request.now) or not self._admit(request, one, decision):
                 # Another request found out while this one waited.
                 continue
-            outcome = await request.relay(self._target(one, original), answer=answer)
+            target = self._target(one, original)
+            self._waits.set(request, (one, target, request.now))
+            outcome = await request.relay(target, answer=answer)
             if self._judge(request, one, outcome, decision):
                 return True
         return False
@@ -222,16 +213,33 @@ class Dispatcher(Module):
         return status < 300
 
     def _admit(self, request: IncomingRequest, one: Member, decision: Decision) -> bool:
-        """Count the request for ``one``; False where it has all the calls that it takes."""
+        """Count the request for ``one``; False where that was asked before, or has all its calls."""
+        asked = self._asked.get(request)
+        if asked is None:
+            self._asked.set(request, asked := set())
+        if one.destination.uri in asked:
+            # A route may try a second group with the same server in it.
+            decision.passed_over.append(Step(one.destination.uri, "was asked before"))
+            return False
         most = one.destination.max_calls
         if request.method == "INVITE" and not self._calls.hold(request, one.key, most or None) and most:
             decision.passed_over.append(Step(one.destination.uri, f"has {most} calls, its max_calls"))
             return False
+        asked.add(one.destination.uri)
         self._turn += 1
         one.turn = self._turn
         one.requests += 1
         self._relayed.add(one.destination.group, one.destination.uri)
         return True
+
+    def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> None:
+        """Learn from the first response to an INVITE, 100 as well, how fast a destination answers."""
+        waits = self._waits.get(request)
+        # Other requests are answered by the phones behind it.
+        if waits is not None and request.method == "INVITE" and branch.target is waits[1]:
+            self._waits.set(request, None)
+            one, _, since = waits
+            one.health.answered(max((request.now if branch.heard is None else branch.heard) - since, 0.0))
 
     def _judge(
         self, request: IncomingRequest, one: Member, outcome: Response | None, decision: Decision
@@ -385,7 +393,7 @@ class Dispatcher(Module):
     def list_destinations(self, now: float, group: str | None = None) -> list[Row]:
         """Return all destinations, or those of a group, with their state."""
         members = self._groups if group is None else self._asked_group("dispatcher.list", group)
-        return [self._row(one, now) for one in members]
+        return [row_of(one, self._calls.count(one.key), now) for one in members]
 
     @command("dispatcher.explain")
     def explain(self, call_id: str) -> Decision:
@@ -441,7 +449,8 @@ class Dispatcher(Module):
         except ValueError as error:
             raise CommandError(f"dispatcher.add: {error}") from None
         await self._keep(Change(group, uri, "active", weight, priority, max_calls, True))
-        return self._row(self._member("dispatcher.add", group, uri), now)
+        one = self._member("dispatcher.add", group, uri)
+        return row_of(one, self._calls.count(one.key), now)
 
     @command("dispatcher.remove")
     async def remove(self, group: str, uri: str) -> bool:
@@ -479,7 +488,7 @@ class Dispatcher(Module):
         except ValueError as error:
             raise CommandError(f"dispatcher: {error}") from None
         await self._keep(change)
-        return self._row(member, now)
+        return row_of(member, self._calls.count(member.key), now)
 
     async def _keep(self, change: Change) -> None:
         await self._rows.put(change)
@@ -497,24 +506,4 @@ class Dispatcher(Module):
                 return one
         raise CommandError(
             f"{command}: {uri:.80} is not in group {group}; `sansip ctl dispatcher.list` shows who is"
-        )
-
-    def _row(self, one: Member, now: float) -> Row:
-        health, destination = one.health, one.destination
-        state: str = health.admin
-        if state == "active":
-            state = "down" if health.down else "resting" if now < health.rests_until else "up"
-        return Row(
-            destination.group,
-            destination.uri,
-            state,
-            health.why,
-            destination.weight,
-            destination.priority,
-            self._calls.count(one.key),
-            destination.max_calls,
-            one.requests,
-            one.failed,
-            None if health.latency is None else round(health.latency, 6),
-            None if health.p95 is None else round(health.p95, 6),
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from sansip.errors import RemoteProtocolError
 from sansip.module import Doc
+from sansip.module.table_file import RowsFile
 from sansip.wire import SipUri, parse_uri
 
 __all__ = ["ALGORITHMS", "Algorithm", "Destination", "DispatcherSettings"]
@@ -68,6 +69,11 @@ class DispatcherSettings:
     """The table [dispatcher]."""
 
     destinations: list[Destination] = field(default_factory=list)
+    file: Annotated[
+        str,
+        RowsFile("destinations", ("group", "uri")),
+        Doc("A CSV file with more destinations, relative to the configuration; the columns are their keys."),
+    ] = ""
     group: Annotated[str, Doc("The group of the default route; other groups are for routes.")] = "default"
     takes: Annotated[
         Literal["unregistered", "calls", "everything", "nothing"],

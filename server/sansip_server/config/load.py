@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from sansip.module.table_file import TableFault, read_rows, rows_files
 from sansip_server import modules
 from sansip_server.config.lines import KeyLines
 from sansip_server.config.protocols import protocol_faults
@@ -114,6 +115,9 @@ def load_text(text: str, folder: Path = Path()) -> Loaded:
         for name in ("password_file", "authorities"):
             if (file := getattr(settings.redis, name)) is not None:
                 setattr(settings.redis, name, str(folder / file))
+        settings.modules = {
+            name: rows_in(name, one, folder, faults) for name, one in settings.modules.items()
+        }
         settings.tls = tls_in(settings.tls, folder)
         if not faults:
             try:
@@ -143,6 +147,28 @@ def tls_in(tls: TlsConfig, folder: Path) -> TlsConfig:
         crls=[str(folder / file) for file in tls.crls],
         names=names,
     )
+
+
+def rows_in(name: str, settings: Any, folder: Path, faults: list[ConfigFault]) -> Any:
+    """Return the settings of module ``name`` with the rows of the files that they name."""
+    for key, (mark, kind) in rows_files(type(settings)).items():
+        if not (file := getattr(settings, key)):
+            continue
+        try:
+            data = (folder / file).read_bytes()
+            rows: list[Any] = read_rows(kind, data.decode("utf-8-sig"), mark.key)
+            settings = replace(settings, **{mark.rows: [*getattr(settings, mark.rows), *rows]})
+        except OSError as error:
+            faults.append(ConfigFault(f"{name}.{key}", f"cannot read {folder / file}: {os_reason(error)}"))
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            faults.append(ConfigFault(f"{name}.{key}", f"{file}:{line}: not UTF-8"))
+        except TableFault as fault:
+            faults.append(ConfigFault(f"{name}.{key}", f"{file}:{fault}"))
+        except ValueError as error:
+            # Rows of the file beside those of the table.
+            faults.append(ConfigFault(f"{name}.{key}", f"{file}: {error}"))
+    return settings
 
 
 def settings_of(data: dict[str, Any]) -> tuple[Settings | None, list[ConfigFault]]:

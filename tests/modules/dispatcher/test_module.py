@@ -455,3 +455,50 @@ def test_probes_are_planned_once() -> None:
     probed(rig, dict.fromkeys(GATEWAYS, 200), 10)
     asked = [out for out in rig.log if out.what == "OPTIONS" and out.to == GATEWAYS[0]]
     assert 8 <= len(asked) <= 12
+
+
+def test_latency_of_calls() -> None:
+    """The 100 of a server says how fast it is; the ringing behind it does not."""
+    rig = Farm(settings(1))
+    invite = only(call(rig), "INVITE")
+    rig.now += 0.03
+    rig.udp(reply(invite, 100), GATEWAYS[0])
+    rig.now += 5
+    rig.udp(reply(invite, 180), GATEWAYS[0])
+    rig.now += 5
+    rig.udp(reply(invite, 486), GATEWAYS[0])
+    (row,) = rig.command("dispatcher.list")
+    assert (row["latency"], row["p95"]) == (pytest.approx(0.03), pytest.approx(0.03))
+    invite = only(call(rig, 1), "INVITE")
+    rig.now += 0.11
+    rig.udp(reply(invite, 486), GATEWAYS[0])
+    (row,) = rig.command("dispatcher.list")
+    # An eighth of the new one (RFC 6298 2.3).
+    assert (row["latency"], row["p95"]) == (pytest.approx(0.04), pytest.approx(0.11))
+
+
+def test_least_latency_learns_from_calls() -> None:
+    """Without OPTIONS the faster of two gets the calls once both were tried."""
+    rig = Farm(settings(1, 1, algorithm="least-latency"))
+    for number, seconds in enumerate((0.2, 0.05)):
+        invite = only(call(rig, number), "INVITE")
+        rig.now += seconds
+        rig.udp(reply(invite, 486), invite.to)
+    assert [refused(rig, number) for number in range(2, 6)] == [GATEWAYS[1]] * 4
+
+
+def test_two_groups_with_one_server() -> None:
+    """Each server is asked once, whatever groups a route tries."""
+
+    async def route(request: IncomingRequest, dispatcher: Dispatcher) -> None:
+        request.record_route()
+        if not await dispatcher.send(request, "a") and not await dispatcher.send(request, "b"):
+            request.reply(503)
+
+    table = [Destination(URIS[0], "a"), Destination(URIS[0], "b"), Destination(URIS[1], "b")]
+    rig = Farm(DispatcherSettings(table, probe_interval=0.0, takes="nothing"), route)
+    first = only(call(rig), "INVITE")
+    second = only(rig.udp(reply(first, 500), GATEWAYS[0]), "INVITE")
+    assert second.to == GATEWAYS[1]
+    assert "503" in what(rig.udp(reply(second, 500), GATEWAYS[1])) or rig.log[-1].what == "500"
+    assert [out.to for out in rig.log if out.what == "INVITE"] == GATEWAYS[:2]

@@ -238,3 +238,37 @@ def test_two_listeners_on_one_port_are_to_be_one(one: str, other: str, joined: s
     """The message has what to write instead."""
     (line,) = faults(f"listen = ['{one}', '{other}']\n")
     assert f"{other} and {one} cannot share a port so; choose another, or write {joined}" in line
+
+
+def test_rows_of_a_file(tmp_path: Path) -> None:
+    """A module's table in a CSV file is read with the configuration, and judged like it."""
+    (tmp_path / "gateways.csv").write_text("uri,weight\nsip:192.0.2.1,3\n")
+    text = (
+        '[calls]\n[dispatcher]\nfile = "gateways.csv"\n[[dispatcher.destinations]]\nuri = "sip:192.0.2.2"\n'
+    )
+    loaded = load_text(text, tmp_path)
+    assert loaded.faults == []
+    assert loaded.settings is not None
+    table = loaded.settings.modules["dispatcher"].destinations
+    assert [(one.uri, one.weight) for one in table] == [("sip:192.0.2.2", 1), ("sip:192.0.2.1", 3)]
+
+
+@pytest.mark.parametrize(
+    ("csv", "said"),
+    [
+        (b"uri,weight\nsip:192.0.2.1,much\n", "gateways.csv:2:15: weight is 'much'; expected a whole number"),
+        (b"uri\nsip:192.0.2.2\n", "destination sip:192.0.2.2 stands twice in group default"),
+        (b"uri\n\xff\n", "gateways.csv:2: not UTF-8"),
+        (None, "cannot read"),
+    ],
+)
+def test_faults_of_such_a_file(tmp_path: Path, csv: bytes | None, said: str) -> None:
+    """The fault names the file, its line and column, and the line of the configuration."""
+    if csv is not None:
+        (tmp_path / "gateways.csv").write_bytes(csv)
+    text = (
+        '[calls]\n[dispatcher]\nfile = "gateways.csv"\n[[dispatcher.destinations]]\nuri = "sip:192.0.2.2"\n'
+    )
+    (fault,) = load_text(text, tmp_path).faults
+    assert (fault.line, fault.path) == (3, "dispatcher.file")
+    assert said in fault.text("f")
