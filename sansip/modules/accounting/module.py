@@ -2,50 +2,86 @@
 
 Theory of operation: the module ``calls`` says what became of a call; that becomes a ``Record`` in the
 ``Outbox``. The 200 to a BYE waits until the record is written, as a 200 to a REGISTER waits for its binding;
-where the disk does not take it, the 200 leaves after ``limits.hook_time``, the record waits in memory, and
-`sansip ctl health` says so.
+where its place does not take it, the spool on the local disk does, which has room reserved. Where that fails,
+too, the 200 leaves after ``limits.hook_time``, the record waits in memory, and `sansip ctl health` says so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module import Module, function
 from sansip.modules.accounting.outbox import Outbox
-from sansip.modules.accounting.record import Record, kind_of, line_of, record_of
+from sansip.modules.accounting.record import (
+    Record,
+    attempt_of,
+    kind_of,
+    line_of,
+    record_from,
+    record_of,
+)
 from sansip.modules.accounting.settings import AccountingSettings
 from sansip.modules.calls import Call, CallAnswered, CallFinished, Calls, CallTried
-from sansip.rows import Table
+from sansip.rows import Table, Write
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.later import Later
     from sansip.module import Core
     from sansip.module.base import Waits
+    from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.wire import Response
 
-__all__ = ["RECORDS", "Accounting", "Append"]
+__all__ = ["RECORDS", "Accounting", "Append", "Spool", "Spooled", "Unspool"]
 
-RECORDS = Table("accounting_records", Record, key=("name",))
-# Seconds until a write that failed is tried again.
-_AGAIN: Final = 1.0
-# Seconds that a write may take.
-_PATIENCE: Final = 30.0
+
+def _from_first(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"gateway": "", "price": None, "currency": ""}
+
+
+RECORDS = Table("accounting_records", Record, key=("name",), version=2, migrations={1: _from_first})
+# Seconds until a write that failed is tried again, at first and at last.
+_AGAIN, _LATEST = 1.0, 30.0
+# Seconds that a write may take until the spool takes its records: less than ``limits.hook_time``.
+_PATIENCE: Final = 2.0
 # Interim records that are made at once, and the seconds until the next ones.
 _SLICE, _PAUSE = 200, 0.02
 # Characters of a header field or variable in a record.
 _LONGEST: Final = 500
-# Where header fields stand among a call's variables.
+# Where header fields stand among a call's variables, and the number of its attempts.
 _FIELD: Final = "accounting "
+_TRIES: Final = "accounting tries"
+# Records in one question.
+_MOST: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """The question to the outside: write these lines at the end of the file, and to the disk."""
+    """The question to the outside: write these lines, by name, to the end of the file or stream, durably."""
 
-    lines: tuple[str, ...]
+    lines: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Keep these lines on the local disk, for they cannot be written to their place."""
+
+    lines: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """Which lines did the process before keep? Answer: a sequence of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unspool:
+    """These records are in their place: the spool need not keep them."""
+
+    names: tuple[str, ...]
 
 
 class Accounting(Module):
@@ -64,6 +100,10 @@ class Accounting(Module):
         # Calls that have ended in this input, with what waits for their record.
         self._ended: dict[str, Later[None]] = {}
         self._next: Timer | None = None
+        # Writes that failed since the last that went well.
+        self._failures = 0
+        # Whether the spool is being asked.
+        self._saving = False
         # Calls that the running round of interim records has before it.
         self._going_on: list[Call] = []
 
@@ -72,6 +112,21 @@ class Accounting(Module):
         self._rows = core.rows(RECORDS)
         self._written = core.counter("written", "Records that are on the disk", ("kind",))
         self._plan_interim(now)
+        core.run(self._recover(), now)
+
+    async def _recover(self) -> None:
+        """Take the records that the process before could not write to their place."""
+        try:
+            lines = await self.core.ask(Spooled())
+        except Exception as error:
+            # Without the spool records are kept as before; what is in it waits for the next start.
+            self._outbox.trouble = f"the spool cannot be read: {error}"
+            return
+        now = self.core.ua.now
+        for line in lines:
+            self._outbox.keep(record_from(line), now)
+        if lines:
+            self._begin(now)
 
     def configure(self, settings: AccountingSettings, now: float) -> None:
         """Take other settings; records that wait go where the new ones say."""
@@ -141,12 +196,33 @@ class Accounting(Module):
 
     # --- writing
 
+    def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
+        """Record one target of an INVITE, where the settings want that."""
+        if not self.settings.attempts or request.method != "INVITE" or request.in_dialog:
+            return
+        call = self._calls.of(request)
+        if call is not None and call.tried:
+            number = call.variables[_TRIES] = call.variables.get(_TRIES, 0) + 1
+            uri = branch.target.uri
+            target = call.asked if uri is None else str(uri)
+            self._put(attempt_of(call, number, target, status, self.core.unix, request.now), request.now)
+
     def _put(self, record: Record, now: float) -> Later[None]:
         written = self._outbox.put(record)
+        self._begin(now)
+        if self._failures:
+            self._save(now)
+        return written
+
+    def _save(self, now: float) -> None:
+        if not self._saving:
+            self._saving = True
+            self.core.run(self._keep_safe(), now)
+
+    def _begin(self, now: float) -> None:
         if not self._outbox.busy:
             self._outbox.busy = True
             self.core.run(self._write(), now)
-        return written
 
     async def _write(self) -> None:
         """Write what waits, until nothing does or a write fails."""
@@ -154,19 +230,37 @@ class Accounting(Module):
         try:
             while batch := outbox.batch():
                 if self.settings.to == "rows":
-                    await self._rows.put(*batch)
+                    await self.core.ask(Write((self._rows.change(*batch),)), _PATIENCE)
                 else:
-                    await self.core.ask(Append(tuple(map(line_of, batch))), _PATIENCE)
-                outbox.trouble = ""
+                    await self.core.ask(Append(_lines(batch)), _PATIENCE)
+                outbox.trouble, self._failures = "", 0
+                settled = outbox.settled(batch)
                 outbox.written(batch, self.core.ua.now)
                 for record in batch:
                     self._written.add(record.kind)
+                if settled:
+                    await self.core.ask(Unspool(settled))
         except Exception as error:
             # Whatever the fault was: another try does no harm.
             outbox.trouble = f"{type(error).__name__}: {error}"
-            self.core.timers.start(self.core.ua.now, _AGAIN, self, "again")
+            self._save(self.core.ua.now)
+            pause = min(_AGAIN * 2**self._failures, _LATEST)
+            self._failures = min(self._failures + 1, 10)
+            self.core.timers.start(self.core.ua.now, pause, self, "again")
             return
         outbox.busy = False
+
+    async def _keep_safe(self) -> None:
+        """Have the spool take what no disk has."""
+        outbox = self._outbox
+        try:
+            while batch := outbox.unsafe(_MOST):
+                await self.core.ask(Spool(_lines(batch)), _PATIENCE)
+                outbox.spooled(batch, self.core.ua.now)
+        except Exception as error:
+            outbox.trouble = f"{outbox.trouble.partition('; ')[0]}; {error}"
+        finally:
+            self._saving = False
 
     def timer_fired(self, name: object, now: float) -> None:
         if name == "again":
@@ -194,6 +288,10 @@ class Accounting(Module):
             self._next.cancel()
         interim = self.settings.interim
         self._next = self.core.timers.start(now, interim, self, "interim") if interim else None
+
+
+def _lines(records: Sequence[Record]) -> dict[str, str]:
+    return {one.name: line_of(one) for one in records}
 
 
 async def _until(written: Later[None]) -> None:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from sansip.modules.calls.tariff import UNIT
+
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
 
-__all__ = ["Kind", "Record", "kind_of", "line_of", "record_of"]
+__all__ = ["Kind", "Record", "attempt_of", "kind_of", "line_of", "record_from", "record_of"]
 
-Kind: TypeAlias = Literal["call", "failed", "cancelled", "start", "interim"]
+Kind: TypeAlias = Literal["call", "failed", "cancelled", "start", "interim", "attempt"]
 
 
 @dataclass(slots=True)
@@ -27,11 +29,13 @@ class Record:
     Attributes:
         name: of the record; two with one name are one.
         kind: ``call`` (it was answered and has ended), ``failed``, ``cancelled``, ``start`` (it was
-            answered), ``interim`` (it goes on).
+            answered), ``interim`` (it goes on), ``attempt`` (one target of its INVITE).
         asked: the Request-URI as it came; ``target``: where it was sent in the end.
         began, rang, answered, ended: Unix times.
         duration: seconds from answer to end, or to the time of an interim record.
         status: the final status of the INVITE; ``ended_by``: caller, callee, server or "".
+        gateway: the name of the gateway, "" where none was chosen.
+        price: by its tariff, in the unit of ``currency``; None without a tariff.
         fields: header fields and variables that the settings name, as a JSON object.
     """
 
@@ -52,6 +56,9 @@ class Record:
     ended_by: str
     why: str
     fields: str
+    gateway: str = ""
+    price: float | None = None
+    currency: str = ""
 
 
 def kind_of(call: Call) -> Kind:
@@ -88,7 +95,27 @@ def record_of(
         call.ended_by,
         call.why,
         json.dumps(fields, ensure_ascii=True) if fields else "{}",
+        call.gateway,
+        *_price(call, end),
     )
+
+
+def _price(call: Call, end: float) -> tuple[float | None, str]:
+    tariff = call.tariff
+    if tariff is None:
+        return None, ""
+    cost = 0 if call.answered is None else tariff.cost(end - call.answered)
+    return cost / UNIT, tariff.currency
+
+
+def attempt_of(
+    call: Call, number: int, target: str, status: int, unix: Callable[[float], float], now: float
+) -> Record:
+    """Return the record of one target that the INVITE of ``call`` was sent to."""
+    record = record_of(call, "attempt", number, unix, now, {})
+    record.target, record.status = target, status
+    record.ended, record.price, record.why = round(unix(now), 6), None, ""
+    return record
 
 
 def line_of(record: Record) -> str:
@@ -97,3 +124,13 @@ def line_of(record: Record) -> str:
     values["fields"] = json.loads(record.fields)
     # ASCII: text of peers may not be UTF-8, and a line stays a line.
     return json.dumps(values, ensure_ascii=True)
+
+
+def record_from(line: str) -> Record:
+    """Return the record that ``line_of`` made a line of. Raises ``ValueError`` where it is none."""
+    values = json.loads(line)
+    try:
+        values["fields"] = json.dumps(values["fields"], ensure_ascii=True)
+        return Record(**values)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"no record: {error}") from None

@@ -16,14 +16,34 @@ class AccountingSettings:
     """What to record, and where. Raises ``ValueError`` for settings that could not work."""
 
     to: Annotated[
-        Literal["lines", "rows"],
-        Doc("`lines`: JSON lines at the end of `file`; `rows`: the table accounting_records of the store."),
+        Literal["lines", "rows", "stream"],
+        Doc(
+            "`lines`: JSON lines at the end of `file`; `rows`: the table accounting_records of the store;"
+            " `stream`: the Redis stream `stream` at `queue`."
+        ),
     ] = "lines"
     file: Annotated[str, Doc("Where lines go; it may be renamed while the server runs (logrotate).")] = (
         "accounting.jsonl"
     )
+    queue: Annotated[str, Doc("The Redis of the stream, like `redis://localhost:6379/0`.")] = ""
+    stream: Annotated[str, Doc("The name of the stream; in Redis it stands in braces.")] = "sansip:records"
+    stream_most: Annotated[
+        int, Doc("Entries that the stream keeps about, older ones go; 0: all, the reader trims it.")
+    ] = 0
+    spool: Annotated[
+        str,
+        Doc(
+            "A file of this process alone for records that cannot be written meanwhile; `file`.spool without."
+        ),
+    ] = ""
+    spool_size: Annotated[
+        int, Doc("Octets that the server reserves for it at the start, so a full disk has room; 0: no spool.")
+    ] = 1_048_576
     failed: Annotated[bool, Doc("Record calls that were refused or not answered.")] = True
     cancelled: Annotated[bool, Doc("Record calls that the caller gave up.")] = True
+    attempts: Annotated[
+        bool, Doc("Record each target that an INVITE was sent to, with its answer: each try of a failover.")
+    ] = False
     starts: Annotated[bool, Doc("Record the answer of a call as well, when it is answered.")] = False
     interim: Annotated[float, Doc("Seconds between two records of a call that goes on; 0: none.")] = 0.0
     headers: Annotated[list[str], Doc("Header fields of the INVITE to be recorded.")] = field(
@@ -41,6 +61,12 @@ class AccountingSettings:
             raise ValueError("file must not be empty")
         if self.interim and not 0.1 <= self.interim < 1e6:
             raise ValueError(f"interim must be 0, or at least 0.1 seconds, got {self.interim:g}")
+        if self.to == "stream" and not self.queue.startswith(("redis", "rediss")):
+            raise ValueError(f"queue is {self.queue!r}; a stream needs a URL like redis://localhost:6379/0")
+        if self.stream_most < 0:
+            raise ValueError(f"stream_most must be 0 or more, got {self.stream_most}")
+        if self.spool_size and self.spool_size < 4_096:
+            raise ValueError(f"spool_size must be 0, or at least 4096 octets, got {self.spool_size}")
         if self.most < 1:
             raise ValueError(f"most must be at least 1, got {self.most}")
         for name in self.headers:

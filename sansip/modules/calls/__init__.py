@@ -5,6 +5,7 @@ from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, Ca
 from sansip.modules.calls.module import Calls
 from sansip.modules.calls.row import Row
 from sansip.modules.calls.settings import CallsSettings
+from sansip.modules.calls.tariff import Tariff
 
 __all__ = [
     "Call",
@@ -17,4 +18,5 @@ __all__ = [
     "Row",
     "Side",
     "Talk",
+    "Tariff",
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.modules.calls.states import CALLING, State
 
 if TYPE_CHECKING:
+    from sansip.modules.calls.tariff import Tariff
     from sansip.transport import Flow
 
 __all__ = ["Call", "Side", "Talk"]
@@ -78,6 +79,8 @@ class Call:
         keys: the keys that it counts for (``Calls.limit``).
         talks: its dialogs, by the callee's tag.
         won: the target whose phone answered first, None before.
+        gateway: the name of the gateway that it goes to, by who chose it; "" for none.
+        tariff: what it costs; None where nobody said.
     """
 
     id: str
@@ -100,6 +103,8 @@ class Call:
     keys: set[str] = field(default_factory=set)
     talks: dict[str, Talk] = field(default_factory=dict)
     won: Any = None
+    gateway: str = ""
+    tariff: Tariff | None = None
     # Its number here: later calls have higher ones.
     number: int = 0
     # Whether its INVITE has left.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sansip.module import Use
-from sansip.modules.accounting import Accounting, AccountingSettings, Append
-from sansip.modules.calls import Calls
+from sansip.modules.accounting import Accounting, AccountingSettings, Append, Spool, Spooled, Unspool
+from sansip.modules.calls import Calls, Tariff
 from sansip.routing import IncomingRequest
 from sansip.routing.default import route as default_route
 from sansip.testing import check_module
@@ -25,14 +25,23 @@ class Disk(Rig):
         uses = [Use(Accounting, AccountingSettings(**settings)), Use(Calls)]
         super().__init__(route, modules=uses, wall_offset=1_000_000.0)
         self.lines: list[dict[str, Any]] = []
+        # The process before has left nothing in the spool.
+        self.take(self.stack.time_passed(self.now))
+        self.question(Spooled, ())
         self.register(BOB_URI)
+
+    def question(self, kind: type, result: Any) -> tuple[Any, list[Out]]:
+        """Answer the question of ``kind``; return it, and what left."""
+        (ask,) = [one for one in self.asks if isinstance(one.question, kind)]
+        self.asks.remove(ask)
+        return ask.question, self.answer(result, ask)
 
     def write(self, failure: Exception | None = None) -> list[Out]:
         """Do the write that waits."""
-        (ask,) = [one for one in self.asks if isinstance(one.question, Append)]
-        self.asks.remove(ask)
+        *late, ask = [one for one in self.asks if isinstance(one.question, Append)]
+        self.asks = [one for one in self.asks if one is not ask and one not in late]
         if failure is None:
-            self.lines += map(json.loads, ask.question.lines)
+            self.lines += map(json.loads, ask.question.lines.values())
         return self.answer(failure, ask)
 
     @property
@@ -94,6 +103,9 @@ def test_a_call() -> None:
         "ended_by": "caller",
         "why": "hung up",
         "fields": {},
+        "gateway": "",
+        "price": None,
+        "currency": "",
     }
 
 
@@ -162,10 +174,14 @@ def test_a_full_disk() -> None:
     outs = []
     for _ in range(8):
         outs += rig.wait(1.0)
+        # The disk of the spool is full as well.
+        while any(isinstance(one.question, Spool) for one in rig.asks):
+            outs += rig.question(Spool, OSError(28, "No space left on device"))[1]
         outs += rig.write(OSError(28, "No space left on device")) if rig.writes else []
     # limits.hook_time: nobody's BYE hangs for ever.
     assert [out.what for out in outs if out.to == ALICE] == ["200"]
-    rig.wait(1.0)
+    while not rig.writes:
+        rig.wait(0.5)
     rig.write()
     assert (rig.module.health(), len(rig.lines)) == ("", 1)
 
@@ -256,3 +272,112 @@ def test_bad_settings(options: dict[str, Any], said: str) -> None:
     """Refused with the key."""
     with pytest.raises(ValueError, match=said):
         AccountingSettings(**options)
+
+
+# --- outages
+
+
+def test_the_spool_takes_it() -> None:
+    """The place of the record is away: the 200 leaves once the local disk has it, and it is written later."""
+    rig = Disk()
+    talking(rig)
+    bye(rig)
+    rig.write(OSError("gone"))
+    kept, outs = rig.question(Spool, None)
+    (name,) = kept.lines
+    assert [out.what for out in outs] == ["200"]
+    assert "gone" in rig.module.health()
+    assert rig.wait(1.0) == []
+    rig.write()
+    dropped, _ = rig.question(Unspool, None)
+    assert (dropped.names, rig.module.health(), len(rig.lines)) == ((name,), "", 1)
+
+
+def test_while_it_is_away() -> None:
+    """Later records go to the spool at once; nobody waits for the next try."""
+    rig = Disk()
+    talking(rig)
+    bye(rig)
+    rig.write(OSError("gone"))
+    rig.question(Spool, None)
+    invite = only(rig.udp(request(branch="z9hG4bKx", from_tag="x", call_id="x", headers=[CONTACT])), "INVITE")
+    rig.udp(reply(invite, 486), BOB)
+    kept, _ = rig.question(Spool, None)
+    assert [json.loads(line)["kind"] for line in kept.lines.values()] == ["failed"]
+    rig.wait(1.0)
+    rig.write()
+    dropped, _ = rig.question(Unspool, None)
+    assert len(dropped.names) == len(rig.lines) == 2
+
+
+def test_both_fail() -> None:
+    """The record waits in memory, the 200 leaves after ``limits.hook_time``, and health names both faults."""
+    rig = Disk()
+    talking(rig)
+    bye(rig)
+    rig.write(OSError("gone"))
+    rig.question(Spool, OSError("full"))
+    assert "gone" in rig.module.health()
+    assert "full" in rig.module.health()
+    assert "200" in what(rig.wait(5.1))
+
+
+def test_a_write_that_hangs() -> None:
+    """After two seconds the spool has it: less than a BYE waits."""
+    rig = Disk()
+    talking(rig)
+    bye(rig)
+    rig.wait(2.1)
+    assert [out.what for out in rig.question(Spool, None)[1]] == ["200"]
+
+
+def test_after_a_crash() -> None:
+    """What the process before left in the spool is written, and then dropped."""
+    first = Disk()
+    talking(first)
+    bye(first)
+    first.write(OSError("gone"))
+    kept, _ = first.question(Spool, None)
+    rig = Rig(modules=[Use(Accounting), Use(Calls)])
+    rig.take(rig.stack.time_passed(rig.now))
+    (ask,) = rig.asks
+    rig.asks.clear()
+    rig.answer(tuple(kept.lines.values()), ask)
+    (ask,) = rig.asks
+    assert ask.question == Append(kept.lines)
+    rig.asks.clear()
+    rig.answer(None, ask)
+    assert rig.asks[0].question == Unspool(tuple(kept.lines))
+
+
+def test_gateway_and_price() -> None:
+    """By the tariff of who chose the gateway: setup, minutes, what is begun is charged."""
+
+    async def route(asked: IncomingRequest, calls: Calls) -> None:
+        if asked.method == "INVITE" and not asked.in_dialog and await calls.limit(asked, "all", 9):
+            call = calls.of(asked)
+            assert call is not None
+            call.gateway = "carrier"
+            call.tariff = Tariff(minute=6_000_000, setup=1_000_000, increment=60, currency="EUR")
+        await default_route(asked)
+
+    rig = Disk(route)
+    talking(rig)
+    rig.now += 60.5
+    bye(rig)
+    rig.write()
+    (line,) = rig.lines
+    assert (line["gateway"], line["price"], line["currency"]) == ("carrier", 0.13, "EUR")
+
+
+def test_attempts() -> None:
+    """Each target of an INVITE has a record of its own, where that is wanted."""
+    rig = Disk(attempts=True)
+    invite = only(rig.udp(request(headers=[CONTACT])), "INVITE")
+    rig.udp(reply(invite, 486), BOB)
+    while rig.writes:
+        rig.write()
+    assert [(one["kind"], one["target"], one["status"]) for one in rig.lines] == [
+        ("attempt", BOB_URI, 486),
+        ("failed", BOB_URI, 486),
+    ]
