@@ -94,6 +94,9 @@ class Stored(Rig):
         self.rows = MemoryRows() if rows is None else rows
         self.broken = False
         self.questions = 0
+        # While True, questions to the store wait (``release``).
+        self.holds = False
+        self.held: list[Ask] = []
         super().__init__(**options)
 
     def take(self, actions: list[Any]) -> list[Out]:
@@ -101,11 +104,20 @@ class Stored(Rig):
         for action in actions:
             if isinstance(action, Ask) and isinstance(action.question, Read | Scan | Write):
                 self.questions += 1
+                if self.holds:
+                    self.held.append(action)
+                    continue
                 answer = OSError("broken") if self.broken else self.rows.answer(action.question)
                 outs += self.take(self.stack.answer(action.id, answer, self.now))
             else:
                 outs += super().take([action])
         return outs
+
+    def release(self) -> list[Out]:
+        """Answer the questions that wait."""
+        self.holds, held = False, self.held
+        self.held = []
+        return self.take(held)
 
 
 def bench(rows: MemoryRows | None = None, now: float = 100.0, **settings: Any) -> Stored:

@@ -1,0 +1,334 @@
+"""The module ``publications``: PUBLISH, as an event state compositor (RFC 3903 6).
+
+Theory of operation: the steps of the RFC in their order. A publication is held by its entity-tag, and each
+200 gives it a new one; so of several requests with one tag exactly one wins, also while the row of the first
+is being written: it is busy, and the others get a 412. The row is durable before the 200 leaves, and then the
+watchers are told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.module import Module, command, function
+from sansip.modules.events import Events, admits
+from sansip.modules.publications.publication import PUBLICATIONS, Publication, PublicationRow, Publishing
+from sansip.modules.publications.settings import PublicationsSettings
+from sansip.modules.publications.shelf import Shelf
+from sansip.wire import SipUri
+from sansip.wire.abnf import is_token
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    from sansip.module import Core
+    from sansip.routing import IncomingRequest
+    from sansip.rows import Key
+
+__all__ = ["Publications"]
+
+# Publications whose end one input tells of, and rows of a page.
+_GROUP: Final = 64
+_PAGE: Final = 200
+
+
+class Publications(Module):
+    """Takes what phones publish of their users (RFC 3903), and keeps it until it ends."""
+
+    name = "publications"
+    Settings = PublicationsSettings
+    tables = (PUBLICATIONS,)
+    requires = (Events,)
+    settings: PublicationsSettings
+
+    def __init__(self, settings: PublicationsSettings) -> None:
+        super().__init__(settings)
+        self._kinds: dict[str, Publishing] = {}
+        self._shelf = Shelf()
+        self._serial = 0.0
+        self._gone: list[Key] = []
+        self._sweeping = False
+        # Publications that are being stored for the first time, by resource.
+        self._coming: dict[tuple[str, str], int] = {}
+
+    # --- its life
+
+    def start(self, core: Core, now: float) -> None:
+        self._rows = core.rows(PUBLICATIONS)
+        self._events = core.module(Events)
+        self._count = core.counter("published", "PUBLISH requests that were accepted, by package", ("event",))
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many publications there are."""
+        return {"now": len(self._shelf)}
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    # --- for modules
+
+    @function
+    def add(self, kind: Publishing, now: float) -> None:
+        """Take publications of ``kind`` from now on; those of a process before go on."""
+        if kind.event in self._kinds:
+            raise LocalProtocolError(f"two modules take publications for {kind.event}")
+        self._kinds[kind.event] = kind
+        self.core.run(self._restore(kind), now)
+
+    @function
+    def remove(self, kind: Publishing) -> None:
+        """Take publications of ``kind`` no longer; their rows stay."""
+        self._kinds.pop(kind.event, None)
+
+    @function
+    def of(self, event: str, resource: str) -> list[Publication]:
+        """Return the publications for ``resource``, the newest first."""
+        return self._shelf.of(event, resource)
+
+    # --- PUBLISH
+
+    def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
+        """Take a PUBLISH for a user of ours."""
+        if request.method != "PUBLISH" or request.in_dialog or not self._kinds:
+            return False
+        uri = request.uri
+        # RFC 3903 6 step 1: others' users may be published for elsewhere, by way of the route.
+        if not isinstance(uri, SipUri) or uri.user is None or not request.serves():
+            return False
+        message = request.message
+        try:
+            message.typed("event")
+            kind = self._kinds.get((message.get("event") or "").partition(";")[0].strip())
+            if kind is None:
+                # Step 2.
+                request.refuse(489, None, [("Allow-Events", ", ".join(sorted(self._kinds)))])
+                return True
+            unknown = message.require
+        except RemoteProtocolError as error:
+            request.refuse(error.status or 400, error.reason)
+            return True
+        if unknown:
+            # RFC 3261 8.2.2.3
+            request.refuse(420, None, [("Unsupported", ", ".join(unknown))])
+            return True
+        return self._publish(request, kind, self.core.address_of(uri))
+
+    async def _publish(self, request: IncomingRequest, kind: Publishing, resource: str) -> bool:
+        if not await admits(request, self.settings.open):
+            return True
+        message = request.message
+        sender = self.core.address_of(message.from_.uri)
+        if request.authenticated and not kind.may_publish(sender, resource):
+            # RFC 3903 14.1
+            request.reply(403, "Not Your Address")
+            return True
+        package = self._events.package(kind.event)
+        if package is not None and not package.serves(resource):
+            request.reply(404)
+            return True
+        tags = message.get_all("sip-if-match")
+        if tags and (len(tags) > 1 or not is_token(tags[0])):
+            # Step 3: a single entity-tag.
+            request.reply(400, "One Entity-Tag")
+            return True
+        before = self._shelf.find(kind.event, resource, tags[0]) if tags else None
+        if tags and (before is None or before.busy):
+            request.reply(412)
+            return True
+        seconds = self._seconds(request, kind)
+        if seconds is None or not self._takes_body(request, kind, before, seconds):
+            return True
+        if before is None and not self._has_room(request, kind, resource):
+            return True
+        await self._keep(request, kind, resource, before, seconds)
+        return True
+
+    def _seconds(self, request: IncomingRequest, kind: Publishing) -> int | None:
+        """Return how long it shall live (step 4); None where that was refused."""
+        try:
+            asked = request.message.expires
+        except RemoteProtocolError as error:
+            request.reply(error.status or 400, error.reason)
+            return None
+        asked = kind.usual if asked is None else asked
+        if 0 < asked < self.settings.least:
+            request.reply(423, None, [("Min-Expires", str(self.settings.least))])
+            return None
+        return min(asked, self.settings.longest)
+
+    def _takes_body(
+        self, request: IncomingRequest, kind: Publishing, before: Publication | None, seconds: int
+    ) -> bool:
+        """Whether the body can be taken (step 5); answered where not."""
+        message = request.message
+        if not message.body:
+            if before is None and seconds:
+                request.reply(400, "No State To Publish")
+                return False
+            return True
+        if (message.get("content-encoding") or "identity").strip().lower() != "identity":
+            request.reply(415, None, [("Accept-Encoding", "identity")])
+            return False
+        if _type_of(request) not in kind.types:
+            request.reply(415, None, [("Accept", ", ".join(kind.types))])
+            return False
+        if len(message.body) > self.settings.size:
+            request.reply(413)
+            return False
+        return True
+
+    def _has_room(self, request: IncomingRequest, kind: Publishing, resource: str) -> bool:
+        coming = self._coming.get((kind.event, resource), 0)
+        if len(self._shelf.of(kind.event, resource)) + coming >= self.settings.most_of_user:
+            request.reply(403, "Too Many Publications")
+            return False
+        if len(self._shelf) + sum(self._coming.values()) >= self.settings.most:
+            request.reply(503, None, [("Retry-After", "60")])
+            return False
+        return True
+
+    async def _keep(
+        self,
+        request: IncomingRequest,
+        kind: Publishing,
+        resource: str,
+        before: Publication | None,
+        seconds: int,
+    ) -> None:
+        message = request.message
+        etag = self.core.entropy.token()
+        if message.body and seconds:
+            try:
+                document = kind.check(resource, _type_of(request), message.body)
+            except ValueError as error:
+                request.reply(400, f"Bad Body: {error}"[:80])
+                return
+            made, body = _type_of(request), message.body
+        elif before is not None:
+            document, made, body = before.document, before.type, before.body
+        else:
+            document, made, body = None, "", b""
+        now = request.now
+        self._serial = max(self._serial + 1e-6, self.core.unix(now))
+        # A refresh changes nothing, so it is not newer than what others have published since.
+        serial = self._serial if before is None or message.body else before.serial
+        after = Publication(kind.event, resource, etag, made, body, document, now + seconds, serial)
+        gone = [] if before is None else [(before.event, before.resource, before.etag)]
+        rows = [self._row(after, now)] if seconds else []
+        key = (kind.event, resource)
+        if before is not None:
+            before.busy = True
+        else:
+            self._coming[key] = self._coming.get(key, 0) + 1
+        try:
+            if rows or gone:
+                await self._rows.put(*rows, delete=gone)
+        except Exception as error:
+            # Step 5: it must not succeed.
+            self.core.failed("publish", error)
+            request.reply(503, None, [("Retry-After", "30")])
+            return
+        finally:
+            if before is not None:
+                before.busy = False
+            else:
+                self._coming[key] -= 1
+                if not self._coming[key]:
+                    del self._coming[key]
+        if before is not None:
+            self._shelf.remove(before)
+        if seconds:
+            self._shelf.put(after)
+        self._count.add(kind.event)
+        # Step 6.
+        request.reply(200, None, [("SIP-ETag", etag), ("Expires", str(seconds))])
+        if seconds == 0 or message.body:
+            kind.published(resource, request.now)
+
+    def _row(self, one: Publication, now: float) -> PublicationRow:
+        expires = self.core.unix(now) + (one.expires_at - now)
+        return PublicationRow(one.event, one.resource, one.etag, one.type, one.body, expires, one.serial)
+
+    # --- time
+
+    def next_due(self) -> float | None:
+        """Return when a publication ends."""
+        return self._shelf.next_due()
+
+    def time_passed(self, now: float) -> None:
+        """End what has expired (RFC 3903 4.4), and tell its watchers."""
+        self._forget(self._shelf.ended(now, _GROUP), now)
+
+    def _forget(self, ended: Iterable[Publication], now: float) -> None:
+        told: dict[tuple[str, str], None] = {}
+        for one in ended:
+            if not one.busy:
+                self._gone.append((one.event, one.resource, one.etag))
+            told[one.event, one.resource] = None
+        if self._gone and not self._sweeping:
+            self._sweeping = True
+            self.core.run(self._sweep(), now, self._swept)
+        for event, resource in told:
+            if (kind := self._kinds.get(event)) is not None:
+                kind.published(resource, now)
+
+    async def _sweep(self) -> None:
+        while self._gone:
+            gone, self._gone = self._gone, []
+            await self._rows.delete(*gone)
+
+    def _swept(self, result: Any, now: float) -> None:
+        self._sweeping = False
+        if isinstance(result, BaseException):
+            # Rows that have expired are skipped at the next start.
+            self.core.failed("rows", result)
+
+    async def _restore(self, kind: Publishing) -> None:
+        after: Key | None = None
+        ended: list[Publication] = []
+        while rows := await self._rows.page(kind.event, after=after, limit=_PAGE):
+            now = self.core.ua.now
+            unix = self.core.unix(now)
+            for row in rows:
+                at, document = now + row.expires - unix, None
+                try:
+                    document = kind.check(row.resource, row.type, row.body)
+                except ValueError as error:
+                    self.core.failed("restore", error)
+                    at = now
+                one = Publication(
+                    row.event, row.resource, row.etag, row.type, row.body, document, at, row.serial
+                )
+                self._serial = max(self._serial, row.serial)
+                if at <= now:
+                    ended.append(one)
+                elif self._shelf.find(row.event, row.resource, row.etag) is None:
+                    self._shelf.put(one)
+                    kind.published(row.resource, now)
+            if len(rows) < _PAGE:
+                break
+            after = (rows[-1].event, rows[-1].resource, rows[-1].etag)
+        self._forget(ended, self.core.ua.now)
+
+    # --- operators
+
+    @command("publications.list")
+    def list_publications(self, resource: str, now: float, event: str = "") -> list[dict[str, Any]]:
+        """Return what is published for `resource`, an address-of-record, the newest first."""
+        return [
+            {
+                "event": one.event,
+                "etag": one.etag,
+                "type": one.type,
+                "expires": int(one.expires_at - now),
+                "body": one.body.decode("utf-8", "replace"),
+            }
+            for name in ([event] if event else sorted(self._kinds))
+            for one in self._shelf.of(name, resource)
+        ]
+
+
+def _type_of(request: IncomingRequest) -> str:
+    message = request.message
+    return (message.get("content-type") or "").partition(";")[0].strip().lower().replace(" ", "")

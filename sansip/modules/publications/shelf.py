@@ -1,0 +1,84 @@
+"""All publications: by resource and entity-tag, and by the time at which they end."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sansip.modules.publications.publication import Publication
+
+__all__ = ["Shelf"]
+
+_STALE: Final = 1_000
+
+
+class Shelf:
+    """The publications of one server."""
+
+    __slots__ = ("_by_resource", "_heap", "_number", "_size")
+
+    def __init__(self) -> None:
+        self._by_resource: dict[tuple[str, str], dict[str, Publication]] = {}
+        self._heap: list[tuple[float, int, Publication]] = []
+        self._number = 0
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def of(self, event: str, resource: str) -> list[Publication]:
+        """Return the publications for ``resource``, the newest first."""
+        found = self._by_resource.get((event, resource))
+        return [] if found is None else sorted(found.values(), key=lambda one: -one.serial)
+
+    def find(self, event: str, resource: str, etag: str) -> Publication | None:
+        return self._by_resource.get((event, resource), {}).get(etag)
+
+    def has(self, one: Publication) -> bool:
+        """Whether ``one`` is the publication of its entity-tag."""
+        return self.find(one.event, one.resource, one.etag) is one
+
+    def put(self, one: Publication) -> None:
+        """Add a publication."""
+        found = self._by_resource.setdefault((one.event, one.resource), {})
+        assert one.etag not in found
+        found[one.etag] = one
+        self._size += 1
+        self._number += 1
+        heap = self._heap
+        if len(heap) > 2 * self._size + _STALE:
+            heap[:] = [entry for entry in heap if self._ends(entry)]
+            heapq.heapify(heap)
+        heapq.heappush(heap, (one.expires_at, self._number, one))
+
+    def remove(self, one: Publication) -> None:
+        """Take a publication away; harmless where it is gone."""
+        key = (one.event, one.resource)
+        found = self._by_resource.get(key, {})
+        if found.get(one.etag) is one:
+            del found[one.etag]
+            self._size -= 1
+            if not found:
+                del self._by_resource[key]
+
+    def _ends(self, entry: tuple[float, int, Publication]) -> bool:
+        return entry[2].expires_at == entry[0] and self.has(entry[2])
+
+    def next_due(self) -> float | None:
+        """Return when the next one ends."""
+        heap = self._heap
+        while heap and not self._ends(heap[0]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def ended(self, now: float, most: int) -> list[Publication]:
+        """Return at most ``most`` publications that have ended, and take them away."""
+        heap = self._heap
+        found: list[Publication] = []
+        while heap and heap[0][0] <= now and len(found) < most:
+            entry = heapq.heappop(heap)
+            if self._ends(entry):
+                self.remove(entry[2])
+                found.append(entry[2])
+        return found
