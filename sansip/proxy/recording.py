@@ -7,6 +7,7 @@ step 8). The proxy notes on the way what a target refresh changes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
@@ -35,10 +36,11 @@ class Recording:
 
     __slots__ = (
         "_after",
-        "_asked",
+        "_asked_for",
         "_call_id",
         "_callee",
         "_caller",
+        "_contact",
         "_hour",
         "_made",
         "_marks",
@@ -62,7 +64,9 @@ class Recording:
         self._caller = caller
         self._callee = callee
         self._target = address_of(contact_of(request))
-        self._asked = address_of(request.uri_text)
+        self._asked_for = request.uri_text
+        # The Contact line that came last, and its ``address_of``: most answers repeat it.
+        self._contact = ("", "")
         self._after = ""
         if "record-route" in request.keys:
             self._after = address_of(uri_of(request.values("record-route")[0]))
@@ -83,10 +87,12 @@ class Recording:
 
     def found(self, response: Response) -> str | None:
         """Return the callee's mark as ``response`` repeats it, None where it is not there."""
+        lines: Sequence[str] = ()
         if "record-route" in response.keys:
             lines = response.raw_lines("record-route")
-            for mark in self._made.values():
-                if any(mark in line for line in lines):
+        for mark in self._made.values():
+            for line in lines:
+                if mark in line:
                     return mark
         return None
 
@@ -106,23 +112,47 @@ class Recording:
         if mark is None and self._within is None:
             return
         try:
-            tag, target = response.to_tag or "", address_of(contact_of(response))
+            tag, target = response.to_tag or "", self._target_in(response)
             if self._within is not None:
                 self._refreshed(tag, target)
             if mark is not None:
-                response.substitute("record-route", mark, self._shown_to(response, mark, tag, target))
+                lines = response.raw_lines("record-route")
+                if len(lines) == 1 and "," not in lines[0]:
+                    # Ours alone, as nearly always.
+                    shown = self._shown_to(mark, tag, target, "")
+                    response.set_line("record-route", lines[0].replace(mark, shown))
+                else:
+                    values = response.values("record-route")
+                    at = next((index for index, value in enumerate(values) if mark in value), 0)
+                    after = address_of(uri_of(values[at - 1])) if at else ""
+                    response.substitute("record-route", mark, self._shown_to(mark, tag, target, after))
         except RemoteProtocolError:
             # No side can follow such a Contact, and the caller must not see the callee's mark.
             response.remove("Record-Route")
 
-    def _shown_to(self, response: Response, mark: str, tag: str, target: str) -> str:
-        """Return the caller's mark of the dialog with who answered with ``tag`` and Contact ``target``."""
+    @property
+    def _asked(self) -> str:
+        return address_of(self._asked_for)
+
+    def _target_in(self, response: Response) -> str:
+        """Return ``address_of`` the Contact of ``response``."""
+        line = response.first_line("contact")
+        if line is None:
+            return address_of("")
+        if line == self._contact[0]:
+            return self._contact[1]
+        target = address_of(contact_of(response))
+        self._contact = (line, target)
+        return target
+
+    def _shown_to(self, mark: str, tag: str, target: str, after: str) -> str:
+        """Return the caller's mark of the dialog with who answered with ``tag`` and Contact ``target``.
+
+        ``after``: the route value next to ours on the callee's side, "" for none.
+        """
         marks = self._marks
         assert marks is not None
         target = target or self._asked
-        values = response.values("record-route")
-        at = next((index for index, value in enumerate(values) if mark in value), 0)
-        after = address_of(uri_of(values[at - 1])) if at else ""
         known = self._shown.get(tag)
         if known is not None:
             if known[:2] == (target, after):

@@ -10,7 +10,9 @@ from sansip.proxy.assertions import drop_assertions
 from sansip.proxy.copying import copy_for, keep_back
 from sansip.proxy.credentials import drop_challenges
 from sansip.proxy.destination import flow_for, route_of
+from sansip.proxy.direct import direct_way
 from sansip.proxy.flow_tokens import came_token, goes_token
+from sansip.proxy.octets import forwarded
 from sansip.proxy.record_route import add_record_route, can_be_recorded
 from sansip.proxy.validation import breadth_of
 from sansip.transaction.layer import MAGIC_COOKIE
@@ -55,15 +57,21 @@ def forward_stateless(
         except RemoteProtocolError:
             if request.method != "ACK":
                 raise
+    branch = _branch_for(proxy.entropy, request)
+    prefer = target.listener
+    if prefer is None:
+        prefer = incoming.listener if leaves is None else leaves.id
+    way = direct_way(proxy, request, target, prefer) if record is None else None
+    if way is not None:
+        via = f"{way.listener.via};branch={branch}"
+        data = forwarded(request, way.text, request.max_forwards, breadth, via)
+        proxy.sender.send(way.flow, data, now)
+        return
     try:
         copy = copy_for(request, target, breadth)
         hop = route_of(proxy.client, copy, target)
     except RemoteProtocolError:
         return
-    branch = _branch_for(proxy.entropy, request)
-    prefer = target.listener
-    if prefer is None:
-        prefer = incoming.listener if leaves is None else leaves.id
 
     def send(addresses: Any, now: float) -> None:
         places = proxy.client.places.take(addresses, hop, now)

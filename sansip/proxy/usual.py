@@ -11,15 +11,13 @@ would decide otherwise, so ``tests/proxy/test_usual.py`` plays each case on both
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from sansip.client.via import new_branch
-from sansip.errors import RemoteProtocolError
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
 from sansip.proxy.context import ResponseContext
-from sansip.proxy.copying import as_request_uri
-from sansip.proxy.destination import flow_for, hop_for
+from sansip.proxy.direct import direct_way
 from sansip.proxy.flow_loss import node_flow
 from sansip.proxy.flow_tokens import came_token, goes_token
 from sansip.proxy.forwarding import Forwarding
@@ -28,9 +26,7 @@ from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin, next_look
 from sansip.proxy.validation import breadth_of
-from sansip.transport.flow import Flow
 from sansip.transport.transports import UDP
-from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.clock import Timer
@@ -38,13 +34,10 @@ if TYPE_CHECKING:
     from sansip.proxy.recording import Recording
     from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction, ServerTransaction
-    from sansip.transport import NextHop
+    from sansip.transport import Flow, NextHop
     from sansip.wire import Request, Response
 
 __all__ = ["Usual", "branch_of", "relay_usual"]
-
-# Fields that a copy may have to lose (``copying.keep_back``), so a copy is made where there are any.
-_KEPT_BACK: Final = frozenset(("authorization", "proxy-authorization", "p-asserted-identity"))
 
 
 class Usual:
@@ -309,50 +302,24 @@ def relay_usual(
     Raises ``RemoteProtocolError`` for a Max-Breadth that is malformed.
     """
     client = proxy.client
-    keys = request.keys
-    uri: Any = request.uri if target.uri is None else target.uri
-    if (
-        "route" in keys
-        or target.path
-        or type(uri) is not SipUri
-        or uri.scheme != "sip"
-        or request.uri.scheme == "sips"
-        or (proxy.trust.exists and not _KEPT_BACK.isdisjoint(keys))
-        or (budget is not None and budget.left < 1)
-        or (client.failover_time and node_flow(target) is not None)
-    ):
+    if budget is not None and budget.left < 1:
+        return None
+    way = direct_way(proxy, request, target, leaves)
+    if way is None or (client.failover_time and node_flow(target) is not None):
         return None
     breadth = breadth_of(request, proxy.limits.max_breadth)
     if breadth < 1:
         return None
-    try:
-        hop = hop_for(client, request, uri, target)
-    except RemoteProtocolError:
-        return None
-    if not hop.numeric:
-        return None
-    alive = None if target.flow is None else flow_for(client, request, target)
-    if alive is None:
-        prefer = leaves if target.listener is None else target.listener
-        listener = proxy.listeners.reach(hop.transport, hop.host, prefer)
-        if listener is None:
-            return None
-        flow = Flow(hop.transport, listener.id, (hop.host, hop.port), name=hop.proves(hop.transport))
-    else:
-        listener = proxy.listeners[alive.listener]
-        flow = alive
+    hop, listener = way.hop, way.listener
     came = came_token(proxy, request, caller, wants_flow) if records else ""
     record_routes: list[str] = []
     if records and recording is not None:
-        goes = goes_token(proxy, request, target, alive, listener, uri)
+        goes = goes_token(proxy, request, target, way.alive, listener, way.uri)
         mark = recording.mark(hop.host)
         record_routes = record_route_lines(proxy.listeners, caller.listener, listener, mark, came, goes)
-    text = str(uri)
-    if "?" in text or ";" in text:
-        text = str(as_request_uri(uri))
     branch = new_branch(client.entropy, hashed)
     via = f"{listener.via};branch={branch}"
-    data = forwarded(request, text, request.max_forwards, breadth, via, record_routes)
+    data = forwarded(request, way.text, request.max_forwards, breadth, via, record_routes)
     if len(data) > client.tcp_above and client.tcp_above and hop.transport == UDP:
         # RFC 3261 18.1.1: it may have to go by TCP.
         return None
@@ -375,7 +342,7 @@ def relay_usual(
         if not server.last:
             # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
             server.feed("send 1xx", trying(request), now)
-        transaction = proxy.transactions.begin_client(branch, "INVITE", data, flow, usual)
+        transaction = proxy.transactions.begin_client(branch, "INVITE", data, way.flow, usual)
         # RFC 3261 16.6 step 11
         look = next_look(proxy.values.c, proxy.limits.ring_time)
         usual._timer = proxy.timers.start(now, look, usual, "timer C")
@@ -384,7 +351,7 @@ def relay_usual(
             proxy.pending.add(*counted)
         # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
         usual._timer = proxy.timers.start(now, proxy.trying_after, usual, "trying")
-        transaction = proxy.transactions.begin_client(branch, request.method, data, flow, usual)
+        transaction = proxy.transactions.begin_client(branch, request.method, data, way.flow, usual)
     usual._transaction = transaction
     transaction.start(now)
     return usual

@@ -211,7 +211,9 @@ class Listeners:
 
     def may_have_written(self, request: Message) -> bool:
         """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""
-        text = "\n".join(request.raw_lines("via"))
+        text = request.first_line("via") or ""
+        if request.keys.count("via") > 1:
+            text = "\n".join(request.raw_lines("via"))
         for sent_by in self._sent_by:
             if sent_by in text:
                 return True

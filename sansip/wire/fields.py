@@ -353,5 +353,8 @@ class HeaderFields:
             return False
         line = f"{before};rport={port};received={host}{after}"
         self.lines[self.keys.index("via")] = self._first["via"] = line
+        via = self._via
         self._forget("via")
+        if via is not None:
+            self._via = via.noted(host, str(port))
         return True

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
+from sansip.proxy import stateless
 from sansip.proxy.usual import Usual
 from sansip.routing import relaying
 
@@ -44,6 +45,18 @@ Content-Length: 4
 
 body"""
 
+WITHIN = """{method} sip:bob@192.0.2.2:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{method};rport
+Route: {route}
+Max-Forwards: 70
+From: <sip:alice@atlanta.test>;tag=a
+To: <sip:bob@biloxi.test>;tag=b
+Call-ID: a
+CSeq: 2 {method}
+{more}Content-Length: 0
+
+"""
+
 
 def wire(text: str) -> bytes:
     return text.replace("\n", "\r\n").encode()
@@ -72,6 +85,7 @@ class Side:
         self.stack = Stack(config, b"0123456789abcdef")
         self.now = 1000.0
         self.sent: list[bytes] = []
+        self.route = ""
         self.feed(wire(REGISTER), CALLEE)
 
     def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
@@ -80,6 +94,9 @@ class Side:
     def _note(self, actions: list[Any]) -> list[Any]:
         to_callee = [one for one in actions if isinstance(one, SendDatagram) and one.address == CALLEE]
         self.sent += [one.data for one in to_callee if not one.data.startswith(b"SIP/2.0")]
+        for one in actions:
+            if isinstance(one, SendDatagram) and b"Record-Route: " in one.data and one.address == CALLER:
+                self.route = one.data.partition(b"Record-Route: ")[2].partition(b"\r\n")[0].decode()
         # The number of the transaction is the stack's own.
         return [
             (one.listener, one.data, one.address) if isinstance(one, SendDatagram) else one for one in actions
@@ -99,6 +116,10 @@ class Side:
         if kind == "request":
             method, more = rest
             return self.feed(wire(REQUEST.format(method=method, more=more)), CALLER)
+        if kind == "within":
+            method, more = rest
+            text = WITHIN.format(method=method, more=more, route=self.route or "<sip:192.0.2.99;lr>")
+            return self.feed(wire(text), CALLER)
         if kind == "wait":
             return self.pass_time(rest[0])
         if kind == "failed":
@@ -117,6 +138,7 @@ def compare(steps: list[tuple[Any, ...]], route: Callable[..., Any] | None = Non
     usual = Side(route, **more)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(relaying, "relay_usual", lambda *_, **__: None)
+        patched.setattr(stateless, "direct_way", lambda *_: None)
         ordinary = Side(route, **more)
         expected = [ordinary.play(step) for step in steps]
         expected.append(ordinary.pass_time(400.0))
@@ -138,6 +160,17 @@ TRIES = ("response", "100 Trying", "", CALLEE, True)
 
 PLAYS: dict[str, list[tuple[Any, ...]]] = {
     "a call": [INVITE, TRIES, RINGS, TAKES, TAKES],
+    # RFC 3261 16.11, 16.12: the ACK of a 2xx, and a request within the dialog
+    "a whole call": [INVITE, RINGS, TAKES, ("within", "ACK", ""), ("within", "BYE", "")],
+    "an ACK with an asserted identity": [
+        *(INVITE, TAKES),
+        ("within", "ACK", "P-Asserted-Identity: <sip:a@a.test>\nPrivacy: id\nMax-Breadth: x\n"),
+    ],
+    "two proxies on the way": [
+        *(INVITE, TAKES),
+        ("within", "ACK", "Route: <sip:192.0.2.2;lr>\n"),
+        ("within", "INFO", "Route: <sip:192.0.2.2;lr>\n"),
+    ],
     "answered without ringing": [INVITE, TAKES],
     # RFC 3261 16.7 step 5: each 2xx of a fork beyond the next hop goes back.
     "a fork beyond": [INVITE, RINGS, TAKES, ("response", "200 OK", "c", CALLEE, True)],

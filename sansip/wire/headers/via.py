@@ -131,6 +131,20 @@ class Via:
             self.sent_protocol,
         )
 
+    def noted(self, received: str, rport: str) -> Via:
+        """Return this Via, whose flag rport has been filled, with the source of its request (RFC 3581 4)."""
+        via = Via()
+        via.sent_protocol = self.sent_protocol
+        via.transport = self.transport
+        via.host = self.host
+        via.port = self.port
+        via.branch = self.branch
+        via.sent_by = self.sent_by
+        params = via.params = self.params.copy()
+        params["rport"] = rport
+        params["received"] = received
+        return via
+
     def __str__(self) -> str:
         params = [f";{name}" if value is None else f";{name}={value}" for name, value in self.params.items()]
         return f"{self.sent_protocol}/{self.transport} {self.sent_by}{''.join(params)}"
