@@ -17,7 +17,8 @@ from sansip.limits import DEFAULT, Limits
 
 from .binding import Binding
 from .expiry import ExpiryBuckets
-from .packed import Held, Record, pack, unpack
+from .packed import Held, Record, pack, pack_plain, unpack
+from .source import Source
 from .update import LocationUpdate, Outcome
 
 __all__ = ["MemoryLocation", "Record"]
@@ -117,6 +118,43 @@ class MemoryLocation:
             return Outcome.FULL
         self._replace(aor, record, after)
         return Outcome.DONE
+
+    def renew(
+        self,
+        aor: str,
+        contact: str,
+        call_id: str,
+        cseq: int,
+        expires_at: float,
+        now: float,
+        listener: int,
+        received: Source | None,
+        agent: str | None,
+    ) -> bool:
+        """Have one binding for ``aor``: a plain one of ``contact``, made at ``now`` over datagrams.
+
+        Returns False, having done nothing, where more is to be looked at: another binding, a newer one, a
+        watcher, a limit.
+        """
+        held = self._records.get(aor)
+        if self.watchers or not (held is None or isinstance(held, bytes)):
+            return False
+        made = pack_plain(contact, call_id, cseq, expires_at, now, listener, received, agent, held)
+        if made is None:
+            return False
+        old: int | None
+        if held is None:
+            if len(self._records) >= self._limits.aors or not self._limits.bindings_per_aor:
+                return False
+            self._bindings += 1
+            old = None
+        else:
+            old = None if made[1] == math.inf else int(made[1]) + 1
+        new = int(expires_at) + 1
+        if old != new:
+            self._buckets.move(aor, old, new)
+        self._records[aor] = made[0]
+        return True
 
     def next_expiry(self) -> float | None:
         """Return when ``expire`` will have something to do, or None. A whole second."""

@@ -22,7 +22,7 @@ from sansip.transport.transports import TRANSPORTS
 from .binding import Binding
 from .source import Source
 
-__all__ = ["Held", "Record", "pack", "unpack"]
+__all__ = ["Held", "Record", "pack", "pack_plain", "unpack"]
 
 # Bindings of one address-of-record, best first.
 Record: TypeAlias = tuple[Binding, ...]
@@ -39,6 +39,8 @@ _pack = _LAYOUT.pack
 _SEPARATOR = "\n"
 # contact, call_id, params, instance, the source's host, user_agent: each is there, empty where it is None.
 _TEXTS = 6
+# Between the Call-ID and the source of a binding without parameters and instance.
+_PLAIN_MIDDLE = _SEPARATOR * 2
 # Stand for None and for a flow beside the octets, where listeners have numbers from 0.
 _NO_FLOW, _OBJECT = -1, -2
 _TRANSPORTS = tuple(TRANSPORTS)
@@ -98,6 +100,59 @@ def pack(record: Record) -> Held:
             return record
         packed += octets
     return (packed, *flows) if flows else packed
+
+
+def pack_plain(
+    contact: str,
+    call_id: str,
+    cseq: int,
+    expires_at: float,
+    now: float,
+    listener: int,
+    received: Source | None,
+    agent: str | None,
+    held: bytes | None,
+) -> tuple[bytes, float] | None:
+    """Return the octets of a binding without parameters and Path, made at ``now``, and when ``held`` expires.
+
+    It replaces ``held``, the one binding that there was (expiry 0 for None). None, where it does not, or has
+    to be looked at as a whole: ``held`` has another contact, names a flow (RFC 5626), has expired, or is not
+    older (RFC 3261 10.3 step 7).
+    """
+    before = f"{contact}{_SEPARATOR}{call_id}{_SEPARATOR}"
+    text = f"{before}{_PLAIN_MIDDLE}{'' if received is None else received.host}{_SEPARATOR}{agent or ''}"
+    if text.count(_SEPARATOR) != _TEXTS - 1:
+        return None
+    octets = text.encode("utf-8", "surrogatepass")
+    registered, expired = now, 0.0
+    if held is not None:
+        expired, since, _, last, size, _, _, _, _, _, absent = _unpack_from(held)
+        if (
+            _SIZE + size != len(held)
+            or not absent & 16
+            or expired <= now
+            or not held.startswith(f"{contact}{_SEPARATOR}".encode("utf-8", "surrogatepass"), _SIZE)
+            or (cseq <= last and held.startswith(before.encode("utf-8", "surrogatepass"), _SIZE))
+        ):
+            return None
+        registered = min(since, now)
+    try:
+        packed = _pack(
+            expires_at,
+            registered,
+            now,
+            cseq,
+            len(octets),
+            0,
+            0,
+            listener,
+            0 if received is None else _NUMBERS.get(received.transport, -1),
+            0 if received is None else received.port,
+            1 | (received is None) << 1 | (agent is None) << 2 | 24,
+        )
+    except struct.error:
+        return None
+    return packed + octets, expired
 
 
 def unpack(aor: str, held: Held) -> Record:

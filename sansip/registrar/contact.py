@@ -10,16 +10,17 @@ URI always in ``<>``, so that its parameters and headers can never be taken for 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sansip.errors import RemoteProtocolError
 from sansip.location import Binding
-from sansip.wire import NameAddr, Uri
+from sansip.wire import NameAddr, Request, Uri
 
-from .config import MALFORMED_EXPIRES, MAX_EXPIRES
+from .config import MALFORMED_EXPIRES, MAX_EXPIRES, USER_AGENT_SIZE
 
-__all__ = ["ContactChange", "contact_value", "delta_seconds", "read_contact"]
+__all__ = ["ContactChange", "agent_of", "contact_value", "delta_seconds", "read_contact"]
 
 # RFC 3261 25.1: qvalue = "0" [ "." 0*3DIGIT ] / "1" [ "." 0*3("0") ]
 _QVALUE = re.compile(r"0(?:\.([0-9]{0,3}))?|1(?:\.0{0,3})?")
@@ -106,6 +107,13 @@ def contact_value(
     if show_received and binding.received is not None and ";received=" not in binding.params:
         text += f';received="{binding.received}"'
     return text + binding.params
+
+
+def agent_of(request: Request) -> str | None:
+    """Return the text of User-Agent that is kept with a binding."""
+    agent = request.get("user-agent")
+    # A few models make up all the phones there are.
+    return None if agent is None else sys.intern(agent[:USER_AGENT_SIZE])
 
 
 def _thousandths(raw: str | None) -> int:

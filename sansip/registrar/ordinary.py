@@ -1,7 +1,7 @@
 """The ordinary REGISTER, which nearly every phone sends: from its lines to the update and the 200.
 
 Theory of operation: one SIP contact in brackets with no parameter but ``expires``, for a user without
-bindings, or with an older binding of the same text. For these ``plan_ordinary`` makes the new binding and the
+bindings, or with an older binding of the same text. For these the functions here make the new binding and the
 header fields of the 200 with nothing in between. For all else it returns None, and ``Registrar.plan``
 decides. ``Registrar.plan`` is the reference: a plan made here is the one that it would make
 (``tests/routing/test_shortcut.py``).
@@ -9,7 +9,6 @@ decides. ``Registrar.plan`` is the reference: a plan made here is the one that i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +18,7 @@ from sansip.wire.headers.name_addr import ORDINARY_LINE
 from sansip.wire.uri import plain_sip_uri
 
 from .admission import host_fault
-from .config import USER_AGENT_SIZE
-from .contact import contact_value, delta_seconds
+from .contact import agent_of, contact_value, delta_seconds
 
 if TYPE_CHECKING:
     from sansip.location import Source
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from .admission import LeadsBack
     from .registrar import Registrar
 
-__all__ = ["plan_ordinary"]
+__all__ = ["ok_lines", "ordinary_contact", "plan_ordinary"]
 
 # RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
 _HOUR: Final = 3_600
@@ -37,22 +35,13 @@ _contact_line: Final = ORDINARY_LINE.fullmatch
 _only_expires: Final = compiled(";expires=([0-9]{1,9})").fullmatch
 
 
-def plan_ordinary(
-    registrar: Registrar,
-    request: Request,
-    aor: str,
-    current: Sequence[Binding],
-    now: float,
-    flow: Hashable,
-    received: Source | None,
-    wall_offset: float | None,
-    leads_back: LeadsBack,
-    local: bool,
-) -> tuple[LocationUpdate, str] | None:
-    """Return the update, and the header lines of the 200, each with its CRLF.
+def ordinary_contact(
+    registrar: Registrar, request: Request, received: Source | None, leads_back: LeadsBack, local: bool
+) -> tuple[str, int] | None:
+    """Return the URI to bind and the seconds granted; None where ``Registrar.plan`` has to decide.
 
-    None: ``Registrar.plan`` decides. ``request`` has each of its fields once and neither Require, Path nor a
-    sips Request-URI. ``local``: it came from this machine.
+    ``request`` has each of its fields once and neither Require, Path nor a sips Request-URI. ``local``: it
+    came from this machine.
     """
     line = request.first_line("contact")
     match = None if line is None else _contact_line(line)
@@ -73,7 +62,6 @@ def plan_ordinary(
         requested = config.default_expires if field is None else delta_seconds(field)
     if requested == 0 or (requested < config.min_expires and requested < _HOUR):
         return None
-    granted = min(config.max_expires, requested)
     host = host.lower()
     transport = None
     if params:
@@ -81,15 +69,59 @@ def plan_ordinary(
         if "maddr" in uri.params:
             return None
         transport = uri.transport
+    # A phone that is reached at its source is not reached at its Contact.
     if host_fault(
         host,
         None if port is None else int(port),
         transport,
         local,
-        # The phone is reached at its source in place of its Contact.
-        None if received is not None else leads_back,
+        leads_back if received is None else None,
     ):
         return None
+    if len(text) + len(request.call_id) > registrar.limits.binding_size:
+        return None
+    return text, min(config.max_expires, requested)
+
+
+def ok_lines(
+    registrar: Registrar,
+    text: str,
+    granted: int,
+    received: Source | None,
+    now: float,
+    wall_offset: float | None,
+) -> str:
+    """Return the header lines of the 200 for the one binding, made at ``now``, of ``text``."""
+    shown = ""
+    if received is not None and registrar.config.show_received:
+        shown = f';received="{received}"'
+    return f"Contact: <{text}>;expires={granted}{shown}\r\n{_common(registrar, now, wall_offset)}"
+
+
+def _common(registrar: Registrar, now: float, wall_offset: float | None) -> str:
+    """Return the lines behind the Contacts."""
+    # RFC 3261 10.3 step 8: a 200 should tell the time (20.17).
+    if wall_offset is None or not registrar.config.date:
+        return registrar.constant_lines
+    return f"{registrar.constant_lines}Date: {registrar.date_at(int(now + wall_offset))}\r\n"
+
+
+def plan_ordinary(
+    registrar: Registrar,
+    request: Request,
+    asked: tuple[str, int],
+    aor: str,
+    current: Sequence[Binding],
+    now: float,
+    flow: Hashable,
+    received: Source | None,
+    wall_offset: float | None,
+) -> tuple[LocationUpdate, str] | None:
+    """Return the update and the lines of the 200, each with its CRLF; None: ``Registrar.plan`` decides.
+
+    ``asked``: of ``ordinary_contact``.
+    """
+    text, granted = asked
     call_id = request.call_id
     cseq = request.cseq.number
     registered_at = now
@@ -104,16 +136,12 @@ def plan_ordinary(
         # 10.3 step 7: same Call-ID, so the CSeq has to be higher.
         if cseq <= one.cseq and call_id == one.call_id:
             return None
-        if one.registered_at < now:
-            registered_at = one.registered_at
+        registered_at = min(one.registered_at, now)
         aor = current[0].aor
         if len(current) > 1:
             if len(current) > registrar.most_contacts:
                 return None
             others = [other for other in current if other is not one]
-    if len(text) + len(call_id) > registrar.limits.binding_size:
-        return None
-    agent = request.get("user-agent")
     binding = Binding(
         aor,
         text,
@@ -129,28 +157,20 @@ def plan_ordinary(
         "",
         flow,
         received,
-        # A few models make up all the phones there are.
-        None if agent is None else sys.intern(agent[:USER_AGENT_SIZE]),
+        agent_of(request),
     )
-    shown = config.show_received
-    value = contact_value(binding, now, show_received=shown)
-    if others:
-        bindings = tuple(sorted((*others, binding), key=_rank))
-        lines = ""
-        for one in bindings:
-            value = contact_value(one, now, show_received=shown)
-            if not value.isascii() or "\n" in value or "\r" in value:
-                # From a store that others write to.
-                return None
-            lines += f"Contact: {value}\r\n"
-    else:
-        bindings = (binding,)
-        lines = f"Contact: {value}\r\n"
-    lines += registrar.constant_lines
-    # RFC 3261 10.3 step 8: a 200 should tell the time (20.17).
-    if wall_offset is not None and config.date:
-        lines += f"Date: {registrar.date_at(int(now + wall_offset))}\r\n"
-    return LocationUpdate(aor, tuple(current), bindings), lines
+    if not others:
+        lines = ok_lines(registrar, text, granted, received, now, wall_offset)
+        return LocationUpdate(aor, tuple(current), (binding,)), lines
+    bindings = tuple(sorted((*others, binding), key=_rank))
+    lines = ""
+    for one in bindings:
+        value = contact_value(one, now, show_received=registrar.config.show_received)
+        if not value.isascii() or "\n" in value or "\r" in value:
+            # From a store that others write to.
+            return None
+        lines += f"Contact: {value}\r\n"
+    return LocationUpdate(aor, tuple(current), bindings), lines + _common(registrar, now, wall_offset)
 
 
 def _rank(binding: Binding) -> tuple[int, float]:

@@ -10,7 +10,6 @@ requests cannot mix.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Container, Hashable, Sequence
 
 from sansip.errors import RemoteProtocolError
@@ -29,8 +28,8 @@ from sansip.wire.fields import header_line
 
 from .admission import Terms, check_contacts, check_sips, refuses_path
 from .capacity import fit
-from .config import USER_AGENT_SIZE, RegistrarConfig
-from .contact import ContactChange, contact_value, delta_seconds, read_contact
+from .config import RegistrarConfig
+from .contact import ContactChange, agent_of, contact_value, delta_seconds, read_contact
 from .date import sip_date
 from .gruu import Gruus, Told
 from .merge import Origin, check_removal_of_all, merge
@@ -269,7 +268,6 @@ class Registrar:
                 flows = take_flows(request, changes, self._outbound)
                 if self.gruus is not None:
                     self._check_loops(request, aor, changes)
-                agent = request.get("user-agent")
                 origin = Origin(
                     # One copy of the text serves all bindings.
                     current[0].aor if current else aor,
@@ -279,8 +277,7 @@ class Registrar:
                     path,
                     flow,
                     received,
-                    # A few models make up all the phones there are.
-                    None if agent is None else sys.intern(agent[:USER_AGENT_SIZE]),
+                    agent_of(request),
                 )
                 after = merge(current, changes, origin, self.config.repeat_time)
                 if after is not None and len(after) > (most := self._most(terms)):

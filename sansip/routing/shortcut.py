@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sansip.location import Outcome
-from sansip.registrar.ordinary import plan_ordinary
+from sansip.registrar.contact import agent_of
+from sansip.registrar.ordinary import ok_lines, ordinary_contact, plan_ordinary
 from sansip.routing.itself import capabilities
 from sansip.routing.registration import origin_of
 from sansip.routing.terms import is_local
+from sansip.transaction.layer import sent_by_in
 from sansip.transaction.refusals import refusal_tag
 from sansip.wire import SipUri
 from sansip.wire.compose import answer_octets
@@ -71,7 +73,7 @@ class Shortcut:
             or "," in first["via"]
             or not core.listeners.serves(uri.host, uri.port)
             # RFC 3261 16.3 step 4: it may be a loop.
-            or core.listeners.may_have_written(request)
+            or core.listeners.is_own_sent_by(sent_by_in(key))
         ):
             return False
         stages = core.modules.stages
@@ -123,24 +125,32 @@ class Shortcut:
             # RFC 5627 5.2: the 200 tells GRUUs.
             return False
         aor = core.addresses.of(to)
-        location = core.location
         kept, received = origin_of(request, flow)
-        planned = plan_ordinary(
-            registrar,
-            request,
+        asked = ordinary_contact(registrar, request, received, core.listeners.names_us, is_local(flow))
+        if asked is None:
+            return False
+        offset = core.wall.offset
+        location = core.location
+        if type(kept) is int and location.renew(
             aor,
-            location.lookup(aor, now),
+            asked[0],
+            request.call_id,
+            request.cseq.number,
+            now + asked[1],
             now,
             kept,
             received,
-            core.wall.offset,
-            core.listeners.names_us,
-            is_local(flow),
-        )
-        if planned is None or location.apply(planned[0], now) is not Outcome.DONE:
-            return False
-        update, lines = planned
-        core.registered(aor, len(update.after))
+            agent_of(request),
+        ):
+            core.registered(aor, 1)
+            lines = ok_lines(registrar, asked[0], asked[1], received, now, offset)
+        else:
+            current = location.lookup(aor, now)
+            planned = plan_ordinary(registrar, request, asked, aor, current, now, kept, received, offset)
+            if planned is None or location.apply(planned[0], now) is not Outcome.DONE:
+                return False
+            update, lines = planned
+            core.registered(aor, len(update.after))
         data = answer_octets(request, _OK, core.proxy.entropy.token(), lines + self._end())
         transactions.open_server(key, "REGISTER", back, None).feed("send 2xx", data, now)
         return True
