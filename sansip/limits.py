@@ -102,6 +102,10 @@ class Limits:
     first_data_time: float = 20.0
     # An outgoing connection must be established within this time.
     connect_time: float = 8.0
+    # An outgoing TCP connection that a request needs because of its size (RFC 3261 18.1.1) must be
+    # established within this time: UDP reaches the same server, and a firewall that drops the SYN says
+    # nothing. → the request goes by UDP, and so do the next large ones to that address (`avoid_time`)
+    large_connect_time: float = 1.0
     # Octets queued on a connection still being opened, or not read by its peer. → a message that does not fit
     # fails over; a connection whose peer does not read is closed
     connection_backlog: int = 1_048_576

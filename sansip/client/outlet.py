@@ -31,6 +31,7 @@ class Outlet:
         "auth",
         "entropy",
         "failover_time",
+        "limits",
         "listeners",
         "places",
         "sender",
@@ -55,6 +56,7 @@ class Outlet:
         self.sender: Sender = transactions.sender
         self.timers: Timers = transactions.timers
         self.entropy = entropy
+        self.limits = limits
         self.places = Places(resolve, limits)
         self.auth = auth
         self.failover_time = failover_time

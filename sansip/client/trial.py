@@ -272,7 +272,9 @@ class Trial:
         flow = alive or Flow(transport, listener.id, (ip, port), name=self._hop.proves(transport))
         transaction = self.transaction = client.transactions.open_client(self._id, request, data, flow, self)
         elsewhere = self._leaving(now)
-        if client.failover_time and (elsewhere or self._places):
+        if self._switched:
+            self._hurry = client.timers.start(now, client.limits.large_connect_time, self, "connection")
+        elif client.failover_time and (elsewhere or self._places):
             self._hurry = client.timers.start(now, client.failover_time, self, "failover")
         transaction.start(now)
 
@@ -380,6 +382,17 @@ class Trial:
 
     # --- timers
 
+    def _await_connection(self, now: float) -> None:
+        """The connection for a large request had its time; RFC 3261 18.1.1: back to UDP without one."""
+        client, transaction = self.client, self.transaction
+        if transaction is None or not client.sender.withdraw(transaction):
+            # It is there, or has failed already: the peer gets as long to answer as any other.
+            left = client.failover_time - client.limits.large_connect_time
+            if client.failover_time:
+                self._hurry = client.timers.start(now, max(left, 0.0), self, "failover")
+            return
+        self.feed("silence", None, now)
+
     def _set_timer(self, now: float, duration: float, name: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -400,6 +413,9 @@ class Trial:
         if name == "failover":
             self._hurry = None
             self.feed("silence", None, now)
+        elif name == "connection":
+            self._hurry = None
+            self._await_connection(now)
         elif name == "cancelled":
             self._timer = None
             self.feed("cancel overdue", None, now)

@@ -52,6 +52,16 @@ class Sender:
         if connection is not None:
             connection.waiting[transaction] = None
 
+    def withdraw(self, transaction: Pending) -> bool:
+        """Take back what ``transaction`` sent, and return True, if its connection is not established."""
+        connection = self.connections.get(transaction.flow.conn) if transaction.flow.conn else None
+        if connection is None or connection.is_open:
+            return False
+        connection.waiting.pop(transaction, None)
+        connection.queue = [one for one in connection.queue if one[1] != transaction.number]
+        connection.queued = sum(len(data) for data, _ in connection.queue)
+        return True
+
     def forget(self, transaction: Pending) -> None:
         """``transaction`` has ended: it waits for nothing."""
         if transaction.flow.conn:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.interop.baresip import Baresip
-from tests.interop.siege import LOCAL, Siege
+from tests.interop.siege import LOCAL, Siege, request
 from tests.interop.test_module_calls import ctl
 from tests.interop.test_sipp import OWN
 from tools.peers import Program, Sipp, free_port
@@ -108,3 +108,36 @@ def test_baresip_behind_it(tmp_path: Path) -> None:
                 phone.wait_for("CALL_ESTABLISHED")
             bob.command("hangup")
             alice.wait_for("CALL_CLOSED")
+
+
+def test_a_firewall_that_drops_tcp(tmp_path: Path) -> None:
+    """RFC 3261 18.1.1, live: a SYN that nobody answers costs a second, and the gateway stays up.
+
+    A listening socket whose queue is full drops each SYN, as a firewall does.
+    """
+    with ExitStack() as stack:
+        gateway = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        gateway.bind((LOCAL, 0))
+        gateway.settimeout(10)
+        port = gateway.getsockname()[1]
+        deaf = stack.enter_context(socket.socket())
+        deaf.bind((LOCAL, port))
+        deaf.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex((LOCAL, port))
+        slow = "probe_interval = 0.0\nanswer = 2.0\n"
+        text = config([port]).replace("probe_interval = 0.5\nanswer = 0.5\n", slow)
+        siege = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=text))
+        caller = stack.enter_context(siege.line("udp"))
+        body = "x" * 1_400
+        lines = [f"Contact: <sip:alice@{LOCAL}>", "Content-Type: text/plain"]
+        begun = time.monotonic()
+        caller.send(request("INVITE", f"sip:4711@{DOMAIN}", caller, lines=lines, body=body))
+        invite, _ = gateway.recvfrom(65_536)
+        assert invite.startswith(b"INVITE ")
+        assert b"SIP/2.0/UDP" in invite.partition(b"\r\n\r\n")[0]
+        assert 0.9 < time.monotonic() - begun < 1.9
+        (row,) = ctl(tmp_path, "dispatcher.list")
+        assert row["state"] == "up", row

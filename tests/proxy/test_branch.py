@@ -293,6 +293,32 @@ def test_udp_after_all_where_tcp_is_refused() -> None:
     assert sent(rig.udp(reply(outs[0], 200), BOB)) == [("200", ALICE)]
 
 
+def test_udp_after_all_where_the_syn_is_dropped() -> None:
+    """18.1.1: a firewall that says nothing costs ``limits.large_connect_time``, and not a failed call.
+
+    The octets that wait for the connection are taken back, so the callee never sees two INVITEs; the next
+    large request to that address goes by UDP at once.
+    """
+    rig = Rig(relay_to(BOB_URI))
+    connect = only(rig.udp(request(body=LARGE)), "Connect")
+    assert rig.wait(0.9) == []
+    (invite,) = rig.wait(0.1)
+    assert (invite.to, invite.message.via.transport) == (BOB, "UDP")
+    assert rig.opened(connect) == []
+    assert sent(rig.udp(reply(invite, 200), BOB)) == [("200", ALICE)]
+    again = request(body=LARGE, branch="z9hG4bKnext", call_id="next", from_tag="next")
+    assert sent(rig.udp(again))[-1] == ("INVITE", BOB)
+
+
+def test_a_connection_that_is_there_may_take_its_time() -> None:
+    """18.1.1 goes back to UDP where no connection is; a slow peer keeps ``failover_time``, as any other."""
+    rig = Rig(relay_to(BOB_URI))
+    connect = only(rig.udp(request(body=LARGE)), "Connect")
+    rig.opened(connect)
+    assert rig.wait(2.9) == []
+    assert sent(rig.wait(0.2)) == [("INVITE", BOB)]
+
+
 def test_each_address_gets_its_tcp_and_its_udp() -> None:
     """18.1.1 with RFC 3263 4.3: a second address is a second path."""
     rig = Rig(relay_to(NAME))

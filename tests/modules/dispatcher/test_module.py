@@ -72,6 +72,18 @@ def call(rig: Rig, number: int = 0, user: str = "4711", **options: Any) -> list[
     return rig.udp(request(uri=uri, to=f"<{uri}>", headers=headers, **names, **options))
 
 
+def test_a_firewall_that_drops_tcp() -> None:
+    """RFC 3261 18.1.1: a large INVITE reaches the gateway by UDP, and the gateway is not held for dead."""
+    rig = Farm(settings(1))
+    connect = only(call(rig, body=b"x" * 1300), "Connect")
+    assert connect.to == GATEWAYS[0]
+    invite = only(rig.wait(1.2), "INVITE")
+    assert invite.to == GATEWAYS[0]
+    rig.udp(reply(invite, 200), invite.to)
+    (member,) = rig.command("dispatcher.list")
+    assert member["state"] == "up", member
+
+
 def refused(rig: Rig, number: int, status: int = 486) -> Any:
     """Have a call be refused; return where it went."""
     invite = only(call(rig, number), "INVITE")
