@@ -9,6 +9,7 @@ the timers that they began with.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from sansip.config import ListenerConfig, Reconfiguration, StackConfig
@@ -152,23 +153,20 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
         raise LocalProtocolError("a stack that asks nobody for a password cannot begin to while it runs")
     if change.dns is not None and stack.resolver is None:
         raise LocalProtocolError("a stack that asks no name servers cannot begin to while it runs")
-    # The last that can fail.
-    modules.start(now)
+    _start(stack, modules, change, now)
     if modules is not stack.modules:
         _take_modules(stack, modules, now)
     stack.route = route
     if change.route is not None:
         # For those who ask what runs here: the watchdog names it by its file.
         stack.config.route = change.route
-    if change.limits is not None:
-        _bound(stack, change.limits)
     if change.server_name is not None:
         stack.config.server_name = stack.server_name = stack.reception.refusals.server_name = (
             change.server_name
         )
     _take_policies(stack, change)
     if listeners is not None or change.domains is not None or change.aliases is not None:
-        _take_names(stack, change, listeners, now)
+        _take_listeners(stack, change, listeners, now)
     config = stack.config
     config.ua = change.ua or config.ua
     stack.ua.configure(config.ua, config.timers, own_name(config))
@@ -180,6 +178,26 @@ def reconfigure(stack: Reconfigured, change: Reconfiguration, now: float) -> Non
     if change.nonce_keys is not None and stack.authenticator is not None:
         stack.authenticator.rotate(change.nonce_keys, stack.wall.unix(now))
     stack.modules.configure(change.modules, now)
+
+
+def _start(stack: Reconfigured, modules: Modules, change: Reconfiguration, now: float) -> None:
+    """Start those of ``modules`` that are new: the last step that can fail.
+
+    A module may look at the names and limits as it starts, so it finds the new ones.
+    """
+    config = stack.config
+    before = Reconfiguration(
+        domains=list(config.domains),
+        aliases=list(config.aliases),
+        address_realms=config.address_realms,
+        limits=replace(config.limits),
+    )
+    _take_names(stack, change)
+    try:
+        modules.start(now)
+    except BaseException:
+        _take_names(stack, before)
+        raise
 
 
 def _take_modules(stack: Reconfigured, modules: Modules, now: float) -> None:
@@ -232,11 +250,13 @@ def _take_policies(stack: Reconfigured, change: Reconfiguration) -> None:
         stack.locator.listen(_reach(stack.listeners))
 
 
-def _take_names(
-    stack: Reconfigured, change: Reconfiguration, listeners: list[Listener] | None, now: float
-) -> None:
-    """Take other listeners, domains and aliases: the names that others call us by, and our own."""
+def _take_names(stack: Reconfigured, change: Reconfiguration) -> None:
+    """Take other limits, domains and aliases: the names that others call us by."""
     config = stack.config
+    if change.limits is not None:
+        _bound(stack, change.limits)
+    if change.domains is None and change.aliases is None and change.address_realms is None:
+        return
     if change.domains is not None:
         config.domains = list(change.domains)
         stack.domains = names_of(config)
@@ -245,6 +265,17 @@ def _take_names(
         config.aliases = list(change.aliases)
     if change.address_realms is not None:
         config.address_realms = change.address_realms
+    names = [*config.domains, *config.aliases]
+    stack.listeners.replace(list(stack.listeners), names, stack.limits.former_listeners)
+    stack.realms = realms_of(config, stack.domains)
+    stack.proxy.trust.ask_in(stack.realms.values())
+
+
+def _take_listeners(
+    stack: Reconfigured, change: Reconfiguration, listeners: list[Listener] | None, now: float
+) -> None:
+    """Take other listeners, and have all parts look at our addresses anew."""
+    config = stack.config
     before = list(stack.listeners)
     if change.listeners is not None:
         config.listeners = list(change.listeners)

@@ -27,6 +27,19 @@ class Given:
     status: int = 0
 
 
+class Looking(Module):
+    """Notes how the stack looks as it starts."""
+
+    name = "looking"
+    Settings = Given
+    seen: tuple[list[str], int]
+
+    def start(self, core: Core, now: float) -> None:
+        self.seen = list(core.domains), core.limits.module_keys
+        if self.settings.fails == "start":
+            raise ValueError("no such relay")
+
+
 class Counting(Module):
     """Notes what reaches it."""
 
@@ -300,3 +313,36 @@ def test_several_reloads_while_one_call_rings() -> None:
     assert (len(stack.departures), stack.proxy.hooks.active) == (1, True)
     stack.time_passed(306.0)
     assert (len(stack.departures), stack.proxy.hooks.active) == (0, False)
+
+
+def names_of(stack: Stack) -> Any:
+    config = stack.config
+    keys = stack.limits.module_keys, config.limits.module_keys
+    return list(stack.domains), dict(stack.realms), list(config.domains), list(config.aliases), keys
+
+
+def test_it_starts_with_the_new_names_and_limits() -> None:
+    """One reload brings a domain and the module that serves it: the module sees it as it starts."""
+    stack = Stack(StackConfig(listeners=list(LISTENERS), domains=["biloxi.test"]), b"s" * 32)
+    limits = Limits(module_keys=7)
+    change = Reconfiguration(domains=["biloxi.test", "new.test"], limits=limits, added={Looking: Given()})
+    stack.configure(change, 1.0)
+    assert stack.modules.get(Looking).seen == (["biloxi.test", "new.test"], 7)
+
+
+def test_one_that_does_not_start_leaves_names_and_limits() -> None:
+    """All or nothing: the old names and limits stand where the new module refuses to start."""
+    stack = Stack(StackConfig(listeners=list(LISTENERS), domains=["biloxi.test"]), b"s" * 32)
+    before = names_of(stack)
+    change = Reconfiguration(
+        domains=["new.test"],
+        aliases=["alias.test"],
+        limits=Limits(module_keys=7),
+        added={Looking: Given("start")},
+    )
+    with pytest.raises(ModuleFault, match="no such relay"):
+        stack.configure(change, 1.0)
+    assert names_of(stack) == before
+    assert stack.listeners.serves("biloxi.test")
+    assert not stack.listeners.serves("new.test")
+    assert not stack.listeners.serves("alias.test")
