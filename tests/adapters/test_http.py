@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,17 @@ def test_http_rate(made: Callable[..., Site]) -> None:
     free = made(http_rate=1, http_burst=3)
     sock = free.line((GET % b"one") * 9)
     assert [read(sock)[0] for _ in range(9)] == [200] * 9
+
+
+def test_http_rate_after_a_reload(made: Callable[..., Site]) -> None:
+    """The limits of HTTP are those in force: a reload that lowers the rate counts for the next request."""
+    site = made(http_rate=1_000, http_burst=1_000, limit_loopback=True)
+    sock = site.line(GET % b"one")
+    assert read(sock)[0] == 200
+    # As the stack does at a reload: its ``Limits`` is one object, which takes new values.
+    site.running.call(lambda: site.http.limits.take(replace(site.http.limits, http_rate=1, http_burst=1)))
+    sock.sendall((GET % b"one") * 2)
+    assert [read(sock)[0] for _ in range(2)] == [200, 429]
 
 
 def test_a_slow_request(made: Callable[..., Site]) -> None:

@@ -61,6 +61,15 @@ def is_this_machine(source: str) -> bool:
     return source.startswith("127.") or source == "0:0:0:0::/64"
 
 
+def _bounds(limits: Limits) -> tuple[int, int, int]:
+    return limits.http_rate, limits.http_burst, limits.sources
+
+
+def _as_source(limits: Limits) -> Limits:
+    """Return ``limits`` whose rate of a source is that of HTTP requests."""
+    return replace(limits, source_rate=limits.http_rate, source_burst=limits.http_burst)
+
+
 class HttpServer:
     """Opens the sockets now, serves them from ``start`` to ``close``. Raises ``BindError``."""
 
@@ -79,8 +88,8 @@ class HttpServer:
         # In the order in which they asked last.
         self._lines: dict[Line, None] = {}
         self._by_source: Counter[str] = Counter()
-        bounds = replace(limits, source_rate=limits.http_rate, source_burst=limits.http_burst)
-        self._rates = SourceRates(bounds)
+        self._bounds = _bounds(limits)
+        self._rates = SourceRates(_as_source(limits))
 
     def start(self, hub: Hub, answer: Answer) -> None:
         """Serve from ``hub``'s runtime; ``answer`` is called in its thread."""
@@ -206,6 +215,10 @@ class HttpServer:
         limits = self.limits
         if not limits.http_rate or (is_this_machine(source) and not limits.limit_loopback):
             return
+        if self._bounds != _bounds(limits):
+            # A reload changed them.
+            self._bounds = _bounds(limits)
+            self._rates.bound(_as_source(limits))
         if not self._rates.allow(source, now):
             text = f"more than {limits.http_rate} requests a second (limits.http_rate)"
             raise HttpFault(429, text, ("Retry-After", "1"))
