@@ -171,6 +171,6 @@ def _bounded(function: Function, part: Part) -> Function:
         return function(question)
 
     # The marks of ``sansip_sockets.handler``, with room for so many questions that wait.
-    answers.sansip_handler = (False, max(part.parallel, 2), None)  # type: ignore[attr-defined]  # a mark that functions carry
+    answers.sansip_handler = (False, part.parallel, None)  # type: ignore[attr-defined]  # a mark that functions carry
     answers.sansip_waiting = (part.waiting, f"{type(part).__name__}.waiting")  # type: ignore[attr-defined]  # a mark that functions carry
     return answers

@@ -36,6 +36,13 @@ class Whole(Part):
         Whole.closed = True
 
 
+class Single(Part):
+    parallel = 1
+
+    def handlers(self) -> dict[type, Any]:
+        return {Question: lambda question: question}
+
+
 class Failing(Part):
     def health(self) -> str:
         raise ValueError("a slip")
@@ -54,6 +61,7 @@ class Hanging(Part):
 def points(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [
         EntryPoint("whole", "tests.server.test_parts:Whole", parts.GROUP),
+        EntryPoint("single", "tests.server.test_parts:Single", parts.GROUP),
         EntryPoint("failing", "tests.server.test_parts:Failing", parts.GROUP),
         EntryPoint("hanging", "tests.server.test_parts:Hanging", parts.GROUP),
         EntryPoint("none", "json:JSONDecoder", parts.GROUP),
@@ -81,6 +89,14 @@ def test_its_life() -> None:
     found.close()
     assert Whole.closed
     assert found.handlers == {}
+
+
+@pytest.mark.usefixtures("points")
+def test_one_thread_means_one() -> None:
+    """A library that is not thread-safe says ``parallel = 1``, and no second thread enters it."""
+    (answers,) = made(("single", None)).handlers.values()
+    marked: Any = answers
+    assert marked.sansip_handler == (False, 1, None)
 
 
 @pytest.mark.usefixtures("points")

@@ -87,7 +87,7 @@ class Worker:
     """
 
     __slots__ = ("_answer", "_batched", "_bound", "_busy", "_function", "_key", "_most", "_offload",
-                 "_parallel", "_post", "_shared", "_waiting")  # fmt: skip
+                 "_parallel", "_post", "_shared", "_together", "_waiting")  # fmt: skip
 
     def __init__(
         self, function: Callable[..., Any], answer: Answer, post: Callable[..., None], offload: Offload
@@ -104,6 +104,9 @@ class Worker:
         waiting: tuple[int, str] | None = getattr(function, "sansip_waiting", None)
         self._most: int | None = None if waiting is None else waiting[0]
         self._bound = "" if waiting is None else waiting[1]
+        # A store's thread takes everything that waits. A bounded handler may hang: its answers leave one by
+        # one, so that none waits for a later question.
+        self._together = self._parallel == 1 and waiting is None
         self._waiting: list[Ask] = []
         # Key of a question under way -> the others that wait for its answer.
         self._shared: dict[Hashable, list[int]] = {}
@@ -128,7 +131,7 @@ class Worker:
 
     def _launch(self) -> None:
         self._busy += 1
-        if self._parallel == 1:
+        if self._together:
             batch, self._waiting = self._waiting, []
         else:
             batch = [self._waiting.pop(0)]

@@ -50,6 +50,22 @@ def test_a_plain_handler_has_one_thread():
     assert bench.jobs == []
 
 
+def test_one_thread_answers_each_question_at_once():
+    """A bounded handler with one thread (an outer half, a route's function) may hang on the second question.
+
+    The first answer must not wait for it.
+    """
+    function: Any = handler(parallel=1)(lambda text: text.upper())
+    function.sansip_waiting = (3, "waiting")
+    bench = Bench(function)
+    bench.ask("a", "b", "c")
+    for answered in (1, 2, 3):
+        assert len(bench.jobs) == 1
+        bench.jobs.pop()()
+        assert len(bench.answers) == answered
+    assert bench.jobs == []
+
+
 def test_an_exception_is_the_answer_to_its_own_question():
     """The others of the batch have theirs."""
     bench = Bench(int)
