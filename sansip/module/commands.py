@@ -45,6 +45,8 @@ class Command:
     doc: str
     parameters: list[Parameter]
     takes_now: bool = False
+    # The fields of the rows, where it returns a list of dataclasses.
+    columns: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, method: Callable[..., Any]) -> Command:
@@ -57,7 +59,8 @@ class Command:
             for one in signature.values()
             if one.name != "now"
         ]
-        return cls(name, role, method, inspect.getdoc(method) or "", parameters, "now" in signature)
+        columns = _columns(hints.get("return"))
+        return cls(name, role, method, inspect.getdoc(method) or "", parameters, "now" in signature, columns)
 
     def call(self, given: Mapping[str, Any], now: float) -> Any:
         """Do it. Raises ``CommandError`` for arguments that do not fit, and the exceptions of the method."""
@@ -80,6 +83,11 @@ class Command:
             elif parameter.required:
                 raise CommandError(f"{self.name}: {parameter.name} is missing")
         return values
+
+
+def _columns(hint: Any) -> tuple[str, ...]:
+    (row,) = get_args(hint) if get_origin(hint) is list else (None,)
+    return tuple(one.name for one in dataclasses.fields(row)) if dataclasses.is_dataclass(row) else ()
 
 
 def _converted(command: str, parameter: Parameter, value: Any) -> Any:

@@ -43,7 +43,9 @@ def done(
         # A line for each item, so that a long list is never one line.
         for one in result:
             yield {"item": one}
-        result = {"items": len(result)}
+        command = stack.modules.commands.get(name)
+        columns = {} if result or command is None else {"columns": command.columns}
+        result = {"items": len(result), **columns}
     yield {"ok": True, "result": result}
 
 

@@ -119,3 +119,13 @@ def test_a_limit(tmp_path: Path) -> None:
                 deadline = time.monotonic() + 5
                 while ctl(tmp_path, "calls.count") and time.monotonic() < deadline:
                     time.sleep(0.1)
+
+
+def test_no_calls(tmp_path: Path) -> None:
+    """A list of nothing: `[]` for programs, and the headings for people."""
+    with Siege(tmp_path, domain=DOMAIN, config=CONFIG):
+        assert ctl(tmp_path, "calls.list") == []
+        command = [sys.executable, "-m", "sansip_server", "ctl", "--control", "ctl.sock", "calls.list"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+        (heading,) = done.stdout.splitlines()
+        assert heading.split()[:3] == ["NUMBER", "ID", "STATE"]

@@ -155,3 +155,11 @@ def test_a_wrong_value_is_shown_in_short() -> None:
     with pytest.raises(CommandError) as caught:
         Command.of(Scales().set).arguments({"weight": "x" * 100_000})
     assert len(str(caught.value)) < 200
+
+
+def test_the_columns_of_a_list(rig: Rig) -> None:
+    """A list of nothing is shown as a table with headings, by the type that the method returns."""
+    commands = rig.stack.modules.commands
+    assert commands["places.list"].columns == ("name", "ports")
+    assert commands["places.set"].columns == ()
+    assert commands["places.age"].columns == ()

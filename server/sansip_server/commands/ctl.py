@@ -127,6 +127,9 @@ def _of_module(name: str) -> click.Command:
             names = list(items[0])
             rows = [tuple(plain(str(one.get(key, ""))) for key in names) for one in items]
             table([tuple(key.upper() for key in names), *rows])
+        elif not items and isinstance(result, dict) and "items" in result:
+            # A list of nothing: its headings alone, where they are known.
+            table([tuple(name.upper() for name in result.get("columns", ()))])
         else:
             for one in items or [result]:
                 click.echo(plain(one if isinstance(one, str) else json.dumps(one)))
