@@ -76,8 +76,9 @@ def value_of(value: Any) -> Any:
         return [value_of(item) for item in value]
     if isinstance(value, tuple):
         return {"tuple": [value_of(item) for item in value]}
-    if isinstance(value, bytes):
-        return {"octets": value.decode("utf-8", "surrogateescape")}
+    if isinstance(value, bytes | memoryview):
+        # A view of a mapped file is written as the octets that it shows.
+        return {"octets": bytes(value).decode("utf-8", "surrogateescape")}
     if isinstance(value, set | frozenset):
         return {"set": [value_of(item) for item in sorted(value, key=str)]}
     if isinstance(value, enum.Enum):

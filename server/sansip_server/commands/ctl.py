@@ -108,18 +108,15 @@ def health(server: Server, as_json: bool) -> None:
 def _of_module(name: str) -> click.Command:
     """Return the command that makes a module of the server do ``name``."""
 
-    @click.command(name, short_help="A command of a module.")
-    @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
+    # `--at 12:00` is another way to write `at=12:00`, and a bare word is the command's first key.
+    loose = {"ignore_unknown_options": True}
+
+    @click.command(name, short_help="A command of a module.", context_settings=loose)
+    @click.argument("arguments", nargs=-1, metavar="[VALUE]... [KEY=VALUE | --KEY VALUE]...")
     @AS_JSON
     @click.pass_obj
     def given(server: Server, arguments: tuple[str, ...], as_json: bool) -> None:
-        pairs = [one.partition("=") for one in arguments]
-        for key, equals, _ in pairs:
-            if not equals:
-                raise OperatorError(
-                    f"{name}: {key}: expected KEY=VALUE; `sansip ctl commands` shows the keys"
-                )
-        items: list[Any] = list(ask(server, command=name, arguments={key: value for key, _, value in pairs}))
+        items: list[Any] = list(ask(server, command=name, arguments=_keys(server, name, arguments)))
         result = items.pop()
         if as_json:
             click.echo(json.dumps(items if isinstance(result, dict) and "items" in result else result))
@@ -134,6 +131,31 @@ def _of_module(name: str) -> click.Command:
             for one in items or [result]:
                 click.echo(plain(one if isinstance(one, str) else json.dumps(one)))
 
+    return given
+
+
+def _keys(server: Server, name: str, words: tuple[str, ...]) -> dict[str, str]:
+    """Return the keys and values that ``words`` give; bare words are for the keys in their order."""
+    given: dict[str, str] = {}
+    bare: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            given[key.replace("-", "_")] = value if equals else next(rest, "")
+        elif "=" in word:
+            key, _, given[key] = word.partition("=")
+        else:
+            bare.append(word)
+    if bare:
+        *known, _ = ask(server, command="commands")
+        keys = [key["name"] for one in known if one["command"] == name for key in one["parameters"]]
+        free = [key for key in keys if key not in given]
+        if len(bare) > len(free):
+            raise OperatorError(
+                f"{name}: {bare[len(free)]}: expected KEY=VALUE; `sansip ctl commands` shows the keys"
+            )
+        given |= zip(free, bare, strict=False)
     return given
 
 

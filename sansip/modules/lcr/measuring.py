@@ -1,0 +1,72 @@
+"""Measures gateways by what becomes of calls there, and notes with a call which gateway it is at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.modules.calls import CallAnswered, CallRang
+from sansip.modules.lcr.gateways import Outlet
+from sansip.modules.lcr.money import shown
+from sansip.modules.lcr.rate import Offer
+from sansip.modules.lcr.settings import LcrSettings
+
+if TYPE_CHECKING:
+    from sansip.modules.calls import Call
+
+__all__ = ["count", "heard", "note"]
+
+# Where the attempt of a call stands among its variables.
+_TRIED: Final = "lcr"
+
+
+@dataclass(slots=True)
+class Tried:
+    """The attempt at a gateway that a call is at, for its quality."""
+
+    outlet: Outlet
+    began: float
+    counted: bool = False
+
+
+def note(call: Call, outlet: Outlet, offer: Offer, now: float) -> None:
+    """Have the call say which gateway it is at, and what it costs: for accounting, as ``lcr.price``."""
+    call.variables[_TRIED] = Tried(outlet, now)
+    call.variables |= {
+        "lcr.gateway": outlet.gateway.name,
+        "lcr.prefix": offer.prefix,
+        "lcr.price": shown(offer.price),
+        "lcr.currency": offer.currency,
+        "lcr.setup": shown(offer.setup),
+        "lcr.minimum": str(offer.minimum),
+        "lcr.increment": str(offer.increment),
+    }
+
+
+def heard(event: Any, settings: LcrSettings, now: float) -> None:
+    """Take an event of the module ``calls``."""
+    call: Call = event.call
+    tried = call.variables.get(_TRIED)
+    if not isinstance(tried, Tried):
+        return
+    quality, life = tried.outlet.quality, settings.quality_life
+    if isinstance(event, CallRang):
+        quality.ringing(max(now - tried.began, 0.0), now, life)
+    elif isinstance(event, CallAnswered):
+        count(call, True, settings, now)
+    else:
+        if call.answered is not None:
+            quality.finished(call.duration, now, life)
+        elif call.ended_by == "caller" and call.rang is None and now - tried.began < settings.bad_delay:
+            # The caller thought better of it at once: that says nothing of the gateway.
+            tried.counted = True
+        count(call, False, settings, now)
+        del call.variables[_TRIED]
+
+
+def count(call: Call, answered: bool, settings: LcrSettings, now: float) -> None:
+    """Count the attempt that the call is at, once."""
+    tried = call.variables.get(_TRIED)
+    if isinstance(tried, Tried) and not tried.counted:
+        tried.counted = True
+        tried.outlet.quality.tried(answered, now, settings.quality_life)

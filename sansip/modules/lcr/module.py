@@ -1,0 +1,550 @@
+"""The module ``lcr``: calls to telephone numbers leave by the gateway that asks least, or is best.
+
+Theory of operation: ``send`` looks the number up (``rates``), sorts the offers (``choice``), and relays to
+the first gateway that may get the call; where it fails to the next, in the same transaction. Each gateway is
+asked once, and gets the number as it was dialled, rewritten for it alone. Rates come from a file, which the
+outer half packs in a process of its own, and from rows. A request keeps the offers that it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from sansip.module import CommandError, Module, ModuleFault, command, function, step
+from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls
+from sansip.modules.failover.attempt import is_over, judge
+from sansip.modules.failover.health import Admin, Thresholds
+from sansip.modules.failover.probing import RESOLVE, Probe, jittered, probe, resolve, waiting
+from sansip.modules.failover.trail import Decision, Step, Trail
+from sansip.modules.lcr.choice import Candidate, choose
+from sansip.modules.lcr.events import FindZone, GatewayChanged, LoadRates, RatesLoaded, RatesRefused
+from sansip.modules.lcr.gateways import WORDS, Gateways, Outlet, Word
+from sansip.modules.lcr.measuring import count, heard, note
+from sansip.modules.lcr.number import dialled
+from sansip.modules.lcr.packed import PackedRates
+from sansip.modules.lcr.rate import RATES, Offer, Rate, moment, offer_of
+from sansip.modules.lcr.rates import Rates
+from sansip.modules.lcr.schedule import UTC, zone_of
+from sansip.modules.lcr.settings import LcrSettings
+from sansip.modules.lcr.view import Explained, Row, explained, named, reason, row_of, uri_at
+from sansip.proxy import Target
+from sansip.routing.awaitables import sleep
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer
+    from sansip.module import Core
+    from sansip.routing import IncomingRequest
+    from sansip.wire import Response
+
+__all__ = ["Lcr"]
+
+# Seconds of Retry-After if no gateway can be asked.
+_RETRY: Final = 10
+# Seconds between two looks at rates that are being packed.
+_AGAIN: Final = 0.2
+
+
+class Lcr(Module):
+    """Sends calls to telephone numbers to gateways: by prefix and price, or by quality."""
+
+    name = "lcr"
+    Settings = LcrSettings
+    tables = (RATES, WORDS)
+    requires = (Calls,)
+    events = (CallRang, CallAnswered, CallFinished)
+    settings: LcrSettings
+
+    def __init__(self, settings: LcrSettings) -> None:
+        super().__init__(settings)
+        self._gateways = Gateways()
+        self._rates = Rates()
+        self._trail = Trail()
+        self._zones: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._next_probe: Timer | None = None
+        self._trouble = ""
+        self._loads = 0
+
+    # --- its life
+
+    def check(self, settings: LcrSettings) -> None:
+        """Rates need gateways."""
+        if settings.file and not settings.gateways:
+            raise ModuleFault("lcr.file is set, and there is no gateway; add [[lcr.gateways]]")
+
+    def start(self, core: Core, now: float) -> None:
+        self._calls = core.module(Calls)
+        self._rows = core.rows(RATES)
+        self._words = core.rows(WORDS)
+        self._sent = core.counter("requests", "Requests sent to a gateway", ("gateway",))
+        self._failures = core.counter("failed", "Requests that a gateway failed at", ("gateway",))
+        self._unrouted = core.counter("unrouted", "Requests that no gateway took", ("why",))
+        self._gateways.take(self.settings.gateways)
+        core.run(self._restore(), now)
+        self._plan_probe(now)
+        core.timers.start(now, 0.0, self, "resolve")
+
+    def configure(self, settings: LcrSettings, now: float) -> None:
+        """Take other settings; gateways in both keep their state, and the file is looked at anew."""
+        had = self.settings.probe_interval
+        super().configure(settings, now)
+        self._gateways.take(settings.gateways)
+        if had != settings.probe_interval:
+            if self._next_probe is not None:
+                self._next_probe.cancel()
+            self._plan_probe(now)
+        self.core.run(self._restore(), now)
+        self.core.run(resolve(self.core, self._gateways), now)
+
+    async def _restore(self) -> None:
+        for word in await self._words.all():
+            self._gateways.say(word.gateway, _admin(word.state))
+        await self._load(anew=False)
+        rows = await self._rows.all()
+        made = []
+        for rate in rows:
+            try:
+                made.append((rate, await self._offer(rate)))
+            except ValueError as error:
+                # A zone that is gone from this machine, or a row that others wrote.
+                self._trouble = f"row {rate.prefix} of gateway {rate.gateway}: {error}"
+        self._rates.replace(made)
+
+    async def _load(self, *, anew: bool) -> PackedRates | None:
+        """Take the rates of the file. Raises ``CommandError`` where they are refused."""
+        if not self.settings.file:
+            self._rates.file = None
+            return None
+        self._loads += 1
+        mine, began = self._loads, self.core.ua.now
+        try:
+            found = await self.core.ask(LoadRates(anew))
+            while found is None:
+                await sleep(_AGAIN)
+                found = await self.core.ask(LoadRates())
+        except Exception as error:
+            self._trouble = str(error)
+            self.core.notify(RatesRefused(str(error)), self.core.ua.now)
+            raise CommandError(f"lcr.reload: {error}") from None
+        if mine == self._loads:
+            self._rates.file, self._trouble = found, ""
+            now = self.core.ua.now
+            self.core.notify(RatesLoaded(found.name, len(found), found.prefixes, now - began), now)
+        rates: PackedRates = found
+        return rates
+
+    async def _offer(self, rate: Rate) -> Offer:
+        settings = self.settings
+        if rate.schedule:
+            zone = zone_of(rate.schedule, settings.zone)
+            if zone != UTC and zone not in self._zones:
+                self._zones[zone] = await self.core.ask(FindZone(zone))
+        if rate.currency and settings.value_of(rate.currency) is None:
+            raise ValueError(
+                f"currency is {rate.currency!r:.20};"
+                f" expected {settings.currency}, or one that lcr.currencies has"
+            )
+        return offer_of(rate, settings.currency, settings.zone, self._zones)
+
+    @property
+    def _thresholds(self) -> Thresholds:
+        settings = self.settings
+        return Thresholds(
+            settings.down_after, settings.up_after, settings.eject_after, settings.rest, settings.longest_rest
+        )
+
+    def health(self) -> str:
+        """Return what is wrong with the rates, and whether no gateway takes calls."""
+        if self._trouble:
+            return self._trouble
+        now = self.core.ua.now
+        if len(self._gateways) and all(one.health.obstacle(now) for one in self._gateways):
+            return "no gateway takes requests"
+        return ""
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many rates there are."""
+        file = self._rates.file
+        return {"rates": len(self._rates), "prefixes": 0 if file is None else file.prefixes}
+
+    # --- choosing
+
+    @function
+    def number(self, request: IncomingRequest) -> str:
+        """Return the telephone number that ``request`` is for, without a plus; "" where it is for none."""
+        return _dialled(request)
+
+    @function
+    def has_rate(self, request: IncomingRequest) -> bool:
+        """Whether any rate is for the number of ``request``, whether it holds now or not."""
+        number = _dialled(request)
+        return bool(number) and next(self._rates.levels(number), None) is not None
+
+    @function
+    def comes_from(self, request: IncomingRequest) -> str:
+        """Return the name of the gateway that sent ``request``, by its address; "" for any other sender."""
+        for one in self._gateways:
+            if one.sent(request.flow):
+                return one.gateway.name
+        return ""
+
+    @function
+    async def send(self, request: IncomingRequest) -> bool:
+        """Send ``request`` to the gateways for its number in turn; return whether one took it.
+
+        False: none could be asked, and the request is undecided; or all failed, and the best failure goes
+        back unless the route decides otherwise.
+        """
+        number = _dialled(request)
+        if not number:
+            return False
+        taken, passed = self._choose(number, request)
+        return await self._try(request, number, taken, passed)
+
+    def _choose(self, number: str, request: IncomingRequest) -> tuple[list[Candidate], list[Candidate]]:
+        caller = str(request.message.from_.uri)
+        return self._chosen(number, caller, self.core.unix(request.now), request.now)
+
+    def _chosen(
+        self, number: str, caller: str, unix: float, now: float
+    ) -> tuple[list[Candidate], list[Candidate]]:
+        settings = self.settings
+
+        def quality(name: str) -> float:
+            outlet = self._gateways.get(name)
+            return 1.0 if outlet is None else outlet.quality.figures(name, settings, now).quality
+
+        levels = self._rates.levels(number)
+        return choose(levels, settings, self._gateways, caller, unix, quality, self.core.entropy.number)
+
+    async def _try(
+        self,
+        request: IncomingRequest,
+        number: str,
+        taken: Sequence[Candidate],
+        passed: Sequence[Candidate],
+    ) -> bool:
+        settings = self.settings
+        decision = Decision(request.message.call_id, request.method, "", settings.order, number)
+        self._trail.add(decision)
+        decision.passed_over += [Step(named(one), one.why) for one in passed]
+        original = request.uri
+        # RFC 4320 4.1: no answer to other requests comes early, so silence says nothing of them.
+        answer = settings.answer if request.method == "INVITE" else None
+        attempts = 0
+        for one in taken:
+            if is_over(request):
+                return True
+            outlet = self._gateways.get(one.offer.gateway)
+            why = "gone" if outlet is None else outlet.health.obstacle(request.now)
+            if attempts >= settings.attempts:
+                why = f"lcr.attempts is {settings.attempts}"
+            if outlet is None or why:
+                decision.passed_over.append(Step(named(one), why))
+                continue
+            if why := await self._admit(request, outlet):
+                decision.passed_over.append(Step(named(one), why))
+                continue
+            if is_over(request):
+                # The caller gave up while the limit was asked for.
+                self._calls.release(request, outlet.key)
+                return True
+            attempts += 1
+            target = Target(uri_at(outlet, original, number, one.offer))
+            if (call := self._calls.of(request)) is not None:
+                note(call, outlet, one.offer, request.now)
+            outcome = await request.relay(target, answer=answer)
+            if self._judge(request, outlet, one, outcome, decision):
+                return True
+        if not request.decided:
+            self._unrouted.add("no gateway" if taken else "no rate")
+        return False
+
+    async def _admit(self, request: IncomingRequest, outlet: Outlet) -> str:
+        """Count the request for the gateway; return why it takes no more."""
+        gateway = outlet.gateway
+        if request.method == "INVITE":
+            if gateway.max_calls:
+                if not await self._calls.limit(request, outlet.key, gateway.max_calls):
+                    return f"has {gateway.max_calls} calls, its max_calls"
+            else:
+                self._calls.hold(request, outlet.key)
+            if gateway.max_rate and not await self.core.limit(f"rate {gateway.name}", gateway.max_rate):
+                self._calls.release(request, outlet.key)
+                return f"has {gateway.max_rate:g} calls a second, its max_rate"
+        outlet.requests += 1
+        self._sent.add(gateway.name)
+        return ""
+
+    def _judge(
+        self,
+        request: IncomingRequest,
+        outlet: Outlet,
+        one: Candidate,
+        outcome: Response | None,
+        decision: Decision,
+    ) -> bool:
+        """Note the result of an attempt; return whether it was the last one."""
+        said = "sent" if outcome is None else f"{outcome.status} {outcome.reason}"
+        decision.tried.append(Step(named(one), said))
+        if outcome is None or is_over(request):
+            return True
+        settings, gateway = self.settings, outlet.gateway
+        probed = settings.probe_interval > 0 and gateway.probe
+        failed, news = judge(request, outcome, outlet.health, _Fails(settings), probed, self._thresholds)
+        if news:
+            self._tell(outlet, news, request.now)
+        if failed:
+            outlet.failed += 1
+            self._failures.add(gateway.name)
+            self._calls.release(request, outlet.key)
+            call = self._calls.of(request)
+            if call is not None:
+                count(call, False, settings, request.now)
+        return not failed
+
+    def _tell(self, outlet: Outlet, state: str, now: float) -> None:
+        self.core.notify(GatewayChanged(outlet.gateway.name, state, outlet.health.why), now)
+
+    # --- quality
+
+    def event_received(self, event: Any, now: float) -> None:
+        """Measure gateways by the calls that go there."""
+        heard(event, self.settings, now)
+
+    # --- the default route
+
+    @step("select")
+    async def call_gateways(self, request: IncomingRequest) -> None:
+        """Send a request for a number that is not registered here to a gateway."""
+        if self.settings.takes != "unregistered" or not self.has_rate(request):
+            return
+        if self.comes_from(request):
+            # It asked us for that number: sending it back, or to another carrier, would go round.
+            return
+        if request.authenticates and not request.proven and not self.settings.strangers:
+            # Who has proved nothing calls phones here, and no gateway that somebody pays for.
+            return
+        request.record_route()
+        if not await self.send(request) and not request.decided:
+            # RFC 3261 21.5.4
+            request.reply(503, None, [("Retry-After", str(_RETRY))])
+
+    # --- probing
+
+    def _plan_probe(self, now: float) -> None:
+        interval = self.settings.probe_interval
+        self._next_probe = None
+        if interval:
+            self._next_probe = self.core.timers.start(now, jittered(self.core, interval), self, "probe")
+
+    def timer_fired(self, name: object, now: float) -> None:
+        if name == "resolve":
+            self.core.run(resolve(self.core, self._gateways), now)
+            self.core.timers.start(now, RESOLVE, self, "resolve")
+            return
+        self._plan_probe(now)
+        if self.settings.probe_interval:
+            for one in self._gateways:
+                if one.gateway.probe and waiting(one, now):
+                    one.asked_at = now
+                    self.core.run(self._probe(one), now)
+
+    async def _probe(self, one: Outlet) -> None:
+        settings = self.settings
+        domain = self.core.domains[0] if self.core.domains else "invalid"
+        how = Probe(settings.probe_from or f"sip:lcr@{domain}", settings.probe_timeout, settings.not_alive)
+        if news := await probe(self.core, one, how, self._thresholds):
+            self._tell(one, news, self.core.ua.now)
+
+    # --- operators
+
+    @command("lcr.explain")
+    def explain(self, number: str, now: float, at: str = "", caller: str = "") -> list[Explained]:
+        """Return each gateway for `number` in the order of a call now, with its reason; none is called.
+
+        `at`: another moment, like `2027-01-01T09:30+01:00`; `caller`: the URI in From.
+        """
+        digits = dialled(number)
+        if not digits:
+            raise CommandError(f"lcr.explain: number is {number!r:.80}; expected digits")
+        try:
+            unix = moment(at) or self.core.unix(now)
+        except ValueError as error:
+            raise CommandError(f"lcr.explain: at is {at!r:.40}; expected {error}") from None
+        taken, passed = self._chosen(digits, caller, unix, now)
+        settings, user = self.settings, (number, digits)
+        rows: list[Explained] = []
+        place = 0
+        for one in taken:
+            outlet = self._gateways.get(one.offer.gateway)
+            why = "gone" if outlet is None else outlet.health.obstacle(now)
+            most = 0 if outlet is None else outlet.gateway.max_calls
+            if outlet is not None and most and self._calls.count(outlet.key) >= most:
+                why = why or f"has {most} calls, its max_calls"
+            place += not why
+            rows.append(
+                explained(0 if why else place, one, outlet, user, settings, why or reason(settings, one))
+            )
+        for one in passed:
+            outlet = self._gateways.get(one.offer.gateway)
+            rows.append(explained(0, one, outlet, user, settings, one.why))
+        return sorted(rows, key=lambda row: not row.place)
+
+    @command("lcr.show")
+    def show(self, call_id: str) -> Decision:
+        """Return where a request went and why, by its Call-ID: of the last thousand."""
+        decision = self._trail.of(call_id)
+        if decision is None:
+            raise CommandError(
+                f"lcr.show: no request with Call-ID {call_id:.80} among the last {len(self._trail)}"
+            )
+        return decision
+
+    @command("lcr.list")
+    def list_gateways(self, now: float) -> list[Row]:
+        """Return all gateways with their state and quality."""
+        return [row_of(one, self._calls, self.settings, now) for one in self._gateways]
+
+    @command("lcr.set")
+    async def set_state(
+        self, gateway: str, now: float, state: Literal["active", "draining", "disabled"] = "active"
+    ) -> Row:
+        """Have a gateway take calls, keep only those it has, or get nothing, not even OPTIONS.
+
+        It lasts over reloads and restarts.
+        """
+        outlet = self._asked("lcr.set", gateway)
+        if state == "active":
+            await self._words.delete((gateway,))
+        else:
+            await self._words.put(Word(gateway, state))
+        self._gateways.say(gateway, state)
+        return row_of(outlet, self._calls, self.settings, now)
+
+    @command("lcr.rest")
+    def rest(self, gateway: str, seconds: float, now: float) -> Row:
+        """Have a gateway get no calls for so many seconds; 0: it takes them again."""
+        outlet = self._asked("lcr.rest", gateway)
+        if not 0 <= seconds <= 1e6:
+            raise CommandError(f"lcr.rest: seconds is {seconds:g}; expected 0 to 1,000,000")
+        health = outlet.health
+        health.rests_until = now + seconds
+        health.why = "rested by the operator" if seconds else ""
+        if not seconds:
+            health.down = False
+        return row_of(outlet, self._calls, self.settings, now)
+
+    @command("lcr.reload")
+    async def reload(self) -> dict[str, Any]:
+        """Read the file of rates again; where it has a fault, the old rates stay, and the error names it."""
+        if not self.settings.file:
+            raise CommandError("lcr.reload: there is no file; lcr.file names one")
+        began = self.core.ua.now
+        found = await self._load(anew=True)
+        assert found is not None
+        return {
+            "file": found.name,
+            "rates": len(found),
+            "prefixes": found.prefixes,
+            "seconds": round(self.core.ua.now - began, 3),
+        }
+
+    @command("lcr.rates", role="read")
+    def list_rates(self, after: str = "", limit: int = 1_000) -> list[Rate]:
+        """Return the rates of rows, by prefix; ``after``: the last prefix of the page before."""
+        rows = sorted(
+            (one for one in self._rates.rows.values() if one.prefix > after), key=lambda one: one.key
+        )
+        return rows[: max(1, min(limit, 1_000))]
+
+    @command("lcr.add")
+    async def add(
+        self,
+        gateway: str,
+        prefix: str = "",
+        price: str = "0",
+        currency: str = "",
+        setup: str = "0",
+        minimum: int = 0,
+        increment: int = 1,
+        valid_from: str = "",
+        valid_to: str = "",
+        schedule: str = "",
+        caller: str = "",
+        priority: int = 0,
+        weight: int = 1,
+        stopper: bool = False,
+        enabled: bool = True,
+        strip: int = -1,
+        add: str = "-",
+    ) -> Rate:
+        """Add a rate, durably, beside the file; it comes before the file's of that gateway and prefix."""
+        rate = Rate(
+            gateway,
+            prefix.removeprefix("+"),
+            price,
+            currency,
+            setup,
+            minimum,
+            increment,
+            valid_from,
+            valid_to,
+            schedule,
+            caller,
+            priority,
+            weight,
+            stopper,
+            enabled,
+            strip,
+            add,
+        )
+        self._asked("lcr.add", gateway)
+        if rate.key not in self._rates.rows and len(self._rates.rows) >= self.settings.most_rows:
+            raise CommandError(
+                f"lcr.add: there are {len(self._rates.rows):,} rows (lcr.most_rows); put them in a file"
+            )
+        try:
+            offer = await self._offer(rate)
+        except ValueError as error:
+            raise CommandError(f"lcr.add: {error}") from None
+        await self._rows.put(rate)
+        self._rates.put(rate, offer)
+        return rate
+
+    @command("lcr.remove")
+    async def remove(self, gateway: str, prefix: str = "") -> int:
+        """Remove the rates of rows of a gateway for a prefix; return how many there were."""
+        prefix = prefix.removeprefix("+")
+        keys = [key for key in self._rates.rows if key[:2] == (prefix, gateway)]
+        await self._rows.delete(*keys)
+        for key in keys:
+            self._rates.drop(key)
+        return len(keys)
+
+    def _asked(self, command: str, name: str) -> Outlet:
+        outlet = self._gateways.get(name)
+        if outlet is None:
+            there = ", ".join(sorted(one.gateway.name for one in self._gateways)) or "none"
+            raise CommandError(f"{command}: there is no gateway {name!r:.80}; there are {there:.400}")
+        return outlet
+
+
+class _Fails:
+    """The statuses after which the next gateway is tried."""
+
+    __slots__ = ("_settings",)
+
+    def __init__(self, settings: LcrSettings) -> None:
+        self._settings = settings
+
+    def __contains__(self, status: object) -> bool:
+        return isinstance(status, int) and self._settings.fails(status)
+
+
+def _admin(state: str) -> Admin:
+    return "draining" if state == "draining" else "disabled" if state == "disabled" else "active"
+
+
+def _dialled(request: IncomingRequest) -> str:
+    return dialled(request.user or "")

@@ -1,0 +1,173 @@
+"""The table [lcr], and its gateways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Annotated, Final, Literal, TypeAlias
+
+from sansip.errors import RemoteProtocolError
+from sansip.module import Doc
+from sansip.modules.lcr.number import prefix_key
+from sansip.wire import SipUri, parse_uri
+
+__all__ = ["Gateway", "LcrSettings", "Ordering"]
+
+Ordering: TypeAlias = Literal["prefix", "price", "priority", "quality"]
+_MOST_GATEWAYS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway to telephone networks; in TOML a table [[lcr.gateways]].
+
+    Raises ``ValueError`` for what could not be sent to.
+    """
+
+    name: Annotated[str, Doc("The name that rates have for it.")]
+    uri: Annotated[str, Doc("Where it listens: a SIP URI without a user.")]
+    strip: Annotated[int, Doc("Digits of the number that are taken away in front.")] = 0
+    add: Annotated[str, Doc("Digits that are then put in front, with a + where it wants one.")] = ""
+    max_calls: Annotated[int, Doc("Calls that it takes at once; 0: any number.")] = 0
+    max_rate: Annotated[float, Doc("New calls that it takes in a second; 0: any number.")] = 0.0
+    probe: Annotated[bool, Doc("Whether it is asked by OPTIONS if it lives.")] = True
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 64 or not self.name.isprintable() or "," in self.name:
+            raise ValueError(f"name is {self.name!r:.80}; expected 1 to 64 characters without a comma")
+        try:
+            uri = parse_uri(self.uri)
+        except RemoteProtocolError as error:
+            raise ValueError(f"uri {self.uri!r} is no SIP URI: {error.reason}") from None
+        if not isinstance(uri, SipUri):
+            raise ValueError(f"uri {self.uri!r} is no SIP URI")
+        if uri.user is not None or uri.headers:
+            raise ValueError(f"uri {self.uri!r}: write it without a user and without header fields")
+        if not 0 <= self.strip <= 64:
+            raise ValueError(f"strip must be 0 to 64, got {self.strip}")
+        try:
+            prefix_key(self.add.removeprefix("+"))
+        except ValueError as error:
+            raise ValueError(f"add is {self.add!r:.40}; expected {error}, and + in front") from None
+        if self.max_calls < 0:
+            raise ValueError(f"max_calls must be 0 or more, got {self.max_calls}")
+        if self.max_rate and not 1 <= self.max_rate <= 1e6:
+            raise ValueError(f"max_rate must be 0, or 1 to 1,000,000, got {self.max_rate:g}")
+
+    @property
+    def parsed(self) -> SipUri:
+        uri = parse_uri(self.uri)
+        assert isinstance(uri, SipUri)
+        return uri
+
+
+@dataclass(slots=True)
+class LcrSettings:
+    """The table [lcr]. Raises ``ValueError`` for settings that could not work."""
+
+    gateways: list[Gateway] = field(default_factory=list)
+    file: Annotated[str, Doc("The file of rates (CSV); none: only rows.")] = ""
+    packed: Annotated[
+        str, Doc("Where the packed rates are kept, for all workers; `file` and `.packed` without.")
+    ] = ""
+    order: Annotated[
+        Ordering,
+        Doc(
+            "`prefix`: the longest prefix, then priority, then price; `price`: the price alone; `priority`:"
+            " the priority alone; `quality`: the best measured quality, then the price."
+        ),
+    ] = "prefix"
+    currency: Annotated[str, Doc("The currency of rates that name none, and of sums.")] = "EUR"
+    currencies: Annotated[
+        dict[str, float], Doc("What one unit of another currency is worth in `currency`.")
+    ] = field(default_factory=dict)
+    call_length: Annotated[int, Doc("Seconds of the call that prices are compared for.")] = 180
+    zone: Annotated[str, Doc("The time zone of schedules that name none, like `Europe/Berlin`.")] = "UTC"
+    most_rows: Annotated[int, Doc("Rates that may be added by command, beside the file.")] = 100_000
+    takes: Annotated[
+        Literal["unregistered", "nothing"],
+        Doc(
+            "What the default route sends to gateways: requests for numbers that are not registered here, or"
+            " nothing."
+        ),
+    ] = "unregistered"
+    strangers: Annotated[
+        bool,
+        Doc("Whether senders who have proved nothing get to gateways, where the server asks for passwords."),
+    ] = False
+    answer: Annotated[
+        float, Doc("Seconds in which a gateway gives any response; then the next one is tried.")
+    ] = 2.0
+    failover: Annotated[
+        list[int], Doc("Statuses after which the next gateway is tried, beside 408 and all 5xx.")
+    ] = field(default_factory=list)
+    attempts: Annotated[int, Doc("Gateways that one request is sent to at the most.")] = 8
+    probe_interval: Annotated[float, Doc("Seconds between two OPTIONS to a gateway; 0: none.")] = 10.0
+    probe_timeout: Annotated[float, Doc("Seconds that an OPTIONS waits for its answer.")] = 2.0
+    probe_from: Annotated[str, Doc("The URI in From of OPTIONS; `sip:lcr@` and the domain without.")] = ""
+    not_alive: Annotated[list[int], Doc("Answers to OPTIONS of one that must not get requests.")] = field(
+        default_factory=lambda: [408, 500, 502, 503, 504]
+    )
+    down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a gateway is down.")] = 2
+    up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
+    eject_after: Annotated[
+        int, Doc("5xx and 6xx answers to requests in a row until it rests; 0: it never rests for that.")
+    ] = 5
+    rest: Annotated[
+        float, Doc("Seconds that a gateway rests after a failed request where OPTIONS cannot wake it.")
+    ] = 30.0
+    longest_rest: Annotated[float, Doc("Seconds that Retry-After of a 503 may have it rest.")] = 300.0
+    quality_calls: Annotated[
+        int, Doc("Calls of a gateway until its quality is known; before, it counts as the best.")
+    ] = 20
+    quality_life: Annotated[float, Doc("Seconds until a measured call counts half.")] = 3_600.0
+    quality_step: Annotated[float, Doc("Qualities that differ by less are equal, and the price decides.")] = (
+        0.05
+    )
+    good_length: Annotated[float, Doc("Mean seconds of a call (ACD) that are as good as any more.")] = 180.0
+    bad_delay: Annotated[float, Doc("Mean seconds until it rings (PDD) that are as bad as any more.")] = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("probe_interval", "answer", "probe_timeout", "rest", "longest_rest"):
+            value = getattr(self, name)
+            if not 0 <= value < 1e6 or (value == 0 and name != "probe_interval"):
+                raise ValueError(f"{name} must be a number of seconds above 0, got {value:g}")
+        for name in ("attempts", "down_after", "up_after", "call_length", "quality_calls"):
+            if not 1 <= getattr(self, name) <= 86_400:
+                raise ValueError(f"{name} must be 1 to 86,400, got {getattr(self, name)}")
+        for name in ("quality_life", "good_length", "bad_delay"):
+            if not 0.001 <= getattr(self, name) < 1e9:
+                raise ValueError(f"{name} must be a number of seconds above 0, got {getattr(self, name):g}")
+        if not 0.001 <= self.quality_step <= 1:
+            raise ValueError(f"quality_step must be 0.001 to 1, got {self.quality_step:g}")
+        if self.eject_after < 0 or self.most_rows < 0:
+            raise ValueError("eject_after and most_rows must be 0 or more")
+        for status in self.failover:
+            # RFC 3261 21.6: no other place would do; 486: the phone was found, and is busy.
+            if not 300 <= status <= 599 or status == 486:
+                raise ValueError(f"failover: {status} is no status from 300 to 599 but 486")
+        for status in self.not_alive:
+            if not 300 <= status <= 699:
+                raise ValueError(f"not_alive: {status} is no status from 300 to 699")
+        for name, value in {self.currency: 1.0, **self.currencies}.items():
+            if not (len(name) == 3 and name.isascii() and name.isalpha() and name.isupper()):
+                raise ValueError(f"currency {name!r:.20}: expected three capital letters (ISO 4217)")
+            if not (isfinite(value) and 1e-9 <= value <= 1e9):
+                raise ValueError(f"currencies.{name} must be a number above 0, got {value:g}")
+        if self.file and self.packed == self.file:
+            raise ValueError("packed must be another file than file")
+        if len(self.gateways) > _MOST_GATEWAYS:
+            raise ValueError(f"there are at most {_MOST_GATEWAYS:,} gateways, got {len(self.gateways):,}")
+        seen = set()
+        for one in self.gateways:
+            if one.name in seen:
+                raise ValueError(f"gateway {one.name} stands twice")
+            seen.add(one.name)
+
+    def fails(self, status: int) -> bool:
+        """Whether another gateway is tried after ``status``."""
+        return status == 408 or 500 <= status <= 599 or status in self.failover
+
+    def value_of(self, currency: str) -> float | None:
+        """Return what one unit of ``currency`` is worth in ours, None where nobody says."""
+        return 1 if currency == self.currency else self.currencies.get(currency)

@@ -1,0 +1,128 @@
+"""Rates of a file are packed by another process, whole or not at all, and mapped."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sansip.modules.lcr import Gateway, LcrSettings
+from sansip.modules.lcr.events import FindZone, LoadRates
+from sansip.modules.lcr.packed import PackedRates
+from sansip_server.lcr.packed_file import digest_of, read_packed
+from sansip_server.lcr.packer import job_of, run
+from sansip_server.lcr.part import LcrPart
+
+
+def settings(folder: Path, *lines: str, **options: Any) -> LcrSettings:
+    file = folder / "rates.csv"
+    file.write_text("\n".join(["gateway,prefix,price", *lines]) + "\n")
+    return LcrSettings([Gateway("one", "sip:192.0.2.31")], file=str(file), **options)
+
+
+def prefixes(part: LcrPart, anew: bool = False) -> list[str]:
+    table = part.load(LoadRates(anew))
+    assert table is not None
+    return [table.prefix(place) for place in table.places("4930123")]
+
+
+def test_packed_and_mapped(tmp_path: Path) -> None:
+    """The first table is there when the part is made: the server is ready with it."""
+    part = LcrPart(settings(tmp_path, "one,49,0.01", "one,4930,0.02"))
+    assert prefixes(part) == ["4930", "49"]
+    table = part.load(LoadRates())
+    assert isinstance(table, PackedRates)
+    # All workers share the pages of the file.
+    assert isinstance(table.data, memoryview)
+    assert part.figures() == {"octets": float(len(table.data))}
+    assert sorted(os.listdir(tmp_path)) == ["rates.csv", "rates.csv.packed", "rates.csv.packed.lock"]
+
+
+def test_reload(tmp_path: Path) -> None:
+    """A changed file is packed anew; a table that is in use stays readable."""
+    part = LcrPart(settings(tmp_path, "one,49,0.01"))
+    old = part.load(LoadRates())
+    settings(tmp_path, "one,4930,0.02")
+    assert prefixes(part) == ["49"]
+    assert prefixes(part, anew=True) == ["4930"]
+    assert old is not None
+    assert [old.prefix(place) for place in old.places("4930")] == ["49"]
+
+
+def test_faults(tmp_path: Path) -> None:
+    """At the start they keep the server from starting; later the old table stays. Both name the line."""
+    given = settings(tmp_path, "one,49,0.01")
+    part = LcrPart(given)
+    settings(tmp_path, "one,49,dear")
+    said = r"rates.csv:2: column 3 \(price\) is 'dear'; expected a price"
+    with pytest.raises(ValueError, match=said):
+        part.load(LoadRates(anew=True))
+    with pytest.raises(ValueError, match=said):
+        LcrPart(given)
+    settings(tmp_path, "one,49,0.01")
+    assert prefixes(part, anew=True) == ["49"]
+    (tmp_path / "rates.csv").unlink()
+    with pytest.raises(ValueError, match=r"rates.csv: No such file or directory; lcr.file names the rates"):
+        part.load(LoadRates(anew=True))
+    (tmp_path / "rates.csv").write_bytes(b"gateway,prefix\none,\xff\n")
+    with pytest.raises(ValueError, match="expected UTF-8"):
+        part.load(LoadRates(anew=True))
+
+
+def test_damaged_tables(tmp_path: Path) -> None:
+    """A table that is cut, changed, or of other lines is made anew."""
+    given = settings(tmp_path, "one,49,0.01")
+    LcrPart(given)
+    place = tmp_path / "rates.csv.packed"
+    whole = place.read_bytes()
+    digest = digest_of(Path(given.file), job_of(given).facts)
+    for wrong in (b"", whole[:40], whole[:-1], b"x" + whole[1:], whole[:100] + b"\xff" + whole[101:]):
+        place.write_bytes(wrong)
+        assert read_packed(place, digest) is None
+        assert prefixes(LcrPart(given)) == ["49"]
+        assert place.read_bytes() == whole
+    assert read_packed(place, b"0" * 32) is None
+    # The gateways of the configuration are part of it: a line may name one that has gone.
+    other = LcrSettings([Gateway("two", "sip:192.0.2.32")], file=given.file)
+    with pytest.raises(ValueError, match="expected one of the gateways"):
+        LcrPart(other)
+
+
+def test_a_helper_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last words are told, and the old table stays."""
+    part = LcrPart(settings(tmp_path, "one,49,0.01"))
+    settings(tmp_path, "one,4930,0.01")
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(ValueError, match="the process that packs rates ended with 1"):
+        part.load(LoadRates(anew=True))
+    monkeypatch.undo()
+    assert prefixes(part, anew=True) == ["4930"]
+
+
+def test_workers_at_once(tmp_path: Path) -> None:
+    """Of several that find the same file, one packs it; the others wait, and take its table."""
+    given = settings(tmp_path, "one,49,0.01")
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(lambda _: run(job_of(given)), range(4)))
+    assert len({one["digest"] for one in said}) == 1
+
+
+def test_unwritable(tmp_path: Path) -> None:
+    """The place of the table may be another folder; one that cannot be written is named."""
+    given = settings(tmp_path, "one,49,0.01", packed=str(tmp_path / "no" / "table"))
+    with pytest.raises(ValueError, match=r"No such file or directory: .*no/table\.lock"):
+        LcrPart(given)
+
+
+def test_zones(tmp_path: Path) -> None:
+    """Time zones come from the machine; one that is not there is a fault of the settings."""
+    part = LcrPart(LcrSettings())
+    changes = part.zone(FindZone("Europe/Berlin"))
+    assert (1_774_746_000, 7_200) in changes
+    with pytest.raises(ValueError, match="a time zone of this machine"):
+        part.zone(FindZone("Mars/Olympus"))
+    with pytest.raises(ValueError, match="a time zone of this machine"):
+        LcrPart(LcrSettings(zone="Mars/Olympus"))
