@@ -242,6 +242,17 @@ class Core:
 
         return guarded
 
+    @property
+    def shares(self) -> bool:
+        """Whether nodes share a Redis (``rows``): then ``shared`` and ``limit`` are those of all nodes."""
+        return bool(self._stack.config.shares_values)
+
+    @property
+    def place(self) -> str:
+        """A name of this server that its restarts keep, and no other server has: where it listens first."""
+        first = next(iter(self._stack.listeners), None)
+        return "" if first is None else f"{first.transport}:{first.host}:{first.port}"
+
     def limit(self, key: str, count: float, per: float = 1.0) -> Limited:
         """Return an awaitable for whether one more of ``key`` is among ``count`` in ``per`` seconds.
 

@@ -19,6 +19,7 @@ from sansip.limits import Limits
 from sansip.module import Counter, Histogram, Module, Use, WebRequest, WebResponse
 from sansip.module.base import HOOKS
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
+from sansip.routing import Route
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
 from sansip.transport.filter import OpenConnection
@@ -44,6 +45,8 @@ class ModuleBench(Generic[ModuleType]):
         others: modules that it needs, or should be tried with.
         store: rows that are there already.
         values: live values and counts that it shares with another bench (``beside``).
+        route: in place of the default route.
+        host: the address at which it listens.
         answers: the functions that answer questions of the module, by their type: the handlers of its outer
         half, or others.
     """
@@ -58,6 +61,8 @@ class ModuleBench(Generic[ModuleType]):
         store: MemoryRows | None = None,
         answers: Mapping[type, Callable[[Any], Any]] = MappingProxyType({}),
         values: MemoryValues | None = None,
+        route: Route | None = None,
+        host: str = _HERE[0],
     ) -> None:
         self.now = 1_000.0
         self.store = MemoryRows() if store is None else store
@@ -67,7 +72,8 @@ class ModuleBench(Generic[ModuleType]):
         self.broken = False
         self.events: list[Any] = []
         self.sent: list[Request | Response] = []
-        self._again = (kind, settings, unix, others)
+        self._again = (kind, settings, unix, others, route)
+        self._host = host
         self._calls = 0
         # Address -> the answers of the peer there.
         self._datagram_peers: dict[Any, Answers] = {}
@@ -80,19 +86,22 @@ class ModuleBench(Generic[ModuleType]):
         self.wrote: list[tuple[Any, bytes]] = []
         uses = [Use(kind, settings), *others]
         config = StackConfig(
-            [ListenerConfig(0, UDP, *_HERE)],
+            [ListenerConfig(0, UDP, host, _HERE[1])],
             ["example.com"],
             modules=uses,
             wall_offset=unix - self.now,
             shares_values=True,
         )
+        if route is not None:
+            config.route = route
         self.stack = Stack(config, _SEED)
         self.module: ModuleType = self.stack.modules.get(kind)
         self.perform(self.stack.time_passed(self.now))
 
     def beside(self) -> ModuleBench[ModuleType]:
         """Return a bench with the rows, live values and counts of this one, like a second node."""
-        kind, settings, unix, others = self._again
+        kind, settings, unix, others, route = self._again
+        network, _, number = self._host.rpartition(".")
         return ModuleBench(
             kind,
             settings,
@@ -101,12 +110,23 @@ class ModuleBench(Generic[ModuleType]):
             store=self.store,
             answers=self._answers,
             values=self.values,
+            route=route,
+            host=f"{network}.{int(number) + 1}",
         )
 
     def restarted(self) -> ModuleBench[ModuleType]:
         """Return a bench of the same kind with the rows of this one, like a new process."""
-        kind, settings, unix, others = self._again
-        return ModuleBench(kind, settings, unix=unix, others=others, store=self.store, answers=self._answers)
+        kind, settings, unix, others, route = self._again
+        return ModuleBench(
+            kind,
+            settings,
+            unix=unix,
+            others=others,
+            store=self.store,
+            answers=self._answers,
+            route=route,
+            host=self._host,
+        )
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Perform the stack's actions."""

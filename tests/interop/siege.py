@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from benchmarks.connections import resident
@@ -72,7 +73,7 @@ class Siege:
     With ``transports=("udp",)`` it runs on what `sansip serve` takes for UDP alone, the blocking runtime.
 
     ``users`` has a password for each ``user@domain``; with it the server asks for passwords
-    (``--auth digest`` and a SQLite store).
+    (``--auth digest`` and a SQLite store). ``ports``: where to listen, for a restart in the same place.
     """
 
     def __init__(
@@ -84,10 +85,11 @@ class Siege:
         config: str = "",
         users: Mapping[str, str] | None = None,
         transports: Sequence[str] = TRANSPORTS,
+        ports: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.directory = directory
         self.domain = domain
-        self._ports = {transport: peers.free_port() for transport in transports}
+        self._ports = {name: ports.get(name) or peers.free_port() for name in transports}
         extra = [*OPTIONS, *options]
         if config:
             path = directory / "siege.toml"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +17,10 @@ from typing import Any
 import pytest
 
 from tests.interop.baresip import Baresip
-from tests.interop.siege import Siege
+from tests.interop.siege import LOCAL, Siege, request
 from tests.interop.test_sipp import play_pair
+from tools.peers import free_port
+from tools.redises import redis_server
 
 CONFIG = 'control = "ctl.sock"\n[calls]\n'
 DOMAIN = "biloxi.test"
@@ -129,3 +135,94 @@ def test_no_calls(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
         (heading,) = done.stdout.splitlines()
         assert heading.split()[:3] == ["NUMBER", "ID", "STATE"]
+
+
+@pytest.mark.needs("baresip")
+def test_a_restart_in_the_middle(tmp_path: Path) -> None:
+    """kill -9 while two phones talk: the next process knows the call, counts it, and hangs it up."""
+    config = CONFIG + "keep = true\n"
+    store = ("--store", str(tmp_path / "sip.db"))
+    given: Any = {"options": store, "ports": {"udp": free_port()}, "transports": ("udp",)}
+    with ExitStack() as stack:
+        server = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config, **given))
+        first, second = phones(tmp_path, server)
+        alice, bob = stack.enter_context(first), stack.enter_context(second)
+        for phone in (alice, bob):
+            phone.wait_until_registered()
+        alice.command("dial", bob.aor)
+        bob.wait_for("CALL_INCOMING")
+        bob.command("accept")
+        for phone in (alice, bob):
+            phone.wait_for("CALL_ESTABLISHED")
+        (before,) = ctl(tmp_path, "calls.list")
+        server.program.process.kill()
+        server.program.wait(5)
+        stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config, **given))
+        (after,) = ctl(tmp_path, "calls.list")
+        assert (after["id"], after["state"]) == (before["id"], "answered")
+        assert abs(after["answered"] - before["answered"]) < 0.01
+        ctl(tmp_path, "calls.hangup", f"id={after['id']}")
+        for phone in (alice, bob):
+            phone.wait_for("CALL_CLOSED")
+        assert ctl(tmp_path, "calls.list") == []
+
+
+def call_id(data: bytes) -> bytes:
+    found = re.search(rb"(?i)\r\ncall-id: (.*?)\r", data)
+    assert found, data
+    return found[1]
+
+
+@pytest.mark.needs("redis-server")
+def test_two_nodes_count_together(tmp_path: Path) -> None:
+    """Twelve INVITEs at once over two nodes with a limit of two: two ring. A killed node counts no more."""
+    redis = free_port()
+    route = tmp_path / "route.py"
+    route.write_text(LIMITED.replace('"all", 1', '"all", 2'))
+    config = f'rows = "redis://127.0.0.1:{redis}/0"\n' + CONFIG + "lease = 3.0\n"
+    with ExitStack() as stack:
+        stack.callback(redis_server(tmp_path / "redis", redis).stop)
+        nodes = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            nodes.append(
+                stack.enter_context(
+                    Siege(tmp_path / name, domain=DOMAIN, config=config, options=("--route", str(route)))
+                )
+            )
+        phone = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        phone.bind((LOCAL, 0))
+        contact = f"<sip:bob@{LOCAL}:{phone.getsockname()[1]}>"
+        lines = []
+        for node in nodes:
+            line = stack.enter_context(node.line("udp"))
+            aor, place = f"<sip:bob@{DOMAIN}>", [f"Contact: {contact}"]
+            line.send(request("REGISTER", f"sip:{DOMAIN}", line, from_=f"{aor};tag=r", to=aor, lines=place))
+            assert b"200 OK" in line.receive()
+            lines.append(line)
+        for _ in range(6):
+            for line in lines:
+                line.send(request("INVITE", f"sip:bob@{DOMAIN}", line, lines=[f"Contact: <sip:m@{LOCAL}>"]))
+        phone.settimeout(2)
+        rung = set()
+        with contextlib.suppress(TimeoutError):
+            while True:
+                rung.add(call_id(phone.recv(65_535)))
+        assert len(rung) == 2
+        refused = [answer for line in lines for answer in line.received(0.3) if b"SIP/2.0 486" in answer]
+        assert len(set(map(call_id, refused))) == 10
+        for node in nodes:
+            assert ctl(node.directory, "calls.total", "key=all") == 2
+        # The node that has them dies; its lease ends.
+        for node in nodes:
+            if ctl(node.directory, "calls.count"):
+                dead = node
+                node.program.process.kill()
+                node.program.wait(5)
+                break
+        other = nodes[1 - nodes.index(dead)]
+        mine = sum(ctl(other.directory, "calls.count").values())
+        deadline = time.monotonic() + 10
+        while ctl(other.directory, "calls.total", "key=all") > mine and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert ctl(other.directory, "calls.total", "key=all") == mine < 2

@@ -175,7 +175,8 @@ class Accounting(Module):
             kind = kind_of(call)
             if kind == "call" or getattr(settings, kind):
                 record = record_of(call, kind, 0, self.core.unix, now, self._fields(call))
-                self._ended = {call.id: self._put(record, now)}
+                call.recorded = self._put(record, now)
+                self._ended = {call.id: call.recorded}
 
     def _fields(self, call: Call) -> dict[str, str]:
         found = {}

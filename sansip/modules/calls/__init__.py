@@ -1,7 +1,7 @@
 """Calls: a record of each, limits, session timers, hanging up (what Kamailio's ``dialog`` does)."""
 
 from sansip.modules.calls.call import Call, Side, Talk
-from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTried
+from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTakenBack, CallTried
 from sansip.modules.calls.module import Calls
 from sansip.modules.calls.row import Row
 from sansip.modules.calls.settings import CallsSettings
@@ -12,6 +12,7 @@ __all__ = [
     "CallAnswered",
     "CallFinished",
     "CallRang",
+    "CallTakenBack",
     "CallTried",
     "Calls",
     "CallsSettings",

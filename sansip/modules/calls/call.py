@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sansip.modules.calls.states import CALLING, State
 
 if TYPE_CHECKING:
+    from sansip.later import Later
     from sansip.modules.calls.tariff import Tariff
     from sansip.transport import Flow
 
@@ -81,6 +82,7 @@ class Call:
         won: the target whose phone answered first, None before.
         gateway: the name of the gateway that it goes to, by who chose it; "" for none.
         tariff: what it costs; None where nobody said.
+        recorded: ends when the record of its end is durable; None where nobody makes one.
     """
 
     id: str
@@ -105,6 +107,7 @@ class Call:
     won: Any = None
     gateway: str = ""
     tariff: Tariff | None = None
+    recorded: Later[None] | None = None
     # Its number here: later calls have higher ones.
     number: int = 0
     # Whether its INVITE has left.

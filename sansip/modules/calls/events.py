@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sansip.modules.calls.call import Call
 
-__all__ = ["CallAnswered", "CallFinished", "CallRang", "CallTried"]
+__all__ = ["CallAnswered", "CallFinished", "CallRang", "CallTakenBack", "CallTried"]
+
+
+@dataclass(slots=True)
+class CallTakenBack:
+    """A call that the process before kept goes on in this one."""
+
+    call: Call
 
 
 @dataclass(slots=True)

@@ -56,16 +56,22 @@ def send(
 
     Return whether it could be written: the peers' values in Contact and Record-Route may be malformed.
     """
-    # RFC 3261 12.2.1.1: one more than the last of this direction; 8.1.1.5: less than 2**31.
-    if from_.cseq + 1 >= _END:
+    # RFC 3261 12.2.1.1: one more than the last of this direction; 8.1.1.5: less than 2**31. 12.2.2: a probe
+    # has the last number itself, for the side in whose name it is sent goes on counting from there.
+    if to.flow is None and not to.proven:
+        # A stranger's connection is gone: no request of ours goes to an address that it only names.
         return False
-    from_.cseq += 1
+    cseq = from_.cseq
+    if method == "BYE":
+        if cseq + 1 >= _END:
+            return False
+        cseq = from_.cseq = cseq + 1
     headers: list[tuple[str, object]] = [("Route", route) for route in to.routes]
     headers += [
         ("From", from_.name),
         ("To", to.name),
         ("Call-ID", call_id),
-        ("CSeq", f"{from_.cseq} {method}"),
+        ("CSeq", f"{cseq} {method}"),
     ]
     if reason:
         # RFC 3326

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.module import CommandError, Module, Slot, command, function
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.counts import Counts
-from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTried
+from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTakenBack, CallTried
+from sansip.modules.calls.keeping import KEPT, Keeping
 from sansip.modules.calls.row import Row, row_of
 from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
 from sansip.modules.calls.settings import CallsSettings, judge
@@ -24,11 +25,14 @@ from sansip.modules.calls.states import TABLE, Happening
 from sansip.modules.calls.strangers import Strangers
 from sansip.modules.calls.supervision import Supervision, due
 from sansip.modules.calls.talks import Talks, contact_of
+from sansip.modules.calls.together import Together
 from sansip.modules.calls.watch import Watch
 from sansip.sources import source_of
 
 if TYPE_CHECKING:
+    from sansip.later import Later
     from sansip.module import Core
+    from sansip.module.base import Waits
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.transport import Flow
@@ -40,6 +44,8 @@ __all__ = ["Calls"]
 _SLACK: Final = 64.0
 # Seconds in which the ACK of a 2xx has to come by: twice 64*T1 (RFC 3261 13.3.1.4).
 _UNACKED: Final = 64.0
+# Seconds until the rows are asked for again.
+_AGAIN: Final = 1.0
 # RFC 5057 5.1, RFC 3261 15.1.1: after these to a BYE neither side has the dialog. Any other failure may be
 # of the request (a stale CSeq, an extension), and the callee talks on.
 _GONE: Final = (404, 408, 410, 481)
@@ -50,6 +56,7 @@ class Calls(Module):
 
     name = "calls"
     Settings = CallsSettings
+    tables = (KEPT,)
     settings: CallsSettings
 
     # The call of a request, in hooks and routes.
@@ -72,10 +79,69 @@ class Calls(Module):
         judge(settings)
 
     def start(self, core: Core, now: float) -> None:
+        node = core.place
+        self._keeping = Keeping(core, node)
+        self._together = Together(core, node, self._counts, self.settings.lease) if core.shares else None
+        if self._together is not None:
+            core.timers.start(now, self.settings.lease / 3, self, "renew")
+        if self.settings.keep:
+            core.run(self._restore(), now)
         self._supervision = Supervision(core, self._over, self._end, self._look_again)
         self._tried = core.counter("tried", "Calls whose INVITE was relayed")
         self._answered = core.counter("answered", "Calls that were answered")
         self._ended = core.counter("ended", "Calls that ended, by who ended them", ("by",))
+
+    async def _restore(self) -> None:
+        """Take the calls of the process before."""
+        core = self.core
+        try:
+            # Where rows are shared other nodes have calls there, too.
+            found = await self._keeping.restore((core.place,) if core.shares else ())
+        except Exception as error:
+            self._keeping.trouble = f"the calls of the process before cannot be read: {error}"
+            core.timers.start(core.ua.now, _AGAIN, self, "restore")
+            return
+        self._keeping.trouble = ""
+        for call in found:
+            self._take_back(call, core.ua.now)
+
+    def _take_back(self, call: Call, now: float) -> None:
+        self._number += 1
+        call.number = self._number
+        self._calls[call.id] = call
+        self._talks.take_back(call)
+        keys, call.keys = call.keys, set()
+        for key in keys:
+            self._counts.add(call, key)
+            if self._together is not None:
+                self._together.restored(key)
+        if not call.talks:
+            self._end(call, "", "no dialog of it is known", now)
+        else:
+            self._look_again(call, now)
+        self.core.tell(CallTakenBack(call), now)
+
+    def configure(self, settings: CallsSettings, now: float) -> None:
+        """Take other settings; a call that goes on is kept from its next refresh on."""
+        super().configure(settings, now)
+        if settings.keep and not self._keeping.loaded:
+            self.core.run(self._restore(), now)
+        if self._together is not None:
+            self._together.lease = settings.lease
+
+    def timer_fired(self, name: object, now: float) -> None:
+        if name == "restore":
+            self.core.run(self._restore(), now)
+        elif self._together is not None:
+            self._together.renew(now)
+            self.core.timers.start(now, self.settings.lease / 3, self, "renew")
+
+    def health(self) -> str:
+        """Return what keeps calls from their rows, and from the counts of all nodes."""
+        keeping = self._keeping
+        if self.settings.keep and not keeping.loaded and not keeping.trouble:
+            return "the calls of the process before are not read yet"
+        return keeping.trouble or ("" if self._together is None else self._together.trouble)
 
     def figures(self) -> dict[str, Any]:
         """Return how many calls there are, in which state."""
@@ -111,9 +177,16 @@ class Calls(Module):
         """Count the call of ``request`` for ``key``; False, and not counted, where ``most`` others are.
 
         It counts from then on until the call ends, in any way. If calls come at the same time, exactly
-        ``most`` pass.
+        ``most`` pass. Where nodes share a Redis (``rows``) they count together; while it cannot be reached,
+        each counts for itself.
         """
-        return self.hold(request, key, most)
+        if not self.hold(request, key, most):
+            return False
+        call = self._of.get(request)
+        if self._together is None or call is None or await self._together.admits(call, key, most):
+            return True
+        self._counts.drop(call, key)
+        return False
 
     @function
     def hold(self, request: IncomingRequest, key: str, most: int | None = None) -> bool:
@@ -127,6 +200,8 @@ class Calls(Module):
         call = self._of.get(request)
         if call is not None:
             self._counts.drop(call, key)
+            if self._together is not None:
+                self._together.changed(key, request.now)
 
     # --- the INVITE
 
@@ -219,25 +294,28 @@ class Calls(Module):
                 flow = None if transaction is None else transaction.flow
                 call.answers[response.to_tag or ""] = (branch.target, flow)
 
-    def response_leaving(self, request: IncomingRequest, response: Response) -> None:
-        """Follow the responses that the caller gets to its INVITE."""
+    def response_leaving(self, request: IncomingRequest, response: Response) -> Waits:
+        """Follow the responses that the caller gets to its INVITE; hold the 2xx until its call is kept."""
         if request.method != "INVITE" or request.in_dialog:
-            return
+            return None
         call = self._of.get(request)
         if call is None:
-            return
+            return None
         now, status = request.now, response.status
         if status < 200:
             if status != 100 and call.rang is None and call.state == "calling":
                 self._move(call, "rings", now)
         elif status < 300:
             self._accepted(call, request, response, now)
+            if self.settings.keep and not call.over:
+                return _until(self._keeping.put(call, now))
         elif call.request is request:
             call.status = status
             by = "caller" if status == 487 and request.cancelled else "callee"
             if request.context is None or call.given_up:
                 by = "server"
             self._end(call, by, call.given_up or f"{status} {response.reason}", now)
+        return None
 
     def request_ended(self, request: IncomingRequest) -> None:
         """Let go of the request of a call that is answered."""
@@ -298,6 +376,8 @@ class Calls(Module):
         other.target = contact_of(response) or other.target
         self._expects(talk, response, now)
         self._look_again(call, now)
+        if self.settings.keep:
+            self._keeping.put(call, now)
 
     def _expects(self, talk: Talk, response: Response, now: float) -> None:
         """Note when the session ends unless it is refreshed."""
@@ -356,10 +436,15 @@ class Calls(Module):
         self._calls.pop(call.id, None)
         self._strangers.give_back(call.stranger)
         self._talks.forget(call)
+        keys = tuple(call.keys)
         self._counts.forget(call)
+        if self._together is not None:
+            for key in keys:
+                self._together.changed(key, now)
         if call.tried:
             self._ended.add(by or "nobody seen")
             self.core.notify(CallFinished(call), now)
+        self._keeping.drop(call, now)
 
     # --- time
 
@@ -412,6 +497,11 @@ class Calls(Module):
         )
         return row
 
+    @command("calls.total", role="read")
+    async def total(self, key: str) -> int:
+        """Return how many calls count for ``key``, on all nodes that share a Redis."""
+        return self._counts.of(key) if self._together is None else await self._together.total(key)
+
     @command("calls.count")
     def counts(self) -> dict[str, int]:
         """Return how many calls count for each key."""
@@ -424,3 +514,7 @@ class Calls(Module):
         if call is None:
             raise CommandError(f"{command}: there is no call {name:.80}; `sansip ctl calls.list` shows them")
         return call
+
+
+async def _until(kept: Later[None]) -> None:
+    await kept

@@ -31,6 +31,17 @@ class CallsSettings:
     most: Annotated[
         int, Doc("Calls on record at once; further ones pass without a record, and `limit` refuses them.")
     ] = 200_000
+    keep: Annotated[
+        bool,
+        Doc(
+            "Keep answered calls in rows, so that a restart knows them: their limits, timers and records go"
+            " on, and they can be hung up. The 2xx of a call leaves when its row is written."
+        ),
+    ] = False
+    lease: Annotated[
+        float,
+        Doc("Seconds after which the calls of a node that died count no more, where nodes share a Redis."),
+    ] = 60.0
     most_of_stranger: Annotated[
         int, Doc("The same for the calls of one address of which nothing is known.")
     ] = 2_000
@@ -51,6 +62,8 @@ def judge(settings: CallsSettings) -> None:
     for name in ("max_duration", "probe"):
         if not 0 <= getattr(settings, name) < 1e9:
             raise ModuleFault(f"calls.{name}: 0, or a number of seconds")
+    if not 0.1 <= settings.lease < 1e6:
+        raise ModuleFault(f"calls.lease: at least 0.1 seconds, got {settings.lease:g}")
     for name in ("most", "most_of_stranger"):
         if getattr(settings, name) < 1:
             raise ModuleFault(f"calls.{name}: at least 1")

@@ -79,6 +79,11 @@ class Talks:
         self._calls.setdefault((call.call_id, call.caller_tag, tag), call)
         return talk
 
+    def take_back(self, call: Call) -> None:
+        """Know the dialogs of ``call``, which a row had."""
+        for tag in call.talks:
+            self._calls.setdefault((call.call_id, call.caller_tag, tag), call)
+
     def side_of(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
         """Return call and dialog of a request, and the side that sent it."""
         call_id, sender, other = message.call_id, message.from_tag or "", message.to_tag or ""

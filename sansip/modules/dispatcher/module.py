@@ -182,7 +182,7 @@ class Dispatcher(Module):
         for one in members[: self.settings.attempts]:
             if is_over(request):
                 return True
-            if one.health.obstacle(request.now) or not self._admit(request, one, decision):
+            if one.health.obstacle(request.now) or not await self._admit(request, one, decision):
                 # Another request found out while this one waited.
                 continue
             target = self._target(one, original)
@@ -197,7 +197,9 @@ class Dispatcher(Module):
     ) -> bool:
         if is_over(request):
             return True
-        asked = [one for one in members[: self.settings.attempts] if self._admit(request, one, decision)]
+        asked = [
+            one for one in members[: self.settings.attempts] if await self._admit(request, one, decision)
+        ]
         if not asked:
             return False
         original = request.uri
@@ -212,7 +214,7 @@ class Dispatcher(Module):
                 self._calls.release(request, one.key)
         return status < 300
 
-    def _admit(self, request: IncomingRequest, one: Member, decision: Decision) -> bool:
+    async def _admit(self, request: IncomingRequest, one: Member, decision: Decision) -> bool:
         """Count the request for ``one``; False where that was asked before, or has all its calls."""
         asked = self._asked.get(request)
         if asked is None:
@@ -222,7 +224,14 @@ class Dispatcher(Module):
             decision.passed_over.append(Step(one.destination.uri, "was asked before"))
             return False
         most = one.destination.max_calls
-        if request.method == "INVITE" and not self._calls.hold(request, one.key, most or None) and most:
+        if request.method != "INVITE":
+            full = False
+        elif most:
+            full = not await self._calls.limit(request, one.key, most)
+        else:
+            full = False
+            self._calls.hold(request, one.key)
+        if full:
             decision.passed_over.append(Step(one.destination.uri, f"has {most} calls, its max_calls"))
             return False
         asked.add(one.destination.uri)

@@ -344,6 +344,8 @@ def test_probe() -> None:
     rig.wait(30)
     asked = [out for out in rig.log if out.what == "OPTIONS"]
     assert {out.to for out in asked} == {ALICE, BOB}
+    # RFC 3261 12.2.2: a lower number than the last is refused, so a probe takes none of the phone's.
+    assert {out.message.cseq.number for out in asked} == {0, 1}
     outs = []
     for out in asked:
         outs += rig.udp(reply(out, 200 if out.to == ALICE else 481), out.to)
