@@ -62,6 +62,7 @@ COMPILED = (
     "routing/arrival.py",
     "routing/flow_route.py",
     "routing/incoming.py",
+    "routing/quick_relay.py",
     "routing/relaying.py",
     "routing/request.py",
     "routing/shortcut.py",

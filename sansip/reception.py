@@ -23,6 +23,7 @@ from sansip.routing.default import route as default_route
 from sansip.routing.flows import looking
 from sansip.routing.loss import has_moved
 from sansip.routing.probing import alive_tag
+from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
 from sansip.routing.shortcut import METHODS, Shortcut
 from sansip.sources import SourceRates
@@ -40,7 +41,16 @@ __all__ = ["Reception"]
 class Reception:
     """The way in for messages of one stack, whose parts are ``core``."""
 
-    __slots__ = ("_core", "_transactions", "follows_maddr", "force_rport", "rates", "refusals", "shortcut")
+    __slots__ = (
+        "_core",
+        "_transactions",
+        "follows_maddr",
+        "force_rport",
+        "quick",
+        "rates",
+        "refusals",
+        "shortcut",
+    )
 
     def __init__(self, core: Assembly) -> None:
         config = core.config
@@ -50,6 +60,7 @@ class Reception:
         self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
         # None: the route decides on everything.
         self.shortcut: Shortcut | None = Shortcut(core)
+        self.quick: QuickRelay | None = QuickRelay(core)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
@@ -115,6 +126,12 @@ class Reception:
         if method == "ACK":
             if acknowledges_refusal(request, key, core.entropy):
                 return
+            if (
+                self.quick is not None
+                and core.route is default_route
+                and self.quick.relays(request, key, back, flow, now)
+            ):
+                return
             # RFC 3261 13.2.2.4: the ACK for a 2xx is a transaction of its own.
             self._decide(IncomingRequest(core, request, flow, None, now), now)
             return
@@ -122,15 +139,15 @@ class Reception:
             core.notices.reached("transactions", flow.host, now)
             self.refusals.send(request, back, 503, None, now, [("Retry-After", "5")])
             return
-        if (
-            method in METHODS
-            and core.route is default_route
-            and not core.draining
-            and flow.listener not in core.retiring.ends
-            and self.shortcut is not None
-            and self.shortcut.answers(request, key, back, flow, now)
-        ):
-            return
+        if core.route is default_route and not core.draining and flow.listener not in core.retiring.ends:
+            if (
+                method in METHODS
+                and self.shortcut is not None
+                and self.shortcut.answers(request, key, back, flow, now)
+            ):
+                return
+            if self.quick is not None and self.quick.relays(request, key, back, flow, now):
+                return
         handle = IncomingRequest(core, request, flow, None, now)
         server = transactions.open_server(key, method, back, handle)
         handle.server = server

@@ -31,24 +31,22 @@ class Direct:
     """Where a request goes.
 
     Attributes:
-        uri: the Request-URI that it gets.
+        uri: the URI that leads there.
+        text: the Request-URI that it gets.
         alive: the flow of the phone; None where ``flow`` was made for it.
     """
 
-    __slots__ = ("alive", "flow", "hop", "listener", "uri")
+    __slots__ = ("alive", "flow", "hop", "listener", "text", "uri")
 
-    def __init__(self, uri: SipUri, hop: NextHop, listener: Listener, flow: Flow, alive: Flow | None) -> None:
+    def __init__(
+        self, uri: SipUri, text: str, hop: NextHop, listener: Listener, flow: Flow, alive: Flow | None
+    ) -> None:
         self.uri = uri
+        self.text = text
         self.hop = hop
         self.listener = listener
         self.flow = flow
         self.alive = alive
-
-    @property
-    def text(self) -> str:
-        """The text of the Request-URI (RFC 3261 16.6 step 2)."""
-        text = str(self.uri)
-        return str(as_request_uri(self.uri)) if "?" in text or ";" in text else text
 
 
 def direct_way(proxy: Proxy, request: Request, target: Target, leaves: int) -> Direct | None:
@@ -79,12 +77,15 @@ def direct_way(proxy: Proxy, request: Request, target: Target, leaves: int) -> D
     if not hop.numeric:
         return None
     transport = hop.transport
+    text = str(uri)
+    if target.uri is not None and ("?" in text or ";" in text):
+        text = str(as_request_uri(uri))
     if target.flow is not None and (alive := flow_for(client, request, target)) is not None:
-        return Direct(uri, hop, proxy.listeners[alive.listener], alive, alive)
+        return Direct(uri, text, hop, proxy.listeners[alive.listener], alive, alive)
     listener = proxy.listeners.reach(
         transport, hop.host, leaves if target.listener is None else target.listener
     )
     if listener is None:
         return None
     flow = Flow(transport, listener.id, (hop.host, hop.port), name=hop.proves(transport))
-    return Direct(uri, hop, listener, flow, None)
+    return Direct(uri, text, hop, listener, flow, None)

@@ -199,15 +199,20 @@ class Listeners:
             line = request.first_line("route")
             if line is None:
                 return taken
-            for listener in self._accepting:
-                if line.startswith(listener.marked_route):
-                    mark = line[len(listener.marked_route) : -1]
-                    if mark.isalnum() and line[-1] == ">":
-                        break
-            else:
+            recorded = self.recorded_by(line)
+            if recorded is None:
                 return taken
             request.pop_first_value("route")
-            taken = listener, mark
+            taken = recorded
+
+    def recorded_by(self, line: str) -> tuple[Listener, str] | None:
+        """Return the listener and the mark of a Route line that looks just as we record, or None."""
+        for listener in self._accepting:
+            if line.startswith(listener.marked_route):
+                mark = line[len(listener.marked_route) : -1]
+                if mark.isalnum() and line[-1] == ">":
+                    return listener, mark
+        return None
 
     def may_have_written(self, request: Message) -> bool:
         """Whether some Via of ``request`` holds a sent-by of ours: a quick look at the text."""

@@ -271,6 +271,13 @@ class HeaderFields:
                 return value
         return None
 
+    def restore_line(self, at: int, key: str, line: str) -> None:
+        """Put the only line of ``key``, which was removed, back where it stood."""
+        self.keys.insert(at, key)
+        self.lines.insert(at, line)
+        self._first[key] = line
+        self._forget(key)
+
     def drop_first_values(self, key: str, count: int) -> None:
         """Remove the first ``count`` comma-separated values of ``key`` (full name in lower case).
 

@@ -1,7 +1,8 @@
 """The usual relay does what a response context with one branch does: the same octets at the same times.
 
-Each play runs on two stacks of one seed. One relays as it likes, the other has to make a response context at
-once. Any difference in what they send, or when they would wake, is a fault of the short way.
+Each play runs on three stacks of one seed. Two relay as they like, with and without the default route's
+quick way; the third has to make a response context at once. Any difference in what they send, or when they
+would wake, is a fault of the short way.
 """
 
 from __future__ import annotations
@@ -13,150 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
-from sansip.proxy import stateless
 from sansip.proxy.usual import Usual
-from sansip.routing import relaying
-
-CALLER, CALLEE = ("192.0.2.1", 5060), ("192.0.2.2", 5060)
-OTHER = ("192.0.2.9", 5060)
-
-REGISTER = """REGISTER sip:biloxi.test SIP/2.0
-Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKr
-Max-Forwards: 70
-From: <sip:bob@biloxi.test>;tag=r
-To: <sip:bob@biloxi.test>
-Call-ID: r
-CSeq: 1 REGISTER
-Contact: <sip:bob@192.0.2.2:5060>
-Expires: 3600
-Content-Length: 0
-
-"""
-REQUEST = """{method} sip:bob@biloxi.test SIP/2.0
-Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport
-{more}Max-Forwards: 70
-From: <sip:alice@atlanta.test>;tag=a
-To: <sip:bob@biloxi.test>
-Call-ID: a
-CSeq: 1 {method}
-Contact: <sip:alice@192.0.2.1:5060>
-Content-Length: 4
-
-body"""
-
-WITHIN = """{method} sip:bob@192.0.2.2:5060 SIP/2.0
-Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{method};rport
-Route: {route}
-Max-Forwards: 70
-From: <sip:alice@atlanta.test>;tag=a
-To: <sip:bob@biloxi.test>;tag=b
-Call-ID: a
-CSeq: 2 {method}
-{more}Content-Length: 0
-
-"""
-
-
-def wire(text: str) -> bytes:
-    return text.replace("\n", "\r\n").encode()
-
-
-def reply(request: bytes, status: str, tag: str, *, via: bool = True) -> bytes:
-    """Return the response of the callee, with or without the caller's Via."""
-    head = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")
-    copied = ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
-    lines = [line for line in head[1:] if line.split(":")[0] in copied]
-    if not via:
-        lines = [line for line in lines if "192.0.2.1:" not in line or not line.startswith("Via")]
-    lines = [f"{line};tag={tag}" if line.startswith("To") and tag else line for line in lines]
-    contact = "Contact: <sip:bob@192.0.2.2:5060>"
-    return "\r\n".join([f"SIP/2.0 {status}", *lines, contact, "Content-Length: 0", "", ""]).encode()
-
-
-class Side:
-    """One stack, and what it has sent so far."""
-
-    def __init__(self, route: Callable[..., Any] | None = None, **more: Any) -> None:
-        listeners = [ListenerConfig(0, "udp", "192.0.2.99", 5060)]
-        config = StackConfig(listeners, ["biloxi.test"], **more)
-        if route is not None:
-            config.route = route
-        self.stack = Stack(config, b"0123456789abcdef")
-        self.now = 1000.0
-        self.sent: list[bytes] = []
-        self.route = ""
-        self.feed(wire(REGISTER), CALLEE)
-
-    def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
-        return self._note(self.stack.datagram_received(0, data, source, self.now))
-
-    def _note(self, actions: list[Any]) -> list[Any]:
-        to_callee = [one for one in actions if isinstance(one, SendDatagram) and one.address == CALLEE]
-        self.sent += [one.data for one in to_callee if not one.data.startswith(b"SIP/2.0")]
-        for one in actions:
-            if isinstance(one, SendDatagram) and b"Record-Route: " in one.data and one.address == CALLER:
-                self.route = one.data.partition(b"Record-Route: ")[2].partition(b"\r\n")[0].decode()
-        # The number of the transaction is the stack's own.
-        return [
-            (one.listener, one.data, one.address) if isinstance(one, SendDatagram) else one for one in actions
-        ]
-
-    def pass_time(self, seconds: float) -> list[Any]:
-        end = self.now + seconds
-        actions = []
-        while (due := self.stack.next_deadline()) is not None and due <= end:
-            self.now = max(due, self.now)
-            actions += [(self.now, one) for one in self._note(self.stack.time_passed(self.now))]
-        self.now = end
-        return actions
-
-    def play(self, step: tuple[Any, ...]) -> list[Any]:
-        kind, *rest = step
-        if kind == "request":
-            method, more = rest
-            return self.feed(wire(REQUEST.format(method=method, more=more)), CALLER)
-        if kind == "within":
-            method, more = rest
-            text = WITHIN.format(method=method, more=more, route=self.route or "<sip:192.0.2.99;lr>")
-            return self.feed(wire(text), CALLER)
-        if kind == "wait":
-            return self.pass_time(rest[0])
-        if kind == "failed":
-            owners = list(self.stack.transactions.owners)
-            return self._note(self.stack.send_failed(owners[-1], "unreachable", self.now) if owners else [])
-        status, tag, source, via = rest
-        requests = [one for one in self.sent if not one.startswith(b"ACK")]
-        if not requests:
-            return []
-        first = next((one for one in requests if not one.startswith(b"CANCEL")), requests[0])
-        return self.feed(reply(first, status, tag, via=via), source)
-
-
-def compare(steps: list[tuple[Any, ...]], route: Callable[..., Any] | None = None, **more: Any) -> list[Any]:
-    """Play ``steps`` on both; return what the short way did."""
-    usual = Side(route, **more)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(relaying, "relay_usual", lambda *_, **__: None)
-        patched.setattr(stateless, "direct_way", lambda *_: None)
-        ordinary = Side(route, **more)
-        expected = [ordinary.play(step) for step in steps]
-        expected.append(ordinary.pass_time(400.0))
-    actual = [usual.play(step) for step in steps]
-    actual.append(usual.pass_time(400.0))
-    assert expected == actual
-    assert ordinary.stack.snapshot() == usual.stack.snapshot()
-    pending = usual.stack.proxy.pending
-    assert {} == pending.sources == pending.callees
-    return actual
-
-
-INVITE = ("request", "INVITE", "")
-CANCEL = ("request", "CANCEL", "")
-RINGS = ("response", "180 Ringing", "b", CALLEE, True)
-TAKES = ("response", "200 OK", "b", CALLEE, True)
-BUSY = ("response", "486 Busy Here", "b", CALLEE, True)
-TRIES = ("response", "100 Trying", "", CALLEE, True)
+from tests.proxy.sides import BUSY, CALLEE, CANCEL, INVITE, OTHER, RINGS, TAKES, TRIES, Side, compare
 
 PLAYS: dict[str, list[tuple[Any, ...]]] = {
     "a call": [INVITE, TRIES, RINGS, TAKES, TAKES],

@@ -1,0 +1,182 @@
+"""Stacks that relay in different ways, and plays that have to end alike on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sansip import ListenerConfig, SendDatagram, Stack, StackConfig
+from sansip.proxy import stateless
+from sansip.routing import relaying
+
+CALLER, CALLEE = ("192.0.2.1", 5060), ("192.0.2.2", 5060)
+OTHER = ("192.0.2.9", 5060)
+
+REGISTER = """REGISTER sip:biloxi.test SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKr
+Max-Forwards: 70
+From: <sip:bob@biloxi.test>;tag=r
+To: <sip:bob@biloxi.test>
+Call-ID: r
+CSeq: 1 REGISTER
+Contact: <sip:bob@192.0.2.2:5060>
+Expires: 3600
+Content-Length: 0
+
+"""
+REQUEST = """{method} sip:bob@biloxi.test SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport
+{more}Max-Forwards: 70
+From: <sip:alice@atlanta.test>;tag=a
+To: <sip:bob@biloxi.test>
+Call-ID: a
+CSeq: 1 {method}
+Contact: <sip:alice@192.0.2.1:5060>
+Content-Length: 4
+
+body"""
+
+WITHIN = """{method} sip:bob@192.0.2.2:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{method};rport
+Route: {route}
+Max-Forwards: 70
+From: <sip:alice@atlanta.test>;tag=a
+To: <sip:bob@biloxi.test>;tag=b
+Call-ID: a
+CSeq: 2 {method}
+{more}Content-Length: 0
+
+"""
+
+
+def wire(text: str) -> bytes:
+    return text.replace("\n", "\r\n").encode()
+
+
+def reply(request: bytes, status: str, tag: str, *, via: bool = True) -> bytes:
+    """Return the response of the callee, with or without the caller's Via."""
+    head = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    copied = ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
+    lines = [line for line in head[1:] if line.split(":")[0] in copied]
+    if not via:
+        lines = [line for line in lines if "192.0.2.1:" not in line or not line.startswith("Via")]
+    lines = [f"{line};tag={tag}" if line.startswith("To") and tag else line for line in lines]
+    contact = "Contact: <sip:bob@192.0.2.2:5060>"
+    return "\r\n".join([f"SIP/2.0 {status}", *lines, contact, "Content-Length: 0", "", ""]).encode()
+
+
+class Side:
+    """One stack, and what it has sent so far."""
+
+    def __init__(self, route: Callable[..., Any] | None = None, **more: Any) -> None:
+        listeners = [ListenerConfig(0, "udp", "192.0.2.99", 5060)]
+        config = StackConfig(listeners, ["biloxi.test"], **more)
+        if route is not None:
+            config.route = route
+        self.stack = Stack(config, b"0123456789abcdef")
+        self.now = 1000.0
+        self.sent: list[bytes] = []
+        self.route = ""
+        self.feed(wire(REGISTER), CALLEE)
+
+    def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
+        return self._note(self.stack.datagram_received(0, data, source, self.now))
+
+    def _note(self, actions: list[Any]) -> list[Any]:
+        to_callee = [one for one in actions if isinstance(one, SendDatagram) and one.address == CALLEE]
+        self.sent += [one.data for one in to_callee if not one.data.startswith(b"SIP/2.0")]
+        for one in actions:
+            if isinstance(one, SendDatagram) and b"Record-Route: " in one.data and one.address == CALLER:
+                self.route = one.data.partition(b"Record-Route: ")[2].partition(b"\r\n")[0].decode()
+        # The number of the transaction is the stack's own.
+        return [
+            (one.listener, one.data, one.address) if isinstance(one, SendDatagram) else one for one in actions
+        ]
+
+    def _raw(self, method: str, uri: str, more: str, hops: str, sender: str, route: str) -> bytes:
+        """Return a request with whatever a stranger may write; with ``route``, of a dialog."""
+        ours = self.route or "<sip:192.0.2.99;lr>"
+        if route == "cut":
+            ours = ours.replace(";d=", ";d=0")
+        elif route == "upper":
+            ours = ours.upper()
+        elif route == "twice":
+            ours = f"{ours}\nRoute: {ours}"
+        lines = [
+            f"{method} {uri} SIP/2.0",
+            "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKraw;rport",
+            f"{more}From: {sender}",
+            f"To: <sip:bob@biloxi.test>{';tag=b' if route else ''}",
+            "Call-ID: a",
+            f"CSeq: 7 {method}",
+            "Contact: <sip:alice@192.0.2.1:5060>",
+            "Content-Length: 0",
+        ]
+        if hops:
+            lines.insert(2, f"Max-Forwards: {hops}")
+        if route not in ("", "none"):
+            lines.insert(2, f"Route: {ours}")
+        return wire("\n".join([*lines, "", ""]))
+
+    def pass_time(self, seconds: float) -> list[Any]:
+        end = self.now + seconds
+        actions = []
+        while (due := self.stack.next_deadline()) is not None and due <= end:
+            self.now = max(due, self.now)
+            actions += [(self.now, one) for one in self._note(self.stack.time_passed(self.now))]
+        self.now = end
+        return actions
+
+    def play(self, step: tuple[Any, ...]) -> list[Any]:
+        kind, *rest = step
+        if kind == "request":
+            method, more = rest
+            return self.feed(wire(REQUEST.format(method=method, more=more)), CALLER)
+        if kind == "within":
+            method, more = rest
+            text = WITHIN.format(method=method, more=more, route=self.route or "<sip:192.0.2.99;lr>")
+            return self.feed(wire(text), CALLER)
+        if kind == "raw":
+            return self.feed(self._raw(*rest), CALLER)
+        if kind == "wait":
+            return self.pass_time(rest[0])
+        if kind == "failed":
+            owners = list(self.stack.transactions.owners)
+            return self._note(self.stack.send_failed(owners[-1], "unreachable", self.now) if owners else [])
+        status, tag, source, via = rest
+        requests = [one for one in self.sent if not one.startswith(b"ACK")]
+        if not requests:
+            return []
+        first = next((one for one in requests if not one.startswith(b"CANCEL")), requests[0])
+        return self.feed(reply(first, status, tag, via=via), source)
+
+
+def compare(steps: list[tuple[Any, ...]], route: Callable[..., Any] | None = None, **more: Any) -> list[Any]:
+    """Play ``steps`` on both; return what the short way did."""
+    usual, quick = Side(route, **more), Side(route, **more)
+    usual.stack.reception.quick = None
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(relaying, "relay_usual", lambda *_, **__: None)
+        patched.setattr(stateless, "direct_way", lambda *_: None)
+        ordinary = Side(route, **more)
+        ordinary.stack.reception.quick = None
+        expected = [ordinary.play(step) for step in steps]
+        expected.append(ordinary.pass_time(400.0))
+    for side in (usual, quick):
+        actual = [side.play(step) for step in steps]
+        actual.append(side.pass_time(400.0))
+        assert actual == expected
+        assert side.stack.snapshot() == ordinary.stack.snapshot()
+        pending = side.stack.proxy.pending
+        assert {} == pending.sources == pending.callees
+    return expected
+
+
+INVITE = ("request", "INVITE", "")
+CANCEL = ("request", "CANCEL", "")
+RINGS = ("response", "180 Ringing", "b", CALLEE, True)
+TAKES = ("response", "200 OK", "b", CALLEE, True)
+BUSY = ("response", "486 Busy Here", "b", CALLEE, True)
+TRIES = ("response", "100 Trying", "", CALLEE, True)
