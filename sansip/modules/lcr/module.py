@@ -42,7 +42,9 @@ __all__ = ["Lcr"]
 # Seconds of Retry-After if no gateway can be asked.
 _RETRY: Final = 10
 # Seconds between two looks at rates that are being packed.
-_AGAIN: Final = 0.2
+_AGAIN: Final = 0.1
+# Seconds that a call waits for the first rates.
+_PATIENCE: Final = 5.0
 
 
 class Lcr(Module):
@@ -64,6 +66,8 @@ class Lcr(Module):
         self._next_probe: Timer | None = None
         self._trouble = ""
         self._loads = 0
+        # Whether rows and file have been read once.
+        self._begun = False
 
     # --- its life
 
@@ -99,7 +103,13 @@ class Lcr(Module):
     async def _restore(self) -> None:
         for word in await self._words.all():
             self._gateways.say(word.gateway, _admin(word.state))
-        await self._load(anew=False)
+        try:
+            await self._load(anew=False)
+            await self._read_rows()
+        finally:
+            self._begun = True
+
+    async def _read_rows(self) -> None:
         rows = await self._rows.all()
         made = []
         for rate in rows:
@@ -157,6 +167,8 @@ class Lcr(Module):
         """Return what is wrong with the rates, and whether no gateway takes calls."""
         if self._trouble:
             return self._trouble
+        if not self._begun:
+            return "the rates are being loaded"
         now = self.core.ua.now
         if len(self._gateways) and all(one.health.obstacle(now) for one in self._gateways):
             return "no gateway takes requests"
@@ -198,8 +210,16 @@ class Lcr(Module):
         number = _dialled(request)
         if not number:
             return False
+        await self._until_begun()
         taken, passed = self._choose(number, request)
         return await self._try(request, number, taken, passed)
+
+    async def _until_begun(self) -> None:
+        """Wait for the first rates: a call that comes as soon as the server is ready is not refused."""
+        waited = 0.0
+        while not self._begun and waited < _PATIENCE:
+            await sleep(_AGAIN)
+            waited += _AGAIN
 
     def _choose(self, number: str, request: IncomingRequest) -> tuple[list[Candidate], list[Candidate]]:
         caller = str(request.message.from_.uri)
@@ -317,7 +337,10 @@ class Lcr(Module):
     @step("select")
     async def call_gateways(self, request: IncomingRequest) -> None:
         """Send a request for a number that is not registered here to a gateway."""
-        if self.settings.takes != "unregistered" or not self.has_rate(request):
+        if self.settings.takes != "unregistered" or not _dialled(request):
+            return
+        await self._until_begun()
+        if not self.has_rate(request):
             return
         if self.comes_from(request):
             # It asked us for that number: sending it back, or to another carrier, would go round.

@@ -433,9 +433,15 @@ def test_while_rates_are_packed() -> None:
     """The module asks again until they are there."""
     rig = Farm(None)
     assert order(rig) == []
+    assert "being loaded" in rig.lcr.health()
+    # A call that comes meanwhile waits, and is not refused.
+    assert what(call(rig)) == []
     rig.rates = table("one,49,0.01")
-    rig.wait(1.0)
-    assert order(rig) == ["one"]
+    assert "INVITE" in what(rig.wait(0.3))
+    assert (order(rig), rig.lcr.health()) == (["one"], "")
+    rig = Farm(None)
+    call(rig)
+    assert "404" in what(rig.wait(6.0))
 
 
 @pytest.mark.parametrize(
