@@ -229,7 +229,8 @@ class Rig:
             headers=headers,
             **options,
         )
-        assert what(self.udp(data, source)) == ["200"]
+        # A module may tell others at once.
+        assert "200" in what(self.udp(data, source))
 
 
 def what(outs: Iterable[Out]) -> list[str]:

@@ -149,6 +149,11 @@ class Events(Module):
         return self._book.of(event, resource)
 
     @function
+    def resources(self, event: str) -> list[str]:
+        """Return the resources of a package that somebody watches."""
+        return self._book.resources(event)
+
+    @function
     def changed(self, event: str, resource: str, now: float, key: Any = None, value: Any = None) -> None:
         """The state of ``resource`` is another one: its watchers are told, each at its pace.
 
@@ -483,6 +488,8 @@ class Events(Module):
         self._now = now
         verdict, before = one.package.judge(one, now), one.verdict
         if verdict is before:
+            # It may see other parts of the state.
+            self._consider(one, now)
             return
         if verdict is Verdict.BLOCK:
             self.end(one, "rejected", now)

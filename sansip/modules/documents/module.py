@@ -1,0 +1,199 @@
+"""The module ``documents``: small documents of users, which other modules read, and XCAP will serve.
+
+Theory of operation: a document belongs to an application (``pres-rules``, ``resource-lists``), to a user, and
+has a name. All are in memory over rows, because rules are asked for at each SUBSCRIBE. A module that knows an
+application gives its check, so that no document is stored which it cannot read; each change is an event, and
+whatever depends on it is told at once. Entity-tags change with each write (RFC 4825 7.11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.module import CommandError, Doc, Module, command, function
+from sansip.rows import Table
+from sansip.wire import parse_uri
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+
+__all__ = ["Document", "DocumentChanged", "Documents", "DocumentsRead", "DocumentsSettings"]
+
+# What reads a document as a test. Raises ``ValueError``.
+Check = Callable[[bytes], Any]
+
+
+@dataclass(slots=True)
+class DocumentsSettings:
+    """The table [documents]. Raises ``ValueError``."""
+
+    most: Annotated[int, Doc("Documents at once; one more is refused.")] = 100_000
+    most_of_user: Annotated[int, Doc("The same for one user and application.")] = 20
+    size: Annotated[int, Doc("Octets of one document.")] = 65_536
+
+    def __post_init__(self) -> None:
+        for name in ("most", "most_of_user", "size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: at least 1")
+
+
+@dataclass(slots=True)
+class Document:
+    """A row: the document ``name`` of ``user`` (an address-of-record) for the application ``auid``."""
+
+    auid: str
+    user: str
+    name: str
+    body: bytes
+    etag: str
+
+
+@dataclass(slots=True)
+class DocumentChanged:
+    """A document was written or deleted, or was read at the start. Only modules hear of it."""
+
+    auid: str
+    user: str
+    name: str
+
+
+@dataclass(slots=True)
+class DocumentsRead:
+    """All documents have been read at the start. Only modules hear of it."""
+
+
+DOCUMENTS = Table("documents", Document, key=("auid", "user", "name"))
+_Key = tuple[str, str, str]
+
+
+class Documents(Module):
+    """Keeps the documents of users that other modules go by: presence rules, lists."""
+
+    name = "documents"
+    Settings = DocumentsSettings
+    tables = (DOCUMENTS,)
+    settings: DocumentsSettings
+
+    def __init__(self, settings: DocumentsSettings) -> None:
+        super().__init__(settings)
+        self._found: dict[str, dict[str, dict[str, Document]]] = {}
+        self._count = 0
+        self._checks: dict[str, Check] = {}
+        # Whether all rows have been read; before that a missing document proves nothing.
+        self.is_read = False
+
+    def start(self, core: Core, now: float) -> None:
+        self._rows = core.rows(DOCUMENTS)
+        core.run(self._restore(), now)
+
+    async def _restore(self) -> None:
+        after: _Key | None = None
+        while rows := await self._rows.page(after=after, limit=200):
+            for row in rows:
+                if self.get(row.auid, row.user, row.name) is None:
+                    self._take(row)
+            if len(rows) < 200:
+                break
+            after = (rows[-1].auid, rows[-1].user, rows[-1].name)
+        self.is_read = True
+        self.core.tell(DocumentsRead(), self.core.ua.now)
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many documents there are."""
+        return {"now": self._count}
+
+    # --- for modules
+
+    @function
+    def check_with(self, auid: str, check: Check) -> None:
+        """Have ``check`` read each document of ``auid`` before it is stored."""
+        self._checks[auid] = check
+
+    @function
+    def get(self, auid: str, user: str, name: str) -> Document | None:
+        """Return a document."""
+        return self._found.get(auid, {}).get(user, {}).get(name)
+
+    @function
+    def of(self, auid: str, user: str) -> list[Document]:
+        """Return the documents of ``user`` for ``auid``, by name."""
+        found = self._found.get(auid, {}).get(user, {})
+        return [found[name] for name in sorted(found)]
+
+    @function
+    async def put(self, auid: str, user: str, name: str, body: bytes) -> Document:
+        """Write a document; it is durable on return. Raises ``ValueError`` for one that is refused."""
+        if len(body) > self.settings.size:
+            raise ValueError("document too large (documents.size)")
+        check = self._checks.get(auid)
+        if check is not None:
+            check(body)
+        if self.get(auid, user, name) is None:
+            if self._count >= self.settings.most:
+                raise ValueError("too many documents (documents.most)")
+            if len(self.of(auid, user)) >= self.settings.most_of_user:
+                raise ValueError("too many documents of this user (documents.most_of_user)")
+        row = Document(auid, user, name, body, self.core.entropy.token())
+        await self._rows.put(row)
+        self._take(row)
+        return row
+
+    @function
+    async def delete(self, auid: str, user: str, name: str) -> bool:
+        """Delete a document, durably; return whether there was one."""
+        if self.get(auid, user, name) is None:
+            return False
+        await self._rows.delete((auid, user, name))
+        users = self._found.get(auid, {})
+        if users.get(user, {}).pop(name, None) is None:
+            return False
+        if not users[user]:
+            del users[user]
+        self._count -= 1
+        self.core.tell(DocumentChanged(auid, user, name), self.core.ua.now)
+        return True
+
+    def _take(self, row: Document) -> None:
+        names = self._found.setdefault(row.auid, {}).setdefault(row.user, {})
+        self._count += row.name not in names
+        names[row.name] = row
+        self.core.tell(DocumentChanged(row.auid, row.user, row.name), self.core.ua.now)
+
+    # --- operators
+
+    @command("documents.list")
+    def list_documents(self, auid: str, user: str) -> list[dict[str, Any]]:
+        """Return names, sizes and entity-tags of the documents of `user` for `auid` (`pres-rules`)."""
+        found = self.of(auid, self._user(user))
+        return [{"name": one.name, "octets": len(one.body), "etag": one.etag} for one in found]
+
+    @command("documents.show")
+    def show_document(self, auid: str, user: str, document: str = "index") -> str:
+        """Return a document."""
+        found = self.get(auid, self._user(user), document)
+        if found is None:
+            raise CommandError(f"documents.show: {user} has no {document} for {auid}; see `documents.list`")
+        return found.body.decode("utf-8", "replace")
+
+    @command("documents.put")
+    async def put_document(self, auid: str, user: str, body: str, document: str = "index") -> str:
+        """Write a document, and return its entity-tag; what depends on it changes at once."""
+        try:
+            written = await self.put(auid, self._user(user), document, body.encode())
+        except (ValueError, LocalProtocolError) as error:
+            raise CommandError(f"documents.put: {error}") from None
+        return written.etag
+
+    @command("documents.delete")
+    async def delete_document(self, auid: str, user: str, document: str = "index") -> bool:
+        """Delete a document; return whether there was one."""
+        return await self.delete(auid, self._user(user), document)
+
+    def _user(self, text: str) -> str:
+        try:
+            return self.core.address_of(parse_uri(text))
+        except RemoteProtocolError as error:
+            raise CommandError(f"user {text!r:.60} is no SIP URI: {error.reason}") from None

@@ -1,0 +1,156 @@
+"""The package ``presence`` (RFC 3856): what each watcher is shown.
+
+Theory of operation: the state of a user is composed when it changes, and written once for all watchers who
+see the same of it. What a watcher sees are its rules' ``Shows``, kept with its subscription.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from sansip.modules.events import Content, Package, Subscription, Verdict
+from sansip.modules.presence import partial
+from sansip.modules.presence.pidf import TYPE, Part, closed, parse_pidf, write_pidf
+from sansip.modules.presence.privacy import shown
+from sansip.modules.presence.rules import NOTHING, Shows
+from sansip.modules.publications import Publishing
+
+__all__ = ["PresencePackage", "PresencePublishing"]
+
+# Users whose composed state is kept.
+_MOST: Final = 10_000
+
+
+class _Seen:
+    """What one watcher sees, and has been told."""
+
+    __slots__ = ("shows", "state")
+
+    def __init__(self, shows: Shows) -> None:
+        self.shows = shows
+        self.state: dict[tuple[str, str], bytes] | None = None
+
+
+class _View:
+    """The composed state of one user, and what of it was written, for all watchers who see the same."""
+
+    __slots__ = ("bodies", "parts", "state")
+
+    def __init__(self, state: list[Part]) -> None:
+        self.state = state
+        self.parts: dict[Shows, list[Part]] = {}
+        self.bodies: dict[Shows, bytes] = {}
+
+
+class PresencePublishing(Publishing):
+    """What phones publish; ``changed(resource, now)`` hears of it."""
+
+    event = "presence"
+    types = (TYPE,)
+
+    def __init__(self, changed: Callable[[str, float], None]) -> None:
+        self._changed = changed
+
+    def check(self, resource: str, type: str, body: bytes) -> list[Part]:
+        return parse_pidf(body)
+
+    def published(self, resource: str, now: float) -> None:
+        self._changed(resource, now)
+
+
+class PresencePackage(Package):
+    """Presence. ``composed(resource)`` returns its state, ``rules(subscription, now)`` what a watcher sees.
+
+    Attributes:
+        ready: whether the rules have been read; before that nobody sees anything.
+    """
+
+    event = "presence"
+    types = (TYPE, partial.TYPE)
+
+    def __init__(
+        self,
+        composed: Callable[[str], list[Part]],
+        rules: Callable[[Subscription, float], tuple[Verdict, Shows]],
+        interval: float,
+        burst: int,
+    ) -> None:
+        self._composed = composed
+        self._rules = rules
+        self.interval, self.burst = interval, burst
+        self.ready = False
+        self._views: OrderedDict[str, _View] = OrderedDict()
+
+    # --- the state
+
+    def forget(self, resource: str) -> None:
+        """The state of ``resource`` has changed."""
+        self._views.pop(resource, None)
+
+    def state(self, resource: str) -> list[Part]:
+        """Return the composed state of ``resource``."""
+        return self._view(resource).state
+
+    def _view(self, resource: str) -> _View:
+        found = self._views.get(resource)
+        if found is None:
+            found = self._views[resource] = _View(self._composed(resource))
+            if len(self._views) > _MOST:
+                self._views.popitem(last=False)
+        return found
+
+    def judge(self, subscription: Subscription, now: float) -> Verdict:
+        if not self.ready:
+            return Verdict.CONFIRM
+        verdict, shows = self._rules(subscription, now)
+        shows = shows if verdict is Verdict.ALLOW else NOTHING
+        seen = subscription.memo
+        if seen is None:
+            seen = subscription.memo = _Seen(shows)
+        elif shows != seen.shows:
+            seen.shows = shows
+            # Another view is another document, whatever the verdict.
+            subscription.full = True
+            subscription.note(None, None)
+        return verdict
+
+    def content(self, subscription: Subscription, now: float) -> Content | None:
+        if not self.ready:
+            return None
+        if subscription.memo is None:
+            # Restored: its rules may have changed meanwhile.
+            self.judge(subscription, now)
+        seen: _Seen = subscription.memo
+        resource = subscription.resource
+        polite = subscription.verdict is Verdict.POLITE
+        if partial.TYPE in subscription.accept:
+            parts = [closed()] if polite else self._shown(resource, seen.shows)
+            return Content(partial.TYPE, self._difference(subscription, seen, parts))
+        if polite:
+            # RFC 5025 3.2.1: as if the user were there and unavailable.
+            return Content(TYPE, write_pidf(resource, [closed()]))
+        bodies = self._view(resource).bodies
+        body = bodies.get(seen.shows)
+        if body is None:
+            body = bodies[seen.shows] = write_pidf(resource, self._shown(resource, seen.shows))
+        return Content(TYPE, body)
+
+    def _shown(self, resource: str, shows: Shows) -> list[Part]:
+        view = self._view(resource)
+        found = view.parts.get(shows)
+        if found is None:
+            found = view.parts[shows] = shown(view.state, shows)
+        return found
+
+    def _difference(self, subscription: Subscription, seen: _Seen, parts: list[Part]) -> bytes:
+        before, after = seen.state, partial.state_of(parts)
+        seen.state = after
+        # RFC 5263 4.4: the first has version 1, each further one is one higher, refreshes included.
+        version = subscription.next_version() + 1
+        if before is not None and not subscription.full:
+            octets = partial.difference(subscription.resource, before, after, version)
+            if octets is not None:
+                return octets
+        return partial.whole(subscription.resource, parts, version)
