@@ -88,6 +88,12 @@ def carry(
 ) -> Later[Response] | None:
     """Send ``request`` to ``targets`` as one of our own; None where it had to be refused, and was."""
     message, core = request.message, request.core
+    if message.method in ("SUBSCRIBE", "REFER"):
+        # RFC 6665 4.4.1, RFC 3515 2.4: NOTIFYs follow within its dialog.
+        raise LocalProtocolError(
+            f"a {message.method} begins a dialog of its own, which no bridge has: relay it, or refuse it"
+            " with reply(405)"
+        )
     if message.method not in CARRIED or request.in_dialog:
         raise LocalProtocolError(
             f"carry is for {', '.join(CARRIED)} out of dialogs; bridge takes an INVITE, and what is in it"

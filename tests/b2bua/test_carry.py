@@ -86,10 +86,20 @@ def test_loops() -> None:
 
 
 def test_what_cannot_be_carried() -> None:
-    """What begins a dialog, or is in one, needs more: the author of the route is told so."""
+    """A request that begins a dialog, or is in one, needs more: the author of the route is told so."""
     bench = Bench(carrying())
-    bench.alice.request("SUBSCRIBE", "sip:box@biloxi.test", [("Event", "presence")])
+    bench.alice.request("NOTIFY", "sip:box@biloxi.test", [("Event", "presence")])
     with pytest.raises(LocalProtocolError, match="carry is for MESSAGE"):
+        bench.network.run(1)
+
+
+@pytest.mark.parametrize("method", ["SUBSCRIBE", "REFER"])
+def test_subscriptions_are_not_carried(method: str) -> None:
+    """RFC 6665 4.4.1, RFC 3515 2.4: NOTIFYs follow in its dialog, so the text says relay or refuse."""
+    bench = Bench(carrying())
+    headers = [("Event", "presence")] if method == "SUBSCRIBE" else [("Refer-To", "<sip:carol@biloxi.test>")]
+    bench.alice.request(method, "sip:box@biloxi.test", headers)
+    with pytest.raises(LocalProtocolError, match=rf"a {method} begins a dialog .* relay it, or refuse it"):
         bench.network.run(1)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.interop.test_shared_rows import Node
 from tools.peers import free_port
-from tools.redises import redis_server
+from tools.redises import HOST, cluster, redis_server, sentinels
 
 CODE = """
 from dataclasses import dataclass
@@ -97,3 +97,50 @@ def test_two_nodes(tmp_path: Path) -> None:
                 "works again: live values and counts are those of all nodes"
                 in (nodes[0].folder / "log").read_text()
             )
+
+
+def two_nodes(tmp_path: Path, url: str) -> list[Node]:
+    """Two nodes whose values are in the Redis at ``url``."""
+    nodes = [Node(tmp_path / name, 0, CODE) for name in ("one", "two")]
+    for node in nodes:
+        text = node.config.read_text().replace("refresh = 0.1\n", "")
+        node.config.write_text(text.replace(f"redis://{HOST}:0/0", url))
+    return nodes
+
+
+@pytest.mark.needs("redis-server", "redis-cli", "redis-sentinel")
+def test_behind_sentinels(tmp_path: Path) -> None:
+    """The master dies: both nodes find the promoted replica by themselves, and agree again on its values."""
+    with sentinels(tmp_path) as redis:
+        nodes = two_nodes(tmp_path, redis.url)
+        with nodes[0].serve(), nodes[1].serve():
+            assert nodes[0].ctl("quiet_hours.add", "trunk=a").strip() == "1"
+            assert nodes[1].ctl("quiet_hours.add", "trunk=a").strip() == "2"
+            redis.master.process.kill()
+            redis.master.process.wait()
+            redis.wait_for_promotion()
+            end = time.monotonic() + 20
+            while not nodes[0].ctl("quiet_hours.add", "trunk=b").strip().isdecimal():
+                assert time.monotonic() < end
+            while nodes[1].ctl("quiet_hours.show", "trunk=a").strip() != "2":
+                assert time.monotonic() < end
+            before = int(nodes[1].ctl("quiet_hours.show", "trunk=b"))
+            assert int(nodes[1].ctl("quiet_hours.add", "trunk=b")) == before + 1
+            # Counts as well, once each node has found the new master.
+            while not json.loads(nodes[0].ctl("health", "--json"))["parts"]["values"]["ok"]:
+                assert time.monotonic() < end
+                allowed(nodes[0], "settle", 1_000, 1)
+            assert [allowed(node, "k", 3, 600) for node in nodes * 3] == [True] * 3 + [False] * 3
+
+
+@pytest.mark.needs("redis-server", "redis-cli")
+def test_in_a_cluster(tmp_path: Path) -> None:
+    """Keys of all slots: each value and each count is on the server that its key leads to."""
+    with cluster(tmp_path) as redises:
+        url = f"redis+cluster://{','.join(f'{HOST}:{port}' for port, _ in redises[:2])}"
+        nodes = two_nodes(tmp_path, url)
+        with nodes[0].serve(), nodes[1].serve():
+            for trunk in "abcdefgh":
+                assert nodes[0].ctl("quiet_hours.add", f"trunk={trunk}").strip() == "1"
+                assert nodes[1].ctl("quiet_hours.add", f"trunk={trunk}").strip() == "2"
+                assert [allowed(node, trunk, 1, 600) for node in nodes] == [True, False]
