@@ -19,8 +19,10 @@ __all__ = [
     "Disconnect",
     "Notify",
     "OpenDatagram",
+    "PassOn",
     "SendData",
     "SendDatagram",
+    "Tell",
 ]
 
 # A socket address as ``recvfrom`` gives it: (host, port) for IPv4 and
@@ -112,6 +114,39 @@ class Notify:
     event: Any
 
 
+@dataclass(slots=True)
+class PassOn:
+    """Give one message to worker ``seat`` as it came: its ``Stack.passed_on`` takes it.
+
+    ``conn`` is the connection that it came over, 0 for a datagram; ``source`` is the peer's address.
+    """
+
+    seat: int
+    listener: int
+    conn: int
+    data: bytes
+    source: Address
+
+
+@dataclass(slots=True)
+class Tell:
+    """Tell all other workers: their ``Stack.told`` gets ``fact``, a tuple of plain values.
+
+    The facts of one worker arrive in the order in which it told them.
+    """
+
+    fact: tuple[Any, ...]
+
+
 Action: TypeAlias = (
-    SendDatagram | SendData | Connect | Disconnect | Ask | Notify | OpenDatagram | CloseDatagram
+    SendDatagram
+    | SendData
+    | Connect
+    | Disconnect
+    | Ask
+    | Notify
+    | OpenDatagram
+    | CloseDatagram
+    | PassOn
+    | Tell
 )

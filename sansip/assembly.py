@@ -63,6 +63,7 @@ class Assembly(Service):
         # Its own copy: ``configure`` must not change the caller's configuration, or that of another stack.
         self.config = config = replace(config)
         self.limits = limits = replace(config.limits)
+        self.seat = seat = config.seat
         self.server_name = config.server_name
         self.wall = Wall(config.wall_offset)
         self.listeners = Listeners(listeners_of(config.listeners), [*config.domains, *config.aliases])
@@ -72,21 +73,27 @@ class Assembly(Service):
         self.timers = Timers()
         self.notices = LimitNotices(self.out, limits.notices)
         self.entropy = Entropy(seed)
+        if seat is not None:
+            if config.secret is None or config.shared is not None:
+                raise LocalProtocolError("workers need a secret that they share, and no other nodes")
+            self.entropy.mark = seat.mark
         self.prover = Entropy(config.secret) if config.secret is not None else self.entropy
         self.connections = Connections(
             self.timers, limits, self.out, lambda flow: bool(self.location.aors_of(flow))
         )
+        if seat is not None:
+            self.connections.begin_at(seat.first_connection)
         self.transactions = TransactionLayer(
             self.timers, config.timers, Sender(self.out, self.connections), limits
         )
-        shared = config.shared is not None
+        shared = config.shared is not None or seat is not None
         self.location = SharedLocation(limits) if shared else MemoryLocation(limits)
         self.registrar = Registrar(config.registrar, limits, Gruus(config.secret or seed, self.entropy))
         self.tokens = FlowTokens(
             self.listeners,
             config.secret or seed,
             config.node,
-            int(self.entropy.keyed_hash("life")[:8], 16),
+            int(self.entropy.keyed_hash("life")[:8], 16) if seat is None else seat.life,
             self.domains[0] if self.domains else "",
         )
         self.trusted = Trusted(config.trusted)

@@ -19,6 +19,7 @@ from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import Route, TrustedPeer
 from sansip.routing.default import route as default_route
+from sansip.seat import Seat
 from sansip.transaction import TimerValues
 from sansip.transport.dns import DnsConfig
 from sansip.ua import UserAgentConfig
@@ -99,6 +100,8 @@ class StackConfig:
         shares_values: the outside keeps live values and counts of modules for several nodes (``Get``,
         ``Swap`` and
             ``Count`` of ``sansip.module.sharing`` are put to it); False: this stack has its own.
+        seat: the place of this stack among the workers of one server (``sansip.seat``). All of them need the
+            same ``secret``, and the outside answers ``SharedRead`` and ``SharedWrite`` for all.
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
             which knows addresses and no NAPTR or SRV records.
     """
@@ -125,6 +128,7 @@ class StackConfig:
     trusted: list[TrustedPeer] = field(default_factory=list)
     durable: bool = False
     shared: NodeConfig | None = None
+    seat: Seat | None = None
     aliases: list[str] = field(default_factory=list)
     address_realms: bool = False
     dns: DnsConfig | None = None

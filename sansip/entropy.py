@@ -15,11 +15,13 @@ __all__ = ["Entropy"]
 class Entropy:
     """Tokens and numbers, all derived from ``seed`` (16 to 64 octets)."""
 
-    __slots__ = ("_count", "_pool", "_seed")
+    __slots__ = ("_count", "_pool", "_seed", "mark")
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed[:64]
         self._count = 0
+        # Begins each branch that is made with it: the mark of a worker (``sansip.seat``).
+        self.mark = ""
         self._pool = ""
 
     def token(self) -> str:

@@ -8,6 +8,7 @@ route runs. A message that cannot be accepted gets at most one answer, leaves no
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sansip.assembly import Assembly
@@ -26,7 +27,8 @@ from sansip.routing.probing import alive_tag
 from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
 from sansip.routing.shortcut import METHODS, Shortcut
-from sansip.sources import SourceRates
+from sansip.siblings import Siblings
+from sansip.sources import SharedRates, SourceRates
 from sansip.transaction import server_key
 from sansip.transaction.refusals import Refusals, acknowledges_refusal
 from sansip.transport import Flow, note_source
@@ -43,6 +45,7 @@ class Reception:
 
     __slots__ = (
         "_core",
+        "_siblings",
         "_transactions",
         "follows_maddr",
         "force_rport",
@@ -52,11 +55,16 @@ class Reception:
         "shortcut",
     )
 
-    def __init__(self, core: Assembly) -> None:
+    def __init__(self, core: Assembly, siblings: Siblings | None = None) -> None:
         config = core.config
         self._core = core
         self._transactions = core.transactions
-        self.rates = SourceRates(config.limits)
+        self._siblings = siblings
+        self.rates: SourceRates
+        if siblings is None:
+            self.rates = SourceRates(config.limits)
+        else:
+            self.rates = siblings.rates = SharedRates(config.limits, partial(siblings.tell, "took"))
         self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
         # None: the route decides on everything.
         self.shortcut: Shortcut | None = Shortcut(core)
@@ -66,8 +74,10 @@ class Reception:
         trusted = config.proxy.via_maddr == "trusted"
         self.follows_maddr: Callable[[Flow], bool] | None = core.is_trusted if trusted else None
 
-    def message_received(self, data: bytes, flow: Flow, now: float, *, datagram: bool = True) -> None:
-        """Take one whole message that came by ``flow``."""
+    def message_received(
+        self, data: bytes, flow: Flow, now: float, *, datagram: bool = True, passed_on: bool = False
+    ) -> None:
+        """Take one whole message that came by ``flow``; ``passed_on``: another worker received it."""
         core = self._core
         if core.unstarted:
             core.start(now)
@@ -76,6 +86,8 @@ class Reception:
             message = parse_message(data, core.limits, datagram=datagram)
         except RemoteProtocolError as error:
             self.refuse(error, flow, now)
+            return
+        if self._siblings is not None and not passed_on and self._is_elsewhere(message, flow, data, now):
             return
         if core.modules.stack_hooks.message_arrived:
             verdict = core.modules.stack_hooks.judge(message, flow, now)
@@ -87,6 +99,25 @@ class Reception:
             self._request_received(message, flow, now)
         else:
             self._response_received(message, flow, now)
+
+    def _is_elsewhere(self, message: Request | Response, flow: Flow, data: bytes, now: float) -> bool:
+        """Pass ``message`` on if it belongs to another worker; return whether it does."""
+        siblings = self._siblings
+        assert siblings is not None
+        if isinstance(message, Response):
+            return siblings.has_response(message, flow, data)
+        key = server_key(message)
+        if self._transactions.find_server(key, message.method) is not None:
+            return False
+        if message.method == "CANCEL" and key in self._transactions.servers:
+            return False
+        if not siblings.has_request(message, key, flow, data):
+            return False
+        if not self.is_within_rate(flow, now):
+            # Nobody sends more to the others through here than he may send.
+            siblings.take_back()
+            self._core.notices.reached("source_rate", flow.host, now)
+        return True
 
     def _reply_statelessly(self, request: Request, flow: Flow, reply: Reply, now: float) -> None:
         if request.method != "ACK":

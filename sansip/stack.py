@@ -36,6 +36,7 @@ from sansip.routing.loss import connection_lost, give_up
 from sansip.routing.removal import Removed, unbind
 from sansip.routing.room import is_exempt
 from sansip.routing.tasks import Done
+from sansip.siblings import Siblings
 from sansip.sources import source_of
 from sansip.transport import PING, PONG, Flow
 from sansip.transport.filter import OpenConnection
@@ -65,7 +66,8 @@ class Stack(Assembly):
 
     def __init__(self, config: StackConfig, seed: bytes) -> None:
         super().__init__(config, seed)
-        self.reception = Reception(self)
+        self.siblings = None if self.seat is None else Siblings(self, self.seat)
+        self.reception = Reception(self, self.siblings)
 
     # --- inputs
 
@@ -108,6 +110,8 @@ class Stack(Assembly):
         if refused is not None:
             self.out.append(Disconnect(conn, refused))
             self.out.append(Notify(ConnectionRefused(str(flow.remote[0]), refused)))
+        elif self.siblings is not None and flow.incoming:
+            self.siblings.tell("opened", conn, flow.transport, flow.listener, tuple(flow.remote[:2]))
         return self._take(now)
 
     def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]:
@@ -190,6 +194,8 @@ class Stack(Assembly):
                 self.resolver.connection_closed(conn, now)
             return self._take(now)
         waiting = self.connections.closed(conn, reason)
+        if self.siblings is not None and connection.incoming:
+            self.siblings.tell("closed", conn, reason, False)
         connection_lost(self, connection.flow, now)
         for transaction in waiting:
             # RFC 3261 18.4: the waiting clients need not wait any longer.
@@ -223,6 +229,9 @@ class Stack(Assembly):
         due = self.location.next_expiry()
         if due is not None and due <= now:
             for binding in self.location.expire(now):
+                if self.seat is not None and not self.seat.owns(binding.aor):
+                    # One worker tells.
+                    continue
                 if isinstance(binding.flow, NodeFlow):
                     # Another node's phone may have refreshed there: its node tells.
                     continue
@@ -265,6 +274,25 @@ class Stack(Assembly):
         self.modules.stop(now)
         if self.nodes is not None:
             self.nodes.drain(now)
+        return self._take(now)
+
+    def told(self, facts: Iterable[tuple[Any, ...]], now: float) -> list[Action]:
+        """Take what other workers of this server told (``sansip.actions.Tell``), in that order."""
+        assert self.siblings is not None
+        for fact in facts:
+            self.siblings.hear(fact, now)
+        return self._take(now)
+
+    def passed_on(self, listener: int, conn: int, data: bytes, source: Address, now: float) -> list[Action]:
+        """Take a message that another worker received and that belongs here (``sansip.actions.PassOn``)."""
+        flow = Flow(UDP, listener, source)
+        if conn:
+            connection = self.connections.get(conn)
+            if connection is None:
+                # It was closed meanwhile.
+                return []
+            flow = connection.flow
+        self.reception.message_received(data, flow, now, datagram=not conn, passed_on=True)
         return self._take(now)
 
     def join(self, now: float, others: Iterable[NodeState] = ()) -> None:

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sansip.limits import Limits
-from sansip.sources import SourceRates, source_of
+from sansip.sources import SharedRates, SourceRates, source_of
 
 
 def rates(rate: int = 10, burst: int = 5, sources: int = 100) -> SourceRates:
@@ -91,3 +91,21 @@ def test_a_source_is_a_network_of_ipv6(number: int, form: str) -> None:
 def test_sources(host: str, source: str) -> None:
     """RFC 4291 2.5.5.2: an IPv4 address is itself, however a socket for both shows it."""
     assert source_of(host) == source
+
+
+def test_workers_tell_each_other() -> None:
+    """A source that is heard by several workers has one burst and one rate, in steps that are told."""
+    told: list[tuple[str, int]] = []
+    one = SharedRates(Limits(source_rate=10, source_burst=128), lambda *what: told.append(what))
+    for _ in range(5):
+        assert one.allow("a", 0.0)
+    # Two at a time: a 64th of the burst.
+    assert told == [("a", 2), ("a", 2)]
+    one.take("a", 123, 0.0)
+    assert not one.allow("a", 0.0)
+    # It is told late, so there may be less than none, but never more than one burst less.
+    one.take("a", 10_000, 0.0)
+    assert not one.allow("a", 12.0)
+    assert one.allow("a", 13.0)
+    one.take("b", 127, 0.0)
+    assert [one.allow("b", 0.0), one.allow("b", 0.0)] == [True, False]

@@ -72,6 +72,15 @@ class Authenticator:
             config.failures_per_user, config.failures_per_source, config.recovery, config.guarded
         )
 
+    def share(self, tell: Callable[[str, str, int], None]) -> None:
+        """Be one of several workers: ``tell(source, user, answer)`` tells the others of a wrong password."""
+        self._counts.own_only = True
+        self._guard.tell = tell
+
+    def hear_of_failure(self, source: str, user: str, answer: int, now: float) -> None:
+        """Count a wrong password that another worker has seen."""
+        self._guard.failed(source, user, answer, now, told=False)
+
     def rotate(self, keys: Sequence[bytes], unix: float) -> None:
         """Make nonces with the first of ``keys`` from now on (``Nonces.replace``)."""
         self._nonces.replace(keys, unix)

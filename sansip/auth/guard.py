@@ -11,6 +11,7 @@ one customer has a whole network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sansip.bans import Ban, Bans
@@ -37,7 +38,7 @@ class Guard:
     ``most``: buckets, and proven users, remembered.
     """
 
-    __slots__ = ("_bans", "_buckets", "_most", "_per_source", "_per_user", "_proven", "_recovery")
+    __slots__ = ("_bans", "_buckets", "_most", "_per_source", "_per_user", "_proven", "_recovery", "tell")
 
     def __init__(self, bans: Bans, per_user: int, per_source: int, recovery: float, most: int) -> None:
         self._bans = bans
@@ -45,6 +46,8 @@ class Guard:
         self._buckets: dict[tuple[str, str], _Bucket] = {}
         # (source, user) that knew the password lately, in the order of use.
         self._proven: dict[tuple[str, str], None] = {}
+        # Called with each failure that counts: other workers count it as well.
+        self.tell: Callable[[str, str, int], None] | None = None
         bans.keep(KEEPER, self._lifted)
 
     def bound(self, per_user: int, per_source: int, recovery: float, most: int) -> None:
@@ -67,15 +70,18 @@ class Guard:
             ban = bans.find(KEEPER, source, "", now)
         return ban
 
-    def failed(self, source: str, user: str, answer: int, now: float) -> Ban | None:
+    def failed(self, source: str, user: str, answer: int, now: float, *, told: bool = True) -> Ban | None:
         """Count a wrong password; return the ban that comes of it, if one does.
 
-        ``answer`` is the same for the same answer to the same nonce: it counts once.
+        ``answer`` is the same for the same answer to the same nonce: it counts once. ``told``: other
+        workers hear of it.
         """
         pair = self._bucket((source, user), now)
         if answer in pair.seen:
             return None
         pair.seen = (*pair.seen[1 - self._per_user :], answer) if self._per_user > 1 else (answer,)
+        if told and self.tell is not None:
+            self.tell(source, user, answer)
         every = self._bucket((source, ""), now)
         ban = self._filled(pair, self._per_user, source, user, now)
         return self._filled(every, self._per_source, source, "", now) or ban

@@ -32,13 +32,15 @@ class NonceCounts:
     how nonces are used, None for that of the first ``look``.
     """
 
-    __slots__ = ("_began", "_counts", "_life", "_lost_before", "_lost_tick", "most")
+    __slots__ = ("_began", "_counts", "_life", "_lost_before", "_lost_tick", "most", "own_only")
 
     def __init__(self, life: bytes, most: int, began: float | None = None) -> None:
         # text of a nonce -> count, in the order of use
         self._counts: dict[bytes, int] = {}
         self._life = life
         self.most = most
+        # Workers of one server: each believes its own nonces alone, or a count might be believed by two.
+        self.own_only = False
         self._began = None if began is None else int(began)
         # The newest that were forgotten: of our own by its tick, of others by the second.
         self._lost_tick = -1
@@ -60,6 +62,8 @@ class NonceCounts:
             return USED if count <= known else ""
         if nonce.life == self._life:
             return OLDER if nonce.tick <= self._lost_tick else ""
+        if self.own_only:
+            return OLDER
         # Within one second their order is unknown.
         if self._began is None or nonce.made <= self._began or nonce.made <= self._lost_before:
             return OLDER

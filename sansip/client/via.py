@@ -16,7 +16,7 @@ __all__ = ["new_branch", "seal"]
 
 def new_branch(entropy: Entropy, suffix: str = "") -> str:
     """Return a branch that is unique and carries ``suffix``, such as the hash of a proxy's loop detection."""
-    return f"{MAGIC_COOKIE}{entropy.token()}.{suffix}"
+    return f"{MAGIC_COOKIE}{entropy.mark}{entropy.token()}.{suffix}"
 
 
 def seal(request: Request, outgoing: Listener, branch: str) -> bytes:

@@ -22,13 +22,14 @@ from .binding import Binding
 from .memory import MemoryLocation, Record
 from .naming import key_of, named_by
 from .nodes import Heartbeat, NodeConfig, Nodes, NodeState
-from .shared import NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
+from .shared import ConnectionFlow, NodeFlow, SharedLocation, SharedRead, SharedRecord, SharedWrite
 from .source import Source, read_source
 from .update import LocationUpdate, Outcome
 
 __all__ = [
     "Addresses",
     "Binding",
+    "ConnectionFlow",
     "Heartbeat",
     "LocationUpdate",
     "MemoryLocation",

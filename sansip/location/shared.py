@@ -21,7 +21,15 @@ from sansip.limits import DEFAULT, Limits
 
 from .memory import MemoryLocation, Record
 
-__all__ = ["NO_VERSION", "NodeFlow", "SharedLocation", "SharedRead", "SharedRecord", "SharedWrite"]
+__all__ = [
+    "NO_VERSION",
+    "ConnectionFlow",
+    "NodeFlow",
+    "SharedLocation",
+    "SharedRead",
+    "SharedRecord",
+    "SharedWrite",
+]
 
 # The version of an address-of-record without a record.
 NO_VERSION = ""
@@ -51,8 +59,17 @@ class NodeFlow(NamedTuple):
     direct: bool
 
 
+class ConnectionFlow(NamedTuple):
+    """The flow of a binding over a connection, as the workers of one server know it (``Binding.flow``)."""
+
+    conn: int
+    transport: str
+    listener: int
+    address: tuple[str, int]
+
+
 def _is_own_connection(flow: Hashable) -> bool:
-    return flow is not None and not isinstance(flow, int | NodeFlow)
+    return flow is not None and not isinstance(flow, int | NodeFlow | ConnectionFlow)
 
 
 @dataclass(slots=True)

@@ -174,6 +174,9 @@ class Module:
         name: its table in the configuration, and the beginning of its commands, tables and figures.
         Settings: a dataclass; its fields are the keys of that table, with defaults.
         tables: its durable rows.
+        over_workers: it is right in each of several workers of one server: what it counts and shares goes
+            through ``core.limit``, ``core.shared`` and ``core.once``, and what it holds of a call or a
+            transaction it needs in that transaction alone. A server with workers refuses any other module.
         by_default: a server has it without a table in its configuration.
         requires: modules that are started before it.
         protocols: the protocols that it speaks over connections that are not SIP (``sansip.module.links``),
@@ -192,6 +195,7 @@ class Module:
     protocols: ClassVar[Mapping[str, type[Link]]] = MappingProxyType({})
     # Whether a server uses it without a table in its configuration.
     by_default: ClassVar[bool] = False
+    over_workers: ClassVar[bool] = False
 
     settings: Any
     core: Core

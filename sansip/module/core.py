@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from sansip.routing import IncomingRequest
     from sansip.routing.core import Core as StackCore
     from sansip.routing.core import ModuleTable
+    from sansip.seat import Seat
     from sansip.transport import Listeners, Sender
     from sansip.ua import UserAgent
     from sansip.wire import Uri
@@ -142,6 +143,12 @@ class Core:
     @property
     def users(self) -> Users | None:
         return self._stack.users
+
+    @property
+    def seat(self) -> Seat | None:
+        """The place of this process among the workers of one server; None where it is alone."""
+        found: Seat | None = self._stack.config.seat
+        return found
 
     @property
     def sender(self) -> Sender:
@@ -280,11 +287,16 @@ class Core:
     def once(self, name: str) -> bool:
         """Whether this node does ``name``: probes, reminders, requests that one node sends for all.
 
+        Of the workers of one server ``name`` chooses one, too.
+
         Among the nodes that share a location and do not drain, ``name`` chooses one; another as soon as that
         one is gone. While nodes find each other, two may answer yes, so the work must do no harm if it is
         done twice. A server alone is always the one.
         """
         nodes = self._stack.nodes
+        if self.seat is not None:
+            # A worker that dies is there again at once.
+            return self.seat.owns(f"{self._module.name} {name}")
         if nodes is None:
             return True
         key = self.secret("once")

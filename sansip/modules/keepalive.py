@@ -44,8 +44,9 @@ _TICK: Final = 0.025
 _SLOTS: Final = 4_096
 # A server that was suspended this long does not make up for the pings that it missed.
 _LAG: Final = 1.0
-# How a branch of ours begins; then the token, a dot, and the round.
-_BRANCH: Final = "z9hG4bKk-"
+# How a branch of ours begins, with the mark of a worker between the two; then the token, a dot, the round.
+_COOKIE: Final = "z9hG4bK"
+_BRANCH: Final = "k-"
 
 
 @dataclass(slots=True, frozen=True)
@@ -113,6 +114,7 @@ class Keepalive(Module):
     name = "keepalive"
     Settings = KeepaliveConfig
     by_default = True
+    over_workers = True
 
     settings: KeepaliveConfig
 
@@ -138,12 +140,13 @@ class Keepalive(Module):
 
     def check(self, settings: KeepaliveConfig) -> None:
         """A phone that is silent here may answer another node."""
-        if settings.remove and isinstance(self.core.location, SharedLocation):
+        if settings.remove and self.core.seat is None and isinstance(self.core.location, SharedLocation):
             raise ModuleFault("keepalive.remove: a phone silent here may answer another node; remove it")
 
     def start(self, core: Core, now: float) -> None:
         """Take the phones that are registered, and watch for those that register later."""
         listener = next(iter(core.listeners))
+        self._branch = f"{_COOKIE}{core.entropy.mark}{_BRANCH}"
         self._host = core.domains[0] if core.domains else listener.sent_by
         core.watch(self._changed)
         self._take(now)
@@ -170,7 +173,8 @@ class Keepalive(Module):
     # --- registered phones
 
     def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
-        if not self.settings.interval:
+        seat = self.core.seat
+        if not self.settings.interval or (seat is not None and not seat.owns(aor)):
             return
         ring = self._ring
         had, has = self._wants(before), self._wants(after)
@@ -322,7 +326,7 @@ class Keepalive(Module):
         via = self.core.listeners[flow.listener].via
         return (
             f"OPTIONS {uri} SIP/2.0\r\n"
-            f"{via};branch={_BRANCH}{token}.{health.round};rport\r\n"
+            f"{via};branch={self._branch}{token}.{health.round};rport\r\n"
             "Max-Forwards: 70\r\n"
             f"From: <{self.settings.sender or f'sip:keepalive@{self._host}'}>;tag={token}\r\n"
             f"To: <{binding.aor}>\r\n"
@@ -336,9 +340,9 @@ class Keepalive(Module):
     def stray_received(self, response: Response, flow: Flow, now: float) -> bool:
         """Take ``response``, which no transaction wanted; return whether it answers an OPTIONS from here."""
         branch = response.via.branch or ""
-        if not branch.startswith(_BRANCH):
+        if not branch.startswith(self._branch):
             return False
-        token, _, number = branch[len(_BRANCH) :].partition(".")
+        token, _, number = branch[len(self._branch) :].partition(".")
         health = self._tokens.get(token)
         # RFC 3261 17.1.3: the round is part of the branch. An answer to an earlier round, or a second one to
         # this round, says nothing about the present state.

@@ -119,7 +119,7 @@ def _branch_of(entropy: Entropy, message: Request | Response, via: Via) -> str:
     noted = f"{via.received} {via.params.get('rport')}"
     if not branch.startswith(MAGIC_COOKIE):
         branch = f"{branch} {message.call_id} {message.cseq.number} {message.from_tag}"
-    return f"{MAGIC_COOKIE}s{entropy.keyed_hash(f'stateless {branch} {via.sent_by} {noted}')}"
+    return f"{MAGIC_COOKIE}{entropy.mark}s{entropy.keyed_hash(f'stateless {branch} {via.sent_by} {noted}')}"
 
 
 def forward_stray(proxy: Proxy, response: Response, came: Flow, now: float) -> None:
@@ -129,7 +129,7 @@ def forward_stray(proxy: Proxy, response: Response, came: Flow, now: float) -> N
     we forwarded the request, for only we can compute it.
     """
     ours = response.via.branch or ""
-    if not ours.startswith(f"{MAGIC_COOKIE}s"):
+    if not ours.startswith(f"{MAGIC_COOKIE}{proxy.entropy.mark}s"):
         return
     response.pop_first_value("via")
     if "via" not in response.keys:

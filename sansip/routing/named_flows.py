@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sansip.errors import RemoteProtocolError
-from sansip.location import NodeFlow, SharedRecord, key_of
+from sansip.location import ConnectionFlow, NodeFlow, SharedRecord, key_of
 from sansip.transport import Flow
 from sansip.transport.transports import DATAGRAMS, UDP
 from sansip.wire import SipUri, parse_uri
@@ -29,7 +29,12 @@ def outward(core: Core, binding: Binding) -> Binding:
     """Return ``binding`` as other nodes shall read it."""
     flow = binding.flow
     nodes = core.nodes
-    assert nodes is not None
+    if nodes is None:
+        # Workers of one server have its listeners, and the connections of each other.
+        if not isinstance(flow, Flow):
+            return binding
+        name = ConnectionFlow(flow.conn, flow.transport, flow.listener, (flow.host, flow.port))
+        return replace(binding, flow=name)
     me = nodes.me
     if isinstance(flow, Flow):
         uri = _uri(binding.contact)
@@ -64,7 +69,12 @@ def inward(core: Core, binding: Binding) -> Binding:
     """Return ``binding`` as this node works with it: its own flows are flows."""
     flow = binding.flow
     nodes = core.nodes
-    assert nodes is not None
+    if isinstance(flow, ConnectionFlow):
+        connection = core.proxy.sender.connections.get(flow.conn)
+        # One that is gone is as one of a former life.
+        return replace(binding, flow=None if connection is None else connection.flow)
+    if nodes is None:
+        return binding
     if not isinstance(flow, NodeFlow) or nodes.get(flow.node, flow.life) is not nodes.me:
         return binding
     if not flow.conn:

@@ -114,6 +114,7 @@ class Shortcut:
         if (
             core.authenticator is not None
             or core.durable
+            or core.changes is not None
             or core.modules.stages["register"]
             or transactions.crowded_by(1)
             or type(to) is not SipUri

@@ -35,6 +35,7 @@ class Connection:
         "is_open",
         "last",
         "leaving",
+        "mirrored",
         "patience",
         "queue",
         "queued",
@@ -61,3 +62,5 @@ class Connection:
         self.timer: Timer | None = None
         # It was let go for others (``room``), and its end has not come yet.
         self.leaving = False
+        # It is another worker's, which watches over it.
+        self.mirrored = False

@@ -85,6 +85,15 @@ class Connections:
         self._rearm(connection, self._limits.first_data_time, now)
         return None
 
+    def begin_at(self, number: int) -> None:
+        """Number connections from ``number`` + 1 on."""
+        self._next = number
+
+    def mirror(self, conn: int, flow: Flow, now: float) -> None:
+        """Know connection ``conn`` of another worker: what is sent over it leaves there."""
+        if conn not in self._table:
+            self._add(conn, flow, True, now).mirrored = True
+
     def _make_room(self, now: float) -> bool:
         """Close an idle connection, if there is one that no phone and no request needs."""
         idle = self._room.make(now)

@@ -45,6 +45,7 @@ class Room:
             if (
                 one is not None
                 and one.incoming
+                and not one.mirrored
                 and not one.leaving
                 and not one.waiting
                 and now - one.last >= QUIET

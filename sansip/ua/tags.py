@@ -35,12 +35,13 @@ class Tags:
 
     def make(self, call_id: str) -> str:
         """Return a new tag for a dialog with ``call_id``."""
-        chance = self._entropy.token()
+        # The mark of a worker says whose dialog it is.
+        chance = f"{self._entropy.mark}{self._entropy.token()}"
         return f"{self._mark}{chance}{self._secret.keyed_hash(f'{chance} {call_id}')}"
 
     def is_ours(self, tag: str, call_id: str) -> bool:
         """Whether ``make`` made ``tag`` for ``call_id``, in this life or before."""
-        if not tag.startswith(self._mark) or len(tag) != _LENGTH:
+        if not tag.startswith(self._mark) or not _LENGTH <= len(tag) <= _LENGTH + 1:
             return False
-        chance = tag[len(MARK) : len(MARK) + 16]
-        return tag[len(MARK) + 16 :] == self._secret.keyed_hash(f"{chance} {call_id}")
+        chance = tag[len(self._mark) : -16]
+        return tag[-16:] == self._secret.keyed_hash(f"{chance} {call_id}")

@@ -61,6 +61,7 @@ from sansip_server.targets import shown
 
 if TYPE_CHECKING:
     from sansip.location import Nodes
+    from sansip_server.workers.worker import Worker
     from sansip_sockets import TlsContexts
 
 __all__ = ["run_server"]
@@ -74,13 +75,15 @@ def run_server(
     journal: Path | None = None,
     may_lack_ipv6: bool = False,
     read_again: Callable[[], Settings] | None = None,
+    worker: Worker | None = None,
 ) -> int:
     """Run until a signal says stop; return the exit status.
 
     ``read_again`` returns the settings as they are written at that time, for a reload.
     ``journal``: a file to record every input and action in, see ``journal``. ``may_lack_ipv6``:
-    listeners on ::1 are left out if the machine has no ::1. Raises OperatorError for mistakes
-    that the operator has to correct.
+    listeners on ::1 are left out if the machine has no ::1. ``worker``: this process is one of several, and
+    its parent has the sockets, the bindings and the operators (``sansip_server.workers``).
+    Raises OperatorError for mistakes that the operator has to correct.
     """
     from sansip_sockets import BindError, TlsContexts, TlsError, stream_filters
 
@@ -97,6 +100,8 @@ def run_server(
     aliases = build.other_names(addresses)
     secret = None if settings.secret_file is None else read_secret(Path(settings.secret_file))
 
+    if worker is not None:
+        secret = worker.secret
     access = Access(settings)
     if journal is not None and access.registers:
         raise OperatorError(
@@ -107,7 +112,7 @@ def run_server(
     except TlsError as error:
         raise OperatorError(f"tls: {error}") from None
 
-    storage: Storage | None = open_storage(settings, domains)
+    storage: Storage | None = open_storage(settings, domains, writes=worker is None)
 
     place = None if settings.rows is None else parse_redis(settings.rows)
     store = None if storage is None else storage.store
@@ -121,7 +126,9 @@ def run_server(
         shared = SharedStorage(parse_redis(settings.location), settings.redis)
 
     try:
-        control, uncontrolled = open_control(settings.control, settings.store)
+        control, uncontrolled = (
+            (None, None) if worker is not None else open_control(settings.control, settings.store)
+        )
     except BindError as error:
         raise OperatorError(str(error)) from None
 
@@ -156,6 +163,8 @@ def run_server(
         config = build.stack_config(settings, listeners, domains, aliases, route, secret)
         config.dns = dns_config(settings.dns)
         config.began = time.time()
+        if worker is not None:
+            config.seat, config.durable, config.shares_values = worker.seat, False, True
         access.configure(config)
         seed = os.urandom(32)
         stack: ServedStack
@@ -171,7 +180,7 @@ def run_server(
         if shared is not None:
             stack.join(time.monotonic(), shared.look())
             _refuse_another_key(stack.nodes)
-        elif storage is not None:
+        elif storage is not None and worker is None:
             storage.restore(stack)
         if storage is not None and recorder is None:
             # A journal has to hold every answer, so a server with a journal asks for each.
@@ -179,14 +188,31 @@ def run_server(
         return stack
 
     def on_ready(server: Any) -> None:
-        click.echo(f"runtime {runtime}: {why}")
+        if worker is None:
+            click.echo(f"runtime {runtime}: {why}")
+        else:
+            worker.restore(server)
         # Modules start at the first input; if one does not start, the server must not run.
         now = server.hub.clock()
         server.hub.perform(server.hub.driver.time_passed(now), now)
         if server.stack.unfit is not None:
             raise OperatorError(str(server.stack.unfit))
-        for listener in filter(lambda one: one.config.accepts, server.listeners):
-            click.echo(f"listening on {listener}")
+        lines = [f"listening on {one}" for one in server.listeners if one.config.accepts]
+        if worker is not None:
+            reload.attach(server.stack, server.hub, wanted)
+            management = Management(
+                *(server.stack, server.hub),
+                storage=storage,
+                reload=on_reload,
+                end=lambda: os.kill(os.getpid(), signal.SIGTERM),
+                parts={} if values is None else {"values": values.health},
+                provision=provision,
+            )
+            lines = [f"runtime {runtime}: {why}", *lines]
+            worker.attach(management, reload, lines, values=values is None)
+            return
+        for line in lines:
+            click.echo(line)
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
         _say_who_may_register(addresses, settings)
@@ -250,7 +276,7 @@ def run_server(
         run = load_runtime(runtime)
         status = run(
             make_stack,
-            wanted,
+            wanted if worker is None else worker.listeners,
             on_ready=on_ready,
             on_reload=on_reload,
             filters=stream_filters(tls, settings.websocket, settings.limits, protocols(settings)),

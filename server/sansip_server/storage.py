@@ -298,10 +298,11 @@ def _wake() -> None:
     """Do nothing, in the stack's thread."""
 
 
-def open_storage(settings: Settings, domains: Iterable[str] = ()) -> Storage | None:
+def open_storage(settings: Settings, domains: Iterable[str] = (), *, writes: bool = True) -> Storage | None:
     """Open the store that ``settings`` name, or return None; raise OperatorError.
 
-    ``domains``: those whose registrations it holds. If a shared location has them, nothing is locked.
+    ``domains``: those whose registrations it holds. If a shared location has them, or another process
+    writes them (``writes``), nothing is locked.
     """
     if settings.store is None:
         return None
@@ -311,7 +312,7 @@ def open_storage(settings: Settings, domains: Iterable[str] = ()) -> Storage | N
         "timeout": settings.store_timeout,
         "password": password,
     }
-    if settings.location is not None:
+    if settings.location is not None or not writes:
         return Storage(open_store(settings.store, **options), settings.limits)
     store, lock = lock_store(settings.store, domains, **options)
     return Storage(store, settings.limits, interval=settings.store_interval, lock=lock)

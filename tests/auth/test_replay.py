@@ -176,3 +176,14 @@ def test_nothing_is_accepted_twice_by_any_clock(steps: list[tuple[Any, ...]], mo
             unix += values[0]
         else:
             ahead = values[0]
+
+
+def test_workers_believe_their_own_nonces_alone() -> None:
+    """Workers of one server see a client's answer at one of them: what two believe counts twice."""
+    one, other = Process(1_000.0), Process(1_000.0)
+    for process in (one, other):
+        process.counts.own_only = True
+    nonce = one.make(1_010.0)
+    assert not other.accept(nonce)
+    assert one.accept(nonce)
+    assert not other.accept(nonce)

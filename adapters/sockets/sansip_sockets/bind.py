@@ -20,7 +20,7 @@ from sansip.actions import Address
 from sansip.transport.transports import DATAGRAMS, SCTP
 from sansip_sockets import sctp
 
-__all__ = ["BindError", "BoundListener", "ListenerLike", "bind", "bind_all", "listener_text"]
+__all__ = ["BindError", "BoundListener", "ListenerLike", "bind", "bind_all", "bind_group", "listener_text"]
 
 # Octets the kernel keeps for us while Python is busy: 4 MiB is a third of a
 # second of 10,000 messages/s. The kernel lowers it to net.core.rmem_max.
@@ -94,11 +94,17 @@ def listener_text(transport: str, host: str, port: int) -> str:
     return f"{transport}:[{host}]:{port}" if ":" in host else f"{transport}:{host}:{port}"
 
 
-def bind_all(configs: Iterable[ListenerLike]) -> list[BoundListener]:
-    """Open every listener, or none: raises ``BindError`` for the first that fails."""
+def bind_all(configs: Iterable[ListenerLike | BoundListener]) -> list[BoundListener]:
+    """Open every listener, or none: raises ``BindError`` for the first that fails.
+
+    One that is open already stays as it is.
+    """
     bound: list[BoundListener] = []
     try:
         for config in configs:
+            if isinstance(config, BoundListener):
+                bound.append(config)
+                continue
             bound.append(bind(config) if config.shares is None else _share(config, bound))
     except BindError:
         for listener in bound:
@@ -107,10 +113,35 @@ def bind_all(configs: Iterable[ListenerLike]) -> list[BoundListener]:
     return bound
 
 
-def bind(config: ListenerLike) -> BoundListener:
+def bind_group(configs: Iterable[ListenerLike], count: int) -> list[list[BoundListener]]:
+    """Open every listener ``count`` times, once for each worker; the kernel divides what comes among them.
+
+    Returns a list for each worker. Raises ``BindError``, and leaves no socket open then.
+    """
+    groups: list[list[BoundListener]] = [[] for _ in range(count)]
+    try:
+        for config in configs:
+            first = config
+            if config.shares is None:
+                # A socket of its own: with SO_REUSEPORT a second server of this user would share the port.
+                probe = bind(config)
+                first = probe.config
+                probe.sock.close()
+            for group in groups:
+                group.append(bind(first, shared=True) if config.shares is None else _share(config, group))
+    except BindError:
+        for group in groups:
+            for listener in group:
+                listener.sock.close()
+        raise
+    return groups
+
+
+def bind(config: ListenerLike, *, shared: bool = False) -> BoundListener:
     """Open the socket of one listener, non-blocking; port 0 takes a free one.
 
-    ``config`` is a dataclass (``ListenerConfig``). Raises ``BindError``.
+    ``config`` is a dataclass (``ListenerConfig``). ``shared``: further sockets of this user may have the same
+    address (SO_REUSEPORT). Raises ``BindError``.
     """
     text = listener_text(config.transport, config.host, config.port)
     kind = socket.SOCK_DGRAM if config.transport in DATAGRAMS else socket.SOCK_STREAM
@@ -126,6 +157,8 @@ def bind(config: ListenerLike) -> BoundListener:
         raise BindError(f"cannot listen on {text}: {_fix(error, config, address)}") from None
     try:
         sock.setblocking(False)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             # "::" must leave IPv4 to a listener of its own: mapped addresses
             # (::ffff:192.0.2.1) in a Via are understood by nobody.

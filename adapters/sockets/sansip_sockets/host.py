@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from sansip.actions import Action
+from sansip.actions import Action, Disconnect, SendData
 from sansip.driver import Driver
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.inbox import Inbox
@@ -30,6 +30,7 @@ class Host(Protocol):
     # Number of a UDP listener -> its way out.
     sendto: dict[int, Callable[[bytes, Any], Any]]
     sent: Sent
+    elsewhere: Callable[[SendData | Disconnect], bool] | None
 
     @property
     def listeners(self) -> Mapping[int, BoundListener]: ...

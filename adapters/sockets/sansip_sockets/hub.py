@@ -114,6 +114,8 @@ class Hub:
             Notify: self._event,
             HandOver: self._hand_over,
         }
+        # Takes what is sent over a connection that this process does not have: that of another worker.
+        self.elsewhere: Callable[[SendData | Disconnect], bool] | None = None
         self._threads = None if offload is not None else Threads()
         self._how = (offload or self._threads, start_coroutine)
         self._functions = dict(handlers or {})
@@ -130,6 +132,14 @@ class Hub:
         self.beats = 0
         self.on_abandon: Callable[[], None] | None = None
         driver.on_error = self.report
+
+    def perform_by(self, ways: Mapping[type, Callable[[Any], None]]) -> None:
+        """Perform actions of further kinds, each by its function."""
+        self._rare.update(ways)
+
+    def ask_by(self, question: type, asked: Callable[[Ask], None]) -> None:
+        """Have ``asked`` take the questions of one kind; it gives the result to ``answer``."""
+        self._handlers[question] = _Elsewhere(asked)
 
     def start(self) -> None:
         """Spawn the pumps of the listeners, and the heart."""
@@ -365,6 +375,15 @@ class Hub:
         deadline = self.driver.next_deadline()
         if deadline is not None and deadline <= now:
             self.perform(self.driver.time_passed(now), now)
+
+
+class _Elsewhere:
+    """A handler that neither blocks nor waits: the answer comes later."""
+
+    __slots__ = ("ask",)
+
+    def __init__(self, ask: Callable[[Ask], None]) -> None:
+        self.ask = ask
 
 
 class _Coroutines:

@@ -118,6 +118,8 @@ class Streams:
         connection = self._table.get(action.conn)
         if connection is None:
             hub = self._hub
+            if hub.elsewhere is not None and hub.elsewhere(action):
+                return
             if action.owner:
                 hub.later(hub.driver.send_failed, action.owner, "the connection is closed")
             return
@@ -164,9 +166,11 @@ class Streams:
     def disconnect(self, action: Disconnect) -> None:
         """Say goodbye once all is written; the stack hears that the connection is closed."""
         connection = self._table.pop(action.conn, None)
-        if connection is None:
-            return
         hub = self._hub
+        if connection is None:
+            if hub.elsewhere is not None:
+                hub.elsewhere(action)
+            return
         hub.later(hub.driver.connection_closed, action.conn, action.reason)
         if connection.state == CONNECTING:
             self._kill(connection)

@@ -15,6 +15,7 @@ from sansip_server.faults import OperatorError
 
 if TYPE_CHECKING:
     from sansip_server.config.schema import Settings
+    from sansip_server.workers.worker import Worker
 
 __all__ = ["serve"]
 
@@ -53,6 +54,7 @@ LEVELS = ["debug", "info", "warning", "error"]
 @click.option(
     "--runtime", metavar="NAME", help="Runtime adapter.  [default: blocking for UDP alone, else asyncio]"
 )
+@click.option("--workers", metavar="N", help="Processes that serve together, or auto.  [default: 1]")
 @click.option("--uvloop/--no-uvloop", default=None, help="Run asyncio on uvloop.  [default: no]")
 @click.option("--log-level", type=click.Choice(LEVELS), help="[default: info]")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="[default: text]")
@@ -79,8 +81,12 @@ def serve(
     registers anybody, since only this machine can reach it. Options win over the
     configuration file.
     """
+    from sansip_server.config.workers import workers_of
     from sansip_server.serving import run_server
 
+    workers = values.pop("workers")
+    if workers is not None:
+        values["workers"] = int(workers) if workers.isdecimal() else workers
     values |= {"listen": list(listen), "domains": list(domain)}
 
     def read() -> Settings:
@@ -98,7 +104,15 @@ def serve(
 
     settings = read()
     lacks = config is None and not listen
-    raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=lacks, read_again=read))
+    if workers_of(settings) == 1:
+        raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=lacks, read_again=read))
+    from sansip_server.workers.parent import run_workers
+
+    def work(first: Settings, reloaded: bool, worker: Worker) -> int:
+        now = read() if reloaded else first
+        return run_server(now, may_lack_ipv6=lacks, read_again=read, worker=worker)
+
+    raise SystemExit(run_workers(settings, work, journal=journal, may_lack_ipv6=lacks))
 
 
 def _settings(config: Path | None) -> Settings:

@@ -13,6 +13,7 @@ from operator import attrgetter
 from sansip.journal_values import plain
 from sansip_server.config.load import ConfigFault
 from sansip_server.config.schema import Settings
+from sansip_server.config.workers import workers_of
 from sansip_server.targets import is_url
 
 __all__ = ["fixed_faults"]
@@ -40,6 +41,7 @@ _FIXED = {
     "secret_file": "marks and flow tokens of running dialogs are sealed with the key in it",
     "runtime": _RUNTIME,
     "uvloop": _RUNTIME,
+    "workers": "the sockets of all workers are opened at the start",
     "drain_time": "the runtime took it when it began to wait for signals",
     "limits.users_known": "the table of users is made with the store, at the start",
     "limits.datagram_backlog": "each UDP socket has its own since it was opened",
@@ -62,6 +64,8 @@ def fixed_faults(running: Settings, written: Settings) -> Iterator[ConfigFault]:
     for path, reason in _THERE.items():
         if (getattr(running, path) is None) != (getattr(written, path) is None):
             yield _fault(path, reason)
+    if workers_of(running) > 1 and running.listen != written.listen:
+        yield _fault("listen", "the sockets of all workers are opened at the start (workers)")
     if (running.dns.resolver == "system") != (written.dns.resolver == "system"):
         yield _fault("dns.resolver", "who resolves names is decided when the stack is built")
     if running.store is not None and is_url(running.store) and running.domains != written.domains:

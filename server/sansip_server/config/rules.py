@@ -23,6 +23,7 @@ from sansip_server.config.node import check_node_address
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.config.ua import check_identity
+from sansip_server.config.workers import check_workers
 from sansip_server.runtimes import check_runtime
 from sansip_sockets.tls import parse_name
 
@@ -137,6 +138,10 @@ def cross_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "dns.timeout", f"expected 0.05 to 30 seconds; found {timeout:g}"
     if rounds is not None and rounds > 10:
         yield "dns.rounds", f"expected 1 to 10; found {rounds}"
+    try:
+        check_workers(settings.workers)
+    except ValueError as error:
+        yield "workers", str(error)
     if not settings.listen:
         yield "listen", "expected at least one address, like udp:127.0.0.1:5060"
     yield from _location_faults(settings)

@@ -122,6 +122,10 @@ class Settings:
     # the server listens on UDP only, and `asyncio` otherwise; the first line that the server prints says
     # which, and why.
     runtime: str = "auto"
+    # Processes that serve the sockets together, one for each processor at best; `"auto"` is as many as the
+    # server may use processors. With more than one a parent looks after them, and some settings are refused:
+    # see docs/workers.md.
+    workers: int | Literal["auto"] = 1
     # Use uvloop as asyncio's event loop; needs `pip install 'sansip[uvloop]'`.
     uvloop: bool = False
     # How long, in seconds, running transactions may take to finish after

@@ -1,0 +1,117 @@
+"""Messages from worker to worker: a Unix datagram socket for each place.
+
+Theory of operation: the parent makes a pair of sockets for each place among the workers. The worker in that
+place reads one end, all others write to the other. So what is passed on waits in the kernel while a worker is
+started again. A message that does not fit any more is dropped, like a datagram on a congested link: SIP
+repeats it. No other program can reach these sockets.
+"""
+
+from __future__ import annotations
+
+import marshal
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sansip.actions import Disconnect, PassOn, SendData
+from sansip.seat import Seat, seat_of_connection
+from sansip_sockets.waits import READ, Pump, Wait
+
+if TYPE_CHECKING:
+    from sansip_sockets.hub import Hub
+
+__all__ = ["BUFFER", "Mesh", "inboxes"]
+
+# Octets of messages that wait for one worker.
+BUFFER = 4 * 1024 * 1024
+# Messages read before other sockets get their turn, and the longest: a SIP message and a little more.
+BATCH = 64
+LONGEST = 262_144
+
+
+def inboxes(count: int) -> list[tuple[socket.socket, socket.socket]]:
+    """Return for each place the end to read and the end to write to."""
+    pairs = []
+    for _ in range(count):
+        reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        for sock in (reader, writer):
+            sock.setblocking(False)
+        pairs.append((reader, writer))
+    return pairs
+
+
+class Mesh:
+    """The mesh as the worker with ``seat`` has it: its own inbox, and the way to those of the others.
+
+    ``dropped`` counts the messages that did not fit.
+    """
+
+    def __init__(self, hub: Hub, seat: Seat, inbox: socket.socket, writers: Sequence[socket.socket]) -> None:
+        self._hub = hub
+        self._seat = seat
+        self._inbox = inbox
+        self._writers = writers
+        self.dropped = 0
+        self._takers: dict[str, Callable[..., None]] = {
+            "pass": self._passed_on,
+            "send": self._send,
+            "close": self._close,
+        }
+        hub.perform_by({PassOn: self._pass_on})
+        hub.elsewhere = self._elsewhere
+        hub.spawn(self._pump())
+
+    # --- to the others
+
+    def _pass_on(self, action: PassOn) -> None:
+        self._write(action.seat, ("pass", action.listener, action.conn, action.data, tuple(action.source)))
+
+    def _elsewhere(self, action: SendData | Disconnect) -> bool:
+        """Have a connection's own worker do ``action``; return False if the connection is none of theirs."""
+        number = seat_of_connection(action.conn)
+        if number == self._seat.number or not 0 <= number < len(self._writers):
+            return False
+        if isinstance(action, SendData):
+            self._write(number, ("send", action.conn, action.data))
+        else:
+            self._write(number, ("close", action.conn, action.reason))
+        return True
+
+    def _write(self, number: int, value: Any) -> None:
+        try:
+            self._writers[number].send(marshal.dumps(value))
+        except OSError:
+            self.dropped += 1
+
+    # --- from the others
+
+    def _pump(self) -> Pump:
+        wait: Wait = (READ, self._inbox, None)
+        while True:
+            yield wait
+            for _ in range(BATCH):
+                try:
+                    kind, *values = marshal.loads(self._inbox.recv(LONGEST))
+                except BlockingIOError:
+                    break
+                except OSError:
+                    return
+                try:
+                    self._takers[kind](*values)
+                except Exception as error:
+                    self._hub.report("a message from another worker", error)
+
+    def _passed_on(self, listener: int, conn: int, data: bytes, source: tuple[Any, ...]) -> None:
+        hub = self._hub
+        now = hub.clock()
+        stack: Any = hub.driver.stack
+        hub.perform(hub.driver.outgoing(stack.passed_on(listener, conn, data, source, now), now), now)
+
+    def _send(self, conn: int, data: bytes) -> None:
+        now = self._hub.clock()
+        self._hub.perform(self._hub.driver.outgoing([SendData(conn, data)], now), now)
+
+    def _close(self, conn: int, reason: str) -> None:
+        now = self._hub.clock()
+        self._hub.perform(self._hub.driver.outgoing([Disconnect(conn, reason)], now), now)

@@ -1,0 +1,133 @@
+"""The other workers of one server, as this stack knows them.
+
+Theory of operation: workers tell each other facts (``Tell``, ``Stack.told``): records of bindings,
+connections that came and went, tokens that a source used, wrong passwords. A message that belongs to
+another worker is passed on as it came (``PassOn``, ``Stack.passed_on``):
+
+    a response                to the worker whose mark is in the branch of our Via
+    a request within a        to the worker whose mark is in our tag
+    dialog of ours
+    any other request         to the worker that has its server transaction: a CANCEL, the ACK of a failure,
+                              or a retransmission that a NAT sends from another port
+
+A message is passed on once, so two workers that disagree do not send it back and forth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sansip.actions import Action, Address, PassOn, Tell
+from sansip.auth import Authenticator
+from sansip.location import SharedLocation, SharedRecord
+from sansip.routing.core import Core
+from sansip.routing.loss import connection_lost, give_up
+from sansip.routing.named_flows import inward_record
+from sansip.seat import Seat, seat_of_branch
+from sansip.sources import SharedRates
+from sansip.transport import Connections, Flow
+from sansip.ua.tags import MARK as TAG_MARK
+from sansip.wire import Request, Response
+
+__all__ = ["Siblings"]
+
+
+class WorkingCore(Core, Protocol):
+    """The stack, as this file needs it."""
+
+    authenticator: Authenticator | None
+    connections: Connections
+    out: list[Action]
+
+
+class Siblings:
+    """What the worker with ``seat`` tells and hears. ``rates`` are its counts of requests by source."""
+
+    def __init__(self, core: WorkingCore, seat: Seat) -> None:
+        self._core = core
+        self.seat = seat
+        self.rates: SharedRates | None = None
+        if core.authenticator is not None:
+            core.authenticator.share(lambda *failure: self.tell("failed", *failure))
+        self._hearers: dict[str, Callable[..., None]] = {
+            "record": self._record,
+            "opened": self._opened,
+            "closed": self._closed,
+            "took": self._took,
+            "failed": self._failed,
+        }
+
+    # --- to the others
+
+    def tell(self, kind: str, *values: Any) -> None:
+        """Tell the others a fact, which ``hear`` takes there."""
+        self._core.out.append(Tell((kind, *values)))
+
+    def has_response(self, response: Response, flow: Flow, data: bytes) -> bool:
+        """Pass ``response`` on if another worker sent its request; return whether that was done."""
+        other = seat_of_branch(self.seat, response.via.branch)
+        return other is not None and self._pass_on(other, flow, data)
+
+    def has_request(self, request: Request, key: str, flow: Flow, data: bytes) -> bool:
+        """Pass ``request`` on if another worker has its transaction or its dialog; return whether it has.
+
+        Else this worker has the transaction from now on, if the request begins one.
+        """
+        tag = request.to_tag
+        other = None
+        if tag is not None and tag.startswith(TAG_MARK):
+            other = self.seat.other(tag[len(TAG_MARK) : len(TAG_MARK) + 1])
+        elif request.method in ("ACK", "CANCEL"):
+            # RFC 3261 9.1, 17.1.1.3: they have the branch of their INVITE.
+            other = self.seat.directory.find(key)
+        else:
+            other = self.seat.directory.claim(key)
+        if other is None or other == self.seat.number:
+            return False
+        return self._pass_on(other, flow, data)
+
+    def _pass_on(self, other: int, flow: Flow, data: bytes) -> bool:
+        self._core.out.append(PassOn(other, flow.listener, flow.conn, data, flow.address))
+        return True
+
+    def take_back(self) -> None:
+        """Do not pass on what was to be passed on just now."""
+        self._core.out.pop()
+
+    # --- from the others
+
+    def hear(self, fact: tuple[Any, ...], now: float) -> None:
+        """Take a fact of another worker."""
+        self._hearers[fact[0]](*fact[1:], now)
+
+    def _record(self, aor: str, record: SharedRecord, now: float) -> None:
+        location = self._core.location
+        assert isinstance(location, SharedLocation)
+        location.mirror(aor, inward_record(self._core, record), now)
+
+    def _opened(self, conn: int, transport: str, listener: int, address: Address, now: float) -> None:
+        self._core.connections.mirror(conn, Flow(transport, listener, address, conn), now)
+
+    def _closed(self, conn: int, reason: str, is_heir: bool, now: float) -> None:
+        """Connection ``conn`` is gone; its bindings are removed by its worker, or by its heir."""
+        core = self._core
+        connection = core.connections.get(conn)
+        if connection is None:
+            return
+        waiting = core.connections.closed(conn, reason)
+        if is_heir:
+            connection_lost(core, connection.flow, now)
+        for transaction in waiting:
+            # RFC 3261 18.4: the waiting clients need not wait any longer.
+            transaction.feed("transport error", reason, now)
+        give_up(core, waiting, now)
+
+    def _took(self, source: str, tokens: int, now: float) -> None:
+        if self.rates is not None:
+            self.rates.take(source, tokens, now)
+
+    def _failed(self, source: str, user: str, answer: int, now: float) -> None:
+        authenticator = self._core.authenticator
+        if authenticator is not None:
+            authenticator.hear_of_failure(source, user, answer, now)

@@ -1,0 +1,56 @@
+"""The choices that do not work with workers: refused at the start, with the way out.
+
+Theory of operation: a server that would be wrong in silence is worse than one that does not start. So
+everything that one process must hold by itself, and that is not shared between workers yet, stands here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sansip.modules.upstream import Upstreams
+from sansip.transport.transports import SCTP
+from sansip_server.config.listen import ListenAddress
+from sansip_server.config.schema import Settings
+from sansip_server.modules import uses
+
+__all__ = ["refusals"]
+
+_ALONE = "leave it out, or run one process (workers = 1)"
+
+
+def refusals(
+    settings: Settings, addresses: list[ListenAddress], journal: Path | None, registers: bool
+) -> Iterator[str]:
+    """Yield a line for each setting that several workers cannot serve.
+
+    ``registers``: whether this server registers at other servers.
+    """
+    if sys.platform != "linux":
+        yield "workers: several processes on one port need Linux; run one process (workers = 1)"
+    if journal is not None:
+        yield f"workers: a journal holds the inputs of one process: --journal: {_ALONE}"
+    if settings.location is not None:
+        yield f"workers: a location that nodes share (location) has no workers yet: {_ALONE}"
+    if settings.http.listen:
+        yield f"workers: http.listen is not served for all workers yet: {_ALONE}"
+    if registers:
+        yield f"workers: registrations at other servers (upstream.register) have no workers yet: {_ALONE}"
+    if any(SCTP in address.transports for address in addresses):
+        yield f"workers: SCTP sockets cannot be shared: {_ALONE}"
+    for use in uses(settings.modules):
+        kind = use.kind
+        if kind is Upstreams:
+            continue
+        if not kind.over_workers:
+            yield (
+                f"workers: the module {kind.name} does not say that it works in several processes"
+                f" (Module.over_workers): {_ALONE}"
+            )
+        elif kind.tables and settings.rows is None:
+            yield (
+                f"workers: the module {kind.name} keeps rows, which workers share in Redis alone: set rows,"
+                " or run one process (workers = 1)"
+            )

@@ -1,0 +1,258 @@
+"""One worker, outside of the core: its link to the parent, and its way to the other workers.
+
+Theory of operation: a worker is the server that one process would be, on sockets that it was given. Before it
+reads them, it gets from the parent everything that the other workers know. From then on it asks the parent
+for each change of a binding, tells it facts for the others, and does the commands of operators that come
+from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import marshal
+import os
+import signal
+import socket
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sansip.actions import Ask, Tell
+from sansip.location import SharedRead, SharedRecord, SharedWrite
+from sansip.module.sharing import Count, Get, Swap
+from sansip.seat import Seat
+from sansip_server.workers.directory import SharedDirectory
+from sansip_server.workers.records import packed, unpacked
+from sansip_sockets import BoundListener
+from sansip_sockets.link import Link
+from sansip_sockets.mesh import Mesh
+from sansip_sockets.pending import Pending
+
+if TYPE_CHECKING:
+    from sansip_server.management import Management
+    from sansip_server.reload import Outcome, Reload
+    from sansip_sockets import Hub
+
+__all__ = ["Common", "Worker"]
+
+logger = logging.getLogger("sansip.workers")
+
+# Seconds that the parent may take to tell a new worker everything.
+_PATIENCE = 60.0
+
+
+@dataclass(slots=True)
+class Common:
+    """What all workers of a server have from their parent.
+
+    Attributes:
+        listeners: the sockets of each place.
+        inboxes: for each place the end to read, and the end to write to (``sansip_sockets.mesh``).
+        secret: the key of marks, tokens and nonces.
+        life: see ``Seat``.
+        directory: see ``Seat``.
+    """
+
+    listeners: list[list[BoundListener]]
+    inboxes: list[tuple[socket.socket, socket.socket]]
+    secret: bytes
+    life: int
+    directory: SharedDirectory = field(default_factory=SharedDirectory)
+
+
+class Worker:
+    """Process ``incarnation`` in place ``number``; ``link`` leads to the parent."""
+
+    def __init__(self, common: Common, number: int, incarnation: int, link: socket.socket) -> None:
+        common.directory.number = number
+        self.number = number
+        self.listeners: Sequence[BoundListener] = common.listeners[number]
+        self.secret = common.secret
+        self.seat = Seat(number, len(common.listeners), common.life, incarnation, common.directory)
+        self._inbox = common.inboxes[number][0]
+        self._writers = [writer for _, writer in common.inboxes]
+        self._sock = link
+        self._link: Link | None = None
+        self._mesh: Mesh | None = None
+        # Facts of the input that is being performed.
+        self._facts: list[tuple[Any, ...]] = []
+        self._server: Any = None
+        self._management: Management | None = None
+        self._reload: Reload | None = None
+        self._asked: dict[int, tuple[type, Any]] = {}
+
+    @property
+    def dropped(self) -> int:
+        """Messages to other workers that did not fit."""
+        return 0 if self._mesh is None else self._mesh.dropped
+
+    def fail(self, lines: Sequence[str]) -> None:
+        """Tell the parent why this worker does not start."""
+        data = marshal.dumps(("failed", list(lines)))
+        self._sock.setblocking(True)
+        try:
+            self._sock.sendall(len(data).to_bytes(4, "big") + data)
+        except OSError:
+            pass  # it is gone, and so is this process in a moment
+
+    def restore(self, server: Any) -> None:
+        """Take everything that the other workers know, before the first socket is read."""
+        self._server = server
+        hub: Hub = server.hub
+        stack: Any = server.stack
+        sock = self._sock
+        sock.setblocking(True)
+        sock.settimeout(_PATIENCE)
+        while True:
+            size = int.from_bytes(self._exactly(4), "big")
+            kind, *values = marshal.loads(self._exactly(size))
+            if kind == "begin":
+                break
+            now = hub.clock()
+            # The actions are none: nobody waits for anything yet.
+            stack.told([self._read(fact) for fact in values[1]], now)
+            if values[0]:
+                self._has(values[0])
+        (zero,) = values
+        if zero is not None and stack.registrar.gruus is not None:
+            stack.registrar.gruus.date_from(zero)
+        sock.settimeout(None)
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = self._sock.recv(size - len(data))
+            if not more:
+                raise ConnectionError("the parent of the workers is gone")
+            data += more
+        return data
+
+    def attach(self, management: Management, reload: Reload, told: Sequence[str], *, values: bool) -> None:
+        """Serve from now on. ``told``: lines for the operator. ``values``: the parent has modules' values."""
+        hub: Hub = self._server.hub
+        self._management, self._reload = management, reload
+        self._mesh = Mesh(hub, self.seat, self._inbox, self._writers)
+        self._link = Link(hub, self._sock, self._received, self._orphaned)
+        hub.perform_by({Tell: self._tell})
+        for kind in (SharedRead, SharedWrite):
+            hub.ask_by(kind, self._ask)
+        if values:
+            for question in (Get, Swap, Count):
+                hub.ask_by(question, self._ask_value)
+        self._link.send(("ready", os.getpid(), list(told)))
+
+    # --- to the parent
+
+    def _tell(self, action: Tell) -> None:
+        if not self._facts:
+            # All facts of one turn are one message; but nothing that follows may overtake them.
+            self._server.hub.inbox.post(self._tell_all)
+        self._facts.append(action.fact)
+
+    def _tell_all(self) -> None:
+        if self._facts:
+            facts, self._facts = self._facts, []
+            assert self._link is not None
+            self._link.send(("tell", facts))
+
+    def _send(self, message: tuple[Any, ...]) -> None:
+        self._tell_all()
+        assert self._link is not None
+        self._link.send(message)
+
+    def _ask(self, action: Ask) -> None:
+        question = action.question
+        self._asked[action.id] = (type(question), question.aor)
+        if isinstance(question, SharedWrite):
+            bindings = packed(question.bindings)
+            self._send(("write", action.id, question.aor, question.expected, question.version, bindings))
+        else:
+            self._send(("read", action.id, question.aor))
+
+    def _ask_value(self, action: Ask) -> None:
+        match action.question:
+            case Get(table, key):
+                self._send(("value", action.id, "get", table.name, key))
+            case Swap(table, key, before, after, ttl, check):
+                self._send(("value", action.id, "swap", table.name, key, before, after, ttl, check))
+            case Count(key, count, per):
+                self._send(("value", action.id, "count", key, count, per))
+
+    # --- from the parent
+
+    def _received(self, messages: list[Any]) -> None:
+        hub: Hub = self._server.hub
+        for kind, *values in messages:
+            try:
+                getattr(self, f"_on_{kind}")(*values)
+            except Exception as error:
+                hub.report(f"{kind} of the parent", error)
+
+    def _read(self, fact: tuple[Any, ...]) -> tuple[Any, ...]:
+        if fact[0] != "record":
+            return fact
+        _, aor, version, bindings = fact
+        return ("record", aor, SharedRecord(version, unpacked(aor, bindings)))
+
+    def _has(self, change: int) -> None:
+        data = marshal.dumps(("has", change))
+        self._sock.sendall(len(data).to_bytes(4, "big") + data)
+
+    def _on_facts(self, change: int, facts: list[tuple[Any, ...]]) -> None:
+        hub: Hub = self._server.hub
+        if facts:
+            now = hub.clock()
+            actions = self._server.stack.told([self._read(fact) for fact in facts], now)
+            hub.perform(hub.driver.outgoing(actions, now), now)
+        if change:
+            self._send(("has", change))
+
+    def _on_written(self, question: int) -> None:
+        self._answer(question, None)
+
+    def _on_stands(self, question: int, version: str, bindings: Any) -> None:
+        asked = self._asked.get(question)
+        if asked is not None:
+            self._answer(question, SharedRecord(version, unpacked(asked[1], bindings)))
+
+    def _on_failed(self, question: int, text: str) -> None:
+        self._answer(question, OSError(text))
+
+    def _answer(self, question: int, result: Any) -> None:
+        self._asked.pop(question, None)
+        self._server.hub.answer(question, result)
+
+    def _on_value(self, question: int, result: Any, error: str | None) -> None:
+        self._server.hub.answer(question, result if error is None else OSError(error))
+
+    def _on_end(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _on_reload(self, question: int) -> None:
+        assert self._reload is not None
+
+        def done(outcome: Outcome) -> None:
+            self._send(("reloaded", question, outcome.done, outcome.failed))
+
+        self._reload(done)
+
+    def _on_command(self, question: int, line: bytes) -> None:
+        assert self._management is not None
+        self._step(question, self._management.answer(line), [])
+
+    def _step(self, question: int, work: Generator[Any, None, None], reply: list[bytes]) -> None:
+        """Go on with a command until it waits for a result, or has all of its reply."""
+        hub: Hub = self._server.hub
+        for part in work:
+            if isinstance(part, Pending):
+                part.tell(lambda: hub.inbox.post(self._step, question, work, reply))
+                return
+            if part is not None:
+                reply.append(part)
+        self._send(("reply", question, b"".join(reply)))
+
+    def _orphaned(self) -> None:
+        """The parent is gone: nobody could start this worker again, or keep its bindings."""
+        if not self._server.stack.draining:
+            logger.error("the parent of the workers is gone; this worker ends")
+        self._server.stop()

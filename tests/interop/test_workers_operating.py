@@ -1,0 +1,129 @@
+"""A server of several workers, as its operator sees it: signals, reloads, figures, one answer for all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.interop.conftest import TARGET
+from tests.interop.workers import Crew, soon
+from tools.peers import PeerError
+
+pytestmark = [
+    pytest.mark.skipif(TARGET != "sansip", reason="workers are sansip's"),
+    pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux"),
+]
+ROUTE = """
+def route(request):
+    request.reply({status}, "{reason}")
+"""
+
+
+def _statuses(crew: Crew) -> set[str]:
+    with_lines = crew.lines()
+    found = {crew.sees(line, "nobody") for line in with_lines}
+    for line in with_lines:
+        line.close()
+    return found
+
+
+@pytest.mark.parametrize("way", ["ctl", "SIGHUP"])
+def test_a_reload_reaches_all_workers(tmp_path: Path, way: str) -> None:
+    """All workers take the new route, or none does; one that is started later takes it as well."""
+    route = tmp_path / "route.py"
+    route.write_text(ROUTE.format(status=480, reason="One"))
+    with Crew(tmp_path, workers=3, transports=("udp",), options=["--route", str(route)]) as crew:
+        assert _statuses(crew) == {"480"}
+        route.write_text(ROUTE.format(status=486, reason="Two"))
+        if way == "ctl":
+            assert "read again" in crew.ctl("reload")
+        else:
+            os.kill(crew.program.pid, signal.SIGHUP)
+            soon(lambda: crew.log.count("read again") == 3, "all workers read again")
+        assert _statuses(crew) == {"486"}
+        assert crew.kill(2) < 2.0
+        assert _statuses(crew) == {"486"}
+        route.write_text("def route(request):\n    syntax error\n")
+        assert "failed" in crew.ctl("reload")
+        assert _statuses(crew) == {"486"}
+
+
+def test_one_answer_for_all(tmp_path: Path) -> None:
+    """`ctl` must not show one worker alone."""
+    with Crew(tmp_path, workers=3, transports=("udp",)) as crew:
+        assert "workers 3 of 3: works" in crew.ctl("health")
+        lines = crew.lines()
+        for index, line in enumerate(lines):
+            assert crew.register(f"u{index}", line) == "200"
+        [stats] = crew.ctl("stats", "--json")
+        assert (stats["bindings"], len(stats["pids"])) == (len(lines), 3)
+        # Each transaction is kept for some seconds by the worker that had it.
+        assert stats["server_transactions"] == len(lines)
+        assert "removed 1" in crew.ctl("remove", f"u3@{crew.domain}")
+        assert len(crew.bindings()) == len(lines) - 1
+        assert {crew.sees(line, "u3") for line in lines} <= {"404", "480"}
+
+
+def test_sigterm_ends_all(tmp_path: Path) -> None:
+    """No process may be left that holds the port."""
+    crew = Crew(tmp_path, workers=3, transports=("udp",))
+    pids = [*crew.pids.values(), crew.program.pid]
+    crew.program.terminate()
+    assert crew.program.wait(15) == 0
+    soon(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all have ended")
+    assert crew.log.count("INFO sansip.server: stopped") == 3
+    crew.__exit__()
+
+
+def test_drain_by_the_operator(tmp_path: Path) -> None:
+    """`sansip ctl drain` is SIGTERM for all."""
+    crew = Crew(tmp_path, workers=2, transports=("udp",))
+    assert "drains" in crew.ctl("drain")
+    assert crew.program.wait(15) == 0
+    crew.__exit__()
+
+
+def test_no_worker_outlives_the_parent(tmp_path: Path) -> None:
+    """Workers without their parent would serve calls and lose registrations."""
+    crew = Crew(tmp_path, workers=2, transports=("udp",))
+    pids = list(crew.pids.values())
+    os.kill(crew.program.pid, signal.SIGKILL)
+    soon(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all have ended", 5.0)
+    crew.program.stop()
+    crew.__exit__()
+
+
+def test_the_port_is_not_shared_with_another_server(tmp_path: Path) -> None:
+    """SO_REUSEPORT would let a second server of the same user take half of the calls in silence."""
+    with Crew(tmp_path, workers=2, transports=("udp",)) as crew:
+        host, port = crew.address("udp")
+        command = [sys.executable, "-m", "sansip_server", "serve", "--workers", "2"]
+        command += ["--listen", f"udp:{host}:{port}", "--control", str(tmp_path / "other")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode != 0
+        assert "in use by another program" in done.stderr
+
+
+def test_a_worker_that_keeps_dying_is_no_storm(tmp_path: Path) -> None:
+    """It is started once a second, and the others go on."""
+    with Crew(tmp_path, workers=2, transports=("udp",)) as crew:
+        for _ in range(2):
+            os.kill(crew.pids[1], signal.SIGKILL)
+            time.sleep(0.3)
+            assert crew.ctl("health").startswith(("ok", "degraded"))
+            soon(lambda: len(crew.pids) == 2, "both serve")
+        assert crew.log.count("it is started again") == 2
+
+
+def test_a_fault_at_the_start_is_told_once(tmp_path: Path) -> None:
+    """A route that cannot be loaded ends the start with its own message, not with a storm of restarts."""
+    route = tmp_path / "route.py"
+    route.write_text("def other(request): pass\n")
+    with pytest.raises(PeerError, match="route"):
+        Crew(tmp_path, workers=2, transports=("udp",), options=["--route", str(route)])

@@ -1,0 +1,123 @@
+"""A server of several workers, its operator, and callers whose datagrams reach each of the workers.
+
+Theory of operation: ``Crew`` is a ``Siege`` with ``--workers``; the kernel chooses a worker by the sender's
+port, so each of many sockets of ours reaches some worker, and two dozen reach all of two or three.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.interop.line import Line
+from tests.interop.phone import Message
+from tests.interop.siege import Siege
+
+__all__ = ["Crew", "heard", "soon"]
+
+# Senders of which at least two workers of two see some: all of one worker once in 2^23 runs.
+SENDERS = 24
+
+
+class Crew(Siege):
+    """A server with ``workers``; the rest as in ``Siege``."""
+
+    def __init__(
+        self, directory: Path, *, workers: int = 2, options: Sequence[str] = (), **given: Any
+    ) -> None:
+        self.control = directory / "ctl"
+        self._lines: list[Line] = []
+        more = ["--workers", str(workers), "--control", str(self.control)]
+        super().__init__(directory, options=[*options, *more], **given)
+
+    def __exit__(self, *error: object) -> None:
+        for line in self._lines:
+            line.close()
+        super().__exit__(*error)
+
+    def ctl(self, *words: str) -> Any:
+        """Return what ``sansip ctl`` says, with JSON or without as it is asked."""
+        command = [sys.executable, "-m", "sansip_server", "ctl", "--control", str(self.control), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        lines = done.stdout.splitlines()
+        return [json.loads(line) for line in lines] if "--json" in words else done.stdout + done.stderr
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The processes of the workers, by number."""
+        [stats] = self.ctl("stats", "--json")
+        return {int(number): pid for number, pid in stats["pids"].items()}
+
+    def kill(self, number: int) -> float:
+        """Kill a worker; return after how many seconds all serve again."""
+        pid = self.pids[number]
+        os.kill(pid, signal.SIGKILL)
+        begun = time.monotonic()
+        soon(lambda: self.log.count(f"worker {number} serves again") > 0, "the worker serves again")
+        return time.monotonic() - begun
+
+    def lines(self, count: int = SENDERS) -> list[Line]:
+        """Return ``count`` lines over UDP, each from a port of its own."""
+        opened = [self.line("udp") for _ in range(count)]
+        self._lines += opened
+        return opened
+
+    def register(self, user: str, line: Line, *, cseq: int = 1, call_id: str = "", contact: str = "") -> str:
+        """Register ``user`` by ``line``; return the status."""
+        aor = f"<sip:{user}@{self.domain}>"
+        lines = [
+            f"REGISTER sip:{self.domain} SIP/2.0",
+            f"Via: SIP/2.0/{line.transport.upper()} {line.sent_by};branch=z9hG4bK{time.monotonic_ns()};rport",
+            "Max-Forwards: 70",
+            f"From: {aor};tag=r",
+            f"To: {aor}",
+            f"Call-ID: {call_id or f'register-{user}'}",
+            f"CSeq: {cseq} REGISTER",
+            f"Contact: {contact or f'<sip:{user}@{line.sent_by}>'}",
+            "Expires: 600",
+            "Content-Length: 0",
+        ]
+        line.send("\r\n".join([*lines, "", ""]).encode())
+        return heard(line).what
+
+    def bindings(self) -> list[dict[str, Any]]:
+        """Return all bindings, as the operator sees them."""
+        return [one for one in self.ctl("bindings", "--json") if "contact" in one]
+
+    def sees(self, line: Line, user: str) -> str:
+        """Return the status that an OPTIONS for ``user`` gets at once: 404 where nobody knows the user."""
+        uri = f"sip:{user}@{self.domain}"
+        lines = [
+            f"OPTIONS {uri} SIP/2.0",
+            f"Via: SIP/2.0/UDP {line.sent_by};branch=z9hG4bK{time.monotonic_ns()};rport",
+            "Max-Forwards: 70",
+            "From: <sip:eve@siege.test>;tag=e",
+            f"To: <{uri}>",
+            f"Call-ID: {time.monotonic_ns()}",
+            "CSeq: 1 OPTIONS",
+            "Content-Length: 0",
+        ]
+        line.send("\r\n".join([*lines, "", ""]).encode())
+        return heard(line).what
+
+
+def heard(line: Line) -> Message:
+    """Return the next message but 100."""
+    while (message := Message(line.receive().decode())).what == "100":
+        pass
+    return message
+
+
+def soon(true: Callable[[], bool], what: str, within: float = 10.0) -> None:
+    """Wait until ``true()``; fail after ``within`` seconds."""
+    deadline = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {within:g} s"
+        time.sleep(0.02)

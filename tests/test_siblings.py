@@ -1,0 +1,200 @@
+"""sansip.siblings: what a worker passes on, tells, and learns from the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sansip import Stack, StackConfig
+from sansip.actions import Ask, PassOn, SendData, SendDatagram, Tell
+from sansip.errors import LocalProtocolError
+from sansip.limits import Limits
+from sansip.location import Binding, ConnectionFlow, SharedRecord, SharedWrite
+from sansip.seat import Seat
+from tests.rig import ALICE, BOB, LISTENERS, TCP, UDP, Flow, request
+
+SECRET = b"s" * 32
+
+
+def invite() -> bytes:
+    return request(
+        "INVITE",
+        "sip:bob@example.com",
+        to="<sip:bob@example.com>",
+        headers=[("Contact", "<sip:alice@192.0.2.1>")],
+    )
+
+
+class Table:
+    """The directory of all workers, in a dictionary."""
+
+    entries: dict[str, int]
+
+    def __init__(self, entries: dict[str, int], number: int) -> None:
+        self.entries = entries
+        self.number = number
+
+    def claim(self, key: str) -> int:
+        return self.entries.setdefault(key, self.number)
+
+    def find(self, key: str) -> int | None:
+        return self.entries.get(key)
+
+
+class Crew:
+    """Workers on the bench; what they pass on and tell is carried at once, changes are always taken."""
+
+    def __init__(self, count: int = 2, limits: Limits | None = None) -> None:
+        entries: dict[str, int] = {}
+        self.stacks = [
+            Stack(
+                StackConfig(
+                    list(LISTENERS),
+                    ["example.com"],
+                    secret=SECRET,
+                    limits=limits or Limits(),
+                    seat=Seat(number, count, 7, 0, Table(entries, number)),
+                ),
+                bytes([number]) * 32,
+            )
+            for number in range(count)
+        ]
+        self.now = 0.0
+
+    def perform(self, number: int, actions: list[Any]) -> list[Any]:
+        """Return what leaves the server, in order, with the worker that sends it."""
+        out: list[Any] = []
+        for action in actions:
+            match action:
+                case PassOn(seat, listener, conn, data, source):
+                    passed = self.stacks[seat].passed_on(listener, conn, data, source, self.now)
+                    out += self.perform(seat, passed)
+                case Tell(fact):
+                    for other in range(len(self.stacks)):
+                        if other != number:
+                            out += self.perform(other, self.stacks[other].told([fact], self.now))
+                case Ask(id, SharedWrite() as write):
+                    record = ("record", write.aor, SharedRecord(write.version, write.bindings))
+                    for other in range(len(self.stacks)):
+                        if other != number:
+                            out += self.perform(other, self.stacks[other].told([record], self.now))
+                    out += self.perform(number, self.stacks[number].answer(id, None, self.now))
+                case SendDatagram() | SendData():
+                    out.append((number, action))
+        return out
+
+    def datagram(self, number: int, data: bytes, source: Any = ALICE) -> list[Any]:
+        return self.perform(number, self.stacks[number].datagram_received(UDP, data, source, self.now))
+
+
+def register(contact: str = "sip:bob@192.0.2.2") -> bytes:
+    """Return a REGISTER of bob, who is not the caller of the other requests."""
+    return request(
+        "REGISTER",
+        "sip:example.com",
+        source=BOB,
+        branch="z9hG4bKr",
+        to="<sip:bob@example.com>",
+        call_id="register",
+        headers=[("Contact", f"<{contact}>"), ("Expires", "600")],
+    )
+
+
+def test_needs_a_key_in_common() -> None:
+    """Marks and tokens of one worker must be good at the others: without a secret nothing is."""
+    with pytest.raises(LocalProtocolError):
+        Stack(StackConfig(list(LISTENERS), seat=Seat(0, 2, 1, 0, Table({}, 0))), b"x" * 32)
+
+
+def test_registration_at_one_is_known_at_all() -> None:
+    """RFC 3261 10.3: a caller at any worker reaches the phone once it has its 200."""
+    crew = Crew(3)
+    [(number, answer)] = crew.datagram(1, register(), BOB)
+    assert number == 1
+    assert answer.data.startswith(b"SIP/2.0 200")
+    assert [len(stack.location.lookup("sip:bob@example.com", 0.0)) for stack in crew.stacks] == [1, 1, 1]
+
+
+def test_response_is_passed_to_the_worker_that_asked() -> None:
+    """RFC 3261 17.1.3: the kernel gave it to another worker; its branch says whose it is."""
+    crew = Crew()
+    crew.datagram(0, register(), BOB)
+    sent = crew.datagram(1, invite())
+    assert {number for number, _ in sent} == {1}
+    copy = next(action for _, action in sent if action.address == BOB)
+    assert b"branch=z9hG4bKB" in copy.data
+    head = copy.data.replace(b"INVITE sip:bob@192.0.2.2 SIP/2.0", b"SIP/2.0 180 Ringing")
+    back = crew.datagram(0, head, BOB)
+    assert [(number, action.address) for number, action in back] == [(1, ALICE)]
+    # One that is passed on is taken: two workers must not send it to and fro.
+    assert crew.stacks[0].passed_on(UDP, 0, head, BOB, 0.0) == []
+
+
+def test_request_of_another_workers_transaction() -> None:
+    """RFC 3261 9.1: a CANCEL from another port comes to another worker, and matches there all the same."""
+    crew = Crew()
+    crew.datagram(0, register(), BOB)
+    call = invite()
+    crew.datagram(1, call)
+    cancel = call.replace(b"INVITE sip", b"CANCEL sip").replace(b"1 INVITE", b"1 CANCEL")
+    answers = [action.data.split(b"\r\n")[0] for _, action in crew.datagram(0, cancel)]
+    assert b"SIP/2.0 200 OK" in answers
+    # RFC 3261 17.2.3: so does an INVITE that is sent again, and no second one leaves.
+    assert [action.address for _, action in crew.datagram(0, call)] == [ALICE]
+
+
+def test_connection_of_another_worker_is_used() -> None:
+    """A binding over a connection is a flow at every worker; the octets leave over its own worker."""
+    crew = Crew()
+    flow = Flow(TCP, "tcp", ("192.0.2.2", 40000), True)
+    conn = crew.stacks[0].new_connection()
+    crew.perform(0, crew.stacks[0].connection_opened(conn, flow, 0.0))
+    data = register("sip:bob@b.invalid;transport=tcp").replace(b"SIP/2.0/UDP", b"SIP/2.0/TCP")
+    crew.perform(0, crew.stacks[0].data_received(conn, data, 0.0))
+    sent = crew.datagram(1, invite())
+    assert [action.conn for _, action in sent if isinstance(action, SendData)] == [conn]
+    # RFC 5626 7: when it is gone, the phone is gone for all.
+    crew.perform(0, crew.stacks[0].connection_closed(conn, "reset", 0.0))
+    assert crew.stacks[1].connections.get(conn) is None
+    assert [len(stack.location.lookup("sip:bob@example.com", 0.0)) for stack in crew.stacks] == [0, 0]
+
+
+def test_heir_removes_what_a_dead_worker_held() -> None:
+    """No process is left that would remove the bindings of its connections: one of the others does."""
+    crew = Crew()
+    stack = crew.stacks[1]
+    crew.perform(1, stack.told([("opened", 99, "tcp", TCP, ("192.0.2.2", 40000))], 0.0))
+    named = ConnectionFlow(99, "tcp", TCP, ("192.0.2.2", 40000))
+    binding = Binding("sip:bob@example.com", "sip:bob@b.invalid", 600.0, "c", 1, flow=named)
+    crew.perform(1, stack.told([("record", binding.aor, SharedRecord("v", (binding,)))], 0.0))
+    [held] = stack.location.lookup(binding.aor, 0.0)
+    assert held.flow is stack.connections.get(99).flow
+    crew.perform(1, stack.told([("closed", 99, "its worker died", True)], 0.0))
+    assert stack.location.lookup(binding.aor, 0.0) == []
+
+
+def test_rates_hold_in_sum() -> None:
+    """A source that spreads its requests over the workers may not have the rate of each."""
+    crew = Crew(2, Limits(source_rate=10, source_burst=64, limit_loopback=True))
+    allowed = 0
+    for index in range(400):
+        sent = crew.datagram(index % 2, request("OPTIONS", "sip:example.com", branch=f"z9hG4bK{index}"))
+        allowed += len(sent)
+    assert 64 <= allowed <= 64 + 2
+
+
+def test_wrong_passwords_count_in_sum() -> None:
+    """A guesser with many ports must not have the guesses of each worker."""
+    from sansip.auth import AuthConfig
+    from sansip.auth.authenticator import Authenticator
+    from sansip.bans import Bans
+    from sansip.entropy import Entropy
+
+    one = Authenticator(AuthConfig(), [SECRET], Entropy(SECRET), Bans(10))
+    other = Authenticator(AuthConfig(), [SECRET], Entropy(b"o" * 32), Bans(10))
+    one.share(lambda source, user, answer: other.hear_of_failure(source, user, answer, 0.0))
+    most = AuthConfig().failures_per_user
+    for index in range(most):
+        one._guard.failed("192.0.2.1", "bob", index, 0.0)
+    assert other._guard.barred("192.0.2.1", "bob", 0.0) is not None
