@@ -282,6 +282,11 @@ class Trial:
         """The copy waits no longer: the arguments of ``_leave``."""
         self._leave(*given, now)
 
+    @property
+    def place(self) -> Place | None:
+        """Where it is sent to: transport, address, port; None before that is known."""
+        return self._place
+
     def refuse(self, status: int, now: float) -> None:
         """It must not leave."""
         self.state = OVER

@@ -20,6 +20,7 @@ from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.sharing import Count, Limited, Shared
 from sansip.module.streams import Stream, whole
+from sansip.module.websockets import WebSocketPeer
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
 from sansip.routing.tasks import begin
@@ -234,6 +235,30 @@ class Core:
         sockets = self._stack.sockets
         received, closed = self._guarded(received), self._guarded(closed)
         peer = Stream(sockets, remote, transport, split, received, closed, name)
+        peer.owner = self._own
+        return peer
+
+    def websocket(
+        self,
+        remote: tuple[str, int],
+        filters: Sequence[str] = (),
+        *,
+        path: str,
+        protocol: str,
+        key: Callable[[bytes], Any],
+        received: Callable[[bytes, float], None] | None = None,
+        name: str = "",
+    ) -> WebSocketPeer:
+        """Return a WebSocket to ``remote`` that asks like ``datagrams``: answers are known by ``key``.
+
+        ``protocol``: the sub-protocol, without which the peer is refused; the others: see ``connect``.
+        """
+        transport = {(): TCP, (TLS,): TLS}.get(tuple(filters))
+        if transport is None:
+            raise LocalProtocolError(f"filters are () or ('tls',), not {tuple(filters)!r}")
+        stack, guarded = self._stack, self._guarded(received)
+        entropy = stack.proxy.entropy
+        peer = WebSocketPeer(stack.sockets, remote, transport, entropy, path, protocol, key, guarded, name)
         peer.owner = self._own
         return peer
 

@@ -117,6 +117,15 @@ class Exchange(Inside):
         self._peer.forget(self._key, self)
         callback(result, now)
 
+    def abandon(self) -> None:
+        """Wait no longer, and send nothing again: the one who asked has gone."""
+        if self._callback is not None:
+            self._callback = None
+            if self._timer is not None:
+                self._timer.cancel()
+            self._peer.sockets.questions -= 1
+            self._peer.forget(self._key, self)
+
 
 class Peer:
     """The common part of both kinds: the peer's address, and whether a question may try the peer."""

@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sansip.proxy.waiting import Begin, Hold, Method, Waits
+from sansip.proxy.waiting import Begin, BranchRefused, Hold, Method, Waits
 
 if TYPE_CHECKING:
     from sansip.clock import Timers
     from sansip.wire import Request, Response
 
-__all__ = ["Hooks", "waits_of"]
+__all__ = ["BranchRefused", "Hooks", "waits_of"]
 
 # The next step for a response that has passed: go(response, now).
 Go = Callable[[Any, float], None]
@@ -113,6 +113,8 @@ class Hooks:
         for method in self._branch_leaving:
             try:
                 work = method[1](handle, branch, message)
+            except BranchRefused:
+                return False
             except Exception as error:
                 self.tell(method[0], "branch_leaving", error)
                 return False

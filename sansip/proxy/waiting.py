@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
 
-__all__ = ["Begin", "Hold", "Line", "Method", "Passage", "Waits", "Work"]
+__all__ = ["Begin", "BranchRefused", "Hold", "Line", "Method", "Passage", "Waits", "Work"]
 
 # A module, and its method.
 Method = tuple[Any, Callable[..., Any]]
@@ -98,6 +98,10 @@ class Waits:
                     line.first.end(now)
         finally:
             self._ending = False
+
+
+class BranchRefused(Exception):
+    """A module decided that a copy must not leave, and has answered the request: no failure of its own."""
 
 
 class Line:
@@ -189,7 +193,8 @@ class Hold:
             self.go_on(now)
 
     def _failed(self, error: BaseException, now: float) -> None:
-        self._passage.tell(self._who, self._moment, error)
+        if not isinstance(error, BranchRefused):
+            self._passage.tell(self._who, self._moment, error)
         if self._closed:
             self._finish(False, now)
         else:

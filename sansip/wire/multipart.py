@@ -20,7 +20,7 @@ from sansip.wire.headers.media import ContentType, parse_content_type
 from sansip.wire.message import Message
 from sansip.wire.values import unfold
 
-__all__ = ["Part", "build_multipart", "message_parts", "parse_multipart"]
+__all__ = ["Part", "build_multipart", "message_parts", "parse_multipart", "part_places"]
 
 _SECTION: Final = "RFC 2046 5.1"
 # RFC 2046 5.1.1: bchars, at most 70, the last no space.
@@ -64,18 +64,25 @@ def parse_multipart(body: bytes, boundary: str, *, most: int = 64) -> list[Part]
     Raises RemoteProtocolError for a boundary that cannot be one, a body without
     its delimiters, a part whose headers are malformed, or more than ``most`` parts.
     """
+    return [part for part, _, _ in part_places(body, boundary, most=most)]
+
+
+def part_places(body: bytes, boundary: str, *, most: int = 64) -> list[tuple[Part, int, int]]:
+    """Return what ``parse_multipart`` does, each part with where its own body begins and ends in ``body``."""
     if _BOUNDARY.fullmatch(boundary) is None:
         raise malformed("Content-Type", f"malformed boundary {excerpt(boundary)!r}", "RFC 2046 5.1.1")
     # The first delimiter may stand at the very beginning (RFC 2046 5.1.1).
     data = b"\r\n" + body
-    parts: list[Part] = []
+    parts: list[tuple[Part, int, int]] = []
     begin = -1
     for at, end, closing in _delimiters(data, b"\r\n--" + boundary.encode("ascii")):
         if begin >= 0:
             if len(parts) == most:
                 raise malformed("", f"more than {most} body parts", _SECTION)
             # The CRLF that ends a delimiter's line may begin the next delimiter.
-            parts.append(_parse_part(data[begin : max(at, begin)]))
+            part = _parse_part(data[begin : max(at, begin)])
+            last = max(at, begin) - 2
+            parts.append((part, last - len(part.body), last))
         begin = end
         if closing and parts:
             return parts

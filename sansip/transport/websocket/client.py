@@ -22,12 +22,16 @@ __all__ = ["ClientHandshake", "WebSocketClient"]
 
 
 class ClientHandshake:
-    """One request and its answer. ``host`` is the value of the Host field, ``key`` 24 octets of base64."""
+    """One request and its answer. ``host`` is the value of the Host field, ``key`` 24 octets of base64.
 
-    __slots__ = ("_http", "_key", "request")
+    ``protocol``: the sub-protocol that is asked for, without which the answer is a fault.
+    """
 
-    def __init__(self, host: str, path: str, key: bytes, most: int) -> None:
+    __slots__ = ("_http", "_key", "_protocol", "request")
+
+    def __init__(self, host: str, path: str, key: bytes, most: int, protocol: str = "sip") -> None:
         self._key = key
+        self._protocol = protocol.encode()
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=most)
         request = h11.Request(
             method="GET",
@@ -39,7 +43,7 @@ class ClientHandshake:
                 (b"Sec-WebSocket-Key", key),
                 (b"Sec-WebSocket-Version", b"13"),
                 # RFC 7118 4.1
-                (b"Sec-WebSocket-Protocol", b"sip"),
+                (b"Sec-WebSocket-Protocol", self._protocol),
             ],
         )
         self.request = self._http.send(request) or b""
@@ -74,9 +78,11 @@ class ClientHandshake:
             return "the 101 answers another key"
         if headers.get(b"sec-websocket-extensions"):
             return "the 101 uses an extension that was not asked for"
-        if headers.get(b"sec-websocket-protocol") != [b"sip"]:
+        if headers.get(b"sec-websocket-protocol") != [self._protocol]:
             # RFC 7118 4.1
-            return "the server does not speak SIP there (no sub-protocol sip)"
+            wanted = self._protocol.decode()
+            what = "SIP" if wanted == "sip" else wanted
+            return f"the server does not speak {what} there (no sub-protocol {wanted})"
         return ""
 
 

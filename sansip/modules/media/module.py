@@ -1,0 +1,612 @@
+"""The module ``media``: session descriptions are taken to relays, and calls get the relays' addresses.
+
+Theory of operation: the hooks see each message with a description. They decide whether its call needs a relay
+(``profiles``), have the description changed there (``steering``), and let the message go on; meanwhile it
+waits, and nobody else's does. A call's media ends with its record in the module ``calls``, so a lost BYE, a
+crashed phone or a caller who gives up all delete it. Where no relay can be had the description stays as it
+came, or the call is refused, as the settings say.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.module import CommandError, Module, ModuleFault, Slot, command, function
+from sansip.modules.calls import CallFinished, Calls
+from sansip.modules.media import steering
+from sansip.modules.media.asking import NoRelay, RelayFailed
+from sansip.modules.media.body import Found, find, put
+from sansip.modules.media.events import CallUnrelayed, RelayChanged
+from sansip.modules.media.names import Names
+from sansip.modules.media.operators import RelayRow, SessionRow, plain, relay_row, session_row
+from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_in, toward
+from sansip.modules.media.relay import Admin
+from sansip.modules.media.relays import Relays
+from sansip.modules.media.session import Leg, Session
+from sansip.modules.media.settings import MediaSettings
+from sansip.proxy.hooks import BranchRefused
+from sansip.sdp import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from sansip.module import Core
+    from sansip.modules.calls import Call
+    from sansip.modules.media.relay import Relay
+    from sansip.modules.media.settings import Profile
+    from sansip.proxy.branch import Branch
+    from sansip.routing import IncomingRequest
+    from sansip.wire import Message, Request, Response
+
+__all__ = ["Media"]
+
+# RFC 3261 13.2.1, RFC 3262 5, RFC 3311 5: requests whose bodies are offers and answers.
+_CARRIERS: Final = ("INVITE", "UPDATE", "PRACK")
+# Seconds of Retry-After where no relay can be had.
+_RETRY: Final = 10
+# Characters of a Call-ID in a call's name at a relay.
+_SHOWN: Final = 64
+
+
+class Media(Module):
+    """Steers media relays: rtpengine and rtpproxy."""
+
+    name = "media"
+    Settings = MediaSettings
+    requires = (Calls,)
+    events = (CallFinished,)
+    settings: MediaSettings
+
+    _wish: Slot[Wish] = Slot()
+    # Of a request within a dialog: the offer in it, and the relay that has it.
+    _asked: Slot[tuple[Session, Names, Relay]] = Slot()
+
+    def __init__(self, settings: MediaSettings) -> None:
+        super().__init__(settings)
+        self._relays = Relays()
+        # By the id of the call, and by its Call-ID with the caller's tag.
+        self._sessions: dict[str, Session] = {}
+        self._by_dialog: dict[tuple[str, str], Session] = {}
+
+    # --- its life
+
+    def check(self, settings: MediaSettings) -> None:
+        """The set of the default route has relays, and they can do what its profiles want."""
+        sets = {one.set for one in settings.relays}
+        if settings.relays and settings.profiles and settings.set not in sets:
+            raise ModuleFault(
+                f"media.set is {settings.set}, and there are {', '.join(sorted(sets))}; name one of them"
+            )
+        simple = [one.uri for one in settings.relays if one.kind == "rtpproxy" and one.set == settings.set]
+        hard = [one for one in ("webrtc", "ipv4-ipv6") if one in settings.profiles]
+        if simple and hard:
+            raise ModuleFault(
+                f"media.profiles: rtpproxy ({simple[0]}) cannot do {' or '.join(hard)};"
+                ' leave that out, or use rtpengine ("ng:")'
+            )
+        for set_ in sets:
+            if not any(one.weight for one in settings.relays if one.set == set_):
+                raise ModuleFault(f"media.relays: all weights of set {set_} are 0; give one at least 1")
+
+    def start(self, core: Core, now: float) -> None:
+        self._calls = core.module(Calls)
+        self._relayed = core.counter("relayed", "Offers that a relay took", ("uri",))
+        self._without = core.counter("without", "Calls that needed a relay and got none", ("done",))
+        self._took = core.histogram("seconds", "Seconds until a relay had answered for a message")
+        self._relays.take(core, self.settings, self._tell, now)
+
+    def configure(self, settings: MediaSettings, now: float) -> None:
+        """Take other relays: calls stay where they are."""
+        super().configure(settings, now)
+        self._relays.take(self.core, settings, self._tell, now)
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many calls have a relay, and how many relays are up."""
+        up = sum(one.state == "up" for one in self._relays)
+        return {"now_sessions": len(self._sessions), "now_up": up, "now_relays": len(self._relays)}
+
+    def health(self) -> str:
+        """Return which relays are down."""
+        down = [f"{one.uri} ({one.breaker.why})" for one in self._relays if one.state == "down"]
+        return f"media relays are down: {', '.join(down)}" if down else ""
+
+    def _tell(self, relay: Relay, now: float) -> None:
+        self.core.notify(RelayChanged(relay.uri, relay.state, relay.breaker.why), now)
+
+    # --- for routes
+
+    @function
+    def relay(
+        self,
+        request: IncomingRequest,
+        profile: Profile | None = "always",
+        set: str = "",
+        record: bool | None = None,
+        flags: Sequence[str] = (),
+        **keys: Any,
+    ) -> None:
+        """Give the call of ``request``, an INVITE, a relay; call it before ``relay``.
+
+        ``profile``: what it is for (``webrtc``, ``nat``, ``ipv4-ipv6``, ``always``); None: where the profiles
+        of the settings want one. ``set``: of which set. ``flags`` and ``keys`` are added to rtpengine's,
+        ``keys`` with ``_`` for ``-`` (``transport_protocol="RTP/AVP"``).
+        """
+        more = tuple((name.replace("_", "-"), value) for name, value in keys.items())
+        self._wish.set(request, Wish(False, profile, set, record, tuple(flags), more))
+
+    @function
+    def skip(self, request: IncomingRequest) -> None:
+        """Give the call of ``request`` no relay: its descriptions go on untouched."""
+        self._wish.set(request, Wish(skip=True))
+
+    @function
+    def keep_codecs(self, request: IncomingRequest, names: Sequence[str], kind: str | None = None) -> None:
+        """Remove all other codecs from the offer in ``request``: ``["PCMA", "opus/48000/2"]``."""
+        self._edit(request.message, lambda one: one.keep_codecs(names, kind))
+
+    @function
+    def strip_codecs(self, request: IncomingRequest, names: Sequence[str], kind: str | None = None) -> None:
+        """Remove these codecs from the offer in ``request``."""
+        self._edit(request.message, lambda one: one.strip_codecs(names, kind))
+
+    @function
+    def order_codecs(self, request: IncomingRequest, names: Sequence[str], kind: str | None = None) -> None:
+        """Put these codecs first in the offer in ``request``."""
+        self._edit(request.message, lambda one: one.order_codecs(names, kind))
+
+    def _edit(self, message: Message, change: Any) -> None:
+        found = find(message)
+        if found is None:
+            return
+        try:
+            description = parse(found.sdp, most_media=self.core.limits.sdp_media)
+            change(description)
+        except RemoteProtocolError:
+            # The callee judges what it gets (RFC 3264 6).
+            return
+        changed = description.to_bytes()
+        if changed != found.sdp:
+            put(message, found, changed)
+
+    # --- requests
+
+    def branch_leaving(
+        self, request: IncomingRequest, branch: Branch, message: Request
+    ) -> Coroutine[Any, Any, None] | None:
+        """Take the description in a copy that leaves to a relay, where the call needs one."""
+        if not message.body or message.method not in _CARRIERS:
+            return None
+        if request.in_dialog:
+            return self._within(request, message, request.now)
+        return self._offering(request, branch, message) if message.method == "INVITE" else None
+
+    def _offering(
+        self, request: IncomingRequest, branch: Branch, message: Request
+    ) -> Coroutine[Any, Any, None] | None:
+        wish = self._wish.get(request) or NO_WISH
+        found = None if wish.skip else find(message)
+        if found is None:
+            return None
+        forced = wish.profile is not None or "always" in self.settings.profiles
+        try:
+            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+        except RemoteProtocolError as error:
+            if forced:
+                self._refuse(request, error.status, error.reason)
+            return None
+        target = self._target(branch, wish, source)
+        nat = request.behind_nat or "sdp" in request.nat_signs or branch.target.address is not None
+        if not forced and not needed(self.settings.profiles, source, target, nat):
+            return None
+        call = self._calls.of(request)
+        if call is not None and call.request is not request:
+            # It came back here as a branch of itself, and has its relay (RFC 3261 16.6 step 8).
+            return None
+        if call is None:
+            self._no_relay(request, request.message.call_id, "the call has no record (calls.most)")
+            return None
+        session = self._session(call, wish)
+        leg = session.leg(branch, source, target)
+        if leg.offered and leg.asked == found.sdp:
+            put(message, found, leg.offered)
+            return None
+        return self._offer(request, session, leg, message, found)
+
+    def _target(self, branch: Branch, wish: Wish, source: Side) -> Side:
+        place = branch.place
+        target = side_at("", "") if place is None else side_at(place[0], place[1])
+        if wish.profile == "webrtc":
+            return Side(not source.browser, target.family)
+        return target
+
+    def _session(self, call: Call, wish: Wish) -> Session:
+        session = self._sessions.get(call.id)
+        if session is None:
+            # A stranger may send another's Call-ID: a name of ours keeps its calls apart at the relay.
+            name = f"{call.call_id[:_SHOWN]}-{call.id}"
+            session = Session(name, call, call.caller_tag, wish.set or self.settings.set, wish)
+            self._sessions[call.id] = session
+            self._by_dialog.setdefault((call.call_id, call.caller_tag), session)
+        return session
+
+    async def _offer(
+        self, request: IncomingRequest, session: Session, leg: Leg, message: Request, found: Found
+    ) -> None:
+        began = request.now
+        session.sides[session.caller_tag] = leg.source
+        names = Names(session.id, leg.label, session.caller_tag)
+        options = toward(self.settings, session.wish, leg.source, leg.target, offer=True)
+        try:
+            made, relay, now = await steering.offer(
+                self._relays, self.settings, session, names, found.sdp, options, began
+            )
+            put(message, found, made)
+        except (NoRelay, ValueError) as error:
+            request.now = getattr(error, "now", began)
+            self._no_relay(request, session.call.call_id, str(error))
+            return
+        self._took.observe(now - began)
+        self._relayed.add(relay.uri)
+        leg.relay, leg.asked, leg.offered = relay, found.sdp, made
+        if session.call.over:
+            self._forget(session, now)
+
+    # --- what cannot be relayed
+
+    def _no_relay(self, request: IncomingRequest, call_id: str, why: str) -> None:
+        """Refuse the call, or let it go on, as the settings say."""
+        done = "refused" if self.settings.without == "refuse" else "goes on without"
+        self._without.add(done)
+        self.core.notify(CallUnrelayed(call_id, why, done), request.now)
+        if self.settings.without == "refuse":
+            self._refuse(request, 503, None, [("Retry-After", str(_RETRY))])
+
+    def _refuse(
+        self,
+        request: IncomingRequest,
+        status: int,
+        reason: str | None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        request.reply(status, reason, headers)
+        raise BranchRefused
+
+    # --- responses
+
+    def response_received(
+        self, request: IncomingRequest, branch: Branch, response: Response
+    ) -> Coroutine[Any, Any, None] | None:
+        """Take the description in a response to the relay that has its offer."""
+        status = response.status
+        if not response.body or status >= 300 or request.method not in _CARRIERS:
+            return None
+        found = find(response)
+        if found is None:
+            return None
+        asked = self._asked.get(request)
+        if asked is not None:
+            return self._answer(request, *asked, response, found)
+        if request.in_dialog or request.method != "INVITE":
+            return self._late(request, response, found) if request.method == "INVITE" else None
+        call = self._calls.of(request)
+        session = None if call is None else self._sessions.get(call.id)
+        leg = None if session is None else session.legs.get(branch)
+        if session is None or leg is None or leg.relay is None:
+            return self._first_offer(request, branch, response, found)
+        tag = response.to_tag or ""
+        before = leg.answers.get(tag)
+        if before is not None and before[0] == found.sdp:
+            put(response, found, before[1])
+            return None
+        names = Names(session.id, leg.label, session.caller_tag, tag)
+        return self._answer(request, session, names, leg.relay, response, found, leg)
+
+    async def _answer(
+        self,
+        request: IncomingRequest,
+        session: Session,
+        names: Names,
+        relay: Relay,
+        message: Message,
+        found: Found,
+        leg: Leg | None = None,
+    ) -> None:
+        """Take the answer of ``names.answerer`` to ``relay``."""
+        began = request.now
+        try:
+            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+        except RemoteProtocolError:
+            # The offerer judges it.
+            return
+        target = session.sides.get(names.offerer, Side())
+        options = toward(self.settings, session.wish, source, target, offer=False)
+        try:
+            made, now = await steering.answer(relay, names, found.sdp, options, began)
+            put(message, found, made)
+        except (NoRelay, ValueError) as error:
+            request.now = getattr(error, "now", began)
+            self._unanswered(session, str(error), request.now)
+            return
+        self._took.observe(now - began)
+        session.sides[names.answerer] = source
+        if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
+            leg.answers[names.answerer] = (found.sdp, made)
+            session.labels[names.answerer] = leg.label
+
+    def _unanswered(self, session: Session, why: str, now: float) -> None:
+        """An answer got no relay: both sides wait for media from there, so the call has none."""
+        refuses = self.settings.without == "refuse"
+        done = "hung up" if refuses else "goes on without"
+        self._without.add(done)
+        self.core.notify(CallUnrelayed(session.call.call_id, why, done), now)
+        if refuses:
+            # Once the 2xx has gone back: an INVITE that was answered ends by a BYE (RFC 3261 15).
+            self.core.timers.start(now, 0.0, self, session.call.id)
+
+    def timer_fired(self, name: Any, now: float) -> None:
+        """Hang up a call without media."""
+        session = self._sessions.get(name)
+        if session is not None and not session.call.over:
+            self._calls.hangup(session.call.id, now, "no media relay")
+
+    def _first_offer(
+        self, request: IncomingRequest, branch: Branch, response: Response, found: Found
+    ) -> Coroutine[Any, Any, None] | None:
+        """Take an offer in a response: the INVITE had none (RFC 3261 13.2.1)."""
+        call = self._calls.of(request)
+        wish = self._wish.get(request) or NO_WISH
+        if call is None or wish.skip or find(request.message) is not None or call.request is not request:
+            return None
+        try:
+            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+        except RemoteProtocolError:
+            return None
+        target = side_at(request.flow.transport, request.flow.host)
+        nat = request.behind_nat or branch.target.address is not None
+        forced = wish.profile is not None
+        if not forced and not needed(self.settings.profiles, source, target, nat):
+            return None
+        session = self._session(call, wish)
+        session.sides[session.caller_tag] = target
+        names = Names(session.id, "", response.to_tag or "")
+        return self._reoffer(request, session, names, session.caller_tag, response, found, source)
+
+    # --- within a dialog
+
+    def _dialog(self, message: Message) -> tuple[Session, str, str] | None:
+        """Return the session of a message within a dialog, the sender's tag and the other's."""
+        call_id, sender, other = message.call_id, message.from_tag or "", message.to_tag or ""
+        session = self._by_dialog.get((call_id, sender)) or self._by_dialog.get((call_id, other))
+        return None if session is None else (session, sender, other)
+
+    def _proven(self, request: IncomingRequest) -> bool:
+        """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret."""
+        return request.from_dialog or not self.core.proxy.config.dialog_tokens
+
+    def _within(
+        self, request: IncomingRequest, message: Request, now: float
+    ) -> Coroutine[Any, Any, None] | None:
+        """Take an offer or an answer in a request of a dialog."""
+        found = find(message)
+        dialog = None if found is None or not self._proven(request) else self._dialog(message)
+        if found is None or dialog is None:
+            return None
+        session, sender, other = dialog
+        waiting = session.offers.pop(other, None)
+        if waiting is not None and session.relay is not None:
+            # RFC 3262 5: the PRACK has the answer to the offer of a reliable 1xx.
+            names = Names(waiting.call, waiting.label, other, sender)
+            return self._answer(request, session, names, session.relay, message, found)
+        try:
+            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+        except RemoteProtocolError:
+            return None
+        names = Names(session.id, self._label(session, sender, other), sender, other)
+        return self._reoffer(request, session, names, other, message, found, source)
+
+    def _label(self, session: Session, *tags: str) -> str:
+        """Return what rtpproxy knows the dialog by: rtpengine knows it by its tags."""
+        if session.relay is None or session.relay.settings.kind != "rtpproxy":
+            return ""
+        return next((session.labels[tag] for tag in tags if tag in session.labels), "")
+
+    def _late(
+        self, request: IncomingRequest, response: Response, found: Found
+    ) -> Coroutine[Any, Any, None] | None:
+        """Take the offer in the 2xx to a re-INVITE without one."""
+        dialog = self._dialog(response) if self._proven(request) else None
+        if dialog is None or find(request.message) is not None:
+            return None
+        session, offered_to, offerer = dialog
+        try:
+            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+        except RemoteProtocolError:
+            return None
+        names = Names(session.id, self._label(session, offerer, offered_to), offerer, offered_to)
+        return self._reoffer(request, session, names, offered_to, response, found, source)
+
+    async def _reoffer(
+        self,
+        request: IncomingRequest,
+        session: Session,
+        names: Names,
+        to: str,
+        message: Message,
+        found: Found,
+        source: Side,
+    ) -> None:
+        """Take an offer of ``names.offerer`` for the side ``to`` to the call's relay, or to another one."""
+        began = request.now
+        session.sides[names.offerer] = source
+        options = toward(self.settings, session.wish, source, session.sides.get(to, Side()), offer=True)
+        try:
+            made, relay, now = await steering.offer(
+                self._relays, self.settings, session, names, found.sdp, options, began
+            )
+            put(message, found, made)
+        except (NoRelay, ValueError) as error:
+            request.now = getattr(error, "now", began)
+            if message is request.message or message.__class__ is request.message.__class__:
+                self._no_relay(request, session.call.call_id, str(error))
+            else:
+                self._unanswered(session, str(error), request.now)
+            return
+        self._took.observe(now - began)
+        self._relayed.add(relay.uri)
+        if message.__class__ is request.message.__class__:
+            self._asked.set(request, (session, Names(names.call, names.label, names.offerer, to), relay))
+        else:
+            # Its answer comes in the ACK, or in the PRACK.
+            session.offers[names.offerer] = Names(names.call, names.label, names.offerer, to)
+
+    def request_received(self, request: IncomingRequest) -> bool | Coroutine[Any, Any, bool]:
+        """Take the answer in an ACK to the relay that has its offer (RFC 3261 13.2.1)."""
+        if request.method != "ACK" or not request.message.body or not self._sessions:
+            return False
+        found = find(request.message)
+        dialog = self._dialog(request.message) if found is not None and self._proven(request) else None
+        if found is None or dialog is None:
+            return False
+        session, sender, other = dialog
+        waiting = session.offers.pop(other, None)
+        if waiting is None or session.relay is None:
+            return False
+        return self._acknowledged(request, session, waiting, sender, found)
+
+    async def _acknowledged(
+        self, request: IncomingRequest, session: Session, waiting: Names, sender: str, found: Found
+    ) -> bool:
+        assert session.relay is not None
+        names = Names(waiting.call, waiting.label, waiting.offerer, sender)
+        await self._answer(request, session, names, session.relay, request.message, found)
+        return False
+
+    # --- the end
+
+    def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
+        """Delete the branch that failed or lost, and nothing else of its call."""
+        if status < 300 or request.method != "INVITE" or request.in_dialog or not self._sessions:
+            return
+        call = self._calls.of(request)
+        session = None if call is None else self._sessions.get(call.id)
+        leg = None if session is None else session.legs.get(branch)
+        if session is None or leg is None or leg.relay is None or leg.over:
+            return
+        leg.over = True
+        steering.delete(self.core, leg.relay, Names(session.id, leg.label, session.caller_tag), request.now)
+
+    def event_received(self, event: Any, now: float) -> None:
+        """A call has ended: so does its media."""
+        session = self._sessions.pop(event.call.id, None)
+        if session is None:
+            return
+        key = (session.call.call_id, session.caller_tag)
+        if self._by_dialog.get(key) is session:
+            del self._by_dialog[key]
+        call = event.call
+        if not (call.answered is not None and call.answered == call.ended and not call.ended_by):
+            # Answered, and not on our path: the relay sees its end, when no packets come.
+            self._forget(session, now)
+        for relay in session.used:
+            relay.sessions -= 1
+
+    def _forget(self, session: Session, now: float) -> None:
+        labels = {session.labels.get(tag, "") for tag in session.labels} or {""}
+        for relay in session.used:
+            if relay.settings.kind == "rtpproxy":
+                live = {leg.label for leg in session.legs.values() if not leg.over and leg.relay is relay}
+                for label in live | labels:
+                    steering.delete(self.core, relay, Names(session.id, label, session.caller_tag), now)
+            elif any(not leg.over for leg in session.legs.values()) or not session.legs:
+                steering.delete(self.core, relay, Names(session.id, "", session.caller_tag), now)
+
+    # --- operators
+
+    @command("media.list")
+    def list_relays(self, now: float) -> list[RelayRow]:
+        """Return the relays, with their state and figures."""
+        return [relay_row(one, now) for one in self._relays]
+
+    @command("media.set")
+    def set_state(self, uri: str, state: Admin) -> RelayRow:
+        """Set a relay ``active``, ``draining`` (calls leave it at their next re-INVITE) or ``disabled``."""
+        relay = self._found("media.set", uri)
+        relay.admin = state
+        return relay_row(relay, 0.0)
+
+    @command("media.calls", role="read")
+    def list_calls(self, limit: int = 100) -> list[SessionRow]:
+        """Return calls that have a relay, and which."""
+        found: list[SessionRow] = []
+        for session in self._sessions.values():
+            if len(found) >= max(1, min(limit, 1_000)):
+                break
+            found.append(session_row(session))
+        return found
+
+    @command("media.move")
+    def move(self, id: str) -> SessionRow:
+        """Have a call, by its id or Call-ID, move to another relay with its next re-INVITE or UPDATE."""
+        session = self._session_of("media.move", id)
+        session.moving = True
+        return session_row(session)
+
+    @command("media.query", role="read")
+    async def query(self, id: str, now: float) -> dict[str, Any]:
+        """Return what the relay says of a call: packets and octets of each side."""
+        return await self._tell_relay("media.query", id, {"command": "query"}, now)
+
+    @command("media.record")
+    async def record(self, id: str, now: float, on: bool = True) -> SessionRow:
+        """Begin, or end, the recording of a call."""
+        asked = {"command": "start recording" if on else "stop recording"}
+        await self._tell_relay("media.record", id, asked, now)
+        session = self._session_of("media.record", id)
+        session.recording = on
+        return session_row(session)
+
+    @command("media.dtmf")
+    async def dtmf(self, id: str, digit: str, now: float, duration: int = 250) -> SessionRow:
+        """Play a digit to the callee as if the caller pressed it. The call needs the flag ``inject-DTMF``."""
+        session = self._session_of("media.dtmf", id)
+        if len(digit) != 1 or digit not in "0123456789*#ABCD":
+            raise CommandError(f"media.dtmf: {digit[:8]!r} is no digit; 0 to 9, *, # and A to D are")
+        asked = {"command": "play DTMF", "from-tag": session.caller_tag, "code": digit, "duration": duration}
+        await self._tell_relay("media.dtmf", id, asked, now)
+        return session_row(session)
+
+    @command("media.block_dtmf")
+    async def block_dtmf(self, id: str, now: float, on: bool = True) -> SessionRow:
+        """Have the relay drop the digits of a call, or pass them on again."""
+        asked = {"command": "block DTMF" if on else "unblock DTMF"}
+        await self._tell_relay("media.block_dtmf", id, asked, now)
+        return session_row(self._session_of("media.block_dtmf", id))
+
+    async def _tell_relay(self, name: str, id: str, asked: dict[str, Any], now: float) -> dict[str, Any]:
+        session = self._session_of(name, id)
+        relay = session.relay
+        if relay is None or not relay.usable():
+            raise CommandError(
+                f"{name}: the relay of this call is {'not there' if relay is None else relay.state}"
+            )
+        try:
+            reply, _ = await relay.protocol.command(relay, {"call-id": session.id, **asked}, now)
+        except RelayFailed as error:
+            raise CommandError(f"{name}: {error}") from None
+        answer: dict[str, Any] = plain(reply)
+        return answer
+
+    def _found(self, name: str, uri: str) -> Relay:
+        relay = self._relays.get(uri)
+        if relay is None:
+            raise CommandError(f"{name}: there is no relay {uri:.80}; `sansip ctl media.list` shows them")
+        return relay
+
+    def _session_of(self, name: str, id: str) -> Session:
+        session = self._sessions.get(id) or next(
+            (one for one in self._sessions.values() if one.call.call_id == id), None
+        )
+        if session is None:
+            raise CommandError(f"{name}: no call {id:.80} has a relay; `sansip ctl media.calls` shows them")
+        return session

@@ -1,0 +1,124 @@
+"""rtpengine's ng protocol: ``cookie dictionary``, in bencode (kamailio.md 10.3).
+
+Theory of operation: this file turns an offer, an answer or a deletion into a dictionary, and judges what came
+back. A reply must be of the kind that the command wants: a description has as many media, of the same kinds,
+as the one that was sent; anything else counts as the relay's failure, and the call goes to the next one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.modules.media import bencode
+from sansip.modules.media.asking import RelayFailed
+from sansip.sdp import parse
+
+if TYPE_CHECKING:
+    from sansip.modules.media.asking import Asked
+    from sansip.modules.media.names import Names, Options
+
+__all__ = ["Ng", "cookie_of"]
+
+# Characters of a relay's words that are shown.
+_SHOWN: Final = 80
+
+
+def cookie_of(data: bytes) -> bytes:
+    """Return the cookie of a command or its answer: retransmissions have the same."""
+    return data.partition(b" ")[0]
+
+
+class Ng:
+    """Commands of the ng protocol."""
+
+    __slots__ = ()
+
+    async def ping(self, relay: Asked, now: float) -> float:
+        """Return when it answered. Raises ``RelayFailed``."""
+        reply, now = await self.command(relay, {"command": "ping"}, now)
+        if reply.get("result") != b"pong":
+            raise relay.broke("it answers a ping with something else", now)
+        return now
+
+    async def offer(
+        self, relay: Asked, names: Names, sdp: bytes, options: Options, now: float
+    ) -> tuple[bytes, float]:
+        """Return the description that goes on, and when. Raises ``RelayFailed``."""
+        return await self._describe(relay, "offer", names, sdp, options, now)
+
+    async def answer(
+        self, relay: Asked, names: Names, sdp: bytes, options: Options, now: float
+    ) -> tuple[bytes, float]:
+        """The same for an answer."""
+        return await self._describe(relay, "answer", names, sdp, options, now)
+
+    async def delete(self, relay: Asked, names: Names, now: float) -> None:
+        """Have it forget the branch, or the call where ``label`` is empty. Raises ``RelayFailed``."""
+        await self.command(relay, {"command": "delete", **_named(names)}, now)
+
+    async def _describe(
+        self, relay: Asked, command: str, names: Names, sdp: bytes, options: Options, now: float
+    ) -> tuple[bytes, float]:
+        asked: dict[str, Any] = {
+            "command": command,
+            **_named(names),
+            "sdp": sdp,
+            "replace": ["origin", "session-connection"],
+            # Without it a relay that is full says "error", as for any fault.
+            "supports": ["load limit"],
+            **options.keys,
+        }
+        if options.flags:
+            asked["flags"] = list(options.flags)
+        if options.family:
+            asked["address-family"] = options.family
+        reply, now = await self.command(relay, asked, now)
+        made = reply.get("sdp")
+        if not isinstance(made, bytes) or not _fits(sdp, made):
+            raise relay.broke(f"its answer to an {command} has no description that fits", now)
+        relay.worked()
+        return made, now
+
+    async def command(self, relay: Asked, asked: dict[str, Any], now: float) -> tuple[dict[str, Any], float]:
+        """Return the reply and when it came. Raises ``RelayFailed`` where there is none, or an error."""
+        data, now = await relay.ask(bencode.write(asked), now)
+        try:
+            reply = bencode.read(data, len(cookie_of(data)) + 1)
+        except (ValueError, RecursionError) as error:
+            raise relay.broke(f"its answer is no bencode: {error}", now) from None
+        if not isinstance(reply, dict):
+            raise relay.broke("its answer is no dictionary", now)
+        result = reply.get("result")
+        if result in (b"ok", b"pong"):
+            return reply, now
+        if result == b"load limit":
+            # It lives, and has no room: the next one is asked, and this one after a while.
+            raise relay.is_full(now)
+        if result == b"error":
+            why = _words(reply.get("error-reason"))
+            raise RelayFailed(f"{relay.uri} refused {asked['command']}: {why}", now, broken=False)
+        raise relay.broke(f"its answer has no result, but {_words(result)!r}", now)
+
+
+def _named(names: Names) -> dict[str, Any]:
+    found = {"call-id": names.call, "from-tag": names.offerer}
+    if names.answerer:
+        found["to-tag"] = names.answerer
+    if names.label:
+        found["via-branch"] = names.label
+    return found
+
+
+def _words(value: Any) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return "".join(c if c.isprintable() else "?" for c in text[:_SHOWN])
+
+
+def _fits(sent: bytes, made: bytes) -> bool:
+    """Whether ``made`` describes the media that were sent: no relay's answer to another call does."""
+    try:
+        ours, theirs = parse(sent).media, parse(made).media
+        return [one.kind for one in ours] == [one.kind for one in theirs]
+    except RemoteProtocolError:
+        return False

@@ -1,0 +1,119 @@
+"""Profiles: which calls need a relay, and what it does between the two sides.
+
+Theory of operation: a description tells what its side is, a browser (DTLS, RFC 8827) or a classic phone, and
+of which address family. For a side that has described nothing yet the way to it tells: browsers are reached
+over WebSocket (RFC 7118). ``toward`` makes the relay's options for a description that goes from one side to
+the other; it is the same for offers and answers, so a call that a browser takes is the mirror of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sansip.errors import RemoteProtocolError
+from sansip.modules.media.names import Options
+from sansip.transport.transports import ONE_WAY
+
+if TYPE_CHECKING:
+    from sansip.modules.media.settings import MediaSettings, Profile
+    from sansip.sdp import Description
+
+__all__ = ["NO_WISH", "Side", "Wish", "needed", "side_at", "side_in", "toward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is known of one side. ``family``: ``IP4``, ``IP6`` or ""; ``keys``: whether it uses SDES."""
+
+    browser: bool = False
+    family: str = ""
+    keys: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a route wants for a call.
+
+    Attributes:
+        skip: no relay, whatever the profiles say.
+        profile: a relay for this reason, whatever the profiles say; None leaves it to them.
+        set: which relays; "" for the settings'.
+        record: whether to record; None for the settings'.
+        flags, keys: more for rtpengine, as its ng protocol has them.
+    """
+
+    skip: bool = False
+    profile: Profile | None = None
+    set: str = ""
+    record: bool | None = None
+    flags: tuple[str, ...] = ()
+    keys: tuple[tuple[str, Any], ...] = ()
+
+
+NO_WISH = Wish()
+
+
+def side_in(description: Description) -> Side:
+    """Return what the side that wrote ``description`` is; a malformed medium tells nothing."""
+    for medium in description.media:
+        try:
+            if not medium.port:
+                continue
+            connection = medium.connection
+            family = "" if connection is None else connection.family
+            return Side(medium.dtls is not None, family, medium.attribute("crypto") is not None)
+        except RemoteProtocolError:
+            continue
+    return Side()
+
+
+def side_at(transport: str, host: str) -> Side:
+    """Return what the side is that is reached by ``transport`` at ``host``."""
+    return Side(transport in ONE_WAY, "IP6" if ":" in host else "IP4")
+
+
+def needed(profiles: Collection[Profile], source: Side, target: Side, nat: bool) -> bool:
+    """Whether a call between these sides needs a relay."""
+    if "always" in profiles or ("nat" in profiles and nat):
+        return True
+    if "webrtc" in profiles and source.browser != target.browser:
+        return True
+    return _families("ipv4-ipv6" in profiles, source, target)
+
+
+def _families(wanted: bool, source: Side, target: Side) -> bool:
+    return wanted and bool(source.family) and bool(target.family) and source.family != target.family
+
+
+def toward(settings: MediaSettings, wish: Wish, source: Side, target: Side, *, offer: bool) -> Options:
+    """Return what the relay does with a description of ``source`` that ``target`` will read."""
+    profiles = settings.profiles if wish.profile is None else [*settings.profiles, wish.profile]
+    keys: dict[str, Any] = {}
+    flags: list[str] = []
+    if settings.strict_source:
+        # After the first packet of each side nobody else is heard (RTP bleed and inject).
+        flags.append("strict-source")
+        keys["endpoint-learning"] = "immediate"
+    if settings.recrypt and source.keys:
+        flags.append("recrypt")
+    if "webrtc" in profiles:
+        if source.browser and not target.browser:
+            keys |= {"ICE": "remove", "transport-protocol": "RTP/AVP", "rtcp-mux": ["demux"]}
+        elif target.browser and not source.browser:
+            # RFC 8827 6.5: a browser takes DTLS-SRTP alone; RFC 8834 4.5: and RTP with RTCP on one port.
+            keys |= {
+                "ICE": "force",
+                "transport-protocol": "UDP/TLS/RTP/SAVPF",
+                "rtcp-mux": ["offer"] if offer else ["accept"],
+                "SDES": ["off"],
+            }
+            if offer:
+                flags.append("generate-mid")
+    record = settings.record if wish.record is None else wish.record
+    if record:
+        keys["record-call"] = "on"
+    keys |= dict(wish.keys)
+    family = target.family if _families("ipv4-ipv6" in profiles, source, target) else ""
+    return Options(keys, (*flags, *wish.flags), family)

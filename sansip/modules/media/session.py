@@ -1,0 +1,84 @@
+"""A call's media: its relay, the branches of its fork, what was said in each.
+
+Theory of operation: a ``Session`` lives as long as the record of its call (the module ``calls``), which ends
+in every case. Each branch has a ``Leg`` with a label of its own at the relay, so that the loser of a fork is
+deleted alone. A leg keeps the descriptions that came and those that left: a repeated message asks no relay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sansip.modules.media.names import Names
+from sansip.modules.media.profiles import Side, Wish
+
+if TYPE_CHECKING:
+    from sansip.modules.calls import Call
+    from sansip.modules.media.relay import Relay
+
+__all__ = ["Leg", "Session"]
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One branch of the INVITE.
+
+    Attributes:
+        label: its name at the relay.
+        relay: the one that has its offer.
+        asked, offered: the description that came for it, and the one that left.
+        source, target: the two sides.
+        answers: by To tag, the description that came last and what went on.
+        over: its deletion was sent.
+    """
+
+    label: str
+    source: Side
+    target: Side
+    relay: Relay | None = None
+    asked: bytes = b""
+    offered: bytes = b""
+    answers: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    over: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """The media of one call.
+
+    Attributes:
+        id: the call's name at the relays.
+        call: its record.
+        caller_tag: the From tag of its INVITE.
+        set_: the relays that it may have.
+        relay: the one that new branches and offers go to.
+        legs: its branches; ``sides``: what each tag's side is.
+        offers: offers that wait for their answer: the offerer's tag -> what was asked.
+        recording: whether an operator or a route has it recorded.
+        moving: its next offer goes to another relay.
+    """
+
+    id: str
+    call: Call
+    caller_tag: str
+    set_: str
+    wish: Wish
+    relay: Relay | None = None
+    legs: dict[Any, Leg] = field(default_factory=dict)
+    sides: dict[str, Side] = field(default_factory=dict)
+    offers: dict[str, Names] = field(default_factory=dict)
+    used: set[Relay] = field(default_factory=set)
+    # By callee's tag: the label of the leg that it answered, which rtpproxy knows the call by.
+    labels: dict[str, str] = field(default_factory=dict)
+    recording: bool = False
+    moving: bool = False
+    number: int = 0
+
+    def leg(self, branch: Any, source: Side, target: Side) -> Leg:
+        """Return the leg of ``branch``, a new one where there is none."""
+        found = self.legs.get(branch)
+        if found is None:
+            self.number += 1
+            found = self.legs[branch] = Leg(f"b{self.number}", source, target)
+        return found
