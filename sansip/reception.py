@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sansip.actions import Address
 from sansip.assembly import Assembly
 from sansip.errors import RemoteProtocolError
 from sansip.events import (
@@ -20,6 +21,7 @@ from sansip.module import Reply
 from sansip.proxy.stateless import forward_stray
 from sansip.routing import IncomingRequest, run
 from sansip.routing.arrival import screen, take_route
+from sansip.routing.briefs import Briefs
 from sansip.routing.default import route as default_route
 from sansip.routing.flows import looking
 from sansip.routing.loss import has_moved
@@ -47,6 +49,7 @@ class Reception:
         "_core",
         "_siblings",
         "_transactions",
+        "briefs",
         "follows_maddr",
         "force_rport",
         "quick",
@@ -66,13 +69,27 @@ class Reception:
         else:
             self.rates = siblings.rates = SharedRates(config.limits, partial(siblings.tell, "took"))
         self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
-        # None: the route decides on everything.
+        # None: the route decides on everything, and a message is made of everything.
         self.shortcut: Shortcut | None = Shortcut(core)
         self.quick: QuickRelay | None = QuickRelay(core)
+        self.briefs: Briefs | None = Briefs(core, self.shortcut, self.allows)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
         self.follows_maddr: Callable[[Flow], bool] | None = core.is_trusted if trusted else None
+
+    def answers_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
+        """Answer a datagram that begins as ``BEGINNINGS`` say, if that can be done at once."""
+        core = self._core
+        return (
+            self.briefs is not None
+            and self._siblings is None
+            and core.route is default_route
+            and not core.unstarted
+            and not core.draining
+            and listener not in core.retiring.ends
+            and self.briefs.answers(data, listener, source, self.force_rport, now)
+        )
 
     def message_received(
         self, data: bytes, flow: Flow, now: float, *, datagram: bool = True, passed_on: bool = False
@@ -150,8 +167,7 @@ class Reception:
         if transaction is not None and not (method == "ACK" and transaction.state == "accepted"):
             transaction.feed("ACK" if method == "ACK" else "request", request, now)
             return
-        if not self.is_within_rate(flow, now):
-            core.notices.reached("source_rate", flow.host, now)
+        if not self.allows(flow, now):
             return
         back = note_source(request, flow, self.force_rport, self.follows_maddr)
         if method == "ACK":
@@ -205,6 +221,13 @@ class Reception:
             handle.reply(503, None, [("Retry-After", "30")])
             return
         self._decide(handle, now)
+
+    def allows(self, flow: Flow, now: float) -> bool:
+        """Whether the sender at ``flow`` may send one more request; if not, tell so."""
+        if self.is_within_rate(flow, now):
+            return True
+        self._core.notices.reached("source_rate", flow.host, now)
+        return False
 
     def is_within_rate(self, flow: Flow, now: float) -> bool:
         """Whether the sender at ``flow`` keeps to ``limits.source_rate``, or need not."""

@@ -32,6 +32,7 @@ from sansip.location import (
 from sansip.module import WebRequest, WebResponse
 from sansip.reception import Reception
 from sansip.reconfigure import reconfigure
+from sansip.routing.briefs import BEGINNINGS
 from sansip.routing.loss import connection_lost, give_up
 from sansip.routing.removal import Removed, unbind
 from sansip.routing.room import is_exempt
@@ -84,7 +85,9 @@ class Stack(Assembly):
             if len(data) < 8 and not data.strip(b"\r\n\0"):
                 # RFC 5626 3.5.1 and common practice: keepalives want no answer.
                 return []
-        self.reception.message_received(data, Flow(UDP, listener, source), now)
+        reception = self.reception
+        if data[0] not in BEGINNINGS or not reception.answers_briefly(data, listener, source, now):
+            reception.message_received(data, Flow(UDP, listener, source), now)
         return self._take(now)
 
     def _stun_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
+from typing import TypeAlias
 
 from sansip.limits import DEFAULT, Limits
 
@@ -21,7 +22,10 @@ from .packed import Held, Record, pack, pack_plain, unpack
 from .source import Source
 from .update import LocationUpdate, Outcome
 
-__all__ = ["MemoryLocation", "Record"]
+__all__ = ["MemoryLocation", "Record", "Renewal"]
+
+# An address-of-record, its octets from now on, whether it is new, and its bucket before and then.
+Renewal: TypeAlias = tuple[str, bytes, bool, int | None, int]
 
 
 def _is_connection(flow: Hashable) -> bool:
@@ -119,7 +123,7 @@ class MemoryLocation:
         self._replace(aor, record, after)
         return Outcome.DONE
 
-    def renew(
+    def renewal(
         self,
         aor: str,
         contact: str,
@@ -130,31 +134,30 @@ class MemoryLocation:
         listener: int,
         received: Source | None,
         agent: str | None,
-    ) -> bool:
-        """Have one binding for ``aor``: a plain one of ``contact``, made at ``now`` over datagrams.
+    ) -> Renewal | None:
+        """Return how ``aor`` gets one plain binding of ``contact``, made at ``now`` over datagrams.
 
-        Returns False, having done nothing, where more is to be looked at: another binding, a newer one, a
-        watcher, a limit.
+        None where more is to be looked at: another binding, a newer one, a watcher, a limit. Give the result
+        to ``renew`` before anything else.
         """
         held = self._records.get(aor)
         if self.watchers or not (held is None or isinstance(held, bytes)):
-            return False
+            return None
+        if held is None and (len(self._records) >= self._limits.aors or not self._limits.bindings_per_aor):
+            return None
         made = pack_plain(contact, call_id, cseq, expires_at, now, listener, received, agent, held)
         if made is None:
-            return False
-        old: int | None
-        if held is None:
-            if len(self._records) >= self._limits.aors or not self._limits.bindings_per_aor:
-                return False
-            self._bindings += 1
-            old = None
-        else:
-            old = None if made[1] == math.inf else int(made[1]) + 1
-        new = int(expires_at) + 1
+            return None
+        old = None if held is None or made[1] == math.inf else int(made[1]) + 1
+        return aor, made[0], held is None, old, int(expires_at) + 1
+
+    def renew(self, renewal: Renewal) -> None:
+        """Do what ``renewal`` has returned."""
+        aor, record, is_new, old, new = renewal
+        self._bindings += is_new
         if old != new:
             self._buckets.move(aor, old, new)
-        self._records[aor] = made[0]
-        return True
+        self._records[aor] = record
 
     def next_expiry(self) -> float | None:
         """Return when ``expire`` will have something to do, or None. A whole second."""

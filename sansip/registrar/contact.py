@@ -20,7 +20,7 @@ from sansip.wire import NameAddr, Request, Uri
 
 from .config import MALFORMED_EXPIRES, MAX_EXPIRES, USER_AGENT_SIZE
 
-__all__ = ["ContactChange", "agent_of", "contact_value", "delta_seconds", "read_contact"]
+__all__ = ["ContactChange", "agent_of", "contact_value", "delta_seconds", "kept_agent", "read_contact"]
 
 # RFC 3261 25.1: qvalue = "0" [ "." 0*3DIGIT ] / "1" [ "." 0*3("0") ]
 _QVALUE = re.compile(r"0(?:\.([0-9]{0,3}))?|1(?:\.0{0,3})?")
@@ -111,7 +111,11 @@ def contact_value(
 
 def agent_of(request: Request) -> str | None:
     """Return the text of User-Agent that is kept with a binding."""
-    agent = request.get("user-agent")
+    return kept_agent(request.get("user-agent"))
+
+
+def kept_agent(agent: str | None) -> str | None:
+    """Return as much of ``agent``, a value of User-Agent, as is kept."""
     # A few models make up all the phones there are.
     return None if agent is None else sys.intern(agent[:USER_AGENT_SIZE])
 

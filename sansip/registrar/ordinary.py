@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .admission import LeadsBack
     from .registrar import Registrar
 
-__all__ = ["ok_lines", "ordinary_contact", "plan_ordinary"]
+__all__ = ["grant", "ok_lines", "ordinary_contact", "plan_ordinary"]
 
 # RFC 3261 10.3 step 7: requests of an hour or more are never too brief.
 _HOUR: Final = 3_600
@@ -50,37 +50,62 @@ def ordinary_contact(
     _, _, text, scheme, user, host, port, params, tag, rest = match.groups()
     if scheme != "sip" or tag is not None:
         return None
-    config = registrar.config
-    # RFC 3261 10.3 step 7: the contact's own expires, else the field, else our default.
+    own = None
     if rest:
-        own = _only_expires(rest)
-        if own is None:
+        found = _only_expires(rest)
+        if found is None:
             return None
-        requested = int(own[1])
-    else:
-        field = request.get("expires")
-        requested = config.default_expires if field is None else delta_seconds(field)
+        own = found[1]
+    granted = grant(
+        registrar,
+        (text, user, host, port, params),
+        request.get("expires") if own is None else own,
+        request.call_id,
+        received,
+        leads_back,
+        local,
+    )
+    return (text, granted) if granted else None
+
+
+def grant(
+    registrar: Registrar,
+    uri: tuple[str, str | None, str, str | None, str],
+    expires: str | None,
+    call_id: str,
+    received: Source | None,
+    leads_back: LeadsBack,
+    local: bool,
+) -> int:
+    """Return for how many seconds a contact is bound; 0 where ``Registrar.plan`` has to decide.
+
+    ``uri``: a plain sip URI, its user, host, port and parameters. ``expires``: of the contact itself, else
+    the field (RFC 3261 10.3 step 7).
+    """
+    config = registrar.config
+    requested = config.default_expires if expires is None else delta_seconds(expires)
     if requested == 0 or (requested < config.min_expires and requested < _HOUR):
-        return None
+        return 0
+    text, user, host, port, params = uri
     host = host.lower()
     transport = None
     if params:
-        uri = plain_sip_uri(text, scheme, user, host, port, params)
-        if "maddr" in uri.params:
-            return None
-        transport = uri.transport
-    # A phone that is reached at its source is not reached at its Contact.
+        parsed = plain_sip_uri(text, "sip", user, host, port, params)
+        if "maddr" in parsed.params:
+            return 0
+        transport = parsed.transport
     if host_fault(
         host,
         None if port is None else int(port),
         transport,
         local,
+        # A phone that is reached at its source is not reached at its Contact.
         leads_back if received is None else None,
     ):
-        return None
-    if len(text) + len(request.call_id) > registrar.limits.binding_size:
-        return None
-    return text, min(config.max_expires, requested)
+        return 0
+    if len(text) + len(call_id) > registrar.limits.binding_size:
+        return 0
+    return min(config.max_expires, requested)
 
 
 def ok_lines(

@@ -40,7 +40,7 @@ class ModuleTable(Protocol):
     @property
     def hooks(self) -> Any: ...
 
-    # Those of the stack: ``request_received`` holds those that see a new request before a route does.
+    # Those of the stack: ``message_arrived`` and ``request_received`` see what comes in.
     @property
     def stack_hooks(self) -> Any: ...
 

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from sansip.transport import Flow
     from sansip.wire import Request
 
-__all__ = ["METHODS", "Shortcut"]
+__all__ = ["METHODS", "OK", "Shortcut"]
 
 METHODS: Final = frozenset(("OPTIONS", "REGISTER"))
 # Fields by which the route would decide otherwise.
 _DECIDING: Final = frozenset(("route", "require", "proxy-require", "path"))
-_OK: Final = "SIP/2.0 200 OK"
+OK: Final = "SIP/2.0 200 OK"
 
 
 class Shortcut:
@@ -65,9 +65,7 @@ class Shortcut:
             or uri.scheme != "sip"
             or "maddr" in request.uri_text
             or request.to_tag is not None
-            or core.nodes is not None
-            or core.proxy.hooks.active
-            or core.modules.stack_hooks.request_received
+            or not self.is_open
             # RFC 3261 16.3 step 3
             or request.max_forwards == 0
             or "," in first["via"]
@@ -76,13 +74,45 @@ class Shortcut:
             or core.listeners.is_own_sent_by(sent_by_in(key))
         ):
             return False
-        stages = core.modules.stages
-        if stages["screen"] or stages["identify"]:
-            return False
         core.ua.now = now
         if request.method == "OPTIONS":
             return uri.user is None and self._answers_options(request, key, back, flow, now)
         return self._registers(request, key, back, flow, now)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the answer follows from the settings: no module and no other node has a say."""
+        core = self._core
+        modules = core.modules
+        stages = modules.stages
+        return not (
+            core.proxy.hooks.active
+            or modules.stack_hooks.request_received
+            or core.nodes is not None
+            or stages["screen"]
+            or stages["identify"]
+        )
+
+    @property
+    def is_registering(self) -> bool:
+        """Whether a REGISTER needs no password, store or module."""
+        core = self._core
+        return not (
+            core.authenticator is not None
+            or core.durable
+            or core.changes is not None
+            or core.modules.stages["register"]
+        )
+
+    @property
+    def capabilities(self) -> str:
+        """The lines behind the copied ones in the answer to an OPTIONS, and the empty line."""
+        extensions = self._core.registrar.extensions
+        if extensions is not self._extensions:
+            self._extensions = extensions
+            lines = [f"{header_line(name, value)}\r\n" for name, value in capabilities(extensions)]
+            self._capabilities = "".join(lines)
+        return self._capabilities + self.end
 
     def _answers_options(self, request: Request, key: str, back: Flow, flow: Flow, now: float) -> bool:
         """Answer an OPTIONS for the server itself, without state (RFC 3261 11.2, 8.2.7)."""
@@ -92,16 +122,11 @@ class Shortcut:
             return False
         if core.trusted.peers and core.trusted.of(flow) is not None:
             return False
-        extensions = core.registrar.extensions
-        if extensions is not self._extensions:
-            self._extensions = extensions
-            lines = [f"{header_line(name, value)}\r\n" for name, value in capabilities(extensions)]
-            self._capabilities = "".join(lines)
         tag = refusal_tag(key, request.call_id, core.proxy.entropy)
         transactions = core.proxy.transactions
         # As if there had been a transaction: owners have the same numbers with and without the shortcut.
         transactions.latest = number = transactions.latest + 1
-        data = answer_octets(request, _OK, tag, self._capabilities + self._end())
+        data = answer_octets(request, OK, tag, self.capabilities)
         transactions.sender.send(back, data, now, number)
         return True
 
@@ -112,10 +137,7 @@ class Shortcut:
         transactions = core.proxy.transactions
         to = request.to.uri
         if (
-            core.authenticator is not None
-            or core.durable
-            or core.changes is not None
-            or core.modules.stages["register"]
+            not self.is_registering
             or transactions.crowded_by(1)
             or type(to) is not SipUri
             or not core.listeners.serves(to.host, to.port)
@@ -132,17 +154,14 @@ class Shortcut:
             return False
         offset = core.wall.offset
         location = core.location
-        if type(kept) is int and location.renew(
-            aor,
-            asked[0],
-            request.call_id,
-            request.cseq.number,
-            now + asked[1],
-            now,
-            kept,
-            received,
-            agent_of(request),
-        ):
+        renewal = None
+        if type(kept) is int:
+            call_id, cseq, agent = request.call_id, request.cseq.number, agent_of(request)
+            renewal = location.renewal(
+                aor, asked[0], call_id, cseq, now + asked[1], now, kept, received, agent
+            )
+        if renewal is not None:
+            location.renew(renewal)
             core.registered(aor, 1)
             lines = ok_lines(registrar, asked[0], asked[1], received, now, offset)
         else:
@@ -152,12 +171,13 @@ class Shortcut:
                 return False
             update, lines = planned
             core.registered(aor, len(update.after))
-        data = answer_octets(request, _OK, core.proxy.entropy.token(), lines + self._end())
+        data = answer_octets(request, OK, core.proxy.entropy.token(), lines + self.end)
         transactions.open_server(key, "REGISTER", back, None).feed("send 2xx", data, now)
         return True
 
-    def _end(self) -> str:
-        """Return the last lines of an answer without a body, and the empty one."""
+    @property
+    def end(self) -> str:
+        """The last lines of an answer without a body, and the empty one."""
         name = self._core.server_name
         if name != self._server_name or not self._server:
             self._server_name = name

@@ -18,6 +18,7 @@ from sansip.module import Module, Use
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import TrustedPeer
+from sansip.routing.briefs import Briefs
 from sansip.routing.shortcut import Shortcut
 
 PHONE = ("192.0.2.7", 5060)
@@ -40,27 +41,50 @@ class Taken(Shortcut):
         return answered
 
 
+class CountedBriefs(Briefs):
+    """Counts the requests it has answered."""
+
+    count = 0
+
+    def answers(self, *given: Any) -> bool:
+        answered = super().answers(*given)
+        self.count += answered
+        return answered
+
+
 class Pair:
-    """Two stacks with the same settings and entropy, one of them without the shortcut."""
+    """Stacks with the same settings and entropy: without the shortcut, with it, and by octets."""
 
     def __init__(self, make: Callable[[], StackConfig] = config) -> None:
         self.long = Stack(make(), b"s" * 16)
-        self.long.reception.shortcut = None
+        self.long.reception.shortcut = self.long.reception.briefs = None
         self.short = Stack(make(), b"s" * 16)
+        self.short.reception.briefs = None
         self.taken = self.short.reception.shortcut = Taken(self.short)
+        # The way by octets, before a message is made.
+        self.brief = Stack(make(), b"s" * 16)
+        self.briefs = self.brief.reception.briefs = CountedBriefs(
+            self.brief, Shortcut(self.brief), self.brief.reception.allows
+        )
         self.now = 1000.0
 
     def feed(self, data: bytes, source: tuple[str, int] = PHONE, after: float = 1.0) -> list[Any]:
         """Give both ``data``; return the actions, which are the same."""
         self.now += after
         expected = self.long.datagram_received(0, data, source, self.now)
-        actions = self.short.datagram_received(0, data, source, self.now)
-        assert actions == expected
-        assert self.short.time_passed(self.now) == self.long.time_passed(self.now)
-        assert self.short.location.snapshot() == self.long.location.snapshot()
-        assert self.short.snapshot() == self.long.snapshot()
-        assert self.short.next_deadline() == self.long.next_deadline()
-        return actions
+        fired = self.long.time_passed(self.now)
+        for stack in (self.short, self.brief):
+            assert stack.datagram_received(0, data, source, self.now) == expected
+            assert stack.time_passed(self.now) == fired
+            assert stack.location.snapshot() == self.long.location.snapshot()
+            assert stack.snapshot() == self.long.snapshot()
+            assert stack.next_deadline() == self.long.next_deadline()
+            assert stack.reception.rates._buckets == self.long.reception.rates._buckets
+        return expected
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        return self.long, self.short, self.brief
 
 
 def message(
@@ -100,6 +124,8 @@ def test_it_takes_ordinary_requests() -> None:
     pair.feed(message(more=(CONTACT, "Expires: 600", "User-Agent: x"), number=2, branch="z9hG4bK3"))
     pair.feed(message(more=(f"{CONTACT};expires=60",), number=3, branch="z9hG4bK4"), BEHIND_NAT)
     assert pair.taken.count == 4
+    # A phone that may be behind a NAT needs a longer look.
+    assert pair.briefs.count == 3
     # A retransmission is for the transaction.
     pair.feed(message(more=(f"{CONTACT};expires=60",), number=3, branch="z9hG4bK4"), BEHIND_NAT)
     assert pair.taken.count == 4
@@ -330,39 +356,39 @@ def test_modules_see_everything() -> None:
     pair = Pair(lambda: config(modules=[Use(Asked)]))
     pair.feed(message(more=(CONTACT,)))
     pair.feed(message("OPTIONS", branch="z9hG4bK2"))
-    assert pair.taken.count == 0
-    assert next(iter(pair.short.modules)).seen == 2
+    assert pair.taken.count == pair.briefs.count == 0
+    assert [next(iter(stack.modules)).seen for stack in pair.stacks] == [2, 2, 2]
 
 
 def test_a_route_of_ones_own_decides() -> None:
     """The shortcut stands for the default route alone."""
     pair = Pair(lambda: config(route=lambda request: request.reply(486)))
     pair.feed(message(more=(CONTACT,)))
-    assert pair.taken.count == 0
+    assert pair.taken.count == pair.briefs.count == 0
 
 
 def test_it_follows_new_settings() -> None:
     """After a reload the answers have the new values (RFC 3261 10.3)."""
     pair = Pair()
-    for stack in (pair.short, pair.long):
+    for stack in pair.stacks:
         change = Reconfiguration(
             server_name="other", registrar=RegistrarConfig(path="ignore", max_expires=4000)
         )
         stack.configure(change, 1000.0)
     pair.feed(message(more=(CONTACT,)))
     pair.feed(message("OPTIONS", branch="z9hG4bK2"))
-    for stack in (pair.short, pair.long):
+    for stack in pair.stacks:
         stack.configure(Reconfiguration(server_name="", domains=["atlanta.test"]), pair.now)
     pair.feed(message(more=(CONTACT,), number=2, branch="z9hG4bK3"))
     pair.feed(message("OPTIONS", branch="z9hG4bK4"))
     pair.feed(message("OPTIONS", "sip:atlanta.test", branch="z9hG4bK5"))
-    assert pair.taken.count == 3
+    assert pair.taken.count == pair.briefs.count == 3
 
 
 def test_a_server_that_drains_takes_no_more() -> None:
     """RFC 3261 21.5.4: 503, as from the route."""
     pair = Pair()
-    for stack in (pair.short, pair.long):
+    for stack in pair.stacks:
         stack.drain(1000.0)
     pair.feed(message("OPTIONS"))
-    assert pair.taken.count == 0
+    assert pair.taken.count == pair.briefs.count == 0

@@ -1,0 +1,181 @@
+"""A plain OPTIONS for the server, or REGISTER, answered from its octets: the shortcut without a message.
+
+Theory of operation: a request that can be read in brief (``sansip.wire.brief``), came straight from its
+sender in a datagram, and leaves no question open is answered before a message is made of it. Where a question
+is open, this does nothing, and the request goes the long way (``shortcut``, then the default route). The long
+way is the reference: the same actions follow, octet for octet (``tests/routing/test_shortcut.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from sansip.registrar.contact import kept_agent
+from sansip.registrar.ordinary import grant, ok_lines
+from sansip.routing.shortcut import OK
+from sansip.transaction.refusals import refusal_tag
+from sansip.transport import Flow
+from sansip.transport.transports import DEFAULT_PORT, UDP
+from sansip.wire.brief import Brief, read_brief
+from sansip.wire.fields import encode
+
+if TYPE_CHECKING:
+    from sansip.actions import Address
+    from sansip.routing.core import Core
+    from sansip.routing.shortcut import Shortcut
+
+__all__ = ["BEGINNINGS", "Briefs"]
+
+# First octets of the methods that can be read in brief.
+BEGINNINGS: Final = frozenset(b"OR")
+
+
+class Briefs:
+    """Answers of one stack to requests that are read in brief.
+
+    ``allows(flow, now)`` counts a request of a sender, and says whether it may send one more; if not, it has
+    told so.
+    """
+
+    __slots__ = ("_allows", "_core", "_shortcut")
+
+    def __init__(self, core: Core, shortcut: Shortcut, allows: Callable[[Flow, float], bool]) -> None:
+        self._core = core
+        self._shortcut = shortcut
+        self._allows = allows
+
+    def answers(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+        """Answer the request in ``data``, a datagram, and return True; or do nothing.
+
+        The default route is to decide on it, and no limit but that of its sender is reached.
+        """
+        core = self._core
+        if not self._shortcut.is_open or core.modules.stack_hooks.message_arrived:
+            return False
+        read = read_brief(data, core.limits)
+        if read is None:
+            return False
+        brief, lines = read
+        host, port = source[:2]
+        sent_host = brief.sent_host.lower()
+        sent_port = DEFAULT_PORT if brief.sent_port is None else int(brief.sent_port)
+        via = None
+        if brief.rport is not None or brief.rport_behind is not None:
+            # RFC 3581 4: the answer goes back to the source, whatever sent-by says.
+            before, _, behind = brief.via.partition(";rport")
+            via = f"{before};rport={port};received={host}{behind}"
+        elif sent_host != host or sent_port != port or force_rport == "always":
+            return False
+        if ":" in host:
+            return False
+        sent_by = sent_host if brief.sent_port is None else f"{sent_host}:{sent_port}"
+        listeners = core.listeners
+        key = f"{brief.branch} {sent_by}"
+        transactions = core.proxy.transactions
+        ours = None if brief.port is None else int(brief.port)
+        if (
+            transactions.find_server(key, brief.method) is not None
+            or transactions.full
+            or not listeners.serves(brief.host.lower(), ours)
+            # RFC 3261 16.3 step 4: it may be a loop.
+            or listeners.is_own_sent_by(sent_by)
+        ):
+            return False
+        flow = Flow(UDP, listener, source)
+        if brief.method == "OPTIONS":
+            return brief.user is None and self._answers_options(brief, lines, via, key, flow, now)
+        # RFC 3261 18.2.1: where a NAT may be in between, more is to be looked at (``transport.nat``).
+        contact = brief.contact_line
+        if contact is None or sent_host != host or sent_port != port or host not in contact:
+            return False
+        return self._registers(brief, lines, via, key, flow, now)
+
+    def _answers_options(
+        self, brief: Brief, lines: tuple[str, ...], via: str | None, key: str, flow: Flow, now: float
+    ) -> bool:
+        core = self._core
+        if core.authenticator is not None and core.listeners.serves(brief.from_host.lower()):
+            return False
+        if core.trusted.peers and core.trusted.of(flow) is not None:
+            return False
+        if not self._allows(flow, now):
+            return True
+        tag = refusal_tag(key, brief.call_id, core.proxy.entropy)
+        transactions = core.proxy.transactions
+        # As in the shortcut.
+        transactions.latest = number = transactions.latest + 1
+        data = _octets(brief, lines, via, tag, self._shortcut.capabilities)
+        transactions.sender.send(flow, data, now, number)
+        core.ua.now = now
+        return True
+
+    def _registers(
+        self, brief: Brief, lines: tuple[str, ...], via: str | None, key: str, flow: Flow, now: float
+    ) -> bool:
+        core = self._core
+        shortcut = self._shortcut
+        transactions = core.proxy.transactions
+        user, host = brief.to_user, brief.to_host.lower()
+        if (
+            user is None
+            or not shortcut.is_registering
+            or transactions.crowded_by(1)
+            or not core.listeners.serves(host, None if brief.to_port is None else int(brief.to_port))
+        ):
+            return False
+        registrar = core.registrar
+        supported = brief.supported
+        if supported is not None and registrar.gruus is not None and "gruu" in supported.lower():
+            return False
+        domains = core.addresses.domains
+        if domains and host not in domains:
+            # Another name of the server.
+            return False
+        contact = brief.contact
+        granted = grant(
+            registrar,
+            (contact, brief.contact_user, brief.contact_host, brief.contact_port, brief.contact_params),
+            brief.expires if brief.contact_expires is None else brief.contact_expires,
+            brief.call_id,
+            None,
+            core.listeners.names_us,
+            flow.address[0].startswith("127."),
+        )
+        if not granted:
+            return False
+        aor = f"sip:{user}@{host}"
+        agent = brief.agent
+        renewal = core.location.renewal(
+            aor,
+            contact,
+            brief.call_id,
+            int(brief.cseq),
+            now + granted,
+            now,
+            flow.listener,
+            None,
+            None if agent is None else kept_agent(agent.strip(" \t")),
+        )
+        if renewal is None:
+            return False
+        if not self._allows(flow, now):
+            return True
+        core.location.renew(renewal)
+        core.registered(aor, 1)
+        rest = ok_lines(registrar, contact, granted, None, now, core.wall.offset) + shortcut.end
+        data = _octets(brief, lines, via, core.proxy.entropy.token(), rest)
+        transactions.open_server(key, "REGISTER", flow, None).feed("send 2xx", data, now)
+        core.ua.now = now
+        return True
+
+
+def _octets(brief: Brief, lines: tuple[str, ...], via: str | None, tag: str, rest: str) -> bytes:
+    """Return the 200 (RFC 3261 8.2.6.2): ``lines``, with ``via`` for its Via, and ``tag`` in To."""
+    tagged = f"{brief.to};tag={tag}"
+    if lines[0] == brief.via and lines[2] == brief.to:
+        return encode(
+            f"{OK}\r\n{via or lines[0]}\r\n{lines[1]}\r\n{tagged}\r\n{lines[3]}\r\n{lines[4]}\r\n{rest}"
+        )
+    copied = [tagged if one == brief.to else via if via and one == brief.via else one for one in lines]
+    return encode("\r\n".join([OK, *copied, rest]))

@@ -1,0 +1,209 @@
+"""What is read in brief is what the reader reads: an answer made of it fits the request."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sansip.limits import DEFAULT
+from sansip.wire import Request, SipUri
+from sansip.wire.brief import read_brief
+from sansip.wire.reader import read_message
+from tests.fuzz.mutate import change
+from tests.wire.head_messages import MESSAGES
+from tests.wire.strategies import plain_requests, spelled, torn
+
+REGISTER = b"""REGISTER sip:biloxi.test:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.7:0506;rport;branch=z9hG4bK1
+Max-Forwards: 70
+To: "Bob, X" <sip:bob@BILOXI.test;user=phone>
+From: Bob <sip:bob@biloxi.test>;tag=1
+Call-ID: one@192.0.2.7
+CSeq: 0007 REGISTER
+Contact: <sip:bob@192.0.2.7:5061;transport=udp>;expires=60
+Expires: 3600
+Allow: INVITE, ACK
+User-Agent:  phone
+Supported: path
+Content-Length:   0
+
+""".replace(b"\n", b"\r\n")
+OPTIONS = b"""OPTIONS sip:biloxi.test SIP/2.0
+Via: SIP/2.0/UDP phone.test;branch=z9hG4bK1;rport
+From: <sip:biloxi.test>
+To: <sip:biloxi.test>
+Call-ID: 1
+CSeq: 1 OPTIONS
+Content-Length: 0
+
+""".replace(b"\n", b"\r\n")
+
+
+READ = ("via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "expires", "content-length",
+        "user-agent", "supported")  # fmt: skip
+
+
+def agree(data: bytes) -> bool:
+    """Assert that what is read in brief is what the reader reads; return whether it was."""
+    read = read_brief(data, DEFAULT)
+    if read is None:
+        return False
+    brief, lines = read
+    message = read_message(data, DEFAULT, True)
+    assert isinstance(message, Request)
+    # RFC 3261 7.3.1: a field that is read stands once; what no answer needs may be a list.
+    assert not [key for key in READ if message.keys.count(key) > 1]
+    assert lines == tuple(
+        line
+        for key, line in zip(message.keys, message.lines, strict=True)
+        if key in ("via", "from", "to", "call-id", "cseq")
+    )
+    uri: Any = message.uri
+    assert isinstance(uri, SipUri)
+    assert (uri.scheme, uri.password, uri.params, uri.headers) == ("sip", None, {}, [])
+    assert (brief.method, brief.user, brief.host.lower()) == (message.method, uri.user, uri.host)
+    assert (None if brief.port is None else int(brief.port)) == uri.port
+    via = message.via
+    assert len(message.vias) == 1
+    assert (brief.sent_host.lower(), brief.branch) == (via.host, via.branch)
+    assert (None if brief.sent_port is None else int(brief.sent_port)) == via.port
+    assert ("rport" in via.params) == (brief.rport is not None or brief.rport_behind is not None)
+    assert set(via.params) <= {"branch", "rport"}
+    sender: Any = message.from_.uri
+    assert brief.from_host.lower() == sender.host
+    to: Any = message.to.uri
+    assert message.to_tag is None
+    assert (brief.to_user, brief.to_host.lower()) == (to.user, to.host)
+    assert (None if brief.to_port is None else int(brief.to_port)) == to.port
+    assert (brief.call_id, int(brief.cseq)) == (message.call_id, message.cseq.number)
+    assert message.max_forwards is None or message.max_forwards > 0
+    assert not message.body
+    for key in ("route", "require", "proxy-require", "path"):
+        assert not message.has(key)
+    contacts: Any = message.contacts
+    if brief.contact_line is None:
+        assert contacts == []
+    else:
+        (contact,) = contacts
+        assert brief.contact_line == message.first_line("contact")
+        assert brief.contact == str(contact.uri)
+        assert (brief.contact_user, brief.contact_host.lower()) == (contact.uri.user, contact.uri.host)
+        assert (None if brief.contact_port is None else int(brief.contact_port)) == contact.uri.port
+        expected = {} if brief.contact_expires is None else {"expires": brief.contact_expires}
+        assert contact.params == expected
+    for text, name in (
+        (brief.expires, "expires"),
+        (brief.agent, "user-agent"),
+        (brief.supported, "supported"),
+    ):
+        assert message.get(name) == (None if text is None else text.strip(" \t"))
+    return True
+
+
+def test_plain_requests() -> None:
+    """These are what phones and SIPp send."""
+    assert agree(REGISTER)
+    assert agree(OPTIONS)
+    read = read_brief(REGISTER, DEFAULT)
+    assert read is not None
+    parts, lines = read
+    assert lines == (parts.via, parts.to, parts.from_, parts.call_id_line, parts.cseq_line)
+
+
+SOURCES = [REGISTER, OPTIONS, *MESSAGES]
+
+
+def test_spoiled_requests() -> None:
+    """Near the edge of the plain form is where two readers would differ (RFC 3261 7.3.1, 8.1.1, 25.1)."""
+    chance = random.Random(1)
+
+    def spoiled() -> bytes:
+        data = bytearray(chance.choice((REGISTER, REGISTER, OPTIONS, chance.choice(MESSAGES))))
+        for _ in range(chance.choice((1, 1, 1, 2, 3))):
+            change(data, chance, SOURCES)
+        return bytes(data[:4_000])
+
+    said = [agree(spoiled()) for _ in range(8_000)]
+    assert 500 < sum(said) < 7_500
+
+
+def test_each_octet_spoiled() -> None:
+    """One octet changed, at each place: to what separates, ends, quotes, or is no text."""
+    for at, octet in itertools.product(range(len(REGISTER)), b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff'):
+        data = bytearray(REGISTER)
+        data[at] = octet
+        agree(bytes(data))
+
+
+def test_each_line_twice_and_away() -> None:
+    """RFC 3261 7.3.1: a field that stands twice, and 8.1.1: one that is not there, are for the reader."""
+    head = REGISTER.split(b"\r\n")
+    for at in range(1, 13):
+        twice = agree(b"\r\n".join([*head[:at], head[at], *head[at:]]))
+        assert twice == head[at].startswith(b"Allow")
+        agree(b"\r\n".join([*head[:at], *head[at + 1 :]]))
+        name, _, value = head[at].partition(b":")
+        for odd in (name.upper(), name[:1].lower(), name + b" "):
+            agree(b"\r\n".join([*head[:at], odd + b":" + value, *head[at + 1 :]]))
+            agree(b"\r\n".join([*head[:-2], odd + b":" + value, b"", b""]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_odd_and_torn_requests(data: st.DataObject) -> None:
+    """Whatever the spelling, whatever is missing."""
+    octets = data.draw(plain_requests.flatmap(spelled) | st.sampled_from(SOURCES))
+    if data.draw(st.booleans()):
+        octets = data.draw(torn(octets))
+    agree(octets)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        replace(DEFAULT, header_size=300),
+        replace(DEFAULT, head_size=300),
+        replace(DEFAULT, message_size=300),
+        replace(DEFAULT, header_parts=300),
+        replace(DEFAULT, uri_size=300),
+        replace(DEFAULT, header_count=10),
+        replace(DEFAULT, via_count=10),
+        replace(DEFAULT, route_count=10),
+        replace(DEFAULT, contact_count=10),
+    ],
+)
+def test_near_a_limit_the_reader_decides(limits: Any) -> None:
+    """It has the right refusal."""
+    assert read_brief(REGISTER, limits) is None
+
+
+def test_time_is_linear_in_the_size() -> None:
+    """A stranger's octets of each kind, as many as are read: no repeat is tried in two ways."""
+    for piece in (
+        b"a: b\r\n",
+        b"Via",
+        b" ",
+        b"\x80",
+        b"a.",
+        b"a-",
+        b";a=b",
+        b'"',
+        b"<",
+        b"User-Agent: x\r\n",
+    ):
+        for before in (
+            b"OPTIONS ",
+            b"OPTIONS sip:",
+            REGISTER[:60],
+            REGISTER[:100],
+            REGISTER[:150],
+            REGISTER[:-2],
+        ):
+            data = before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n"
+            agree(data)
