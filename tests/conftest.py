@@ -1,4 +1,4 @@
-"""What every test shares: how hard hypothesis tries.
+"""The settings that all tests share: how hard hypothesis tries.
 
 Theory of operation: three profiles, chosen by ``SANSIP_HYPOTHESIS`` or, without
 it, by ``CI``. ``ci`` is bounded and derandomised, so that a build that was green

@@ -1,4 +1,4 @@
-"""What stays behind of something until the cycle collector runs: it should be nothing.
+"""The objects that only the cycle collector can free: there should be none.
 
 Theory of operation: the collector is off, something is done, and then the collector
 runs and keeps what it finds instead of freeing it. Whatever it finds could be reached

@@ -1,4 +1,4 @@
-"""What a test needs and this machine lacks: a skip here, a failure in CI.
+"""Programs and packages that a test needs: without one the test is skipped here, and fails in CI.
 
 Theory of operation: a developer may lack SIPp or gevent; a build that lacks them
 has tested less than it says, so under ``CI=true`` it is red.

@@ -33,7 +33,7 @@ BOB_URI, CAROL_URI, DAVE_URI = "sip:bob@192.0.2.2", "sip:carol@192.0.2.3", "sip:
 
 @dataclass(slots=True)
 class Flow:
-    """What an adapter tells of a connection."""
+    """The report of an adapter about a connection."""
 
     listener: int
     transport: str
@@ -126,7 +126,7 @@ class Rig:
         return self.take(self.stack.data_received(conn, data, self.now, boundary=boundary))
 
     def failed(self, out: Out, reason: str = "port unreachable") -> list[Out]:
-        """What ``out`` sent could not be sent."""
+        """The send of ``out`` failed."""
         return self.take(self.stack.send_failed(out.action.owner, reason, self.now))
 
     def answer(self, result: Any, ask: Ask | None = None) -> list[Out]:
@@ -192,7 +192,7 @@ class Rig:
         return ", ".join(values)
 
     def read(self, data: bytes, datagram: bool) -> Message:
-        """What the stack writes must be what a strict reader takes.
+        """Read a message of the stack as a strict reader does.
 
         But for the fields that a 4xx repeats, and others' Via values, which are passed on.
         """
@@ -249,7 +249,7 @@ def times(outs: Iterable[Out], since: float, name: str | None = None) -> list[fl
 
 
 def only(outs: Iterable[Out], name: str) -> Out:
-    """The one that is called ``name``."""
+    """Return the message called ``name``."""
     found = [out for out in outs if out.what == name]
     assert len(found) == 1, [out.what for out in outs]
     return found[0]

@@ -1,4 +1,4 @@
-"""One list of who is not listened to."""
+"""One list of the addresses that are not listened to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_ban_ends_by_itself() -> None:
 
 
 def test_keepers_are_strangers() -> None:
-    """What a ban means is its keeper's to say: one that refuses packets is none on passwords."""
+    """The keeper of a ban decides what the ban means: a ban on packets is no ban on passwords."""
     bans = Bans(10)
     heard: list[Ban] = []
     bans.keep("digest", heard.append)
@@ -45,7 +45,7 @@ def test_for_one_user() -> None:
 
 
 def test_the_list_is_bounded() -> None:
-    """``limits.bans``: those that are over go first, then the oldest."""
+    """``limits.bans``: bans that are over go first, then the oldest."""
     bans = Bans(3)
     bans.add(Ban("digest", "over", "", 1.0, ""), 0.0)
     for number in range(3):
@@ -56,7 +56,7 @@ def test_the_list_is_bounded() -> None:
 
 
 class Quiet(Module):
-    """Does not listen to who says BAD."""
+    """Does not listen to an address that says BAD."""
 
     name = "quiet"
 
@@ -70,7 +70,7 @@ class Quiet(Module):
 
 
 def test_a_module_keeps_its_bans_there() -> None:
-    """Whatever protects the server joins the one list, and what an operator lifts there is over for it."""
+    """All protections share one list, and a ban that an operator lifts there is over for its keeper."""
     rig = Rig(modules=[Use(Quiet)])
     options = request("OPTIONS", "sip:biloxi.test")
     bad = request("OPTIONS", "sip:biloxi.test", branch="z9hG4bKbad", headers=[("X-Bad", "yes")])

@@ -63,7 +63,7 @@ def test_in_the_order_of_deadlines() -> None:
 
 
 def test_a_timer_started_by_a_timer() -> None:
-    """What is due already fires in the same call; what is not, waits."""
+    """A timer that is due already fires in the same call; a later one waits."""
     timers, owner = Timers(), Owner()
 
     def then(name: Any, now: float) -> None:

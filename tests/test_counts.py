@@ -1,4 +1,4 @@
-"""What a call, a REGISTER and an OPTIONS cost, counted and not timed: ``benchmarks/counts.toml`` is held."""
+"""The counted cost of a call, a REGISTER and an OPTIONS stays within ``benchmarks/counts.toml``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_what_one_costs(kind: str) -> None:
 
 
 def test_more_is_told() -> None:
-    """The gate shuts: a figure above its room, and one that was never recorded."""
+    """The gate shuts: for a figure above its room, and for a figure that was never recorded."""
     entry = {"call": {"calls": 100.0}}
     assert faults({"call": {"calls": 100.0 * (1 + ROOM)}}, entry) == []
     assert faults({"call": {"calls": 104.0}}, entry) == ["call: 104 calls, recorded 100 (+4.0%)"]
@@ -45,7 +45,7 @@ def test_more_is_told() -> None:
 
 
 def test_the_record_is_kept(tmp_path) -> None:
-    """What is written is read again, other builds and Pythons beside it, with the day and the reason."""
+    """The written record is read again, other builds and Pythons beside it, with the day and the reason."""
     path = tmp_path / "counts.toml"
     figures = {name: {"calls": 12.5, "instructions": 1_234_567.0} for name in JOBS}
     said = {"date": "2026-11-29", "machine": "one", "reason": 'a "quoted" reason'}

@@ -360,7 +360,7 @@ def test_a_websocket() -> None:
 
 
 def test_a_proxy_header() -> None:
-    """What a load balancer should have sent."""
+    """A load balancer that should have sent a PROXY header, and did not."""
 
     def run() -> None:
         for data in (

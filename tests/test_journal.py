@@ -92,7 +92,7 @@ def test_the_stack_does_not_notice() -> None:
 
 @given(st.binary())
 def test_octets_are_exact(data: bytes) -> None:
-    """Whatever they are, also through JSON."""
+    """Any octets survive the journal, also through JSON."""
     action: Any = plain_action(SendDatagram(0, data, ("192.0.2.9", 5060), 1))
     assert octets(json.loads(json.dumps(action))[2]) == data
 
@@ -151,7 +151,7 @@ def test_a_strangers_file_calls_nothing(given: Any) -> None:
 
 
 def test_bindings_are_inputs() -> None:
-    """What a store gave at the start is part of what happened."""
+    """The bindings that a store gave at the start are inputs, too."""
     lines: list[str] = []
     network = Network(now=1.0)
     stack = network.server(config(), lines.append).stack
@@ -171,7 +171,7 @@ def test_bindings_are_inputs() -> None:
 
 
 def test_a_removal_by_hand_is_an_input() -> None:
-    """What an operator removed is removed in the replay, too (design.md 8): its next call gets 480."""
+    """An operator's removal happens in the replay, too (design.md 8): the next call gets 480."""
     lines: list[str] = []
     network = Network(now=1.0)
     stack = network.server(config(), lines.append).stack

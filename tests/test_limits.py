@@ -137,7 +137,7 @@ def test_head_size() -> None:
 
 
 def test_skipped_size() -> None:
-    """A message that is too large costs itself alone; one that is larger still, its connection."""
+    """A message that is too large is refused alone; a still larger one costs its connection."""
     rig = limited(relay_to(BOB_URI), message_size=2000, skipped_size=5000)
     conn = rig.accept()
     data = request("MESSAGE", body=b"x" * 4000) + request("OPTIONS", "sip:192.0.2.10", branch="z9hG4bKo")
@@ -276,7 +276,7 @@ def test_connections_per_source() -> None:
 
 
 def test_connection_backlog() -> None:
-    """What does not fit into the queue of a connection being opened fails at once."""
+    """Octets that do not fit into the queue of a connection being opened fail at once."""
     rig = limited(relay_to("sip:bob@192.0.2.2;transport=tcp"), connection_backlog=2000)
     connect = only(rig.udp(request("MESSAGE", branch="z9hG4bK1", body=b"x" * 1000)), "Connect")
     assert sent(rig.udp(request("MESSAGE", branch="z9hG4bK2", body=b"x" * 1000), CAROL)) == [("500", CAROL)]
@@ -317,7 +317,7 @@ def test_source_rate_off() -> None:
 
 
 def test_source_rate_and_retransmissions() -> None:
-    """What belongs to a transaction costs no token: a busy caller's retransmissions do not shut him out."""
+    """Messages of a transaction cost no token: its retransmissions do not shut a busy caller out."""
     rig = limited(relay_to(BOB_URI), source_rate=1, source_burst=1)
     data = request()
     rig.udp(data)
@@ -360,7 +360,7 @@ def test_bindings_per_aor() -> None:
 
 
 def test_aors() -> None:
-    """503 for a new one; those that are there go on."""
+    """503 for a new one; the registered ones go on."""
     rig = limited(aors=2)
     for user in ("bob", "carol"):
         rig.register(f"sip:{user}@192.0.2.2", aor=f"sip:{user}@biloxi.test")
@@ -385,7 +385,7 @@ async def asking(incoming: Any) -> None:
 
 
 def test_questions() -> None:
-    """The route's await raises, so the request gets a 500; those that wait go on."""
+    """The route's await raises, so the request gets a 500; questions that wait go on."""
     rig = limited(asking, questions=2)
     for number in range(2):
         assert what(rig.udp(request("MESSAGE", branch=f"z9hG4bK{number}"))) == []

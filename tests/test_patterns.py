@@ -53,7 +53,7 @@ def test_runaway(text: str) -> None:
 
 @pytest.mark.parametrize("text", SOUND)
 def test_sound(text: str) -> None:
-    """What operators write is taken as it is."""
+    """The patterns that operators write are taken as they are."""
     assert Pattern(text).text == text
 
 
@@ -91,7 +91,7 @@ def test_matches() -> None:
 
 
 def test_template() -> None:
-    """Groups are put in; one that took no part is nothing; nothing else has a meaning."""
+    """Groups are put in; a group that took no part is empty; no other character has a meaning."""
     found = Pattern(r"^(00)?(\d+)$").search("123")
     assert found is not None
     assert Template(r"+\1\2;x\\n{0}%s", 2).expand(found) == r"+123;x\n{0}%s"

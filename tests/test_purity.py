@@ -65,7 +65,7 @@ def test_import_sansip_is_pure() -> None:
 
 
 def test_every_module_of_the_core_is_pure() -> None:
-    """What `import sansip` leaves for later must be as pure as what it loads at once."""
+    """The modules that `import sansip` loads later must be as pure as those that it loads at once."""
     names = [info.name for info in pkgutil.walk_packages(sansip.__path__, "sansip.")]
     assert "sansip.actions" in names
     assert modules_after(*names) & FORBIDDEN == set()

@@ -1,4 +1,4 @@
-"""What a running stack takes in place of what it has: at once, whole, and replayed exactly."""
+"""The settings that a running stack takes in place of its own: at once, whole, and replayed exactly."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_what_was_given_stays_as_it_is() -> None:
 
 
 def test_domains_and_limits_change() -> None:
-    """Each part that looks at them sees the new ones: those that took a copy, too."""
+    """Each part sees the new limits and domains, also a part that took a copy."""
     stack = made(auth=AuthConfig())
     assert stack.authenticator is not None
     limits = Limits(message_size=40_000, source_rate=7, bans=3, notices=2, raised_dialogs=5, avoided=6)

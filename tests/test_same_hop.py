@@ -1,4 +1,4 @@
-"""RFC 3261 9.2, 18.1.2: who is believed about a transaction is the hop that it is with.
+"""RFC 3261 9.2, 18.1.2: only the hop of a transaction is believed about it.
 
 Why it matters: a branch is no secret to everybody on the way. Who has seen one could end
 another's call, or answer it.
@@ -46,7 +46,7 @@ def test_a_response_from_another_port() -> None:
 
 
 def test_a_response_over_another_connection() -> None:
-    """18.2.2: one that was lost is replaced by the peer; it comes from the same host."""
+    """18.2.2: the peer replaces a lost connection; the new one comes from the same host."""
     rig = Rig(relay_to(f"{BOB_URI};transport=tcp"))
     connect = only(rig.udp(request()), "Connect")
     branch = only(rig.opened(connect), "INVITE")

@@ -1,4 +1,4 @@
-"""Seals: opened by who has the key, and by nobody else."""
+"""Seals: only the holder of the key opens them."""
 
 from __future__ import annotations
 

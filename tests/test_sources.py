@@ -39,7 +39,7 @@ def test_sources_are_apart() -> None:
 
 
 def test_refusals_cost_nothing() -> None:
-    """Who keeps on asking is not locked out for longer than the rate says."""
+    """A source that keeps on asking is not locked out for longer than the rate says."""
     one = rates()
     for tick in range(1000):
         one.allow("a", tick / 1000)

@@ -70,7 +70,7 @@ def test_deterministic() -> None:
 
 
 def test_another_seed_gives_other_tokens_alone() -> None:
-    """What differs is chance, not behaviour."""
+    """Only chance differs, not behaviour."""
     first, second = play(Rig()), play(Rig(seed=b"another seed 123"))
     assert first != second
     assert [(time, type(action)) for time, action in first] == [
@@ -181,7 +181,7 @@ def test_no_answer_to_acks_responses_and_noise(data: bytes) -> None:
     ],
 )
 def test_a_response_that_is_not_ours(via: str) -> None:
-    """18.1.2: a sent-by that we do not insert; RFC 6026 7.3: or one that matches no transaction."""
+    """18.1.2: a sent-by that we do not insert; RFC 6026 7.3: a response that matches no transaction."""
     rig = Rig(relay_to(BOB_URI))
     branch = only(rig.udp(request()), "INVITE")
     line = b"Via: " + str(branch.message.via).encode()
@@ -328,7 +328,7 @@ def test_a_503_of_a_drain_is_acknowledged() -> None:
 
 
 def test_idle_waits_for_questions() -> None:
-    """A request whose route waits is one that runs."""
+    """A request whose route waits is not idle."""
 
     async def route(incoming: Any) -> None:
         await ask("x")
@@ -383,7 +383,7 @@ def test_each_listener_serves(listener: int) -> None:
 
 
 def test_what_time_has_passed() -> None:
-    """What is granted until a time must not end because the clock was set; nor last for ever."""
+    """A binding granted until a time must not end because the clock was set, nor last for ever."""
     stack = Rig().stack
     # Before an adapter has said what time of day it is.
     assert (stack.wall.unix(5.0), stack.wall.passed(5.0)) == (5.0, 5.0)

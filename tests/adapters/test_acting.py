@@ -41,7 +41,7 @@ def stack(listeners: list[Any]) -> Stack:
 
 
 class World:
-    """What the story needs of a runtime. ``events`` are those that the stack told."""
+    """The parts of a runtime that the story needs. ``events`` are those that the stack told."""
 
     server: Any
 

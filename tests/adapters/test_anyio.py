@@ -1,4 +1,4 @@
-"""What is anyio's own: task groups and cancel scopes, on both of its backends, by its pytest plugin."""
+"""The parts that only anyio has: task groups and cancel scopes, on both backends, by its pytest plugin."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_stop_from_inside():
 
 @pytest.mark.anyio
 async def test_an_async_handler_runs_in_its_own_task():
-    """What it raises is the answer, and costs no other task anything."""
+    """Its exception is the answer, and no other task ends."""
     stack = FakeStack()
     stack.on_data = lambda conn, data: [Ask(7, Question("slow")), SendData(conn, b"asked")]
 

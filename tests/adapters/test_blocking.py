@@ -1,4 +1,4 @@
-"""What is the blocking adapter's own: turns, and datagrams that are waited for in ``recvfrom``."""
+"""The parts that only the blocking adapter has: turns, and datagrams that it waits for in ``recvfrom``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every runtime must do: the same tests on each, over real loopback sockets.
+"""The contract of every runtime: the same tests on each, over real loopback sockets.
 
 Theory of operation: the server of fakes runs in a thread, the test is a peer in
 blocking socket code. Nothing sleeps: a test waits for what must happen, and
@@ -166,7 +166,7 @@ def test_a_stream_is_fed_as_it_comes(start, connect, host):
 
 
 def test_pipelined_messages_are_answered_in_order(start, connect):
-    """What one read brings may cause many writes: they leave in order."""
+    """One read may cause many writes: they leave in order."""
     stack = FakeStack()
     stack.on_data = lambda conn, data: [SendData(conn, line + b"\n") for line in data.splitlines()]
     server = start(stack, Listen(0, "tcp", "127.0.0.1"))
@@ -177,7 +177,7 @@ def test_pipelined_messages_are_answered_in_order(start, connect):
 
 
 def test_a_flood_is_taken_in_turns(start, connect):
-    """Who sends as fast as he can gets a dozen messages handled, then everybody else has a turn."""
+    """A peer that sends as fast as it can has a dozen messages handled, then all other peers have a turn."""
     stack = FakeStack()
     stack.on_data = lambda conn, data: []
     server = start(stack, Listen(0, "tcp", "127.0.0.1"))
@@ -203,7 +203,7 @@ def test_the_kernel_keeps_little_for_who_does_not_read(start, connect):
 
 
 def test_a_slow_reader_gets_everything_within_the_backlog(start, connect):
-    """What the kernel does not take at once waits, and follows in order."""
+    """Octets that the kernel does not take at once wait, and follow in order."""
     server = start(
         stack := FakeStack(), Listen(0, "tcp", "127.0.0.1"), limits=Limits(connection_backlog=64 << 20)
     )
@@ -388,7 +388,7 @@ def target():
 
 
 def test_connect_from_the_listeners_address(start, target):
-    """What is sent before the connection stands waits for it; peers see the listener's address."""
+    """Octets sent before the connection stands wait for it; peers see the listener's address."""
     server = start(stack := FakeStack(), Listen(4, "tcp", "127.0.0.2"))
     address = target.getsockname()
     server.send(Connect(9, "tcp", address, 4), SendData(9, b"early "), SendData(9, b"bird"))
@@ -665,7 +665,7 @@ def test_drain_waits_until_the_stack_is_idle(start, connect):
 
 
 def test_stop_ends_a_drain(start):
-    """The one that waits for it learns that it did not finish."""
+    """The caller that waits for the drain learns that it did not finish."""
     stack = FakeStack()
     stack.idle = False
     server = start(stack, Listen(0, "udp", "127.0.0.1"))

@@ -1,4 +1,4 @@
-"""What is curio's own: the kernel, cancellation, timeouts, and an import that newer Pythons refuse."""
+"""The parts that only curio has: the kernel, cancellation, timeouts, an import that newer Pythons refuse."""
 
 from __future__ import annotations
 

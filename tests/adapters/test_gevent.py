@@ -1,4 +1,4 @@
-"""What is gevent's own: a server shaped like ``StreamServer``, monkey patching, native threads, the hub."""
+"""The parts that only gevent has: a server like ``StreamServer``, monkey patching, threads, the hub."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def test_work_ends_with_its_client(made: Callable[..., Site]) -> None:
 
 
 def test_http_answer_time(made: Callable[..., Site]) -> None:
-    """What hangs is answered in time, by a named limit; the connection serves on."""
+    """A request that hangs gets its answer in time, by a named limit; the connection serves on."""
     site = made(http_answer_time=0.2)
     sock = site.line(GET % b"wait")
     site.expect("waits")
@@ -234,7 +234,10 @@ def test_a_busy_one_makes_no_room(made: Callable[..., Site]) -> None:
 
 
 def test_http_rate(made: Callable[..., Site]) -> None:
-    """One who asks and asks hears 429 by a named limit; of this machine all may, by default."""
+    """A client that asks too often gets 429 by a named limit.
+
+    A client on this machine may ask at any rate, by default.
+    """
     site = made(http_rate=1, http_burst=3, limit_loopback=True)
     sock = site.line((GET % b"one") * 4)
     assert [read(sock)[0] for _ in range(3)] == [200] * 3

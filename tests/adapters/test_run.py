@@ -116,7 +116,7 @@ def run(request: pytest.FixtureRequest) -> Callable[..., int]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_exits_with_0(program, number):
-    """What a service manager sends, and what Ctrl-C sends."""
+    """A service manager sends one of these signals, and Ctrl-C the other."""
     one = program()
     host, port = one.listener.removeprefix("udp:").split(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
@@ -146,7 +146,7 @@ def test_draining_has_a_time_limit(program):
 
 
 def test_a_held_loop_does_not_hold_the_process(program):
-    """Whatever runs in the loop and never comes back, under patched threads as well."""
+    """A function in the loop may never come back, under patched threads as well."""
     one = program("held")
     host, port = one.listener.removeprefix("udp:").split(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
@@ -280,7 +280,7 @@ def test_stop_from_inside():
 
 
 def test_tune_gc():
-    """What is alive is frozen and collections are rare, until the server has ended."""
+    """Live objects are frozen and collections are rare, until the server has ended."""
     before = gc.get_threshold()
     with tune_gc():
         assert gc.get_freeze_count() > 0

@@ -141,7 +141,7 @@ def test_half_a_message_is_cut_in_time(start, associate):
 
 
 def test_a_whole_message_stops_the_clock(start, associate, monkeypatch):
-    """What became whole in time is not counted against those behind it."""
+    """A message that became whole in time is not counted against the messages behind it."""
     monkeypatch.setattr("sansip_sockets.sctp.READ_SIZE", 8)
     limits = Limits(message_time=0.05)
     stack = FakeStack()
@@ -255,7 +255,7 @@ def test_a_kernel_without_sctp_is_named(monkeypatch, number):
 
 @pytest.mark.skipif(has_sctp(), reason="the kernel has SCTP")
 def test_this_kernel_says_so_itself(monkeypatch):
-    """The error of the real system call is the one that is understood."""
+    """The code understands the error of the real system call."""
     monkeypatch.setattr(sctp, "open_socket", REAL)
     with pytest.raises(BindError, match="this kernel has no SCTP"):
         bind(Listen(0, "sctp", "127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What is trio's own: nurseries, cancel scopes, and errors in groups."""
+"""The parts that only trio has: nurseries, cancel scopes, and errors in groups."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_stop_from_inside():
 
 
 def test_an_async_handler_runs_in_its_own_task():
-    """What it raises is the answer, and costs no other task anything."""
+    """Its exception is the answer, and no other task ends."""
     stack = FakeStack()
     stack.on_data = lambda conn, data: [Ask(7, Question("slow")), SendData(conn, b"asked")]
 

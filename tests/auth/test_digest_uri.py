@@ -1,4 +1,4 @@
-"""What may stand in ``uri`` beside the Request-URI itself (RFC 7616 3.4.6, RFC 8760 2.6)."""
+"""The values that ``uri`` may have beside the Request-URI itself (RFC 7616 3.4.6, RFC 8760 2.6)."""
 
 from __future__ import annotations
 

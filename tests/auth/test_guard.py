@@ -13,7 +13,7 @@ def make(per_user: int = 3, per_source: int = 5, recovery: float = 30.0, most: i
 
 
 def test_colleagues_of_a_guesser() -> None:
-    """Behind one NAT: who proved himself goes on, who is new has to wait, the guesser is barred."""
+    """Behind one NAT: a user who proved the password goes on, a new one waits, the guesser is barred."""
     guard = make()
     guard.succeeded("nat", "alice")
     for number in range(5):

@@ -35,7 +35,7 @@ def test_every_node_of_a_keyring() -> None:
 
 
 def test_a_key_that_was_taken_away() -> None:
-    """What it made is good to the end of its life, and no longer."""
+    """A nonce of a removed key is good to the end of its life, and no longer."""
     ring = nonces(OLD)
     made = ring.make("r", HERE, 1000.0, 5.0)
     ring.replace([NEW], 1100.0)

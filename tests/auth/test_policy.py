@@ -1,4 +1,4 @@
-"""What a server may be told of authentication: realms, quality, mutual proof, hidden names, time limits."""
+"""The settings of authentication: realms, quality, mutual proof, hidden names, time limits."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_a_name_without_end() -> None:
     "name", ["' OR 1=1 --", 'al"ice', "al\\ice", "alice\t", "%00alice", "\x7f", "ä" * 100]
 )
 def test_names_are_data(name: str) -> None:
-    """Whatever stands in a quoted string is looked up as it is, and found nowhere."""
+    """The text in a quoted string is looked up as it is, and found nowhere."""
     rig = Registrar()
     assert rig.send(answer(rig.challenge()[0], name, "x")).what == "401"
     assert [one.username for one in rig.lookups] == [name]

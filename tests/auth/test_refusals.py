@@ -266,7 +266,7 @@ def test_where_nonces_are_not_bound() -> None:
 
 
 def test_a_nonce_of_the_future() -> None:
-    """What was made before the clock was set back is not good until it has been caught up with."""
+    """A nonce made before the clock was set back is not good until the clock has caught up with it."""
     rig = Server()
     challenge = rig.challenge()
     rig.stack.wall_offset = WALL - 3600.0
@@ -357,7 +357,7 @@ def test_what_is_not_told() -> None:
 
 
 def test_what_a_stranger_wrote_is_cut() -> None:
-    """Neither a name nor a URI of 10 KB gets into the log."""
+    """Neither a name nor a URI of 10 KB gets into the log: the log cuts the text of strangers."""
     rig = Server()
     challenge = rig.challenge()
     long = "x" * 10_000
@@ -383,7 +383,7 @@ def test_a_store_that_is_down() -> None:
 
 
 def test_somebody_else() -> None:
-    """403 for a user who is who he says, and not the user that he registers: the log says who."""
+    """403 for a user with the right password who registers another user: the log names both."""
     rig = Server()
     line = answer(rig.challenge())
     data = request(

@@ -71,7 +71,7 @@ def test_a_recording_from_before_a_restart() -> None:
 
 
 def test_another_node() -> None:
-    """What a node made after this one began is believed here, once: nobody else may have seen it."""
+    """This node believes, once, a nonce that another node made later: no third node can have seen it."""
     other, here = Process(1000.0), Process(1010.0)
     nonce = other.make(1020.0)
     assert here.accept(nonce, 2)
@@ -126,7 +126,7 @@ CLOCK = st.tuples(st.just("clock"), st.sampled_from([-7200.0, -5.0, 0.0, 5.0, 72
 
 
 class History:
-    """What was accepted so far; ``used`` asserts that nothing is twice."""
+    """The nonces accepted so far; ``used`` asserts that none of them came twice."""
 
     def __init__(self) -> None:
         self.made: list[Nonce] = []

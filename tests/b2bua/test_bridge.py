@@ -112,7 +112,7 @@ def test_reliable_ringing() -> None:
 
 @pytest.mark.parametrize(("status", "seen"), [(486, "486"), (603, "603"), (407, "403"), (503, "500")])
 def test_failures(status: int, seen: str) -> None:
-    """A failure passes, but for those that are about our leg."""
+    """A failure passes to the caller, except for failures that concern our leg alone."""
     bench = Bench(bridging())
     bench.call()
     bench.bob.reply(bench.bob.expect("INVITE"), status)
@@ -141,7 +141,7 @@ def test_the_caller_gives_up() -> None:
 
 
 def test_a_fork() -> None:
-    """Two phones ring; the one that does not answer is cancelled."""
+    """Two phones ring; the bridge cancels the phone that does not answer."""
     bench = Bench(bridging([BOB, CAROL]))
     bench.call()
     bob, carol = bench.bob.expect("INVITE"), bench.carol.expect("INVITE")

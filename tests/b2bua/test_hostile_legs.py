@@ -26,7 +26,10 @@ def test_a_callee_that_rings_reliably_without_end() -> None:
 
 
 def test_a_late_fork_with_an_offer() -> None:
-    """RFC 3261 13.2.2.4: a 2xx that comes too late is acknowledged; the answer is for the one that won."""
+    """RFC 3261 13.2.2.4: the bridge acknowledges a 2xx that comes too late.
+
+    The phone that won gets the answer.
+    """
     bench = Bench(bridging())
     bench.call(b"")
     invite = bench.bob.expect("INVITE")
@@ -74,8 +77,10 @@ def test_a_transfer_whose_call_ends() -> None:
 
 
 def test_a_stranger_has_nobody_called() -> None:
-    """Who has proved nothing may call here; that a REFER of his has us call others would make us his
-    gateway."""
+    """A caller who has proved nothing may call here.
+
+    A REFER of such a caller must not make us call a third party: we would be its gateway.
+    """
     bench = Bench(bridging())
     talking(bench)
     refer(bench.alice, f"<{CAROL}>")
@@ -86,7 +91,7 @@ def test_a_stranger_has_nobody_called() -> None:
 
 @pytest.mark.parametrize("targets", [None, BOB])
 def test_a_callee_of_the_callers_choice_has_nobody_called(targets: str | None) -> None:
-    """What the Request-URI names is called, and may be an accomplice."""
+    """The Request-URI of a stranger names the callee, which may be an accomplice: its REFER calls nobody."""
     bench = Bench(bridging(targets))
     bench.alice.request("INVITE", BOB, [SDP], body=OFFER)
     bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
@@ -209,8 +214,7 @@ def test_breadth_is_handed_on() -> None:
 
 @pytest.mark.parametrize("field", ["P-Asserted-Identity", "Remote-Party-ID", "P-Charge-Info"])
 def test_what_a_stranger_asserts(field: str) -> None:
-    """RFC 3325 5: an asserted identity of somebody who is not trusted passes no bridge, whatever the list
-    says."""
+    """RFC 3325 5: no bridge passes an asserted identity from a peer that we do not trust."""
     policy = Policy(passes=["P-*", "Remote-Party-ID"])
     bench = Bench(bridging(policy=policy))
     invite = talking(bench, headers=[(field, "<sip:boss@biloxi.test>")])

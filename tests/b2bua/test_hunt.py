@@ -1,4 +1,4 @@
-"""Who is called, in which order, and for how long."""
+"""The order in which phones are called, and the seconds that each has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_ring() -> None:
 
 
 def test_answer() -> None:
-    """A phone that says nothing at all is given up sooner; one that says 100 has its time to ring."""
+    """The bridge gives up a silent phone early; a phone that sent 100 has its time to ring."""
     bench = Bench(bridging(IN_TURN, ring=30, answer=2))
     bench.call()
     bench.bob.expect("INVITE")

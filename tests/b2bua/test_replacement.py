@@ -97,7 +97,7 @@ def test_it_gives_up() -> None:
 
 
 def test_alice_hangs_up_meanwhile() -> None:
-    """What was to be replaced is over: 603, and Bob is hung up as ever."""
+    """The call to be replaced is over: the newcomer gets 603, and Bob is hung up as usual."""
     bench, value = bench_of()
     replacing(bench, value)
     bench.bob.expect("INVITE")

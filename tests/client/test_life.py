@@ -18,7 +18,7 @@ INPUTS = set(itertools.chain.from_iterable(LIFE.values()))
 
 
 def test_the_table_is_total() -> None:
-    """No combination was forgotten, and each effect is a method of those that follow the table."""
+    """The table has each combination, and each effect is a method of the classes that follow the table."""
     for state, rows in LIFE.items():
         assert set(rows) == INPUTS, state
         for effect, following in rows.values():
@@ -47,7 +47,7 @@ EVENTS = st.lists(
 
 @given(EVENTS)
 def test_every_invite_comes_to_one_end(events: list[str]) -> None:
-    """Whatever happens in whatever order: one end is told, one failure at the most, and nothing is left."""
+    """In any order of inputs an attempt has one end and at most one failure, and it leaves nothing behind."""
     desk = Desk()
     sending, _ = desk.send(a_request("INVITE", "sip:bob@phone.test"))
     desk.rig.answer([("udp", *BOB), ("udp", *CAROL)])

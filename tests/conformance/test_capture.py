@@ -64,7 +64,7 @@ def a_call() -> list[tuple[float, str, tuple[str, int], tuple[str, int], bytes]]
 
 
 def test_a_captured_call_replays(tmp_path: Path) -> None:
-    """What the wire saw is a trace that the core passes on another seed."""
+    """A capture of the wire becomes a trace that the core passes on another seed."""
     (trace,) = read_any(pcap(tmp_path / "call.pcap", a_call()))
     assert play_on_core(trace, seed=99).outcome == "pass"
 

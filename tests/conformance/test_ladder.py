@@ -19,7 +19,7 @@ def test_text_fits_80_columns() -> None:
 
 
 def test_the_call() -> None:
-    """Who, when, which way: the arrows of a call in their order."""
+    """The arrows of a call in their order: sender, time and direction."""
     ladder = ladder_of(CALL)
     assert ladder.participants == ["alice", "proxy", "bob"]
     arrows = [(event.source, event.target, event.label.split(" (")[0]) for event in ladder.events]

@@ -70,7 +70,7 @@ def test_nobody_there() -> None:
 
 
 def test_skips_say_why() -> None:
-    """What cannot be played against a stranger is skipped with the reason."""
+    """A trace that needs more than a foreign server has is skipped, with the reason."""
     target = parse_target(("udp:127.0.0.1:5070",))
     reasons = {trace.id: reason_to_skip(trace, target) for trace in load_suites()}
     assert "min-expires" in (reasons["rfc3261-10-registrar/too-brief"] or "")

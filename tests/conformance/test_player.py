@@ -94,6 +94,6 @@ def test_a_route_that_leaks_is_seen() -> None:
 
 
 def test_needs_are_skipped() -> None:
-    """What a trace needs and nobody has is a reason to skip it."""
+    """A trace is skipped where it needs a feature that this player does not have."""
     found = verdict("needs a moon rocket\nalice > proxy OPTIONS sip:biloxi.test\nproxy > alice expect 200\n")
     assert (found.outcome, found.reason) == ("skip", "needs a moon rocket")

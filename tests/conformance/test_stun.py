@@ -1,4 +1,4 @@
-"""What a trace calls a STUN answer, by the sample responses of RFC 5769 (2.2 and 2.3)."""
+"""The word for a STUN answer in a trace, by the sample responses of RFC 5769 (2.2 and 2.3)."""
 
 from __future__ import annotations
 

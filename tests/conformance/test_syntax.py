@@ -25,7 +25,7 @@ def test_a_file_with_one_trace_needs_no_trace_line() -> None:
 
 
 def test_shared_setup_is_copied() -> None:
-    """What one trace adds to its setup is not seen by the next."""
+    """An addition to the setup of one trace does not reach the next trace."""
     first, second = read_text(
         HEAD + "trace a: A\nregister bob\nalice > proxy OPTIONS\ntrace b: B\nalice > proxy OPTIONS\n",
         "x.trace",
@@ -68,7 +68,7 @@ def test_a_message_as_on_the_wire() -> None:
 
 
 def test_sections_per_step() -> None:
-    """An rfc line between steps holds for those that follow."""
+    """An rfc line between steps holds for the steps after it."""
     trace = one(
         "rfc: RFC 3261 16\nalice > proxy OPTIONS\nrfc: RFC 3261 17.2; RFC 4320 4.1\nalice > proxy OPTIONS\n"
     )

@@ -1,4 +1,4 @@
-"""What was recorded, as the text of a trace."""
+"""A recording, written as the text of a trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with a message that grows: each way through the stack, and each operation on its lists.
+"""Each exchange with a message that grows: each way through the stack, and each operation on its lists.
 
 Theory of operation: a scene makes a rig, and returns what plays one exchange there with a
 ``Growing`` of so many octets in every message of the peers, theirs and the answers. So

@@ -1,4 +1,4 @@
-"""What comes without a message around it: streams, frames, other datagrams, name servers' replies."""
+"""Input that is no message: streams, frames, other datagrams, name servers' replies."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class TestMade:
         assert not dialog.make("UPDATE").has("contact")
 
     def test_both_ends_name_it_by_the_same_tags(self) -> None:
-        """What one end calls local is remote at the other: messages find their dialog by it."""
+        """The local part of one end is the remote part of the other: messages find their dialog by it."""
         # RFC 3261 12
         ours, theirs = alice(), bob()
         assert id_at_uas(theirs.make("BYE")) == ours.id

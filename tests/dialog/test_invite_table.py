@@ -47,7 +47,7 @@ def test_every_state_can_be_left_for_the_end() -> None:
 
 
 def test_nothing_leads_back_from_the_end() -> None:
-    """Whatever comes late, an ended session stays ended."""
+    """An ended session stays ended, whichever input comes late."""
     assert {after for state, _, _, after in ROWS if state == OVER} == {OVER}
     assert {after for state, _, _, after in ROWS if state == "mortal"} == {"mortal", OVER}
 

@@ -20,7 +20,7 @@ def test_the_side_that_answers_takes_the_values_in_order() -> None:
 
 
 def test_the_side_that_asked_takes_them_in_reverse() -> None:
-    """The last proxy that recorded itself is the nearest to the one who answers, not to us."""
+    """The last proxy that recorded itself is the nearest to the callee, not to us."""
     # RFC 3261 12.1.2
     routes = route_set_of_uac(answer(invite(), headers=RECORDED))
     assert [str(one) for one in routes] == ['"A" <sip:p0;lr>', "<sip:p1;lr;ftag=9>", "<sip:p2;lr>;x=1"]
@@ -34,7 +34,7 @@ def test_no_record_route_is_the_empty_set() -> None:
 
 
 def test_the_answer_repeats_all_values_as_they_came() -> None:
-    """What a proxy wrote beside its URI is its state: a user agent that drops it breaks the proxy."""
+    """The value beside a proxy's URI is that proxy's state: a user agent that drops it breaks the proxy."""
     # RFC 3261 12.1.1: parameters known or unknown, in their order.
     assert record_routes_to_copy(invite(headers=RECORDED)) == RECORDED
 

@@ -78,7 +78,7 @@ def test_a_peer_cannot_make_us_refresh_all_the_time(seconds: int) -> None:
 
 @pytest.mark.parametrize("value", ["4294967295", "99999999999", "x", "1800;refresher=nobody"])
 def test_strange_values(value: str) -> None:
-    """What a peer writes never raises, and never runs off the end of a clock."""
+    """No value of a peer raises, or runs off the end of a clock."""
     timer = SessionTimer(settings())
     request = invite(headers=[SUPPORTED, ("Session-Expires", value), ("Min-SE", value)])
     timer.accept(request, 0.0)
@@ -149,7 +149,7 @@ class TestInASession:
         assert pair.bob.answers == []
 
     def test_without_a_refresh_both_sides_end(self) -> None:
-        """RFC 4028 10: the one that waits sends a BYE shortly before the end."""
+        """RFC 4028 10: the side that waits for the refresh sends a BYE shortly before the end."""
         pair = Pair(bob=settings(refresher="uac")).answered()
         pair.lost = {"UPDATE": 100}
         pair.at(1767)

@@ -120,7 +120,7 @@ def test_the_2xx_and_a_notify_at_once() -> None:
 
 
 def test_the_notify_begins_the_subscription() -> None:
-    """RFC 6665 4.4.1: it may arrive before the 2xx, and its route set is the one that counts."""
+    """RFC 6665 4.4.1: the NOTIFY may arrive before the 2xx, and its route set counts."""
     both = Both()
     both.last.append("Record-Route", "<sip:p2;lr>, <sip:p1;lr>")
     both.notified()

@@ -1,4 +1,4 @@
-"""What newcomers copy passes the strictest check that they may have: ``mypy --strict``."""
+"""Newcomers copy the examples, so these pass the strictest check: ``mypy --strict``."""
 
 from __future__ import annotations
 

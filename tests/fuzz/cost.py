@@ -53,7 +53,7 @@ def stretched(seed: int) -> Iterator[bytes]:
 
 
 class Findings:
-    """What was found, and what all of it cost."""
+    """The findings of a run, and the cost of all inputs."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""What fuzzing begins with: the kept corpus, torture messages, examples of RFCs, a few for each target."""
+"""The first inputs of fuzzing: the kept corpus, torture messages, examples of RFCs, some per target."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ MOST_ATTEMPTS = 10
 
 @dataclass(slots=True)
 class Slice:
-    """What libFuzzer said of one run: inputs, seconds, edges covered, peak memory, findings."""
+    """The report of libFuzzer on one run: inputs, seconds, edges covered, peak memory, findings."""
 
     inputs: int = 0
     seconds: int = 0

@@ -31,5 +31,5 @@ def test_the_seeds_themselves(target: str) -> None:
 
 @pytest.mark.parametrize(("target", "path"), KEPT, ids=lambda value: getattr(value, "name", value))
 def test_kept_case(target: str, path: Path) -> None:
-    """What was found is fixed, and stays so."""
+    """A case that fuzzing once found stays fixed."""
     TARGETS[target](path.read_bytes())

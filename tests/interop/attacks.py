@@ -1,4 +1,4 @@
-"""What peers that mean no good do to a listener, each attack a function that says how it ended.
+"""Attacks on a listener, each a function that returns how the attack ended.
 
 Theory of operation: blocking sockets, octets written out. An attack returns the seconds after which the
 server had cut it, or raises ``AssertionError`` where it did not within ``PATIENCE``.

@@ -1,4 +1,4 @@
-"""Real programs on loopback: who is needed, which server they talk to.
+"""Real programs on loopback: the programs that a test needs, and the server that they talk to.
 
 Theory of operation: each test names the programs it needs; where one is missing
 the test is skipped on a developer's machine and fails in CI, so that a green build

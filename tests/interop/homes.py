@@ -38,7 +38,7 @@ def _run(*command: str) -> None:
 
 @contextmanager
 def inside(namespace: str) -> Iterator[None]:
-    """What this thread opens belongs to ``namespace``."""
+    """Sockets that this thread opens inside belong to ``namespace``."""
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/thread-self/ns/net") as ours, open(f"/run/netns/{namespace}") as theirs:
         assert libc.setns(theirs.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
@@ -91,7 +91,7 @@ class Home:
 
 
 class Internet:
-    """The public network 203.0.113.0/24 (RFC 5737), and who is on it."""
+    """The public network 203.0.113.0/24 (RFC 5737), and the hosts on it."""
 
     def __init__(self) -> None:
         for program in ("ip", "nft", "sysctl"):

@@ -49,7 +49,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(slots=True)
 class Watch:
-    """What the honest client saw, once its block has ended.
+    """The measurements of the honest client, once its block has ended.
 
     Attributes:
         sent, lost: OPTIONS, and those without an answer.
@@ -112,7 +112,7 @@ class Siege:
 
     @property
     def log(self) -> str:
-        """What the server printed so far."""
+        """The text that the server printed so far."""
         return self.program.output()
 
     def address(self, transport: str) -> tuple[str, int]:

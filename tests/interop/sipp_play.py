@@ -1,4 +1,4 @@
-"""What SIPp plays as a called phone, written as steps in Python and given to it as XML.
+"""Scenarios of SIPp as a called phone, written as steps in Python and given to SIPp as XML.
 
 Theory of operation: SIPp knows the message that came last. What answers an INVITE later needs its fields, so
 ``recv("INVITE")`` keeps them in variables. ``Play`` writes one element for each step; SIPp judges what

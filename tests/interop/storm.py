@@ -1,4 +1,4 @@
-"""Calls that begin before a reload and end after it: which code ends them.
+"""Calls that begin before a reload and end after it: the version of the code that ends them.
 
 Theory of operation: the route says in each answer of its own which version it is. A ``Probe`` is a caller and
 a phone on UDP. ``begin`` has three calls: one that rings and will be found busy, one that rings and will

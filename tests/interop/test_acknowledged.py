@@ -1,4 +1,4 @@
-"""What was acknowledged is there: after kill -9, and on a disk that is full nothing is acknowledged.
+"""Acknowledged writes survive kill -9, and on a full disk the server acknowledges nothing.
 
 Theory of operation: a 200 to a phone, exit status 0 of a command. For each such write the disk is full
 (RLIMIT_FSIZE, which is that to SQLite) or the process is killed, and then the store is looked at. The table
@@ -85,7 +85,7 @@ def test_users_on_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_backup_on_a_full_disk(tmp_path: Path) -> None:
-    """What bears the name of a backup is a whole one."""
+    """A file with the name of a backup is a complete backup."""
     assert sansip(tmp_path, "user", "add", "alice@biloxi.test", text="one\n").returncode == 0
     done = sansip(tmp_path, "store", "backup", "copy.db", limit=full(8_192))
     assert done.returncode == 2

@@ -17,7 +17,7 @@ from tests.interop.test_attack_filling import reply
 
 
 def hostile(invite: bytes) -> list[bytes]:
-    """What one callee answers to one INVITE; over UDP what is longer than a datagram is cut."""
+    """The answers of one callee to one INVITE; over UDP each is cut to the size of a datagram."""
     contact = b",".join(b"<sip:%d@h>" % number for number in range(3_000))
     answers = [
         reply(invite, "302 Moved", "a").replace(
@@ -76,7 +76,7 @@ def test_hostile_answers(tmp_path: Path, transport: str) -> None:
 
 
 def test_a_secret_of_the_second_answer(tmp_path: Path) -> None:
-    """RFC 3325 7: a caller who sends no ACK gets the 2xx again, and the name of the called in no copy."""
+    """RFC 3325 7: a caller who sends no ACK gets the 2xx again, and no copy names the called user."""
     with Siege(tmp_path, config="[[trusted]]\naddress = '127.0.0.8'\n") as siege, ExitStack() as stack:
         caller = stack.enter_context(siege.line("udp"))
         carrier = stack.enter_context(siege.line("udp", source=("127.0.0.8", 0)))

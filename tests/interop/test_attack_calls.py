@@ -127,7 +127,7 @@ def reply(line: Line, asked: Message, status: str, tag: str, *lines: str, body: 
 
 
 class Besieged:
-    """The server, and who is around it."""
+    """The server and its peers."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         route = directory / "route.py"
@@ -206,7 +206,10 @@ def test_invites_without_acks(tmp_path: Path, transport: str) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_guessed_tags(tmp_path: Path, transport: str) -> None:
-    """Who guesses at tags of a call gets 481 for each; the call goes on, and its two ends notice nothing."""
+    """A peer that guesses tags of a call gets 481 for each.
+
+    The call goes on, and its two ends notice nothing.
+    """
     with besieged(tmp_path) as (place, _):
         alice = Caller(place.line("udp", ALICE), "alice")
         answer = alice.call()
@@ -231,8 +234,11 @@ def test_guessed_tags(tmp_path: Path, transport: str) -> None:
 
 
 def test_right_tags_from_elsewhere(tmp_path: Path) -> None:
-    """Who has both tags was on the way of the call. RFC 3261 12.2.2 asks for no more, for phones move; the
-    answer goes back where the request came from, and what we ask stays where the call came from."""
+    """A sender with both tags was on the way of the call.
+
+    RFC 3261 12.2.2 demands no more, for phones move; the answer goes to the source of the request, and our
+    own requests go where the call came from.
+    """
     with besieged(tmp_path) as (place, _):
         alice = Caller(place.line("udp", ALICE), "alice")
         alice.call()

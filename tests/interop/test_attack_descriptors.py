@@ -27,7 +27,7 @@ QUIET = 5.0
 
 @pytest.fixture
 def few_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is started here may open few files; the test itself may open more."""
+    """A child process may open few files; the test itself may open more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     begin = Program.__init__
 

@@ -1,4 +1,4 @@
-"""Within dialogs: a stranger who has called one of our users reaches her phone, and nobody else."""
+"""Within dialogs: a stranger who has called one of our users reaches that user's phone, and no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials that were recorded, redirected, forged in another's name, or guessed: live."""
+"""Credentials that were recorded, redirected, forged in another user's name, or guessed: live."""
 
 from __future__ import annotations
 

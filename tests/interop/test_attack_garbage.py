@@ -1,4 +1,4 @@
-"""What is no SIP at all, in quantity: dropped or answered, and nobody else waits."""
+"""Octets that are no SIP at all, in quantity: the server drops or answers them, and no other peer waits."""
 
 from __future__ import annotations
 

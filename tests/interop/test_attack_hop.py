@@ -1,4 +1,4 @@
-"""Somebody who has seen a call's branch speaks for the caller, or for the callee."""
+"""A host that has seen the branch of a call speaks for the caller, or for the callee."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def ring(tmp_path: Path) -> Iterator[Ring]:
 
 
 def health(node: Node) -> dict[str, Any]:
-    """What ``sansip ctl health`` says of the location at ``node``."""
+    """The report of ``sansip ctl health`` on the location at ``node``."""
     command = [
         sys.executable,
         "-m",

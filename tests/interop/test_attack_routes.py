@@ -182,7 +182,7 @@ def test_a_loop_that_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_route_of_a_reload_is_named_as_well(tmp_path: Path) -> None:
-    """The one that holds the loop is the one that runs, and not the one that the server was started with."""
+    """The watchdog names the route that runs now, not the route that the server was started with."""
     with served(tmp_path, "asyncio", "def route(request):\n    request.reply(404)\n") as siege:
         (tmp_path / "route.py").write_text(HELD)
         siege.program.process.send_signal(signal.SIGHUP)
@@ -233,7 +233,7 @@ def test_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_idle_loop_is_not_held(tmp_path: Path) -> None:
-    """Nor does the watchdog keep it busy: ten looks a second cost less than a hundredth of the processor."""
+    """The watchdog does not keep an idle loop busy: ten looks a second cost under 1 % of the processor."""
     with served(tmp_path, "asyncio", HELD) as siege:
         spent = siege.spent
         time.sleep(2)

@@ -1,4 +1,4 @@
-"""Tokens of phones (RFC 8898), live: the genuine one registers and calls, forged ones prove nothing.
+"""Tokens of phones (RFC 8898), live: the genuine token registers and calls, forged tokens prove nothing.
 
 Theory of operation: the installed server with a key file of ``sansip token``; requests go as octets. Each
 forgery is one that some library once took (RFC 8725 2).

@@ -56,7 +56,7 @@ class Office:
         phone.expect("confirmed", theirs + 1)
 
     def ctl(self, *command: str) -> str:
-        """What `sansip ctl` says."""
+        """The output of `sansip ctl`."""
         arguments = [sys.executable, "-m", "sansip_server", "ctl", "--control", str(self._control), *command]
         return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
 

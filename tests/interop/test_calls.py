@@ -1,4 +1,4 @@
-"""Real phones call a route that answers, and talk through one that bridges."""
+"""Real phones call a route that answers, and talk through a bridge."""
 
 from __future__ import annotations
 

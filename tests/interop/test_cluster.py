@@ -281,7 +281,7 @@ def test_one_user_at_three_nodes_at_once(shared_nodes: Nodes) -> None:
 
 
 def test_passwords_at_every_node(tmp_path: Path) -> None:
-    """Users in one store, nonces under one key: who is challenged by n1 may answer n2, and once there."""
+    """Users in one store, nonces under one key: a phone that n1 challenged may answer n2, and once there."""
     store = tmp_path / "users.db"
     put = [sys.executable, "-m", "sansip_server", "user", "add", "--store", str(store), "bob@biloxi.test"]
     subprocess.run(put, input=b"wonderland\n", check=True, timeout=60, capture_output=True)

@@ -86,7 +86,10 @@ def test_removed_stays_removed(tmp_path: Path) -> None:
 
 
 def test_leftover_and_second_server(tmp_path: Path) -> None:
-    """A socket that a killed server left is replaced; one that is answered on is not, nor is a file."""
+    """The server replaces the socket of a killed server.
+
+    It does not replace a socket that answers, or a file.
+    """
     (tmp_path / "sansip.toml").write_text('listen = ["udp:127.0.0.1:0"]\ncontrol = "here.ctl"\n')
     command = [sys.executable, "-m", "sansip_server", "serve", "--config", "sansip.toml"]
     with peers.Program(command, tmp_path / "first.log", cwd=tmp_path) as first:
@@ -110,7 +113,10 @@ def test_leftover_and_second_server(tmp_path: Path) -> None:
 
 
 def test_reload_says_what_it_refuses(tmp_path: Path) -> None:
-    """What can change is in force; what cannot is named with its line and reason, and nothing is taken."""
+    """The server takes a change that it can make.
+
+    It names any other with line and reason, and takes nothing of it.
+    """
     route, config = tmp_path / "route.py", tmp_path / "sansip.toml"
     route.write_text("def route(request):\n    request.reply(404)\n")
     text = f'route = "{route}"\ncontrol = "{tmp_path}/ctl"\n'

@@ -1,4 +1,4 @@
-"""One server for a domain's registrations in a database: who has them is said, and the dead have nothing."""
+"""One server for a domain's registrations in a database: the log names it, and a dead one has none."""
 
 from __future__ import annotations
 

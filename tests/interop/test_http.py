@@ -155,7 +155,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 
 def test_roles_and_commands(site: Site) -> None:
-    """One table of commands: who may only read changes nothing, and who shows no token learns nothing."""
+    """One table of commands: the role read changes nothing, and a request without a token learns nothing."""
     assert site.get("/health") == (200, b'{"status": "ok"}')
     assert json.loads(site.get("/health", "read")[1])["failing"] == []
     assert site.get("/metrics")[0] == 401

@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def sansip(*arguments: str | Path) -> str:
-    """What the command prints; it has to end with 0, and to complain of nothing."""
+    """The output of the command; it has to end with 0 and to print no complaint."""
     command = [sys.executable, "-m", "sansip_server", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

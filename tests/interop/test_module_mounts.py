@@ -1,4 +1,4 @@
-"""Paths of HTTP that modules answer, on a running server, asked by curl: who may, and what misbehaves."""
+"""Paths of HTTP that modules answer, on a running server, by curl: roles, and modules that misbehave."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ async def route(request):
 
 
 def test_two_servers(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
-    """A phone behind a NAT at each of two servers: each marks its own, and neither sees the other's."""
+    """A phone behind a NAT at each of two servers: each server marks its phone, and sees no other mark."""
     sides = {"one.test": ("203.0.113.10", "203.0.113.21"), "two.test": ("203.0.113.11", "203.0.113.22")}
     places = {}
     for domain, (address, public) in sides.items():
@@ -236,7 +236,7 @@ def test_the_nat_takes_another_port(internet: Internet, stack: ExitStack, tmp_pa
 
 
 def test_keepalives(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
-    """A router that forgets after seven seconds: who is kept alive rings, who is not does not."""
+    """A router forgets after seven seconds: a phone with keepalives rings, a phone without them does not."""
     host = internet.host("srv", SERVER)
     directory = internet.log(tmp_path)
     config = 'control = "server.ctl"\n[keepalive]\ninterval = 5\n'

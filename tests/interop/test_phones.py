@@ -30,7 +30,7 @@ pytestmark = [
 
 
 class Site:
-    """The server; alice and carol are ours; bob is another's phone."""
+    """The server; alice and carol are users of ours, bob is a user of another server."""
 
     def __init__(self, directory: Path, transport: str, stack: ExitStack) -> None:
         users = ("alice", "bob", "carol")
@@ -151,7 +151,7 @@ def pjsips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Pjs
 
 
 class Told:
-    """What PJSIP told since this was made."""
+    """The messages of PJSIP since this object was made."""
 
     def __init__(self, phone: PjsipPhone) -> None:
         self._phone = phone

@@ -63,7 +63,7 @@ def test_sigterm_ends_it_in_order(runtime: tuple[str, ...], tmp_path: Path) -> N
 
 
 def test_drain_lets_what_runs_finish(tmp_path: Path) -> None:
-    """After SIGTERM a new call gets 503 with Retry-After; the one that rings is still put through."""
+    """After SIGTERM a new call gets 503 with Retry-After; a call that rings is still put through."""
     program, port = serve(tmp_path)
     server = ("127.0.0.1", port)
     with (

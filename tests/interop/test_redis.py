@@ -117,7 +117,7 @@ def test_what_is_written_is_read(location: RedisLocation) -> None:
 
 
 def test_compare_and_swap(location: RedisLocation) -> None:
-    """Who expects what does not stand is told what does, and changes nothing."""
+    """A writer that expects a stale version hears the present one, and changes nothing."""
     assert write(location, binding(), version="a" * 16) is None
     stands = write(location, binding("sip:eve@192.0.2.66"), version="b" * 16)
     assert (stands.version, [one.contact for one in stands.bindings]) == ("a" * 16, ["sip:bob@192.0.2.2"])
@@ -133,7 +133,7 @@ def test_a_write_said_twice(location: RedisLocation) -> None:
 
 
 def test_the_key_lives_as_long_as_its_last_binding(location: RedisLocation, port: int) -> None:
-    """What expires needs nobody to sweep it."""
+    """Redis drops an expired key by itself."""
     write(location, binding(seconds=60), binding("sip:bob@192.0.2.3", seconds=600))
     key = location.key(AOR).decode()
     assert 590_000 < int(cli(port, "pttl", key)) <= 600_000
@@ -156,7 +156,7 @@ def test_a_server_that_forgot_the_script(location: RedisLocation, port: int) -> 
 
 
 def test_a_record_of_somebody_else(location: RedisLocation, port: int) -> None:
-    """What we did not write is nobody's registration, and the next REGISTER replaces it."""
+    """A record that no server of ours wrote registers nobody, and the next REGISTER replaces it."""
     cli(port, "set", location.key(AOR).decode(), "<html>what is this?</html>")
     found = read(location)
     assert found.bindings == ()
@@ -192,7 +192,10 @@ def test_replicas_that_are_missing(port: int) -> None:
 
 
 def test_signs_of_life(location: RedisLocation) -> None:
-    """Who beats lives for as long as it said, by the clock of Redis; who leaves is gone at once."""
+    """A node that beats lives for as long as it said, by the clock of Redis.
+
+    A node that leaves is gone at once.
+    """
     a, b = NodeState("a", "1", "192.0.2.10:5060"), NodeState("b", "2", "192.0.2.20:5060", True)
     assert location.beat(Heartbeat(a, 0.2)) == [a]
     assert sorted(location.beat(Heartbeat(b, 60.0)), key=lambda node: node.name) == [a, b]
@@ -203,7 +206,7 @@ def test_signs_of_life(location: RedisLocation) -> None:
 
 @pytest.mark.parametrize("seed", [3261, 5626])
 def test_no_update_is_lost(location: RedisLocation, port: int, seed: int) -> None:
-    """Eight writers on three addresses-of-record: at the end stands what each left there.
+    """Eight writers on three addresses-of-record: in the end each contact stands as its writer left it.
 
     Each writer adds, refreshes and removes its own contact, and remembers what was
     acknowledged last. An update that undid another's would show as a contact that

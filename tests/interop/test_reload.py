@@ -99,7 +99,7 @@ class Reloaded:
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     def says(self) -> str:
-        """What the route that runs answers to OPTIONS."""
+        """The answer of the running route to OPTIONS."""
         with Line("udp", (HOST, self.port)) as line:
             line.send(request("OPTIONS", "sip:biloxi.test", line))
             return line.receive().decode().partition("\r\n")[0].removeprefix("SIP/2.0 200 ")

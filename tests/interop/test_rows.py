@@ -39,7 +39,7 @@ class _Sql(RowContract):
             engine.close()
 
     def test_a_migration_that_was_killed(self, open_rows: Callable[[], RowStore], server: Any) -> None:
-        """What it left aside is in nobody's way."""
+        """The leftovers of a killed migration do not disturb the next one."""
         self._older(open_rows)
         server.execute("CREATE TABLE inbox_new (x INTEGER)")
         self.test_older_rows_are_migrated(open_rows)

@@ -59,7 +59,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_new_certificates_without_a_cut(server: Server) -> None:
-    """SIGHUP: new connections see the new one, and who is connected notices nothing."""
+    """SIGHUP: new connections see the new certificate, and open connections notice nothing."""
     before = server.serial()
     with server.phone("alice", "tls") as alice:
         alice.register()

@@ -181,7 +181,7 @@ def call(world: World, domain: str, number: int, more: str = "") -> tuple[str, f
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_second_server_has_the_call(case: str, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """RFC 3263 4.3; the second call goes straight to the one that lives."""
+    """RFC 3263 4.3; the second call goes straight to the server that lives."""
     dead, alive = world.pairs[case]
     status, first = call(world, case, 1)
     assert status == "200"

@@ -52,7 +52,10 @@ class Node:
 
 @pytest.mark.needs("redis-server", "redis-cli")
 def test_rows_in_redis(tmp_path: Path) -> None:
-    """What one node writes the other reads; an older program is refused by name; no Redis, no start."""
+    """One node reads the rows of the other.
+
+    The server refuses an older program by name; without Redis it does not start.
+    """
     port = free_port()
     code = EXAMPLE.read_text()
     assert TABLE in code

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.needs("sipp")
 @pytest.mark.parametrize("transport", ["u1", "t1"])
 @pytest.mark.parametrize("scenario", SINGLE)
 def test_single(scenario: str, transport: str, biloxi: Server, tmp_path: Path) -> None:
-    """What needs no second party: the registrar, and requests that go no further."""
+    """Scenarios without a second party: the registrar, and requests that go no further."""
     path = OWN / f"{scenario}.xml"
     user = f"{scenario[:3]}-{transport}"
     with Sipp(

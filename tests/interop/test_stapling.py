@@ -104,7 +104,7 @@ def test_a_certificate_for_sip_domains(
 
 
 def asked(one: Authority, port: int, *options: str) -> str:
-    """What `openssl s_client -status` sees of our server."""
+    """The answer of our server to `openssl s_client -status`."""
     command = ["openssl", "s_client", "-connect", f"{LOCAL}:{port}", "-status", "-CAfile", str(one.authority)]
     seen = subprocess.run(
         [*command, *options], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20

@@ -210,7 +210,7 @@ def test_gone(served: Served, tmp_path: Path) -> None:
 
 
 def test_corrupt_and_replaced_by_a_backup(served: Served, tmp_path: Path) -> None:
-    """What was registered since the backup was made is written again from memory."""
+    """The server writes again from memory the registrations since the backup."""
     path = tmp_path / "sansip.db"
     command = [sys.executable, "-m", "sansip_server", "store", "backup", "backup.db"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

@@ -37,7 +37,7 @@ def register(port: int, user: str) -> None:
 
 
 def test_second_server(tmp_path: Path) -> None:
-    """Two servers on one file undid each other's registrations without a word (issue 9, 6)."""
+    """Two servers on one file once undid each other's registrations in silence (issue 9, 6)."""
     first, port = serve(tmp_path)
     with first:
         register(port, "alice")

@@ -54,7 +54,7 @@ def cases() -> list[Any]:
 
 
 def transaction_key(message: bytes) -> tuple[str, str]:
-    """Return sent-by and branch of the top Via, or the Call-ID of who knows no branch (RFC 2543)."""
+    """Return sent-by and branch of the top Via, or the Call-ID for a sender without a branch (RFC 2543)."""
     text = message.decode("latin-1")
     via = re.search(r"(?ims)^(?:via|v)\s*:(.*?)\r\n(?![ \t])", text)
     sent_by, _, params = (via[1] if via else "").partition(";")

@@ -72,7 +72,7 @@ def test_buckets_that_come_and_go_leave_nothing_behind():
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 20)), max_size=60))
 def test_every_key_comes_due_once_in_its_last_bucket(moves):
-    """Whatever the moves were, the latest place of each key is the one that counts."""
+    """After any moves the latest place of each key counts."""
     buckets = ExpiryBuckets()
     place: dict[str, int | None] = {}
     for key, second in moves:

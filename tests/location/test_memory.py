@@ -267,7 +267,7 @@ class TestFlows:
         assert location.aors_of(1) == ()
 
     def test_the_caller_may_say_which_can_be_lost(self, make_binding, put):
-        """What a flow is, is the caller's affair."""
+        """The caller alone knows which flows can be lost."""
         location = MemoryLocation(is_connection=lambda flow: flow == 1)
         put(location, make_binding("sip:a@host", flow=ONE), make_binding("sip:b@host", flow=1))
 
@@ -275,7 +275,7 @@ class TestFlows:
 
 
 class TestAdministration:
-    """What a management interface does without a REGISTER."""
+    """The operations of a management interface, without a REGISTER."""
 
     def test_remove_reports_what_lived(self, make_binding, put):
         """Expired bindings go silently: their end was or will be nobody's news."""

@@ -15,7 +15,7 @@ FLOW = {"instance": "urn:uuid:F81D4FAE-7DEC-11D0-A765-00A0C91E6BF6", "reg_id": 1
 
 
 def test_the_flow_before_other_flows() -> None:
-    """RFC 5626 5.3.2: some valid flow to the instance, and first the one that was meant."""
+    """RFC 5626 5.3.2: any valid flow to the instance will do; the flow that the caller meant comes first."""
     key = key_of(binding(**FLOW))
     same = binding("sip:bob@elsewhere.invalid", "another", **FLOW)
     second = binding("sip:bob@elsewhere.invalid", "third", **{**FLOW, "reg_id": 2}, refreshed_at=9.0)
@@ -42,7 +42,7 @@ def test_the_contact_then_the_call_id() -> None:
 
 
 def test_the_named_flow_alone() -> None:
-    """RFC 5626 5.3.1: who has a target for each flow asks for this one."""
+    """RFC 5626 5.3.1: a caller with a target for each flow asks for this one."""
     key = key_of(binding(**FLOW))
     same, second = binding(call_id="two", **FLOW), binding(**{**FLOW, "reg_id": 2})
     assert named_by(key, [second, same], exact=True) is same

@@ -1,4 +1,4 @@
-"""Who of the nodes lives, as far as this one knows."""
+"""The nodes that live, as far as this node knows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Bench:
         answered(answer, now)
 
     def probe(self, lives: bool, now: float) -> NodeState:
-        """Answer the one who is asked over SIP."""
+        """Answer the node that is asked over SIP."""
         ((node, answered),) = self.probed
         self.probed.clear()
         answered(lives, now)

@@ -57,7 +57,7 @@ def test_each_value_comes_back(name: str) -> None:
 
 
 def test_phones_are_packed() -> None:
-    """What phones send takes octets, not objects; a connection stands beside them."""
+    """The values that phones send are kept as octets, not as objects; a connection stands beside them."""
     assert isinstance(pack((PLAIN, replace(PLAIN, flow=3))), bytes)
     packed = pack((replace(PLAIN, flow=("tcp", 1)), PLAIN, replace(PLAIN, flow=("tcp", 2))))
     assert isinstance(packed[0], bytes)
@@ -93,5 +93,5 @@ bindings = st.builds(
 
 @given(st.lists(bindings, min_size=1, max_size=4).map(tuple))
 def test_any_record_comes_back(record: tuple[Binding, ...]) -> None:
-    """Whatever the values are."""
+    """Records with any values come back unchanged."""
     assert unpack(AOR, pack(record)) == record

@@ -37,7 +37,7 @@ def test_nothing_left_has_no_version() -> None:
 
 
 def test_limits_aors() -> None:
-    """What does not fit is not held, and given back all the same."""
+    """A binding that does not fit is not held, but given back all the same."""
     location = SharedLocation(Limits(aors=1))
     location.mirror(AOR, SharedRecord("one", (binding(),)), 0.0)
     other = binding(aor="sip:eve@biloxi.test")

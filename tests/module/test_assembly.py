@@ -1,4 +1,4 @@
-"""Modules in a running stack: their order, their hooks, and what becomes of those that fail."""
+"""Modules in a running stack: their hooks, and the end of those that fail."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_a_module_may_take_a_request() -> None:
     ],
 )
 def test_a_hook_that_raises(hook: str, outcome: list[str]) -> None:
-    """What must not be left out fails closed, the rest open; the failure bears the module's name."""
+    """Hooks that must not be left out fail closed, the others open; the failure names the module."""
     rig = loud(hook)
     assert what(rig.udp(request("INVITE", "sip:bob@biloxi.test"))) == outcome
     assert failures(rig)[-1] == ("one", hook)
@@ -276,7 +276,7 @@ def gate(**settings: Any) -> Rig:
 
 
 def decided(rig: Rig) -> list[str]:
-    """What is sent within the half second that the first step waits."""
+    """The messages that leave within the half second that the first step waits."""
     return [out for out in what(rig.wait(0.5)) if out != "100"]
 
 
@@ -295,7 +295,7 @@ def test_steps_wait_and_decide() -> None:
 
 
 def test_steps_that_raise() -> None:
-    """Who was not screened is not served; a step that only looks for a target is passed over."""
+    """A request that was not screened is not served; a step that only looks for a target is passed over."""
     rig = gate(raises="screen")
     rig.udp(request("INVITE", "sip:nobody@biloxi.test"))
     assert decided(rig) == ["500"]
@@ -340,7 +340,7 @@ def test_settings_are_replaced_whole() -> None:
 
 
 def test_keys_have_a_word_on_each() -> None:
-    """What the reference page and `sansip modules` show."""
+    """The reference page and `sansip modules` show these texts."""
     assert [(key.name, key.type, key.default, key.doc) for key in keys_of(Loud)] == [
         ("says", str, "x", "What it says."),
         ("raises", str, "", ""),
@@ -407,7 +407,7 @@ def test_rows_timers_and_work_of_its_own() -> None:
 
 
 def test_secrets_differ_by_purpose_and_outlive_the_process() -> None:
-    """Two nodes with one secret agree, and no module's key is another's."""
+    """Two nodes with one secret agree, and each module has a key of its own."""
     secret = b"a secret of more than 16 octets"
     one, two = (Rig(modules=[Use(Alpha), Use(Beta)], secret=secret).stack.modules for _ in range(2))
     first = one.get(Alpha).core.secret("token").keyed_hash("x")

@@ -151,7 +151,7 @@ def test_a_number_is_finite(value: Any) -> None:
 
 
 def test_a_wrong_value_is_shown_in_short() -> None:
-    """Who sends a megabyte gets a line back."""
+    """A caller that sends a megabyte gets one line back."""
     with pytest.raises(CommandError) as caught:
         Command.of(Scales().set).arguments({"weight": "x" * 100_000})
     assert len(str(caught.value)) < 200

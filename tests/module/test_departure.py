@@ -1,4 +1,4 @@
-"""Modules that come and go while requests run: each request ends by those that it began with."""
+"""Modules that come and go while requests run: each request ends by the modules that it began with."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def to_bob(actions: list[Any]) -> SendDatagram:
 
 
 def test_a_request_ends_by_the_modules_that_it_began_with() -> None:
-    """The one that goes sees the answer of its call, and nothing of the next."""
+    """The module that goes sees the answer of its call, and nothing of the next call."""
     stack = made(Use(Counting), Use(Leaning))
     counting = stack.modules.get(Counting)
     leaving = to_bob(stack.datagram_received(UDP, invite("a"), ALICE, 1.0))

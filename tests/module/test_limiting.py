@@ -59,7 +59,7 @@ def test_limits_that_are_none() -> None:
 
 
 class _Nodes:
-    """What a stack knows of the nodes that share its location."""
+    """The knowledge of a stack about the nodes that share its location."""
 
     def __init__(self, name: str, *others: NodeState) -> None:
         self.me = NodeState(name, "life", "x")

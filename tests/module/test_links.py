@@ -84,7 +84,7 @@ def test_messages_are_whole() -> None:
 
 
 def test_it_closes() -> None:
-    """What was sent before leaves, nothing after."""
+    """Octets sent before the close leave, later ones do not."""
     bench = ModuleBench(Room)
     link = bench.link("chat")
     assert link.send(b"bye\nmore\n") == [b"bye\n"]
@@ -101,7 +101,7 @@ def test_it_closes() -> None:
     ],
 )
 def test_a_peer_that_misbehaves(data: bytes, whole: bool, said: str) -> None:
-    """Its connection is closed and told; nobody else's is touched, and the module is not blamed."""
+    """The stack closes the connection of that peer and tells the module. Other peers are untouched."""
     bench = ModuleBench(Room)
     other, link = bench.link("chat"), bench.link("chat", whole=whole)
     link.send(data)

@@ -15,7 +15,7 @@ def test_counter() -> None:
 
 
 def test_labels_are_bounded() -> None:
-    """What a stranger chooses is counted under "other" from some number on."""
+    """From some number on, labels that a stranger chooses are counted under "other"."""
     counter = Counter("calls", "Calls", ("user",))
     for number in range(2_000):
         counter.add(str(number))

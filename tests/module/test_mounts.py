@@ -175,7 +175,7 @@ def test_slips_of_its_author() -> None:
 
 
 def test_a_module_that_goes() -> None:
-    """What it was asked it answers; what comes later is 404. A replay does the same."""
+    """The module answers the requests that it took; later ones get 404. A replay does the same."""
     lines: list[str] = []
     config = StackConfig(list(LISTENERS), modules=[Use(Pages)])
     stack = JournaledStack(config, b"s" * 16, lines.append, {})

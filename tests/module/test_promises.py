@@ -1,4 +1,4 @@
-"""What is promised to authors of modules (docs/modules.md), where no other test of this folder holds it.
+"""Promises to authors of modules (docs/modules.md) that no other test of this folder holds.
 
 Each test is one promise; the others are in the file of their subject (``test_mounts``, ``test_departure``).
 """
@@ -140,7 +140,7 @@ def test_events_that_lead_to_events() -> None:
 
 
 def test_figures_and_health_that_raise() -> None:
-    """What an operator asks of the others is answered."""
+    """An operator's question about the other modules is answered."""
     bench = ModuleBench(Odd, others=[Use(Counted)])
     modules = bench.stack.modules
     assert module_commands.figures(modules) == {"counted.calls": 0}
@@ -206,7 +206,7 @@ def test_a_network_with_modules() -> None:
 
 
 def test_the_contract() -> None:
-    """``check_module`` finds a module whose hooks break others, and passes one that keeps to it."""
+    """``check_module`` finds a module whose hooks break others, and passes one that keeps the contract."""
     check_module(Counted)
 
     class Deaf(Module):

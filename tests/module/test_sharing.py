@@ -61,7 +61,7 @@ class Lines(Module):
 
 
 def test_two_nodes_have_the_same() -> None:
-    """What one puts the other has; it ends by itself, as if its node had died."""
+    """A value that one node puts is there for the other; it ends by itself, as if its node had died."""
     one = ModuleBench(Lines)
     two = one.beside()
     assert one.command("lines.add", trunk="a", by=2) == 2

@@ -93,7 +93,7 @@ def test_asked_and_answered() -> None:
 
 
 def test_what_answers_nothing() -> None:
-    """Late answers, another's cookie: ``received`` gets them."""
+    """Late answers and unknown cookies: ``received`` gets them."""
     one = bench()
     one.datagram_peer(RELAY, lambda data: [b"c9 late", data.partition(b" ")[0] + b" pong"])
     one.stream_peer(REDIS, lambda data: [b"+", data, b"*push\r\n"])
@@ -219,7 +219,7 @@ def test_a_peer_that_talks_nonsense() -> None:
 
 
 def test_closed_by_its_module() -> None:
-    """What waits fails; the next question opens it again."""
+    """Questions that wait fail; the next question opens the connection again."""
     one = bench()
     one.command("relay.redis", text="x")
     one.command("relay.ng", text="x")
@@ -259,7 +259,7 @@ def test_what_a_module_cannot_ask_for() -> None:
 
 
 def test_tls_to_a_peer() -> None:
-    """The driver's filters wrap it; the name is the one that its certificate must be for."""
+    """The driver's filters wrap it; the certificate must be for the name that was given."""
     one = bench()
     stream = one.module.core.connect(REDIS, ("tls",), name="redis.example")
     stream.send(b"x", one.now)

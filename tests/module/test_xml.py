@@ -54,7 +54,7 @@ def test_read_and_written() -> None:
 
 @pytest.mark.parametrize("value", ["plain", "<&>\"'", "\x00\x1b\ud800", "\t\r\n", 7, "ü漢😀", "]]>"])
 def test_written_text(value: Any) -> None:
-    """Whatever a peer put into an address, the document that we write is well-formed and says the same."""
+    """For any address of a peer, the document that we write is well-formed and says the same."""
     root = read_xml(f"<a b={attribute(value)}>{text(value)}</a>".encode())
     wanted = "".join("?" if one in "\x00\x1b\ud800" else one for one in str(value))
     assert root.get("b") == wanted

@@ -43,7 +43,7 @@ def called(made: ModuleBench[Aliases], user: str) -> list[str]:
 
 
 def test_contract() -> None:
-    """What every module promises."""
+    """The contract of every module."""
     check_module(Aliases, AliasesSettings([BOB]))
 
 
@@ -75,7 +75,7 @@ def test_elsewhere() -> None:
 
 
 def test_commands_and_restart() -> None:
-    """What is added beats the file, and outlives the process."""
+    """A name added by command beats the file, and outlives the process."""
     made = bench(BOB)
     made.command("aliases.add", alias="sip:boss@example.com", target="sip:bob@example.com")
     again = made.restarted()

@@ -223,7 +223,7 @@ def test_silence() -> None:
 
 
 def test_removal() -> None:
-    """Who had answered and is silent is unregistered, and it is said; another contact stays."""
+    """A contact that had answered and is silent now is unregistered, with an event. Another contact stays."""
     bench = rig(remove=True)
     bench.register(HOME, NATTED)
     bench.register("sip:bob@192.0.2.7", ("192.0.2.7", 5060))
@@ -235,7 +235,7 @@ def test_removal() -> None:
 
 
 def test_removal_is_stored() -> None:
-    """What the store acknowledged, the store forgets, too."""
+    """The store forgets the bindings that it acknowledged, too."""
     bench = rig(remove=True, durable=True)
     bindings = [Binding(AOR, HOME, 5_000.0, "c", 1, received=Source("udp", *NATTED))]
     bench.stack.restore(bindings, bench.now)
@@ -399,6 +399,6 @@ def test_ipv6_and_odd_flows() -> None:
     ],
 )
 def test_config(wrong: Any) -> None:
-    """What cannot work is refused when it is said."""
+    """Settings that cannot work are refused at the start."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         KeepaliveConfig(**wrong)

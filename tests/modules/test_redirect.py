@@ -27,7 +27,7 @@ def told(made: ModuleBench[Any], user: str = "bob") -> tuple[int, list[str]]:
 
 
 def test_contract() -> None:
-    """What every module promises."""
+    """The contract of every module."""
     check_module(Redirect, RedirectSettings([Elsewhere(BOB, "sip:bob@192.0.2.9")]))
 
 
@@ -53,7 +53,7 @@ def test_bindings() -> None:
 
 
 def test_commands_and_restart() -> None:
-    """What is added is durable, until it is removed."""
+    """An added redirect is durable until it is removed."""
     made = bench()
     made.command("redirect.add", user=BOB, contact="sip:bob@192.0.2.9", q=0.7)
     again = made.restarted()

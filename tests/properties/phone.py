@@ -24,7 +24,7 @@ T1, T2, GIVE_UP = 0.5, 4.0, 32.0
 
 @dataclass
 class Habit:
-    """What a phone does with a call: ring after, decide after, with a status (0: ring on for ever)."""
+    """The behaviour of a phone with a call: ring after, decide after, with a status (0: ring on for ever)."""
 
     ring: float = 0.2
     decide: float = 2.0

@@ -121,7 +121,7 @@ class Bench:
 @pytest.mark.parametrize("kind", ["INVITE", "MESSAGE", "REGISTER", "OPTIONS"])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_answers(name: str, kind: str, transport: str) -> None:
-    """No answer takes long, is kept for long, or stops another's call."""
+    """No answer takes long, is kept for long, or stops the call of another."""
     bench = Bench(kind, transport)
     rig = bench.rig
     assert bench.asked is not None

@@ -1,4 +1,4 @@
-"""Hostile users on the virtual network: what they send reaches nobody that they could not reach themselves.
+"""Hostile users on the virtual network: their packets reach no host that they could not reach themselves.
 
 Theory of operation: a server that asks for passwords, honest users with calls among each other and
 with mallory (a stranger) and eve (a user of the server who is no better), and two hosts that nobody has
@@ -232,7 +232,7 @@ answers = st.fixed_dictionaries(
 
 
 def headers_of(world: World, plan: dict[str, Any]) -> list[tuple[str, str]]:
-    """What each hostile message has beside the rest."""
+    """The header fields that each hostile message adds to the usual ones."""
     headers = [
         ("P-Asserted-Identity", "<sip:boss@biloxi.test>"),
         ("Remote-Party-ID", "<sip:boss@biloxi.test>"),
@@ -244,7 +244,7 @@ def headers_of(world: World, plan: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def send(world: World, plan: dict[str, Any], number: int) -> None:
-    """Send a request that is put together from pieces, or one that is nearly of a dialog."""
+    """Send a request put together from pieces, or one that nearly belongs to a dialog."""
     phone = world.phones[plan["who"]]
     method = plan["method"]
     pieces: dict[str, Any] = {

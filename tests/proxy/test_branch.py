@@ -372,7 +372,7 @@ def test_never_over_tcp() -> None:
 
 
 def test_from_tcp_to_udp() -> None:
-    """What came by TCP goes by UDP where the next hop is UDP, repeated by our own Timer A."""
+    """A request that came by TCP goes by UDP where the next hop is UDP, repeated by our own Timer A."""
     rig = Rig(relay_to(BOB_URI))
     conn = rig.accept()
     outs = rig.tcp(conn, request(transport="TCP", source=("192.0.2.1", 40001)))

@@ -86,7 +86,7 @@ def test_route_values_are_kept(rig: Rig) -> None:
 
 
 def test_all_branches() -> None:
-    """16.10: a CANCEL for every pending client transaction; one that is done gets none."""
+    """16.10: a CANCEL for every pending client transaction, and none for a transaction that is done."""
     rig = Rig(relay_to(BOB_URI, CAROL_URI))
     invite = request()
     bob, carol = (out for out in rig.udp(invite) if out.what == "INVITE")
@@ -304,7 +304,7 @@ def test_while_the_connection_is_being_opened() -> None:
 
 
 def test_a_target_that_fails_after_the_cancel_is_not_replaced() -> None:
-    """The next address of a target is not tried for a caller who is gone."""
+    """The next address of a target is not tried for a caller who gave up."""
     rig = Rig(relay_to("sip:bob@phone.test"))
     invite = request()
     rig.udp(invite)

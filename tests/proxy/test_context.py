@@ -376,7 +376,7 @@ def test_a_late_2xx_after_a_failure_of_ours() -> None:
 
 
 def test_two_relays_of_one_request() -> None:
-    """What a second ``relay`` adds comes after the first, which has the whole breadth (RFC 5393 5.3.3)."""
+    """The targets of a second ``relay`` come after those of the first (RFC 5393 5.3.3)."""
 
     def route(incoming: Any) -> None:
         incoming.relay(BOB_URI)

@@ -52,7 +52,7 @@ def test_other_ways_of_writing_it() -> None:
 
 
 def test_the_other_transport_is_another_place() -> None:
-    """What listens there for TCP may be another server; there are few transports."""
+    """The TCP listener at an address may be another server than the UDP one; there are few transports."""
     rig = registered("sip:bob@192.0.2.2", "sip:bob@192.0.2.2;transport=tcp")
     assert sorted(out.what for out in rig.udp(request())) == ["100", "Connect", "INVITE"]
 
@@ -66,7 +66,7 @@ def resolve(rig: Rig, answers: dict[str, list[Any]]) -> list[Out]:
 
 
 def test_names_that_lead_to_one_address() -> None:
-    """Who has a domain has any number of names."""
+    """The owner of a domain can make any number of names."""
     rig = registered(*(f"sip:bob@n{number}.elsewhere.example" for number in range(5)))
     assert what(rig.udp(request())) == ["100"]
     outs = resolve(rig, {f"n{number}.elsewhere.example": [BOB] for number in range(5)})

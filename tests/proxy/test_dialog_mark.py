@@ -1,4 +1,4 @@
-"""What of a URI says where it leads (RFC 3261 12.2.1.1, 19.1.1, 19.1.4)."""
+"""The parts of a URI that say where it leads (RFC 3261 12.2.1.1, 19.1.1, 19.1.4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.rig import request
     ],
 )
 def test_the_same_place(contact: str, asked: str) -> None:
-    """What a user agent may make of a Contact in its Request-URI."""
+    """The forms of a Contact that a user agent may put into its Request-URI."""
     assert address_of(contact) == address_of(asked)
 
 
@@ -46,7 +46,7 @@ def test_the_same_place(contact: str, asked: str) -> None:
     ],
 )
 def test_another_place(other: str) -> None:
-    """Whatever decides the way counts, however it is written."""
+    """Each part that decides the way counts, in any spelling."""
     assert address_of(other) != address_of("sip:bob@192.0.2.2")
 
 

@@ -129,7 +129,7 @@ def test_each_address_but_the_last_gets_its_time() -> None:
 
 
 def test_the_next_call_does_not_pay_again() -> None:
-    """RFC 3263 2 and limits.avoid_time: who was silent stands last, until it has passed."""
+    """RFC 3263 2 and limits.avoid_time: a silent address stands last until the time has passed."""
     rig, _ = resolved(BOB, CAROL)
     rig.udp(reply(rig.wait(3)[-1], 200), CAROL)
     rig.udp(request(call_id="next", branch="z9hG4bKnext"))
@@ -140,7 +140,7 @@ def test_the_next_call_does_not_pay_again() -> None:
 
 
 def test_a_connection_that_is_not_established_in_time() -> None:
-    """Who drops our SYNs is silent, too: UDP is tried before limits.connect_time has passed."""
+    """A host that drops our SYNs is silent, too: UDP is tried before limits.connect_time has passed."""
     rig = Rig(relay_to(BOB_URI))
     assert "Connect" in what(rig.udp(request(body=LARGE)))
     outs = rig.wait(3)

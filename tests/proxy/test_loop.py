@@ -98,7 +98,7 @@ def test_others_with_our_branch(rig: Rig) -> None:
 
 
 def test_another_proxys_secret() -> None:
-    """Two stacks with one sent-by (a standby) do not read each other's hashes as loops by chance."""
+    """Two stacks with one sent-by (a standby) do not take each other's hashes for loops by chance."""
     first, second = Rig(relay_to(BOB_URI), seed=b"a" * 16), Rig(relay_to(BOB_URI), seed=b"b" * 16)
     out = only(first.udp(request("MESSAGE")), "MESSAGE")
     back = out.data.replace(b"MESSAGE sip:bob@192.0.2.2", b"MESSAGE sip:bob@biloxi.test")

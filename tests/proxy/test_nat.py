@@ -63,7 +63,7 @@ class Call:
         self.invite = invite
 
     def from_alice(self, method: str, source: Any, cseq: int) -> Out:
-        """What leaves for a request of alice's within the dialog."""
+        """The messages that leave for a request of alice's within the dialog."""
         return self._within(method, source, cseq, list(reversed(self.told)), "alice", "bob")
 
     def from_bob(self, method: str, source: Any, cseq: int) -> Out:
@@ -112,7 +112,7 @@ def test_both_behind_nats() -> None:
 
 
 def test_one_behind_a_nat() -> None:
-    """Who is not gets no token: its Contact is where it is, and is used."""
+    """A phone without a NAT gets no token: its Contact is its address, and is used."""
     rig = Rig()
     register(rig, BOB)
     call = Call(rig, PUBLIC, BOB, via="203.0.113.5:5060;rport", contact="203.0.113.5:5060")

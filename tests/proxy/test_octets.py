@@ -1,4 +1,4 @@
-"""Joined octets are those that a copy with the same edits has."""
+"""The joined octets equal those of a copy with the same edits."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_dialogs_of_2xx() -> None:
 
 
 def test_the_size_of_tags() -> None:
-    """What is remembered of a tag is bounded as well."""
+    """The memory for a tag is bounded as well."""
     call = fork(BOB_URI)
     for tag in range(64):
         assert call.answer("bob", 180, tag=f"{tag}-{'x' * 8_000}") == [("180", ALICE)]

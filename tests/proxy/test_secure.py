@@ -128,7 +128,7 @@ def test_an_ack_for_sips_never_leaves_as_sip() -> None:
 
 
 def test_nobody_there_is_404() -> None:
-    """Warning 380 is for a user who is there; of one who is not it would say too much."""
+    """Warning 380 is for a user who is there; for an absent one it would tell too much."""
     outs = phones(proxy=ProxyConfig(plain_sips=True)).udp(request(uri="sips:bob@biloxi.test"))
     assert (outs[-1].what, outs[-1].message.get("warning")) == ("404", None)
 
@@ -222,7 +222,7 @@ ARRIVALS = {"udp": "UDP", "tcp": "TCP", "ws": "WS", "tls": "TLS", "wss": "WSS"}
 def arrives(
     transport: str, method: str = "OPTIONS", uri: str = "sips:biloxi.test", **options: Any
 ) -> list[str]:
-    """What becomes of a request for a sips URI that comes over ``transport``."""
+    """The messages that follow a request for a sips URI that comes over ``transport``."""
     listeners = [
         *LISTENERS,
         *(ListenerConfig(20 + n, name, HOST, 9000 + n) for n, name in enumerate(ARRIVALS)),

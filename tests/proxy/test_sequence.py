@@ -168,7 +168,7 @@ def test_the_next_call_is_not_challenged() -> None:
 
 
 def test_a_new_attempt_of_the_caller() -> None:
-    """The caller's next number (after a 422, say) would be the one that we used: it is raised, too."""
+    """The caller's next number (after a 422, say) would equal the one that we used: it is raised, too."""
     rig = carrier()
     first = only(rig.udp(request(cseq=1)), "INVITE")
     again = only(rig.udp(reply(first, 407, headers=[asked()]), BOB), "INVITE")
@@ -237,7 +237,7 @@ def test_a_server_that_is_never_content() -> None:
 
 
 def test_no_digest_for_others() -> None:
-    """Neither for another host that asks in our realm, nor in another realm of our host."""
+    """No digest for another host that asks in our realm, and none for another realm of our host."""
     rig = carrier(relay_to("sip:carol@192.0.2.3"))
     first = only(rig.udp(request()), "INVITE")
     outs = rig.udp(reply(first, 407, headers=[asked()]), CAROL)
@@ -359,7 +359,7 @@ def test_a_hidden_user_name() -> None:
 
 
 def test_the_address_of_a_name_is_learned() -> None:
-    """Within a dialog the carrier is called by its address: who accepted us there is who asks there."""
+    """Within a dialog the carrier is called by its address: the host that accepted us there asks there."""
     account = Account(("sip.carrier.test",), "carrier.test", "trunk", "secret")
 
     def route(handle: Any) -> None:
@@ -393,7 +393,7 @@ def test_credentials_of_the_route() -> None:
 
 
 def test_a_fork_in_which_one_asks() -> None:
-    """16.7 step 7: each branch for itself; the other's number stays."""
+    """16.7 step 7: each branch answers its own challenge; the number of the other branch stays."""
 
     def route(handle: Any) -> None:
         handle.record_route()

@@ -67,7 +67,7 @@ def test_what_is_too_much_at_once_waits() -> None:
 
 
 def test_one_flow_of_a_phone_at_a_time() -> None:
-    """RFC 5626 7: the others are spare, and the one that takes its place need not go alone."""
+    """RFC 5626 7: the other flows are spare, and a flow that takes the place of one need not go alone."""
     queue = TargetQueue(9)
     queue.put([target("a", instance="i", alone=True), target("b", instance="i", alone=True)])
     assert [one.uri.user for one in queue.take(9)] == ["a"]

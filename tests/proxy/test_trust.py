@@ -70,7 +70,7 @@ def test_nobody_is_named_by_a_scheme_that_names_nobody() -> None:
 
 
 def test_realms() -> None:
-    """What a phone may take for the same realm is the same here; a route may ask in further ones."""
+    """Realms that a phone may take for the same are the same here; a route may ask in further ones."""
     trust = domain()
     assert trust.is_realm("biloxi.test")
     assert trust.is_realm(" BILOXI.test ")
@@ -304,7 +304,7 @@ def test_nobody_else_asks_in_our_realm(status: int, field: str) -> None:
 
 
 def test_nor_at_the_beginning_of_a_call() -> None:
-    """The INVITE of our user to a stranger, and one that was forwarded without state."""
+    """The INVITE of our user to a stranger, and an INVITE that was forwarded without state."""
     rig = asking()
     outs = proven(rig, ALICE, "INVITE", CONTACT, "alice", to=MALLORY)
     challenge = [("Proxy-Authenticate", CHALLENGE.format("biloxi.test"))]

@@ -121,7 +121,7 @@ def test_a_route_that_wants_more_gets_a_response_context(
 
 
 def test_a_call_makes_no_response_context() -> None:
-    """What all this is for: an ordinary call is carried by the one object until it is over."""
+    """One object carries an ordinary call until it is over: the purpose of this file."""
     side = Side()
     for step in PLAYS["a call"]:
         side.play(step)

@@ -224,7 +224,7 @@ def test_a_stateless_forward_has_one_too() -> None:
     ("given", "goes"), [(None, "60"), ("7", "7"), ("100", "60"), ("x", "60"), ("1, 2", "60")]
 )
 def test_an_ack_has_a_breadth_as_well(given: str | None, goes: str) -> None:
-    """RFC 5393 5.3.3: all proxied requests have one value; nobody can be told of one that is none."""
+    """RFC 5393 5.3.3: all proxied requests have one value. No answer could refuse an ACK with a wrong one."""
     headers = [] if given is None else [("Max-Breadth", given)]
     rig = Rig(lambda incoming: incoming.relay())
     out = only(rig.udp(request("ACK", BOB_URI, to_tag="b", headers=headers)), "ACK")

@@ -218,7 +218,7 @@ def test_no_answer_about_a_response(where: str) -> None:
 
 @pytest.mark.parametrize("where", ["received 200", "back 200"])
 def test_cancelled_while_a_2xx_waits(where: str) -> None:
-    """RFC 3261 9.1: the 2xx has crossed the CANCEL, and goes to the caller, who says BYE."""
+    """RFC 3261 9.1: the 2xx has crossed the CANCEL, and goes to the caller, who sends BYE."""
     rig = bench(where)
     invite = call(rig)
     rig.udp(reply(invite, 200), BOB)
@@ -228,7 +228,7 @@ def test_cancelled_while_a_2xx_waits(where: str) -> None:
 
 
 def test_cancelled_while_a_failure_waits() -> None:
-    """The failure is what comes back, and nobody is cancelled who has answered."""
+    """The failure comes back, and the phone that has answered gets no CANCEL."""
     rig = bench("received 486")
     invite = call(rig)
     assert what(rig.udp(reply(invite, 486), BOB)) == ["ACK"]

@@ -82,7 +82,7 @@ def test_loopback_is_this_machine(send, host):
     "host", ["192.0.2.1", "10.0.0.5", "127.example.net", "notlocalhost", "223.255.255.255", "[fe80::1]"]
 )
 def test_others_are_bound(send, host):
-    """What only looks like them is a phone."""
+    """A URI that only looks like one of ours belongs to a phone."""
     assert send(f"<sip:alice@{host}>").status == 200
 
 
@@ -101,7 +101,7 @@ def test_other_schemes(send, scheme):
 
 
 def test_a_removal_is_admitted(send, site):
-    """What was bound under an older rule has to go away again."""
+    """A binding under an older rule has to go away again."""
     assert send("<sip:alice@127.0.0.1>", local=True).status == 200
     assert send("<sip:alice@127.0.0.1>;expires=0", "<http://example.net>;expires=0").status == 200
     assert site.contacts() == []

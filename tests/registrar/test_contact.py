@@ -57,7 +57,7 @@ class TestDelta:
 
 
 class TestRead:
-    """What a value says."""
+    """The parts of a value."""
 
     @pytest.mark.parametrize(
         ("raw", "q"),
@@ -117,7 +117,7 @@ class TestRead:
 
 
 class TestWrite:
-    """What a 200 says."""
+    """The values in a 200."""
 
     @pytest.mark.parametrize(
         ("q", "text"),

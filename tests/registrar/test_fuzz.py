@@ -1,4 +1,4 @@
-"""Whatever a REGISTER holds, it is answered, and the answer is a message.
+"""Any REGISTER gets an answer, and the answer is a message.
 
 The contract: no input raises out of the registrar, and nothing a phone wrote
 into one field of a request can add a field to a response.

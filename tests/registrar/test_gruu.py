@@ -229,7 +229,7 @@ class TestOpaque:
     """RFC 5627 5.1: nobody can tell whose it is, or make one."""
 
     def test_it_names_nobody(self, site):
-        """Nor does its length, but in steps of 24 characters."""
+        """The length names nobody either: it grows in steps of 24 characters."""
         gruus = site.registrar.gruus
         one, two = (
             gruus.temporary(f"sip:{user}@example.com", UUID, 1.0, None) for user in ("al", "bartholomew")
@@ -240,7 +240,7 @@ class TestOpaque:
 
     @pytest.mark.parametrize("user", ["a", "x" * 24, "x" * 25, "x" * 512, "%00", "j%C3%BCrg"])
     def test_any_user(self, site, user):
-        """What the canonical address-of-record may hold comes back."""
+        """Any canonical address-of-record comes back."""
         gruus = site.registrar.gruus
         gruu = gruus.read(parse_uri(gruus.temporary(f"sip:{user}@example.com", UUID, 1.0, None)))
 

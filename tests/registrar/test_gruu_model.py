@@ -36,7 +36,7 @@ class Contact:
 
 @dataclass
 class Device:
-    """What the RFC has a registrar remember of an instance."""
+    """The memory that the RFC demands of a registrar for one instance."""
 
     valid: set[str] = field(default_factory=set)
 

@@ -20,7 +20,7 @@ def marks(site):
 
 
 class TestNegotiation:
-    """What the answer says, and whether the reg-id counts."""
+    """The fields of the answer, and whether the reg-id counts."""
 
     def test_a_phone_at_first_hand(self, site, values):
         """RFC 5626 6: Require: outbound tells the phone that it worked."""

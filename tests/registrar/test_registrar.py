@@ -1,4 +1,4 @@
-"""RFC 3261 10.3, step by step: what a registrar makes of a REGISTER.
+"""RFC 3261 10.3, step by step: how a registrar treats a REGISTER.
 
 Steps 1, 3 and 4 (whose domain, who asks, may they) are the route's.
 """
@@ -46,7 +46,7 @@ class TestRequire:
         assert site.send(PHONE, to="<tel:+1212>", headers=["Require: foo"]).status == 420
 
     def test_a_malformed_require_is_refused(self, site):
-        """Who knows what it wanted."""
+        """A Require that cannot be read may demand anything."""
         assert site.send(PHONE, headers=["Require: path,,foo"]).status == 400
 
     def test_what_is_known_here_can_be_asked_for(self, site, make_site):
@@ -155,7 +155,7 @@ class TestStar:
         assert site.contacts() == ["sip:alice@192.0.2.1"]
 
     def test_a_binding_of_another_call_id_goes(self, site):
-        """Whatever the CSeq of either."""
+        """The CSeq of either does not matter."""
         site.send(PHONE, cseq=100, call_id="first")
 
         assert site.send("*", cseq=1, call_id="second", expires=0).status == 200

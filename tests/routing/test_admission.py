@@ -1,4 +1,4 @@
-"""What strangers may have under way: of one source, for one callee, and of the table of transactions."""
+"""The requests of strangers under way: of one source, for one callee, and in the table of transactions."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_neighbours_in_a_network() -> None:
 
 
 def test_within_a_dialog() -> None:
-    """A call that stands is not held up by those that ring."""
+    """Calls that ring do not hold up a call that is answered."""
     rig = Rig(limits={"pending_per_source": 1})
     rig.register(BOB_URI)
     data = request(headers=[("Contact", "<sip:alice@192.0.2.1>")])
@@ -155,7 +155,7 @@ def test_a_tag_makes_no_dialog() -> None:
 
 
 def test_pending_per_callee() -> None:
-    """From many sources, as one that forges them has: the phone is left alone, and the table, too."""
+    """From many forged sources: the phone is left alone, and so is the table."""
     rig = Rig(limits={"pending_per_callee": 4})
     rig.register(BOB_URI)
     rig.register(CAROL_URI, CAROL, "sip:carol@biloxi.test")

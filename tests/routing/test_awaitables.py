@@ -1,4 +1,4 @@
-"""What a route may await."""
+"""The values that a route may await."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_ask_makes_a_question() -> None:
 
 
 def test_the_answer_is_the_value() -> None:
-    """What is sent in is what the await gives."""
+    """The await returns the value that is sent in."""
     waiting = ask("x").__await__()
     next(waiting)
     with pytest.raises(StopIteration) as stopped:

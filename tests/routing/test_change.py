@@ -45,7 +45,7 @@ def test_memory_alone_takes_it_in_one_step() -> None:
 
 
 def test_the_store_is_told_what_changed() -> None:
-    """Who waits hears of it once the store has it, and not before."""
+    """The waiting request hears of the change once the store has it, and not before."""
     bench = Bench()
     bench.put(DESK)
     (ask,) = bench.asked()
@@ -56,7 +56,7 @@ def test_the_store_is_told_what_changed() -> None:
 
 
 def test_a_store_that_fails_takes_memory_back() -> None:
-    """What nobody was told does not stand, and the error says why."""
+    """A change that no phone was told of does not stand, and the error names the reason."""
     bench = Bench()
     bench.put(DESK)
     (ask,) = bench.asked()

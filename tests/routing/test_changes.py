@@ -106,7 +106,7 @@ def test_the_pause_is_forgotten() -> None:
 
 
 def test_limits_changes_per_aor() -> None:
-    """Who fills the queue pays for it: the honest phone that comes last is not refused, and it is told."""
+    """The sender that fills the queue pays for it: the honest phone that comes last is served."""
     cluster = Cluster("a", limits={"changes_per_aor": 8})
     outs: list[Out] = []
     for cseq in range(1, 12):
@@ -159,7 +159,7 @@ def test_a_plan_that_raises() -> None:
 
 
 def test_other_nodes_without_end() -> None:
-    """Who loses again and again is told, and what came later is tried on."""
+    """A phone whose change loses again and again is told, and later changes are tried."""
     cluster = Cluster("a")
     rig = cluster.rigs["a"]
     heard: list[Exception | None] = []

@@ -37,7 +37,7 @@ def statuses(actions: list[Any]) -> list[int]:
 
 
 def test_the_200_waits_for_the_store() -> None:
-    """What was acknowledged is stored; until then the phone hears nothing."""
+    """An acknowledged binding is stored; until then the phone hears nothing."""
     stack = make()
     actions = register(stack, 1, 1.0)
     (question,) = [a for a in actions if isinstance(a, Ask)]
@@ -79,7 +79,7 @@ def test_known_bindings_stay_when_the_store_fails() -> None:
 
 
 def test_restore() -> None:
-    """What a store gives back at the start is found, but for what has expired."""
+    """The bindings that a store gives back at the start are found, except for expired ones."""
     stack = make()
     (question,) = [a for a in register(stack, 1, 1.0) if isinstance(a, Ask)]
     stored = question.question.stored
@@ -105,7 +105,7 @@ def test_a_removal_waits_for_the_store() -> None:
 
 
 def test_two_registrations_at_once() -> None:
-    """Neither failure takes away what the other one was told."""
+    """The failure of one does not take away the binding that the other was told of."""
     first, second = "<sip:bob@192.0.2.7>", "<sip:bob@192.0.2.8>"
     for results, told, left in (
         ((None, OSError("full")), [200, 503], [first]),

@@ -96,7 +96,7 @@ def test_who_comes_over_the_flow_of_its_dialog(transport: str) -> None:
 
 
 def test_an_address_that_was_a_phones() -> None:
-    """NATs use ports again: who sends from where bob's phone was is not bob, once bob is elsewhere."""
+    """NATs use ports again: a sender at bob's former port is not bob, once bob is elsewhere."""
     seen: list[str] = []
     bench = rig()
     register(bench, HOME)

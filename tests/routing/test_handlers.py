@@ -87,7 +87,7 @@ def test_the_limit_of_all_questions_holds() -> None:
 
 
 def test_each_has_a_class_of_its_own() -> None:
-    """So that each has its own threads: one that hangs holds up no other."""
+    """Each class has its own threads: a handler that hangs holds up no other."""
 
     @handler()
     def other(user: str) -> float:

@@ -63,7 +63,7 @@ def test_it_leads_to_one_device(which: int) -> None:
 
 
 def test_nobody_there() -> None:
-    """RFC 5627 6.1, 5.3: 480 for a public one, whose device may be back; 404 for one that is invalid."""
+    """RFC 5627 6.1, 5.3: 480 for a public GRUU, whose device may be back; 404 for an invalid one."""
     bench = rig()
     public, temporary = register(bench)
     bench.now += 1

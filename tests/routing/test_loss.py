@@ -1,4 +1,4 @@
-"""Bindings of a connection that is lost: what goes, what stays, and who is told (RFC 5626 7)."""
+"""Bindings of a lost connection: some go, some stay, and watchers hear of it (RFC 5626 7)."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def registration(phone: Phone, cseq: int = 1) -> bytes:
 
 
 def test_a_restored_flow_fails_at_once() -> None:
-    """What the store brought back has no connection: 480, without an attempt (RFC 5626 7)."""
+    """A binding that the store brought back has no connection: 480, without an attempt (RFC 5626 7)."""
     before = rig()
     Phone(before).flow(1)
     bindings = [one for _, record in before.stack.location.snapshot() for one in record]
@@ -177,7 +177,7 @@ def test_a_shared_location() -> None:
 
 
 def test_a_shared_location_where_another_was_quicker() -> None:
-    """What another node wrote stays, and what is lost goes all the same."""
+    """The binding that another node wrote stays, and the lost one goes all the same."""
     cluster = Cluster("a", "b")
     phone = WebPhone(cluster, "a")
     phone.register()

@@ -1,4 +1,4 @@
-"""The nodes that share a location: those that fall silent, come back, leave, or are not what they say."""
+"""The nodes that share a location: they fall silent, come back, leave, or lie about their names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.shelf import KEY, Cluster
 
 
 def test_an_outage_kills_nobody() -> None:
-    """While the store is gone the nodes ask each other, and nobody waits for one that is silent."""
+    """While the store is gone the nodes ask each other, and no request waits for a silent node."""
     cluster = Cluster("a", "b")
     WebPhone(cluster, "a").register()
     cluster.udp("b", request(branch="z9hG4bK0", call_id="0"), ALICE)
@@ -70,7 +70,10 @@ def test_a_node_that_does_not_answer_here() -> None:
 
 
 def test_a_node_in_another_life_answers_for_itself_alone() -> None:
-    """What has its address by now is not it: a process that has no proof of its life says that it is gone."""
+    """Another process has the address of the dead node by now.
+
+    It has no proof of that node's life, so it says that the node is gone.
+    """
     cluster = Cluster("a", "b")
     WebPhone(cluster, "a").register()
     cluster.shelf.forget("a")
@@ -209,7 +212,7 @@ def test_a_draining_node_serves_whom_it_alone_reaches(linger: float) -> None:
 
 
 def test_bindings_carry_node_and_flow() -> None:
-    """What stands in the store names the owner, its life, and a token that others may use."""
+    """The record in the store names the owner, its life, and a token that other nodes may use."""
     cluster = Cluster("a")
     WebPhone(cluster, "a").register()
     (binding,) = cluster.shelf.records[AOR].bindings

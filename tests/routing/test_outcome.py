@@ -1,4 +1,4 @@
-"""What ``await relay()`` gives, and for how long a route lets phones ring."""
+"""The outcome that ``await relay()`` gives, and how long a route lets phones ring."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_branch_that_was_never_heard_of_is_cancelled_when_it_rings() -> None:
 
 
 def test_answer() -> None:
-    """A target that says nothing at all is passed over; one that says 100 may take its time."""
+    """A target that sends nothing at all is passed over; a target that sent 100 may take its time."""
     rig, route, _ = ringing(answer=2)
     (carol,) = [out for out in rig.wait(2.1) if out.to == CAROL]
     assert route.seen == [408]
@@ -129,7 +129,7 @@ def test_the_caller_gives_up_first() -> None:
 
 
 def test_user_and_host() -> None:
-    """What every route asks first, for sip, sips and tel."""
+    """The first questions of every route, for sip, sips and tel."""
     seen: list[tuple[str | None, str]] = []
 
     def route(incoming: Any) -> None:

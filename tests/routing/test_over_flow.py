@@ -29,7 +29,7 @@ def rig(**options: Any) -> Rig:
 
 
 def uri(bench: Rig, conn: int = 0, listener: int = UDP, transport: str = "udp", params: str = ";ob") -> str:
-    """What the server put into the Path of the phone's REGISTER."""
+    """The URI that the server put into the Path of the phone's REGISTER."""
     token = bench.stack.flow_token(Flow(transport, listener, PHONE, conn), bench.now + 3600.0)
     return f"<sip:{token}@{HOST}:5060;lr{params}>"
 
@@ -115,7 +115,7 @@ def test_a_token_of_another_key() -> None:
 
 
 def test_a_token_of_another_node() -> None:
-    """One key, and still nobody else's phone: the flow is not here."""
+    """The nodes have one key, but the flow is not here: the token leads to no other phone."""
     route = uri(rig(node="a"))
     assert what(rig(node="b").udp(incoming(route), REGISTRAR)) == ["100", "430"]
 
@@ -131,7 +131,7 @@ def test_datagram_flows_outlive_the_process() -> None:
 
 
 def test_a_dialogs_token_begins_no_call() -> None:
-    """RFC 3261 12.2.1.1: who was answered by a phone must not ring it anew as somebody else."""
+    """RFC 3261 12.2.1.1: a caller that a phone has answered must not ring it anew as somebody else."""
     bench = rig()
     conn = bench.accept(PHONE, WS, "ws")
     data = request("REGISTER", "sip:biloxi.test", to="<sip:bob@biloxi.test>", sender="<sip:bob@biloxi.test>",

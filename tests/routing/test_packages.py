@@ -26,7 +26,10 @@ def test_publish(rig: Rig) -> None:
 @pytest.mark.parametrize("name", ["Event", "o", "eVENT"])
 @pytest.mark.parametrize("package", ["message-summary", "message-summary;id=7", "presence.winfo", "reg"])
 def test_own_state(rig: Rig, name: str, package: str) -> None:
-    """RFC 3842: who asks for his waiting messages asks a server; his phone would be asked by itself."""
+    """RFC 3842: a phone that asks for its waiting messages asks a server.
+
+    Relayed, the request would come back to the phone.
+    """
     data = request("SUBSCRIBE", source=BOB, sender=AOR, headers=[(name, package), ("Expires", "3600")])
     assert what(rig.udp(data, BOB)) == ["404"]
 
@@ -43,7 +46,7 @@ def test_own_state(rig: Rig, name: str, package: str) -> None:
     ],
 )
 def test_phones_answer_for_themselves(rig: Rig, sender: str, package: str) -> None:
-    """What a phone can be the notifier of goes to the phone (RFC 6665 3.1.1)."""
+    """The packages of which a phone can be the notifier go to the phone (RFC 6665 3.1.1)."""
     data = request("SUBSCRIBE", sender=sender, headers=[("Event", package), ("Expires", "3600")])
     assert only(rig.udp(data, ALICE), "SUBSCRIBE").to == BOB
 

@@ -201,7 +201,7 @@ def test_a_lost_connection_to_a_phone_that_does_not_listen(through: str) -> None
 
 
 def test_a_token_of_strangers() -> None:
-    """RFC 5626 5.3.1: only who has the key writes tokens; a forged one is 403."""
+    """RFC 5626 5.3.1: only the holder of the key writes tokens; a forged one gets 403."""
     cluster = Cluster("a")
     forged = request(headers=[("Route", "<sip:f-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA@192.0.2.10:5060;lr>")])
     assert "403" in what(cluster.udp("a", forged, ALICE))

@@ -1,4 +1,4 @@
-"""Remembered keys: who knows the password is answered at once, and everybody else waits as before."""
+"""Remembered keys: a user with the right password is answered at once, and all others wait as before."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_wrong_password_is_asked_for() -> None:
 
 
 def test_changed_password_is_found_in_the_store() -> None:
-    """What is remembered is too old to be right, so the store has the word."""
+    """The remembered key is too old, so the store decides."""
     rig = rig_with("old")
     assert rig.udp(credentials(rig, "alice", "new")) == []
     (question,) = rig.asks

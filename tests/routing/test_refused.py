@@ -1,4 +1,4 @@
-"""RFC 3261 8.2.7: who has proved nothing is refused once for each copy, and nothing is kept of it.
+"""RFC 3261 8.2.7: a sender that has proved nothing gets one refusal for each copy, and nothing is kept of it.
 
 Why it matters: an INVITE costs its sender one datagram, with anybody's address on it. A
 failure that is sent again until somebody acknowledges it sends eleven to that address.

@@ -112,7 +112,10 @@ def test_two_at_one_node_lose_nothing() -> None:
 
 
 def test_a_refresh_costs_one_trip() -> None:
-    """What a node wrote last it plans from; what another one wrote since costs one more."""
+    """A node plans from the record that it wrote last.
+
+    A record that another node wrote since costs one more trip.
+    """
     cluster = Cluster("a", "b")
     for number, name, trips in ((1, "a", 1), (2, "a", 1), (3, "b", 2), (4, "b", 1), (5, "a", 2)):
         before = cluster.shelf.trips
@@ -139,7 +142,10 @@ def test_a_fetch_is_never_from_memory() -> None:
 
 
 def test_a_lost_race_without_end() -> None:
-    """Who loses again and again is told to come back (RFC 3261 21.5.4), and nothing is half done."""
+    """A phone whose change loses again and again is told to come back (RFC 3261 21.5.4).
+
+    Nothing is half done.
+    """
     cluster = Cluster("a")
     a = cluster.rigs["a"]
     a.udp(registration(1), BOB)
@@ -163,7 +169,7 @@ def test_a_lost_race_without_end() -> None:
     st.randoms(),
 )
 def test_any_interleaving_is_some_order(steps: list[tuple[str, int, bool]], chance: Any) -> None:
-    """Whatever the order of trips, what stands is what the acknowledged requests left, each once.
+    """In any order of trips, exactly the changes of acknowledged requests stand, each once.
 
     Five phones, each with its own contact, register and unregister through three
     nodes; the questions are answered in any order. A phone's last acknowledged

@@ -103,7 +103,7 @@ def test_no_answer_in_time() -> None:
 
 @pytest.mark.parametrize("method", ["INVITE", "OPTIONS"])
 def test_an_exception_is_a_500(method: str) -> None:
-    """And an event with the exception, for the one who has to mend it."""
+    """The event has the exception, for the author of the route."""
 
     def route(incoming: Any) -> None:
         raise ZeroDivisionError("oops")
@@ -408,7 +408,7 @@ def test_await_relay() -> None:
 
 
 def test_the_last_failure_goes_back() -> None:
-    """What the route leaves undecided."""
+    """The last failure is the answer where the route decides nothing."""
     rig = Rig(voicemail)
     bob = only(rig.udp(request()), "INVITE")
     carol = only(rig.udp(reply(bob, 486), BOB), "INVITE")
@@ -547,7 +547,7 @@ def test_relaying_for_ever(uri: str) -> None:
 
 
 def test_a_value_that_comes_later() -> None:
-    """What the network answers is awaited as anything else, and an exception is raised by the await."""
+    """An answer of the network is awaited as any other, and the await raises an exception."""
     later: Later[str] = Later()
     failing: Later[str] = Later()
 

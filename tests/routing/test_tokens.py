@@ -81,7 +81,7 @@ def test_an_open_line() -> None:
 
 
 def test_the_challenge_has_both_schemes() -> None:
-    """RFC 8898 2.1.1: a phone takes the one that it knows."""
+    """RFC 8898 2.1.1: a phone takes the scheme that it knows."""
     (answer,) = rig().udp(register(), HERE)
     digest, bearer = answer.message.get_all("www-authenticate")
     assert (digest[:7], bearer[:7]) == ("Digest ", "Bearer ")

@@ -127,7 +127,7 @@ def test_what_peers_may(rig: Rig, source: Any, uri: str, sender: str, outcome: s
 
 @pytest.mark.parametrize("source", [ALICE, CAROL, DAVE])
 def test_nobody_is_trusted_to_register(rig: Rig, source: Any) -> None:
-    """Whose phone is where is for its user alone to say."""
+    """Only the user decides where the user's phones are."""
     outs = ask(rig, source, "sip:biloxi.test", "REGISTER", to="<sip:bob@biloxi.test>")
     assert what(outs) == ["401"]
 

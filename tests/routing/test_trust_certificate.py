@@ -47,7 +47,7 @@ def test_the_domain_as_a_whole(identities: tuple[str, ...], found: str | None) -
 
 
 def test_address_and_certificate_must_both_fit() -> None:
-    """And the entry that asks for both goes before the one that asks for less."""
+    """An entry with both conditions comes before an entry with one."""
     both = TrustedPeer("203.0.113.0/24", "both", certificate="partner.example", relay=True)
     assert name([PARTNER, both], flow("partner.example")) == "both"
     assert name([PARTNER, both], flow("partner.example", host="198.51.100.1")) == "partner"

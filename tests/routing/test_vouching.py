@@ -1,4 +1,4 @@
-"""What a node vouches for at another: that a request was admitted, and no more than that."""
+"""The promise of a node to another: that it admitted a request, and no more than that."""
 
 from __future__ import annotations
 

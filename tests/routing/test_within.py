@@ -77,7 +77,7 @@ class Stranger:
         self.callees = ", ".join(self.invite.message.values("record-route"))
 
     def send(self, method: str = "INFO", uri: str = BOB_URI, **changes: Any) -> list[Out]:
-        """What leaves for a request within the dialog, of the stranger's by default."""
+        """The messages that leave for a request within the dialog, of the stranger's by default."""
         values: dict[str, Any] = {
             "source": STRANGER,
             "branch": f"z9hG4bK{len(self.rig.log)}",

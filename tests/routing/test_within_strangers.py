@@ -42,7 +42,7 @@ def test_nor_a_target_that_looks_like_it(uri: str) -> None:
 
 
 def test_nor_by_a_route_of_his_own() -> None:
-    """What follows our value in Route is sealed, too."""
+    """The values behind ours in Route are sealed, too."""
     call = Stranger()
     for extra in ("<sip:198.51.100.7;lr>", "<sip:198.51.100.7>"):
         assert what(call.send(headers=[("Route", f"{call.route}, {extra}")])) == ["481"]
@@ -50,7 +50,7 @@ def test_nor_by_a_route_of_his_own() -> None:
 
 
 def test_nor_with_the_others_mark() -> None:
-    """Each side has its own, and never sees the other's: the callee's is not in the answer."""
+    """Each side has a mark of its own, and never sees that of the other."""
     call = Stranger()
     mark = call.callees.partition(";d=")[2].strip(">")
     assert mark not in call.answer.data.decode()
@@ -142,7 +142,7 @@ def test_our_user_at_its_address() -> None:
 
 @pytest.mark.parametrize("sender", ["<sip:bob@biloxi.test>", "<sip:alice@biloxi.test>", MALLORY])
 def test_a_mark_that_leaked(sender: str) -> None:
-    """Who has read all of a dialog is still not one of its sides, if that is a user of ours."""
+    """A host that has read a whole dialog is still not one of its sides, if that side is a user of ours."""
     call = Stranger(asking())
     for method in ("INFO", "INVITE", "BYE"):
         assert what(call.from_bob(method, source=DAVE, sender=sender)) == ["407"]

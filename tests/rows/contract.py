@@ -1,4 +1,4 @@
-"""What every store of rows does, whichever database is below it: inherited by a test class for each."""
+"""The contract of every store of rows, on any database: inherited by a test class for each."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class RowContract:
         opened.close()
 
     def test_rows_survive(self, open_rows: Open, store: RowStore) -> None:
-        """What was written is there for the next process, value by value."""
+        """The next process reads the rows that this one wrote, value by value."""
         row = Stored(
             "sip:bob@biloxi.test", 7, b"\0\xff octets", "☎ \udcff \0", 1764300000.25, True, -(1 << 63)
         )

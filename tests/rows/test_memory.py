@@ -20,7 +20,7 @@ class TestMemory(RowContract):
 
 
 def test_it_answers_like_a_store() -> None:
-    """What a test on a virtual clock sees is what a server sees."""
+    """A test on a virtual clock sees the same answers as a server."""
     rows = MemoryRows()
     assert rows.answer(Read(SILO, (("a", 1),))) == [None]
     assert rows.answer(put(SILO, Stored("b", 2, None), Stored("a", 1, b"x"))) is None

@@ -1,4 +1,4 @@
-"""What can be a table, and what cannot: said when the module is loaded, not when a row is lost."""
+"""Classes that can be a table, and others: the error comes when the module is loaded."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_untouched() -> None:
 
 
 def test_attributes() -> None:
-    """RFC 8866 5.13: a flag, a value, one that is not there; a longer name is another one."""
+    """RFC 8866 5.13: a flag, a value, a missing attribute; a longer name is another attribute."""
     section = Section(b"a=mid:1\r\na=middle:2\r\na=rtcp-mux\r\n")
     assert section.attribute("mid") == "1"
     assert section.attribute("rtcp-mux") == ""
@@ -56,7 +56,7 @@ def test_a_new_line_has_its_place() -> None:
 
 
 def test_a_last_line_without_an_end() -> None:
-    """What is added behind it begins a line of its own."""
+    """A line added behind it begins on its own."""
     section = Section(b"v=0\ns=-", b"\n")
     section.add_attribute("inactive")
     assert section.to_bytes() == b"v=0\ns=-\na=inactive\n"

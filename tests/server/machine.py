@@ -66,14 +66,14 @@ class Machine:
         self.stack.time_passed(self.clock())
 
     def look(self) -> None:
-        """What the thread does each second."""
+        """The work of the thread each second."""
         assert self.storage is not None
         step = self.storage._keeper.look()
         if step < 0:
             self.storage._revive(self.stack, lambda function, *given: function(*given))
 
     def register(self, user: str, seconds: float = HOUR, contact: str = "192.0.2.1") -> None:
-        """Bind a contact beside those that stand, with all that a 200 waits for."""
+        """Bind a contact beside the others, with all that a 200 waits for."""
         assert self.storage is not None
         now = self.clock()
         aor = f"sip:{user}@{DOMAIN}"

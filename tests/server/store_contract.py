@@ -1,4 +1,4 @@
-"""What every store does, whichever database is below it: inherited by a test class for each."""
+"""The contract of every store, on any database: inherited by a test class for each."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class StoreContract:
         assert {one.reg_id for one in store.bindings(0.0, 0.0)} == {1, 2}
 
     def test_expired(self, opened: Open) -> None:
-        """What expired while nobody ran is not restored, and can be deleted."""
+        """A binding that expired while no server ran is not restored, and can be deleted."""
         store = opened()
         live = replace(FULL, aor="sip:eve@biloxi.test", expires_at=101.0)
         store.save([LocationUpdate(AOR, (), (FULL,)), LocationUpdate(live.aor, (), (live,))], 0.0)
@@ -139,7 +139,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("name", HOSTILE[:4] + HOSTILE[5:])
     def test_hostile_name_is_a_user(self, opened: Open, name: str) -> None:
-        """Whatever the operator calls a user, he is found again under that name only."""
+        """A user with any name is found again under that name, and under no other."""
         store = opened()
         store.put_user(User(name, "biloxi.test", {"MD5": "a" * 32}))
         found = store.lookup([Lookup(other, "biloxi.test") for other in HOSTILE])
@@ -148,7 +148,7 @@ class StoreContract:
         assert store.remove_user(name, "biloxi.test")
 
     def test_change_of_users_is_seen(self, opened: Open) -> None:
-        """What another process changes has another generation here."""
+        """A change by another process has another generation here."""
         store, command = opened(), opened()
         seen = [store.generation()]
         command.put_user(User("alice", "biloxi.test", {"MD5": "a" * 32}))
@@ -160,7 +160,7 @@ class StoreContract:
         assert len(set(seen)) == 3
 
     def test_commands_at_once(self, opened: Open) -> None:
-        """Several operators, or scripts: each status 0 is a user who is there, and a change that is seen."""
+        """Several scripts at once: after each status 0 the user is there, and the server sees the change."""
         before = opened().generation()
         stores = [opened() for _ in range(4)]
         faults: list[BaseException] = []

@@ -103,7 +103,7 @@ def test_read_again(folder: Path) -> None:
 
 
 def test_what_is_as_before_is_no_change(folder: Path) -> None:
-    """What servers said to our accounts is not forgotten at each reload."""
+    """A reload does not forget the challenges that servers sent to our accounts."""
     access = Access(settings_in(folder))
     change = Reconfiguration()
     access.change(access.read(settings_in(folder)), change)
@@ -119,7 +119,7 @@ def test_what_is_as_before_is_no_change(folder: Path) -> None:
     ],
 )
 def test_a_slip_changes_nothing(file: str, text: str, said: str, folder: Path) -> None:
-    """What is said names the file and the fix."""
+    """The error names the file and the fix."""
     access = Access(settings_in(folder))
     (folder / file).write_text(text)
     with pytest.raises(OperatorError, match=said):

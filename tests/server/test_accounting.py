@@ -123,7 +123,10 @@ def kept(path: Path) -> dict[str, str]:
 
 
 def test_spool(path: Path) -> None:
-    """What is put outlives the process; what is dropped is gone; the file has its size from the start."""
+    """A record in the spool outlives the process.
+
+    A dropped one is gone; the file has its size from the start.
+    """
     spool = RecordSpool(str(path), 8_192)
     spool.put({"a": "A b", "b": "B"})
     spool.put({"b": "B", "c": ""})

@@ -1,4 +1,4 @@
-"""What the machine says about its addresses."""
+"""The addresses of this machine, as the system reports them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_machine_addresses_can_be_bound(ipv6: bool) -> None:
 
 
 def test_loopback_is_last() -> None:
-    """The first address is the one that other machines may know the server by."""
+    """Other machines may know the server by the first address."""
     assert addresses.machine_addresses(False)[-1] == "127.0.0.1"
 
 

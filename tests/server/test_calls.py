@@ -11,7 +11,7 @@ from tests.ua.phones import Bench
 
 
 class Hub:
-    """What management uses of a hub: actions go into the virtual network."""
+    """The parts of a hub that management uses: actions go into the virtual network."""
 
     streams = ()
 

@@ -97,14 +97,14 @@ def test_python_dash_m() -> None:
 
 
 def test_version_as_an_option() -> None:
-    """What every program answers to, in the first word of `sansip version`."""
+    """The option that every program answers to, in the first word of `sansip version`."""
     result = CliRunner().invoke(sansip, ["--version"])
     assert result.exit_code == 0
     assert result.output.splitlines() == CliRunner().invoke(sansip, ["version"]).output.splitlines()[:1]
 
 
 def test_version_for_people() -> None:
-    """What one is asked for in a bug report."""
+    """The facts that a bug report needs."""
     output = CliRunner().invoke(sansip, ["version"]).output
     assert output.startswith("sansip ")
     assert "asyncio" in output

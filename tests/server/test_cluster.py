@@ -139,7 +139,7 @@ def test_a_refusal_is_no_outage(raised: bool, caplog: pytest.LogCaptureFixture) 
 
 
 def test_leaving(caplog: pytest.LogCaptureFixture) -> None:
-    """Who ends in order says so, and is gone for the others at once; an outage does not hold it up."""
+    """A node that ends in order says so, and is gone for the others at once, also during an outage."""
     bench = Bench()
     bench.ask(Heartbeat(A, 6.0))
     bench.storage.leave()
@@ -172,7 +172,7 @@ def test_refused_signs_of_life(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_looking(caplog: pytest.LogCaptureFixture) -> None:
-    """At the start: who is there, and no end without Redis."""
+    """At the start: the nodes that are there, and an end without Redis."""
     caplog.set_level(logging.INFO)
     bench = Bench()
     assert bench.storage.look() == [A]
@@ -247,7 +247,7 @@ def test_nodes_in_health() -> None:
 
 
 def test_health() -> None:
-    """What ``sansip ctl health`` shows: whether it works, since when not, why, and who is there."""
+    """The report of ``sansip ctl health``: whether it works, since when not, why, and the nodes."""
     bench = Bench()
     bench.ask(Heartbeat(A, 6.0))
     name = "redis://127.0.0.1:1/0"

@@ -33,7 +33,7 @@ def folders(runtime: Path) -> list[Path]:
 
 
 def of_ours(runtime: Path) -> list[Path]:
-    """What answers in this test's folders; other servers may run on the machine."""
+    """The servers that answer in this test's folders; other servers may run on the machine."""
     return [path for path in answering()[0] if runtime in path.absolute().parents]
 
 
@@ -75,7 +75,7 @@ def test_systemd_says_where(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_sockets_of_killed_servers_go(runtime: Path) -> None:
-    """A server that was killed left its socket; the next one removes it, and no socket of one that lives."""
+    """A killed server left its socket: the next server removes it, and removes no socket of a live server."""
     (runtime / "sansip").mkdir(mode=0o700)
     killed = runtime / "sansip" / f"{ended()}.ctl"
     alive = runtime / "sansip" / "1.ctl"
@@ -135,7 +135,7 @@ def test_no_folder_will_do(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_server_of_this_folder(runtime: Path) -> None:
-    """Beside a store its own server is meant: where it does not run, nobody else's is drained instead."""
+    """Beside a store the command means the server of that store, and drains no other if it does not run."""
     other, _ = open_control(None, None)
     assert other is not None
     assert of_ours(runtime) == [other.path]

@@ -12,7 +12,7 @@ from sansip_server.descriptors import RESERVE, fit, raise_limit
 
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """What the process is allowed: the last of a list, which ``setrlimit`` appends to."""
+    """The limits of the process: the last of a list, which ``setrlimit`` appends to."""
     values = [(1_024, 20_000)]
     monkeypatch.setattr(resource, "getrlimit", lambda what: values[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda what, value: values.append(value))
@@ -45,7 +45,7 @@ def test_without_a_limit(limit: list[tuple[int, int]]) -> None:
 
 
 def test_enough(caplog: pytest.LogCaptureFixture) -> None:
-    """What is configured stays, to the last file."""
+    """The configured values stay, to the last file."""
     limits = Limits(connections=20_000 - 1_000 - RESERVE)
     for allowed in (20_000, 30_000, None):
         fit(limits, allowed)

@@ -29,13 +29,13 @@ def name_of(page: Path) -> str:
 
 
 def test_readme_shows_the_embedding_example() -> None:
-    """The example that newcomers copy is the one that a test runs."""
+    """Newcomers copy this example, and a test runs it."""
     example = (ROOT / "examples" / "embed.py").read_text(encoding="utf-8")
     assert blocks(ROOT / "README.md", "python")[0] == example, "copy examples/embed.py into README.md"
 
 
 def test_readme_route_loads(tmp_path: Path) -> None:
-    """The routing script of the first screen is one that the server takes."""
+    """The server takes the routing script of the first screen."""
     (script,) = (code for code in blocks(ROOT / "README.md", "python") if "async def route" in code)
     path = tmp_path / "route.py"
     path.write_text(script)

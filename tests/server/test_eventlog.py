@@ -125,7 +125,7 @@ from tests.garbage import left_by
     ],
 )
 def test_words_and_level(event: object, level: int, text: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What a stranger can cause at will is no warning; a limit is, for somebody may want to raise it."""
+    """A message that a stranger can cause at will is no warning. A limit is one: an operator may raise it."""
     with caplog.at_level(logging.DEBUG):
         EventLog()(event)
     (record,) = caplog.records

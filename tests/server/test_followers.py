@@ -1,4 +1,4 @@
-"""Who follows events: in order, bounded, and nothing that a stranger wrote grows."""
+"""Followers of events: in order, bounded, and no text of a stranger grows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from sansip_server.followers import TEXT, Followers, described
 
 
 def test_in_order_and_bounded() -> None:
-    """One who does not fetch keeps the newest, and hears how many he missed; the bell rings once."""
+    """A follower that does not fetch keeps the newest events, and hears how many it missed.
+
+    The bell rings once.
+    """
     logged: list[Any] = []
     rung: list[int] = []
     followers = Followers(logged.append)

@@ -41,7 +41,7 @@ def test_a_look_at_the_store_is_enough() -> None:
 
 
 def test_a_change_forgets_all() -> None:
-    """Another generation: somebody's password was changed, and nobody knows whose."""
+    """Another generation means that some password was changed, and not which."""
     known = KnownUsers(10, Clock())
     known.learn(1, [ALICE], [KEYS])
     known.learn(2, [], [])

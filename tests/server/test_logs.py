@@ -53,14 +53,14 @@ def test_json(root: logging.Logger) -> None:
 
 
 def test_level(root: logging.Logger) -> None:
-    """What was not asked for is not written."""
+    """Lines below the level are not written."""
     assert "hello" not in written("text", "error")
     assert "hidden" in written("text", "debug")
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_a_stack_without_an_exception(style: str, root: logging.Logger) -> None:
-    """What the watchdog saw: rows of their own in text, one key in JSON."""
+    """The watchdog's stack: rows of their own in text, one key in JSON."""
     stream = io.StringIO()
     logs.configure("info", style, stream)
     record = root.makeRecord(

@@ -65,7 +65,7 @@ def test_a_truncated_reply_is_asked_for_again(names: NameServer) -> None:
 
 
 def test_name_servers_that_are_not_there(names: NameServer) -> None:
-    """One that nobody listens at, one that the network does not reach: the next one is asked."""
+    """One name server does not listen, another cannot be reached: the next one is asked."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         dead = taken.getsockname()

@@ -20,7 +20,7 @@ AOR = "sip:bob@biloxi.test"
 
 
 class Hub:
-    """What management uses of a hub."""
+    """The parts of a hub that management uses."""
 
     streams = ()
 
@@ -124,7 +124,7 @@ def test_bindings() -> None:
 
 
 def test_bindings_are_read_when_they_are_written() -> None:
-    """What went meanwhile is not shown: the list is as long as the peer is slow."""
+    """A binding that ended meanwhile is not shown: a slow peer makes the list last long."""
     server = Server()
     for number in range(450):
         server.bind(f"user{number}")
@@ -198,14 +198,14 @@ def test_drain_and_reload() -> None:
     ],
 )
 def test_mistakes_are_told(line: bytes, error: str) -> None:
-    """Whatever comes over the socket, there is one line back that says what is wrong."""
+    """For any input on the socket there is one line back that names the fault."""
     (reply,) = Server().send(line)
     assert not reply["ok"]
     assert error in reply["error"]
 
 
 def test_bans() -> None:
-    """One list: who is not listened to, until when; an operator lifts what an address had."""
+    """One list of the addresses that are not listened to, until when; an operator lifts a ban."""
     server = Server()
     server.stack.wall_offset = 1_700_000_000.0
     for source, user in (("192.0.2.7", "alice"), ("192.0.2.7", ""), ("2001:db8:0:1::/64", "bob")):

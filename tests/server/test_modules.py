@@ -63,7 +63,7 @@ def test_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch, value: str, 
 
 
 def test_list_and_show() -> None:
-    """What is there, and all of one module; `--json` for programs."""
+    """All modules, and all about one module; `--json` for programs."""
     runner = CliRunner()
     listed = runner.invoke(sansip, ["modules"]).output
     assert re.search(r"^keepalive +Keeps phones", listed, re.MULTILINE)

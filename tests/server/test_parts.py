@@ -110,7 +110,7 @@ def test_what_is_wrong() -> None:
 
 @pytest.mark.usefixtures("points")
 def test_one_that_hangs() -> None:
-    """Who asks waits a moment and never again; after some seconds it is not well."""
+    """The caller waits a moment and never again; after some seconds the part is not well."""
     now = [0.0]
     found = made(("hanging", None), clock=lambda: now[0])
     (state,) = found.health.values()

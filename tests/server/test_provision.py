@@ -1,4 +1,4 @@
-"""What modules need outside: made ready aside, taken whole, closed when its last asker has gone."""
+"""Tables and outer halves of modules: made ready aside, taken whole, closed when their last user has gone."""
 
 from __future__ import annotations
 

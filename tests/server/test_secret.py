@@ -61,6 +61,6 @@ def test_too_short(tmp_path: Path) -> None:
 
 
 def test_unusable_path(tmp_path: Path) -> None:
-    """What the system says, and about which file."""
+    """The error has the system's words and the file's name."""
     with pytest.raises(OperatorError, match=r"secret_file .*no such file or directory"):
         read_secret(tmp_path / "missing" / "secret")

@@ -106,7 +106,7 @@ def test_batches_keep_their_distance() -> None:
 
 
 def test_one_refused_is_refused_alone() -> None:
-    """What one peer sent must not cost the others of its batch their registration."""
+    """A refused REGISTER must not cost the others of its batch their registration."""
     store = Store()
     store.refused = "bad"
     storage = Storage(store)

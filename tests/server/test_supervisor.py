@@ -1,4 +1,4 @@
-"""What systemd hears, on a socket of the test's: sd_notify(3), sd_watchdog_enabled(3)."""
+"""The messages to systemd, on a socket of the test's: sd_notify(3), sd_watchdog_enabled(3)."""
 
 from __future__ import annotations
 

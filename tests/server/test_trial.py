@@ -1,4 +1,4 @@
-"""A routing script on trial, in a process of its own: whatever it does, the one who asks lives on."""
+"""A routing script on trial, in a process of its own: the server outlives anything that the script does."""
 
 from __future__ import annotations
 

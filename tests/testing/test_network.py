@@ -181,7 +181,7 @@ def broken(request: object) -> None:
 
 
 def test_what_a_route_raises_reaches_the_test() -> None:
-    """Who reads "expected 200, got 500" has to look for the reason; here is the line of the route."""
+    """A test that fails with "expected 200, got 500" shows the line of the route, too."""
     network = Network()
     server = network.server(
         StackConfig([ListenerConfig(0, "udp", "192.0.2.1", 5060)], ["x.test"], route=broken)

@@ -99,7 +99,7 @@ class Bench:
 
     @property
     def user(self) -> list[Any]:
-        """What the user heard, without the times."""
+        """The results that the user heard, without the times."""
         return [what for _, what in self.heard if what != "forgotten"]
 
     def times(self, word: str) -> list[float]:

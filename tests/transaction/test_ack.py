@@ -61,6 +61,6 @@ def test_ack() -> None:
 
 
 def test_octets_that_are_not_utf_8_survive() -> None:
-    """What a peer wrote goes back as it came, however it was encoded."""
+    """The field of a peer goes back as it came, in any encoding."""
     made = build_cancel(invite(sender='"Al\\"<é" <sip:alice@biloxi.test>'))
     assert '"Al\\"<é" <sip:alice@biloxi.test>;tag=alice'.encode() in made.to_bytes()

@@ -76,7 +76,7 @@ def test_transport_error_in_proceeding(bench: Bench) -> None:
 
 
 def test_transport_error_in_completed(bench: Bench) -> None:
-    """Figure 8: the transaction ends; its user, who has answered, has been let go."""
+    """Figure 8: the transaction ends; its user, who has answered, was let go before."""
     transaction = bench.server("OPTIONS", UDP)
     bench.respond(transaction, 200)
     bench.feed(transaction, "transport error", "port unreachable")

@@ -117,7 +117,7 @@ def test_effects_exist(made: Any) -> None:
 
 @MACHINES
 def test_impossible_and_ignored_rows_keep_the_state(made: Any) -> None:
-    """What does nothing goes nowhere."""
+    """A row without an effect keeps its state."""
     for state, rows in made.machine.items():
         assert {after for effect, after in rows.values() if effect in (IGNORE, IMPOSSIBLE)} <= {state}
 
@@ -165,7 +165,7 @@ SERVER_INPUTS = ["request", "ACK", 100, 180, 200, 404, "transport error"]
     st.lists(st.tuples(st.sampled_from(CLIENT_INPUTS), st.floats(0, 40)), max_size=12),
 )
 def test_any_life_of_a_client_transaction_ends(method: str, flow: Any, life: list[tuple[Any, float]]) -> None:
-    """Whatever comes, nothing raises, one final result goes up at most, and time ends it."""
+    """With any inputs nothing raises, at most one final result goes up, and time ends the transaction."""
     bench = Bench()
     transaction = bench.client(method, flow)
     for given_, pause in life:
@@ -195,7 +195,7 @@ def test_any_life_of_a_client_transaction_ends(method: str, flow: Any, life: lis
     st.lists(st.tuples(st.sampled_from(SERVER_INPUTS), st.floats(0, 40)), max_size=12),
 )
 def test_any_life_of_a_server_transaction_ends(method: str, flow: Any, life: list[tuple[Any, float]]) -> None:
-    """Whatever comes, nothing raises, one final status at most goes out, and time ends it."""
+    """With any inputs nothing raises, at most one final status goes out, and time ends the transaction."""
     bench = Bench()
     transaction = bench.server(method, flow)
     for given_, pause in life:

@@ -291,7 +291,10 @@ def test_the_last_message_of_a_busy_stream_is_guarded_too() -> None:
 
 
 def test_idle() -> None:
-    """limits.connection_idle: one that carries nothing for that long, looked at once a period."""
+    """limits.connection_idle: a connection that carries nothing for that long is closed.
+
+    It is looked at once a period.
+    """
     rig = Rig(limits=SMALL)
     conn = rig.accept()
     rig.tcp(conn, b"\r\n\r\n")

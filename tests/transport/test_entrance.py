@@ -232,7 +232,7 @@ def test_a_proxy_that_speaks_for_itself() -> None:
 
 
 def test_strangers_may_not_announce() -> None:
-    """Who is none of the proxies is refused before he says a word: he could claim any address."""
+    """A sender that is not one of the proxies is refused at once: it could claim any address."""
     door = Door("tcp", proxies=("10.0.0.0/8",))
     refused, closed = door.open(("192.0.2.66", 4711))
     assert refused.event.source == "192.0.2.66"
@@ -254,7 +254,7 @@ def test_a_missing_header_is_an_error() -> None:
 
 
 def test_first_data_time() -> None:
-    """Who does not say what he is in ``limits.first_data_time`` is closed, byte-at-a-time senders as well."""
+    """A sender that has not said what it is in ``limits.first_data_time`` is closed, a slow one as well."""
     door = Door("tcp", proxies=("10.0.0.0/8",), first_data_time=5.0)
     door.open(PROXY)
     door.feed(LINE[:4])
@@ -333,7 +333,10 @@ BOTH = ("ws", "wss")
 )
 @pytest.mark.parametrize("cut", [1, 7, 1_000])
 def test_http_beside_sip_over_websocket(octets: bytes, cut: int) -> None:
-    """What does not open SIP over WebSocket leaves with all of its octets; the stack never hears of it."""
+    """A connection that does not open SIP over WebSocket leaves with all of its octets.
+
+    The stack never hears of it.
+    """
     door = Door("ws", http=BOTH)
     door.open()
     actions = door.feed(*(octets[at : at + cut] for at in range(0, len(octets), cut)))
@@ -366,7 +369,7 @@ def test_http_inside_tls() -> None:
 
 
 def test_two_records_read_at_once() -> None:
-    """What a TLS filter passes up behind the decision belongs to the HTTP server as well."""
+    """The octets behind the decision that a TLS filter passes up belong to the HTTP server as well."""
 
     class Records(Veil):
         def received(self, data: bytes, now: float) -> Output:

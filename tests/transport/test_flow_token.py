@@ -1,4 +1,4 @@
-"""Flow tokens: read back by who has the key, for the flow and the call they were made for."""
+"""Flow tokens: only the holder of the key reads them, for the flow and the call that they were made for."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_one_changed_character_is_a_forgery() -> None:
 
 
 def test_bound_to_the_dialog() -> None:
-    """What one call was told leads nowhere in another, nor for who only knows its Call-ID."""
+    """The token of one call leads nowhere in another, nor for a peer that only knows the Call-ID."""
     token = TOKENS.for_dialog(PHONE, "call", "alice")
     # RFC 3261 12.2.1.1: the callee's requests have the caller's tag in To.
     for tags in (("alice", "bob"), ("bob", "alice")):
@@ -120,7 +120,7 @@ def test_bound_to_the_dialog() -> None:
 
 
 def test_another_key_reads_nothing() -> None:
-    """Nor can who has no key learn what stands in it: equal flows alone give equal tokens."""
+    """Without the key no peer can learn the content: equal flows alone give equal tokens."""
     assert read(TOKENS.for_path(PHONE, UNTIL), tokens(b"another sixteen..")) is None
     assert TOKENS.for_dialog(PHONE, "call", "a") != TOKENS.for_dialog(PHONE, "other", "a")
     assert TOKENS.for_path(PHONE, UNTIL) == TOKENS.for_path(PHONE, UNTIL)
@@ -147,14 +147,14 @@ def test_after_a_restart() -> None:
     "other", [tokens(node="b"), tokens(listeners=[replace(one, host="192.0.2.11") for one in ONES])]
 )
 def test_on_another_node(other: FlowTokens) -> None:
-    """With the same key it is no forgery, and no flow of this node either: 430, and not somebody's phone."""
+    """With the same key it is no forgery, and no flow of this node either: 430, and no other phone."""
     found = read(TOKENS.for_path(PHONE, UNTIL), other)
     assert found is not None
     assert found.flow is None
 
 
 def test_a_name_that_is_too_long() -> None:
-    """A token stays short enough for a datagram: who has such an address is not followed."""
+    """A token stays short enough for a datagram: a phone with such an address is not followed."""
     for length, kept in ((128, True), (129, False)):
         named = (f"sip:{'b' * length}@biloxi.test", bytes(KEY_SIZE))
         found = read(TOKENS.for_dialog(PHONE, "call", "alice", named=named))
@@ -186,7 +186,7 @@ def test_tokens_are_short() -> None:
     [None, "", "alice", "f-", "f-AAAA", "f-" + "z" * 70, "f-" + "é" * 32, "f-AAAAA", "f-" + "A" * 4000],
 )
 def test_users_are_no_tokens(text: str | None) -> None:
-    """Whatever stands before the @ is looked at, and nothing else comes of it."""
+    """Any text before the @ is looked at, and nothing else comes of it."""
     assert read(text) is None
 
 

@@ -216,7 +216,7 @@ def test_what_follows_a_message_that_is_too_large(step: int) -> None:
 
 
 def test_skipped_size() -> None:
-    """What is larger still is not worth waiting for: the framing is given up."""
+    """A still larger message is not worth the wait: the framing is given up."""
     limits = Limits(skipped_size=100_000)
     for size, lives in ((90_000, True), (100_000, False), (4_000_000_000, False)):
         framer = StreamFramer(limits)

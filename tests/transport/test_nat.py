@@ -1,4 +1,4 @@
-"""What shows that a phone is behind a NAT, and what is done about it at the transport."""
+"""The signs that a phone is behind a NAT, and what the transport does about it."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_schemes_that_name_no_host(uri: str) -> None:
     ],
 )
 def test_a_transport_without_a_default_port(uri: str) -> None:
-    """One that we do not know; with a port it is somebody's listener that decides."""
+    """A transport without a default port: with a port in the URI, the owner of that listener decides."""
     with pytest.raises(RemoteProtocolError) as caught:
         next_hop(parse_uri(uri))
     assert caught.value.status == 503

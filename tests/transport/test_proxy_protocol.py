@@ -136,7 +136,7 @@ def test_checksum() -> None:
 
 @pytest.mark.parametrize("header", [LINE, V4, V6, b"PROXY UNKNOWN\r\n", v2(b"", 0x00, 0x20)])
 def test_cut_anywhere(header: bytes) -> None:
-    """Every beginning of a header is one that is not whole yet."""
+    """Each beginning of a header is an incomplete header."""
     for end in range(len(header)):
         assert read_header(header[:end], MOST) is None
     assert read_header(header, MOST) is not None

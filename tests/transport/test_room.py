@@ -1,4 +1,4 @@
-"""Who makes room for a new connection: idle ones that nobody needs, and never a registered phone's."""
+"""Room for a new connection: idle ones that no request needs are closed, and never a registered phone's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def speak(rig: Rig, conn: int) -> None:
 
 
 def test_the_idle_one_makes_room() -> None:
-    """Who opened all there are and says a line end now and then keeps nobody out."""
+    """A peer that opened all connections, and sends a line end now and then, keeps nobody out."""
     rig = Rig(limits=FULL)
     held = [rig.accept(("192.0.2.66", port)) for port in (1, 2, 3)]
     for conn in held:
@@ -40,7 +40,7 @@ def test_the_idle_one_makes_room() -> None:
 
 
 def test_who_has_just_spoken_stays() -> None:
-    """A flood of new connections must not cut those that are registering; the new one is refused."""
+    """A flood of new connections must not cut phones that are registering; the new connection is refused."""
     rig = Rig(limits=FULL)
     held = [rig.accept(("192.0.2.1", port)) for port in (1, 2, 3)]
     rig.wait(QUIET - 0.1)

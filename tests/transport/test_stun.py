@@ -148,7 +148,7 @@ def test_longest() -> None:
 
 @given(st.binary(max_size=64) | st.lists(st.tuples(st.integers(0, 65535), st.binary(max_size=30))))
 def test_never_an_amplifier(given: Any) -> None:
-    """Whatever comes, an answer is at most an address and a fingerprint longer than the request."""
+    """For any request, the answer is at most an address and a fingerprint longer than it."""
     if isinstance(given, bytes):
         data = b"\x00\x01" + given
     else:

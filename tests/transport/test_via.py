@@ -170,7 +170,7 @@ def test_whose_maddr_counts(policy: Any, source: Any) -> None:
 
 
 def test_received_is_ours_to_write() -> None:
-    """18.2.1: one that the sender wrote goes even where its sent-by tells the truth."""
+    """18.2.1: a value that the sender wrote is removed, even where its sent-by tells the truth."""
     via = "SIP/2.0/UDP 192.0.2.1:5060;received=203.0.113.9;branch=z9hG4bK1"
     assert params(via)["received"] == "192.0.2.1"
 

@@ -53,7 +53,7 @@ class Bench:
 
     @property
     def held(self) -> dict[str, int]:
-        """What the server holds of calls and transactions."""
+        """The calls and transactions that the server holds."""
         found = self.server.stack.snapshot()
         return {name: found[name] for name in ("calls", "server_transactions", "client_transactions")}
 

@@ -1,4 +1,4 @@
-"""Verbs by number: which there are, and what is told of those that are not."""
+"""Verbs by number: the numbers that exist, and the events about those that do not."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_redirected() -> None:
     ],
 )
 def test_not_followed(contacts: list[str], status: int) -> None:
-    """What is no other place of the callee is the caller's to decide on."""
+    """The caller decides about a URI that is no other place of the callee."""
     bench = Bench()
     done = during(bench, calling(redirects=5))
     moved(bench, *contacts, status=status)
@@ -128,7 +128,7 @@ def test_redirected_for_ever() -> None:
 
 
 def test_a_6xx_speaks_for_all() -> None:
-    """RFC 3261 21.6: those that are left are not called."""
+    """RFC 3261 21.6: the remaining places are not called."""
     bench = Bench()
     done = during(bench, calling(redirects=5))
     moved(bench, "<sip:c@192.0.2.3>", "<sip:a@192.0.2.1>")
@@ -153,7 +153,7 @@ def test_patience_holds_for_all() -> None:
 
 
 def test_given_up_between_two() -> None:
-    """A CANCEL goes to the one that is called now."""
+    """A CANCEL goes to the place that is called now."""
     bench = Bench()
 
     async def work(ua: Any) -> Any:

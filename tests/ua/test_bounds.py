@@ -1,5 +1,4 @@
-"""What strangers can make us hold: calls that are never acknowledged, guesses at tags, forks, waiting
-requests."""
+"""The memory that strangers make us hold: calls never acknowledged, guessed tags, forks, waiting requests."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_outbound() -> None:
 
 
 def test_a_route_of_its_own() -> None:
-    """What names a Route, or a phone that is registered here, does not pass the outbound proxy."""
+    """A request with a Route, or for a phone that is registered here, does not pass the outbound proxy."""
 
     class Phone:
         uri = "sip:bob@192.0.2.2"

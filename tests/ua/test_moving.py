@@ -153,7 +153,7 @@ def test_a_new_listener_is_used_at_once() -> None:
 
 
 def test_settings_and_limits() -> None:
-    """``[ua]``, limits, timers and the first domain hold for the next call; one that runs keeps its timer."""
+    """``[ua]``, limits, timers and the first domain hold for the next call, not for a running one."""
     bench = Bench(answers)
     called(bench)
     configure(

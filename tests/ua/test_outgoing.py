@@ -22,8 +22,7 @@ def during(bench: Bench, work: Callable[[Any], Any]) -> list[Any]:
 
 
 def test_a_request() -> None:
-    """``await ua.request`` is the final response, a failure as well; one that never comes is a 408 of
-    ours."""
+    """``await ua.request`` is the final response, a failure as well; without one it is a 408 of ours."""
     bench = Bench()
 
     async def work(ua: Any) -> list[int]:

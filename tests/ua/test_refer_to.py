@@ -1,4 +1,4 @@
-"""What a REFER says, read and written."""
+"""The fields of a REFER, read and written."""
 
 from __future__ import annotations
 

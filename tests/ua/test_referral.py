@@ -172,7 +172,7 @@ def test_challenged() -> None:
 
 
 def test_referrals_per_call() -> None:
-    """limits.referrals_per_call: the one that is too many fails at once."""
+    """limits.referrals_per_call: one REFER too many fails at once."""
     bench = Bench(limits={"referrals_per_call": 1})
 
     def twice(call: Any) -> Any:

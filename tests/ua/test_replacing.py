@@ -1,4 +1,4 @@
-"""Replaces in an INVITE (RFC 3891): one call takes the place of another, and nobody else's."""
+"""Replaces in an INVITE (RFC 3891): one call takes the place of another, and of no third one."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_twice_and_join() -> None:
 
 
 def test_other_requests() -> None:
-    """RFC 3891 3: Replaces is for INVITEs, and for those that begin a dialog."""
+    """RFC 3891 3: Replaces belongs into an INVITE that begins a dialog."""
     bench = bench_of()
     value = talking(bench)
     bench.alice.request("INFO", None, [("Replaces", value)], in_dialog=True)

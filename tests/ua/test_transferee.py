@@ -1,4 +1,4 @@
-"""REFER to us: a user agent that lets itself be transferred, and one that does not."""
+"""REFER to us: a user agent that lets itself be transferred, and another that does not."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def test_tokens() -> None:
 
 @given(SAYABLE)
 def test_quoting_is_undone(text: str) -> None:
-    """Whatever is quoted is a quoted-string, and says the same."""
+    """Any text, once quoted, is a quoted-string, and says the same."""
     quoted = quote(text)
     assert QUOTED_STRING.fullmatch(quoted)
     assert unquote(quoted) == text

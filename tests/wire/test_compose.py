@@ -47,7 +47,7 @@ def test_a_tag_is_not_added_twice(to: bytes) -> None:
     "to", [b"<sip:b@h>", b"sip:b@h", b"sip:b@h;x=1", b"<sip:b@h;tag=not>", b'"a;tag=b" <sip:b@h>']
 )
 def test_a_tag_is_added(to: bytes) -> None:
-    """What looks like a tag in the URI or the display name is none."""
+    """A part of the URI or the display name that looks like a tag is none."""
     assert response_to(request(to), 200, to_tag="new").to_tag == "new"
     assert response_to(request(to), 200, to_tag=None).to_tag is None
 
@@ -88,7 +88,7 @@ def test_what_cannot_be_a_response(status: int, reason: str | None) -> None:
 
 
 def test_to_a_request_understood_in_part() -> None:
-    """A field that is missing is left out, one that is there twice is copied once."""
+    """A missing field is left out, a field that is there twice is copied once."""
     with pytest.raises(RemoteProtocolError) as caught:
         parse_message(
             b"BYE sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"

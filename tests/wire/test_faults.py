@@ -1,4 +1,4 @@
-"""What is said of a peer's mistake is fit for a Reason-Phrase and a log line."""
+"""The text about a peer's mistake is fit for a Reason-Phrase and a log line."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def test_copies_are_independent() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nEvil: 1", "a\n", "\r", "\ud800"])
 def test_no_injection(value: str) -> None:
-    """Neither a line end nor what UTF-8 cannot carry gets into a message."""
+    """No line end gets into a message, and no character that UTF-8 cannot carry."""
     message = request()
     for edit in (message.set, message.append, message.prepend, message.replace_first_value):
         with pytest.raises(LocalProtocolError):

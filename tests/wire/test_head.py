@@ -106,7 +106,7 @@ def test_what_is_ordinary(data: bytes, scanner: Any, read: Any) -> None:
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_odd_and_torn_messages(data: st.DataObject, scanner: Any) -> None:
-    """Whatever the spelling, whatever is missing: both scanners alike, and no yes against the reader."""
+    """For any spelling and any missing part both scanners answer alike, as the reader does."""
     octets = data.draw(plain_requests.flatmap(spelled) | st.sampled_from(MESSAGES))
     if data.draw(st.booleans()):
         octets = data.draw(torn(octets))

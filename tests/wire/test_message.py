@@ -30,7 +30,7 @@ def options(*more: tuple[str, object], body: bytes = b"") -> Request:
 
 
 def test_built_request() -> None:
-    """What is built is a message that parses to the same values."""
+    """A built message parses to the same values."""
     request = options(("Contact", "*"), body=b"hello")
     assert request.lines[-1] == "Content-Length: 5"
     parsed = parse_message(request.to_bytes())
@@ -44,7 +44,7 @@ def test_built_request() -> None:
 
 
 def test_built_response() -> None:
-    """The usual phrase, or the one that is given, or that of its class."""
+    """The usual phrase, or the given one, or that of its class."""
     assert Response.build(486, None, []).start_line == "SIP/2.0 486 Busy Here"
     assert Response.build(499, None, []).start_line == "SIP/2.0 499 Bad Request"
     response = Response.build(200, "", HEADERS)
@@ -158,7 +158,7 @@ def test_typed_values_are_kept() -> None:
 
 
 def test_a_message_at_rest_says_the_same() -> None:
-    """What is kept for long holds its lines alone; who asks again gets equal values."""
+    """A message kept for long holds its lines alone; a later question gets equal values."""
     message = Request.build("INVITE", "sip:b@y.test", HEADERS)
     before = message.identity(), message.to_bytes(), str(message.via)
     message.rest()

@@ -47,7 +47,7 @@ def test_parts() -> None:
     ],
 )
 def test_malformed(body: bytes, said: str) -> None:
-    """What is missing, or too much."""
+    """A missing part, or one too many."""
     with pytest.raises(RemoteProtocolError, match=said):
         parse_multipart(body, "x")
 
@@ -98,7 +98,7 @@ PARTS = st.lists(
 
 @given(PARTS, st.sampled_from(["bound", "a b", "=_?:x"]))
 def test_round_trip(parts: list[Part], boundary: str) -> None:
-    """What is built is taken apart to the same parts."""
+    """A built body is taken apart to the same parts."""
     content_type, body = build_multipart(parts, boundary, subtype="related", params=";type=text")
     message = Request.build("MESSAGE", "sip:h", [("Content-Type", content_type)], body)
     assert message.content_type is not None

@@ -40,7 +40,7 @@ def test_malformed(text: str) -> None:
 
 @given(st.dictionaries(TOKENS.map(str.lower), VALUES))
 def test_round_trip(params: dict[str, str | None]) -> None:
-    """What is formatted is parsed to the same, in the same order."""
+    """Formatted parameters parse to the same ones, in the same order."""
     text = format_params(params)
     assert parse_params(text, "X", "") == params
     assert list(parse_params(text, "X", "")) == list(params)

@@ -1,4 +1,4 @@
-"""What holds of every message: legal in any spelling, or torn, or no message at all."""
+"""Properties of every message: legal in any spelling, or torn, or no message at all."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_spelling_says_the_same(data: Any, plain: Plain) -> None:
 
 @given(st.data(), plain_requests)
 def test_the_short_way_and_the_long_way_agree(data: Any, plain: Plain) -> None:
-    """What the ordinary forms' patterns read is what the complete parsers read."""
+    """The patterns for ordinary forms read the same values as the complete parsers."""
     quick = parse_message(data.draw(spelled(plain)))
     # Written anew from its parts, every field is in the ordinary form.
     plainly = Request.build(

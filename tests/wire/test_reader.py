@@ -298,7 +298,7 @@ def test_stream_bodies() -> None:
 
 
 def test_no_empty_line() -> None:
-    """What is there can be answered."""
+    """A request without the empty line can be answered."""
     error = refused(octets(Max_Forwards="70")[:-2])
     assert "empty line" in error.reason
     assert error.message is not None

@@ -65,7 +65,7 @@ COUNTED = {
 
 @pytest.mark.parametrize("row", MESSAGES, ids=lambda row: row["file"].partition("/")[2][:-4])
 def test_example(row: dict[str, Any]) -> None:
-    """What a separate minimal reader found is what the parser finds."""
+    """The parser finds the same as a separate minimal reader."""
     data = (FOLDER / row["file"]).read_bytes()
     if row["file"] in REFUSED:
         with pytest.raises(RemoteProtocolError) as caught:

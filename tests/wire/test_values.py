@@ -42,7 +42,7 @@ def test_joining_is_undone(values: list[str]) -> None:
 
 @given(st.text('a,"<>\\ '))
 def test_nothing_is_lost(text: str) -> None:
-    """Whatever the text, only commas and outer white space go."""
+    """For any text, only commas and outer white space go."""
     joined = ",".join(split_values(text))
     assert joined.replace(" ", "") == text.replace(" ", "")
 

@@ -48,7 +48,7 @@ def test_those_of_one_source_stay_in_their_order() -> None:
 
 
 def test_datagram_backlog() -> None:
-    """limits.datagram_backlog: a source alone has half of the room, and who comes last finds room."""
+    """limits.datagram_backlog: one source alone gets half of the room, so another source finds some."""
     one = 100 + OVERHEAD
     waiting = backlog(100 * one)
     held = [flood(waiting, f"198.51.100.{number}", 1_000) for number in range(5)]

@@ -21,7 +21,7 @@ class Looks:
         return self.state.look(self.beats, self.now)
 
     def seen(self, seconds: float) -> list[Sight]:
-        """What the looks of ``seconds`` tell, without what is not told."""
+        """Return the messages of the looks of ``seconds``; a look that says nothing adds nothing."""
         looks = [self.look() for _ in range(round(seconds / TICK))]
         return [one for one in looks if one is not Sight.QUIET]
 

@@ -8,7 +8,7 @@ from sansip_sockets.outcome import outcome
 
 
 def test_outcome() -> None:
-    """What an adapter's ``act`` gives its caller."""
+    """The value that an adapter's ``act`` returns to its caller."""
     assert outcome(3) == 3
     with pytest.raises(TimeoutError):
         outcome(TimeoutError())

@@ -10,7 +10,7 @@ from sansip_sockets.waits import Bell
 
 
 def test_given_before_and_after() -> None:
-    """Who tells the bell too late hears it at once; a second result changes nothing."""
+    """A waiter that comes after the bell rang hears it at once; a second result changes nothing."""
     rung: list[int] = []
     early: Pending[int] = Pending()
     early.give(1)
@@ -36,7 +36,10 @@ def test_late() -> None:
 
 
 def test_a_bell_rings_in_the_next_turn() -> None:
-    """So a pump is never entered while another one runs; one that nobody waits with is not heard."""
+    """The bell rings in the next turn, so a pump is never entered while another one runs.
+
+    A bell without a waiter is silent.
+    """
     inbox = Inbox()
     bell = Bell(inbox)
     heard: list[int] = []

@@ -109,7 +109,7 @@ def test_a_pump_that_ends_another_of_this_turn(waiter):
 
 
 def test_timeouts(waiter, pair, clock):
-    """The earliest counts; one that is over is not told again; infinity means never."""
+    """The earliest timeout counts; a timeout that is over is not told again; infinity means never."""
     assert waiter.deadline() == inf
     assert waiter.seconds_until(inf) == 3_600.0
     seen: list[bool] = []

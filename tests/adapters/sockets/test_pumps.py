@@ -72,7 +72,7 @@ class Bench:
         self.sock: Any = bound[0].sock
 
     def turn(self) -> None:
-        """What the heart does when the inbox is readable."""
+        """The work of the heart when the inbox is readable."""
         for function, args in self.hub.inbox.take():
             function(*args)
 
@@ -252,7 +252,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(bench: Bench) -> Crowd:
-    """What the pump of ``bench`` reads in place of its socket."""
+    """The octets that the pump of ``bench`` reads in place of its socket."""
     made = Crowd()
     bench.hub.listeners[0].sock.close()
     bench.hub.listeners[0].sock = made  # type: ignore[assignment]  # the test's own in its place

@@ -49,7 +49,10 @@ def test_one_is_added_beside_the_others(start, connect):
 
 
 def test_one_is_removed_and_its_connections_go_on(start, connect):
-    """Nobody is accepted any more; who is there already is served until the stack says otherwise."""
+    """The listener accepts no more connections.
+
+    The server serves those that are open until the stack closes them.
+    """
     server = start(FakeStack(), Listen(0, "udp", HOST), Listen(1, "tcp", HOST))
     place = server.address(1)
     standing = connect(place)
@@ -69,7 +72,10 @@ def test_one_is_removed_and_its_connections_go_on(start, connect):
 
 
 def test_a_datagram_socket_stays_until_the_stack_is_done(start, connect):
-    """What runs by it gets its answers; ``CloseDatagram`` ends it, and its port is free then."""
+    """The calls that use the socket get their answers.
+
+    ``CloseDatagram`` closes it, and its port is free then.
+    """
     server = start(FakeStack(), Listen(0, "udp", HOST), Listen(1, "udp", HOST))
     place = server.address(1)
     peer = connect(place, socket.SOCK_DGRAM)

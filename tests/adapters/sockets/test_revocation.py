@@ -137,7 +137,7 @@ def test_an_authority_that_is_removed_takes_its_names_along(world: World) -> Non
 
 @pytest.mark.parametrize("side", ["asked for a certificate", "a server of ours to connect to"])
 def test_where_a_certificate_is_needed_the_connection_ends(side: str, world: World) -> None:
-    """RFC 5922 7.3: nothing more goes to who has not proved to be the host, and nothing is taken from him."""
+    """RFC 5922 7.3: a peer that did not prove to be the host gets nothing, and we take nothing from it."""
     if side == "asked for a certificate":
         server = world.contexts(world.server, lists=False, verify_clients="required")
         judged, peer = connect(server, world.client(world.guest))
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(world: World) -> None:
 
 
 def test_connections_that_are_gone_are_not_kept(world: World) -> None:
-    """A reload looks at those that stand; the others must cost nothing."""
+    """A reload looks at the connections that are open; closed ones must cost nothing."""
     server = world.contexts(world.server, lists=False, verify_clients="optional")
     for _ in range(3):
         connect(server, world.client(world.partner))

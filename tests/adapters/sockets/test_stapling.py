@@ -72,7 +72,10 @@ def judged(one: Authority, certificate: Path, response: Path | bytes) -> str | N
 
 
 def test_whose_response_is_believed(one: Authority, tmp_path: Path) -> None:
-    """RFC 6960 4.2.2.2: the issuer's, or that of a responder which it named for this; nobody else's."""
+    """RFC 6960 4.2.2.2: the issuer signs a response, or a responder that the issuer named.
+
+    No other signature counts.
+    """
     server = one.issue("server.pem", "example.org")
     named = one.issue("responder.pem", "ocsp.example", usages=(OCSP_SIGNING,))
     assert judged(one, server, one.respond("a.der", server, responder=named)) is None
@@ -135,7 +138,7 @@ def test_ours_is_read_again_when_it_has_changed(one: Authority) -> None:
 
 
 def test_which_certificate_it_is_for(one: Authority) -> None:
-    """By SNI: each certificate has its own; one that is for none of them is named."""
+    """SNI decides: each certificate has its own response; a response that fits no certificate is named."""
     server = one.issue("server.pem", "example.org")
     net = one.issue("net.pem", "example.net", must_staple=True)
     staples = [str(one.respond(f"{path.stem}.der", path)) for path in (net, server)]

@@ -194,7 +194,7 @@ def test_hosts() -> None:
 
 
 def test_the_files_are_read(tmp_path) -> None:
-    """What is missing is empty, and changes win."""
+    """A missing file counts as empty, and changed files are read again."""
     (tmp_path / "hosts").write_bytes(b"192.0.2.7 pbx.test \xff\n")
     config = system_dns(tmp_path / "none", tmp_path / "hosts", timeout=2.0)
     assert (config.servers, config.timeout) == ([("127.0.0.1", 53)], 2.0)

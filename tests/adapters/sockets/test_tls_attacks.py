@@ -188,7 +188,7 @@ def test_a_file_that_vanished_before_a_reload(authority: Authority, tmp_path: Pa
 
 
 def test_a_directory_is_no_certificate(tmp_path: Path) -> None:
-    """What can be opened by nobody is named like what is not there."""
+    """A file that cannot be opened is named in the same way as a file that is missing."""
     with pytest.raises(TlsError, match="cannot be read: Is a directory"):
         TlsContexts(TlsConfig(str(tmp_path)))
 

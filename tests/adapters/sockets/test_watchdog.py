@@ -49,7 +49,7 @@ class Watching:
         self.watch._reader.settimeout(0.001)
 
     def _route(self) -> None:
-        """What is at work while the test looks, in the thread of the loop."""
+        """The function at work in the loop's thread while the test looks."""
         self.watch._look()
 
     def looks(self, seconds: float, *, beating: bool = False) -> None:
@@ -126,7 +126,7 @@ def test_a_signal_wakes_the_loop(watching: Watching) -> None:
 def test_a_signal_that_is_not_heeded(
     number: int, watching: Watching, ended: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What must not be lost is saved, the log says who is to blame, and the process ends."""
+    """The server saves the state that must not be lost, logs the function that hangs, and ends."""
     saved: list[bool] = []
     watching.hub.on_abandon = lambda: saved.append(True)
     watching.looks(2)

@@ -17,7 +17,7 @@ HERE: list[FrameType] = []
 
 
 class Blocks:
-    """What is serialised takes a while: a frame of the user's below one of the standard library's."""
+    """Serialising it takes a while, so the user's frame stands below one of the standard library."""
 
     @staticmethod
     def default(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What is fuzzed, each as a function of octets whose docstring is its contract.
+"""The targets of fuzzing, each a function of octets whose docstring is its contract.
 
 A target returns, or raises: what it raises is a finding.
 """

@@ -20,7 +20,7 @@ def _serves(host: str, port: int | None) -> bool:
 
 
 def digest(data: bytes) -> None:
-    """Nobody who does not know the password is let in, and nothing but RemoteProtocolError is raised."""
+    """No input without the password passes, and the only exception is RemoteProtocolError."""
     text = data.decode("utf-8", "surrogateescape")
     guard = Authenticator(AuthConfig(), [KEY], Entropy(KEY), Bans(10))
     nonce = guard.challenges("biloxi.test", "192.0.2.9", 1000.0, 1.0)[0].split('nonce="')[1].split('"')[0]

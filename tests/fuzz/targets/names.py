@@ -1,4 +1,4 @@
-"""Octets of somebody who says to be a name server (RFC 1035, RFC 3263)."""
+"""Octets from a host that claims to be a name server (RFC 1035, RFC 3263)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def _away(request: IncomingRequest) -> None:
 
 
 def dns(data: bytes) -> None:
-    """Whatever name servers answer, the caller gets one final response, and nothing is left behind."""
+    """For any reply of name servers the caller gets one final response, and nothing is left behind."""
     core = Stack(
         StackConfig(
             [ListenerConfig(0, "udp", "192.0.2.1", 5060), ListenerConfig(1, "tcp", "192.0.2.1", 5060)],

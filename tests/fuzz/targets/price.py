@@ -1,4 +1,4 @@
-"""What a message costs the server: microseconds and memory for each octet, with the collector off.
+"""The cost of a message: microseconds and memory for each octet, with the collector off.
 
 Theory of operation: one server lives through all inputs, as a real one does. An input goes
 in by the way that its first octet says; what is forwarded of it is answered with the same
@@ -35,7 +35,7 @@ WAYS = 6
 
 
 class Price:
-    """What one input cost: seconds of the processor, octets of memory at the most (0: not looked at)."""
+    """The cost of one input: seconds of the processor, octets of memory at the most (0: not looked at)."""
 
     __slots__ = ("memory", "octets", "seconds")
 

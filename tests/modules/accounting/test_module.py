@@ -71,7 +71,7 @@ def bye(rig: Rig, cseq: int = 2) -> list[Out]:
 
 
 def test_contract() -> None:
-    """What every module promises."""
+    """The contract of every module."""
     check_module(Accounting, AccountingSettings(to="rows"), [Use(Calls)])
 
 
@@ -223,7 +223,7 @@ def test_fields() -> None:
 
 
 def test_starts_and_interim() -> None:
-    """What a crash would leave behind: that the call began, and how long it has lasted."""
+    """Start and interim records: after a crash they say that the call began, and how long it lasted."""
     rig = Disk(starts=True, interim=30.0)
     talking(rig)
     rig.write()
@@ -332,7 +332,7 @@ def test_a_write_that_hangs() -> None:
 
 
 def test_after_a_crash() -> None:
-    """What the process before left in the spool is written, and then dropped."""
+    """The records that the former process left in the spool are written, and then dropped."""
     first = Disk()
     talking(first)
     bye(first)

@@ -83,7 +83,7 @@ def events(rig: Rig) -> list[type]:
 
 
 def test_contract() -> None:
-    """What every module promises."""
+    """The contract of every module."""
     check_module(Calls)
 
 
@@ -231,7 +231,7 @@ async def two_at_most(asked: IncomingRequest, calls: Calls) -> None:
 
 
 def test_limit() -> None:
-    """Of twelve at once two pass; one that ends makes room for one."""
+    """Of twelve at once two pass; a call that ends makes room for one."""
     rig, calls = bench(two_at_most)
     outs = []
     for number in range(12):
@@ -249,7 +249,7 @@ def test_limit() -> None:
 
 
 def test_counts_return_to_zero() -> None:
-    """Whatever is lost, in whatever order messages come: in the end nothing is counted, nothing is kept."""
+    """In any order, with any message lost, in the end nothing is counted and nothing is kept."""
     chance = random.Random(7)
     for _ in range(60):
         rig, calls = bench(two_at_most, max_duration=3_000)
@@ -293,7 +293,7 @@ def test_table_full() -> None:
 
 
 def test_an_invite_that_is_left() -> None:
-    """Neither answer nor CANCEL: the record goes with ``limits.ring_time``."""
+    """Without an answer or a CANCEL the record ends with ``limits.ring_time``."""
     rig, calls = bench()
     invite(rig)
     rig.wait(1_000)

@@ -50,7 +50,7 @@ TIMER = ("Supported", "timer")
 def test_requests(
     headers: list[tuple[str, str]], wanted: int, least: int, expires: str | None, min_se: str | None
 ) -> None:
-    """What leaves in place of what came."""
+    """The request that leaves, for each request that comes."""
     message = refresh(*headers)
     ask(message, wanted, least)
     assert (message.get("session-expires"), message.get("min-se")) == (expires, min_se)

@@ -1,4 +1,4 @@
-"""Requests go to a group of servers, past those that fail, and back comes one answer. On a virtual clock."""
+"""Requests go to a group of servers, past those that fail, and one answer comes back. On a virtual clock."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def refused(rig: Rig, number: int, status: int = 486) -> Any:
 
 
 def test_contract() -> None:
-    """What every module promises."""
+    """The contract of every module."""
     check_module(Dispatcher, settings(takes="nothing"), [Use(Calls)])
 
 
 def test_in_turn() -> None:
-    """The host is the server's, the user is the one that was dialled; each server gets its share."""
+    """The host is the server's, the user is the number dialled; each server gets its share."""
     rig = Farm(settings(2, 1, 1))
     assert only(call(rig), "INVITE").message.uri_text == "sip:4711@192.0.2.21"
     counts = Counter(refused(rig, number) for number in range(1, 400))
@@ -199,7 +199,7 @@ def test_retry_after() -> None:
 
 
 def test_sticky() -> None:
-    """What has one key stays with one destination; the key may be any text of a route."""
+    """Requests with one key stay with one destination; the key may be any text of a route."""
 
     async def route(asked: IncomingRequest, dispatcher: Dispatcher) -> None:
         await dispatcher.send(asked, algorithm="hash", key=asked.message.get("X-Customer") or "")
@@ -214,7 +214,7 @@ def test_sticky() -> None:
 
 
 def test_fewest_calls_and_limits() -> None:
-    """Calls are counted by their records; a full destination is passed over, and one that ends makes room."""
+    """Calls are counted by their records. A full destination is passed over until a call ends."""
     rig = Farm(settings(max_calls=2, algorithm="least-calls"))
     invites = [only(call(rig, number), "INVITE") for number in range(6)]
     assert Counter(out.to for out in invites) == dict.fromkeys(GATEWAYS, 2)
@@ -225,7 +225,7 @@ def test_fewest_calls_and_limits() -> None:
 
 
 def test_parallel() -> None:
-    """All are asked at once, and the calls of those that lost are not counted."""
+    """The module asks all destinations at once, and does not count the calls of those that lost."""
     rig = Farm(settings(algorithm="parallel"))
     invites = [out for out in call(rig) if out.what == "INVITE"]
     assert [out.to for out in invites] == GATEWAYS
@@ -428,7 +428,7 @@ def test_a_number_that_makes_gateways_say_503() -> None:
 
 @pytest.mark.parametrize("strangers", [False, True])
 def test_strangers(strangers: bool) -> None:
-    """Who has proved nothing gets no gateway that somebody pays for, unless the settings say so."""
+    """A caller who has proved nothing gets no gateway that costs money, unless the settings allow it."""
     rig = Farm(settings(strangers=strangers), auth=AuthConfig())
     outs = rig.udp(request(uri="sip:0044900@biloxi.test", sender="<sip:x@evil.example>"))
     assert ("INVITE" in what(outs)) is strangers

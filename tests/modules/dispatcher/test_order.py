@@ -52,7 +52,7 @@ def test_round_robin_is_exact(weights: tuple[int, ...]) -> None:
 
 
 def test_round_robin_without_one() -> None:
-    """A member that goes leaves its share to all others, and one that comes back has nothing to catch up."""
+    """A member that leaves gives its share to all others, and one that comes back has nothing to catch up."""
     group, turns = members(1, 1, 1, 1), RoundRobin()
     for _ in range(6):
         turns.order(group)

@@ -158,7 +158,7 @@ def body(message: Any) -> str:
 
 
 def test_contract() -> None:
-    """What every module promises."""
+    """The contract of every module."""
     check_module(Events)
 
 

@@ -31,7 +31,7 @@ def test_an_answer_between() -> None:
 
 
 def test_the_operator_beats_all() -> None:
-    """Whatever OPTIONS say."""
+    """The operator's word holds, whatever OPTIONS say."""
     health = Health(admin="draining")
     health.probe_answered(0.01, BOUNDS)
     assert health.obstacle(0.0) == "draining"

@@ -62,7 +62,7 @@ def bench(rows: MemoryRows | None = None, now: float = 100.0, **settings: Any) -
 
 
 def state(rig: Rig) -> list[str]:
-    """What is published for Bob, the newest first."""
+    """The documents published for Bob, the newest first."""
     return [one.document for one in rig.stack.modules.get(Publications).of("weather", BOB)]
 
 
@@ -112,7 +112,7 @@ def publish(rig: Rig, *given: Any, **options: Any) -> Response:
 
 
 def test_contract() -> None:
-    """What every module promises."""
+    """The contract of every module."""
     check_module(Publications, others=[Use(Events)])
 
 
@@ -242,7 +242,7 @@ def test_nothing_is_acknowledged_that_is_not_stored() -> None:
 
 
 def test_a_restart() -> None:
-    """What was acknowledged is there in the next process, with its tag and its end."""
+    """An acknowledged publication is there in the next process, with its tag and its end."""
     rig = bench()
     tag = publish(rig, b"sun", expires=600).get("sip-etag")
     publish(rig, b"fog", expires=60)
@@ -257,7 +257,7 @@ def test_a_restart() -> None:
 
 @pytest.mark.parametrize(("limit", "status"), [("most", 503), ("most_of_user", 403)])
 def test_limits(limit: str, status: int) -> None:
-    """One more is refused; those that are there can be refreshed."""
+    """One publication too many is refused; the others can be refreshed."""
     rig = bench(**{limit: 2})
     answers = [publish(rig, b"sun") for _ in range(3)]
     assert [one.status for one in answers] == [200, 200, status]

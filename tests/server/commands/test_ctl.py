@@ -1,4 +1,4 @@
-"""What ``sansip ctl bindings`` shows of keepalives."""
+"""The output of ``sansip ctl bindings`` about keepalives."""
 
 from __future__ import annotations
 

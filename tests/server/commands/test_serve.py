@@ -86,7 +86,7 @@ def ask(server: Server, data: bytes) -> str:
 
 
 def test_ready_means_ready() -> None:
-    """One line a listener, with the port that 0 became, then `ready`; the log says who may register."""
+    """One line for each listener, with the port that 0 became, then `ready`; the log says who registers."""
     with serve(*LOOPBACK) as server:
         assert [re.sub(r"\d+$", "N", line) for line in server.lines] == [
             "runtime asyncio: not only UDP is listened on",

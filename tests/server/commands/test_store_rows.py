@@ -59,7 +59,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_list(store: Path) -> None:
-    """What there is, without the module that made it."""
+    """The tables that exist, without the module that made them."""
     status, output = run("list", "--store", str(store))
     assert (status, output.startswith("silo: version 1, 2 rows, by aor, number: aor text, ")) == (0, True)
     status, output = run("list", "--store", str(store), "--json")

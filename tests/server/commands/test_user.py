@@ -105,7 +105,7 @@ def listed(store: str) -> list[dict[str, object]]:
 
 
 def keys(store: str, name: str, realm: str = "biloxi.test") -> dict[str, str] | None:
-    """What the server finds when it looks somebody up."""
+    """Return the key that the server finds for a user."""
     opened = open_store(store)
     try:
         found = opened.lookup([Lookup(name, realm)])[0]
@@ -241,7 +241,7 @@ def test_import_of_what_is_wrong(form: str, text: str, fault: str, store: str) -
 
 
 def test_a_password_for_an_hour(tmp_path: Path) -> None:
-    """What a web application gives its page, as the server's ``ephemeral_file`` makes it."""
+    """The credentials that a web application gives its page, as the server's ``ephemeral_file`` has them."""
     secrets = tmp_path / "secrets"
     secrets.write_text("0123456789abcdef\nolder0123456789abcdef\n")
     status, output = run("user", "ephemeral", "alice", "--secret-file", str(secrets), "--ttl", "60", "--json")
@@ -280,7 +280,7 @@ def test_where_users_belong(address: str, name: str, realm: str) -> None:
 
 @pytest.mark.parametrize("address", ["alice@192.168.1.10:5060", "alice@[::1]:5060", "alice@example.org:5060"])
 def test_no_port(address: str) -> None:
-    """Who copies it from a phone's settings is told, and not left with a user that nothing fits."""
+    """An operator who copies the port from a phone's settings is told of it, and gets no useless user."""
     with pytest.raises(OperatorError, match="without a port"):
         split(address)
 

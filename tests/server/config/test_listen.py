@@ -55,7 +55,7 @@ from sansip_server.config.listen import (
     ],
 )
 def test_understood(text: str, expected: ListenAddress) -> None:
-    """The forms that the documentation shows, and those that people type anyway."""
+    """The forms in the documentation, and the forms that people type anyway."""
     assert parse_listen(text) == expected
 
 
@@ -157,7 +157,7 @@ def test_domain_refused(text: str) -> None:
 
 
 def test_origins_and_paths() -> None:
-    """What a browser and an HTTP request can say, and nothing else (RFC 6454 6.2)."""
+    """The values that a browser and an HTTP request can send, and nothing else (RFC 6454 6.2)."""
     assert check_origin("https://phone.example.org:8443") == "https://phone.example.org:8443"
     assert check_path("/ws") == "/ws"
     for text in ("phone.example.org", "ftp://x", "https://", "https://x/page"):

@@ -151,7 +151,7 @@ def test_each_number_refuses_zero_or_says_what_it_means() -> None:
 
 
 def test_every_limit_is_a_key() -> None:
-    """Whatever bounds a peer can be changed by the operator."""
+    """The operator can change each limit on peers."""
     assert set(keys_of(keys_of(Settings)["limits"])) == {field.name for field in fields(Limits)}
 
 

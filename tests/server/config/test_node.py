@@ -83,13 +83,13 @@ def test_an_address_that_is_not_ours(address: str) -> None:
 
 @pytest.mark.parametrize("text", ["10.0.0.1", "n1:sip", ":5060", "10.0.0.1:5060;transport=ws", "sip:"])
 def test_wrong_addresses(text: str) -> None:
-    """What could not stand in a Route is refused, with an example."""
+    """An address that could not stand in a Route is refused, with an example."""
     with pytest.raises(ValueError, match=r"10\.0\.0\.1:5060"):
         check_node_address(text)
 
 
 def test_no_journal_of_a_shared_location(tmp_path: Path) -> None:
-    """What other nodes did is in no journal, so a replay would be of something else."""
+    """A journal lacks the changes of other nodes, so a replay would show another history."""
     settings = shared()
     settings.secret_file = str(tmp_path / "key")
     with pytest.raises(OperatorError, match="journal"):

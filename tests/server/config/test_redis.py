@@ -172,7 +172,7 @@ def test_a_master_that_is_none_any_more(url: str, answer: Any, disconnected: int
 
 @pytest.mark.parametrize(("url", "closed"), [("redis+cluster://h", 1), ("redis://h", 0)])
 def test_a_cluster_is_looked_at_anew(url: str, closed: int) -> None:
-    """Where a node of a cluster cannot be reached, the next try asks the cluster who has its slots."""
+    """When no node of a cluster answers for a slot, the next try asks the cluster for the slot's owner."""
     client = RedisClient(parse_redis(url), RedisSettings(), None)
     fake = client._client = FakeRedis(ConnectionError("refused"))
     with pytest.raises(ConnectionError):
@@ -223,7 +223,7 @@ bindings = st.builds(
 
 @given(st.lists(bindings, max_size=4))
 def test_records_come_back(several: list[Binding]) -> None:
-    """Whatever phones write in their headers is in the record as they wrote it."""
+    """The record has the header values of phones as the phones wrote them."""
     data = encode("v" * 16, several, 1e9)
     record = decode("sip:bob@biloxi.test", data, 1e9)
     assert record.version == "v" * 16

@@ -119,7 +119,7 @@ def keys_made(path: Path) -> Path:
 
 
 def test_a_key_taken_out_ends_its_tokens(tmp_path: Path) -> None:
-    """The file is read again when it has changed; one that is broken changes nothing."""
+    """The server reads a changed file again; a broken file changes nothing."""
     keys = tmp_path / "keys.json"
     token = made(keys)
     judge = access(keys)

@@ -56,7 +56,7 @@ class Pages(Module):
 
 
 class Hub:
-    """What mounts use of a hub; look-ups are answered when the test says."""
+    """The parts of a hub that mounts use; the test decides when a look-up is answered."""
 
     def __init__(self) -> None:
         self.now = 50.0

@@ -46,7 +46,7 @@ class Client:
 
 
 def test_commands_of_the_server() -> None:
-    """What ``sansip ctl`` says, as an object."""
+    """The answers of ``sansip ctl``, as objects."""
     client = Client()
     assert client.call("health")["status"] == "ok"
     client.server.bind("alice")

@@ -112,7 +112,7 @@ def test_location() -> None:
     ],
 )
 def test_location_left(change: dict[str, Any], why: str) -> None:
-    """What nobody could call is not taken."""
+    """The importer takes no binding that nobody could call."""
     with pytest.raises(Left, match=why):
         binding_of(LOCATION | change, None, NOW)
 
@@ -134,7 +134,7 @@ def test_dates() -> None:
     ],
 )
 def test_address_is_configuration(row: dict[str, Any]) -> None:
-    """What is printed is taken by the server, whatever a tag has in it."""
+    """The server takes the printed configuration, with any text in a tag."""
     loaded = load_text(trusted_of(row))
     assert loaded.settings is not None, [fault.problem for fault in loaded.faults]
     (trusted,) = loaded.settings.trusted

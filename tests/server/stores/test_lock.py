@@ -1,4 +1,4 @@
-"""One server for one SQLite file: who has it is said, and a dead process has nothing."""
+"""One server for one SQLite file: the error names the owner, and a dead process owns nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_two_names_of_one_file(tmp_path: Path) -> None:
 
 
 def test_the_lock_was_deleted(tmp_path: Path) -> None:
-    """Who cleans up too well must not let a second server in: the first has it again, or stops writing."""
+    """A script that deletes the lock lets no second server in: the first takes it again, or stops writing."""
     store = tmp_path / "sansip.db"
     lock = StoreLock(store)
     path = tmp_path / "sansip.db.lock"
@@ -139,7 +139,7 @@ def test_registrations_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_store_that_does_not_open(tmp_path: Path) -> None:
-    """What is no store leaves no lock behind, and a missing folder is named."""
+    """A file that is no store leaves no lock behind, and the error names a missing folder."""
     (tmp_path / "sansip.db").write_text("no database, but a text of some length " * 100)
     with pytest.raises(OperatorError, match="no sansip database"):
         open_storage(Settings(store=str(tmp_path / "sansip.db")))
@@ -149,7 +149,7 @@ def test_a_store_that_does_not_open(tmp_path: Path) -> None:
 
 
 def test_what_two_servers_did(tmp_path: Path) -> None:
-    """The fault itself (issue 9, 6): each writes an address-of-record whole, so the other's contact goes."""
+    """The fault itself (issue 9, 6): each server writes a whole record, so the other contact is lost."""
     from sansip.location import Binding, LocationUpdate
 
     def binding(contact: str) -> Binding:

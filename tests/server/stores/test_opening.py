@@ -45,14 +45,17 @@ def test_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> Non
     ],
 )
 def test_sqlite_has_no_url(url: str, file: str) -> None:
-    """Who knows SQLAlchemy writes one, and reads what to write here; nothing of PostgreSQL's is missing."""
+    """A user of SQLAlchemy writes a URL, and the error says what to write here.
+
+    The parts for PostgreSQL are all there.
+    """
     with pytest.raises(OperatorError, match=f"an SQLite store is named by its file alone: {file}$"):
         open_store(url)
 
 
 @pytest.mark.parametrize("url", ["mssql://u:secret@h/d", "postgresql+asyncpg://u:secret@h/d", "http://h:x/"])
 def test_other_urls_are_refused(url: str) -> None:
-    """What would not work is told with what would."""
+    """The error for a URL that would not work names one that would."""
     with pytest.raises(OperatorError, match=r"expected a file, postgresql\+psycopg://") as raised:
         open_store(url)
     assert "secret" not in str(raised.value)

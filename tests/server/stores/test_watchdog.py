@@ -1,4 +1,4 @@
-"""The watchdog: a conversation that hangs ends, one that ended in time is left alone."""
+"""The watchdog: it ends a conversation that hangs, and leaves alone one that ended in time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sansip_server.stores.watchdog import Watchdog
 
 
 def test_a_hanging_conversation_ends() -> None:
-    """The one that waits for an answer gets the end of the connection instead."""
+    """The code that waits for an answer gets the end of the connection instead."""
     ours, theirs = socket.socketpair()
     watchdog = Watchdog(0.02)
     with ours, theirs, watchdog.watching(ours.fileno()):

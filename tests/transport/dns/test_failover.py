@@ -58,7 +58,10 @@ def test_a_503_leads_to_the_next_server_with_a_new_branch() -> None:
 
 
 def test_silence_leads_to_the_next_server() -> None:
-    """RFC 3263 4.3: Timer B without any response at all; ``failover_time`` is for those who cannot wait."""
+    """RFC 3263 4.3: Timer B without any response at all.
+
+    ``failover_time`` is for callers who cannot wait so long.
+    """
     bench = world(proxy=ProxyConfig(failover_time=0))
     start = bench.now
     bench.udp(invite())

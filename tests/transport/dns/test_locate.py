@@ -135,7 +135,7 @@ def test_only_addresses() -> None:
 
 
 def test_families_follow_the_listeners() -> None:
-    """What no listener can reach is not asked for."""
+    """A family that no listener can reach is not asked for."""
     bench = world("host.test. 60 A 192.0.2.9\nhost.test. 60 AAAA 2001:db8::9", listeners=UDP_ONLY)
     assert names(bench.where("sip:host.test:5060")) == ["udp:192.0.2.9:5060"]
     assert bench.queries == ["host.test A"]
@@ -212,7 +212,7 @@ real.example.test. 60 A 192.0.2.44
 
 
 def test_host_names_of_this_machine_are_not_asked_about() -> None:
-    """What the hosts table has is an address, with or without a port."""
+    """A name of the hosts table has its address from there, with or without a port."""
     bench = world("", dns={"hosts": {"pbx.example.test": ["192.0.2.77"]}})
     assert names(bench.where("sip:pbx.example.test")) == ["udp:192.0.2.77:5060"]
     assert names(bench.where("sip:pbx.example.test:5070;transport=tcp")) == ["tcp:192.0.2.77:5070"]
@@ -261,7 +261,7 @@ def test_too_many_servers_are_cut() -> None:
 
 
 def test_silence_fails_at_once_and_failure_leads_on() -> None:
-    """A dead server would be dead for the next step, too; one that cannot read NAPTR is not."""
+    """A dead server would be dead for the next step, too; a server that cannot read NAPTR is not."""
     bench = world()
     bench.zone.silent.add("example.test")
     failed = bench.where("sip:example.test")

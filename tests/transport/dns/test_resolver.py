@@ -250,7 +250,7 @@ def test_truncated_answers_come_over_tcp() -> None:
 
 
 def test_truncated_and_tcp_refused_leads_to_the_next_server() -> None:
-    """What was cut off is not used."""
+    """A truncated answer is not used."""
     world = World(Zone(RECORDS), second=True)
     world.servers[SERVER].truncates = world.servers[SERVER].refuses_tcp = True
     assert len(world.lookup("host.test", "A")) == 2

@@ -150,7 +150,7 @@ class World(Rig):
 
     @property
     def queries(self) -> list[str]:
-        """What the first server was asked, in order."""
+        """The questions to the first server, in order."""
         return self.servers[SERVER].queries
 
     def take(self, actions: list[Any]) -> list[Out]:
@@ -221,7 +221,7 @@ class World(Rig):
         return answers
 
     def lookup(self, name: str, kind: str) -> Any:
-        """What is answered at once, or after all timeouts."""
+        """The names that are answered at once, or after all timeouts."""
         answers = self.ask(DnsLookup(name, kind))
         if not answers:
             self.wait(60)

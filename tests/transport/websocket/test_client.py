@@ -70,7 +70,7 @@ def test_handshake() -> None:
 
 
 def test_messages_both_ways() -> None:
-    """What goes down is masked, each with its own key; what comes up is whole, whatever its size."""
+    """Each message that goes down is masked with a key of its own; each that comes up is whole."""
     pair = Pair()
     for size in (1, 125, 126, 5_000, 65_535):
         pair.perform(pair.driver.outgoing([SendData(1, b"x" * size)], 2.0))

@@ -217,7 +217,7 @@ def test_a_message_that_stays_incomplete_is_cut() -> None:
 
 
 def test_a_stream_that_is_cut_within_frames_goes_on() -> None:
-    """What is incomplete after each read is another message each time."""
+    """The incomplete rest after each read is another message each time."""
     pair = Pair().connect()
     pair.client.send_text(b"message")
     framed = b"".join(pair.client.data_to_send())

@@ -57,7 +57,7 @@ def test_the_example_of_the_rfc() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([TEXT, BINARY, PING, PONG]), st.binary(max_size=125))), st.data())
 def test_cut_anywhere(messages: list[tuple[int, bytes]], data: st.DataObject) -> None:
-    """What arrives does not depend on how the network cut it."""
+    """The messages do not depend on how the network cut them."""
     stream = b"".join(masked(opcode, payload) for opcode, payload in messages)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]

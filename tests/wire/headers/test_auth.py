@@ -76,7 +76,7 @@ def test_other_schemes() -> None:
 
 @given(st.dictionaries(st.text("abcde", min_size=1), st.text('ab \t",=\\é'), min_size=1))
 def test_round_trip(params: dict[str, str]) -> None:
-    """Whatever is quoted comes back, whatever the white space."""
+    """Any quoted text comes back, with any white space."""
     text = "Digest " + " ,\t".join([f"{name} = {quote(value)}" for name, value in params.items()])
     assert challenge(text)[0].params == params
 

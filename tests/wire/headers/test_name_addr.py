@@ -122,7 +122,7 @@ def test_build_and_replace() -> None:
 
 @given(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])))
 def test_any_display_name(display: str) -> None:
-    """What is built is read again as it was meant, white space between tokens aside."""
+    """A written name-addr is read again with the same meaning, white space between tokens aside."""
     address = parse(str(NameAddr.build("sip:a@h", display, {"tag": "1"})))
     assert address.display == display
     assert isinstance(address.uri, SipUri)

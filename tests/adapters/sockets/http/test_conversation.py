@@ -32,7 +32,7 @@ def test_octet_by_octet(data: bytes) -> None:
 
 
 def test_one_at_a_time() -> None:
-    """What is pipelined waits until the request before it is answered (RFC 9112 9.3.2)."""
+    """A pipelined request waits until the request before it is answered (RFC 9112 9.3.2)."""
     conversation = Conversation()
     conversation.received(POST + GET)
     first = asked(conversation)
