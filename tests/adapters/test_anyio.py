@@ -83,7 +83,7 @@ async def test_a_cancel_scope_around_the_server():
 
 @pytest.mark.anyio
 async def test_stop_does_not_cancel_the_block():
-    """Stopping ends the pumps; what comes behind ``wait_closed`` in the block still runs."""
+    """Stopping ends the pumps; the code behind ``wait_closed`` in the block still runs."""
     stack = FakeStack()
     stack.idle = False
     async with sansip_anyio.serve(lambda listeners: stack, [UDP]) as server:
@@ -153,7 +153,7 @@ async def test_a_port_in_use():
 
 @pytest.mark.anyio
 async def test_what_the_block_raises_comes_in_a_group():
-    """As from any task group; the sockets are closed."""
+    """The exceptions come as from any task group; the sockets are closed."""
     with pytest.raises(ExceptionGroup) as caught:
         async with sansip_anyio.serve(lambda listeners: FakeStack(), [UDP]) as server:
             raise ValueError("mine")

@@ -175,7 +175,7 @@ def test_a_bug_costs_its_own_datagram_only():
 
 
 def test_drain_and_stop_from_inside():
-    """A watcher of events stops the server; who waits for a drain hears that it was not finished."""
+    """A watcher of events stops the server; the caller of a drain hears that it did not finish."""
     stack = FakeStack()
     stack.idle = False
     with sansip_blocking.Server(lambda listeners: stack, [UDP], notify=lambda event: server.stop()) as server:

@@ -405,7 +405,7 @@ def test_connect_from_the_listeners_address(start, target):
 
 
 def test_connect_refused(start, target):
-    """Nobody listens: the stack hears why, and can try the next address."""
+    """Without a listener the stack hears the reason, and can try the next address."""
     server = start(stack := FakeStack(), Listen(0, "tcp", "127.0.0.1"))
     address = target.getsockname()
     target.close()
@@ -542,7 +542,7 @@ def test_the_stack_learns_the_time_of_day(start):
 
 
 def test_a_question_is_answered_by_its_handler(start):
-    """A plain function runs in a thread of its own; what it raises is an answer, too."""
+    """A plain function runs in a thread of its own; its exception is an answer, too."""
     threads = []
 
     def look_up(question):

@@ -64,7 +64,7 @@ def test_with_and_serve_forever():
 
 
 def test_serve_forever_starts():
-    """As gevent's own servers do; and a killed greenlet leaves nothing open."""
+    """It behaves as gevent's own servers do; and a killed greenlet leaves nothing open."""
     server = sansip_gevent.Server(lambda listeners: FakeStack(), [UDP])
     serving = gevent.spawn(server.serve_forever)
     gevent.sleep(0)
@@ -113,7 +113,10 @@ def test_stop_from_the_hub():
 
 @pytest.mark.parametrize("offload", [None, gevent.spawn])
 def test_where_handlers_run(offload):
-    """In a native thread, where any code may block; or in a greenlet, for code that cooperates."""
+    """A handler runs in a native thread, where any code may block.
+
+    Or in a greenlet, for code that cooperates.
+    """
     stack = FakeStack()
     stack.on_datagram = lambda listener, data, source: [Ask(1, Question("who"))]
 

@@ -179,7 +179,7 @@ def test_an_association_is_opened_and_carries_what_waited(start, host):
 
 
 def test_where_nobody_listens_it_fails_at_once(start):
-    """RFC 9260 8.4: an INIT that nobody wants is answered by ABORT, and the next address can be tried."""
+    """RFC 9260 8.4: a host without a listener answers INIT by ABORT, and the next address can be tried."""
     server = start(stack := FakeStack(), Listen(0, "sctp", "127.0.0.1"))
     with sctp.open_socket(socket.AF_INET) as unused:
         unused.bind(("127.0.0.1", 0))
@@ -188,7 +188,7 @@ def test_where_nobody_listens_it_fails_at_once(start):
 
 
 def test_disconnect_comes_after_what_was_sent(start, associate):
-    """RFC 9260 9.2: a shutdown delivers what was sent before it."""
+    """RFC 9260 9.2: a shutdown delivers the data sent before it."""
     stack = FakeStack()
     stack.on_data = lambda conn, data: [SendData(conn, b"400"), Disconnect(conn, "enough")]
     server = start(stack, Listen(0, "sctp", "127.0.0.1"))

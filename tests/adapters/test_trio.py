@@ -56,7 +56,7 @@ def test_a_cancel_scope_around_the_server():
 
 
 def test_stop_does_not_cancel_the_block():
-    """Stopping ends the pumps; what comes behind ``wait_closed`` in the block still runs."""
+    """Stopping ends the pumps; the code behind ``wait_closed`` in the block still runs."""
 
     async def main():
         stack = FakeStack()
@@ -121,7 +121,7 @@ def test_a_port_in_use():
 
 
 def test_what_the_block_raises_comes_in_a_group():
-    """As from any nursery; the sockets are closed."""
+    """The exceptions come as from any nursery; the sockets are closed."""
 
     async def main():
         async with sansip_trio.serve(lambda listeners: FakeStack(), [UDP]):

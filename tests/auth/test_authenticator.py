@@ -135,7 +135,7 @@ def test_wrong_password_is_challenged_again(bench: Bench) -> None:
 
 
 def test_unknown_user_looks_like_a_wrong_password(bench: Bench) -> None:
-    """Whether a user exists is nobody's business: same status, same header fields."""
+    """A stranger must not learn whether a user exists: same status, same header fields."""
     challenge = bench.response(bench.send()).get_all("www-authenticate")[0]
     header = f"Authorization: {bench.answer(challenge, user='mallory')}"
     response = bench.response(bench.send(headers=(header,), user="mallory"))

@@ -1,4 +1,4 @@
-"""Servers that challenge us and mean no good: what one answer of theirs can cost, and make us send or keep.
+"""Servers that challenge us with ill intent: what one answer costs, and makes us send or keep.
 
 Relays with an account, and registrations of ours elsewhere; the exchange itself is in
 ``proxy/test_sequence.py`` and ``modules/test_upstream.py``.

@@ -50,7 +50,7 @@ def test_until_there_is_room_for_one_more() -> None:
 
 
 def test_the_same_answer_again() -> None:
-    """A wrong answer that is repeated is no guess: neither its phone nor who recorded it fills the bucket."""
+    """A repeated wrong answer is no guess: neither its phone nor a recorder of it fills the bucket."""
     guard = make(per_user=3)
     for _ in range(50):
         for answer in (1, 2):
@@ -64,7 +64,7 @@ def test_the_same_answer_again() -> None:
 
 @pytest.mark.parametrize("room", [1, 2, 10])
 def test_answers_that_are_remembered(room: int) -> None:
-    """No more than a bucket has room for: what is kept of a guesser is bounded."""
+    """A bucket holds a bounded number of answers of a guesser."""
     guard = make(per_user=room, per_source=1000)
     for number in range(100):
         guard.failed("there", "alice", number, number * 1000.0)

@@ -61,7 +61,7 @@ def test_whom_it_was_given_to() -> None:
 
 
 def test_which_is_newer() -> None:
-    """A process tells its nonces apart by its own clock, which nobody sets; uptime does not show."""
+    """A process tells its nonces apart by its own clock, which no operator sets; uptime does not show."""
     ring = nonces(OLD)
     made = [ring.make("r", HERE, 1000.0, now) for now in (5.0, 5.0, 5.000001, 86_400.0)]
     seen = [read(ring, one) for one in made]

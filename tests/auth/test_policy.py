@@ -351,6 +351,6 @@ def test_policies_that_cannot_work(policy: dict[str, Any], fault: str) -> None:
 
 
 def test_a_caller_is_asked_before_he_is_relayed() -> None:
-    """22.3: 407 for what is not for the server itself."""
+    """22.3: 407 for a request that goes beyond the server itself."""
     rig = Registrar()
     assert only(rig.udp(request()), "407").to == ALICE

@@ -1,4 +1,4 @@
-"""Answers to challenges that phones send and attackers make: what is taken, what is refused, what is told.
+"""Answers to challenges, by phones and by attackers: those accepted, those refused, and the reasons told.
 
 Theory of operation: ``Phone`` writes credentials as they are on the wire, of either form (RFC 2617
 and RFC 2069), and sends them from any address, over UDP or TCP.
@@ -137,7 +137,7 @@ def test_without_qop_there_is_no_session() -> None:
 
 
 def test_no_authentication_info_for_a_client_that_knows_none() -> None:
-    """RFC 3261 22.4: qop tells whether it does; a 200 with what it cannot check would be no help."""
+    """RFC 3261 22.4: qop tells whether the client knows the field; without it the field is no help."""
     rig = Server(authentication_info=True)
     out = rig.enrol(answer(rig.challenge(), qop=None))
     assert (out.what, out.message.has("authentication-info")) == ("200", False)
@@ -216,7 +216,7 @@ def test_a_nonce_of_another_node(believed: bool, status: str) -> None:
 
 
 def test_a_nonce_that_was_forgotten() -> None:
-    """``nonces``: what was evicted does not begin anew with the count 1."""
+    """``nonces``: an evicted nonce does not begin anew with the count 1."""
     rig = Server(nonces=2)
     recorded = answer(rig.challenge())
     assert rig.enrol(recorded).what == "200"
@@ -229,7 +229,7 @@ def test_a_nonce_that_was_forgotten() -> None:
 
 
 def test_a_nonce_of_a_stranger() -> None:
-    """He cannot fail in alice's name: his nonce is none for her address, and nothing counts against her."""
+    """A stranger cannot fail in alice's name: a nonce for another address counts nothing against her."""
     rig = Server(failures_per_user=3)
     given = rig.challenge(MALLORY)
     for number in range(20):
@@ -242,7 +242,7 @@ def test_a_nonce_of_a_stranger() -> None:
 
 
 def test_a_nonce_that_came_over_a_connection() -> None:
-    """It is bound as well, or he would fetch it there; over a connection its sender is who he says."""
+    """The nonce is bound to the address as well. Over a connection the sender is proven."""
     rig = Server()
     conn = rig.accept(MALLORY, listener=1)
     given = rig.challenge(conn=conn)
@@ -297,7 +297,7 @@ def test_the_log_says_until_when() -> None:
 
 
 def test_a_wrong_answer_that_is_repeated() -> None:
-    """Sent a hundred times it counts once: a phone that repeats itself, and who repeats the phone."""
+    """A wrong answer sent a hundred times counts once: for its phone, and for its recorder."""
     rig = Server(failures_per_user=3)
     challenge = rig.challenge()
     wrong = answer(challenge, password="guess")
@@ -306,7 +306,7 @@ def test_a_wrong_answer_that_is_repeated() -> None:
 
 
 def test_a_ban_is_lifted() -> None:
-    """By an operator, and from then on it is as if nothing had happened."""
+    """An operator lifts the ban, and from then on nothing of it is left."""
     rig = Server(failures_per_user=3)
     challenge = rig.challenge()
     for number in range(3):
@@ -438,7 +438,7 @@ def test_with_a_domain_addresses_mean_it() -> None:
 
 @pytest.mark.parametrize(("method", "most"), [("REGISTER", 2.5), ("INVITE", 2.5), ("OPTIONS", 2.5)])
 def test_a_challenge_is_no_amplifier(method: str, most: float) -> None:
-    """To a forged address: one datagram for each, however short the request, and none again by itself."""
+    """A forged address gets one datagram for each request, however short, and none again by itself."""
     rig = Server(algorithms=("MD5",), server_name="sansip")
     shortest = (
         f"{method} sip:{DOMAIN} SIP/2.0\r\nv:SIP/2.0/UDP a;branch=z9hG4bK1\r\nf:<sip:a@{DOMAIN}>;tag=1\r\n"

@@ -58,7 +58,7 @@ def test_what_came_without_a_count() -> None:
 
 
 def test_a_recording_from_before_a_restart() -> None:
-    """The counts are gone, so what the process before made is worth nothing; what is made now is."""
+    """The counts are gone, so nonces of the former process are worthless; new ones are good."""
     before = Process(1000.0)
     recorded = before.make(1050.0)
     assert before.accept(recorded)
@@ -80,7 +80,7 @@ def test_another_node() -> None:
 
 
 def test_an_evicted_nonce() -> None:
-    """Its count does not start anew: what is no younger than the newest that was forgotten is refused."""
+    """Its count does not start anew: a nonce no younger than the newest forgotten one is refused."""
     process = Process(1000.0, most=2)
     first, second, unused = (process.make(1000.0) for _ in range(3))
     assert process.accept(first, 7)

@@ -1,4 +1,4 @@
-"""A bridge: one call, two dialogs; what passes, what does not, and who hangs up."""
+"""A bridge, one call with two dialogs: the parts that pass, those that do not, the end of the call."""
 
 from __future__ import annotations
 
@@ -316,7 +316,7 @@ def test_a_re_invite_is_cancelled(side: str) -> None:
 
 
 def test_a_cancel_that_lost_the_race() -> None:
-    """Bob accepted what Alice had cancelled: he is offered again what Alice still has."""
+    """Bob accepted the offer that Alice had cancelled: the bridge offers Bob again what Alice still has."""
     bench = Bench(bridging())
     talking(bench)
     held = OFFER.replace(b"alice 1 1", b"alice 1 2").replace(b"sendrecv", b"sendonly")
@@ -388,7 +388,7 @@ def test_hops_never_cross() -> None:
 
 @pytest.mark.parametrize(("name", "value"), NEVER, ids=[name for name, _ in NEVER])
 def test_what_never_crosses(name: str, value: str) -> None:
-    """In every message of a call, in both directions, whatever else passes."""
+    """In every message of a call, in both directions, with any other fields."""
     bench = Bench(bridging())
     extra = [(name, value)]
     bench.call(headers=extra)
@@ -446,7 +446,7 @@ def test_session_timers_are_each_legs_own() -> None:
 
 
 def test_a_leg_that_dies_ends_the_other() -> None:
-    """RFC 4028 10: Alice has lost her battery; Bob hears why his call ends (RFC 3326)."""
+    """RFC 4028 10: Alice's phone lost its power; Bob hears why his call ends (RFC 3326)."""
     bench = Bench(bridging())
     bench.call(headers=[("Supported", "timer"), ("Session-Expires", "90;refresher=uac")])
     bench.bob.reply(bench.bob.expect("INVITE"), 200, None, [SDP], body=ANSWER)
@@ -470,7 +470,7 @@ def test_a_phone_that_knows_the_call_no_longer() -> None:
 
 
 def test_the_reason_of_a_refusal() -> None:
-    """RFC 6432: why nobody took it passes with the failure."""
+    """RFC 6432: the reason of the refusal passes with the failure."""
     bench = Bench(bridging())
     bench.call()
     bench.bob.reply(bench.bob.expect("INVITE"), 486, None, [("Reason", "Q.850;cause=17")])

@@ -48,7 +48,7 @@ def test_a_message() -> None:
 
 
 def test_a_publication() -> None:
-    """RFC 3903 4: the tag of what was published goes back, and comes again."""
+    """RFC 3903 4: the entity-tag goes back to the phone, and comes again with the next PUBLISH."""
     bench = Bench(carrying())
     send(bench, "PUBLISH", ("Event", "presence"), ("Expires", "3600"), ("SIP-If-Match", "x1"))
     got = bench.bob.expect("PUBLISH")
@@ -60,7 +60,7 @@ def test_a_publication() -> None:
 
 @pytest.mark.parametrize(("status", "seen"), [(404, "404"), (407, "403"), (503, "500"), (603, "603")])
 def test_failures(status: int, seen: str) -> None:
-    """As through a bridge."""
+    """Failures pass as through a bridge."""
     bench = Bench(carrying())
     send(bench)
     bench.bob.reply(bench.bob.expect("MESSAGE"), status)

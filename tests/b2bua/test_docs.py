@@ -1,4 +1,4 @@
-"""The recipes of docs/b2bua.md do what they say."""
+"""The recipes of docs/b2bua.md work as the page says."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ BLOCKS = dict(re.findall(r"(?s)^### ([^\n]+)\n.*?```python\n(.*?)```", PAGE.read
 
 
 def recipe(title: str) -> dict[str, Any]:
-    """Run the route file under ``title``; return what it defines."""
+    """Run the route file under ``title``; return the names that it defines."""
     names: dict[str, Any] = {}
     exec(compile(BLOCKS[title], str(PAGE), "exec"), names)
     return names
 
 
 def test_all_have_a_test() -> None:
-    """A recipe that nobody runs may lie."""
+    """A recipe without a test may be wrong."""
     source = Path(__file__).read_text()
     assert BLOCKS
     assert [title for title in BLOCKS if f'"{title}"' not in source] == []

@@ -101,7 +101,7 @@ def test_pracks_go_where_they_belong() -> None:
 
 
 def test_another_phone_answers_than_the_caller_has_the_answer_of() -> None:
-    """RFC 6337 3.1.1: what came reliably is the answer, so Alice and Carol agree by a re-INVITE."""
+    """RFC 6337 3.1.1: the reliable description is the answer, so Alice and Carol agree by a re-INVITE."""
     bench = Bench(bridging([Target(parse_uri(BOB)), Target(parse_uri(CAROL), q=500)]))
     bench.call(headers=[("Supported", "100rel")])
     bob = bench.bob.expect("INVITE")

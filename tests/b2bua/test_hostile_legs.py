@@ -60,7 +60,7 @@ def test_a_transfer_to_a_phone_that_says_nothing_of_media() -> None:
 
 
 def test_a_transfer_whose_call_ends() -> None:
-    """Alice hangs up while Carol rings: nobody is left to talk to her, so she is not rung on."""
+    """Alice hangs up while Carol rings: Carol would have no one to talk to, so the bridge stops ringing."""
     bench = Bench(bridging())
     talking(bench)
     refer(bench.bob, f"<{CAROL}>")
@@ -103,7 +103,7 @@ def test_a_callee_of_the_callers_choice_has_nobody_called(targets: str | None) -
 
 
 def test_a_caller_who_proved_himself_may() -> None:
-    """A trusted address, or a password: a REFER of his is carried out."""
+    """A trusted address, or a password: the bridge carries out the REFER of such a caller."""
     bench = Bench(bridging(), trusted=[TrustedPeer("192.0.2.1")])
     talking(bench)
     refer(bench.alice, f"<{CAROL}>")
@@ -137,7 +137,7 @@ def test_re_invites_without_end() -> None:
 
 @pytest.mark.parametrize("proved", [False, True])
 def test_nothing_is_sent_where_a_stranger_says(proved: bool) -> None:
-    """Contact and Record-Route of a stranger name a victim: our requests go back where he called from."""
+    """Contact and Record-Route of a stranger name a victim: our requests go to the source of the call."""
     for field in ("Contact", "Record-Route"):
         bench = Bench(bridging())
         value = "<sip:victim@192.0.2.3>" if field == "Contact" else "<sip:192.0.2.3;lr>"
@@ -156,7 +156,7 @@ def test_nothing_is_sent_where_a_stranger_says(proved: bool) -> None:
 
 
 def test_a_new_target_that_is_a_victims() -> None:
-    """RFC 3261 12.2.2: a re-INVITE refreshes the target; a stranger's stays where he is."""
+    """RFC 3261 12.2.2: a re-INVITE refreshes the target; a stranger's stays at the source of the call."""
     bench = Bench(bridging())
     talking(bench)
     bench.alice.request("INVITE", None, [SDP, ("Contact", "<sip:v@192.0.2.3>")], in_dialog=True, body=OFFER)
@@ -195,7 +195,7 @@ def test_bridges_in_a_row() -> None:
 
 
 def test_breadth_is_handed_on() -> None:
-    """RFC 5393 5.3.3: what came in is shared by the branches; none left is 440."""
+    """RFC 5393 5.3.3: the branches share the breadth of the request; 440 when none is left."""
     bench = Bench(bridging([BOB, CAROL]))
     bench.call(headers=[("Max-Breadth", "5")])
     shares = [phone.expect("INVITE").get("max-breadth") for phone in (bench.bob, bench.carol)]

@@ -47,7 +47,7 @@ def test_a_redirection_is_the_callers() -> None:
 
 
 def test_a_redirection_is_followed() -> None:
-    """Policy.redirect = "follow": the caller never hears of it; nobody is called twice."""
+    """Policy.redirect = "follow": the caller never hears of it; no phone is called twice."""
     bench = Bench(bridging(policy=Policy(redirect="follow")))
     bench.call()
     bench.bob.reply(bench.bob.expect("INVITE"), 302, None, [("Contact", f"<{CAROL}>, <{BOB}>")])

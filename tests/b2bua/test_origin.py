@@ -30,7 +30,7 @@ def test_another_phone_takes_its_place() -> None:
 
 
 def test_what_is_no_description() -> None:
-    """Other types, and what has no o= line that can be read, pass as they are."""
+    """Bodies of other types, and those without a readable o= line, pass unchanged."""
     seen = Origin()
     seen.keep(FIRST)
     assert seen.keep(OTHER, "multipart/mixed") == OTHER

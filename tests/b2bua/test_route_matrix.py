@@ -40,7 +40,7 @@ async def route(request: Any) -> None:
 
 
 class Legs:
-    """A call through the bridge, and what it wrote to each phone."""
+    """A call through the bridge, and the messages that it wrote to each phone."""
 
     def __init__(self, near: Shape, far: Shape) -> None:
         self.near, self.far = placed(near, "192.0.2.1"), placed(far, "192.0.2.2")
@@ -85,7 +85,7 @@ PAIRS = [(near, SHAPES[-1 - at]) for at, near in enumerate(SHAPES)] + [(one, one
 
 @pytest.mark.parametrize(("near", "far"), PAIRS, ids=lambda shape: shape.name)
 def test_every_request_of_both_legs(near: Shape, far: Shape) -> None:
-    """A BYE with the other leg's Route is a call that nobody can end."""
+    """No phone can end a call by a BYE with the Route of the other leg."""
     legs = Legs(near, far)
     alice, bob = legs.alice, legs.bob
     invite = legs.call(headers=[("Supported", "100rel")])

@@ -28,7 +28,7 @@ def test_a_request_leaves_with_what_it_needs() -> None:
 
 
 def test_the_request_given_stays_as_it_was() -> None:
-    """A dialog may use it again: what is added on the way is added to a copy."""
+    """A dialog may use the request again: additions on the way go to a copy."""
     desk, request = Desk(), a_request()
     before = request.to_bytes()
     desk.send(request)
@@ -52,7 +52,7 @@ def test_the_next_hop(headers: tuple[tuple[str, str], ...], to: tuple[str, int])
 
 
 def test_a_hop_that_the_caller_names() -> None:
-    """For a strict router in the Request-URI: the Route behind it is none of ours to follow."""
+    """For a strict router in the Request-URI: we do not follow the Route behind it."""
     desk = Desk()
     request = a_request("BYE", "sip:192.0.2.2", ("Route", "<sip:192.0.2.3;lr>, <sip:bob@192.0.2.4>"))
     _, outs = desk.send(request, hop=parse_uri("sip:192.0.2.2"))
@@ -71,7 +71,7 @@ def test_sips_means_tls() -> None:
 
 @pytest.mark.parametrize(("uri", "status"), [("tel:+123", 416), ("sip:bob@192.0.2.2;transport=xyz", 503)])
 def test_a_uri_that_leads_nowhere(uri: str, status: int) -> None:
-    """The answer is a made one, after ``send`` has returned: the asker knows what it is about."""
+    """The answer is made here, after ``send`` has returned, so the asker has its object."""
     desk = Desk()
     sending, outs = desk.send(a_request("OPTIONS", uri))
     assert (outs, desk.told, sending.flow) == ([], [], None)
@@ -147,7 +147,7 @@ def test_an_ack_to_a_name_waits_for_its_address() -> None:
 
 
 def test_an_ack_that_leads_nowhere() -> None:
-    """There is nobody to tell."""
+    """No user waits for the result of an ACK."""
     desk = Desk()
     ack, outs = desk.ack(a_request("ACK", "tel:+123"))
     ack.again(desk.rig.now)

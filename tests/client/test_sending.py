@@ -353,7 +353,7 @@ def test_a_challenge_of_the_second_server() -> None:
 
 
 def test_a_connection_that_is_lost() -> None:
-    """RFC 3261 18.4: nobody waits for Timer F."""
+    """RFC 3261 18.4: the user hears at once, and not after Timer F."""
     desk = Desk()
     _, outs = desk.send(a_request("OPTIONS", "sip:bob@192.0.2.2;transport=tcp"))
     desk.rig.opened(outs[0])

@@ -41,7 +41,7 @@ def test_another_seed(seed: int) -> None:
 
 
 def test_selection() -> None:
-    """By suite, by id, by section; a word that fits nothing is a mistake."""
+    """By suite, by id, by section; a word that fits no trace is a mistake."""
     assert {trace.suite for trace in select(TRACES, ["rfc3581-rport"])} == {"rfc3581-rport"}
     assert [trace.name for trace in select(TRACES, ["rfc3261-17.2.1-invite-server/timer-h"])] == ["timer-h"]
     chosen = select(TRACES, ["RFC 3261 17.2.1"])

@@ -1,4 +1,4 @@
-"""Reading traces: what is written, and what a mistake is answered with."""
+"""Reading traces: their syntax, and the error for each mistake."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sansip_conformance.writer import TraceWriter
 
 @given(st.binary(min_size=1, max_size=300))
 def test_any_octets_survive(data: bytes) -> None:
-    """A raw step sends exactly what was received, whatever it was."""
+    """A raw step sends exactly the octets that were received."""
     lines: list[str] = []
     writer = TraceWriter(lines.append)
     writer.head("x", [("udp", "192.0.2.1", 5060)], ["x.test"])

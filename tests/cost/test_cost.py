@@ -1,4 +1,4 @@
-"""An octet costs what it costs, however many there are: no message stalls the server.
+"""The cost of an octet does not grow with their number: no message stalls the server.
 
 Why it matters: 26 KB of Route in one datagram took a second and a half, for each value was
 taken off by writing the line anew. It was found by luck, and such things have neighbours.

@@ -65,7 +65,7 @@ def test_a_stream_is_cut(name: str, piece: int) -> None:
 
 @pytest.mark.parametrize("name", UNITS)
 def test_a_stream_is_served(name: str) -> None:
-    """The same through the whole stack, and what it answers."""
+    """The same through the whole stack, with its answers."""
 
     def of(octets: int) -> Callable[[], object]:
         rig = Rig(relay_to("sip:bob@192.0.2.2"))

@@ -1,4 +1,4 @@
-"""Messages of the dialogs in these tests: requests that arrive, and what is answered."""
+"""Messages of the dialogs in these tests: requests that arrive, and the answers to them."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ NO_TIMER = SessionTimerSettings(interval=0)
 
 
 class End_:  # noqa: N801 (the name without the underscore is taken)
-    """One end: its usage, what it was told, and whether it may be forgotten."""
+    """One end: its usage, the events that it was told, and whether it may be forgotten."""
 
     def __init__(self, name: str, pair: Pair) -> None:
         self.name = name
@@ -150,7 +150,7 @@ class Pair:
         self.queue.append((receiver, message))
 
     def run(self) -> None:
-        """Deliver what is on the wire, and what follows from it."""
+        """Deliver the messages on the wire, and those that follow from them."""
         if self.held:
             return
         self.held = True

@@ -13,13 +13,13 @@ CONTACT = parse_uri("sip:bob@192.0.2.4")
 
 
 def alice(status: int = 200, **given: object) -> Dialog:
-    """Return the dialog as Alice, who called, has it."""
+    """Return the dialog as it is at Alice, who called."""
     request = invite()
     return Dialog.from_uac(request, answer(request, status, **given))
 
 
 def bob(request: Request | None = None) -> Dialog:
-    """Return the dialog as Bob, who answers, has it."""
+    """Return the dialog as it is at Bob, who answers."""
     return Dialog.from_uas(request or invite(), "a6c85cf", CONTACT)
 
 
@@ -180,7 +180,7 @@ class TestSecure:
         ],
     )
     def test_when_the_request_needs_one(self, uri: str, route: str | None, needed: bool) -> None:
-        """The Contact of what we send says nothing of itself: Request-URI and first Route do."""
+        """The Contact of our own request does not say so: Request-URI and first Route do."""
         # RFC 3261 12.1.2
         headers = [("Route", route)] if route else []
         assert needs_sips_contact(invite(uri, headers, contact="<sips:a@h>"), received=False) is needed
@@ -360,7 +360,7 @@ class TestTaken:
 
 
 class TestAnswered:
-    """Responses to what we send."""
+    """Responses to our requests."""
 
     def test_the_2xx_confirms_and_brings_its_own_route_set(self) -> None:
         """Ringing of old phones has no Record-Route: only the 2xx is sure to."""
@@ -391,7 +391,7 @@ class TestAnswered:
             assert str(dialog.remote_target) == f"sip:{method}@n"
 
     def test_other_responses_move_nothing(self) -> None:
-        """Not those to other methods, not failures, and no 1xx that is not reliable."""
+        """Responses to other methods, failures, and unreliable 1xx leave the target."""
         dialog = alice()
         moved = {"contact": "<sip:elsewhere@n>"}
         for method, status in (

@@ -12,7 +12,7 @@ from tests.dialog.pair import SDP, TYPE, Pair
 
 
 def test_requests_unanswered() -> None:
-    """A peer whose INFO nobody answers cannot fill our memory: 503."""
+    """A peer whose INFO has no answer cannot fill our memory: 503."""
     pair = Pair().answered()
     for _ in range(DEFAULT.requests_unanswered + 3):
         pair.alice.do(pair.alice.usage.request("INFO", [], b"", 1.0))
@@ -21,7 +21,7 @@ def test_requests_unanswered() -> None:
 
 
 def test_reliable_waiting() -> None:
-    """A user who rings again and again while no PRACK comes is told so."""
+    """A user who rings again and again while no PRACK comes gets an error."""
     pair = Pair()
     pair.lost = {"183 INVITE": 100}
     for _ in range(DEFAULT.reliable_waiting + 1):

@@ -13,7 +13,7 @@ ROWS = [(state, given, *row) for state, inputs in INVITE_USAGE.items() for given
 
 
 def test_there_is_a_row_for_every_state_and_input() -> None:
-    """A pair that nobody thought of is a call that hangs."""
+    """A pair without a row is a call that hangs."""
     states = set(INVITE_USAGE)
     inputs = {given for _, given, _, _ in ROWS}
     assert {(state, given) for state, given, _, _ in ROWS} == {(s, g) for s in states for g in inputs}

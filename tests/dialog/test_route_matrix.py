@@ -93,7 +93,7 @@ def expected(shape: Shape, side: str, target: str) -> list[str]:
 
 
 def written(request: Request) -> list[str]:
-    """Return what it has, line for line."""
+    """Return the values of the field, line for line."""
     return [
         request.uri_text,
         *(line for key, line in zip(request.keys, request.lines, strict=True) if key == "route"),
@@ -101,7 +101,7 @@ def written(request: Request) -> list[str]:
 
 
 def everything(shape: Shape) -> list[tuple[str, str, Request, str]]:
-    """Play calls in which every request is sent; return side, what it is, it, and its target."""
+    """Play calls in which every request is sent; return side, name, request, and its target."""
     found: list[tuple[str, str, Request, str]] = []
 
     def gather(pair: Pair, what: str, bob_target: str = BOB) -> None:

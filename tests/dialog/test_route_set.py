@@ -27,7 +27,7 @@ def test_the_side_that_asked_takes_them_in_reverse() -> None:
 
 
 def test_no_record_route_is_the_empty_set() -> None:
-    """It is empty, not what was used before: a preloaded Route holds for the first request only."""
+    """The set is empty, not the one used before: a preloaded Route holds for the first request only."""
     # RFC 3261 12.1.1, 12.1.2: "even if empty, overrides any pre-existing route set".
     assert route_set_of_uas(invite(headers=[("Route", "<sip:edge;lr>")])) == ()
     assert route_set_of_uac(answer(invite())) == ()

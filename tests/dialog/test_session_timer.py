@@ -19,7 +19,7 @@ SUPPORTED = ("Supported", "timer")
 
 
 def settings(interval: int = 1800, refresher: str = "") -> SessionTimerSettings:
-    """Return what one side wants."""
+    """Return the wishes of one side."""
     return SessionTimerSettings(interval=interval, refresher=refresher)
 
 
@@ -99,7 +99,7 @@ def test_a_peer_without_timers() -> None:
 
 
 def test_422_raises_the_interval_once() -> None:
-    """RFC 4028 7.3, 7.4; a server that answers 422 to what it asked for is not asked again."""
+    """RFC 4028 7.3, 7.4; the caller does not ask again where the server refuses its own interval with 422."""
     timer = SessionTimer(settings(interval=90))
     request = invite(headers=[("Session-Expires", "90")])
     refused = answer(request, 422, [("Min-SE", "300")])

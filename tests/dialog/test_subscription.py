@@ -86,7 +86,7 @@ class Both:
         return notify
 
     def subscribed(self, now: float) -> None:
-        """Deliver Alice's last SUBSCRIBE to Bob, and his answer to her."""
+        """Deliver Alice's last SUBSCRIBE to Bob, and Bob's answer to Alice."""
         request = self.last
         assert request.method == "SUBSCRIBE"
         at = len(self.wire)

@@ -96,7 +96,7 @@ def test_redirect_tells_where_the_user_is() -> None:
     [("sip:nobody@localhost", 404), ("sip:bob@elsewhere.example", 403), ("sip:localhost", 484)],
 )
 def test_redirect_refuses(uri: str, status: int) -> None:
-    """Nobody there, not our domain, nobody named."""
+    """An absent user, a domain that is not ours, no user at all."""
     assert statuses(Wire("redirect.py").call(uri)) == [(status, 5071)]
 
 
@@ -145,7 +145,7 @@ def test_blocklist() -> None:
 @pytest.mark.parametrize("script", ["voicemail.py", "redirect.py", "blocklist.py"])
 @pytest.mark.parametrize(("method", "status"), [("REGISTER", 401), ("INVITE", 407)])
 def test_passwords_are_asked_for(script: str, method: str, status: int) -> None:
-    """RFC 3261 22: a script of one's own opens the server to nobody."""
+    """RFC 3261 22: a custom script lets no one in without a password."""
     wire = Wire(script, AuthConfig())
     uri = "sip:localhost" if method == "REGISTER" else "sip:bob@localhost"
     contact = ("Contact", f"<sip:alice@{ALICE[0]}:{ALICE[1]}>")

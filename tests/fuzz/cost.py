@@ -85,7 +85,7 @@ class Findings:
             self.one(data)
 
     def batch(self, batch: list[bytes]) -> None:
-        """Judge a batch, and what it left."""
+        """Judge a batch, and the objects that it left."""
         if left_by(partial(self.each, batch)):
             for data in batch:
                 if left := left_by(partial(self.one, data)):

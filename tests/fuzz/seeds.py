@@ -21,7 +21,7 @@ def kept(target: str) -> list[Path]:
 
 
 def seeds(target: str) -> list[bytes]:
-    """Return what is mutated for ``target``."""
+    """Return the inputs that are mutated for ``target``."""
     own = _OWN.get(target)
     return [path.read_bytes() for path in kept(target)] + (_messages() if own is None else own())
 

@@ -75,7 +75,7 @@ def timed() -> Iterator[list[float]]:
 
 
 def read_to_end(peer: socket.socket) -> bytes:
-    """Return what comes until the server closes."""
+    """Return the octets until the server closes."""
     got = b""
     with contextlib.suppress(ConnectionError, ssl.SSLError):
         while data := peer.recv(65_536):

@@ -79,7 +79,7 @@ class Home:
         _run("ip", "netns", "exec", self.gateway, *command)
 
     def forward(self, port: int) -> None:
-        """Have what comes to ``port`` of the public address reach the host inside."""
+        """Forward packets to ``port`` of the public address to the host inside."""
         for protocol in ("udp", "tcp"):
             self._exec("nft", f"add rule ip nat in {protocol} dport {port} dnat to {self.private}")
         self._exec("nft", "add rule ip filter pass ct status dnat accept")

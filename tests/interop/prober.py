@@ -23,7 +23,7 @@ GRACE = 2.0
 
 
 def main(host: str, port: int) -> None:
-    """Ask until SIGTERM, then print what was seen."""
+    """Ask until SIGTERM, then print the result."""
     asked: dict[bytes, float] = {}
     waits: list[float] = []
     ended: list[float] = []

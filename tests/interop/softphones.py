@@ -19,7 +19,7 @@ __all__ = ["Softphone"]
 
 
 class Softphone(Program):
-    """A child process that does what it is told, line by line; ``environment`` is added to ours."""
+    """A child process that follows commands, line by line; ``environment`` is added to ours."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Softphone(Program):
             self.process.stdin.flush()
 
     def hear(self, pattern: str, timeout: float = 15.0) -> re.Match[str]:
-        """Return the next match of ``pattern``, behind what was heard before."""
+        """Return the next match of ``pattern``, behind the last one."""
         deadline = time.monotonic() + timeout
         while True:
             running = self.process.poll() is None

@@ -82,7 +82,7 @@ class Probe:
         self._heard("ACK", "answered")
 
     def end(self, before: str, now: str) -> None:
-        """See that version ``before`` ends what it began, and version ``now`` has what follows."""
+        """See that version ``before`` ends the calls that it began, and that ``now`` has later requests."""
         self._reply(*self._rings["busy"], "486 Busy Here")
         self._heard("ACK", "busy")
         self._ends("busy", f"SIP/2.0 600 {before}\r\n")

@@ -175,7 +175,7 @@ class Keeping:
 
 
 def lost(sender: Sender, rows: RowStore) -> set[int]:
-    """Return what was acknowledged and is not in ``rows``."""
+    """Return the acknowledged values that are not in ``rows``."""
     (table,) = [one for one in rows.tables() if one.name == "keeper"]
     found = {values[0] for values in pages(rows, table)}
     # Not more than was sent, either.

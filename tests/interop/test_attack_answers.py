@@ -1,4 +1,4 @@
-"""Peers that the server called answer with what they like; a call beside them goes on."""
+"""Peers that the server called answer with hostile messages; a call beside them goes on."""
 
 from __future__ import annotations
 

@@ -252,7 +252,10 @@ def test_right_tags_from_elsewhere(tmp_path: Path) -> None:
 
 
 def test_sequence_numbers(tmp_path: Path) -> None:
-    """RFC 3261 12.2.2: lower and equal ones are out of order; the largest one ends his own call alone."""
+    """RFC 3261 12.2.2: lower and equal numbers are out of order.
+
+    The largest one ends only the attacker's call.
+    """
     with besieged(tmp_path) as (place, _):
         mallory = Caller(place.line("udp", MALLORY), "mallory")
         mallory.call()
@@ -281,7 +284,7 @@ def test_sequence_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_retransmissions_and_cancels(tmp_path: Path, transport: str) -> None:
-    """The same INVITE 500 times, 500 CANCELs of it, and 500 of what was never asked: one answer for each."""
+    """The same INVITE 500 times, 500 CANCELs of it, and 500 of unknown requests: one answer for each."""
     with besieged(tmp_path) as (place, watch):
         mallory = Caller(place.line(transport, MALLORY), "mallory", "ring")
         for _ in range(500):
@@ -421,7 +424,7 @@ def test_a_thousand_forked_answers(tmp_path: Path) -> None:
 
 
 def test_pracks(tmp_path: Path) -> None:
-    """RFC 3262 3: a PRACK for what was not sent is 481; the right one is taken once."""
+    """RFC 3262 3: a PRACK for an unknown response gets 481; the right one is taken once."""
     with besieged(tmp_path) as (place, _):
         mallory = Caller(place.line("udp", MALLORY), "mallory", "ring")
         mallory.invite("Supported: 100rel")

@@ -22,7 +22,7 @@ PASSWORD = "wonderland"
 
 @contextmanager
 def besieged(directory: Path, transport: str) -> Iterator[tuple[Siege, Phone, Phone, Line]]:
-    """The server, bob's phone, mallory's, and the phone that he wants to reach."""
+    """The server, bob's phone, mallory's phone, and the victim's."""
     with ExitStack() as stack:
         users = {f"{one}@siege.test": PASSWORD for one in ("bob", "alice")}
         siege = stack.enter_context(Siege(directory, users=users))

@@ -52,7 +52,7 @@ def ctl(siege: Siege, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_digest_for_another_call(transport: str, tmp_path: Path) -> None:
-    """RFC 7616 3.4.6: what was proved for bob is not believed for a number that costs money."""
+    """RFC 7616 3.4.6: a proof for bob does not hold for a number that costs money."""
     with Siege(tmp_path, users=USERS) as siege, siege.watched(), siege.line(transport) as line:
         bob = f"sip:bob@{DOMAIN}"
         given = prove(ask(line, "INVITE", bob), "INVITE", bob)
@@ -100,7 +100,10 @@ def test_failing_in_the_name_of_another(tmp_path: Path) -> None:
 
 
 def test_a_guesser_is_barred_and_heard_again(tmp_path: Path) -> None:
-    """The same wrong answer counts once; others bar him, the log says until when, an operator lifts it."""
+    """A repeated wrong answer counts once.
+
+    Others bar the guesser, the log says until when, an operator lifts it.
+    """
     with (
         Siege(tmp_path, users=USERS) as siege,
         siege.watched() as watch,
@@ -133,7 +136,7 @@ def test_a_guesser_is_barred_and_heard_again(tmp_path: Path) -> None:
 
 
 def test_an_answer_without_qop(tmp_path: Path) -> None:
-    """RFC 3261 22.4: phones of RFC 2069 get in; what was recorded of them is good for nothing."""
+    """RFC 3261 22.4: phones of RFC 2069 get in; a recording of their answers is good for nothing."""
     with Siege(tmp_path, users=USERS) as siege, siege.line("udp") as phone:
         given = prove(ask(phone), "REGISTER", f"sip:{DOMAIN}")
         fields = dict(re.findall(r'(\w+)="?([^",]*)"?', given))

@@ -58,7 +58,7 @@ def test_a_flood_from_one_source(tmp_path: Path) -> None:
 
 
 def test_a_carrier_is_not_limited(tmp_path: Path) -> None:
-    """[[trusted]]: what comes from a carrier's one address is many people's."""
+    """[[trusted]]: many callers share a carrier's one address."""
     config = COUNTED + "source_rate = 50\nsource_burst = 100\n\n[[trusted]]\naddress = '127.0.0.8'\n"
     with Siege(tmp_path, config=config) as siege, siege.line("udp", source=("127.0.0.8", 0)) as carrier:
         for number in range(400):

@@ -1,4 +1,4 @@
-"""Flows of others: nobody draws a call to himself, and nobody relays with a token that is not his."""
+"""Flows of others: no user draws a call away from another, and no token relays for a stranger."""
 
 from __future__ import annotations
 

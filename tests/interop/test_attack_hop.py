@@ -14,7 +14,7 @@ STRANGER = ("127.0.0.3", 0)
 
 
 def answer_to(data: bytes, status: str, tag: str) -> bytes:
-    """A response as a phone writes it: what it repeats, and its tag."""
+    """A response as a phone writes it: the repeated fields, and its tag."""
     lines = [line for line in data.split(b"\r\n") if re.match(rb"(?:Via|From|To|Call-ID|CSeq):", line)]
     lines = [line + f";tag={tag}".encode() if line.startswith(b"To:") else line for line in lines]
     return b"\r\n".join([f"SIP/2.0 {status}".encode(), *lines, b"Content-Length: 0", b"", b""])

@@ -244,7 +244,7 @@ def test_ten_thousand_idle_and_a_crowd(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_strangers_do_not_keep_the_operator_out(tmp_path: Path) -> None:
-    """By the default limits one address has 50 connections, all have 1,000, and an idle one makes room."""
+    """By default one address has 50 connections, all have 1,000, and an idle one makes room."""
     with many_files(), ExitStack() as stack:
         world = World(tmp_path)
         stack.callback(world.program.stop)

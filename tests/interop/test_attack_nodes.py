@@ -1,4 +1,4 @@
-"""Several nodes and what is wrong among them: each is noticed, named, and harmless.
+"""Several nodes and the faults among them: each is noticed, named, and harmless.
 
 Theory of operation: nodes are installed ``sansip serve`` processes on one Redis, as in
 ``test_cluster``. One phone registers in a loop; a clock is wrong; Redis is gone, full, or a replica;
@@ -220,7 +220,7 @@ def test_a_redis_that_evicts(ring: Ring, tmp_path: Path) -> None:
 
 
 def test_a_clock_that_is_ahead(ring: Ring, tmp_path: Path) -> None:
-    """A node 90 s ahead takes nobody's binding away: expiry is by Redis's clock. It is warned of."""
+    """A node 90 s ahead removes no binding: expiry is by Redis's clock. The log warns of the clock."""
     if not LIBRARIES:
         missing("libfaketime is not installed (apt install faketime)")
     clock = [f"LD_PRELOAD={LIBRARIES[0]}", "FAKETIME=+90s", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
@@ -320,7 +320,7 @@ def test_what_a_newer_version_wrote(ring: Ring, tmp_path: Path) -> None:
 
 
 def test_a_node_that_stands_still(ring: Ring) -> None:
-    """SIGSTOP, as a paused machine: nobody waits for it, and what it knew undoes nothing later."""
+    """SIGSTOP, as a paused machine: no node waits for it, and its old state undoes nothing later."""
     n1, n2 = ring.node("n1"), ring.node("n2")
     n2.program.wait_for("with n1")
     with (

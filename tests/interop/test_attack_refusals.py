@@ -1,4 +1,4 @@
-"""Refusals: nobody else is sent them, nothing is kept of them, and line ends are none."""
+"""Refusals: they go to the sender alone, nothing is kept of them, and line ends get none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BYSTANDER = "127.0.0.9"
 
 
 def received(line: Line, seconds: float) -> list[bytes]:
-    """Return what comes on ``line`` within ``seconds``."""
+    """Return the messages on ``line`` within ``seconds``."""
     until = time.monotonic() + seconds
     found = []
     while (left := until - time.monotonic()) > 0:
@@ -103,7 +103,7 @@ def test_a_single_line_end_keeps_a_connection(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_pings(tmp_path: Path) -> None:
-    """RFC 5626 4.4.1: each is answered, by one write for all of a read, and nobody waits for it."""
+    """RFC 5626 4.4.1: each is answered, by one write for all of a read, and no other peer waits."""
     pings = 100_000
     siege = Siege(tmp_path)
     with siege, siege.watched() as watch, socket.create_connection(siege.address("tcp")) as stranger:

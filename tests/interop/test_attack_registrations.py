@@ -1,4 +1,4 @@
-"""A user as the attacker, by what he registers: Contacts that lead back, multiply, fill, or are no phones."""
+"""A hostile user registers Contacts that lead back, multiply, fill, or are no phones."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ def test_what_is_no_phone(tmp_path: Path, transport: str) -> None:
 
 
 def test_a_user_with_very_many_contacts(tmp_path: Path) -> None:
-    """One call to him would leave in as many copies; the eleventh is refused, and the log says by what."""
+    """One call to this user would leave in as many copies.
+
+    The eleventh is refused, and the log names the limit.
+    """
     with Siege(tmp_path) as siege, siege.watched() as watch, siege.line("udp") as user:
         for number in range(10):
             assert register(siege, user, "bob", f"<sip:bob@127.0.0.3:{7000 + number}>")[0] == 200

@@ -115,7 +115,7 @@ def logged_at(log: str, words: str) -> float:
 
 @pytest.mark.parametrize("runtime", ["asyncio", "gevent"])
 def test_an_endless_await_is_ended(runtime: str, tmp_path: Path) -> None:
-    """Each such request gets its 500 and a line that names the route's; nobody else notices."""
+    """Each such request gets its 500 and a line that names the route's; other requests go on."""
     with served(tmp_path, runtime, ENDLESS) as siege:
         with siege.watched():
             for transport in TRANSPORTS:

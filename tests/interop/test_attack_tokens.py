@@ -67,7 +67,7 @@ def ask(
 
 
 def forged(directory: Path) -> dict[str, str]:
-    """Return tokens that prove nothing, by what is wrong with them."""
+    """Return tokens that prove nothing, by their fault."""
     (entry,) = json.loads((directory / "phones.json").read_text())["keys"]
     own = jwt.PyJWK(entry, "EdDSA")
     claims: dict[str, Any] = {
@@ -106,7 +106,7 @@ def forged(directory: Path) -> dict[str, str]:
 
 
 def test_a_genuine_one(siege: Siege, tmp_path: Path) -> None:
-    """It registers and calls; nobody behind the server sees it; the challenge says where to get one."""
+    """It registers and calls; no server behind this one sees it; the challenge says where to get one."""
     token = made(tmp_path)
     with siege.line("tcp") as phone, siege.line("udp") as callee:
         answer = ask(phone, "")
@@ -153,7 +153,7 @@ def test_forged_ones(siege: Siege, tmp_path: Path) -> None:
 
 
 def test_a_flood_of_forgeries(siege: Siege, tmp_path: Path) -> None:
-    """Signatures are checked in threads: 500 forged ones delay nobody; without its key a token ends."""
+    """Threads check signatures: 500 forged ones delay no other request; without its key a token ends."""
     token = forged(tmp_path)["changed"]
     with siege.watched() as watch, siege.line("tcp") as stranger:
         for _ in range(500):

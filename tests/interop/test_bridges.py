@@ -76,7 +76,7 @@ def office(request: Any, tmp_path: Path) -> Iterator[Office]:
 
 @pytest.mark.parametrize("holder", ["alice", "bob"])
 def test_hold_and_hang_up(holder: str, office: Office) -> None:
-    """One holds and resumes, and the other, who heard of both, hangs up."""
+    """One phone holds and resumes, and the other, which heard of both, hangs up."""
     office.call()
     near, far = (office.alice, office.bob) if holder == "alice" else (office.bob, office.alice)
     near.expect("media 1")

@@ -92,7 +92,7 @@ class Page:
         self._thread.join()
 
     def url(self, **asked: str) -> str:
-        """Return the address of a page that does what is asked."""
+        """Return the address of the page of a test."""
         return f"http://localhost:{self._server.server_port}/?{urllib.parse.urlencode(asked)}"
 
     def expect(self, what: str) -> str:

@@ -230,7 +230,7 @@ def test_a_phone_of_another_node(transport: str, shared_nodes: Nodes) -> None:
 
 
 def register_text(user: str, contact: str, number: int, expires: int) -> bytes:
-    """A REGISTER of one of many phones of ``user``; "" as ``contact`` asks what is bound."""
+    """A REGISTER of one of many phones of ``user``; with "" as ``contact`` it asks for the bindings."""
     lines = [
         "REGISTER sip:biloxi.test SIP/2.0",
         f"Via: SIP/2.0/UDP {HOST}:5060;branch=z9hG4bK{contact or 'all'}-{number};rport",

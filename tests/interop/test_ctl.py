@@ -37,7 +37,7 @@ def register_some(port: int, first: int, count: int) -> None:
 
 @pytest.mark.parametrize("runtime", ["asyncio", "blocking", "trio", "gevent", "curio"])
 def test_a_life(tmp_path: Path, runtime: str) -> None:
-    """All commands of one server, whose socket nobody else may open and which leaves nothing behind."""
+    """All commands of one server. Only its user may open the socket, and the server leaves nothing behind."""
     if runtime != "blocking" and importlib.util.find_spec(runtime) is None:
         missing(f"{runtime} is not installed")
     port = peers.free_port()

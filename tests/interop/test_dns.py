@@ -41,7 +41,7 @@ CALLS = 20
 
 
 class Carrier:
-    """The zone's two servers, and what is needed to call them."""
+    """The zone's two servers, and the settings to call them."""
 
     def __init__(self, directory: Path, transport: str) -> None:
         self.directory = directory

@@ -1,4 +1,4 @@
-"""Guessing from many addresses: honest users register as if nothing happened, and nobody guesses right.
+"""Guessing from many addresses: honest users register as usual, and no guess is right.
 
 Theory of operation: guessers on hundreds of loopback addresses send REGISTERs
 with seeded wrong passwords, for users that exist and for some that do not, each

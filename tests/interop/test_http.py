@@ -1,4 +1,4 @@
-"""HTTP for operators, live: roles by tokens, figures, and clients that are slow, many or not what they seem.
+"""HTTP for operators, live: roles by tokens, figures, and clients that are slow, many or false.
 
 Theory of operation: the installed server with a key file of ``sansip token``; requests go out as octets
 over raw sockets, while the rig's honest client of SIP never waits.

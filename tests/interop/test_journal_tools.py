@@ -81,7 +81,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_replay(journal: Path) -> None:
-    """To the octet."""
+    """The replay is equal to the octet."""
     assert "all as recorded" in sansip("replay", journal)
 
 
@@ -100,13 +100,13 @@ def test_ladder(journal: Path) -> None:
 
 
 def test_conformance_replay(journal: Path) -> None:
-    """As a trace, which can be read and cut down: the core answers what the server did."""
+    """As a trace, which can be read and cut down: the core answers as the server did."""
     assert " passes" in sansip("conformance", "replay", journal)
     assert "INVITE sip:" in sansip("conformance", "replay", journal, "--print")
 
 
 def test_a_journal_that_breaks_off(journal: Path, tmp_path: Path) -> None:
-    """The process was killed in the middle of a line: what is there is played and drawn."""
+    """A kill cut the last line: the rest is played and drawn."""
     cut = tmp_path / "cut.journal"
     cut.write_bytes(journal.read_bytes()[:-2000])
     assert "all as recorded" in sansip("replay", cut)

@@ -1,4 +1,4 @@
-"""Kamailio as the next server over TLS, both ways: each proves to the other who it is (RFC 5922)."""
+"""Kamailio as the next server over TLS, both ways: each proves its name to the other (RFC 5922)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing lost on ``kill -9``: what was acknowledged with 200 is there after the restart.
+"""Nothing is lost on ``kill -9``: a binding acknowledged with 200 is there after the restart.
 
 Theory of operation: a client sends registrations of ever new users as fast as the
 server takes them, and the server is killed at a random (seeded) moment. Then the

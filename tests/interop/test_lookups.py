@@ -105,7 +105,7 @@ def test_look_ups(server: tuple[Program, int, int]) -> None:
 
 
 def test_a_gateway_that_says_nothing(server: tuple[Program, int, int]) -> None:
-    """It has four seconds; the caller reads that nobody answered."""
+    """It has four seconds; the caller reads that the gateway did not answer."""
     _, port, gateway = server
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trunk, Line("udp", (HOST, port)) as alice:
         trunk.bind((HOST, gateway))

@@ -175,7 +175,7 @@ class Serving:
         return answer.partition("\r\n")[0]
 
     def ctl(self, *words: str) -> str:
-        """Give a command; return what it printed."""
+        """Give a command; return its output."""
         command = [
             sys.executable,
             "-m",
@@ -243,7 +243,7 @@ def test_what_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, co
 
 
 def test_two_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two packages claim a table: both are named, and which one would have won is nobody's guess."""
+    """Two packages claim a table: both are named, and neither wins by chance."""
     environment = installed(tmp_path, CODE, MODULES)
     info = tmp_path / "site" / "other_package-2.0.dist-info"
     info.mkdir()
@@ -277,7 +277,7 @@ def test_two_of_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_hook_that_misbehaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, answer: str, said: str
 ) -> None:
-    """It raises, takes 60 ms, or asks what nobody answers: the log names it, and calls go on."""
+    """It raises, takes 60 ms, or asks a question without an answer: the log names it, and calls go on."""
     with serving(tmp_path, monkeypatch, f"[probe]\ndoes = '{does}'\n") as server:
         for _ in range(30):
             assert server.options() == answer
@@ -356,7 +356,7 @@ def test_rows_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("runtime", ["asyncio", "blocking", "trio", "gevent", "curio"])
 def test_sockets_of_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
-    """UDP and TCP servers, real ones: asked, answered, dead, back again; a dead one holds up nobody."""
+    """UDP and TCP servers, real ones: asked, answered, dead, back again; a dead one holds up no request."""
     needed(f"sansip_{runtime}")
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,

@@ -115,7 +115,7 @@ def test_mounts_that_misbehave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_each_user_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example package by pip: users of the store prove who they are by digest, and set what is theirs."""
+    """The example package by pip: users of the store prove themselves by digest, and set their own values."""
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*pip, str(site), str(ROOT / "examples" / "module")], check=True, timeout=60)

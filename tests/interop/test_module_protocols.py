@@ -147,7 +147,7 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
 
 
 def settle(server: Serving, links: int) -> None:
-    """Wait until so many boards are connected, and what they sent was read."""
+    """Wait until that many boards are connected, and the server has read their messages."""
     deadline = time.monotonic() + 5
     while json.loads(server.ctl("stats", "--json"))["links"] != links:
         assert time.monotonic() < deadline

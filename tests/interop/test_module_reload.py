@@ -114,7 +114,7 @@ def test_a_migration_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_calls_go_on_while_it_gets_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An outer half that takes 9 s to be made is given up in time, and holds up nobody."""
+    """An outer half that takes 9 s to be made is given up in time, and holds up no call."""
     limits = "[limits]\nprepare_time = 1\n"
     with serving(tmp_path, monkeypatch, limits, code=SLOW, parts=PARTS) as server:
         begun = time.monotonic()

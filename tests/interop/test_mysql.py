@@ -1,4 +1,4 @@
-"""MariaDB as the store of users and registrations: the contract, and what is MySQL's own."""
+"""MariaDB as the store of users and registrations: the contract, and the parts that only MySQL has."""
 
 from __future__ import annotations
 

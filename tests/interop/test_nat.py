@@ -275,7 +275,7 @@ def test_keepalives(internet: Internet, stack: ExitStack, tmp_path: Path) -> Non
 
 
 def test_server_behind_a_nat(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
-    """``advertise``: what is said is the public address, what is listened on the private one."""
+    """``advertise``: messages show the public address, the server listens on the private one."""
     public, private = "203.0.113.30", "192.168.5.10"
     office: Home = internet.home("office", public, private=private)
     office.forward(5060)
@@ -327,7 +327,7 @@ def test_a_callee_with_a_forwarded_port(internet: Internet, stack: ExitStack, tm
 
 
 def test_link_local(internet: Internet, stack: ExitStack, tmp_path: Path) -> None:
-    """RFC 4007: a phone with no other address than fe80::… is called, and its zone is told to nobody."""
+    """RFC 4007: a phone with no other address than fe80::… is called, and no peer learns its zone."""
     server, caller = "2001:db8::10", "2001:db8::20"
     host, phones = internet.namespace("v6-srv"), internet.namespace("v6-phones")
     internet.link(host, "eth0", f"{server}/64", phones, "eth0", f"{caller}/64")

@@ -321,7 +321,7 @@ def test_datagram_flows_outlive_an_edge(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_gruu_leads_to_its_device(start: Callable[[str], Site]) -> None:
-    """RFC 5627: two phones of one user, and the temporary GRUU of one; after its end it is nobody's."""
+    """RFC 5627: two phones of one user, and the temporary GRUU of one; after its end it leads to no phone."""
     site = start("one box")
     with ExitStack() as stack:
         alice = stack.enter_context(Phone("alice", DOMAIN, "udp", site.home))

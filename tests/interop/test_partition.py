@@ -1,4 +1,4 @@
-"""Cables that are cut, between nodes and Redis: network namespaces, and the kernel drops the packets.
+"""Cut cables between nodes and Redis: network namespaces, and the kernel drops the packets.
 
 Theory of operation: Redis, two nodes and the phones are hosts of their own on one bridge
 (``homes.Internet``). To cut two of them off from each other is a rule in the namespace of
@@ -125,7 +125,7 @@ def test_a_node_is_cut_off_from_redis(network: Network) -> None:
 
 @pytest.mark.timeout(90)
 def test_a_node_is_cut_off_from_everybody(network: Network) -> None:
-    """It is gone for the others, who wait for it once at most, and is back with its connections."""
+    """It is gone for the others, which wait for it once at most, and is back with its connections."""
     n2 = network.nodes["n2"].program
     with network.phone("bob", "ws", "n1") as bob, network.phone("alice", "udp", "n2") as alice:
         bob.register()

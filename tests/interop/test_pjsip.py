@@ -39,7 +39,7 @@ pytestmark = [
 
 
 class PjsipPhone(Program):
-    """One phone, and what it told so far."""
+    """One phone, and its output so far."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         directory.mkdir()
@@ -88,7 +88,7 @@ class Site:
         return self.program
 
     def call(self) -> None:
-        """Alice calls bob, who answers."""
+        """Alice calls bob, and bob answers."""
         self.alice.say(f"call sip:bob@{DOMAIN}")
         for phone in (self.alice, self.bob):
             phone.expect("confirmed")

@@ -77,7 +77,7 @@ def test_restart_between_batches_is_not_seen(server: PostgresqlServer, url: str)
 
 
 def test_gone_fails_and_comes_back(server: PostgresqlServer, url: str) -> None:
-    """While nobody listens a batch fails at once; afterwards it needs nothing but another try."""
+    """While the server is down a batch fails at once; afterwards another try is enough."""
     store = open_store(url)
     server.kill()
     try:
@@ -91,7 +91,7 @@ def test_gone_fails_and_comes_back(server: PostgresqlServer, url: str) -> None:
 
 
 def test_slow_statement_is_given_up(server: PostgresqlServer, url: str) -> None:
-    """Somebody keeps the table to himself: the setting says for how long we wait."""
+    """Another client locks the table: the setting says for how long we wait."""
     store = open_store(url, timeout=0.2)
     with server.connect() as other:
         other.execute("LOCK TABLE bindings")

@@ -44,7 +44,7 @@ def serve(tmp_path: Path, *options: str) -> tuple[Program, int]:
 
 
 def test_says_where_it_listens_and_when_it_is_ready(tmp_path: Path) -> None:
-    """A supervisor reads these lines: one per listener, then `ready`, which means what it says."""
+    """A supervisor reads these lines: one per listener, then `ready`, when the server serves."""
     program, port = serve(tmp_path)
     with program:
         lines = [line for line in program.output().splitlines() if line.startswith(("listening on", "ready"))]
@@ -135,7 +135,7 @@ def test_port_in_use(transport: str, tmp_path: Path) -> None:
     ids=lambda options: " ".join(options),
 )
 def test_a_mistake_is_one_line_and_status_2(options: tuple[str, ...]) -> None:
-    """Nobody reads a traceback; a line that names the mistake is read."""
+    """A traceback helps no operator; a line that names the mistake does."""
     done = run_serve(*options)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr

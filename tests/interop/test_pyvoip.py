@@ -58,7 +58,7 @@ class Server:
         self.program: Program = sansip_serve(directory, [f"udp:{HOST}:{self.address[1]}"], (), options)
 
     def passed(self, wait: float, *begins: str) -> list[str]:
-        """Return the start lines that begin so, of what came in and went out; wait for the first."""
+        """Return the start lines that begin so, of messages in both directions; wait for the first."""
         deadline = time.monotonic() + wait
         while True:
             seen = [line for line in self._lines() if line.startswith(begins)]

@@ -1,4 +1,4 @@
-"""The shared location on real Redis: nothing lost to races, failures, or a change of master.
+"""The shared location on real Redis: races, failures and a change of master lose nothing.
 
 Theory of operation: the store's own code talks to servers that the tests start: one,
 a master and a replica behind three sentinels, a cluster of six. What was
@@ -303,7 +303,7 @@ def test_tls(tmp_path: Path) -> None:
 
 
 def still_there(location: RedisLocation, acknowledged: set[int]) -> None:
-    """Every acknowledged registration of ``load`` stands, with what was registered of it."""
+    """Every acknowledged registration of ``load`` stands, with all its values."""
     numbers = sorted(acknowledged)
     reads = [SharedRead(f"sip:user{number}@biloxi.test") for number in numbers]
     for number, record in zip(numbers, location.read(reads, 0.0), strict=True):

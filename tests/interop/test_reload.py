@@ -312,7 +312,7 @@ def test_keepalives_take_new_settings(tmp_path: Path) -> None:
 
 
 def answers(port: int) -> str:
-    """Return the status of an OPTIONS to ``port``, "" where nobody answers."""
+    """Return the status of an OPTIONS to ``port``, "" without an answer."""
     with Line("udp", (HOST, port)) as line:
         line.send(request("OPTIONS", "sip:biloxi.test", line))
         try:

@@ -76,7 +76,7 @@ def test_new_certificates_without_a_cut(server: Server) -> None:
 
 
 def gone(peer: socket.socket) -> bytes:
-    """Return what comes until the server closes."""
+    """Return the octets until the server closes."""
     got = b""
     while data := peer.recv(65_536):
         got += data
@@ -129,7 +129,7 @@ def test_hostile_peers_cost_only_themselves(server: Server) -> None:
 
 
 def test_who_reads_nothing_is_cut(server: Server) -> None:
-    """limits.connection_backlog: what he does not read is not kept, and the others do not wait for him."""
+    """limits.connection_backlog: octets for a peer that does not read are dropped; others do not wait."""
     with server.phone("mute", "tls") as mute, server.phone("alice", "wss") as alice:
         options = "\r\n".join(
             [

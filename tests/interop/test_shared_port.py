@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="it is sansip's own b
 
 
 class Server:
-    """All stream transports on one port; ``trust`` is who must announce its clients."""
+    """All stream transports on one port; ``trust`` names the proxies that must announce their clients."""
 
     def __init__(self, directory: Path, trust: str = "") -> None:
         self.authority = Authority(directory)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(TARGET != "sansip", reason="it is the server of 
 
 
 class Softphone(Program):
-    """One phone, and what it told."""
+    """One phone, and its output."""
 
     def __init__(self, directory: Path, user: str, server: Siege, transport: str, *options: str) -> None:
         directory.mkdir()
@@ -96,7 +96,7 @@ def test_a_call(site: Site) -> None:
 
 
 def test_refused(site: Site) -> None:
-    """A busy phone, nobody, and words that mean nothing."""
+    """A busy phone, an absent user, and unknown words."""
     site.alice.say(f"call {site.bob.aor}")
     site.bob.say(f"reject {site.bob.expect(RINGING)}")
     site.alice.expect("failed: 486 .*")

@@ -122,7 +122,7 @@ class Served:
                 return answer
 
     def health(self) -> tuple[int, dict[str, object]]:
-        """Return exit status and what is said of the store."""
+        """Return exit status and the text about the store."""
         command = [sys.executable, "-m", "sansip_server", "ctl", "--control", "ctl", "health", "--json"]
         done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, timeout=30)
         return done.returncode, json.loads(done.stdout)["parts"]["store"]
@@ -227,7 +227,7 @@ def test_corrupt_and_replaced_by_a_backup(served: Served, tmp_path: Path) -> Non
 
 @pytest.mark.needs("chattr")
 def test_read_only(served: Served, tmp_path: Path) -> None:
-    """A backup was put in place, and nobody may write to it."""
+    """A backup was put in place, and the server may not write to it."""
     path = tmp_path / "sansip.db"
     shutil.copyfile(path, tmp_path / "backup.db")
     (tmp_path / "backup.db").rename(path)

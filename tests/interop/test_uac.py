@@ -138,7 +138,7 @@ def quick() -> UserAgentConfig:
 
 
 def test_we_refresh(tmp_path: Path) -> None:
-    """RFC 4028 7.2, 7.4: half-way, by UPDATE where the phone has it; the next by what it says then."""
+    """RFC 4028 7.2, 7.4: half-way, by UPDATE where the phone has it; then by the interval of that answer."""
 
     async def work(server: Any, uri: str) -> None:
         call = await server.act("invite", uri=uri, sdp=OFFER)
@@ -357,7 +357,7 @@ def test_the_callee_makes_the_offer(tmp_path: Path) -> None:
 
 
 def test_given_up(tmp_path: Path) -> None:
-    """RFC 3261 9.1: nobody answers in time: CANCEL, and the 487 is acknowledged."""
+    """RFC 3261 9.1: no answer comes in time: CANCEL, and the 487 is acknowledged."""
 
     async def work(server: Any, uri: str) -> None:
         with pytest.raises(CallRefused):

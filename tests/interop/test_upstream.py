@@ -1,4 +1,4 @@
-"""Kamailio as the next server that asks for a password, and as a client of ours with one.
+"""Kamailio as the next server, which asks for a password, and as a client of ours with one.
 
 Theory of operation: Alice proves to sansip who she is; sansip proves to Kamailio who it
 is, for her. Kamailio challenges every request, within the dialog too, and

@@ -43,7 +43,7 @@ def serve_users(
 
 
 def ask(phone: Phone, method: str, uri: str, password: str, lines: Sequence[str] = ()) -> Message:
-    """Send a request, answer one challenge to it, and return what came last; 100 is skipped."""
+    """Send a request, answer one challenge to it, and return the last answer; 100 is skipped."""
     user = phone.aor.removeprefix("sip:").partition("@")[0]
     answer, given = _asked(phone, method, uri, list(lines)), ""
     for status, challenge, field in (

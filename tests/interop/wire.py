@@ -47,7 +47,7 @@ class Wire:
             return
 
     def tear(self) -> None:
-        """End what is connected now, without a word; what connects later is carried again."""
+        """End the present connections, without a word; later ones are carried again."""
         ends, self._ends = self._ends, []
         for end in ends:
             try:

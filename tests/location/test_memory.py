@@ -149,7 +149,7 @@ class TestApply:
         assert len(location) == 2
 
     def test_an_empty_record_is_forgotten(self, make_binding, put):
-        """Nothing is held for somebody who unregistered."""
+        """An unregistered user costs no memory."""
         location = MemoryLocation()
         put(location, make_binding())
 
@@ -226,7 +226,7 @@ class TestFlows:
     """Bindings end with the connection they were registered over (RFC 5626 6)."""
 
     def test_a_connection_that_is_lost_is_found_again(self, make_binding, put):
-        """By its users, and by nobody else."""
+        """By its users, and by no others."""
         location = MemoryLocation()
         put(location, make_binding("sip:a@host", flow=ONE), make_binding("sip:b@host", flow=TWO))
 
@@ -252,7 +252,7 @@ class TestFlows:
         assert (location.aors_of(ONE), location.aors_of(TWO)) == ((), (ALICE,))
 
     def test_expiry_forgets_the_flow(self, make_binding, put):
-        """Connections live for days; what they once carried is not kept."""
+        """Connections live for days; their former users are not kept."""
         location = MemoryLocation()
         put(location, make_binding(expires_at=10.0, flow=ONE))
         location.expire(11.0)
@@ -278,7 +278,7 @@ class TestAdministration:
     """The operations of a management interface, without a REGISTER."""
 
     def test_remove_reports_what_lived(self, make_binding, put):
-        """Expired bindings go silently: their end was or will be nobody's news."""
+        """Expired bindings go silently: their end is told elsewhere."""
         location = MemoryLocation()
         dead, alive = make_binding("sip:a@host", 10.0), make_binding("sip:b@host")
         put(location, dead, alive)

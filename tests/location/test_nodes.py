@@ -97,7 +97,7 @@ def test_others_come_and_go() -> None:
 
 
 def test_a_node_that_lost_the_store_is_asked_itself() -> None:
-    """As long as it answers it lives; it is asked once at a time, and told of once."""
+    """As long as it answers it lives; it is asked once at a time, and reported once."""
     bench = Bench()
     bench.nodes.join([A], 0.0)
     for now in (0.0, 2.0, 4.0):
@@ -128,7 +128,7 @@ def test_without_the_store_all_are_asked() -> None:
 
 
 def test_a_node_that_does_not_answer_here() -> None:
-    """The store knows of it, and what is between it and us is broken: passed over until it answers."""
+    """The store knows the node, but the way to it is broken: it is passed over until it answers."""
     bench = Bench()
     bench.nodes.join([A], 0.0)
     bench.beat(0.0, [A, B])
@@ -189,7 +189,7 @@ def test_twins() -> None:
 
 
 def test_strangers() -> None:
-    """Without the key nobody is a node, whatever it says of itself, and a copied proof is of no use."""
+    """Without the key no host counts as a node, and a copied proof is of no use."""
     bench = Bench()
     stranger = NodeState("c", "c1", "192.0.2.30:5060", proof="other")
     copied = replace(A, address="192.0.2.66:5060")

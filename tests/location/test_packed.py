@@ -1,4 +1,4 @@
-"""Packed records: what comes out equals what went in, from any writer."""
+"""Packed records, from any writer: the values that come out equal those that went in."""
 
 from __future__ import annotations
 

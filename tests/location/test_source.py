@@ -1,4 +1,4 @@
-"""Source addresses: what a store may hold, and what comes back of what we wrote."""
+"""Source addresses: the values that a store may hold, and what we read back."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def loud(raises: str = "", **options: Any) -> Rig:
 
 
 def test_a_call_passes_every_hook() -> None:
-    """In order on the way there, in reverse on the way back; what they write stands in the messages."""
+    """In order on the way there, in reverse on the way back; their changes stand in the messages."""
     rig = loud()
     _, invite = rig.udp(request("INVITE", "sip:bob@biloxi.test"))
     assert invite.message.get("x-one") == "1"

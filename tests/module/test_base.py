@@ -105,7 +105,7 @@ def unknown_stage() -> None:
     ],
 )
 def test_slips_are_found_when_the_class_is_made(slip: Callable[[], None], said: str) -> None:
-    """The author reads what is wrong and what to write."""
+    """The error tells the author the fault and the fix."""
     with pytest.raises(ModuleFault, match=said):
         slip()
 

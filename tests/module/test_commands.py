@@ -75,7 +75,7 @@ def test_the_signature_is_the_definition(rig: Rig) -> None:
 
 
 def test_the_time_is_no_argument(rig: Rig) -> None:
-    """``now`` is filled in by the core: nobody outside can say another time."""
+    """The core fills in ``now``: no caller can give another time."""
     assert do(rig, "places.age", since=60) == rig.now - 60
     assert "there is no argument now" in str(do(rig, "places.age", since=60, now=1))
 
@@ -110,7 +110,7 @@ def test_values_go_over_as_json(rig: Rig) -> None:
     ],
 )
 def test_what_does_not_fit_is_named(rig: Rig, name: str, given: dict[str, Any], said: str) -> None:
-    """An operator reads which argument, what it was, and what is expected."""
+    """The error tells the operator the argument, its value, and the expected type."""
     error = do(rig, name, **given)
     assert isinstance(error, CommandError)
     assert said in str(error)

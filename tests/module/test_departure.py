@@ -197,7 +197,7 @@ def test_what_it_has_ends_with_it() -> None:
 
 
 def test_it_comes_and_is_used_at_once() -> None:
-    """By the route of the same reload, by steps, commands and hooks; a call that runs does not see it."""
+    """By the route of the same reload, by steps, commands and hooks; a running call does not see it."""
 
     def wants(request: IncomingRequest, counting: Counting) -> None:
         assert counting.counts(request)
@@ -238,7 +238,7 @@ def test_it_comes_and_is_used_at_once() -> None:
     ],
 )
 def test_one_that_does_not_start(fails: str, said: str) -> None:
-    """Nothing of the change is taken; what it began is undone; the replay does the same."""
+    """The change is refused whole; the module's work is undone; the replay does the same."""
     lines: list[str] = []
     config = StackConfig(list(LISTENERS), ["biloxi.test"], route=relays)
     stack = JournaledStack(config, b"s" * 16, lines.append, {})

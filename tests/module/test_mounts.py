@@ -88,7 +88,7 @@ def test_it_answers() -> None:
     ],
 )
 def test_one_that_misbehaves(path: str, said: str) -> None:
-    """The client gets a 500 that tells nothing, the log hears what it was."""
+    """The client gets a 500 without details, the log gets the cause."""
     bench = ModuleBench(Pages)
     assert body(bench.web("GET", f"/pages/{path}")) == (
         500,

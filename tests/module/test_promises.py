@@ -37,7 +37,7 @@ def test_the_core_names_no_module() -> None:
 
 
 class Odd(Module):
-    """Returns what no hook returns, or raises where nobody thinks of it."""
+    """Returns a value that no hook returns, or raises in an unusual place."""
 
     name = "odd"
     where = ""

@@ -117,7 +117,7 @@ def test_nobodys_change_is_lost() -> None:
 
 
 def test_a_server_alone() -> None:
-    """It asks nobody, and is answered at once; its values are bounded, what has ended makes room."""
+    """It needs no other node, and is answered at once; its values are bounded, and ended ones make room."""
     config = StackConfig(list(LISTENERS), modules=[Use(Lines)], limits=Limits(shared_values=2))
     stack = Stack(config, b"s" * 16)
     stack.time_passed(0.0)

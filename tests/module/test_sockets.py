@@ -83,7 +83,7 @@ def bench(**options: Any) -> ModuleBench[Relay]:
 
 
 def test_asked_and_answered() -> None:
-    """By its key over UDP, by its turn over TCP."""
+    """UDP answers are found by their key, TCP answers by their turn."""
     one = bench()
     assert one.command("relay.ng", text="ping") == "pong"
     assert one.command("relay.redis", text="PING") == "+PING"
@@ -199,7 +199,7 @@ def test_a_connection_is_lost() -> None:
 
 
 def test_a_silent_connection_is_closed() -> None:
-    """For a later answer could be for any question."""
+    """A later answer could be for any question, so the connection is closed."""
     one = bench()
     one.stream_peer(REDIS, lambda data: [])
     assert one.command("relay.redis", text="x") is None

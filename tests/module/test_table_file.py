@@ -49,7 +49,7 @@ def test_rows() -> None:
     ],
 )
 def test_faults(text: str, line: int, column: int, said: str) -> None:
-    """Each names the place and what was expected."""
+    """Each error names the place and the expected value."""
     with pytest.raises(TableFault) as caught:
         read_rows(Destination, text, ("group", "uri"))
     assert (caught.value.line, caught.value.column) == (line, column), caught.value

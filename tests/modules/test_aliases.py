@@ -1,4 +1,4 @@
-"""Other names for users, and short numbers: what is dialled becomes what is meant."""
+"""Other names for users, and short numbers: the dialled name becomes the user's name."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_contract() -> None:
 
 
 def test_an_alias() -> None:
-    """Of the file; hosts are compared without case (RFC 3261 19.1.4)."""
+    """An alias of the file; hosts are compared without case (RFC 3261 19.1.4)."""
     assert called(bench(BOB), "4930123") == ["sip:bob@192.0.2.2"]
 
 
@@ -112,12 +112,12 @@ def test_short_numbers() -> None:
     ],
 )
 def test_what_operators_get_wrong(command: str, given: dict[str, Any], said: str) -> None:
-    """The error names what was expected."""
+    """The error names the expected value."""
     assert said in str(bench().command(command, **given))
 
 
 def test_bad_settings() -> None:
-    """Two lines for one alias, or a number of digits that nobody dials."""
+    """Two lines for one alias, or a number of digits that no phone dials."""
     with pytest.raises(ValueError, match="stands twice"):
         AliasesSettings([BOB, BOB])
     with pytest.raises(ValueError, match="short must be"):

@@ -163,7 +163,7 @@ def test_behind_an_edge() -> None:
 
 
 def test_outbound() -> None:
-    """RFC 5626 4.4: who names its flow sends keepalives, and needs none."""
+    """RFC 5626 4.4: a phone that names its flow sends keepalives, and needs none."""
     for who, count in (("nat", 0), ("udp", 3)):
         bench = rig(who=who)
         bindings = [
@@ -272,7 +272,7 @@ def test_a_registration_is_a_sign_of_life() -> None:
 
 
 def test_wrong_answers() -> None:
-    """Late, repeated, or made up: taken by nobody, and forwarded to nobody."""
+    """Late, repeated, or made-up answers: no module takes them, and no phone gets them."""
     bench = rig()
     bench.register(HOME, NATTED)
     first = rounds(bench, 30)[0]
@@ -318,7 +318,7 @@ def test_spread_evenly() -> None:
 
 
 def test_late_timers() -> None:
-    """An adapter's timers are late by some milliseconds: nobody is passed over for that."""
+    """An adapter's timers are late by some milliseconds: no phone is passed over for that."""
     bench = rig()
     bench.stack.restore([natted(number) for number in range(50)], bench.now)
     end, outs = bench.now + 90, []
@@ -332,7 +332,7 @@ def test_late_timers() -> None:
 
 
 def test_after_a_suspension() -> None:
-    """A laptop wakes up: what it missed is not made up for in one go."""
+    """A laptop wakes up: it does not make up for missed keepalives at once."""
     bench = rig()
     bench.stack.restore([natted(number) for number in range(2_000)], bench.now)
     bench.wait(31)

@@ -72,7 +72,7 @@ def test_commands_and_restart() -> None:
     ],
 )
 def test_what_operators_get_wrong(given: dict[str, Any], said: str) -> None:
-    """The error names what was expected."""
+    """The error names the expected value."""
     assert said in str(bench().command("redirect.add", **given))
 
 

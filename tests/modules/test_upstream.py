@@ -24,7 +24,7 @@ def registering(**options: Any) -> UpstreamRegistration:
 
 
 def begin(*registrations: UpstreamRegistration, **options: Any) -> tuple[Rig, list[Out]]:
-    """A stack that was told to register; what it sent."""
+    """A stack with a registration to make, and its first messages."""
     rig = Rig(modules=[Use(Upstreams, UpstreamConfig(list(registrations)))], **options)
     return rig, rig.wait(0.0)
 
@@ -78,7 +78,7 @@ def test_expires_of_others_is_not_ours() -> None:
 
 
 def test_too_brief() -> None:
-    """10.2.8: 423 is answered with what it wants, once."""
+    """10.2.8: the answer to 423 has the wanted interval, once."""
     rig, outs = begin(registering(expires=60))
     again = only(
         rig.udp(reply(only(outs, "REGISTER"), 423, headers=[("Min-Expires", "900")]), BOB), "REGISTER"
@@ -187,7 +187,7 @@ def test_a_transport_and_a_registrar() -> None:
 
 
 def test_another_list() -> None:
-    """A reload: what stays is left alone, what is gone unregisters, what is new registers."""
+    """A reload: unchanged accounts are left alone, removed ones unregister, new ones register."""
     stays = registering()
     goes = registering(aor="sip:other@192.0.2.2")
     rig, outs = begin(stays, goes)

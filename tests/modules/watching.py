@@ -45,7 +45,7 @@ class Watcher:
     def subscribe(
         self, expires: int | None = 3600, headers: Iterable[tuple[str, str]] = (), **options: Any
     ) -> int:
-        """Send a SUBSCRIBE, the first or a refresh; answer what comes; return its status."""
+        """Send a SUBSCRIBE, the first or a refresh; answer the NOTIFYs; return its status."""
         self.cseq = options.pop("cseq", self.cseq + 1)
         fields = [("Contact", self.contact), *self.headers, *headers]
         if not any(name == "Event" for name, _ in fields):

@@ -46,7 +46,7 @@ HEADERS = [("Allow", "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO"), ("Support
 
 
 class Session:
-    """One end of one session, and what it believes."""
+    """One end of one session, and its belief."""
 
     def __init__(self, phone: Softphone, usage: InviteUsage, owner: Any = None) -> None:
         self.phone = phone
@@ -97,7 +97,7 @@ class Softphone:
         wire.parties[self.address] = self
 
     def offer(self) -> bytes:
-        """Return a description that nobody else has."""
+        """Return a description that no other end has."""
         self._count += 1
         return f"{self.name} {self._count}".encode()
 

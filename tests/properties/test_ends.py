@@ -1,4 +1,4 @@
-"""Nothing waits for what cannot happen, and what is over holds nothing.
+"""No object waits for an input that cannot happen, and ended objects hold nothing.
 
 Theory of operation: every trace of the conformance suite is played, and after each
 input of the stack all its timers, transactions, branches and response contexts are

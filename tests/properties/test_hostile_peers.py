@@ -154,7 +154,7 @@ def test_answers(name: str, kind: str, transport: str) -> None:
 
 
 def test_a_connection_that_many_use() -> None:
-    """A carrier's connection: an answer of one callee that is too large is his own misfortune."""
+    """A carrier's connection: a too large answer of one callee harms that callee alone."""
     rig = Rig()
     for user in ("bob", "carol"):
         rig.register(f"sip:{user}@192.0.2.2;transport=tcp", aor=f"sip:{user}@biloxi.test")
@@ -173,7 +173,7 @@ def test_a_connection_that_many_use() -> None:
 
 
 def test_a_fork_of_large_failures() -> None:
-    """Of each failure but the best only the status is kept, while one phone rings on."""
+    """Only the status is kept of each failure but the best, while one phone rings on."""
     rig = Rig()
     for last in range(20, 30):
         rig.register(f"sip:bob@192.0.2.{last}", (f"192.0.2.{last}", 5060))

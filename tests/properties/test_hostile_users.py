@@ -290,7 +290,7 @@ def send(world: World, plan: dict[str, Any], number: int) -> None:
 
 
 def answer(world: World, plan: dict[str, Any]) -> None:
-    """Answer a request that a hostile one got, with what does not belong there."""
+    """Answer a request of a hostile peer, with fields that do not belong there."""
     name, asked = world.asked[plan["asked"] % len(world.asked)]
     phone = world.phones[name]
     headers = headers_of(world, plan)

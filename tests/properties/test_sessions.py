@@ -65,7 +65,7 @@ def begun(seed: int, faults: Faults, route: Any = default_route) -> tuple[Wire, 
 
 
 def act(what: str, phone: Softphone) -> None:
-    """Have ``phone`` do something with its call; what is not allowed now does nothing."""
+    """Have ``phone`` act on its call; an action that is not allowed now does nothing."""
     now = phone.wire.now
     if what == "cancel" and phone.invites:
         phone.invites[-1].cancel()
@@ -157,7 +157,7 @@ SCRIPTS = st.lists(
     after=SCRIPTS,
 )
 def test_both_ends_agree(seed, offer, rough, before, answered, after) -> None:
-    """The promise of a signalling protocol: nobody is left talking to nobody."""
+    """The promise of a signalling protocol: no user is left talking to a dead line."""
     faults = Faults(loss=0.12, double=0.15, late=0.1) if rough else Faults(loss=0, double=0.05, late=0)
     wire, alice, bob = begun(seed, faults)
     played(wire, alice, bob, offer, before, answered, after)

@@ -1,4 +1,4 @@
-"""Traffic that nobody sane would send: messages and whole inputs drawn from pools of good and bad parts.
+"""Traffic that no sane peer would send: messages and inputs drawn from pools of good and bad parts.
 
 Theory of operation: everything is drawn by one ``choose(items)`` function, so
 that hypothesis and a plain seeded generator can both drive it. Parts are mostly

@@ -43,7 +43,7 @@ class Faults:
 
 
 class Wire:
-    """Time, and what is under way."""
+    """Time, and the packets under way."""
 
     def __init__(self, seed: object, faults: Faults) -> None:
         self.chance = random.Random(f"wire {seed}")

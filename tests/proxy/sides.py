@@ -68,7 +68,7 @@ def reply(request: bytes, status: str, tag: str, *, via: bool = True) -> bytes:
 
 
 class Side:
-    """One stack, and what it has sent so far."""
+    """One stack, and its messages so far."""
 
     def __init__(self, route: Callable[..., Any] | None = None, **more: Any) -> None:
         listeners = [ListenerConfig(0, "udp", "192.0.2.99", 5060)]

@@ -84,7 +84,7 @@ def test_other_responses_carry_no_challenges() -> None:
 
 
 def test_the_size_of_what_comes_together() -> None:
-    """A callee who challenges with 16 KB does not keep the caller from seeing the others' challenges."""
+    """A callee that challenges with 16 KB does not keep the caller from the challenges of others."""
     large = f'Digest realm="large", nonce="{"x" * 16_000}"'
     small = 'Digest realm="small", nonce="1"'
     responses = [made(401, ("WWW-Authenticate", text)) for text in (small, large, large, large, small)]
@@ -94,7 +94,7 @@ def test_the_size_of_what_comes_together() -> None:
 
 
 def test_slim() -> None:
-    """While others ring, only what may still go back is kept of a failure."""
+    """While other phones ring, a failure keeps only the parts that may still go back."""
     challenge = ("WWW-Authenticate", 'Digest realm="two", nonce="2"')
     responses = [
         Response.build(

@@ -75,7 +75,7 @@ def test_no_answer_to_the_question() -> None:
 
 
 def test_a_503_means_the_next_server() -> None:
-    """RFC 3263 4.3: with a new transaction and a new branch; the 503 is seen by nobody."""
+    """RFC 3263 4.3: with a new transaction and a new branch; the caller does not see the 503."""
     rig, outs = resolved(BOB, CAROL)
     first = only(outs, "INVITE")
     assert first.to == BOB

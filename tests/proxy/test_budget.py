@@ -64,7 +64,7 @@ def test_contacts_that_name_the_user_himself() -> None:
     ],
 )
 def test_other_spellings_of_the_user(uri: str) -> None:
-    """RFC 3261 10.3 step 5: an alias, a port, an escape or a parameter name nobody else."""
+    """RFC 3261 10.3 step 5: an alias, a port, an escape or a parameter name the same user."""
 
     async def route(incoming: Any) -> None:
         if incoming.validate():
@@ -106,7 +106,7 @@ def test_users_that_point_at_each_other() -> None:
 
 
 def test_one_after_the_other() -> None:
-    """Max-Breadth counts what is tried at once (RFC 5393 5.3): serial forks count, too."""
+    """Max-Breadth counts the branches at the same time (RFC 5393 5.3): serial forks count, too."""
 
     async def route(incoming: Any) -> None:
         if incoming.validate():
@@ -133,7 +133,7 @@ def test_by_way_of_another_proxy() -> None:
 
 
 def test_a_request_of_its_own_has_a_budget_of_its_own() -> None:
-    """A branch that nobody knows any more, or never was, is no reason to refuse anything."""
+    """A branch that is unknown, or never was, is no reason to refuse a request."""
     rig = Rig(from_user_to_user, limits={"branches_in_all": 10})
     rig.udp(request(uri=f"sip:u1@{HOST}"))
     for number, via in enumerate((f"SIP/2.0/UDP {HOST}:5060;branch=z9hG4bKno", "SIP/2.0/UDP 192.0.2.9")):
@@ -168,7 +168,7 @@ def test_a_route_that_goes_on() -> None:
 
 
 def test_a_place_that_was_given_up() -> None:
-    """RFC 3263 4.3: what comes back of it later is still a branch of the same request."""
+    """RFC 3263 4.3: a later answer from there is still a branch of the same request."""
 
     async def route(incoming: Any) -> None:
         incoming.relay("sip:bob@phone.test" if incoming.message.uri.user == "bob" else contacts("carol"))

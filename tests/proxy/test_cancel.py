@@ -97,7 +97,7 @@ def test_all_branches() -> None:
 
 
 def test_no_further_branches() -> None:
-    """A caller who gave up is not rung on with the next target."""
+    """The next target does not ring for a caller who gave up."""
 
     def route(incoming: Any) -> None:
         from sansip.proxy import Target
@@ -245,7 +245,7 @@ def test_rfc_2543() -> None:
 
 
 def test_while_the_route_waits() -> None:
-    """9.2: answered here, so the 487 is ours, and what the route decides later reaches nobody."""
+    """9.2: answered here, so the 487 is ours, and the route's later decision reaches no phone."""
 
     async def route(incoming: Any) -> None:
         await ask("who is it")

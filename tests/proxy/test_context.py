@@ -183,7 +183,7 @@ def test_the_second_2xx_goes_back_too() -> None:
 
 
 def test_a_repeated_2xx_goes_back_each_time() -> None:
-    """RFC 6026 7.2: the caller's ACK was lost, or his 200 was."""
+    """RFC 6026 7.2: the caller's ACK was lost, or the 200 was."""
     fork = Fork(BOB_URI)
     for _ in range(3):
         assert fork.answer("bob", 200) == [("200", ALICE)]

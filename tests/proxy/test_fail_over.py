@@ -119,7 +119,7 @@ def test_a_connection_that_dies_while_it_rings() -> None:
 
 
 def test_all_connections_die_while_it_rings() -> None:
-    """One after the other: with the last one the phone is given up, and nobody waits for Timer C."""
+    """One after the other: with the last one the phone is given up, without Timer C."""
     bench = rig()
     phone = Phone(bench)
     first = phone.flow(1)
@@ -258,7 +258,7 @@ def test_a_phone_that_was_restarted() -> None:
 
 
 def test_a_browser_with_two_flows() -> None:
-    """One WebSocket dies before the call: it is not even tried, and nobody waits."""
+    """One WebSocket dies before the call: it is not even tried, and the caller does not wait."""
     bench = rig()
     phone = Phone(bench, "ws")
     first = phone.flow(1)

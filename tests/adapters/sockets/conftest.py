@@ -11,7 +11,7 @@ from sansip_sockets.tls import TlsConfig
 
 @pytest.fixture(params=["python", "openssl"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each test runs on both engines: what they do is one contract."""
+    """Each test runs on both engines: they have one contract."""
     made = TlsConfig.__init__
 
     def init(self: TlsConfig, *args: Any, **settings: Any) -> None:

@@ -79,7 +79,7 @@ def test_an_ipv6_flooder_has_one_line() -> None:
 
 
 def test_a_carrier_is_many_people() -> None:
-    """[[trusted]]: what comes from its one address is served, and held, like that of many sources."""
+    """[[trusted]]: a carrier's one address is served, and held, like many sources."""
     one = 100 + OVERHEAD
     waiting = backlog(100 * one, crowd="203.0.113.1")
     assert flood(waiting, "198.51.100.1", 10) == 10
@@ -91,7 +91,7 @@ def test_a_carrier_is_many_people() -> None:
 
 
 def test_a_room_that_is_full_stays_so_for_a_crowd() -> None:
-    """A crowd's share is a factor of what is free; of nothing it is nothing."""
+    """A crowd's share is a factor of the free room; where no room is free, the share is nothing."""
     waiting = backlog(10 * (100 + OVERHEAD), crowd="203.0.113.1")
     assert flood(waiting, "203.0.113.1", 100) <= 10
     assert waiting.put((b"x" * 100, HONEST)) in ("", HONEST[0])

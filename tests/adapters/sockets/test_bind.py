@@ -1,4 +1,4 @@
-"""Listening sockets: what they are set to, and what is said when they cannot be had."""
+"""Listening sockets: their options, and the errors when a port cannot be had."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_port_zero_becomes_a_real_one(transport, host):
 
 
 def test_text_has_brackets_for_ipv6():
-    """As in a URI (RFC 3261 25.1), so that the port can be told from the address."""
+    """IPv6 addresses have brackets as in a URI (RFC 3261 25.1), so the port can be told from the address."""
     assert listener_text("udp", "127.0.0.1", 5060) == "udp:127.0.0.1:5060"
     assert listener_text("tcp", "::1", 5060) == "tcp:[::1]:5060"
 
@@ -51,7 +51,7 @@ def test_a_port_in_use_names_the_fix(transport):
 
 
 def test_an_address_of_another_machine_names_the_fix():
-    """RFC 5737's documentation addresses are nobody's."""
+    """No machine has the documentation addresses of RFC 5737."""
     with pytest.raises(BindError) as caught:
         bind(Listen(0, "udp", "192.0.2.1", 5060))
     assert str(caught.value) == (

@@ -39,7 +39,7 @@ def test_an_idle_loop_is_asked() -> None:
 
 
 def test_a_held_loop_is_told_once() -> None:
-    """And its end, with how long it took."""
+    """The log tells the end of the hold as well, and how long it took."""
     looks = Looks()
     assert looks.seen(PATIENCE) == []
     assert looks.seen(5) == [Sight.HELD]
@@ -83,7 +83,7 @@ def test_a_beat_from_before_the_signal() -> None:
 
 
 def test_a_loop_that_is_held_while_it_drains() -> None:
-    """Nobody sends a second signal as a rule: when the time for draining is over, it is over."""
+    """An operator rarely sends a second signal: when the time for draining is over, the process ends."""
     looks = Looks()
     looks.state.end_asked(looks.beats, looks.now)
     looks.beat()

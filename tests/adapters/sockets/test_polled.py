@@ -46,7 +46,7 @@ def is_ready(waiter: PolledWaiter) -> bool:
 
 
 def pump(kind: int, sock: socket.socket, timeout: float | None, seen: list[bool]) -> Pump:
-    """Wait the same again and again; note what it is resumed with."""
+    """Wait for the same again and again; note each value that the pump is resumed with."""
     wait = (kind, sock, timeout)
     while True:
         ready = yield wait

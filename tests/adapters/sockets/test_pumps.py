@@ -140,7 +140,7 @@ def test_datagrams_wait_while_the_send_buffer_is_full(bench):
 
 @udp
 def test_a_full_queue_drops_datagrams(bench):
-    """Memory is bounded; what is dropped is counted, and SIP repeats it."""
+    """Memory is bounded; dropped datagrams are counted, and SIP repeats them."""
     bench.sock.errors = [errno.EAGAIN]
     bench.hub.send([SendDatagram(0, b"x", ("127.0.0.1", 9))] * (QUEUE + 7))
     assert bench.hub.datagrams[0].dropped == 7
@@ -267,7 +267,7 @@ def served(bench: Bench) -> list[str]:
 
 @udp
 def test_one_resumption_serves_a_bounded_number(bench, crowd):
-    """Work of one turn of the loop is bounded, and what is left is served in the next, without a wake-up."""
+    """One turn of the loop does a bounded amount of work; the next turn serves the rest without a wake-up."""
     pump = bench.pumps[0]
     assert next(pump)[2] is None
     crowd.waiting = [(b"x", ("198.51.100.1", 9))] * 400

@@ -96,7 +96,7 @@ def test_a_datagram_socket_stays_until_the_stack_is_done(start, connect):
 
 
 def test_a_port_that_is_taken_changes_nothing(start, connect):
-    """The message names the listener and the fix; what was opened beside it is closed again."""
+    """The message names the listener and the fix; listeners opened beside it are closed again."""
     server = start(FakeStack(), Listen(0, "udp", HOST))
     before = now(server)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as other, socket.socket() as free:
@@ -117,7 +117,7 @@ def test_a_port_that_is_taken_changes_nothing(start, connect):
 
 
 def test_what_is_spoken_at_a_port_changes(start, connect):
-    """The socket stays where its port does: nobody who knocks meanwhile is refused."""
+    """The socket stays where its port does: a client that connects meanwhile is not refused."""
     server = start(stack := FakeStack(), Listen(0, "tcp", HOST))
     config = now(server)[0]
     place = server.address()

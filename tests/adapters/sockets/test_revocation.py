@@ -64,7 +64,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_a_revoked_client_is_refused(world: World) -> None:
-    """And nobody else of the same authority."""
+    """Other clients of the same authority are accepted."""
     world.revoke(world.guest)
     server = world.contexts(world.server, verify_clients="optional")
     assert connect(server, world.client(world.partner))[0].info.identities == (PARTNER,)
@@ -84,7 +84,7 @@ def test_a_revoked_server_is_refused(world: World) -> None:
 
 
 def test_an_authority_without_a_list(world: World) -> None:
-    """RFC 5280 6.3: what cannot be looked up is not accepted; the log says which file lacks what."""
+    """RFC 5280 6.3: a certificate without a list to look it up in is not accepted; the log names the file."""
     world.lists.write_bytes(world.one.revoke("a.crl").read_bytes())
     server = world.contexts(world.server, verify_clients="optional")
     far, _ = connect(server, world.client(world.guest))
@@ -93,7 +93,7 @@ def test_an_authority_without_a_list(world: World) -> None:
 
 
 def test_a_list_that_is_out_of_date(world: World) -> None:
-    """Nobody passes, and the operator hears so at the start and at each reload."""
+    """No client passes, and the log tells the operator so at the start and at each reload."""
     world.revoke(until=OLD)
     server = world.contexts(world.server, verify_clients="optional")
     far, _ = connect(server, world.client(world.partner))
@@ -321,7 +321,7 @@ def test_extended_key_usage_of_a_server(
 def test_extended_key_usage_of_a_client(
     usages: tuple[str, ...], good: bool | None, world: World, engine: str
 ) -> None:
-    """The same for who connects to us."""
+    """The same rule for clients that connect to us."""
     good = engine == "openssl" if good is None else good
     server = world.contexts(world.server, lists=False, verify_clients="required")
     far, _ = connect(server, world.client(world.one.issue("eku.pem", PARTNER, usages=usages)))

@@ -30,7 +30,7 @@ def test_the_quoted_one(sent: Sent) -> None:
 
 
 def test_what_a_router_adds(sent: Sent) -> None:
-    """RFC 4884 5: it may fill up with zeros and append what it likes."""
+    """RFC 4884 5: a router may pad with zeros and append any data."""
     assert sent.owner(0, BOB, datagram(5).data + bytes(17) + b"\x20\x00") == 5
 
 

@@ -25,7 +25,7 @@ def one(tmp_path: Path) -> Authority:
 
 
 def shaken(one: Authority, certificate: Path, *staples: Path, name: str = "example.org") -> tuple[End, End]:
-    """Connect a client of ours to a server of ours, which staples what it has."""
+    """Connect a client of ours to a server of ours, which staples its response."""
     server = TlsConfig(str(certificate), engine="openssl", staples=list(map(str, staples)))
     client = TlsConfig(authorities=str(one.authority), engine="openssl")
     return connect(TlsContexts(server), TlsContexts(client), name)

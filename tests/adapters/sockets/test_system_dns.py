@@ -181,7 +181,7 @@ options ndots:2 timeout:3 attempts:4 rotate timeout:x attempts:0
 
 
 def test_hosts() -> None:
-    """hosts(5): several names a line, several lines a name, comments, and what is no address."""
+    """hosts(5): several names a line, several lines a name, comments, and lines without an address."""
     text = (
         "127.0.0.1 localhost\n192.0.2.7\tPbx.Test pbx # ours\n"
         "2001:db8::7 pbx.test pbx.test\nnonsense x\n192.0.2.8\n"

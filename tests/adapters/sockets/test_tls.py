@@ -1,4 +1,4 @@
-"""The TLS filter: both ends of it against each other, and against what is no TLS."""
+"""The TLS filter: both ends of it against each other, and against octets that are no TLS."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def outgoing(name: str = "example.org") -> OpenConnection:
 
 
 class End:
-    """One end: its filter, what came up, and why it closed."""
+    """One end: its filter, the octets that came up, and the reason why it closed."""
 
     def __init__(self, contexts: TlsContexts, info: OpenConnection) -> None:
         self.info = info
@@ -159,7 +159,7 @@ def test_an_unknown_authority_is_refused(authority: Authority, certificate: str,
 
 
 def test_verification_can_be_turned_off(authority: Authority, certificate: str, tmp_path: Path) -> None:
-    """For tests with certificates that nobody signed."""
+    """For tests with certificates that no authority signed."""
     client = contexts(Authority(tmp_path, "stranger"), verify_servers=False)
     assert connect(contexts(authority, certificate), client, "wrong.example.org")[1].tls.ready
 
@@ -187,7 +187,7 @@ def test_sni(authority: Authority, certificate: str) -> None:
 def test_client_certificates(
     authority: Authority, certificate: str, tmp_path: Path, policy: str, shows: str, good: bool
 ) -> None:
-    """RFC 5922 7.4: who the client is, is there for the route to decide on."""
+    """RFC 5922 7.4: the route can decide by the name of the client."""
     server = contexts(authority, certificate, verify_clients=policy)
     signer = Authority(tmp_path, "stranger") if shows == "stranger" else authority
     own = None if shows == "no" else str(signer.issue("client.pem", "sip:partner.example", "host.example"))

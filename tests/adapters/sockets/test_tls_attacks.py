@@ -88,7 +88,7 @@ def test_whose_it_is(
 
 
 def test_names_that_are_none() -> None:
-    """An address of a wrong length, as the stdlib reports it, names nobody and breaks nothing."""
+    """An address of a wrong length, as the stdlib reports it, is no name and breaks nothing."""
     shown = {"subjectAltName": (("IP Address", "<invalid>"), ("URI", "sip:"), ("URI", "nonsense"))}
     assert not is_identified(shown, "192.0.2.1")
     assert identities(shown) == ("",)
@@ -135,7 +135,10 @@ def test_huge_chains(authority: Authority, certificate: str, tmp_path: Path) -> 
 
 
 def test_resumption_keeps_the_identity(authority: Authority, certificate: str) -> None:
-    """A client that comes back with a ticket is still who it was; after a reload it shows itself again."""
+    """A client that comes back with a ticket keeps its identity.
+
+    After a reload it shows its certificate again.
+    """
     own = str(authority.issue("client.pem", "sip:partner.example"))
     server = contexts(authority, certificate, verify_clients="required")
     client = contexts(authority, own)
@@ -263,6 +266,6 @@ def test_doubts_for_each_name(authority: Authority) -> None:
 
 
 def test_a_certificate_of_an_authority_of_its_own(authority: Authority, tmp_path: Path) -> None:
-    """Self-signed or not: what others trust is not known here, so nothing is said."""
+    """Self-signed or not: the server does not know which authorities others trust, so it says nothing."""
     own = Authority(tmp_path, "own").issue("self.pem", "example.org")
     assert doubts(authority, own, "example.org") == []

@@ -1,4 +1,4 @@
-"""The thread beside the loop: what it wakes, tells and ends. The rest is in test_loop_state."""
+"""The thread beside the loop wakes, tells and ends. The rest is in test_loop_state."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_route_that_holds_the_loop(watching: Watching, caplog: pytest.LogCaptu
 
 
 def test_one_place_is_told_once_in_a_while(watching: Watching, caplog: pytest.LogCaptureFixture) -> None:
-    """A route that blocks in each request does not fill the disk; what was left out is counted."""
+    """A route that blocks in each request does not fill the disk; left-out lines are counted."""
     for _ in range(8):
         watching.looks(1)
         watching.looks(0.05, beating=True)

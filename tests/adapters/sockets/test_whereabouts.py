@@ -41,7 +41,7 @@ class Instance:
 
 @pytest.mark.parametrize("given", [route, wrapped, functools.partial(route), Instance()])
 def test_the_innermost_line_of_the_route(given: Callable[[Any], None]) -> None:
-    """Not the frame of ``json`` between the two, and not that of the test which called it."""
+    """The log names the line of the route, not the frame of ``json`` below it, nor that of the test."""
     given(object())
     where = place_of(HERE.pop(), given)
     # The frame has gone on to its end when it is looked at.
@@ -64,7 +64,7 @@ def test_where_no_route_is(given: Any) -> None:
 
 
 def test_what_a_route_calls_in_packages_is_not_the_line_to_mend() -> None:
-    """``time.sleep``, a database driver: they do what they are told."""
+    """``time.sleep`` and a database driver obey their caller, so the line to mend is the caller's."""
     kept: list[FrameType] = []
 
     def installed(value: Any) -> str:

@@ -39,7 +39,7 @@ class Bench:
 
 
 def test_a_plain_handler_has_one_thread():
-    """It need not be thread-safe: what is asked meanwhile waits, and goes over together."""
+    """It need not be thread-safe: questions that come meanwhile wait, and go over together."""
     bench = Bench(str.upper)
     bench.ask("a", "b", "c")
     assert len(bench.jobs) == 1
@@ -122,7 +122,7 @@ def test_equal_questions_share_an_answer():
 
 
 def test_a_batch_with_too_few_answers_is_a_failed_batch():
-    """Nobody gets another one's answer."""
+    """No question gets the answer of another."""
     bench = Bench(handler(batched=True)(lambda questions: questions[:-1]))
     bench.ask("a", "b", "c")
     bench.jobs.pop()()

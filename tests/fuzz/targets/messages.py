@@ -41,7 +41,7 @@ def _scanner() -> Any:
 
 
 def heads(data: bytes) -> None:
-    """Both scanners of heads say the same; what they say yes to the reader reads, but for its limits."""
+    """Both scanners of heads agree; the reader reads what they accept, except for its limits."""
     from tests.wire import head_rules
 
     scanner = _scanner()
@@ -60,7 +60,7 @@ def heads(data: bytes) -> None:
 
 
 def parser(data: bytes) -> None:
-    """A message or RemoteProtocolError; what was parsed can be written and read again."""
+    """A message or RemoteProtocolError; a parsed message can be written and read again."""
     for datagram in (True, False):
         try:
             message = parse_message(data, datagram=datagram)

@@ -46,7 +46,7 @@ class Price:
 
     @property
     def microseconds(self) -> float:
-        """For each octet, beyond what an empty message may have."""
+        """For each octet, beyond the allowance of an empty message."""
         return max(0.0, 1e6 * self.seconds - MICROSECONDS_AT_LEAST) / max(1, self.octets)
 
     @property
@@ -56,7 +56,7 @@ class Price:
 
 
 class Server:
-    """A server with a phone that is registered, and who answers for it."""
+    """A server with a phone that is registered, and its answers."""
 
     def __init__(self, password: bool) -> None:
         rig = Rig()
@@ -69,7 +69,7 @@ class Server:
         self.spent = 0.0
 
     def feed(self, way: int, data: bytes) -> None:
-        """Take ``data`` by one of the ways; answer what is forwarded; let everything end."""
+        """Take ``data`` by one of the ways; answer the forwarded message; let everything end."""
         if way < 2:
             self._follow(self._timed(self.core.datagram_received, UDP, data, ALICE), data)
         else:

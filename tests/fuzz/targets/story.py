@@ -1,4 +1,4 @@
-"""A whole stack and everything that can happen to it: octets, silence, failures, answers.
+"""A whole stack and all its inputs: octets, silence, failures, answers.
 
 Theory of operation: an input is a story, cut into events at a separator. The
 first octet of an event says what happens, the second how much time passes
@@ -36,7 +36,7 @@ MOST_ACTIONS = 2_000
 
 
 class Peers:
-    """One stack and all who talk to it."""
+    """One stack and its peers."""
 
     def __init__(self, auth: bool, journal: Callable[[str], object] | None = None) -> None:
         listeners = [
@@ -101,7 +101,7 @@ class Peers:
         return None
 
     def _note(self, action: SendDatagram | SendData) -> None:
-        """RFC 3261 7: whatever came in, what goes out is SIP; answers repeat what their requests lacked."""
+        """RFC 3261 7: all output is SIP; an answer to an incomplete request lacks the same fields."""
         # RFC 5626 8: a Binding request is told where it came from, and by its first two bits from SIP.
         if not action.data.strip(b"\r\n") or action.data[0] < 4:
             return
@@ -188,12 +188,12 @@ class Peers:
 
 
 def story(data: bytes) -> None:
-    """Nothing raises, what is sent is SIP, an event has bounded consequences, in the end nothing is left."""
+    """Nothing raises, all output is SIP, an event has bounded consequences, in the end nothing is left."""
     play(data)
 
 
 def play(data: bytes, journal: Callable[[str], object] | None = None) -> Peers:
-    """Let a story happen, kept in ``journal``; return who took part."""
+    """Let a story happen, kept in ``journal``; return its peers."""
     peers = Peers(bool(data) and data[0] >= 0x80, journal)
     for event in data.split(SEPARATOR)[:24]:
         if len(event) >= 2:

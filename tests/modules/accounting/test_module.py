@@ -165,7 +165,7 @@ def test_a_call_that_is_given_up(cancelled: bool) -> None:
 
 
 def test_a_full_disk() -> None:
-    """The write is tried until it goes well; health says what is wrong; the phone waits a bounded time."""
+    """The write is tried until it succeeds; health names the fault; the phone waits a bounded time."""
     rig = Disk()
     talking(rig)
     bye(rig)
@@ -187,7 +187,7 @@ def test_a_full_disk() -> None:
 
 
 def test_a_slow_disk_takes_many_at_once() -> None:
-    """One write is under way; what comes meanwhile goes with the next."""
+    """One write is under way; the records that come meanwhile go with the next."""
     rig = Disk()
     for number in range(20):
         names = {"branch": f"z9hG4bKn{number}", "from_tag": f"t{number}", "call_id": f"c{number}"}
@@ -240,7 +240,7 @@ def test_starts_and_interim() -> None:
 
 
 def test_interim_is_turned_off() -> None:
-    """By a reload, and on again: one timer, and no tick that divides by nothing."""
+    """A reload turns it off, and on again: one timer, and no division by zero."""
     rig = Disk(interim=30.0)
     talking(rig)
     for interim in (0.0, 30.0, 0.0):
@@ -294,7 +294,7 @@ def test_the_spool_takes_it() -> None:
 
 
 def test_while_it_is_away() -> None:
-    """Later records go to the spool at once; nobody waits for the next try."""
+    """Later records go to the spool at once; no call waits for the next try."""
     rig = Disk()
     talking(rig)
     bye(rig)
@@ -351,7 +351,7 @@ def test_after_a_crash() -> None:
 
 
 def test_gateway_and_price() -> None:
-    """By the tariff of who chose the gateway: setup, minutes, what is begun is charged."""
+    """The price is by the tariff of the chosen gateway: setup, and each begun minute."""
 
     async def route(asked: IncomingRequest, calls: Calls) -> None:
         if asked.method == "INVITE" and not asked.in_dialog and await calls.limit(asked, "all", 9):

@@ -32,7 +32,7 @@ def test_one_name_one_record() -> None:
 
 
 def test_bounded() -> None:
-    """A disk that is full for a day fills no memory; what is lost is counted."""
+    """A disk that is full for a day fills no memory; lost records are counted."""
     outbox = Outbox(3)
     for number in range(5):
         outbox.put(record(str(number)))

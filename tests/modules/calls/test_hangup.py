@@ -50,5 +50,5 @@ def test_strict_router() -> None:
 
 @pytest.mark.parametrize("target", ["", "bob", "sip:bob@192.0.2.2\r\nX: y"])
 def test_what_cannot_be_written(target: str) -> None:
-    """A peer's Contact is its own to spoil; nobody else notices."""
+    """A peer may spoil its own Contact; other calls go on."""
     assert bye((), target) is None

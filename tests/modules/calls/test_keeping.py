@@ -128,7 +128,7 @@ def test_timers_go_on() -> None:
 
 
 def test_a_session_that_ended_meanwhile() -> None:
-    """RFC 4028: nobody refreshed it while the server was away."""
+    """RFC 4028: the session was not refreshed while the server was away."""
     first = Home()
     talking(first, [("Session-Expires", "100;refresher=uac"), ("Require", "timer")])
     second = first.restarted(200)
@@ -140,7 +140,7 @@ def test_a_session_that_ended_meanwhile() -> None:
 
 
 def test_hang_up_by_command() -> None:
-    """By an operator, after the restart."""
+    """An operator hangs up, after the restart."""
     first = Home()
     talking(first)
     second = first.restarted()

@@ -159,7 +159,7 @@ def test_a_bye_that_is_challenged() -> None:
 
 
 def test_a_forged_bye() -> None:
-    """Tags and Call-ID alone, without the mark in Route, end nobody's record."""
+    """Tags and Call-ID alone, without the mark in Route, end no record."""
     rig, calls = bench()
     talking(rig)
     rig.udp(
@@ -169,7 +169,7 @@ def test_a_forged_bye() -> None:
 
 
 def test_lost_bye() -> None:
-    """A BYE that nobody answers ends the record after Timer F."""
+    """A BYE without an answer ends the record after Timer F."""
     rig, calls = bench()
     talking(rig)
     rig.udp(within(rig, "BYE"))
@@ -282,7 +282,7 @@ def test_counts_return_to_zero() -> None:
 
 
 def test_table_full() -> None:
-    """Calls beyond ``most`` pass without a record, and what is limited is refused."""
+    """Calls beyond ``most`` pass without a record, and limited ones are refused."""
     rig, calls = bench(most=1)
     invite(rig)
     invite(rig, branch="z9hG4bKother", from_tag="two", call_id="two")
@@ -462,7 +462,7 @@ def test_a_call_that_rang_out_counts_for_nothing() -> None:
 
 
 def test_a_cancelled_call_is_not_begun() -> None:
-    """The CANCEL comes while a route waits: what it does then makes no record."""
+    """The CANCEL comes while a route waits: the route's later work makes no record."""
 
     async def route(asked: IncomingRequest, calls: Calls) -> None:
         if asked.method == "INVITE":

@@ -1,4 +1,4 @@
-"""RFC 4028 8: what a proxy may change of session timers, and what it must not."""
+"""RFC 4028 8: the session timer fields that a proxy may change, and those that it must not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heap of calls to be looked at: each at its time, once, and no memory of what is out of date."""
+"""The heap of calls to be looked at: each at its time, once, and outdated entries are dropped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def call(name: str) -> Call:
 
 
 def test_the_latest_wish_counts() -> None:
-    """A refresh puts a call off; the old entry wakes nobody."""
+    """A refresh puts a call off; the old entry wakes no call."""
     watch, one = Watch(), call("one")
     watch.look(one, 10.0, 1)
     watch.look(one, 20.0, 1)

@@ -144,7 +144,7 @@ def test_failover(said: Any, state: str) -> None:
 
 
 def test_a_busy_phone_is_no_failure() -> None:
-    """486 and 603 are answers: they go back, and nobody else is asked."""
+    """486 and 603 are answers: they go back, and no other destination is asked."""
     for status in (404, 486, 603):
         rig = Farm(settings())
         first = only(call(rig), "INVITE")
@@ -336,7 +336,7 @@ def test_what_operators_get_wrong(command: str, given: dict[str, Any], said: str
 
 
 def test_dry_run() -> None:
-    """`dispatcher.try` says who would be asked, and changes nobody's turn."""
+    """`dispatcher.try` names the destination that would be asked, and changes no turn."""
     rig = Farm(settings(algorithm="hash"))
     tried = rig.command("dispatcher.try", key="call0")["tried"]
     assert f"sip:{only(call(rig), 'INVITE').to[0]}" == tried[0]["uri"]
@@ -374,7 +374,7 @@ def test_everything() -> None:
 
 
 def test_no_loop() -> None:
-    """A gateway that asks for a user that nobody is gets 404, and not its own request."""
+    """A gateway that asks for an unknown user gets 404, and not its own request."""
     rig = Farm(settings())
     back = request(uri="sip:4711@biloxi.test", source=GATEWAYS[1], sender="<sip:x@elsewhere.test>")
     assert what(rig.udp(back, GATEWAYS[1])) == ["404"]
@@ -394,7 +394,7 @@ def test_no_loop() -> None:
     ],
 )
 def test_bad_settings(build: Any, said: str) -> None:
-    """Refused with what is wrong, before anything runs."""
+    """The error names the fault, before anything runs."""
     with pytest.raises((ValueError, LocalProtocolError), match=said):
         build()
 
@@ -403,7 +403,7 @@ def test_bad_settings(build: Any, said: str) -> None:
 
 
 def test_a_slow_answer_to_a_message() -> None:
-    """RFC 4320 4.1: no 100 comes early, so nobody is passed over, and nothing is delivered twice."""
+    """RFC 4320 4.1: no 100 comes early, so no destination is passed over, and nothing is delivered twice."""
     rig = Farm(settings())
     first = only(rig.udp(request("MESSAGE", "sip:4711@biloxi.test", body=b"hi")), "MESSAGE")
     outs = rig.wait(6)
@@ -417,7 +417,7 @@ def test_a_slow_answer_to_a_message() -> None:
 
 
 def test_a_number_that_makes_gateways_say_503() -> None:
-    """RFC 3261 21.5.4: without Retry-After it is as a 500, so one caller takes nobody out."""
+    """RFC 3261 21.5.4: without Retry-After a 503 counts as a 500, so one caller takes no gateway out."""
     rig = Farm(settings())
     invite = only(call(rig), "INVITE")
     for _ in range(3):

@@ -440,7 +440,7 @@ def test_retry_after() -> None:
 
 
 def test_silence_ends_it() -> None:
-    """RFC 6665 4.2.2: a NOTIFY that nobody answers ends the subscription when Timer F fires."""
+    """RFC 6665 4.2.2: a NOTIFY without an answer ends the subscription when Timer F fires."""
     rig = bench()
     one = watcher(rig, answer=None)
     one.subscribe(600)

@@ -183,7 +183,7 @@ def test_the_status_of_a_service() -> None:
 
 
 def test_whole_and_difference() -> None:
-    """What is gone is removed, what is new added before the rest, what changed replaced."""
+    """Gone services are removed, new ones added before the rest, changed ones replaced."""
     before = composed(document(service("a"), service("b"), PERSON))
     after = composed(document(service("b", "closed"), service("c"), PERSON))
     root = read_xml(whole("sip:bob@biloxi.test", before, 1))

@@ -282,7 +282,7 @@ def test_other_domains_go_on() -> None:
 
 
 def test_the_operator_sees() -> None:
-    """`publications.list` shows what is published."""
+    """`publications.list` shows the publications."""
     rig = bench()
     publish(rig, b"sun")
     results: list[Any] = []
