@@ -72,7 +72,7 @@ class Out:
 
 
 class Rig:
-    """One stack, its time, and what it did."""
+    """One stack, its time, and its actions."""
 
     def __init__(
         self,

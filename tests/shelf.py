@@ -120,7 +120,7 @@ class Cluster:
                 return outs
 
     def _carry(self, name: str, outs: list[Out]) -> list[Out]:
-        """Have the nodes answer what is theirs to answer; return the rest."""
+        """Have the nodes answer their messages; return the rest."""
         rest = []
         for out in outs:
             if out.what != "OPTIONS" or not out.message.uri_text.startswith("sip:n-"):
@@ -137,7 +137,7 @@ class Cluster:
         return f"192.0.2.{10 * (1 + list(self.rigs).index(name))}", 5060
 
     def settle(self, name: str) -> list[Out]:
-        """Answer all questions of node ``name``; return what it did then."""
+        """Answer all questions of node ``name``; return its actions."""
         rig = self.rigs[name]
         outs: list[Out] = []
         while rig.asks:
@@ -146,5 +146,5 @@ class Cluster:
         return outs
 
     def udp(self, name: str, data: bytes, source: Any) -> list[Out]:
-        """One datagram to node ``name``, and what it did until all its questions were answered."""
+        """One datagram to node ``name``, and its actions until all its questions were answered."""
         return [*self.rigs[name].udp(data, source), *self.settle(name)]

@@ -38,7 +38,7 @@ def test_a_timer_fires_once() -> None:
 
 
 def test_a_cancelled_timer_does_not() -> None:
-    """And cancelling twice, or after it fired, is harmless."""
+    """Cancelling twice, or after it fired, is harmless."""
     timers, owner = Timers(), Owner()
     timer = timers.start(0.0, 1.0, owner, "a")
     timer.cancel()

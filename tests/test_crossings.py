@@ -14,7 +14,7 @@ MOST = {"OPTIONS": (25, 63), "REGISTER": (38, 111), "BYE": (40, 147)}
 
 @pytest.mark.parametrize("walk", walks(), ids=lambda walk: walk.name)
 def test_a_request_does_not_wander(walk) -> None:
-    """A reader walks the same way: who adds a stop to a request's way says why, and raises the figure."""
+    """A reader walks the same way: a change that adds a stop gives its reason, and raises the figure."""
     files, switches = MOST[walk.name]
     assert 0 < len(walk.files) <= files, walk.files
     assert 0 < walk.switches <= switches, walk.files

@@ -1,4 +1,4 @@
-"""sansip.entropy: chance as an argument (RFC 3261 19.3: tags and branches nobody can guess)."""
+"""sansip.entropy: chance as an argument (RFC 3261 19.3: tags and branches that no peer can guess)."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def test_a_hash_is_no_token() -> None:
 
 
 def test_a_long_seed() -> None:
-    """BLAKE2 takes 64 octets of key; what is longer is cut, not refused."""
+    """BLAKE2 takes 64 octets of key; a longer seed is cut, not refused."""
     assert Entropy(b"x" * 100).token() == Entropy(b"x" * 64).token()

@@ -186,7 +186,7 @@ REGISTER = request("REGISTER", "sip:biloxi.test", to="<sip:alice@biloxi.test>")
 
 
 def gone() -> OSError:
-    """An error like that of a store, made anew so that nobody else holds it."""
+    """An error like that of a store, made anew so that no other frame holds it."""
     try:
         raise OSError("the store is gone")
     except OSError as error:
@@ -350,7 +350,7 @@ def handshakes() -> Iterator[bytes]:
 
 
 def test_a_websocket() -> None:
-    """Handshakes and frames that are refused: h11 raises what it caught, in a frame that keeps it."""
+    """Handshakes and frames that are refused: h11 raises the caught exception, in a frame that keeps it."""
     for data in handshakes():
 
         def run(data: bytes = data) -> None:

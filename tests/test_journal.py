@@ -1,4 +1,4 @@
-"""A journal is enough to make everything happen again, and nobody notices that it is kept."""
+"""A journal is enough to play everything again, and peers do not notice that it is kept."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_answers_come_back_as_they_were(value: Any) -> None:
     "error", [OSError(5, "disk"), LookupFailed("no such name", silent=True), KeyError("a")]
 )
 def test_failures_come_back(error: Exception) -> None:
-    """Of the same kind, with the same text."""
+    """Failures come back with the same type and text."""
     back = again_value(json.loads(json.dumps(value_of(error))))
     assert (type(back), str(back)) == (type(error), str(error))
 
@@ -199,7 +199,7 @@ def test_the_old_format_is_named() -> None:
 
 
 def test_whom_a_peer_proved_to_be_is_an_input() -> None:
-    """The TLS filter notes it beside the stack, and what is trusted depends on it: a replay has to know."""
+    """The TLS filter notes the name beside the stack, and trust depends on it: a replay needs it."""
     tls = ListenerConfig(2, "tls", "192.0.2.1", 5061)
     relay = TrustedPeer("", "partner", certificate="partner.example", relay=True)
     served = StackConfig([*LISTENERS, tls], ["biloxi.test"], trusted=[relay])

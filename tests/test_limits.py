@@ -1,4 +1,4 @@
-"""Every limit of sansip.limits is reached by a test, and what it says happens.
+"""Every limit of sansip.limits is reached by a test, and acts as it says.
 
 Theory of operation: a test named ``test_<limit>`` here reaches that limit through
 a stack; limits of one part alone are reached by the tests beside that part, and
@@ -396,7 +396,7 @@ def test_questions() -> None:
 
 
 def test_answer_time() -> None:
-    """As a failed answer, which the route did not catch: 500. Nothing is left."""
+    """It is a failed answer that the route did not catch: 500. Nothing is left."""
     rig = limited(asking, answer_time=3.0)
     rig.udp(request("MESSAGE"))
     assert what(rig.wait(2.9)) == []
@@ -408,7 +408,7 @@ def test_answer_time() -> None:
 
 
 def test_a_flood_of_invites_is_bounded() -> None:
-    """Ten thousand INVITEs that nobody acknowledges: what is held stays within the limit, then goes."""
+    """Ten thousand INVITEs without an ACK: the memory stays within the limit, then goes."""
     rig = limited(transactions=50)
     for number in range(2_000):
         rig.udp(request(branch=f"z9hG4bK{number}", call_id=f"{number}"), (f"192.0.2.{number % 250}", 5060))

@@ -133,7 +133,7 @@ def test_a_listener_comes_back_while_it_is_being_given_up() -> None:
 
 
 def test_record_route_of_a_former_listener_is_ours() -> None:
-    """RFC 3261 12.2: a route set never changes, so what was written by a listener outlives it."""
+    """RFC 3261 12.2: a route set never changes, so the value of a listener outlives it."""
     stack = made()
     stack.configure(Reconfiguration(listeners=[*LISTENERS, NEW]), 1.0)
     stack.configure(Reconfiguration(listeners=LISTENERS), 2.0)

@@ -11,6 +11,6 @@ def test_up_to_date() -> None:
 
 
 def test_citations() -> None:
-    """Several sections of one RFC, a comment that goes on, and what is no section."""
+    """Several sections of one RFC, a comment that goes on, and text that is no section."""
     text = "# RFC 3261 17.1.4, 17.2.4: both\n    # RFC\n    # 5626 5.3\n# RFC 3261 500 ms, RFC 6890: this"
     assert list(citations(text)) == [(3261, "17.1.4"), (3261, "17.2.4"), (5626, "5.3")]

@@ -57,7 +57,7 @@ def test_a_bounded_table() -> None:
 
 @given(st.lists(st.floats(0, 0.5), max_size=200))
 def test_never_above_the_rate(pauses: list[float]) -> None:
-    """In any stretch of time no more is allowed than the burst and what the rate gives."""
+    """In any stretch of time no more passes than the burst and the rate allow."""
     one = rates()
     now, allowed = 0.0, 0
     for pause in pauses:

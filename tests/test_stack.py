@@ -1,4 +1,4 @@
-"""The stack as a whole: inputs, outputs, and who gets an answer to what."""
+"""The stack as a whole: inputs, outputs, and the receivers of answers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def play(rig: Rig) -> list[Any]:
 
 
 def test_deterministic() -> None:
-    """So a trace is a test, and a bug report is a journal."""
+    """A trace is a test, and a bug report is a journal."""
     assert play(Rig()) == play(Rig())
 
 
@@ -132,7 +132,7 @@ def test_nothing_to_wait_for() -> None:
     ],
 )
 def test_a_request_that_can_be_answered_is(old: bytes, new: bytes, status: str) -> None:
-    """21.4.1 and others: with an event that says what was wrong."""
+    """21.4.1 and others: with an event that names the fault."""
     data = request("OPTIONS")
     assert old in data
     rig = Rig()
@@ -166,7 +166,7 @@ def test_the_same_answer_to_the_same_mistake() -> None:
     ],
 )
 def test_no_answer_to_acks_responses_and_noise(data: bytes) -> None:
-    """17: an ACK or a response never gets an answer; noise names nobody to answer."""
+    """17: an ACK or a response never gets an answer; noise names no receiver."""
     assert Rig().udp(data) == []
 
 

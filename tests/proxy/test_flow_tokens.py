@@ -148,7 +148,7 @@ def test_a_connection_that_is_gone_in_a_dialog() -> None:
 
 
 def test_a_connection_that_is_gone_before_a_call() -> None:
-    """480 at once: nobody looks up ``b3.invalid``, and nobody waits. Or nobody is registered any more."""
+    """480 at once: no name server is asked for ``b3.invalid``, and the caller does not wait."""
     bench = Rig(listeners=LISTENERS, registrar=RegistrarConfig(lost_flow="keep"))
     bob = Phone(bench, "ws")
     bob.register()
@@ -178,7 +178,7 @@ def test_a_connection_that_dies_during_a_call() -> None:
 
 
 def test_tokens_of_others_lead_nowhere() -> None:
-    """Nobody can write one: a token of another call, or a made-up one, is a user like any other."""
+    """No stranger can write a token: one of another call, or a made-up one, is a user like any other."""
     bench, bob, invite = called("ws")
     forged = invite.message.values("record-route")[0].replace("<sip:f-", "<sip:f-0", 1)
     for route in (forged, f"<sip:f-{'0' * 32}@{HOST}:80;transport=ws;lr>"):

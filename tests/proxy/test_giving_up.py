@@ -33,7 +33,7 @@ def test_a_silent_address_costs_three_seconds() -> None:
 
 
 def test_the_last_address_gets_all_of_timer_b() -> None:
-    """There is nobody else to ask, so it may take its time; then 408 (16.8)."""
+    """No other address is left, so this one may take its time; then 408 (16.8)."""
     rig, _ = resolved(BOB, CAROL)
     outs = rig.wait(40)
     assert next(one.time for one in outs if one.what == "408") == rig.start + 3.0 + 32.0
@@ -66,7 +66,7 @@ def test_a_non_invite_hurries_too() -> None:
 
 
 def test_one_that_rings_after_all_is_cancelled() -> None:
-    """RFC 3261 9.1: nobody waits for it, and a phone must not ring on."""
+    """RFC 3261 9.1: the caller has given it up, and a phone must not ring on."""
     rig, outs = resolved(BOB, CAROL)
     first = only(outs, "INVITE")
     rig.wait(3.1)
@@ -112,7 +112,7 @@ def test_a_late_failure_says_nothing() -> None:
 
 
 def test_who_hangs_up_cancels_the_one_being_tried() -> None:
-    """No further address is tried; the caller gets his 487 (16.10)."""
+    """No further address is tried; the caller gets a 487 (16.10)."""
     rig, _ = resolved(BOB, CAROL, DAVE)
     second = rig.wait(3)[-1]
     rig.udp(request("CANCEL"))

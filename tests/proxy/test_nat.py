@@ -164,7 +164,7 @@ def test_ipv6_and_ipv4() -> None:
 
 
 def test_a_link_local_phone() -> None:
-    """RFC 4007: its zone is kept with the binding, and told to nobody."""
+    """RFC 4007: its zone is kept with the binding, and no peer learns it."""
     phone = ("fe80::9%eth0", 5060, 0, 2)
     rig = Rig()
     data = request(

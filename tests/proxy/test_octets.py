@@ -32,7 +32,7 @@ def read(head: str, body: str) -> Request:
     "recorded", [(), ("Record-Route: <sip:near>",), ("Record-Route: 1", "Record-Route: 2")]
 )
 def test_a_forwarded_request_is_what_a_copy_would_be(head: str, body: str, recorded: tuple[str, ...]) -> None:
-    """RFC 3261 16.6: what nobody changes leaves octet for octet as it came, wherever its line stands."""
+    """RFC 3261 16.6: each unedited line leaves octet for octet as it came, at any place."""
     request = read(head, body)
     uri = parse_uri("sip:b@192.0.2.2")
     copy = copy_for(request, Target(uri), 30)

@@ -47,7 +47,7 @@ class Pair:
         self.home = Rig(listeners=home, proxy=proxy, trusted=[TrustedPeer(HOST)])
 
     def settle(self, outs: list[Out], from_edge: bool = True) -> list[Out]:
-        """Carry what goes between the two; return what goes elsewhere."""
+        """Carry messages between the two; return those that go elsewhere."""
         elsewhere = []
         pending = [(from_edge, out) for out in outs]
         while pending:
@@ -127,7 +127,7 @@ def test_register_and_call(transport: str) -> None:
 
 
 def test_the_phone_calls() -> None:
-    """RFC 5626 5.3.2: what comes back within the dialog finds the phone, whose Contact leads nowhere."""
+    """RFC 5626 5.3.2: a request within the dialog finds the phone, whose Contact leads nowhere."""
     pair = Pair()
     phone = Phone(pair, "ws")
     phone.register()
@@ -174,7 +174,7 @@ def test_a_phone_that_knows_nothing_of_flows() -> None:
 
 
 def test_behind_another_proxy() -> None:
-    """RFC 5626 5.1: not the first hop, so no ob, and no token: 439 for who counts on it."""
+    """RFC 5626 5.1: not the first hop, so no ob, and no token: 439 for a phone that relies on it."""
     pair = Pair()
     headers = [("Via", "SIP/2.0/UDP 10.0.0.5;branch=z9hG4bKp"), ("Contact", f"<sip:bob@10.0.0.5>{FLOW}"),
                ("Supported", "path, outbound")]  # fmt: skip
@@ -196,7 +196,7 @@ def test_the_flow_timer() -> None:
 
 
 def test_a_registrar_that_wants_path_support() -> None:
-    """RFC 3327 5.3: what it answers goes back to the phone."""
+    """RFC 3327 5.3: the registrar's answer goes back to the phone."""
     pair = Pair()
     phone = Phone(pair, "udp")
     data = request("REGISTER", "sip:biloxi.test", source=PHONE, sender=AOR, to=AOR,
@@ -222,7 +222,7 @@ def test_scripts_may_ask_first() -> None:
 
 
 def test_strangers_get_no_further_than_the_registrar() -> None:
-    """The edge judges nobody; a request within no dialog of ours leads nowhere."""
+    """The edge authenticates no caller; a request within no dialog of ours leads nowhere."""
     pair = Pair()
     stray = request("BYE", "sip:x@192.0.2.99", to_tag="bob")
     assert what(pair.at_edge(stray, ALICE)) == ["481"]

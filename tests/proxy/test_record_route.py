@@ -246,7 +246,7 @@ INSIDE_BOB = ("10.9.0.2", 5060)
 
 
 def test_a_phone_is_reached_from_where_it_registered() -> None:
-    """Behind a symmetric NAT it hears nobody else; on another network nobody else reaches it."""
+    """Behind a symmetric NAT the phone hears only this flow, and hosts of another network cannot reach it."""
     two = TwoInterfaces()
     assert (two.branch.to, two.branch.action.listener) == (INSIDE_BOB, two.INSIDE)
     assert two.branch.message.via.sent_by == "10.9.0.10:5060"
@@ -416,7 +416,7 @@ def test_an_ack_with_a_forged_route_is_dropped() -> None:
 
 
 def test_no_route_at_all() -> None:
-    """A request within a dialog that bypasses us belongs to nobody here."""
+    """A request within a dialog that bypasses us is for no user here."""
     call = Call()
     assert what(call.rig.udp(request("BYE", BOB_URI, branch="z9hG4bKx", to_tag="bob"))) == ["481"]
 

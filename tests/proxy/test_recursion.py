@@ -63,7 +63,7 @@ def test_what_means_something_else(status: int) -> None:
 
 
 def test_by_their_q() -> None:
-    """RFC 3261 16.6: the best first, equal ones at once, and what cannot be read last."""
+    """RFC 3261 16.6: the best first, equal ones at once, and unreadable ones last."""
     call = fork(BOB_URI)
     outs = call.answer("bob", 302, **contact(f"<{CAROL_URI}>;q=0.2", f"<{DAVE_URI}>;q=0.7"))
     assert outs[-1] == ("INVITE", DAVE)
@@ -77,7 +77,7 @@ def test_by_their_q() -> None:
 
 
 def test_a_response_without_contacts_is_not_kept() -> None:
-    """16.7 step 4: what is left to tell is what the contacts answered."""
+    """16.7 step 4: only the answers of the contacts remain to be told."""
     call = fork(BOB_URI)
     call.answer("bob", 302, **contact(f"<{CAROL_URI}>"))
     assert ("486", ALICE) in call.answer("carol", 486)
@@ -98,7 +98,7 @@ def test_itself() -> None:
 
 
 def test_what_is_left_of_a_response() -> None:
-    """Only what is followed disappears from it; the rest competes with the other answers."""
+    """Only the followed Contacts disappear from it; the others compete with the other answers."""
     call = fork(BOB_URI, limits={"branches": 2})
     call.answer("bob", 302, **contact(f"<{CAROL_URI}>", f"<{DAVE_URI}>;q=0.5"))
     assert ("302", ALICE) in call.answer("carol", 486)

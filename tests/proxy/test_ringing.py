@@ -100,7 +100,7 @@ def test_all_branches_share_it() -> None:
 
 
 def test_a_route_that_waits() -> None:
-    """It learns of the failure, for its records, and can try nobody any more."""
+    """It learns of the failure, for its records, and can try no further target."""
     seen = []
 
     async def route(incoming: Any) -> None:

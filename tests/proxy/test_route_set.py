@@ -91,7 +91,7 @@ def test_between_two_strict_routers(rig: Rig) -> None:
 
 
 def test_a_user_at_our_address_is_no_strict_router(rig: Rig) -> None:
-    """A Request-URI with a user is an address-of-record, not what we put into Record-Route."""
+    """A Request-URI with a user is an address-of-record; our Record-Route values have none."""
     out = forwarded(rig, f"sip:bob@{HOST};lr", "<sip:192.0.2.77;lr>")
     assert out.message.uri_text == f"sip:bob@{HOST};lr"
     assert out.message.values("route") == ["<sip:192.0.2.77;lr>"]

@@ -43,7 +43,7 @@ def calling(target: str) -> Any:
 
 
 def invited(bench: Rig, data: bytes) -> tuple[Out, Out]:
-    """The connection that an INVITE asked for, and what was sent over it."""
+    """The connection that an INVITE asked for, and the messages sent over it."""
     connect = only(bench.udp(data), "Connect")
     return connect, only(bench.opened(connect), "INVITE")
 
@@ -72,7 +72,7 @@ def test_a_sips_contact_loses_its_s_for_a_sip_caller() -> None:
 
 
 def test_it_is_not_recorded_as_sips() -> None:
-    """RFC 3261 16.6 step 4: neither Request-URI nor Route is sips, so nobody shall take it for secure."""
+    """RFC 3261 16.6 step 4: neither Request-URI nor Route is sips, so the dialog must not look secure."""
     _, invite = invited(Rig(relaying(SECURE_BOB), listeners=TLS), request("INVITE"))
     assert plain(invite.message.values("record-route")) == [
         f"sip:{HOST}:5061;transport=tls;lr",
@@ -122,7 +122,7 @@ def test_only_its_sips_contacts_are_tried() -> None:
 
 
 def test_an_ack_for_sips_never_leaves_as_sip() -> None:
-    """Nobody can be told, so it is dropped."""
+    """No answer can tell the caller of an ACK, so it is dropped."""
     data = request("ACK", "sips:bob@biloxi.test", to_tag="b")
     assert Rig(relaying("sip:bob@192.0.2.2"), listeners=TLS).udp(data) == []
 
@@ -137,7 +137,7 @@ def test_nobody_there_is_404() -> None:
 
 
 def test_a_sips_route_for_a_sip_request() -> None:
-    """16.6 step 4: our value towards the sips Route is sips; the caller, who came by UDP, keeps sip.
+    """16.6 step 4: our value towards the sips Route is sips; towards the caller, by UDP, it stays sip.
 
     RFC 5658 3: two values, each for one side.
     """
@@ -194,7 +194,7 @@ def test_a_call_over_it() -> None:
 
 
 def test_a_sips_dialog_needs_a_listener() -> None:
-    """16.6 step 4 wants a sips URI in Record-Route, and nobody could follow it: refused."""
+    """16.6 step 4 wants a sips URI in Record-Route, and no phone could follow it: refused."""
     outs = Rig(relaying(SECURE_BOB), listeners=OPENING).udp(request(uri="sips:bob@biloxi.test"))
     assert what(outs) == ["100", "500"]
 
@@ -238,7 +238,7 @@ def arrives(
 @pytest.mark.parametrize("transport", list(ARRIVALS))
 @pytest.mark.parametrize(("method", "good"), [("OPTIONS", "200"), ("INVITE", "404")])
 def test_sips_arrives_over_tls(method: str, good: str, transport: str) -> None:
-    """26.2.2: each hop is TLS, also the last one to the domain; who sent it in the clear is told."""
+    """26.2.2: each hop is TLS, also the last one to the domain; a sender in the clear is told."""
     uri = "sips:biloxi.test" if method == "OPTIONS" else "sips:bob@biloxi.test"
     assert arrives(transport, method, uri) == ([good] if transport in ("tls", "wss") else ["403"])
 

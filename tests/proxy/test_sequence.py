@@ -1,4 +1,4 @@
-"""Requests sent again with our credentials: CSeq, dialogs, and who never sees a digest (RFC 3261 22.3)."""
+"""Requests sent again with our credentials: CSeq, dialogs, and hosts that see no digest (RFC 3261 22.3)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def asked(nonce: str = "n1", algorithm: str = "SHA-256", more: str = "") -> tupl
 
 
 def credentials(out: Out, field: str = "proxy-authorization") -> Any:
-    """The one Proxy-Authorization value of what was sent."""
+    """The one Proxy-Authorization value of the sent message."""
     (value,) = out.message.get_all(field)
     return parse_credentials(value, field, "")
 
@@ -42,7 +42,7 @@ def carrier(route: Any = None, **config: Any) -> Rig:
 
 
 def believed(out: Out) -> bool:
-    """Whether what was sent proves that the sender knows the carrier's password."""
+    """Whether the sent message proves that the sender knows the carrier's password."""
     one = credentials(out)
     expected = compute_response(
         ha1("trunk", "carrier.test", "secret", one.algorithm or "MD5"),
@@ -68,7 +68,7 @@ def called(rig: Rig, **options: Any) -> tuple[Out, Out]:
 
 
 def in_dialog(method: str, ok: Out, cseq: int, *, down: bool = True, **more: Any) -> bytes:
-    """A request within the dialog, from Alice, who got ``ok``, or (not ``down``) from Bob, who got that."""
+    """A request within the dialog, from Alice, who got ``ok``, or (not ``down``) from Bob."""
     routes = [("Route", value) for value in ok.message.get_all("record-route")]
     alice = ("<sip:alice@biloxi.test>", "alice")
     bob = ("<sip:bob@biloxi.test>", "bob")
@@ -255,7 +255,7 @@ def test_no_digest_for_others() -> None:
 
 
 def test_several_realms_at_once() -> None:
-    """22.3: we answer what we can; the caller's own credentials stay, others' challenges go on."""
+    """22.3: we answer the challenges that we can; other credentials and challenges pass."""
     rig = carrier()
     theirs = 'Digest username="alice", realm="other", nonce="x", uri="sip:x", response="0"'
     foreign = ("Proxy-Authenticate", 'Digest realm="other", nonce="1", qop="auth"')

@@ -102,7 +102,7 @@ def test_by_nobodys_maddr() -> None:
 
 @pytest.mark.parametrize("change", [("received=192.0.2.1", "received=192.0.2.66"), ("rport=5060", "rport=9")])
 def test_who_answers_does_not_say_where_to(change: tuple[str, str]) -> None:
-    """16.11, RFC 6026 7.3: our branch seals what we noted of the request's source."""
+    """16.11, RFC 6026 7.3: our branch seals the source of the request, so no answer chooses where it goes."""
     rig = Rig(stateless)
     (out,) = rig.udp(request(via="SIP/2.0/UDP host.test;rport;branch=z9hG4bKa1"))
     answer = reply(out, 200)
@@ -112,7 +112,7 @@ def test_who_answers_does_not_say_where_to(change: tuple[str, str]) -> None:
 
 
 def test_by_the_connection() -> None:
-    """18.2.2: a response to what came by TCP goes over the connection while it lives."""
+    """18.2.2: a response to a request over TCP goes over the connection while it lives."""
     rig = Rig(stateless)
     conn = rig.accept(("192.0.2.1", 40001))
     (out,) = rig.tcp(conn, request(via="SIP/2.0/TCP 192.0.2.1:40001;branch=z9hG4bKa1"))
@@ -153,7 +153,7 @@ def test_one_target_only() -> None:
 
 
 def test_where_the_next_hop_cannot_be_reached() -> None:
-    """There is nobody to tell: nothing happens."""
+    """No sender is left to tell: nothing happens."""
 
     def route(incoming: Any) -> None:
         incoming.relay("tel:+1555", stateless=True)

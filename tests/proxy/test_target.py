@@ -79,7 +79,7 @@ def test_one_flow_of_a_phone_at_a_time() -> None:
 
 
 def test_one_branch_for_each_place() -> None:
-    """Of targets that strangers named the first has the place; a lone target asks for none."""
+    """The first of the targets that strangers named has the place; a lone target asks for none."""
     queue = TargetQueue(9)
     queue.put([target("a"), target("b")])
     assert [queue.claim(one, ("udp", "192.0.2.2", 5060)) for one in ("a", "b", "a")] == [True, False, True]

@@ -58,7 +58,7 @@ def domain(believes: Any = lambda *_: False) -> TrustDomain:
     ],
 )
 def test_whose_name_it_is(uri: str, user: str) -> None:
-    """A phone shows the user, and nobody looks at the dot, the port or the scheme behind it."""
+    """A phone shows the user, and no reader looks at the dot, the port or the scheme behind it."""
     assert domain().user(parse_uri(uri)) == user
     assert domain().owns(parse_uri(uri)) is bool(user)
 
@@ -135,7 +135,10 @@ def inviting(rig: Rig, source: Any, sender: str, *headers: tuple[str, str], numb
 
 
 def test_a_stranger_asserts_nothing() -> None:
-    """RFC 3325 5: neither at the beginning nor within a dialog; nor does he make a phone answer by itself."""
+    """RFC 3325 5: neither at the beginning nor within a dialog.
+
+    Nor may a stranger make a phone answer by itself.
+    """
     rig = asking(trusted=[TrustedPeer(CAROL[0], "carrier")])
     call = Stranger(rig)
     for method in ("INVITE", "INFO", "BYE", "ACK"):
@@ -239,7 +242,7 @@ OTHER = "elsewhere.example"
 @pytest.mark.parametrize("method", ["INVITE", "ACK", "BYE", "REFER"])
 @pytest.mark.parametrize("field", ["Authorization", "Proxy-Authorization"])
 def test_credentials_never_leave(method: str, field: str) -> None:
-    """Issue 15: made by anybody, by any method; others' pass, and what cannot be read does not."""
+    """Issue 15: made by any user, with any method; those of others pass, and unreadable ones do not."""
     call = Stranger(asking())
     for realm, kept in (("biloxi.test", False), ("BILOXI.TEST", False), (OTHER, True)):
         headers = [

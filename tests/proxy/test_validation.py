@@ -135,7 +135,7 @@ def shares(outs: list[Out]) -> list[int]:
 
 
 def test_the_default_is_shared() -> None:
-    """Without the field the breadth is 60; what goes out never sums up to more than came in."""
+    """Without the field the breadth is 60; the copies never sum up to more than the request had."""
     assert shares(parallel()) == [20, 20, 20]
 
 
@@ -156,7 +156,7 @@ def test_the_maximum_is_a_limit() -> None:
 
 
 def test_too_little_for_all_at_once() -> None:
-    """5.5: as many in parallel as the breadth allows, the rest after them with what comes back."""
+    """5.5: as many in parallel as the breadth allows, the rest after them with the returned breadth."""
     rig = Rig(relay_to(BOB_URI, CAROL_URI, DAVE_URI))
     outs = rig.udp(request(headers=[("Max-Breadth", "2")]))
     bob, carol = (out for out in outs if out.what == "INVITE")

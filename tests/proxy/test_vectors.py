@@ -1,4 +1,4 @@
-"""data/vectors/route_processing.json of sansip_conformance: what a proxy receives and what it must send on.
+"""data/vectors/route_processing.json of sansip_conformance: each request, and the copy that must leave.
 
 RFC 3261 16.12.1, 16.4 and 16.6 step 6, through the two pure steps and then
 through a whole stack.

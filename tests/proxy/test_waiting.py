@@ -91,7 +91,7 @@ def test_nothing_is_waited_for() -> None:
 
 
 def test_a_request_waits_before_the_route() -> None:
-    """As a step: what the module takes, the route never sees; the caller gets a 100 meanwhile."""
+    """As a step: the route never sees a request that the module takes; the caller gets a 100 meanwhile."""
     rig = bench("request")
     assert what(rig.udp(INVITE)) == []
     # RFC 3261 17.2.1: a 100 unless the answer comes within 200 ms.
@@ -104,7 +104,7 @@ def test_a_request_waits_before_the_route() -> None:
 
 
 def test_a_request_waits_for_its_copy() -> None:
-    """Nothing leaves until the module has changed it; later modules see what it wrote."""
+    """Nothing leaves until the module has changed it; later modules see its change."""
     rig = bench("leaving INVITE")
     assert what(rig.udp(INVITE)) == ["100"]
     (invite,) = rig.answer("media")
@@ -126,7 +126,7 @@ def test_no_answer_about_a_copy() -> None:
 
 
 def test_cancelled_before_it_left() -> None:
-    """RFC 3261 9.1: what was not sent need not be cancelled; the caller gets a 487 at once."""
+    """RFC 3261 9.1: an unsent request need not be cancelled; the caller gets a 487 at once."""
     rig = bench("leaving INVITE")
     rig.udp(INVITE)
     assert what(rig.udp(request("CANCEL", "sip:bob@biloxi.test"))) == ["200", "487"]
@@ -236,7 +236,7 @@ def test_cancelled_while_a_failure_waits() -> None:
 
 
 def test_given_up_while_a_failure_waits() -> None:
-    """``relay(ring=)`` runs out: the route goes on, and what waited is heard by nobody."""
+    """``relay(ring=)`` runs out: the route goes on, and the waiting failure is dropped."""
 
     async def route(request: Any) -> None:
         await request.relay(BOB_URI, ring=2)

@@ -1,4 +1,4 @@
-"""A binding makes this server send: so it leads neither back here, nor to what is no phone."""
+"""A binding makes this server send: so it must not lead back here, nor to a host that is no phone."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_no_phone_has_that_address(send, host, local):
     "host", ["127.0.0.1", "127.9.9.9", "localhost", "a.localhost.", "[::1]", "[0::0:1]", "[::ffff:127.0.0.1]"]
 )
 def test_loopback_is_this_machine(send, host):
-    """From elsewhere it would reach programs here that nobody else can reach; from here it is a phone."""
+    """From elsewhere it would reach programs that only this machine can reach; from here it is a phone."""
     assert send(f"<sip:alice@{host}:8080>").reason == "Loopback Address From Elsewhere"
     assert send(f"<sip:alice@{host}:8080>", local=True).status == 200
 
@@ -108,7 +108,7 @@ def test_a_removal_is_admitted(send, site):
 
 
 def test_path_of_a_stranger(send, site, make_site, make_register, values):
-    """RFC 3327 6: who writes a Path gets every call to the phone, or has it sent to a third party."""
+    """RFC 3327 6: the writer of a Path gets every call to the phone, or has it sent to a third party."""
     headers = ["Path: <sip:victim.example.net;lr>", "Supported: path"]
     reply = send("<sip:alice@192.0.2.1>", headers=headers, trusted=False)
 

@@ -21,7 +21,7 @@ def fill(site, count):
 
 
 def test_ten_by_default(site):
-    """Nobody has more phones that ring at once; the eleventh is told so, and nothing changes."""
+    """No user has more phones that ring at once; the eleventh is told so, and nothing changes."""
     fill(site, 10)
     reply = site.send(f"<{contact(11)}>")
 
@@ -35,7 +35,7 @@ def test_ten_by_default(site):
 
 
 def test_replace_oldest(make_site):
-    """Of phones that come back under another Contact each time, the latest ones are there."""
+    """Some phones come back under another Contact each time: the latest ones are there."""
     site = make_site(max_contacts=3, on_full="replace-oldest")
     fill(site, 5)
     assert site.contacts() == [contact(5), contact(4), contact(3)]

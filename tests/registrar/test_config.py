@@ -8,7 +8,7 @@ from sansip.registrar import RegistrarConfig
 
 
 def test_the_defaults_work():
-    """And they are those of the documentation."""
+    """The defaults are those of the documentation."""
     config = RegistrarConfig()
 
     assert (config.default_expires, config.min_expires, config.max_expires) == (3600, 10, 86400)

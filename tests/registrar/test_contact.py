@@ -80,7 +80,7 @@ class TestRead:
         "raw", ["7", "1.1", "1.001", "0.0001", ".5", "-0.5", "0,5", "00.5", "high", '"1"', "٠"]
     )
     def test_malformed_q_is_refused(self, raw):
-        """It would order the phones in a way nobody meant."""
+        """It would order the phones in an unintended way."""
         with pytest.raises(RemoteProtocolError) as refused:
             read(f"<sip:a@host>;q={raw}")
         assert (refused.value.status, refused.value.field) == (400, "Contact")
@@ -124,7 +124,7 @@ class TestWrite:
         [(None, ""), (0, ";q=0"), (1, ";q=0.001"), (350, ";q=0.35"), (500, ";q=0.5"), (1000, ";q=1")],
     )
     def test_q(self, q, text):
-        """As few digits as it takes; nothing where nothing was said."""
+        """As few digits as possible; none where there was no q."""
         assert contact_value(make_binding(q=q), 1000.0) == f"<sip:alice@192.0.2.1>;expires=60{text}"
 
     def test_the_source_is_shown_when_asked_for(self):

@@ -74,7 +74,7 @@ field = (
 @example([[("Contact", '<sip:a@b>;x="\r\n y"')]])
 @example([[("Contact", "<sip:a@b>"), ("Path", "<sip:p>"), ("Supported", "path")]])
 def test_every_register_that_parses_gets_an_answer_that_parses(requests):
-    """And a 200 lists exactly the bindings there are."""
+    """Each 200 lists exactly the present bindings."""
     site = Site()
     site.send("<sip:alice@192.0.2.1>", "<sip:bob@192.0.2.2>", cseq=1)
     for number, fields in enumerate(requests, 2):

@@ -1,4 +1,4 @@
-"""GRUUs at the registrar (RFC 5627 5): what is given out, and for how long it is good."""
+"""GRUUs at the registrar (RFC 5627 5): those given out, and how long they are good."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TestTold:
     """RFC 5627 5.2."""
 
     def test_both_are_told(self, site):
-        """Only to who supports them; gruu itself stands neither in Supported nor in Require."""
+        """Only a phone that supports them gets them; gruu stands neither in Supported nor in Require."""
         reply = site.send(contact(), headers=GRUU)
 
         assert told(reply, "pub-gruu") == [f"{ALICE};gr={UUID}"]
@@ -101,7 +101,7 @@ class TestLoops:
         [ALICE, f"{ALICE};gr={UUID}", f"{ALICE};gr={OTHER}", "tel:+15551234", "mailto:alice@example.com"],
     )
     def test_refused(self, site, uri):
-        """The address itself, its GRUUs, and what is no SIP URI."""
+        """The address itself, its GRUUs, and values that are no SIP URI."""
         reply = site.send(f'<{uri}>;+sip.instance="<{UUID}>"', headers=GRUU)
 
         assert (reply.status, site.bindings()) == (403, [])
@@ -127,7 +127,7 @@ class TestLife:
     """RFC 5627 5.1, 5.3: temporary ones accumulate, and go all at once."""
 
     def test_each_answer_brings_a_new_one(self, site):
-        """And those before stay good."""
+        """The earlier ones stay good."""
         seen = []
         for _ in range(5):
             seen += told(site.send(contact(), headers=GRUU))
@@ -226,7 +226,7 @@ class TestLife:
 
 
 class TestOpaque:
-    """RFC 5627 5.1: nobody can tell whose it is, or make one."""
+    """RFC 5627 5.1: no stranger can tell whose it is, or make one."""
 
     def test_it_names_nobody(self, site):
         """The length names nobody either: it grows in steps of 24 characters."""

@@ -32,7 +32,7 @@ class TestNegotiation:
         ]
 
     def test_a_phone_that_does_not_say_that_it_supports_it(self, site, values):
-        """The binding is one all the same; Require would ask for what it does not know."""
+        """The binding counts all the same; Require would name an extension that the phone does not know."""
         assert values(site.send(flow()), "Require") == []
         assert marks(site) == [("sip:alice@192.0.2.1", 1)]
 
@@ -59,7 +59,7 @@ class TestNegotiation:
         assert site.send(flow(), headers=(*OUTBOUND, EDGE, "Path: <sip:edge.example.com;lr>")).status == 439
 
     def test_for_others_the_reg_id_is_ignored(self, site, values):
-        """RFC 5626 6: 439 is for who advertises support."""
+        """RFC 5626 6: 439 is for phones that advertise support."""
         path = "Path: <sip:edge.example.com;lr>"
         reply = site.send(flow(), headers=("Supported: path", EDGE, path))
 
@@ -89,7 +89,7 @@ class TestNegotiation:
         assert site.answer(request).status == 439
 
     def test_several_contacts_and_a_flow(self, site):
-        """RFC 5626 6: a flow is registered alone; what is removed does not count."""
+        """RFC 5626 6: a flow is registered alone; removed contacts do not count."""
         other = "<sip:alice@192.0.2.7>"
         assert site.send(flow(), other, headers=OUTBOUND).status == 400
         assert site.send(other).status == 200
@@ -106,7 +106,7 @@ class TestNegotiation:
         assert values(site.send(flow(2), headers=(*OUTBOUND, *edge)), "Flow-Timer") == []
 
     def test_an_operator_who_wants_none_of_it(self, make_site, values):
-        """Then a reg-id is a parameter that nobody knows, and the extension is not supported."""
+        """Then a reg-id is an unknown parameter, and the extension is not supported."""
         site = make_site(outbound=False)
         reply = site.send(flow(), headers=OUTBOUND)
 
@@ -158,7 +158,7 @@ class TestBinding:
         assert {one.reg_id for one in site.bindings()} == {None, 1}
 
     def test_a_flow_is_removed_by_its_reg_id(self, site):
-        """And the other one stays."""
+        """The other flow stays."""
         site.send(flow(1), headers=OUTBOUND, call_id="a")
         site.send(flow(2), headers=OUTBOUND, call_id="b")
         site.send(flow(1, rest=";expires=0"), headers=OUTBOUND, call_id="a")

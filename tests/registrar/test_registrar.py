@@ -50,7 +50,7 @@ class TestRequire:
         assert site.send(PHONE, headers=["Require: path,,foo"]).status == 400
 
     def test_what_is_known_here_can_be_asked_for(self, site, make_site):
-        """For the Supported of whatever else the server answers."""
+        """The values for Supported in any other answer of the server."""
         assert site.registrar.extensions == {"path", "outbound"}
         assert make_site(outbound=False).registrar.extensions == {"path"}
         assert make_site(path="ignore").registrar.extensions == frozenset()
@@ -69,7 +69,7 @@ class TestAddressOfRecord:
         assert site.send(PHONE, to="<isbn:2983792873>").status == 400
 
     def test_one_that_cannot_be_read_is_refused(self, site):
-        """A route may hand in what it built itself; it is answered, not raised."""
+        """A route may hand in a request that it built itself; the result is an answer, not an exception."""
         request = Request.build("REGISTER", "sip:example.com", [("To", "<sip:alice@>")])
 
         assert site.answer(request).status == 400
@@ -228,7 +228,7 @@ class TestExpiration:
         assert site.contacts() == []
 
     def test_the_minimum_is_enough(self, site, values):
-        """Only what is less is too brief."""
+        """Only a smaller value is too brief."""
         assert values(site.send(f"{PHONE};expires=10"), "Contact") == ["<sip:alice@192.0.2.1>;expires=10"]
 
     def test_an_hour_is_never_too_brief(self, make_site):
@@ -312,7 +312,7 @@ class TestBindings:
         assert sorted(site.contacts()) == ["sip:alice@192.0.2.1", "sip:alice@192.0.2.2"]
 
     def test_a_binding_from_elsewhere_that_is_no_uri_is_left_alone(self, site):
-        """A store may hold what others wrote; it equals nothing and expires like the rest."""
+        """A store may hold Contacts of other writers; they equal no other and expire like the rest."""
         site.send(PHONE)
         odd = dataclasses.replace(site.bindings()[0], contact="no uri")
         site.location.apply(LocationUpdate(ALICE, tuple(site.bindings()), (odd,)), site.now)
@@ -393,7 +393,7 @@ class TestOrder:
         assert site.bindings() == before
 
     def test_a_higher_cseq_updates(self, site):
-        """By any amount."""
+        """A higher CSeq may be higher by any amount."""
         site.send(PHONE, cseq=5)
 
         assert site.send(PHONE, cseq=900).status == 200
@@ -512,7 +512,7 @@ class TestAtomicity:
         assert site.registrar.reply(plan, OSError("disk full")).status == 500
 
     def test_an_update_says_what_it_saw(self, site, make_register):
-        """So that a store shared with others can refuse it when it is out of date."""
+        """A store shared with others can refuse an outdated update."""
         site.send(DESK, call_id="other")
         (desk,) = site.bindings()
 
@@ -525,7 +525,7 @@ class TestAtomicity:
 
 
 class TestLimits:
-    """limits.py: what is held for one address-of-record is bounded."""
+    """limits.py: the memory for one address-of-record is bounded."""
 
     def test_too_many_contacts(self, make_site, values):
         """503, nothing changed; the UA then acts as after a 500 (21.5.4)."""
@@ -590,7 +590,7 @@ class TestLimits:
         assert (reply.status, reply.reason) == (400, "Binding Too Large")
 
     def test_a_long_user_agent_is_cut(self, site):
-        """Nobody needs more of it, and it is no reason to refuse a phone."""
+        """A longer text has no use, and is no reason to refuse a phone."""
         site.send(PHONE, headers=[f"User-Agent: {'x' * 500}"])
 
         assert site.bindings()[0].user_agent == "x" * 128

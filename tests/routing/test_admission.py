@@ -146,7 +146,7 @@ def test_within_a_dialog() -> None:
 
 
 def test_a_tag_makes_no_dialog() -> None:
-    """A route that relays what it should not is held to it, whatever the sender writes into To."""
+    """A route that relays too much is bounded, for any text in To."""
     rig = Rig(to_bob, limits={"pending_per_source": 2})
     assert ring(rig, 4, to_tag="x") == ["100", "100", "503", "503"]
 
@@ -284,7 +284,7 @@ def test_the_reserve_is_for_whom_we_know() -> None:
 
 
 def test_our_users_get_in() -> None:
-    """Honest registrations got 503: a challenge keeps nothing, and who answers it is no stranger any more."""
+    """Honest registrations once got 503: a challenge keeps nothing, and its answer proves the user."""
     stored = {"MD5": ha1("alice", "biloxi.test", "wonderland", "MD5")}
     rig = Rig(
         limits={"transactions": 20, "transactions_reserved": 50, "pending_per_callee": 0},

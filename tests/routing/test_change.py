@@ -17,7 +17,7 @@ CAR = Binding(AOR, "sip:bob@192.0.2.8", 3_600.0, "two", 1)
 
 
 class Bench:
-    """A stack, what was heard of changes, and what its store was asked."""
+    """A stack, the changes that were heard, and the questions to its store."""
 
     def __init__(self, durable: bool = True, **limits: Any) -> None:
         listeners = [ListenerConfig(0, "udp", "192.0.2.1", 5060)]
@@ -38,7 +38,7 @@ class Bench:
 
 
 def test_memory_alone_takes_it_in_one_step() -> None:
-    """Nobody waits where there is nothing to wait for."""
+    """Without a store no request waits."""
     bench = Bench(durable=False)
     bench.put(DESK)
     assert (bench.heard, bench.stands, bench.asked()) == ([None], [DESK], [])
@@ -66,7 +66,7 @@ def test_a_store_that_fails_takes_memory_back() -> None:
 
 
 def test_what_came_between_stays() -> None:
-    """The second was planned upon the first: to undo the first would undo what was acknowledged."""
+    """The second was planned upon the first: undoing the first would undo an acknowledged change."""
     bench = Bench()
     bench.put(DESK)
     bench.put(DESK, CAR)

@@ -145,7 +145,7 @@ def test_the_store_fails_a_batch() -> None:
 
 
 def test_a_plan_that_raises() -> None:
-    """It fails alone, and what it raised is heard."""
+    """It fails alone, and its exception is heard."""
     cluster = Cluster("a")
     stack, now = cluster.rigs["a"].stack, cluster.rigs["a"].now
     heard: list[Exception | None] = []

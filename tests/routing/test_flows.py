@@ -1,4 +1,4 @@
-"""Flow tokens in Route: a dialog follows the phone to its present flow, and nobody else (RFC 5626 5.3)."""
+"""Flow tokens in Route: a dialog follows the phone to its present flow (RFC 5626 5.3)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def replaced(bench: Rig, transport: str, way: str = "outbound") -> Mobile:
 
 
 def called(bench: Rig, bob: Phone) -> list[str]:
-    """Alice calls bob, who answers; returns her route set."""
+    """Alice calls bob, bob answers; returns her route set."""
     invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")
     assert invite.to == bob.conn
     bob.send(reply(invite, 200, headers=[("Contact", f"<{bob.contact}>")]))
@@ -238,7 +238,7 @@ def test_two_lines_of_one_phone() -> None:
 @pytest.mark.parametrize("params", ["", f"{INSTANCE};reg-id=1"])
 @pytest.mark.parametrize("transport", CONTACTS)
 def test_a_ringing_phones_connection_dies(transport: str, params: str) -> None:
-    """Nobody waits three minutes (Timer C) for a phone that lost its connection while it rang."""
+    """The caller of a phone whose connection died while it rang does not wait for Timer C (three minutes)."""
     bench = rig()
     bob = phone(bench, transport, params)
     invite = only(bench.udp(request(headers=ALICE_CONTACT)), "INVITE")
@@ -269,7 +269,7 @@ def test_a_phone_that_rings_changes_networks(transport: str) -> None:
 
 
 def test_a_server_that_rings_may_come_back() -> None:
-    """RFC 3261 18.2.2: who accepts connections answers over a new one; only phones are given up."""
+    """RFC 3261 18.2.2: a server that accepts connections answers over a new one; only phones are given up."""
     bench = rig(route=lambda incoming: incoming.relay("sip:bob@192.0.2.7;transport=tcp"))
     connect = only(bench.udp(request()), "Connect")
     invite = only(bench.opened(connect), "INVITE")
@@ -327,7 +327,7 @@ def test_a_node_that_took_over_the_address_of_another() -> None:
 
 
 def test_the_token_of_the_store_in_a_strangers_hands() -> None:
-    """Issue 22: who reads Redis can send nothing with what is written there, to no node."""
+    """Issue 22: a reader of Redis can send nothing with the tokens there, to no node."""
     cluster = Cluster("a", "b")
     WebPhone(cluster, "a").register()
     [binding] = cluster.shelf.records["sip:bob@biloxi.test"].bindings

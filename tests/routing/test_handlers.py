@@ -67,7 +67,7 @@ def test_handler_waiting() -> None:
 
 
 def test_one_that_hangs() -> None:
-    """After its time the await raises, and an answer that comes later is nobody's."""
+    """After its time the await raises, and a later answer is dropped."""
     rig = Rig(route)
     rig.udp(request("MESSAGE"))
     assert what(rig.wait(1.4)) == []

@@ -67,7 +67,7 @@ def test_a_phone_behind_a_nat() -> None:
 
 
 def test_others_stay() -> None:
-    """Of all bindings those of this connection alone; a refresh over a new one has left it."""
+    """Only the bindings of this connection go; a refresh over a new one has left it."""
     bench = rig()
     phone = Phone(bench)
     old = phone.flow(1)
@@ -79,7 +79,7 @@ def test_others_stay() -> None:
 
 
 def test_it_is_told() -> None:
-    """For the log, presence and counters."""
+    """The log, presence and counters hear of it."""
     bench = rig()
     phone = Phone(bench)
     conn = phone.flow(1)

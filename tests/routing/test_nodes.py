@@ -145,7 +145,7 @@ def test_two_nodes_of_one_name() -> None:
 
 
 def test_a_node_with_another_key() -> None:
-    """Issue 23: it is named, nobody sends to it or believes it, and all others go on."""
+    """Issue 23: it is named, no node sends to it or believes it, and all others go on."""
     cluster = Cluster("a", "b")
     config = cluster.rigs["a"].stack.config
     listeners = [replace(one, host="192.0.2.30") for one in config.listeners]

@@ -38,7 +38,7 @@ def test_the_outcome_is_the_response() -> None:
 
 
 def test_an_outcome_that_came_before_it_was_asked_for() -> None:
-    """The route awaits something else first; nothing is kept of a call that nobody asks about."""
+    """The route awaits something else first; the outcome of a call is kept only for a route that asks."""
     seen: list[Any] = []
 
     async def route(incoming: Any) -> None:
@@ -70,7 +70,7 @@ def test_ring() -> None:
 
 
 def test_ring_out_of_everybody() -> None:
-    """Nobody is left: the 408 goes back."""
+    """No phone is left: the 408 goes back."""
     rig, route, bob = ringing(ring=5)
     rig.udp(reply(bob, 180), BOB)
     carol = only(rig.wait(5.1), "INVITE")
@@ -118,7 +118,7 @@ def test_an_answer_ends_the_limits() -> None:
 
 
 def test_the_caller_gives_up_first() -> None:
-    """RFC 3261 9.2: the 487 is his, and nobody is called any more."""
+    """RFC 3261 9.2: the caller gets the 487, and no further phone is called."""
     rig, route, bob = ringing(ring=5)
     rig.udp(reply(bob, 180), BOB)
     rig.udp(request("CANCEL"))

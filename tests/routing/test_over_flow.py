@@ -86,7 +86,7 @@ def test_a_flow_that_is_gone() -> None:
 
 
 def test_a_flow_that_dies_while_it_rings() -> None:
-    """RFC 5626 5.3.1, RFC 3261 17.1.4: nobody waits for Timer B."""
+    """RFC 5626 5.3.1, RFC 3261 17.1.4: the caller does not wait for Timer B."""
     bench = rig()
     conn = bench.accept(PHONE, TCP)
     bench.udp(incoming(uri(bench, conn, TCP, "tcp")), REGISTRAR)

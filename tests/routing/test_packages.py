@@ -1,4 +1,4 @@
-"""Event state that nobody keeps here: 404, and the phone does not get its own request back."""
+"""Event state that no server here keeps: 404, and the phone does not get its own request back."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_a_dead_node_is_not_waited_for() -> None:
 
 
 def test_a_node_that_dies_while_it_is_asked() -> None:
-    """Refused or silent, ringing or not: who waits hears 480 as soon as it is known, not after 32 s."""
+    """Refused or silent, ringing or not: the caller hears 480 as soon as it is known, not after 32 s."""
     cluster = Cluster("a", "b")
     WebPhone(cluster, "a").register()
     rig = cluster.rigs["b"]

@@ -56,7 +56,7 @@ def test_right_password_is_not_asked_for() -> None:
 
 
 def test_wrong_password_is_asked_for() -> None:
-    """As for a user that does not exist: their answers must take the same time."""
+    """The answer is that for an unknown user: both must take the same time."""
     rig = rig_with("pw")
     for user in ("alice", "nobody"):
         rig.asks.clear()

@@ -1,4 +1,4 @@
-"""The request handle: what a route reads of a request, and what it may do with it."""
+"""The request handle: the values that a route reads, and its verbs."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_one_final_answer() -> None:
 
 
 def test_the_server_field() -> None:
-    """StackConfig.server_name: in what is made here, not in what is forwarded."""
+    """StackConfig.server_name: in messages made here, not in forwarded ones."""
     rig = Rig(lambda incoming: incoming.reply(486), server_name="sansip")
     assert rig.udp(request())[0].message.get("server") == "sansip"
     rig = Rig(lambda incoming: incoming.relay(BOB_URI), server_name="sansip")
@@ -214,7 +214,7 @@ def test_locate() -> None:
 
 
 def test_locate_somebody_else() -> None:
-    """Any address-of-record may be asked for; nobody is no target."""
+    """Any address-of-record may be asked for; an unknown one has no target."""
     found: list[Any] = []
 
     async def route(incoming: Any) -> None:

@@ -44,7 +44,7 @@ def registration(
 
 
 def fetch(number: int = 1) -> bytes:
-    """A REGISTER without Contact, which asks what is bound (RFC 3261 10.2.3)."""
+    """A REGISTER without Contact, which asks for the bindings (RFC 3261 10.2.3)."""
     return request(
         "REGISTER",
         "sip:biloxi.test",
@@ -133,7 +133,7 @@ def test_an_old_cseq_of_another_node() -> None:
 
 
 def test_a_fetch_is_never_from_memory() -> None:
-    """RFC 3261 10.2.3: what is bound is what stands, no matter who bound it."""
+    """RFC 3261 10.2.3: the answer has the bindings in the store, of any node."""
     cluster = Cluster("a", "b")
     cluster.udp("a", registration(1), BOB)
     cluster.udp("b", registration(2, expires=0), BOB)
@@ -262,7 +262,7 @@ def test_a_late_lookup_does_not_hide_a_registration() -> None:
 
 
 def test_the_mirror_is_bounded() -> None:
-    """limits.aors: what does not fit is not remembered, and registered all the same."""
+    """limits.aors: a binding that does not fit is not remembered, and registered all the same."""
     cluster = Cluster("a", limits={"aors": 1})
     cluster.udp("a", registration(1), BOB)
     other = registration(1).replace(b"bob@biloxi", b"eve@biloxi").replace(b"z9hG4bKr", b"z9hG4bKe")
@@ -296,7 +296,7 @@ def credentials(challenge: str, method: str, uri: str, user: str, count: int = 1
 
 
 def test_nonces_are_good_at_every_node() -> None:
-    """RFC 7616 3.3: a phone that is challenged by one node answers another; who forwards is not asked."""
+    """RFC 7616 3.3: a phone challenged by one node answers another; a node that forwards is not asked."""
     users = {"bob", "alice"}
     cluster = Cluster(
         "a",

@@ -39,7 +39,7 @@ class Flow:
 
 
 def carry(cluster: Cluster, here: str, outs: list[Out]) -> list[Out]:
-    """Carry what goes from node to node; return what goes elsewhere."""
+    """Carry messages from node to node; return those that go elsewhere."""
     nodes = {address: name for name, address in ADDRESSES.items() if name in cluster.rigs}
     elsewhere = []
     pending = [(here, out) for out in outs]

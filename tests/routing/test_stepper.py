@@ -1,4 +1,4 @@
-"""Routes run: plain functions, coroutines stepped by answers, and what goes wrong in them."""
+"""Routes run: plain functions, coroutines stepped by answers, and their failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_plain_function() -> None:
 
 @pytest.mark.parametrize("value", ["relay", 42, ["x"]])
 def test_what_a_plain_function_returns_says_nothing(value: Any) -> None:
-    """``return request.relay(...)`` is what one writes; it is no coroutine."""
+    """``return request.relay(...)`` is a common form; its value is no coroutine."""
 
     def route(incoming: Any) -> Any:
         relayed = incoming.relay(BOB_URI)
@@ -33,7 +33,7 @@ def test_what_a_plain_function_returns_says_nothing(value: Any) -> None:
 
 
 def test_a_coroutine_without_an_await() -> None:
-    """As good as a plain function: there is no 100, for the answer is there at once."""
+    """It acts as a plain function: there is no 100, for the answer is there at once."""
 
     async def route(incoming: Any) -> None:
         incoming.reply(486)
@@ -87,7 +87,7 @@ def test_a_failed_answer_is_raised_by_the_await() -> None:
 
 
 def test_no_answer_in_time() -> None:
-    """limits.answer_time: a TimeoutError is raised by the await; a late answer reaches nobody."""
+    """limits.answer_time: the await raises a TimeoutError; a late answer is dropped."""
 
     async def route(incoming: Any) -> None:
         try:
@@ -169,7 +169,7 @@ def test_deciding_nothing_is_a_500(method: str) -> None:
 
 
 def test_deciding_nothing_about_an_ack() -> None:
-    """Nothing is right for an ACK that belongs to nobody."""
+    """An ACK without a dialog has no right answer."""
     rig = Rig(lambda incoming: None)
     assert rig.udp(request("ACK")) == []
     assert rig.events == []
@@ -195,7 +195,7 @@ def test_a_malformed_target_is_the_routes_mistake() -> None:
 
 
 def test_no_target_at_all() -> None:
-    """The same for an empty list, which nobody checked."""
+    """The same for an empty list, which the route did not check."""
     rig = Rig(lambda incoming: incoming.relay([]))
     assert what(rig.udp(request())) == ["500"]
 
@@ -389,7 +389,7 @@ def test_a_quick_non_invite_gets_none() -> None:
 
 
 async def voicemail(incoming: Any) -> None:
-    """Bob, and where he does not answer, Carol."""
+    """Bob, and if he does not answer, Carol."""
     incoming.record_route()
     failure = await incoming.relay(BOB_URI)
     if failure is not None and failure.status in (408, 480, 486, 500):
@@ -505,7 +505,7 @@ def test_each_relay_makes_new_branches() -> None:
 
 
 def test_a_caller_who_cancels() -> None:
-    """9.2: he gets his 487, and the route goes on behind it, sees the failure, and decides nothing."""
+    """9.2: the caller gets a 487, and the route goes on behind it, sees the failure, and decides nothing."""
     seen: list[Any] = []
 
     async def route(incoming: Any) -> None:

@@ -44,7 +44,7 @@ def register(contact: str, number: int = 1, source=BOB, **options) -> bytes:
     ],
 )
 def test_refused_and_told(contact: str) -> None:
-    """Nothing is bound, and the operator reads who tried what."""
+    """Nothing is bound, and the operator reads the user and the address."""
     rig = Rig()
     assert what(rig.udp(register(contact), BOB)) == ["403"]
     assert rig.stack.snapshot()["addresses_of_record"] == 0

@@ -52,7 +52,7 @@ def register(*tokens: str) -> bytes:
     ],
 )
 def test_what_is_said_of_it(said: Any, status: str) -> None:
-    """RFC 8898 2.2: 401 where the validation fails; where nobody can judge, that is no fault of the phone."""
+    """RFC 8898 2.2: 401 where the validation fails; without a validator it is no fault of the phone."""
     bench = rig()
     assert what(bench.udp(register("abc"), HERE)) == []
     (asked,) = [one for one in bench.asks if isinstance(one.question, ShownToken)]

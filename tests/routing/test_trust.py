@@ -40,7 +40,7 @@ def find(peers: list[TrustedPeer], host: str, transport: str = "udp", port: int 
     ],
 )
 def test_the_narrowest_that_fits(host: str, transport: str, port: int, name: str | None) -> None:
-    """A host can have other rights than its network; port and transport are part of who it is."""
+    """A host can have other rights than its network; port and transport are part of the match."""
     table = [
         TrustedPeer("10.0.0.0/8", "wide"),
         TrustedPeer("10.1.0.0/24", "narrow"),
@@ -142,7 +142,7 @@ def test_asserted_identities(rig: Rig, source: Any, kept: bool) -> None:
 
 
 def test_where_passwords_are_asked_for_identities_are_not_asserted() -> None:
-    """RFC 3325 5: phones show what is asserted, and a stranger asserts what he likes."""
+    """RFC 3325 5: phones show an asserted identity, and a stranger may assert any."""
     bench = Rig()
     bench.register("sip:bob@192.0.2.2")
     secured = Rig(auth=AuthConfig(), users=lambda lookup: None)

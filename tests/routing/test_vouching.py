@@ -35,7 +35,7 @@ def taken(cluster: Cluster, data: bytes) -> list[Any]:
 
 
 def test_a_request_of_another_node() -> None:
-    """The node of the phone asks nobody for a password that the caller has given to another node."""
+    """The node of the phone asks for no password that the caller has given to another node."""
     cluster = Cluster("a", "b")
     WebPhone(cluster, "a").register()
     assert taken(cluster, led(cluster).data) == [True]
@@ -54,7 +54,7 @@ def test_a_request_of_another_node() -> None:
     ],
 )
 def test_a_route_value_of_another_request(old: bytes, new: bytes) -> None:
-    """Issue 22: who read it on the way, or its token in Redis, is a stranger with whatever he begins."""
+    """Issue 22: a reader of it on the way, or of its token in Redis, stays a stranger."""
     cluster = Cluster("a", "b")
     WebPhone(cluster, "a").register()
     data = re.sub(old, new, led(cluster).data)

@@ -102,7 +102,7 @@ class Stranger:
 
 
 def refused(outs: list[Out]) -> bool:
-    """Nothing left but a refusal to who asked."""
+    """Only a refusal left, and it went to the sender."""
     return what(outs) in (["481"], ["403"])
 
 
@@ -125,7 +125,7 @@ def test_an_early_dialog() -> None:
 
 
 def test_the_contact_of_the_2xx() -> None:
-    """RFC 3261 13.2.2.4: it replaces that of the 180; who keeps the 180's route set gets through, too."""
+    """RFC 3261 13.2.2.4: it replaces that of the 180; a caller with the 180's route set gets through, too."""
     call = Stranger(status=180, contact="sip:bob@192.0.2.2:5070")
     early = call.route
     call.rig.udp(reply(call.invite, 200, headers=[("Contact", f"<{BOB_URI}>")]), BOB)
@@ -254,7 +254,7 @@ def test_refreshed_targets_are_bounded() -> None:
 
 
 def test_a_refreshed_target_after_a_restart() -> None:
-    """It is not known any more: then bob's binding says where he is."""
+    """It is not known any more: bob's binding leads to him."""
     call = Stranger()
     call.rig = Rig(secret=SECRET, seed=b"another life of it!!")
     assert what(call.send(uri="sip:bob@192.0.2.77")) == ["403"]
@@ -347,7 +347,7 @@ def test_what_is_no_mark(mark: str) -> None:
 
 
 def test_a_request_that_was_forwarded_statelessly() -> None:
-    """RFC 3261 16.11: the answer is rewritten by what it says itself, where it is true."""
+    """RFC 3261 16.11: the route rewrites the answer by its own values, where they are true."""
 
     def route(handle: Any) -> None:
         if handle.in_dialog:

@@ -1,4 +1,4 @@
-"""Requests within dialogs from strangers: nobody reaches a third party by a dialog that is not his."""
+"""Requests within dialogs from strangers: no dialog of others leads them to a third party."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.routing.test_within import CONTACT, MALLORY, STRANGER, VICTIM, Strang
 
 @pytest.mark.parametrize("method", ["BYE", "INVITE", "MESSAGE", "OPTIONS", "NOTIFY", "NEWMETHOD"])
 def test_a_stranger_reaches_nobody_else(method: str) -> None:
-    """The mark that he got for one call leads to the phone that answered, and nowhere else."""
+    """The mark of one call leads to the phone that answered, and nowhere else."""
     call = Stranger()
     assert refused(call.send(method, VICTIM))
     assert call.send("ACK", VICTIM) == []
@@ -130,7 +130,7 @@ def test_a_name_of_ours_needs_a_password() -> None:
 
 
 def test_our_user_at_its_address() -> None:
-    """Bob's requests come from where he was called: no password is asked for; from elsewhere it is."""
+    """Bob's requests come from the called address: no password is asked for; from elsewhere it is."""
     call = Stranger(asking())
     assert sent(call.from_bob()) == [("INFO", STRANGER)]
     assert sent(call.from_bob(source=("192.0.2.2", 40_000))) == [("INFO", STRANGER)]
@@ -150,7 +150,7 @@ def test_a_mark_that_leaked(sender: str) -> None:
 
 
 def test_our_user_who_moved() -> None:
-    """With the password he goes on from his new address, and the ACK that nobody can ask for, too."""
+    """With the password bob goes on from his new address, and so does the ACK, which cannot be challenged."""
     call = Stranger(asking())
     options: dict[str, Any] = {
         "sender": "<sip:bob@biloxi.test>", "from_tag": "bob", "to": MALLORY, "to_tag": "m",

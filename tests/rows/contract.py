@@ -215,7 +215,7 @@ class RowContract:
         older.close()
 
     def test_an_older_program_is_refused(self, open_rows: Open) -> None:
-        """It would lose what it does not know."""
+        """An older program would lose the columns that it does not know."""
         newer = open_rows()
         newer.prepare([NEWER])
         newer.close()

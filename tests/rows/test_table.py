@@ -85,7 +85,7 @@ def test_columns_of_other_types() -> None:
 
 
 def test_migration() -> None:
-    """Each step is a function of a row; None drops it; what is no row afterwards is said."""
+    """Each step is a function of a row; None drops it; a result that is no row is an error."""
     steps = {1: lambda row: {**row, "size": 1}, 2: lambda row: row if row["name"] else None}
     table = Table("things", Row, ("name",), version=3, migrations=steps)
     assert table.migrate({"name": "a"}, 1) == ("a", 1, 0.0, None)

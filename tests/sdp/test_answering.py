@@ -45,7 +45,7 @@ def test_refused() -> None:
     ],
 )
 def test_no_answer(before: bytes, after: bytes, why: str) -> None:
-    """RFC 3264 6, 6.1: what cannot answer that offer is refused, with the reason."""
+    """RFC 3264 6, 6.1: an answer that does not fit the offer is refused, with the reason."""
     with pytest.raises(RemoteProtocolError, match=why):
         match(parse(OFFER), parse(ANSWER.replace(before, after)))
 
@@ -65,7 +65,7 @@ def test_roles(setup: str, good: bool) -> None:
 
 
 def test_answer_to() -> None:
-    """Our description answers what it can, by mirrored directions; the rest is refused by port 0."""
+    """Our description answers the media that it can, by mirrored directions; port 0 refuses the rest."""
     answered = answer_to(OFFER, PHONE)
     audio, video, image = match(parse(OFFER), parse(answered))
     assert (audio.accepted, video.accepted, image.accepted) == (True, True, False)

@@ -229,7 +229,7 @@ NOISE = st.lists(
 
 @given(NOISE)
 def test_any_octets(noise: bytes) -> None:
-    """Any octets give a description or RemoteProtocolError; what is not edited leaves as it came."""
+    """Any octets give a description or RemoteProtocolError; unedited lines leave as they came."""
     data = b"v=0\r\n" + noise
     try:
         description = parse(data)

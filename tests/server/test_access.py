@@ -160,7 +160,7 @@ UPSTREAM = '[[upstream]]\nhosts = ["h"]\nrealm = "r"\nusername = "u"\n'
     ],
 )
 def test_faults(text: str, fault: str) -> None:
-    """Each with its line, of the right table among several, and what was expected."""
+    """Each with its line, of the right table among several, and the expected value."""
     (found,) = faults(text)
     assert fault in found
 
@@ -202,7 +202,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_domains_without_users(
     realms: tuple[str, ...], said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that waits for passwords nobody has says which command is missing."""
+    """A server that waits for passwords, and has no users, names the missing command."""
     store = tmp_path / "users.db"
     storage = Storage(open_store(str(store)))
     try:

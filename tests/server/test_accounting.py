@@ -162,7 +162,7 @@ def test_spool_that_was_torn(path: Path) -> None:
 
 
 def test_spool_is_full(path: Path) -> None:
-    """It says so, and keeps what it has."""
+    """It says so, and keeps its content."""
     spool = RecordSpool(str(path), 4_096)
     spool.put({"a": "A"})
     with pytest.raises(OSError, match="is full"):

@@ -1,4 +1,4 @@
-"""The user that a phone token proves: an address, for the scope that is asked, nobody by a name alone."""
+"""The user that a phone token proves: an address, for the wanted scope; a bare name proves none."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_claims(tmp_path: Path, claims: dict[str, Any], said: dict[str, str]) ->
 
 
 def test_where_it_is_not_to_be(tmp_path: Path) -> None:
-    """Without a server of tokens there is nothing to judge; without passwords it is said what is missing."""
+    """Without a server of tokens there is nothing to judge; without passwords the error names them."""
     assert open_bearer(BearerSettings(), "none") is None
     with pytest.raises(OperatorError, match='set auth = "digest"'):
         open_bearer(BearerSettings(authz_server=AUTHORITY, keys="keys.json"), "none")

@@ -1,4 +1,4 @@
-"""``sansip ctl calls`` and ``hangup``: what an operator sees of calls, and how he ends one."""
+"""``sansip ctl calls`` and ``hangup``: an operator's view of calls, and the end of one."""
 
 from __future__ import annotations
 

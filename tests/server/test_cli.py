@@ -26,7 +26,7 @@ def test_help_names_every_command() -> None:
 
 @pytest.mark.parametrize("name", ["serve", "check", "parse", "ping", "version"])
 def test_help_of_each_command(name: str) -> None:
-    """Every option says what it does."""
+    """Every option says its effect."""
     result = CliRunner().invoke(sansip, [name, "-h"])
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: sansip {name} ")

@@ -1,4 +1,4 @@
-"""The shared location at work: what is said when it fails, and that nobody waits for it."""
+"""The shared location at work: the log of its failures, and no request that waits for it."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class ResponseError(Exception):
 
 
 def test_refused_signs_of_life(caplog: pytest.LogCaptureFixture) -> None:
-    """A full Redis refuses them (HSET), and what it does not refuse goes on: nobody is cut off."""
+    """A full Redis refuses them (HSET), and the rest goes on: no phone is cut off."""
     bench = Bench()
     bench.fake.beats_refused = ResponseError("OOM command not allowed when used memory > 'maxmemory'")
     for _ in range(3):
@@ -223,7 +223,7 @@ def test_a_record_of_a_newer_version(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_nodes_in_health() -> None:
-    """Twins, strangers, and who lost the location: what an operator has to see."""
+    """Twins, strangers, and nodes that lost the location: the report shows them to an operator."""
     timers = Timers()
     answers: list[Any] = []
 

@@ -12,7 +12,7 @@ def test_the_page_is_current() -> None:
 
 
 def test_nothing_is_left_out() -> None:
-    """Each command has its line, and says what it does."""
+    """Each command has its line, with its effect."""
     lines = page().splitlines()
     for name, command in Server().management.commands.items():
         (line,) = [one for one in lines if one.startswith(f"| `{name}` | {command.role} |")]

@@ -1,4 +1,4 @@
-"""Where the control socket is when nobody said so: for this user alone, and found again by ``sansip ctl``."""
+"""The default place of the control socket: for this user alone, and found again by ``sansip ctl``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_as_set_or_beside_the_store() -> None:
 
 
 def test_made_for_the_owner_alone_and_found(runtime: Path) -> None:
-    """Nobody else may open it or put another in its place, and it leaves nothing."""
+    """No other user may open it or put another in its place, and it leaves nothing."""
     assert default_folders() == folders(runtime)
     control, problem = open_control(None, None)
     assert control is not None
@@ -98,7 +98,7 @@ def test_sockets_of_killed_servers_go(runtime: Path) -> None:
 
 @pytest.mark.parametrize("spoiled", ["writable", "link", "file"])
 def test_a_folder_that_others_may_change(runtime: Path, spoiled: str) -> None:
-    """A socket there could be somebody else's, who would hear our commands: the next folder is taken."""
+    """A socket there could be another user's, who would hear our commands: the next folder is taken."""
     folder = runtime / "sansip"
     if spoiled == "writable":
         folder.mkdir()

@@ -20,7 +20,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def test_as_far_as_it_goes(limit: list[tuple[int, int]]) -> None:
-    """Nobody has to know of ``ulimit`` for the first ten thousand phones."""
+    """The first ten thousand phones need no ``ulimit``."""
     assert raise_limit() == 20_000
     assert limit[-1] == (20_000, 20_000)
     assert raise_limit() == 20_000

@@ -31,7 +31,7 @@ def test_known_for_a_second() -> None:
 
 
 def test_a_look_at_the_store_is_enough() -> None:
-    """Where the generation is the same, what was known is known for another second."""
+    """If the generation is the same, the known keys are good for another second."""
     clock = Clock()
     known = KnownUsers(10, clock)
     known.learn(1, [ALICE], [KEYS])

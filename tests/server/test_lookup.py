@@ -46,7 +46,7 @@ def names() -> Iterator[NameServer]:
     ],
 )
 def test_found(names: NameServer, uri: str, places: list[tuple[str, str, int]]) -> None:
-    """RFC 3263 4.1 and 4.2; addresses are asked for by nobody."""
+    """RFC 3263 4.1 and 4.2; no address is asked for."""
     assert locate(hop(uri), DnsConfig(servers=[names.address[:2]])) == places
 
 

@@ -47,7 +47,7 @@ class Storage:
 
 
 class Server:
-    """A stack, its management, and what was asked of the outside."""
+    """A stack, its management, and the questions to the outside."""
 
     def __init__(self, *, durable: bool = False) -> None:
         config = StackConfig([ListenerConfig(0, "udp", "127.0.0.1", 5060)], ["biloxi.test"], durable=durable)
@@ -105,7 +105,7 @@ def test_stats() -> None:
 
 
 def test_bindings() -> None:
-    """All, or those of one user however he is written; what a peer sent cannot break the JSON."""
+    """All, or those of one user in any spelling; no text of a peer can break the JSON."""
     server = Server()
     for number in range(450):
         server.bind(f"user{number}")

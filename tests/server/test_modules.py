@@ -78,7 +78,7 @@ def test_list_and_show() -> None:
 
 
 def test_a_module_that_is_not_there() -> None:
-    """One line, with what was probably meant."""
+    """One line, with the name that was probably meant."""
     result = CliRunner().invoke(sansip, ["modules", "keepaliv"])
     assert result.exit_code == 2
     assert result.output == "sansip: no module keepaliv is installed; did you mean keepalive?\n"

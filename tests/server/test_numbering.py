@@ -13,7 +13,7 @@ def wanted(*ports: int, transport: str = "udp") -> list[ListenerConfig]:
 
 
 def test_what_stays_keeps_its_number() -> None:
-    """In whatever order it is written; what is new has a number that was never used."""
+    """In any order of the file; a new listener has a number that was never used."""
     first = wanted(5060, 5070)
     numbering = Numbering(first, first)
     second = numbering.number(wanted(5080, 5070))

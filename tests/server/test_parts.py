@@ -101,7 +101,7 @@ def test_one_thread_means_one() -> None:
 
 @pytest.mark.usefixtures("points")
 def test_what_is_wrong() -> None:
-    """Its own words, or what it raised as it was asked: ``health`` itself never fails."""
+    """Its own words, or its exception: ``health`` itself never fails."""
     found = made(("whole", "ill"), ("failing", None))
     states = {name: state() for name, state in found.health.items()}
     assert states["whole.part"] == {"ok": False, "error": "it is not well", "asked": 7}
@@ -124,7 +124,7 @@ def test_one_that_hangs() -> None:
 
 @pytest.mark.usefixtures("points")
 def test_one_is_replaced() -> None:
-    """By one with other settings, or by none: the caller gets the former ones, and closes them."""
+    """By a part with other settings, or by none: the caller gets the former ones, and closes them."""
     found = made(("whole", "well"))
     before = found.handlers
     assert found.handlers == before, "those that stay are not made anew"

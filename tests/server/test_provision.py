@@ -74,7 +74,7 @@ def test_what_is_needed(provision: Provision) -> None:
 
 
 def test_what_is_not_taken_is_closed(provision: Provision) -> None:
-    """One that cannot be made closes those before it; what is prepared and not wanted is closed too."""
+    """A part that cannot be made closes those before it; unwanted ones are closed, too."""
     with pytest.raises(OperatorError, match="the outer half of the module second cannot be made: ValueError"):
         provision.prepare({Whole: None, Second: "broken"})
     assert Half.closed == 1
@@ -84,7 +84,7 @@ def test_what_is_not_taken_is_closed(provision: Provision) -> None:
 
 
 def test_what_is_replaced_lives_as_long_as_it_may_be_asked(provision: Provision) -> None:
-    """It answers what was asked before; then it is closed, in a thread."""
+    """It answers the earlier questions; then it is closed, in a thread."""
     from sansip.clock import Timers
     from sansip.limits import Limits
 

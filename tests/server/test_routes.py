@@ -74,7 +74,7 @@ def test_script_imports_its_neighbour(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_file_beside_it_that_was_edited_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the same size and in the same second: what runs is what the file says, and no compiled copy."""
+    """Of the same size and in the same second: the file runs, and no compiled copy."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     beside = tmp_path / "answers_edited.py"
     route = tmp_path / "route.py"

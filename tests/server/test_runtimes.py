@@ -89,5 +89,5 @@ async def _waits(question: object) -> None: ...
     ],
 )
 def test_which_runtime_and_why(name, uvloop, transports, handlers, chosen) -> None:
-    """The cheapest that can do what is configured; the operator reads the reason in the first line."""
+    """The cheapest runtime that can do the work; the operator reads the reason in the first line."""
     assert runtimes.choose(name, uvloop=uvloop, transports=transports, handlers=handlers) == chosen

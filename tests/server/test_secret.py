@@ -22,7 +22,7 @@ def test_made_once(tmp_path: Path) -> None:
 
 
 def test_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk, or a power failure, while it is made: the next start makes one, and nobody guesses it."""
+    """A full disk, or a power failure, while it is made: the next start makes one that none can guess."""
     path = tmp_path / "secret"
 
     def full(descriptor: int) -> None:

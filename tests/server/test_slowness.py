@@ -52,7 +52,7 @@ def test_named_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_inside_of_what_waits(caplog: pytest.LogCaptureFixture) -> None:
-    """Its steps count, the wait between them does not; what is thrown into it arrives."""
+    """Its steps count, the wait between them does not; a thrown exception arrives."""
     rig = bench()
     assert what(rig.udp(request("OPTIONS", "sip:biloxi.test", headers=[("X-Slow", "waiting")]))) == []
     Ticking.clock += 100

@@ -155,7 +155,7 @@ def test_who_was_known_may_go_on() -> None:
 
 
 def test_changed_users_are_noticed_by_registrations() -> None:
-    """Where nobody has to be looked up any more, the batches of registrations look."""
+    """If no user has to be looked up any more, the batches of registrations look."""
     clock = Clock()
     store = Store()
     storage = Storage(store, clock=clock)

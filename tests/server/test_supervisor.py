@@ -117,7 +117,7 @@ def test_no_signs_of_life_are_wanted(tmp_path: Path, systemd: Systemd, more: dic
 
 
 def test_an_abstract_address() -> None:
-    """Of containers: @ stands for the zero octet."""
+    """An address as containers have it: @ stands for the zero octet."""
     name = f"sansip-test-{id(object())}"
     systemd = Systemd(f"\0{name}")
     Supervisor({"NOTIFY_SOCKET": f"@{name}"}).stopping()

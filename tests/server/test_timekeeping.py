@@ -118,7 +118,7 @@ def test_a_store_that_fails(keeper: Timekeeper, clocks: Clocks, caplog: pytest.L
 
 
 def test_watch(keeper: Timekeeper, clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread looks, tells the step, survives what it is told to call, and ends."""
+    """The thread looks, tells the step, survives an exception of its callee, and ends."""
     monkeypatch.setattr("sansip_server.timekeeping._LOOK", 0.001)
     keeper.reading()
     told: list[float] = []

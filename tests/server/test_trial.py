@@ -30,7 +30,7 @@ GOOD = "def route(request): ...\n"
     ],
 )
 def test_what_a_script_does(tmp_path: Path, script: str, said: str | None) -> None:
-    """Its own line is named; what it prints and the threads that it starts hold nobody."""
+    """The error names its own line; its output and its threads hold no one up."""
     (tmp_path / "neighbour.py").write_text("\nnonsense(\n")
     (tmp_path / "route.py").write_text(script)
     faults = try_route(tmp_path / "route.py")

@@ -206,7 +206,7 @@ def test_what_a_route_raises_may_be_what_is_tested() -> None:
 
 
 def test_a_response_is_not_answered() -> None:
-    """A slip in a test: it says what it is."""
+    """A slip in a test: the error says so."""
     _, alice, _ = world()
     alice.request("OPTIONS", "sip:biloxi.test")
     with pytest.raises(TrafficError, match="only a request can be answered, and this is the 200"):

@@ -66,7 +66,7 @@ def test_records_change_while_time_passes() -> None:
 
 @pytest.mark.parametrize("mood", ["silent", "failing"])
 def test_a_name_server_in_trouble(mood: str) -> None:
-    """Nobody can be reached: RFC 3261 16.9, as 500, in time that costs nothing."""
+    """No host can be reached: RFC 3261 16.9, as 500, in time that costs nothing."""
     world = World()
     for name in ("gw.test", "_sip._udp.gw.test", "_sip._tcp.gw.test", "_sips._tcp.gw.test"):
         getattr(world.zone, mood).add(name)

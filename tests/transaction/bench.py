@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("flow", [UDP, TCP], ids=["unreliable", "reliable"
 
 
 class Bench:
-    """``sent`` holds (time, first word of what was sent); ``heard`` what the user was told."""
+    """``sent`` holds (time, first word of the message); ``heard`` the inputs of the user."""
 
     def __init__(self, **values: float) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""``sansip ctl --url``: where a token may go, and what comes back a page at a time."""
+"""``sansip ctl --url``: the places that a token may go to, and answers in pages."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_what_fails(site: tuple[str, type[Scripted]], answer: tuple[int, bytes],
     ],
 )
 def test_where_a_token_may_go(url: str, said: str) -> None:
-    """RFC 6750 5.3: a bearer token serves each who reads it, so it leaves the machine over TLS alone."""
+    """RFC 6750 5.3: a bearer token serves each reader of it, so it leaves the machine over TLS alone."""
     with pytest.raises(OperatorError) as caught:
         list(Server(url=url, token="abc").ask(command="health"))
     assert said in str(caught.value)

@@ -20,7 +20,7 @@ def check(folder: Path, text: str, *options: str) -> Result:
 
 
 def test_good(tmp_path: Path) -> None:
-    """A good file is said to be good, with what it makes the server do."""
+    """A good file is called good, with the effect of its keys."""
     result = check(tmp_path, 'listen = ["udp:127.0.0.1:5070"]\n')
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == f"{tmp_path}/sansip.toml: good; listens on udp:127.0.0.1:5070\n"

@@ -1,4 +1,4 @@
-"""`sansip parse`: every message becomes JSON, and a refusal says why, by which rule, and what is answered."""
+"""`sansip parse`: every message becomes JSON, and a refusal names the rule, the reason and the answer."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_refused() -> None:
     ids=["ack", "response", "garbage"],
 )
 def test_what_gets_no_answer(data: bytes) -> None:
-    """An ACK, a response, and what is no SIP at all are never answered (RFC 3261 8.2.6, 18.3)."""
+    """An ACK, a response, and octets that are no SIP are never answered (RFC 3261 8.2.6, 18.3)."""
     result = parse(data)
     assert result.exit_code == 1
     assert json.loads(result.stdout)["answer"] is None
@@ -114,7 +114,7 @@ def test_what_gets_no_answer(data: bytes) -> None:
 
 
 def test_a_malformed_field_that_the_server_does_not_read() -> None:
-    """It is accepted, for a proxy passes on what it does not need, and the fault is named."""
+    """It is accepted, for a proxy passes on fields that it does not need, and the fault is named."""
     document = json.loads(parse(message(b"Record-Route: <sip:\r\n")).stdout)
     assert document["verdict"] == "accepted"
     assert [fault["field"] for fault in document["faults"]] == ["Record-Route"]
@@ -154,7 +154,7 @@ def test_stream() -> None:
 
 
 def test_stream_that_loses_its_framing() -> None:
-    """Without a Content-Length nobody knows where the next message begins (RFC 3261 18.3)."""
+    """Without a Content-Length the end of the message is unknown (RFC 3261 18.3)."""
     result = parse(message() + OPTIONS + b"\r\n" + message(), "--stream")
     assert result.exit_code == 1
     good, bad = json.loads(result.stdout)

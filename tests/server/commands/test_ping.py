@@ -1,4 +1,4 @@
-"""`sansip ping` against a scripted peer: what it sends, when it sends again, and what it says."""
+"""`sansip ping` against a scripted peer: its requests, its repeats, and its output."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_strangers_and_garbage_are_no_answer() -> None:
 
 
 def test_nobody_there() -> None:
-    """A port nobody listens on is said at once, not after a timeout."""
+    """A port without a listener is reported at once, not after a timeout."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

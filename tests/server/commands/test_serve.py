@@ -1,4 +1,4 @@
-"""`sansip serve` as a process: what it prints, what it serves, and how it ends."""
+"""`sansip serve` as a process: its output, its service, and its end."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_migrate(tmp_path: Path, modules: Any) -> None:
 
 
 def test_not_below_a_server(store: Path, tmp_path: Path, modules: Any) -> None:
-    """Its modules have rows in memory: what was put below them would be overwritten, or not seen."""
+    """Its modules have rows in memory: rows put below them would be overwritten, or not seen."""
     file = tmp_path / "rows"
     assert run("export", "--to", str(file), "--store", str(store))[0] == 0
     lock = StoreLock(store)

@@ -69,7 +69,7 @@ def test_life_of_a_user(tmp_path: Path) -> None:
 
 
 def test_import(tmp_path: Path) -> None:
-    """Many at once, from CSV; a bad line adds nobody."""
+    """Many at once, from CSV; a bad line adds no user."""
     store = str(tmp_path / "users.db")
     status, output = run("user", "import", "--store", store, input="a@b.test,one\n# comment\nc@b.test,two\n")
     assert status == 0
@@ -83,7 +83,7 @@ def test_import(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["alice", "@b", "alice@"])
 def test_not_an_address(tmp_path: Path, address: str) -> None:
-    """user@domain is what is wanted, and said."""
+    """The error names the expected form, user@domain."""
     status, output = run("user", "add", address, "--store", str(tmp_path / "u.db"), input="x\n")
     assert status == 2
     assert "user@domain" in output
@@ -115,7 +115,7 @@ def keys(store: str, name: str, realm: str = "biloxi.test") -> dict[str, str] | 
 
 
 def test_the_whole_address_as_name(store: str) -> None:
-    """HA1B is a row of its own that nobody has to think of: changed and removed with its user."""
+    """HA1B is a row of its own that the operator need not know: changed and removed with its user."""
     assert (
         run("user", "add", "alice@biloxi.test", "--with-domain", "--store", store, input="secret\n")[0] == 0
     )
@@ -290,7 +290,7 @@ def test_no_port(address: str) -> None:
     [("list",), ("list", "--json"), ("remove", "a@b"), ("disable", "a@b"), ("passwd", "a@b", "--generate")],
 )
 def test_who_only_looks_makes_no_store(words: tuple[str, ...], tmp_path: Path) -> None:
-    """A slip in the name of the store: an empty list, and a file that nobody asked for, would hide it."""
+    """An empty list and a new file would hide a slip in the name of the store."""
     path = tmp_path / "other.db"
     status, output = run("user", *words, "--store", str(path))
     assert status == 2

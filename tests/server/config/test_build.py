@@ -45,7 +45,7 @@ def test_wildcard_that_advertises_stays_one(machine: None) -> None:
 
 @pytest.mark.parametrize("text", ["udp:0.0.0.0:5060", "tcp:192.0.2.10:5060", "udp:[::]:0"])
 def test_open_registration_needs_a_word(text: str) -> None:
-    """Nobody opens a server to the world by accident."""
+    """No operator opens a server to the world by accident."""
     with pytest.raises(OperatorError, match="without authentication"):
         build.refuse_open_listeners(Settings(listen=["udp:127.0.0.1:5060", text]))
     build.refuse_open_listeners(Settings(listen=[text], auth="none"))

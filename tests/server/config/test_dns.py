@@ -1,4 +1,4 @@
-"""The [dns] table: what it accepts, and what the core gets of it."""
+"""The [dns] table: the values that it accepts, and those that the core gets."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_faults_are_named(line: str, path: str) -> None:
 
 
 def test_a_journal_with_look_ups_can_be_played_again() -> None:
-    """Queries, replies and name servers are in the journal: a replay asks nobody."""
+    """Queries, replies and name servers are in the journal: a replay sends no query."""
     settings = Settings()
     route: Any = relay_to("sip:bob@carrier.test:5070")
     listeners = [ListenerConfig(0, "udp", "192.0.2.10", 5060)]

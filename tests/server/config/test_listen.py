@@ -99,7 +99,7 @@ def test_refused_with_a_reason(text: str, says: str) -> None:
 
 @given(st.text())
 def test_any_text_is_understood_or_refused(text: str) -> None:
-    """No text makes it fail in another way, and what it accepts it prints so as to accept it again."""
+    """Each text is accepted or refused in one way, and the printed form of an accepted one is accepted."""
     try:
         listener = parse_listen(text)
     except ValueError:
@@ -121,7 +121,7 @@ def test_default_listeners_are_loopback() -> None:
 
 
 def test_behind_a_proxy_is_not_loopback() -> None:
-    """Everybody who reaches the load balancer reaches a loopback listener behind it."""
+    """All clients of the load balancer reach a loopback listener behind it."""
     assert not parse_listen("tcp:127.0.0.1:5060 proxy_protocol 127.0.0.1").loopback
 
 

@@ -1,4 +1,4 @@
-"""A configuration file is judged whole: every fault, its line, and what was expected."""
+"""A configuration file is judged whole: every fault, its line, and the expected value."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ format = "JSON"
     ],
 )
 def test_one_fault(text: str, says: str) -> None:
-    """Every kind of fault is one line that says what was expected."""
+    """Every kind of fault is one line with the expected value."""
     found = faults(text)
     assert len(found) == 1, found
     assert says in found[0]

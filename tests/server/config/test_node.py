@@ -34,7 +34,7 @@ def test_alone() -> None:
 
 
 def test_the_name() -> None:
-    """As given, else the host's."""
+    """The given name, else the host's."""
     assert node_name(shared(name="n1")) == "n1"
     assert node_name(shared()) == platform.node()
 
@@ -64,7 +64,7 @@ def test_no_address_that_serves() -> None:
     "address", ["10.0.0.1:5060", "10.0.0.1:5060;transport=udp", "203.0.113.5:5080", "0.0.0.0:5060"]
 )
 def test_an_address_that_is_ours(address: str) -> None:
-    """As bound or as advertised; what is neither would send requests in circles."""
+    """A bound or an advertised address; any other would send requests in circles."""
     if address.startswith("0."):
         with pytest.raises(OperatorError, match=r"none of listen.*10\.0\.0\.1:5060"):
             node_config(shared(address=address), [UDP, HIDDEN])

@@ -37,7 +37,7 @@ from sansip_server.stores.redis_codec import NewerRecord, decode, encode, lifeti
     ],
 )
 def test_urls(text: str, shown: str) -> None:
-    """All three kinds; what is shown in the log never has the password."""
+    """All three kinds; the log never shows the password."""
     assert str(parse_redis(text)) == shown
 
 
@@ -65,7 +65,7 @@ def test_credentials_of_a_url() -> None:
     ],
 )
 def test_wrong_urls(text: str) -> None:
-    """Each is refused with what was expected, and without the password."""
+    """Each is refused with the expected form, and without the password."""
     with pytest.raises(ValueError, match="redis"):
         parse_redis(text)
 
@@ -163,7 +163,7 @@ class FakeRedis:
     ],
 )
 def test_a_master_that_is_none_any_more(url: str, answer: Any, disconnected: int) -> None:
-    """Behind sentinels the next connection goes to the named master; what it answered is given back."""
+    """Behind sentinels the next connection goes to the named master; the old one's answer is passed up."""
     client = RedisClient(parse_redis(url), RedisSettings(), None)
     fake = client._client = FakeRedis(answer)
     assert client.run([("GET", "x")]) == [answer]
@@ -258,7 +258,7 @@ def test_a_later_program_may_add_to_a_flow() -> None:
 
 
 def test_a_later_program_may_add_to_a_binding() -> None:
-    """Nodes are upgraded one by one: what is not known is passed over."""
+    """Nodes are upgraded one by one: unknown values are passed over."""
     one = Binding("sip:bob@biloxi.test", "sip:b@h", 5.0, "c", 1)
     data = encode("v" * 16, [one], 0.0).replace(b"]]", b',"new"]]')
     assert decode("sip:bob@biloxi.test", data, 0.0).bindings == (one,)

@@ -59,7 +59,7 @@ def test_all_keys() -> None:
     ],
 )
 def test_faults(key: str, value: object, said: str) -> None:
-    """A fault names its key, and what was expected."""
+    """A fault names its key, and the expected value."""
     _, faults = settings_of({"ua": {key: value}})
     assert [fault.path for fault in faults] == [f"ua.{key}"]
     assert said in f"{faults[0].problem} {faults[0].suggestion}"

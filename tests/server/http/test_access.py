@@ -52,7 +52,7 @@ def test_a_token_has_its_role(tmp_path: Path, role: str) -> None:
 
 
 def forged(keys: Path) -> dict[str, str]:
-    """Return tokens that prove nothing, by what is wrong with them."""
+    """Return tokens that prove nothing, by their fault."""
     (entry,) = json.loads(keys.read_text())["keys"]
     own = jwt.PyJWK(entry, "EdDSA")
     claims: dict[str, Any] = {"aud": "sansip", "role": "operate", "exp": int(time.time()) + 60}

@@ -198,7 +198,7 @@ def challenge(site: Site) -> str:
     ],
 )
 def test_users(user: str, stored: Any, status: int) -> None:
-    """The password of a phone, from the same store; a store that fails proves nobody wrong."""
+    """The password of a phone, from the same store; a store that fails calls no user wrong."""
     site = Site()
     work = site.begin("/mine", authorization=signed(challenge(site), user))
     next(work)
@@ -218,7 +218,7 @@ def test_users(user: str, stored: Any, status: int) -> None:
 
 
 def test_a_token_in_the_clear(tmp_path: Any) -> None:
-    """RFC 6750 5.3: what others read on the way is theirs as well, so it is not even looked at."""
+    """RFC 6750 5.3: a token in the clear has other readers, so it is not even looked at."""
     site = Site()
     site.secure = False
     users: Any = site.mounts._users
@@ -241,7 +241,7 @@ def test_a_token_in_the_clear(tmp_path: Any) -> None:
     ],
 )
 def test_users_with_the_token_of_their_phone(tmp_path: Any, name: str, scope: str, status: int) -> None:
-    """RFC 8898's token proves the same user over HTTP; one of another domain proves nobody here."""
+    """RFC 8898's token proves the same user over HTTP; one of another domain proves no user here."""
     keys = tmp_path / "keys.json"
     made(keys)
     site = Site()

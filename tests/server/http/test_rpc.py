@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0: one table of commands, pages, roles, and what is no command."""
+"""JSON-RPC 2.0: one table of commands, pages, roles, and requests that are no command."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_commands_batches_and_notifications() -> None:
 
 
 def test_events() -> None:
-    """Notifications from the first to the last call; what is dropped is told (http_events)."""
+    """Notifications from the first to the last call; dropped ones are counted (http_events)."""
     bench = Bench()
     assert bench.socket.outgoing() is None
     assert bench.call("events.follow", x=1)["code"] == -32602

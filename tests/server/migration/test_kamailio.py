@@ -74,13 +74,13 @@ def test_subscriber_by_password() -> None:
     ],
 )
 def test_subscriber_left(change: dict[str, Any], why: str) -> None:
-    """Nobody is made a user whose key would never be right."""
+    """A subscriber whose key would never fit becomes no user."""
     with pytest.raises(Left, match=why):
         users_of(SUBSCRIBER | change, None)
 
 
 def test_location() -> None:
-    """Columns that are empty or missing are what they are without them."""
+    """Empty and missing columns are treated alike."""
     binding = binding_of(LOCATION, None, NOW)
     assert binding.aor == "sip:alice@biloxi.test"
     assert (binding.q, binding.path, binding.instance, binding.reg_id) == (None, (), None, None)
@@ -157,7 +157,7 @@ def test_uacreg_is_configuration() -> None:
 
 
 def test_older_database(tmp_path: Path) -> None:
-    """Tables and columns that are not there are no error; what was registered here since stays."""
+    """Missing tables and columns are no error; later registrations here stay."""
     with closing(sqlite3.connect(tmp_path / "k.db")) as database:
         database.execute("CREATE TABLE subscriber (username, domain, ha1)")
         database.executemany(
@@ -177,7 +177,7 @@ def test_older_database(tmp_path: Path) -> None:
 
 
 def test_beside_a_running_server(tmp_path: Path) -> None:
-    """It holds its own registrations in memory and writes them whole: what is imported would be lost."""
+    """The server holds its registrations in memory and writes them whole: imported ones would be lost."""
     row = LOCATION | {"expires": 1e7}
     with closing(sqlite3.connect(tmp_path / "k.db")) as database:
         database.execute(f"CREATE TABLE location ({', '.join(row)})")

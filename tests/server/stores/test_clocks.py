@@ -1,4 +1,4 @@
-"""Rows by readings of the clock: what they mean on this boot, on another one, and without a reading."""
+"""Rows by readings of the clock: their meaning on this boot, on another one, and without a reading."""
 
 from __future__ import annotations
 

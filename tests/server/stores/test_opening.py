@@ -28,7 +28,7 @@ def test_password_is_not_shown() -> None:
 
 
 def test_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLAlchemy and psycopg are an extra: who wants them reads what to type."""
+    """SQLAlchemy and psycopg are an extra: the error has the command to type."""
     monkeypatch.delitem(sys.modules, "sansip_server.stores.server", raising=False)
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     with pytest.raises(OperatorError, match=r"pip install 'sansip\[postgresql\]'") as raised:

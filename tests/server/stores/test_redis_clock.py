@@ -70,7 +70,7 @@ def test_a_clock_that_is_set() -> None:
 
 
 def test_skew_is_told_beyond_a_second() -> None:
-    """And not where the answer took so long that it may be its way."""
+    """It is not told where the answer took so long that its way may be the cause."""
     near, far, slow = Bench(0.9), Bench(1.1), Bench(1.5, way=2.0)
     for bench in (near, far, slow):
         bench.offset()

@@ -129,7 +129,7 @@ def test_deleted_file_is_noticed(path: Path) -> None:
 
 
 def test_replaced_file_is_taken_and_told(path: Path) -> None:
-    """A backup put in place is opened; the writer is told once that it lacks what came since."""
+    """A backup put in place is opened; the log tells the writer once that later changes are missing."""
     store = SqliteStore(path)
     backup = SqliteStore(path.with_name("backup"))
     backup.put_user(User("bob", "biloxi.test", {"MD5": "aa"}))
@@ -167,7 +167,7 @@ def test_locked_file_fails_in_time(path: Path) -> None:
 
 
 def test_full_disk(path: Path) -> None:
-    """A file that cannot grow fails the batch and keeps what it had."""
+    """A file that cannot grow fails the batch and keeps its content."""
     store = SqliteStore(path)
     store.save([LocationUpdate(AOR, (), (FULL,))], 0.0)
     connection = store._connection()
