@@ -253,6 +253,7 @@ class Reception:
 
     def _decide(self, handle: IncomingRequest, now: float) -> None:
         core = self._core
+        core.ua.now = now
         try:
             take_route(handle)
             screen(handle)

@@ -196,6 +196,7 @@ class Stack(Assembly):
             ):
                 self.resolver.connection_closed(conn, now)
             return self._take(now)
+        self.ua.now = now
         waiting = self.connections.closed(conn, reason)
         if self.siblings is not None and connection.incoming:
             self.siblings.tell("closed", conn, reason, False)
@@ -219,6 +220,7 @@ class Stack(Assembly):
 
     def answer(self, id: int, result: Any, now: float) -> list[Action]:
         """Give the answer to ``Ask`` number ``id``; an exception is a failed answer."""
+        self.ua.now = now
         self.questions.answer(id, result, now)
         return self._take(now)
 
@@ -226,6 +228,8 @@ class Stack(Assembly):
         """Let everything due at ``now`` happen."""
         if self.unstarted:
             self.start(now)
+        # The time for modules that hear of something without it: the location's watchers.
+        self.ua.now = now
         self.timers.fire_due(now)
         self.ua.time_passed(now)
         self.modules.stack_hooks.time_passed(now)
@@ -344,6 +348,7 @@ class Stack(Assembly):
         """
         if self.unstarted:
             self.start(now)
+        self.ua.now = now
         self.modules.run(name, given, done, now)
         return self._take(now)
 
