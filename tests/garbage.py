@@ -20,7 +20,7 @@ def left_by(play: Callable[[], object]) -> dict[str, int]:
     gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
-    # What was there before is not looked through again, which is most of the time.
+    # Older objects, which are most of the time, are not looked through again.
     gc.freeze()
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:

@@ -26,7 +26,7 @@ class _Fake:
         self.host = host
         self.mood = "good"
         self.port = port
-        # What it was asked, retransmissions as well: (cookie, command).
+        # The questions that it got, retransmissions as well: (cookie, command).
         self.asked: list[tuple[bytes, Any]] = []
         self._known: dict[bytes, bytes] = {}
         self._held: list[bytes] = []

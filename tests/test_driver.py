@@ -200,7 +200,7 @@ def test_a_handshake_has_a_time_limit():
         Disconnect(1, reason),
     ]
     assert driver.next_deadline() is None
-    # What the adapter reports after a Disconnect ends it for the stack, too.
+    # A report of the adapter after a Disconnect ends it for the stack, too.
     driver.connection_closed(1, "handshake", 108.0)
     assert stack.expect("closed") == (1, "handshake")
 

@@ -324,7 +324,7 @@ def test_refused(name: str) -> None:
         rig.run_out()
         for event in rig.events:
             if isinstance(event, RouteFailed):
-                # As who writes the log does.
+                # The log's writer does the same.
                 without_frames(event.error)
         rig.log.clear()
         rig.events.clear()

@@ -179,7 +179,7 @@ def test_header_parts() -> None:
     assert what(limited(header_parts=30).udp(request(headers=[("X", "y" + many)]))) == ["400"]
     commas = ", ".join("y" * 40)
     assert what(limited(header_parts=30).udp(request(headers=[("X", commas)]))) == ["400"]
-    # In the field that is taken apart first, too.
+    # Also in the field that is taken apart first.
     via = f"SIP/2.0/UDP 192.0.2.77;branch=z9hG4bKx{many}"
     assert what(limited(header_parts=30).udp(request(headers=[("Via", via)]))) == ["400"]
     assert what(limited(relay_to(BOB_URI)).udp(request(headers=[("X", "y" + many)]))) == ["100", "INVITE"]

@@ -35,7 +35,7 @@ FORBIDDEN = frozenset(
     }
 )
 
-# What is imported is compared with what the interpreter had loaded by itself.
+# The imports are compared with the modules that the interpreter had loaded by itself.
 PROBE = """
 import importlib, sys
 before = set(sys.modules)

@@ -82,7 +82,7 @@ def test_a_listener_that_is_removed_ends_in_order() -> None:
     while (due := stack.next_deadline()) is not None and not closed:
         now = due
         closed = [one for one in stack.time_passed(now) if isinstance(one, CloseDatagram)]
-    # 64*T1 after the last answer, when nobody repeats anything any more.
+    # 64*T1 after the last answer, when no phone repeats anything any more.
     assert closed == [CloseDatagram(9)]
     assert now < 40
     assert len(stack.retiring.ends) == 0
@@ -139,7 +139,7 @@ def test_record_route_of_a_former_listener_is_ours() -> None:
     stack.configure(Reconfiguration(listeners=LISTENERS), 2.0)
     assert stack.listeners.has_recorded("198.51.100.10", 5080, "udp")
     assert stack.listeners.is_own_sent_by("198.51.100.10:5080")
-    # What others may say of that address is believed no more.
+    # Claims of others about that address are believed no more.
     assert not stack.listeners.is_own_address("198.51.100.10", 5080, "udp")
     assert not stack.listeners.serves("198.51.100.10")
 

@@ -31,7 +31,7 @@ class Running:
     coroutines = False
     # The thread outlives its server.
     stays = False
-    # What has to be installed beside the server.
+    # The packages that must be installed beside the server.
     packages: tuple[str, ...] = ()
 
     def __init__(self, stack: Any, listeners: list[Any], **options: Any) -> None:

@@ -114,7 +114,7 @@ async def story(world: World) -> None:
     await world.act("ring", offered.number)
     with pytest.raises(CallRefused):
         await world.result(calling)
-    # What cannot be done is told to the one who asked.
+    # The caller hears of a verb that cannot be done.
     with pytest.raises(LocalProtocolError, match="over"):
         await world.act("bye", call.number)
     with pytest.raises(LocalProtocolError, match="name its number"):

@@ -65,7 +65,7 @@ def test_challenges_of_a_fork() -> None:
         values = [(FIELD, challenge(realm=f"{branch.to[0]}-{number}")) for number in range(50)]
         outs += rig.udp(reply(branch, 407, headers=values), branch.to)
     values = only(outs, "407").message.get_all("proxy-authenticate")
-    # What one branch sent goes on as it came; of the others, as many as fit the limit.
+    # The challenges of one branch go on as they came; those of others, as many as fit the limit.
     assert len(values) == 50
 
 

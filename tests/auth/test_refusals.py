@@ -112,7 +112,7 @@ def test_without_qop_each_nonce_is_good_once() -> None:
     assert (again.what, is_stale(again)) == ("401", True)
     again = rig.enrol(line)
     assert (again.what, is_stale(again)) == ("401", True)
-    # Neither with a count, nor the other way round.
+    # No qop with a count, and no count with a qop.
     assert rig.enrol(answer(challenge)).what == "401"
     challenge = rig.challenge()
     assert rig.enrol(answer(challenge)).what == "200"

@@ -66,7 +66,7 @@ def test_a_recording_from_before_a_restart() -> None:
     assert not after.accept(recorded, 1)
     assert not after.accept(recorded, 2)
     assert after.accept(after.make(1060.0))
-    # Within one second nobody can tell.
+    # Within one second no process can tell.
     assert not after.accept(before.make(1060.9))
 
 

@@ -336,7 +336,7 @@ def test_a_cancel_that_lost_the_race() -> None:
     bench.bob.expect("ACK")
 
 
-# What tells one side of the other side's hops, dialogs, users and passwords.
+# Values that tell one side of the other side's hops, dialogs, users and passwords.
 NEVER = [
     ("Path", "<sip:secret;lr>"),
     ("Service-Route", "<sip:secret;lr>"),

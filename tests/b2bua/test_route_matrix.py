@@ -93,7 +93,7 @@ def test_every_request_of_both_legs(near: Shape, far: Shape) -> None:
     legs.answer(invite, 183, [("Require", "100rel"), ("RSeq", "1"), SDP], body=ANSWER)
     bob.reply(legs.check(bob, "PRACK"), 200)
     progress = alice.expect("183")
-    # RFC 3261 12.1.1: the caller's proxies are told back to him, and none of the callee's.
+    # RFC 3261 12.1.1: the caller gets back its own proxies, and none of the callee's.
     assert progress.get_all("record-route") == list(legs.near.recorded)
     legs.within(alice, "PRACK", [("RAck", f"{progress.get('rseq')} {progress.cseq.number} INVITE")])
     alice.expect("200")

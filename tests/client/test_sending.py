@@ -132,7 +132,7 @@ def test_silence_leads_to_the_next_in_good_time() -> None:
     outs = desk.rig.wait(3)
     assert [out.to for out in outs if out.what == "INVITE"][-1] == CAROL
     second = outs[-1]
-    # It begins to ring after all: nobody waits for it.
+    # It rings after all, but the caller has given up.
     assert sent(desk.rig.udp(reply(first, 180), BOB)) == [("CANCEL", BOB)]
     desk.rig.udp(reply(second, 180, tag="carol"), CAROL)
     # RFC 3261 9.1: its 2xx crossed the CANCEL. The other is cancelled.

@@ -20,7 +20,7 @@ def network_with_journal(transport: str) -> tuple[Network, list[str]]:
     network.server(StackConfig(listeners, ["biloxi.test"]), lines.append)
     network.endpoint("alice", "192.0.2.11", transport="udp")
     network.endpoint("bob", "192.0.2.12", transport=transport)
-    # What the server's own journal has in its head.
+    # The head of the server's own journal.
     head = {
         **json.loads(lines[0]),
         "listeners": [{"transport": kind, "host": "192.0.2.1", "port": 5060} for kind in ("udp", "tcp")],

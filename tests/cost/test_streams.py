@@ -18,7 +18,7 @@ from tests.fuzz.targets.web import HANDSHAKE
 from tests.rig import Rig, relay_to, request
 
 SMALL = request("OPTIONS", "sip:biloxi.test", transport="TCP")
-# What a stream may repeat without end.
+# Parts that a stream may repeat without end.
 UNITS = {
     "messages": SMALL,
     "pings": b"\r\n\r\n",

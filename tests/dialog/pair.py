@@ -111,7 +111,7 @@ class Pair:
         if credentials:
             self.invite.append("Proxy-Authorization", credentials)
         self._note(self.alice, self.invite)
-        # What the proxies on the way put on top of it.
+        # The values that the proxies on the way put on top of it.
         arrived = self.invite.copy()
         for value in recorded:
             arrived.append("Record-Route", value)

@@ -23,7 +23,7 @@ import pytest
 from tests.dialog import test_dialog, test_route_matrix, test_route_set
 from tools.mutation import ROOT, _replace, mutants_of, mutated
 
-# What is judged: all functions of one file, these of the other.
+# The mutants of one file's functions are judged by these tests of the other.
 FILES = {
     "sansip/dialog/route_set.py": None,
     "sansip/dialog/dialog.py": (

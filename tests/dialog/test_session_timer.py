@@ -62,7 +62,7 @@ def test_too_short_a_session_is_refused() -> None:
     assert refusal is not None
     assert (refusal.status, refusal.headers) == (422, (("Min-SE", "90"),))
     assert session_refusal(invite(headers=[SUPPORTED, ("Session-Expires", "90")]), settings()) is None
-    # Who cannot understand it is served without a timer: it must not be made longer (RFC 4028 9).
+    # A caller that does not know the timer is served without one: it must not be made longer (RFC 4028 9).
     assert session_refusal(invite(headers=[short]), settings()) is None
     assert SessionTimer(settings()).accept(invite(headers=[short]), 0.0) == []
 
@@ -145,7 +145,7 @@ class TestInASession:
         assert pair.wire == ["INVITE", "200 INVITE", "ACK"]
         assert pair.requests[-2][0] == "bob"
         assert pair.requests[-2][1].body == SDP
-        # A refresh is nobody's wish: nobody is told.
+        # No user wished for a refresh, so none is told.
         assert pair.bob.answers == []
 
     def test_without_a_refresh_both_sides_end(self) -> None:

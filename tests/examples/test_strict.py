@@ -21,7 +21,7 @@ def test_examples_are_strictly_typed(tmp_path: Path) -> None:
         files[-1].write_text(code)
     assert len(files) >= 7
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}"]
-    # What they import is checked elsewhere, and takes half a minute.
+    # Their imports are checked elsewhere, and take half a minute.
     done = subprocess.run(
         [*command, "--follow-imports=silent", *map(str, files)], cwd=tmp_path, capture_output=True, text=True
     )

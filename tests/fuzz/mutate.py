@@ -84,7 +84,7 @@ def main() -> None:
     for data in inputs(options.target, options.seed):
         if time.monotonic() - began > options.seconds:
             break
-        # What it costs, not how busy the machine is.
+        # The cost, not the load of the machine.
         start = time.process_time()
         try:
             run(data)

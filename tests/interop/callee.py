@@ -40,7 +40,7 @@ class Callee:
         self.host, self.port = self._socket.getsockname()[:2]
         self._peers: list[socket.socket] = []
         if how == "refused":
-            # Bound and not read would be silence: nobody has this port from here on.
+            # Bound and not read would be silence: no program has this port from here on.
             self._socket.close()
             return
         if transport == "tcp":

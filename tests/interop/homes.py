@@ -70,8 +70,8 @@ class Home:
         self._exec("nft", "add chain ip filter pass { type filter hook forward priority 0; policy drop; }")
         self._exec("nft", "add rule ip filter pass ct state established,related accept")
         self._exec("nft", 'add rule ip filter pass iifname "in" accept')
-        # What comes uninvited is dropped before it is remembered: else the port that it
-        # came to would be taken, and a hole could not be punched from the inside.
+        # An uninvited packet is dropped before it is remembered: else its port would be taken, and a hole
+        # could not be punched from the inside.
         self._exec("nft", "add chain ip filter own { type filter hook input priority 0; }")
         self._exec("nft", 'add rule ip filter own iifname "eth0" ct state new drop')
 

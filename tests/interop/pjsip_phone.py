@@ -96,7 +96,7 @@ def main(
     wanted = pj.AccountConfig()
     wanted.idUri = f"sip:{user}@{domain}"
     wanted.regConfig.registrarUri = f"sip:{domain}"
-    # It comes back at once, and once a second while nobody answers.
+    # It comes back at once, and once a second without an answer.
     wanted.regConfig.firstRetryIntervalSec = wanted.regConfig.retryIntervalSec = 1
     wanted.regConfig.randomRetryIntervalSec = 0
     wanted.sipConfig.proxies.append(f"sip:{host}:{port};transport={transport};lr")

@@ -157,7 +157,7 @@ def watched(program: peers.Program, server: tuple[str, int], directory: Path) ->
         prober.wait_for("^probing$")
         spent, memory = spent_by(program), resident(program)
         yield watch
-        # What the attack left to do counts, too.
+        # The work that the attack left counts, too.
         time.sleep(AFTER)
         watch.spent, watch.grown = spent_by(program) - spent, resident(program) - memory
         prober.terminate()

@@ -54,9 +54,9 @@ class Probe:
         self._phone.bind((HOST, port))
         self._phone.settimeout(5)
         self._number = 0
-        # What the log has to say of calls that were cancelled.
+        # The lines that the log must have about cancelled calls.
         self.cancelled: list[str] = []
-        # What the phone was asked: Call-ID -> request, and where it came from.
+        # The requests to the phone: Call-ID -> request, and its source.
         self._rings: dict[str, tuple[str, tuple[str, int]]] = {}
 
     def __enter__(self) -> Self:

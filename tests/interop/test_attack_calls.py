@@ -455,7 +455,7 @@ def test_short_sessions(tmp_path: Path) -> None:
             mallory = Caller(line, "mallory")
             mallory.invite(f"Session-Expires: {value}", "Supported: timer")
             assert mallory.expect("422").get("min-se") == "90"
-        # Who cannot understand a 422 has no timer.
+        # A caller that does not know 422 has no timer.
         mallory = Caller(line, "m2")
         mallory.call("Session-Expires: 1;refresher=uas", "Min-SE: 1")
         assert mallory.line.received(2.5) == []

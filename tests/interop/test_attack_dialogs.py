@@ -15,7 +15,7 @@ from tests.interop.siege import TRANSPORTS, Siege
 from tests.interop.users import ask, credentials
 from tools import peers
 
-# Where the attacker is, and the phone that he wants to reach.
+# The attacker's address, and the victim's phone.
 ELSEWHERE, THERE = "127.0.0.66", "127.0.0.77"
 PASSWORD = "wonderland"
 

@@ -13,7 +13,7 @@ from tools import peers
 
 # Where attackers and victims are, and phones that changed networks.
 ELSEWHERE = "127.0.0.66"
-# An edge proxy for phones, and the default route for who asks for the server itself.
+# An edge proxy for phones, and the default route for requests to the server itself.
 EDGE = """
 from sansip.routing.default import route as otherwise
 

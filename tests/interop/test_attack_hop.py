@@ -47,7 +47,7 @@ def test_who_is_believed_about_a_call(tmp_path: Path) -> None:
             sent = request("INVITE", aor, alice, branch="z9hG4bKseen")
             alice.send(sent)
             invite = until(bob, b"INVITE ")
-            # What he saw of the call, sent from his own host.
+            # The values of the call that the attacker saw, sent from another host.
             mallory.send(answer_to(invite, "603 Decline", "mallory"))
             mallory.send(sent.replace(b"INVITE sip:", b"CANCEL sip:").replace(b"1 INVITE", b"1 CANCEL"))
             until(mallory, b"SIP/2.0 481 ")

@@ -171,7 +171,7 @@ def said(world: World, data: bytes) -> str:
         return until_closed(sock)[:12].decode()
 
 
-# What the server says to each; "": closed before that could be read.
+# The server's answer to each; "": closed before it could be read.
 CROWD: dict[Callable[[World], str], tuple[str, ...]] = {
     slow_head: ("HTTP/1.1 408",),
     slow_body: ("HTTP/1.1 408",),

@@ -62,7 +62,7 @@ def test_forged_errors_end_no_call(tmp_path: Path) -> None:
             for quoted in (b"", b"INVITE s", invite[:branch], invite[:branch] + b"z9hG4bKguess\r\n") * 25:
                 forger.sendto(unreachable(server, phone.local, quoted), (LOCAL, 0))
             assert [one.split(b" ")[1] for one in caller.received()] == [b"100"]
-        # What a router that has seen the datagram says.
+        # The error of a router that has seen the datagram.
         forger.sendto(unreachable(server, phone.local, invite[:500]), (LOCAL, 0))
         assert caller.receive().split(b" ")[1] in (b"480", b"500")
     assert watch.spent < 0.5

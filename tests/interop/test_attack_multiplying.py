@@ -24,7 +24,7 @@ def test_a_route_of_many_values_that_name_us(tmp_path: Path, transport: str) -> 
     assert watch.spent < 1.0
 
 
-# Each user has ten Contacts or more that name the server: his own, or those of other such users.
+# Each user has ten Contacts or more that name the server: the user's own, or those of other such users.
 MULTIPLYING = """
 async def route(request):
     if not request.validate():
@@ -72,8 +72,8 @@ def test_many_contacts_at_one_address(tmp_path: Path, transport: str) -> None:
             user.send(request("REGISTER", f"sip:{siege.domain}", user, to=f"<{aor}>", lines=[contact]))
             assert user.receive().startswith(b"SIP/2.0 200 ")
         user.send(request("INVITE", aor, user))
-        # Sent again after 0.5 and 1.5 s (RFC 3261 17.1.1.2), and so on: seven in all. Who
-        # registered over a connection is called over it, whatever his Contacts say.
+        # Sent again after 0.5 and 1.5 s (RFC 3261 17.1.1.2), and so on: seven in all. A phone that registered
+        # over a connection is called over it, with any Contact.
         got = [one.split(b" ")[0] for one in victim.received(1.2)]
         own = [one.split(b" ")[0] for one in user.received()]
     assert got == ([b"INVITE"] * 3 if transport == "udp" else [])

@@ -335,11 +335,11 @@ def test_a_node_that_stands_still(ring: Ring) -> None:
             alice.invite(bob.aor)
             alice.expect("480")
             assert time.monotonic() - begun < 2.0
-            # Another phone of his registers meanwhile, at the other node.
+            # Another phone of the user registers meanwhile, at the other node.
             with Phone("bob", "biloxi.test", "ws", (HOST, n2.ws)) as other:
                 other.register()
                 converse(alice, other, hangs_up=alice)
-                # What waits in n1's sockets was written before, and is done after.
+                # The requests in n1's sockets were written before, and are done after.
                 bob.send_register()
                 time.sleep(0.2)
                 os.kill(n1.program.pid, signal.SIGCONT)

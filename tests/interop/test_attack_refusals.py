@@ -53,7 +53,7 @@ def test_a_strangers_invite_is_answered_once(tmp_path: Path, transport: str) -> 
                 line.send(sent[-1])
             answers = received(line, 1.2)
             assert sorted(one.split(b" ", 2)[1] for one in answers) == sorted(case[2] for case in cases)
-            # What is more is the challenge, and our To tags.
+            # The rest is the challenge, and our To tags.
             assert sum(map(len, answers)) < 1.5 * sum(map(len, sent))
 
 
@@ -78,7 +78,7 @@ def test_refused_messages_leave_no_memory(tmp_path: Path, transport: str) -> Non
     with Siege(tmp_path) as siege:
         with siege.line(transport) as stranger:
             bad = request("MESSAGE", f"sip:{siege.domain}", stranger, lines=["X y", f"X: {'z' * 7_500}"])
-            # What a process takes once, for its buffers, is not counted.
+            # Memory that a process takes once, for its buffers, is not counted.
             for _ in range(100):
                 stranger.send(bad)
                 assert stranger.receive().startswith(b"SIP/2.0 400 ")
@@ -98,7 +98,7 @@ def test_a_single_line_end_keeps_a_connection(tmp_path: Path) -> None:
             phone.send(b"\r\n")
             time.sleep(0.6)
         phone.send(request("OPTIONS", f"sip:{siege.domain}", phone))
-        # What precedes the answer is the pong of two line ends.
+        # Before the answer comes the pong of two line ends.
         assert phone.receive().lstrip(b"\r\n").startswith(b"SIP/2.0 200 ")
 
 

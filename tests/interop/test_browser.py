@@ -85,7 +85,7 @@ class Page:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What waits for a call to make waits no longer.
+        # Code that waited for a call to make waits no longer.
         self.calls.put("")
         self._server.shutdown()
         self._server.server_close()

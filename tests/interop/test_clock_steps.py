@@ -101,7 +101,7 @@ def test_step(error: int, store: str, tmp_path: Path) -> None:
     again = Server(tmp_path, store, 0)
     with again.program:
         assert "2 registrations from" in again.program.output()
-        # And once more, set while nobody ran.
+        # And once more, set while the server was down.
         again.register("carol")
         again.kill()
     last = Server(tmp_path, store, -error)

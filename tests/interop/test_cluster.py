@@ -138,7 +138,7 @@ class Nodes:
         self.all: list[Node] = []
         for name in ("n1", "n2", "n3"):
             self.all.append(Node(directory, name, location, **options))
-            # Whatever it is by then: a test may start it again.
+            # In any state by then: a test may start it again.
             stack.callback(self.all[-1].stop)
         for node in self.all:
             for other in self.all:

@@ -112,7 +112,7 @@ def test_the_first_server_dies_and_comes_back(carrier: Carrier) -> None:
     with carrier.callee(1):
         with carrier.callee(0):
             carrier.call()
-        # It is gone now; nobody told the server.
+        # It is gone now, and the server does not know.
         carrier.call()
     assert [one for one in carrier.names.server.queries if "NAPTR" in one] == ["carrier.test NAPTR"]
 

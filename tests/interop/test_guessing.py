@@ -90,7 +90,7 @@ class Honest:
     def begin(self, now: float) -> None:
         if self.waiting and now - self.begun < 5.0:
             return
-        # What a lost datagram means to a phone is that it tries again.
+        # A phone whose datagram was lost tries again.
         self.lost += self.waiting
         self.waiting, self.begun = True, now
         self._send("")

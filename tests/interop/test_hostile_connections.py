@@ -40,7 +40,7 @@ CHURN = 50_000 if LONG else 2_000
 CROWD = 10 if LONG else 5
 # Octets that an idle connection may cost, half as much again as measured (Kamailio: 4.5 KB, TLS 61 KB more).
 COST = {"tcp": 4_500, "tls": 31_000, "ws": 6_500, "wss": 31_000}
-# What the calls, the churn and the crowd may add to it, in octets.
+# The octets that the calls, the churn and the crowd may add to it.
 SPARE = 40_000_000
 LIMIT = 3.0
 LOCAL = "127.0.0.1"

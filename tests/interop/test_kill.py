@@ -146,7 +146,7 @@ def test_postgresql_is_killed(tmp_path: Path, record_property: Callable[[str, ob
                 phone.start()
                 time.sleep(chance.uniform(0.2, 0.8))
                 database.kill()
-                # What was acknowledged before has arrived by then.
+                # Acknowledged registrations have arrived by then.
                 time.sleep(0.2)
                 killed = len(acknowledged)
                 database.start()

@@ -104,7 +104,7 @@ def test_a_reload_with_a_fault(tmp_path: Path) -> None:
         path.write_text(before)
         with caller(server, tmp_path, "4930123456", 5, 50) as calls:
             calls.succeed(20)
-        # A regular expression that explodes is refused with its line, and nobody waits.
+        # A regular expression that explodes is refused with its line, and no call waits.
         with server.watched() as watch:
             (tmp_path / "rates.csv").write_text("gateway,prefix,caller\none,49,(a+)+$\n")
             assert "rates.csv:2: column 3 (caller)" in said(tmp_path, "lcr.reload").stderr

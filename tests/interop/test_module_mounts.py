@@ -143,7 +143,7 @@ def test_each_user_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         hours = '{"begin": 22, "end": 7}'
         assert asked("bob", "-X", "PUT", "-d", hours)[0] == "200"
         assert json.loads(asked("bob")[1]) == {"user": "bob", "begin": 22, "end": 7}
-        # What is bob's is not alice's.
+        # Alice does not get bob's values.
         assert asked("alice")[0] == "404"
         assert "bob" in server.ctl("quiet_hours.list")
         assert asked("bob", "-X", "DELETE")[0] == "204"

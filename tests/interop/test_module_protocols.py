@@ -131,7 +131,7 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
             assert json.loads(tcp.makefile().readline()) == TOLD
             assert json.loads(tls.recv(1_000)) == TOLD
             assert json.loads(web.recv(5)) == TOLD
-            # What it does not speak, and what never ends a line, is closed; the others go on.
+            # A connection with an unknown protocol, or without a line end, is closed; the others go on.
             with socket.create_connection((HOST, plain), 5) as other:
                 other.sendall(b"x" * 5_000)
                 assert other.recv(100) == b""
@@ -182,7 +182,7 @@ def test_it_listens_as_long_as_it_is_there(tmp_path: Path, environment: dict[str
             server.ctl("quiet_hours.set", *quiet_now())
             assert call(port, "bob") == "SIP/2.0 480 Quiet Hours"
             assert board.recv(1_000).startswith(b'{"user"')
-            # Another port: who is connected stays.
+            # Another port: open connections stay.
             assert "listeners" in reload(f'[quiet_hours]\nlisten = ["quiet:{HOST}:{other}"]\n')
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection((HOST, plain), 5)

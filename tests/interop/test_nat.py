@@ -331,7 +331,7 @@ def test_link_local(internet: Internet, stack: ExitStack, tmp_path: Path) -> Non
     server, caller = "2001:db8::10", "2001:db8::20"
     host, phones = internet.namespace("v6-srv"), internet.namespace("v6-phones")
     internet.link(host, "eth0", f"{server}/64", phones, "eth0", f"{caller}/64")
-    # Until duplicate address detection (RFC 4862 5.4) is done nobody may use an address.
+    # Until duplicate address detection (RFC 4862 5.4) is done no socket may use an address.
     time.sleep(2.5)
     serve(stack, host, tmp_path, [f"udp:[{server}]:5060"])
     with inside(phones):

@@ -369,7 +369,7 @@ def test_after_a_crash(tmp_path: Path) -> None:
             program.process.wait()
         temporary = answer.get("contact").partition('temp-gruu="')[2].partition('"')[0]
         with begin("after") as program:
-            # The TCP flow, refreshed last, is known to be gone: nobody waits for it.
+            # The TCP flow, refreshed last, is known to be gone: the caller does not wait for it.
             for uri in (phone.aor, temporary):
                 alice.invite(uri)
                 talk(alice, phone)

@@ -110,7 +110,7 @@ def test_a_node_is_cut_off_from_redis(network: Network) -> None:
             # And again when more signs of life are missing.
             time.sleep(1.0 - number)
         bob.register_refused("503", "retry-after")
-        # The other way: what n1 does not know it cannot find, and does not say that it is nobody.
+        # The other way: n1 cannot find an unknown user, and does not say that the user is absent.
         with network.phone("carol", "tcp", "n2") as carol, network.phone("dave", "udp", "n1") as dave:
             carol.register()
             dave.invite(carol.aor)

@@ -258,7 +258,7 @@ def test_no_update_is_lost(location: RedisLocation, port: int, seed: int) -> Non
 def test_passwords(tmp_path: Path) -> None:
     """A user with a password, from the URL and from a file; a wrong one is said as it is."""
     number = free_port()
-    # What docs/cluster.md says that it needs, and no more.
+    # The rights that docs/cluster.md lists, and no more.
     rights = re.findall(r"(?<=[` ])\+[a-z]+", (ROOT / "docs" / "cluster.md").read_text("utf-8"))
     user = ["sansip", "on", ">sip:secret", "~sansip:*", *rights]
     with redis_server(tmp_path / "redis", number, ["--requirepass", "other"]):
@@ -335,10 +335,10 @@ def test_the_master_dies_under_load(tmp_path: Path, record_property: Callable[[s
             before = len(acknowledged)
             location = make(redis.url)
             still_there(location, acknowledged)
-            # A master without a replica: nobody is told 200.
+            # A master without a replica: no phone gets 200.
             sent = load(node.v4, sent, 0.3, acknowledged)
             assert len(acknowledged) == before
-            # As the sentinels would have it in a quarter of a minute.
+            # The sentinels would do this in a quarter of a minute.
             again = ["--replicaof", HOST, str(redis.replica_port)]
             with redis_server(tmp_path / "master", redis.master_port, again):
                 redis.wait_for_replica()

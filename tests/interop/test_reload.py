@@ -72,7 +72,7 @@ class Reloaded:
 
     def settle(self, ports: list[int], number: int, wrong: str = "", modules: str = "") -> None:
         """Write a configuration that differs from the one before."""
-        # The later ones at an address where nobody looks for a free port between two reloads.
+        # The later ones at an address where no test looks for a free port between two reloads.
         hosts = [HOST, *["127.0.0.2"] * len(ports)]
         places = [f"{host}:{port}" for host, port in zip(hosts, ports, strict=False)]
         listen = ", ".join(f'"udp:{place}", "tcp:{place}"' for place in places)

@@ -123,7 +123,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             dead = stack.enter_context(Callee(how, first[:3], HOSTS[first[3]]))
             alive = stack.enter_context(Callee("alive", second[:3], HOSTS[second[3]]))
             pairs[case] = (dead, alive)
-        # One that has answered 100 is at work: nobody else may be asked (RFC 3263 4.3).
+        # A server that answered 100 is at work: no other may be asked (RFC 3263 4.3).
         slow = stack.enter_context(Callee("slow", "udp", "127.0.0.1"))
         pairs["slow"] = (slow, stack.enter_context(Callee("alive", "udp", "127.0.0.1")))
         zone = ["$ORIGIN carrier.test.", "$TTL 60", "@ SOA ns root 1 3600 600 86400 60", "@ NS ns"]

@@ -138,7 +138,7 @@ def test_behind_haproxy(tmp_path: Path) -> None:
         )
         for one, other in zip(TRANSPORTS, reversed(TRANSPORTS), strict=True):
             invite = call(a[one], b[other])
-            # The caller's own Via, with where he really is (RFC 3581 4).
+            # The caller's own Via, with its real address (RFC 3581 4).
             via = invite.all("via")[1]
             port = a[one].local[1]
             assert re.search(rf";rport={port}(;|$)", via), via

@@ -24,7 +24,7 @@ class Node:
         folder.mkdir()
         self.folder = folder
         self.environment = installed(folder, code, {"quiet_hours": "QuietHours"})
-        # What the module imports of its own package.
+        # The modules that the module's package imports.
         self.environment["PYTHONPATH"] += f":{EXAMPLE.parents[1]}"
         self.config = folder / "sansip.toml"
         self.config.write_text(

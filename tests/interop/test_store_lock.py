@@ -50,7 +50,7 @@ def test_second_server(tmp_path: Path) -> None:
             in done.stderr
         )
         assert "Traceback" not in done.stderr
-        # What an operator does beside a running server works on.
+        # An operator's commands beside a running server work on.
         assert sansip(tmp_path, "user", "add", "bob@biloxi.test", text="geheim\n").returncode == 0
         assert "1 users, 1 registrations" in sansip(tmp_path, "store", "check").stdout
         assert sansip(tmp_path, "store", "backup", "copy.db").returncode == 0

@@ -24,7 +24,7 @@ import pytest
 from tests.interop.conftest import TARGET, Server
 
 DATA = Path(__file__).parents[2] / "conformance" / "sansip_conformance" / "data"
-# What the harness finds when it is checked against Kamailio 5.6.3.
+# The harness finds these in Kamailio 5.6.3.
 KAMAILIO_MISSES = {"wsinv", "intmeth", "escnull", "esc02", "dblreq", "unkscm", "novelsc", "bext01", "multi01"}
 
 

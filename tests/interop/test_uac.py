@@ -43,7 +43,7 @@ def play(
                 await asyncio.to_thread(sipp.wait_until_bound)
                 suffix = "" if transport == "udp" else ";transport=tcp"
                 await asyncio.wait_for(work(server, f"sip:sipp@{LOCAL}:{port}{suffix}"), 20)
-                # What SIPp sends last is answered before we go.
+                # The last message of SIPp is answered before we go.
                 await asyncio.to_thread(sipp.succeed, 15)
 
     asyncio.run(main())

@@ -68,7 +68,7 @@ def test_a_nonce_count_is_believed_once(tmp_path: Path) -> None:
             for index, line in enumerate(crew.lines()):
                 again = _register(crew, line, 3 + index, answer)
                 assert again.what == "401", index
-            # RFC 7616 3.3: his own phone is asked once more at the most, whatever port its NAT takes.
+            # RFC 7616 3.3: the user's own phone is asked once more at the most, at any port of its NAT.
             with crew.line("udp") as moved:
                 answer = credentials(challenge, "REGISTER", uri, "bob", "secret", 2)
                 second = _register(crew, moved, 100, answer)
@@ -101,7 +101,7 @@ def test_wrong_passwords_count_in_sum(tmp_path: Path) -> None:
                 answer = credentials(challenge.get("www-authenticate"), "REGISTER", uri, "bob", "secret")
                 assert _register(crew, line, 51, answer).what != "200"
         crew.ctl("bans", "--lift", "127.0.0.1")
-        # Each of them is a contact of his, of which he may have ten.
+        # Each of them is a contact of the user, who may have ten.
         for index, line in enumerate(crew.lines(8)):
             challenge = _register(crew, line, 60 + 2 * index)
             answer = credentials(challenge.get("www-authenticate"), "REGISTER", uri, "bob", "secret")

@@ -31,7 +31,7 @@ class Bench:
         self.timers = Timers()
         self.asked: list[Heartbeat] = []
         self.told: list[tuple[str, str]] = []
-        # Who is asked over SIP, and how to answer.
+        # The node that is asked over SIP, and how to answer.
         self.probed: list[tuple[NodeState, Answered]] = []
         config = NodeConfig("192.0.2.20:5060", heartbeat=2.0, linger=linger)
         self.nodes = Nodes(

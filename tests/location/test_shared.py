@@ -43,7 +43,7 @@ def test_limits_aors() -> None:
     other = binding(aor="sip:eve@biloxi.test")
     assert location.mirror(other.aor, SharedRecord("two", (other,)), 0.0) == (other,)
     assert (location.lookup(other.aor, 0.0), location.version(other.aor)) == ([], "")
-    # What is held may change.
+    # Held values may change.
     location.mirror(AOR, SharedRecord("three", (binding(),)), 0.0)
     assert location.version(AOR) == "three"
 

@@ -16,7 +16,7 @@ from sansip.transport.transports import TRANSPORTS
         ("sip:192.0.2.1:5070", Source("udp", "192.0.2.1", 5070)),
         ("sip:192.0.2.1", Source("udp", "192.0.2.1", 5060)),
         ("sip:192.0.2.1:5070;transport=tcp", Source("tcp", "192.0.2.1", 5070)),
-        # As Kamailio writes it.
+        # Kamailio writes it so.
         ("sip:192.0.2.1:5070;transport=TLS", Source("tls", "192.0.2.1", 5070)),
         ("sip:192.0.2.1:5070;x;Transport=ws;y=z", Source("ws", "192.0.2.1", 5070)),
         ("sip:[2001:db8::1]:5070", Source("udp", "2001:db8::1", 5070)),

@@ -80,7 +80,7 @@ def check_timers(stack: Stack) -> None:
                 assert owner.final is None
                 assert timer in (owner._timer, owner._hurry)
                 if timer is owner._hurry:
-                    # RFC 3263 4.3: who was heard of has not failed.
+                    # RFC 3263 4.3: a server that was heard of has not failed.
                     assert owner.transaction is not None
                     assert owner.transaction.unanswered
             elif isinstance(owner, ResponseContext):
@@ -155,6 +155,6 @@ def classes(package: Any) -> Iterator[type]:
 )
 def test_values_have_slots(kind: type) -> None:
     """A dict for each value would be most of what a waiting call holds."""
-    # Of plain and of compiled classes alike.
+    # Of plain and of compiled classes.
     assert kind.__dictoffset__ == 0
     assert "__dict__" not in dir(kind)

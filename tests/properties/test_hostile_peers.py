@@ -138,9 +138,9 @@ def test_answers(name: str, kind: str, transport: str) -> None:
     # With the tracing of memory; far above what is needed, and far below what a loop would take.
     assert spent < 0.2 + 2e-3 * len(answers)
     out = [one for one in rig.log[logged:] if hasattr(one.action, "data")]
-    # What goes on is never more than what came in, by more than a request or two that it asked for.
+    # The output is never more than the input, by more than a request or two that it asked for.
     assert sum(len(one.data) for one in out) < octets + 200 * len(answers) + 20_000
-    # What is kept of it is a message or two, and the rig's own log of what was sent.
+    # A message or two are kept of it, and the rig's own log of sent messages.
     assert grown < 400_000 + 3 * sum(len(one.data) for one in out) + 800 * len(out)
     assert ("200", ALICE) in sent(rig.udp(reply(bench.honest, 200), CAROL))
     rig.stack.modules.stop(rig.now)

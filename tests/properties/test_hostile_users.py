@@ -62,9 +62,9 @@ class World:
     tags: list[str] = field(default_factory=list)
     call_ids: list[str] = field(default_factory=list)
     proofs: list[tuple[str, str]] = field(default_factory=list)
-    # What hostile ones may answer.
+    # The answers that hostile peers may give.
     asked: list[tuple[str, Request]] = field(default_factory=list)
-    # Both sides' view of each call, and places that nobody may be sent to.
+    # Both sides' view of each call, and places that must get nothing.
     sides: list[Dialog] = field(default_factory=list)
     victims: list[str] = field(default_factory=list)
     # Call-ID -> who of us is in a dialog with a hostile one, and the tag of that one where it called
@@ -294,7 +294,7 @@ def answer(world: World, plan: dict[str, Any]) -> None:
     name, asked = world.asked[plan["asked"] % len(world.asked)]
     phone = world.phones[name]
     headers = headers_of(world, plan)
-    # As its own Contact it may only name itself: what phones do with it is their own business.
+    # A phone may only name itself as its Contact: phones decide what they do with it.
     headers.append(("Contact", f"<sip:{name}@{phone.agent.address}>"))
     if plan["routes"] is not None:
         headers += [("Record-Route", world.routes[n % len(world.routes)]) for n in plan["routes"]]
@@ -327,7 +327,7 @@ def check(world: World, name: str, message: Request | Response) -> None:
         return
     party, tag = world.dialogs.get(message.call_id, ("", ""))
     assert party == name, (name, world.dialogs, str(message))
-    # Who was called may use any tag: its mark was made before it had one (RFC 3261 12.1.1).
+    # A callee may use any tag: its mark was made before it had one (RFC 3261 12.1.1).
     assert tag in ("", message.from_tag), (name, world.dialogs, str(message))
 
 

@@ -176,7 +176,7 @@ def played(wire, alice, bob, offer, before, answered, after) -> None:
             act(what, alice if caller else bob)
         act(last, bob)
         wire.run(3)
-    # Whatever still rings is refused, whatever is under way comes to its end.
+    # Ringing calls are refused, and requests under way come to their end.
     act("refuse", bob)
     wire.run(400)
 

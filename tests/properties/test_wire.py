@@ -54,7 +54,7 @@ def agree(phones: list[Phone]) -> None:
         for call in phone.calls:
             assert call.state == "over", (phone.name, call.state)
             rung = [one for other in phones for one in other.rung if one[0] == call.call_id]
-            # Nobody rings on when the call is over: 16.7 step 10, 16.10.
+            # No phone rings on when the call is over: 16.7 step 10, 16.10.
             assert all(final and at < call.over_at + 40 for _, final, at in rung)
             # The caller hears of the end: 17.2.1, 16.7 step 6.
             assert not rung or call.over_at < max(at for _, _, at in rung) + 40

@@ -163,7 +163,7 @@ class Server:
                 if action.conn in self.streams:
                     self.streams[action.conn].to_phone(action.data)
             elif isinstance(action, Connect | Disconnect):
-                # Phones connect to us; nobody listens at their side.
+                # Phones connect to us; they do not listen.
                 wire.after(0.01, partial(self.close, action.conn))
             elif isinstance(action, Ask):
                 raise AssertionError(f"nobody here can answer {action.question}")

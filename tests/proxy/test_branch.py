@@ -67,7 +67,7 @@ def test_no_answer_to_the_question() -> None:
     rig.udp(request())
     outs = rig.wait(10)
     assert sent(outs) == [("500", ALICE)]
-    # Its answer after that reaches nobody.
+    # A later answer goes nowhere.
     assert rig.answer([BOB]) == []
 
 

@@ -163,7 +163,7 @@ def test_a_2xx_goes_back_at_once_and_the_losers_are_cancelled() -> None:
     fork = Fork(BOB_URI, CAROL_URI, DAVE_URI)
     fork.answer("bob", 180)
     fork.answer("carol", 180)
-    # Dave has not answered at all, so his CANCEL has to wait (9.1).
+    # Dave's phone has sent no answer at all, so its CANCEL has to wait (9.1).
     assert fork.answer("carol", 200) == [("200", ALICE), ("CANCEL", BOB)]
     cancel = only(fork.rig.log, "CANCEL").message
     assert cancel.get("reason") == 'SIP;cause=200;text="Call completed elsewhere"'

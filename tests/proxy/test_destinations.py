@@ -32,7 +32,7 @@ def test_many_contacts_at_one_address() -> None:
     rig = registered(*uris)
     outs = rig.udp(request())
     assert sent(outs) == [("100", ALICE), ("INVITE", BOB)]
-    # Of equals the one refreshed last is the likeliest to be alive.
+    # Of equals, the one refreshed last is the likeliest to be alive.
     assert outs[-1].message.uri_text == uris[-1]
     assert what(rig.wait(32.0)).count("INVITE") == 6
     rig.run_out(4_000)

@@ -277,7 +277,7 @@ def test_a_flow_that_falls_silent() -> None:
         assert what(bench.tcp(conn, b"\r\n\r\n")) == ["b'\\r\\n'"]
     heard = bench.now
     call(bench)
-    # What we send says nothing about whether it arrives.
+    # Our sends say nothing about their arrival.
     (closed,) = [out for out in bench.wait(400) if out.what == "Disconnect"]
     assert 150 <= closed.time - heard <= 190
     bench.closed(conn)

@@ -38,9 +38,9 @@ class Pair:
             ListenerConfig(TCP, "tcp", HOST, 5060),
             ListenerConfig(WS, "ws", HOST, 80),
         )
-        # What is large goes over UDP here as well: one connection less to play.
+        # Large requests go over UDP here as well: one connection less to play.
         proxy = ProxyConfig(tcp_above=0)
-        # The registrar has the tokens of our Path, and nobody else's are believed.
+        # The registrar has the tokens of our Path, and no others are believed.
         trusted = [TrustedPeer(HOME[0])]
         self.edge = Rig(load_route(EXAMPLE), listeners=edge, proxy=proxy, trusted=trusted, **options)
         home = (ListenerConfig(UDP, "udp", HOME[0], HOME[1]),)

@@ -14,7 +14,7 @@ from tests.proxy.test_flow_tokens import rig as phones
 from tests.rig import BOB, HOST, LISTENERS, Out, Rig, only, reply, request, what
 
 TLS = [*LISTENERS, ListenerConfig(7, "tls", HOST, 5061)]
-# As the server makes it where there is no listener for TLS: opens connections, accepts none.
+# The server makes it so without a listener for TLS: it opens connections, and accepts none.
 OPENING = [*LISTENERS, ListenerConfig(7, "tls", HOST, 5060, shares=1, accepts=False)]
 SECURE_BOB = "sips:bob@192.0.2.2:5061"
 

@@ -119,7 +119,7 @@ def test_the_dialog_goes_on_with_higher_numbers() -> None:
     out = only(rig.udp(in_dialog("PRACK", ok, 8, headers=[("RAck", "1 7 INVITE")])), "PRACK")
     assert (out.message.get("cseq"), out.message.get("rack")) == ("9 PRACK", "1 8 INVITE")
     assert only(rig.udp(reply(out, 200), BOB), "200").message.get("cseq") == "8 PRACK"
-    # What Bob sends has numbers of its own.
+    # Bob's requests have numbers of their own.
     out = only(rig.udp(in_dialog("BYE", invite, 40, down=False), BOB), "BYE")
     assert (out.to, out.message.get("cseq")) == (ALICE, "40 BYE")
     assert only(rig.udp(reply(out, 200, tag=None)), "200").message.get("cseq") == "40 BYE"
@@ -221,7 +221,7 @@ def test_a_wrong_password() -> None:
     assert rig.events == [
         CredentialsRefused("192.0.2.2", "carrier.test", "the user name or password is wrong")
     ]
-    # What was refused is not shown to them again unasked.
+    # Refused credentials are not shown again unasked.
     out = only(rig.udp(request(branch="z9hG4bKb", call_id="second")), "INVITE")
     assert not out.message.has("proxy-authorization")
 

@@ -121,7 +121,7 @@ def test_no_answer_about_a_copy() -> None:
     assert what(rig.wait(4.9)) == []
     assert what(rig.wait(0.2)) == ["500"]
     assert failures(rig) == [("branch_leaving", "it waited for 5 s (limits.hook_time)")]
-    # The answer that comes after all finds nobody.
+    # The late answer goes nowhere.
     assert what(rig.answer("media")) == []
 
 

@@ -39,7 +39,7 @@ def test_replace_oldest(make_site):
     site = make_site(max_contacts=3, on_full="replace-oldest")
     fill(site, 5)
     assert site.contacts() == [contact(5), contact(4), contact(3)]
-    # What was refreshed is not the oldest.
+    # A refreshed binding is not the oldest.
     site.now += 1
     site.send(f"<{contact(3)}>")
     site.now += 1

@@ -31,7 +31,7 @@ MAX_CONTACTS = 3
 
 value = st.tuples(
     st.sampled_from(CONTACTS),
-    # What is refused is rare, or hardly any request would get as far as the bindings.
+    # Refusals are rare, or hardly any request would get as far as the bindings.
     st.sampled_from([None] * 6 + ["0"] * 4 + ["60", "600", "100000", "x", "9"]),
     st.sampled_from([None] * 6 + ["0.5"] * 4 + ["1", "2"]),
 )

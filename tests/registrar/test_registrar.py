@@ -536,7 +536,7 @@ class TestLimits:
 
         assert (reply.status, values(reply, "Retry-After")) == (503, [])
         assert len(site.contacts()) == 2
-        # What is there may be refreshed, and replaced within one request.
+        # Present bindings may be refreshed, and replaced within one request.
         assert site.send(PHONE).status == 200
         assert site.send(f"{PHONE};expires=0", "<sip:alice@192.0.2.3>").status == 200
 

@@ -54,7 +54,7 @@ def test_a_header_in_the_contact_uri(site, values):
         ("regbadct", 400),
         # 3.3.4: To is not SIP.
         ("unksm2", 400),
-        # 3.3.7: credentials of an unknown scheme, where nobody asks for any.
+        # 3.3.7: credentials of an unknown scheme, which no server asked for.
         ("regaut01", 200),
         # 3.1.1.8: what follows the message in the datagram is nothing.
         ("dblreq", 200),

@@ -164,7 +164,7 @@ def test_pending_per_callee() -> None:
     answers = [ring(rig, 1, source=source, sender=sender)[0] for source in strangers]
     assert answers == ["100"] * 4 + ["480"] * 3
     assert limits_reached(rig) == [("pending_per_callee", "sip:bob@biloxi.test")]
-    # He is one user, however he is called; others are reached.
+    # The user is one, by any name; others are reached.
     assert ring(rig, 1, since=1, sender=sender, uri=f"sip:b%6Fb@{HOST}:5060;x") == ["480"]
     assert ring(rig, 1, since=2, sender=sender, uri="sip:carol@biloxi.test") == ["100"]
     rig.wait(33.0)

@@ -29,7 +29,7 @@ from tests.routing.test_flows import (
 )
 from tests.routing.test_within import prove
 
-# --- nobody else's
+# --- tokens are bound to their dialog
 
 
 def test_a_binding_moves_only_its_own_dialogs() -> None:

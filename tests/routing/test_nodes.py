@@ -165,7 +165,7 @@ def test_a_node_with_another_key() -> None:
         assert [(one.name, one.address) for one in told] == [("c", "192.0.2.30:5060")]
     assert stranger.stack.nodes is not None
     assert (len(stranger.stack.nodes.strangers), stranger.stack.nodes.others) == (2, [])
-    # What only its connections reach is not waited for elsewhere.
+    # Other nodes do not wait for phones that only its connections reach.
     WebPhone(cluster, "c").register()
     assert what(cluster.udp("b", request(branch="z9hG4bKs"), ALICE)) == ["100", "480"]
     # And the nodes that have the key go on.

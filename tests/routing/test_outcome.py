@@ -63,7 +63,7 @@ def test_ring() -> None:
     assert route.seen == [408]
     cancel = only(outs, "CANCEL")
     rig.udp(reply(cancel, 200), BOB)
-    # RFC 3261 17.1.1.3: the 487 that follows is acknowledged, and is nobody's outcome.
+    # RFC 3261 17.1.1.3: the 487 that follows is acknowledged, and is no outcome.
     assert what(rig.udp(reply(bob, 487), BOB)) == ["ACK"]
     rig.udp(reply(only(outs, "INVITE"), 200), CAROL)
     assert route.seen == [408, 200]

@@ -40,7 +40,7 @@ def test_own_state(rig: Rig, name: str, package: str) -> None:
         # Another user: busy lamps, presence from phone to phone.
         ("<sip:alice@biloxi.test>", "dialog"),
         ("<sip:alice@biloxi.test>", "message-summary"),
-        # Another phone of his own (shared lines), and what is nobody's package.
+        # Another phone of the same user (shared lines), and an unknown package.
         (AOR, "dialog"),
         (AOR, "Message-Summary"),
     ],

@@ -43,7 +43,7 @@ def not_secure(request: Any) -> None:
     request.relay(BOB_URI)
 
 
-# What is refused, by which part, and as what.
+# Refused requests, the part that refuses, and the status.
 REFUSED: dict[str, tuple[Callable[[], Rig], bytes, str]] = {
     "what cannot be read": (Rig, request().replace(b"CSeq: 1", b"CSeq: x"), "400"),
     "one more than there is room for": (lambda: Rig(limits={"transactions": 0}), request(), "503"),
@@ -104,7 +104,7 @@ def test_the_ack_never_reaches_a_route() -> None:
     data = request(hops=0)
     (out,) = rig.udp(data)
     assert rig.udp(ack(data, out)) == []
-    # Nobody forges such a tag: this ACK is one for a 2xx.
+    # No one can forge such a tag: this ACK is one for a 2xx.
     forged = within(data, "ACK", to="<sip:bob@biloxi.test>;tag=r-0000000000000000", hops=70)
     assert what(rig.udp(forged)) == ["ACK"]
 

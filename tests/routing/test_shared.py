@@ -308,7 +308,7 @@ def test_nonces_are_good_at_every_node() -> None:
             else None
         ),
         wall_offset=1_700_000_000.0,
-        # What a node made after this one began may be new here.
+        # A nonce that a node made after this one began may be new here.
         began=1_700_000_000.0,
     )
     challenged = only(cluster.udp("a", registration(1), BOB), "401").message

@@ -92,7 +92,7 @@ def test_a_node_that_has_not_told_yet() -> None:
     last = Flow(cluster, "b", 2)
     last.register()
     last.rig.closed(last.conn)
-    # What it asks of the store is not answered yet.
+    # Its questions to the store are not answered yet.
     last.rig.asks.clear()
     rings = [out for out in call(cluster, "c") if out.what == "INVITE"]
     assert sent(rings) == [("INVITE", first.conn)]

@@ -122,7 +122,7 @@ def test_what_it_asserts() -> None:
         invite = only(rig.tcp(conn, data), "INVITE")
         assert invite.message.has("p-asserted-identity") is bool(identities)
         rig.udp(reply(invite, 200), BOB)
-        # What it answers to a request of bob's, over its connection.
+        # Its answer to a request of bob's, over its connection.
         data = request(
             "INFO",
             "sip:x@203.0.113.5;transport=tls",

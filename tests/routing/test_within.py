@@ -212,7 +212,7 @@ def test_a_refresh_by_request() -> None:
     assert what(call.send(uri=moved)) == ["403"]
     call.rig.udp(reply(again, 200, tag="m", headers=[("Contact", f"<{CONTACT}>")]), STRANGER)
     assert sent(call.send(uri=moved)) == [("INFO", ("192.0.2.77", 5070))]
-    # What is on its way still has the old one.
+    # Requests under way still have the old one.
     assert sent(call.send()) == [("INFO", BOB)]
     assert what(call.send(uri=VICTIM)) == ["403"]
 
@@ -225,7 +225,7 @@ def test_a_refresh_by_answer() -> None:
         moved = "sip:bob@192.0.2.78"
         call.rig.udp(reply(out, 200, headers=[("Contact", f"<{moved}>")]), BOB)
         assert sent(call.send("ACK", moved)) == [("ACK", ("192.0.2.78", 5060))]
-        # Nobody else's dialog learned of it.
+        # No other dialog learned of it.
         assert refused(call.send(uri=moved, to_tag="someone"))
 
 

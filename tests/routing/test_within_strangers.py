@@ -118,7 +118,7 @@ def test_a_callee_who_is_a_stranger() -> None:
         assert sent(rig.udp(bye, STRANGER)) == expected
 
 
-# --- who says to be one of us
+# --- strangers with the name of a user
 
 
 def test_a_name_of_ours_needs_a_password() -> None:
@@ -136,7 +136,7 @@ def test_our_user_at_its_address() -> None:
     assert sent(call.from_bob(source=("192.0.2.2", 40_000))) == [("INFO", STRANGER)]
     assert what(call.from_bob(source=DAVE)) == ["407"]
     assert call.from_bob("ACK", source=DAVE) == []
-    # Nor does he speak for anybody else, even from there.
+    # The phone speaks for no one else, even from there.
     assert what(call.from_bob(sender="<sip:alice@biloxi.test>")) == ["407"]
 
 
@@ -160,9 +160,9 @@ def test_our_user_who_moved() -> None:
     assert sent(outs)[-1] == ("INVITE", STRANGER)
     call.rig.udp(reply(outs[-1], 200, tag="m", headers=[("Contact", f"<{CONTACT}>")]), STRANGER)
     assert sent(call.from_bob("ACK", source=DAVE)) == [("ACK", STRANGER)]
-    # And the stranger reaches him there (RFC 3261 12.2.2).
+    # And the stranger reaches the phone there (RFC 3261 12.2.2).
     assert sent(call.send(uri="sip:bob@192.0.2.4")) == [("INFO", DAVE)]
-    # From there nobody else is believed, and another's password does not do.
+    # From there no other user is believed, and another's password does not do.
     assert what(call.from_bob(source=DAVE, sender="<sip:alice@biloxi.test>")) == ["407"]
     assert what(call.from_bob(source=DAVE, sender=MALLORY)) == ["407"]
     outs = proven(call.rig, CAROL, "INFO", CONTACT, "alice", cseq=8, **options)

@@ -231,7 +231,7 @@ class RowContract:
         self.test_older_rows_are_migrated(open_rows)
         with pytest.raises(Outdated, match=r"table inbox .*restart it"):
             older.write([put(SILO, Stored("x", 1, b"")), put(OLDER, Older("c", 1, b"", None, 7))])
-        # What else came with it was not written, either; and its other tables are its own still.
+        # The other changes that came with it were not written, either; its other tables stay its own.
         assert older.read(Read(SILO, (("x", 1),))) == [None]
         older.write([put(SILO, Stored("x", 1, b""))])
         assert older.count(SILO) == 1

@@ -251,7 +251,7 @@ def test_any_octets(noise: bytes) -> None:
             edit()
         except RemoteProtocolError:
             pass
-    # What was edited can be read again.
+    # Edited lines can be read again.
     again = parse(description.to_bytes())
     assert len(again.media) == len(description.media)
     parse(with_direction(data, "inactive"))

@@ -27,7 +27,7 @@ class FakeLocation:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.refused: Exception | None = None
-        # What of it is refused while everything else works.
+        # The refused commands, while everything else works.
         self.beats_refused: Exception | None = None
         # Seconds by which its clock is ahead of ours.
         self.ahead = 0.0

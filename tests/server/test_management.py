@@ -116,7 +116,7 @@ def test_bindings() -> None:
         item, last = server.ask(command="bindings", aor=text)
         assert item["item"]["contact"] == "sip:user7@192.0.2.4"
         assert item["item"]["expires_in"] == 60.0
-        # Nobody is sent keepalives here.
+        # No phone gets keepalives here.
         assert (item["item"]["rtt"], item["item"]["unanswered"]) == (None, 0)
     assert server.ask(command="bindings", aor="nobody@biloxi.test") == [
         {"ok": True, "result": {"bindings": 0}}

@@ -135,7 +135,7 @@ def test_check_knows_its_keys(installed: Path, tmp_path: Path) -> None:
     config.write_text('route = "route.py"\n')
     done = run(installed, "sansip_server", "check", str(config))
     assert "route.py:4: the route wants the module quiet_hours; add [quiet_hours]" in done.stderr
-    # What its numbers may be is its own to say.
+    # The module decides on its numbers.
     config.write_text('route = "route.py"\n[quiet_hours]\nutc_offset = -8\n')
     assert run(installed, "sansip_server", "check", str(config)).returncode == 0
 

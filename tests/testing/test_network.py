@@ -106,7 +106,7 @@ def test_refused_and_unreachable() -> None:
     bob.disconnect()
     bob.accepts = False
     alice.request("MESSAGE", "sip:bob@biloxi.test")
-    # RFC 3261 21.4.18: his connection is lost, and it is he who is not there.
+    # RFC 3261 21.4.18: the phone's connection is lost, so the callee is unavailable.
     assert alice.expect("4xx").status == 480
     _, alice, bob = world()
     bob.is_unreachable = True

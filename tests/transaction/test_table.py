@@ -147,7 +147,7 @@ def test_a_missing_row_fails_the_import() -> None:
     ids=["state", "input", "next state"],
 )
 def test_unknown_names_fail_the_import(rows: dict[tuple[str, str], Any]) -> None:
-    """So does a row that names what is not there."""
+    """A row that names an unknown state or input fails the import, too."""
     with pytest.raises(TypeError, match="unknown"):
         total("names", ("one",), ("in",), rows)
 

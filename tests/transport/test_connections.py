@@ -66,7 +66,7 @@ def test_an_accepted_connection_serves_both_ways() -> None:
 
 
 def test_a_connected_one_serves_requests_too() -> None:
-    """18: what we opened is accepted on as well."""
+    """18: we accept requests on connections that we opened."""
     rig = Rig(relay_to(TCP_URI, BOB_URI))
     connect = only(rig.udp(message()), "Connect")
     rig.opened(connect)
@@ -144,7 +144,7 @@ def test_a_response_on_a_lost_connection() -> None:
     rig.closed(conn)
     connect = only(rig.udp(reply(branch, 200), BOB), "Connect")
     assert connect.to == ("192.0.2.1", 5090)
-    # And where that is refused, nobody is left to tell.
+    # And if that is refused, no peer is left to tell.
     assert rig.closed(connect, "refused") == []
     rig.run_out()
     assert rig.empty

@@ -124,7 +124,7 @@ ALL = ("tcp", "tls", "ws", "wss")
     ],
 )
 def test_the_first_octets_tell(octets: bytes, transport: str, listener: int) -> None:
-    """The stack hears of the connection once, under the listener of what was found, before its octets."""
+    """The stack hears of the connection once, under the listener for its protocol, before its octets."""
     door = Door(*ALL)
     assert door.open() == []
     door.feed(octets)
@@ -191,7 +191,7 @@ def test_what_nothing_speaks_is_refused() -> None:
     ],
 )
 def test_only_what_is_configured(transports: tuple[str, ...], octets: bytes, found: str | None) -> None:
-    """Where one half is missing the other takes what it can, or nobody does."""
+    """If one half is missing the other takes its connections, or none does."""
     door = Door(*transports)
     door.open()
     actions = door.feed(octets)
@@ -238,7 +238,7 @@ def test_strangers_may_not_announce() -> None:
     assert refused.event.source == "192.0.2.66"
     assert "proxy_protocol" in refused.event.reason
     assert isinstance(closed, Disconnect)
-    # What was on its way already finds nobody.
+    # The octets under way find no listener.
     assert door.feed(LINE + b"OPTIONS") == []
     assert door.driver.connection_closed(1, "closed", 2.0) == []
     assert door.told() == []
@@ -303,7 +303,7 @@ def test_plain_connections_cost_nothing_afterwards() -> None:
 
 
 def test_a_stack_that_refuses() -> None:
-    """Its limits hold for the announced source: the connection ends, with what came behind."""
+    """Its limits hold for the announced source: the connection ends, with the octets behind the header."""
     door = Door("tcp", "tls")
     door.stack.on_opened = lambda conn, info: [Disconnect(conn, "too many")]
     door.open()
@@ -359,7 +359,7 @@ def test_sip_over_websocket_beside_http(transports: tuple[str, ...]) -> None:
 
 
 def test_http_inside_tls() -> None:
-    """The filter of TLS goes along, and so does what it deciphered behind the head."""
+    """The filter of TLS goes along, with the octets that it deciphered behind the head."""
     door = Door(*ALL, http=BOTH)
     door.open()
     actions = door.feed(HELLO + GET[::-1])

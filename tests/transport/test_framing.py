@@ -158,7 +158,7 @@ def test_nothing_more_after_the_error() -> None:
 
 
 def test_messages_before_the_error_are_good() -> None:
-    """In order: first what was whole, then the error."""
+    """In order: first the whole messages, then the error."""
     out = feed(FIRST + SECOND + request("OPTIONS", length=False) + THIRD)
     assert out[:2] == [FIRST, SECOND]
     assert isinstance(out[2], RemoteProtocolError)

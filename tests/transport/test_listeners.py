@@ -1,4 +1,4 @@
-"""Our own addresses: what we send from, and what names us (RFC 3261 16.4, 18.1.1, 18.1.2)."""
+"""Our own addresses: those that we send from, and those that name us (RFC 3261 16.4, 18.1.1, 18.1.2)."""
 
 from __future__ import annotations
 

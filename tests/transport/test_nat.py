@@ -74,7 +74,7 @@ def test_private(host: str, private: bool) -> None:
 @pytest.mark.parametrize(
     ("via", "contact", "found"),
     [
-        # Nobody in between.
+        # No NAT in between.
         ("192.0.2.1:40000", "<sip:a@192.0.2.1:40000>", ""),
         ("192.0.2.1:40000;rport", "<sip:a@192.0.2.1:40000>", ""),
         ("phone.example.com", "<sip:a@phone.example.com>", ""),
@@ -151,7 +151,7 @@ def test_hidden(via: str, contact: str, hidden: bool) -> None:
 @pytest.mark.parametrize(
     ("via", "contact", "hidden"),
     [
-        # RFC 3261 10.2: who registers may be another than who is called.
+        # RFC 3261 10.2: the user who registers may be another than the callee.
         ("10.0.0.9:40000;rport", "<sip:a@10.0.0.20>", False),
         ("10.0.0.9:40000", "<sip:a@10.0.0.20>", False),
         # A phone behind a NAT inside the office: it does not know its source.
@@ -178,7 +178,7 @@ def test_hidden_in_an_office(via: str, contact: str, hidden: bool) -> None:
         ("198.51.100.9:5070", "always", SOURCE),
         ("192.0.2.1:5070", "private", ("192.0.2.1", 5070)),
         ("192.0.2.1:5070", "always", SOURCE),
-        # An maddr is nobody's to choose (``ProxyConfig.via_maddr``).
+        # No peer may choose an maddr (``ProxyConfig.via_maddr``).
         ("10.0.0.9:5070;maddr=192.0.2.66", "always", SOURCE),
     ],
 )

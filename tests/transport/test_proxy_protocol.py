@@ -1,4 +1,4 @@
-"""The PROXY protocol: what is announced, and what is not believed.
+"""The PROXY protocol: announced addresses, and headers that are not believed.
 
 Section numbers are those of HAProxy's doc/proxy-protocol.txt.
 """
@@ -48,7 +48,7 @@ V6 = v2(addresses(ALICE6, BEHIND6), 0x21)
         (b"PROXY TCP6 2001:DB8::1 2001:db8::9 56324 5061\r\n", ALICE6, BEHIND6),
         (V4, ALICE, BEHIND),
         (V6, ALICE6, BEHIND6),
-        # A dual-stack proxy writes IPv4 as IPv6; nobody else knows the phone by that.
+        # A dual-stack proxy writes IPv4 as IPv6; no other host knows the phone by that.
         (v2(addresses(("::ffff:192.0.2.1", 56324), BEHIND6), 0x21), ALICE, BEHIND6),
     ],
 )
@@ -111,7 +111,7 @@ def test_nobody_is_announced(header: bytes) -> None:
     ],
 )
 def test_not_believed(header: bytes, why: str) -> None:
-    """Section 2: a receiver never guesses; what is not exact is an error, and the connection's end."""
+    """Section 2: a receiver never guesses; an inexact header is an error, and ends the connection."""
     with pytest.raises(ProxyHeaderError, match=why):
         read_header(header, MOST)
 
@@ -144,7 +144,7 @@ def test_cut_anywhere(header: bytes) -> None:
 
 @given(st.sampled_from((b"", b"PROXY ", b"PROXY TCP4 ", SIGNATURE, SIGNATURE + b"\x21\x11")), st.binary())
 def test_any_octets(begin: bytes, rest: bytes) -> None:
-    """A header, nothing yet, or ProxyHeaderError; and what was whole stays so with more behind it."""
+    """A header, nothing yet, or ProxyHeaderError; a whole header stays whole with more octets behind it."""
     try:
         read = read_header(begin + rest, MOST)
     except ProxyHeaderError:

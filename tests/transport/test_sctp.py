@@ -46,7 +46,7 @@ def test_an_association_is_used_again() -> None:
 @pytest.mark.parametrize(
     ("target", "listeners"),
     [
-        # Nobody could answer us, or call back.
+        # No peer could answer us, or call back.
         (TARGET, LISTENERS),
         # RFC 4168 4: sips over SCTP is TLS-SCTP; in the clear it must not go.
         ("sips:bob@192.0.2.2;transport=sctp", WITH_SCTP),

@@ -62,7 +62,7 @@ def test_a_zone_is_nobody_elses() -> None:
 
 
 def test_fingerprint() -> None:
-    """RFC 5389 15.5: who uses it gets it; who gets it wrong gets nothing."""
+    """RFC 5389 15.5: a right fingerprint gets one back; a wrong one gets no answer."""
     request = signed(message(attribute(0x8022, b"a phone")))
     assert binding_response(request, SOURCE4) == signed(message(XOR4, kind="0101"))
     # Every octet but the two that make it a FINGERPRINT.
@@ -132,7 +132,7 @@ def test_rfc3489_client() -> None:
     ],
 )
 def test_dropped(data: bytes) -> None:
-    """RFC 5389 7.3: what is malformed, an indication, a response or another method gets no answer."""
+    """RFC 5389 7.3: a malformed request, an indication, a response or another method gets no answer."""
     assert binding_response(data, SOURCE4) is None
 
 
@@ -185,7 +185,7 @@ def test_on_the_sip_port() -> None:
 
 
 def test_rate_of_a_source() -> None:
-    """``limits.source_rate`` holds for STUN, too: what is beyond it is dropped."""
+    """``limits.source_rate`` holds for STUN, too: requests beyond it are dropped."""
     rig = Rig(limits={"source_rate": 1, "source_burst": 2})
     assert [len(rig.udp(message(), SOURCE4)) for _ in range(3)] == [1, 1, 0]
 

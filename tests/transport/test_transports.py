@@ -42,7 +42,7 @@ def test_ports() -> None:
 
 
 def test_properties() -> None:
-    """Each set decides something: what is resent, what a sips URI may use, what is framed."""
+    """Each set decides one thing: the resending, the transports of a sips URI, the framing."""
     # RFC 3261 17: only UDP needs SIP's own retransmissions.
     assert set(UNRELIABLE) == {"udp"}
     # RFC 3261 26.2.2
@@ -57,7 +57,7 @@ def test_properties() -> None:
 
 
 def test_what_a_sips_uri_makes_of_them() -> None:
-    """It must never go out in the clear; what nobody speaks is no transport, and is refused."""
+    """It must never go out in the clear; an unknown transport is refused."""
     # RFC 3261 26.2.2, RFC 7118 5.1, RFC 4168 4
     assert SECURED == {
         "udp": "tls",
@@ -94,7 +94,7 @@ def test_names(name: str) -> None:
 
 
 def test_what_is_pinged() -> None:
-    """`sansip ping` writes them down; SCTP is what it has no client for."""
+    """`sansip ping` writes them down; it has no client for SCTP."""
     assert [name for name in TRANSPORTS if name != "sctp"] == PINGED
 
 

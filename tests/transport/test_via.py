@@ -156,7 +156,7 @@ def test_where_responses_to_the_trusted_go(via: str, where: tuple[str, int]) -> 
 @pytest.mark.parametrize("policy", ["ignore", "trusted"])
 @pytest.mark.parametrize("source", [ALICE, ("192.0.2.2", 5060)])
 def test_whose_maddr_counts(policy: Any, source: Any) -> None:
-    """``ProxyConfig.via_maddr``: nobody's, or that of peers that are trusted by their address."""
+    """``ProxyConfig.via_maddr``: of no peer, or of peers trusted by their address."""
     rig = Rig(proxy=ProxyConfig(via_maddr=policy), trusted=[TrustedPeer(ALICE[0])])
     via = f"SIP/2.0/UDP {source[0]};maddr=198.51.100.9;branch=z9hG4bK1"
     followed = policy == "trusted" and source is ALICE

@@ -49,7 +49,7 @@ def test_a_longer_session() -> None:
 
 @pytest.mark.parametrize("least", [None, "90", "1800", "soon"])
 def test_a_422_that_asks_for_no_more(least: str | None) -> None:
-    """RFC 4028 7.3: its Min-SE has to be above what was asked for, or the caller hears of the 422."""
+    """RFC 4028 7.3: its Min-SE has to be above the one in the request, or the caller hears of the 422."""
     bench = Bench()
     done = during(bench, calling())
     fields = [] if least is None else [("Min-SE", least)]
@@ -77,7 +77,7 @@ def moved(bench: Bench, *contacts: str, status: int = 302) -> Any:
 
 
 def test_redirected() -> None:
-    """RFC 3261 8.1.3.4: the best of the Contacts is called, then the next, and what they say ends it."""
+    """RFC 3261 8.1.3.4: the best of the Contacts is called, then the next, and their answer ends it."""
     bench = Bench()
     done = during(bench, calling(redirects=5))
     first = moved(bench, "<sip:b@192.0.2.1>;q=0.2", "<sip:c@192.0.2.3;method=BYE?Subject=x>;q=0.9")
@@ -116,7 +116,7 @@ def test_not_followed(contacts: list[str], status: int) -> None:
 
 
 def test_redirected_for_ever() -> None:
-    """``redirects`` bounds them, and is 0 by default: a callee would choose what we call."""
+    """``redirects`` bounds them, and is 0 by default: a callee would choose our targets."""
     for allowed in (0, 3):
         bench = Bench()
         done = during(bench, calling(redirects=allowed or None))

@@ -113,7 +113,7 @@ def test_session_size() -> None:
 
 
 def test_an_answer_that_is_too_large() -> None:
-    """It cannot be refused, so the call stands and what is kept of it is bounded."""
+    """It cannot be refused, so the call stands and the memory for it is bounded."""
     bench = Bench(answers)
     bench.ua.now = bench.network.now
     called = bench.ua.invite("sip:bob@192.0.2.2", OFFER)
@@ -136,7 +136,7 @@ def test_what_a_call_keeps_of_its_invite() -> None:
 
 
 def test_a_bye_from_elsewhere() -> None:
-    """RFC 3261 12.2.2: who has Call-ID, both tags and a number ends the call, from whatever address.
+    """RFC 3261 12.2.2: a sender with Call-ID, both tags and a number ends the call, from any address.
 
     A phone may come by another address than it called from (NAT, another network, another proxy), and the ids
     are known to its two ends and those on the way, who could forge the address as well. Without our tag, that
@@ -177,7 +177,7 @@ def test_a_bye_from_elsewhere() -> None:
 
 
 def test_requests_per_call() -> None:
-    """limits.requests_per_call: code that asks in a loop while nobody answers is told so."""
+    """limits.requests_per_call: code that asks in a loop without an answer gets an error."""
     bench = Bench(answers, limits={"requests_per_call": 3})
     bench.call()
     bench.alice.expect("200")
@@ -191,7 +191,7 @@ def test_requests_per_call() -> None:
 
 
 def test_in_dialog_guesses() -> None:
-    """A BYE with the Call-ID and our tag, but a guess at the peer's, is 481 and harms nobody."""
+    """A BYE with the Call-ID and our tag, but a guess at the peer's, is 481 and harms no call."""
     bench = Bench(answers)
     bench.call()
     response = bench.alice.expect("200")

@@ -1,4 +1,4 @@
-"""A route that answers as a user agent: rings, accepts, is hung up, and what is lost on the way."""
+"""A route that answers as a user agent: rings, accepts, is hung up, and loses messages on the way."""
 
 from __future__ import annotations
 

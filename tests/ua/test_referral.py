@@ -1,4 +1,4 @@
-"""REFER that we send: blind and attended transfer, what the peer tells of it, and what it does not."""
+"""REFER that we send: blind and attended transfer, and the reports of the peer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAROL = "sip:carol@192.0.2.3"
 
 
 def referring(bench: Bench, work: Callable[[Any], Any] | None = None) -> tuple[list[Any], Any]:
-    """We call Bob and refer him to Carol; returns where the outcome comes, and his REFER."""
+    """We call Bob and refer him to Carol; returns the place of the outcome, and his REFER."""
 
     async def main(ua: Any) -> Any:
         call = await ua.invite("sip:bob@192.0.2.2", OFFER)

@@ -59,7 +59,7 @@ def test_confirmed() -> None:
 
 
 def test_it_is_offered() -> None:
-    """RFC 3891 6.2: Supported says it, in our requests and answers, unless nobody may."""
+    """RFC 3891 6.2: Supported has it, in our requests and answers, unless no peer may use it."""
     for config, offered in ((UserAgentConfig(), True), (UserAgentConfig(replaces="nobody"), False)):
         bench = bench_of(ua=config)
         bench.call()
@@ -73,7 +73,7 @@ def test_it_is_offered() -> None:
 
 
 def test_nobody_may() -> None:
-    """RFC 3891 4, 3261 8.2.2.3: where it is not supported, who requires it hears so."""
+    """RFC 3891 4, 3261 8.2.2.3: if it is not supported, a caller that requires it gets a 420."""
     bench = bench_of(ua=UserAgentConfig(replaces="nobody"))
     value = talking(bench)
     replacing(bench.carol, value)
@@ -92,7 +92,7 @@ def test_a_stranger_may_not() -> None:
 
 
 def test_anyone_may() -> None:
-    """``replaces = "anyone"``: for a network where nobody is a stranger."""
+    """``replaces = "anyone"``: for a network without strangers."""
     bench = bench_of(ua=UserAgentConfig(replaces="anyone"))
     value = talking(bench)
     replacing(bench.bob, value)

@@ -45,5 +45,5 @@ def test_malformed(text: str) -> None:
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_round_trip(moment: datetime) -> None:
-    """To the second."""
+    """The time comes back to the second."""
     assert parse_date(format_date(moment)) == moment.replace(microsecond=0)

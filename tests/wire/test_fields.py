@@ -88,7 +88,7 @@ def test_append_and_prepend() -> None:
 
 
 def test_remove() -> None:
-    """All lines go; removing what is not there is nothing."""
+    """All lines go; removing a missing field does nothing."""
     message = request()
     assert len(message.routes) == 3
     message.remove("Route")
@@ -99,7 +99,7 @@ def test_remove() -> None:
 
 
 def test_pop_first_value() -> None:
-    """Value by value, line by line; what is left of a line is kept."""
+    """Value by value, line by line; the rest of a line is kept."""
     message = request()
     popped = []
     while (value := message.pop_first_value("route")) is not None:
@@ -114,7 +114,7 @@ def test_pop_first_value() -> None:
 
 @pytest.mark.parametrize("count", range(6))
 def test_drop_first_values(count: int) -> None:
-    """As that many pops, in one pass; what is left of a line is kept, and the text agrees with the index."""
+    """As that many pops, in one pass; the rest of a line is kept, and the text agrees with the index."""
     message, popped = request(), request()
     message.drop_first_values("route", count)
     for _ in range(count):

@@ -129,7 +129,7 @@ def mutated(seed: int) -> Any:
 def test_spoiled_messages(scanner: Any, read: Any) -> None:
     """Near the edge of the ordinary form is where two readers would differ (RFC 3261 7.3.1, 8.1.1, 25.1)."""
     said = [agree(data, scanner, read) for data in itertools.islice(mutated(1), 6_000)]
-    # As many of each, so that both answers were put to the test.
+    # Equally many of each, so that both answers were put to the test.
     assert 500 < sum(said) < 5_500
 
 

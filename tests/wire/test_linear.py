@@ -1,4 +1,4 @@
-"""Time grows with the length of what a peer sends, and no faster.
+"""The time grows with the length of a peer's message, and no faster.
 
 Theory of operation: each parser is fed the same unit repeated, once so often
 and once eight times as often. What is linear takes eight times as long, what is

@@ -166,7 +166,7 @@ def test_a_message_at_rest_says_the_same() -> None:
 
 
 def test_malformed_fields_raise_when_read() -> None:
-    """And an edit cures them."""
+    """An edit cures them."""
     request = options(("Contact", "<sip:c@h"), ("Session-Expires", "soon"))
     for read in (lambda: request.contacts, lambda: request.typed("x")):
         with pytest.raises(RemoteProtocolError):

@@ -62,7 +62,7 @@ def test_boundaries_that_are_none(boundary: str) -> None:
 
 
 def test_of_a_message() -> None:
-    """By its Content-Type; None when it is no multipart."""
+    """By its Content-Type; None for a body that is no multipart."""
     message = Request.build("MESSAGE", "sip:h", [("Content-Type", 'multipart/mixed; boundary="x"')], BODY)
     parts = message_parts(message)
     assert parts is not None

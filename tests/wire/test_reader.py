@@ -1,4 +1,4 @@
-"""From octets to messages: framing, what must hold, limits, and what is said of a refusal."""
+"""From octets to messages: framing, rules, limits, and the text of a refusal."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_cseq_numbers() -> None:
 
 @pytest.mark.parametrize("top", ["SIP/2.0/UDP h;branch=z9hG4bK1", "SIP/2.0/UDP h ;branch=z9hG4bK1"])
 def test_lower_vias_are_carried(top: str) -> None:
-    """RFC 3261 16.3 step 1: only what is used is checked; who reads the others is told."""
+    """RFC 3261 16.3 step 1: only the used Via is checked; a reader of the others hears of the fault."""
     for data in (octets(Via=f"{top}\r\nVia: SIP/2.0/UDP"), octets(Via=f"{top}, SIP/2.0/UDP h;;")):
         message = parse_message(data)
         assert message.via.branch == "z9hG4bK1"
@@ -331,7 +331,7 @@ def limited(data: bytes, **limits: int) -> RemoteProtocolError:
 
 
 def test_message_size() -> None:
-    """→ 413 (RFC 3261 21.4.11): its body is what is too large."""
+    """→ 413 (RFC 3261 21.4.11): the body is too large."""
     data = octets(body=b"x" * 1000)
     parse_message(data, replace(DEFAULT, message_size=len(data)))
     assert limited(data, message_size=len(data) - 1).status == 413

@@ -24,8 +24,8 @@ from sansip.wire import (
 
 FOLDER = Path(__file__).parents[2] / "conformance/sansip_conformance/data/rfc4475"
 TABLE = json.loads((FOLDER / "table.json").read_text(encoding="utf-8"))["messages"]
-# What is left open by the RFC, and decided here: accepted are only the two
-# in which nothing that a proxy relies on is wrong.
+# The RFC leaves these open, and the decision is here: accepted are only the two in which all parts that a
+# proxy relies on are right.
 MAY_REJECT_ACCEPTED = {"baddate", "badbranch", "regbadct"}
 
 # A refusal repeats the very field that was malformed or missing (RFC 3261 8.2.6.2).

@@ -26,7 +26,7 @@ def ids(row: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_verdict(row: dict[str, Any]) -> None:
-    """The table's verdict, and its values of what is accepted."""
+    """The table's verdict, and its values of the accepted messages."""
     if row["parse"] == "must-reject":
         with pytest.raises(RemoteProtocolError) as caught:
             parse_message(octets(row))
@@ -74,7 +74,7 @@ def test_brackets_of_received_are_not_emitted() -> None:
 
 
 def test_extra_colon_is_not_repeated() -> None:
-    """RFC 5118 4.10: what is built from the host has two colons."""
+    """RFC 5118 4.10: a value built from the host has two colons."""
     (row,) = [row for row in TABLE if row["name"] == "ipv6-bug-abnf-3-colons"]
     message = parse_message(octets(row))
     assert isinstance(message, Request)

@@ -55,7 +55,7 @@ def test_datagram_backlog() -> None:
     assert held == [50, 25, 13, 6, 3]
     assert waiting.dropped == 5_000 - sum(held)
     assert waiting.put((b"x", HONEST)) == ""
-    # What was served is room again.
+    # Served datagrams make room again.
     while waiting:
         waiting.take(16)
     assert flood(waiting, "198.51.100.1", 1_000) == 50

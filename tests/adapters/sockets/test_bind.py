@@ -96,6 +96,6 @@ def test_all_or_none():
             bind_all(
                 [Listen(0, "tcp", "127.0.0.1", port), Listen(1, "tcp", "127.0.0.1", taken.getsockname()[1])]
             )
-        # Nobody accepts there, and no ResourceWarning says that somebody might.
+        # No pump accepts there, and no ResourceWarning says that one might.
         with socket.socket() as peer:
             assert peer.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED

@@ -198,7 +198,7 @@ def test_a_socket_that_had_an_error_is_watched_anew(bench):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.sendto(b"hello", bench.sock.getsockname())
         assert pump.send(True) == (PAUSE, bench.sock, 0.0)
-        # What waited behind the error was read in the same turn.
+        # The datagrams behind the error were read in the same turn.
         assert bench.stack.expect("datagram")[1] == b"hello"
     assert pump.send(False)[0] == READ
 

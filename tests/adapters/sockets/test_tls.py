@@ -94,7 +94,7 @@ def test_octets_both_ways(authority: Authority, certificate: str, version: str, 
     if version == "1.2":
         speak_12_at_most(client)
     far, near = End(server, incoming()), End(client, outgoing())
-    # What is sent before the handshake is over waits for it.
+    # Octets sent before the handshake is over wait for it.
     near.take(near.tls.send(b"early", 0.0))
     near.take(near.tls.opened(0.0))
     run(near, far, chunk)

@@ -212,7 +212,7 @@ def test_a_wildcard_for_sni() -> None:
         parse_name("*.example.org wild.pem")
 
 
-# --- what an operator is told about his own
+# --- what an operator hears of mistakes
 
 
 def doubts(authority: Authority, own: Path, *domains: str) -> list[str]:

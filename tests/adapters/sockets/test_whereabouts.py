@@ -71,7 +71,7 @@ def test_what_a_route_calls_in_packages_is_not_the_line_to_mend() -> None:
         kept.append(sys._getframe())
         return ""
 
-    # As if it came from the standard library.
+    # It looks as if it came from the standard library.
     code = installed.__code__.replace(co_filename=json.__file__)
     elsewhere = FunctionType(code, {**json.__dict__, "sys": sys}, "installed", None, installed.__closure__)
 

@@ -65,7 +65,7 @@ def parser(data: bytes) -> None:
         try:
             message = parse_message(data, datagram=datagram)
         except RemoteProtocolError as error:
-            # What could be understood must be enough to answer with.
+            # The understood parts must be enough to answer with.
             if error.message is not None:
                 str(error.message)
             continue

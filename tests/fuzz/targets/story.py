@@ -31,7 +31,7 @@ PEERS = [("192.0.2.9", 5060), ("192.0.2.10", 5062), ("192.0.2.11", 40_000)]
 # Seconds that may pass before an event: T1, T2, Timer B, Timer C, a registration.
 PAUSES = (0.0, 0.0, 0.1, 0.5, 1.5, 4.0, 33.0, 181.0, 3601.0)
 STATUSES = (100, 180, 183, 199, 200, 202, 302, 401, 404, 408, 486, 487, 500, 503, 600, 699)
-# What the stack may do about one event, retransmissions after a long pause included.
+# The packets that the stack may send for one event, retransmissions after a long pause included.
 MOST_ACTIONS = 2_000
 
 
@@ -159,7 +159,7 @@ class Peers:
         assert self.request is not None
         status = STATUSES[rest[0] % len(STATUSES)] if rest else 200
         reply: Response = response_to(self.request, status, to_tag="peer")
-        # What a peer adds to it, well-formed or not, a body among it.
+        # The fields that a peer adds, well-formed or not, a body among them.
         head, end, _ = reply.to_bytes().partition(b"\r\n\r\n")
         data = head + b"\r\n" + rest[1:].lstrip(b"\r\n") + end if len(rest) > 1 else head + end
         self.take(self.core.datagram_received(0, data, PEERS[0], self.now))

@@ -44,10 +44,10 @@ def _feed(pieces: Iterable[bytes]) -> tuple[list[bytes], str]:
         output = socket.received(piece, 1.0)
         up += output.up
         if output.closing is not None:
-            # What is wrong with a handshake may be told by a part of it.
+            # A part of a handshake may be enough to tell its fault.
             return up, output.closing.partition(": ")[0]
     socket.send(b"SIP/2.0 200 OK\r\n\r\n", 2.0)
-    # Who says nothing more is closed in the end: a ping, and then the line.
+    # A silent peer is closed in the end: a ping, and then the line.
     now = 2.0
     for _ in range(20):
         now += LIMITS.connection_idle

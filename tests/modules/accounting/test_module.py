@@ -178,7 +178,7 @@ def test_a_full_disk() -> None:
         while any(isinstance(one.question, Spool) for one in rig.asks):
             outs += rig.question(Spool, OSError(28, "No space left on device"))[1]
         outs += rig.write(OSError(28, "No space left on device")) if rig.writes else []
-    # limits.hook_time: nobody's BYE hangs for ever.
+    # limits.hook_time: no BYE hangs for ever.
     assert [out.what for out in outs if out.to == ALICE] == ["200"]
     while not rig.writes:
         rig.wait(0.5)

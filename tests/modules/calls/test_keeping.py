@@ -218,7 +218,7 @@ def test_twelve_at_once_on_two_nodes(pair: Any) -> None:
     assert passed.count(True) == 2
     assert one.command("calls.total", key="bob") == two.command("calls.total", key="bob") == 2
     for bench in (one, two):
-        # Nobody answers: Timer B ends them.
+        # No phone answers: Timer B ends them.
         bench.wait(33)
     assert one.command("calls.total", key="bob") == 0
     assert [taken(bench) for bench in (two, two, one)] == [True, True, False]

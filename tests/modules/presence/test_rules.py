@@ -59,7 +59,7 @@ def test_the_highest_permission_wins() -> None:
         (one(), CAROL, False),
         (f'<identity><one id="{ALICE}"/><one id="{CAROL}"/></identity>', CAROL, True),
         ("<identity><many/></identity>", CAROL, True),
-        # RFC 4745 7.1: a watcher that has proved nothing is nobody.
+        # RFC 4745 7.1: a watcher that has proved nothing has no name.
         ("<identity><many/></identity>", "", False),
         ('<identity><many domain="biloxi.test"/></identity>', ALICE, True),
         ('<identity><many domain="biloxi.test"/></identity>', CAROL, False),

@@ -213,7 +213,7 @@ def test_users(user: str, stored: Any, status: int) -> None:
         with pytest.raises(HttpFault) as caught:
             next(work)
         assert caught.value.status == status
-    # A late answer to one who has gone harms nobody.
+    # A late answer to a client that has gone harms no one.
     site.hub.answered(asked.id, stored)
 
 

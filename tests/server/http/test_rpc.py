@@ -34,7 +34,7 @@ class Client:
         try:
             part = next(work)
             while True:
-                # What never comes is late at once.
+                # A result that never comes is late at once.
                 part = next(work) if part is None else work.throw(Late(LATE))
         except StopIteration as end:
             return json.loads(end.value) if end.value else None

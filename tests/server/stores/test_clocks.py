@@ -17,7 +17,7 @@ def test_of_this_boot() -> None:
     """The stack's clock again, exactly: by which reading does not matter."""
     found = Clocks([RIGHT, BEHIND], "a", 8_200.0)
     assert found.shifts(1) == (1_000.0, 1_000.0)
-    # What GRUUs are dated by does not step.
+    # The date of GRUUs does not step.
     assert found.shifts(2) == (8_200.0, 8_200.0)
     assert found.first == 1_000.0
     assert found.is_certain(1)

@@ -16,7 +16,7 @@ from sansip_server.faults import OperatorError
 from sansip_server.stores import Replaced, SqliteStore, User, open_store
 from tests.server.store_contract import AOR, FULL, StoreContract
 
-# What session one shipped: the schema of version 1, with a user and two bindings.
+# The schema of version 1 as session one shipped it, with a user and two bindings.
 VERSION_1 = """
 CREATE TABLE users (
     realm TEXT NOT NULL, username TEXT NOT NULL,

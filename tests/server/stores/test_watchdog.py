@@ -25,7 +25,7 @@ def test_one_that_ended_is_left_alone() -> None:
     with ours, theirs, first, second:
         with watchdog.watching(ours.fileno()):
             pass
-        # By the time that this later one is ended, the one before was looked at as well.
+        # When this later one is ended, the one before was looked at as well.
         with watchdog.watching(first.fileno()):
             assert first.recv(1) == b""
         theirs.send(b"x")

@@ -1,4 +1,4 @@
-"""RFC 3263 4.3: from server to server within one call, and what is remembered of it."""
+"""RFC 3263 4.3: from server to server within one call, and the memory of it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_each_attempt_is_judged_by_its_own_responses() -> None:
 
 
 def test_a_cancelled_call_tries_nobody_else() -> None:
-    """RFC 3261 9.1, 16.10: who hung up does not want the next server."""
+    """RFC 3261 9.1, 16.10: a caller that hung up does not want the next server."""
     bench = world()
     original = invite()
     first = forwarded(bench.udp(original))

@@ -52,7 +52,7 @@ def test_records_of_each_type(world: World, name: str, kind: str, expected: list
 
 @pytest.mark.parametrize("name", ["", ".", "a..b", "x" * 64 + ".test", "ü.test", "a." * 200, "\udc80.test"])
 def test_what_cannot_be_a_name_has_no_records(world: World, name: str) -> None:
-    """Nobody is bothered with it, and nothing raises."""
+    """No name server is asked, and nothing raises."""
     assert world.lookup(name, "A") == []
     assert world.sent_queries == []
 
@@ -171,7 +171,7 @@ def test_each_attempt_has_its_own_socket_and_number() -> None:
 
 
 def test_the_next_server_is_asked_when_the_first_is_silent() -> None:
-    """And then the first is asked last for a while, so that it costs one query its time."""
+    """Then the first is asked last for a while, so it costs one query its time."""
     world = World(Zone(RECORDS), second=True)
     world.servers[SERVER].silent = True
     start = world.now
@@ -279,7 +279,7 @@ def test_nonsense_over_tcp_leads_on(framed: bytes) -> None:
 
 
 def test_a_reply_must_fit_its_query() -> None:
-    """RFC 5452 9: number, question and source; what does not fit is not taken and the wait goes on."""
+    """RFC 5452 9: number, question and source must fit; any other reply is dropped and the wait goes on."""
     world = World(Zone(RECORDS))
     world.automatic = False
     answers = world.ask(DnsLookup("host.test", "A"))
@@ -326,7 +326,7 @@ def test_many_forgeries_lead_to_tcp() -> None:
 
 
 def test_records_of_other_names_are_not_believed() -> None:
-    """RFC 5452 6: what does not follow from the question is not used, nor what is additional."""
+    """RFC 5452 6: records that do not follow from the question are not used, nor additional ones."""
     world = World(Zone(RECORDS))
 
     def poison(wire: bytes) -> bytes:

@@ -61,7 +61,7 @@ class Pair:
 
 
 def test_handshake() -> None:
-    """RFC 6455 4.1, RFC 7118 4.1: what is asked for, and that the answer is accepted."""
+    """RFC 6455 4.1, RFC 7118 4.1: the request's fields, and an answer that is accepted."""
     pair = Pair()
     assert pair.request.path == "/sip"
     assert pair.request.headers["Host"] == "sip.test:8080"

@@ -182,7 +182,7 @@ def test_silence_is_pinged_and_then_closed() -> None:
 
 
 def test_a_pong_keeps_it_open() -> None:
-    """And the next ping comes one interval after it."""
+    """The next ping comes one interval after the pong."""
     pair = Pair().connect()
     for _ in range(5):
         assert [one.opcode for one in pair.wait(30.0)] == [Opcode.PING]

@@ -134,7 +134,7 @@ def test_close_frames_read(payload: bytes, expected: tuple[int, str]) -> None:
     [(b"\x03", 1002), (b"\x03\xed", 1002), (b"\x00\x00", 1002), (b"\xff\xff", 1002), (b"\x03\xe8\xff", 1007)],
 )
 def test_close_frames_refused(payload: bytes, code: int) -> None:
-    """RFC 6455 7.4: half a code, codes that are never sent, and what is not UTF-8."""
+    """RFC 6455 7.4: half a code, codes that are never sent, and text that is not UTF-8."""
     with pytest.raises(FrameError) as caught:
         read_close(payload)
     assert caught.value.code == code

@@ -1,4 +1,4 @@
-"""The opening handshake: what is accepted, and what each refusal says."""
+"""The opening handshake: accepted requests, and the text of each refusal."""
 
 from __future__ import annotations
 

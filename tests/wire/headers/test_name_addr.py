@@ -67,7 +67,7 @@ def test_without_brackets() -> None:
     ],
 )
 def test_malformed(text: str, said: str) -> None:
-    """The reason says what is wrong, the field is named."""
+    """The reason has the fault and the name of the field."""
     with pytest.raises(RemoteProtocolError, match=said) as caught:
         parse(text)
     assert caught.value.field == "To"

@@ -1,4 +1,4 @@
-"""Every header field that has a type: an example, and what is malformed."""
+"""Every header field that has a type: an example, and malformed values."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_every_parser(key: str) -> None:
 
 @pytest.mark.parametrize("name", ["Date", "Subject", "Event", "CSeq", "Replaces", "Content-Type"])
 def test_single_fields_are_single(name: str) -> None:
-    """RFC 3261 7.3.1: two lines of what is no list."""
+    """RFC 3261 7.3.1: two lines of a field that is no list."""
     with pytest.raises(RemoteProtocolError, match="more than once"):
         typed(name, "a", "a")
 
