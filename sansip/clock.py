@@ -3,13 +3,15 @@
 Theory of operation: there is one first-in-first-out queue per distinct duration. SIP uses about
 a dozen durations (T1, T2, 64*T1, Timer C, ...). Timers of one duration expire in the order in
 which they were started, so each duration has a deque that is sorted by construction; starting a
-timer is an append, cancelling it is an assignment, and the next deadline is the least of a dozen
-heads. A cancelled timer is dropped when it reaches the head.
+timer is an append, cancelling it is an assignment. A heap has the deadline of the head of each queue, or an
+earlier one (that of a timer cancelled since), so that no more queues are looked at than have something due.
+A cancelled timer is dropped when it reaches the head.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from heapq import heappop, heappush, heapreplace
 from math import inf
 from typing import Any, Protocol
 
@@ -41,10 +43,13 @@ class Timer:
 class Timers:
     """All timers of one stack."""
 
-    __slots__ = ("_next", "_queues")
+    __slots__ = ("_heads", "_listed", "_next", "_queues")
 
     def __init__(self) -> None:
         self._queues: dict[float, deque[Timer]] = {}
+        # (no later than the head's deadline, duration) of each queue; and the durations that stand there.
+        self._heads: list[tuple[float, float]] = []
+        self._listed: set[float] = set()
         # No live timer fires before this; it may have been cancelled since.
         self._next = inf
 
@@ -62,6 +67,9 @@ class Timers:
             while queue and queue[0].owner is None:
                 queue.popleft()
         queue.append(timer)
+        if duration not in self._listed:
+            self._listed.add(duration)
+            heappush(self._heads, (deadline, duration))
         return timer
 
     def next_deadline(self) -> float | None:
@@ -73,42 +81,45 @@ class Timers:
         """
         return None if self._next == inf else self._next
 
-    def _earliest(self) -> float:
-        earliest = inf
-        for queue in self._queues.values():
-            while queue and queue[0].owner is None:
-                queue.popleft()
-            if queue and queue[0].deadline < earliest:
-                earliest = queue[0].deadline
-        if len(self._queues) > 64:
-            # Durations that a peer chooses (those of name servers) must not pile up.
-            self._queues = {duration: queue for duration, queue in self._queues.items() if queue}
-        return earliest
-
     def fire_due(self, now: float) -> None:
         """Fire, in order of their deadlines, all timers due at ``now``.
 
         A timer never sees a time before its own deadline.
         """
-        while True:
-            due: deque[Timer] | None = None
-            deadline = now
-            for queue in self._queues.values():
+        heads = self._heads
+        while heads and heads[0][0] <= now:
+            listed, duration = heads[0]
+            queue = self._queues[duration]
+            while queue and queue[0].owner is None:
+                queue.popleft()
+            timer = None
+            if queue and queue[0].deadline <= listed:
+                timer = queue.popleft()
                 while queue and queue[0].owner is None:
                     queue.popleft()
-                if queue and (queue[0].deadline < deadline or (due is None and queue[0].deadline <= now)):
-                    due = queue
-                    deadline = queue[0].deadline
-            if due is None:
-                self._next = self._earliest()
-                return
-            timer = due.popleft()
-            owner, timer.owner = timer.owner, None
-            if owner is not None:
-                owner.timer_fired(timer.name, now)
+            if queue:
+                heapreplace(heads, (queue[0].deadline, duration))
+            else:
+                heappop(heads)
+                self._listed.discard(duration)
+            if timer is not None:
+                owner, timer.owner = timer.owner, None
+                if owner is not None:
+                    owner.timer_fired(timer.name, now)
+        self._next = heads[0][0] if heads else inf
+        if len(self._queues) > 64:
+            # Durations that a peer chooses (those of name servers) must not pile up.
+            self._queues = {
+                duration: queue
+                for duration, queue in self._queues.items()
+                if queue or duration in self._listed
+            }
 
     def __len__(self) -> int:
-        """Return how many timers are held, cancelled ones included."""
+        """Return how many timers are held, once the cancelled ones at the heads are dropped."""
+        for queue in self._queues.values():
+            while queue and queue[0].owner is None:
+                queue.popleft()
         return sum(map(len, self._queues.values()))
 
 
