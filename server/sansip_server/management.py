@@ -88,7 +88,7 @@ class Management:
         self.commands = {one.name: one for one in map(Command.of, self._marked())}
 
     def _marked(self) -> Iterator[Callable[..., Any]]:
-        for name in vars(type(self)):
+        for name in vars(Management):
             method = getattr(self, name)
             if hasattr(method, "sansip_command"):
                 yield method

@@ -133,7 +133,7 @@ def run_server(
         raise OperatorError(str(error)) from None
 
     try:
-        http = open_http(settings, tls, addresses)
+        http = None if worker is not None else open_http(settings, tls, addresses)
     except BindError as error:
         if control is not None:
             control.close()
@@ -209,7 +209,7 @@ def run_server(
                 provision=provision,
             )
             lines = [f"runtime {runtime}: {why}", *lines]
-            worker.attach(management, reload, lines, values=values is None)
+            worker.attach(management, reload, events, lines, values=values is None)
             return
         for line in lines:
             click.echo(line)

@@ -236,3 +236,14 @@ def _spelled(request: Message, spelling: str) -> str:
         # Further than the filter looks: the worker that gets it passes it on.
         lines = [f"Server: {'x' * 950}", *told, *rest]
     return "\r\n".join(["SIP/2.0 480 Temporarily Unavailable", *lines, "", ""])
+
+
+def test_icmp_errors_reach_the_worker_that_sent(tmp_path: Path) -> None:
+    """RFC 3261 18.4: the kernel gives the error to any worker; the caller must not wait 32 s for Timer B."""
+    with Crew(tmp_path, workers=3, transports=("udp",)) as crew:
+        with crew.line("udp") as gone:
+            assert crew.register("bob", gone) == "200"
+        for index, line in enumerate(crew.lines(12)):
+            _invite(crew, line, f"z9hG4bKicmp{index:06d}")
+            # RFC 3261 16.9: as a 503 of the next hop, which becomes 500.
+            assert heard(line).what in ("480", "500", "503"), index

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.interop.conftest import TARGET
 from tests.interop.workers import Crew, soon
-from tools.peers import PeerError
+from tools.peers import PeerError, free_port
 
 pytestmark = [
     pytest.mark.skipif(TARGET != "sansip", reason="workers are sansip's"),
@@ -127,3 +132,46 @@ def test_a_fault_at_the_start_is_told_once(tmp_path: Path) -> None:
     route.write_text("def other(request): pass\n")
     with pytest.raises(PeerError, match="route"):
         Crew(tmp_path, workers=2, transports=("udp",), options=["--route", str(route)])
+
+
+def _rpc(port: int, method: str, **params: object) -> Any:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    request = Request(
+        f"http://127.0.0.1:{port}/rpc", json.dumps(asked).encode(), {"Content-Type": "application/json"}
+    )
+    with urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def test_http_speaks_for_all(tmp_path: Path) -> None:
+    """A load balancer, Prometheus and a program see one server: its health, sums, lists and events."""
+    port = free_port()
+    config = f'[http]\nlisten = ["http:127.0.0.1:{port}"]\n'
+    with Crew(tmp_path, workers=3, transports=("udp",), config=config) as crew:
+        with connect(f"ws://127.0.0.1:{port}/rpc", subprotocols=[Subprotocol("jsonrpc.sansip")]) as follower:
+            follower.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "events.follow"}))
+            assert json.loads(follower.recv(5))["result"] == {"following": True}
+            time.sleep(0.3)
+            lines = crew.lines()
+            for index, line in enumerate(lines):
+                assert crew.register(f"u{index}", line) == "200"
+            told = {json.loads(follower.recv(5))["params"]["aor"] for _ in lines}
+            assert told == {f"sip:u{index}@{crew.domain}" for index in range(len(lines))}
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+            assert json.loads(answer.read())["parts"]["workers"]["name"] == "3 of 3"
+        page = urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+        assert f"sansip_bindings {float(len(lines))}" in page
+        assert 'sansip_part_up{part="workers"} 1.0' in page
+        assert len(_rpc(port, "bindings")["result"]["items"]) == len(lines)
+        # A program without a token may look, and change nothing, as with one process.
+        assert "operate" in _rpc(port, "hangup", number=77)["error"]["message"]
+
+
+def test_check_names_what_workers_cannot_serve(tmp_path: Path) -> None:
+    """The fault shows before the server is stopped for the new configuration."""
+    config = tmp_path / "s.toml"
+    config.write_text("workers = 2\n[calls]\n")
+    command = [sys.executable, "-m", "sansip_server", "check", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "s.toml:1: workers: the module calls does not say" in done.stderr, done.stderr

@@ -206,7 +206,11 @@ class DatagramSocket:
     def _read_errors(self) -> None:
         self._had_error = True
         for address, quoted, reason in read_icmp_errors(self.sock):
-            self._tell(self._hub.sent.owner(self.number, address, quoted), reason)
+            owner = self._hub.sent.owner(self.number, address, quoted)
+            if not owner and self._hub.strange_error is not None:
+                # The kernel gives an error to any of the sockets that share the port.
+                self._hub.strange_error(self.number, address, quoted, reason)
+            self._tell(owner, reason)
 
     # --- the send buffer is full
 

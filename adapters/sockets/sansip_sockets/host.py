@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from sansip.actions import Action, Disconnect, SendData
+from sansip.actions import Action, Address, Disconnect, SendData
 from sansip.driver import Driver
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.inbox import Inbox
@@ -31,6 +31,7 @@ class Host(Protocol):
     sendto: dict[int, Callable[[bytes, Any], Any]]
     sent: Sent
     elsewhere: Callable[[SendData | Disconnect], bool] | None
+    strange_error: Callable[[int, Address, bytes, str], None] | None
 
     @property
     def listeners(self) -> Mapping[int, BoundListener]: ...

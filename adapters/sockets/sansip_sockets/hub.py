@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeAlias
 
 from sansip.actions import (
     Action,
+    Address,
     Ask,
     CloseDatagram,
     Connect,
@@ -116,6 +117,9 @@ class Hub:
         }
         # Takes what is sent over a connection that this process does not have: that of another worker.
         self.elsewhere: Callable[[SendData | Disconnect], bool] | None = None
+        # Takes an ICMP error about a datagram that this process did not send: listener, destination, the
+        # beginning of the datagram, the reason.
+        self.strange_error: Callable[[int, Address, bytes, str], None] | None = None
         self._threads = None if offload is not None else Threads()
         self._how = (offload or self._threads, start_coroutine)
         self._functions = dict(handlers or {})

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sansip.actions import Disconnect, PassOn, SendData
+from sansip.actions import Address, Disconnect, PassOn, SendData
 from sansip.seat import Seat, seat_of_connection
 from sansip_sockets.waits import READ, Pump, Wait
 
@@ -27,6 +27,7 @@ BUFFER = 4 * 1024 * 1024
 # Messages read before other sockets get their turn, and the longest: a SIP message and a little more.
 BATCH = 64
 LONGEST = 262_144
+_COOKIE = b"z9hG4bK"
 
 
 def inboxes(count: int) -> list[tuple[socket.socket, socket.socket]]:
@@ -57,9 +58,11 @@ class Mesh:
             "pass": self._passed_on,
             "send": self._send,
             "close": self._close,
+            "error": self._error,
         }
         hub.perform_by({PassOn: self._pass_on})
         hub.elsewhere = self._elsewhere
+        hub.strange_error = self._strange_error
         hub.spawn(self._pump())
 
     # --- to the others
@@ -77,6 +80,17 @@ class Mesh:
         else:
             self._write(number, ("close", action.conn, action.reason))
         return True
+
+    def _strange_error(self, listener: int, address: Address, quoted: bytes, reason: str) -> None:
+        """Give an ICMP error to the worker whose mark is in the branch of the datagram it is about."""
+        # Not a branch in the Request-URI, which a peer wrote.
+        branch = quoted.find(_COOKIE, quoted.find(b"\r\n") + 1)
+        if branch < 0:
+            return
+        mark = quoted[branch + len(_COOKIE) :][:1].decode("ascii", "replace")
+        other = self._seat.other(mark)
+        if other is not None:
+            self._write(other, ("error", listener, tuple(address), quoted, reason))
 
     def _write(self, number: int, value: Any) -> None:
         try:
@@ -111,6 +125,13 @@ class Mesh:
     def _send(self, conn: int, data: bytes) -> None:
         now = self._hub.clock()
         self._hub.perform(self._hub.driver.outgoing([SendData(conn, data)], now), now)
+
+    def _error(self, listener: int, address: tuple[Any, ...], quoted: bytes, reason: str) -> None:
+        hub = self._hub
+        owner = hub.sent.owner(listener, address, quoted)
+        if owner:
+            now = hub.clock()
+            hub.perform(hub.driver.send_failed(owner, reason, now), now)
 
     def _close(self, conn: int, reason: str) -> None:
         now = self._hub.clock()

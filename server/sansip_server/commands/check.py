@@ -148,7 +148,25 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
             faults += [ConfigFault(path, line) for line in error.lines]
         except ValueError as error:
             faults.append(ConfigFault(path, str(error)))
-    return faults + _module_faults(settings)
+    return faults + _worker_faults(settings) + _module_faults(settings)
+
+
+def _worker_faults(settings: Settings) -> list[ConfigFault]:
+    """Return what several workers cannot serve."""
+    from sansip_server.access import Access
+    from sansip_server.config import build
+    from sansip_server.config.load import ConfigFault
+    from sansip_server.config.workers import workers_of
+    from sansip_server.workers.refusals import refusals
+
+    if workers_of(settings) == 1:
+        return []
+    try:
+        lines = refusals(settings, build.listen_addresses(settings), None, Access(settings).registers)
+        return [ConfigFault("workers", line.removeprefix("workers: ")) for line in lines]
+    except OperatorError:
+        # It is reported already.
+        return []
 
 
 def _module_faults(settings: Settings) -> list[ConfigFault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +52,12 @@ def start_http(
     followers: Followers,
     storage: Storage | None = None,
     bearer: Bearer | None = None,
+    told: Callable[[str], object] = click.echo,
 ) -> None:
-    """Serve from now on. Raises ``OperatorError`` for keys that cannot be used."""
+    """Serve from now on; ``told`` gets a line for each socket.
+
+    Raises ``OperatorError`` for keys that cannot be used.
+    """
     keys = None if settings.http.keys is None else Keys(Path(settings.http.keys))
     access = Access(settings.http, domains, keys)
     # The limits in force: a reload changes them.
@@ -79,4 +83,4 @@ def start_http(
         if one.config.http
     ]
     for text in opened + shared:
-        click.echo(f"listening on {text}")
+        told(f"listening on {text}")

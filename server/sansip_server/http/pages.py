@@ -7,7 +7,7 @@ whether the client may ask, then the path finds its page.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from sansip.limits import Limits
@@ -85,8 +85,8 @@ class Pages:
         demand(role(), "read", self._access.challenges(request))
         return Upgrade(PROTOCOL, RpcSocket(self._rpc, role, self._followers, self._limits.http_events))
 
-    def _health(self, request: HttpRequest) -> HttpResponse:
-        result = self._result("health")
+    def _health(self, request: HttpRequest) -> Work:
+        result = yield from self._result("health")
         # Load balancers ask without a token, and learn only the status.
         if self._access.role(request):
             body = json.dumps(result)
@@ -94,15 +94,22 @@ class Pages:
             body = json.dumps({"status": result["status"]})
         return HttpResponse(200 if result["status"] == "ok" else 503, body.encode(), _JSON)
 
-    def _metrics(self, request: HttpRequest) -> HttpResponse:
+    def _metrics(self, request: HttpRequest) -> Work:
         self._access.demand(request, "read")
+        stats = yield from self._result("stats")
+        health = yield from self._result("health")
         try:
-            kind, body = exposition(self._result("stats"), self._result("health"))
+            kind, body = exposition(stats, health)
         except FigureError as error:
             raise HttpFault(501, str(error)) from None
         return HttpResponse(200, body, kind)
 
-    def _result(self, name: str) -> dict[str, Any]:
-        parts = [part for part in self._management.do(name, {}) if isinstance(part, dict)]
-        result: dict[str, Any] = parts[-1]["result"]
+    def _result(self, name: str) -> Generator[Any, None, dict[str, Any]]:
+        """Return the result of a command; workers may have to be asked for it."""
+        result: dict[str, Any] = {}
+        for part in self._management.do(name, {}):
+            if isinstance(part, dict):
+                result = part["result"]
+            else:
+                yield part
         return result

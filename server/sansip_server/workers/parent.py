@@ -10,12 +10,11 @@ through it.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -36,20 +35,20 @@ from sansip_server.config.workers import workers_of
 from sansip_server.control import open_control
 from sansip_server.descriptors import fit, raise_limit
 from sansip_server.faults import OperatorError
+from sansip_server.http.opening import open_http, start_http
 from sansip_server.secret import read_secret
 from sansip_server.storage import open_storage
 from sansip_server.supervisor import Supervisor
 from sansip_server.workers.keeper import Keeper
-from sansip_server.workers.merging import ONE, merged
+from sansip_server.workers.management import AllWorkers, WorkersFollowers
 from sansip_server.workers.nursery import Nursery
 from sansip_server.workers.parent_stack import ParentStack
 from sansip_server.workers.refusals import refusals
 from sansip_server.workers.worker import Common, Worker
-from sansip_sockets import READ, BindError
+from sansip_sockets import READ, BindError, TlsError
 from sansip_sockets.bind import bind_group
 from sansip_sockets.link import Link
 from sansip_sockets.mesh import inboxes
-from sansip_sockets.pending import Pending
 from sansip_sockets.steering import steer
 from sansip_sockets.waits import Pump
 
@@ -118,7 +117,13 @@ class _Parent:
         save = None if storage is None else self._save
         self.keeper = Keeper(self._send, settings.limits, save)
         self.stack = ParentStack(self.keeper, settings.limits, lambda: bool(self._children), self._end)
+        self.followers = WorkersFollowers(self._follow)
+        self.management: AllWorkers | None = None
         self.failed: list[str] = []
+        # Further lines for the operator, said before ``ready``.
+        self.also: list[str] = []
+        # Reads the certificates of the HTTP listeners again.
+        self.renewed: Callable[[], None] = lambda: None
         self._said = False
         self._ending = False
         self._reloading = False
@@ -135,8 +140,16 @@ class _Parent:
         hub.spawn(self._watch())
         for number in range(self._count):
             self._start(number)
+        self.management = AllWorkers(
+            self.stack,
+            hub,
+            self._count,
+            self.ask_workers,
+            self.reload,
+            lambda: os.kill(os.getpid(), signal.SIGTERM),
+        )
         if self._control is not None:
-            self._control.start(hub, self.answer)
+            self._control.start(hub, self.management.answer)
 
     @property
     def _hub(self) -> Hub:
@@ -239,12 +252,16 @@ class _Parent:
 
     def _on_ready(self, child: _Child, pid: int, lines: list[str]) -> None:
         child.pid, child.ready = pid, True
+        if self.followers.follows:
+            self._send(child.number, ("follow", True))
         if self._said:
             logger.info("worker %d serves again (process %d)", child.number, pid)
         elif all(one.ready for one in self._children.values()) and len(self._children) == self._count:
             self._said = True
             click.echo(f"workers {self._count}: {', '.join(str(one.pid) for one in self._children.values())}")
             for line in lines:
+                click.echo(line)
+            for line in self.also:
                 click.echo(line)
             click.echo("ready")
             self._supervisor.ready(self._hub)
@@ -268,6 +285,14 @@ class _Parent:
         error = str(result) if isinstance(result, Exception) else None
         self._send(child.number, ("value", question, None if error else result, error))
 
+    def _on_event(self, child: _Child, event: dict[str, Any]) -> None:
+        self.followers.pass_on(event)
+
+    def _follow(self, follows: bool) -> None:
+        """Have all workers tell their events, or keep them."""
+        for number in self._children:
+            self._send(number, ("follow", follows))
+
     def _on_reply(self, child: _Child, question: int, reply: bytes) -> None:
         if (taken := self._replies.get(question)) is not None:
             taken(child.number, reply)
@@ -284,31 +309,12 @@ class _Parent:
 
     # --- operators
 
-    def answer(self, line: bytes) -> Generator[bytes | Pending[Any] | None, None, None]:
-        """Return the reply to one line, piece by piece; no content of the line makes it raise."""
-        try:
-            name = json.loads(line).get("command", "")
-        except (ValueError, AttributeError, RecursionError):
-            name = ""
-        if name == "drain":
-            yield _line({"ok": True, "result": {"draining": True, "already": self._ending}})
-            if not self._ending:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return
-        if name == "reload":
-            reloaded: Pending[tuple[list[str], list[str]]] = Pending()
-            self.reload(lambda *outcome: reloaded.give(outcome))
-            done, failed = yield from reloaded.result()
-            yield _line({"ok": True, "result": {"reloaded": done, "failed": failed}})
-            return
+    def ask_workers(self, line: bytes, one: bool, done: Callable[[dict[int, bytes]], None]) -> None:
+        """Give a command to all workers that serve, or to one of them; ``done`` gets their replies."""
         asked = [number for number, child in sorted(self._children.items()) if child.ready]
-        if name in ONE:
+        if one:
             del asked[1:]
-        replies: Pending[dict[int, bytes]] = Pending()
-        self._ask(asked, ("command", line), replies.give)
-        found = yield from replies.result()
-        for part in merged(str(name), found, self._count):
-            yield _line(part)
+        self._ask(asked, ("command", line), done)
 
     def _ask(
         self, numbers: Sequence[int], message: tuple[Any, ...], done: Callable[[dict[int, Any]], None]
@@ -365,6 +371,10 @@ class _Parent:
                 return
             # From here on a worker that is started again reads them as well.
             self._reloads += 1
+            try:
+                self.renewed()
+            except TlsError as error:
+                outcome[1].append(f"tls of http.listen: {error}")
             self._ask(numbers[1:], ("reload",), followed)
 
         def followed(found: dict[int, Any]) -> None:
@@ -436,13 +446,20 @@ def replace_lists(settings: Settings) -> Settings:
 
 
 def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery, run: Any) -> int:
+    from sansip_sockets import TlsContexts
+
     try:
         control, uncontrolled = open_control(settings.control, settings.store)
     except BindError as error:
         raise OperatorError(str(error)) from None
-    storage = None
+    storage = http = None
     try:
         storage = open_storage(settings, build.served_domains(settings, addresses))
+        try:
+            tls = TlsContexts(settings.tls)
+            http = open_http(settings, tls, [])
+        except (BindError, TlsError) as error:
+            raise OperatorError(str(error)) from None
         supervisor = Supervisor()
         fit(settings.limits, raise_limit(), tell=False)
         parent = _Parent(settings, common, nursery, control, storage, supervisor)
@@ -451,6 +468,18 @@ def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery,
             if storage is not None:
                 storage.watch(server.hub.inbox.post)
             parent.begin(server)
+            if http is not None:
+                assert parent.management is not None
+                start_http(
+                    http,
+                    server.hub,
+                    settings,
+                    build.served_domains(settings, addresses),
+                    parent.management,
+                    parent.followers,
+                    told=parent.also.append,
+                )
+            parent.renewed = lambda: tls.reload(settings.tls)
             if uncontrolled is not None:
                 logger.info("no control socket for `sansip ctl` (%s); set control", uncontrolled)
 
@@ -469,9 +498,7 @@ def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery,
     finally:
         if control is not None:
             control.close()
+        if http is not None:
+            http.close()
         if storage is not None:
             storage.close()
-
-
-def _line(part: dict[str, Any]) -> bytes:
-    return json.dumps(part).encode() + b"\n"

@@ -7,7 +7,8 @@ goes to the keeper.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sansip.actions import Action, Address, Ask
@@ -15,6 +16,15 @@ from sansip.limits import Limits
 from sansip_server.workers.keeper import Keeper
 
 __all__ = ["ParentStack"]
+
+
+class NoModules:
+    """The modules of a process that has none."""
+
+    commands: Mapping[str, Any] = MappingProxyType({})
+
+    def mount_of(self, path: str) -> None:
+        """No module claims a path."""
 
 
 class ParentStack:
@@ -26,6 +36,8 @@ class ParentStack:
         self.limits = limits
         self.wall_offset: Any = None
         self.draining = False
+        # It has none, and HTTP asks for their paths and commands.
+        self.modules = NoModules()
         self._keeper = keeper
         self._serves = serves
         self._ends = ends

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from sansip.module.base import marked
 from sansip.modules.upstream import Upstreams
 from sansip.transport.transports import SCTP
+from sansip_server.config.http import parse_http_listen, sharing
 from sansip_server.config.listen import ListenAddress
 from sansip_server.config.schema import Settings
 from sansip_server.modules import uses
@@ -34,8 +36,14 @@ def refusals(
         yield f"workers: a journal holds the inputs of one process: --journal: {_ALONE}"
     if settings.location is not None:
         yield f"workers: a location that nodes share (location) has no workers yet: {_ALONE}"
-    if settings.http.listen:
-        yield f"workers: http.listen is not served for all workers yet: {_ALONE}"
+    for text in settings.http.listen:
+        if sharing(parse_http_listen(text), addresses) is not None:
+            yield (
+                f"workers: {text} shares its port with a WebSocket listener, which is each worker's: give"
+                " http.listen a port of its own"
+            )
+    if settings.http.listen and any(marked(use.kind, "sansip_mount") for use in uses(settings.modules)):
+        yield f"workers: paths of modules (HTTP) have no workers yet: {_ALONE}"
     if registers:
         yield f"workers: registrations at other servers (upstream.register) have no workers yet: {_ALONE}"
     if any(SCTP in address.transports for address in addresses):

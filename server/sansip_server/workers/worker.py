@@ -29,6 +29,7 @@ from sansip_sockets.mesh import Mesh
 from sansip_sockets.pending import Pending
 
 if TYPE_CHECKING:
+    from sansip_server.followers import Follower, Followers
     from sansip_server.management import Management
     from sansip_server.reload import Outcome, Reload
     from sansip_sockets import Hub
@@ -80,6 +81,9 @@ class Worker:
         self._management: Management | None = None
         self._reload: Reload | None = None
         self._asked: dict[int, tuple[type, Any]] = {}
+        self._followers: Followers | None = None
+        # The parent, where its operators follow the events.
+        self._follower: Follower | None = None
 
     @property
     def dropped(self) -> int:
@@ -127,9 +131,18 @@ class Worker:
             data += more
         return data
 
-    def attach(self, management: Management, reload: Reload, told: Sequence[str], *, values: bool) -> None:
+    def attach(
+        self,
+        management: Management,
+        reload: Reload,
+        followers: Followers,
+        told: Sequence[str],
+        *,
+        values: bool,
+    ) -> None:
         """Serve from now on. ``told``: lines for the operator. ``values``: the parent has modules' values."""
         hub: Hub = self._server.hub
+        self._followers = followers
         self._management, self._reload = management, reload
         self._mesh = Mesh(hub, self.seat, self._inbox, self._writers)
         self._link = Link(hub, self._sock, self._received, self._orphaned)
@@ -235,6 +248,20 @@ class Worker:
             self._send(("reloaded", question, outcome.done, outcome.failed))
 
         self._reload(done)
+
+    def _on_follow(self, follows: bool) -> None:
+        followers = self._followers
+        assert followers is not None
+        if follows and self._follower is None:
+            self._follower = followers.add(self._show, 1)
+        elif not follows and self._follower is not None:
+            followers.remove(self._follower)
+            self._follower = None
+
+    def _show(self) -> None:
+        """An event was told: the parent keeps it for its followers."""
+        if self._follower is not None and (event := self._follower.next()) is not None:
+            self._send(("event", event))
 
     def _on_command(self, question: int, line: bytes) -> None:
         assert self._management is not None

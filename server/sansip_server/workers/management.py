@@ -1,0 +1,106 @@
+"""The commands of an operator, done by all workers and answered once.
+
+Theory of operation: the parent has no calls and no figures of its own. It gives a command to the workers, and
+makes one answer of theirs (``merging``). Three of them are the parent's: it ends all, has all reload, and its
+followers get the events of all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from sansip_server.followers import Followers
+from sansip_server.management import Management, Part, Refused
+from sansip_server.workers.merging import ONE, merged
+from sansip_sockets.pending import Pending
+
+if TYPE_CHECKING:
+    from sansip_server.workers.parent_stack import ParentStack
+    from sansip_sockets import Hub
+
+__all__ = ["AllWorkers", "WorkersFollowers"]
+
+# Asks workers, one of them if the second is true; the third gets the replies.
+AskWorkers = Callable[[bytes, bool, Callable[[dict[int, bytes]], None]], None]
+
+
+class AllWorkers(Management):
+    """Answers for ``count`` workers.
+
+    ``ask(line, one, done)`` asks them; ``ending()`` tells whether they end already; ``reload(done)`` and
+    ``end()`` are those of all.
+    """
+
+    def __init__(
+        self,
+        stack: ParentStack,
+        hub: Hub,
+        count: int,
+        ask: AskWorkers,
+        reload: Callable[[Callable[[list[str], list[str]], None]], None],
+        end: Callable[[], None],
+    ) -> None:
+        # Its own commands, which would ask the stack, are only described by it.
+        super().__init__(stack, hub, storage=None, reload=lambda done: None, end=end)  # type: ignore[arg-type]  # a stack without SIP
+        self._count = count
+        self._ask = ask
+        self._reload_all = reload
+        self._ends = end
+        self._parent_stack = stack
+
+    def do(self, name: Any, arguments: Any) -> Iterator[Part]:
+        """Do a command at all workers. Raises ``Refused`` for what they cannot do."""
+        if name == "drain":
+            already = self._parent_stack.draining
+            yield {"ok": True, "result": {"draining": True, "already": already}}
+            if not already:
+                self._ends()
+            return
+        if name == "reload":
+            reloaded: Pending[tuple[list[str], list[str]]] = Pending()
+            self._reload_all(lambda done, failed: reloaded.give((done, failed)))
+            done, failed = yield from reloaded.result()
+            yield {"ok": True, "result": {"reloaded": done, "failed": failed}}
+            return
+        try:
+            line = json.dumps({"command": name, "arguments": arguments}).encode()
+        except (TypeError, ValueError) as error:
+            raise Refused(f"{name}: {error}") from None
+        replies: Pending[dict[int, bytes]] = Pending()
+        self._ask(line, name in ONE, replies.give)
+        found = yield from replies.result()
+        for part in merged(str(name), found, self._count):
+            if not part.get("ok", True):
+                raise Refused(str(part.get("error")))
+            yield part
+
+
+class WorkersFollowers(Followers):
+    """The followers of events of all workers; ``watch`` is called when there is a first, or none any more."""
+
+    def __init__(self, watch: Callable[[bool], None]) -> None:
+        super().__init__(lambda event: None)
+        self._watch = watch
+
+    @property
+    def follows(self) -> bool:
+        """Whether anybody follows."""
+        return bool(self._all)
+
+    def add(self, ring: Callable[[], None], most: int) -> Any:
+        follower = super().add(ring, most)
+        if len(self._all) == 1:
+            self._watch(True)
+        return follower
+
+    def remove(self, follower: Any) -> None:
+        super().remove(follower)
+        if not self._all:
+            self._watch(False)
+
+    def pass_on(self, event: dict[str, Any]) -> None:
+        """Tell the followers an event of a worker."""
+        for follower in self._all:
+            follower.tell(event)
