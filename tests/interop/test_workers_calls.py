@@ -16,7 +16,7 @@ from tests.interop.conftest import TARGET
 from tests.interop.line import Line, Silence
 from tests.interop.phone import Message, Phone
 from tests.interop.siege import LOCAL
-from tests.interop.workers import Crew, heard
+from tests.interop.workers import AGAIN, Crew, heard
 from tools import peers
 
 pytestmark = [
@@ -60,7 +60,7 @@ def test_sipp_calls(tmp_path: Path, kill: bool) -> None:
             if kill:
                 with calls(120, 40) as uac:
                     time.sleep(1.0)
-                    assert crew.kill(1) < 2.0
+                    assert crew.kill(1) < AGAIN
                     # SIPp ends with status 1 where a call failed; how many is for the figures.
                     assert uac.wait(60) in (0, 1)
             with calls(200, 50) as uac:
@@ -168,7 +168,7 @@ def test_dead_workers_connections_leave_the_others(tmp_path: Path) -> None:
         for phone in phones:
             phone.register()
         assert len(crew.bindings()) == 12
-        assert crew.kill(0) < 2.0
+        assert crew.kill(0) < AGAIN
         alive = {binding["aor"] for binding in crew.bindings()}
         # Some were of the worker that lives on; the phones of the other one call again by themselves.
         assert 0 < len(alive) < 12
@@ -196,7 +196,7 @@ def test_dialog_outlives_its_worker(tmp_path: Path) -> None:
         alice.established(alice.expect("200"))
         assert bob.expect("ACK").what == "ACK"
         for number in (0, 1):
-            assert crew.kill(number) < 2.0
+            assert crew.kill(number) < AGAIN
         alice.within("BYE")
         bob.answer(bob.expect("BYE"), "200 OK")
         assert alice.expect("200").what == "200"

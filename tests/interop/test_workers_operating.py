@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.interop.conftest import TARGET
-from tests.interop.workers import Crew, soon
+from tests.interop.workers import AGAIN, Crew, soon
 from tools.peers import PeerError, free_port
 
 pytestmark = [
@@ -52,7 +52,7 @@ def test_a_reload_reaches_all_workers(tmp_path: Path, way: str) -> None:
             os.kill(crew.program.pid, signal.SIGHUP)
             soon(lambda: crew.log.count("read again") == 3, "all workers read again")
         assert _statuses(crew) == {"486"}
-        assert crew.kill(2) < 2.0
+        assert crew.kill(2) < AGAIN
         assert _statuses(crew) == {"486"}
         route.write_text("def route(request):\n    syntax error\n")
         assert "failed" in crew.ctl("reload")

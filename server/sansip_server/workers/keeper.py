@@ -24,7 +24,7 @@ from typing import Any
 from sansip.limits import Limits
 from sansip.location import Binding, LocationUpdate, Record
 from sansip.location.expiry import ExpiryBuckets
-from sansip_server.workers.records import Packed, packed, unpacked, until
+from sansip_server.workers.records import packed, unpacked, until
 
 __all__ = ["Keeper"]
 
@@ -35,7 +35,7 @@ _SWEEP = 1_000
 
 # Puts a change into the store; the function gets None, or the exception.
 Save = Callable[[LocationUpdate, Callable[[Any], None]], None]
-_Write = tuple[int, int, str, str, str, Packed]
+_Write = tuple[int, int, str, str, str, float, bytes]
 
 
 class Keeper:
@@ -54,7 +54,7 @@ class Keeper:
         self._limits = limits
         self._save = save
         # Address-of-record -> version, when the last binding expires, the bindings.
-        self._records: dict[str, tuple[str, float, Packed]] = {}
+        self._records: dict[str, tuple[str, float, bytes]] = {}
         self._expiry = ExpiryBuckets()
         # By worker that lives: its connections, and the last change that it has.
         self._connections: dict[int, dict[int, tuple[Any, ...]]] = {}
@@ -97,7 +97,7 @@ class Keeper:
             after = tuple(sorted((*self.standing(aor), *several), key=lambda one: one.rank))
             restored += len(after) - len(self.standing(aor))
             self._restored += 1
-            self._put(aor, f"restored{self._restored:08x}", after)
+            self._put(aor, f"restored{self._restored:08x}", until(after), packed(after))
             if self._has:
                 self._tell(("record", aor, self._records[aor][0], self._records[aor][2]))
         return restored
@@ -138,8 +138,8 @@ class Keeper:
     def received(self, number: int, message: tuple[Any, ...], now: float) -> bool:
         """Take a message of worker ``number``; return whether it was for the keeper."""
         match message:
-            case ("write", question, aor, expected, version, bindings):
-                write = (number, question, aor, expected, version, bindings)
+            case ("write", question, aor, expected, version, last, bindings):
+                write = (number, question, aor, expected, version, last, bindings)
                 if aor in self._busy:
                     self._busy[aor].append(write)
                 else:
@@ -184,12 +184,12 @@ class Keeper:
 
     # --- changes of bindings
 
-    def _standing(self, aor: str, now: float) -> tuple[str, float, Packed]:
+    def _standing(self, aor: str, now: float) -> tuple[str, float, bytes]:
         found = self._records.get(aor)
-        return ("", -inf, ()) if found is None or found[1] <= now else found
+        return ("", -inf, b"") if found is None or found[1] <= now else found
 
     def _write(self, write: _Write, now: float) -> None:
-        number, question, aor, expected, _, bindings = write
+        number, question, aor, expected, _, _, bindings = write
         stands, _, before = self._standing(aor, now)
         if stands != expected:
             self._send(number, ("stands", question, stands, before))
@@ -207,22 +207,21 @@ class Keeper:
         self._save(LocationUpdate(aor, old, kept), lambda error: self._saved(write, error))
 
     def _saved(self, write: _Write, error: Any) -> None:
-        number, question, aor, _, version, bindings = write
+        number, question, aor, _, version, last, bindings = write
         if isinstance(error, Exception):
             self._send(number, ("failed", question, str(error) or type(error).__name__))
             self._next(aor)
             return
-        self._put(aor, version, unpacked(aor, bindings))
+        self._put(aor, version, last, bindings)
         self._tell(("record", aor, version, bindings), but=number)
         self._waiting.append((self._changes, number, question, aor))
         self._release()
 
-    def _put(self, aor: str, version: str, bindings: Record) -> None:
+    def _put(self, aor: str, version: str, last: float, bindings: bytes) -> None:
         before = self._records.get(aor)
         old = None if before is None else _second(before[1])
         if bindings:
-            last = until(bindings)
-            self._records[aor] = (version, last, packed(bindings))
+            self._records[aor] = (version, last, bindings)
             self._expiry.move(aor, old, _second(last))
         elif before is not None:
             del self._records[aor]
@@ -241,7 +240,7 @@ class Keeper:
         if behind:
             # Each of them was planned from an older record, and is told the present one.
             for write in behind:
-                stands = self._records.get(aor, ("", -inf, ()))
+                stands = self._records.get(aor, ("", -inf, b""))
                 self._send(write[0], ("stands", write[1], stands[0], stands[2]))
 
     # --- time

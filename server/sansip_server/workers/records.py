@@ -1,27 +1,29 @@
-"""Bindings between processes of one server: tuples of plain values, which ``marshal`` writes.
+"""Bindings between processes of one server: octets that ``marshal`` writes.
 
-Theory of operation: all processes of a server are one program on one machine. So there are no versions here,
-and times are those of the machine's clock, which all of them read.
+Theory of operation: the parent keeps the octets of a record, and reads them for a store alone. All processes
+of a server are one program on one machine. So there are no versions here, and times are those of the
+machine's clock, which all of them read.
 """
 
 from __future__ import annotations
 
+import marshal
 from math import inf
 from typing import Any
 
 from sansip.location import Binding, ConnectionFlow, Record, Source
 
-__all__ = ["Packed", "packed", "unpacked", "until"]
+__all__ = ["packed", "unpacked", "until"]
 
-# The bindings of one address-of-record.
-Packed = tuple[tuple[Any, ...], ...]
 # How long a place in a binding is: the flow of a connection stands as its values.
 _CONNECTION = 4
 
 
-def packed(bindings: Record) -> Packed:
-    """Return ``bindings`` as plain values."""
-    return tuple(
+def packed(bindings: Record) -> bytes:
+    """Return ``bindings`` as octets, b"" for none."""
+    if not bindings:
+        return b""
+    values: Any = tuple(
         (
             one.contact,
             one.expires_at,
@@ -40,12 +42,15 @@ def packed(bindings: Record) -> Packed:
         )
         for one in bindings
     )
+    return marshal.dumps(values)
 
 
-def unpacked(aor: str, bindings: Packed) -> Record:
-    """Return the bindings of ``aor`` that ``packed`` made plain."""
+def unpacked(aor: str, octets: bytes) -> Record:
+    """Return the bindings of ``aor`` that ``packed`` wrote."""
+    if not octets:
+        return ()
     found = []
-    for values in bindings:
+    for values in marshal.loads(octets):
         *plain, flow, received, agent = values
         if isinstance(flow, tuple):
             flow = ConnectionFlow(*flow[:_CONNECTION])

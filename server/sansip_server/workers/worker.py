@@ -22,7 +22,7 @@ from sansip.location import SharedRead, SharedRecord, SharedWrite
 from sansip.module.sharing import Count, Get, Swap
 from sansip.seat import Seat
 from sansip_server.workers.directory import SharedDirectory
-from sansip_server.workers.records import packed, unpacked
+from sansip_server.workers.records import packed, unpacked, until
 from sansip_sockets import BoundListener
 from sansip_sockets.link import Link
 from sansip_sockets.mesh import Mesh
@@ -177,8 +177,13 @@ class Worker:
         question = action.question
         self._asked[action.id] = (type(question), question.aor)
         if isinstance(question, SharedWrite):
-            bindings = packed(question.bindings)
-            self._send(("write", action.id, question.aor, question.expected, question.version, bindings))
+            record = question.bindings
+            self._send(
+                (
+                    *("write", action.id, question.aor, question.expected, question.version),
+                    *(until(record), packed(record)),
+                )
+            )
         else:
             self._send(("read", action.id, question.aor))
 
@@ -223,7 +228,7 @@ class Worker:
     def _on_written(self, question: int) -> None:
         self._answer(question, None)
 
-    def _on_stands(self, question: int, version: str, bindings: Any) -> None:
+    def _on_stands(self, question: int, version: str, bindings: bytes) -> None:
         asked = self._asked.get(question)
         if asked is not None:
             self._answer(question, SharedRecord(version, unpacked(asked[1], bindings)))

@@ -8,7 +8,7 @@ from typing import Any
 from sansip.limits import Limits
 from sansip.location import Binding, LocationUpdate
 from sansip_server.workers.keeper import Keeper
-from sansip_server.workers.records import packed
+from sansip_server.workers.records import packed, unpacked
 
 AOR = "sip:bob@example.com"
 
@@ -31,9 +31,16 @@ class Bench:
             list(self.keeper.state(number))
 
     def write(
-        self, number: int, expected: str, version: str, bindings: Any, question: int = 1, aor: str = AOR
+        self,
+        number: int,
+        expected: str,
+        version: str,
+        bindings: Any,
+        question: int = 1,
+        aor: str = AOR,
+        last: float = 600.0,
     ) -> None:
-        message = ("write", question, aor, expected, version, bindings)
+        message = ("write", question, aor, expected, version, last, bindings)
         assert self.keeper.received(number, message, 0.0)
 
     def take(self, number: int) -> list[Any]:
@@ -93,7 +100,7 @@ def test_changes_of_one_user_wait_for_each_other() -> None:
 def test_an_expired_record_is_none() -> None:
     """Workers forget an expired record by themselves, and write as if there were none."""
     bench = Bench(2)
-    bench.write(0, "", "v1", record(until=-1.0))
+    bench.write(0, "", "v1", record(until=-1.0), last=-1.0)
     for number in (0, 1):
         bench.has(number)
     bench.write(1, "", "v2", record())
@@ -132,11 +139,11 @@ def test_the_store_comes_first() -> None:
 def test_the_store_hears_of_what_changed_alone() -> None:
     """A binding that stays is the same object in both: the store writes the others."""
     bench = Bench(1, store=True)
-    one, other = record()[0], record("sip:bob@192.0.2.3")[0]
-    bench.write(0, "", "v1", (one,))
+    one, other = (unpacked(AOR, record(contact)) for contact in ("sip:bob@192.0.2.2", "sip:bob@192.0.2.3"))
+    bench.write(0, "", "v1", packed(one))
     bench.saved[0][1](None)
     bench.has(0)
-    bench.write(0, "v1", "v2", (one, other))
+    bench.write(0, "v1", "v2", packed((*one, *other)))
     update = bench.saved[1][0]
     assert [binding.contact for binding in update.stored] == ["sip:bob@192.0.2.3"]
     assert update.removed == ()
