@@ -108,11 +108,13 @@ class Phone:
 
     # --- SIP
 
-    def _request(self, method: str, uri: str, lines: list[str], cseq: int | None = None) -> None:
+    def _request(
+        self, method: str, uri: str, lines: list[str], cseq: int | None = None, body: str = ""
+    ) -> None:
         via = f"Via: SIP/2.0/{self.transport.upper()} {self.sent_by};branch=z9hG4bK{next(_numbers)};rport"
         number = self._cseq if cseq is None else cseq
         head = [f"{method} {uri} SIP/2.0", via, "Max-Forwards: 70", f"CSeq: {number} {method}", *lines]
-        self.send("\r\n".join([*head, "Content-Length: 0", "", ""]))
+        self.send("\r\n".join([*head, *_described(body)]))
 
     def register(self) -> None:
         """Register, or register again."""
@@ -140,13 +142,13 @@ class Phone:
         uri = f"{scheme}:{self.domain}"
         self._request("REGISTER", uri, [*who, f"Contact: {self.contact}", "Expires: 600"])
 
-    def invite(self, aor: str) -> None:
-        """Call ``aor``."""
+    def invite(self, aor: str, body: str = "") -> None:
+        """Call ``aor``; ``body`` is a session description."""
         self._call_id = f"call-{next(_numbers)}"
         self._cseq += 1
         self._local, self._remote = f"<{self.aor}>;tag=caller", f"<{aor}>"
         who = [f"From: {self._local}", f"To: {self._remote}", f"Call-ID: {self._call_id}"]
-        self._request("INVITE", aor, [*who, f"Contact: {self.contact}"])
+        self._request("INVITE", aor, [*who, f"Contact: {self.contact}"], body=body)
 
     def established(self, answer: Message) -> None:
         """Take the 200 to our INVITE and acknowledge it (RFC 3261 12.1.2, 13.2.2.4)."""
@@ -155,7 +157,7 @@ class Phone:
         self._routes = answer.all("record-route")[::-1]
         self.within("ACK")
 
-    def within(self, method: str) -> None:
+    def within(self, method: str, body: str = "") -> None:
         """Send a request in the dialog (RFC 3261 12.2.1.1)."""
         if method != "ACK":
             self._cseq += 1
@@ -163,9 +165,10 @@ class Phone:
         if method == "INVITE":
             # RFC 3261 12.2.1.1: it refreshes the target.
             who.append(f"Contact: {self.contact}")
-        self._request(method, self._target, [*who, *(f"Route: {route}" for route in self._routes)])
+        routes = [f"Route: {route}" for route in self._routes]
+        self._request(method, self._target, [*who, *routes], body=body)
 
-    def answer(self, request: Message, status: str) -> None:
+    def answer(self, request: Message, status: str, body: str = "") -> None:
         """Answer a request; a 2xx to an INVITE begins the dialog (RFC 3261 12.1.1)."""
         to = request.get("to")
         if ";tag=" not in to:
@@ -175,8 +178,14 @@ class Phone:
         ]
         lines = [f"SIP/2.0 {status}", *copied, f"From: {request.get('from')}", f"To: {to}"]
         lines += [f"Call-ID: {request.get('call-id')}", f"CSeq: {request.get('cseq')}"]
-        self.send("\r\n".join([*lines, f"Contact: {self.contact}", "Content-Length: 0", "", ""]))
+        self.send("\r\n".join([*lines, f"Contact: {self.contact}", *_described(body)]))
         if request.what == "INVITE" and status.startswith("2"):
             self._call_id, self._local, self._remote = request.get("call-id"), to, request.get("from")
             self._target = request.get("contact").strip("<>")
             self._routes = request.all("record-route")
+
+
+def _described(body: str) -> list[str]:
+    """Return the last lines of a message, with a session description where there is one."""
+    typed = ["Content-Type: application/sdp"] if body else []
+    return [*typed, f"Content-Length: {len(body)}", "", body]

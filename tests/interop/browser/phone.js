@@ -128,4 +128,37 @@ async function flows() {
   }
 }
 
-({flows, jssip, sipjs})[asked.get("library")]();
+// JsSIP with sound: it tells how many packets of the other side came, once there are fifty.
+function sound() {
+  const socket = new JsSIP.WebSocketInterface(asked.get("server"));
+  const phone = new JsSIP.UA({sockets: [socket], uri: aor, register: true, session_timers: false});
+  const media = {mediaConstraints: {audio: true, video: false}, pcConfig: {iceServers: []}};
+  const listen = async (connection) => {
+    for (;;) {
+      let packets = 0;
+      (await connection.getStats()).forEach((one) => {
+        if (one.type === "inbound-rtp") packets += one.packetsReceived;
+      });
+      if (packets >= 50) return tell("heard", packets);
+      await new Promise((done) => setTimeout(done, 100));
+    }
+  };
+  phone.on("registered", async () => {
+    tell("registered");
+    const uri = await whom();
+    if (uri) phone.call(uri, media);
+  });
+  phone.on("newRTCSession", ({session}) => {
+    session.on("confirmed", () => {
+      tell("confirmed");
+      listen(session.connection);
+    });
+    session.on("ended", (event) => tell("ended", event.originator));
+    session.on("failed", (event) => tell("failed", `${event.cause} ${event.message?.data ?? ""}`));
+    session.on("peerconnection:setremotedescriptionfailed", (error) => tell("error", error));
+    if (session.direction === "incoming") session.answer(media);
+  });
+  phone.start();
+}
+
+({flows, jssip, sipjs, sound})[asked.get("library")]();
