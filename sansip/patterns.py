@@ -53,7 +53,7 @@ class Pattern:
     No references to groups and no lookaround. Raises ``ValueError`` that says what is wrong.
     """
 
-    __slots__ = ("_match", "_search", "groups", "text")
+    __slots__ = ("_match", "_search", "groups", "steps", "text")
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
         if len(text) > LONGEST_PATTERN:
@@ -74,6 +74,8 @@ class Pattern:
                 " begin it with ^, or say what ends each repeated part"
             )
         self.text = text
+        # How many steps a match may take, by this count.
+        self.steps = steps
         self.groups: int = compiled.groups
         self._search = compiled.search
         self._match = compiled.fullmatch

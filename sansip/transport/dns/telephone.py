@@ -2,8 +2,8 @@
 
 Theory of operation: a number's digits, backwards, are a domain; its NAPTR records
 say which URIs it has. A rule is a substitution by a regular expression, written
-by the owner of the zone, so only expressions are taken that cannot run
-away: no quantifier on a group, and a few quantifiers at the most.
+by the owner of the zone, so only expressions are taken that cannot run away
+(``sansip.patterns``).
 
     numbers = await ask(DnsLookup(enum_domain("+441632960083"), "NAPTR"))
     uris = enum_uris("+441632960083", numbers)
@@ -14,14 +14,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sansip.patterns import Pattern, Template
 from sansip.transport.dns.records import Naptr, Record
 
 __all__ = ["enum_domain", "enum_uris"]
 
 # E.164: fifteen digits; the rest is room for private numbering.
 _LONGEST = 32
-_QUANTIFIERS = 4
-_RUNAWAY = re.compile(r"\)[*+?{]|[*+?}][*+?{]|\\[1-9].*\\[1-9]|\(\?")
+# Rules of one number that are used, the best ones.
+_RULES = 20
+# POSIX names of characters (RFC 3402 3.2 has POSIX's extended expressions), for use within brackets.
+_CLASSES = (
+    ("[:digit:]", "0-9"),
+    ("[:alpha:]", "A-Za-z"),
+    ("[:alnum:]", "0-9A-Za-z"),
+    ("[:xdigit:]", "0-9A-Fa-f"),
+)
+# Marks that mean something in an expression: behind a backslash they stay escaped.
+_SPECIAL = frozenset(".^$*+?{}[]|()")
 
 
 def enum_domain(number: str, suffix: str = "e164.arpa") -> str:
@@ -39,7 +49,8 @@ def enum_uris(number: str, records: Iterable[Record], service: str = "sip") -> l
     """
     uris: list[str] = []
     rules = [one for one in records if isinstance(one, Naptr)]
-    for rule in sorted(rules, key=lambda one: (one.order, one.preference)):
+    # The owner of a zone may write any number of rules, and each has to be judged.
+    for rule in sorted(rules, key=lambda one: (one.order, one.preference))[:_RULES]:
         if rule.flags.lower() == "u" and _offers(rule.service, service):
             uri = _substitute(rule.regexp, number)
             if uri is not None:
@@ -58,20 +69,21 @@ def _substitute(regexp: str, number: str) -> str | None:
     """Apply ``!expression!replacement!flags`` (RFC 3402 3.2)."""
     if len(regexp) < 3 or len(number) > _LONGEST + 1:
         return None
-    parts = re.split(r"(?<!\\)" + re.escape(regexp[0]), regexp[1:])
+    mark = regexp[0]
+    # RFC 3402 3.2: neither a digit nor a flag nor a backslash divides.
+    if mark in "0123456789i\\":
+        return None
+    parts = re.split(r"(?<!\\)" + re.escape(mark), regexp[1:])
     if len(parts) != 3 or parts[2] not in ("", "i"):
         return None
-    expression, replacement = parts[0], parts[1]
-    if _RUNAWAY.search(expression) or sum(map(expression.count, "*+?{")) > _QUANTIFIERS:
-        return None
+    expression = parts[0].replace(f"\\{mark}", mark) if mark not in _SPECIAL else parts[0]
+    for name, members in _CLASSES:
+        expression = expression.replace(name, members)
     try:
-        match = re.search(expression, number, re.ASCII | (re.IGNORECASE if parts[2] else 0))
-        if match is None:
-            return None
-        return re.sub(r"\\(\d|.)", lambda found: _piece(match, found[1]), replacement)
-    except (re.error, IndexError, OverflowError):
+        pattern = Pattern(expression, ignore_case=parts[2] == "i")
+        match = pattern.search(number)
+        made = None if match is None else Template(parts[1], pattern.groups).expand(match)
+    except ValueError:
         return None
-
-
-def _piece(match: re.Match[str], mark: str) -> str:
-    return (match[int(mark)] or "") if mark in "0123456789" else mark
+    # What a zone says becomes part of a message: no line ends, no blanks.
+    return made if made is not None and made.isprintable() and " " not in made else None

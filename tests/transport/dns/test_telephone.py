@@ -54,6 +54,16 @@ def test_rules_in_order() -> None:
         ("!(!x!", []),
         ("!^.*$!x", []),
         ("!^.*$!x!g", []),
+        # RFC 3402 3.2: POSIX's extended expressions.
+        (r"!^\+([[:digit:]]+)$!sip:\1@example.test!", ["sip:441632960083@example.test"]),
+        (r"|^\+44(1632\|1633)(.*)$|sip:\2@x.test|", []),
+        # What would break a message is no replacement.
+        ("!^.*$!sip:a@b\r\nX: y!", []),
+        ("!^.*$!sip:a b@c!", []),
+        ("!^.*$!sip:" + "x" * 300 + "@c!", []),
+        # Neither digits nor flags divide.
+        ("1^.*$1sip:a@b1", []),
+        ("i^.*$isip:a@bi", []),
     ],
 )
 def test_substitution(regexp: str, expected: list[str]) -> None:
@@ -62,7 +72,8 @@ def test_substitution(regexp: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "expression", ["(.*)*x", "(.+)+x", "(1|1)*x", "((.*)(.*))+x", ".*.*.*.*.*x", "(?=x)", "(.)\\1(.)\\2x"]
+    "expression",
+    ["(a?){40}x", "(.*)*x", "(.+)+x", "(1|1)*x", "((.*)(.*))+x", ".*.*.*.*.*x", "(?=x)", "(.)\\1(.)\\2x"],
 )
 def test_expressions_that_could_run_away_are_not_used(expression: str) -> None:
     """The zone belongs to somebody else, and so does the expression."""

@@ -1,0 +1,44 @@
+"""The outer half of the module ``e164``: the numbering plans of the world, as ``phonenumbers`` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sansip.modules.e164 import E164Settings, FindNumber, Number
+from sansip_server.parts import Function, Part
+
+__all__ = ["E164Part"]
+
+
+class E164Part(Part):
+    """Answers what is known of numbers."""
+
+    def __init__(self, settings: E164Settings) -> None:
+        super().__init__(settings)
+        try:
+            import phonenumbers
+        except ImportError:
+            raise LookupError("it needs phonenumbers; pip install 'sansip[e164]'") from None
+        if settings.region and settings.region not in phonenumbers.SUPPORTED_REGIONS:
+            raise LookupError(f"e164.region: no numbering plan of {settings.region}; expected one like DE")
+
+    def handlers(self) -> Mapping[type, Function]:
+        return {FindNumber: self.find}
+
+    def find(self, question: FindNumber) -> Number | None:
+        """Return what is known of a number, None for a text that is none."""
+        import phonenumbers
+        from phonenumbers import carrier
+
+        try:
+            parsed = phonenumbers.parse(question.text, question.region or None)
+        except phonenumbers.NumberParseException:
+            return None
+        return Number(
+            phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164),
+            phonenumbers.is_valid_number(parsed),
+            parsed.country_code or 0,
+            phonenumbers.region_code_for_number(parsed) or "",
+            phonenumbers.PhoneNumberType.to_string(phonenumbers.number_type(parsed)).lower(),
+            carrier.name_for_number(parsed, "en"),
+        )
