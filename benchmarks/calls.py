@@ -22,7 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,7 +115,18 @@ def register(user: str, phone: int, server: int, transport: str) -> None:
 class Load:
     """The SIPp processes of one run."""
 
-    def __init__(self, arguments: argparse.Namespace, workload: str, server: int, directory: Path) -> None:
+    def __init__(
+        self,
+        arguments: argparse.Namespace,
+        workload: str,
+        server: int,
+        directory: Path,
+        ports: Sequence[int] = (),
+        number: str = "callee",
+    ) -> None:
+        # Where the callees listen, any free ports without; and what is dialled, but for its last digit.
+        self.ports = ports
+        self.number = number
         self.arguments = arguments
         self.workload = workload
         self.server = (HOST, server)
@@ -163,10 +174,10 @@ class Load:
             SCENARIOS / scenario,
             self.server,
             self.directory,
-            local=(HOST, free_port()),
+            local=(HOST, self.ports[number] if scenario == "uas.xml" and self.ports else free_port()),
             transport="u1" if self.arguments.transport == "udp" else "t1",
             calls=calls,
-            service=f"callee{number}",
+            service=f"{self.number}{number}",
             domain=DOMAIN,
             options=[
                 "-trace_stat",
@@ -203,8 +214,22 @@ def pinned(core: int) -> list[str]:
     return ["taskset", "-c", str(core)]
 
 
-def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
-    """Start a server, let it idle, load it, let it settle, and return its costs."""
+# Starts a server: (folder, listeners, words in front of the command).
+Begin = Callable[[Path, Sequence[str], Sequence[str]], Program]
+
+
+def measure(
+    name: str,
+    workload: str,
+    arguments: argparse.Namespace,
+    begin: Begin | None = None,
+    ports: Sequence[int] = (),
+    number: str = "callee",
+) -> Result:
+    """Start a server, let it idle, load it, let it settle, and return its costs.
+
+    ``begin`` starts it in place of ``name``'s own way; ``ports`` and ``number`` as of ``Load``.
+    """
     with tempfile.TemporaryDirectory(prefix="sansip-bench-") as temporary, ExitStack() as stack:
         directory = Path(temporary)
         port = free_port()
@@ -218,8 +243,11 @@ def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
         if name != "kamailio":
             options = [*options, *arguments.serve_option]
         prefix = pinned(arguments.server_core)
-        server = stack.enter_context(start(directory, listeners, [DOMAIN], options, prefix))
-        load = Load(arguments, workload, port, directory)
+        if begin is None:
+            server = stack.enter_context(start(directory, listeners, [DOMAIN], options, prefix))
+        else:
+            server = stack.enter_context(begin(directory, listeners, prefix))
+        load = Load(arguments, workload, port, directory, ports, number)
         load.prepare(stack)
 
         begun, spent = time.monotonic(), cpu_seconds(server.pid)
@@ -261,18 +289,30 @@ def measure(name: str, workload: str, arguments: argparse.Namespace) -> Result:
     )
 
 
-def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that say how to measure."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--rate", type=int, default=400, help="calls or requests per second, all SIPps together"
     )
     parser.add_argument("--seconds", type=int, default=15, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each server")
     parser.add_argument("--sipps", type=int, default=2, help="SIPp processes on each side")
+    parser.add_argument("--transport", choices=["udp", "tcp"], default="udp")
+    parser.add_argument("--server-core", type=int, default=0)
+    parser.add_argument("--sipp-core", type=int, default=1)
+    parser.add_argument("--idle", type=float, default=2.0, help="seconds of idling before the load")
+    parser.add_argument("--settle", type=float, default=3.0, help="seconds counted after the load")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    parser.set_defaults(runtime=[], serve_option=[])
+    return parser
+
+
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    parser = parser_of((__doc__ or "").split("\n")[0])
     parser.add_argument(
         "--only", choices=sorted(WORKLOADS), action="append", help="workload; may be repeated"
     )
-    parser.add_argument("--transport", choices=["udp", "tcp"], default="udp")
     parser.add_argument("--uvloop", action="store_true", help="measure sansip on uvloop, too")
     parser.add_argument(
         "--runtime", action="append", default=[], help="measure sansip on this runtime, too; may be repeated"
@@ -282,11 +322,6 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--serve-option", action="append", default=[], help="one more word for `sansip serve`"
     )
-    parser.add_argument("--server-core", type=int, default=0)
-    parser.add_argument("--sipp-core", type=int, default=1)
-    parser.add_argument("--idle", type=float, default=2.0, help="seconds of idling before the load")
-    parser.add_argument("--settle", type=float, default=3.0, help="seconds counted after the load")
-    parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     return parser.parse_args(words)
 
 
