@@ -147,8 +147,9 @@ def sansip_serve(
     domains: Sequence[str] = (),
     options: Sequence[str] = (),
     prefix: Sequence[str] = (),
+    patience: float = 15.0,
 ) -> Program:
-    """Start the installed ``sansip serve`` and return once it said ``ready``.
+    """Start the installed ``sansip serve`` and return once it said ``ready``, within ``patience`` seconds.
 
     ``listeners`` are as ``"udp:127.0.0.1:5060"``; ``prefix`` is put before the
     command (``taskset``). Raises PeerError when it does not get ready.
@@ -160,7 +161,7 @@ def sansip_serve(
         command += ["--domain", domain]
     program = Program([*command, *options], directory / "sansip.log", cwd=directory)
     try:
-        program.wait_for(r"^ready$")
+        program.wait_for(r"^ready$", patience)
     except PeerError:
         program.stop()
         raise

@@ -203,6 +203,12 @@ class Calls(Module):
             if self._together is not None:
                 self._together.changed(key, request.now)
 
+    @function
+    def hang_up(self, call: Call, why: str, now: float) -> None:
+        """End ``call``: a BYE to both sides, or a CANCEL and a 487 while it rings."""
+        if not call.over:
+            self._supervision.hang_up(call, why, now)
+
     # --- the INVITE
 
     def _begin(self, request: IncomingRequest) -> Call | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.modules.calls import CallAnswered, CallRang
+from sansip.modules.calls import CallAnswered, CallRang, Tariff
 from sansip.modules.lcr.gateways import Outlet
 from sansip.modules.lcr.money import shown
 from sansip.modules.lcr.rate import Offer
@@ -32,6 +32,8 @@ class Tried:
 def note(call: Call, outlet: Outlet, offer: Offer, now: float) -> None:
     """Have the call say which gateway it is at, and what it costs: for accounting, as ``lcr.price``."""
     call.variables[_TRIED] = Tried(outlet, now)
+    call.gateway = outlet.gateway.name
+    call.tariff = Tariff(offer.price, offer.setup, offer.minimum, offer.increment, offer.currency)
     call.variables |= {
         "lcr.gateway": outlet.gateway.name,
         "lcr.prefix": offer.prefix,
