@@ -462,49 +462,286 @@ static PyObject *key_of(const char *p, Py_ssize_t length, PyObject *spellings)
     return key;
 }
 
-/* split(data, index, spellings): keys and lines of a message that was scanned, and the first line of each key. */
-static PyObject *head_split(PyObject *module, PyObject *const *given, Py_ssize_t count)
+/* --- read: all that a message is made of, in one call */
+
+/* Keys of the names above, by what they are. */
+static const char *const key_texts[] = {
+    NULL, "via", "from", "to", "call-id", "cseq", "max-forwards", "content-length", "route", "record-route", "contact",
+    "require", "proxy-require", "max-breadth", "expires",
+};
+static PyObject *known_keys[sizeof key_texts / sizeof *key_texts];
+
+static inline PyObject *ascii(const uint8_t *p, Py_ssize_t begin, Py_ssize_t end)
 {
-    if (count != 3 || !PyBytes_CheckExact(given[0]) || !Py_IS_TYPE(given[1], index_type)
-        || !PyDict_CheckExact(given[2])) {
-        PyErr_SetString(PyExc_TypeError, "split takes bytes, their Index, and a dict");
-        return NULL;
-    }
-    const char *p = PyBytes_AS_STRING(given[0]);
-    const Index *x = (const Index *)given[1];
-    if (x->body > PyBytes_GET_SIZE(given[0])) {
-        PyErr_SetString(PyExc_ValueError, "the Index is of other octets");
-        return NULL;
-    }
-    PyObject *keys = PyList_New(0), *lines = PyList_New(0), *first = PyDict_New();
-    if (keys == NULL || lines == NULL || first == NULL) goto failed;
+    return PyUnicode_DecodeASCII((const char *)p + begin, end - begin, NULL);
+}
+
+/* Fill `keys`, `lines` and `first` with the header lines of `x`, which scan() has accepted; return 0 on an error. */
+static int take_lines(const uint8_t *p, const Index *x, PyObject *spellings, PyObject *keys, PyObject *lines,
+                      PyObject *first)
+{
     Py_ssize_t at = x->lines;
-    while (at < x->end + 2) {
-        const char *stop = memchr(p + at, '\r', (size_t)(x->end + 2 - at));
-        const char *colon = memchr(p + at, ':', (size_t)(x->end + 2 - at));
-        if (stop == NULL || colon == NULL || colon > stop) {
-            PyErr_SetString(PyExc_ValueError, "the Index is of other octets");
-            goto failed;
-        }
-        PyObject *key = key_of(p + at, colon - (p + at), given[2]);
-        PyObject *line = PyUnicode_DecodeUTF8(p + at, stop - (p + at), "surrogateescape");
-        int ended = key == NULL || line == NULL || PyList_Append(keys, key) < 0 || PyList_Append(lines, line) < 0
-                    || PyDict_SetDefault(first, key, line) == NULL;
-        Py_XDECREF(key);
-        Py_XDECREF(line);
-        if (ended) goto failed;
+    for (int32_t number = 0; number < x->fields; number++) {
+        Py_ssize_t colon = run(p, at, TOKEN);
+        const uint8_t *stop = memchr(p + colon, '\r', (size_t)(x->end + 2 - colon));
+        int which = which_name(p + at, colon - at);
+        PyObject *key;
+        if (which == OTHER)
+            key = key_of((const char *)p + at, colon - at, spellings);
+        else
+            key = Py_NewRef(known_keys[which]);
+        if (key == NULL) return 0;
+        PyList_SET_ITEM(keys, number, key);
+        PyObject *line = PyUnicode_DecodeUTF8((const char *)p + at, stop - (p + at), "surrogateescape");
+        if (line == NULL) return 0;
+        PyList_SET_ITEM(lines, number, line);
+        if (PyDict_SetDefault(first, key, line) == NULL) return 0;
         at = stop - p + 2;
     }
-    PyObject *all = PyTuple_Pack(3, keys, lines, first);
-    Py_DECREF(keys);
-    Py_DECREF(lines);
-    Py_DECREF(first);
-    return all;
-failed:
-    Py_XDECREF(keys);
-    Py_XDECREF(lines);
-    Py_XDECREF(first);
-    return NULL;
+    return 1;
+}
+
+/* Put `items`, of which none may be NULL, into a tuple; on an error let go of them all. */
+static PyObject *tuple_of(PyObject **items, Py_ssize_t count)
+{
+    PyObject *tuple = NULL;
+    Py_ssize_t at = 0;
+    while (at < count && items[at] != NULL) at++;
+    if (at == count) tuple = PyTuple_New(count);
+    for (at = 0; at < count; at++) {
+        if (tuple != NULL)
+            PyTuple_SET_ITEM(tuple, at, items[at]);
+        else
+            Py_XDECREF(items[at]);
+    }
+    return tuple;
+}
+
+/* read(data, spellings): see _head.pyi. */
+static PyObject *head_read(PyObject *module, PyObject *const *given, Py_ssize_t count)
+{
+    if (count != 2 || !PyBytes_CheckExact(given[0]) || !PyDict_CheckExact(given[1])) {
+        PyErr_SetString(PyExc_TypeError, "read takes bytes and a dict");
+        return NULL;
+    }
+    const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(given[0]);
+    Py_ssize_t size = PyBytes_GET_SIZE(given[0]);
+    Index x;
+    memset(&x, 0, sizeof x);
+    if (!scan(p, size, &x)) Py_RETURN_NONE;
+    PyObject *keys = PyList_New(x.fields), *lines = PyList_New(x.fields), *first = PyDict_New();
+    if (keys == NULL || lines == NULL || first == NULL || !take_lines(p, &x, given[1], keys, lines, first)) {
+        Py_XDECREF(keys);
+        Py_XDECREF(lines);
+        Py_XDECREF(first);
+        return NULL;
+    }
+    PyObject *items[21] = {keys, lines, first};
+    int at = 3;
+    items[at++] = PyLong_FromLong(x.status);
+    if (x.status) {
+        items[at++] = PyUnicode_DecodeUTF8((const char *)p + 12, x.lines - 2 - 12, "surrogateescape");
+        for (int more = 0; more < 6; more++) items[at++] = Py_NewRef(Py_None);
+    } else {
+        const uint8_t *params = memchr(p + x.host_end, ';', (size_t)(x.uri_end - x.host_end));
+        items[at++] = ascii(p, 0, x.method_end);
+        items[at++] = ascii(p, x.uri, x.uri_end);
+        items[at++] = x.user ? ascii(p, x.user, x.user_end) : Py_NewRef(Py_None);
+        items[at++] = ascii(p, x.host, x.host_end);
+        items[at++] = x.port < 0 ? Py_NewRef(Py_None) : PyUnicode_FromFormat("%d", (int)x.port);
+        items[at++] = params == NULL ? PyUnicode_New(0, 0) : ascii(p, params - p, x.uri_end);
+        items[at++] = PyLong_FromLong(x.uri_end - x.uri);
+    }
+    items[at++] = ascii(p, x.call_id, x.call_id_end);
+    items[at++] = PyLong_FromLong(x.cseq);
+    items[at++] = ascii(p, x.cseq_method, x.cseq_method_end);
+    items[at++] = PyBytes_FromStringAndSize((const char *)p + x.body, size - x.body);
+    items[at++] = PyLong_FromLong(x.fields + x.commas);
+    items[at++] = PyLong_FromLong(x.end);
+    items[at++] = PyLong_FromLong(x.longest);
+    items[at++] = PyBool_FromLong(x.length_line != 0);
+    return tuple_of(items, at);
+}
+
+/* --- brief: what an answer to a plain OPTIONS or REGISTER needs; see brief.py */
+
+/* The values of a contact, of [at, end): [display] "<" uri ">" [";expires=" digits]. */
+typedef struct {
+    int32_t uri, uri_end, parts[5], expires, expires_end;
+} Contact;
+
+static int contact_value(const uint8_t *p, Py_ssize_t at, Py_ssize_t end, Contact *c)
+{
+    int32_t ignored;
+    if (p[at] == '"') {
+        at++;
+        while (p[at] != '"') {
+            if (p[at] == '\\' || !IS(p[at], TEXT)) return 0;
+            at++;
+        }
+        at = run(p, at + 1, BLANK);
+    } else {
+        at = run(p, at, TOKEN | BLANK);
+    }
+    if (p[at] != '<') return 0;
+    c->uri = (int32_t)++at;
+    at = sip_uri(p, at, c->parts, c->parts + 1, c->parts + 2, c->parts + 3, c->parts + 4);
+    if (at < 0 || p[at] != '>') return 0;
+    c->uri_end = (int32_t)at++;
+    if (at == end) return 1;
+    if (!STARTS(p + at, ";expires=")) return 0;
+    c->expires = (int32_t)(at + 9);
+    at = number(p, at + 9, 9, &ignored);
+    c->expires_end = (int32_t)at;
+    return at == end;
+}
+
+static inline PyObject *text_or_none(const uint8_t *p, Py_ssize_t begin, Py_ssize_t end)
+{
+    return begin ? ascii(p, begin, end) : Py_NewRef(Py_None);
+}
+
+/* The digits of a port that begin behind the host's end and the colon, if there is one. */
+static PyObject *port_text(const uint8_t *p, Py_ssize_t host_end, int32_t port)
+{
+    if (port < 0) Py_RETURN_NONE;
+    return ascii(p, host_end + 1, run(p, host_end + 1, DIGIT));
+}
+
+static inline PyObject *line_text(const uint8_t *p, Py_ssize_t begin, Py_ssize_t end)
+{
+    return PyUnicode_DecodeUTF8((const char *)p + begin, end - 2 - begin, "surrogateescape");
+}
+
+/* Find the further fields that a Brief has; return 0 where one stands twice, or one by which others decide is there. */
+static int further_fields(const uint8_t *p, const Index *x, Py_ssize_t *found)
+{
+    static const struct { const char *name; uint8_t length, slot; } further[] = {
+        {"expires", 7, 0}, {"user-agent", 10, 1}, {"supported", 9, 2}, {"k", 1, 2}, {"path", 4, 3},
+    };
+    Py_ssize_t at = x->lines;
+    for (int32_t number = 0; number < x->fields; number++) {
+        Py_ssize_t colon = run(p, at, TOKEN);
+        const uint8_t *stop = memchr(p + colon, '\r', (size_t)(x->end + 2 - colon));
+        for (size_t one = 0; one < sizeof further / sizeof *further; one++) {
+            if (further[one].length != colon - at) continue;
+            Py_ssize_t same = 0;
+            while (same < colon - at) {
+                uint8_t octet = p[at + same];
+                if (octet >= 'A' && octet <= 'Z') octet |= 32;
+                if (octet != (uint8_t)further[one].name[same]) break;
+                same++;
+            }
+            if (same < colon - at) continue;
+            Py_ssize_t *slot = found + 2 * further[one].slot;
+            if (further[one].slot == 3 || *slot) return 0;
+            slot[0] = colon + 1;
+            slot[1] = stop - p;
+        }
+        at = stop - p + 2;
+    }
+    return 1;
+}
+
+static PyObject *head_brief(PyObject *module, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "brief takes bytes");
+        return NULL;
+    }
+    const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(data);
+    Py_ssize_t size = PyBytes_GET_SIZE(data);
+    Index x;
+    memset(&x, 0, sizeof x);
+    if (!scan(p, size, &x) || x.status || x.body != size || !x.length_line) Py_RETURN_NONE;
+    if (!(x.method_end == 7 && STARTS(p, "OPTIONS")) && !(x.method_end == 8 && STARTS(p, "REGISTER"))) Py_RETURN_NONE;
+    int32_t after_branch = x.branch_end - x.branch;
+    if (x.via_lines != 1 || x.to_tag || x.hops == 0 || x.route_lines || x.require_line || x.proxy_require_line
+        || x.contact_lines > 1 || p[x.via_end] != '\r' || after_branch < 8 || !STARTS(p + x.branch, "z9hG4bK")
+        /* No other parameters in Via than the branch and the flag. */
+        || x.via_end - x.sent_by_end != 8 + after_branch + (x.rport ? 6 : 0)
+        || memchr(p + x.host_end, ';', (size_t)(x.uri_end - x.host_end)) != NULL)
+        Py_RETURN_NONE;
+    for (Py_ssize_t at = x.to_user; at < x.to_user_end; at++)
+        if (!IS(p[at], NAME) && p[at] != '-' && p[at] != '.' && p[at] != '+') Py_RETURN_NONE;
+    Py_ssize_t found[8] = {0};
+    if (!further_fields(p, &x, found)) Py_RETURN_NONE;
+    Contact contact = {0};
+    Py_ssize_t contact_end = 0, contact_params = 0;
+    contact.parts[4] = -1;
+    if (x.contact_line) {
+        contact_end = (const uint8_t *)memchr(p + x.contact_line, '\r', (size_t)(x.end + 2 - x.contact_line)) - p;
+        Py_ssize_t value = run(p, run(p, x.contact_line, TOKEN) + 1, BLANK);
+        if (!contact_value(p, value, contact_end, &contact)) Py_RETURN_NONE;
+        const uint8_t *params = memchr(p + contact.parts[3], ';', (size_t)(contact.uri_end - contact.parts[3]));
+        contact_params = params == NULL ? contact.uri_end : params - p;
+    }
+    if (found[0]) {
+        int32_t ignored;
+        found[0] = run(p, found[0], BLANK);
+        if (number(p, found[0], 9, &ignored) != found[1]) Py_RETURN_NONE;
+    }
+    /* The URI of From has been read without its parts. */
+    int32_t from[5] = {0, 0, 0, 0, -1};
+    sip_uri(p, x.from_uri, from, from + 1, from + 2, from + 3, from + 4);
+    int behind = x.rport > x.branch;
+    PyObject *items[32];
+    int at = 0;
+    items[at++] = ascii(p, 0, x.method_end);
+    items[at++] = text_or_none(p, x.user, x.user_end);
+    items[at++] = ascii(p, x.host, x.host_end);
+    items[at++] = port_text(p, x.host_end, x.port);
+    int via = at;
+    items[at++] = line_text(p, x.via_line, x.via_line_end);
+    items[at++] = ascii(p, x.sent_by, x.sent_host_end);
+    items[at++] = port_text(p, x.sent_host_end, x.sent_port);
+    items[at++] = x.rport && !behind ? PyUnicode_FromString(";rport") : Py_NewRef(Py_None);
+    items[at++] = ascii(p, x.branch, x.branch_end);
+    items[at++] = x.rport && behind ? PyUnicode_FromString(";rport") : Py_NewRef(Py_None);
+    int sender = at;
+    items[at++] = line_text(p, x.from_line, x.from_line_end);
+    items[at++] = ascii(p, from[2], from[3]);
+    int to = at;
+    items[at++] = line_text(p, x.to_line, x.to_line_end);
+    items[at++] = text_or_none(p, x.to_user, x.to_user_end);
+    items[at++] = ascii(p, x.to_host, x.to_host_end);
+    items[at++] = port_text(p, x.to_host_end, x.to_port);
+    int call_id = at;
+    items[at++] = line_text(p, x.call_id_line, x.call_id_line_end);
+    items[at++] = ascii(p, x.call_id, x.call_id_end);
+    int cseq = at;
+    items[at++] = line_text(p, x.cseq_line, x.cseq_line_end);
+    Py_ssize_t digits = run(p, run(p, x.cseq_line, TOKEN) + 1, BLANK);
+    items[at++] = ascii(p, digits, run(p, digits, DIGIT));
+    if (x.contact_line) {
+        items[at++] = line_text(p, x.contact_line, contact_end + 2);
+        items[at++] = ascii(p, contact.uri, contact.uri_end);
+        items[at++] = text_or_none(p, contact.parts[0], contact.parts[1]);
+        items[at++] = ascii(p, contact.parts[2], contact.parts[3]);
+        items[at++] = port_text(p, contact.parts[3], contact.parts[4]);
+        items[at++] = ascii(p, contact_params, contact.uri_end);
+        items[at++] = text_or_none(p, contact.expires, contact.expires_end);
+    } else {
+        for (int more = 0; more < 7; more++) items[at++] = Py_NewRef(Py_None);
+    }
+    items[at++] = text_or_none(p, found[0], found[1]);
+    items[at++] = Py_NewRef(Py_True);
+    items[at++] = found[2] ? line_text(p, found[2], found[3] + 2) : Py_NewRef(Py_None);
+    items[at++] = found[4] ? line_text(p, found[4], found[5] + 2) : Py_NewRef(Py_None);
+    /* The lines that an answer copies, in the order of the request. */
+    int32_t starts[5] = {x.via_line, x.from_line, x.to_line, x.call_id_line, x.cseq_line};
+    int order[5] = {via, sender, to, call_id, cseq};
+    for (int one = 1; one < 5; one++)
+        for (int other = one; other > 0 && starts[other - 1] > starts[other]; other--) {
+            int32_t start = starts[other];
+            int item = order[other];
+            starts[other] = starts[other - 1], order[other] = order[other - 1];
+            starts[other - 1] = start, order[other - 1] = item;
+        }
+    PyObject *copied[5];
+    for (int one = 0; one < 5; one++) copied[one] = Py_XNewRef(items[order[one]]);
+    PyObject *result[3] = {tuple_of(items, at), tuple_of(copied, 5), PyLong_FromLong(x.fields + x.commas)};
+    return tuple_of(result, 3);
 }
 
 static PyMemberDef index_members[] = {
@@ -534,8 +771,9 @@ static PyType_Spec index_spec = {
 
 static PyMethodDef methods[] = {
     {"scan", head_scan, METH_O, "Return the Index of a message in the ordinary form, or None."},
-    {"split", (PyCFunction)(void (*)(void))head_split, METH_FASTCALL,
-     "Return keys, lines, and the first line of each key, of octets that were scanned."},
+    {"read", (PyCFunction)(void (*)(void))head_read, METH_FASTCALL,
+     "Return the parts of a message in the ordinary form, or None."},
+    {"brief", head_brief, METH_O, "Return the parts of a plain OPTIONS or REGISTER, or None."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -544,6 +782,10 @@ static struct PyModuleDef module_def = {PyModuleDef_HEAD_INIT, "_head", NULL, -1
 PyMODINIT_FUNC PyInit__head(void)
 {
     fill_classes();
+    for (size_t which = 1; which < sizeof key_texts / sizeof *key_texts; which++) {
+        known_keys[which] = PyUnicode_InternFromString(key_texts[which]);
+        if (known_keys[which] == NULL) return NULL;
+    }
     PyObject *module = PyModule_Create(&module_def);
     if (module == NULL) return NULL;
     index_type = (PyTypeObject *)PyType_FromSpec(&index_spec);

@@ -154,6 +154,33 @@ class Index:
     def length_line(self) -> int: ...
 
 def scan(data: bytes, /) -> Index | None: ...
-def split(
-    data: bytes, index: Index, spellings: dict[str, str], /
-) -> tuple[list[str], list[str], dict[str, str]]: ...
+
+# Keys, lines and first lines of a message in the ordinary form; status and reason, or 0 and method;
+# Request-URI with user, host, port, parameters and octets, None in a response; Call-ID; CSeq; body; fields
+# and commas; octets of the head, of its longest line; whether Content-Length is there.
+Parts = tuple[
+    list[str],
+    list[str],
+    dict[str, str],
+    int,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+    int | None,
+    str,
+    int,
+    str,
+    bytes,
+    int,
+    int,
+    int,
+    bool,
+]
+
+def read(data: bytes, spellings: dict[str, str], /) -> Parts | None: ...
+
+# The values of a ``brief.Brief``; the lines that an answer copies; fields and commas.
+def brief(data: bytes, /) -> tuple[tuple[str | bool | None, ...], tuple[str, ...], int] | None: ...

@@ -3,7 +3,8 @@
 Theory of operation: one pattern reads a whole head in which each field has its usual spelling, stands once
 and has the simplest form, and takes out the parts that an answer is made of. The reader accepts all that it
 accepts, with the same values (``tests/wire/test_brief.py``), and reads everything else. This costs half of a
-message, and makes no object but the texts.
+message, and makes no object but the texts. Where the C module is there, it does the same and accepts a few
+more spellings.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.head import read_parts
 
 if TYPE_CHECKING:
     from sansip.limits import Limits
@@ -33,7 +35,7 @@ class Brief(NamedTuple):
             ``contact_host``, ``contact_port`` and ``contact_params`` (one at most); only
             ``contact_expires`` may follow.
         expires: digits.
-        length: that Content-Length is there, and 0.
+        length: Content-Length is there, and 0.
         agent, supported: values of User-Agent and Supported, white space around them.
     """
 
@@ -65,7 +67,7 @@ class Brief(NamedTuple):
     contact_params: str
     contact_expires: str | None
     expires: str | None
-    length: str | None
+    length: str | bool | None
     agent: str | None
     supported: str | None
 
@@ -106,8 +108,8 @@ _names: Final = compiled(
     r"\n(Via|From|To|Call-ID|CSeq|Max-Forwards|Contact|Expires|Content-Length|User-Agent|Supported):"
 ).findall
 _new_tuple: Final = tuple.__new__
-# Groups of the lines that an answer copies (RFC 3261 8.2.6.2).
-_VIA, _FROM, _TO, _CALL_ID, _CSEQ = 5, 11, 13, 17, 19
+# Groups of the lines that an answer copies (RFC 3261 8.2.6.2), and of Content-Length.
+_VIA, _FROM, _TO, _CALL_ID, _CSEQ, _LENGTH = 5, 11, 13, 17, 19, 29
 
 
 def read_brief(data: bytes, limits: Limits) -> tuple[Brief, tuple[str, ...]] | None:
@@ -125,24 +127,33 @@ def read_brief(data: bytes, limits: Limits) -> tuple[Brief, tuple[str, ...]] | N
         or data[-4:] != b"\r\n\r\n"
     ):
         return None
-    try:
-        head = data[:-2].decode()
-    except UnicodeDecodeError:
+    found = _read_plainly(data) if read_parts is None else read_parts(data)
+    if found is None:
         return None
-    match = _head(head)
-    if match is None:
-        return None
-    names = _names(head)
-    if len(set(names)) != len(names):
-        # RFC 3261 7.3.1: a field that stands twice.
-        return None
-    most = head.count("\n") + head.count(",")
+    parts, lines, most = found
     if (
         most > limits.header_count
         or most > limits.via_count
         or most > limits.route_count
         or most > limits.contact_count
     ):
+        return None
+    return _new_tuple(Brief, parts), lines
+
+
+def _read_plainly(data: bytes) -> tuple[tuple[str | None, ...], tuple[str, ...], int] | None:
+    """Return the values of a ``Brief``, the lines that its answer copies, and how many fields and commas."""
+    try:
+        head = data[:-2].decode()
+    except UnicodeDecodeError:
+        return None
+    match = _head(head)
+    # RFC 3261 18.3: a body may be there where no length is.
+    if match is None or match.start(_LENGTH) < 0:
+        return None
+    names = _names(head)
+    if len(set(names)) != len(names):
+        # RFC 3261 7.3.1: a field that stands twice.
         return None
     start = match.start
     # -1 where the line is not there.
@@ -153,6 +164,4 @@ def read_brief(data: bytes, limits: Limits) -> tuple[Brief, tuple[str, ...]] | N
         if start(order[0]) < 0:
             return None
         lines = match.group(*order)
-    brief = _new_tuple(Brief, match.groups())
-    # RFC 3261 18.3: a body may be there where no length is.
-    return None if brief.length is None else (brief, lines)
+    return match.groups(), lines, head.count("\n") + head.count(",")

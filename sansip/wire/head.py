@@ -18,7 +18,7 @@ from sansip.wire.message import Request, Response
 from sansip.wire.names import SPELLINGS
 from sansip.wire.uri import plain_sip_uri
 
-__all__ = ["HAS_SCANNER", "read_ordinary"]
+__all__ = ["HAS_SCANNER", "read_ordinary", "read_parts"]
 
 
 def _scanner() -> Any:
@@ -32,8 +32,8 @@ def _scanner() -> Any:
 
 _MODULE: Final[Any] = _scanner()
 HAS_SCANNER: Final[bool] = _MODULE is not None
-_scan: Final[Any] = getattr(_MODULE, "scan", None)
-_split: Final[Any] = getattr(_MODULE, "split", None)
+_read: Final[Any] = getattr(_MODULE, "read", None)
+read_parts: Final[Any] = getattr(_MODULE, "brief", None)
 _new_tuple: Final = tuple.__new__
 
 
@@ -42,59 +42,46 @@ def read_ordinary(data: bytes, limits: Limits, datagram: bool) -> Request | Resp
 
     Only where ``HAS_SCANNER``. It is the message that ``read_message``, of the same arguments, returns.
     """
-    index = _scan(data)
-    if index is None:
+    parts = _read(data, SPELLINGS)
+    if parts is None:
         return None
+    (
+        keys, lines, first, status, text, target, user, host, port, params, uri_size,
+        call_id, cseq, method, body, most, end, longest, has_length,
+    ) = parts  # fmt: skip
     # Commas anywhere count as if they made values of each list that is counted (RFC 3261 16.3 step 1).
-    most = index.fields + index.commas
     if (
-        index.end > limits.head_size
+        end > limits.head_size
         or len(data) > limits.message_size
-        or index.longest > limits.header_size
-        or index.uri_end - index.uri > limits.uri_size
+        or longest > limits.header_size
+        or (uri_size is not None and uri_size > limits.uri_size)
         or most > limits.header_count
         or most > limits.via_count
         or most > limits.route_count
         or most > limits.contact_count
-        or (index.end > limits.header_parts and data.count(b";", 0, index.end) + most > limits.header_parts)
+        or (end > limits.header_parts and data.count(b";", 0, end) + most > limits.header_parts)
     ):
         return None
-    body = index.body
-    if not (datagram or index.length_line or body == len(data)):
+    if body and not (datagram or has_length):
         # RFC 3261 18.3: a stream needs Content-Length.
         return None
-    keys, lines, first = _split(data, index, SPELLINGS)
-    status = index.status
     message: Request | Response
     if status:
         message = response = Response()
         response.status = status
-        response.reason = data[12 : index.lines - 2].decode("utf-8", "surrogateescape")
+        response.reason = text
     else:
         message = request = Request()
-        request.method = data[: index.method_end].decode("ascii")
-        begin = index.uri
-        target = request.uri_text = data[begin : index.uri_end].decode("ascii")
-        user = index.user
-        host_end = index.host_end - begin
-        port = index.port
-        params = target.find(";", host_end)
-        request._uri = plain_sip_uri(
-            target,
-            "sip",
-            target[user - begin : index.user_end - begin] if user else None,
-            target[index.host - begin : host_end],
-            None if port < 0 else str(port),
-            "" if params < 0 else target[params:],
-        )
+        request.method = text
+        request.uri_text = target
+        request._uri = plain_sip_uri(target, "sip", user, host, port, params)
     message.version = "SIP/2.0"
     message.keys = keys
     message.lines = lines
     message._first = first
-    message.body = data[body:]
+    message.body = body
     message._typed = {}
     message._via = message._from = message._to = None
-    message._call_id = data[index.call_id : index.call_id_end].decode("ascii")
-    method = data[index.cseq_method : index.cseq_method_end].decode("ascii")
-    message._cseq = _new_tuple(CSeq, (index.cseq, method))
+    message._call_id = call_id
+    message._cseq = _new_tuple(CSeq, (cseq, method))
     return message

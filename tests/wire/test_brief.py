@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from sansip.limits import DEFAULT
 from sansip.wire import Request, SipUri
+from sansip.wire import brief as brief_module
 from sansip.wire.brief import read_brief
 from sansip.wire.reader import read_message
 from tests.fuzz.mutate import change
@@ -47,6 +49,15 @@ Content-Length: 0
 
 READ = ("via", "from", "to", "call-id", "cseq", "max-forwards", "contact", "expires", "content-length",
         "user-agent", "supported")  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["Python", "C"], autouse=True)
+def reader(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have each test read by the pattern, then by the C module."""
+    with pytest.MonkeyPatch.context() as patch:
+        parts = None if request.param == "Python" else request.getfixturevalue("scanner").brief
+        patch.setattr(brief_module, "read_parts", parts)
+        yield request.param
 
 
 def agree(data: bytes) -> bool:
@@ -141,7 +152,7 @@ def test_each_octet_spoiled() -> None:
         agree(bytes(data))
 
 
-def test_each_line_twice_and_away() -> None:
+def test_each_line_twice_and_away(reader: str) -> None:
     """RFC 3261 7.3.1: a field that stands twice, and 8.1.1: one that is not there, are for the reader."""
     head = REGISTER.split(b"\r\n")
     for at in range(1, 13):

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -41,25 +42,11 @@ def load(path: Path) -> Any:
     return module
 
 
-@pytest.fixture(scope="module")
-def scanner(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The C module: the installed one, else compiled for these tests."""
-    if head.HAS_SCANNER:
-        return head._MODULE
-    from hatch_build import compile_scanner
-
-    if shutil.which("cc") is None:
-        missing("no C compiler")
-    strict = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", "-Wno-missing-field-initializers")
-    return load(compile_scanner(ROOT, tmp_path_factory.mktemp("head"), *strict))
-
-
 @pytest.fixture
 def read(scanner: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``read_ordinary`` on the C module, also where it is not installed."""
     if not head.HAS_SCANNER:
-        monkeypatch.setattr(head, "_scan", scanner.scan)
-        monkeypatch.setattr(head, "_split", scanner.split)
+        monkeypatch.setattr(head, "_read", scanner.read)
     return head.read_ordinary
 
 
@@ -116,11 +103,11 @@ def test_odd_and_torn_messages(data: st.DataObject, scanner: Any) -> None:
         read_message(octets, dataclasses.replace(DEFAULT, uri_size=10**6), True)
 
 
-def mutated(seed: int) -> Any:
-    """Yield ordinary messages, each spoiled in a few places."""
+def mutated(seed: int, messages: Sequence[bytes] = MESSAGES) -> Any:
+    """Yield ``messages``, each spoiled in a few places."""
     chance = random.Random(seed)
     while True:
-        data = bytearray(chance.choice(MESSAGES))
+        data = bytearray(chance.choice(messages))
         for _ in range(chance.choice((1, 1, 1, 2, 3))):
             change(data, chance, MESSAGES)
         yield bytes(data[:4_000])
@@ -189,13 +176,11 @@ def test_what_it_refuses_to_be_given(scanner: Any) -> None:
     index = scanner.scan(MESSAGES[0])
     with pytest.raises(AttributeError):
         index.body = 10**6
-    for given_ in ((), (MESSAGES[0], index), (MESSAGES[0], None, {}), (MESSAGES[0], index, [])):
+    for given_ in ((), (MESSAGES[0],), (MESSAGES[0], None), ("text", {})):
         with pytest.raises(TypeError):
-            scanner.split(*given_)
-    with pytest.raises(ValueError, match="other octets"):
-        scanner.split(b"short", index, {})
-    with pytest.raises(ValueError, match="other octets"):
-        scanner.split(b"x" * len(MESSAGES[0]), index, {})
+            scanner.read(*given_)
+    with pytest.raises(TypeError):
+        scanner.brief("text")
 
 
 SANITIZED = """
@@ -204,14 +189,17 @@ from pathlib import Path
 from sansip.wire.names import SPELLINGS
 from tests.wire.test_head import load, mutated
 from tests.wire.head_messages import MESSAGES
+from tests.wire.test_brief import OPTIONS, REGISTER
 scanner = load(Path(sys.argv[1]))
 yes = 0
+MESSAGES += [OPTIONS, REGISTER]
 cut = (data[:end] for data in MESSAGES for end in range(len(data)))
 for data in itertools.chain(MESSAGES, cut, itertools.islice(mutated(2), int(sys.argv[2]))):
-    index = scanner.scan(data)
-    if index is not None:
-        yes += 1
-        scanner.split(data, index, SPELLINGS)
+    scanner.scan(data)
+    yes += scanner.read(data, SPELLINGS) is not None
+    scanner.brief(data)
+for data in itertools.islice(mutated(3, [OPTIONS, REGISTER]), int(sys.argv[2])):
+    yes += scanner.brief(data) is not None
 print("sanitized", yes > 100)
 """
 
