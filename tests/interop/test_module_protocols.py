@@ -92,7 +92,7 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
 
     authority = Authority(tmp_path)
     certificate = authority.issue("board.pem", "localhost", "example.com")
-    port, ws, plain, secure, shared = (free_port() for _ in range(5))
+    port, ws, wss, plain, secure, shared = (free_port() for _ in range(6))
     config = tmp_path / "sansip.toml"
     config.write_text(
         f'[quiet_hours]\nlisten = ["quiet:{HOST}:{plain}", "quiets:{HOST}:{secure}"]\n'
@@ -101,7 +101,7 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
     journal = tmp_path / "journal"
     options = ["--config", str(config), "--control", f"{tmp_path}/ctl", "--runtime", runtime]
     options += ["--journal", str(journal)]
-    places = [f"udp:{HOST}:{port}", f"ws:{HOST}:{ws}", f"ws:{HOST}:{shared}"]
+    places = [f"udp:{HOST}:{port}", f"ws:{HOST}:{ws}", f"wss:{HOST}:{wss}", f"ws:{HOST}:{shared}"]
     with sansip_serve(tmp_path, places, ["example.com"], options) as program:
         server = Serving(program, port, tmp_path, environment)
         assert f"listening on quiet:{HOST}:{plain}" in program.output()
@@ -115,6 +115,11 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
             connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet"]) as web,  # type: ignore[list-item]  # a plain str does
             connect(f"ws://{HOST}:{ws}/", subprotocols=["sip"]) as phone,  # type: ignore[list-item]  # a plain str does
             connect(f"ws://{HOST}:{ws}/", subprotocols=["quiet", "sip"]) as first,  # type: ignore[list-item]  # a plain str does
+            connect(
+                f"wss://localhost:{wss}/",
+                subprotocols=["quiet"],  # type: ignore[list-item]  # a plain str does
+                ssl=trusting,
+            ) as sealed,
             # A port that HTTP has as well.
             connect(f"ws://{HOST}:{shared}/", subprotocols=["quiet"]),  # type: ignore[list-item]  # a plain str does
         ):
@@ -124,13 +129,15 @@ def test_boards_by_each_way(tmp_path: Path, environment: dict[str, str], runtime
             tcp.sendall(b"b\n")
             tls.sendall(b"*\n")
             web.send("*")
+            sealed.send("*")
             phone.send(OPTIONS)
             assert str(phone.recv(5)).startswith("SIP/2.0 200")
-            settle(server, 5)
+            settle(server, 6)
             assert call(port, "bob") == "SIP/2.0 480 Quiet Hours"
             assert json.loads(tcp.makefile().readline()) == TOLD
             assert json.loads(tls.recv(1_000)) == TOLD
             assert json.loads(web.recv(5)) == TOLD
+            assert json.loads(sealed.recv(5)) == TOLD
             # A connection with an unknown protocol, or without a line end, is closed; the others go on.
             with socket.create_connection((HOST, plain), 5) as other:
                 other.sendall(b"x" * 5_000)
