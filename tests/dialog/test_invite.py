@@ -88,6 +88,38 @@ class TestTwoHundred:
         assert pair.alice.usage.state == "mortal"
 
 
+class TestReInviteBeforeTheAck:
+    """RFC 5407 3.1.4, 3.1.5: the ACK of the first 2xx was lost, and the caller goes on."""
+
+    def test_the_exchange_is_complete(self) -> None:
+        """3.1.4: the re-INVITE proves that the caller has the 2xx, so the callee takes it for the ACK."""
+        pair = Pair()
+        pair.lost = {"ACK": 1}
+        pair.accept()
+        pair.on_event = agree
+        pair.alice.do(pair.alice.usage.invite(SDP, TYPE, 0.1, "re"))
+        assert pair.wire[3:] == ["INVITE", "200 INVITE", "ACK"]
+        assert (pair.alice.usage.state, pair.bob.usage.state) == ("established", "established")
+
+    def test_the_answer_was_in_the_ack(self) -> None:
+        """3.1.5: the callee lacks the answer to its offer, so it sends 491; the caller sends both again."""
+        pair = Pair(offer=b"")
+        pair.lost = {"ACK": 1}
+        pair.on_event = agree
+        pair.accept()
+        pair.alice.do(pair.alice.usage.acknowledge(SDP, TYPE, 0.0))
+        pair.alice.do(pair.alice.usage.invite(SDP, TYPE, 0.1, "re"))
+        assert pair.wire == ["INVITE", "200 INVITE", "ACK (lost)", "INVITE", "491 INVITE"]
+        pair.at(0.6)
+        assert pair.wire[5:] == ["200 INVITE", "ACK"]
+        # RFC 3261 14.1: the owner of the Call-ID waits between 2.1 and 4 seconds.
+        pair.at(2.0)
+        assert len(pair.wire) == 7
+        pair.at(4.2)
+        assert pair.wire[7:] == ["INVITE", "200 INVITE", "ACK"]
+        assert (pair.alice.usage.state, pair.bob.usage.state) == ("established", "established")
+
+
 class TestEnding:
     """RFC 3261 15, 5407 3."""
 
