@@ -390,13 +390,15 @@ class Trial:
     def _await_connection(self, now: float) -> None:
         """The connection for a large request had its time; RFC 3261 18.1.1: back to UDP without one."""
         client, transaction = self.client, self.transaction
-        if transaction is None or not client.sender.withdraw(transaction):
-            # It is there, or has failed already: the peer gets as long to answer as any other.
-            left = client.failover_time - client.limits.large_connect_time
-            if client.failover_time:
-                self._hurry = client.timers.start(now, max(left, 0.0), self, "failover")
+        if self.state is not CALLING or transaction is None:
+            # A cancelled one ends with the connection, or with its answer: it is tried nowhere else.
             return
-        self.feed("silence", None, now)
+        if client.sender.withdraw(transaction):
+            self.feed("silence", None, now)
+        elif client.failover_time:
+            # The connection is there: the peer gets as long to answer as any other.
+            left = max(client.failover_time - client.limits.large_connect_time, 0.0)
+            self._hurry = client.timers.start(now, left, self, "failover")
 
     def _set_timer(self, now: float, duration: float, name: str) -> None:
         if self._timer is not None:

@@ -310,6 +310,15 @@ def test_udp_after_all_where_the_syn_is_dropped() -> None:
     assert sent(rig.udp(again))[-1] == ("INVITE", BOB)
 
 
+def test_cancelled_while_it_connects() -> None:
+    """9.1: the caller who gave up has the 487 with the end of the connection, and UDP is not tried."""
+    rig = Rig(relay_to(BOB_URI))
+    connect = only(rig.udp(request(body=LARGE)), "Connect")
+    assert what(rig.udp(request("CANCEL"))) == ["200"]
+    assert rig.wait(2) == []
+    assert sent(rig.closed(connect, "not established")) == [("487", ALICE)]
+
+
 def test_a_connection_that_is_there_may_take_its_time() -> None:
     """18.1.1 goes back to UDP where no connection is; a slow peer keeps ``failover_time``, as any other."""
     rig = Rig(relay_to(BOB_URI))
