@@ -20,6 +20,7 @@ __all__ = [
     "Notify",
     "OpenDatagram",
     "PassOn",
+    "Reading",
     "SendData",
     "SendDatagram",
     "Tell",
@@ -77,6 +78,14 @@ class Disconnect:
 
     conn: int
     reason: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """Read connection ``conn`` no more, so that its peer has to wait, or (``wanted``) again."""
+
+    conn: int
+    wanted: bool
 
 
 @dataclass(slots=True)
@@ -143,6 +152,7 @@ Action: TypeAlias = (
     | SendData
     | Connect
     | Disconnect
+    | Reading
     | Ask
     | Notify
     | OpenDatagram

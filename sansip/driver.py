@@ -48,6 +48,7 @@ class AnyStack(Protocol):
     def datagram_received(self, listener: int, data: bytes, source: Address, now: float) -> list[Action]: ...
     def connection_opened(self, conn: int, flow: OpenConnection, now: float) -> list[Action]: ...
     def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]: ...
+    def connection_writable(self, conn: int, writable: bool, now: float) -> list[Action]: ...
     def data_received(
         self, conn: int, data: bytes, now: float, *, boundary: bool = False
     ) -> list[Action]: ...
@@ -199,6 +200,10 @@ class Driver:
             return actions
         out, self._fired = self._fired, []
         return out + actions
+
+    def connection_writable(self, conn: int, writable: bool, now: float) -> list[Action]:
+        """Note that much waits to be written to a connection, or that all of it has left."""
+        return self.outgoing(self.stack.connection_writable(conn, writable, now), now)
 
     def next_deadline(self) -> float | None:
         """Return when ``time_passed`` is due at the earliest, or None."""

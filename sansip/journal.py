@@ -107,6 +107,10 @@ class JournaledStack(Stack):
             self._identities[conn] = found
             self._note("identified", now, [conn, list(found)], [])
 
+    def connection_writable(self, conn: int, writable: bool, now: float) -> list[Action]:
+        out = super().connection_writable(conn, writable, now)
+        return self._note("connection_writable", now, [conn, writable], out)
+
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:
         self._identities.pop(conn, None)
         return self._note(
@@ -347,6 +351,8 @@ def _feed(
             return stack.protocol_agreed(given[0], given[1], now)
         case "identified":
             stack.identified(given[0], tuple(given[1]))
+        case "connection_writable":
+            return stack.connection_writable(given[0], given[1], now)
         case "connection_closed":
             return stack.connection_closed(given[0], given[1], now)
         case "send_failed":

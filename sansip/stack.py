@@ -125,7 +125,7 @@ class Stack(Assembly):
             for transaction in self.connections.closed(conn, "it is no SIP"):
                 transaction.feed("transport error", "it is no SIP", now)
             kind = f"{protocol}s" if flow.transport in SECURE else protocol
-            self.links.opened(conn, kind, flow.address, now)
+            self.links.opened(conn, kind, flow.address, now, True)
         return self._take(now)
 
     def identities(self, conn: int) -> tuple[str, ...]:
@@ -183,6 +183,15 @@ class Stack(Assembly):
             # cost a packet for every four octets.
             self.out.append(SendData(conn, PONG * pings))
         self.connections.received(connection, now, bool(messages))
+        return self._take(now)
+
+    def connection_writable(self, conn: int, writable: bool, now: float) -> list[Action]:
+        """Note that much waits to be written to ``conn``, or that all of it has left.
+
+        Of use for modules that pass on more than a message at a time (``Link.writable``).
+        """
+        if not self.links.writable(conn, writable, now):
+            self.sockets.writable(conn, writable, now)
         return self._take(now)
 
     def connection_closed(self, conn: int, reason: str, now: float) -> list[Action]:

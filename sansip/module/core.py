@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from sansip.auth import AuthConfig
 from sansip.entropy import Entropy
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
 from sansip.location.aor import address_of_record
 from sansip.module.belongings import Belongings, ModuleTimers, Watch
 from sansip.module.datagrams import Datagrams
+from sansip.module.digest import Digest
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.sharing import Count, Limited, Shared
@@ -191,6 +193,14 @@ class Core:
     async def authenticate(self, request: IncomingRequest, realm: str | None = None) -> str | None:
         """Return the user who has proved to have sent ``request``; None where it was answered (401, 407)."""
         return await request.authenticate(realm)
+
+    def digest(self) -> Digest:
+        """Return what has users of a protocol of the module prove who they are, by the passwords of SIP."""
+        stack = self._stack
+        secret = self.secret("nonces")
+        key = bytes.fromhex("".join(secret.keyed_hash(f"key {number}") for number in range(4)))
+        config = stack.config.auth or AuthConfig()
+        return Digest(config, key, stack.proxy.entropy, stack.bans, stack.wall, stack.users, self.run)
 
     def watch(self, method: Watch) -> None:
         """Have ``method(aor, before, after)`` called when bindings have changed, until the module goes."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from sansip.actions import Action, Address, Disconnect, Notify, SendData
+from sansip.actions import Action, Address, Disconnect, Notify, Reading, SendData
 from sansip.events import ConnectionRefused, ModuleFailed
 
 if TYPE_CHECKING:
@@ -63,14 +63,26 @@ class Link:
         """
         return len(buffer)
 
+    @property
+    def framed(self) -> bool:
+        """Whether messages come, and leave, whole: over WebSocket."""
+        return self._line.framed
+
     def opened(self, now: float) -> None:
         """The connection is established."""
 
     def received(self, message: bytes, now: float) -> None:
         """The peer sent ``message``."""
 
+    def writable(self, writable: bool, now: float) -> None:
+        """Much waits to be written (False), or all of it has left (True)."""
+
     def closed(self, reason: str, now: float) -> None:
         """The connection is gone, ended by either side. No data can be sent any more."""
+
+    def read(self, wanted: bool) -> None:
+        """Read no more, so that the peer has to wait, or (``wanted``) again."""
+        self._line.read(wanted)
 
     def send(self, message: bytes) -> None:
         """Send one message. A peer that does not read is closed (``limits.connection_backlog``)."""
@@ -111,13 +123,16 @@ def kinds_of(modules: Iterable[Speaker], wrapped: Wrap) -> dict[str, Kind]:
 class Line:
     """The state of one link in the stack."""
 
-    __slots__ = ("_links", "begun", "buffer", "conn", "heard", "host", "is_over", "largest", "last", "link",
-                 "module", "received", "timer")  # fmt: skip
+    __slots__ = ("_links", "begun", "buffer", "conn", "framed", "heard", "host", "is_over", "largest", "last",
+                 "link", "module", "received", "timer")  # fmt: skip
 
     received: Callable[[bytes, float], None]
 
-    def __init__(self, links: Links, conn: int, host: str, module: Speaker, largest: int, now: float) -> None:
+    def __init__(
+        self, links: Links, conn: int, host: str, module: Speaker, largest: int, framed: bool, now: float
+    ) -> None:
         self._links = links
+        self.framed = framed
         self.conn = conn
         self.host = host
         self.module = module
@@ -135,6 +150,10 @@ class Line:
     def send(self, message: bytes) -> None:
         if not self.is_over:
             self._links.out.append(SendData(self.conn, message))
+
+    def read(self, wanted: bool) -> None:
+        if not self.is_over:
+            self._links.out.append(Reading(self.conn, wanted))
 
     def close(self, reason: str) -> None:
         if not self.is_over:
@@ -177,8 +196,8 @@ class Links:
 
     # --- inputs of the stack
 
-    def opened(self, conn: int, kind: str, remote: Address, now: float) -> None:
-        """A connection of ``kind`` is established."""
+    def opened(self, conn: int, kind: str, remote: Address, now: float, framed: bool = False) -> None:
+        """A connection of ``kind`` is established; ``framed``: a WebSocket."""
         host = str(remote[0])
         found = self.kinds.get(kind)
         refused = self._refuses(host) if found is not None else f"no module speaks {kind} any more"
@@ -189,7 +208,7 @@ class Links:
         limits = self._limits
         module = found.module
         largest = found.link.largest or limits.link_message
-        line = self._lines[conn] = Line(self, conn, host, module, largest, now)
+        line = self._lines[conn] = Line(self, conn, host, module, largest, framed, now)
         self._sources[host] = self._sources.get(host, 0) + 1
         name = kind[:-1] if found.secure else kind
         try:
@@ -260,6 +279,18 @@ class Links:
             if line.begun is None:
                 self._watch(line, self._limits.message_time, now)
             line.begun = now
+
+    def writable(self, conn: int, writable: bool, now: float) -> bool:
+        """Much waits to be written, or no more; return whether the connection was a link's."""
+        line = self._lines.get(conn)
+        if line is None:
+            return False
+        if line.link is not None and not line.is_over:
+            try:
+                line.link.writable(writable, now)
+            except Exception as error:
+                self._failed(line, error)
+        return True
 
     def closed(self, conn: int, reason: str, now: float) -> bool:
         """The connection is gone; return whether it was a link's."""

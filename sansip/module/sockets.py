@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sansip.actions import CloseDatagram, Connect, Disconnect, OpenDatagram
+from sansip.actions import CloseDatagram, Connect, Disconnect, OpenDatagram, Reading
 from sansip.module.peer import PeerFailed
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ class Sockets:
         if self._conns.pop(conn, None) is not None:
             self.out.append(Disconnect(conn, reason))
 
+    def read(self, conn: int, wanted: bool) -> None:
+        """Have a connection read no more, or again."""
+        if conn in self._conns:
+            self.out.append(Reading(conn, wanted))
+
     # --- inputs of the stack; True where it was meant for a module
 
     def datagram_received(self, number: int, data: bytes, now: float) -> bool:
@@ -105,6 +110,11 @@ class Sockets:
         if peer is not None:
             peer.take_open(now)
         return peer is not None
+
+    def writable(self, conn: int, writable: bool, now: float) -> None:
+        peer = self._conns.get(conn)
+        if peer is not None and peer.writable is not None:
+            peer.writable(writable, now)
 
     def data_received(self, conn: int, data: bytes, now: float) -> bool:
         peer = self._conns.get(conn)

@@ -25,7 +25,7 @@ class Stream(Peer):
     """
 
     __slots__ = ("_buffer", "_conn", "_is_open", "_queue", "_queued", "_split", "_waiting", "closed",
-                 "transport")  # fmt: skip
+                 "opened", "transport", "writable")  # fmt: skip
 
     def __init__(
         self,
@@ -40,6 +40,10 @@ class Stream(Peer):
         super().__init__(sockets, remote, received, name)
         self.transport = transport
         self.closed = closed
+        # What is called when it is established; and with False when much waits to be written, with True
+        # when all of it has left (``core.connect``).
+        self.opened: Callable[[float], None] | None = None
+        self.writable: Callable[[bool, float], None] | None = None
         self._split = split
         self._conn = 0
         self._is_open = False
@@ -69,6 +73,10 @@ class Stream(Peer):
         """
         return Exchange(self, data, None, within, 1)
 
+    def read(self, wanted: bool) -> None:
+        """Read no more, so that the peer has to wait, or (``wanted``) again."""
+        self.sockets.read(self._conn, wanted)
+
     def close(self, now: float) -> None:
         """Close the connection; questions that wait fail."""
         conn = self._conn
@@ -96,6 +104,8 @@ class Stream(Peer):
         queue, self._queue, self._queued = self._queue, [], 0
         for data in queue:
             self.sockets.out.append(SendData(self._conn, data))
+        if self.opened is not None:
+            self.opened(now)
 
     def take(self, data: bytes, now: float) -> None:
         """Octets of the peer came."""
@@ -130,14 +140,14 @@ class Stream(Peer):
         self._end(reason, now)
 
     def _end(self, reason: str, now: float) -> None:
-        was_open = self._is_open
+        was_begun = self._conn != 0
         self._conn, self._is_open = 0, False
         self._buffer.clear()
         self._queue, self._queued = [], 0
         waiting, self._waiting = list(self._waiting), deque()
         for exchange in waiting:
             exchange.end(PeerFailed(f"{self}: {reason}"), now)
-        if was_open and self.closed is not None:
+        if was_begun and self.closed is not None:
             self.closed(reason, now)
 
 

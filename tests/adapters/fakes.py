@@ -87,6 +87,9 @@ class FakeStack:
         self.seen.put(("opened", conn, flow))
         return self.on_opened(conn, flow)
 
+    def connection_writable(self, conn: int, writable: bool, now: float) -> list[Action]:
+        return []
+
     def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]:
         return []
 

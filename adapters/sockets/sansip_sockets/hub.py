@@ -30,6 +30,7 @@ from sansip.actions import (
     Disconnect,
     Notify,
     OpenDatagram,
+    Reading,
     SendData,
     SendDatagram,
 )
@@ -109,6 +110,7 @@ class Hub:
         self._rare: dict[type, Callable[[Any], None]] = {
             Connect: self.streams.connect,
             Disconnect: self.streams.disconnect,
+            Reading: self.streams.read,
             OpenDatagram: self.clients.open,
             CloseDatagram: self._shut,
             Ask: self._ask,

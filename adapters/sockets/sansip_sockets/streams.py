@@ -25,7 +25,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sansip.actions import Connect, Disconnect, SendData
+from sansip.actions import Connect, Disconnect, Reading, SendData
 from sansip.clock import Timer
 from sansip.driver import OpenConnection
 from sansip.transport.transports import SCTP, TCP
@@ -46,6 +46,8 @@ CONNECTING, OPEN, CLOSING, LINGERING, DEAD, GIVEN = range(6)
 # Octets taken by one read: a dozen messages, after which all other peers get a turn. With 64
 # KiB ten peers that send as fast as they can made the others wait a quarter of a second.
 READ_SIZE = 4_096
+# Octets that wait to be written from which on the stack is told that the peer is slow.
+FULL = 65_536
 # Seconds to wait for the peer's goodbye after ours.
 LINGER = 2.0
 
@@ -53,8 +55,8 @@ LINGER = 2.0
 class Connection:
     """One socket. ``out`` holds what is not written yet, ``queued`` its octets."""
 
-    __slots__ = ("conn", "heard", "listener", "out", "pumps", "queued", "sock", "state", "timer", "transport",
-                 "writing")  # fmt: skip
+    __slots__ = ("conn", "full", "heard", "listener", "out", "parked", "paused", "pumps", "queued", "sock",
+                 "state", "timer", "transport", "writing")  # fmt: skip
 
     def __init__(
         self, conn: int, sock: socket.socket, listener: BoundListener | None, transport: str, state: int
@@ -69,6 +71,10 @@ class Connection:
         # Pumps that use the socket; a writing pump is among them while `writing`.
         self.pumps = 1
         self.writing = False
+        # Whether the stack was told that much waits to be written.
+        self.full = False
+        # Whether nothing is to be read, and whether the reading pump has ended because of that.
+        self.paused = self.parked = False
         # Whether something was read: then a goodbye must linger.
         self.heard = False
         self.timer: Timer | None = None
@@ -183,6 +189,21 @@ class Streams:
         if not connection.out:
             self._say_goodbye(connection)
 
+    def read(self, action: Reading) -> None:
+        """Read a connection no more, or again."""
+        connection = self._table.get(action.conn)
+        if connection is not None and connection.transport != SCTP:
+            connection.paused = not action.wanted
+            if action.wanted:
+                self._unpark(connection)
+
+    def _unpark(self, connection: Connection) -> None:
+        connection.paused = False
+        if connection.parked:
+            connection.parked = False
+            connection.pumps += 1
+            self._hub.spawn(self._pump(connection, None))
+
     def give(self, conn: int, heir: Callable[[socket.socket], None]) -> None:
         """Give ``heir`` the socket of ``conn``, which was read just now, as soon as no pump watches it."""
         connection = self._table.pop(conn)
@@ -239,9 +260,15 @@ class Streams:
                 clock = hub.clock
                 wait = (READ, sock, None)
                 while True:
-                    yield wait
+                    if not connection.paused:
+                        yield wait
                     if connection.state == DEAD:
                         break
+                    if connection.paused:
+                        # The kernel's buffer fills, and the peer waits. ``_unpark`` starts another pump.
+                        connection.parked = True
+                        connection.pumps -= 1
+                        return
                     try:
                         data = recv(size)
                     except BlockingIOError:
@@ -333,6 +360,10 @@ class Streams:
         return ""
 
     def _check_backlog(self, connection: Connection) -> None:
+        if connection.queued > FULL and not connection.full:
+            connection.full = True
+            hub = self._hub
+            hub.later(hub.driver.connection_writable, connection.conn, False)
         if connection.queued > self._hub.driver.limits.connection_backlog:
             self._lost(connection, "too much waits to be sent (limits.connection_backlog)")
 
@@ -355,6 +386,10 @@ class Streams:
         else:
             connection.out = [data[sent:]]
         connection.queued = len(data) - sent
+        if connection.full and not connection.queued:
+            connection.full = False
+            hub = self._hub
+            hub.later(hub.driver.connection_writable, connection.conn, True)
 
     def _write_messages(self, connection: Connection) -> None:
         """Write as many messages as the kernel takes, each by itself."""
@@ -380,6 +415,7 @@ class Streams:
             self._kill(connection)
             return
         connection.state = LINGERING
+        self._unpark(connection)
         _shut_down(connection.sock, socket.SHUT_WR)
         hub = self._hub
         connection.timer = hub.driver.timers.start(hub.clock(), LINGER, self, connection)
@@ -391,6 +427,7 @@ class Streams:
     def _kill(self, connection: Connection) -> None:
         """End both directions; the pumps wake and see that it is over."""
         connection.state = DEAD
+        self._unpark(connection)
         if connection.transport == SCTP:
             sctp.abort(connection.sock)
         else:

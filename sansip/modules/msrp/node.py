@@ -1,0 +1,172 @@
+"""The relay itself: its connections, its URIs, and the users who get them (RFC 4976 6.2, 6.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sansip.modules.msrp.ends import Outgoing
+from sansip.modules.msrp.relay import Refused, Rules
+from sansip.modules.msrp.sessions import Session, Sessions
+from sansip.msrp import MsrpUri
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+    from sansip.module.digest import Proof
+    from sansip.modules.msrp.parts import Hop
+    from sansip.modules.msrp.settings import MsrpSettings
+    from sansip.msrp import Head
+
+__all__ = ["MsrpRefused", "Node"]
+
+# Characters of a stranger's text in an event.
+SHOWN = 160
+
+
+@dataclass(slots=True)
+class MsrpRefused:
+    """An event: a message of MSRP did not pass, or a user was not believed."""
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"msrp from {self.source}: {self.reason}"
+
+
+class Node(Rules):
+    """The relay."""
+
+    def __init__(self, core: Core, settings: MsrpSettings) -> None:
+        self.core = core
+        self.settings = settings
+        self.sessions = Sessions()
+        self.outgoing: dict[tuple[bool, str, int], Outgoing] = {}
+        self._digest = core.digest()
+        self._refusals = core.counter("refused", "Messages of MSRP that did not pass")
+        self._opened = core.counter("sessions_opened", "URIs that were handed out")
+
+    # --- connections
+
+    def entered(self, side: Hop, now: float) -> None:
+        """A client has connected."""
+        # RFC 4976 6.1
+        self.core.timers.start(now, self.settings.probation, side, "probation")
+
+    def left(self, side: Hop, now: float, reason: str = "") -> None:
+        """A connection is gone."""
+        if side.ended:
+            return
+        if isinstance(side, Outgoing):
+            self.outgoing.pop(side.key, None)
+            if reason:
+                self.refused(side, reason)
+        super().left(side, now)
+
+    def outward(self, uri: MsrpUri, now: float) -> Hop:
+        if not uri.port:
+            # RFC 4976 8: only the last URI of an AUTH may have none.
+            raise Refused(400, f"no port in {uri.text[:80]!r}")
+        if uri.transport != "tcp":
+            # RFC 7977 5.1: nobody can connect to a client over WebSocket.
+            raise Refused(481, f"nobody can connect over {uri.transport[:20]}")
+        key = (uri.secure, uri.host, uri.port)
+        side = self.outgoing.get(key)
+        if side is None:
+            side = self.outgoing[key] = Outgoing(self, uri, now)
+        return side
+
+    def is_own(self, uri: MsrpUri) -> bool:
+        host = uri.host
+        if host == self.settings.host.lower():
+            return True
+        return any(host == str(one[0]).lower() for one in self._listening())
+
+    def _listening(self) -> list[tuple[str, int]]:
+        return [*self.core.listening("msrps"), *self.core.listening("msrp")]
+
+    def refused(self, side: Hop, reason: str) -> None:
+        self._refusals.add()
+        self.core.notify(MsrpRefused(side.source, reason[:SHOWN]), self.core.ua.now)
+
+    # --- AUTH
+
+    def authenticate(self, side: Hop, head: Head, now: float) -> None:
+        settings = self.settings
+        if not side.secure and not settings.plain_auth:
+            # RFC 4976 8, 9.2
+            self._deny(side, head, 403, "AUTH without TLS (msrp.plain_auth)", now)
+            return
+        if side.proving:
+            self._deny(side, head, 400, "an AUTH while another is looked at", now)
+            return
+        asked = head.get("expires")
+        if asked and not (asked.isdecimal() and len(asked) < 10):
+            self._deny(side, head, 400, f"Expires {asked[:20]!r}", now)
+            return
+        side.proving = True
+        realm = settings.realm or self.core.domains[0]
+        # RFC 4976 9.1: A2 is of the rightmost URI.
+        uri = head.to_path[-1].text
+
+        def done(proof: Proof, now: float) -> None:
+            side.proving = False
+            if not side.ended:
+                self._proved(side, head, proof, now)
+
+        self._digest.prove(head.get("authorization"), "AUTH", uri, realm, side.source, now, done)
+
+    def _proved(self, side: Hop, head: Head, proof: Proof, now: float) -> None:
+        settings = self.settings
+        if proof.broken or proof.wait:
+            self._deny(side, head, 403, proof.reason, now)
+            return
+        if not proof.user:
+            challenges = [("WWW-Authenticate", one) for one in proof.challenges]
+            self._answer(side, head, 401, now, challenges)
+            if head.get("authorization"):
+                stale = any("stale=true" in one for one in proof.challenges)
+                self.refused(side, f"AUTH: {proof.reason}")
+                self.auth_failed(side, stale, now)
+            return
+        expires = int(head.get("expires") or settings.expires)
+        # RFC 4976 4.6, 6.3
+        if expires < settings.min_expires:
+            self._answer(side, head, 423, now, [("Min-Expires", str(settings.min_expires))])
+        elif expires > settings.max_expires:
+            self._answer(side, head, 423, now, [("Max-Expires", str(settings.max_expires))])
+        elif self.sessions.of_user(proof.user) >= settings.sessions_per_user:
+            self._deny(side, head, 403, f"{proof.user[:40]} has too many URIs (msrp.sessions_per_user)", now)
+        elif len(self.sessions) >= settings.sessions:
+            self._deny(side, head, 403, "too many URIs (msrp.sessions)", now)
+        else:
+            self._open(side, head, proof, expires, now)
+
+    def _open(self, side: Hop, head: Head, proof: Proof, expires: int, now: float) -> None:
+        # RFC 4976 6.3: 64 random bits at the least.
+        session = Session(self.token() + self.token(), proof.user, side, now + expires)
+        session.timer = self.core.timers.start(now, float(expires), self, session)
+        self.sessions.add(session)
+        self._opened.add()
+        # RFC 4976 5.1: in the order of a To-Path; the relays between come first.
+        between = [one.text for one in reversed(head.from_path[:-1])]
+        path = " ".join([*between, self._uri(session.id)])
+        fields = [("Use-Path", path), ("Expires", str(expires))]
+        if proof.info:
+            fields.append(("Authentication-Info", proof.info))
+        side.failures = 0
+        self._answer(side, head, 200, now, fields)
+
+    def _uri(self, id: str) -> str:
+        secure = self.core.listening("msrps")
+        listening = secure or self.core.listening("msrp")
+        port = listening[0][1] if listening else 2855
+        return MsrpUri.write(bool(secure), self.settings.host, port, id)
+
+    def _deny(self, side: Hop, head: Head, status: int, reason: str, now: float) -> None:
+        self.refused(side, reason)
+        self._answer(side, head, status, now)
+
+    def timer_fired(self, session: Session, now: float) -> None:
+        """RFC 4976 6.3: the URI's time is over."""
+        self.sessions.remove(session)

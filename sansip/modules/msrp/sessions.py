@@ -1,0 +1,78 @@
+"""The URIs that the relay has handed out (RFC 4976 6.3), each with the client it leads to.
+
+Theory of operation: a URI is a secret of 128 random bits, and good over the connection of its AUTH only: it
+ends with that connection, or when its time is over. Counts for a user are the lengths of what is in here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer
+    from sansip.modules.msrp.parts import Hop
+
+__all__ = ["Session", "Sessions"]
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One URI. ``id`` is its session-id, ``side`` the connection of the client, ``until`` when it ends."""
+
+    id: str
+    user: str
+    side: Hop
+    until: float
+    timer: Timer | None = None
+
+
+class Sessions:
+    """All URIs of this relay."""
+
+    __slots__ = ("_by_id", "_by_side", "_by_user")
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Session] = {}
+        self._by_user: dict[str, set[Session]] = {}
+        self._by_side: dict[Hop, set[Session]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def all(self) -> list[Session]:
+        return list(self._by_id.values())
+
+    def find(self, id: str) -> Session | None:
+        """Return the session of a URI, if it is good."""
+        return self._by_id.get(id)
+
+    def of_user(self, user: str) -> int:
+        """Return how many URIs ``user`` has."""
+        return len(self._by_user.get(user, ()))
+
+    def add(self, session: Session) -> None:
+        self._by_id[session.id] = session
+        self._by_user.setdefault(session.user, set()).add(session)
+        self._by_side.setdefault(session.side, set()).add(session)
+
+    def remove(self, session: Session) -> None:
+        """Forget a URI; no message passes by it any more."""
+        if self._by_id.pop(session.id, None) is None:
+            return
+        if session.timer is not None:
+            session.timer.cancel()
+        _take(self._by_user, session.user, session)
+        _take(self._by_side, session.side, session)
+
+    def leave(self, side: Hop) -> None:
+        """RFC 4976 6.3: the URIs of a connection end with it."""
+        for session in list(self._by_side.get(side, ())):
+            self.remove(session)
+
+
+def _take(table: dict[Any, set[Session]], key: object, session: Session) -> None:
+    held = table[key]
+    held.discard(session)
+    if not held:
+        del table[key]
