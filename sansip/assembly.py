@@ -7,6 +7,7 @@ something from a part above it, it gets a function, or asks ``sansip.service``. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -36,7 +37,7 @@ from sansip.proxy import Proxy, Shifts
 from sansip.proxy.dialog_mark import Marks
 from sansip.proxy.trust import TrustDomain
 from sansip.questions import Questions
-from sansip.reconfigure import listeners_of, names_of, own_name, realms_of
+from sansip.reconfigure import all_names, host, listeners_of, names_of, own_name, realms_of
 from sansip.registrar import Gruus, Registrar
 from sansip.routing import Trusted
 from sansip.routing.changes import Changes
@@ -66,7 +67,7 @@ class Assembly(Service):
         self.seat = seat = config.seat
         self.server_name = config.server_name
         self.wall = Wall(config.wall_offset)
-        self.listeners = Listeners(listeners_of(config.listeners), [*config.domains, *config.aliases])
+        self.listeners = Listeners(listeners_of(config.listeners), all_names(config))
         self.domains = names_of(config)
         self.addresses = Addresses(self.domains)
         self.out: list[Action] = []
@@ -183,3 +184,7 @@ class Assembly(Service):
         if config.shared is not None:
             self.nodes = Neighbours(self, config.node, config.shared).nodes
             self.proxy.node_silent = self.nodes.suspect
+
+    def host(self, domains: Mapping[str, str]) -> None:
+        """Serve ``domains`` beside those of the configuration, each with its realm; for a module."""
+        host(self, domains)

@@ -63,6 +63,8 @@ class StackConfig:
         listeners: at least one; the ids must differ.
         domains: hosts whose addresses-of-record are ours. Addresses of the
             listeners are always ours, and mean the first domain.
+        hosted: further domains, with the realm of each ("": its own name): those that a module serves
+            (``sansip.module.Core.serve``).
         route: decides on each request (``sansip.routing``).
         server_name: value of the Server field in answers made here; "" for none.
         secret: key of the marks and flow tokens in Record-Route and Path. Give the same
@@ -108,6 +110,7 @@ class StackConfig:
 
     listeners: list[ListenerConfig]
     domains: list[str] = field(default_factory=list)
+    hosted: dict[str, str] = field(default_factory=dict)
     route: Route = default_route
     limits: Limits = field(default_factory=Limits)
     timers: TimerValues = field(default_factory=TimerValues)

@@ -8,7 +8,7 @@ the timers that they began with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,7 +42,28 @@ if TYPE_CHECKING:
     from sansip.transport.flow_token import FlowTokens
     from sansip.ua import UserAgent
 
-__all__ = ["Reconfigured", "listeners_of", "names_of", "own_name", "realms_of", "reconfigure"]
+__all__ = [
+    "Reconfigured",
+    "all_names",
+    "host",
+    "listeners_of",
+    "names_of",
+    "own_name",
+    "realms_of",
+    "reconfigure",
+]
+
+
+class Named(Protocol):
+    """The attributes that say by which names a stack is called."""
+
+    config: StackConfig
+    limits: Limits
+    listeners: Listeners
+    proxy: Proxy
+    domains: list[str]
+    addresses: Addresses
+    realms: dict[str | bytes, str]
 
 
 class Receives(Protocol):
@@ -116,7 +137,36 @@ def listeners_of(configs: Sequence[ListenerConfig]) -> list[Listener]:
 
 def names_of(config: StackConfig) -> list[str]:
     """Return the domains of ``config`` as they are compared."""
-    return [plain_host(domain.lower().strip("[]")) for domain in config.domains]
+    return [plain_host(domain.lower().strip("[]")) for domain in (*config.domains, *config.hosted)]
+
+
+def all_names(config: StackConfig) -> list[str]:
+    """Return the names by which peers may call the server."""
+    return [*config.domains, *config.hosted, *config.aliases]
+
+
+def host(stack: Named, domains: Mapping[str, str]) -> None:
+    """Have ``stack`` serve ``domains`` beside those of its configuration, each with its realm."""
+    config = stack.config
+    # The first domain has a meaning of its own: the server's addresses mean it.
+    known = set(names_of(replace(config, hosted={})))
+    hosted = {name: realm for name, realm in domains.items() if name not in known}
+    if hosted == config.hosted:
+        return
+    if not known:
+        raise LocalProtocolError("a server without a domain of its own cannot serve others; give it one")
+    config.hosted = hosted
+    _rename(stack)
+
+
+def _rename(stack: Named) -> None:
+    """Have all parts know the domains and names of the configuration."""
+    config = stack.config
+    stack.domains = names_of(config)
+    stack.addresses = Addresses(stack.domains)
+    stack.listeners.replace(list(stack.listeners), all_names(config), stack.limits.former_listeners)
+    stack.realms = realms_of(config, stack.domains)
+    stack.proxy.trust.ask_in(stack.realms.values())
 
 
 def own_name(config: StackConfig) -> str:
@@ -126,7 +176,9 @@ def own_name(config: StackConfig) -> str:
 
 def realms_of(config: StackConfig, domains: Sequence[str]) -> dict[str | bytes, str]:
     """Return the realm of users at each host, as ``host_key`` has it; "" stands for any other."""
-    named = {} if config.auth is None else config.auth.realm_by_domain()
+    named = {name: realm for name, realm in config.hosted.items() if realm}
+    if config.auth is not None:
+        named |= config.auth.realm_by_domain()
     hosts = list(domains)
     if config.address_realms:
         addresses = [(one.advertise_host or one.host, one.host) for one in config.listeners]
@@ -259,16 +311,11 @@ def _take_names(stack: Reconfigured, change: Reconfiguration) -> None:
         return
     if change.domains is not None:
         config.domains = list(change.domains)
-        stack.domains = names_of(config)
-        stack.addresses = Addresses(stack.domains)
     if change.aliases is not None:
         config.aliases = list(change.aliases)
     if change.address_realms is not None:
         config.address_realms = change.address_realms
-    names = [*config.domains, *config.aliases]
-    stack.listeners.replace(list(stack.listeners), names, stack.limits.former_listeners)
-    stack.realms = realms_of(config, stack.domains)
-    stack.proxy.trust.ask_in(stack.realms.values())
+    _rename(stack)
 
 
 def _take_listeners(
@@ -282,7 +329,7 @@ def _take_listeners(
     # Listeners that stay are the same objects: the requests that use them need not look again.
     known = {one.id: one for one in before}
     after = [known[one.id] if known.get(one.id) == one else one for one in listeners or before]
-    stack.listeners.replace(after, [*config.domains, *config.aliases], stack.limits.former_listeners)
+    stack.listeners.replace(after, all_names(config), stack.limits.former_listeners)
     numbers = {one.id for one in after}
     stack.retiring.end(numbers)
     gone = [(one.id, one.transport) for one in before if one.id not in numbers]

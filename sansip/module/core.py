@@ -7,7 +7,7 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from sansip.auth import AuthConfig
@@ -107,7 +107,7 @@ class Core:
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_module", "_own", "_rates", "_stack", "table")
+    __slots__ = ("_figures", "_module", "_own", "_rates", "_serves", "_stack", "table")
 
     def __init__(self, stack: StackCore, module: Named, table: ModuleTable) -> None:
         self._stack = stack
@@ -117,6 +117,7 @@ class Core:
         self._own = Belongings(stack.proxy.timers, stack.location, stack.sockets, self.failed)
         self._figures: dict[str, Counter | Histogram] = {}
         self._rates: Rates | None = None
+        self._serves = False
 
     @property
     def timers(self) -> ModuleTimers:
@@ -170,6 +171,15 @@ class Core:
     def domains(self) -> Sequence[str]:
         """The domains that are served; the server's other names mean the first one."""
         return self._stack.domains
+
+    def serve(self, domains: Mapping[str, str]) -> None:
+        """Serve ``domains`` beside those of the configuration, each with its realm ("": its own name).
+
+        They replace those of the call before, and are served no longer when the module is taken away. One
+        module may do so.
+        """
+        self._stack.host(domains)
+        self._serves = bool(domains)
 
     def address_of(self, uri: Uri) -> str:
         """Return the address-of-record that ``uri`` means; addresses of the server mean its first domain."""
@@ -369,6 +379,8 @@ class Core:
     def rest(self) -> None:
         """The module was taken away: its own work ends, its work for requests goes on."""
         self._own.rest()
+        if self._serves:
+            self.serve({})
 
     def end(self, now: float) -> None:
         """All that the module has ends."""
