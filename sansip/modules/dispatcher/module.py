@@ -23,13 +23,13 @@ from sansip.modules.dispatcher.row import Row, row_of
 from sansip.modules.dispatcher.settings import Algorithm, Destination, DispatcherSettings
 from sansip.modules.failover.attempt import is_over, judge
 from sansip.modules.failover.health import Admin, Thresholds
-from sansip.modules.failover.probing import RESOLVE, Probe, jittered, probe, resolve, waiting
+from sansip.modules.failover.prober import Plan, Prober
+from sansip.modules.failover.probing import Probe
 from sansip.modules.failover.trail import Decision, Step, Trail
 from sansip.proxy import Target
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from sansip.clock import Timer
     from sansip.module import Core
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
@@ -75,9 +75,8 @@ class Dispatcher(Module):
         self._rounds: dict[str, order.RoundRobin] = {}
         self._trail = Trail()
         self._turn = 0
-        # The time of the last thing that was heard of.
+        # The time of the last answer.
         self._at = 0.0
-        self._next_probe: Timer | None = None
 
     # --- its life
 
@@ -103,9 +102,9 @@ class Dispatcher(Module):
         self._relayed = core.counter("requests", "Requests sent to a destination", ("group", "uri"))
         self._failed = core.counter("failed", "Requests that a destination failed at", ("group", "uri"))
         self._groups.take(self.settings.destinations)
+        self._prober = Prober(core, self._groups, self._plan, lambda one: one.destination.probe, self._tell)
         core.run(self._restore(), now)
-        self._plan_probe(now)
-        core.timers.start(now, 0.0, self, "resolve")
+        self._prober.start(now)
 
     def configure(self, settings: DispatcherSettings, now: float) -> None:
         """Take another table; the state of destinations in both stays."""
@@ -113,13 +112,18 @@ class Dispatcher(Module):
         super().configure(settings, now)
         self._groups.take(settings.destinations)
         if had != settings.probe_interval:
-            if self._next_probe is not None:
-                self._next_probe.cancel()
-            self._plan_probe(now)
-        self.core.run(resolve(self.core, self._groups), now)
+            self._prober.replan(now)
+        self._prober.resolve(now)
 
     async def _restore(self) -> None:
         self._groups.restore(await self._rows.all())
+
+    def _plan(self) -> Plan:
+        settings = self.settings
+        domain = self.core.domains[0] if self.core.domains else "invalid"
+        sender = settings.probe_from or f"sip:dispatcher@{domain}"
+        how = Probe(sender, settings.probe_timeout, settings.not_alive)
+        return Plan(settings.probe_interval, how, self._thresholds)
 
     @property
     def _thresholds(self) -> Thresholds:
@@ -130,10 +134,9 @@ class Dispatcher(Module):
 
     def health(self) -> str:
         """Return which groups have no destination left."""
+        now = max(self._at, self._prober.now)
         gone = [
-            name
-            for name, members in self._groups.items()
-            if all(one.health.obstacle(self._at) for one in members)
+            name for name, members in self._groups.items() if all(one.health.obstacle(now) for one in members)
         ]
         return f"no destination of group {', '.join(gone)} takes requests" if gone else ""
 
@@ -272,6 +275,7 @@ class Dispatcher(Module):
         return not failed
 
     def _tell(self, one: Member, state: str, now: float) -> None:
+        self._at = now
         self.core.notify(
             MemberChanged(one.destination.uri, one.destination.group, state, one.health.why), now
         )
@@ -365,36 +369,6 @@ class Dispatcher(Module):
         if not await self.send(request) and not request.decided:
             # RFC 3261 21.5.4
             request.reply(503, None, [("Retry-After", str(_RETRY))])
-
-    # --- probing
-
-    def _plan_probe(self, now: float) -> None:
-        interval = self.settings.probe_interval
-        self._next_probe = None
-        if interval:
-            self._next_probe = self.core.timers.start(now, jittered(self.core, interval), self, "probe")
-
-    def timer_fired(self, name: object, now: float) -> None:
-        self._at = now
-        if name == "resolve":
-            self.core.run(resolve(self.core, self._groups), now)
-            self.core.timers.start(now, RESOLVE, self, "resolve")
-            return
-        self._plan_probe(now)
-        if self.settings.probe_interval:
-            for one in self._groups:
-                if one.destination.probe and waiting(one, now):
-                    one.asked_at = now
-                    self.core.run(self._probe(one), now)
-
-    async def _probe(self, one: Member) -> None:
-        settings = self.settings
-        domain = self.core.domains[0] if self.core.domains else "invalid"
-        sender = settings.probe_from or f"sip:dispatcher@{domain}"
-        how = Probe(sender, settings.probe_timeout, settings.not_alive)
-        if news := await probe(self.core, one, how, self._thresholds):
-            self._at = self.core.ua.now
-            self._tell(one, news, self._at)
 
     # --- operators
 

@@ -15,7 +15,8 @@ from sansip.module import CommandError, Module, ModuleFault, command, function, 
 from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls
 from sansip.modules.failover.attempt import is_over, judge
 from sansip.modules.failover.health import Admin, Thresholds
-from sansip.modules.failover.probing import RESOLVE, Probe, jittered, probe, resolve, waiting
+from sansip.modules.failover.prober import Plan, Prober
+from sansip.modules.failover.probing import Probe
 from sansip.modules.failover.trail import Decision, Step, Trail
 from sansip.modules.lcr.choice import Candidate, choose
 from sansip.modules.lcr.events import FindZone, GatewayChanged, LoadRates, RatesLoaded, RatesRefused
@@ -32,7 +33,6 @@ from sansip.proxy import Target
 from sansip.routing.awaitables import sleep
 
 if TYPE_CHECKING:
-    from sansip.clock import Timer
     from sansip.module import Core
     from sansip.routing import IncomingRequest
     from sansip.wire import Response
@@ -63,7 +63,6 @@ class Lcr(Module):
         self._rates = Rates()
         self._trail = Trail()
         self._zones: dict[str, tuple[tuple[int, int], ...]] = {}
-        self._next_probe: Timer | None = None
         self._trouble = ""
         self._loads = 0
         # Whether rows and file have been read once.
@@ -84,9 +83,9 @@ class Lcr(Module):
         self._failures = core.counter("failed", "Requests that a gateway failed at", ("gateway",))
         self._unrouted = core.counter("unrouted", "Requests that no gateway took", ("why",))
         self._gateways.take(self.settings.gateways)
+        self._prober = Prober(core, self._gateways, self._plan, lambda one: one.gateway.probe, self._tell)
         core.run(self._restore(), now)
-        self._plan_probe(now)
-        core.timers.start(now, 0.0, self, "resolve")
+        self._prober.start(now)
 
     def configure(self, settings: LcrSettings, now: float) -> None:
         """Take other settings; gateways in both keep their state, and the file is looked at anew."""
@@ -94,11 +93,9 @@ class Lcr(Module):
         super().configure(settings, now)
         self._gateways.take(settings.gateways)
         if had != settings.probe_interval:
-            if self._next_probe is not None:
-                self._next_probe.cancel()
-            self._plan_probe(now)
+            self._prober.replan(now)
         self.core.run(self._restore(), now)
-        self.core.run(resolve(self.core, self._gateways), now)
+        self._prober.resolve(now)
 
     async def _restore(self) -> None:
         for word in await self._words.all():
@@ -155,6 +152,13 @@ class Lcr(Module):
                 f" expected {settings.currency}, or one that lcr.currencies has"
             )
         return offer_of(rate, settings.currency, settings.zone, self._zones)
+
+    def _plan(self) -> Plan:
+        settings = self.settings
+        domain = self.core.domains[0] if self.core.domains else "invalid"
+        sender = settings.probe_from or f"sip:lcr@{domain}"
+        how = Probe(sender, settings.probe_timeout, settings.not_alive)
+        return Plan(settings.probe_interval, how, self._thresholds)
 
     @property
     def _thresholds(self) -> Thresholds:
@@ -352,33 +356,6 @@ class Lcr(Module):
         if not await self.send(request) and not request.decided:
             # RFC 3261 21.5.4
             request.reply(503, None, [("Retry-After", str(_RETRY))])
-
-    # --- probing
-
-    def _plan_probe(self, now: float) -> None:
-        interval = self.settings.probe_interval
-        self._next_probe = None
-        if interval:
-            self._next_probe = self.core.timers.start(now, jittered(self.core, interval), self, "probe")
-
-    def timer_fired(self, name: object, now: float) -> None:
-        if name == "resolve":
-            self.core.run(resolve(self.core, self._gateways), now)
-            self.core.timers.start(now, RESOLVE, self, "resolve")
-            return
-        self._plan_probe(now)
-        if self.settings.probe_interval:
-            for one in self._gateways:
-                if one.gateway.probe and waiting(one, now):
-                    one.asked_at = now
-                    self.core.run(self._probe(one), now)
-
-    async def _probe(self, one: Outlet) -> None:
-        settings = self.settings
-        domain = self.core.domains[0] if self.core.domains else "invalid"
-        how = Probe(settings.probe_from or f"sip:lcr@{domain}", settings.probe_timeout, settings.not_alive)
-        if news := await probe(self.core, one, how, self._thresholds):
-            self._tell(one, news, self.core.ua.now)
 
     # --- operators
 
