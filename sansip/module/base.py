@@ -135,17 +135,23 @@ def function(method: Function) -> Function:
     return method
 
 
-def command(name: str, *, role: Literal["read", "operate"] | None = None) -> Callable[[Function], Function]:
+def command(
+    name: str, *, role: Literal["read", "operate"] | None = None, everywhere: bool = False
+) -> Callable[[Function], Function]:
     """Mark a method as the command ``name`` (``module.verb``) of `sansip ctl` and of the API.
 
     ``role``: the role that a client needs; ``"read"`` by default if the verb is ``list``, ``show``, ``get``,
     ``explain``, ``try`` or ``count``, else ``"operate"``. JSON is converted by the annotations of the
     parameters.
+
+    Of several workers of one server, one does it. ``everywhere``: each does, for it looks at, or changes,
+    what this process alone holds; numbers are summed and lists put together.
     """
 
     def mark(method: Function) -> Function:
         verb = name.rpartition(".")[2]
         reads = verb in ("list", "show", "get", "explain", "try", "count")
+        method.sansip_everywhere = everywhere  # type: ignore[attr-defined]  # the same
         method.sansip_command = (name, role or ("read" if reads else "operate"))  # type: ignore[attr-defined]  # a mark that functions carry
         return method
 

@@ -97,6 +97,7 @@ class Upstreams(Module):
     name = "upstream"
     Settings = UpstreamConfig
     by_default = True
+    over_workers = True
 
     settings: UpstreamConfig
 
@@ -120,6 +121,10 @@ class Upstreams(Module):
         self._running = []
 
     def _replace(self, wanted: Sequence[UpstreamRegistration], now: float) -> None:
+        seat = self.core.seat
+        if seat is not None:
+            # One worker keeps a registration; calls from there come to any.
+            wanted = [one for one in wanted if seat.owns(one.aor)]
         for one in self._running:
             if one.registration not in wanted:
                 one.end(now)
@@ -131,7 +136,7 @@ class Upstreams(Module):
                 upstream.begin(now)
                 self._running.append(upstream)
 
-    @command("upstream.list")
+    @command("upstream.list", everywhere=True)
     def states(self) -> dict[str, bool]:
         """Return which address-of-record is registered."""
         return {one.registration.aor: one.registered for one in self._running}

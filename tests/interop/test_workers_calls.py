@@ -247,3 +247,40 @@ def test_icmp_errors_reach_the_worker_that_sent(tmp_path: Path) -> None:
             _invite(crew, line, f"z9hG4bKicmp{index:06d}")
             # RFC 3261 16.9: as a 503 of the next hop, which becomes 500.
             assert heard(line).what in ("480", "500", "503"), index
+
+
+ANSWERING = """
+SDP = b"v=0\\r\\no=- 1 1 IN IP4 127.0.0.1\\r\\ns=-\\r\\nc=IN IP4 127.0.0.1\\r\\nt=0 0\\r\\n"
+
+
+async def route(request):
+    if request.method != "INVITE" or request.in_dialog:
+        request.reply(404)
+        return
+    call = request.incoming()
+    if call is not None:
+        await call.accept(SDP)
+"""
+
+
+def test_calls_of_our_own_are_found_by_their_tag(tmp_path: Path) -> None:
+    """RFC 3261 12.2.2: this server answered; ACK and BYE come from other ports, so to other workers."""
+    route = tmp_path / "route.py"
+    route.write_text(ANSWERING)
+    with Crew(tmp_path, workers=3, transports=("udp",), options=["--route", str(route)]) as crew:
+        for index in range(12):
+            with (
+                Phone(f"c{index}", crew.domain, "udp", crew.address("udp")) as caller,
+                Phone(f"c{index}", crew.domain, "udp", crew.address("udp")) as moved,
+            ):
+                caller.invite(f"sip:echo@{crew.domain}")
+                answer = caller.expect("200")
+                for name in ("_call_id", "_cseq", "_local", "contact"):
+                    setattr(moved, name, getattr(caller, name))
+                moved.established(answer)
+                # The 2xx is not repeated: its ACK came.
+                with pytest.raises(Silence):
+                    caller.receive(0.7)
+                moved.within("BYE")
+                assert moved.expect("200").what == "200"
+        assert crew.ctl("calls", "--json") == []

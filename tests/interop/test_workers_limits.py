@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.interop.conftest import TARGET
-from tests.interop.line import Line
+from tests.interop.line import Closed, Line, Silence
 from tests.interop.phone import Message
 from tests.interop.siege import request
 from tests.interop.users import credentials
@@ -45,6 +46,27 @@ def test_rate_of_a_source_holds_in_sum(tmp_path: Path) -> None:
                 other.send(request("OPTIONS", f"sip:{crew.domain}", other))
                 time.sleep(0.001)
             assert len(other.received(0.3)) == BURST
+
+
+def test_connections_of_a_source_hold_in_sum(tmp_path: Path) -> None:
+    """`limits.connections_per_source`: each worker accepts, and all know how many there are."""
+    config = "[limits]\nconnections_per_source = 10\n"
+    with Crew(tmp_path, workers=3, transports=("udp", "tcp"), config=config) as crew, ExitStack() as stack:
+        served = 0
+        for _ in range(24):
+            line = stack.enter_context(crew.line("tcp"))
+            # The others hear of it in a moment.
+            time.sleep(0.05)
+            with suppress(Closed, Silence, ConnectionError):
+                line.send(request("OPTIONS", f"sip:{crew.domain}", line))
+                served += heard(line).what == "200"
+        assert served == 10
+        # One that goes makes room, at whichever worker the next one comes.
+        stack.close()
+        time.sleep(0.3)
+        with crew.line("tcp") as line:
+            line.send(request("OPTIONS", f"sip:{crew.domain}", line))
+            assert heard(line).what == "200"
 
 
 def _register(crew: Crew, line: Line, cseq: int, answer: str = "") -> Message:

@@ -153,7 +153,6 @@ def _late_faults(settings: Settings) -> list[ConfigFault]:
 
 def _worker_faults(settings: Settings) -> list[ConfigFault]:
     """Return what several workers cannot serve."""
-    from sansip_server.access import Access
     from sansip_server.config import build
     from sansip_server.config.load import ConfigFault
     from sansip_server.config.workers import workers_of
@@ -162,7 +161,7 @@ def _worker_faults(settings: Settings) -> list[ConfigFault]:
     if workers_of(settings) == 1:
         return []
     try:
-        lines = refusals(settings, build.listen_addresses(settings), None, Access(settings).registers)
+        lines = refusals(settings, build.listen_addresses(settings), None)
         return [ConfigFault("workers", line.removeprefix("workers: ")) for line in lines]
     except OperatorError:
         # It is reported already.

@@ -8,9 +8,12 @@ followers get the events of all.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from sansip.module import Module
+from sansip.module.base import marked
+from sansip.module.commands import Command
 from sansip_server.followers import Followers
 from sansip_server.management import Management, Part, Refused
 from sansip_server.workers.merging import ONE, merged
@@ -29,7 +32,7 @@ AskWorkers = Callable[[bytes, bool, Callable[[dict[int, bytes]], None]], None]
 class AllWorkers(Management):
     """Answers for ``count`` workers.
 
-    ``ask(line, one, done)`` asks them; ``ending()`` tells whether they end already; ``reload(done)`` and
+    ``ask(line, one, done)`` asks them; ``kinds`` are the modules that they have; ``reload(done)`` and
     ``end()`` are those of all.
     """
 
@@ -39,6 +42,7 @@ class AllWorkers(Management):
         hub: Hub,
         count: int,
         ask: AskWorkers,
+        kinds: Iterable[type[Module]],
         reload: Callable[[Callable[[list[str], list[str]], None]], None],
         end: Callable[[], None],
     ) -> None:
@@ -49,6 +53,21 @@ class AllWorkers(Management):
         self._reload_all = reload
         self._ends = end
         self._parent_stack = stack
+        # The commands of modules, and those that each worker does.
+        self._of_modules: dict[str, Command] = {}
+        self._everywhere: set[str] = set()
+        for kind in kinds:
+            # Nothing is asked of it: only its methods are described.
+            described = kind.__new__(kind)
+            for name, method in marked(kind, "sansip_command"):
+                command = Command.of(getattr(described, name))
+                self._of_modules[command.name] = command
+                if method.sansip_everywhere:
+                    self._everywhere.add(command.name)
+
+    def find(self, name: str) -> Command | None:
+        """Return the command ``name``, of the server or of a module."""
+        return self.commands.get(name) or self._of_modules.get(name)
 
     def do(self, name: Any, arguments: Any) -> Iterator[Part]:
         """Do a command at all workers. Raises ``Refused`` for what they cannot do."""
@@ -69,7 +88,8 @@ class AllWorkers(Management):
         except (TypeError, ValueError) as error:
             raise Refused(f"{name}: {error}") from None
         replies: Pending[dict[int, bytes]] = Pending()
-        self._ask(line, name in ONE, replies.give)
+        one = name in ONE or (name in self._of_modules and name not in self._everywhere)
+        self._ask(line, one, replies.give)
         found = yield from replies.result()
         for part in merged(str(name), found, self._count):
             if not part.get("ok", True):

@@ -65,8 +65,9 @@ def _same(results: list[Any]) -> Any:
     first = results[0]
     if all(one == first for one in results):
         return first
-    if all(isinstance(one, dict) and one.keys() == first.keys() for one in results):
-        return {key: _same([one[key] for one in results]) for key in first}
+    if all(isinstance(one, dict) for one in results):
+        keys = dict.fromkeys(key for one in results for key in one)
+        return {key: _same([one[key] for one in results if key in one]) for key in keys}
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in results):
         return sum(results)
     return results

@@ -26,7 +26,6 @@ from sansip.location import LocationUpdate
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
 from sansip.transport.transports import UDP
 from sansip_server import logs
-from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.config import build
 from sansip_server.config.protocols import protocol_listeners
@@ -36,6 +35,7 @@ from sansip_server.control import open_control
 from sansip_server.descriptors import fit, raise_limit
 from sansip_server.faults import OperatorError
 from sansip_server.http.opening import open_http, start_http
+from sansip_server.modules import uses
 from sansip_server.secret import read_secret
 from sansip_server.storage import open_storage
 from sansip_server.supervisor import Supervisor
@@ -145,6 +145,7 @@ class _Parent:
             hub,
             self._count,
             self.ask_workers,
+            [use.kind for use in uses(self._settings.modules)],
             self.reload,
             lambda: os.kill(os.getpid(), signal.SIGTERM),
         )
@@ -402,7 +403,7 @@ def run_workers(
         settings.listen = [text for text in settings.listen if "[::1]" not in text]
     build.settle(settings)
     addresses = build.listen_addresses(settings)
-    faults = list(refusals(settings, addresses, journal, Access(settings).registers))
+    faults = list(refusals(settings, addresses, journal))
     wanted = protocol_listeners(settings, build.listener_configs(addresses))
     if any(one.transport not in {name for address in addresses for name in address.transports} and one.accepts
            for one in wanted):  # fmt: skip

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sansip.module.base import marked
-from sansip.modules.upstream import Upstreams
 from sansip.transport.transports import SCTP
 from sansip_server.config.http import parse_http_listen, sharing
 from sansip_server.config.listen import ListenAddress
@@ -23,13 +22,8 @@ __all__ = ["refusals"]
 _ALONE = "leave it out, or run one process (workers = 1)"
 
 
-def refusals(
-    settings: Settings, addresses: list[ListenAddress], journal: Path | None, registers: bool
-) -> Iterator[str]:
-    """Yield a line for each setting that several workers cannot serve.
-
-    ``registers``: whether this server registers at other servers.
-    """
+def refusals(settings: Settings, addresses: list[ListenAddress], journal: Path | None) -> Iterator[str]:
+    """Yield a line for each setting that several workers cannot serve."""
     if sys.platform != "linux":
         yield "workers: several processes on one port need Linux; run one process (workers = 1)"
     if journal is not None:
@@ -44,14 +38,10 @@ def refusals(
             )
     if settings.http.listen and any(marked(use.kind, "sansip_mount") for use in uses(settings.modules)):
         yield f"workers: paths of modules (HTTP) have no workers yet: {_ALONE}"
-    if registers:
-        yield f"workers: registrations at other servers (upstream.register) have no workers yet: {_ALONE}"
     if any(SCTP in address.transports for address in addresses):
         yield f"workers: SCTP sockets cannot be shared: {_ALONE}"
     for use in uses(settings.modules):
         kind = use.kind
-        if kind is Upstreams:
-            continue
         if not kind.over_workers:
             yield (
                 f"workers: the module {kind.name} does not say that it works in several processes"
