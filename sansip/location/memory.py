@@ -24,8 +24,8 @@ from .update import LocationUpdate, Outcome
 
 __all__ = ["MemoryLocation", "Record", "Renewal"]
 
-# An address-of-record, its octets from now on, whether it is new, and its bucket before and then.
-Renewal: TypeAlias = tuple[str, bytes, bool, int | None, int]
+# An address-of-record, its octets before and from now on, and its buckets.
+Renewal: TypeAlias = tuple[str, bytes | None, bytes, int | None, int]
 
 
 def _is_connection(flow: Hashable) -> bool:
@@ -137,11 +137,11 @@ class MemoryLocation:
     ) -> Renewal | None:
         """Return how ``aor`` gets one plain binding of ``contact``, made at ``now`` over datagrams.
 
-        None where more is to be looked at: another binding, a newer one, a watcher, a limit. Give the result
-        to ``renew`` before anything else.
+        None where more is to be looked at: another binding, a newer one, a limit. Give the result to
+        ``renew`` before anything else.
         """
         held = self._records.get(aor)
-        if self.watchers or not (held is None or isinstance(held, bytes)):
+        if not (held is None or isinstance(held, bytes)):
             return None
         if held is None and (len(self._records) >= self._limits.aors or not self._limits.bindings_per_aor):
             return None
@@ -149,15 +149,21 @@ class MemoryLocation:
         if made is None:
             return None
         old = None if held is None or made[1] == math.inf else int(made[1]) + 1
-        return aor, made[0], held is None, old, int(expires_at) + 1
+        return aor, held, made[0], old, int(expires_at) + 1
 
     def renew(self, renewal: Renewal) -> None:
         """Do what ``renewal`` has returned."""
-        aor, record, is_new, old, new = renewal
-        self._bindings += is_new
+        aor, held, record, old, new = renewal
+        if held is None:
+            self._bindings += 1
         if old != new:
             self._buckets.move(aor, old, new)
         self._records[aor] = record
+        if self.watchers:
+            before = () if held is None else self._unpacked(aor, held)
+            after = unpack(aor, record)
+            for watch in self.watchers:
+                watch(aor, before, after)
 
     def next_expiry(self) -> float | None:
         """Return when ``expire`` will have something to do, or None. A whole second."""

@@ -52,6 +52,10 @@ class Use:
     settings: Any = field(default=None)
 
 
+# Hooks that see a request that is answered here.
+_ANSWERING = ("request_received", "response_leaving", "request_ended")
+
+
 class Modules:
     """The modules of ``stack``. Raises ``ModuleFault`` for those that cannot be used together."""
 
@@ -76,6 +80,9 @@ class Modules:
             self._by_type[kind] = module
         hooks = self._overriding()
         self.stack_hooks = StackHooks(hooks, self._failed)
+        acting = [module.methods for hook in _ANSWERING for module, _ in hooks[hook]]
+        # None: some module acts on requests of any method.
+        self._methods = frozenset().union(*acting) if all(acting) else None
         # (event, now): tells the modules that want to hear of it.
         self.event = self.stack_hooks.event
         self.stages: dict[str, tuple[Step, ...]] = {stage: tuple(self._steps(stage)) for stage in STAGES}
@@ -93,6 +100,10 @@ class Modules:
             begin=partial(begin, stack),
             hook_time=stack.limits.hook_time,
         )
+
+    def acts_on(self, method: str) -> bool:
+        """Whether a hook has to see requests of ``method``, outside of dialogs, and their answers."""
+        return self._methods is None or method in self._methods
 
     def _made(self, kind: type[Module], settings: Any) -> Module:
         try:

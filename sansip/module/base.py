@@ -184,6 +184,8 @@ class Module:
             through ``core.limit``, ``core.shared`` and ``core.once``, and what it holds of a call or a
             transaction it needs in that transaction alone. A server with workers refuses any other module.
         by_default: a server has it without a table in its configuration.
+        methods: of the requests outside of dialogs for which ``request_received``, ``response_leaving`` and
+            ``request_ended`` do anything; empty: of any. The server may leave them out for others.
         requires: modules that are started before it.
         protocols: the protocols that it speaks over connections that are not SIP (``sansip.module.links``),
             by name. The setting ``listen`` has the addresses at which it listens: a list like
@@ -202,6 +204,7 @@ class Module:
     # Whether a server uses it without a table in its configuration.
     by_default: ClassVar[bool] = False
     over_workers: ClassVar[bool] = False
+    methods: ClassVar[frozenset[str]] = frozenset()
 
     settings: Any
     core: Core

@@ -51,10 +51,10 @@ class Briefs:
         The default route is to decide on it, and no limit but that of its sender is reached.
         """
         core = self._core
-        if not self._shortcut.is_open or core.modules.stack_hooks.message_arrived:
+        if core.modules.stack_hooks.message_arrived:
             return False
         read = read_brief(data, core.limits)
-        if read is None:
+        if read is None or not self._shortcut.is_open(read[0].method):
             return False
         brief, lines = read
         host, port = source[:2]

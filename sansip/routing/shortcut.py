@@ -65,7 +65,7 @@ class Shortcut:
             or uri.scheme != "sip"
             or "maddr" in request.uri_text
             or request.to_tag is not None
-            or not self.is_open
+            or not self.is_open(request.method)
             # RFC 3261 16.3 step 3
             or request.max_forwards == 0
             or "," in first["via"]
@@ -79,18 +79,13 @@ class Shortcut:
             return uri.user is None and self._answers_options(request, key, back, flow, now)
         return self._registers(request, key, back, flow, now)
 
-    @property
-    def is_open(self) -> bool:
+    def is_open(self, method: str) -> bool:
         """Whether the answer follows from the settings: no module and no other node has a say."""
         core = self._core
         modules = core.modules
         stages = modules.stages
         return not (
-            core.proxy.hooks.active
-            or modules.stack_hooks.request_received
-            or core.nodes is not None
-            or stages["screen"]
-            or stages["identify"]
+            modules.acts_on(method) or core.nodes is not None or stages["screen"] or stages["identify"]
         )
 
     @property

@@ -15,6 +15,8 @@ from sansip.auth import AuthConfig
 from sansip.config import Reconfiguration
 from sansip.limits import Limits
 from sansip.module import Module, Use
+from sansip.modules.calls import Calls
+from sansip.modules.keepalive import Keepalive
 from sansip.proxy import ProxyConfig
 from sansip.registrar import RegistrarConfig
 from sansip.routing import TrustedPeer
@@ -256,6 +258,8 @@ CONFIGS: dict[str, Callable[[], StackConfig]] = {
     "auth": lambda: config(auth=AuthConfig()),
     "durable": lambda: config(durable=True),
     "rport": lambda: config(proxy=ProxyConfig(force_rport="always", via_maddr="trusted")),
+    "keepalive": lambda: config(modules=[Use(Keepalive)]),
+    "calls": lambda: config(modules=[Use(Calls)]),
     "crowded": lambda: config(limits=Limits(transactions=4, transactions_reserved=50)),
 }
 
@@ -358,6 +362,29 @@ def test_modules_see_everything() -> None:
     pair.feed(message("OPTIONS", branch="z9hG4bK2"))
     assert pair.taken.count == pair.briefs.count == 0
     assert [next(iter(stack.modules)).seen for stack in pair.stacks] == [2, 2, 2]
+
+
+class AskedOfInvites(Module):
+    """Acts on INVITEs, and says so."""
+
+    name = "asked_of_invites"
+    methods = frozenset(("INVITE",))
+
+    def request_received(self, request: Any) -> bool:
+        return False
+
+    def response_leaving(self, request: Any, response: Any) -> None: ...
+
+
+@pytest.mark.parametrize("kind", [AskedOfInvites, Keepalive, Calls])
+def test_modules_that_act_on_other_methods(kind: type[Module]) -> None:
+    """A usual server has some of those: its OPTIONS and REGISTERs are answered as fast."""
+    pair = Pair(lambda: config(modules=[Use(kind)]))
+    pair.feed(message(more=(CONTACT,)))
+    pair.feed(message(more=(CONTACT,), number=2, branch="z9hG4bK2"))
+    pair.feed(message("OPTIONS", branch="z9hG4bK3"))
+    # The first input starts the modules.
+    assert (pair.taken.count, pair.briefs.count) == (3, 2)
 
 
 def test_a_route_of_ones_own_decides() -> None:

@@ -88,6 +88,7 @@ class Accounting(Module):
     """Records calls: the caller, the times of ringing, answer and end, who ended it, and its purpose."""
 
     name = "accounting"
+    methods = frozenset(("BYE",))
     Settings = AccountingSettings
     tables = (RECORDS,)
     requires = (Calls,)

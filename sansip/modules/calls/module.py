@@ -55,6 +55,7 @@ class Calls(Module):
     """Keeps a record of each call: its sides and times; counts calls, limits them, hangs them up."""
 
     name = "calls"
+    methods = frozenset(("INVITE", "ACK", "UPDATE"))
     Settings = CallsSettings
     tables = (KEPT,)
     settings: CallsSettings

@@ -75,6 +75,7 @@ class Events(Module):
     """Serves subscriptions to the event packages of other modules (RFC 6665)."""
 
     name = "events"
+    methods = frozenset(("SUBSCRIBE",))
     Settings = EventsSettings
     tables = (SUBSCRIPTIONS,)
     settings: EventsSettings

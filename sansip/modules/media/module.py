@@ -53,6 +53,7 @@ class Media(Module):
     """Steers media relays: rtpengine and rtpproxy."""
 
     name = "media"
+    methods = frozenset(("ACK",))
     Settings = MediaSettings
     requires = (Calls,)
     events = (CallFinished,)

@@ -37,6 +37,7 @@ class Publications(Module):
     """Takes what phones publish of their users (RFC 3903), and keeps it until it ends."""
 
     name = "publications"
+    methods = frozenset(("PUBLISH",))
     Settings = PublicationsSettings
     tables = (PUBLICATIONS,)
     requires = (Events,)
