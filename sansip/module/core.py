@@ -188,6 +188,10 @@ class Core:
             return stack.addresses.of(uri)
         return address_of_record(uri)
 
+    def realm_of(self, uri: Uri) -> str:
+        """Return the realm of the user at ``uri``."""
+        return self._stack.realm_of(uri)
+
     def unix(self, now: float) -> float:
         """Return the Unix time at ``now``."""
         return self._stack.wall.unix(now)

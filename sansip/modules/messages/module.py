@@ -1,0 +1,323 @@
+"""The module: which messages are kept, and how a phone that registers gets them.
+
+Theory of operation: a MESSAGE that reached no device is a row before its sender gets 202. When a phone
+registers, its messages leave in order, one at a time; a mark says that the device has one, and no device gets
+a message with a mark. Of nodes that share a store, one delivers. A message that comes while others are being
+delivered waits behind them, so that order holds. Counts are of the rows, so they do not drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sansip.auth import Lookup
+from sansip.errors import RemoteProtocolError
+from sansip.module import CommandError, Module, command, step
+from sansip.modules.messages.notices import MessageKept, MessageRefused
+from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept, kept_fields
+from sansip.modules.messages.settings import MessagesSettings
+from sansip.modules.messages.shown import Shown, shown
+from sansip.registrar.date import sip_date
+from sansip.routing.lookup import target_of
+
+if TYPE_CHECKING:
+    from sansip.location import Binding
+    from sansip.module import Core
+    from sansip.routing import IncomingRequest
+
+__all__ = ["Messages"]
+
+# Nobody was reached (RFC 3261 21): answers of a device that will not have the message are not among them.
+_UNREACHED: Final = frozenset((404, 408, 410, 430, 480, 486, 500, 502, 503, 504, 600, 604))
+# A device will never take this message: another attempt is of no use.
+_FOR_GOOD: Final = frozenset((400, 405, 406, 413, 415, 416, 420, 484, 488, 493, 501, 513, 603, 606))
+# Rows read at a time.
+_PAGE: Final = 50
+
+
+class Messages(Module):
+    """Keeps messages for users whom nobody can reach."""
+
+    name = "messages"
+    Settings = MessagesSettings
+    tables = (KEPT, GIVEN)
+    settings: MessagesSettings
+
+    def start(self, core: Core, now: float) -> None:
+        self._kept = core.rows(KEPT)
+        self._given = core.rows(GIVEN)
+        # User -> sender of each message that no device has, by its id: the counts of limits.
+        self._waiting: dict[str, dict[str, str]] = {}
+        # User -> ids of all rows, those that a device has included.
+        self._rows: dict[str, set[str]] = {}
+        self._total = 0
+        # Microseconds of the last id.
+        self._last = 0
+        # Users whose devices are tried again later.
+        self._retrying: set[str] = set()
+        # (user, device) that messages are being delivered to.
+        self._running: set[tuple[str, str]] = set()
+        self._stored = core.counter("stored", "Messages that were kept")
+        self._delivered = core.counter("delivered", "Messages that a device took")
+        self._expired = core.counter("expired", "Messages that nobody fetched in time")
+        core.watch(self._changed)
+        core.run(self._restore(), now)
+        core.timers.start(now, 60.0, self, "expire")
+
+    async def _restore(self) -> None:
+        for row in await self._kept.all():
+            self._count(row.user, row.id, row.sender)
+        for mark in await self._given.all():
+            if mark.status < 300:
+                self._fetched(mark.user, mark.id)
+        for aor in list(self._rows):
+            self._changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
+
+    def _count(self, user: str, id: str, sender: str) -> None:
+        held = self._rows.setdefault(user, set())
+        if id not in held:
+            held.add(id)
+            self._total += 1
+            self._waiting.setdefault(user, {})[id] = sender
+
+    def _fetched(self, user: str, id: str) -> None:
+        """A device has the message: it counts for no limit of the user any more."""
+        held = self._waiting.get(user, {})
+        held.pop(id, None)
+        if not held:
+            self._waiting.pop(user, None)
+
+    def _uncount(self, user: str, id: str) -> None:
+        self._fetched(user, id)
+        held = self._rows.get(user, set())
+        if id in held:
+            held.discard(id)
+            self._total -= 1
+        if not held:
+            self._rows.pop(user, None)
+
+    # --- keeping
+
+    @step("select")
+    async def for_nobody(self, request: IncomingRequest) -> None:
+        """Keep a message for a user without a device."""
+        if request.method == "MESSAGE":
+            await self._keep(request, at_once=True)
+
+    @step("relay")
+    async def for_devices(self, request: IncomingRequest) -> None:
+        """Relay a message, and keep it if no device was reached."""
+        if request.method != "MESSAGE":
+            return
+        aor = self.core.address_of(request.uri)
+        if any(user == aor for user, _ in self._running) and await self._keep(request, at_once=True):
+            # Older ones are on their way: order holds.
+            return
+        targets = await request.locate()
+        outcome = await request.relay(targets) if targets else None
+        if outcome is not None and outcome.status in _UNREACHED:
+            await self._keep(request, at_once=False)
+
+    async def _keep(self, request: IncomingRequest, *, at_once: bool) -> bool:
+        """Keep the message and answer 202; return whether it was. Where it is not, the failure goes back."""
+        settings, message = self.settings, request.message
+        user = self.core.address_of(request.uri)
+        sender = self.core.address_of(message.from_.uri)
+        try:
+            life = message.expires
+        except RemoteProtocolError:
+            life = None
+        if life == 0:
+            # RFC 3428 4: it is of no use later.
+            return False
+        held = self._waiting.get(user, {})
+        for reached, limit in (
+            (len(message.body) > settings.size, "size"),
+            (len(held) >= settings.per_user, "per_user"),
+            (sum(1 for one in held.values() if one == sender) >= settings.per_sender, "per_sender"),
+            (self._total >= settings.most, "most"),
+        ):
+            if reached:
+                self.core.notify(MessageRefused(sender, user, limit), request.now)
+                return False
+        unix = self.core.unix(request.now)
+        until = unix + min(settings.expires, settings.expires if life is None else life)
+        row = Kept(
+            user,
+            self._new_id(unix),
+            _without_tag(message.get("from") or ""),
+            _without_tag(message.get("to") or ""),
+            # RFC 3261 20.17: the sender's time counts.
+            message.get("date") or sip_date(unix),
+            unix,
+            until,
+            kept_fields(message),
+            message.body,
+        )
+        # Counted before the first wait, so that messages at the same time stay within the limits.
+        self._count(user, row.id, sender)
+        kept = False
+        try:
+            if await self._is_user(request):
+                await self._kept.put(row)
+                kept = True
+        finally:
+            if not kept:
+                self._uncount(user, row.id)
+        if not kept:
+            return False
+        self._stored.add()
+        self.core.tell(MessageKept(user, sender, row.id), request.now)
+        # RFC 3428 7: 202 without Contact and without body.
+        request.reply(202)
+        if at_once:
+            # A device may have registered meanwhile.
+            self._changed(user, (), self.core.location.lookup(user, request.now))
+        else:
+            self._later(user, request.now)
+        return True
+
+    def _new_id(self, unix: float) -> str:
+        """Return an id that is behind all that were made here before."""
+        self._last = max(int(unix * 1_000_000), self._last + 1)
+        return f"{self._last:018d}-{self.core.entropy.token()}"
+
+    async def _is_user(self, request: IncomingRequest) -> bool:
+        """Whether the message is for a user of ours: strangers must not fill the store with names."""
+        uri = request.uri
+        if self.core.location.lookup(self.core.address_of(uri), request.now):
+            return True
+        if not request.authenticates:
+            # Anybody may register here, so everybody is a user.
+            return True
+        name = getattr(uri, "user", None) or ""
+        lookup = Lookup(name, self.core.realm_of(uri))
+        users = self.core.users
+        return (users(lookup) if users is not None else await self.core.ask(lookup)) is not None
+
+    # --- delivering
+
+    def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
+        """Bindings changed: a device gets what it does not have."""
+        if not after or (aor not in self._rows and before):
+            return
+        if not self.core.once(f"deliver {aor}"):
+            return
+        now = self.core.ua.now
+        for binding in after:
+            device = _device(binding)
+            if (aor, device) not in self._running:
+                key = (aor, device)
+                self._running.add(key)
+                self.core.run(self._deliver(aor, device), now, partial(self._over, key))
+
+    def _later(self, user: str, now: float) -> None:
+        if user not in self._retrying:
+            self._retrying.add(user)
+            self.core.timers.start(now, self.settings.retry, self, ("retry", user))
+
+    def _over(self, key: tuple[str, str], result: object, now: float) -> None:
+        self._running.discard(key)
+        if isinstance(result, BaseException) and not isinstance(result, OSError):
+            self.core.failed("deliver", result)
+
+    async def _deliver(self, aor: str, device: str) -> None:
+        after: tuple[str, str] | None = None
+        while rows := await self._kept.page(aor, after=after, limit=_PAGE):
+            for row in rows:
+                self._count(aor, row.id, row.sender)
+                if not await self._give(row, device):
+                    return
+            after = (aor, rows[-1].id)
+
+    async def _give(self, row: Kept, device: str) -> bool:
+        """Give a device a message that it does not have; return whether the next one may follow."""
+        core = self.core
+        if row.until <= core.unix(core.ua.now):
+            return True
+        if await self._given.get(row.user, row.id, device) is not None:
+            return True
+        bindings = core.location.lookup(row.user, core.ua.now)
+        found = next((one for one in bindings if _device(one) == device), None)
+        if found is None:
+            return False
+        fields = [("Date", row.date), *row.header_fields]
+        answer = await core.ua.request(
+            "MESSAGE", target_of(found), fields, self._body(row), from_=row.sender, to=row.to
+        )
+        if not 200 <= answer.status < 300 and answer.status not in _FOR_GOOD:
+            self._later(row.user, core.ua.now)
+            return False
+        await self._given.put(Given(row.user, row.id, device, answer.status))
+        if answer.status < 300:
+            self._delivered.add()
+            self._fetched(row.user, row.id)
+        return True
+
+    def _body(self, row: Kept) -> bytes:
+        kind = next((value for name, value in row.header_fields if name == "Content-Type"), "")
+        if self.settings.date_in_text and kind.lower().startswith("text/plain"):
+            return f"[{row.date}] ".encode() + row.body
+        return row.body
+
+    # --- time
+
+    def timer_fired(self, name: object, now: float) -> None:
+        if isinstance(name, tuple):
+            self._retrying.discard(name[1])
+            self._changed(name[1], (), self.core.location.lookup(name[1], now))
+            return
+        self.core.timers.start(now, 60.0, self, "expire")
+        if self._rows and self.core.once("expire"):
+            self.core.run(self._expire(self.core.unix(now)), now)
+
+    async def _expire(self, unix: float) -> None:
+        """Remove messages whose time is over, with their marks."""
+        for row in await self._kept.all():
+            if row.until <= unix:
+                marks = await self._given.all(row.user, row.id)
+                await self._given.delete(*((one.user, one.id, one.device) for one in marks))
+                await self._kept.delete((row.user, row.id))
+                if not any(one.status < 300 for one in marks):
+                    self._expired.add()
+                self._uncount(row.user, row.id)
+
+    # --- operators
+
+    @command("messages.list")
+    async def list_all(self, user: str, limit: int = 100) -> list[Shown]:
+        """Return the messages that are kept for ``user``, an address-of-record, without their text."""
+        rows = await self._kept.page(user, limit=max(1, min(limit, 1_000)))
+        return [shown(row, await self._given.all(user, row.id)) for row in rows]
+
+    @command("messages.count")
+    def count(self) -> int:
+        """Return how many messages are kept."""
+        return self._total
+
+    @command("messages.remove")
+    async def remove(self, user: str, id: str = "") -> int:
+        """Remove a message, or all of a user; return how many."""
+        rows = await self._kept.all(user)
+        found = [row for row in rows if id in ("", row.id)]
+        if not found:
+            raise CommandError(f"messages.remove: {user!r:.80} has no such message (see messages.list)")
+        for row in found:
+            marks = await self._given.all(row.user, row.id)
+            await self._given.delete(*((one.user, one.id, one.device) for one in marks))
+            await self._kept.delete((row.user, row.id))
+            self._uncount(row.user, row.id)
+        return len(found)
+
+
+def _device(binding: Binding) -> str:
+    """Return what stays the same for a device: its instance (RFC 5626 4.1), else its contact."""
+    return binding.instance or binding.contact
+
+
+def _without_tag(value: str) -> str:
+    """Return a From or To value without its tag, the display name included."""
+    parts = value.split(";")
+    return ";".join(one for one in parts if not one.strip().lower().startswith("tag="))

@@ -1,0 +1,62 @@
+"""The rows: a kept message, and the mark that a device has it.
+
+Theory of operation: ``id`` begins with the time, so rows are in the order in which the messages came. A mark
+stays as long as its message does: it is what keeps a device from getting it twice.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sansip.rows import Table
+
+if TYPE_CHECKING:
+    from sansip.wire import Request
+
+__all__ = ["GIVEN", "KEPT", "Given", "Kept", "kept_fields"]
+
+# RFC 3428 4, 10: what says how the body is to be read and shown; the rest belongs to the transaction.
+_PASSED: Final = (
+    "Content-Type", "Content-Encoding", "Content-Language", "Content-Disposition", "MIME-Version", "Subject",
+    "Priority", "In-Reply-To", "Organization", "User-Agent",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Kept:
+    """A message. ``sender`` and ``to`` are name-addrs; ``fields`` is a JSON list of [name, value]."""
+
+    user: str
+    id: str
+    sender: str
+    to: str
+    date: str
+    at: float
+    until: float
+    fields: str
+    body: bytes
+
+    @property
+    def header_fields(self) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in json.loads(self.fields)]
+
+
+@dataclass(slots=True)
+class Given:
+    """A mark: ``device`` has the message, or has refused it for good (``status``)."""
+
+    user: str
+    id: str
+    device: str
+    status: int
+
+
+KEPT = Table("messages", Kept, key=("user", "id"))
+GIVEN = Table("messages_given", Given, key=("user", "id", "device"))
+
+
+def kept_fields(message: Request) -> str:
+    """Return the header fields that go on with the message, as JSON."""
+    return json.dumps([[name, value] for name in _PASSED for value in message.get_all(name)])

@@ -1,0 +1,36 @@
+"""The table [messages]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from sansip.module import Doc
+
+__all__ = ["MessagesSettings"]
+
+
+@dataclass(slots=True)
+class MessagesSettings:
+    """The table [messages]. Raises ``ValueError`` for a bound below 1."""
+
+    expires: Annotated[int, Doc("Seconds that a message is kept, at the most; its Expires may say less.")] = (
+        259_200
+    )
+    per_user: Annotated[int, Doc("Messages that wait for one user; the next one is not kept.")] = 100
+    per_sender: Annotated[int, Doc("Of these, messages of one sender.")] = 20
+    most: Annotated[int, Doc("Messages in all.")] = 100_000
+    size: Annotated[int, Doc("Octets of a body; a longer one is not kept.")] = 16_384
+    retry: Annotated[
+        float, Doc("Seconds after which a phone that did not take a message is tried again.")
+    ] = 120.0
+    date_in_text: Annotated[
+        bool, Doc("Whether text begins with the time of the message, for phones that do not show Date.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        for name in ("expires", "per_user", "per_sender", "most", "size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.retry <= 0:
+            raise ValueError(f"retry must be above 0, got {self.retry:g}")

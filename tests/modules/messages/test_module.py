@@ -1,0 +1,302 @@
+"""Kept messages on virtual time: each one reaches each device once, in order, over restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sansip.auth import Lookup
+from sansip.modules.messages import Messages, MessagesSettings
+from sansip.modules.messages.notices import MessageRefused
+from sansip.testing import ModuleBench, check_module
+from sansip.wire import Request, Response
+
+BOB = "sip:bob@example.com"
+PHONE = ("192.0.2.20", 5060)
+
+
+def users(lookup: Lookup) -> Mapping[str, str] | None:
+    return {} if lookup.username in ("bob", "carol") else None
+
+
+def made(**options: Any) -> ModuleBench[Messages]:
+    return ModuleBench(Messages, MessagesSettings(**options), answers={Lookup: users})
+
+
+def write(bench: ModuleBench[Messages], text: str = "hello", user: str = "bob", *fields: str) -> list[str]:
+    """Have a stranger send a text; return the answers."""
+    return bench.request("MESSAGE", f"sip:{user}@example.com", ["Content-Type: text/plain", *fields], text)
+
+
+def register(
+    bench: ModuleBench[Messages], cseq: int = 1, host: str = PHONE[0], expires: int = 3600, instance: str = ""
+) -> None:
+    feature = f';+sip.instance="<{instance}>"' if instance else ""
+    lines = [
+        "REGISTER sip:example.com SIP/2.0",
+        f"Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bKreg{host}{cseq}",
+        "Max-Forwards: 70",
+        f"From: <{BOB}>;tag=r",
+        f"To: <{BOB}>",
+        f"Call-ID: reg-{host}",
+        f"CSeq: {cseq} REGISTER",
+        f"Contact: <sip:bob@{host}:5060>;expires={expires}{feature}",
+        "Content-Length: 0",
+    ]
+    bench.receive(("\r\n".join(lines) + "\r\n\r\n").encode(), (host, 5060))
+
+
+def come(bench: ModuleBench[Messages]) -> list[Request]:
+    """Return the messages that have left for phones since the last time, each once."""
+    found = {
+        one.vias[0].branch: one for one in bench.sent if isinstance(one, Request) and one.method == "MESSAGE"
+    }
+    bench.sent.clear()
+    return list(found.values())
+
+
+def answer(
+    bench: ModuleBench[Messages], request: Request, status: str = "200 OK", host: str = PHONE[0]
+) -> None:
+    lines = [f"SIP/2.0 {status}", *(f"Via: {one}" for one in request.get_all("via"))]
+    lines += [f"{name}: {request.get(name)}" for name in ("from", "call-id", "cseq")]
+    lines += [f"To: {request.get('to')};tag=p", "Content-Length: 0"]
+    bench.receive(("\r\n".join(lines) + "\r\n\r\n").encode(), (host, 5060))
+
+
+def fetch(bench: ModuleBench[Messages], host: str = PHONE[0]) -> list[str]:
+    """Take and answer messages as long as some come; return their bodies."""
+    bodies: list[str] = []
+    while found := come(bench):
+        # One at a time for a device.
+        assert len(found) == 1
+        bodies.append(found[0].body.decode())
+        answer(bench, found[0], host=host)
+    return bodies
+
+
+def test_contract() -> None:
+    """What every module promises."""
+    check_module(Messages, MessagesSettings())
+
+
+def test_kept_and_delivered() -> None:
+    """RFC 3428 7: 202 without Contact and body; in order, once, and no more after a refresh."""
+    bench = made()
+    for text in ("one", "two", "three"):
+        assert write(bench, text) == ["202 Accepted"]
+    [response] = [one for one in bench.sent if isinstance(one, Response) and one.status == 202][-1:]
+    assert not response.has("contact")
+    assert response.body == b""
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["one", "two", "three"]
+    register(bench, cseq=2)
+    assert fetch(bench) == []
+    assert bench.figure("stored") == {(): 3}
+    assert bench.figure("delivered") == {(): 3}
+
+
+def test_what_goes_on() -> None:
+    """The sender with its display name, the sender's Date, Subject, type with charset."""
+    bench = made()
+    fields = ["Date: Sat, 13 Nov 2010 23:29:00 GMT", "Subject: lunch", "Content-Encoding: identity"]
+    bench.request("MESSAGE", BOB, ["Content-Type: text/plain;charset=UTF-8", *fields], "grüße")
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    assert got.body.decode() == "grüße"
+    assert got.get("content-type") == "text/plain;charset=UTF-8"
+    assert [got.get(name) for name in ("date", "subject", "content-encoding")] == [
+        "Sat, 13 Nov 2010 23:29:00 GMT", "lunch", "identity",
+    ]  # fmt: skip
+    assert str(got.from_.uri) == "sip:caller@elsewhere.example"
+    assert str(got.to.uri) == BOB
+    assert str(got.uri) == "sip:bob@192.0.2.20:5060"
+    assert not got.has("contact")
+
+
+def test_date_in_text() -> None:
+    """By setting, for phones that do not show Date; never in a message/cpim."""
+    bench = made(date_in_text=True)
+    write(bench, "hello", "bob", "Date: Sat, 13 Nov 2010 23:29:00 GMT")
+    bench.request("MESSAGE", BOB, ["Content-Type: message/cpim"], "From: a\r\n")
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["[Sat, 13 Nov 2010 23:29:00 GMT] hello", "From: a\r\n"]
+
+
+def test_each_device_once() -> None:
+    """A second phone gets them, too, and the first one not again."""
+    bench = made()
+    write(bench, "hello")
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["hello"]
+    register(bench, host="192.0.2.21")
+    assert fetch(bench, "192.0.2.21") == ["hello"]
+    register(bench, cseq=2, host="192.0.2.21")
+    assert fetch(bench, "192.0.2.21") == []
+
+
+def test_a_device_that_moves() -> None:
+    """RFC 5626 4.1: its instance is what stays the same."""
+    bench = made()
+    write(bench, "hello")
+    bench.sent.clear()
+    name = "urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
+    register(bench, instance=name)
+    assert fetch(bench) == ["hello"]
+    register(bench, host="192.0.2.21", instance=name)
+    assert fetch(bench, "192.0.2.21") == []
+
+
+def test_restart() -> None:
+    """Rows and marks: nothing is lost, and nothing comes twice."""
+    bench = made()
+    write(bench, "one")
+    write(bench, "two")
+    bench = bench.restarted()
+    register(bench)
+    [got] = come(bench)
+    assert got.body == b"one"
+    answer(bench, got)
+    bench = bench.restarted()
+    register(bench, cseq=2)
+    assert fetch(bench) == ["two"]
+
+
+def test_unreached() -> None:
+    """A phone that is registered and silent: 202, and it is tried again later, in order."""
+    bench = made(retry=60)
+    register(bench)
+    bench.sent.clear()
+    assert write(bench, "one") == []
+    bench.wait(40)
+    assert any(isinstance(one, Response) and one.status == 202 for one in bench.sent)
+    come(bench)
+    bench.wait(60)
+    [got] = come(bench)
+    # While that one is on its way, another waits behind it.
+    assert write(bench, "two") == ["202 Accepted"]
+    answer(bench, got)
+    assert fetch(bench) == ["two"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [("486 Busy Here", True), ("603 Decline", False), ("415 No", False)]
+)
+def test_refused_by_the_phone(status: str, kept: bool) -> None:
+    """What a person or a phone does not want is not forced on it."""
+    bench = made()
+    register(bench)
+    bench.sent.clear()
+    write(bench, "one")
+    [got] = come(bench)
+    answer(bench, got, status)
+    statuses = [one.status for one in bench.sent if isinstance(one, Response)]
+    assert statuses == ([202] if kept else [int(status[:3])])
+
+
+def test_a_message_no_phone_takes() -> None:
+    """It does not stop those behind it, and does not come again."""
+    bench = made()
+    write(bench, "one")
+    write(bench, "two")
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    answer(bench, got, "415 Unsupported Media Type")
+    assert fetch(bench) == ["two"]
+    [first, second] = bench.command("messages.list", user=BOB)
+    assert first["refused"]
+    assert second["devices"]
+
+
+def test_a_failure_keeps_order() -> None:
+    """The next one waits until the first one is through; a REGISTER begins again."""
+    bench = made()
+    for text in ("one", "two"):
+        write(bench, text)
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    answer(bench, got, "480 Temporarily Unavailable")
+    assert come(bench) == []
+    register(bench, cseq=2)
+    assert fetch(bench) == ["one", "two"]
+
+
+def test_expiry() -> None:
+    """RFC 3428 4: its Expires counts; 0 is of no use later."""
+    bench = made()
+    assert write(bench, "now", "bob", "Expires: 0") == ["404 Not Found"]
+    write(bench, "short", "bob", "Expires: 100")
+    write(bench, "long")
+    bench.wait(200)
+    assert bench.command("messages.count") == 1
+    assert bench.figure("expired") == {(): 1}
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["long"]
+
+
+@pytest.mark.parametrize("limit", ["per_user", "per_sender", "most", "size"])
+def test_limits(limit: str) -> None:
+    """The next one is not kept: its sender gets the failure, and the log names the limit."""
+    bench = made(**{limit: 2})
+    text = "hi"
+    if limit != "size":
+        for _ in range(2):
+            assert write(bench, text) == ["202 Accepted"]
+    else:
+        text = "long"
+    assert write(bench, text) == ["404 Not Found"]
+    assert [event.limit for event in bench.events if isinstance(event, MessageRefused)] == [limit]
+
+
+def test_limits_count_what_waits() -> None:
+    """A message that a device has leaves room for the next."""
+    bench = made(per_user=1)
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["one"]
+    register(bench, cseq=2, expires=0)
+    assert write(bench, "two") == ["202 Accepted"]
+
+
+def test_a_broken_store() -> None:
+    """No 202 for what is not kept."""
+    bench = made()
+    bench.broken = True
+    assert write(bench) != ["202 Accepted"]
+    bench.broken = False
+    assert bench.command("messages.count") == 0
+
+
+def test_two_nodes() -> None:
+    """One store: the phone registers at the other node and has the message once."""
+    bench = made()
+    write(bench, "hello")
+    other = bench.beside()
+    register(other)
+    assert fetch(other) == ["hello"]
+    bench.sent.clear()
+    register(bench, cseq=2)
+    assert fetch(bench) == []
+
+
+def test_removed() -> None:
+    """An operator removes messages."""
+    bench = made()
+    write(bench, "one")
+    write(bench, "two")
+    [first, _] = bench.command("messages.list", user=BOB)
+    assert "one" not in str(first)
+    assert bench.command("messages.remove", user=BOB, id=first["id"]) == 1
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["two"]
