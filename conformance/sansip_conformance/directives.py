@@ -174,6 +174,14 @@ def _config(lines: Lines, trace: Trace, rest: str) -> None:
     trace.setup.config[key] = value.strip()
 
 
+def _module(lines: Lines, trace: Trace, rest: str) -> None:
+    name, *words = rest.split()
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    if len(settings) < len(words):
+        raise lines.fail(f"`module {rest}`: write `module events open=true`")
+    trace.setup.modules[name] = settings
+
+
 def _route(lines: Lines, trace: Trace, rest: str) -> None:
     block = lines.indented()
     if not block:
@@ -214,6 +222,7 @@ DIRECTIVES: dict[str, Callable[[Lines, Trace, str], None]] = {
     "register": _register,
     "user": _user,
     "config": _config,
+    "module": _module,
     "route": _route,
     "name": _name,
     "dns": _dns,

@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from sansip.config import ListenerConfig
+from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.stack import Stack
 from sansip.transport import Resolve
 from sansip_conformance.setup import stack_config
@@ -60,6 +61,7 @@ class Servers:
             "transports": setup.transports,
             "domains": setup.domains,
             "config": setup.config,
+            "modules": setup.modules,
             "route": setup.route,
             "server": setup.server,
             "names": setup.names,
@@ -114,6 +116,7 @@ def main() -> None:
         transports=given["transports"],
         domains=given["domains"],
         config=given["config"],
+        modules=given["modules"],
         route=given["route"],
         users=[User(*one) for one in given["users"]],
     )
@@ -144,4 +147,13 @@ def main() -> None:
     options: dict[str, Any] = {"uvloop": True} if given["uvloop"] else {}
     if names:
         options["handlers"] = {Resolve: resolve}
+    if setup.modules:
+        # Rows of modules, as long as this process lives.
+        rows, lock = MemoryRows(), threading.Lock()
+
+        def answer(question: Read | Scan | Write) -> Any:
+            with lock:
+                return rows.answer(question)
+
+        options["handlers"] = {**options.get("handlers", {}), Read: answer, Scan: answer, Write: answer}
     raise SystemExit(run(build, listeners, on_ready=on_ready, drain_time=0.1, **options))

@@ -7,6 +7,7 @@ kebab-case; a route is Python source, compiled here.
 from __future__ import annotations
 
 import dataclasses
+from importlib.metadata import entry_points
 from typing import Any
 
 from sansip.auth import AuthConfig, Lookup, Users
@@ -126,6 +127,11 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
         top["users"] = _users(setup)
     if parts["keepalive"]:
         top["modules"] = [Use(Keepalive, KeepaliveConfig(**parts["keepalive"]))]
+    if setup.modules:
+        top["modules"] = [
+            *top.get("modules", ()),
+            *(_module(name, given) for name, given in setup.modules.items()),
+        ]
     if setup.records:
         top["dns"] = DnsConfig(servers=[NAME_SERVER])
     if setup.route:
@@ -139,6 +145,15 @@ def stack_config(setup: Setup, listeners: list[ListenerConfig]) -> StackConfig:
         limits=Limits(**parts["limits"]),
         **top,
     )
+
+
+def _module(name: str, given: dict[str, str]) -> Use:
+    """Return the module ``name`` with the settings of a trace. Raises ValueError where there is none."""
+    for entry in entry_points(group="sansip.modules"):
+        if entry.name == name:
+            kind = entry.load()
+            return Use(kind, kind.Settings(**{key: _value(text) for key, text in given.items()}))
+    raise ValueError(f"there is no module {name}; `sansip modules` lists them")
 
 
 def _users(setup: Setup) -> Users:

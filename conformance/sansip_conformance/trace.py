@@ -69,6 +69,8 @@ class Setup:
     registrations: list[Registration] = field(default_factory=list)
     users: list[User] = field(default_factory=list)
     config: dict[str, str] = field(default_factory=dict)
+    # module -> its settings
+    modules: dict[str, dict[str, str]] = field(default_factory=dict)
     route: str = ""
     names: dict[str, list[str]] = field(default_factory=dict)
     # (name, type, data) of a zone; "silent" or "failing" as the type: how its servers behave

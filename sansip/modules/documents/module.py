@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.later import Later
 from sansip.module import CommandError, Doc, Module, command, function
 from sansip.rows import Table
 from sansip.wire import parse_uri
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Document", "DocumentChanged", "Documents", "DocumentsRead", "DocumentsSettings"]
 
+# Seconds until rows that could not be read are asked for once more.
+_AGAIN: Final = 5.0
 # What reads a document as a test. Raises ``ValueError``.
 Check = Callable[[bytes], Any]
 
@@ -82,12 +85,33 @@ class Documents(Module):
         self._found: dict[str, dict[str, dict[str, Document]]] = {}
         self._count = 0
         self._checks: dict[str, Check] = {}
-        # Whether all rows have been read; before that a missing document proves nothing.
-        self.is_read = False
+        # Set when all rows have been read; before that a missing document proves nothing.
+        self.reading: Later[None] = Later()
 
     def start(self, core: Core, now: float) -> None:
         self._rows = core.rows(DOCUMENTS)
-        core.run(self._restore(), now)
+        core.run(self._restore(), now, self._restored)
+
+    def _restored(self, result: Any, now: float) -> None:
+        if isinstance(result, BaseException):
+            # The store may come back.
+            self.core.failed("restore", result)
+            reading, self.reading = self.reading, Later()
+            reading.set(result, now)
+            self.core.timers.start(now, _AGAIN, self, "restore")
+            return
+        # Modules first: what waits for the documents judges by them.
+        self.core.tell(DocumentsRead(), now)
+        self.reading.set(None, now)
+
+    def timer_fired(self, name: Any, now: float) -> None:
+        """Read the rows once more."""
+        self.core.run(self._restore(), now, self._restored)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all documents have been read."""
+        return self.reading.done
 
     async def _restore(self) -> None:
         after: _Key | None = None
@@ -98,8 +122,6 @@ class Documents(Module):
             if len(rows) < 200:
                 break
             after = (rows[-1].auid, rows[-1].user, rows[-1].name)
-        self.is_read = True
-        self.core.tell(DocumentsRead(), self.core.ua.now)
 
     def figures(self) -> dict[str, Any]:
         """Return how many documents there are."""

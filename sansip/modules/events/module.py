@@ -229,6 +229,12 @@ class Events(Module):
         if isinstance(wanted, Refusal):
             request.reply(wanted.status, None, wanted.headers)
             return True
+        try:
+            await package.prepare()
+        except Exception as error:
+            self.core.failed("prepare", error)
+            request.reply(503, None, [("Retry-After", "5")])
+            return True
         one = self._made(request, package, resource)
         if one is None:
             return True

@@ -43,6 +43,12 @@ class Package:
         """Whether there is such a resource; 404 where there is none."""
         return True
 
+    async def prepare(self) -> None:
+        """Wait until it can be judged who may watch: what it is judged by may still be read at the start.
+
+        Where this raises, the watcher gets a 503.
+        """
+
     def judge(self, subscription: Subscription, now: float) -> Verdict:
         """Return what the watcher may see. It is asked again by ``Events.judge``."""
         return Verdict.ALLOW

@@ -68,7 +68,11 @@ class Presence(Module):
         self._publications = core.module(Publications)
         self._documents.check_with(_RULES[0], parse_rules)
         self._package = PresencePackage(
-            self._composed, self._judged, self.settings.interval, self.settings.burst
+            self._composed,
+            self._judged,
+            lambda: self._documents.reading,
+            self.settings.interval,
+            self.settings.burst,
         )
         self._package.ready = self._documents.is_read
         self._winfo = WatcherInfo(self._engine, "presence", core.unix)

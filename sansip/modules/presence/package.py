@@ -7,7 +7,7 @@ see the same of it. What a watcher sees are its rules' ``Shows``, kept with its 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sansip.modules.events import Content, Package, Subscription, Verdict
@@ -74,11 +74,13 @@ class PresencePackage(Package):
         self,
         composed: Callable[[str], list[Part]],
         rules: Callable[[Subscription, float], tuple[Verdict, Shows]],
+        reading: Callable[[], Awaitable[None]],
         interval: float,
         burst: int,
     ) -> None:
         self._composed = composed
         self._rules = rules
+        self._reading = reading
         self.interval, self.burst = interval, burst
         self.ready = False
         self._views: OrderedDict[str, _View] = OrderedDict()
@@ -100,6 +102,10 @@ class PresencePackage(Package):
             if len(self._views) > _MOST:
                 self._views.popitem(last=False)
         return found
+
+    async def prepare(self) -> None:
+        if not self.ready:
+            await self._reading()
 
     def judge(self, subscription: Subscription, now: float) -> Verdict:
         if not self.ready:
