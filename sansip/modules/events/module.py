@@ -256,14 +256,16 @@ class Events(Module):
             request.reply(403)
             return True
         one.usage = self._usage(one, one.usage.dialog, message.get("event") or "")
+        # Counted before the store is waited for: others that come meanwhile find the place taken.
+        self._book.asks(one, one.source)
         if wanted and not await self._store(one, request, wanted):
+            self._book.answered(one)
             return True
         now = self._now = request.now
         request.decided = True
         if wanted:
             one.kept = True
             self._book.add(one)
-        self._book.asks(one, one.source)
         self._perform(one, one.usage.accept(message, request, wanted, now), now)
         if wanted:
             self._tell(one, "subscribe", now)

@@ -541,6 +541,19 @@ def test_unanswered() -> None:
     assert watcher(rig, name="later").subscribe(600) == 200
 
 
+def test_unanswered_while_the_store_is_slow() -> None:
+    """Those whose row is being written count as well: a burst does not pass the limit."""
+    rig = bench(unanswered=5)
+    rig.holds = True
+    watchers = [watcher(rig, name=f"w{number}", answer=None) for number in range(8)]
+    for one in watchers:
+        one.subscribe(600)
+    outs = rig.release()
+    for one in watchers:
+        one.take(outs)
+    assert [one.status for one in watchers] == [200] * 5 + [503] * 3
+
+
 @pytest.mark.parametrize(
     ("limit", "status"), [("most", 503), ("most_of_watcher", 403), ("most_of_resource", 503)]
 )

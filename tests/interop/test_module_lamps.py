@@ -1,0 +1,105 @@
+"""Lamps with real phones: SIPp has a key for a user, baresip phones call each other, and no state is lost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.interop.baresip import Baresip
+from tests.interop.siege import LOCAL, Siege
+from tests.interop.test_module_calls import ctl
+from tools.peers import Sipp, free_port
+
+DOMAIN = "biloxi.test"
+CONFIG = """
+control = "ctl.sock"
+[calls]
+[events]
+open = true
+[lamps]
+interval = 0
+"""
+_HEAD = """<?xml version="1.0" encoding="ISO-8859-1" ?>
+<scenario name="lamp">
+<send retrans="500"><![CDATA[
+SUBSCRIBE sip:[service]@[domain] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From: <sip:dave@[domain]>;tag=[call_number]
+To: <sip:[service]@[domain]>
+Call-ID: [call_id]
+CSeq: 1 SUBSCRIBE
+Contact: <sip:dave@[local_ip]:[local_port]>
+Max-Forwards: 70
+Event: dialog
+Accept: application/dialog-info+xml
+Expires: 600
+Content-Length: 0
+
+]]></send>
+<recv response="200" crlf="true"/>
+"""
+_NOTIFY = """<recv request="NOTIFY" timeout="15000" crlf="true"><action>
+<ereg regexp="{}" search_in="body" check_it="true" assign_to="state"/>
+</action></recv>
+<send><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Contact: <sip:dave@[local_ip]:[local_port]>
+Content-Length: 0
+
+]]></send>
+"""
+_TAIL = '<Reference variables="state"/>\n</scenario>\n'
+
+
+def scenario(path: Path, *states: str) -> Path:
+    """A key that has to be told ``states``, one NOTIFY each, in this order."""
+    full = "state=&quot;full&quot;"
+    patterns = [full, *(f"&gt;{state}&lt;" for state in states)]
+    path.write_text(_HEAD + "".join(_NOTIFY.format(one) for one in patterns) + _TAIL)
+    return path
+
+
+@pytest.mark.needs("sipp")
+@pytest.mark.needs("baresip")
+def test_a_lamp_follows_calls(tmp_path: Path) -> None:
+    """Trying, early, confirmed, terminated of an answered call; then one that is given up while it rings."""
+    with Siege(tmp_path, domain=DOMAIN, config=CONFIG) as server:
+        place = server.address("udp")
+        states = ["trying", "early", "confirmed", "terminated", "trying", "early", "terminated"]
+        with (
+            Baresip(tmp_path / "alice", "alice", DOMAIN, place, "udp") as alice,
+            Baresip(tmp_path / "bob", "bob", DOMAIN, place, "udp") as bob,
+            Sipp(
+                scenario(tmp_path / "lamp.xml", *states),
+                place,
+                tmp_path,
+                local=(LOCAL, free_port()),
+                service="bob",
+                domain=DOMAIN,
+            ) as lamp,
+        ):
+            for phone in (alice, bob):
+                phone.wait_until_registered()
+            deadline = time.monotonic() + 15
+            while not ctl(tmp_path, "events.list", "event=dialog"):
+                assert time.monotonic() < deadline
+            alice.command("dial", bob.aor)
+            bob.wait_for("CALL_INCOMING")
+            bob.command("accept")
+            for phone in (alice, bob):
+                phone.wait_for("CALL_ESTABLISHED")
+            alice.command("hangup")
+            for phone in (alice, bob):
+                phone.wait_for("CALL_CLOSED")
+            alice.command("dial", bob.aor)
+            bob.wait_for("CALL_INCOMING")
+            alice.command("hangup")
+            bob.wait_for("CALL_CLOSED")
+            lamp.succeed(30)
