@@ -175,7 +175,10 @@ def run_server(
                 stack = JournaledServedStack(config, seed, recorder.write, head(settings, config))
         except ModuleFault as error:
             raise OperatorError(str(error)) from None
-        stack.on_drain = supervisor.stopping
+        if worker is None:
+            stack.on_drain = supervisor.stopping
+        else:
+            stack.may_end = worker.may_end
         Slowness(stack.modules)
         if shared is not None:
             stack.join(time.monotonic(), shared.look())
@@ -333,11 +336,18 @@ def _refuse_another_key(nodes: Nodes | None) -> None:
 class ServedStack(Stack):
     """A stack that tells the log, and ``on_drain``, when it begins to drain.
 
-    ``unfit`` is the fault of a module that did not start.
+    ``unfit`` is the fault of a module that did not start. ``may_end`` tells whether other workers have
+    finished, too: what comes to the sockets of a worker that has ended has no answer.
     """
 
     on_drain: Callable[[], None] | None = None
     unfit: ModuleFault | None = None
+    may_end: Callable[[], bool] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request waits for its final response, here and at the other workers."""
+        return super().idle and (self.may_end is None or self.may_end())
 
     def start(self, now: float) -> None:
         """Start the modules; see ``unfit``.

@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.interop.conftest import TARGET
+from tests.interop.phone import Phone
 from tests.interop.workers import AGAIN, Crew, soon
 from tools.peers import PeerError, free_port
 
@@ -175,3 +176,25 @@ def test_check_names_what_workers_cannot_serve(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "s.toml:1: workers: the module calls does not say" in done.stderr, done.stderr
+
+
+def test_a_ringing_call_outlives_sigterm(tmp_path: Path) -> None:
+    """Until nothing runs at any worker each serves its sockets: with a 503, and for what runs as before."""
+    with (
+        Crew(tmp_path, workers=3, transports=("udp",)) as crew,
+        Phone("bob", crew.domain, "udp", crew.address("udp")) as bob,
+        Phone("alice", crew.domain, "udp", crew.address("udp")) as alice,
+    ):
+        bob.register()
+        alice.invite(bob.aor)
+        invite = bob.expect("INVITE")
+        bob.answer(invite, "180 Ringing")
+        assert alice.expect("180").what == "180"
+        crew.program.terminate()
+        soon(lambda: crew.log.count("draining: new calls get 503") == 3, "all drain")
+        time.sleep(0.5)
+        assert {crew.sees(line, "bob") for line in crew.lines()} == {"503"}
+        bob.answer(invite, "200 OK")
+        alice.established(alice.expect("200"))
+        assert bob.expect("ACK").what == "ACK"
+        assert crew.program.wait(20) == 0

@@ -80,6 +80,8 @@ class _Child:
     link: Link | None = None
     pid: int = 0
     ready: bool = False
+    # It drains, and nothing runs there any more.
+    idle: bool = False
 
 
 @dataclass(slots=True)
@@ -266,6 +268,16 @@ class _Parent:
                 click.echo(line)
             click.echo("ready")
             self._supervisor.ready(self._hub)
+
+    def _on_idle(self, child: _Child) -> None:
+        child.idle = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let the workers end once nothing runs at any: until then each serves its sockets."""
+        if self._ending and all(child.idle for child in self._children.values()):
+            for number in self._children:
+                self._send(number, ("go",))
 
     def _on_failed(self, child: _Child, lines: list[str]) -> None:
         if self._said:

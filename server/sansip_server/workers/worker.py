@@ -75,6 +75,8 @@ class Worker:
         self._sock = link
         self._link: Link | None = None
         self._mesh: Mesh | None = None
+        # Whether the parent was told that nothing runs here, and whether it said that nothing runs anywhere.
+        self._idle = self._go = False
         # Facts of the input that is being performed.
         self._facts: list[tuple[Any, ...]] = []
         self._server: Any = None
@@ -84,6 +86,17 @@ class Worker:
         self._followers: Followers | None = None
         # The parent, where its operators follow the events.
         self._follower: Follower | None = None
+
+    def may_end(self) -> bool:
+        """Tell the parent that nothing runs here any more; return whether that is so at all workers."""
+        if self._stack_drains and not self._idle:
+            self._idle = True
+            self._send(("idle",))
+        return self._go
+
+    @property
+    def _stack_drains(self) -> bool:
+        return self._link is not None and bool(self._server.stack.draining)
 
     @property
     def dropped(self) -> int:
@@ -245,6 +258,9 @@ class Worker:
 
     def _on_end(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def _on_go(self) -> None:
+        self._go = True
 
     def _on_reload(self, question: int) -> None:
         assert self._reload is not None
