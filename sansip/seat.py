@@ -12,7 +12,7 @@ from binascii import crc32
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-__all__ = ["MOST", "Directory", "Seat", "seat_of_branch", "seat_of_connection"]
+__all__ = ["MOST", "Directory", "Seat", "owner", "seat_of_branch", "seat_of_connection"]
 
 # Workers of one server: the marks are one letter each, and each worker holds all bindings.
 MOST: Final = 16
@@ -66,7 +66,7 @@ class Seat:
 
     def owns(self, key: str) -> bool:
         """Whether this worker is the one of all that does the work for ``key``."""
-        return crc32(key.encode("utf-8", "surrogateescape")) % self.count == self.number
+        return owner(key, self.count) == self.number
 
     def other(self, mark: str) -> int | None:
         """Return the number of the other worker that ``mark`` stands for, None for this one and for none."""
@@ -74,6 +74,11 @@ class Seat:
             return None
         number = ord(mark) - _FIRST
         return number if 0 <= number < self.count and number != self.number else None
+
+
+def owner(key: str, count: int) -> int:
+    """Return which of ``count`` workers does the work for ``key``."""
+    return crc32(key.encode("utf-8", "surrogateescape")) % count
 
 
 def seat_of_branch(seat: Seat, branch: str | None) -> int | None:

@@ -182,7 +182,8 @@ class Changes:
         batch, queue.batch = queue.batch, []
         queue.busy = False
         queue.writes += 1
-        if queue.writes >= _BURST:
+        # The workers of one server have one owner, which takes their changes in turns.
+        if queue.writes >= _BURST and self._core.nodes is not None:
             queue.pausing = True
             self._core.proxy.timers.start(now, _PAUSE, self, (queue, "pause"))
         for waiting in batch:

@@ -176,7 +176,8 @@ class Management:
         now = self._hub.clock()
         location = self._stack.location
         if aor is not None:
-            found = location.lookup(self._aor(aor), now)
+            name = self._aor(aor)
+            found = location.lookup(name, now) if self._lists(name) else []
             yield from ({"item": self._shown(binding, now)} for binding in found)
             yield _done({"bindings": len(found)})
             return
@@ -191,7 +192,7 @@ class Management:
                     continue
                 chunk = chunk[chunk.index(after) + 1 :]
                 skipping = False
-            for name in chunk:
+            for name in filter(self._lists, chunk):
                 for binding in location.lookup(name, now):
                     count += 1
                     yield {"item": self._shown(binding, now)}
@@ -259,6 +260,11 @@ class Management:
         yield _done({"reloaded": outcome.done, "failed": outcome.failed})
 
     # --- what is shown
+
+    def _lists(self, aor: str) -> bool:
+        """Whether this process lists ``aor``: of several workers the one that pings its phones."""
+        seat = self._stack.seat
+        return seat is None or seat.owns(aor)
 
     @property
     def _uptime(self) -> float:

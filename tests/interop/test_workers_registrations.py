@@ -8,10 +8,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from sansip.location import Binding, LocationUpdate
+from sansip_server.stores import open_store
 from tests.interop.conftest import TARGET
 from tests.interop.workers import AGAIN, Crew, heard
 
@@ -117,3 +120,24 @@ def test_refuses_what_workers_cannot_do(tmp_path: Path) -> None:
         assert word in done.stderr, done.stderr
     assert "workers = 1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_long_list_comes_in_pieces(tmp_path: Path) -> None:
+    """An operator's list of all bindings names each once, and takes no worker's memory or time at once."""
+    now = time.monotonic()
+    names = [f"sip:u{index}@siege.test" for index in range(4_000)]
+    store = open_store(str(tmp_path / "s.db"))
+    bindings = [
+        Binding(name, f"{name.replace('siege.test', '192.0.2.1')}", now + 600, "c", 1) for name in names
+    ]
+    store.save([LocationUpdate(one.aor, (), (one,)) for one in bindings], time.time() - now)
+    store.close()
+    options = ["--store", str(tmp_path / "s.db")]
+    with Crew(tmp_path, workers=3, transports=("udp",), options=options) as crew:
+        told = [one["aor"] for one in crew.bindings()]
+        assert sorted(told) == sorted(names)
+        [stats] = crew.ctl("stats", "--json")
+        assert stats["bindings"] == len(names)
+        # A restart of a worker takes all of them.
+        assert crew.kill(0) < AGAIN
+        assert len(crew.bindings()) == len(names)

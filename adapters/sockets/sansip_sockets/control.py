@@ -177,6 +177,8 @@ class ControlSocket:
                 yield (PAUSE, sock, TURN)
                 if part is not None and not (yield from self._write(sock, part)):
                     return False
+                # A long list waits for each of its pieces.
+                deadline = hub.clock() + ANSWER
             elif (left := deadline - hub.clock()) > 0:
                 part.tell(bell.ring)
                 yield (PAUSE, sock, left, bell)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.module import Module
 from sansip.module.base import marked
 from sansip.module.commands import Command
+from sansip.seat import owner
 from sansip_server.followers import Followers
 from sansip_server.management import Management, Part, Refused
 from sansip_server.workers.merging import ONE, merged
@@ -25,14 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = ["AllWorkers", "WorkersFollowers"]
 
-# Asks workers, one of them if the second is true; the third gets the replies.
-AskWorkers = Callable[[bytes, bool, Callable[[dict[int, bytes]], None]], None]
+
+class Workers(Protocol):
+    """The parent, as this file asks it (``sansip_server.workers.parent``)."""
+
+    @property
+    def serving(self) -> list[int]: ...
+    def ask_workers(self, line: bytes, one: bool, done: Callable[[dict[int, bytes]], None]) -> None: ...
+    def stream(self, number: int, line: bytes, taken: Callable[[bytes, bool], None]) -> int: ...
+    def more(self, number: int, question: int) -> None: ...
+    def stop(self, number: int, question: int) -> None: ...
 
 
 class AllWorkers(Management):
     """Answers for ``count`` workers.
 
-    ``ask(line, one, done)`` asks them; ``kinds`` are the modules that they have; ``reload(done)`` and
+    ``workers`` asks them; ``kinds`` are the modules that they have; ``reload(done)`` and
     ``end()`` are those of all.
     """
 
@@ -41,7 +50,7 @@ class AllWorkers(Management):
         stack: ParentStack,
         hub: Hub,
         count: int,
-        ask: AskWorkers,
+        workers: Workers,
         kinds: Iterable[type[Module]],
         reload: Callable[[Callable[[list[str], list[str]], None]], None],
         end: Callable[[], None],
@@ -49,7 +58,7 @@ class AllWorkers(Management):
         # Its own commands, which would ask the stack, are only described by it.
         super().__init__(stack, hub, storage=None, reload=lambda done: None, end=end)  # type: ignore[arg-type]  # a stack without SIP
         self._count = count
-        self._ask = ask
+        self._workers = workers
         self._reload_all = reload
         self._ends = end
         self._parent_stack = stack
@@ -87,14 +96,60 @@ class AllWorkers(Management):
             line = json.dumps({"command": name, "arguments": arguments}).encode()
         except (TypeError, ValueError) as error:
             raise Refused(f"{name}: {error}") from None
+        if name == "bindings":
+            yield from self._bindings(arguments)
+            return
         replies: Pending[dict[int, bytes]] = Pending()
         one = name in ONE or (name in self._of_modules and name not in self._everywhere)
-        self._ask(line, one, replies.give)
+        self._workers.ask_workers(line, one, replies.give)
         found = yield from replies.result()
         for part in merged(str(name), found, self._count):
             if not part.get("ok", True):
                 raise Refused(str(part.get("error")))
             yield part
+
+    def _bindings(self, arguments: Any) -> Iterator[Part]:
+        """List the bindings of each worker, one worker after the other.
+
+        All have all of them, and each lists those of the phones that it pings: it knows how they answer.
+        """
+        numbers = self._workers.serving
+        if len(numbers) < self._count:
+            raise Refused("bindings: a worker is being started again; try again in a moment")
+        given = dict(arguments) if isinstance(arguments, dict) else {}
+        after = given.get("after")
+        if isinstance(after, str):
+            # Those of the workers before it were listed already.
+            numbers = [number for number in numbers if number >= owner(after, self._count)]
+        count = 0
+        for index, number in enumerate(numbers):
+            if index:
+                given.pop("after", None)
+            line = json.dumps({"command": "bindings", "arguments": given}).encode()
+            for part in self._streamed(number, line):
+                if not isinstance(part, dict) or "item" in part:
+                    yield part
+                elif part.get("ok"):
+                    count += part["result"]["bindings"]
+                else:
+                    raise Refused(str(part.get("error")))
+        yield {"ok": True, "result": {"bindings": count}}
+
+    def _streamed(self, number: int, line: bytes) -> Iterator[Part]:
+        """Yield the parts of the reply of one worker, as the operator reads them."""
+        arrived: list[Pending[tuple[bytes, bool]]] = [Pending()]
+        question = self._workers.stream(number, line, lambda data, last: arrived[0].give((data, last)))
+        rest, last = b"", False
+        try:
+            while not last:
+                data, last = yield from arrived[0].result()
+                *lines, rest = (rest + data).split(b"\n")
+                yield from map(json.loads, lines)
+                if not last:
+                    arrived[0] = Pending()
+                    self._workers.more(number, question)
+        finally:
+            self._workers.stop(number, question)
 
 
 class WorkersFollowers(Followers):

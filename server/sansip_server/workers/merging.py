@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["ONE", "merged"]
 
 # Commands about what all workers hold alike: one of them does it for all.
-ONE = frozenset({"bindings", "commands", "remove"})
+ONE = frozenset({"commands", "remove"})
 # Figures that are the same in all workers.
 _ALIKE = frozenset({"version", "bindings", "addresses_of_record", "limits"})
 # Each worker counts the incoming ones of all.

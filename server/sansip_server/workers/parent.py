@@ -66,6 +66,10 @@ _YOUNG = 5.0
 # Seconds that the workers have to end after they have drained.
 _GRACE = 3.0
 
+# Octets of the replies of all workers to one command, and the reply in the place of a longer one.
+_LONGEST = 64 * 1024 * 1024
+_TOO_LONG = b'{"ok": false, "error": "the reply is too long; ask for less"}\n'
+
 # Runs one worker as a server does: settings, whether they are to be read again, the worker. See ``serving``.
 Serve = Callable[[Settings, bool, Worker], int]
 
@@ -115,6 +119,7 @@ class _Parent:
         self._question = 0
         # What workers were asked by operators: question -> the function that gets a worker's reply.
         self._replies: dict[int, Callable[[int, Any], None]] = {}
+        self._pieces: dict[int, Callable[[int, bytes], None]] = {}
         self._values = MemoryValues(settings.limits)
         save = None if storage is None else self._save
         self.keeper = Keeper(self._send, settings.limits, save)
@@ -146,7 +151,7 @@ class _Parent:
             self.stack,
             hub,
             self._count,
-            self.ask_workers,
+            self,
             [use.kind for use in uses(self._settings.modules)],
             self.reload,
             lambda: os.kill(os.getpid(), signal.SIGTERM),
@@ -310,6 +315,13 @@ class _Parent:
         if (taken := self._replies.get(question)) is not None:
             taken(child.number, reply)
 
+    def _on_piece(self, child: _Child, question: int, piece: bytes) -> None:
+        taken = self._pieces.get(question)
+        if taken is None:
+            self._send(child.number, ("stop", question))
+        else:
+            taken(child.number, piece)
+
     def _on_reloaded(self, child: _Child, question: int, done: list[str], failed: list[str]) -> None:
         if (taken := self._replies.get(question)) is not None:
             taken(child.number, (done, failed))
@@ -322,12 +334,58 @@ class _Parent:
 
     # --- operators
 
+    @property
+    def serving(self) -> list[int]:
+        """The workers that serve."""
+        return [number for number, child in sorted(self._children.items()) if child.ready]
+
     def ask_workers(self, line: bytes, one: bool, done: Callable[[dict[int, bytes]], None]) -> None:
         """Give a command to all workers that serve, or to one of them; ``done`` gets their replies."""
-        asked = [number for number, child in sorted(self._children.items()) if child.ready]
+        asked = self.serving
         if one:
             del asked[1:]
-        self._ask(asked, ("command", line), done)
+        question = self._question + 1
+        pieces: dict[int, bytes] = {}
+
+        def taken(number: int, piece: bytes) -> None:
+            pieces[number] = pieces.get(number, b"") + piece
+            if sum(map(len, pieces.values())) <= _LONGEST:
+                self.more(number, question)
+            else:
+                self._send(number, ("stop", question))
+                self._replies[question](number, _TOO_LONG)
+
+        def replied(found: dict[int, bytes]) -> None:
+            self._pieces.pop(question, None)
+            done({number: pieces.get(number, b"") + reply for number, reply in found.items()})
+
+        self._pieces[question] = taken
+        self._ask(asked, ("command", line), replied)
+
+    def stream(self, number: int, line: bytes, taken: Callable[[bytes, bool], None]) -> int:
+        """Give a command to one worker; return the number of the question.
+
+        ``taken`` gets a piece of the reply, and whether it is the last; ask for another by ``more``.
+        """
+        question = self._question + 1
+
+        def replied(found: dict[int, bytes]) -> None:
+            self._pieces.pop(question, None)
+            taken(found.get(number, b""), True)
+
+        self._pieces[question] = lambda _, piece: taken(piece, False)
+        self._ask([number], ("command", line), replied)
+        return question
+
+    def more(self, number: int, question: int) -> None:
+        """Ask for another piece of a reply."""
+        self._send(number, ("more", question))
+
+    def stop(self, number: int, question: int) -> None:
+        """Give a reply up."""
+        if self._replies.pop(question, None) is not None:
+            self._pieces.pop(question, None)
+            self._send(number, ("stop", question))
 
     def _ask(
         self, numbers: Sequence[int], message: tuple[Any, ...], done: Callable[[dict[int, Any]], None]

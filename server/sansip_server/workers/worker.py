@@ -40,6 +40,8 @@ logger = logging.getLogger("sansip.workers")
 
 # Seconds that the parent may take to tell a new worker everything.
 _PATIENCE = 60.0
+# Octets of a reply that are sent at once.
+_PIECE = 262_144
 
 
 @dataclass(slots=True)
@@ -59,6 +61,27 @@ class Common:
     secret: bytes
     life: int
     directory: SharedDirectory = field(default_factory=SharedDirectory)
+
+
+class _Answer:
+    """A command under way, and the part of its reply that was not sent yet."""
+
+    def __init__(self, work: Generator[Any, None, None]) -> None:
+        self.work = work
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, part: bytes) -> int:
+        """Add to the reply; return how many octets wait."""
+        self._parts.append(part)
+        self._size += len(part)
+        return self._size
+
+    def take(self) -> bytes:
+        """Return what waits."""
+        data = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return data
 
 
 class Worker:
@@ -83,6 +106,7 @@ class Worker:
         self._management: Management | None = None
         self._reload: Reload | None = None
         self._asked: dict[int, tuple[type, Any]] = {}
+        self._answers: dict[int, _Answer] = {}
         self._followers: Followers | None = None
         # The parent, where its operators follow the events.
         self._follower: Follower | None = None
@@ -286,18 +310,29 @@ class Worker:
 
     def _on_command(self, question: int, line: bytes) -> None:
         assert self._management is not None
-        self._step(question, self._management.answer(line), [])
+        self._answers[question] = _Answer(self._management.answer(line))
+        self._on_more(question)
 
-    def _step(self, question: int, work: Generator[Any, None, None], reply: list[bytes]) -> None:
-        """Go on with a command until it waits for a result, or has all of its reply."""
+    def _on_more(self, question: int) -> None:
+        """Go on with a command until it waits for a result, has enough for now, or is done."""
+        answer = self._answers.get(question)
+        if answer is None:
+            return
         hub: Hub = self._server.hub
-        for part in work:
+        for part in answer.work:
             if isinstance(part, Pending):
-                part.tell(lambda: hub.inbox.post(self._step, question, work, reply))
+                part.tell(lambda: hub.inbox.post(self._on_more, question))
                 return
-            if part is not None:
-                reply.append(part)
-        self._send(("reply", question, b"".join(reply)))
+            if part is not None and answer.add(part) > _PIECE:
+                # The parent asks for more once its operator has read this.
+                self._send(("piece", question, answer.take()))
+                return
+        del self._answers[question]
+        self._send(("reply", question, answer.take()))
+
+    def _on_stop(self, question: int) -> None:
+        """The operator does not read any more."""
+        self._answers.pop(question, None)
 
     def _orphaned(self) -> None:
         """The parent is gone: nobody could start this worker again, or keep its bindings."""
