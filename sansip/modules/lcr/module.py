@@ -19,18 +19,16 @@ from sansip.modules.failover.prober import Plan, Prober
 from sansip.modules.failover.probing import Probe
 from sansip.modules.failover.trail import Decision, Step, Trail
 from sansip.modules.lcr.choice import Candidate, choose
-from sansip.modules.lcr.events import FindZone, GatewayChanged, LoadRates, RatesLoaded, RatesRefused
+from sansip.modules.lcr.events import GatewayChanged
 from sansip.modules.lcr.gateways import WORDS, Gateways, Outlet, Word
+from sansip.modules.lcr.loading import Loading
 from sansip.modules.lcr.measuring import count, heard, note
 from sansip.modules.lcr.number import dialled
-from sansip.modules.lcr.packed import PackedRates
-from sansip.modules.lcr.rate import RATES, Offer, Rate, moment, offer_of
+from sansip.modules.lcr.rate import RATES, Rate, moment
 from sansip.modules.lcr.rates import Rates
-from sansip.modules.lcr.schedule import UTC, zone_of
 from sansip.modules.lcr.settings import LcrSettings
 from sansip.modules.lcr.view import Explained, Row, explained, named, reason, row_of, uri_at
 from sansip.proxy import Target
-from sansip.routing.awaitables import sleep
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -41,10 +39,6 @@ __all__ = ["Lcr"]
 
 # Seconds of Retry-After if no gateway can be asked.
 _RETRY: Final = 10
-# Seconds between two looks at rates that are being packed.
-_AGAIN: Final = 0.1
-# Seconds that a call waits for the first rates.
-_PATIENCE: Final = 5.0
 
 
 class Lcr(Module):
@@ -62,11 +56,6 @@ class Lcr(Module):
         self._gateways = Gateways()
         self._rates = Rates()
         self._trail = Trail()
-        self._zones: dict[str, tuple[tuple[int, int], ...]] = {}
-        self._trouble = ""
-        self._loads = 0
-        # Whether rows and file have been read once.
-        self._begun = False
 
     # --- its life
 
@@ -78,6 +67,7 @@ class Lcr(Module):
     def start(self, core: Core, now: float) -> None:
         self._calls = core.module(Calls)
         self._rows = core.rows(RATES)
+        self._loading = Loading(core, self._rows, self._rates)
         self._words = core.rows(WORDS)
         self._sent = core.counter("requests", "Requests sent to a gateway", ("gateway",))
         self._failures = core.counter("failed", "Requests that a gateway failed at", ("gateway",))
@@ -100,58 +90,7 @@ class Lcr(Module):
     async def _restore(self) -> None:
         for word in await self._words.all():
             self._gateways.say(word.gateway, _admin(word.state))
-        try:
-            await self._load(anew=False)
-            await self._read_rows()
-        finally:
-            self._begun = True
-
-    async def _read_rows(self) -> None:
-        rows = await self._rows.all()
-        made = []
-        for rate in rows:
-            try:
-                made.append((rate, await self._offer(rate)))
-            except ValueError as error:
-                # A zone that is gone from this machine, or a row that others wrote.
-                self._trouble = f"row {rate.prefix} of gateway {rate.gateway}: {error}"
-        self._rates.replace(made)
-
-    async def _load(self, *, anew: bool) -> PackedRates | None:
-        """Take the rates of the file. Raises ``CommandError`` where they are refused."""
-        if not self.settings.file:
-            self._rates.file = None
-            return None
-        self._loads += 1
-        mine, began = self._loads, self.core.ua.now
-        try:
-            found = await self.core.ask(LoadRates(anew))
-            while found is None:
-                await sleep(_AGAIN)
-                found = await self.core.ask(LoadRates())
-        except Exception as error:
-            self._trouble = str(error)
-            self.core.notify(RatesRefused(str(error)), self.core.ua.now)
-            raise CommandError(f"lcr.reload: {error}") from None
-        if mine == self._loads:
-            self._rates.file, self._trouble = found, ""
-            now = self.core.ua.now
-            self.core.notify(RatesLoaded(found.name, len(found), found.prefixes, now - began), now)
-        rates: PackedRates = found
-        return rates
-
-    async def _offer(self, rate: Rate) -> Offer:
-        settings = self.settings
-        if rate.schedule:
-            zone = zone_of(rate.schedule, settings.zone)
-            if zone != UTC and zone not in self._zones:
-                self._zones[zone] = await self.core.ask(FindZone(zone))
-        if rate.currency and settings.value_of(rate.currency) is None:
-            raise ValueError(
-                f"currency is {rate.currency!r:.20};"
-                f" expected {settings.currency}, or one that lcr.currencies has"
-            )
-        return offer_of(rate, settings.currency, settings.zone, self._zones)
+        await self._loading.begin(self.settings)
 
     def _plan(self) -> Plan:
         settings = self.settings
@@ -169,9 +108,9 @@ class Lcr(Module):
 
     def health(self) -> str:
         """Return what is wrong with the rates, and whether no gateway takes calls."""
-        if self._trouble:
-            return self._trouble
-        if not self._begun:
+        if self._loading.trouble:
+            return self._loading.trouble
+        if not self._loading.begun:
             return "the rates are being loaded"
         now = self.core.ua.now
         if len(self._gateways) and all(one.health.obstacle(now) for one in self._gateways):
@@ -214,16 +153,9 @@ class Lcr(Module):
         number = _dialled(request)
         if not number:
             return False
-        await self._until_begun()
+        await self._loading.until_begun()
         taken, passed = self._choose(number, request)
         return await self._try(request, number, taken, passed)
-
-    async def _until_begun(self) -> None:
-        """Wait for the first rates: a call that comes as soon as the server is ready is not refused."""
-        waited = 0.0
-        while not self._begun and waited < _PATIENCE:
-            await sleep(_AGAIN)
-            waited += _AGAIN
 
     def _choose(self, number: str, request: IncomingRequest) -> tuple[list[Candidate], list[Candidate]]:
         caller = str(request.message.from_.uri)
@@ -343,7 +275,7 @@ class Lcr(Module):
         """Send a request for a number that is not registered here to a gateway."""
         if self.settings.takes != "unregistered" or not _dialled(request):
             return
-        await self._until_begun()
+        await self._loading.until_begun()
         if not self.has_rate(request):
             return
         if self.comes_from(request):
@@ -441,7 +373,7 @@ class Lcr(Module):
         if not self.settings.file:
             raise CommandError("lcr.reload: there is no file; lcr.file names one")
         began = self.core.ua.now
-        found = await self._load(anew=True)
+        found = await self._loading.load(self.settings, anew=True)
         assert found is not None
         return {
             "file": found.name,
@@ -505,7 +437,7 @@ class Lcr(Module):
                 f"lcr.add: there are {len(self._rates.rows):,} rows (lcr.most_rows); put them in a file"
             )
         try:
-            offer = await self._offer(rate)
+            offer = await self._loading.offer(self.settings, rate)
         except ValueError as error:
             raise CommandError(f"lcr.add: {error}") from None
         await self._rows.put(rate)
