@@ -305,9 +305,13 @@ class Core:
 
     @property
     def place(self) -> str:
-        """A name of this server that its restarts keep, and no other server has: where it listens first."""
+        """A name of this process that the next one in its place has, too, and no other: where it listens.
+
+        Of several workers each has its own.
+        """
         first = next(iter(self._stack.listeners), None)
-        return "" if first is None else f"{first.transport}:{first.host}:{first.port}"
+        name = "" if first is None else f"{first.transport}:{first.host}:{first.port}"
+        return name if self.seat is None else f"{name}#{self.seat.number}"
 
     def limit(self, key: str, count: float, per: float = 1.0) -> Limited:
         """Return an awaitable for whether one more of ``key`` is among ``count`` in ``per`` seconds.

@@ -59,6 +59,8 @@ class Voicemail(Module):
 
     name = "voicemail"
     Settings = VoicemailSettings
+    # It holds nothing from one transaction to the next.
+    over_workers = True
     settings: VoicemailSettings
 
     def start(self, core: Core, now: float) -> None:
