@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-__all__ = ["Doc", "Key", "keys_of"]
+__all__ = ["Doc", "FileName", "Key", "files_of", "keys_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,11 @@ class Doc:
     """The purpose of a key, in a sentence."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileName:
+    """The mark of a setting that names a file, relative to the folder of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +51,13 @@ def keys_of(settings: type) -> list[Key]:
             default = field.default_factory()
         keys.append(Key(field.name, kind, default, doc))
     return keys
+
+
+def files_of(settings: type) -> list[str]:
+    """Return the keys of a dataclass that name files."""
+    hints = get_type_hints(settings, include_extras=True)
+    return [
+        name
+        for name, hint in hints.items()
+        if get_origin(hint) is Annotated and any(isinstance(mark, FileName) for mark in get_args(hint)[1:])
+    ]

@@ -78,6 +78,7 @@ class E164(Module):
 
     name = "e164"
     Settings = E164Settings
+    over_workers = True
     settings: E164Settings
     found: Slot[Number] = Slot()
 

@@ -72,6 +72,7 @@ class Enum(Module):
 
     name = "enum"
     Settings = EnumSettings
+    over_workers = True
     settings: EnumSettings
 
     def start(self, core: Core, now: float) -> None:

@@ -9,6 +9,9 @@ from sansip_server.parts import Function, Part
 
 __all__ = ["E164Part"]
 
+# ``phonenumbers.PhoneNumberFormat.E164``; the library may be missing.
+_E164 = 0
+
 
 class E164Part(Part):
     """Answers what is known of numbers."""
@@ -21,6 +24,11 @@ class E164Part(Part):
             raise LookupError("it needs phonenumbers; pip install 'sansip[e164]'") from None
         if settings.region and settings.region not in phonenumbers.SUPPORTED_REGIONS:
             raise LookupError(f"e164.region: no numbering plan of {settings.region}; expected one like DE")
+        # The library reads its tables when it first needs them, which holds the interpreter for a while: now,
+        # and not while a call waits.
+        example = phonenumbers.example_number(settings.region or "DE")
+        if example is not None:
+            self.find(FindNumber(phonenumbers.format_number(example, _E164), ""))
 
     def handlers(self) -> Mapping[type, Function]:
         return {FindNumber: self.find}
@@ -35,7 +43,7 @@ class E164Part(Part):
         except phonenumbers.NumberParseException:
             return None
         return Number(
-            phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164),
+            phonenumbers.format_number(parsed, _E164),
             phonenumbers.is_valid_number(parsed),
             parsed.country_code or 0,
             phonenumbers.region_code_for_number(parsed) or "",

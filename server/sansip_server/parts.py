@@ -20,7 +20,7 @@ from typing import Any
 
 from sansip_server.faults import OperatorError
 
-__all__ = ["GROUP", "Held", "Part", "Parts", "has_part"]
+__all__ = ["GROUP", "Held", "Part", "Parts", "has_part", "part_faults"]
 
 GROUP = "sansip.parts"
 # Seconds that the server waits for the state of a part: all calls wait meanwhile.
@@ -48,6 +48,11 @@ class Part:
     def handlers(self) -> Mapping[type, Function]:
         """Return a plain function for each type of question; the ``await`` raises its exceptions."""
         return {}
+
+    @classmethod
+    def faults(cls, settings: Any) -> list[str]:
+        """Return the faults of files that ``settings`` name, for `sansip check`; nothing is changed."""
+        return []
 
     def health(self) -> str:
         """Return what is wrong, for `sansip ctl health`; "" while all is well."""
@@ -107,6 +112,18 @@ class Held:
     def figures(self) -> dict[str, float]:
         self.ask()
         return dict(self._figures)
+
+
+def part_faults(modules: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the faults of files that the settings of ``modules`` name, each with its module's name."""
+    found: list[tuple[str, str]] = []
+    for point in entry_points(group=GROUP):
+        if point.name in modules:
+            try:
+                found += [(point.name, fault) for fault in point.load().faults(modules[point.name])]
+            except Exception as error:
+                found.append((point.name, f"{type(error).__name__}: {error}"))
+    return found
 
 
 def has_part(name: str) -> bool:

@@ -167,3 +167,26 @@ def write_rates(file: Path, count: int, seed: int) -> None:
         for prefix in sorted(prefixes):
             lines.write(f"gw{chance.randrange(2)},{prefix},0.{chance.randrange(10_000):04}\n")
     time.sleep(0.01)
+
+
+@pytest.mark.needs("sipp")
+def test_a_journal(tmp_path: Path) -> None:
+    """A replay has the rates that the server had, and does the same to the octet."""
+    port = free_port()
+    config = (
+        f'control = "ctl.sock"\n[calls]\n[lcr]\nfile = "rates.csv"\nprobe_interval = 0.3\n'
+        f'[[lcr.gateways]]\nname = "one"\nuri = "sip:{LOCAL}:{free_port()}"\n'
+        f'[[lcr.gateways]]\nname = "two"\nuri = "sip:{LOCAL}:{port}"\n'
+    )
+    (tmp_path / "rates.csv").write_text("gateway,prefix,price\none,49,0.01\ntwo,49,0.02\n")
+    journal = tmp_path / "journal"
+    options = ["--journal", str(journal)]
+    with gateway(tmp_path, port), Siege(tmp_path, domain=DOMAIN, config=config, options=options) as server:
+        with caller(server, tmp_path, "4930123456", 20, 50) as calls:
+            calls.succeed(30)
+        said(tmp_path, "lcr.add", "gateway=two", "prefix=4930")
+        (tmp_path / "rates.csv").write_text("gateway,prefix,price\ntwo,49,0.02\n")
+        ctl(tmp_path, "lcr.reload")
+    command = [sys.executable, "-m", "sansip_server", "replay", str(journal)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert "all as recorded" in done.stdout, done.stdout + done.stderr

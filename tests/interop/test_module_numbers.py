@@ -115,3 +115,21 @@ def test_e164(tmp_path: Path) -> None:
         found = ctl(tmp_path, "e164.try", "0151 12345678")
         assert (found["e164"], found["kind"], found["carrier"]) == ("+4915112345678", "mobile", "T-Mobile")
         assert ctl(tmp_path, "stats")["modules"]["e164.known"] == 2
+
+
+@pytest.mark.needs("nsd", "sipp")
+def test_enum_over_workers(tmp_path: Path) -> None:
+    """Each of two workers asks DNS by itself, and all calls arrive."""
+    port = free_port()
+    zone = f'{NAME} 60 NAPTR 10 10 "u" "E2U+sip" "!^.*$!sip:x@{LOCAL}:{port}!" .\n'
+    names, name_port = nsd(tmp_path, "numbers.example.net", zone)
+    config = recipe("enum.md").replace('"e164.arpa", ', "")
+    config = config.replace("[enum]", f'[dns]\nservers = ["{LOCAL}:{name_port}"]\n[enum]')
+    options = ["--workers", "2"]
+    with (
+        names,
+        gateway(tmp_path, port),
+        Siege(tmp_path, domain=DOMAIN, config=config, options=options, transports=("udp",)) as server,
+        caller(server, tmp_path, NUMBER, 40, 50) as calls,
+    ):
+        calls.succeed(30)

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from sansip.errors import RemoteProtocolError
 from sansip.module import Doc
+from sansip.module.settings import FileName
 from sansip.modules.lcr.number import prefix_key
 from sansip.wire import SipUri, parse_uri
 
@@ -66,9 +67,11 @@ class LcrSettings:
     """The table [lcr]. Raises ``ValueError`` for settings that could not work."""
 
     gateways: list[Gateway] = field(default_factory=list)
-    file: Annotated[str, Doc("The file of rates (CSV); none: only rows.")] = ""
+    file: Annotated[str, FileName(), Doc("The file of rates (CSV); none: only rows.")] = ""
     packed: Annotated[
-        str, Doc("Where the packed rates are kept, for all workers; `file` and `.packed` without.")
+        str,
+        FileName(),
+        Doc("Where the packed rates are kept, for all workers; `file` and `.packed` without."),
     ] = ""
     order: Annotated[
         Ordering,

@@ -176,6 +176,7 @@ def _module_faults(settings: Settings) -> list[ConfigFault]:
     from sansip.transport.transports import DEFAULT_PORTS, UDP
     from sansip_server.config.load import ConfigFault
     from sansip_server.modules import uses
+    from sansip_server.parts import part_faults
 
     if not settings.modules:
         return []
@@ -189,7 +190,7 @@ def _module_faults(settings: Settings) -> list[ConfigFault]:
     except Exception as error:
         # A module's own mistake: it would end a start as well.
         return [ConfigFault("", f"a module cannot be made: {type(error).__name__}: {error}")]
-    return []
+    return [ConfigFault(name, fault) for name, fault in part_faults(settings.modules)]
 
 
 def _doubts(settings: Settings) -> list[str]:

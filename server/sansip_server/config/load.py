@@ -16,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from sansip.module.settings import files_of
 from sansip.module.table_file import TableFault, read_rows, rows_files
 from sansip_server import modules
 from sansip_server.config.lines import KeyLines
@@ -151,6 +152,9 @@ def tls_in(tls: TlsConfig, folder: Path) -> TlsConfig:
 
 def rows_in(name: str, settings: Any, folder: Path, faults: list[ConfigFault]) -> Any:
     """Return the settings of module ``name`` with the rows of the files that they name."""
+    named = {key: str(folder / file) for key in files_of(type(settings)) if (file := getattr(settings, key))}
+    if named:
+        settings = replace(settings, **named)
     for key, (mark, kind) in rows_files(type(settings)).items():
         if not (file := getattr(settings, key)):
             continue

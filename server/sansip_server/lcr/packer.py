@@ -20,7 +20,7 @@ from sansip.modules.lcr.settings import LcrSettings
 from sansip_server.lcr.packed_file import digest_of, locked, read_packed, write_packed
 from sansip_server.lcr.zones import clocks_of
 
-__all__ = ["Job", "job_of", "run"]
+__all__ = ["Job", "faults_of", "job_of", "run"]
 
 
 @dataclass(slots=True)
@@ -52,18 +52,33 @@ def job_of(settings: LcrSettings) -> Job:
     )
 
 
+def faults_of(job: Job) -> list[str]:
+    """Return the faults of the file of ``job``; nothing is written."""
+    try:
+        _pack(job)
+    except TableFault as fault:
+        return str(fault).splitlines()
+    except OSError as error:
+        return [f"{job.file}: {error.strerror}"]
+    return []
+
+
+def _pack(job: Job) -> list[bytes]:
+    packing = Packing(frozenset(job.gateways), job.currency, job.zone, frozenset(job.currencies), clocks_of)
+    with open(job.file, encoding="utf-8", newline="") as lines:
+        return pack(lines, os.path.basename(job.file), packing)
+
+
 def run(job: Job) -> dict[str, Any]:
     """Do ``job``; return what standard output gets."""
     file, place = Path(job.file), Path(job.place)
-    packing = Packing(frozenset(job.gateways), job.currency, job.zone, frozenset(job.currencies), clocks_of)
     try:
         with locked(place):
             digest = digest_of(file, job.facts)
             if read_packed(place, digest) is not None:
                 # Another worker was first.
                 return {"digest": digest.hex()}
-            with file.open(encoding="utf-8", newline="") as lines:
-                pieces = pack(lines, file.name, packing)
+            pieces = _pack(job)
             if digest_of(file, job.facts) != digest:
                 return {"faults": [f"{file.name} changed while it was read; load it again"]}
             write_packed(place, pieces, digest)

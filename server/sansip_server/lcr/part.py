@@ -19,7 +19,7 @@ from sansip.modules.lcr.events import FindZone, LoadRates
 from sansip.modules.lcr.packed import PackedRates
 from sansip.modules.lcr.settings import LcrSettings
 from sansip_server.lcr.packed_file import digest_of, read_packed
-from sansip_server.lcr.packer import job_of
+from sansip_server.lcr.packer import faults_of, job_of
 from sansip_server.lcr.zones import clocks_of
 from sansip_server.parts import Function, Part
 
@@ -47,6 +47,15 @@ class LcrPart(Part):
             clocks_of(settings.zone)
         if settings.file:
             self._table = self._read()
+
+    @classmethod
+    def faults(cls, settings: LcrSettings) -> list[str]:
+        """Return the faults of the file of rates, and of the time zone."""
+        try:
+            clocks_of(settings.zone)
+        except ValueError as error:
+            return [f"zone: {error}"]
+        return faults_of(job_of(settings)) if settings.file else []
 
     def handlers(self) -> Mapping[type, Function]:
         return {LoadRates: self.load, FindZone: self.zone}

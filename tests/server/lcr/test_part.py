@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from sansip.modules.lcr import Gateway, LcrSettings
 from sansip.modules.lcr.events import FindZone, LoadRates
 from sansip.modules.lcr.packed import PackedRates
+from sansip_server.cli import sansip
 from sansip_server.lcr.packed_file import digest_of, read_packed
 from sansip_server.lcr.packer import job_of, run
 from sansip_server.lcr.part import LcrPart
@@ -70,6 +72,29 @@ def test_faults(tmp_path: Path) -> None:
     (tmp_path / "rates.csv").write_bytes(b"gateway,prefix\none,\xff\n")
     with pytest.raises(ValueError, match="expected UTF-8"):
         part.load(LoadRates(anew=True))
+
+
+def test_check(tmp_path: Path) -> None:
+    """`sansip check` names each fault, and packs nothing."""
+    given = settings(tmp_path, "one,49,0.01", "two,49,x")
+    faults = LcrPart.faults(given)
+    assert [fault.partition(";")[0] for fault in faults] == [
+        "rates.csv:3: column 1 (gateway) is 'two'",
+        "rates.csv:3: column 3 (price) is 'x'",
+    ]
+    (tmp_path / "lcr.toml").write_text(
+        'listen = ["udp:127.0.0.1:5060"]\n[calls]\n[lcr]\nfile = "rates.csv"\n'
+        '[[lcr.gateways]]\nname = "one"\nuri = "sip:192.0.2.31"\n'
+    )
+    done = CliRunner().invoke(sansip, ["check", str(tmp_path / "lcr.toml")])
+    assert done.exit_code != 0
+    assert "lcr: rates.csv:3: column 1 (gateway) is 'two'; expected one of the gateways" in done.output
+    assert sorted(os.listdir(tmp_path)) == ["lcr.toml", "rates.csv"]
+    settings(tmp_path, "one,49,0.01")
+    assert CliRunner().invoke(sansip, ["check", str(tmp_path / "lcr.toml")]).exit_code == 0
+    (tmp_path / "rates.csv").unlink()
+    assert LcrPart.faults(given) == [f"{given.file}: No such file or directory"]
+    assert "time zone" in LcrPart.faults(LcrSettings(zone="Mars"))[0]
 
 
 def test_damaged_tables(tmp_path: Path) -> None:
