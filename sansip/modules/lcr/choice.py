@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from math import log
+from operator import itemgetter
 from typing import Any, Final
 
 from sansip.modules.lcr.rate import Offer
@@ -78,12 +80,22 @@ def choose(
                 one.quality = quality(name) if order == "quality" else 0.0
                 taken.append(one)
         stopped = stopped or stops
-    draws = (
-        [-log((number(_SPAN) + 0.5) / _SPAN) / one.offer.weight for one in taken] if len(taken) > 1 else [0.0]
-    )
-    keys = [(*_key(order, one, settings.quality_step), draw) for one, draw in zip(taken, draws, strict=False)]
-    places = sorted(range(len(taken)), key=keys.__getitem__)
-    return [taken[place] for place in places], passed
+    ordered = sorted(((_key(order, one, settings.quality_step), one) for one in taken), key=itemgetter(0))
+    if len({key for key, _ in ordered}) == len(ordered):
+        return [one for _, one in ordered], passed
+    drawn: list[Candidate] = []
+    for _, group in groupby(ordered, key=itemgetter(0)):
+        drawn += _drawn([one for _, one in group], number)
+    return drawn, passed
+
+
+def _drawn(equals: list[Candidate], number: Callable[[int], int]) -> list[Candidate]:
+    """Return candidates in an order that chance decides by weight."""
+    if len(equals) == 1:
+        return equals
+    # The smaller of exponential variables with rates w1, w2 is the first with probability w1 / (w1 + w2).
+    draws = [-log((number(_SPAN) + 0.5) / _SPAN) / one.offer.weight for one in equals]
+    return [equals[place] for place in sorted(range(len(equals)), key=draws.__getitem__)]
 
 
 def _key(order: Ordering, one: Candidate, step: float) -> tuple[Any, ...]:

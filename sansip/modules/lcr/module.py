@@ -133,7 +133,7 @@ class Lcr(Module):
     def has_rate(self, request: IncomingRequest) -> bool:
         """Whether any rate is for the number of ``request``, whether it holds now or not."""
         number = _dialled(request)
-        return bool(number) and next(self._rates.levels(number), None) is not None
+        return bool(number) and self._rates.knows(number)
 
     @function
     def comes_from(self, request: IncomingRequest) -> str:

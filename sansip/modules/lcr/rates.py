@@ -52,6 +52,13 @@ class Rates:
         for rate, offer in rows:
             self.put(rate, offer)
 
+    def knows(self, number: str) -> bool:
+        """Whether any rate is for ``number`` (``dialled``), whether it holds now or not."""
+        if self.file is not None and self.file.places(number):
+            return True
+        live = self._live
+        return bool(live) and any(number[:length] in live for length in range(min(len(number), DEEPEST) + 1))
+
     def levels(self, number: str) -> Iterator[list[Offer]]:
         """Return the offers for ``number`` (``dialled``), prefix by prefix, the longest first."""
         file, live = self.file, self._live
