@@ -79,7 +79,7 @@ WAITING: Final = ("request_received", "branch_leaving", "response_received", "re
 # The result of a hook that may wait: a coroutine if it waits.
 Waits: TypeAlias = Coroutine[Any, Any, None] | None
 # A module's life, and its reports on itself.
-LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health")
+LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health", "doubts")
 
 # The marks of a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
 MARKS: Final = ("sansip_function", "sansip_command", "sansip_step", "sansip_mount")
@@ -244,6 +244,10 @@ class Module:
     def health(self) -> str:
         """Return the fault, for `sansip ctl health`; "" while all is well."""
         return ""
+
+    def doubts(self) -> list[str]:
+        """Return what an operator should know of its settings, and is no fault; `sansip check` shows it."""
+        return []
 
     # --- hooks
 

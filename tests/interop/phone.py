@@ -157,6 +157,15 @@ class Phone:
         self._routes = answer.all("record-route")[::-1]
         self.within("ACK")
 
+    def acknowledge(self, answer: Message) -> None:
+        """Acknowledge the failure of our INVITE (RFC 3261 17.1.1.3)."""
+        who = [f"From: {self._local}", f"To: {answer.get('to')}", f"Call-ID: {self._call_id}"]
+        uri = self._remote.strip("<>")
+        via = f"Via: {answer.get('via')}"
+        number = answer.get("cseq").split()[0]
+        lines = [f"ACK {uri} SIP/2.0", via, "Max-Forwards: 70", f"CSeq: {number} ACK", *who]
+        self.send("\r\n".join([*lines, "Content-Length: 0", "", ""]))
+
     def within(self, method: str, body: str = "") -> None:
         """Send a request in the dialog (RFC 3261 12.2.1.1)."""
         if method != "ACK":

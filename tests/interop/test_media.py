@@ -52,6 +52,16 @@ def hear_each_other(one: MediaPhone, other: MediaPhone, count: int = 25) -> None
         phone.audio.wait(phone.audio.heard[peer.audio.ssrc] + count, peer.audio.ssrc)
 
 
+def hear_somebody(*phones: MediaPhone, count: int = 25) -> None:
+    """All hear so many more packets, of any stream."""
+    before = [phone.audio.heard.total() for phone in phones]
+    deadline = time.monotonic() + 8
+    for phone, had in zip(phones, before, strict=True):
+        while phone.audio.heard.total() < had + count:
+            assert time.monotonic() < deadline, phone.audio.heard
+            time.sleep(0.02)
+
+
 @pytest.mark.parametrize("websocket", [False, True], ids=["udp", "websocket"])
 def test_both_ways(websocket: bool, tmp_path: Path) -> None:
     """A call, hold, resume and the end: each side hears the other over the relay alone."""
@@ -315,6 +325,46 @@ def test_killed_under_load(tmp_path: Path) -> None:
         assert [rows[one.uri]["state"] for one in relays] == ["down", "up"]
         assert watch.lost == 0
         assert f"media relay {relays[0].uri} is down" in siege.log
+
+
+def test_recorded_and_digits(tmp_path: Path) -> None:
+    """An operator has a call recorded, digits played into it, and digits of the phones blocked."""
+    route = tmp_path / "route.py"
+    route.write_text(
+        "from sansip.modules.media import Media\n"
+        "from sansip.routing import IncomingRequest\n"
+        "from sansip.routing.default import route as default_route\n\n\n"
+        "async def route(request: IncomingRequest, media: Media) -> None:\n"
+        "    if request.method == 'INVITE' and not request.in_dialog:\n"
+        "        media.relay(request, flags=['inject-DTMF'])\n"
+        "    await default_route(request)\n"
+    )
+    with ExitStack() as stack:
+        relay = stack.enter_context(Rtpengine(tmp_path))
+        siege = stack.enter_context(
+            Siege(tmp_path, domain=DOMAIN, config=config([relay], ""), options=["--route", str(route)])
+        )
+        alice, bob = (
+            stack.enter_context(MediaPhone(name, DOMAIN, siege.address("udp"))) for name in ("alice", "bob")
+        )
+        for phone in (alice, bob):
+            phone.register()
+        talk(alice, bob)
+        # With digits to be played the relay makes streams of its own.
+        hear_somebody(alice, bob)
+        (row,) = ctl(tmp_path, "media.calls")
+        assert ctl(tmp_path, "media.record", f"id={row['id']}")["recording"] is True
+        hear_somebody(alice, bob, count=50)
+        ctl(tmp_path, "media.dtmf", f"id={row['id']}", "digit=5")
+        ctl(tmp_path, "media.block_dtmf", f"id={row['id']}")
+        ctl(tmp_path, "media.record", f"id={row['id']}", "on=false")
+        alice.within("BYE")
+        bob.answer(bob.expect("BYE"), "200 OK")
+        alice.expect("200")
+        relay.wait_until_empty()
+        (capture,) = (tmp_path / "pcaps").glob("*.pcap")
+        # At the least 20 packets of 172 octets of each side.
+        assert capture.stat().st_size > 2 * 20 * 172
 
 
 def test_video(tmp_path: Path) -> None:

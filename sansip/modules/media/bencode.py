@@ -30,20 +30,26 @@ def _write(value: Value, parts: list[bytes]) -> None:
     if isinstance(value, str):
         value = value.encode("utf-8", "surrogateescape")
     if isinstance(value, bytes):
-        parts.append(b"%d:" % len(value))
-        parts.append(value)
+        parts.append(b"%d:%b" % (len(value), value))
+    elif isinstance(value, dict):
+        parts.append(b"d")
+        for name in sorted(value):
+            key, one = name.encode("utf-8", "surrogateescape"), value[name]
+            if isinstance(one, str):
+                # Nearly all values are text: without a call for each.
+                one = one.encode("utf-8", "surrogateescape")
+            if isinstance(one, bytes):
+                parts.append(b"%d:%b%d:%b" % (len(key), key, len(one), one))
+            else:
+                parts.append(b"%d:%b" % (len(key), key))
+                _write(one, parts)
+        parts.append(b"e")
     elif isinstance(value, int):
         parts.append(b"i%de" % value)
-    elif isinstance(value, list):
+    else:
         parts.append(b"l")
         for one in value:
             _write(one, parts)
-        parts.append(b"e")
-    else:
-        parts.append(b"d")
-        for key in sorted(value):
-            _write(key, parts)
-            _write(value[key], parts)
         parts.append(b"e")
 
 

@@ -12,29 +12,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Module, ModuleFault, Slot, command, function
-from sansip.modules.calls import CallFinished, Calls
+from sansip.module import Slot
+from sansip.modules.calls import CallTakenBack
 from sansip.modules.media import steering
-from sansip.modules.media.asking import NoRelay, RelayFailed
+from sansip.modules.media.asking import NoRelay
 from sansip.modules.media.body import Found, find, put
-from sansip.modules.media.events import CallUnrelayed, RelayChanged
+from sansip.modules.media.events import CallUnrelayed
+from sansip.modules.media.keeping import keep, name_of, restored
 from sansip.modules.media.names import Names
-from sansip.modules.media.operators import RelayRow, SessionRow, plain, relay_row, session_row
+from sansip.modules.media.operated import Operated
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_in, toward
-from sansip.modules.media.relay import Admin
-from sansip.modules.media.relays import Relays
 from sansip.modules.media.session import Leg, Session
-from sansip.modules.media.settings import MediaSettings
 from sansip.proxy.hooks import BranchRefused
 from sansip.sdp import parse
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from sansip.module import Core
     from sansip.modules.calls import Call
     from sansip.modules.media.relay import Relay
-    from sansip.modules.media.settings import Profile
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
     from sansip.wire import Message, Request, Response
@@ -45,130 +41,16 @@ __all__ = ["Media"]
 _CARRIERS: Final = ("INVITE", "UPDATE", "PRACK")
 # Seconds of Retry-After where no relay can be had.
 _RETRY: Final = 10
-# Characters of a Call-ID in a call's name at a relay.
-_SHOWN: Final = 64
 
 
-class Media(Module):
+class Media(Operated):
     """Steers media relays: rtpengine and rtpproxy."""
 
     name = "media"
     methods = frozenset(("ACK",))
-    Settings = MediaSettings
-    requires = (Calls,)
-    events = (CallFinished,)
-    settings: MediaSettings
 
-    _wish: Slot[Wish] = Slot()
     # Of a request within a dialog: the offer in it, and the relay that has it.
     _asked: Slot[tuple[Session, Names, Relay]] = Slot()
-
-    def __init__(self, settings: MediaSettings) -> None:
-        super().__init__(settings)
-        self._relays = Relays()
-        # By the id of the call, and by its Call-ID with the caller's tag.
-        self._sessions: dict[str, Session] = {}
-        self._by_dialog: dict[tuple[str, str], Session] = {}
-
-    # --- its life
-
-    def check(self, settings: MediaSettings) -> None:
-        """The set of the default route has relays, and they can do what its profiles want."""
-        sets = {one.set for one in settings.relays}
-        if settings.relays and settings.profiles and settings.set not in sets:
-            raise ModuleFault(
-                f"media.set is {settings.set}, and there are {', '.join(sorted(sets))}; name one of them"
-            )
-        simple = [one.uri for one in settings.relays if one.kind == "rtpproxy" and one.set == settings.set]
-        hard = [one for one in ("webrtc", "ipv4-ipv6") if one in settings.profiles]
-        if simple and hard:
-            raise ModuleFault(
-                f"media.profiles: rtpproxy ({simple[0]}) cannot do {' or '.join(hard)};"
-                ' leave that out, or use rtpengine ("ng:")'
-            )
-        for set_ in sets:
-            if not any(one.weight for one in settings.relays if one.set == set_):
-                raise ModuleFault(f"media.relays: all weights of set {set_} are 0; give one at least 1")
-
-    def start(self, core: Core, now: float) -> None:
-        self._calls = core.module(Calls)
-        self._relayed = core.counter("relayed", "Offers that a relay took", ("uri",))
-        self._without = core.counter("without", "Calls that needed a relay and got none", ("done",))
-        self._took = core.histogram("seconds", "Seconds until a relay had answered for a message")
-        self._relays.take(core, self.settings, self._tell, now)
-
-    def configure(self, settings: MediaSettings, now: float) -> None:
-        """Take other relays: calls stay where they are."""
-        super().configure(settings, now)
-        self._relays.take(self.core, settings, self._tell, now)
-
-    def figures(self) -> dict[str, Any]:
-        """Return how many calls have a relay, and how many relays are up."""
-        up = sum(one.state == "up" for one in self._relays)
-        return {"now_sessions": len(self._sessions), "now_up": up, "now_relays": len(self._relays)}
-
-    def health(self) -> str:
-        """Return which relays are down."""
-        down = [f"{one.uri} ({one.breaker.why})" for one in self._relays if one.state == "down"]
-        return f"media relays are down: {', '.join(down)}" if down else ""
-
-    def _tell(self, relay: Relay, now: float) -> None:
-        self.core.notify(RelayChanged(relay.uri, relay.state, relay.breaker.why), now)
-
-    # --- for routes
-
-    @function
-    def relay(
-        self,
-        request: IncomingRequest,
-        profile: Profile | None = "always",
-        set: str = "",
-        record: bool | None = None,
-        flags: Sequence[str] = (),
-        **keys: Any,
-    ) -> None:
-        """Give the call of ``request``, an INVITE, a relay; call it before ``relay``.
-
-        ``profile``: what it is for (``webrtc``, ``nat``, ``ipv4-ipv6``, ``always``); None: where the profiles
-        of the settings want one. ``set``: of which set. ``flags`` and ``keys`` are added to rtpengine's,
-        ``keys`` with ``_`` for ``-`` (``transport_protocol="RTP/AVP"``).
-        """
-        more = tuple((name.replace("_", "-"), value) for name, value in keys.items())
-        self._wish.set(request, Wish(False, profile, set, record, tuple(flags), more))
-
-    @function
-    def skip(self, request: IncomingRequest) -> None:
-        """Give the call of ``request`` no relay: its descriptions go on untouched."""
-        self._wish.set(request, Wish(skip=True))
-
-    @function
-    def keep_codecs(self, request: IncomingRequest, names: Sequence[str], kind: str | None = None) -> None:
-        """Remove all other codecs from the offer in ``request``: ``["PCMA", "opus/48000/2"]``."""
-        self._edit(request.message, lambda one: one.keep_codecs(names, kind))
-
-    @function
-    def strip_codecs(self, request: IncomingRequest, names: Sequence[str], kind: str | None = None) -> None:
-        """Remove these codecs from the offer in ``request``."""
-        self._edit(request.message, lambda one: one.strip_codecs(names, kind))
-
-    @function
-    def order_codecs(self, request: IncomingRequest, names: Sequence[str], kind: str | None = None) -> None:
-        """Put these codecs first in the offer in ``request``."""
-        self._edit(request.message, lambda one: one.order_codecs(names, kind))
-
-    def _edit(self, message: Message, change: Any) -> None:
-        found = find(message)
-        if found is None:
-            return
-        try:
-            description = parse(found.sdp, most_media=self.core.limits.sdp_media)
-            change(description)
-        except RemoteProtocolError:
-            # The callee judges what it gets (RFC 3264 6).
-            return
-        changed = description.to_bytes()
-        if changed != found.sdp:
-            put(message, found, changed)
 
     # --- requests
 
@@ -225,8 +107,7 @@ class Media(Module):
         session = self._sessions.get(call.id)
         if session is None:
             # A stranger may send another's Call-ID: a name of ours keeps its calls apart at the relay.
-            name = f"{call.call_id[:_SHOWN]}-{call.id}"
-            session = Session(name, call, call.caller_tag, wish.set or self.settings.set, wish)
+            session = Session(name_of(call), call, call.caller_tag, wish.set or self.settings.set, wish)
             self._sessions[call.id] = session
             self._by_dialog.setdefault((call.call_id, call.caller_tag), session)
         return session
@@ -334,6 +215,7 @@ class Media(Module):
         if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
             leg.answers[names.answerer] = (found.sdp, made)
             session.labels[names.answerer] = leg.label
+        keep(session)
 
     def _unanswered(self, session: Session, why: str, now: float) -> None:
         """An answer got no relay: both sides wait for media from there, so the call has none."""
@@ -498,7 +380,10 @@ class Media(Module):
         steering.delete(self.core, leg.relay, Names(session.id, leg.label, session.caller_tag), request.now)
 
     def event_received(self, event: Any, now: float) -> None:
-        """A call has ended: so does its media."""
+        """A call has ended: so does its media. Or it is one of the process before."""
+        if isinstance(event, CallTakenBack):
+            self._take_back(event.call)
+            return
         session = self._sessions.pop(event.call.id, None)
         if session is None:
             return
@@ -512,6 +397,13 @@ class Media(Module):
         for relay in session.used:
             relay.sessions -= 1
 
+    def _take_back(self, call: Call) -> None:
+        """Have the media of a call of the process before, by what is kept with its record."""
+        session = restored(call, self._relays, self.settings.set)
+        if session is not None:
+            self._sessions[call.id] = session
+            self._by_dialog.setdefault((call.call_id, call.caller_tag), session)
+
     def _forget(self, session: Session, now: float) -> None:
         labels = {session.labels.get(tag, "") for tag in session.labels} or {""}
         for relay in session.used:
@@ -521,93 +413,3 @@ class Media(Module):
                     steering.delete(self.core, relay, Names(session.id, label, session.caller_tag), now)
             elif any(not leg.over for leg in session.legs.values()) or not session.legs:
                 steering.delete(self.core, relay, Names(session.id, "", session.caller_tag), now)
-
-    # --- operators
-
-    @command("media.list")
-    def list_relays(self, now: float) -> list[RelayRow]:
-        """Return the relays, with their state and figures."""
-        return [relay_row(one, now) for one in self._relays]
-
-    @command("media.set")
-    def set_state(self, uri: str, state: Admin) -> RelayRow:
-        """Set a relay ``active``, ``draining`` (calls leave it at their next re-INVITE) or ``disabled``."""
-        relay = self._found("media.set", uri)
-        relay.admin = state
-        return relay_row(relay, 0.0)
-
-    @command("media.calls", role="read")
-    def list_calls(self, limit: int = 100) -> list[SessionRow]:
-        """Return calls that have a relay, and which."""
-        found: list[SessionRow] = []
-        for session in self._sessions.values():
-            if len(found) >= max(1, min(limit, 1_000)):
-                break
-            found.append(session_row(session))
-        return found
-
-    @command("media.move")
-    def move(self, id: str) -> SessionRow:
-        """Have a call, by its id or Call-ID, move to another relay with its next re-INVITE or UPDATE."""
-        session = self._session_of("media.move", id)
-        session.moving = True
-        return session_row(session)
-
-    @command("media.query", role="read")
-    async def query(self, id: str, now: float) -> dict[str, Any]:
-        """Return what the relay says of a call: packets and octets of each side."""
-        return await self._tell_relay("media.query", id, {"command": "query"}, now)
-
-    @command("media.record")
-    async def record(self, id: str, now: float, on: bool = True) -> SessionRow:
-        """Begin, or end, the recording of a call."""
-        asked = {"command": "start recording" if on else "stop recording"}
-        await self._tell_relay("media.record", id, asked, now)
-        session = self._session_of("media.record", id)
-        session.recording = on
-        return session_row(session)
-
-    @command("media.dtmf")
-    async def dtmf(self, id: str, digit: str, now: float, duration: int = 250) -> SessionRow:
-        """Play a digit to the callee as if the caller pressed it. The call needs the flag ``inject-DTMF``."""
-        session = self._session_of("media.dtmf", id)
-        if len(digit) != 1 or digit not in "0123456789*#ABCD":
-            raise CommandError(f"media.dtmf: {digit[:8]!r} is no digit; 0 to 9, *, # and A to D are")
-        asked = {"command": "play DTMF", "from-tag": session.caller_tag, "code": digit, "duration": duration}
-        await self._tell_relay("media.dtmf", id, asked, now)
-        return session_row(session)
-
-    @command("media.block_dtmf")
-    async def block_dtmf(self, id: str, now: float, on: bool = True) -> SessionRow:
-        """Have the relay drop the digits of a call, or pass them on again."""
-        asked = {"command": "block DTMF" if on else "unblock DTMF"}
-        await self._tell_relay("media.block_dtmf", id, asked, now)
-        return session_row(self._session_of("media.block_dtmf", id))
-
-    async def _tell_relay(self, name: str, id: str, asked: dict[str, Any], now: float) -> dict[str, Any]:
-        session = self._session_of(name, id)
-        relay = session.relay
-        if relay is None or not relay.usable():
-            raise CommandError(
-                f"{name}: the relay of this call is {'not there' if relay is None else relay.state}"
-            )
-        try:
-            reply, _ = await relay.protocol.command(relay, {"call-id": session.id, **asked}, now)
-        except RelayFailed as error:
-            raise CommandError(f"{name}: {error}") from None
-        answer: dict[str, Any] = plain(reply)
-        return answer
-
-    def _found(self, name: str, uri: str) -> Relay:
-        relay = self._relays.get(uri)
-        if relay is None:
-            raise CommandError(f"{name}: there is no relay {uri:.80}; `sansip ctl media.list` shows them")
-        return relay
-
-    def _session_of(self, name: str, id: str) -> Session:
-        session = self._sessions.get(id) or next(
-            (one for one in self._sessions.values() if one.call.call_id == id), None
-        )
-        if session is None:
-            raise CommandError(f"{name}: no call {id:.80} has a relay; `sansip ctl media.calls` shows them")
-        return session

@@ -87,6 +87,8 @@ def check(file: Path, as_json: bool) -> None:
             fault.line = lines.find(fault.path)
         faults += late
     doubts = [] if loaded.settings is None else _doubts(loaded.settings)
+    if loaded.settings is not None and not faults:
+        doubts += _module_doubts(loaded.settings)
     if as_json:
         click.echo(
             json.dumps(
@@ -191,6 +193,17 @@ def _module_faults(settings: Settings) -> list[ConfigFault]:
         # A module's own mistake: it would end a start as well.
         return [ConfigFault("", f"a module cannot be made: {type(error).__name__}: {error}")]
     return [ConfigFault(name, fault) for name, fault in part_faults(settings.modules)]
+
+
+def _module_doubts(settings: Settings) -> list[str]:
+    """Return what the modules have to say of their settings, which have no faults."""
+    from sansip_server.modules import uses
+
+    found: list[str] = []
+    for use in uses(settings.modules):
+        made = use.kind(use.kind.Settings() if use.settings is None else use.settings)
+        found += made.doubts()
+    return found
 
 
 def _doubts(settings: Settings) -> list[str]:

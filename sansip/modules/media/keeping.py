@@ -1,0 +1,60 @@
+"""What outlives the process of a call's media: it is kept with the call's record (``[calls] keep``).
+
+Theory of operation: the variables of a call go into its row. Those of ``media`` are the relay, the branches
+that rtpproxy knows the call by, why it has a relay, and which sides are browsers. A re-INVITE after a restart
+finds the relay of before, and the end of the call is told there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sansip.modules.media.profiles import NO_WISH, Side, Wish
+from sansip.modules.media.session import Session
+from sansip.modules.media.settings import PROFILES
+
+if TYPE_CHECKING:
+    from sansip.modules.calls import Call
+    from sansip.modules.media.relays import Relays
+
+__all__ = ["keep", "name_of", "restored"]
+
+# Characters of a Call-ID in a call's name at a relay.
+_SHOWN: Final = 64
+
+
+def name_of(call: Call) -> str:
+    """Return the call's name at the relays.
+
+    A stranger may send another's Call-ID: a name of ours keeps its calls apart.
+    """
+    return f"{call.call_id[:_SHOWN]}-{call.id}"
+
+
+def keep(session: Session) -> None:
+    """Write what is needed after a restart into the variables of the call."""
+    if session.relay is None:
+        return
+    variables = session.call.variables
+    variables["media"] = session.relay.uri
+    variables["media_profile"] = session.wish.profile or ""
+    variables["media_browsers"] = " ".join(tag for tag, side in session.sides.items() if side.browser)
+    variables["media_labels"] = " ".join(f"{tag}={label}" for tag, label in session.labels.items())
+
+
+def restored(call: Call, relays: Relays, set_: str) -> Session | None:
+    """Return the media of a call of the process before, None where it had no relay."""
+    relay = relays.get(str(call.variables.get("media", "")))
+    if relay is None:
+        return None
+    profile = next((one for one in PROFILES if one == call.variables.get("media_profile")), None)
+    wish = NO_WISH if profile is None else Wish(profile=profile)
+    session = Session(name_of(call), call, call.caller_tag, relay.settings.set or set_, wish, relay)
+    session.used.add(relay)
+    relay.sessions += 1
+    for tag in str(call.variables.get("media_browsers", "")).split():
+        session.sides[tag] = Side(browser=True)
+    for pair in str(call.variables.get("media_labels", "")).split():
+        tag, _, label = pair.rpartition("=")
+        session.labels[tag] = label
+    return session
