@@ -38,7 +38,7 @@ _PAGE: Final = 50
 
 
 class Messages(Module):
-    """Keeps messages for users whom nobody can reach."""
+    """Keeps messages for users without a registered phone."""
 
     name = "messages"
     Settings = MessagesSettings
