@@ -47,7 +47,8 @@ def drafted(
     fields += [
         ("From", f"{identity};tag={tag}"),
         ("To", (to if "<" in to else f"<{to}>") if to else f"<{_plain(target)}>"),
-        ("Call-ID", call_id),
+        # A request that is sent again after a restart keeps its Call-ID, so that its receiver knows it.
+        *(() if "call-id" in named else (("Call-ID", call_id),)),
         ("CSeq", "1 " + method),
         *given,
     ]

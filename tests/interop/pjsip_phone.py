@@ -3,9 +3,9 @@
 ``… [AUTHORITY [PASSWORD]]``; TRANSPORT is udp, tcp or tls. It registers, and again when its
 connection is lost; it takes each call, and tells what happens, a line each:
 ``registered STATUS``, ``confirmed``, ``ended STATUS``, ``transfer STATUS``, ``asked URI`` (to call
-there), ``replaced``, ``media STATE`` (of its audio: 1 active, 2 held here, 3 held there). On its input
-it takes ``call URI``, ``hold``, ``resume``, ``transfer URI``, ``join`` (the party of the last call but
-one talks to that of the last) and ``hangup``, a line each, and ends with it.
+there), ``replaced``, ``message TEXT``, ``media STATE`` (of its audio: 1 active, 2 held here, 3 held
+there). On its input it takes ``call URI``, ``hold``, ``resume``, ``transfer URI``, ``join`` (the party of
+the last call but one talks to that of the last) and ``hangup``, a line each, and ends with it.
 
 Theory of operation: no threads; what the library has to do is done between two looks at
 the input.
@@ -65,6 +65,9 @@ class Account(pj.Account):  # type: ignore[misc]  # pjsua2 has no types
 
     def onRegState(self, prm: pj.OnRegStateParam) -> None:  # noqa: N802 (the library's name)
         say(f"registered {prm.code}")
+
+    def onInstantMessage(self, prm: pj.OnInstantMessageParam) -> None:  # noqa: N802 (the library's name)
+        say(f"message {prm.msgBody}")
 
     def onIncomingCall(self, prm: pj.OnIncomingCallParam) -> None:  # noqa: N802 (the library's name)
         call = Call(self, prm.callId)

@@ -6,9 +6,7 @@ does what a line on its input says, and tells what it sees (``pjsip_phone``).
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ import pytest
 
 from tests.interop.siege import LOCAL, Siege
 from tests.interop.test_pjsip import PjsipPhone
-from tests.missing import missing
+from tests.missing import needs_pjsua2
 
 ROUTE = Path(__file__).parents[2] / "examples" / "routes" / "bridge.py"
 USERS = ("alice", "bob", "carol")
@@ -66,10 +64,7 @@ class Office:
 
 @pytest.fixture(params=["udp", "tcp"])
 def office(request: Any, tmp_path: Path) -> Iterator[Office]:
-    if importlib.util.find_spec("pjsua2") is None:
-        if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
-            pytest.skip("PyPI has no pjsua2-python wheel for this Python and machine")
-        missing("not installed: pjsua2-python")
+    needs_pjsua2()
     with ExitStack() as stack:
         yield Office(tmp_path, request.param, stack)
 

@@ -9,8 +9,6 @@ set of the call names the connections of before, and the BYE has to arrive all t
 
 from __future__ import annotations
 
-import importlib.util
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -23,7 +21,7 @@ from tests.certificates import Authority
 from tests.interop.conftest import OPTIONS, TARGET
 from tests.interop.users import add_users
 from tests.interop.wire import Wire
-from tests.missing import missing
+from tests.missing import needs_pjsua2
 from tools.peers import Program, free_port, sansip_serve
 
 LOCAL = "127.0.0.1"
@@ -104,10 +102,7 @@ class Site:
 
 @pytest.fixture(params=["tcp", "tls"])
 def site(request: Any, tmp_path: Path) -> Iterator[Site]:
-    if importlib.util.find_spec("pjsua2") is None:
-        if sys.version_info >= (3, 13) or platform.machine() != "x86_64":
-            pytest.skip("PyPI has no pjsua2-python wheel for this Python and machine")
-        missing("not installed: pjsua2-python")
+    needs_pjsua2()
     with ExitStack() as stack:
         yield Site(tmp_path, request.param, stack)
 

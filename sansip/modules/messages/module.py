@@ -243,7 +243,9 @@ class Messages(Module):
         found = next((one for one in bindings if _device(one) == device), None)
         if found is None:
             return False
-        fields = [("Date", row.date), *row.header_fields]
+        # The same at each attempt: a phone that took the message just before a restart can tell.
+        call_id = core.secret("call-id").keyed_hash(f"{row.id} {device}") + f"@{row.id}"
+        fields = [("Call-ID", call_id), ("Date", row.date), *row.header_fields]
         answer = await core.ua.request(
             "MESSAGE", target_of(found), fields, self._body(row), from_=row.sender, to=row.to
         )

@@ -168,6 +168,19 @@ def test_restart() -> None:
     assert fetch(bench) == ["two"]
 
 
+def test_the_same_call_id() -> None:
+    """A server that died before the answer sends the same request again (RFC 3261 8.1.1.4)."""
+    bench = made()
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench)
+    [first] = come(bench)
+    bench = bench.restarted()
+    register(bench, cseq=2)
+    [again] = come(bench)
+    assert (first.call_id, first.body) == (again.call_id, again.body)
+
+
 def test_unreached() -> None:
     """A phone that is registered and silent: 202, and it is tried again later, in order."""
     bench = made(retry=60)
