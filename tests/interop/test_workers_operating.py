@@ -197,4 +197,28 @@ def test_a_ringing_call_outlives_sigterm(tmp_path: Path) -> None:
         bob.answer(invite, "200 OK")
         alice.established(alice.expect("200"))
         assert bob.expect("ACK").what == "ACK"
-        assert crew.program.wait(20) == 0
+        assert crew.program.wait(30) == 0
+
+
+def test_a_worker_that_dies_while_all_drain_holds_nobody_up(tmp_path: Path) -> None:
+    """The others wait until nothing runs at it, and at a dead one nothing does."""
+    with (
+        Crew(tmp_path, workers=2, transports=("udp",)) as crew,
+        Phone("bob", crew.domain, "udp", crew.address("udp")) as bob,
+        Phone("alice", crew.domain, "udp", crew.address("udp")) as alice,
+    ):
+        bob.register()
+        alice.invite(bob.aor)
+        bob.answer(bob.expect("INVITE"), "180 Ringing")
+        assert alice.expect("180").what == "180"
+        pids = crew.pids
+        crew.program.terminate()
+        soon(lambda: crew.log.count("draining: new calls get 503") == 2, "both drain")
+        time.sleep(0.5)
+        # The call was at one of them: the other ends by itself, and the server with it.
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)
+            if crew.program.process.poll() is not None:
+                break
+        assert crew.program.wait(10) == 0

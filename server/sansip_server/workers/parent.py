@@ -223,6 +223,8 @@ class _Parent:
         for reply in list(self._replies.values()):
             reply(number, None)
         if self._ending:
+            # The others waited for it.
+            self._let_go()
             return
         how = (
             f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
