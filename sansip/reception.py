@@ -19,12 +19,14 @@ from sansip.events import (
 )
 from sansip.module import Reply
 from sansip.proxy.stateless import forward_stray
+from sansip.proxy.usual import Usual
 from sansip.routing import IncomingRequest, run
 from sansip.routing.arrival import screen, take_route
 from sansip.routing.briefs import Briefs
 from sansip.routing.default import route as default_route
 from sansip.routing.flows import looking
 from sansip.routing.loss import has_moved
+from sansip.routing.passages import Passages
 from sansip.routing.probing import alive_tag
 from sansip.routing.quick_relay import QuickRelay
 from sansip.routing.room import is_exempt
@@ -38,6 +40,7 @@ from sansip.transport.flow import same_peer
 from sansip.transport.flow_token import MARK
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response, parse_message
+from sansip.wire.echo import read_echo
 
 __all__ = ["Reception"]
 
@@ -52,6 +55,7 @@ class Reception:
         "briefs",
         "follows_maddr",
         "force_rport",
+        "passages",
         "quick",
         "rates",
         "refusals",
@@ -73,6 +77,7 @@ class Reception:
         self.shortcut: Shortcut | None = Shortcut(core)
         self.quick: QuickRelay | None = QuickRelay(core)
         self.briefs: Briefs | None = Briefs(core, self.shortcut, self.allows)
+        self.passages: Passages | None = Passages(core, self.allows)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
@@ -89,6 +94,42 @@ class Reception:
             and not core.draining
             and listener not in core.retiring.ends
             and self.briefs.answers(data, listener, source, self.force_rport, now)
+        )
+
+    def sends_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
+        """Send a datagram that begins as ``PASSING`` says on, if that can be done at once."""
+        core = self._core
+        return (
+            self.passages is not None
+            and self._siblings is None
+            and core.route is default_route
+            and not core.unstarted
+            and not core.draining
+            and listener not in core.retiring.ends
+            and self.passages.sends(data, listener, source, self.force_rport, now)
+        )
+
+    def returns_briefly(self, data: bytes, source: Address, now: float) -> bool:
+        """Send a response back that came in a datagram from ``source``, if that can be done at once.
+
+        It answers a usual relay (``proxy.usual``), and no module looks at it.
+        """
+        core = self._core
+        if core.unstarted or core.modules.stack_hooks.message_arrived:
+            return False
+        echo = read_echo(data, core.limits)
+        if echo is None:
+            return False
+        # RFC 3261 17.1.3
+        transaction = self._transactions.clients.get(f"{echo.branch} {echo.method}")
+        if transaction is None:
+            return False
+        usual, hop = transaction.user, transaction.flow
+        return (
+            isinstance(usual, Usual)
+            and not hop.conn
+            and hop.address[0] == source[0]
+            and usual.returns(transaction, echo, now)
         )
 
     def message_received(

@@ -118,18 +118,35 @@ class Marks:
         text = "\n".join((first, *dialog))
         return first + self._seal(text, _DIALOG) + self._seal(f"{text}\n{target}\n{who}", _WHOLE)
 
-    def read(self, mark: str, request: Request, who: str, unix: float) -> Reading:
-        """Return what ``mark``, of our Route value, proves of ``request``, which has lost that value."""
+    def _head_of(self, mark: str, unix: float) -> int:
+        """Return the head of ``mark``, -1 where it is none of ours, or too old."""
         if len(mark) != _LENGTH or not mark.isascii():
-            return Reading.NONE
-        mark = mark.lower()
+            return -1
         try:
             head = int(mark[:_HEAD_END], 16)
         except ValueError:
-            return Reading.NONE
+            return -1
         age = (hour_of(unix) - head) & _HOURS
         # A clock behind the one that made it is no reason to end a call.
-        if min(age, _HOURS + 1 - age) > self._hours:
+        return -1 if min(age, _HOURS + 1 - age) > self._hours else head
+
+    def is_whole(
+        self, mark: str, call_id: str, from_tag: str, to_tag: str, uri: str, who: str, unix: float
+    ) -> bool:
+        """Whether ``read`` would say ``WHOLE`` of a request with these and no further Route."""
+        mark = mark.lower()
+        head = self._head_of(mark, unix)
+        if head < 0:
+            return False
+        local = from_tag if head & CALLER else ""
+        text = f"{mark[:_HEAD_END]}\n{call_id}\n{local}\n{to_tag}\n\n{address_of(uri)}\n{who}"
+        return compare_digest(self._seal(text, _WHOLE), mark[_DIALOG_END:])
+
+    def read(self, mark: str, request: Request, who: str, unix: float) -> Reading:
+        """Return what ``mark``, of our Route value, proves of ``request``, which has lost that value."""
+        mark = mark.lower()
+        head = self._head_of(mark, unix)
+        if head < 0:
             return Reading.NONE
         call_id, from_tag, to_tag, _ = request.identity()
         local = (from_tag or "") if head & CALLER else ""

@@ -7,24 +7,29 @@ few other lines (``octets``). Whatever else there is to consider, this has no an
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.copying import as_request_uri
 from sansip.proxy.destination import flow_for, hop_for
 from sansip.transport.flow import Flow
+from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.target import Target
-    from sansip.transport import Listener, NextHop
+    from sansip.transport import Listener
     from sansip.wire import Request
 
 __all__ = ["Direct", "direct_way"]
 
 # Fields that a copy may have to lose (``copying.keep_back``).
 _KEPT_BACK: Final = frozenset(("authorization", "proxy-authorization", "p-asserted-identity"))
+
+# A URI of a user at an IPv4 address, without parameters: RFC 3263 4.1 has no choice there.
+_PLAIN: Final = re.compile(r"sip:(?:[^;?]*@)?[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]++)?")
 
 
 class Direct:
@@ -33,17 +38,20 @@ class Direct:
     Attributes:
         uri: the URI that leads there.
         text: the Request-URI that it gets.
-        alive: the flow of the phone; None where ``flow`` was made for it.
+        host: where it goes, an IP address.
+        listener: the one that it leaves by.
+        flow: the flow that it goes over.
+        alive: that of the phone; None where ``flow`` was made for the request.
     """
 
-    __slots__ = ("alive", "flow", "hop", "listener", "text", "uri")
+    __slots__ = ("alive", "flow", "host", "listener", "text", "uri")
 
     def __init__(
-        self, uri: SipUri, text: str, hop: NextHop, listener: Listener, flow: Flow, alive: Flow | None
+        self, uri: SipUri, text: str, host: str, listener: Listener, flow: Flow, alive: Flow | None
     ) -> None:
         self.uri = uri
         self.text = text
-        self.hop = hop
+        self.host = host
         self.listener = listener
         self.flow = flow
         self.alive = alive
@@ -68,24 +76,30 @@ def direct_way(proxy: Proxy, request: Request, target: Target, leaves: int) -> D
         or (proxy.trust.exists and not _KEPT_BACK.isdisjoint(keys))
     ):
         return None
-    client = proxy.client
-    alive = None
-    try:
-        hop = hop_for(client, request, uri, target)
-    except RemoteProtocolError:
-        return None
-    if not hop.numeric:
-        return None
-    transport = hop.transport
     text = str(uri)
-    if target.uri is not None and ("?" in text or ";" in text):
-        text = str(as_request_uri(uri))
-    if target.flow is not None and (alive := flow_for(client, request, target)) is not None:
-        return Direct(uri, text, hop, proxy.listeners[alive.listener], alive, alive)
-    listener = proxy.listeners.reach(
-        transport, hop.host, leaves if target.listener is None else target.listener
-    )
+    transport, host = UDP, uri.host
+    name = ""
+    if target.flow is None and not target.only and _PLAIN.fullmatch(text) is not None:
+        # By UDP, to an IPv4 address (``next_hop``).
+        port = uri.port or DEFAULT_PORT
+        if target.address is not None:
+            host, port = target.address
+    else:
+        client = proxy.client
+        try:
+            hop = hop_for(client, request, uri, target)
+        except RemoteProtocolError:
+            return None
+        if not hop.numeric:
+            return None
+        if target.uri is not None and ("?" in text or ";" in text):
+            text = str(as_request_uri(uri))
+        transport, host, port = hop.transport, hop.host, hop.port
+        alive = None if target.flow is None else flow_for(client, request, target)
+        if alive is not None:
+            return Direct(uri, text, host, proxy.listeners[alive.listener], alive, alive)
+        name = hop.proves(transport)
+    listener = proxy.listeners.reach(transport, host, leaves if target.listener is None else target.listener)
     if listener is None:
         return None
-    flow = Flow(transport, listener.id, (hop.host, hop.port), name=hop.proves(transport))
-    return Direct(uri, text, hop, listener, flow, None)
+    return Direct(uri, text, host, listener, Flow(transport, listener.id, (host, port), name=name), None)

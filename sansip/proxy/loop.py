@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sansip.wire import OtherUri, Request, SipUri, TelUri
     from sansip.wire.headers.simple import CSeq
 
-__all__ = ["DECIDING", "Arrived", "is_looped", "loop_hash"]
+__all__ = ["DECIDING", "Arrived", "is_looped", "loop_hash", "text_hash"]
 
 # RFC 5393 4.2.1: the fields that routing looks at, beside those of every request.
 DECIDING: Final = frozenset(("route", "proxy-require", "proxy-authorization"))
@@ -51,6 +51,11 @@ def loop_hash(arrived: Arrived, start: int, asked: str) -> str:
     text = f"{asked or arrived.uri_text}\n{from_tag}\n{to_tag}\n{call_id}\n{cseq.number}"
     if arrived.fields:
         text = "\n".join((text, *arrived.fields))
+    return text_hash(text, start)
+
+
+def text_hash(text: str, start: int) -> str:
+    """Return the hash of the text that ``loop_hash`` makes."""
     return f"{crc32(text.encode('utf-8', 'surrogateescape'), start):08x}"
 
 

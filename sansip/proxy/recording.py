@@ -96,6 +96,36 @@ class Recording:
                     return mark
         return None
 
+    def echoed(self, line: str | None, tag: str | None, contact: str | None) -> tuple[bool, str | None]:
+        """Do as ``answered`` for a response that is not read, with less than status 300.
+
+        ``line`` and ``contact`` are those of Record-Route and Contact. Returns whether this was all that had
+        to be looked at, and the line that takes the place of ``line``, None where it stays.
+        """
+        if self._marks is None:
+            return True, None
+        if self._within is not None:
+            return False, None
+        if line is None:
+            return True, None
+        if "," in line:
+            return False, None
+        for mark in self._made.values():
+            if mark in line:
+                break
+        else:
+            return True, None
+        target = "@"
+        if contact is not None:
+            if contact == self._contact[0]:
+                target = self._contact[1]
+            elif '"' in contact or "," in contact:
+                return False, None
+            else:
+                target = address_of(uri_of(contact.partition(":")[2]))
+                self._contact = (contact, target)
+        return True, line.replace(mark, self._shown_to(mark, tag or "", target, ""))
+
     def answered(self, response: Response) -> None:
         """Shape our values in ``response`` for the caller; it is no 100.
 

@@ -54,7 +54,8 @@ def take_back(proxy: Proxy, forwarding: Sent, response: Response, flow: Flow, *,
             show_callee(proxy, recording, flow, response)
         recording.answered(response)
     # RFC 3261 16.7 step 3
-    response.pop_first_value("via")
+    if not response.drop_line("via"):
+        response.pop_first_value("via")
 
 
 def is_trusted(proxy: Proxy, flow: Flow) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sansip.transport import Listener
     from sansip.wire import Request, Response, Via
 
-__all__ = ["forward_stateless", "forward_stray"]
+__all__ = ["forward_stateless", "forward_stray", "stateless_branch"]
 
 
 def forward_stateless(
@@ -116,10 +116,17 @@ def _branch_of(entropy: Entropy, message: Request | Response, via: Via) -> str:
     With the values noted there: the server that answers must not decide where the answer goes.
     """
     branch = via.branch or ""
-    noted = f"{via.received} {via.params.get('rport')}"
     if not branch.startswith(MAGIC_COOKIE):
         branch = f"{branch} {message.call_id} {message.cseq.number} {message.from_tag}"
-    return f"{MAGIC_COOKIE}{entropy.mark}s{entropy.keyed_hash(f'stateless {branch} {via.sent_by} {noted}')}"
+    return stateless_branch(entropy, branch, via.sent_by, via.received, via.params.get("rport"))
+
+
+def stateless_branch(
+    entropy: Entropy, branch: str, sent_by: str, received: str | None, rport: str | None
+) -> str:
+    """Return the branch of a stateless forward of what came with ``branch`` and this noted source."""
+    hashed = entropy.keyed_hash(f"stateless {branch} {sent_by} {received} {rport}")
+    return f"{MAGIC_COOKIE}{entropy.mark}s{hashed}"
 
 
 def forward_stray(proxy: Proxy, response: Response, came: Flow, now: float) -> None:

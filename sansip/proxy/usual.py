@@ -11,7 +11,8 @@ would decide otherwise, so ``tests/proxy/test_usual.py`` plays each case on both
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.client.via import new_branch
 from sansip.proxy.branch import Branch
@@ -26,18 +27,30 @@ from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin, next_look
 from sansip.proxy.validation import breadth_of
+from sansip.transport.flow import ensure_length
+from sansip.transport.nat import is_private
+from sansip.transport.next_hop import NextHop
 from sansip.transport.transports import UDP
+from sansip.wire import Request
+from sansip.wire.abnf import TOKEN, compiled
+from sansip.wire.echo import Echo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sansip.clock import Timer
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.recording import Recording
     from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction, ServerTransaction
-    from sansip.transport import Flow, NextHop
-    from sansip.wire import Request, Response
+    from sansip.transport import Flow
 
 __all__ = ["Usual", "branch_of", "relay_usual"]
+
+
+_TAG: Final = compiled(rf";tag={TOKEN}")
+# Fields that are looked at in a trust domain (``returning.take_back``).
+_OF_TRUST: Final = re.compile("(?i)\n(?:p-|remote-party-id|alert-info|privacy|www-|proxy-a|authentication-)")
 
 
 class Usual:
@@ -57,9 +70,9 @@ class Usual:
         "_counted",
         "_early",
         "_hashed",
-        "_hop",
         "_id",
         "_leaves",
+        "_lines",
         "_provisional",
         "_rang",
         "_records",
@@ -69,6 +82,7 @@ class Usual:
         "_target",
         "_timer",
         "_transaction",
+        "_via",
         "caller",
         "cseq",
         "done",
@@ -79,7 +93,7 @@ class Usual:
         "watched",
     )
 
-    # Written by ``relay_usual``.
+    # Written by the functions that make it.
     _breadth: int
     _came: str
     _counted: tuple[str, str] | None
@@ -87,23 +101,26 @@ class Usual:
     _leaves: int
     _records: bool
     _started: float
+    _via: str
 
     def __init__(
         self,
         proxy: Proxy,
-        request: Request,
+        request: Request | Callable[[], Request],
+        lines: tuple[str, str, str, str, str | None],
         caller: Flow,
         server: ServerTransaction,
         target: Target,
-        hop: NextHop,
         branch: str,
     ) -> None:
         self.proxy = proxy
-        self._request: Request | None = request
+        # As received, or what reads it.
+        self._request: Any = request
+        # Its lines From, To, Call-ID and CSeq, and the tag of To.
+        self._lines = lines
         self.caller = caller
         self.server = server
         self._target: Target | None = target
-        self._hop: NextHop | None = hop
         self._id = branch
         # What take_back reads of a ``Forwarding``.
         self.cseq = ""
@@ -130,6 +147,13 @@ class Usual:
             budget = self._budget = Budget(self.proxy.limits.branches_in_all - 1)
         return budget
 
+    def _message(self) -> Request:
+        """The request as received, without our own Route values."""
+        given = self._request
+        request: Request = given if isinstance(given, Request) else given()
+        self._request = request
+        return request
+
     # --- for the route
 
     @property
@@ -144,12 +168,38 @@ class Usual:
         self.watched = False
         return self._became
 
+    def be_within(self, leaves: int, hashed: str, breadth: int) -> None:
+        """Be a request of a dialog, which no route waits for, and nothing of which is recorded."""
+        self.watched = False
+        self._records = False
+        self._came = ""
+        self._counted = None
+        self._leaves = leaves
+        self._hashed = hashed
+        self._breadth = breadth
+
+    def start(self, method: str, data: bytes, flow: Flow, via: str, now: float) -> None:
+        """Send ``data``, whose Via of ours is the line ``via``, over ``flow``."""
+        proxy = self.proxy
+        self._started = now
+        self._via = via
+        self.server.user = self
+        transaction = proxy.transactions.begin_client(self._id, method, data, flow, self)
+        self._transaction = transaction
+        if method == "INVITE":
+            # RFC 3261 16.6 step 11
+            look, name = next_look(proxy.values.c, proxy.limits.ring_time), "timer C"
+        else:
+            # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
+            look, name = proxy.trying_after, "trying"
+        self._timer = proxy.timers.start(now, look, self, name)
+        transaction.start(now)
+
     # --- what is unusual
 
     def become(self) -> Branch:
         """Make the response context and the branch that this has stood for, in its place from now on."""
-        request, target, transaction = self._request, self._target, self._transaction
-        assert request is not None
+        request, target, transaction = self._message(), self._target, self._transaction
         assert target is not None
         assert transaction is not None
         proxy, server, recording = self.proxy, self.server, self.recording
@@ -167,8 +217,9 @@ class Usual:
         )
         context = ResponseContext(proxy, forwarding, server)
         branch = context.resume(target, self._breadth, self._started, self._early, self._tag, self._counted)
-        hop = self._hop
-        assert hop is not None
+        # Where it was sent, once and for all: to an address (``direct``).
+        sent = transaction.flow
+        hop = NextHop(sent.transport, sent.host, sent.port, True, True)
         timer = self._timer
         if transaction.method != "INVITE":
             context.resume_timer(timer)
@@ -180,10 +231,53 @@ class Usual:
         server.user = context
         return branch
 
+    # --- a response that is not read
+
+    def returns(self, transaction: ClientTransaction, echo: Echo, now: float) -> bool:
+        """Send ``echo``, of the next hop's host, back as ``response_received`` would; or do nothing.
+
+        RFC 3261 16.7: it must repeat the lines that went there, the rest of it is no matter of a proxy.
+        """
+        status = echo.status
+        invite = transaction.method == "INVITE"
+        if (
+            self.done
+            or self.watched
+            or not (100 < status < 200 if invite and status < 200 else 200 <= status < 300)
+            or echo.top != self._via
+            or not echo.goes_back
+        ):
+            return False
+        from_, to, call_id, cseq, tag = self._lines
+        behind = echo.repeats(from_, to, call_id, cseq)
+        if behind is None:
+            return False
+        if behind:
+            if tag is not None or _TAG.fullmatch(behind) is None:
+                return False
+            tag = behind[5:]
+        if self.proxy.trust.exists and echo.has(_OF_TRUST):
+            return False
+        shown = None
+        recording = self.recording
+        if recording is not None:
+            contact = echo.contact
+            flow = transaction.flow
+            if not (flow.reliable or contact is None or flow.host in contact or is_private(flow.host)):
+                # It may be behind a NAT (``callee``).
+                return False
+            plain, shown = recording.echoed(echo.recorded, tag, contact)
+            if not plain:
+                return False
+        echo.data = echo.octets(shown)
+        echo.tag = tag
+        transaction.feed("1xx" if status < 200 else "2xx", echo, now)
+        return True
+
     # --- the user of the client transaction
 
-    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        """A response of the next hop (RFC 3261 16.7)."""
+    def response_received(self, transaction: ClientTransaction, response: Any, now: float) -> None:
+        """A response of the next hop (RFC 3261 16.7), or (``returns``) what was read of one."""
         status = response.status
         invite = transaction.method == "INVITE"
         if self.watched or status >= 300 or (status < 200 and not invite):
@@ -194,19 +288,27 @@ class Usual:
             self._provisional = True
             return
         proxy = self.proxy
+        if type(response) is Echo:
+            self._pass(invite, status, response.data, response.tag, now)
+            return
         take_back(proxy, self, response, transaction.flow, stranger=self.strange)
         if "via" not in response.keys:
             if self.done:
                 return
             # See ``Branch``.
-            assert self._request is not None
-            for value in reversed(self._request.get_all("via")):
+            for value in reversed(self._message().get_all("via")):
                 response.prepend("Via", value)
+        ensure_length(response, self.server.flow)
+        self._pass(invite, status, response.to_bytes(), response.to_tag, now)
+
+    def _pass(self, invite: bool, status: int, data: bytes, tag: str | None, now: float) -> None:
+        """Send the octets of a response back (RFC 3261 16.7 steps 5 and 9)."""
         if not invite:
             self._end()
-            self.server.respond(response, now)
+            self.server.feed("send 2xx", data, now)
             return
-        tag, most = response.to_tag, proxy.limits.early_dialogs
+        proxy = self.proxy
+        most = proxy.limits.early_dialogs
         if status < 200:
             self._provisional = True
             # RFC 3261 16.7 step 2: Timer C looks at this time when it fires.
@@ -216,26 +318,23 @@ class Usual:
                 proxy.notices.reached("early_dialogs", self.server.flow.host, now)
                 return
             self._early = early
-            self.server.respond(response, now)
+            self.server.feed("send 1xx", data, now)
             return
         confirmed = begin(self._confirmed, tag, most, proxy.entropy)
         if confirmed is None:
             proxy.notices.reached("early_dialogs", self.server.flow.host, now)
             return
         self._confirmed = confirmed
-        self._send_2xx(response, now)
-        if not self.done:
-            self._end()
-
-    def _send_2xx(self, response: Response, now: float) -> None:
-        """Send a 2xx to an INVITE back: each, at once (RFC 3261 16.7 step 5)."""
+        # RFC 3261 16.7 step 5: each 2xx to an INVITE, at once.
         server = self.server
         state = server.state
         if state == "proceeding" or state == "accepted":
-            server.respond(response, now)
+            server.feed("send 2xx", data, now)
         elif state != "terminated":
             # RFC 6026 8.3
-            self.proxy.sender.send(server.flow, response.to_bytes(), now)
+            proxy.sender.send(server.flow, data, now)
+        if not self.done:
+            self._end()
 
     def _end(self) -> None:
         """Keep what a further 2xx needs alone: there are thousands of these for 32 s each."""
@@ -246,7 +345,7 @@ class Usual:
         timer = self._timer
         if timer is not None:
             timer.cancel()
-        self._request = self._target = self._transaction = self._timer = self._hop = None
+        self._request = self._target = self._transaction = self._timer = None
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
         """The next hop was silent or could not be reached."""
@@ -310,20 +409,22 @@ def relay_usual(
     breadth = breadth_of(request, proxy.limits.max_breadth)
     if breadth < 1:
         return None
-    hop, listener = way.hop, way.listener
+    listener = way.listener
     came = came_token(proxy, request, caller, wants_flow) if records else ""
     record_routes: list[str] = []
     if records and recording is not None:
         goes = goes_token(proxy, request, target, way.alive, listener, way.uri)
-        mark = recording.mark(hop.host)
+        mark = recording.mark(way.host)
         record_routes = record_route_lines(proxy.listeners, caller.listener, listener, mark, came, goes)
     branch = new_branch(client.entropy, hashed)
     via = f"{listener.via};branch={branch}"
     data = forwarded(request, way.text, request.max_forwards, breadth, via, record_routes)
-    if len(data) > client.tcp_above and client.tcp_above and hop.transport == UDP:
+    if len(data) > client.tcp_above and client.tcp_above and way.flow.transport == UDP:
         # RFC 3261 18.1.1: it may have to go by TCP.
         return None
-    usual = Usual(proxy, request, caller, server, target, hop, branch)
+    line = request.first_line
+    lines = line("from") or "", line("to") or "", line("call-id") or "", line("cseq") or "", request.to_tag
+    usual = Usual(proxy, request, lines, caller, server, target, branch)
     usual.recording = recording
     usual._records = records
     usual._came = came
@@ -334,26 +435,12 @@ def relay_usual(
     if budget is not None:
         budget.left -= 1
         usual._budget = budget
-    usual._started = now
-    server.user = usual
-    if request.method == "INVITE":
-        if counted is not None:
-            proxy.pending.add(*counted)
-        if not server.last:
-            # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
-            server.feed("send 1xx", trying(request), now)
-        transaction = proxy.transactions.begin_client(branch, "INVITE", data, way.flow, usual)
-        # RFC 3261 16.6 step 11
-        look = next_look(proxy.values.c, proxy.limits.ring_time)
-        usual._timer = proxy.timers.start(now, look, usual, "timer C")
-    else:
-        if counted is not None:
-            proxy.pending.add(*counted)
-        # RFC 4320 4.1: 100 to a non-INVITE neither earlier nor later.
-        usual._timer = proxy.timers.start(now, proxy.trying_after, usual, "trying")
-        transaction = proxy.transactions.begin_client(branch, request.method, data, way.flow, usual)
-    usual._transaction = transaction
-    transaction.start(now)
+    if counted is not None:
+        proxy.pending.add(*counted)
+    if request.method == "INVITE" and not server.last:
+        # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
+        server.feed("send 1xx", trying(request), now)
+    usual.start(request.method, data, way.flow, via, now)
     return usual
 
 

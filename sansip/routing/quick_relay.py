@@ -124,7 +124,8 @@ class QuickRelay:
             # As it was received (RFC 5393 4.2.1).
             arrived = Arrived(request.uri, request.uri_text, request.identity(), (line,))
         at = keys.index("route")
-        request.pop_first_value("route")
+        if not request.drop_line("route"):
+            return False
         trust = proxy.trust
         # If this node asks no user for a password, a name proves nothing.
         who = trust.sender(request.from_.uri, flow.host) if trust.authenticates else ""

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from sansip.entropy import Entropy
     from sansip.transport import Flow, Sender
 
-__all__ = ["Refusals", "acknowledges_refusal", "refusal_tag"]
+__all__ = ["MARK", "Refusals", "acknowledges_refusal", "refusal_tag"]
 
 # Begins the To tags of refusals, so that of another ACK nothing has to be computed.
-_MARK = "r-"
+MARK = "r-"
 
 
 def refusal_tag(key: str, call_id: str | None, entropy: Entropy) -> str:
@@ -32,13 +32,13 @@ def refusal_tag(key: str, call_id: str | None, entropy: Entropy) -> str:
 
     ``key`` is that of the transaction that the request would have (``server_key``).
     """
-    return f"{_MARK}{entropy.keyed_hash(f'refusal {key} {call_id}')}"
+    return f"{MARK}{entropy.keyed_hash(f'refusal {key} {call_id}')}"
 
 
 def acknowledges_refusal(ack: Request, key: str, entropy: Entropy) -> bool:
     """Whether ``ack`` is for a refusal that was forgotten: it has ended here (RFC 3261 17.1.1.3)."""
     tag = ack.to_tag
-    return tag is not None and tag.startswith(_MARK) and tag == refusal_tag(key, ack.call_id, entropy)
+    return tag is not None and tag.startswith(MARK) and tag == refusal_tag(key, ack.call_id, entropy)
 
 
 def _key(request: Request) -> str:

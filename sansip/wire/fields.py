@@ -271,6 +271,21 @@ class HeaderFields:
                 return value
         return None
 
+    def drop_line(self, key: str) -> bool:
+        """Remove the first line of ``key``, which is there, if it has one value; return whether it had."""
+        line = self._first[key]
+        if "," in line or "\r" in line:
+            return False
+        keys = self.keys
+        at = keys.index(key)
+        del keys[at], self.lines[at]
+        if key in keys:
+            self._first[key] = self.lines[keys.index(key)]
+        else:
+            del self._first[key]
+        self._forget(key)
+        return True
+
     def restore_line(self, at: int, key: str, line: str) -> None:
         """Put the only line of ``key``, which was removed, back where it stood."""
         self.keys.insert(at, key)

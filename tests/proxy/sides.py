@@ -55,7 +55,7 @@ def wire(text: str) -> bytes:
     return text.replace("\n", "\r\n").encode()
 
 
-def reply(request: bytes, status: str, tag: str, *, via: bool = True) -> bytes:
+def reply(request: bytes, status: str, tag: str, *, via: bool = True, more: str = "") -> bytes:
     """Return the response of the callee, with or without the caller's Via."""
     head = request.partition(b"\r\n\r\n")[0].decode().split("\r\n")
     copied = ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
@@ -63,8 +63,8 @@ def reply(request: bytes, status: str, tag: str, *, via: bool = True) -> bytes:
     if not via:
         lines = [line for line in lines if "192.0.2.1:" not in line or not line.startswith("Via")]
     lines = [f"{line};tag={tag}" if line.startswith("To") and tag else line for line in lines]
-    contact = "Contact: <sip:bob@192.0.2.2:5060>"
-    return "\r\n".join([f"SIP/2.0 {status}", *lines, contact, "Content-Length: 0", "", ""]).encode()
+    extra = more.split("\n") if more else ["Contact: <sip:bob@192.0.2.2:5060>"]
+    return "\r\n".join([f"SIP/2.0 {status}", *lines, *extra, "Content-Length: 0", "", ""]).encode()
 
 
 class Side:
@@ -79,6 +79,7 @@ class Side:
         self.now = 1000.0
         self.sent: list[bytes] = []
         self.route = ""
+        self.first = 0
         self.feed(wire(REGISTER), CALLEE)
 
     def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
@@ -138,6 +139,14 @@ class Side:
             method, more = rest
             text = WITHIN.format(method=method, more=more, route=self.route or "<sip:192.0.2.99;lr>")
             return self.feed(wire(text), CALLER)
+        if kind == "last":
+            # What the callee answers from now on.
+            self.first = len([one for one in self.sent if not one.startswith(b"ACK")]) - 1
+            return []
+        if kind == "spelled":
+            method, old, new = rest
+            text = WITHIN.format(method=method, more="", route=self.route)
+            return self.feed(wire(text).replace(old.encode(), new.encode()), CALLER)
         if kind == "raw":
             return self.feed(self._raw(*rest), CALLER)
         if kind == "wait":
@@ -145,26 +154,29 @@ class Side:
         if kind == "failed":
             owners = list(self.stack.transactions.owners)
             return self._note(self.stack.send_failed(owners[-1], "unreachable", self.now) if owners else [])
-        status, tag, source, via = rest
+        status, tag, source, via, more = (*rest, "")[:5]
         requests = [one for one in self.sent if not one.startswith(b"ACK")]
         if not requests:
             return []
+        requests = requests[self.first :] or requests
         first = next((one for one in requests if not one.startswith(b"CANCEL")), requests[0])
-        return self.feed(reply(first, status, tag, via=via), source)
+        return self.feed(reply(first, status, tag, via=via, more=more), source)
 
 
 def compare(steps: list[tuple[Any, ...]], route: Callable[..., Any] | None = None, **more: Any) -> list[Any]:
     """Play ``steps`` on both; return what the short way did."""
     usual, quick = Side(route, **more), Side(route, **more)
-    usual.stack.reception.quick = None
+    usual.stack.reception.quick = usual.stack.reception.passages = None
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(relaying, "relay_usual", lambda *_, **__: None)
         patched.setattr(stateless, "direct_way", lambda *_: None)
         ordinary = Side(route, **more)
-        ordinary.stack.reception.quick = None
+        ordinary.stack.reception.quick = ordinary.stack.reception.passages = None
         expected = [ordinary.play(step) for step in steps]
         expected.append(ordinary.pass_time(400.0))
-    for side in (usual, quick):
+    read = Side(route, **more)
+    read.stack.reception.passages = None
+    for side in (usual, read, quick):
         actual = [side.play(step) for step in steps]
         actual.append(side.pass_time(400.0))
         assert actual == expected

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sansip.auth import AuthConfig
 from sansip.proxy.usual import Usual
+from sansip.routing import TrustedPeer
 from tests.proxy.sides import BUSY, CALLEE, CANCEL, INVITE, OTHER, RINGS, TAKES, TRIES, Side, compare
 
 PLAYS: dict[str, list[tuple[Any, ...]]] = {
@@ -90,6 +92,40 @@ STEPS = st.one_of(
 def test_any_play_ends_alike(first: tuple[Any, ...], steps: list[tuple[Any, ...]]) -> None:
     """No order of responses, failures, CANCELs and silence tells the short way from the long one."""
     compare([first, *steps])
+
+
+# Lines of responses that somebody might have to look at.
+ODD = (
+    'Contact: "B, C" <sip:bob@192.0.2.2>',
+    "Contact: <sip:bob@10.0.0.1>",
+    "Contact: <sip:bob@192.0.2.2:5060;transport=tcp>, <sip:bob@192.0.2.3>",
+    "Contact: sip:bob@192.0.2.2;x=1",
+    "m: <sip:bob@192.0.2.2>",
+    "Server: phone",
+    "Record-Route: <sip:192.0.2.7;lr>",
+    "P-Asserted-Identity: <sip:boss@biloxi.test>\nPrivacy: id",
+    'WWW-Authenticate: Digest realm="biloxi.test", nonce="1"',
+    "Alert-Info: <http://x.test>",
+    "Subject: x\n y",
+    "Max-Forwards: x",
+    "To: <sip:bob@biloxi.test>",
+    "Content-Length: 7",
+    "Timestamp: 5",
+)
+
+
+@pytest.mark.parametrize("more", [{}, {"auth": AuthConfig()}, {"trusted": [TrustedPeer("192.0.2.2", "x")]}])
+@pytest.mark.parametrize("first", [INVITE, ("request", "MESSAGE", "")])
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_lines_of_responses_are_seen_to(odd: str, first: Any, more: dict[str, Any]) -> None:
+    """RFC 3325 5, RFC 3261 16.7: fields that the long way takes away, rewrites or refuses are so on both."""
+    steps = [
+        first,
+        ("response", "180 Ringing", "b", CALLEE, True, odd),
+        ("response", "200 OK", "b", CALLEE, True, odd),
+        ("response", "200 OK", "c", CALLEE, True, odd),
+    ]
+    compare(steps, None, **more)
 
 
 async def waits(request: Any) -> None:

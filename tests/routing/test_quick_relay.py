@@ -44,6 +44,7 @@ class Looks(Module):
 def taken(steps: list[tuple[Any, ...]], **more: Any) -> int:
     """Return how many requests of a play go the quick way."""
     side = Side(None, **more)
+    side.stack.reception.passages = None
     quick: Any = Counted(QuickRelay(side.stack))
     side.stack.reception.quick = quick
     for step in steps:

@@ -1,0 +1,153 @@
+"""A plain ACK or BYE of a dialog through here, sent on from its octets: the quick way without a message.
+
+Theory of operation: what can be read in brief (``sansip.wire.passing``), came straight from its sender in a
+datagram, and has a whole mark of ours in Route, goes where its Request-URI says, before a message is made of
+it. Where a question is open this does nothing, and the request goes the long way (``quick_relay``, then the
+default route). The long way is the reference: the same actions follow, octet for octet
+(``tests/routing/test_quick_relay.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sansip.client.via import new_branch
+from sansip.proxy.loop import text_hash
+from sansip.proxy.stateless import stateless_branch
+from sansip.proxy.target import Target
+from sansip.proxy.usual import Usual
+from sansip.transaction.refusals import MARK as REFUSAL_MARK
+from sansip.transport import Flow, note_source
+from sansip.transport.transports import DEFAULT_PORT, UDP
+from sansip.ua.tags import MARK as TAG_MARK
+from sansip.wire import Request, parse_message
+from sansip.wire.headers.name_addr import parse_name_addr
+from sansip.wire.passing import read_passing
+
+if TYPE_CHECKING:
+    from sansip.actions import Address
+    from sansip.routing.core import Core
+
+__all__ = ["PASSING", "Passages"]
+
+# First octets of ACK and BYE.
+PASSING: Final = frozenset(b"AB")
+_METHODS: Final = ("ACK", "BYE")
+# RFC 3325: fields that a trust domain looks at.
+_OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
+# To the Request-URI as it is.
+_AS_ASKED: Final = Target()
+# Octets that our lines add at the most.
+_GROWTH: Final = 300
+
+
+class Passages:
+    """Requests of dialogs on their way through one stack.
+
+    ``allows(flow, now)`` counts a request of a sender, and says whether it may send one more; if not, it has
+    told so.
+    """
+
+    __slots__ = ("_allows", "_core")
+
+    def __init__(self, core: Core, allows: Callable[[Flow, float], bool]) -> None:
+        self._core = core
+        self._allows = allows
+
+    def sends(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+        """Send the request in ``data``, a datagram, on and return True; or do nothing.
+
+        The default route is to decide on it.
+        """
+        core = self._core
+        proxy = core.proxy
+        modules = core.modules
+        hooks = modules.stack_hooks
+        if (
+            proxy.hooks.active
+            or hooks.message_arrived
+            or hooks.request_received
+            or modules.stages["screen"]
+            or proxy.client.auth.accounts
+            or proxy.shifts.steps
+            or not proxy.config.dialog_tokens
+        ):
+            return False
+        passing = read_passing(data, core.limits)
+        if passing is None or passing.method not in _METHODS:
+            return False
+        host, port = source[:2]
+        sent_host, sent_port, to_tag = passing.sent_host, passing.sent_port, passing.to_tag
+        noted = passing.via
+        rport = None
+        if passing.rport:
+            # RFC 3581 4
+            before, _, behind = noted.partition(";rport")
+            rport = str(port)
+            noted = f"{before};rport={rport};received={host}{behind}"
+        elif sent_host != host or (sent_port or DEFAULT_PORT) != port or force_rport == "always":
+            return False
+        sent_by = sent_host if sent_port is None else f"{sent_host}:{sent_port}"
+        key = f"{passing.branch} {sent_by}"
+        transactions = proxy.transactions
+        listeners = core.listeners
+        recorded = listeners.recorded_by(passing.route)
+        trust = proxy.trust
+        if (
+            recorded is None
+            or ":" in host
+            or to_tag.startswith((TAG_MARK, REFUSAL_MARK))
+            or transactions.find_server(key, passing.method) is not None
+            or transactions.full
+            # RFC 3261 16.3 step 4: it may be a loop.
+            or listeners.is_own_sent_by(sent_by)
+            or (trust.exists and passing.has(_OF_TRUST))
+        ):
+            return False
+        far, mark = recorded
+        who = ""
+        if trust.authenticates:
+            line = passing.from_.partition(":")[2].strip()
+            who = trust.sender(parse_name_addr(line, "From", "RFC 3261 20.20").uri, host)
+        unix = core.wall.unix(now)
+        if not proxy.marks.is_whole(mark, passing.call_id, passing.from_tag, to_tag, passing.uri, who, unix):
+            return False
+        leaves = listeners.reach(UDP, passing.host, far.id)
+        tcp_above = proxy.client.tcp_above
+        if leaves is None or (tcp_above and len(data) > tcp_above - _GROWTH):
+            return False
+        flow = Flow(UDP, listener, source)
+        if not self._allows(flow, now):
+            return True
+        core.ua.now = now
+        out = Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
+        breadth = core.limits.max_breadth
+        if passing.method == "ACK":
+            # RFC 3261 16.11: no state.
+            received = None if rport is None else host
+            branch = stateless_branch(proxy.entropy, passing.branch, sent_by, received, rport)
+            proxy.sender.send(out, passing.forwarded(f"{leaves.via};branch={branch}", noted, breadth), now)
+            return True
+        decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
+        hashed = text_hash(f"{decides}\n{passing.route}", proxy.loop_secret)
+        server = transactions.open_server(key, passing.method, flow, None)
+        branch = new_branch(proxy.entropy, hashed)
+        lines = passing.from_, passing.to, passing.call_id_line, passing.cseq_line, to_tag
+        later = partial(_read, data, flow, force_rport)
+        usual = Usual(proxy, later, lines, flow, server, _AS_ASKED, branch)
+        usual.be_within(far.id, hashed, breadth)
+        via = f"{leaves.via};branch={branch}"
+        usual.start(passing.method, passing.forwarded(via, noted, breadth), out, via, now)
+        return True
+
+
+def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
+    """Return the request in ``data``, read before in brief, as the long way would have made it."""
+    request = parse_message(data)
+    assert isinstance(request, Request)
+    note_source(request, flow, force_rport)
+    request.drop_line("route")
+    return request

@@ -1,0 +1,142 @@
+"""What is read in brief of a request of a dialog is what the reader reads; what goes on fits it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sansip.limits import DEFAULT
+from sansip.proxy.octets import forwarded
+from sansip.wire import Request, SipUri
+from sansip.wire.passing import read_passing
+from sansip.wire.reader import read_message
+from tests.fuzz.mutate import change
+from tests.wire.head_messages import MESSAGES
+
+BYE = b"""BYE sip:b@192.0.2.2:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport
+Route: <sip:192.0.2.99:5060;lr;d=1>
+Max-Forwards: 70
+From: "A, B" <sip:a@A.test;x=y>;tag=1
+To: <sip:b@b.test>;tag=2
+Call-ID: 1@a.test
+CSeq: 7 BYE
+User-Agent: phone
+Content-Length: 4
+
+body""".replace(b"\n", b"\r\n")
+ONCE = ("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "route")
+
+
+def agree(data: bytes) -> bool:
+    """Assert that what is read in brief is what the reader reads; return whether it was."""
+    passing = read_passing(data, DEFAULT)
+    if passing is None:
+        return False
+    message = read_message(data, DEFAULT, True)
+    assert isinstance(message, Request)
+    assert not [key for key in ONCE if message.keys.count(key) != 1]
+    uri: Any = message.uri
+    assert isinstance(uri, SipUri)
+    assert (passing.method, passing.uri) == (message.method, message.uri_text)
+    assert (passing.host, passing.port, {}) == (uri.host, uri.port, uri.params)
+    via = message.via
+    assert (passing.sent_host, passing.sent_port, passing.branch) == (via.host, via.port, via.branch)
+    assert passing.rport == ("rport" in via.params)
+    assert set(via.params) <= {"branch", "rport"}
+    assert passing.via == message.first_line("via")
+    assert (passing.from_, passing.to) == (message.first_line("from"), message.first_line("to"))
+    assert message.from_.uri.scheme == message.to.uri.scheme == "sip"
+    assert (passing.from_tag, passing.to_tag) == (message.from_tag, message.to_tag)
+    assert (passing.call_id, int(passing.cseq)) == (message.call_id, message.cseq.number)
+    assert passing.call_id_line == message.first_line("call-id")
+    assert (passing.cseq_line, passing.route) == (message.first_line("cseq"), message.first_line("route"))
+    assert passing.hops == message.max_forwards
+    assert not {"proxy-require", "proxy-authorization", "authorization", "max-breadth"} & {*message.keys}
+    message.set_line("via", "Via: noted")
+    message.remove("route")
+    expected = forwarded(message, message.uri_text, message.max_forwards, 60, "Via: ours")
+    assert passing.forwarded("Via: ours", "Via: noted", 60) == expected
+    return True
+
+
+def test_a_plain_request() -> None:
+    """This is what phones and SIPp send."""
+    assert agree(BYE)
+    assert agree(BYE.replace(b"BYE", b"ACK"))
+
+
+def test_any_order_of_lines() -> None:
+    """RFC 3261 7.3.1: the order of fields of different names means nothing."""
+    head, _, body = BYE.partition(b"\r\n\r\n")
+    start, *lines = head.split(b"\r\n")
+    chance = random.Random(1)
+    for _ in range(200):
+        chance.shuffle(lines)
+        assert agree(b"\r\n".join([start, *lines]) + b"\r\n\r\n" + body)
+
+
+def test_spoiled_requests() -> None:
+    """Near the edge of the plain form is where two readers would differ."""
+    chance = random.Random(1)
+
+    def spoiled() -> bytes:
+        data = bytearray(chance.choice((BYE, BYE, BYE, chance.choice(MESSAGES))))
+        for _ in range(chance.choice((1, 1, 1, 2, 3))):
+            change(data, chance, [BYE, *MESSAGES])
+        return bytes(data[:4_000])
+
+    said = [agree(spoiled()) for _ in range(6_000)]
+    assert 300 < sum(said) < 5_500
+
+
+def test_each_octet_spoiled() -> None:
+    """One octet changed, at each place: to what separates, ends, quotes, or is no text."""
+    for at, octet in itertools.product(range(len(BYE)), b'\x00\r\n\t ,;:"<>@=\\%A0\x7f\x80\xff'):
+        data = bytearray(BYE)
+        data[at] = octet
+        agree(bytes(data))
+
+
+def test_each_line_twice_and_away() -> None:
+    """RFC 3261 7.3.1: a field that stands twice, or has another spelling, is for the reader."""
+    head, _, body = BYE.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    for at in range(1, len(lines)):
+        twice = [*lines[:at], lines[at], *lines[at:]]
+        assert agree(b"\r\n".join(twice) + b"\r\n\r\n" + body) == lines[at].startswith(b"User-Agent")
+        away = [*lines[:at], *lines[at + 1 :]]
+        assert agree(b"\r\n".join(away) + b"\r\n\r\n" + body) == lines[at].startswith(b"User-Agent")
+        name, _, value = lines[at].partition(b":")
+        for odd in (name.upper(), name[:1].lower(), name + b" "):
+            agree(b"\r\n".join([*lines[:at], odd + b":" + value, *lines[at + 1 :]]) + b"\r\n\r\n" + body)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        replace(DEFAULT, header_size=200),
+        replace(DEFAULT, head_size=200),
+        replace(DEFAULT, message_size=200),
+        replace(DEFAULT, header_parts=200),
+        replace(DEFAULT, uri_size=200),
+        replace(DEFAULT, header_count=9),
+        replace(DEFAULT, via_count=9),
+        replace(DEFAULT, route_count=9),
+        replace(DEFAULT, contact_count=9),
+    ],
+)
+def test_near_a_limit_the_reader_decides(limits: Any) -> None:
+    """It has the right refusal."""
+    assert read_passing(BYE, limits) is None
+
+
+def test_time_is_linear_in_the_size() -> None:
+    """A stranger's octets of each kind, as many as are read: no repeat is tried in two ways."""
+    for piece in (b"a: b\r\n", b"Via: x\r\n", b" ", b"\x80", b"a.", b"a-", b";a=b", b'"', b"<", b"1"):
+        for before in (b"BYE ", b"BYE sip:", b"BYE sip:b@", *(BYE[:at] for at in range(40, 260, 20))):
+            agree(before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n")
