@@ -158,6 +158,10 @@ def test_a_restart_in_the_middle(tmp_path: Path) -> None:
         server.program.process.kill()
         server.program.wait(5)
         stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config, **given))
+        deadline = time.monotonic() + 10
+        # `ready` does not wait for the rows; health does.
+        while not ctl(tmp_path, "calls.list") and time.monotonic() < deadline:
+            time.sleep(0.1)
         (after,) = ctl(tmp_path, "calls.list")
         assert (after["id"], after["state"]) == (before["id"], "answered")
         assert abs(after["answered"] - before["answered"]) < 0.01
