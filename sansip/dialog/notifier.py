@@ -116,7 +116,7 @@ class Notifier(SubscriptionUsage):
         """Answer the SUBSCRIBE or REFER that it was made for, and send the first NOTIFY (4.2.1.2)."""
         dialog = self.dialog
         recorded = record_routes_to_copy(request) if dialog.state == EARLY else []
-        answer = [*recorded, *self._contact()]
+        answer = [*recorded, *self._contact(), *self._headers]
         if request.method == "SUBSCRIBE":
             answer.append(("Expires", expires))
         self._respond(request, owner, 202 if request.method == "REFER" else 200, answer)
@@ -262,7 +262,7 @@ class Notifier(SubscriptionUsage):
         request, owner, expires = given
         self.dialog.refresh(request)
         self.expires_at = now + expires
-        self._respond(request, owner, 200, [*self._contact(), ("Expires", expires)])
+        self._respond(request, owner, 200, [*self._contact(), *self._headers, ("Expires", expires)])
         self._effects.append(Tell(Subscribed(request, expires)))
         # 4.2.1.2: a NOTIFY follows each.
         self.notify_now(None, now)
@@ -270,7 +270,7 @@ class Notifier(SubscriptionUsage):
     def take_unsubscribe(self, given: tuple[Request, Any, int], now: float) -> None:
         request, owner, _expires = given
         self.dialog.refresh(request)
-        self._respond(request, owner, 200, [*self._contact(), ("Expires", 0)])
+        self._respond(request, owner, 200, [*self._contact(), *self._headers, ("Expires", 0)])
         self.send_last(("timeout", None), now)
 
     def time_out(self, _argument: Any, now: float) -> None:

@@ -9,8 +9,9 @@ so that nobody else waits for them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sansip.dialog import (
     Dialog,
@@ -57,6 +58,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Events"]
 
+# See ``Events.serve_lists``.
+ListFor: TypeAlias = Callable[[Package, str, str], Package | None]
+Hears: TypeAlias = Callable[[str, str, float], None]
+Added: TypeAlias = Callable[[Package, float], None]
+
 # How tags of ours begin: as long as those of user agents (``sansip.ua.tags``).
 _MARK: Final = "e-"
 # NOTIFYs that one input sends.
@@ -93,6 +99,9 @@ class Events(Module):
         self._told: dict[str, int] = {}
         # Option tags that packages add (``eventlist``).
         self.extensions: set[str] = set()
+        self._list_for: ListFor | None = None
+        self._hears: Hears | None = None
+        self._added: Added | None = None
 
     # --- its life
 
@@ -124,6 +133,19 @@ class Events(Module):
             raise LocalProtocolError(f"two modules serve the event package {package.event}")
         self._packages[package.event] = package
         self.core.run(self._restore(package), now)
+        if self._added is not None and not package.hidden:
+            self._added(package, now)
+
+    @function
+    def serve_lists(self, list_for: ListFor, hears: Hears, added: Added, now: float) -> None:
+        """Serve lists (RFC 4662): ``list_for`` (package, resource, watcher) finds the package of a list.
+
+        ``hears`` (event, resource, time) is told of each change, ``added`` (package, time) of each package.
+        """
+        self._list_for, self._hears, self._added = list_for, hears, added
+        for package in tuple(self._packages.values()):
+            if not package.hidden:
+                added(package, now)
 
     @function
     def remove(self, package: Package, now: float) -> None:
@@ -142,7 +164,7 @@ class Events(Module):
     @property
     def allow_events(self) -> str:
         """The value of Allow-Events (RFC 6665 8.2.2)."""
-        return ", ".join(sorted(self._packages))
+        return ", ".join(sorted(name for name, one in self._packages.items() if not one.hidden))
 
     @function
     def of(self, event: str, resource: str) -> list[Subscription]:
@@ -168,6 +190,14 @@ class Events(Module):
                 self._consider(one, now)
             elif one.usage.expires_at is not None and not one.usage.is_sending:
                 self._book.look(one, now)
+        if self._hears is not None:
+            self._hears(event, resource, now)
+
+    @function
+    def look(self, one: Subscription, now: float) -> None:
+        """Send what is due to ``one``, after ``Subscription.note``."""
+        self._now = now
+        self._consider(one, now)
 
     @function
     def judge(self, event: str, now: float, resource: str | None = None) -> None:
@@ -175,6 +205,8 @@ class Events(Module):
         for name in self._book.resources(event) if resource is None else [resource]:
             for one in self._book.of(event, name):
                 self._judge_again(one, now)
+            if self._hears is not None and resource is not None:
+                self._hears(event, name, now)
 
     @function
     def end(self, one: Subscription, reason: str, now: float, retry_after: int | None = None) -> None:
@@ -202,6 +234,15 @@ class Events(Module):
         try:
             message.typed("event")
             package = self._packages.get((message.get("event") or "").partition(";")[0].strip())
+            if package is not None and package.hidden:
+                package = None
+            if package is not None and self._list_for is not None:
+                listed = self._list_for(package, resource, self.core.address_of(message.from_.uri))
+                if listed is not None and not request.supports("eventlist"):
+                    # RFC 4662 4.4
+                    request.refuse(421, None, listed.headers)
+                    return True
+                package = listed or package
             if package is None:
                 if message.has("event") and self.core.location.lookup(resource, request.now):
                     # A package that the phones of this user may serve (RFC 3856 7: end to end).
@@ -320,6 +361,7 @@ class Events(Module):
             most=settings.longest,
             usual=one.package.usual,
             params=_rates(one),
+            headers=one.package.headers,
         )
 
     def _limit_of(self, one: Subscription) -> str:
@@ -363,6 +405,8 @@ class Events(Module):
         try:
             key = event_key(message)
             one = self._book.ids.get(tag) or await self._adopt(key[0], tag)
+            if one is None and self._list_for is not None:
+                one = await self._adopt(f"{key[0]}.list", tag)
             if one is None or key != _key_of(one):
                 request.reply(481)
                 return True
@@ -645,7 +689,8 @@ class Events(Module):
 
 
 def _key_of(one: Subscription) -> tuple[str, str | None]:
-    return one.package.event, one.params.get("id")
+    # As the watcher wrote it: lists are kept under a name of their own.
+    return one.usage.event.partition(";")[0].strip(), one.params.get("id")
 
 
 def _params_of(event: str) -> dict[str, str | None]:

@@ -28,6 +28,8 @@ class Package:
         usual: seconds of a subscription that asks for none.
         interval, burst: seconds between two NOTIFYs in the long run, and how many may follow each other
             without that pause.
+        headers: fields of each 2xx to a SUBSCRIBE, and of each NOTIFY.
+        hidden: it is no package of its own name (lists of another one): not in Allow-Events.
         each: whether every transition counts: changes wait for each other, and none is left out.
     """
 
@@ -37,6 +39,8 @@ class Package:
     usual: ClassVar[int] = 3_600
     interval: float = 1.0
     burst: int = 2
+    headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+    hidden: ClassVar[bool] = False
     each: ClassVar[bool] = False
 
     def serves(self, resource: str) -> bool:

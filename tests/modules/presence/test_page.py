@@ -11,6 +11,7 @@ from sansip.modules.documents import DocumentsSettings
 from sansip.modules.events import Verdict
 from sansip.modules.presence import PresenceSettings
 from sansip.modules.presence.rules import judge, parse_rules
+from sansip.modules.pua import PuaSettings
 
 PAGE = (Path(__file__).parents[3] / "docs/modules/presence.md").read_text()
 
@@ -31,6 +32,6 @@ def test_the_rules_of_the_page(watcher: str, verdict: Verdict) -> None:
 
 def test_the_settings_of_the_page() -> None:
     """Each key is on the page."""
-    for settings in (PresenceSettings, DocumentsSettings):
+    for settings in (PresenceSettings, DocumentsSettings, PuaSettings):
         for name in settings.__dataclass_fields__:
             assert f"`{name}`" in PAGE

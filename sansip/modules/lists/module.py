@@ -1,0 +1,182 @@
+"""The module ``lists``: a resource list server (RFC 4662) for the lists of users (RFC 4826).
+
+Theory of operation: a user's documents name lists by URI. If the user subscribes to such a URI, the
+subscription is one to all members, and the states of members that are users here are read from the packages
+themselves. Only the owner can subscribe to a list, so no user can take the address of another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.module import CommandError, Doc, Module, ModuleFault, command
+from sansip.module.xml import FIX, has_lxml
+from sansip.modules.documents import DocumentChanged, Documents
+from sansip.modules.events import Events, Package, Subscription
+from sansip.modules.lists.package import ListPackage
+from sansip.modules.lists.services import Member, Service, members_of, parse_lists, parse_services
+from sansip.wire import SipUri, parse_uri
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+
+__all__ = ["Lists", "ListsSettings"]
+
+_SERVICES: Final = ("rls-services", "index")
+_LISTS: Final = ("resource-lists", "index")
+
+
+@dataclass(slots=True)
+class ListsSettings:
+    """The table [lists]. Raises ``ValueError``."""
+
+    members: Annotated[int, Doc("Members of one list that are told; further ones are left out.")] = 200
+    interval: Annotated[float, Doc("Seconds between two NOTIFYs of one list, in the long run.")] = 5.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.members <= 2_000:
+            raise ValueError(f"members is {self.members}: 1 to 2000")
+        if not 0 <= self.interval <= 3600:
+            raise ValueError(f"interval is {self.interval:g}: 0 to 3600 seconds")
+
+
+class Lists(Module):
+    """Serves subscriptions to lists of users (RFC 4662): one SUBSCRIBE for all buddies."""
+
+    name = "lists"
+    Settings = ListsSettings
+    requires = (Documents, Events)
+    events = (DocumentChanged,)
+    settings: ListsSettings
+
+    def __init__(self, settings: ListsSettings) -> None:
+        super().__init__(settings)
+        # Owner -> its services, each with its members.
+        self._read: dict[str, dict[str, tuple[Service, list[Member]]]] = {}
+        # Address of a member -> (owner, URI) of the lists that have it.
+        self._of_member: dict[str, set[tuple[str, str]]] = {}
+        self._packages: dict[str, ListPackage] = {}
+
+    def check(self, settings: ListsSettings) -> None:
+        """Without lxml there are no lists."""
+        if not has_lxml():
+            raise ModuleFault(f"lists: {FIX}")
+
+    def start(self, core: Core, now: float) -> None:
+        self._documents = core.module(Documents)
+        self._engine = core.module(Events)
+        self._documents.check_with(_SERVICES[0], parse_services)
+        self._documents.check_with(_LISTS[0], parse_lists)
+        self._engine.extensions.add("eventlist")
+        self._engine.serve_lists(self._list_for, self._changed, self._added, now)
+
+    def configure(self, settings: ListsSettings, now: float) -> None:
+        """Take new settings."""
+        super().configure(settings, now)
+        for owner in tuple(self._read):
+            self._forget(owner)
+        for package in self._packages.values():
+            package.interval = settings.interval
+
+    # --- the lists of users
+
+    def _services(self, owner: str) -> dict[str, tuple[Service, list[Member]]]:
+        found = self._read.get(owner)
+        if found is None:
+            found = {}
+            document = self._documents.get(_SERVICES[0], owner, _SERVICES[1])
+            if document is not None:
+                lists = self._documents.get(_LISTS[0], owner, _LISTS[1])
+                try:
+                    services = parse_services(document.body)
+                    named = {} if lists is None else parse_lists(lists.body)
+                except ValueError as error:
+                    self.core.failed("lists", error)
+                    services, named = {}, {}
+                most = self.settings.members
+                found = {
+                    uri: (service, members_of(service, services, named, most))
+                    for uri, service in services.items()
+                }
+            self._read[owner] = found
+            for uri, (_, members) in found.items():
+                for member in members:
+                    self._of_member.setdefault(member.uri, set()).add((owner, uri))
+        return found
+
+    def _forget(self, owner: str) -> None:
+        for uri, (_, members) in self._read.pop(owner, {}).items():
+            for member in members:
+                places = self._of_member.get(member.uri)
+                if places is not None:
+                    places.discard((owner, uri))
+                    if not places:
+                        del self._of_member[member.uri]
+
+    def _members(self, subscription: Subscription) -> list[Member] | None:
+        found = self._services(subscription.watcher).get(subscription.resource)
+        return None if found is None else found[1]
+
+    def _list_for(self, base: Package, resource: str, watcher: str) -> ListPackage | None:
+        """Return the package of the list ``resource`` of ``watcher``, None where there is no such list."""
+        found = self._services(watcher).get(resource)
+        if found is None or (found[0].packages and base.event not in found[0].packages):
+            return None
+        return self._packages.get(base.event)
+
+    def _added(self, base: Package, now: float) -> None:
+        """A package is served: so are lists of it."""
+        package = ListPackage(base, self._members, self._is_user, self.core.entropy.token)
+        package.interval = self.settings.interval
+        self._packages[base.event] = package
+        self._engine.add(package, now)
+
+    def _is_user(self, address: str) -> bool:
+        try:
+            uri = parse_uri(address)
+        except RemoteProtocolError:
+            return False
+        return isinstance(uri, SipUri) and uri.user is not None and self.core.listeners.serves(uri.host)
+
+    # --- changes
+
+    def _changed(self, event: str, resource: str, now: float) -> None:
+        """The state of a user changed, or who may see it: lists that have it are told."""
+        package = self._packages.get(event)
+        if package is None:
+            return
+        for owner, uri in self._of_member.get(resource, ()):
+            for one in self._engine.of(package.event, uri):
+                if one.watcher == owner:
+                    package.changed(one, resource)
+                    self._engine.look(one, now)
+
+    def event_received(self, event: Any, now: float) -> None:
+        """A user's lists are other ones: they are told whole."""
+        if (event.auid, event.name) not in (_SERVICES, _LISTS):
+            return
+        self._forget(event.user)
+        for package in self._packages.values():
+            for name in self._engine.resources(package.event):
+                for one in self._engine.of(package.event, name):
+                    if one.watcher != event.user:
+                        continue
+                    if self._members(one) is None:
+                        self._engine.end(one, "noresource", now)
+                    else:
+                        one.full = True
+                        one.note(None, None)
+                        self._engine.look(one, now)
+
+    # --- operators
+
+    @command("lists.show")
+    def show_lists(self, user: str) -> dict[str, list[str]]:
+        """Return the lists of `user`, each with the addresses of its members."""
+        try:
+            owner = self.core.address_of(parse_uri(user))
+        except RemoteProtocolError as error:
+            raise CommandError(f"lists.show: {user!r:.60} is no SIP URI: {error.reason}") from None
+        return {uri: [one.uri for one in members] for uri, (_, members) in self._services(owner).items()}

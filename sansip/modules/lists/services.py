@@ -1,0 +1,125 @@
+"""The lists of a user (RFC 4826): services with their members.
+
+Theory of operation: a service has a URI, the packages that it is for, and a list: its own, or one of the
+user's ``resource-lists`` by name. Lists in lists, and services that name other services of the user, are
+taken into the list that names them, each once, so a circle ends.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.location.aor import address_of_record
+from sansip.module.xml import Element, local_name, namespace, read_xml
+from sansip.wire import SipUri, parse_uri
+
+__all__ = ["Member", "Service", "members_of", "parse_lists", "parse_services"]
+
+LISTS: Final = "urn:ietf:params:xml:ns:resource-lists"
+SERVICES: Final = "urn:ietf:params:xml:ns:rls-services"
+# The end of the URI of a list: the node selector of its name (RFC 4826 4.1).
+_NAMED: Final = re.compile(r"list\[@name=(?:%22|\")([^\"%]{1,100})(?:%22|\")\]$")
+_MOST_SERVICES: Final = 50
+_MOST_ENTRIES: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry: its URI as an address-of-record, and its name."""
+
+    uri: str
+    name: str = ""
+
+
+@dataclass(slots=True)
+class Service:
+    """One service. ``members``: its own list; ``named``: one of ``resource-lists``; no ``packages``: all."""
+
+    uri: str
+    packages: frozenset[str] = frozenset()
+    members: list[Member] = field(default_factory=list)
+    named: str = ""
+
+
+def _user(text: str | None) -> str:
+    try:
+        uri = parse_uri((text or "").strip())
+    except RemoteProtocolError:
+        raise ValueError("an entry is no URI") from None
+    return address_of_record(uri) if isinstance(uri, SipUri) else str(uri)
+
+
+def parse_services(body: bytes) -> dict[str, Service]:
+    """Return the services of a document by URI. Raises ``ValueError`` for one that is none."""
+    root = read_xml(body)
+    if root.tag != f"{{{SERVICES}}}rls-services":
+        raise ValueError("not an rls-services document")
+    found: dict[str, Service] = {}
+    for element in root:
+        if element.tag != f"{{{SERVICES}}}service":
+            continue
+        service = Service(_user(element.get("uri")))
+        for part in element:
+            name = local_name(part)
+            if name == "packages":
+                service.packages = frozenset((one.text or "").strip() for one in part)
+            elif name == "list":
+                service.members = _entries(part, [])
+            elif name == "resource-list":
+                match = _NAMED.search((part.text or "").strip())
+                service.named = match[1] if match is not None else ""
+        # RFC 4826 4.4.5: a URI has one service.
+        if service.uri in found or len(found) >= _MOST_SERVICES:
+            raise ValueError("a service twice, or too many services")
+        found[service.uri] = service
+    return found
+
+
+def parse_lists(body: bytes) -> dict[str, list[Member]]:
+    """Return the lists of a ``resource-lists`` document by name. Raises ``ValueError``."""
+    root = read_xml(body)
+    if root.tag != f"{{{LISTS}}}resource-lists":
+        raise ValueError("not a resource-lists document")
+    found: dict[str, list[Member]] = {}
+    for element in root.iter(f"{{{LISTS}}}list"):
+        if element.get("name"):
+            found.setdefault(element.get("name"), _entries(element, []))
+    return found
+
+
+def _entries(element: Element, found: list[Member]) -> list[Member]:
+    for one in element:
+        if namespace(one) != LISTS:
+            continue
+        if local_name(one) == "entry":
+            found.append(
+                Member(_user(one.get("uri")), (one.findtext(f"{{{LISTS}}}display-name") or "").strip())
+            )
+        elif local_name(one) == "list":
+            _entries(one, found)
+        if len(found) > _MOST_ENTRIES:
+            raise ValueError("too many entries")
+    return found
+
+
+def members_of(
+    service: Service, services: dict[str, Service], lists: dict[str, list[Member]], most: int
+) -> list[Member]:
+    """Return the members of ``service`` and of services that it names, each once, at most ``most``."""
+    found: dict[str, Member] = {}
+    seen: set[str] = set()
+    waiting = [service]
+    while waiting and len(found) < most:
+        one = waiting.pop(0)
+        if one.uri in seen:
+            continue
+        seen.add(one.uri)
+        for member in (*one.members, *lists.get(one.named, ())):
+            if member.uri in services:
+                waiting.append(services[member.uri])
+            elif len(found) < most:
+                found.setdefault(member.uri, member)
+    return list(found.values())

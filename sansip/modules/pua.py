@@ -1,0 +1,311 @@
+"""Presence user agent: the state of our users, published at another server (RFC 3903 4).
+
+Theory of operation: each publication is one object that knows what shall stand there, and what does. It
+sends one PUBLISH at a time; what changes meanwhile is sent when the answer is there, the newest alone. It
+refreshes before the end, publishes anew where the other server has forgotten it (412), asks for longer
+where that wants it (423), and tries again later after any other failure. Rows keep the entity-tags, so a
+restart goes on with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.module import CommandError, Doc, Module, command, function
+from sansip.module.xml import attribute, text
+from sansip.rows import Table
+from sansip.wire import SipUri, parse_uri
+
+if TYPE_CHECKING:
+    from sansip.clock import Timer
+    from sansip.location import Binding
+    from sansip.module import Core
+    from sansip.wire import Response
+
+__all__ = ["Pua", "PuaSettings", "Published"]
+
+# Seconds until a PUBLISH that failed is sent anew: the first time, and at the most.
+_AGAIN: Final = (10.0, 300.0)
+_PIDF: Final = "application/pidf+xml"
+
+
+@dataclass(slots=True)
+class PuaSettings:
+    """The table [pua]. Raises ``ValueError``."""
+
+    server: Annotated[str, Doc("The server to publish at, a SIP URI; empty: where the user's domain is.")] = (
+        ""
+    )
+    registrations: Annotated[
+        bool, Doc("Whether each user is published as open while a phone of it is registered here.")
+    ] = False
+    expires: Annotated[int, Doc("Seconds that a publication is asked to live.")] = 3_600
+    most: Annotated[int, Doc("Publications at once; further ones are not made.")] = 100_000
+
+    def __post_init__(self) -> None:
+        if self.server:
+            try:
+                uri = parse_uri(self.server)
+            except RemoteProtocolError as error:
+                raise ValueError(f"server is {self.server!r}: {error.reason}") from None
+            if not isinstance(uri, SipUri) or uri.headers:
+                raise ValueError(
+                    f"server is {self.server!r}: expected a SIP URI like sip:presence.example.net"
+                )
+        if not 60 <= self.expires <= 86_400:
+            raise ValueError(f"expires is {self.expires}: 60 to 86400 seconds")
+        if self.most < 1:
+            raise ValueError("most: at least 1")
+
+
+@dataclass(slots=True)
+class Published:
+    """A row: what stands at the other server. ``ends``: in seconds since 1970."""
+
+    user: str
+    event: str
+    type: str
+    body: bytes
+    etag: str
+    ends: float
+
+
+PUBLISHED = Table("pua", Published, key=("user", "event"))
+
+
+class _Publication:
+    """One publication. ``body`` None: nothing shall stand there."""
+
+    __slots__ = (
+        "body",
+        "dirty",
+        "etag",
+        "event",
+        "expires",
+        "sending",
+        "status",
+        "timer",
+        "tries",
+        "type",
+        "user",
+    )
+
+    def __init__(self, user: str, event: str, expires: int) -> None:
+        self.user = user
+        self.event = event
+        self.expires = expires
+        self.type = ""
+        self.body: bytes | None = None
+        self.etag = ""
+        # Whether the other server has another state, and whether a PUBLISH is on its way.
+        self.dirty = False
+        self.sending = False
+        self.tries = 0
+        self.status = 0
+        self.timer: Timer | None = None
+
+
+class Pua(Module):
+    """Publishes the state of users at another server (RFC 3903), and keeps it there."""
+
+    name = "pua"
+    Settings = PuaSettings
+    tables = (PUBLISHED,)
+    settings: PuaSettings
+
+    def __init__(self, settings: PuaSettings) -> None:
+        super().__init__(settings)
+        self._all: dict[tuple[str, str], _Publication] = {}
+
+    # --- its life
+
+    def start(self, core: Core, now: float) -> None:
+        self._rows = core.rows(PUBLISHED)
+        self._count = core.counter("sent", "PUBLISH requests that were answered, by status", ("status",))
+        core.watch(self._registered)
+        core.run(self._restore(), now)
+
+    def figures(self) -> dict[str, Any]:
+        """Return how many publications there are, and how many do not stand."""
+        return {"now": len(self._all), "now_failing": sum(one.tries > 0 for one in self._all.values())}
+
+    async def _restore(self) -> None:
+        for row in await self._rows.all():
+            now = self.core.ua.now
+            left = row.ends - self.core.unix(now)
+            key = (row.user, row.event)
+            if key in self._all or left <= 0:
+                continue
+            one = self._all[key] = _Publication(*key, self.settings.expires)
+            one.type, one.body, one.etag = row.type, row.body, row.etag
+            one.timer = self.core.timers.start(now, max(1.0, left * 0.8), self, key)
+        if self.settings.registrations:
+            for aor in tuple(self.core.location.names()):
+                self._registered(aor, (), self.core.location.lookup(aor, self.core.ua.now))
+
+    # --- what shall stand there
+
+    @function
+    def publish(self, user: str, event: str, type: str, body: bytes | None, now: float) -> bool:
+        """Publish ``body`` for ``user`` (an address-of-record); None takes it away.
+
+        False where there are too many publications (``pua.most``).
+        """
+        key = (user, event)
+        one = self._all.get(key)
+        if one is None:
+            if body is None:
+                return True
+            if len(self._all) >= self.settings.most:
+                return False
+            one = self._all[key] = _Publication(user, event, self.settings.expires)
+        if (one.type, one.body) != (type, body) or not one.etag:
+            one.type, one.body, one.dirty = type, body, True
+            self._send(one, now)
+        return True
+
+    def _registered(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
+        if not self.settings.registrations or bool(before) == bool(after):
+            return
+        body = None
+        if after:
+            body = (
+                '<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf"'
+                f' entity={attribute(aor)}><tuple id="registered"><status><basic>open</basic></status>'
+                f"<contact>{text(aor)}</contact></tuple></presence>\n"
+            ).encode()
+        self.publish(aor, "presence", _PIDF, body, self.core.ua.now)
+
+    # --- PUBLISH
+
+    def _send(self, one: _Publication, now: float) -> None:
+        """Send what is due; only one PUBLISH is on its way (RFC 3903 4.1)."""
+        if one.sending:
+            return
+        if one.timer is not None:
+            one.timer.cancel()
+            one.timer = None
+        if one.body is None and not one.etag:
+            self._forget(one, now)
+            return
+        expires = 0 if one.body is None else one.expires
+        headers = [("Event", one.event), ("Expires", str(expires))]
+        body = b""
+        if one.etag:
+            headers.append(("SIP-If-Match", one.etag))
+        if one.body is not None and (one.dirty or not one.etag):
+            # RFC 3903 4.3: a refresh has no body.
+            headers.append(("Content-Type", one.type))
+            body = one.body
+        if self.settings.server:
+            headers.append(("Route", f"<{_loose(self.settings.server)}>"))
+        one.sending, one.dirty = True, False
+        try:
+            answer = self.core.ua.request("PUBLISH", one.user, headers, body, from_=one.user)
+        except LocalProtocolError as error:
+            self.core.failed("publish", error)
+            self._answered(one, 400, None, now)
+            return
+
+        def answered(result: Any, now: float) -> None:
+            if isinstance(result, Exception):
+                self._answered(one, 503, None, now)
+            else:
+                self._answered(one, result.status, result, now)
+
+        answer.then(answered, now)
+
+    def _answered(self, one: _Publication, status: int, response: Response | None, now: float) -> None:
+        one.sending, one.status = False, status
+        self._count.add(str(status))
+        if 200 <= status < 300 and response is not None:
+            self._accepted(one, response, now)
+        elif status == 412 and one.etag:
+            # RFC 3903 4.1: the whole state, as if for the first time.
+            one.etag, one.dirty = "", True
+            self._send(one, now)
+        elif status == 423 and response is not None and one.tries < 3:
+            least = response.get("min-expires") or ""
+            one.tries += 1
+            if least.isdecimal() and len(least) < 7:
+                one.expires = max(one.expires, int(least))
+            one.dirty = True
+            self._send(one, now)
+        elif one.body is None:
+            # It ends by its time.
+            self._forget(one, now)
+        else:
+            one.dirty = True
+            wait = min(_AGAIN[0] * 2.0**one.tries, _AGAIN[1])
+            one.tries = min(one.tries + 1, 10)
+            one.timer = self.core.timers.start(now, wait, self, (one.user, one.event))
+
+    def _accepted(self, one: _Publication, response: Response, now: float) -> None:
+        one.tries = 0
+        one.etag = response.get("sip-etag") or ""
+        lives = one.expires if response.expires is None else min(response.expires, one.expires)
+        if one.body is None and not one.dirty:
+            self._forget(one, now)
+            return
+        row = Published(
+            one.user, one.event, one.type, one.body or b"", one.etag, self.core.unix(now) + max(lives, 1)
+        )
+        self.core.run(self._rows.put(row), now)
+        if one.dirty:
+            self._send(one, now)
+        else:
+            # Early enough for several attempts.
+            one.timer = self.core.timers.start(now, max(1.0, lives * 0.8), self, (one.user, one.event))
+
+    def _forget(self, one: _Publication, now: float) -> None:
+        if self._all.pop((one.user, one.event), None) is not None:
+            self.core.run(self._rows.delete((one.user, one.event)), now)
+
+    def timer_fired(self, name: tuple[str, str], now: float) -> None:
+        """A publication is to be refreshed, or tried once more."""
+        one = self._all.get(name)
+        if one is not None:
+            one.timer = None
+            self._send(one, now)
+
+    # --- operators
+
+    @command("pua.publish")
+    def publish_for(
+        self, user: str, body: str, now: float, event: str = "presence", type: str = _PIDF
+    ) -> bool:
+        """Publish `body` for `user` at the other server, and keep it there."""
+        if not self.publish(self._user(user), event, type, body.encode(), now):
+            raise CommandError("pua.publish: too many publications (pua.most)")
+        return True
+
+    @command("pua.remove")
+    def remove_for(self, user: str, now: float, event: str = "presence") -> bool:
+        """Take the publication of `user` away; return whether there was one."""
+        name = self._user(user)
+        there = (name, event) in self._all
+        self.publish(name, event, "", None, now)
+        return there
+
+    @command("pua.list")
+    def list_published(self, limit: int = 1_000) -> list[dict[str, Any]]:
+        """Return what is published at the other server, with the last status."""
+        found = list(self._all.values())[: max(1, min(limit, 10_000))]
+        return [
+            {"user": one.user, "event": one.event, "etag": one.etag, "status": one.status, "tries": one.tries}
+            for one in found
+        ]
+
+    def _user(self, given: str) -> str:
+        try:
+            return self.core.address_of(parse_uri(given))
+        except RemoteProtocolError as error:
+            raise CommandError(f"{given!r:.60} is no SIP URI: {error.reason}") from None
+
+
+def _loose(server: str) -> str:
+    """Return the URI of the server as a Route value that is a loose router's."""
+    return server if ";lr" in server else f"{server};lr"

@@ -1,0 +1,175 @@
+"""The presence user agent against RFC 3903 4: refresh, modify, remove, 412, 423, failures, a restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sansip.module import Use
+from sansip.modules.pua import Pua, PuaSettings
+from sansip.rows import MemoryRows
+from sansip.testing import check_module
+from sansip.wire import Request
+from tests.modules.events.test_module import Stored
+from tests.rig import BOB_URI, Out, reply
+
+USER = "sip:bob@biloxi.test"
+SERVER = ("192.0.2.9", 5060)
+
+
+def bench(rows: MemoryRows | None = None, now: float = 100.0, **settings: Any) -> Stored:
+    rig = Stored(
+        rows,
+        modules=[Use(Pua, PuaSettings(server="sip:192.0.2.9", **settings))],
+        now=now,
+        wall_offset=1_000_000.0,
+        secret=b"the same secret for every life",
+    )
+    rig.take(rig.stack.time_passed(rig.now))
+    return rig
+
+
+def publishes(outs: list[Out]) -> list[Request]:
+    """Each PUBLISH once."""
+    found: dict[int, Request] = {}
+    for out in outs:
+        if out.what == "PUBLISH":
+            assert out.to == SERVER
+            found.setdefault(id(out.message.via.branch) and hash(out.message.via.branch), out.message)
+    return list(found.values())
+
+
+def command(rig: Stored, name: str, **given: Any) -> tuple[Any, list[Request]]:
+    results: list[Any] = []
+    outs = rig.take(rig.stack.command(name, given, rig.now, lambda result, now: results.append(result)))
+    return results[-1], publishes(outs)
+
+
+def answer(rig: Stored, message: Request, status: int, *headers: tuple[str, str]) -> list[Request]:
+    return publishes(rig.udp(reply(message, status, headers=headers), SERVER))
+
+
+def accept(rig: Stored, message: Request, etag: str, expires: int = 3600) -> list[Request]:
+    return answer(rig, message, 200, ("SIP-ETag", etag), ("Expires", str(expires)))
+
+
+def shown(message: Request) -> tuple[str | None, int | None, bytes]:
+    return message.get("sip-if-match"), message.expires, message.body
+
+
+def test_contract() -> None:
+    """What every module promises."""
+    check_module(Pua)
+
+
+def test_publish_refresh_modify_remove() -> None:
+    """RFC 3903 4: a refresh has the tag and no body, a modification both, the removal Expires 0."""
+    rig = bench()
+    _, (first,) = command(rig, "pua.publish", user=USER, body="one")
+    assert shown(first) == (None, 3600, b"one")
+    assert (first.uri_text, first.get("route"), first.get("event")) == (
+        USER,
+        "<sip:192.0.2.9;lr>",
+        "presence",
+    )
+    accept(rig, first, "a", 100)
+    assert publishes(rig.wait(79)) == []
+    (refresh,) = publishes(rig.wait(1))
+    assert shown(refresh) == ("a", 3600, b"")
+    accept(rig, refresh, "b")
+    _, (change,) = command(rig, "pua.publish", user=USER, body="two")
+    assert shown(change) == ("b", 3600, b"two")
+    accept(rig, change, "c")
+    assert command(rig, "pua.publish", user=USER, body="two")[1] == [], "nothing changed"
+    there, (removal,) = command(rig, "pua.remove", user=USER)
+    assert (there, shown(removal)) == (True, ("c", 0, b""))
+    accept(rig, removal, "d", 0)
+    assert command(rig, "pua.list")[0] == []
+    assert rig.rows.count(Pua.tables[0]) == 0
+
+
+def test_one_at_a_time() -> None:
+    """What changes while a PUBLISH has no answer is sent after it, the newest alone."""
+    rig = bench()
+    _, (first,) = command(rig, "pua.publish", user=USER, body="one")
+    assert command(rig, "pua.publish", user=USER, body="two")[1] == []
+    assert command(rig, "pua.publish", user=USER, body="three")[1] == []
+    (second,) = accept(rig, first, "a")
+    assert shown(second) == ("a", 3600, b"three")
+
+
+def test_forgotten_there() -> None:
+    """RFC 3903 4.1: a 412 to a refresh: the whole state is published anew, without a tag."""
+    rig = bench()
+    _, (first,) = command(rig, "pua.publish", user=USER, body="one")
+    accept(rig, first, "a", 100)
+    (refresh,) = publishes(rig.wait(80))
+    (again,) = answer(rig, refresh, 412)
+    assert shown(again) == (None, 3600, b"one")
+
+
+def test_too_brief() -> None:
+    """RFC 3903 4.1: a 423 says how long it must be; and not for ever."""
+    rig = bench()
+    _, (first,) = command(rig, "pua.publish", user=USER, body="one")
+    (second,) = answer(rig, first, 423, ("Min-Expires", "7200"))
+    assert shown(second) == (None, 7200, b"one")
+    for _ in range(2):
+        (second,) = answer(rig, second, 423, ("Min-Expires", "7200"))
+    assert answer(rig, second, 423, ("Min-Expires", "7200")) == []
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_failures(status: int) -> None:
+    """It is tried again later, and ever more rarely; an operator sees it."""
+    rig = bench()
+    _, (one,) = command(rig, "pua.publish", user=USER, body="one")
+    answer(rig, one, status)
+    ((row),) = command(rig, "pua.list")[0]
+    assert (row["status"], row["tries"]) == (status, 1)
+    assert publishes(rig.wait(9.9)) == []
+    (one,) = publishes(rig.wait(0.1))
+    answer(rig, one, status)
+    assert publishes(rig.wait(19.9)) == []
+    (one,) = publishes(rig.wait(0.1))
+    accept(rig, one, "a")
+    assert command(rig, "pua.list")[0][0]["tries"] == 0
+
+
+def test_registrations() -> None:
+    """With `registrations` a user is open while a phone is registered."""
+    rig = bench(registrations=True)
+    before = len(rig.log)
+    rig.register(BOB_URI)
+    (first,) = publishes(rig.log[before:])
+    assert b"<basic>open</basic>" in first.body
+    accept(rig, first, "a", 100_000)
+    found = publishes(rig.wait(3601))
+    assert shown(found[-1])[:2] == ("a", 0)
+
+
+def test_a_restart() -> None:
+    """The entity-tag is in a row: the next process refreshes what stands there, and makes no second one."""
+    rig = bench()
+    _, (first,) = command(rig, "pua.publish", user=USER, body="one")
+    accept(rig, first, "a", 1000)
+    rig = bench(rig.rows, now=200.0)
+    (refresh,) = publishes(rig.wait(900))[:1]
+    assert shown(refresh) == ("a", 3600, b"")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"server": "nowhere"}, {"server": "tel:+1"}, {"expires": 1}, {"most": 0}]
+)
+def test_settings(settings: Any) -> None:
+    """Each mistake is named."""
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        PuaSettings(**settings)
+
+
+def test_most() -> None:
+    """There is a bound, and the command names it."""
+    rig = bench(most=1)
+    command(rig, "pua.publish", user=USER, body="one")
+    assert "pua.most" in str(command(rig, "pua.publish", user="sip:carol@biloxi.test", body="one")[0])
