@@ -129,9 +129,15 @@ class Events(Module):
     @function
     def add(self, package: Package, now: float) -> None:
         """Serve ``package`` from now on; its subscriptions of a process before go on."""
-        if package.event in self._packages:
+        before = self._packages.get(package.event)
+        if before is not None and type(before) is not type(package):
             raise LocalProtocolError(f"two modules serve the event package {package.event}")
         self._packages[package.event] = package
+        if before is not None:
+            # Its module was taken away by a reload, and came back.
+            for resource in self._book.resources(package.event):
+                for one in self._book.of(package.event, resource):
+                    one.package, one.memo, one.full = package, None, True
         self.core.run(self._restore(package), now)
         if self._added is not None and not package.hidden:
             self._added(package, now)

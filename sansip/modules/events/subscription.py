@@ -182,7 +182,8 @@ class Subscription(Asker):
             at = max(at, self.sent_at + max(min(asked, left), package.interval))
         elif package.interval > 0:
             tokens = min(float(package.burst), self.tokens + (now - self.sent_at) / package.interval)
-            if tokens < 1.0:
+            # Not quite one: the time that was waited for is rounded.
+            if tokens < 1.0 - 1e-9:
                 at = max(at, now + (1.0 - tokens) * package.interval)
         return at
 

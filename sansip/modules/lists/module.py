@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from sansip.errors import RemoteProtocolError
 from sansip.module import CommandError, Doc, Module, ModuleFault, command
 from sansip.module.xml import FIX, has_lxml
-from sansip.modules.documents import DocumentChanged, Documents
+from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Package, Subscription
 from sansip.modules.lists.package import ListPackage
 from sansip.modules.lists.services import Member, Service, members_of, parse_lists, parse_services
@@ -48,7 +48,7 @@ class Lists(Module):
     name = "lists"
     Settings = ListsSettings
     requires = (Documents, Events)
-    events = (DocumentChanged,)
+    events = (DocumentChanged, DocumentsRead)
     settings: ListsSettings
 
     def __init__(self, settings: ListsSettings) -> None:
@@ -154,14 +154,19 @@ class Lists(Module):
                     self._engine.look(one, now)
 
     def event_received(self, event: Any, now: float) -> None:
-        """A user's lists are other ones: they are told whole."""
-        if (event.auid, event.name) not in (_SERVICES, _LISTS):
-            return
-        self._forget(event.user)
+        """A user's lists are other ones: they are told whole. At the start, once all documents are read."""
+        owner = ""
+        if isinstance(event, DocumentChanged):
+            if (event.auid, event.name) not in (_SERVICES, _LISTS):
+                return
+            owner = event.user
+            self._forget(owner)
+            if not self._documents.is_read:
+                return
         for package in self._packages.values():
             for name in self._engine.resources(package.event):
                 for one in self._engine.of(package.event, name):
-                    if one.watcher != event.user:
+                    if owner not in ("", one.watcher):
                         continue
                     if self._members(one) is None:
                         self._engine.end(one, "noresource", now)

@@ -72,7 +72,8 @@ class Publications(Module):
     @function
     def add(self, kind: Publishing, now: float) -> None:
         """Take publications of ``kind`` from now on; those of a process before go on."""
-        if kind.event in self._kinds:
+        before = self._kinds.get(kind.event)
+        if before is not None and type(before) is not type(kind):
             raise LocalProtocolError(f"two modules take publications for {kind.event}")
         self._kinds[kind.event] = kind
         self.core.run(self._restore(kind), now)

@@ -8,6 +8,7 @@ import pytest
 
 from sansip.actions import Ask
 from sansip.auth import AuthConfig
+from sansip.errors import LocalProtocolError
 from sansip.module import Module, Use
 from sansip.modules.events import (
     Content,
@@ -672,3 +673,35 @@ def test_commands() -> None:
     # RFC 6665 4.1.3
     assert one.state == "terminated;reason=deactivated"
     assert "no subscription" in str(do("events.end", id="x"))
+
+
+def test_the_pace_never_stands_still() -> None:
+    """A time that is rounded down does not make the engine wait for it again and again."""
+    rig = bench()
+    one = watcher(rig)
+    one.subscribe(3600)
+    for number in range(200):
+        rig.now += 0.1 + number / 997
+        change(rig, str(number), one)
+        # Each deadline makes progress: without that this would not end.
+        one.wait(5.3)
+        assert body(one.last).endswith(f" {number}")
+
+
+def test_a_module_comes_back() -> None:
+    """A reload that takes a package's module away and brings it back goes on with the same subscriptions."""
+    rig = bench()
+    one = watcher(rig)
+    one.subscribe(3600)
+    again = Weather()
+    again.words[RESOURCE] = "fog"
+    engine(rig).add(again, rig.now)
+    engine(rig).changed("weather", RESOURCE, rig.now)
+    one.wait(6)
+    assert body(one.last).endswith(" fog")
+    with pytest.raises(LocalProtocolError, match="two modules"):
+        engine(rig).add(Other(), rig.now)
+
+
+class Other(Weather):
+    """Another package of the same name."""

@@ -225,6 +225,9 @@ def test_refused(body: str) -> None:
 def test_a_restart() -> None:
     """The subscription to a list lives on, and is told whole."""
     rig = bench()
+    # Read before the services, which alone say that the list exists.
+    empty = '<resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists"/>'
+    put(rig, empty, auid="resource-lists")
     put(rig, services(BOB))
     one = watch(rig)
     one.subscribe()
