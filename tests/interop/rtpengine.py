@@ -7,6 +7,8 @@ where it arrives, whatever the programs at the ends say of themselves.
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
 import struct
 import threading
@@ -21,8 +23,11 @@ from tools.peers import Program, free_port
 
 __all__ = ["Rtpengine", "Wiretap", "rtp"]
 
-# Ports of RTP of the relays, a range for each.
-_RANGES = iter(range(30_000, 60_000, 1_000))
+# Ports of RTP of the relays, a range for each: above those of SIP, below those that the system and baresip
+# choose, and others in each worker of xdist.
+_SIZE = 400
+_FIRST = 10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4 * 6 * _SIZE
+_RANGES = itertools.cycle(range(_FIRST, _FIRST + 6 * _SIZE, _SIZE))
 
 
 class Rtpengine(Program):
@@ -48,7 +53,7 @@ class Rtpengine(Program):
             "--log-level=5",
         ]
         command += [f"--interface={one}" for one in addresses]
-        command += [f"--port-min={self.first}", f"--port-max={self.first + 999}", "--delete-delay=0"]
+        command += [f"--port-min={self.first}", f"--port-max={self.first + _SIZE - 1}", "--delete-delay=0"]
         command += [
             f"--listen-cli=127.0.0.1:{free_port()}",
             f"--listen-ng={self.ng[0]}:{self.ng[1]}",
@@ -95,7 +100,7 @@ class Rtpengine(Program):
 
     def has(self, port: int) -> bool:
         """Whether ``port`` is one of its media ports."""
-        return self.first <= port < self.first + 1_000
+        return self.first <= port < self.first + _SIZE
 
 
 class Wiretap:

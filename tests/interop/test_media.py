@@ -215,7 +215,7 @@ def test_sipp_plays(tmp_path: Path) -> None:
         relay = stack.enter_context(Rtpengine(tmp_path))
         siege = stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config([relay])))
         place = siege.address("udp")
-        ports = {"caller": 21_000, "callee": 22_000}
+        ports = {"caller": 19_700, "callee": 19_800}
         uas = free_port()
         with MediaPhone("echo", DOMAIN, place) as desk:
             desk.contact = f"<sip:echo@{LOCAL}:{uas}>"
