@@ -1,10 +1,9 @@
 """One branch of a forked request: an attempt at a target, on behalf of its response context.
 
-Theory of operation: ``client.attempt`` and its table define what an attempt does. A branch adds the work of a
-proxy. It makes the copies that leave from the request as received (RFC 3261 16.6). They may have to wait for
-modules (``sansip.proxy.hooks``), and they go over the flow that a phone registered. An INVITE has Timer C. A
-branch removes from each response what it added to the copies, and passes the response to its owner, the
-response context (16.7). It is done when ``final`` is set.
+Theory of operation: ``client.attempt`` and its table define what an attempt does, ``Leaving`` makes copies
+that leave. A branch adds the rest of the work of a proxy. An INVITE has Timer C. A branch removes from each
+response what it added to the copies, and passes the response to its owner, the response context (16.7). It is
+done when ``final`` is set.
 """
 
 from __future__ import annotations
@@ -12,259 +11,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from sansip.client.attempt import Attempt
-from sansip.client.life import OVER, PREPARING
-from sansip.errors import RemoteProtocolError
-from sansip.proxy.copying import copy_for, keep_back
-from sansip.proxy.destination import flow_for, route_of
+from sansip.client.life import OVER
 from sansip.proxy.flow_loss import gone_status, node_flow
-from sansip.proxy.flow_tokens import goes_token
 from sansip.proxy.hooks import waits_of
-from sansip.proxy.record_route import add_record_route, can_be_recorded
+from sansip.proxy.leaving import Leaving
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import next_look
 from sansip.proxy.secure import REQUIRED
-from sansip.transaction.base import ClientUser
-from sansip.transport.flow import Flow
 from sansip.wire import Response, response_to
 
 if TYPE_CHECKING:
-    from sansip.clock import Timer
-    from sansip.proxy.budget import Budget
-    from sansip.proxy.forwarding import Forwarding
-    from sansip.proxy.proxy import Proxy
-    from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction
-    from sansip.transport import Listener, NextHop
-    from sansip.transport.dns import Place
-    from sansip.wire import Request
+    from sansip.transaction.base import ClientUser
+    from sansip.transport.flow import Flow
 
-__all__ = ["Branch", "Owner"]
+__all__ = ["Branch"]
 
-# Octets that line ends, our Via and our Record-Route add at the most, nearly always.
-_GROWTH = 400
 # RFC 5626 7: after these another flow of the same phone may be tried.
 _FLOW_FAILED = (408, 430)
-
 
 # Stands for a final response that is not needed any more.
 _GONE: Final = Response()
 
 
-class Owner(ClientUser, Protocol):
-    """The owner of a branch, to which it reports: the response context. It hears further 2xx itself."""
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the caller gave up."""
-
-    def local_tag(self) -> str:
-        """The To tag of responses made here."""
-
-    def ring_left(self, now: float) -> float:
-        """For how many seconds an INVITE may still ring."""
-
-    def ring_out(self, now: float) -> None:
-        """It has rung for as long as it may."""
-
-    def claim(self, branch: Branch, place: Place) -> bool:
-        """Whether ``place`` is for ``branch`` to try; False where another one has it."""
-
-    def withdraw(self, branch: Branch, now: float) -> None:
-        """Another branch leads where ``branch`` would: it is as if there had been no such target."""
-
-    def can_fail_over(self, branch: Branch) -> bool:
-        """Whether there is another flow of the phone that ``branch`` leads to."""
-
-    def fail_over(self, failed: Branch, now: float) -> bool:
-        """Try another flow of the phone of ``failed``, whose own is dead; return whether there is one."""
-
-    def provisional_received(self, response: Response, now: float) -> None:
-        """A provisional response other than 100, as it goes back."""
-
-    def final_received(self, response: Response, first: bool, now: float) -> None:
-        """A final response, as it goes back, or one made in its place; ``first``: of this branch."""
-
-    def send_octets(self, data: bytes, now: float) -> None:
-        """Send a 2xx to an INVITE back once more."""
-
-
-class Branch(Attempt):
+class Branch(Leaving):
     """A target being tried."""
 
-    __slots__ = ("_owner", "_rang", "_shift", "_taken", "breadth", "forwarding", "proxy", "target")
-
-    def __init__(
-        self, proxy: Proxy, forwarding: Forwarding, owner: Owner, target: Target, breadth: int
-    ) -> None:
-        prefer = forwarding.leaves if target.listener is None else target.listener
-        super().__init__(proxy.client, prefer, forwarding.hashed)
-        self.proxy = proxy
-        self.forwarding = forwarding
-        self._owner = owner
-        self.target = target
-        self.breadth = breadth
-        # When the last provisional response but 100 came.
-        self._rang = 0.0
-        # A place of its target is that of another branch.
-        self._taken = False
-        # The number that is added to CSeq.
-        self._shift = 0
-
-    @property
-    def request(self) -> Request:
-        """The request as received."""
-        request = self.forwarding.request
-        assert request is not None
-        return request
-
-    @property
-    def budget(self) -> Budget:
-        """The budget that is left for the generations of its request (``sansip.proxy.budget``)."""
-        return self.forwarding.budget
-
-    # --- sending
-
-    def resume(
-        self,
-        transaction: ClientTransaction,
-        hop: NextHop,
-        branch: str,
-        provisional: bool,
-        rang: float,
-        timer: Timer | None,
-    ) -> None:
-        """Go on with what ``proxy.usual`` has begun; ``timer`` is Timer C."""
-        self._go_on(transaction, hop, branch, provisional, timer)
-        self._rang = rang
-
-    def start(self, now: float) -> None:
-        """Find the next hop and send, at once where no name must be resolved."""
-        forwarding, proxy = self.forwarding, self.proxy
-        try:
-            base = self._base = copy_for(self.request, self.target, self.breadth)
-            hop = route_of(proxy.client, base, self.target)
-        except RemoteProtocolError as error:
-            self.refuse(error.status, now)
-            return
-        if forwarding.accounts is not None:
-            self._answers = proxy.client.auth.answers(hop.host, forwarding.accounts)
-            self._shift = proxy.shifts.of(base, forwarding.marked)
-        if forwarding.answer:
-            proxy.timers.start(now, forwarding.answer, self, "answer")
-        self.locate(hop, now)
-
-    def _way(self, transport: str, ip: str) -> tuple[Listener | None, Flow | None]:
-        proxy, target = self.proxy, self.target
-        assert self._base is not None
-        assert self._hop is not None
-        alive = None if target.flow is None else flow_for(proxy.client, self._base, target)
-        if alive is None:
-            listener = proxy.listeners.reach(transport, ip, self._prefer)
-        else:
-            listener = proxy.listeners[alive.listener]
-        if listener is None or not (
-            listener.accepts or can_be_recorded(self._hop, self.forwarding.record_route)
-        ):
-            return None, None
-        if target.alone:
-            place = self._place if alive is None else (alive.transport, alive.host, alive.port)
-            assert place is not None
-            if not self._owner.claim(self, place):
-                self._taken = True
-                return None, None
-        return listener, alive
-
-    def _prepare(
-        self, transport: str, listener: Listener, alive: Flow | None, may_switch: bool, now: float
-    ) -> Request | None:
-        request = self._copy(listener, alive)
-        handle = self.forwarding.handle
-        if handle is None:
-            return request
-        # It leaves once modules have seen it. There is nothing to be cancelled until then.
-        self.state = PREPARING
-        self.transaction = None
-        given = (request, transport, listener, alive, may_switch)
-        allowed = handle.modules.hooks.leaving(handle, self, request, self._go, given, now)
-        if allowed and self.state is PREPARING:
-            return request
-        if allowed is not None:
-            self._go(given, allowed, now)
-        return None
-
-    def _go(self, given: Any, allowed: bool, now: float) -> None:
-        if allowed:
-            self.feed("allowed", given, now)
-        else:
-            # A module that has to change it failed, or the caller gave up meanwhile.
-            self.feed("refused", 487 if self._owner.cancelled else 500, now)
-
-    def _copy(self, listener: Listener, alive: Flow | None) -> Request:
-        base = self._base
-        assert base is not None
-        assert self._hop is not None
-        assert self._place is not None
-        # Another address, or another transport, would need a copy of its own.
-        again = (
-            self._places
-            or self._answers is not None
-            or self._shift > 0
-            or sum(map(len, base.lines)) + len(base.body) > self.client.tcp_above - _GROWTH
-        )
-        request = base.copy() if again else base
-        proxy, forwarding = self.proxy, self.forwarding
-        if proxy.trust.exists:
-            transport, host, port = self._place
-            keep_back(proxy, request, alive or Flow(transport, 0, (host, port)))
-        if self._answers is not None:
-            self._answers.apply(request)
-        record, shift_mark = forwarding.record_route, ""
-        if self._shift:
-            forwarding.cseq = base.first_line("cseq") or ""
-            shift_mark = proxy.shifts.mark(base, self._shift)
-            proxy.shifts.apply(request, forwarding.marked, self._shift)
-            # A proxy that has raised CSeq has to stay on the path.
-            record = forwarding.record_if_raised if record is None else record
-        if record is not None:
-            add_record_route(
-                proxy.listeners,
-                request,
-                forwarding.listener,
-                listener,
-                record.mark(self._place[1]),
-                forwarding.came,
-                goes_token(proxy, base, self.target, alive, listener),
-                self._hop.sips,
-                shift_mark,
-            )
-        if forwarding.path is not None:
-            # If we accept no connections by this transport, the next hop reaches us at the listener that the
-            # phone used.
-            shown = listener if listener.accepts else proxy.listeners[forwarding.listener]
-            forwarding.path.add(request, shown, self._hop.sips)
-        return request
-
-    def _may_switch(self) -> bool:
-        # A phone behind a NAT can only be reached by its flow.
-        return self.target.address is None and super()._may_switch()
-
-    def _leaving(self, now: float) -> bool:
-        self._rang = 0.0
-        if self.forwarding.is_invite:
-            # RFC 3261 16.6 step 11
-            self._wait(now, self.proxy.values.c)
-        elsewhere = bool(self.target.instance) and self._owner.can_fail_over(self)
-        return elsewhere or (self.target.binding is not None and node_flow(self.target) is not None)
-
-    def _repeat(self, now: float) -> bool:
-        base = self._base
-        if base is None or not self.proxy.shifts.note(base, self._shift + 1):
-            return False
-        self._shift += 1
-        return True
+    __slots__ = ()
 
     # --- what comes back
 

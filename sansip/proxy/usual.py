@@ -14,23 +14,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.client.via import new_branch
 from sansip.proxy.branch import Branch
 from sansip.proxy.budget import Budget
 from sansip.proxy.context import ResponseContext
-from sansip.proxy.direct import direct_way
-from sansip.proxy.flow_loss import node_flow
-from sansip.proxy.flow_tokens import came_token, goes_token
 from sansip.proxy.forwarding import Forwarding
-from sansip.proxy.octets import forwarded, trying
-from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin, next_look
-from sansip.proxy.validation import breadth_of
 from sansip.transport.flow import ensure_length
 from sansip.transport.nat import is_private
 from sansip.transport.next_hop import NextHop
-from sansip.transport.transports import UDP
 from sansip.wire import Request
 from sansip.wire.abnf import TOKEN, compiled
 from sansip.wire.echo import Echo
@@ -45,7 +37,7 @@ if TYPE_CHECKING:
     from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.transport import Flow
 
-__all__ = ["Usual", "branch_of", "relay_usual"]
+__all__ = ["Usual", "branch_of"]
 
 
 _TAG: Final = compiled(rf";tag={TOKEN}")
@@ -377,71 +369,6 @@ class Usual:
 
     def server_failed(self, transaction: ServerTransaction, reason: str, now: float) -> None:
         """The caller did not acknowledge, or cannot be reached: there is nothing to do."""
-
-
-def relay_usual(
-    proxy: Proxy,
-    request: Request,
-    caller: Flow,
-    server: ServerTransaction,
-    target: Target,
-    *,
-    leaves: int,
-    hashed: str,
-    budget: Budget | None,
-    counted: tuple[str, str] | None,
-    recording: Recording | None,
-    records: bool,
-    wants_flow: bool,
-    now: float,
-) -> Usual | None:
-    """Send ``request`` to ``target`` if that is usual; else do nothing and return None.
-
-    The arguments are those of a ``Forwarding``; ``budget`` is None for a request that was not here before.
-    Raises ``RemoteProtocolError`` for a Max-Breadth that is malformed.
-    """
-    client = proxy.client
-    if budget is not None and budget.left < 1:
-        return None
-    way = direct_way(proxy, request, target, leaves)
-    if way is None or (client.failover_time and node_flow(target) is not None):
-        return None
-    breadth = breadth_of(request, proxy.limits.max_breadth)
-    if breadth < 1:
-        return None
-    listener = way.listener
-    came = came_token(proxy, request, caller, wants_flow) if records else ""
-    record_routes: list[str] = []
-    if records and recording is not None:
-        goes = goes_token(proxy, request, target, way.alive, listener, way.uri)
-        mark = recording.mark(way.host)
-        record_routes = record_route_lines(proxy.listeners, caller.listener, listener, mark, came, goes)
-    branch = new_branch(client.entropy, hashed)
-    via = f"{listener.via};branch={branch}"
-    data = forwarded(request, way.text, request.max_forwards, breadth, via, record_routes)
-    if len(data) > client.tcp_above and client.tcp_above and way.flow.transport == UDP:
-        # RFC 3261 18.1.1: it may have to go by TCP.
-        return None
-    line = request.first_line
-    lines = line("from") or "", line("to") or "", line("call-id") or "", line("cseq") or "", request.to_tag
-    usual = Usual(proxy, request, lines, caller, server, target, branch)
-    usual.recording = recording
-    usual._records = records
-    usual._came = came
-    usual._leaves = leaves
-    usual._hashed = hashed
-    usual._breadth = breadth
-    usual._counted = counted
-    if budget is not None:
-        budget.left -= 1
-        usual._budget = budget
-    if counted is not None:
-        proxy.pending.add(*counted)
-    if request.method == "INVITE" and not server.last:
-        # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
-        server.feed("send 1xx", trying(request), now)
-    usual.start(request.method, data, way.flow, via, now)
-    return usual
 
 
 def branch_of(user: object) -> Branch | None:

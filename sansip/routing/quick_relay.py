@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.assertions import OF_STRANGERS
+from sansip.proxy.beginning import relay_usual
 from sansip.proxy.dialog_mark import Reading
 from sansip.proxy.loop import Arrived, loop_hash
 from sansip.proxy.recording import Recording
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import Target
-from sansip.proxy.usual import relay_usual
 from sansip.routing.lookup import target_of
 from sansip.routing.relaying import DIALOG_METHODS
 from sansip.sources import source_of

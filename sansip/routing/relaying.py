@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.auth import Account
 from sansip.proxy import ResponseContext, Target, inherited
+from sansip.proxy.beginning import relay_usual
 from sansip.proxy.budget import Budget
 from sansip.proxy.flow_tokens import came_token
 from sansip.proxy.forwarding import Forwarding
@@ -20,7 +21,6 @@ from sansip.proxy.recording import Recording
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
-from sansip.proxy.usual import relay_usual
 from sansip.routing.admission import too_many
 from sansip.routing.arrival import routing_hash
 from sansip.routing.awaitables import ENDLESS, Endless

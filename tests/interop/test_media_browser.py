@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.needs("rtpengine", "chromium", "npm"), pytest.mark.tim
 
 @pytest.mark.parametrize("caller", ["browser", "phone"])
 def test_heard_on_both_sides(caller: str, script: bytes, tmp_path: Path) -> None:
-    """ICE and DTLS-SRTP at the browser, plain RTP at the phone, anyone who calls; then no call is left."""
     """ICE and DTLS-SRTP at the browser, plain RTP at the phone, in calls of both; then no call is left."""
     with ExitStack() as stack:
         relay = stack.enter_context(Rtpengine(tmp_path))
