@@ -222,6 +222,15 @@ class Aliases(Module):
             self._short.pop((name, digits), None)
         return True
 
+    @command("aliases.numbers", role="read")
+    def list_short(self, user: str) -> list[ShortNumber]:
+        """Return the short numbers of `user`."""
+        try:
+            name = _named(user, "user")
+        except ValueError as error:
+            raise CommandError(f"aliases.numbers: {error}") from None
+        return [ShortNumber(*key, target) for key, target in sorted(self._short.items()) if key[0] == name]
+
 
 def _page(rows: Iterable[Alias], after: str, limit: int) -> list[Alias]:
     found = sorted((one for one in rows if one.alias > after), key=lambda one: one.alias)

@@ -97,6 +97,9 @@ def test_short_numbers() -> None:
     )
     made.command("aliases.short", user="sip:other@example.com", digits="13", target="sip:bob@example.com")
     assert called(made, "12") == ["sip:bob@192.0.2.2"]
+    row = {"user": "sip:other@example.com", "digits": "13", "target": "sip:bob@example.com"}
+    assert made.command("aliases.numbers", user="sip:other@example.com") == [row]
+    assert "aliases.numbers: " in str(made.command("aliases.numbers", user="bob"))
     assert called(made, "13") == ["404 Not Found"]
     made.command("aliases.short", user="sip:caller@elsewhere.example", digits="12")
     assert called(made, "12") == ["404 Not Found"]
