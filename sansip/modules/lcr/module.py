@@ -29,6 +29,7 @@ from sansip.modules.lcr.rates import Rates
 from sansip.modules.lcr.settings import LcrSettings
 from sansip.modules.lcr.view import Explained, Row, explained, named, reason, row_of, uri_at
 from sansip.proxy import Target
+from sansip.routing.awaitables import sleep
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -39,6 +40,8 @@ __all__ = ["Lcr"]
 
 # Seconds of Retry-After if no gateway can be asked.
 _RETRY: Final = 10
+# Seconds that the command `lcr.reload` waits, and between two looks.
+_RELOAD, _LOOK = 8.0, 0.1
 
 
 class Lcr(Module):
@@ -369,14 +372,27 @@ class Lcr(Module):
 
     @command("lcr.reload")
     async def reload(self) -> dict[str, Any]:
-        """Read the file of rates again; where it has a fault, the old rates stay, and the error names it."""
+        """Read the file of rates again; where it has a fault, the old rates stay, and the error names it.
+
+        If it takes longer than some seconds, `state` is `loading`; the log says what came of it.
+        """
         if not self.settings.file:
             raise CommandError("lcr.reload: there is no file; lcr.file names one")
         began = self.core.ua.now
-        found = await self._loading.load(self.settings, anew=True)
-        assert found is not None
+        ended: list[Any] = []
+        load = self._loading.load(self.settings, anew=True)
+        self.core.run(load, began, lambda result, now: ended.append(result))
+        # An operator's program does not wait for ever.
+        while not ended and self.core.ua.now - began < _RELOAD:
+            await sleep(_LOOK)
+        if not ended:
+            return {"file": self.settings.file, "state": "loading"}
+        (found,) = ended
+        if isinstance(found, BaseException):
+            raise found
         return {
             "file": found.name,
+            "state": "loaded",
             "rates": len(found),
             "prefixes": found.prefixes,
             "seconds": round(self.core.ua.now - began, 3),

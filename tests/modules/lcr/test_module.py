@@ -77,6 +77,8 @@ class Farm(Rig):
     def command(self, name: str, **given: Any) -> Any:
         results: list[Any] = []
         self.take(self.stack.command(name, given, self.now, lambda result, now: results.append(result)))
+        if not results:
+            self.wait(0.2)
         return results[0]
 
     @property
@@ -427,6 +429,21 @@ def test_a_refused_table() -> None:
     rig.rates = table("two,49,0.01")
     rig.command("lcr.reload")
     assert (order(rig), rig.lcr.health()) == (["two"], "")
+
+
+def test_a_long_reload() -> None:
+    """The command does not wait for ever, and the rates come all the same."""
+    rig = Farm(table("one,49,0.01"))
+    rig.rates = None
+    results: list[Any] = []
+    rig.take(rig.stack.command("lcr.reload", {}, rig.now, lambda result, now: results.append(result)))
+    rig.wait(7.0)
+    assert results == []
+    rig.wait(2.0)
+    assert results == [{"file": "rates.csv", "state": "loading"}]
+    rig.rates = table("two,49,0.01")
+    rig.wait(0.3)
+    assert order(rig) == ["two"]
 
 
 def test_while_rates_are_packed() -> None:
