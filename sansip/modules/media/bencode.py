@@ -1,9 +1,8 @@
 """Bencode, the notation of rtpengine's ng protocol: integers, octets, lists and dictionaries.
 
-Theory of operation: a reader and a writer of our own. The kept library on PyPI (bencode.py) reads a length
-that begins with a minus, recurses as deep as the peer likes, and takes octets that follow the value for
-nothing; a relay may be anybody who answers at its address. Here every value is bounded by the datagram, lists
-nest ``DEPTH`` deep, and each fault is a ``ValueError``.
+Theory of operation: a reader and a writer of our own, because a relay may be anybody who answers at its
+address: every value is bounded by the datagram, lists nest ``DEPTH`` deep, no octet may follow the value, and
+each fault is a ``ValueError``.
 """
 
 from __future__ import annotations
