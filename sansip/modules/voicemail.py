@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from sansip.errors import RemoteProtocolError
 from sansip.module import Doc, Module, step
 from sansip.proxy import Target
+from sansip.transport.transports import DEFAULT_PORTS, UDP
 from sansip.wire import SipUri, parse_uri
 from sansip.wire.host import plain_host
 
@@ -81,7 +82,7 @@ class Voicemail(Module):
 
     @property
     def _port(self) -> int:
-        return self._uri.port or 5060
+        return self._uri.port or DEFAULT_PORTS[UDP]
 
     @step("relay")
     async def ring_first(self, request: IncomingRequest) -> None:

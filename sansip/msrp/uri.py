@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final, Literal
+from typing import Final
 
 from sansip.msrp.errors import MsrpError
 
@@ -82,13 +82,11 @@ class MsrpUri:
         return self.scheme == "msrps"
 
     @staticmethod
-    def write(
-        secure: bool, host: str, port: int, session_id: str, transport: Literal["tcp", "ws"] = "tcp"
-    ) -> str:
-        """Return the text of a URI."""
+    def write(secure: bool, host: str, port: int, session_id: str) -> str:
+        """Return the text of a URI that one connects to over TCP."""
         scheme = "msrps" if secure else "msrp"
         authority = f"[{host}]" if ":" in host else host
-        return f"{scheme}://{authority}:{port}/{session_id};{transport}"
+        return f"{scheme}://{authority}:{port}/{session_id};tcp"
 
 
 def _unescaped(text: str) -> str:

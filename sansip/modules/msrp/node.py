@@ -9,6 +9,7 @@ from sansip.modules.msrp.ends import Outgoing
 from sansip.modules.msrp.relay import Refused, Rules
 from sansip.modules.msrp.sessions import Session, Sessions
 from sansip.msrp import MsrpUri
+from sansip.transport.transports import TCP
 
 if TYPE_CHECKING:
     from sansip.module import Core
@@ -67,7 +68,7 @@ class Node(Rules):
         if not uri.port:
             # RFC 4976 8: only the last URI of an AUTH may have none.
             raise Refused(400, f"no port in {uri.text[:80]!r}")
-        if uri.transport != "tcp":
+        if uri.transport != TCP:
             # RFC 7977 5.1: nobody can connect to a client over WebSocket.
             raise Refused(481, f"nobody can connect over {uri.transport[:20]}")
         key = (uri.secure, uri.host, uri.port)
