@@ -454,7 +454,8 @@ class Streams:
 
     def _is_last(self, connection: Connection) -> bool:
         connection.pumps -= 1
-        return connection.pumps == 0
+        # One that is parked has no pump, and is read again.
+        return connection.pumps == 0 and not connection.parked
 
     def _forget(self, connection: Connection) -> None:
         if connection.timer is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sansip.actions import SendData, SendDatagram
+from sansip.actions import Reading, SendData, SendDatagram
 from sansip.driver import Driver
 from sansip_sockets import PAUSE, READ, WRITE, BoundListener, Hub, Pump, bind
 from sansip_sockets.datagrams import BATCH, QUEUE, ROUNDS, SLICE, DatagramSocket
@@ -317,3 +317,36 @@ def test_errors_of_a_flooder_who_is_gone_do_not_hide_others(bench, crowd):
     crowd.waiting = [errno.ECONNREFUSED] * 60 + [(b"honest", ("192.0.2.1", 9))]
     pump.send(True)
     assert served(bench)[seen:].index("192.0.2.1") <= SLICE
+
+
+@tcp
+def test_a_connection_that_is_not_read_outlives_its_writing(bench):
+    """A peer is not read, and takes what waited for it: the connection stays, and is read again."""
+    accepting = bench.pumps[0]
+    next(accepting)
+    with socket.create_connection(bench.sock.getsockname()) as peer:
+        accepting.send(True)
+        conn = bench.stack.expect("opened")[0]
+        reading = bench.pumps.pop()
+        next(reading)
+        streams = bench.hub.streams
+        # More than the kernel takes, so that a second pump writes.
+        streams.write(SendData(conn, bytes(700_000)))
+        streams.flush()
+        writing = bench.pumps.pop()
+        wait = next(writing)
+        streams.read(Reading(conn, False))
+        peer.sendall(b"hello")
+        with pytest.raises(StopIteration):
+            reading.send(True)
+        peer.settimeout(5)
+        with pytest.raises(StopIteration):
+            while True:
+                assert wait[0] == WRITE
+                peer.recv(1_000_000)
+                wait = writing.send(True)
+        streams.read(Reading(conn, True))
+        again = bench.pumps.pop()
+        assert next(again)[0] == READ
+        again.send(True)
+        assert bench.stack.expect("data")[1] == b"hello"
