@@ -60,8 +60,7 @@ class Book:
         self._by_watcher[one.source] = self._by_watcher.get(one.source, 0) + 1
 
     def remove(self, one: Subscription) -> bool:
-        """Forget ``one``; return whether it was known."""
-        self.answered(one)
+        """Forget ``one``; return whether it was known. Its first NOTIFY still counts until its answer."""
         if not one.counted:
             return False
         one.counted = False
@@ -85,7 +84,7 @@ class Book:
         self._unanswered[key] = self._unanswered.get(key, 0) + 1
 
     def answered(self, one: Subscription) -> None:
-        """It has an answer, or never will have one."""
+        """It has an answer, or never will have one (a made 408)."""
         if one.unanswered is not None:
             _less(self._unanswered, one.unanswered)
             one.unanswered = None

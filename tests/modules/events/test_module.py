@@ -542,6 +542,29 @@ def test_unanswered() -> None:
     assert watcher(rig, name="later").subscribe(600) == 200
 
 
+def test_unanswered_polls() -> None:
+    """A poll (RFC 6665 4.4.3) has one NOTIFY, which is repeated as others are: it counts until its answer."""
+    rig = bench(unanswered=5)
+    statuses = [watcher(rig, name=f"w{number}", answer=None).subscribe(0) for number in range(8)]
+    assert statuses == [200] * 5 + [503] * 3
+    rig.wait(33)
+    assert watcher(rig, name="later").subscribe(0) == 200
+    for number in range(8):
+        assert watcher(rig, name=f"answers{number}").subscribe(0) == 200
+
+
+def test_unanswered_and_ended() -> None:
+    """The end of a subscription does not make its first NOTIFY answered."""
+    rig = bench(unanswered=5)
+    statuses = []
+    for number in range(8):
+        one = watcher(rig, name=f"w{number}", answer=None)
+        statuses.append(one.subscribe(600))
+        if statuses[-1] == 200:
+            one.subscribe(0)
+    assert statuses == [200] * 5 + [503] * 3
+
+
 def test_unanswered_while_the_store_is_slow() -> None:
     """Those whose row is being written count as well: a burst does not pass the limit."""
     rig = bench(unanswered=5)
