@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sansip.auth import Lookup
-from sansip.errors import RemoteProtocolError
+from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.module import CommandError, Module, command, step
 from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept, kept_fields
@@ -21,11 +21,13 @@ from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.registrar.date import sip_date
 from sansip.routing.lookup import target_of
+from sansip.wire import parse_name_addr
 
 if TYPE_CHECKING:
     from sansip.location import Binding
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.wire import NameAddr
 
 __all__ = ["Messages"]
 
@@ -50,8 +52,12 @@ class Messages(Module):
         self._given = core.rows(GIVEN)
         # User -> sender of each message that no device has, by its id: the counts of limits.
         self._waiting: dict[str, dict[str, str]] = {}
-        # User -> ids of all rows, those that a device has included.
-        self._rows: dict[str, set[str]] = {}
+        # User -> ids of all rows, those that a device has included, and when each ends (since 1970).
+        self._rows: dict[str, dict[str, float]] = {}
+        # Ids whose rows are being written.
+        self._coming: set[str] = set()
+        # Users whose counts were read anew in this minute.
+        self._recounted: set[str] = set()
         self._total = 0
         # Microseconds of the last id.
         self._last = 0
@@ -59,6 +65,8 @@ class Messages(Module):
         self._retrying: set[str] = set()
         # (user, device) that messages are being delivered to.
         self._running: set[tuple[str, str]] = set()
+        # Those of them for which something came meanwhile.
+        self._again: set[tuple[str, str]] = set()
         self._stored = core.counter("stored", "Messages that were kept")
         self._delivered = core.counter("delivered", "Messages that a device took")
         self._expired = core.counter("expired", "Messages that nobody fetched in time")
@@ -67,18 +75,27 @@ class Messages(Module):
         core.timers.start(now, 60.0, self, "expire")
 
     async def _restore(self) -> None:
-        for row in await self._kept.all():
-            self._count(row.user, row.id, row.sender)
+        after: tuple[str, str] | None = None
+        while rows := await self._kept.page(after=after, limit=_PAGE):
+            for row in rows:
+                self._count(row.user, row.id, self._sender_of(row), row.until)
+            after = (rows[-1].user, rows[-1].id)
         for mark in await self._given.all():
             if mark.status < 300:
                 self._fetched(mark.user, mark.id)
         for aor in list(self._rows):
             self._changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
 
-    def _count(self, user: str, id: str, sender: str) -> None:
-        held = self._rows.setdefault(user, set())
+    def _sender_of(self, row: Kept) -> str:
+        try:
+            return self.core.address_of(parse_name_addr(row.sender, "From", "RFC 3261 20.20").uri)
+        except RemoteProtocolError:
+            return row.sender
+
+    def _count(self, user: str, id: str, sender: str, until: float) -> None:
+        held = self._rows.setdefault(user, {})
         if id not in held:
-            held.add(id)
+            held[id] = until
             self._total += 1
             self._waiting.setdefault(user, {})[id] = sender
 
@@ -91,12 +108,27 @@ class Messages(Module):
 
     def _uncount(self, user: str, id: str) -> None:
         self._fetched(user, id)
-        held = self._rows.get(user, set())
-        if id in held:
-            held.discard(id)
+        held = self._rows.get(user, {})
+        if held.pop(id, None) is not None:
             self._total -= 1
         if not held:
             self._rows.pop(user, None)
+
+    async def _recount(self, user: str) -> None:
+        """Count the rows of ``user`` anew: another node may have given or removed some."""
+        if user in self._recounted:
+            return
+        self._recounted.add(user)
+        known = set(self._rows.get(user, ())) - self._coming
+        rows = {row.id: row for row in await self._kept.all(user, page=_PAGE)}
+        marks = await self._given.all(user)
+        for gone in known - rows.keys():
+            self._uncount(user, gone)
+        for row in rows.values():
+            self._count(user, row.id, self._sender_of(row), row.until)
+        for mark in marks:
+            if mark.status < 300:
+                self._fetched(user, mark.id)
 
     # --- keeping
 
@@ -132,23 +164,20 @@ class Messages(Module):
         if life == 0:
             # RFC 3428 4: it is of no use later.
             return False
-        held = self._waiting.get(user, {})
-        for reached, limit in (
-            (len(message.body) > settings.size, "size"),
-            (len(held) >= settings.per_user, "per_user"),
-            (sum(1 for one in held.values() if one == sender) >= settings.per_sender, "per_sender"),
-            (self._total >= settings.most, "most"),
-        ):
-            if reached:
-                self.core.notify(MessageRefused(sender, user, limit), request.now)
-                return False
+        limit = self._limit_of(user, sender, len(message.body))
+        if limit in ("per_user", "per_sender"):
+            await self._recount(user)
+            limit = self._limit_of(user, sender, len(message.body))
+        if limit:
+            self.core.notify(MessageRefused(sender, user, limit), request.now)
+            return False
         unix = self.core.unix(request.now)
         until = unix + min(settings.expires, settings.expires if life is None else life)
         row = Kept(
             user,
             self._new_id(unix),
-            _without_tag(message.get("from") or ""),
-            _without_tag(message.get("to") or ""),
+            _without_tag(message.from_),
+            _without_tag(message.to),
             # RFC 3261 20.17: the sender's time counts.
             message.get("date") or sip_date(unix),
             unix,
@@ -157,13 +186,15 @@ class Messages(Module):
             message.body,
         )
         # Counted before the first wait, so that messages at the same time stay within the limits.
-        self._count(user, row.id, sender)
+        self._count(user, row.id, sender, until)
+        self._coming.add(row.id)
         kept = False
         try:
             if await self._is_user(request):
                 await self._kept.put(row)
                 kept = True
         finally:
+            self._coming.discard(row.id)
             if not kept:
                 self._uncount(user, row.id)
         if not kept:
@@ -178,6 +209,17 @@ class Messages(Module):
         else:
             self._later(user, request.now)
         return True
+
+    def _limit_of(self, user: str, sender: str, size: int) -> str:
+        """Return the limit that one more message would pass, "" where there is none."""
+        settings, held = self.settings, self._waiting.get(user, {})
+        if size > settings.size:
+            return "size"
+        if len(held) >= settings.per_user:
+            return "per_user"
+        if sum(1 for one in held.values() if one == sender) >= settings.per_sender:
+            return "per_sender"
+        return "most" if self._total >= settings.most else ""
 
     def _new_id(self, unix: float) -> str:
         """Return an id that is behind all that were made here before."""
@@ -207,11 +249,15 @@ class Messages(Module):
             return
         now = self.core.ua.now
         for binding in after:
-            device = _device(binding)
-            if (aor, device) not in self._running:
-                key = (aor, device)
-                self._running.add(key)
-                self.core.run(self._deliver(aor, device), now, partial(self._over, key))
+            self._begin((aor, _device(binding)), now)
+
+    def _begin(self, key: tuple[str, str], now: float) -> None:
+        if key in self._running:
+            # It may have read the rows before that.
+            self._again.add(key)
+            return
+        self._running.add(key)
+        self.core.run(self._deliver(*key), now, partial(self._over, key))
 
     def _later(self, user: str, now: float) -> None:
         if user not in self._retrying:
@@ -220,17 +266,24 @@ class Messages(Module):
 
     def _over(self, key: tuple[str, str], result: object, now: float) -> None:
         self._running.discard(key)
+        again = key in self._again
+        self._again.discard(key)
         if isinstance(result, BaseException) and not isinstance(result, OSError):
             self.core.failed("deliver", result)
+        elif result is True and again:
+            self._begin(key, now)
 
-    async def _deliver(self, aor: str, device: str) -> None:
+    async def _deliver(self, aor: str, device: str) -> bool:
+        """Give a device what it does not have; return whether nothing is left."""
         after: tuple[str, str] | None = None
         while rows := await self._kept.page(aor, after=after, limit=_PAGE):
             for row in rows:
-                self._count(aor, row.id, row.sender)
+                if row.until > self.core.unix(self.core.ua.now):
+                    self._count(aor, row.id, self._sender_of(row), row.until)
                 if not await self._give(row, device):
-                    return
+                    return False
             after = (aor, rows[-1].id)
+        return True
 
     async def _give(self, row: Kept, device: str) -> bool:
         """Give a device a message that it does not have; return whether the next one may follow."""
@@ -246,9 +299,15 @@ class Messages(Module):
         # The same at each attempt: a phone that took the message just before a restart can tell.
         call_id = core.secret("call-id").keyed_hash(f"{row.id} {device}") + f"@{row.id}"
         fields = [("Call-ID", call_id), ("Date", row.date), *row.header_fields]
-        answer = await core.ua.request(
-            "MESSAGE", target_of(found), fields, self._body(row), from_=row.sender, to=row.to
-        )
+        try:
+            answer = await core.ua.request(
+                "MESSAGE", target_of(found), fields, self._body(row), from_=row.sender, to=row.to
+            )
+        except (LocalProtocolError, RemoteProtocolError) as error:
+            # It can never be sent, and must not stop those behind it.
+            core.failed("deliver", error)
+            await self._given.put(Given(row.user, row.id, device, 400))
+            return True
         if not 200 <= answer.status < 300 and answer.status not in _FOR_GOOD:
             self._later(row.user, core.ua.now)
             return False
@@ -272,19 +331,27 @@ class Messages(Module):
             self._changed(name[1], (), self.core.location.lookup(name[1], now))
             return
         self.core.timers.start(now, 60.0, self, "expire")
-        if self._rows and self.core.once("expire"):
-            self.core.run(self._expire(self.core.unix(now)), now)
+        self._recounted.clear()
+        unix = self.core.unix(now)
+        # Whoever removes the rows, they count here no more.
+        over = [(user, one) for user, held in self._rows.items() for one in held if held[one] <= unix]
+        for user, one in over:
+            self._uncount(user, one)
+        if self.core.once("expire"):
+            self.core.run(self._expire(unix), now)
 
     async def _expire(self, unix: float) -> None:
         """Remove messages whose time is over, with their marks."""
-        for row in await self._kept.all():
-            if row.until <= unix:
-                marks = await self._given.all(row.user, row.id)
-                await self._given.delete(*((one.user, one.id, one.device) for one in marks))
-                await self._kept.delete((row.user, row.id))
-                if not any(one.status < 300 for one in marks):
-                    self._expired.add()
-                self._uncount(row.user, row.id)
+        after: tuple[str, str] | None = None
+        while rows := await self._kept.page(after=after, limit=_PAGE):
+            for row in rows:
+                if row.until <= unix:
+                    marks = await self._given.all(row.user, row.id)
+                    await self._given.delete(*((one.user, one.id, one.device) for one in marks))
+                    await self._kept.delete((row.user, row.id))
+                    if not any(one.status < 300 for one in marks):
+                        self._expired.add()
+            after = (rows[-1].user, rows[-1].id)
 
     # --- operators
 
@@ -319,7 +386,10 @@ def _device(binding: Binding) -> str:
     return binding.instance or binding.contact
 
 
-def _without_tag(value: str) -> str:
+def _without_tag(address: NameAddr) -> str:
     """Return a From or To value without its tag, the display name included."""
-    parts = value.split(";")
-    return ";".join(one for one in parts if not one.strip().lower().startswith("tag="))
+    params = {name: one for name, one in address.params.items() if name != "tag"}
+    try:
+        return str(address.replace(params=params))
+    except LocalProtocolError:
+        return f"<{address.uri}>"

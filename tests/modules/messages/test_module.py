@@ -10,6 +10,8 @@ import pytest
 from sansip.auth import Lookup
 from sansip.modules.messages import Messages, MessagesSettings
 from sansip.modules.messages.notices import MessageRefused
+from sansip.modules.messages.row import KEPT
+from sansip.rows import Change, Scan, Write
 from sansip.testing import ModuleBench, check_module
 from sansip.wire import Request, Response
 
@@ -242,6 +244,70 @@ def test_a_failure_keeps_order() -> None:
     assert fetch(bench) == ["one", "two"]
 
 
+@pytest.mark.parametrize(
+    "address", ['"a;tag=b" <sip:mallory@elsewhere.example>', "<sip:mallory@elsewhere.example;tag=b>"]
+)
+def test_a_sender_with_tag_in_its_name(address: str) -> None:
+    """What only looks like a tag stays, and the message stops none behind it."""
+    bench = made()
+    lines = [
+        f"MESSAGE {BOB} SIP/2.0",
+        "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKname",
+        "Max-Forwards: 70",
+        f"From: {address};tag=real",
+        f"To: <{BOB}>",
+        "Call-ID: name",
+        "CSeq: 1 MESSAGE",
+        "Content-Type: text/plain",
+        "Content-Length: 3",
+    ]
+    bench.receive(("\r\n".join(lines) + "\r\n\r\none").encode())
+    write(bench, "two")
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    assert (got.from_.display, got.from_.uri.user) == ("a;tag=b" if '"' in address else "", "mallory")
+    answer(bench, got)
+    assert fetch(bench) == ["two"]
+    assert not bench.failures
+
+
+def test_one_that_comes_while_the_last_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has said that there are no more: it is read after that, not at the next REGISTER."""
+    bench = made()
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    plain = bench._answer
+
+    def slow(question: Any) -> Any:
+        result = plain(question)
+        if isinstance(question, Scan) and question.table is KEPT and question.after is not None:
+            monkeypatch.undo()
+            assert write(bench, "two") == ["202 Accepted"]
+        return result
+
+    monkeypatch.setattr(bench, "_answer", slow)
+    answer(bench, got)
+    assert fetch(bench) == ["two"]
+
+
+def test_a_row_that_cannot_be_sent() -> None:
+    """It is told, and stops none behind it."""
+    bench = made()
+    write(bench, "one")
+    write(bench, "two")
+    [row, _] = bench.store.scan(Scan(KEPT, (BOB,), None, 2))
+    broken = KEPT.row_of(row)
+    broken.sender = "<sip:a@elsewhere.example>\r\n"
+    bench.store.write(Write((Change(KEPT, (KEPT.values_of(broken),)),)))
+    bench.sent.clear()
+    register(bench)
+    assert fetch(bench) == ["two"]
+    assert len(bench.failures) == 1
+
+
 def test_expiry() -> None:
     """RFC 3428 4: its Expires counts; 0 is of no use later."""
     bench = made()
@@ -279,6 +345,36 @@ def test_limits_count_what_waits() -> None:
     assert fetch(bench) == ["one"]
     register(bench, cseq=2, expires=0)
     assert write(bench, "two") == ["202 Accepted"]
+
+
+def test_limits_after_a_restart() -> None:
+    """The sender of a row is the one that it was."""
+    bench = made(per_sender=1)
+    write(bench, "one")
+    assert write(bench.restarted(), "two") == ["404 Not Found"]
+
+
+def test_limits_count_what_another_node_did() -> None:
+    """It gave messages to the phone, or removed them: they count here no more."""
+    bench = made(per_sender=1, most=2)
+    write(bench, "one")
+    other = bench.beside()
+    register(other)
+    assert fetch(other) == ["one"]
+    assert write(bench, "two", "bob", "Expires: 100") == ["202 Accepted"]
+    assert write(bench, "three") == ["404 Not Found"]
+    other.wait(200)
+    bench.wait(200)
+    assert write(bench, "four") == ["202 Accepted"]
+
+
+def test_a_node_without_messages_removes_them() -> None:
+    """The node that the work falls to may have kept none itself."""
+    bench = made()
+    other = bench.beside()
+    write(bench, "short", "bob", "Expires: 100")
+    other.wait(200)
+    assert bench.store.count(KEPT) == 0
 
 
 def test_a_broken_store() -> None:
