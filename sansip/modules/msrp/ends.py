@@ -23,11 +23,18 @@ EARLY: Final = 65_536
 IDLE: Final = 300.0
 
 
+def _plain(text: str) -> str:
+    """Return an address; one of IPv4 that is written as one of IPv6 (RFC 4291 2.5.5.2) as what it is."""
+    address = ip_address(text)
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 class Incoming(Side):
     """A client, or another relay, that has connected."""
 
     def __init__(self, node: Relay, link: Link) -> None:
         super().__init__(node, str(link.remote[0]), link.secure, link.framed)
+        self._node = node
         self._link = link
 
     def write(self, data: bytes) -> None:
@@ -38,6 +45,8 @@ class Incoming(Side):
 
     def close(self, reason: str, now: float) -> None:
         self._link.close(reason)
+        # What came in the same octets is of a connection that is gone.
+        self._node.left(self, now)
 
 
 class MsrpLink(Link):
@@ -64,9 +73,11 @@ class MsrpLink(Link):
 class Outgoing(Side):
     """A connection to the next hop of a path, opened for its first message."""
 
-    def __init__(self, node: Relay, uri: MsrpUri, now: float) -> None:
+    def __init__(self, node: Relay, uri: MsrpUri, user: str, now: float) -> None:
         super().__init__(node, uri.host, uri.secure, framed=False)
         self._node = node
+        # Who had it opened.
+        self.user = user
         self.key = (uri.secure, uri.host, uri.port)
         self._stream: Stream | None = None
         self._early: list[bytes] = []
@@ -94,7 +105,7 @@ class Outgoing(Side):
             self._node.left(self, now, "its name leads nowhere")
             return
         refused = [ip_network(one) for one in self._node.settings.refused_networks]
-        allowed = [one for one in found if not any(ip_address(one) in network for network in refused)]
+        allowed = [one for one in map(_plain, found) if not any(ip_address(one) in net for net in refused)]
         if not allowed:
             self._node.left(self, now, f"{found[0]} is in msrp.refused_networks")
             return

@@ -64,7 +64,7 @@ class Node(Rules):
                 self.refused(side, reason)
         super().left(side, now)
 
-    def outward(self, uri: MsrpUri, now: float) -> Hop:
+    def outward(self, uri: MsrpUri, user: str, now: float) -> Hop:
         if not uri.port:
             # RFC 4976 8: only the last URI of an AUTH may have none.
             raise Refused(400, f"no port in {uri.text[:80]!r}")
@@ -74,7 +74,13 @@ class Node(Rules):
         key = (uri.secure, uri.host, uri.port)
         side = self.outgoing.get(key)
         if side is None:
-            side = self.outgoing[key] = Outgoing(self, uri, now)
+            settings = self.settings
+            if len(self.outgoing) >= settings.connections:
+                raise Refused(403, "too many connections to others (msrp.connections)")
+            if sum(one.user == user for one in self.outgoing.values()) >= settings.connections_per_user:
+                reason = f"{user[:40]} has too many connections opened (msrp.connections_per_user)"
+                raise Refused(403, reason)
+            side = self.outgoing[key] = Outgoing(self, uri, user, now)
         return side
 
     def is_own(self, uri: MsrpUri) -> bool:

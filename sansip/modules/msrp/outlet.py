@@ -63,7 +63,8 @@ class Outlet:
         if self.full or self.waiting:
             if chunk not in self.waiting:
                 self.waiting.append(chunk)
-                chunk.source.read(False)
+            # Each time: another of its chunks, to another target, may have had it read again.
+            chunk.source.read(False)
             return
         self._carry(chunk, now)
 
@@ -104,6 +105,7 @@ class Outlet:
         """End ``chunk``, of which no more comes."""
         if chunk in self.waiting:
             self.waiting.remove(chunk)
+            chunk.source.read(True)
         if self._open is chunk:
             self._write(self._ended(chunk, flag, now))
             if chunk.failed:

@@ -51,8 +51,8 @@ class Rules:
         """Whether ``uri`` names this relay."""
         raise NotImplementedError
 
-    def outward(self, uri: MsrpUri, now: float) -> Hop:
-        """Return a connection to the next hop ``uri``. Raises ``Refused`` where there can be none."""
+    def outward(self, uri: MsrpUri, user: str, now: float) -> Hop:
+        """Return a connection to the next hop ``uri`` for ``user``. Raises ``Refused`` where none can be."""
         raise NotImplementedError
 
     def authenticate(self, side: Hop, head: Head, now: float) -> None:
@@ -83,7 +83,7 @@ class Rules:
                 return None, to, back
             to, back = to[1:], (to[0], *back)
             if not self.is_own(to[0]):
-                return self.outward(to[0], now), to, back
+                return self.outward(to[0], session.user, now), to, back
             # Both ends use this relay: now it comes from the relay, and may only go inward.
             previous = None
 

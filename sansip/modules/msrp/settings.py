@@ -31,6 +31,13 @@ class MsrpSettings:
     max_expires: Annotated[int, Doc("The longest time that a client may ask for.")] = 3_600
     sessions_per_user: Annotated[int, Doc("URIs that one user has at once; the next AUTH gets a 403.")] = 100
     sessions: Annotated[int, Doc("URIs in all, about 1,000 octets each.")] = 20_000
+    connections: Annotated[
+        int,
+        Doc("Connections that the relay opens to others, in all; limits.module_sockets is for all modules."),
+    ] = 128
+    connections_per_user: Annotated[
+        int, Doc("Of these, opened for one user; a message that needs one more gets a 403.")
+    ] = 20
     message_size: Annotated[
         int, Doc("Octets of one message, with all of its chunks; a longer one gets a 413.")
     ] = 1_073_741_824
@@ -56,7 +63,8 @@ class MsrpSettings:
             raise ValueError(f"host must be the name of this relay, got {self.host!r}")
         if not 0 < self.min_expires <= self.expires <= self.max_expires:
             raise ValueError("min_expires, expires and max_expires must not decrease, and be above 0")
-        for name in ("sessions_per_user", "sessions", "message_size", "failures"):
+        for name in ("sessions_per_user", "sessions", "connections", "connections_per_user", "message_size",
+                     "failures"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.response_time <= 0 or self.probation <= 0:

@@ -11,6 +11,7 @@ import pytest
 
 from sansip.auth import Lookup, ha1
 from sansip.modules.msrp import Msrp, MsrpSettings
+from sansip.modules.msrp.ends import MsrpLink
 from sansip.modules.msrp.node import MsrpRefused
 from sansip.testing import ModuleBench, check_module
 from tests.modules.msrp.client import RELAY, Client, Frame, frames
@@ -455,6 +456,56 @@ def test_a_receiver_that_does_not_read() -> None:
     assert [one.body for one in bob.take()] == [b"hi"]
 
 
+def test_a_receiver_that_refuses_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender whose octets wait is read again once they are of no use (RFC 4975 10.5)."""
+    bench = made()
+    alice, bob, path = pair(bench)
+    reads: list[tuple[object, bool]] = []
+    monkeypatch.setattr(MsrpLink, "read", lambda self, wanted: reads.append((self.remote[0], wanted)))
+    head = f"MSRP big12345 SEND\r\nTo-Path: {path}\r\nFrom-Path: {alice.uri}\r\nByte-Range: 1-*/*\r\n"
+    alice.link.send((head + "\r\n".join(TEXT) + "\r\n\r\nabc").encode())
+    begun = b"".join(bob.link.received)
+    bench.perform(bench.stack.connection_writable(bob.link.conn, False, bench.now))
+    alice.link.send(b"def")
+    assert reads == [("192.0.2.1", False)]
+    [got] = frames(begun + b"\r\n-------" + begun.split(b" ", 2)[1] + b"+\r\n")
+    bob.answer(got, "481 No Such Session")
+    assert reads == [("192.0.2.1", False), ("192.0.2.1", True)]
+
+
+def test_two_receivers_that_do_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them reads again: its sender is read, but not on and on for the other one."""
+    bench = made()
+    alice, bob, path = pair(bench)
+    carol = Client(bench, "carol", "192.0.2.3")
+    carol.authenticate()
+    for one in (bob, carol):
+        bench.perform(bench.stack.connection_writable(one.link.conn, False, bench.now))
+    reads: list[tuple[object, bool]] = []
+    monkeypatch.setattr(MsrpLink, "read", lambda self, wanted: reads.append((self.remote[0], wanted)))
+    other = f"{alice.path} {carol.path} {carol.uri}"
+    lines = "From-Path: " + alice.uri + "\r\nByte-Range: 1-*/*\r\n" + "\r\n".join(TEXT) + "\r\n\r\nabc"
+    first = f"MSRP one12345 SEND\r\nTo-Path: {path}\r\n{lines}\r\n-------one12345$\r\n"
+    alice.link.send((first + f"MSRP two12345 SEND\r\nTo-Path: {other}\r\n{lines}").encode())
+    bench.perform(bench.stack.connection_writable(bob.link.conn, True, bench.now))
+    assert reads[-1] == ("192.0.2.1", True)
+    alice.link.send(b"def")
+    assert reads[-1] == ("192.0.2.1", False)
+    bench.perform(bench.stack.connection_writable(carol.link.conn, True, bench.now))
+    assert reads[-1] == ("192.0.2.1", True)
+    assert b"".join(carol.link.received).endswith(b"abcdef")
+
+
+def test_nothing_after_the_end() -> None:
+    """RFC 4976 6.2: the connection is dropped, with what came in the same octets."""
+    alice, bob, path = pair(made())
+    send = "MSRP one12345 SEND\r\nTo-Path: {}\r\nFrom-Path: " + alice.uri + "\r\nMessage-ID: 1\r\n"
+    both = "".join(send.format(to) + "-------one12345$\r\n" for to in ("msrps://other.example:1/x;tcp", path))
+    alice.link.send(both.encode())
+    assert alice.link.ended
+    assert not bob.take()
+
+
 def test_commands() -> None:
     """Operators see the URIs without their secrets, and take them back."""
     bench = made()
@@ -519,6 +570,31 @@ def test_no_next_hop(hop: str, status: str) -> None:
     told = alice.take()
     assert any(one.fields.get("Status", one.word).startswith(status) for one in told)
     assert not bench.failures
+
+
+def test_refused_networks_in_ipv6() -> None:
+    """RFC 4291 2.5.5.2: an IPv4 address that is written as one of IPv6 is the same place."""
+    bench = made()
+    alice = Client(bench, "alice", "192.0.2.1")
+    alice.authenticate()
+    hop = "msrp://[::ffff:127.0.0.1]:22/far;tcp"
+    alice.ask("SEND", f"{alice.path} {hop}", "Byte-Range: 1-2/2", *TEXT, body=b"hi")
+    assert any("msrp.refused_networks" in str(event) for event in bench.events)
+
+
+def test_connections_of_one_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user cannot take all sockets, which other users and modules need."""
+    bench = made(connections_per_user=2, connections=3)
+    alice, bob = Client(bench, "alice", "192.0.2.1"), Client(bench, "bob", "192.0.2.2")
+    opened: list[object] = []
+    monkeypatch.setattr(bench, "_connect", lambda action: opened.append(action.address))
+    for one, expected in ((alice, 2), (bob, 3)):
+        one.authenticate()
+        for port in range(1, 4):
+            hop = f"msrp://{one.link.conn % 100 + 100}.0.2.9:{port}/far;tcp"
+            one.ask("SEND", f"{one.path} {hop}", "Byte-Range: 1-2/2", *TEXT, body=b"hi")
+        assert len(opened) == expected
+        assert "403" in [frame.word for frame in one.take()]
 
 
 def test_auth_at_an_outer_relay() -> None:
