@@ -37,6 +37,8 @@ _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}")
 # Parts of one composed document: twenty devices of ten services.
 _MOST_PARTS: Final = 256
 _MOST_PERSONS: Final = 1
+# Octets of the parts of one document, each written by itself: ``read_xml`` takes as many again.
+_MOST_WRITTEN: Final = 65_536
 
 
 @dataclass(slots=True)
@@ -82,6 +84,12 @@ def parse_pidf(body: bytes) -> list[Part]:
             raise ValueError(f"{name} is not understood"[:60])
     if len(parts) > _MOST_PARTS:
         raise ValueError("too many elements")
+    octets = 0
+    for part in parts:
+        # Namespaces of the root are written with each part, and characters as entities.
+        octets += len(part.written)
+        if octets > _MOST_WRITTEN:
+            raise ValueError("document too large when it is written")
     return parts
 
 

@@ -14,6 +14,10 @@ from sansip.modules.presence.rules import ALL, EVERYTHING, NOTHING, Shows
 
 PIDF = "{urn:ietf:params:xml:ns:pidf}"
 EVERY = frozenset({(ALL, "")})
+# Namespaces in an attribute list.
+MANY = (
+    '"' + "".join(f' xmlns:n{number}="urn:{"n" * 40}" n{number}:a{number}="1"' for number in range(150))[:-1]
+)
 
 
 def document(*inner: str, entity: str = "sip:bob@biloxi.test") -> bytes:
@@ -57,6 +61,10 @@ def ids(parts: Any) -> list[str]:
         document('<tuple id="a"/>'),
         document('<x:odd xmlns:p="urn:ietf:params:xml:ns:pidf" p:mustUnderstand="1"/>'),
         document(*[service(f"t{number}") for number in range(300)]),
+        # Each part has the namespaces of the root: 14 KB would be 900.
+        document(*[service(f"t{number}") for number in range(100)], entity=f"a{MANY}"),
+        # Each character is an entity of six: what is renamed could not be read again.
+        document(service("1", inner="<contact a='" + '"' * 15_000 + "'/>")),
         b'<!DOCTYPE presence><presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:a@b"/>',
     ],
 )
