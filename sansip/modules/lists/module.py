@@ -85,21 +85,22 @@ class Lists(Module):
     def _services(self, owner: str) -> dict[str, tuple[Service, list[Member]]]:
         found = self._read.get(owner)
         if found is None:
-            found = {}
             document = self._documents.get(_SERVICES[0], owner, _SERVICES[1])
-            if document is not None:
-                lists = self._documents.get(_LISTS[0], owner, _LISTS[1])
-                try:
-                    services = parse_services(document.body)
-                    named = {} if lists is None else parse_lists(lists.body)
-                except ValueError as error:
-                    self.core.failed("lists", error)
-                    services, named = {}, {}
-                most = self.settings.members
-                found = {
-                    uri: (service, members_of(service, services, named, most))
-                    for uri, service in services.items()
-                }
+            if document is None:
+                # Nothing is kept of it: anybody can write any name into From.
+                return {}
+            lists = self._documents.get(_LISTS[0], owner, _LISTS[1])
+            try:
+                services = parse_services(document.body)
+                named = {} if lists is None else parse_lists(lists.body)
+            except ValueError as error:
+                self.core.failed("lists", error)
+                services, named = {}, {}
+            most = self.settings.members
+            found = {
+                uri: (service, members_of(service, services, named, most))
+                for uri, service in services.items()
+            }
             self._read[owner] = found
             for uri, (_, members) in found.items():
                 for member in members:

@@ -174,6 +174,15 @@ def test_only_the_owner() -> None:
     assert watch(rig, user="dave", name="w2").subscribe() == 200, "a user like any other"
 
 
+def test_strangers_leave_nothing() -> None:
+    """Lists are looked for by From, before anybody has proved to be that user: no name is kept."""
+    rig = bench()
+    put(rig, services("sip:bob@biloxi.test"))
+    for number in range(20):
+        watch(rig, user=f"u{number}").subscribe(600)
+    assert set(rig.stack.modules.get(Lists)._read) <= {ALICE}
+
+
 def test_other_packages() -> None:
     """RFC 4826 4: a service is for the packages that it names."""
     rig = bench()
