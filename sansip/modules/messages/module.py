@@ -16,7 +16,7 @@ from sansip.auth import Lookup
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.module import CommandError, Module, command, step
 from sansip.modules.messages.notices import MessageKept, MessageRefused
-from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept, kept_fields
+from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept, kept_fields, without_tag
 from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.registrar.date import sip_date
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sansip.location import Binding
     from sansip.module import Core
     from sansip.routing import IncomingRequest
-    from sansip.wire import NameAddr
 
 __all__ = ["Messages"]
 
@@ -164,10 +163,14 @@ class Messages(Module):
         if life == 0:
             # RFC 3428 4: it is of no use later.
             return False
-        limit = self._limit_of(user, sender, len(message.body))
+        # All that a row holds: a header field can be longer than a body.
+        fields, date = kept_fields(message), message.get("date")
+        parties = without_tag(message.from_), without_tag(message.to)
+        size = len(message.body) + len(fields) + len(date or "") + sum(map(len, parties))
+        limit = self._limit_of(user, sender, size)
         if limit in ("per_user", "per_sender"):
             await self._recount(user)
-            limit = self._limit_of(user, sender, len(message.body))
+            limit = self._limit_of(user, sender, size)
         if limit:
             self.core.notify(MessageRefused(sender, user, limit), request.now)
             return False
@@ -176,13 +179,12 @@ class Messages(Module):
         row = Kept(
             user,
             self._new_id(unix),
-            _without_tag(message.from_),
-            _without_tag(message.to),
+            *parties,
             # RFC 3261 20.17: the sender's time counts.
-            message.get("date") or sip_date(unix),
+            date or sip_date(unix),
             unix,
             until,
-            kept_fields(message),
+            fields,
             message.body,
         )
         # Counted before the first wait, so that messages at the same time stay within the limits.
@@ -203,12 +205,29 @@ class Messages(Module):
         self.core.tell(MessageKept(user, sender, row.id), request.now)
         # RFC 3428 7: 202 without Contact and without body.
         request.reply(202)
+        self.core.run(self._make_room(user), request.now)
         if at_once:
             # A device may have registered meanwhile.
             self._changed(user, (), self.core.location.lookup(user, request.now))
         else:
             self._later(user, request.now)
         return True
+
+    async def _make_room(self, user: str) -> None:
+        """Remove the oldest messages of ``user`` that a device has, where they are many."""
+        held, waiting = self._rows.get(user, {}), self._waiting.get(user, {})
+        surplus = len(held) - 2 * self.settings.per_user
+        if surplus > 0:
+            for old in sorted(one for one in held if one not in waiting)[:surplus]:
+                await self._remove(user, old)
+
+    async def _remove(self, user: str, old: str) -> list[Given]:
+        """Remove a message with its marks; return them."""
+        marks = await self._given.all(user, old)
+        await self._given.delete(*((one.user, one.id, one.device) for one in marks))
+        await self._kept.delete((user, old))
+        self._uncount(user, old)
+        return marks
 
     def _limit_of(self, user: str, sender: str, size: int) -> str:
         """Return the limit that one more message would pass, "" where there is none."""
@@ -346,9 +365,7 @@ class Messages(Module):
         while rows := await self._kept.page(after=after, limit=_PAGE):
             for row in rows:
                 if row.until <= unix:
-                    marks = await self._given.all(row.user, row.id)
-                    await self._given.delete(*((one.user, one.id, one.device) for one in marks))
-                    await self._kept.delete((row.user, row.id))
+                    marks = await self._remove(row.user, row.id)
                     if not any(one.status < 300 for one in marks):
                         self._expired.add()
             after = (rows[-1].user, rows[-1].id)
@@ -374,22 +391,10 @@ class Messages(Module):
         if not found:
             raise CommandError(f"messages.remove: {user!r:.80} has no such message (see messages.list)")
         for row in found:
-            marks = await self._given.all(row.user, row.id)
-            await self._given.delete(*((one.user, one.id, one.device) for one in marks))
-            await self._kept.delete((row.user, row.id))
-            self._uncount(row.user, row.id)
+            await self._remove(row.user, row.id)
         return len(found)
 
 
 def _device(binding: Binding) -> str:
     """Return what stays the same for a device: its instance (RFC 5626 4.1), else its contact."""
     return binding.instance or binding.contact
-
-
-def _without_tag(address: NameAddr) -> str:
-    """Return a From or To value without its tag, the display name included."""
-    params = {name: one for name, one in address.params.items() if name != "tag"}
-    try:
-        return str(address.replace(params=params))
-    except LocalProtocolError:
-        return f"<{address.uri}>"

@@ -10,12 +10,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sansip.errors import LocalProtocolError
 from sansip.rows import Table
 
 if TYPE_CHECKING:
-    from sansip.wire import Request
+    from sansip.wire import NameAddr, Request
 
-__all__ = ["GIVEN", "KEPT", "Given", "Kept", "kept_fields"]
+__all__ = ["GIVEN", "KEPT", "Given", "Kept", "kept_fields", "without_tag"]
 
 # RFC 3428 4, 10: what says how the body is to be read and shown; the rest belongs to the transaction.
 _PASSED: Final = (
@@ -60,3 +61,12 @@ GIVEN = Table("messages_given", Given, key=("user", "id", "device"))
 def kept_fields(message: Request) -> str:
     """Return the header fields that go on with the message, as JSON."""
     return json.dumps([[name, value] for name in _PASSED for value in message.get_all(name)])
+
+
+def without_tag(address: NameAddr) -> str:
+    """Return a From or To value without its tag, the display name included."""
+    params = {name: one for name, one in address.params.items() if name != "tag"}
+    try:
+        return str(address.replace(params=params))
+    except LocalProtocolError:
+        return f"<{address.uri}>"

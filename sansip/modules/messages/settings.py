@@ -17,10 +17,18 @@ class MessagesSettings:
     expires: Annotated[int, Doc("Seconds that a message is kept, at the most; its Expires may say less.")] = (
         259_200
     )
-    per_user: Annotated[int, Doc("Messages that wait for one user; the next one is not kept.")] = 100
+    per_user: Annotated[
+        int,
+        Doc(
+            "Messages that wait for one user; the next one is not kept. As many that a device has stay for "
+            "further devices."
+        ),
+    ] = 100
     per_sender: Annotated[int, Doc("Of these, messages of one sender.")] = 20
     most: Annotated[int, Doc("Messages in all.")] = 100_000
-    size: Annotated[int, Doc("Octets of a body; a longer one is not kept.")] = 16_384
+    size: Annotated[
+        int, Doc("Octets of a message with the header fields that are kept; a longer one is not.")
+    ] = 16_384
     retry: Annotated[
         float, Doc("Seconds after which a phone that did not take a message is tried again.")
     ] = 120.0

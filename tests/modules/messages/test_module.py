@@ -10,7 +10,7 @@ import pytest
 from sansip.auth import Lookup
 from sansip.modules.messages import Messages, MessagesSettings
 from sansip.modules.messages.notices import MessageRefused
-from sansip.modules.messages.row import KEPT
+from sansip.modules.messages.row import GIVEN, KEPT
 from sansip.rows import Change, Scan, Write
 from sansip.testing import ModuleBench, check_module
 from sansip.wire import Request, Response
@@ -345,6 +345,31 @@ def test_limits_count_what_waits() -> None:
     assert fetch(bench) == ["one"]
     register(bench, cseq=2, expires=0)
     assert write(bench, "two") == ["202 Accepted"]
+
+
+def test_size_of_header_fields() -> None:
+    """They are kept as the body is."""
+    bench = made(size=1_000)
+    assert write(bench, "x", "bob", f"Subject: {'y' * 2_000}") == ["404 Not Found"]
+    assert write(bench, "x", "bob", f"Subject: {'y' * 200}") == ["202 Accepted"]
+
+
+def test_what_was_delivered_fills_no_store() -> None:
+    """Two users who write to each other all day leave the room of others."""
+    bench = made(per_user=2, most=6)
+    bench.sent.clear()
+    for number in range(8):
+        assert write(bench, str(number)) == ["202 Accepted"]
+        bench.sent.clear()
+        register(bench, cseq=2 * number + 1)
+        assert fetch(bench) == [str(number)]
+        register(bench, cseq=2 * number + 2, expires=0)
+    assert bench.command("messages.count") <= 5
+    assert bench.store.count(GIVEN) == bench.store.count(KEPT) == bench.command("messages.count")
+    bench.sent.clear()
+    # Another device has the newest ones.
+    register(bench, host="192.0.2.21")
+    assert fetch(bench, "192.0.2.21")[-2:] == ["6", "7"]
 
 
 def test_limits_after_a_restart() -> None:
