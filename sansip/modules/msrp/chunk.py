@@ -72,3 +72,12 @@ class Sent:
     end: int = 0
     back: Hop | None = None
     request: Head | None = None
+
+    @property
+    def octets(self) -> int:
+        """About how much it holds: a path and header fields as long as a stranger made them."""
+        head = self.request if self.chunk is None else self.chunk.asked
+        if head is None:
+            return 0
+        paths = sum(len(uri.text) for uri in (*head.to_path, *head.from_path))
+        return paths + sum(len(name) + len(value) for name, value in head.fields)

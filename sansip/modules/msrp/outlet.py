@@ -28,12 +28,14 @@ SMALL: Final = 2_048
 TURN: Final = 131_072
 # Transactions of one connection that wait for their response.
 WAITING: Final = 2_000
+# Octets that these hold: 2,000 of usual length.
+HELD: Final = 1_048_576
 
 
 class Outlet:
     """Writes one connection. ``full``: nothing more is wanted there."""
 
-    __slots__ = ("_open", "_relay", "_timer", "_turn", "_write", "framed", "full", "sent", "waiting")
+    __slots__ = ("_held", "_open", "_relay", "_timer", "_turn", "_write", "framed", "full", "sent", "waiting")
 
     def __init__(self, relay: Relay, write: Callable[[bytes], None], framed: bool) -> None:
         self._relay = relay
@@ -42,6 +44,7 @@ class Outlet:
         self.full = False
         # Transaction -> what waits for its response; the oldest first.
         self.sent: dict[str, Sent] = {}
+        self._held = 0
         self.waiting: list[Chunk] = []
         self._open: Chunk | None = None
         self._timer: Timer | None = None
@@ -110,7 +113,7 @@ class Outlet:
             self._write(self._ended(chunk, flag, now))
             if chunk.failed:
                 # Its failure was told already.
-                self.sent.pop(chunk.transaction, None)
+                self._take(chunk.transaction)
 
     def writable(self, writable: bool, now: float) -> None:
         """The peer takes no more, or all that was written."""
@@ -135,13 +138,20 @@ class Outlet:
         if chunk is not None and chunk.transaction == transaction and status != 200:
             # RFC 4975 7.3.2: a failure may come while the chunk is being sent.
             return Sent(0.0, chunk, chunk.begun, chunk.position - 1)
-        return self.sent.pop(transaction, None)
+        return self._take(transaction)
+
+    def _take(self, transaction: str) -> Sent | None:
+        sent = self.sent.pop(transaction, None)
+        if sent is not None:
+            self._held -= sent.octets
+        return sent
 
     def _wait(self, transaction: str, sent: Sent, now: float) -> None:
-        if len(self.sent) >= WAITING:
-            oldest = next(iter(self.sent))
-            self._relay.timed_out(self.sent.pop(oldest), now)
+        while self.sent and (len(self.sent) >= WAITING or self._held > HELD):
+            oldest = self._take(next(iter(self.sent)))
+            self._relay.timed_out(oldest, now)
         self.sent[transaction] = sent
+        self._held += sent.octets
         if self._timer is None:
             self._timer = self._relay.core.timers.start(now, sent.deadline - now, self, "responses")
 
@@ -156,7 +166,7 @@ class Outlet:
             if sent.deadline > now:
                 self._timer = self._relay.core.timers.start(now, sent.deadline - now, self, "responses")
                 return
-            del self.sent[transaction]
+            self._take(transaction)
             self._relay.timed_out(sent, now)
 
     def close(self) -> tuple[list[Sent], list[Chunk]]:
@@ -166,6 +176,7 @@ class Outlet:
                 timer.cancel()
         left = list(self.sent.values())
         self.sent.clear()
+        self._held = 0
         chunks, self.waiting = self.waiting, []
         if self._open is not None and self._open not in chunks:
             chunks.append(self._open)

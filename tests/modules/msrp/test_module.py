@@ -206,6 +206,21 @@ def test_silence(wanted: str, reported: bool) -> None:
     assert [one.fields["Status"] for one in alice.take()] == ["000 408 Request Timeout"] * reported
 
 
+def test_silence_with_long_heads() -> None:
+    """What waits for responses is bounded in octets; the oldest one is given up, and its sender hears so."""
+    bench = made()
+    alice, bob, path = pair(bench)
+    for number in range(200):
+        long = f"X-Long: {'x' * 7_000}"
+        alice.ask("SEND", path, long, f"Message-ID: {number}", *TEXT[1:], body=b"hi")
+    assert len(bob.take()) == 200
+    given_up = [one.fields["Message-ID"] for one in alice.take() if one.word == "REPORT"]
+    assert 40 < len(given_up) < 60
+    assert given_up == [str(number) for number in range(len(given_up))]
+    bench.wait(31)
+    assert len([one for one in alice.take() if one.word == "REPORT"]) == 200 - len(given_up)
+
+
 def test_success_report() -> None:
     """RFC 4976 3: REPORT goes the way back, and has no response."""
     alice, bob, path = pair(made())
