@@ -75,6 +75,17 @@ def test_set_by_a_command() -> None:
     assert "0 to 999999" in str(command(rig, "mailboxes.set", user="sip:bob@biloxi.test", new=-1))
 
 
+def test_a_store_that_is_down_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Phones are told that nothing waits until the rows can be read, and no longer."""
+    rig = bench()
+    command(rig, "mailboxes.set", user="sip:bob@biloxi.test", new=3, old=1)
+    monkeypatch.setattr(MemoryRows, "answer", lambda self, question: OSError("down"))
+    rig = bench(rig.rows)
+    monkeypatch.undo()
+    rig.wait(10)
+    assert "3/1" in command(rig, "mailboxes.show", user="sip:bob@biloxi.test")
+
+
 def test_a_mailbox_is_its_owners() -> None:
     """RFC 3842 4: nobody else watches it."""
     assert Watcher(bench(), event="message-summary", user="carol").subscribe() == 403

@@ -138,9 +138,23 @@ class Events(Module):
             for resource in self._book.resources(package.event):
                 for one in self._book.of(package.event, resource):
                     one.package, one.memo, one.full = package, None, True
-        self.core.run(self._restore(package), now)
+        self._begin_restore(package, now)
         if self._added is not None and not package.hidden:
             self._added(package, now)
+
+    def _begin_restore(self, package: Package, now: float) -> None:
+        self.core.run(self._restore(package), now, partial(self._restored, package))
+
+    def _restored(self, package: Package, result: Any, now: float) -> None:
+        if isinstance(result, BaseException):
+            # The store may come back.
+            self.core.failed("restore", result)
+            self.core.timers.start(now, _AGAIN[0], self, package)
+
+    def timer_fired(self, name: Any, now: float) -> None:
+        """Read the rows of a package once more."""
+        if self._packages.get(name.event) is name:
+            self._begin_restore(name, now)
 
     @function
     def serve_lists(self, list_for: ListFor, hears: Hears, added: Added, now: float) -> None:

@@ -34,6 +34,8 @@ __all__ = ["Messages"]
 _UNREACHED: Final = frozenset((404, 408, 410, 430, 480, 486, 500, 502, 503, 504, 600, 604))
 # A device will never take this message: another attempt is of no use.
 _FOR_GOOD: Final = frozenset((400, 405, 406, 413, 415, 416, 420, 484, 488, 493, 501, 513, 603, 606))
+# Seconds until rows that could not be read are asked for once more.
+_AGAIN: Final = 5.0
 # Rows read at a time.
 _PAGE: Final = 50
 
@@ -70,7 +72,7 @@ class Messages(Module):
         self._delivered = core.counter("delivered", "Messages that a device took")
         self._expired = core.counter("expired", "Messages that nobody fetched in time")
         core.watch(self._changed)
-        core.run(self._restore(), now)
+        core.run(self._restore(), now, self._restored)
         core.timers.start(now, 60.0, self, "expire")
 
     async def _restore(self) -> None:
@@ -84,6 +86,12 @@ class Messages(Module):
                 self._fetched(mark.user, mark.id)
         for aor in list(self._rows):
             self._changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
+
+    def _restored(self, result: object, now: float) -> None:
+        if isinstance(result, BaseException):
+            # The store may come back.
+            self.core.failed("restore", result)
+            self.core.timers.start(now, _AGAIN, self, "restore")
 
     def _sender_of(self, row: Kept) -> str:
         try:
@@ -348,6 +356,9 @@ class Messages(Module):
         if isinstance(name, tuple):
             self._retrying.discard(name[1])
             self._changed(name[1], (), self.core.location.lookup(name[1], now))
+            return
+        if name == "restore":
+            self.core.run(self._restore(), now, self._restored)
             return
         self.core.timers.start(now, 60.0, self, "expire")
         self._recounted.clear()

@@ -8,6 +8,7 @@ watchers are told.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
@@ -31,6 +32,8 @@ __all__ = ["Publications"]
 # Publications whose end one input tells of, and rows of a page.
 _GROUP: Final = 64
 _PAGE: Final = 200
+# Seconds until rows that could not be read are asked for once more.
+_AGAIN: Final = 5.0
 
 
 class Publications(Module):
@@ -76,7 +79,21 @@ class Publications(Module):
         if before is not None and type(before) is not type(kind):
             raise LocalProtocolError(f"two modules take publications for {kind.event}")
         self._kinds[kind.event] = kind
-        self.core.run(self._restore(kind), now)
+        self._begin_restore(kind, now)
+
+    def _begin_restore(self, kind: Publishing, now: float) -> None:
+        self.core.run(self._restore(kind), now, partial(self._restored, kind))
+
+    def _restored(self, kind: Publishing, result: Any, now: float) -> None:
+        if isinstance(result, BaseException):
+            # The store may come back.
+            self.core.failed("restore", result)
+            self.core.timers.start(now, _AGAIN, self, kind)
+
+    def timer_fired(self, name: Any, now: float) -> None:
+        """Read the rows of a kind once more."""
+        if self._kinds.get(name.event) is name:
+            self._begin_restore(name, now)
 
     @function
     def remove(self, kind: Publishing) -> None:

@@ -676,6 +676,19 @@ def test_nothing_is_acknowledged_that_is_not_stored() -> None:
     assert one.subscribe(600) == 200
 
 
+def test_a_store_that_is_down_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged is served as soon as the rows can be read."""
+    rig = bench()
+    one = watcher(rig)
+    one.subscribe(600)
+    monkeypatch.setattr(MemoryRows, "answer", lambda self, question: OSError("down"))
+    rig = one.rig = bench(rig.rows, now=150.0)
+    monkeypatch.undo()
+    assert len(engine(rig)) == 0
+    one.wait(10)
+    assert len(engine(rig)) == 1
+
+
 def test_commands() -> None:
     """An operator sees subscriptions, and ends one."""
     rig = bench()

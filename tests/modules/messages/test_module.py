@@ -11,7 +11,7 @@ from sansip.auth import Lookup
 from sansip.modules.messages import Messages, MessagesSettings
 from sansip.modules.messages.notices import MessageRefused
 from sansip.modules.messages.row import GIVEN, KEPT
-from sansip.rows import Change, Scan, Write
+from sansip.rows import Change, MemoryRows, Scan, Write
 from sansip.testing import ModuleBench, check_module
 from sansip.wire import Request, Response
 
@@ -168,6 +168,18 @@ def test_restart() -> None:
     bench = bench.restarted()
     register(bench, cseq=2)
     assert fetch(bench) == ["two"]
+
+
+def test_a_store_that_is_down_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A phone that is registered all the time gets them at its next REGISTER, and counts are right."""
+    bench = made(per_user=1)
+    write(bench, "one")
+    monkeypatch.setattr(MemoryRows, "answer", lambda self, question: OSError("down"))
+    bench = bench.restarted()
+    monkeypatch.undo()
+    bench.wait(10)
+    assert bench.command("messages.count") == 1
+    assert write(bench, "two") == ["404 Not Found"]
 
 
 def test_the_same_call_id() -> None:

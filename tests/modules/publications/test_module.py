@@ -111,6 +111,17 @@ def publish(rig: Rig, *given: Any, **options: Any) -> Response:
     return out.message
 
 
+def test_a_store_that_is_down_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged is there as soon as the rows can be read."""
+    rig = bench()
+    publish(rig, b"sun")
+    monkeypatch.setattr(MemoryRows, "answer", lambda self, question: OSError("down"))
+    rig = bench(rig.rows, now=150.0)
+    monkeypatch.undo()
+    rig.wait(10)
+    assert state(rig) == ["sun"]
+
+
 def test_contract() -> None:
     """The contract of every module."""
     check_module(Publications, others=[Use(Events)])
