@@ -451,8 +451,20 @@ class Events(Module):
             return True
         number = message.cseq.number
         fresh = number > (one.usage.dialog.remote_cseq or 0)
+        contacts = message.contacts
+        named = str(contacts[0].uri) if isinstance(contacts, list) and contacts else ""
+        moved = isinstance(wanted, int) and fresh and named not in ("", one.reached)
+        if moved and one.unanswered is None:
+            # The NOTIFY goes to an address that has answered none yet.
+            if self._book.count_unanswered(one.source) >= self.settings.unanswered:
+                self._tell_limit("unanswered", one, request)
+                request.reply(503, None, [("Retry-After", "60")])
+                return True
+            self._book.asks(one, one.source)
         if wanted and fresh and isinstance(wanted, int):
             if not await self._store(one, request, wanted, number):
+                if moved:
+                    self._book.answered(one)
                 return True
             # RFC 6446 5.1: a refresh without a rate takes it away.
             one.params = dict(message.typed("event").params)
@@ -518,6 +530,7 @@ class Events(Module):
         usage, status = one.usage, response.status
         if status < 300:
             one.tries = 0
+            one.reached = str(sending.request.uri)
             try:
                 usage.dialog.answered(sending.request, response)
             except RemoteProtocolError:
@@ -658,7 +671,7 @@ class Events(Module):
         one.proven = row.proven
         one.flow = flow_of(row, self.core.listeners)
         one.source = row.watcher if row.proven or one.flow is None else source_of(one.flow.host)
-        one.began = row.began
+        one.began, one.reached = row.began, row.target
         one.reserved = row.cseq + BLOCK
         # Versions rise with the sequence numbers, or more slowly.
         one.version = row.cseq

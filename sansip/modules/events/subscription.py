@@ -77,6 +77,7 @@ class Subscription(Asker):
         "package",
         "params",
         "proven",
+        "reached",
         "reserved",
         "resource",
         "retry_at",
@@ -130,8 +131,9 @@ class Subscription(Asker):
         self.retry_at: float | None = None
         self.tries = 0
         self.due: float | None = None
-        # The key that it counts for while its first NOTIFY has no answer.
+        # The key that it counts for while its first NOTIFY has no answer, and the target that has answered.
         self.unanswered: str | None = None
+        self.reached = ""
         self.source = ""
         # Whether it is among the subscriptions of its resource, and whether it has a row.
         self.counted = False

@@ -565,6 +565,21 @@ def test_unanswered_and_ended() -> None:
     assert statuses == [200] * 5 + [503] * 3
 
 
+def test_unanswered_at_another_target() -> None:
+    """RFC 6665 4.1.2.2: a refresh may name another Contact, which has answered no NOTIFY yet."""
+    rig = bench(unanswered=5)
+    watchers = [watcher(rig, name=f"w{number}") for number in range(8)]
+    assert [one.subscribe(600) for one in watchers] == [200] * 8
+    for one in watchers:
+        one.answer, one.contact = None, "<sip:victim@192.0.2.99>"
+    assert [one.subscribe(600) for one in watchers] == [200] * 5 + [503] * 3
+    assert any("events.unanswered" in str(event) for event in rig.events)
+    # The others go on as they were.
+    for one in watchers[5:]:
+        one.answer, one.contact = 200, watcher(rig).contact
+        assert one.subscribe(600) == 200
+
+
 def test_unanswered_while_the_store_is_slow() -> None:
     """Those whose row is being written count as well: a burst does not pass the limit."""
     rig = bench(unanswered=5)
