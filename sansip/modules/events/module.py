@@ -454,7 +454,8 @@ class Events(Module):
         contacts = message.contacts
         named = str(contacts[0].uri) if isinstance(contacts, list) and contacts else ""
         moved = isinstance(wanted, int) and fresh and named not in ("", one.reached)
-        if moved and one.unanswered is None:
+        counts = moved and one.unanswered is None
+        if counts:
             # The NOTIFY goes to an address that has answered none yet.
             if self._book.count_unanswered(one.source) >= self.settings.unanswered:
                 self._tell_limit("unanswered", one, request)
@@ -463,7 +464,7 @@ class Events(Module):
             self._book.asks(one, one.source)
         if wanted and fresh and isinstance(wanted, int):
             if not await self._store(one, request, wanted, number):
-                if moved:
+                if counts:
                     self._book.answered(one)
                 return True
             # RFC 6446 5.1: a refresh without a rate takes it away.

@@ -363,7 +363,7 @@ class Messages(Module):
         self.core.timers.start(now, 60.0, self, "expire")
         self._recounted.clear()
         unix = self.core.unix(now)
-        # Whoever removes the rows, they count here no more.
+        # Also where another node removes the rows, they count here no more.
         over = [(user, one) for user, held in self._rows.items() for one in held if held[one] <= unix]
         for user, one in over:
             self._uncount(user, one)
