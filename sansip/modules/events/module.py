@@ -153,8 +153,9 @@ class Events(Module):
 
     def timer_fired(self, name: Any, now: float) -> None:
         """Read the rows of a package once more."""
-        if self._packages.get(name.event) is name:
-            self._begin_restore(name, now)
+        package = self._packages.get(name.event)
+        if package is not None and package is name:
+            self._begin_restore(package, now)
 
     @function
     def serve_lists(self, list_for: ListFor, hears: Hears, added: Added, now: float) -> None:

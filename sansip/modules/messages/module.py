@@ -168,8 +168,10 @@ class Messages(Module):
             life = message.expires
         except RemoteProtocolError:
             life = None
-        if life == 0:
-            # RFC 3428 4: it is of no use later.
+        local, _, id = message.call_id.partition("@")
+        if life == 0 or local.rpartition(".")[2] == self._mark(id):
+            # RFC 3428 4: it is of no use later. Or it is one of ours: a contact leads back here, and what is
+            # kept again would go round for ever, for no Max-Forwards ends it.
             return False
         # All that a row holds: a header field can be longer than a body.
         fields, date = kept_fields(message), message.get("date")
@@ -324,7 +326,8 @@ class Messages(Module):
         if found is None:
             return False
         # The same at each attempt: a phone that took the message just before a restart can tell.
-        call_id = core.secret("call-id").keyed_hash(f"{row.id} {device}") + f"@{row.id}"
+        first = core.secret("call-id").keyed_hash(f"{row.id} {device}")
+        call_id = f"{first}.{self._mark(row.id)}@{row.id}"
         fields = [("Call-ID", call_id), ("Date", row.date), *row.header_fields]
         try:
             answer = await core.ua.request(
@@ -343,6 +346,10 @@ class Messages(Module):
             self._delivered.add()
             self._fetched(row.user, row.id)
         return True
+
+    def _mark(self, id: str) -> str:
+        """Return what the Call-ID of each delivery of a message has."""
+        return self.core.secret("call-id").keyed_hash(f"of {id}")
 
     def _body(self, row: Kept) -> bytes:
         kind = next((value for name, value in row.header_fields if name == "Content-Type"), "")

@@ -92,8 +92,9 @@ class Publications(Module):
 
     def timer_fired(self, name: Any, now: float) -> None:
         """Read the rows of a kind once more."""
-        if self._kinds.get(name.event) is name:
-            self._begin_restore(name, now)
+        kind = self._kinds.get(name.event)
+        if kind is not None and kind is name:
+            self._begin_restore(kind, now)
 
     @function
     def remove(self, kind: Publishing) -> None:

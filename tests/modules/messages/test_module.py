@@ -195,6 +195,29 @@ def test_the_same_call_id() -> None:
     assert (first.call_id, first.body) == (again.call_id, again.body)
 
 
+def test_a_contact_that_leads_back() -> None:
+    """A message that is being delivered is not kept again: it would be delivered for ever."""
+    bench = made()
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench)
+    [got] = come(bench)
+    lines = [
+        f"MESSAGE {BOB} SIP/2.0",
+        "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKback",
+        "Max-Forwards: 70",
+        f"From: {got.get('from')}",
+        f"To: <{BOB}>",
+        f"Call-ID: {got.call_id}",
+        "CSeq: 1 MESSAGE",
+        "Content-Type: text/plain",
+        "Content-Length: 3",
+    ]
+    bench.receive(("\r\n".join(lines) + "\r\n\r\none").encode())
+    assert bench.command("messages.count") == 1
+    assert not any(isinstance(one, Response) and one.status == 202 for one in bench.sent)
+
+
 def test_unreached() -> None:
     """A phone that is registered and silent: 202, and it is tried again later, in order."""
     bench = made(retry=60)
