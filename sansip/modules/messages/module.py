@@ -168,8 +168,8 @@ class Messages(Module):
             life = message.expires
         except RemoteProtocolError:
             life = None
-        local, _, id = message.call_id.partition("@")
-        if life == 0 or local.rpartition(".")[2] == self._mark(id):
+        local, _, number = message.call_id.partition("@")
+        if life == 0 or local.rpartition(".")[2] == self._mark(number):
             # RFC 3428 4: it is of no use later. Or it is one of ours: a contact leads back here, and what is
             # kept again would go round for ever, for no Max-Forwards ends it.
             return False
