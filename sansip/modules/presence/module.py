@@ -121,7 +121,8 @@ class Presence(Module):
             self._changed(aor, self.core.ua.now)
 
     def _call_changed(self, call: Call, now: float, over: bool) -> None:
-        for text in (call.caller, call.callee):
+        # Not To, which is what the caller wrote.
+        for text in (call.caller, call.asked):
             try:
                 uri = parse_uri(text)
             except RemoteProtocolError:

@@ -132,6 +132,22 @@ def test_calls_without_a_publish() -> None:
     assert b"on-the-phone" not in one.last.body
 
 
+def test_calls_to_another_name() -> None:
+    """RFC 3261 8.1.1.2: To is what the caller writes; the user whom the call was sent to is in it."""
+    rig = bench()
+    rig.register(BOB_URI)
+    bob, carol = Watcher(rig), Watcher(rig, "sip:carol@biloxi.test", name="w2")
+    for one in (bob, carol):
+        one.subscribe()
+    call = request(headers=[("Contact", "<sip:alice@192.0.2.1>")], to="<sip:carol@biloxi.test>")
+    arrived = only(rig.udp(call), "INVITE")
+    outs = rig.udp(reply(arrived, 200), ("192.0.2.2", 5060))
+    for one in (bob, carol):
+        one.take(outs)
+    assert b"on-the-phone" in bob.last.body
+    assert b"on-the-phone" not in carol.last.body
+
+
 def test_allow_block_confirm_polite() -> None:
     """RFC 5025 3.2.1: what each value of sub-handling means for the watcher."""
     rig = bench()
