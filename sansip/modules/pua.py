@@ -126,7 +126,7 @@ class Pua(Module):
         self._rows = core.rows(PUBLISHED)
         self._count = core.counter("sent", "PUBLISH requests that were answered, by status", ("status",))
         core.watch(self._registered)
-        core.run(self._restore(), now)
+        core.run(self._restore(), now, self._restored)
 
     def figures(self) -> dict[str, Any]:
         """Return how many publications there are, and how many do not stand."""
@@ -143,8 +143,19 @@ class Pua(Module):
             one.type, one.body, one.etag = row.type, row.body, row.etag
             one.timer = self.core.timers.start(now, max(1.0, left * 0.8), self, key)
         if self.settings.registrations:
+            for user, event in tuple(self._all):
+                gone = not self.core.location.lookup(user, self.core.ua.now)
+                if gone and event == "presence" and self._all[user, event].body == _opened(user):
+                    # Its phone went while this server was away.
+                    self.publish(user, event, "", None, self.core.ua.now)
             for aor in tuple(self.core.location.names()):
                 self._registered(aor, (), self.core.location.lookup(aor, self.core.ua.now))
+
+    def _restored(self, result: Any, now: float) -> None:
+        if isinstance(result, BaseException):
+            # The store may come back.
+            self.core.failed("restore", result)
+            self.core.timers.start(now, _AGAIN[0], self, "restore")
 
     # --- what shall stand there
 
@@ -170,14 +181,7 @@ class Pua(Module):
     def _registered(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         if not self.settings.registrations or bool(before) == bool(after):
             return
-        body = None
-        if after:
-            body = (
-                '<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf"'
-                f' entity={attribute(aor)}><tuple id="registered"><status><basic>open</basic></status>'
-                f"<contact>{text(aor)}</contact></tuple></presence>\n"
-            ).encode()
-        self.publish(aor, "presence", _PIDF, body, self.core.ua.now)
+        self.publish(aor, "presence", _PIDF, _opened(aor) if after else None, self.core.ua.now)
 
     # --- PUBLISH
 
@@ -264,8 +268,11 @@ class Pua(Module):
         if self._all.pop((one.user, one.event), None) is not None:
             self.core.run(self._rows.delete((one.user, one.event)), now)
 
-    def timer_fired(self, name: tuple[str, str], now: float) -> None:
-        """A publication is to be refreshed, or tried once more."""
+    def timer_fired(self, name: Any, now: float) -> None:
+        """A publication is to be refreshed, or tried once more; or the rows are to be read once more."""
+        if name == "restore":
+            self.core.run(self._restore(), now, self._restored)
+            return
         one = self._all.get(name)
         if one is not None:
             one.timer = None
@@ -304,6 +311,15 @@ class Pua(Module):
             return self.core.address_of(parse_uri(given))
         except RemoteProtocolError as error:
             raise CommandError(f"{given!r:.60} is no SIP URI: {error.reason}") from None
+
+
+def _opened(aor: str) -> bytes:
+    """Return the document of a user whose phone is registered."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf"'
+        f' entity={attribute(aor)}><tuple id="registered"><status><basic>open</basic></status>'
+        f"<contact>{text(aor)}</contact></tuple></presence>\n"
+    ).encode()
 
 
 def _loose(server: str) -> str:

@@ -159,6 +159,29 @@ def test_a_restart() -> None:
     assert shown(refresh) == ("a", 3600, b"")
 
 
+def test_a_store_that_is_down_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands there is refreshed all the same."""
+    rig = bench()
+    _, (first,) = command(rig, "pua.publish", user=USER, body="one")
+    accept(rig, first, "a", 1000)
+    monkeypatch.setattr(MemoryRows, "answer", lambda self, question: OSError("down"))
+    rig = bench(rig.rows, now=200.0)
+    monkeypatch.undo()
+    (refresh,) = publishes(rig.wait(900))[:1]
+    assert shown(refresh) == ("a", 3600, b"")
+
+
+def test_a_phone_that_went_while_the_server_was_away() -> None:
+    """It is not shown as open, refreshed for ever."""
+    rig = bench(registrations=True)
+    rig.register(BOB_URI)
+    (first,) = publishes(rig.log)
+    accept(rig, first, "a", 1000)
+    rig = bench(rig.rows, now=200.0, registrations=True)
+    (last,) = publishes(rig.log)
+    assert shown(last) == ("a", 0, b"")
+
+
 @pytest.mark.parametrize(
     "settings", [{"server": "nowhere"}, {"server": "tel:+1"}, {"expires": 1}, {"most": 0}]
 )
