@@ -133,7 +133,7 @@ def test_calls_without_a_publish() -> None:
 
 
 def test_calls_to_another_name() -> None:
-    """RFC 3261 8.1.1.2: To is what the caller writes; the user whom the call was sent to is in it."""
+    """RFC 3261 8.1.1.2: To is what the caller writes; the user that the call was sent to is in it."""
     rig = bench()
     rig.register(BOB_URI)
     bob, carol = Watcher(rig), Watcher(rig, "sip:carol@biloxi.test", name="w2")
