@@ -7,7 +7,7 @@ hold entries that are out of date; they are dropped as they come up, and a heap 
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,13 +23,15 @@ _NONE: Final[dict[str, Subscription]] = {}
 class Book:
     """The subscriptions of one server."""
 
-    __slots__ = ("_by_resource", "_by_watcher", "_heap", "_number", "_unanswered", "ids")
+    __slots__ = ("_by_resource", "_by_watcher", "_coming", "_heap", "_number", "_unanswered", "ids")
 
     def __init__(self) -> None:
         self.ids: dict[str, Subscription] = {}
         # (event, resource) -> id -> subscription
         self._by_resource: dict[tuple[str, str], dict[str, Subscription]] = {}
         self._by_watcher: dict[str, int] = {}
+        # Those whose rows are being written: in all, by watcher, and by resource.
+        self._coming: dict[tuple[str, ...], int] = {}
         self._unanswered: dict[str, int] = {}
         self._heap: list[tuple[float, int, Subscription]] = []
         self._number = 0
@@ -41,11 +43,26 @@ class Book:
         """Return the subscriptions to ``resource``, in the order in which they began."""
         return list(self._by_resource.get((event, resource), _NONE).values())
 
+    def count(self) -> int:
+        """Return how many there are, with those whose rows are being written."""
+        return len(self.ids) + self._coming.get((), 0)
+
     def count_of(self, event: str, resource: str) -> int:
-        return len(self._by_resource.get((event, resource), _NONE))
+        there = len(self._by_resource.get((event, resource), _NONE))
+        return there + self._coming.get((event, resource), 0)
 
     def count_of_watcher(self, watcher: str) -> int:
-        return self._by_watcher.get(watcher, 0)
+        return self._by_watcher.get(watcher, 0) + self._coming.get((watcher,), 0)
+
+    def comes(self, one: Subscription) -> None:
+        """The row of ``one`` is being written: its place is taken."""
+        for key in _places(one):
+            self._coming[key] = self._coming.get(key, 0) + 1
+
+    def came(self, one: Subscription) -> None:
+        """Its row is written, or will not be."""
+        for key in _places(one):
+            _less(self._coming, key)
 
     def resources(self, event: str) -> list[str]:
         """Return the resources of a package that somebody watches."""
@@ -120,7 +137,11 @@ class Book:
                 yield one
 
 
-def _less(counts: dict[str, int], key: str) -> None:
+def _places(one: Subscription) -> tuple[tuple[str, ...], ...]:
+    return (), (one.source,), (one.package.event, one.resource)
+
+
+def _less(counts: dict[Any, int], key: Any) -> None:
     left = counts[key] - 1
     if left:
         counts[key] = left

@@ -320,8 +320,15 @@ class Events(Module):
         one.usage = self._usage(one, one.usage.dialog, message.get("event") or "")
         # Counted before the store is waited for: others that come meanwhile find the place taken.
         self._book.asks(one, one.source)
-        if wanted and not await self._store(one, request, wanted):
-            self._book.answered(one)
+        self._book.comes(one)
+        stored = False
+        try:
+            stored = not wanted or await self._store(one, request, wanted)
+        finally:
+            self._book.came(one)
+            if not stored:
+                self._book.answered(one)
+        if not stored:
             return True
         now = self._now = request.now
         request.decided = True
@@ -387,7 +394,7 @@ class Events(Module):
 
     def _limit_of(self, one: Subscription) -> str:
         settings, book = self.settings, self._book
-        if len(book) >= settings.most:
+        if book.count() >= settings.most:
             return "most"
         if book.count_of_watcher(one.source) >= settings.most_of_watcher:
             return "most_of_watcher"

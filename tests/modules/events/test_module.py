@@ -604,6 +604,27 @@ def test_limits(limit: str, status: int) -> None:
     assert any(f"events.{limit}" in str(event) for event in rig.events)
 
 
+@pytest.mark.parametrize(
+    ("limit", "status"), [("most", 503), ("most_of_watcher", 403), ("most_of_resource", 503)]
+)
+def test_limits_while_the_store_is_slow(limit: str, status: int) -> None:
+    """Those whose row is being written count as well: a burst does not pass a limit."""
+    rig = bench(**{limit: 2})
+    rig.holds = True
+    watchers = [watcher(rig, name=f"w{number}") for number in range(4)]
+    for one in watchers:
+        one.subscribe(600)
+    outs = rig.release()
+    for one in watchers:
+        one.take(outs)
+    assert [one.status for one in watchers[:2]] == [200, 200]
+    assert len(engine(rig)) == 2
+    # Each of them has one place, and gives it back.
+    assert watchers[0].subscribe(0) == 200
+    assert watcher(rig, name="later").subscribe(600) == 200
+    assert watcher(rig, name="last").subscribe(600) == status
+
+
 def test_size() -> None:
     """A subscription of many kilobytes is not kept: 513."""
     rig = bench()
