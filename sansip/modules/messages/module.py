@@ -36,6 +36,8 @@ _UNREACHED: Final = frozenset((404, 408, 410, 430, 480, 486, 500, 502, 503, 504,
 _FOR_GOOD: Final = frozenset((400, 405, 406, 413, 415, 416, 420, 484, 488, 493, 501, 513, 603, 606))
 # Seconds until rows that could not be read are asked for once more.
 _AGAIN: Final = 5.0
+# Devices that one message is given to: a phone may name a new Contact as often as it likes.
+_DEVICES: Final = 32
 # Rows read at a time.
 _PAGE: Final = 50
 
@@ -319,7 +321,8 @@ class Messages(Module):
         core = self.core
         if row.until <= core.unix(core.ua.now):
             return True
-        if await self._given.get(row.user, row.id, device) is not None:
+        marks = await self._given.all(row.user, row.id)
+        if len(marks) >= _DEVICES or any(one.device == device for one in marks):
             return True
         bindings = core.location.lookup(row.user, core.ua.now)
         found = next((one for one in bindings if _device(one) == device), None)

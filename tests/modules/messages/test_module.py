@@ -143,6 +143,21 @@ def test_each_device_once() -> None:
     assert fetch(bench, "192.0.2.21") == []
 
 
+def test_many_devices() -> None:
+    """A phone with a new Contact each time does not fill the store with marks."""
+    bench = made()
+    write(bench, "hello")
+    bench.sent.clear()
+    got = 0
+    for number in range(40):
+        host = f"198.51.100.{number + 1}"
+        register(bench, host=host)
+        got += len(fetch(bench, host))
+        register(bench, host=host, cseq=2, expires=0)
+        bench.sent.clear()
+    assert got == bench.store.count(GIVEN) == 32
+
+
 def test_a_device_that_moves() -> None:
     """RFC 5626 4.1: its instance is what stays the same."""
     bench = made()
