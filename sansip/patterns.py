@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from re import _constants as sre  # type: ignore[attr-defined]  # typeshed has it under its old name
 from re import _parser as parser  # type: ignore[attr-defined]  # as above
 from typing import Any, Final, TypeAlias
@@ -45,6 +46,9 @@ _CATEGORIES: Final[dict[Any, _Set]] = {
     sre.CATEGORY_NOT_WORD: _ALL & ~_WORDS,
 }
 _REPEATS: Final = (sre.MAX_REPEAT, sre.MIN_REPEAT)
+_ENDS: Final = (sre.AT_END, sre.AT_END_STRING)
+# With these ``$`` holds at each line's end, and ``\w`` has letters that ``_WORDS`` has not.
+_UNCOUNTED: Final = re.MULTILINE | re.UNICODE
 
 
 class Pattern:
@@ -67,6 +71,7 @@ class Pattern:
                 compiled = re.compile(text, flags)
         except (re.error, RecursionError, OverflowError, Warning) as error:
             raise ValueError(f"{text!r:.80} is no regular expression: {error}") from None
+        _check_flags(tree.state.flags)
         steps = _ways(list(tree), 0, 0)[0] * (1 if _is_anchored(tree) else LONGEST + 1) * LONGEST
         if steps > STEPS:
             raise ValueError(
@@ -134,6 +139,11 @@ def _is_anchored(tree: Any) -> bool:
     )
 
 
+def _check_flags(flags: int) -> None:
+    if flags & _UNCOUNTED:
+        raise ValueError("an expression must do without the flags m and u")
+
+
 def _ways(items: list[Any], follow: _Set, depth: int) -> tuple[int, _Set, bool]:
     """Return in how many ways ``items`` go through a text, what they begin with, and if they may be empty.
 
@@ -145,7 +155,7 @@ def _ways(items: list[Any], follow: _Set, depth: int) -> tuple[int, _Set, bool]:
     for operation, argument in reversed(items):
         # ``first`` is what the rest behind this item begins with, with what follows where it may be empty.
         if operation is sre.AT:
-            if argument in (sre.AT_END, sre.AT_END_STRING):
+            if argument in _ENDS:
                 first, empty = 0, False
             continue
         if operation in _REPEATS:
@@ -153,6 +163,7 @@ def _ways(items: list[Any], follow: _Set, depth: int) -> tuple[int, _Set, bool]:
         elif operation is sre.BRANCH:
             some, begin, nothing = _alternatives(argument[1], first, depth)
         elif operation is sre.SUBPATTERN:
+            _check_flags(argument[1])
             some, begin, nothing = _ways(list(argument[3]), first, depth + 1)
         else:
             some, begin, nothing = 1, _set(operation, argument), False
@@ -160,6 +171,35 @@ def _ways(items: list[Any], follow: _Set, depth: int) -> tuple[int, _Set, bool]:
         first = begin | first if nothing else begin
         empty = empty and nothing
     return ways, first, empty
+
+
+def _beginning(items: Any) -> tuple[_Set, bool]:
+    """Return what ``items`` begin with, and if they may be empty.
+
+    Nothing is counted, so that a look at one round does not count all that is repeated within it twice.
+    """
+    found = 0
+    for operation, argument in items:
+        if operation is sre.AT:
+            if argument in _ENDS:
+                return found, False
+            continue
+        if operation in _REPEATS:
+            begin, nothing = _beginning(argument[2])
+            nothing = nothing or not argument[0]
+        elif operation is sre.BRANCH:
+            each = [_beginning(branch) for branch in argument[1]]
+            begin, nothing = 0, any(one[1] for one in each)
+            for one, _ in each:
+                begin |= one
+        elif operation is sre.SUBPATTERN:
+            begin, nothing = _beginning(argument[3])
+        else:
+            begin, nothing = _set(operation, argument), False
+        found |= begin
+        if not nothing:
+            return found, False
+    return found, True
 
 
 def _alternatives(branches: list[Any], follow: _Set, depth: int) -> tuple[int, _Set, bool]:
@@ -177,9 +217,8 @@ def _alternatives(branches: list[Any], follow: _Set, depth: int) -> tuple[int, _
 def _repeated(argument: Any, follow: _Set, depth: int) -> tuple[int, _Set, bool]:
     least, most, body = argument
     # Behind one round comes the next one, or the rest.
-    inner, first, nothing = _ways(list(body), 0, depth + 1)
-    if most != 1:
-        inner, first, nothing = _ways(list(body), first | follow, depth + 1)
+    first, nothing = _beginning(body)
+    inner, first, nothing = _ways(list(body), follow if most == 1 else first | follow, depth + 1)
     most = min(int(most), LONGEST)
     if most > 1 and nothing:
         raise ValueError("a repeated part must not be empty: write (a+)? or a*, not (a*)*")
@@ -215,21 +254,26 @@ def _set(operation: Any, argument: Any) -> _Set:
 def _negated(members: Any) -> _Set:
     found = 0
     for kind, value in members:
-        # Only what is surely excluded: case may be ignored, and there are many others.
-        found |= _member(kind, value)
+        # Only what is surely excluded: [^a] takes "A" unless case is ignored, and there are many others.
+        found |= _member(kind, value, _exactly)
     return _ALL & ~(found & ~(1 << _OTHERS))
 
 
-def _member(kind: Any, value: Any) -> _Set:
+def _member(kind: Any, value: Any, one: Callable[[int], _Set] | None = None) -> _Set:
+    one = one or _character
     if kind is sre.LITERAL:
-        return _character(value)
+        return one(value)
     if kind is sre.RANGE:
         low, high = value
         found = 0
         for code in range(low, min(high, 127) + 1):
-            found |= _character(code)
+            found |= one(code)
         return found | (1 << _OTHERS if high > 127 else 0)
     return _CATEGORIES[value]
+
+
+def _exactly(code: int) -> _Set:
+    return 1 << min(code, _OTHERS)
 
 
 def _character(code: int) -> _Set:

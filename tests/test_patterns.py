@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+from typing import Any
+
 import pytest
 
 from sansip.patterns import LONGEST, LONGEST_RESULT, Pattern, Template
@@ -24,6 +28,11 @@ RUNAWAY = [
     r"(a|b|ab)*c",
     r"(?:(?:0+)?1?)+x",
     r"([^x]+y?)+z",
+    # What follows an optional part may be what it ends in.
+    r"^(?:1+)?(?:1+)?(?:1+)?(?:1+)?(?:1+)?(?:1+)?x",
+    # [^ab] takes "A" where case counts.
+    r"^(?:[^ab]+A+)+b$",
+    r"^(?i:(?:(?-i:[^ab])+A+)+b)$",
 ]
 SOUND = [
     r"^00(\d+)$",
@@ -68,12 +77,31 @@ def test_sound(text: str) -> None:
         ("a" * 600, "at most 512"),
         ("(" * 40 + ")" * 40, "within each other"),
         (r"a{99999999999}", "no regular expression"),
+        (r"(?m)^(?:[a\n]+$)+x", "flags m and u"),
+        (r"^(?:(?u:\w)+[^a-z0-9_]+)+x", "flags m and u"),
     ],
 )
 def test_refused(text: str, said: str) -> None:
     """The reason names the part that cannot be."""
     with pytest.raises(ValueError, match=said):
         Pattern(text)
+
+
+def test_nested() -> None:
+    """The count itself is short: a part within twenty others is looked at some twenty times, not 2**20."""
+    looks = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal looks
+        looks += event == "call" and frame.f_code.co_filename.endswith("patterns.py")
+
+    text = "(?:" * 19 + "a" + "b)+" * 19
+    sys.setprofile(count)
+    try:
+        assert Pattern(f"^{text}$").steps == LONGEST
+    finally:
+        sys.setprofile(None)
+    assert looks < 2_000
 
 
 def test_matches() -> None:
