@@ -147,7 +147,12 @@ class Redirect(Module):
         ``request.follow(accept)``.
         """
         names = tuple(one.lower() for one in hosts)
-        request.follow(lambda uri: _is_among(uri.host.lower(), names))
+        # RFC 3263 4: a request goes to the maddr of its URI, so that is judged as well.
+        request.follow(
+            lambda uri: all(
+                _is_among(host.lower(), names) for host in (uri.host, uri.params.get("maddr", uri.host) or "")
+            )
+        )
 
     @step("identify")
     async def allow_recursion(self, request: IncomingRequest) -> None:
