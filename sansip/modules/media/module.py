@@ -134,6 +134,10 @@ class Media(Operated):
         if session.call.over:
             self._forget(session, now)
 
+    def _has_room(self, session: Session, tag: str) -> bool:
+        """Whether the side ``tag`` can have media: a callee may invent any number of tags."""
+        return tag in session.sides or len(session.sides) <= self.core.limits.early_dialogs
+
     # --- what cannot be relayed
 
     def _no_relay(self, request: IncomingRequest, call_id: str, why: str) -> None:
@@ -180,6 +184,8 @@ class Media(Operated):
         before = leg.answers.get(tag)
         if before is not None and before[0] == found.sdp:
             put(response, found, before[1])
+            return None
+        if not self._has_room(session, tag):
             return None
         names = Names(session.id, leg.label, session.caller_tag, tag)
         return self._answer(request, session, names, leg.relay, response, found, leg)
@@ -252,6 +258,8 @@ class Media(Operated):
             return None
         session = self._session(call, wish)
         session.sides[session.caller_tag] = target
+        if not self._has_room(session, response.to_tag or ""):
+            return None
         names = Names(session.id, "", response.to_tag or "")
         return self._reoffer(request, session, names, session.caller_tag, response, found, source)
 
@@ -276,6 +284,8 @@ class Media(Operated):
         if found is None or dialog is None:
             return None
         session, sender, other = dialog
+        if not self._has_room(session, sender):
+            return None
         waiting = session.offers.pop(other, None)
         if waiting is not None and session.relay is not None:
             # RFC 3262 5: the PRACK has the answer to the offer of a reliable 1xx.
@@ -302,6 +312,8 @@ class Media(Operated):
         if dialog is None or find(request.message) is not None:
             return None
         session, offered_to, offerer = dialog
+        if not self._has_room(session, offerer):
+            return None
         try:
             source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
         except RemoteProtocolError:
@@ -337,6 +349,8 @@ class Media(Operated):
             return
         self._took.observe(now - began)
         self._relayed.add(relay.uri)
+        if session.call.over:
+            self._forget(session, now)
         if message.__class__ is request.message.__class__:
             self._asked.set(request, (session, Names(names.call, names.label, names.offerer, to), relay))
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
+from sansip.errors import RemoteProtocolError
 from sansip.modules.media.asking import RelayFailed
 from sansip.sdp import parse
 from sansip.sdp.values import ZERO
@@ -18,6 +19,7 @@ from sansip.sdp.values import ZERO
 if TYPE_CHECKING:
     from sansip.modules.media.asking import Asked
     from sansip.modules.media.names import Names, Options
+    from sansip.sdp import Media
 
 __all__ = ["RtpProxy"]
 
@@ -56,12 +58,12 @@ class RtpProxy:
     async def _describe(
         self, relay: Asked, command: str, names: Names, sdp: bytes, now: float
     ) -> tuple[bytes, float]:
-        description = parse(sdp)
-        for number, medium in enumerate(description.media, 1):
-            connection = medium.connection
-            if not medium.port or connection is None:
+        # Its media were counted before (``limits.sdp_media``).
+        description = parse(sdp, most_media=len(sdp))
+        places = [_place_of(medium, relay, now) for medium in description.media]
+        for number, (medium, host) in enumerate(zip(description.media, places, strict=True), 1):
+            if not host:
                 continue
-            host = connection.host
             six = "6" if ":" in host else ""
             tags = " ".join(f"{_word(tag)};{number}" for tag in (names.offerer, names.answerer) if tag)
             line = f"{command}{six} {_call(names)} {_word(host)} {medium.port} {tags}"
@@ -89,6 +91,16 @@ class RtpProxy:
         if reply.startswith("E"):
             raise RelayFailed(f"{relay.uri} refused {line[:1]}: {reply[:_SHOWN]}", now, broken=False)
         return reply, now
+
+
+def _place_of(medium: Media, relay: Asked, now: float) -> str:
+    """Return where the side is for ``medium``, "" where it has none. Raises ``RelayFailed``."""
+    try:
+        connection = medium.connection
+        return connection.host if medium.port and connection is not None else ""
+    except RemoteProtocolError as error:
+        # No relay can do anything with it, and this one is well.
+        raise RelayFailed(f"{relay.uri}: {error.reason}", now, broken=False) from None
 
 
 def _call(names: Names) -> str:

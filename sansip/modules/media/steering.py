@@ -48,6 +48,9 @@ async def offer(
     candidates = _candidates(relays, session, now)
     why = "none is up" if len(relays) else "none is configured"
     for relay in candidates[: settings.attempts]:
+        if session.call.over:
+            # While this one waited: nobody would delete it at another relay.
+            raise NoRelay("the call is over", now)
         if not relay.usable():
             # Another call found out while this one waited.
             continue

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sansip.events import ModuleFailed
 from sansip.module import Use
 from sansip.modules.calls import Calls, CallsSettings
 from sansip.modules.media import CallUnrelayed, Media, MediaSettings, RelayChanged
@@ -467,6 +468,32 @@ def test_given_up_while_it_waits() -> None:
     assert rig.command("media.calls") == []
 
 
+def test_over_while_its_offer_waits() -> None:
+    """A call that ends while its re-INVITE waits for a dead relay gets no other one, for nobody deletes it."""
+    rig = two()
+    rig.answered()
+    (row,) = rig.command("media.calls")
+    own = next(at for at in rig.relays if row["relay"] == f"ng:{at[0]}:{at[1]}")
+    (other,) = (at for at in rig.relays if at != own)
+    rig.relays[own].mood = "silent"
+    rig.within("INVITE", body=SDP, cseq=2)
+    rig.udp(reply(only(rig.within("BYE", cseq=3), "BYE"), 200), BOB)
+    rig.wait(3)
+    assert rig.relays[other].calls == {}
+    assert [one["calls"] for one in rig.command("media.list")] == [0, 0]
+
+
+@pytest.mark.parametrize("body", [SDP, b""])
+def test_many_tags(body: bytes) -> None:
+    """A callee that invents tags gets media for as many as there may be early dialogs, and no more."""
+    rig = MediaRig(limits={"early_dialogs": 3})
+    invite = only(rig.invite(body=body), "INVITE")
+    for number in range(20):
+        rig.udp(reply(invite, 183, tag=f"b{number}", headers=TYPE, body=answer_sdp()), BOB)
+    assert rig.engine.commands.count("answer" if body else "offer") == 3
+    assert len(rig.media._sessions[next(iter(rig.media._sessions))].sides) == 4
+
+
 def test_bye_at_a_dead_relay() -> None:
     """RFC 3261 15: a BYE waits for no relay."""
     rig = MediaRig()
@@ -543,6 +570,23 @@ def test_a_bad_rtpproxy(mood: str) -> None:
     rig.invite()
     rig.wait(1.1)
     assert "503" in what(rig.log)
+
+
+@pytest.mark.parametrize("line", [b"m=video 99999 RTP/AVP 31\r\n", b"m=x\r\n", b"m=a 1 b c\r\nc=IN x\r\n"])
+def test_a_medium_that_rtpproxy_cannot_have(line: bytes) -> None:
+    """A malformed medium behind a good one: the call gets no relay, and no relay or module a bad name."""
+    proxy = Proxy()
+    rig = MediaRig({FIRST: proxy})
+    rig.invite(body=SDP + line)
+    assert "503" in what(rig.log)
+    assert not [line for line in proxy.commands if line[0] in "UL"]
+    assert not [event for event in rig.events if isinstance(event, ModuleFailed)]
+    assert rig.command("media.list")[0]["state"] == "up"
+    rig = MediaRig({FIRST: Proxy()})
+    invite = only(rig.invite(), "INVITE")
+    rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp() + line), BOB)
+    assert not [event for event in rig.events if isinstance(event, ModuleFailed)]
+    assert "hung up" in str([event for event in rig.events if isinstance(event, CallUnrelayed)])
 
 
 def test_tags_cannot_add_words() -> None:
