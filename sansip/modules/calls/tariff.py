@@ -35,7 +35,8 @@ class Tariff:
 
     def cost(self, seconds: float) -> int:
         """Return what an answered call of ``seconds`` costs."""
-        charged = max(ceil(seconds), self.minimum)
+        # To the microsecond, as records have it: the difference of two times may be 60.00000000000001.
+        charged = max(ceil(round(seconds, 6)), self.minimum)
         step = max(self.increment, 1)
         charged = -(-charged // step) * step
         return self.setup + self.minute * charged // 60

@@ -381,3 +381,13 @@ def test_attempts() -> None:
         ("attempt", BOB_URI, 486),
         ("failed", BOB_URI, 486),
     ]
+
+
+@pytest.mark.parametrize("answered", [1000.1, 33_333.35, 0.7, 1_700_000.9])
+def test_a_price_to_the_microsecond(answered: float) -> None:
+    """A call of a minute costs a minute, also where the difference of its times is 60.00000000000001."""
+    tariff = Tariff(minute=6_000_000, increment=60)
+    for tenth in range(100):
+        began = answered + tenth / 10
+        assert tariff.cost((began + 60) - began) == 6_000_000
+        assert tariff.cost((began + 60.001) - began) == 12_000_000
