@@ -191,8 +191,10 @@ class Quotas(Module):
             return self._refuse(request, "minutes" if "minutes" in reached else "spend", "Quota Used Up")
         self._calls.hold(request, f"quota {user}")
         call = self._calls.of(request)
-        if call is not None:
-            call.variables[_USER] = user
+        if call is None:
+            # Without a record (``calls.most``) nobody would see what it uses up.
+            return self._refuse(request, "calls", "Too Many Calls")
+        call.variables[_USER] = user
         return True
 
     def _refuse(self, request: IncomingRequest, limit: str, reason: str) -> bool:

@@ -25,9 +25,11 @@ UNIX = 1_700_049_600.0
 class Bank(Rig):
     """A rig with a store; each call costs 0.06 a minute, charged by the minute."""
 
-    def __init__(self, store: MemoryRows | None = None, now: float = 100.0, **settings: Any) -> None:
+    def __init__(
+        self, store: MemoryRows | None = None, now: float = 100.0, most: int = 200_000, **settings: Any
+    ) -> None:
         self.store = store or MemoryRows()
-        uses = [Use(Quotas, QuotasSettings(**settings)), Use(Calls, CallsSettings(keep=True))]
+        uses = [Use(Quotas, QuotasSettings(**settings)), Use(Calls, CallsSettings(keep=True, most=most))]
         super().__init__(priced, modules=uses, now=now, wall_offset=UNIX - 100.0)
         self.wait(0.0)
         self.register(BOB_URI)
@@ -101,6 +103,15 @@ def test_calls_at_once() -> None:
     assert (refusal.what, refusal.message.reason) == ("403", "2 Calls At Most")
     hung_up(rig, route)
     assert "INVITE" in what(called(rig, 3))
+
+
+def test_no_room_for_a_record() -> None:
+    """Calls that ring fill the table of calls: one without a record would cost any sum, so it is refused."""
+    rig = Bank(most=2, spend=0.05)
+    called(rig)
+    called(rig, 1)
+    (refusal,) = called(rig, 2)
+    assert (refusal.what, refusal.message.reason) == ("403", "Too Many Calls")
 
 
 def test_minutes_end_running_calls() -> None:
