@@ -113,4 +113,9 @@ def _key(order: Ordering, one: Candidate, step: float) -> tuple[Any, ...]:
 
 def rewritten(user: str, number: str, strip: int, add: str) -> str:
     """Return the number that a gateway gets for ``user``, whose number is ``number``."""
-    return f"{add}{number[strip:]}" if strip or add else user
+    if strip or add:
+        return f"{add}{number[strip:]}"
+    if ";" in user or "%" in user:
+        # RFC 4694 5: with rn another number is called than the one that has the price.
+        return f"+{number}" if user[:1] == "+" or user[:3].upper() == "%2B" else number
+    return user

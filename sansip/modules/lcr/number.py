@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sansip.patterns import LONGEST
+
 __all__ = ["DEEPEST", "dialled", "key_of", "prefix_key"]
 
 # Characters of the longest prefix.
@@ -22,10 +24,11 @@ _SEPARATORS: Final = {ord(one): None for one in "-.()"}
 def dialled(user: str) -> str:
     """Return the number that ``user`` of a URI is: digits, ``*`` and ``#``; "" where it is none.
 
-    A plus, visual separators and parameters (RFC 3966) are left out.
+    A plus, visual separators and parameters (RFC 3966) are left out. What is longer than a dialplan could
+    judge is no number: telephone networks call by the first digits alone.
     """
     number = user.partition(";")[0].removeprefix("+").translate(_SEPARATORS)
-    return number if number and not number.strip(_MARKS) else ""
+    return number if 0 < len(number) <= LONGEST and not number.strip(_MARKS) else ""
 
 
 def key_of(number: str) -> int:

@@ -117,7 +117,8 @@ def number_at(outlet: Outlet, user: str, number: str, offer: Offer) -> str:
 def uri_at(outlet: Outlet, original: Any, number: str, offer: Offer) -> SipUri:
     """Return the Request-URI that a gateway gets."""
     user = original.user if isinstance(original, SipUri) else None
-    return outlet.uri.replace(user=number_at(outlet, user or number, number, offer))
+    # RFC 3261 25.1: a user has # as %23.
+    return outlet.uri.replace(user=number_at(outlet, user or number, number, offer).replace("#", "%23"))
 
 
 def reason(settings: LcrSettings, one: Candidate) -> str:

@@ -310,6 +310,33 @@ def test_number_rewritten_at_each_attempt() -> None:
     assert only(call(rig, "+49-30-123456"), "INVITE").message.uri.user == "+49-30-123456"
 
 
+@pytest.mark.parametrize(
+    ("user", "gets"),
+    [
+        ("+49301;rn=+88213;npdi", "+49301"),
+        ("49301%3Brn=+88213", "49301"),
+        ("%2B49301", "+49301"),
+        ("4930%2312", "4930%2312"),
+    ],
+)
+def test_what_has_no_price(user: str, gets: str) -> None:
+    """RFC 4694 5: a parameter of the number would have the gateway call another one, at this one's price."""
+    assert only(call(Farm(table("one,49,0.01")), user), "INVITE").message.uri.user == gets
+
+
+def test_marks_of_keypads() -> None:
+    """A # among the digits is escaped for the gateway, also where the number is rewritten."""
+    rig = Farm(table("one,49,0.01"), gateways={"one": {"strip": 2, "add": "*"}})
+    assert only(call(rig, "4930%2312"), "INVITE").message.uri.user == "*30%2312"
+
+
+def test_300_digits() -> None:
+    """Networks call by the first digits: no number is so long that a dialplan has no rule for it."""
+    rig = Farm(table("one,49,0.01"))
+    assert "INVITE" in what(call(rig, "49" + "1" * 62))
+    assert "404" in what(call(rig, "49" + "1" * 63, 1))
+
+
 def test_limits() -> None:
     """Of calls at once, and of new calls in a second: the next gateway gets what is too much."""
     rates = table("one,49,0.01", "two,49,0.02")
@@ -369,12 +396,6 @@ def test_no_number(user: str) -> None:
     """A name, or a number of 300 digits that no rate has: not found, at once."""
     rig = Farm(table("one,44,0.01"))
     assert "INVITE" not in what(call(rig, user or "x"))
-
-
-def test_300_digits() -> None:
-    """It has a prefix like any other; only as much of it is looked at."""
-    rig = Farm(table("one,49,0.01"))
-    assert only(call(rig, "49" * 150), "INVITE").message.uri.user == "49" * 150
 
 
 def test_a_gateways_own_calls() -> None:
