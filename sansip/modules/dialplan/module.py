@@ -8,19 +8,23 @@ never come into use: not at the start, not by a reload, not by a command.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.module import CommandError, Module, Slot, command, function, step
 from sansip.modules.dialplan.plan import Meant, Plan, plans_of, tested
 from sansip.modules.dialplan.rule import RULES, Rule
 from sansip.modules.dialplan.settings import MOST, DialplanSettings
 from sansip.wire import SipUri
+from sansip.wire.uri import escape_user
 
 if TYPE_CHECKING:
     from sansip.module import Core
     from sansip.routing import IncomingRequest
 
 __all__ = ["Dialplan"]
+
+_MARKS: Final = "+0123456789*#"
+_SEPARATORS: Final = {ord(one): None for one in "-.()"}
 
 
 @dataclass(slots=True)
@@ -114,7 +118,7 @@ class Dialplan(Module):
         if not isinstance(uri, SipUri) or uri.user is None:
             return
         plan = uri.host if uri.host in self._plans else self.settings.plan
-        meant = self.translate(request.user or "", plan)
+        meant = self.translate(_plain(request.user or ""), plan)
         if meant is None:
             return
         self.meant.set(request, meant)
@@ -124,7 +128,7 @@ class Dialplan(Module):
             return
         self._translated.add(plan)
         if meant.number and meant.number != request.user:
-            request.message.set_uri(uri.replace(user=meant.number))
+            request.message.set_uri(uri.replace(user=escape_user(meant.number)))
 
     # --- operators
 
@@ -137,7 +141,7 @@ class Dialplan(Module):
             there = ", ".join(sorted(self._plans)) or "none"
             raise CommandError(f"dialplan.try: there is no plan {name!r:.80}; there are {there:.400}")
         try:
-            meant = chosen.translate(number)
+            meant = chosen.translate(_plain(number))
         except ValueError as error:
             raise CommandError(f"dialplan.try: {error}") from None
         if meant is None:
@@ -195,6 +199,15 @@ class Dialplan(Module):
         there = self._rows.pop(key, None) is not None
         self._plans = plans_of([*self.settings.rules, *self._rows.values()])
         return there
+
+
+def _plain(user: str) -> str:
+    """Return the number that ``user`` is, without what means nothing in it; any other user as it is.
+
+    RFC 3966 5.1.1, RFC 3261 19.1.6: 0-900-1;x=y calls 0900 as well, so it is refused where 0900 is.
+    """
+    number = user.partition(";")[0].translate(_SEPARATORS)
+    return number if number and not number.strip(_MARKS) else user
 
 
 def _key(rule: Rule) -> tuple[str, int, str, str, str]:

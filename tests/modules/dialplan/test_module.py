@@ -103,6 +103,25 @@ def test_calls() -> None:
     assert bench.call("0" * 300) == ["404 Not Found"]
 
 
+@pytest.mark.parametrize(
+    "user", ["0-900-123", "(0900)1.23", "0900123;x=y", "0900123%3Bx", "+49900123;isub=1", "%30900123"]
+)
+def test_one_number_in_many_ways(user: str) -> None:
+    """What a gateway would call as 0900123 is refused as that (RFC 3966 5.1.1: separators mean nothing)."""
+    bench = Bench()
+    assert bench.call(user) == ["403 Forbidden"]
+    assert bench.tried("0-900-123") == 403
+
+
+def test_what_is_no_number() -> None:
+    """A name keeps its dots; a character that no URI has is escaped, and no module fails for it."""
+    bench = Bench([Rule(equal="john.doe", replace="jd"), Rule(prefix="00", replace="+")])
+    bench.register("jd")
+    assert bench.call("john.doe") == []
+    assert bench.call("00%20%40x") == ["404 Not Found"]
+    assert bench.failures == []
+
+
 def test_rules_test_themselves() -> None:
     """A rule whose example does not come out is refused, with what came out and by which rule."""
     with pytest.raises(ValueError, match=r"prefix 0: 0301 gives 301, expected \+49301 \(by prefix 0\)"):
