@@ -79,11 +79,27 @@ def _stream(offered: Media, answered: Media) -> Stream:
     if answered.direction not in _ALLOWED[offered.direction]:
         raise _fault(f"{answered.direction} answers {offered.direction}", "RFC 3264 6.1")
     _check_roles(offered, answered)
-    ours = offered.codecs
-    common = tuple(one for one in answered.codecs if any(one.same(other) for other in ours))
+    common = _common(offered.codecs, answered.codecs)
     if not common:
         raise _fault("no format of the offer is in the answer", "RFC 3264 6.1")
     return Stream(offered, answered, True, DIRECTIONS[answered.direction], common)
+
+
+def _common(ours: list[Codec], theirs: list[Codec]) -> tuple[Codec, ...]:
+    """Return those of ``theirs`` that are the same as one of ``ours``, without comparing each with each."""
+    nameless = {one.format for one in ours if not one.name}
+    formats = {one.format for one in ours}
+    encodings = {(one.name.lower(), one.rate, one.channels) for one in ours if one.name}
+    found = []
+    for one in theirs:
+        # See ``Codec.same``.
+        if one.name and one.format not in nameless:
+            known = (one.name.lower(), one.rate, one.channels) in encodings
+        else:
+            known = one.format in formats
+        if known:
+            found.append(one)
+    return tuple(found)
 
 
 def _check_roles(offered: Media, answered: Media) -> None:

@@ -18,10 +18,12 @@ from sansip.sdp.section import Section, encoded, malformed
 from sansip.sdp.security import DTLS, ICE, Crypto, Dtls, Ice, crypto_of, dtls_of, ice_of
 from sansip.sdp.values import Connection, Origin, parse_connection, parse_origin
 
-__all__ = ["MOST_MEDIA", "WAYS", "Description", "Media", "is_sdp", "parse"]
+__all__ = ["MOST_LINES", "MOST_MEDIA", "WAYS", "Description", "Media", "is_sdp", "parse"]
 
 # Media of one description; the largest conferences of browsers have some fifty.
 MOST_MEDIA: Final = 64
+# Lines before the first medium, which each medium may look through; real sessions have some ten. → not read
+MOST_LINES: Final = 1_000
 # RFC 8866 6.7: the attributes that say which way media goes.
 WAYS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
 _WAY_LINES: Final = {f"a={way}".encode(): way for way in WAYS}
@@ -35,8 +37,8 @@ def is_sdp(content_type: str | None) -> bool:
 def parse(data: bytes, *, most_media: int = MOST_MEDIA) -> Description:
     """Return the description in ``data``.
 
-    Raises RemoteProtocolError (status 488) where it does not begin as one, or has more than ``most_media``
-    media.
+    Raises RemoteProtocolError (status 488) where it does not begin as one, has more than ``most_media``
+    media, or more than ``MOST_LINES`` lines before the first one.
     """
     # RFC 8866 5.1: the first line is v=0.
     if not data.startswith((b"v=0\r\n", b"v=0\n")):
@@ -50,8 +52,13 @@ def parse(data: bytes, *, most_media: int = MOST_MEDIA) -> Description:
             )
         places.append(at + 1)
         at = data.find(b"\nm=", at + 1)
+    begin = places[0] if places else len(data)
+    if data.count(b"\n", 0, begin) > MOST_LINES:
+        raise RemoteProtocolError(
+            f"more than {MOST_LINES} lines before the first medium in SDP", status=488, section="RFC 8866 5"
+        )
     ends = b"\r\n" if data.startswith(b"v=0\r\n") else b"\n"
-    session = Section(data[: places[0]] if places else data, ends)
+    session = Section(data[:begin], ends)
     places.append(len(data))
     return Description(session, [Media(data[at:end], ends, session) for at, end in pairwise(places)])
 
@@ -155,7 +162,8 @@ class Media(Section):
         text = self.first("m") or ""
         # The kind, the port, the protocol, and the formats as one.
         fields = text.split(" ", 3)
-        if len(fields) < 4 or not all(fields):
+        # RFC 8866 9: no byte-string has these; a line with one could not be written again.
+        if len(fields) < 4 or not all(fields) or "\r" in text or "\0" in text:
             raise malformed(f"m={text}", "RFC 8866 5.14")
         return fields
 
