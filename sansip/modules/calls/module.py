@@ -271,7 +271,7 @@ class Calls(Module):
                     self._tried.add()
                     self.core.tell(CallTried(call), request.now)
         elif request.in_dialog:
-            call, talk, side = self._talks.side_of(message)
+            call, talk, side = self._talks.leaving(message)
             if call is not None and talk is not None and side is not None:
                 other = talk.callee if side is talk.caller else talk.caller
                 if request.from_dialog or message.uri_text == other.target:
@@ -374,7 +374,7 @@ class Calls(Module):
     # --- within a dialog
 
     def _refreshed(self, call: Call, request: Request, response: Response, now: float) -> None:
-        _, talk, side = self._talks.side_of(request)
+        talk, side = self._talks.side_in(call, request)
         if side is None or talk is None:
             return
         other = talk.callee if side is talk.caller else talk.caller
@@ -405,7 +405,7 @@ class Calls(Module):
         call = self._of.get(request)
         if call is None or call.over:
             return
-        _, talk, side = self._talks.side_of(request.message)
+        talk, side = self._talks.side_in(call, request.message)
         if talk is None:
             return
         by = "caller" if side is talk.caller else "callee"

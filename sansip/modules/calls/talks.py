@@ -7,7 +7,8 @@ and the part of the route set that lies between here and that side.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.modules.calls.call import Call, Side, Talk
@@ -29,14 +30,24 @@ def contact_of(message: Request | Response) -> str:
     return str(contacts[0].uri) if isinstance(contacts, list) and contacts else ""
 
 
+# Calls with the same tags that a request may be of. → it is of none
+_COPIES: Final = 8
+
+
+def _other(talk: Talk, side: Side | None) -> Side:
+    return talk.callee if side is talk.caller else talk.caller
+
+
 class Talks:
     """The dialogs of all calls."""
 
-    __slots__ = ("_calls",)
+    __slots__ = ("_calls", "_copies")
 
     def __init__(self) -> None:
         # (Call-ID, tag of the caller, tag of the callee) -> its call.
         self._calls: dict[tuple[str, str, str], Call] = {}
+        # Later calls whose callee answered with the tag of another call: both sides can have agreed on that.
+        self._copies: dict[tuple[str, str, str], dict[Call, None]] = {}
 
     def begin(
         self,
@@ -76,13 +87,18 @@ class Talks:
         except RemoteProtocolError:
             return None
         talk = call.talks[tag] = Talk(caller, callee)
-        self._calls.setdefault((call.call_id, call.caller_tag, tag), call)
+        self._know(call, tag)
         return talk
+
+    def _know(self, call: Call, tag: str) -> None:
+        key = (call.call_id, call.caller_tag, tag)
+        if self._calls.setdefault(key, call) is not call:
+            self._copies.setdefault(key, {})[call] = None
 
     def take_back(self, call: Call) -> None:
         """Know the dialogs of ``call``, which a row had."""
         for tag in call.talks:
-            self._calls.setdefault((call.call_id, call.caller_tag, tag), call)
+            self._know(call, tag)
 
     def side_of(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
         """Return call and dialog of a request, and the side that sent it."""
@@ -96,6 +112,30 @@ class Talks:
             talk = call.talks[sender]
             return call, talk, talk.callee
         return None, None, None
+
+    def leaving(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
+        """Do what ``side_of`` does for a request that leaves: of calls with the same tags, the one it goes to."""
+        call, talk, side = self.side_of(message)
+        if not self._copies or call is None or talk is None:
+            return call, talk, side
+        tag = (message.to_tag if side is talk.caller else message.from_tag) or ""
+        copies = self._copies.get((call.call_id, call.caller_tag, tag))
+        if copies is None:
+            return call, talk, side
+        for one in islice((call, *copies), _COPIES):
+            talk, side = self.side_in(one, message)
+            if talk is not None and message.uri_text == _other(talk, side).target:
+                return one, talk, side
+        return None, None, None
+
+    def side_in(self, call: Call, message: Request) -> tuple[Talk | None, Side | None]:
+        """Return the dialog of ``call`` that a request is within, and the side that sent it."""
+        sender, other = message.from_tag or "", message.to_tag or ""
+        if sender == call.caller_tag and other in call.talks:
+            return call.talks[other], call.talks[other].caller
+        if other == call.caller_tag and sender in call.talks:
+            return call.talks[sender], call.talks[sender].callee
+        return None, None
 
     def end(self, call: Call, talk: Talk) -> None:
         """One dialog of ``call`` is over."""
@@ -112,8 +152,16 @@ class Talks:
 
     def _forget(self, call: Call, tag: str) -> None:
         key = (call.call_id, call.caller_tag, tag)
-        if self._calls.get(key) is call:
+        copies = self._copies.get(key, {})
+        if self._calls.get(key) is not call:
+            copies.pop(call, None)
+        elif copies:
+            self._calls[key] = next(iter(copies))
+            del copies[self._calls[key]]
+        else:
             del self._calls[key]
+        if not copies:
+            self._copies.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._calls)

@@ -13,7 +13,7 @@ from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls, Ca
 from sansip.routing import IncomingRequest, sleep
 from sansip.routing.default import route as default_route
 from sansip.testing import check_module
-from tests.rig import ALICE, BOB, BOB_URI, Out, Rig, only, reply, request, what
+from tests.rig import ALICE, BOB, BOB_URI, CAROL, CAROL_URI, Out, Rig, only, reply, request, what
 
 CONTACT = ("Contact", "<sip:alice@192.0.2.1>")
 
@@ -166,6 +166,33 @@ def test_a_forged_bye() -> None:
         request("BYE", BOB_URI, source=("203.0.113.9", 5060), to_tag="bob", cseq=9), ("203.0.113.9", 5060)
     )
     assert len(calls) == 1
+
+
+def test_one_dialog_twice() -> None:
+    """Another phone that answers with the tags of a call has a dialog by the same name: its BYE ends no other.
+
+    The record of a dear call, its price and its limits would end while it goes on.
+    """
+    rig, calls = bench()
+    rig.register(CAROL_URI, CAROL, "sip:carol@biloxi.test")
+    talking(rig)
+    (dear,) = calls
+    mine = {"to_tag": "bob", "headers": [("Route", rig.route())]}
+    to = "sip:carol@biloxi.test"
+    copy = rig.udp(request(uri=to, to=f"<{to}>", branch="z9hG4bKcopy", cseq=2, headers=[CONTACT]))
+    rig.udp(reply(only(copy, "INVITE"), 200, tag="bob"), CAROL)
+    ends = {"to": f"<{to}>", "to_tag": "bob", "headers": [("Route", rig.route())]}
+    rig.udp(request("ACK", CAROL_URI, branch="z9hG4bKa2", cseq=2, **ends))
+    bye = only(rig.udp(request("BYE", CAROL_URI, branch="z9hG4bKb2", cseq=3, **ends)), "BYE")
+    assert bye.to == CAROL
+    rig.udp(reply(bye, 200), CAROL)
+    assert list(calls) == [dear]
+    rig.udp(
+        reply(only(rig.udp(request("BYE", BOB_URI, branch="z9hG4bKb3", cseq=4, **mine)), "BYE"), 200), BOB
+    )
+    assert list(calls) == []
+    assert not calls._talks._copies
+    assert len(calls._talks) == 0
 
 
 def test_lost_bye() -> None:

@@ -469,7 +469,7 @@ def test_given_up_while_it_waits() -> None:
 
 
 def test_over_while_its_offer_waits() -> None:
-    """A call that ends while its re-INVITE waits for a dead relay gets no other one, for nobody deletes it."""
+    """A call that ends while its re-INVITE waits for a dead relay gets no other: nobody deletes it there."""
     rig = two()
     rig.answered()
     (row,) = rig.command("media.calls")
