@@ -50,6 +50,7 @@ class Talk:
         caller, callee: its two sides.
         unacked: until when the ACK of its 2xx has to come; None once it has (RFC 3261 13.3.1.4).
         expires: when its session ends unless somebody refreshes it (RFC 4028), None without a timer.
+        alone: the seconds of a session that one side alone refreshes, for the other knows no timers; else 0.
         probed: OPTIONS of ours that wait for their answer.
     """
 
@@ -57,6 +58,7 @@ class Talk:
     callee: Side
     unacked: float | None = None
     expires: float | None = None
+    alone: float = 0.0
     probed: int = 0
 
 

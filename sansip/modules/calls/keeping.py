@@ -146,7 +146,7 @@ class Keeping:
             "keys": sorted(call.keys),
             "variables": {k: v for k, v in call.variables.items() if isinstance(v, _PLAIN)},
             "talks": {
-                tag: [_side(talk.caller), _side(talk.callee), at(talk.expires)]
+                tag: [_side(talk.caller), _side(talk.callee), None if talk.alone else at(talk.expires)]
                 for tag, talk in call.talks.items()
             },
         }

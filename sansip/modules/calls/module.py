@@ -63,6 +63,8 @@ class Calls(Module):
     # The call of a request, in hooks and routes.
     _of: Slot[Call] = Slot()
     _asked: Slot[Asked] = Slot()
+    # Of a request: the To tags whose 2xx got their Session-Expires here.
+    _completed: Slot[set[str]] = Slot()
 
     def __init__(self, settings: CallsSettings) -> None:
         super().__init__(settings)
@@ -286,13 +288,15 @@ class Calls(Module):
         if response.status >= 300 or response.status < 200 or request.method not in REFRESHES:
             return
         asked = self._asked.get(request)
-        if asked is not None:
-            complete(response, asked)
+        if asked is not None and complete(response, asked):
+            tags = self._completed.get(request) or set()
+            if len(tags) < self.core.limits.early_dialogs:
+                self._completed.set(request, tags | {response.to_tag or ""})
         call = self._of.get(request)
         if call is None or call.over:
             return
         if request.in_dialog:
-            self._refreshed(call, request.message, response, request.now)
+            self._refreshed(call, request, response, request.now)
             return
         if call.request is not None or call.state == "answered":
             # Whether the caller hears of it is not certain yet: ``response_leaving`` is.
@@ -361,7 +365,7 @@ class Calls(Module):
         talk = self._talks.begin(call, self.core.listeners, request.message, response, flows, proven)
         if talk is not None:
             talk.unacked = request.now + _UNACKED
-            self._expects(talk, response, request.now)
+            self._expects(talk, request, response, request.now)
 
     def _acknowledged(self, request: IncomingRequest) -> None:
         """The ACK of a 2xx came: by the caller's own Route value, for the callee knows the tags, too."""
@@ -373,24 +377,26 @@ class Calls(Module):
 
     # --- within a dialog
 
-    def _refreshed(self, call: Call, request: Request, response: Response, now: float) -> None:
-        talk, side = self._talks.side_in(call, request)
+    def _refreshed(self, call: Call, request: IncomingRequest, response: Response, now: float) -> None:
+        talk, side = self._talks.side_in(call, request.message)
         if side is None or talk is None:
             return
         other = talk.callee if side is talk.caller else talk.caller
         # RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5.2: both ends may have a new remote target.
-        side.target = contact_of(request) or side.target
+        side.target = contact_of(request.message) or side.target
         other.target = contact_of(response) or other.target
-        self._expects(talk, response, now)
+        self._expects(talk, request, response, now)
         self._look_again(call, now)
         if self.settings.keep:
             self._keeping.put(call, now)
 
-    def _expects(self, talk: Talk, response: Response, now: float) -> None:
+    def _expects(self, talk: Talk, request: IncomingRequest, response: Response, now: float) -> None:
         """Note when the session ends unless it is refreshed."""
         seconds = interval_of(response)
         # RFC 4028 11: no peer has us look at its call more often than the least that is let through.
-        talk.expires = None if seconds is None else now + max(seconds, self.settings.min_se)
+        length = max(seconds or 0, self.settings.min_se)
+        talk.expires = None if seconds is None else now + length
+        talk.alone = length if (response.to_tag or "") in (self._completed.get(request) or ()) else 0.0
 
     def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:
         """End a dialog whose BYE is answered, or one that a side does not know any more."""

@@ -3,7 +3,8 @@
 Theory of operation: the copy of an INVITE or UPDATE that leaves gets a Session-Expires where it has none, or
 a smaller one, and never one below its Min-SE. Where the callee knows no timers and the caller does, the 2xx
 gets one with the caller as refresher. The Session-Expires in the 2xx gives the end of the session, unless a
-side refreshes it. At that end the record of the call ends, and this server sends no BYE (RFC 4028 8.3).
+side refreshes it. At that end the record of the call ends, and this server sends no BYE (RFC 4028 8.3). Where
+only the caller is bound by the timer the callee talks on beyond its end, so both are asked (``supervision``).
 """
 
 from __future__ import annotations
@@ -88,15 +89,16 @@ def ask(message: Request, wanted: int, least: int) -> Asked:
     return Asked(value, knows)
 
 
-def complete(response: Response, asked: Asked) -> None:
-    """Add to a 2xx the fields that a callee without session timers left out (RFC 4028 8.2)."""
+def complete(response: Response, asked: Asked) -> bool:
+    """Add to a 2xx the fields that a callee without session timers left out (RFC 4028 8.2). True: it did."""
     if not asked.seconds or not asked.caller_knows or response.has("session-expires"):
-        return
+        return False
     response.set("Session-Expires", f"{asked.seconds};refresher=uac")
     # RFC 4028 8.2: the option tag is added to any Require there is.
     tags = response.values("require")
     if "timer" not in (tag.lower() for tag in tags):
         response.set("Require", ", ".join([*tags, "timer"]))
+    return True
 
 
 def interval_of(response: Response) -> int | None:

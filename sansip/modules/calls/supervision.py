@@ -62,8 +62,13 @@ class Supervision:
                 # RFC 3261 13.3.1.4: the callee ends it, if it was one.
                 self._over(call, talk, "", "no ACK came", now)
             elif talk.expires is not None and talk.expires <= now:
-                # RFC 4028 8.3: no BYE, for that is the phones'.
-                self._over(call, talk, "", "session expired", now)
+                if talk.alone:
+                    # Who lets it expire may talk on, at a gateway that knows no timers and charges for it.
+                    talk.expires = now + talk.alone
+                    self._probe(call, talk, now)
+                else:
+                    # RFC 4028 8.3: no BYE, for that is the phones'.
+                    self._over(call, talk, "", "session expired", now)
             elif settings.probe:
                 self._probe(call, talk, now)
         if not call.over:

@@ -169,7 +169,7 @@ def test_a_forged_bye() -> None:
 
 
 def test_one_dialog_twice() -> None:
-    """Another phone that answers with the tags of a call has a dialog by the same name: its BYE ends no other.
+    """A phone that answers with the tags of another call has a dialog of the same name: its BYE ends its own.
 
     The record of a dear call, its price and its limits would end while it goes on.
     """
@@ -362,6 +362,26 @@ def test_session_timer_runs_out() -> None:
     rig.wait(20)
     assert len(calls) == 0
     assert "BYE" not in what(rig.log)
+
+
+def test_a_timer_of_the_caller_alone() -> None:
+    """A caller that lets its session expire talks on at a gateway without timers: its record does, too."""
+    rig, calls = bench()
+    timer = [("Session-Expires", "90"), ("Supported", "timer")]
+    talking(rig, headers=timer)
+    (call,) = calls
+    assert call.talks["bob"].expires is not None
+    rig.wait(91)
+    asked = [out for out in rig.log if out.what == "OPTIONS"]
+    assert {out.to for out in asked} == {ALICE, BOB}
+    for out in asked:
+        rig.udp(reply(out, 200), out.to)
+    rig.wait(80)
+    assert list(calls) == [call]
+    # Both are gone: neither answers.
+    rig.wait(45)
+    assert list(calls) == []
+    assert "BYE" in what(rig.log)
 
 
 def test_probe() -> None:
