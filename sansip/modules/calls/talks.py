@@ -114,7 +114,7 @@ class Talks:
         return None, None, None
 
     def leaving(self, message: Request) -> tuple[Call | None, Talk | None, Side | None]:
-        """Do what ``side_of`` does for a request that leaves: its target tells calls with equal tags apart."""
+        """Do what ``side_of`` does for one that leaves: the target tells calls with equal tags apart."""
         call, talk, side = self.side_of(message)
         if not self._copies or call is None or talk is None:
             return call, talk, side
