@@ -114,7 +114,7 @@ class DispatcherSettings:
     down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a destination is down.")] = 2
     up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
     eject_after: Annotated[
-        int, Doc("5xx and 6xx answers to requests in a row until it rests; 0: it never rests for that.")
+        int, Doc("5xx answers to requests in a row until it rests; 0: it never rests for that.")
     ] = 5
     rest: Annotated[
         float, Doc("Seconds that a destination rests after a failed request where OPTIONS cannot wake it.")

@@ -104,7 +104,8 @@ class Health:
 
     def request_answered(self, status: int, thresholds: Thresholds, now: float) -> bool:
         """It answered a request, and that was no failure of its own; return whether it rests now."""
-        if status < 500:
+        if status < 500 or status >= 600:
+            # RFC 3261 21.6: a user's word. A phone that declines five calls takes no gateway out.
             self.faults = 0
             return False
         self.faults += 1

@@ -114,7 +114,7 @@ class LcrSettings:
     down_after: Annotated[int, Doc("Unanswered OPTIONS in a row until a gateway is down.")] = 2
     up_after: Annotated[int, Doc("Answered OPTIONS in a row until it is up again.")] = 2
     eject_after: Annotated[
-        int, Doc("5xx and 6xx answers to requests in a row until it rests; 0: it never rests for that.")
+        int, Doc("5xx answers to requests in a row until it rests; 0: it never rests for that.")
     ] = 5
     rest: Annotated[
         float, Doc("Seconds that a gateway rests after a failed request where OPTIONS cannot wake it.")

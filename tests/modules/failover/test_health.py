@@ -80,3 +80,14 @@ def test_latency() -> None:
     assert health.p95 == 0.9
     assert health.latency is not None
     assert 0.5 < health.latency < 0.9
+
+
+def test_a_phone_that_declines() -> None:
+    """RFC 3261 21.6: 6xx are a user's word, and show that the server behind them works."""
+    health = Health()
+    assert not any(health.request_answered(603, BOUNDS, 1.0) for _ in range(10))
+    assert not health.obstacle(1.0)
+    health.request_answered(500, BOUNDS, 1.0)
+    health.request_answered(500, BOUNDS, 1.0)
+    health.request_answered(600, BOUNDS, 1.0)
+    assert not health.request_answered(500, BOUNDS, 1.0)
