@@ -313,7 +313,8 @@ class Stack(Assembly):
                 # It was closed meanwhile.
                 return []
             flow = connection.flow
-        self.reception.message_received(data, flow, now, datagram=not conn, passed_on=True)
+        # It is one whole message on every transport: a WebSocket's may have no Content-Length (RFC 7118 5.1).
+        self.reception.message_received(data, flow, now, passed_on=True)
         return self._take(now)
 
     def join(self, now: float, others: Iterable[NodeState] = ()) -> None:

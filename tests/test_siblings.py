@@ -160,6 +160,28 @@ def test_connection_of_another_worker_is_used() -> None:
     assert [len(stack.location.lookup("sip:bob@example.com", 0.0)) for stack in crew.stacks] == [0, 0]
 
 
+def bye(tag: str, transport: str = "TCP", body: bytes = b"") -> bytes:
+    """Return a BYE within a dialog of the second worker, whose mark is B."""
+    to = f"<sip:x@example.com>;tag=u-B{tag:0>32}"
+    data = request("BYE", "sip:example.com", branch=f"z9hG4bK{tag}", to=to)
+    data = data.replace(b"SIP/2.0/UDP", f"SIP/2.0/{transport}".encode())
+    return data.replace(b"Content-Length: 0\r\n", b"") + body if body else data
+
+
+def test_message_of_a_websocket_is_passed_on_whole() -> None:
+    """RFC 7118 5.1: each is one message, so it may have a body and no Content-Length, at any worker."""
+    crew = Crew()
+    conn = crew.stacks[0].new_connection()
+    flow = Flow(TCP, "ws", ("192.0.2.2", 40000), True)
+    crew.perform(0, crew.stacks[0].connection_opened(conn, flow, 0.0))
+    data = bye("1", "WS", b"body")
+    assert b"Content-Length" not in data
+    [(number, answer)] = crew.perform(0, crew.stacks[0].data_received(conn, data, 0.0, boundary=True))
+    assert (number, answer.conn) == (1, conn)
+    # RFC 3261 15.1.2: it was read, and there is no such dialog.
+    assert answer.data.startswith(b"SIP/2.0 481")
+
+
 def test_heir_removes_what_a_dead_worker_held() -> None:
     """No process is left that would remove the bindings of its connections: one of the others does."""
     crew = Crew()
