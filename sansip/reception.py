@@ -72,6 +72,7 @@ class Reception:
             self.rates = SourceRates(config.limits)
         else:
             self.rates = siblings.rates = SharedRates(config.limits, partial(siblings.tell, "took"))
+            siblings.received = partial(self.message_received, passed_on=True)
         self.refusals = Refusals(core.transactions.sender, core.entropy, config.server_name)
         # None: the route decides on everything, and a message is made of everything.
         self.shortcut: Shortcut | None = Shortcut(core)

@@ -10,13 +10,16 @@ another worker is passed on as it came (``PassOn``, ``Stack.passed_on``):
     any other request         to the worker that has its server transaction: a CANCEL, the ACK of a failure,
                               or a retransmission that a NAT sends from another port
 
-A message is passed on once, so two workers that disagree do not send it back and forth.
+A message is passed on once, so two workers that disagree do not send it back and forth. It may come sooner
+than the fact that its connection was opened, which goes through the parent: then it waits for that. A
+connection that a worker has opened itself is told of when something that came over it is passed on.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sansip.actions import Action, Address, PassOn, Tell
 from sansip.auth import Authenticator
@@ -27,10 +30,15 @@ from sansip.routing.named_flows import inward_record
 from sansip.seat import Seat, seat_of_branch
 from sansip.sources import SharedRates
 from sansip.transport import Connections, Flow
+from sansip.transport.connection import Connection
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response
 
-__all__ = ["Siblings"]
+__all__ = ["EARLY", "Siblings"]
+
+# Messages that wait for the fact that their connection was opened: milliseconds. → the oldest is dropped, as
+# those are whose connection was closed before they came
+EARLY: Final = 64
 
 
 class WorkingCore(Core, Protocol):
@@ -48,6 +56,10 @@ class Siblings:
         self._core = core
         self.seat = seat
         self.rates: SharedRates | None = None
+        # Takes a message that waited: (octets, flow, now).
+        self.received: Callable[[bytes, Flow, float], None] | None = None
+        # Connections and messages that came over them.
+        self._early: deque[tuple[int, bytes]] = deque(maxlen=EARLY)
         if core.authenticator is not None:
             core.authenticator.share(lambda *failure: self.tell("failed", *failure))
         self._hearers: dict[str, Callable[..., None]] = {
@@ -63,6 +75,19 @@ class Siblings:
     def tell(self, kind: str, *values: Any) -> None:
         """Tell the others a fact, which ``hear`` takes there."""
         self._core.out.append(Tell((kind, *values)))
+
+    def opened(self, conn: int) -> None:
+        """Tell the others of connection ``conn``, over which they may send from now on."""
+        connection = self._core.connections.get(conn)
+        if connection is not None and not connection.told:
+            connection.told = True
+            flow = connection.flow
+            self.tell("opened", conn, flow.transport, flow.listener, tuple(flow.address[:2]))
+
+    def closed(self, connection: Connection, reason: str) -> None:
+        """Tell the others that ``connection`` is gone, if they know it."""
+        if connection.told:
+            self.tell("closed", connection.flow.conn, reason, False)
 
     def has_response(self, response: Response, flow: Flow, data: bytes) -> bool:
         """Pass ``response`` on if another worker sent its request; return whether that was done."""
@@ -88,6 +113,8 @@ class Siblings:
         return self._pass_on(other, flow, data)
 
     def _pass_on(self, other: int, flow: Flow, data: bytes) -> bool:
+        if flow.conn:
+            self.opened(flow.conn)
         self._core.out.append(PassOn(other, flow.listener, flow.conn, data, flow.address))
         return True
 
@@ -96,6 +123,16 @@ class Siblings:
         self._core.out.pop()
 
     # --- from the others
+
+    def hold(self, conn: int, data: bytes) -> None:
+        """Keep a message that came over connection ``conn``, of which was not told yet."""
+        self._early.append((conn, data))
+
+    def _take_early(self, conn: int) -> list[bytes]:
+        found = [data for one, data in self._early if one == conn]
+        if found:
+            self._early = deque((one for one in self._early if one[0] != conn), EARLY)
+        return found
 
     def hear(self, fact: tuple[Any, ...], now: float) -> None:
         """Take a fact of another worker."""
@@ -108,10 +145,16 @@ class Siblings:
 
     def _opened(self, conn: int, transport: str, listener: int, address: Address, now: float) -> None:
         self._core.connections.mirror(conn, Flow(transport, listener, address, conn), now)
+        connection = self._core.connections.get(conn)
+        assert connection is not None
+        assert self.received is not None
+        for data in self._take_early(conn):
+            self.received(data, connection.flow, now)
 
     def _closed(self, conn: int, reason: str, is_heir: bool, now: float) -> None:
         """Connection ``conn`` is gone; its bindings are removed by its worker, or by its heir."""
         core = self._core
+        self._take_early(conn)
         connection = core.connections.get(conn)
         if connection is None:
             return

@@ -119,7 +119,7 @@ class Stack(Assembly):
             self.out.append(Disconnect(conn, refused))
             self.out.append(Notify(ConnectionRefused(str(flow.remote[0]), refused)))
         elif self.siblings is not None and flow.incoming:
-            self.siblings.tell("opened", conn, flow.transport, flow.listener, tuple(flow.remote[:2]))
+            self.siblings.opened(conn)
         return self._take(now)
 
     def protocol_agreed(self, conn: int, protocol: str, now: float) -> list[Action]:
@@ -127,6 +127,8 @@ class Stack(Assembly):
         connection = self.connections.get(conn)
         if connection is not None:
             flow = connection.flow
+            if self.siblings is not None:
+                self.siblings.closed(connection, "it is no SIP")
             for transaction in self.connections.closed(conn, "it is no SIP"):
                 transaction.feed("transport error", "it is no SIP", now)
             kind = f"{protocol}s" if flow.transport in SECURE else protocol
@@ -212,8 +214,8 @@ class Stack(Assembly):
             return self._take(now)
         self.ua.now = now
         waiting = self.connections.closed(conn, reason)
-        if self.siblings is not None and connection.incoming:
-            self.siblings.tell("closed", conn, reason, False)
+        if self.siblings is not None:
+            self.siblings.closed(connection, reason)
         connection_lost(self, connection.flow, now)
         for transaction in waiting:
             # RFC 3261 18.4: the waiting clients need not wait any longer.
@@ -310,7 +312,8 @@ class Stack(Assembly):
         if conn:
             connection = self.connections.get(conn)
             if connection is None:
-                # It was closed meanwhile.
+                assert self.siblings is not None
+                self.siblings.hold(conn, data)
                 return []
             flow = connection.flow
         # It is one whole message on every transport: a WebSocket's may have no Content-Length (RFC 7118 5.1).

@@ -12,6 +12,7 @@ from sansip.errors import LocalProtocolError
 from sansip.limits import Limits
 from sansip.location import Binding, ConnectionFlow, SharedRecord, SharedWrite
 from sansip.seat import Seat
+from sansip.siblings import EARLY
 from tests.rig import ALICE, BOB, LISTENERS, TCP, UDP, Flow, request
 
 SECRET = b"s" * 32
@@ -180,6 +181,50 @@ def test_message_of_a_websocket_is_passed_on_whole() -> None:
     assert (number, answer.conn) == (1, conn)
     # RFC 3261 15.1.2: it was read, and there is no such dialog.
     assert answer.data.startswith(b"SIP/2.0 481")
+
+
+def test_message_over_a_connection_that_a_worker_opened() -> None:
+    """RFC 5923: a carrier sends its BYE over the connection that we opened, for a dialog of any worker."""
+    crew = Crew()
+    stack = crew.stacks[0]
+    conn = stack.new_connection()
+    crew.perform(0, stack.connection_opened(conn, Flow(TCP, "tcp", ("192.0.2.2", 5060), False), 0.0))
+    assert crew.stacks[1].connections.get(conn) is None
+    for tag in ("1", "2"):
+        [(number, answer)] = crew.perform(0, stack.data_received(conn, bye(tag), 0.0))
+        assert (number, answer.conn) == (1, conn)
+    crew.perform(0, stack.connection_closed(conn, "reset", 0.0))
+    assert crew.stacks[1].connections.get(conn) is None
+
+
+def test_message_that_comes_before_its_connection_is_known() -> None:
+    """RFC 3261 17.1.2.2: over TCP nobody repeats it, so it waits for the news that goes another way."""
+    crew = Crew()
+    stack = crew.stacks[0]
+    conn = stack.new_connection()
+    news = stack.connection_opened(conn, Flow(TCP, "tcp", ("192.0.2.2", 40000), True), 0.0)
+    assert crew.perform(0, stack.data_received(conn, bye("1"), 0.0)) == []
+    [(number, answer)] = crew.perform(0, news)
+    assert (number, answer.conn) == (1, conn)
+    assert answer.data.startswith(b"SIP/2.0 481")
+    # It was taken once, and what waits for a connection that is gone already does not grow.
+    assert crew.perform(0, news) == []
+    for index in range(2 * EARLY):
+        assert crew.stacks[1].passed_on(TCP, conn + 1 + index, bye("2"), BOB, 0.0) == []
+    assert len(crew.stacks[1].siblings._early) == EARLY
+    assert crew.perform(1, crew.stacks[1].told([("closed", conn + 2 * EARLY, "reset", False)], 0.0)) == []
+    assert len(crew.stacks[1].siblings._early) == EARLY - 1
+
+
+def test_connection_that_turns_out_to_be_no_sip_is_forgotten() -> None:
+    """A WebSocket of a module's protocol is one worker's: the others must not keep it for ever."""
+    crew = Crew()
+    stack = crew.stacks[0]
+    conn = stack.new_connection()
+    crew.perform(0, stack.connection_opened(conn, Flow(TCP, "ws", ("192.0.2.2", 40000), True), 0.0))
+    assert crew.stacks[1].connections.get(conn) is not None
+    crew.perform(0, stack.protocol_agreed(conn, "chat", 0.0))
+    assert crew.stacks[1].connections.get(conn) is None
 
 
 def test_heir_removes_what_a_dead_worker_held() -> None:

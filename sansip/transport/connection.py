@@ -40,6 +40,7 @@ class Connection:
         "queue",
         "queued",
         "timer",
+        "told",
         "waiting",
     )
 
@@ -64,3 +65,5 @@ class Connection:
         self.leaving = False
         # It is another worker's, which watches over it.
         self.mirrored = False
+        # The other workers know it.
+        self.told = False
