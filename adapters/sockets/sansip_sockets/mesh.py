@@ -24,9 +24,10 @@ __all__ = ["BUFFER", "Mesh", "inboxes"]
 
 # Octets of messages that wait for one worker.
 BUFFER = 4 * 1024 * 1024
-# Messages read before other sockets get their turn, and the longest: a SIP message and a little more.
+# Messages read before other sockets get their turn.
 BATCH = 64
-LONGEST = 262_144
+# Octets of the longest message: a SIP message (``limits.message_size``) and a little more. → dropped
+LONGEST = BUFFER
 _COOKIE = b"z9hG4bK"
 
 
@@ -93,25 +94,34 @@ class Mesh:
             self._write(other, ("error", listener, tuple(address), quoted, reason))
 
     def _write(self, number: int, value: Any) -> None:
+        data = marshal.dumps(value)
         try:
-            self._writers[number].send(marshal.dumps(value))
+            # The reader would get the beginning of a longer one.
+            if len(data) <= LONGEST:
+                self._writers[number].send(data)
+                return
         except OSError:
-            self.dropped += 1
+            pass  # there is no room
+        self.dropped += 1
 
     # --- from the others
 
     def _pump(self) -> Pump:
         wait: Wait = (READ, self._inbox, None)
+        # One for all: the system gives it memory as far as it is ever filled.
+        buffer = bytearray(LONGEST)
+        view = memoryview(buffer)
         while True:
             yield wait
             for _ in range(BATCH):
                 try:
-                    kind, *values = marshal.loads(self._inbox.recv(LONGEST))
+                    size = self._inbox.recv_into(buffer)
                 except BlockingIOError:
                     break
                 except OSError:
                     return
                 try:
+                    kind, *values = marshal.loads(view[:size])
                     self._takers[kind](*values)
                 except Exception as error:
                     self._hub.report("a message from another worker", error)
