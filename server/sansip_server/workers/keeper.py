@@ -35,7 +35,8 @@ _SWEEP = 1_000
 
 # Puts a change into the store; the function gets None, or the exception.
 Save = Callable[[LocationUpdate, Callable[[Any], None]], None]
-_Write = tuple[int, int, str, str, str, float, bytes]
+# Worker, its life, its question, address-of-record, versions expected and new, last expiry, the bindings.
+_Write = tuple[int, int, int, str, str, str, float, bytes]
 
 
 class Keeper:
@@ -59,9 +60,11 @@ class Keeper:
         # By worker that lives: its connections, and the last change that it has.
         self._connections: dict[int, dict[int, tuple[Any, ...]]] = {}
         self._has: dict[int, int] = {}
+        # By worker, how many of its processes have died: the next one counts its questions anew.
+        self._lives: dict[int, int] = {}
         self._changes = 0
         # Changes that not all workers have yet, with the worker that asked and its question.
-        self._waiting: deque[tuple[int, int, int, str]] = deque()
+        self._waiting: deque[tuple[int, int, int, int, str]] = deque()
         # Changes of an address-of-record behind the one under way.
         self._busy: dict[str, deque[_Write]] = {}
         self._restored = 0
@@ -128,6 +131,7 @@ class Keeper:
         """Worker ``number`` is dead: its connections are closed, and no change waits for it."""
         connections = self._connections.pop(number, {})
         self._has.pop(number, None)
+        self._lives[number] = self._lives.get(number, 0) + 1
         heir = min(self._has, default=None)
         for other in list(self._has):
             closed = [("closed", conn, "its worker died", other == heir) for conn in connections]
@@ -139,7 +143,8 @@ class Keeper:
         """Take a message of worker ``number``; return whether it was for the keeper."""
         match message:
             case ("write", question, aor, expected, version, last, bindings):
-                write = (number, question, aor, expected, version, last, bindings)
+                life = self._lives.get(number, 0)
+                write = (number, life, question, aor, expected, version, last, bindings)
                 if aor in self._busy:
                     self._busy[aor].append(write)
                 else:
@@ -188,8 +193,16 @@ class Keeper:
         found = self._records.get(aor)
         return ("", -inf, b"") if found is None or found[1] <= now else found
 
+    def _lives_still(self, number: int, life: int) -> bool:
+        return self._lives.get(number, 0) == life
+
+    def _answer(self, number: int, life: int, message: tuple[Any, ...]) -> None:
+        """Answer the process that asked, and none that has its place by now."""
+        if self._lives_still(number, life):
+            self._send(number, message)
+
     def _write(self, write: _Write, now: float) -> None:
-        number, question, aor, expected, _, _, bindings = write
+        number, _, question, aor, expected, _, _, bindings = write
         stands, _, before = self._standing(aor, now)
         if stands != expected:
             self._send(number, ("stands", question, stands, before))
@@ -207,14 +220,14 @@ class Keeper:
         self._save(LocationUpdate(aor, old, kept), lambda error: self._saved(write, error))
 
     def _saved(self, write: _Write, error: Any) -> None:
-        number, question, aor, _, version, last, bindings = write
+        number, life, question, aor, _, version, last, bindings = write
         if isinstance(error, Exception):
-            self._send(number, ("failed", question, str(error) or type(error).__name__))
+            self._answer(number, life, ("failed", question, str(error) or type(error).__name__))
             self._next(aor)
             return
         self._put(aor, version, last, bindings)
-        self._tell(("record", aor, version, bindings), but=number)
-        self._waiting.append((self._changes, number, question, aor))
+        self._tell(("record", aor, version, bindings), but=number if self._lives_still(number, life) else -1)
+        self._waiting.append((self._changes, number, life, question, aor))
         self._release()
 
     def _put(self, aor: str, version: str, last: float, bindings: bytes) -> None:
@@ -231,8 +244,8 @@ class Keeper:
         """Answer the changes that all workers have."""
         least = min(self._has.values(), default=self._changes)
         while self._waiting and self._waiting[0][0] <= least:
-            _, number, question, aor = self._waiting.popleft()
-            self._send(number, ("written", question))
+            _, number, life, question, aor = self._waiting.popleft()
+            self._answer(number, life, ("written", question))
             self._next(aor)
 
     def _next(self, aor: str) -> None:
@@ -241,7 +254,7 @@ class Keeper:
             # Each of them was planned from an older record, and is told the present one.
             for write in behind:
                 stands = self._records.get(aor, ("", -inf, b""))
-                self._send(write[0], ("stands", write[1], stands[0], stands[2]))
+                self._answer(write[0], write[1], ("stands", write[2], stands[0], stands[2]))
 
     # --- time
 

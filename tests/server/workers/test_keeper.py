@@ -75,6 +75,34 @@ def test_a_worker_that_dies_holds_nobody_up() -> None:
     assert bench.take(1) == [("written", 1)]
 
 
+def test_the_next_process_in_a_place_gets_no_answer_of_the_last_one() -> None:
+    """It counts its questions anew: it would take the answer for its own, and send a false 200."""
+    bench = Bench(2)
+    bench.write(1, "", "v1", record())
+    bench.write(1, "", "v2", record(cseq=2), question=2)
+    bench.keeper.gone(1)
+    bench.take(1)
+    list(bench.keeper.state(1))
+    bench.has(0)
+    assert bench.take(1) == []
+    # Its own changes go on.
+    bench.write(1, "v1", "v3", record(cseq=3))
+    bench.has(0)
+    bench.has(1)
+    assert bench.take(1) == [("written", 1)]
+
+
+def test_the_next_process_in_a_place_hears_what_the_last_one_wrote() -> None:
+    """It was told everything before the store had that change, and did not ask for the change itself."""
+    bench = Bench(2, store=True)
+    bench.write(1, "", "v1", record())
+    bench.keeper.gone(1)
+    list(bench.keeper.state(1))
+    bench.saved[0][1](None)
+    [(kind, _, facts)] = bench.take(1)
+    assert (kind, [fact[:3] for fact in facts]) == ("facts", [("record", AOR, "v1")])
+
+
 def test_the_slower_of_two_plans_again() -> None:
     """RFC 3261 10.3: a change is planned from what stands; an old CSeq must not undo a newer one."""
     bench = Bench(2)
