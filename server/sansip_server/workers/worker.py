@@ -102,6 +102,8 @@ class Worker:
         self._idle = self._go = False
         # Facts of the input that is being performed.
         self._facts: list[tuple[Any, ...]] = []
+        # What the parent sent between the things that it tells a new worker.
+        self._early: list[Any] = []
         self._server: Any = None
         self._management: Management | None = None
         self._reload: Reload | None = None
@@ -149,6 +151,9 @@ class Worker:
             kind, *values = marshal.loads(self._exactly(size))
             if kind == "begin":
                 break
+            if kind != "facts":
+                self._early.append((kind, *values))
+                continue
             now = hub.clock()
             # The actions are none: nobody waits for anything yet.
             stack.told([self._read(fact) for fact in values[1]], now)
@@ -190,6 +195,8 @@ class Worker:
             for question in (Get, Swap, Count):
                 hub.ask_by(question, self._ask_value)
         self._link.send(("ready", os.getpid(), list(told)))
+        early, self._early = self._early, []
+        self._received(early)
 
     # --- to the parent
 

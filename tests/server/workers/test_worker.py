@@ -1,0 +1,53 @@
+"""sansip_server.workers.worker: what it takes from the parent before it serves."""
+
+from __future__ import annotations
+
+import marshal
+import socket
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sansip_server.workers.worker import Common, Worker
+
+
+@pytest.fixture
+def link() -> Iterator[tuple[socket.socket, socket.socket]]:
+    pair = socket.socketpair()
+    yield pair
+    for one in pair:
+        one.close()
+
+
+def send(sock: socket.socket, *messages: tuple[Any, ...]) -> None:
+    for message in messages:
+        data = marshal.dumps(message)
+        sock.sendall(len(data).to_bytes(4, "big") + data)
+
+
+def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.socket]) -> None:
+    """The parent tells a million bindings for seconds: a command or the end may come between them."""
+    parent, end = link
+    directory: Any = SimpleNamespace(number=0)
+    writers = [(end, end)] * 2
+    worker = Worker(Common([[], []], writers, b"s" * 32, 7, directory), 1, 0, end)
+    told: list[Any] = []
+    stack = SimpleNamespace(told=lambda facts, now: told.extend(facts), registrar=SimpleNamespace(gruus=None))
+    spawned: list[Any] = []
+    hub = SimpleNamespace(
+        clock=lambda: 0.0,
+        spawn=spawned.append,
+        perform_by=lambda ways: None,
+        ask_by=lambda kind, asked: None,
+        report=lambda text, error: pytest.fail(f"{text}: {error!r}"),
+    )
+    facts = [("closed", 1, "reset", False)]
+    send(parent, ("facts", 0, facts), ("follow", True), ("go",), ("facts", 0, facts), ("begin", None))
+    worker.restore(SimpleNamespace(hub=hub, stack=stack))
+    assert told == facts * 2
+    followers = SimpleNamespace(add=lambda ring, most: "follower")
+    worker.attach(None, None, followers, [], values=False)  # type: ignore[arg-type]
+    assert worker._follower == "follower"  # type: ignore[comparison-overlap]
+    assert worker._go
