@@ -81,6 +81,8 @@ class _Child:
     number: int
     incarnation: int
     began: float
+    # The reload whose settings it has.
+    reloads: int
     link: Link | None = None
     pid: int = 0
     ready: bool = False
@@ -170,7 +172,7 @@ class _Parent:
         incarnation = self._incarnations[number]
         self._incarnations[number] += 1
         ours, theirs = socket.socketpair()
-        child = self._children[number] = _Child(number, incarnation, self._hub.clock())
+        child = self._children[number] = _Child(number, incarnation, self._hub.clock(), self._reloads)
         try:
             self._nursery.start(number, incarnation, self._reloads, theirs)
         except OSError as error:
@@ -262,6 +264,9 @@ class _Parent:
 
     def _on_ready(self, child: _Child, pid: int, lines: list[str]) -> None:
         child.pid, child.ready = pid, True
+        if child.reloads != self._reloads:
+            # It read its settings before the others had the new ones.
+            self._follow_reload([child.number], lambda failed: None)
         if self.followers.follows:
             self._send(child.number, ("follow", True))
         if self._said:
@@ -436,6 +441,10 @@ class _Parent:
             self._supervisor.reloaded()
             told(outcome[0], outcome[1])
 
+        def followed(failed: list[str]) -> None:
+            outcome[1].extend(failed)
+            ended()
+
         def judged(found: dict[int, Any]) -> None:
             for done, failed in found.values():
                 outcome[0], outcome[1] = done, failed
@@ -448,14 +457,27 @@ class _Parent:
                 self.renewed()
             except TlsError as error:
                 outcome[1].append(f"tls of http.listen: {error}")
-            self._ask(numbers[1:], ("reload",), followed)
-
-        def followed(found: dict[int, Any]) -> None:
-            for number, (_, failed) in found.items():
-                outcome[1].extend(f"worker {number}: {line}" for line in failed)
-            ended()
+            for number in found:
+                if (child := self._children.get(number)) is not None:
+                    child.reloads = self._reloads
+            # Those too that began to serve meanwhile.
+            behind = [one for one in self.serving if self._children[one].reloads != self._reloads]
+            self._follow_reload(behind, followed)
 
         self._ask(numbers[:1], ("reload",), judged)
+
+    def _follow_reload(self, numbers: Sequence[int], told: Callable[[list[str]], None]) -> None:
+        """Have workers take the settings that the first one has taken; ``told`` gets the faults."""
+
+        def replied(found: dict[int, Any]) -> None:
+            faults = [f"worker {number}: {line}" for number, (_, failed) in found.items() for line in failed]
+            for line in faults:
+                logger.error("reload: %s", line)
+            told(faults)
+
+        for number in numbers:
+            self._children[number].reloads = self._reloads
+        self._ask(numbers, ("reload",), replied)
 
 
 def run_workers(

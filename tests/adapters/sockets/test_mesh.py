@@ -23,7 +23,7 @@ class Bench:
         self.reports: list[str] = []
         writers = [writer for _, writer in self.pairs]
         self.meshes = [
-            Mesh(self._hub(), Seat(number, 2, 1, 0, None), self.pairs[number][0], writers)  # type: ignore[arg-type]
+            Mesh(self._hub(), Seat(number, 2, 1, 0, None), self.pairs[number][0], writers)
             for number in range(2)
         ]
         for pump in self._pumps:

@@ -49,5 +49,5 @@ def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.s
     assert told == facts * 2
     followers = SimpleNamespace(add=lambda ring, most: "follower")
     worker.attach(None, None, followers, [], values=False)  # type: ignore[arg-type]
-    assert worker._follower == "follower"  # type: ignore[comparison-overlap]
-    assert worker._go
+    follower: Any = worker._follower
+    assert (follower, worker._go) == ("follower", True)
