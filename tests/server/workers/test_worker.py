@@ -48,6 +48,6 @@ def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.s
     worker.restore(SimpleNamespace(hub=hub, stack=stack))
     assert told == facts * 2
     followers = SimpleNamespace(add=lambda ring, most: "follower")
-    worker.attach(None, None, followers, [], values=False)  # type: ignore[arg-type]
+    worker.attach(None, None, followers, [], values=False)
     follower: Any = worker._follower
     assert (follower, worker._go) == ("follower", True)
