@@ -12,7 +12,7 @@ from sansip.errors import LocalProtocolError
 from sansip.module import Use
 from sansip.modules.calls import Calls, CallsSettings
 from sansip.modules.dispatcher import Destination, Dispatcher, DispatcherSettings
-from sansip.modules.dispatcher.module import MemberChanged
+from sansip.modules.dispatcher.events import MemberChanged
 from sansip.routing import IncomingRequest, sleep
 from sansip.rows import MemoryRows, Read, Scan, Write
 from sansip.testing import check_module
