@@ -2,37 +2,28 @@
 
 Theory of operation: ``send`` looks the number up (``rates``), sorts the offers (``choice``), and relays to
 the first gateway that may get the call; where it fails to the next, in the same transaction. Each gateway is
-asked once, and gets the number as it was dialled, rewritten for it alone. Rates come from a file, which the
-outer half packs in a process of its own, and from rows. A request keeps the offers that it began with.
+asked once, and gets the number as it was dialled, rewritten for it alone. A request keeps the offers that it
+began with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import CommandError, Module, ModuleFault, command, function, step
-from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls
+from sansip.module import function, step
 from sansip.modules.failover.attempt import is_over, judge
-from sansip.modules.failover.health import Admin, Thresholds
-from sansip.modules.failover.prober import Plan, Prober
-from sansip.modules.failover.probing import Probe
-from sansip.modules.failover.trail import Decision, Step, Trail
-from sansip.modules.lcr.choice import Candidate, choose
-from sansip.modules.lcr.events import GatewayChanged
-from sansip.modules.lcr.gateways import WORDS, Gateways, Outlet, Word
-from sansip.modules.lcr.loading import Loading
+from sansip.modules.failover.trail import Decision, Step
+from sansip.modules.lcr.choice import Candidate
+from sansip.modules.lcr.gateways import Outlet
 from sansip.modules.lcr.measuring import count, heard, note
 from sansip.modules.lcr.number import dialled
-from sansip.modules.lcr.rate import RATES, Rate, moment
-from sansip.modules.lcr.rates import Rates
+from sansip.modules.lcr.operated import Operated
 from sansip.modules.lcr.settings import LcrSettings
-from sansip.modules.lcr.view import Explained, Row, explained, named, reason, row_of, uri_at
+from sansip.modules.lcr.view import named, uri_at
 from sansip.proxy import Target
-from sansip.routing.awaitables import sleep
 
 if TYPE_CHECKING:
-    from sansip.module import Core
     from sansip.routing import IncomingRequest
     from sansip.wire import Response
 
@@ -40,90 +31,12 @@ __all__ = ["Lcr"]
 
 # Seconds of Retry-After if no gateway can be asked.
 _RETRY: Final = 10
-# Seconds that the command `lcr.reload` waits, and between two looks.
-_RELOAD, _LOOK = 8.0, 0.1
 
 
-class Lcr(Module):
+class Lcr(Operated):
     """Sends calls to telephone numbers to gateways: by prefix and price, or by quality."""
 
     name = "lcr"
-    Settings = LcrSettings
-    tables = (RATES, WORDS)
-    requires = (Calls,)
-    events = (CallRang, CallAnswered, CallFinished)
-    settings: LcrSettings
-
-    def __init__(self, settings: LcrSettings) -> None:
-        super().__init__(settings)
-        self._gateways = Gateways()
-        self._rates = Rates()
-        self._trail = Trail()
-
-    # --- its life
-
-    def check(self, settings: LcrSettings) -> None:
-        """Rates need gateways."""
-        if settings.file and not settings.gateways:
-            raise ModuleFault("lcr.file is set, and there is no gateway; add [[lcr.gateways]]")
-
-    def start(self, core: Core, now: float) -> None:
-        self._calls = core.module(Calls)
-        self._rows = core.rows(RATES)
-        self._loading = Loading(core, self._rows, self._rates)
-        self._words = core.rows(WORDS)
-        self._sent = core.counter("requests", "Requests sent to a gateway", ("gateway",))
-        self._failures = core.counter("failed", "Requests that a gateway failed at", ("gateway",))
-        self._unrouted = core.counter("unrouted", "Requests that no gateway took", ("why",))
-        self._gateways.take(self.settings.gateways)
-        self._prober = Prober(core, self._gateways, self._plan, lambda one: one.gateway.probe, self._tell)
-        core.run(self._restore(), now)
-        self._prober.start(now)
-
-    def configure(self, settings: LcrSettings, now: float) -> None:
-        """Take other settings; gateways in both keep their state, and the file is looked at anew."""
-        had = self.settings.probe_interval
-        super().configure(settings, now)
-        self._gateways.take(settings.gateways)
-        if had != settings.probe_interval:
-            self._prober.replan(now)
-        self.core.run(self._restore(), now)
-        self._prober.resolve(now)
-
-    async def _restore(self) -> None:
-        for word in await self._words.all():
-            self._gateways.say(word.gateway, _admin(word.state))
-        await self._loading.begin(self.settings)
-
-    def _plan(self) -> Plan:
-        settings = self.settings
-        domain = self.core.domains[0] if self.core.domains else "invalid"
-        sender = settings.probe_from or f"sip:lcr@{domain}"
-        how = Probe(sender, settings.probe_timeout, settings.not_alive)
-        return Plan(settings.probe_interval, how, self._thresholds)
-
-    @property
-    def _thresholds(self) -> Thresholds:
-        settings = self.settings
-        return Thresholds(
-            settings.down_after, settings.up_after, settings.eject_after, settings.rest, settings.longest_rest
-        )
-
-    def health(self) -> str:
-        """Return what is wrong with the rates, and whether no gateway takes calls."""
-        if self._loading.trouble:
-            return self._loading.trouble
-        if not self._loading.begun:
-            return "the rates are being loaded"
-        now = self.core.ua.now
-        if len(self._gateways) and all(one.health.obstacle(now) for one in self._gateways):
-            return "no gateway takes requests"
-        return ""
-
-    def figures(self) -> dict[str, Any]:
-        """Return how many rates there are."""
-        file = self._rates.file
-        return {"rates": len(self._rates), "prefixes": 0 if file is None else file.prefixes}
 
     # --- choosing
 
@@ -163,18 +76,6 @@ class Lcr(Module):
     def _choose(self, number: str, request: IncomingRequest) -> tuple[list[Candidate], list[Candidate]]:
         caller = str(request.message.from_.uri)
         return self._chosen(number, caller, self.core.unix(request.now), request.now)
-
-    def _chosen(
-        self, number: str, caller: str, unix: float, now: float
-    ) -> tuple[list[Candidate], list[Candidate]]:
-        settings = self.settings
-
-        def quality(name: str) -> float:
-            outlet = self._gateways.get(name)
-            return 1.0 if outlet is None else outlet.quality.figures(name, settings, now).quality
-
-        levels = self._rates.levels(number)
-        return choose(levels, settings, self._gateways, caller, unix, quality, self.core.entropy.number)
 
     async def _try(
         self,
@@ -262,9 +163,6 @@ class Lcr(Module):
                 count(call, False, settings, request.now)
         return not failed
 
-    def _tell(self, outlet: Outlet, state: str, now: float) -> None:
-        self.core.notify(GatewayChanged(outlet.gateway.name, state, outlet.health.why), now)
-
     # --- quality
 
     def event_received(self, event: Any, now: float) -> None:
@@ -292,191 +190,6 @@ class Lcr(Module):
             # RFC 3261 21.5.4
             request.reply(503, None, [("Retry-After", str(_RETRY))])
 
-    # --- operators
-
-    @command("lcr.explain")
-    def explain(self, number: str, now: float, at: str = "", caller: str = "") -> list[Explained]:
-        """Return each gateway for `number` in the order of a call now, with its reason; none is called.
-
-        `at`: another moment, like `2027-01-01T09:30+01:00`; `caller`: the URI in From.
-        """
-        digits = dialled(number)
-        if not digits:
-            raise CommandError(f"lcr.explain: number is {number!r:.80}; expected digits")
-        try:
-            unix = moment(at) or self.core.unix(now)
-        except ValueError as error:
-            raise CommandError(f"lcr.explain: at is {at!r:.40}; expected {error}") from None
-        taken, passed = self._chosen(digits, caller, unix, now)
-        settings, user = self.settings, (number, digits)
-        rows: list[Explained] = []
-        place = 0
-        for one in taken:
-            outlet = self._gateways.get(one.offer.gateway)
-            why = "gone" if outlet is None else outlet.health.obstacle(now)
-            most = 0 if outlet is None else outlet.gateway.max_calls
-            if outlet is not None and most and self._calls.count(outlet.key) >= most:
-                why = why or f"has {most} calls, its max_calls"
-            place += not why
-            rows.append(
-                explained(0 if why else place, one, outlet, user, settings, why or reason(settings, one))
-            )
-        for one in passed:
-            outlet = self._gateways.get(one.offer.gateway)
-            rows.append(explained(0, one, outlet, user, settings, one.why))
-        return sorted(rows, key=lambda row: not row.place)
-
-    @command("lcr.show")
-    def show(self, call_id: str) -> Decision:
-        """Return where a request went and why, by its Call-ID: of the last thousand."""
-        decision = self._trail.of(call_id)
-        if decision is None:
-            raise CommandError(
-                f"lcr.show: no request with Call-ID {call_id:.80} among the last {len(self._trail)}"
-            )
-        return decision
-
-    @command("lcr.list")
-    def list_gateways(self, now: float) -> list[Row]:
-        """Return all gateways with their state and quality."""
-        return [row_of(one, self._calls, self.settings, now) for one in self._gateways]
-
-    @command("lcr.set")
-    async def set_state(
-        self, gateway: str, now: float, state: Literal["active", "draining", "disabled"] = "active"
-    ) -> Row:
-        """Have a gateway take calls, keep only those it has, or get nothing, not even OPTIONS.
-
-        It lasts over reloads and restarts.
-        """
-        outlet = self._asked("lcr.set", gateway)
-        if state == "active":
-            await self._words.delete((gateway,))
-        else:
-            await self._words.put(Word(gateway, state))
-        self._gateways.say(gateway, state)
-        return row_of(outlet, self._calls, self.settings, now)
-
-    @command("lcr.rest")
-    def rest(self, gateway: str, seconds: float, now: float) -> Row:
-        """Have a gateway get no calls for so many seconds; 0: it takes them again."""
-        outlet = self._asked("lcr.rest", gateway)
-        if not 0 <= seconds <= 1e6:
-            raise CommandError(f"lcr.rest: seconds is {seconds:g}; expected 0 to 1,000,000")
-        health = outlet.health
-        health.rests_until = now + seconds
-        health.why = "rested by the operator" if seconds else ""
-        if not seconds:
-            health.down = False
-        return row_of(outlet, self._calls, self.settings, now)
-
-    @command("lcr.reload")
-    async def reload(self) -> dict[str, Any]:
-        """Read the file of rates again; where it has a fault, the old rates stay, and the error names it.
-
-        If it takes longer than some seconds, `state` is `loading`; the log says what came of it.
-        """
-        if not self.settings.file:
-            raise CommandError("lcr.reload: there is no file; lcr.file names one")
-        began = self.core.ua.now
-        ended: list[Any] = []
-        load = self._loading.load(self.settings, anew=True)
-        self.core.run(load, began, lambda result, now: ended.append(result))
-        # An operator's program does not wait for ever.
-        while not ended and self.core.ua.now - began < _RELOAD:
-            await sleep(_LOOK)
-        if not ended:
-            return {"file": self.settings.file, "state": "loading"}
-        (found,) = ended
-        if isinstance(found, BaseException):
-            raise found
-        return {
-            "file": found.name,
-            "state": "loaded",
-            "rates": len(found),
-            "prefixes": found.prefixes,
-            "seconds": round(self.core.ua.now - began, 3),
-        }
-
-    @command("lcr.rates", role="read")
-    def list_rates(self, after: str = "", limit: int = 1_000) -> list[Rate]:
-        """Return the rates of rows, by prefix; ``after``: the last prefix of the page before."""
-        rows = sorted(
-            (one for one in self._rates.rows.values() if one.prefix > after), key=lambda one: one.key
-        )
-        return rows[: max(1, min(limit, 1_000))]
-
-    @command("lcr.add")
-    async def add(
-        self,
-        gateway: str,
-        prefix: str = "",
-        price: str = "0",
-        currency: str = "",
-        setup: str = "0",
-        minimum: int = 0,
-        increment: int = 1,
-        valid_from: str = "",
-        valid_to: str = "",
-        schedule: str = "",
-        caller: str = "",
-        priority: int = 0,
-        weight: int = 1,
-        stopper: bool = False,
-        enabled: bool = True,
-        strip: int = -1,
-        add: str = "-",
-    ) -> Rate:
-        """Add a rate, durably, beside the file; it comes before the file's of that gateway and prefix."""
-        rate = Rate(
-            gateway,
-            prefix.removeprefix("+"),
-            price,
-            currency,
-            setup,
-            minimum,
-            increment,
-            valid_from,
-            valid_to,
-            schedule,
-            caller,
-            priority,
-            weight,
-            stopper,
-            enabled,
-            strip,
-            add,
-        )
-        self._asked("lcr.add", gateway)
-        if rate.key not in self._rates.rows and len(self._rates.rows) >= self.settings.most_rows:
-            raise CommandError(
-                f"lcr.add: there are {len(self._rates.rows):,} rows (lcr.most_rows); put them in a file"
-            )
-        try:
-            offer = await self._loading.offer(self.settings, rate)
-        except ValueError as error:
-            raise CommandError(f"lcr.add: {error}") from None
-        await self._rows.put(rate)
-        self._rates.put(rate, offer)
-        return rate
-
-    @command("lcr.remove")
-    async def remove(self, gateway: str, prefix: str = "") -> int:
-        """Remove the rates of rows of a gateway for a prefix; return how many there were."""
-        prefix = prefix.removeprefix("+")
-        keys = [key for key in self._rates.rows if key[:2] == (prefix, gateway)]
-        await self._rows.delete(*keys)
-        for key in keys:
-            self._rates.drop(key)
-        return len(keys)
-
-    def _asked(self, command: str, name: str) -> Outlet:
-        outlet = self._gateways.get(name)
-        if outlet is None:
-            there = ", ".join(sorted(one.gateway.name for one in self._gateways)) or "none"
-            raise CommandError(f"{command}: there is no gateway {name!r:.80}; there are {there:.400}")
-        return outlet
-
 
 class _Fails:
     """The statuses after which the next gateway is tried."""
@@ -488,10 +201,6 @@ class _Fails:
 
     def __contains__(self, status: object) -> bool:
         return isinstance(status, int) and self._settings.fails(status)
-
-
-def _admin(state: str) -> Admin:
-    return "draining" if state == "draining" else "disabled" if state == "disabled" else "active"
 
 
 def _dialled(request: IncomingRequest) -> str:
