@@ -18,18 +18,18 @@ from sansip.modules.media import steering
 from sansip.modules.media.asking import NoRelay
 from sansip.modules.media.body import Found, find, put
 from sansip.modules.media.events import CallUnrelayed
-from sansip.modules.media.keeping import keep, name_of, restored
+from sansip.modules.media.keeping import keep
 from sansip.modules.media.names import Names
 from sansip.modules.media.operated import Operated
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_in, toward
 from sansip.modules.media.session import Leg, Session
+from sansip.modules.media.sessions import forget
 from sansip.proxy.hooks import BranchRefused
 from sansip.sdp import parse
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from sansip.modules.calls import Call
     from sansip.modules.media.relay import Relay
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
@@ -89,7 +89,7 @@ class Media(Operated):
         if call is None:
             self._no_relay(request, request.message.call_id, "the call has no record (calls.most)")
             return None
-        session = self._session(call, wish)
+        session = self._sessions.of(call, wish, self.settings.set)
         leg = session.leg(branch, source, target)
         if leg.offered and leg.asked == found.sdp:
             put(message, found, leg.offered)
@@ -102,15 +102,6 @@ class Media(Operated):
         if wish.profile == "webrtc":
             return Side(not source.browser, target.family)
         return target
-
-    def _session(self, call: Call, wish: Wish) -> Session:
-        session = self._sessions.get(call.id)
-        if session is None:
-            # A stranger may send another's Call-ID: a name of ours keeps its calls apart at the relay.
-            session = Session(name_of(call), call, call.caller_tag, wish.set or self.settings.set, wish)
-            self._sessions[call.id] = session
-            self._by_dialog.setdefault((call.call_id, call.caller_tag), session)
-        return session
 
     async def _offer(
         self, request: IncomingRequest, session: Session, leg: Leg, message: Request, found: Found
@@ -132,7 +123,7 @@ class Media(Operated):
         self._relayed.add(relay.uri)
         leg.relay, leg.asked, leg.offered = relay, found.sdp, made
         if session.call.over:
-            self._forget(session, now)
+            forget(self.core, session, now)
 
     def _has_room(self, session: Session, tag: str) -> bool:
         """Whether the side ``tag`` can have media: a callee may invent any number of tags."""
@@ -256,7 +247,7 @@ class Media(Operated):
         forced = wish.profile is not None
         if not forced and not needed(self.settings.profiles, source, target, nat):
             return None
-        session = self._session(call, wish)
+        session = self._sessions.of(call, wish, self.settings.set)
         session.sides[session.caller_tag] = target
         if not self._has_room(session, response.to_tag or ""):
             return None
@@ -264,12 +255,6 @@ class Media(Operated):
         return self._reoffer(request, session, names, session.caller_tag, response, found, source)
 
     # --- within a dialog
-
-    def _dialog(self, message: Message) -> tuple[Session, str, str] | None:
-        """Return the session of a message within a dialog, the sender's tag and the other's."""
-        call_id, sender, other = message.call_id, message.from_tag or "", message.to_tag or ""
-        session = self._by_dialog.get((call_id, sender)) or self._by_dialog.get((call_id, other))
-        return None if session is None else (session, sender, other)
 
     def _proven(self, request: IncomingRequest) -> bool:
         """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret."""
@@ -280,7 +265,7 @@ class Media(Operated):
     ) -> Coroutine[Any, Any, None] | None:
         """Take an offer or an answer in a request of a dialog."""
         found = find(message)
-        dialog = None if found is None or not self._proven(request) else self._dialog(message)
+        dialog = None if found is None or not self._proven(request) else self._sessions.of_dialog(message)
         if found is None or dialog is None:
             return None
         session, sender, other = dialog
@@ -308,7 +293,7 @@ class Media(Operated):
         self, request: IncomingRequest, response: Response, found: Found
     ) -> Coroutine[Any, Any, None] | None:
         """Take the offer in the 2xx to a re-INVITE without one."""
-        dialog = self._dialog(response) if self._proven(request) else None
+        dialog = self._sessions.of_dialog(response) if self._proven(request) else None
         if dialog is None or find(request.message) is not None:
             return None
         session, offered_to, offerer = dialog
@@ -362,7 +347,9 @@ class Media(Operated):
         if request.method != "ACK" or not request.message.body or not self._sessions:
             return False
         found = find(request.message)
-        dialog = self._dialog(request.message) if found is not None and self._proven(request) else None
+        dialog = (
+            self._sessions.of_dialog(request.message) if found is not None and self._proven(request) else None
+        )
         if found is None or dialog is None:
             return False
         session, sender, other = dialog
@@ -396,34 +383,14 @@ class Media(Operated):
     def event_received(self, event: Any, now: float) -> None:
         """A call has ended: so does its media. Or it is one of the process before."""
         if isinstance(event, CallTakenBack):
-            self._take_back(event.call)
+            self._sessions.take_back(event.call, self._relays, self.settings.set)
             return
-        session = self._sessions.pop(event.call.id, None)
+        session = self._sessions.pop(event.call.id)
         if session is None:
             return
-        key = (session.call.call_id, session.caller_tag)
-        if self._by_dialog.get(key) is session:
-            del self._by_dialog[key]
         call = event.call
         if not (call.answered is not None and call.answered == call.ended and not call.ended_by):
             # Answered, and not on our path: the relay sees its end, when no packets come.
-            self._forget(session, now)
+            forget(self.core, session, now)
         for relay in session.used:
             relay.sessions -= 1
-
-    def _take_back(self, call: Call) -> None:
-        """Have the media of a call of the process before, by what is kept with its record."""
-        session = restored(call, self._relays, self.settings.set)
-        if session is not None:
-            self._sessions[call.id] = session
-            self._by_dialog.setdefault((call.call_id, call.caller_tag), session)
-
-    def _forget(self, session: Session, now: float) -> None:
-        labels = {session.labels.get(tag, "") for tag in session.labels} or {""}
-        for relay in session.used:
-            if relay.settings.kind == "rtpproxy":
-                live = {leg.label for leg in session.legs.values() if not leg.over and leg.relay is relay}
-                for label in live | labels:
-                    steering.delete(self.core, relay, Names(session.id, label, session.caller_tag), now)
-            elif any(not leg.over for leg in session.legs.values()) or not session.legs:
-                steering.delete(self.core, relay, Names(session.id, "", session.caller_tag), now)

@@ -17,6 +17,7 @@ from sansip.modules.media.operators import RelayRow, SessionRow, plain, relay_ro
 from sansip.modules.media.profiles import Wish
 from sansip.modules.media.relay import Admin
 from sansip.modules.media.relays import Relays
+from sansip.modules.media.sessions import Sessions
 from sansip.modules.media.settings import MediaSettings
 from sansip.modules.media.versions import doubt
 from sansip.sdp import parse
@@ -48,9 +49,7 @@ class Operated(Module):
     def __init__(self, settings: MediaSettings) -> None:
         super().__init__(settings)
         self._relays = Relays()
-        # By the id of the call, and by its Call-ID with the caller's tag.
-        self._sessions: dict[str, Session] = {}
-        self._by_dialog: dict[tuple[str, str], Session] = {}
+        self._sessions = Sessions()
 
     # --- its life
 
@@ -175,7 +174,7 @@ class Operated(Module):
     def list_calls(self, limit: int = 100) -> list[SessionRow]:
         """Return calls that have a relay, and which."""
         found: list[SessionRow] = []
-        for session in self._sessions.values():
+        for session in self._sessions:
             if len(found) >= max(1, min(limit, 1_000)):
                 break
             found.append(session_row(session))
@@ -241,7 +240,7 @@ class Operated(Module):
 
     def _session_of(self, name: str, id: str) -> Session:
         session = self._sessions.get(id) or next(
-            (one for one in self._sessions.values() if one.call.call_id == id), None
+            (one for one in self._sessions if one.call.call_id == id), None
         )
         if session is None:
             raise CommandError(f"{name}: no call {id:.80} has a relay; `sansip ctl media.calls` shows them")

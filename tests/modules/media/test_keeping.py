@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sansip.modules.calls import CallTakenBack
 from sansip.modules.media.keeping import restored
+from sansip.modules.media.sessions import Sessions
 from tests.modules.media.rig import FIRST, SDP, SECOND, MediaRig
 from tests.relays import Engine
 from tests.rig import BOB, only, reply
@@ -13,7 +14,7 @@ def test_what_is_kept() -> None:
     """The relay and the reason are plain values in the call's record, and make the same session again."""
     rig = MediaRig({FIRST: Engine(), SECOND: Engine()})
     rig.answered()
-    (session,) = rig.media._sessions.values()
+    (session,) = rig.media._sessions
     call = session.call
     assert session.relay is not None
     assert call.variables["media"] == session.relay.uri
@@ -30,9 +31,8 @@ def test_taken_back() -> None:
     rig = MediaRig({FIRST: Engine(), SECOND: Engine()})
     rig.answered()
     (row,) = rig.command("media.calls")
-    (session,) = rig.media._sessions.values()
-    rig.media._sessions.clear()
-    rig.media._by_dialog.clear()
+    (session,) = rig.media._sessions
+    rig.media._sessions = Sessions()
     rig.media.event_received(CallTakenBack(session.call), rig.now)
     only(rig.within("INVITE", body=SDP, cseq=2), "INVITE")
     assert rig.command("media.calls")[0]["relay"] == row["relay"]

@@ -138,9 +138,9 @@ def on_first(rig: MediaRig) -> list[int]:
     relays = rig.media._relays
     found = []
     for number in range(40):
-        before = rig.media._sessions.copy()
+        before = set(rig.media._sessions)
         rig.invite(number)
-        (session,) = [one for key, one in rig.media._sessions.items() if key not in before]
+        (session,) = [one for one in rig.media._sessions if one not in before]
         first = relays.order("default", session.id, rig.now)[0]
         if first.settings.host == FIRST[0]:
             found.append(number)
