@@ -21,12 +21,13 @@ from sansip.module.base import (
     step,
 )
 from sansip.module.commands import Command, CommandError
-from sansip.module.core import Core, Rows
+from sansip.module.core import Core
 from sansip.module.datagrams import Datagrams
 from sansip.module.links import Link
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.mounts import Mount, WebRequest, WebResponse, mount
 from sansip.module.peer import PeerFailed
+from sansip.module.rows import Rows
 from sansip.module.settings import Doc, Key, keys_of
 from sansip.module.sharing import Shared
 from sansip.module.slot import Slot

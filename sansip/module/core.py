@@ -7,8 +7,8 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from sansip.auth import AuthConfig
 from sansip.entropy import Entropy
@@ -20,13 +20,14 @@ from sansip.module.datagrams import Datagrams
 from sansip.module.digest import Digest
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
+from sansip.module.rows import Rows
 from sansip.module.sharing import Count, Limited, Shared
 from sansip.module.streams import Stream, whole
 from sansip.module.websockets import WebSocketPeer
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
 from sansip.routing.tasks import begin
-from sansip.rows import Change, Key, Read, Scan, Table, Write
+from sansip.rows import Table
 from sansip.transport.transports import TCP, TLS
 from sansip.wire import SipUri
 
@@ -45,51 +46,10 @@ if TYPE_CHECKING:
     from sansip.ua import UserAgent
     from sansip.wire import Uri
 
-__all__ = ["Core", "Rows"]
+__all__ = ["Core"]
 
 Row = TypeVar("Row")
 ModuleType = TypeVar("ModuleType")
-
-
-class Rows(Generic[Row]):
-    """The rows of one table, for coroutines."""
-
-    __slots__ = ("table",)
-
-    def __init__(self, table: Table[Row]) -> None:
-        self.table = table
-
-    async def get(self, *key: Any) -> Row | None:
-        """Return the row of ``key``, or None."""
-        (values,) = await ask(Read(self.table, (key,)))
-        return None if values is None else self.table.row_of(values)
-
-    async def page(self, *prefix: Any, after: Key | None = None, limit: int = 1_000) -> list[Row]:
-        """Return rows whose key begins with ``prefix``, in its order; ``after``: the last key before."""
-        return [self.table.row_of(one) for one in await ask(Scan(self.table, prefix, after, limit))]
-
-    async def all(self, *prefix: Any, page: int = 1_000) -> list[Row]:
-        """Return every row whose key begins with ``prefix``, read a page at a time."""
-        rows: list[Row] = []
-        after: Key | None = None
-        while values := await ask(Scan(self.table, prefix, after, page)):
-            rows += map(self.table.row_of, values)
-            if len(values) < page:
-                break
-            after = self.table.key_of(values[-1])
-        return rows
-
-    async def put(self, *rows: Row, delete: Iterable[Key] = ()) -> None:
-        """Put rows and delete keys, together or not at all; they are durable on return."""
-        await ask(Write((self.change(*rows, delete=delete),)))
-
-    async def delete(self, *keys: Key) -> None:
-        """Delete rows."""
-        await self.put(delete=keys)
-
-    def change(self, *rows: Row, delete: Iterable[Key] = ()) -> Change:
-        """Return the change for a ``Write`` of several tables."""
-        return Change(self.table, tuple(map(self.table.values_of, rows)), tuple(delete))
 
 
 class Named(Protocol):
