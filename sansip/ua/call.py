@@ -9,9 +9,8 @@ its number, which programs outside of the core use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sansip.client import Asker
 from sansip.dialog import (
     Acknowledged,
     Answered,
@@ -30,25 +29,23 @@ from sansip.errors import LocalProtocolError
 from sansip.later import Later
 from sansip.transport.flow import Flow
 from sansip.ua.acks import Acks
-from sansip.ua.errors import CallEnded, RequestRefused
+from sansip.ua.call_requests import Requests, settle
+from sansip.ua.errors import CallEnded
 from sansip.ua.home import leads_home, way_home
 from sansip.ua.referral import Referral, take_notify, transfer
 from sansip.ua.sdp import typed, with_direction
 from sansip.wire import SipUri
 
 if TYPE_CHECKING:
-    from sansip.client import Sending
     from sansip.dialog import Dialog, InviteUsage
     from sansip.transport import Listener
     from sansip.transport.next_hop import NextHop
     from sansip.ua.owner import Owner
     from sansip.wire import Request, Response, Uri
 
-__all__ = ["Call", "CallHandler", "settle"]
+__all__ = ["Call", "CallHandler"]
 
 _REPLACED: Final = 'SIP;cause=200;text="Replaced"'
-# Has the usage make a request, at a time, with the key that its ``Answered`` comes with.
-Wish: TypeAlias = "Callable[[float, Later[Response]], list[Any]]"
 
 
 class CallHandler(Protocol):
@@ -92,8 +89,7 @@ class Call:
     __slots__ = (
         "_acks",
         "_hop",
-        "_inviting",
-        "_waiting",
+        "_requests",
         "agent",
         "any_body",
         "dialog",
@@ -121,8 +117,6 @@ class Call:
         # The flow that requests go over where the peer cannot be reached by its Contact.
         self._hop = hop
         self.home: Flow | None = None
-        # Our re-INVITE on its way.
-        self._inviting: Sending | None = None
         self.handler = handler
         # Our INVITE that began it, while it may still be cancelled.
         self.invitation: Cancellable | None = None
@@ -138,8 +132,7 @@ class Call:
         # Whether it counts as one that has our 2xx and no ACK (``Strangers.owes_ack``).
         self.owes_ack = False
         self._acks = Acks()
-        # Requests on their way, at most ``limits.requests_per_call``.
-        self._waiting: list[Later[Response]] = []
+        self._requests = Requests(self)
         # REFERs of ours that the peer has not told the end of, and how many of its own were followed.
         self.referrals: list[Referral] = []
         self.transfers = 0
@@ -151,7 +144,7 @@ class Call:
     def bye(self, *, reason: str | None = None) -> Later[Response]:
         """Hang up (RFC 3261 15.1.1). ``reason``: a Reason field (RFC 3326), ``Q.850;cause=16``."""
         headers = [] if reason is None else [("Reason", reason)]
-        return self._ask(lambda now, later: self.usage.bye(headers, now, later))
+        return self._requests.ask(lambda now, later: self.usage.bye(headers, now, later))
 
     def hang_up(self, reason: str | None = None) -> None:
         """End it in the way that is possible now, and the call connected with it (``Handler.hang_up``)."""
@@ -168,21 +161,21 @@ class Call:
         """Offer a changed session (RFC 3261 14.1); None offers what holds already."""
         body = self.local_sdp if sdp is None else sdp
         fields = typed(body, headers)
-        return self._offer(body, lambda now, later: self.usage.invite(body, fields, now, later))
+        return self._requests.offer(body, lambda now, later: self.usage.invite(body, fields, now, later))
 
     def cancel_reinvite(self, reason: str | None = None) -> None:
         """Give up a re-INVITE (RFC 3261 9.1, 14.1); the answer, a 487 or a 2xx that crossed, still comes."""
         key = self.usage.withdraw()
         if isinstance(key, Later):
             key.set(LocalProtocolError("the re-INVITE was given up before it left"), self.agent.now)
-        elif self._inviting is not None:
-            self._inviting.cancel(self.agent.now, reason)
+        elif self._requests.inviting is not None:
+            self._requests.inviting.cancel(self.agent.now, reason)
 
     def update(self, sdp: bytes | None = None, headers: Iterable[tuple[str, str]] = ()) -> Later[Response]:
         """Offer a changed session by UPDATE (RFC 3311), before the call is answered as well."""
         body = self.local_sdp if sdp is None else sdp
         fields = typed(body, headers)
-        return self._offer(body, lambda now, later: self.usage.update(body, fields, now, later))
+        return self._requests.offer(body, lambda now, later: self.usage.update(body, fields, now, later))
 
     def hold(self) -> Later[Response]:
         """Put the peer on hold (RFC 3264 8.4)."""
@@ -226,7 +219,9 @@ class Call:
     ) -> Later[Response]:
         """Send any other request within the call."""
         fields = [*headers, *([("Content-Type", content_type)] if content_type else [])]
-        return self._ask(lambda now, later: self.usage.request(method, fields, body, now), unkeyed=True)
+        return self._requests.ask(
+            lambda now, later: self.usage.request(method, fields, body, now), unkeyed=True
+        )
 
     def answer(
         self,
@@ -290,41 +285,7 @@ class Call:
         """Whether the call was answered and lasts."""
         return not self.ended and self.dialog.state == "confirmed"
 
-    # --- asking
-
-    def _offer(self, body: bytes, make: Wish) -> Later[Response]:
-        answered = self._ask(make)
-
-        def agreed(response: Any, _now: float) -> None:
-            if not isinstance(response, Exception) and response.body:
-                self.local_sdp = body or self.local_sdp
-                self.heard(response.body)
-
-        answered.then(agreed, self.agent.now)
-        return answered
-
-    def _ask(self, make: Wish, *, unkeyed: bool = False) -> Later[Response]:
-        """Have the usage make a request; return what awaits its final response."""
-        now = self.agent.now
-        later: Later[Response] = Later()
-        if self.ended:
-            later.set(CallEnded(self.ended), now)
-            return later
-        if len(self._waiting) >= self.agent.limits.requests_per_call:
-            self.agent.notices.reached("requests_per_call", self.dialog.id.call_id, now)
-            later.set(
-                LocalProtocolError("too many requests wait for answers (limits.requests_per_call)"), now
-            )
-            return later
-        try:
-            effects = make(now, later)
-        except LocalProtocolError as error:
-            later.set(error, now)
-            return later
-        self._waiting.append(later)
-        later.then(lambda _result, _now: self._waiting.remove(later), now)
-        self.perform(effects, now, later if unkeyed else None)
-        return later
+    # --- where it is reached
 
     def reach_by_contact(self) -> None:
         """Send requests where the peer's Contact says from now on, and not over the flow that it called
@@ -354,9 +315,7 @@ class Call:
                 case Respond():
                     effect.owner.respond(effect.response, now)
                 case Send():
-                    sending = self.agent.client.send(effect.request, _InCall(self, asked), now, hop=self.hop)
-                    if effect.request.method == "INVITE":
-                        self._inviting = sending
+                    self._requests.send(effect.request, asked, self.hop, now)
                 case SendAck():
                     self._acks.send(effect, self.agent.client, self.hop, now)
                 case Tell():
@@ -414,45 +373,8 @@ class Call:
             return
         self.ended = reason
         if reason != "hung up":
-            for later in list(self._waiting):
-                later.set(CallEnded(reason), now)
+            self._requests.end(reason, now)
         for referral in list(self.referrals):
             referral.call_ended(CallEnded(reason), now)
         self.handler.ended(self, reason, message, now)
         self.over.set(reason, now)
-
-
-class _InCall(Asker):
-    """A request within a call on its way. ``asked`` awaits its answer if no other code does."""
-
-    __slots__ = ("_asked", "_call")
-
-    def __init__(self, call: Call, asked: Later[Response] | None) -> None:
-        self._call = call
-        self._asked = asked
-
-    def provisional(self, sending: Sending, response: Response, now: float) -> None:
-        self._take(sending, response, now)
-
-    def final(self, sending: Sending, response: Response, now: float) -> None:
-        if self._call._inviting is sending:
-            self._call._inviting = None
-        self._take(sending, response, now)
-        if self._asked is not None:
-            settle(self._asked, response, now)
-
-    def _take(self, sending: Sending, response: Response, now: float) -> None:
-        call = self._call
-        call.agent.now = now
-        call.perform(call.usage.response_received(sending.request, response, now), now)
-
-    def next_cseq(self, sending: Sending) -> int | None:
-        return self._call.dialog.next_cseq()
-
-    def resent(self, sending: Sending, request: Request, now: float) -> None:
-        self._call.usage.resent(request)
-
-
-def settle(later: Later[Response], response: Response, now: float) -> None:
-    """Give the final ``response`` to the coroutine that awaits it."""
-    later.set(response if response.status < 300 else RequestRefused(response), now)
