@@ -2,9 +2,8 @@
 
 Theory of operation: dialogs of ours are known by their ids. A request within one of them goes to the call,
 and never reaches the route. A request whose To tag is ours and belongs to no dialog gets a 481 (12.2.2). Out
-of dialogs, the route decides which calls are for us, by ``request.incoming()``. ``Watch`` holds the times at
-which calls have something to do, and ``time_passed`` asks it. Everything here follows from the stack's
-inputs, so a replay does the same.
+of dialogs, the route decides which calls are for us, by ``request.incoming()``. The calls there are stand in
+its ``Book``. Everything here follows from the stack's inputs, so a replay does the same.
 """
 
 from __future__ import annotations
@@ -12,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sansip.dialog import DialogId, InviteUsage, Refusal, id_at_uas, session_refusal
+from sansip.dialog import InviteUsage, Refusal, id_at_uas, session_refusal
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.sources import source_of
 from sansip.transport.nat import is_private
 from sansip.transport.transports import ONE_WAY, SECURE, UDP
+from sansip.ua.book import Book
 from sansip.ua.call import Call, CallHandler
 from sansip.ua.config import UserAgentConfig
 from sansip.ua.contact import contact_of
@@ -32,10 +32,8 @@ from sansip.ua.replacing import replaced_by
 from sansip.ua.request import Asking, Destination
 from sansip.ua.screening import EXTENSIONS, capabilities, screen
 from sansip.ua.sdp import typed
-from sansip.ua.strangers import Strangers
 from sansip.ua.tags import MARK, Tags
 from sansip.ua.transferee import Transferee
-from sansip.ua.watch import Watch
 from sansip.ua.within import Within
 from sansip.wire import Request, Response, SipUri, response_to
 
@@ -52,17 +50,13 @@ if TYPE_CHECKING:
 __all__ = ["UserAgent"]
 
 
-class UserAgent:
+class UserAgent(Book):
     """Sends requests, makes and takes calls. One for each stack: ``stack.ua``, ``core.ua`` in modules.
 
     Attributes:
-        now: the time of the input that is being handled; coroutines need not say it.
-        calls: those that are not over, by their dialogs.
-        outgoing: our INVITEs on their way, by number.
-        numbered: calls, and those that came in and are not answered, by number.
+        now, calls, outgoing, numbered, strangers: see ``sansip.ua.book``.
         tell: takes events (``sansip.events``) and the time.
         draining: whether new calls are refused.
-        strangers: the calls that strangers have here.
     """
 
     def __init__(
@@ -77,15 +71,12 @@ class UserAgent:
         notices: LimitNotices,
         domain: str,
     ) -> None:
+        super().__init__(limits)
         self.config = config
         self.client = client
         self.listeners = listeners
         self.limits = limits
         self.notices = notices
-        self.now = 0.0
-        self.calls: dict[DialogId, Call] = {}
-        self.outgoing: dict[int, OutgoingCall] = {}
-        self.numbered: dict[int, Call | IncomingCall] = {}
         self.tell: Callable[[Any, float], None] = _nobody
         self.draining = False
         # Until when peers may not have heard that we are no longer where they knew us.
@@ -95,11 +86,6 @@ class UserAgent:
         self._tags = Tags(secret, entropy)
         self._merged = Merged()
         self._domain = domain
-        self._number = 0
-        self._watch = Watch()
-        self.strangers = Strangers(limits)
-        # Our INVITEs on their way, by Call-ID: one that comes back to us is a call within a call.
-        self._inviting: dict[str, OutgoingCall] = {}
 
     @property
     def extensions(self) -> tuple[str, ...]:
@@ -197,8 +183,7 @@ class UserAgent:
             self.notices.reached("calls", "ua.invite", self.now)
             call.answered.set(CallRefused(response_to(request, 503, to_tag=None)), self.now)
             return call
-        self.outgoing[call.number] = call
-        self._inviting[request.call_id] = call
+        self.places(call)
         call.begin(hop, accounts, within, self.now)
         return call
 
@@ -369,31 +354,6 @@ class UserAgent:
         unreachable = flow.transport in ONE_WAY or uri.host.endswith(".invalid")
         return flow if unreachable or (is_private(uri.host) and uri.host != flow.host) else None
 
-    # --- the calls there are
-
-    def next_number(self) -> int:
-        """Return a number that no call has had."""
-        self._number += 1
-        return self._number
-
-    def add(self, call: Call) -> None:
-        """Find requests of ``call`` by its dialog from now on."""
-        self.calls[call.dialog.id] = call
-        self.numbered[call.number] = call
-
-    def renumber(self, call: Call, number: int) -> None:
-        """Call it ``number``: the INVITE of ours that it answered had that name."""
-        self.numbered.pop(call.number, None)
-        call.number = number
-        self.numbered[number] = call
-
-    def forget(self, call: Call) -> None:
-        """``call`` is over: its later requests get 481."""
-        if self.calls.get(call.dialog.id) is call:
-            del self.calls[call.dialog.id]
-        self.numbered.pop(call.number, None)
-        self.strangers.forget(call)
-
     def depth_of(self, request: Request) -> int:
         """Return how many calls of ours an INVITE is within: 0 for what another user agent began."""
         tag = request.from_tag
@@ -401,39 +361,6 @@ class UserAgent:
             return 0
         outer = self._inviting.get(request.call_id)
         return 1 if outer is None else outer.depth + 1
-
-    def settled(self, call: OutgoingCall) -> None:
-        """No more responses come to the INVITE of ``call``."""
-        self.outgoing.pop(call.number, None)
-        self._inviting.pop(call.request.call_id, None)
-
-    def find(self, call_id: str, to_tag: str, from_tag: str) -> Call | None:
-        """Return the call that a Replaces field of a peer means (RFC 3891 3): ``to_tag`` is ours."""
-        return self.calls.get(DialogId(call_id, to_tag, from_tag))
-
-    def __len__(self) -> int:
-        return len(self.calls)
-
-    @property
-    def dialogs(self) -> int:
-        """How many dialogs there are, the early ones of forks counted each."""
-        return len(self.calls)
-
-    # --- time
-
-    def watch(self, call: Call, now: float) -> None:
-        """Look at ``call`` again when its usage is due."""
-        self._watch.look(call, len(self.calls))
-
-    def next_due(self) -> float | None:
-        """Return a time before which nothing has to be done, None where nothing waits."""
-        return self._watch.next_due()
-
-    def time_passed(self, now: float) -> None:
-        """Do the work that is due."""
-        for call in self._watch.passed(now, len(self.calls)):
-            self.now = now
-            call.perform(call.usage.time_passed(now), now)
 
 
 def _nobody(_event: Any, _now: float) -> None:
