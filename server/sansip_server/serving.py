@@ -12,16 +12,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from sansip.actions import Action
 from sansip.config import ListenerConfig
-from sansip.journal import JournaledStack
 from sansip.module import ModuleFault
 from sansip.routing.handlers import handlers_of
 from sansip.stack import Stack
@@ -29,17 +27,16 @@ from sansip.transport.transports import DATAGRAMS
 from sansip_server import logs
 from sansip_server.access import Access
 from sansip_server.addresses import has_ipv6_loopback
+from sansip_server.announcing import say_doubts, say_who_lacks_users, say_who_may_register
 from sansip_server.bearer import open_bearer
 from sansip_server.cluster import SharedStorage
 from sansip_server.config import build
 from sansip_server.config.dns import dns_config
-from sansip_server.config.listen import ListenAddress
 from sansip_server.config.protocols import protocol_listeners, protocols
 from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.control import open_control
 from sansip_server.descriptors import fit, raise_limit
-from sansip_server.doubts import certificate_doubts
 from sansip_server.eventlog import EventLog
 from sansip_server.faults import OperatorError
 from sansip_server.followers import Followers
@@ -53,16 +50,15 @@ from sansip_server.routes import default_route, load_route
 from sansip_server.rows import RowService, open_rows
 from sansip_server.runtimes import AUTO, choose, load_runtime
 from sansip_server.secret import read_secret
+from sansip_server.served_stack import JournaledServedStack, ServedStack
 from sansip_server.shared_values import SharedValues
 from sansip_server.slowness import Slowness
 from sansip_server.storage import Storage, open_storage
 from sansip_server.supervisor import Supervisor
-from sansip_server.targets import shown
 
 if TYPE_CHECKING:
     from sansip.location import Nodes
     from sansip_server.workers.worker import Worker
-    from sansip_sockets import TlsContexts
 
 __all__ = ["run_server"]
 
@@ -156,7 +152,7 @@ def run_server(
         return again
 
     reload = Reload(
-        settings, settings_again, access, tls, storage, lambda domains: _say_doubts(tls, domains), provision
+        settings, settings_again, access, tls, storage, lambda domains: say_doubts(tls, domains), provision
     )
 
     def make_stack(listeners: list[ListenerConfig]) -> Stack:
@@ -218,9 +214,9 @@ def run_server(
             click.echo(line)
         if lacking:
             logger.info("this machine has no IPv6 loopback address; listening on IPv4 only")
-        _say_who_may_register(addresses, settings)
+        say_who_may_register(addresses, settings)
         if storage is not None:
-            _say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))
+            say_who_lacks_users(storage, settings, build.realm_hosts(settings, addresses))
             storage.watch(server.hub.inbox.post)
         reload.attach(server.stack, server.hub, wanted)
         if control is not None or http is not None:
@@ -244,7 +240,7 @@ def run_server(
             # Other nodes need not wait for a node whose loop is held.
             server.hub.on_abandon = shared.leave
         logger.info("serving %s", ", ".join([*domains, *(name for name in aliases if name not in domains)]))
-        _say_doubts(tls, domains)
+        say_doubts(tls, domains)
         click.echo("ready")
         supervisor.ready(server.hub)
 
@@ -331,77 +327,3 @@ def _refuse_another_key(nodes: Nodes | None) -> None:
             f"secret_file: the nodes that share the location have another key ({names}); copy theirs, or"
             " stop them all where the key is to change"
         )
-
-
-class ServedStack(Stack):
-    """A stack that tells the log, and ``on_drain``, when it begins to drain.
-
-    ``unfit`` is the fault of a module that did not start. ``may_end`` tells whether other workers have
-    finished, too: what comes to the sockets of a worker that has ended has no answer.
-    """
-
-    on_drain: Callable[[], None] | None = None
-    unfit: ModuleFault | None = None
-    may_end: Callable[[], bool] | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether no request waits for its final response, here and at the other workers."""
-        return super().idle and (self.may_end is None or self.may_end())
-
-    def start(self, now: float) -> None:
-        """Start the modules; see ``unfit``.
-
-        Nothing is raised: any pump may have the first input, and none is to log a traceback of this.
-        """
-        try:
-            super().start(now)
-        except ModuleFault as error:
-            self.unfit = error
-
-    def drain(self, now: float) -> list[Action]:
-        """Refuse new dialogs from here on (see ``Stack.drain``)."""
-        logger.info("draining: new calls get 503, running transactions finish")
-        if self.on_drain is not None:
-            self.on_drain()
-        return super().drain(now)
-
-
-class JournaledServedStack(ServedStack, JournaledStack):
-    """Both: it logs the draining, and records inputs and actions."""
-
-
-def _say_doubts(tls: TlsContexts, domains: Iterable[str]) -> None:
-    """Warn of certificates that clients or other servers will refuse."""
-    for doubt in certificate_doubts(tls, domains):
-        logger.warning("%s", doubt)
-
-
-def _say_who_lacks_users(storage: Storage, settings: Settings, domains: Iterable[str]) -> None:
-    """Warn of domains without a user with a password: the most common fault of a new installation."""
-    if settings.auth != "digest" or settings.ephemeral_file is not None:
-        return
-    named = settings.digest.realm_by_domain()
-    store = shown(settings.store or "")
-    realms = {named.get(domain, domain): domain for domain in domains}
-    lacking = storage.lacking(realms)
-    if not settings.domains and len(lacking) < len(realms):
-        # Each address is a realm of its own; perhaps all phones use the one that has users.
-        return
-    for realm in lacking[: None if settings.domains else 1]:
-        domain = realms[realm]
-        option = f" --realm '{realm}'" if realm != domain else ""
-        option += "" if store == "sansip.db" else f" --store {store}"
-        logger.warning(
-            "nobody can register in %s yet: %s has no user for it; `sansip user add NAME@%s%s` adds one",
-            *(domain, store, domain, option),
-        )
-
-
-def _say_who_may_register(addresses: Iterable[ListenAddress], settings: Settings) -> None:
-    if settings.auth == "digest":
-        logger.info("users of %s may register, with their passwords", shown(settings.store or ""))
-    elif all(address.loopback for address in addresses):
-        logger.info("registration is open, because only this machine can reach these addresses")
-    else:
-        logger.warning("registration is open to everybody who can reach these addresses (auth none)")

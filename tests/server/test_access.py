@@ -11,11 +11,11 @@ from sansip.auth import AuthConfig
 from sansip.config import Reconfiguration
 from sansip.modules.upstream import Upstreams
 from sansip_server.access import Access
+from sansip_server.announcing import say_who_lacks_users
 from sansip_server.config.load import Loaded, load_file, load_text
 from sansip_server.config.peers import accounts_of, read_keys
 from sansip_server.config.schema import Settings
 from sansip_server.faults import OperatorError
-from sansip_server.serving import _say_who_lacks_users
 from sansip_server.storage import Storage
 from sansip_server.stores import User, open_store
 
@@ -211,7 +211,7 @@ def test_domains_without_users(
         settings = Settings(
             auth="digest", store=str(store), digest=AuthConfig(realms=realms), domains=domains
         )
-        _say_who_lacks_users(storage, settings, domains)
+        say_who_lacks_users(storage, settings, domains)
     finally:
         storage.close()
     assert len(caplog.messages) == len(said)
@@ -229,7 +229,7 @@ def test_addresses_without_users(
     try:
         storage._store.put_user(User("alice", realm, {"MD5": "0" * 32}))
         settings = Settings(auth="digest", store=str(store))
-        _say_who_lacks_users(storage, settings, ["192.0.2.10", "127.0.0.1"])
+        say_who_lacks_users(storage, settings, ["192.0.2.10", "127.0.0.1"])
     finally:
         storage.close()
     assert len(caplog.messages) == said
