@@ -90,7 +90,7 @@ class Provision:
         limits = hub.driver.limits
         replaced = self.parts.take(prepared.parts)
         gone = self.parts.give_up(kind.name for kind in removed)
-        hub.answer_with(self.handlers, anew=True)
+        hub.answering.answer_with(self.handlers, anew=True)
         _Late(hub, limits.answer_time + 1, replaced)
         # Running requests may still ask the halves of modules that went.
         _Late(hub, limits.retire_time + limits.answer_time, gone)

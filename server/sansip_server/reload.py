@@ -325,7 +325,7 @@ class Reload:
             if number not in there and one.config.accepts:
                 logger.info("no longer listening on %s; what runs there comes to its end", one)
         if change.route is not None:
-            hub.answer_with(handlers_of(change.route, stack.limits.handler_waiting))
+            hub.answering.answer_with(handlers_of(change.route, stack.limits.handler_waiting))
         if self._storage is not None:
             self._storage.forget_users()
         if settings.log != self._settings.log:

@@ -94,6 +94,10 @@ def test_what_is_replaced_lives_as_long_as_it_may_be_asked(provision: Provision)
     class Hub:
         driver, now, taken = Driver(), 0.0, ({},)
 
+        @property
+        def answering(self) -> Hub:
+            return self
+
         def clock(self) -> float:
             return self.now
 

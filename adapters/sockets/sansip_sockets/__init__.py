@@ -5,13 +5,14 @@ sockets), ``datagrams`` and ``streams`` (the pumps). No code in this package wai
 asyncio, gevent or curio.
 """
 
+from sansip_sockets.answering import Handlers
 from sansip_sockets.assembly import Build, Options, assemble, prepare
 from sansip_sockets.bind import BindError, BoundListener, bind, bind_all, listener_text
 from sansip_sockets.callbacks import CallbackWaiter, End
 from sansip_sockets.control import ControlSocket
 from sansip_sockets.ending import running, signals
 from sansip_sockets.filters import stream_filters
-from sansip_sockets.hub import Handlers, Hub
+from sansip_sockets.hub import Hub
 from sansip_sockets.memory import tune_gc
 from sansip_sockets.polled import PolledWaiter
 from sansip_sockets.relisten import Relisten

@@ -14,8 +14,9 @@ from sansip.driver import AnyStack, Driver, FilterFactory
 from sansip.limits import DEFAULT, Limits
 from sansip.transport.entrance import entrances
 from sansip.transport.transports import SCTP, TCP, UDP
+from sansip_sockets.answering import Handlers, StartCoroutine
 from sansip_sockets.bind import BindError, BoundListener, bind_all
-from sansip_sockets.hub import Handlers, Hub, StartCoroutine
+from sansip_sockets.hub import Hub
 from sansip_sockets.reports import Report
 from sansip_sockets.waits import Spawn
 from sansip_sockets.workers import Offload

@@ -14,12 +14,11 @@ needs to ask for the next deadline.
 
 from __future__ import annotations
 
-import inspect
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from sansip.actions import (
     Action,
@@ -36,6 +35,7 @@ from sansip.actions import (
 )
 from sansip.driver import Driver, HandOver
 from sansip.transport.transports import DATAGRAMS
+from sansip_sockets.answering import Answering, Handlers, StartCoroutine, judge
 from sansip_sockets.bind import BoundListener
 from sansip_sockets.clients import DatagramClients
 from sansip_sockets.datagrams import DatagramSocket
@@ -45,22 +45,12 @@ from sansip_sockets.reports import Report, Reports
 from sansip_sockets.sent import Sent
 from sansip_sockets.streams import Streams
 from sansip_sockets.waits import PAUSE, READ, Pump, Spawn, Wait
-from sansip_sockets.workers import Offload, Threads, Worker
+from sansip_sockets.workers import Offload
 
-__all__ = ["SLACK", "Handlers", "Hub", "StartCoroutine"]
+__all__ = ["SLACK", "Hub"]
 
 # Seconds a timer may be late, so that one wake-up serves many: a twentieth of T1.
 SLACK = 0.025
-
-# Question type -> plain function (see ``workers.handler``), or ``async def`` where
-# the runtime has coroutines.
-Handlers: TypeAlias = Mapping[type, Callable[..., Any]]
-# Runs a coroutine and calls back with its result, or the exception instead of it.
-StartCoroutine: TypeAlias = Callable[[Coroutine[Any, Any, Any], Callable[[Any], None]], None]
-
-
-class _Asked(Protocol):
-    def ask(self, action: Ask) -> None: ...
 
 
 class Hub:
@@ -84,9 +74,7 @@ class Hub:
         start_coroutine: StartCoroutine | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        for function in (handlers or {}).values():
-            if inspect.iscoroutinefunction(function) and start_coroutine is None:
-                raise TypeError(f"{function!r} is async, which this runtime cannot run; use a plain function")
+        judge(handlers, start_coroutine)
         self.driver = driver
         self.spawn = spawn
         self.clock = clock
@@ -107,13 +95,14 @@ class Hub:
         # The function that serves connections of other protocols than SIP
         # (``sansip_sockets.http``).
         self.on_foreign: Callable[[HandOver, socket.socket], None] | None = None
+        self.answering = Answering(self, self.answer, handlers or {}, offload, start_coroutine)
         self._rare: dict[type, Callable[[Any], None]] = {
             Connect: self.streams.connect,
             Disconnect: self.streams.disconnect,
             Reading: self.streams.read,
             OpenDatagram: self.clients.open,
             CloseDatagram: self._shut,
-            Ask: self._ask,
+            Ask: self.answering.ask,
             Notify: self._event,
             HandOver: self._hand_over,
         }
@@ -122,12 +111,6 @@ class Hub:
         # Takes an ICMP error about a datagram that this process did not send: listener, destination, the
         # beginning of the datagram, the reason.
         self.strange_error: Callable[[int, Address, bytes, str], None] | None = None
-        self._threads = None if offload is not None else Threads()
-        self._how = (offload or self._threads, start_coroutine)
-        self._functions = dict(handlers or {})
-        self._handlers = {
-            question: self._handler(function, *self._how) for question, function in (handlers or {}).items()
-        }
         # When the heart wakes by itself; minus infinity while it looks already.
         self._armed = float("inf")
         self._wall_offset = float("inf")
@@ -142,10 +125,6 @@ class Hub:
     def perform_by(self, ways: Mapping[type, Callable[[Any], None]]) -> None:
         """Perform actions of further kinds, each by its function."""
         self._rare.update(ways)
-
-    def ask_by(self, question: type, asked: Callable[[Ask], None]) -> None:
-        """Have ``asked`` take the questions of one kind; it gives the result to ``answer``."""
-        self._handlers[question] = _Elsewhere(asked)
 
     def start(self) -> None:
         """Spawn the pumps of the listeners, and the heart."""
@@ -191,8 +170,7 @@ class Hub:
         for listener in self.listeners.values():
             listener.sock.close()
         self.inbox.close()
-        if self._threads is not None:
-            self._threads.close()
+        self.answering.close()
 
     def drain(self, timeout: float, done: Callable[[bool], None]) -> None:
         """Refuse what is new; call ``done(True)`` when what runs has finished.
@@ -291,47 +269,6 @@ class Hub:
         heir = socket.socket.close if foreign is None else partial(foreign, action)
         self.streams.give(action.conn, heir)
 
-    # --- questions
-
-    def _handler(
-        self, function: Callable[..., Any], offload: Offload | None, start: StartCoroutine | None
-    ) -> _Asked:
-        if inspect.iscoroutinefunction(function):
-            if start is None:
-                raise TypeError(
-                    f"{function!r} is async, but this runtime cannot run it; use a plain function"
-                )
-            return _Coroutines(function, self.answer, start)
-        assert offload is not None
-        return Worker(function, self.answer, self.inbox.post, offload)
-
-    def worker(self, function: Callable[..., Any], answered: Callable[[int, Any], None]) -> Worker:
-        """Return an object that asks ``function``, a handler, for code other than the stack."""
-        offload = self._how[0]
-        assert offload is not None
-        return Worker(function, answered, self.inbox.post, offload)
-
-    def answer_with(self, handlers: Handlers, anew: bool = False) -> None:
-        """Have further questions answered, each kind by its function; answers under way go on.
-
-        A kind that has a function already keeps it; with ``anew`` it gets the function that is given now.
-        """
-        for question, function in handlers.items():
-            if question not in self._handlers or (anew and self._functions[question] != function):
-                self._functions[question] = function
-                self._handlers[question] = self._handler(function, *self._how)
-
-    def _ask(self, action: Ask) -> None:
-        kind = type(action.question)
-        handler = self._handlers.get(kind)
-        if handler is None:
-            error = LookupError(
-                f"nobody answers {kind.__name__}; pass handlers={{{kind.__name__}: function}}"
-            )
-            self.later(self.driver.answer, action.id, error)
-        else:
-            handler.ask(action)
-
     # --- time and other threads
 
     def _set_wall_clock(self) -> None:
@@ -381,29 +318,3 @@ class Hub:
         deadline = self.driver.next_deadline()
         if deadline is not None and deadline <= now:
             self.perform(self.driver.time_passed(now), now)
-
-
-class _Elsewhere:
-    """A handler that neither blocks nor waits: the answer comes later."""
-
-    __slots__ = ("ask",)
-
-    def __init__(self, ask: Callable[[Ask], None]) -> None:
-        self.ask = ask
-
-
-class _Coroutines:
-    """A handler that is ``async def``: one coroutine a question."""
-
-    __slots__ = ("_answer", "_function", "_start")
-
-    def __init__(
-        self, function: Callable[..., Any], answer: Callable[[int, Any], None], start: StartCoroutine
-    ) -> None:
-        self._function = function
-        self._answer = answer
-        self._start = start
-
-    def ask(self, action: Ask) -> None:
-        number = action.id
-        self._start(self._function(action.question), lambda result: self._answer(number, result))

@@ -40,7 +40,7 @@ class Users:
     ) -> None:
         self._bearer = bearer
         self._digest = Digest(config)
-        self._worker = hub.worker(lookup, self._answered)
+        self._worker = hub.answering.worker(lookup, self._answered)
         self._domains = domains
         self._realm_of = realm_of
         self._numbers = itertools.count(1)

@@ -190,10 +190,10 @@ class Worker:
         self._link = Link(hub, self._sock, self._received, self._orphaned)
         hub.perform_by({Tell: self._tell})
         for kind in (SharedRead, SharedWrite):
-            hub.ask_by(kind, self._ask)
+            hub.answering.ask_by(kind, self._ask)
         if values:
             for question in (Get, Swap, Count):
-                hub.ask_by(question, self._ask_value)
+                hub.answering.ask_by(question, self._ask_value)
         self._link.send(("ready", os.getpid(), list(told)))
         early, self._early = self._early, []
         self._received(early)

@@ -63,6 +63,7 @@ class Hub:
         self.performed: list[Action] = []
         self.asked: list[Any] = []
         self.answered: Any = None
+        self.answering = self
 
     def clock(self) -> float:
         return self.now
