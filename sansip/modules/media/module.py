@@ -335,7 +335,7 @@ class Media(Operated):
         self._took.observe(now - began)
         self._relayed.add(relay.uri)
         if session.call.over:
-            self._forget(session, now)
+            forget(self.core, session, now)
         if message.__class__ is request.message.__class__:
             self._asked.set(request, (session, Names(names.call, names.label, names.offerer, to), relay))
         else:

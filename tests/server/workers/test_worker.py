@@ -40,7 +40,7 @@ def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.s
         clock=lambda: 0.0,
         spawn=spawned.append,
         perform_by=lambda ways: None,
-        ask_by=lambda kind, asked: None,
+        answering=SimpleNamespace(ask_by=lambda kind, asked: None),
         report=lambda text, error: pytest.fail(f"{text}: {error!r}"),
     )
     facts = [("closed", 1, "reset", False)]
