@@ -1,0 +1,108 @@
+"""A subscription as it begins: made from its SUBSCRIBE, and within the limits.
+
+Theory of operation: ``make`` has all that a SUBSCRIBE says of the subscription, its dialog included, and
+refuses what cannot be served. ``limit`` says which of the limits has no place for one more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sansip.dialog import Dialog
+from sansip.dialog.dialog import needs_sips_contact
+from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.modules.events.notices import SubscriptionLimitReached
+from sansip.modules.events.screening import accepted_types, filter_of
+from sansip.modules.events.subscription import Subscription
+from sansip.sources import source_of
+from sansip.transport.transports import SECURE
+from sansip.ua.contact import contact_of
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+    from sansip.modules.events.book import Book
+    from sansip.modules.events.notifying import Notifying
+    from sansip.modules.events.package import Package
+    from sansip.modules.events.settings import EventsSettings
+    from sansip.routing import IncomingRequest
+    from sansip.ua.tags import Tags
+
+__all__ = ["Beginning"]
+
+
+class Beginning:
+    """Makes the subscriptions that ``book`` is to hold."""
+
+    def __init__(
+        self,
+        core: Core,
+        book: Book,
+        notifying: Notifying,
+        tags: Tags,
+        settings: Callable[[], EventsSettings],
+    ) -> None:
+        self._core = core
+        self._book = book
+        self._notifying = notifying
+        self._tags = tags
+        self._settings = settings
+        # RFC 6665 4.5.1: our Contact is a GRUU; it leads to this server, which has one instance.
+        self._gruu = core.secret("gruu").keyed_hash("notifier")
+        # Limit -> the second in which it was told of.
+        self._told: dict[str, int] = {}
+
+    def make(self, request: IncomingRequest, package: Package, resource: str) -> Subscription | None:
+        """Return a subscription for ``request``; None where it was refused."""
+        core, message, flow = self._core, request.message, request.flow
+        tag = self._tags.make(message.call_id)
+        try:
+            contact = contact_of(
+                core.listeners[flow.listener], secure=needs_sips_contact(message, received=True)
+            )
+            contact = contact.replace(params={**contact.params, "gr": self._gruu})
+            dialog = Dialog.from_uas(message, tag, contact, over_tls=flow.transport in SECURE)
+            given = filter_of(message, package)
+        except (RemoteProtocolError, LocalProtocolError) as error:
+            request.reply(400, str(getattr(error, "reason", "Bad Request")))
+            return None
+        except ValueError as error:
+            request.reply(400, f"Bad Filter: {error}"[:80])
+            return None
+        watcher = core.address_of(message.from_.uri)
+        one = Subscription(tag, package, resource, watcher, self._notifying.answered)
+        one.proven = request.proven
+        one.source = watcher if one.proven else source_of(flow.host)
+        one.flow = flow
+        one.accept = accepted_types(message, package) or ()
+        one.params = dict(message.typed("event").params)
+        one.began = core.unix(request.now)
+        if given is not None:
+            one.filter, one.filter_type, one.filter_body = given
+        one.usage = self._notifying.usage(one, dialog, message.get("event") or "")
+        parties = len(str(dialog.remote)) + len(str(dialog.local)) + len(message.call_id)
+        held = parties + len(str(dialog.remote_target)) + sum(len(str(route)) for route in dialog.route_set)
+        if held + len(one.filter_body) + len(one.usage.event) > self._settings().size:
+            self.tell_limit("size", one, request)
+            request.reply(513)
+            return None
+        return one
+
+    def limit(self, one: Subscription) -> str:
+        """Return the limit that has no place for ``one``; "": all have."""
+        settings, book = self._settings(), self._book
+        if book.count() >= settings.most:
+            return "most"
+        if book.count_of_watcher(one.source) >= settings.most_of_watcher:
+            return "most_of_watcher"
+        if book.count_of(one.package.event, one.resource) >= settings.most_of_resource:
+            return "most_of_resource"
+        return "unanswered" if book.count_unanswered(one.source) >= settings.unanswered else ""
+
+    def tell_limit(self, limit: str, one: Subscription, request: IncomingRequest) -> None:
+        """Tell the log, once a second, that ``limit`` acts."""
+        second = int(request.now)
+        if self._told.get(limit) != second:
+            self._told[limit] = second
+            told = SubscriptionLimitReached(limit, one.watcher, request.flow.host)
+            self._core.notify(told, request.now)

@@ -1,0 +1,80 @@
+"""The rows of subscriptions, as they are written.
+
+Theory of operation: the row of a new or refreshed subscription is waited for (``put``). Rows that are out of
+date, and those of subscriptions that ended, are collected, and one coroutine writes them until none is left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sansip.modules.events.row import SUBSCRIPTIONS, row_of
+
+if TYPE_CHECKING:
+    from sansip.module import Core
+    from sansip.modules.events.row import SubscriptionRow
+    from sansip.modules.events.subscription import Subscription
+
+__all__ = ["Keeping"]
+
+
+class Keeping:
+    """Writes the rows of subscriptions; ``rows`` reads them."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.rows = core.rows(SUBSCRIPTIONS)
+        # Keys of rows to delete, and subscriptions whose row is out of date.
+        self._gone: list[tuple[str, str]] = []
+        self._stale: dict[str, Subscription] = {}
+        self._sweeping = False
+
+    async def put(self, one: Subscription, seconds: int, now: float, cseq: int | None = None) -> None:
+        """Write the row of ``one``, which ends in ``seconds``; it is durable on return."""
+        await self.rows.put(row_of(one, "", self._core.unix(now) + seconds, remote_cseq=cseq))
+
+    def rewrite(self, one: Subscription, now: float) -> None:
+        """Write the row of ``one`` anew, where it has one."""
+        if one.kept and one.counted:
+            self.note(one)
+            self.sweep(now)
+
+    def end(self, one: Subscription, now: float) -> None:
+        """Delete the row of ``one``, which has ended."""
+        self._stale.pop(one.id, None)
+        if one.kept:
+            self._gone.append((one.package.event, one.id))
+            self.sweep(now)
+
+    def note(self, one: Subscription) -> None:
+        """The next ``sweep`` writes the row of ``one``."""
+        self._stale[one.id] = one
+
+    def discard(self, row: SubscriptionRow) -> None:
+        """The next ``sweep`` deletes ``row``."""
+        self._gone.append((row.package, row.id))
+
+    def sweep(self, now: float) -> None:
+        """Write, and delete, what was noted."""
+        if not self._sweeping:
+            self._sweeping = True
+            self._core.run(self._write_rows(), now, self._swept)
+
+    def _swept(self, result: Any, now: float) -> None:
+        self._sweeping = False
+        if isinstance(result, BaseException):
+            # A row that stays ends by its time.
+            self._core.failed("rows", result)
+
+    async def _write_rows(self) -> None:
+        while self._gone or self._stale:
+            gone, self._gone = self._gone, []
+            stale, self._stale = self._stale, {}
+            now = self._core.ua.now
+            unix = self._core.unix(now)
+            rows = [
+                row_of(one, "", unix + max(0.0, one.usage.expires_at - now))
+                for one in stale.values()
+                if one.usage.expires_at is not None
+            ]
+            await self.rows.put(*rows, delete=gone)

@@ -1,0 +1,209 @@
+"""The NOTIFYs of subscriptions: when they leave, what is in them, what their answers mean.
+
+Theory of operation: ``consider`` sends the NOTIFY that is due to a subscription, or has the book look at it
+again when it is. The dialog usage (``sansip.dialog.Notifier``) says what to do next, and ``perform`` does it.
+``passed`` is the clock: one input sends a group of NOTIFYs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sansip.dialog import Notifier, Respond, Send, SubscriptionEnded, Tell
+from sansip.errors import RemoteProtocolError
+from sansip.modules.events.content import Verdict
+from sansip.modules.events.notices import WatcherChanged
+from sansip.modules.events.row import BLOCK
+from sansip.modules.events.sending import way_of
+from sansip.modules.events.subscription import rate_of
+
+if TYPE_CHECKING:
+    from sansip.client import Sending
+    from sansip.dialog import Dialog, Effect
+    from sansip.module import Core
+    from sansip.modules.events.book import Book
+    from sansip.modules.events.content import Content
+    from sansip.modules.events.keeping import Keeping
+    from sansip.modules.events.settings import EventsSettings
+    from sansip.modules.events.subscription import Subscription
+    from sansip.wire import Response
+
+__all__ = ["GROUP", "Notifying", "rates"]
+
+# NOTIFYs that one input sends.
+GROUP: Final = 32
+# Seconds until a NOTIFY that failed is sent anew: the first time, and at the most.
+_AGAIN: Final = (5.0, 300.0)
+# A NOTIFY that never got through so often ends the subscription.
+_TRIES: Final = 3
+# RFC 6665 4.1.3 in the words of RFC 3858 4.2.
+_WORDS: Final = {"timeout": "timeout", "lost": "giveup", "rejected": "rejected", "noresource": "noresource"}
+
+
+class Notifying:
+    """Sends the NOTIFYs of the subscriptions in ``book``. ``now``: the time of the input at work."""
+
+    def __init__(
+        self, core: Core, book: Book, keeping: Keeping, settings: Callable[[], EventsSettings]
+    ) -> None:
+        self._core = core
+        self._book = book
+        self._keeping = keeping
+        self._settings = settings
+        self.now = 0.0
+        self._sent = core.counter("notified", "NOTIFYs that were sent, by package", ("event",))
+        self._over_count = core.counter("ended", "Subscriptions that ended, by reason", ("reason",))
+
+    def usage(self, one: Subscription, dialog: Dialog, event: str, expires_at: float = 0.0) -> Notifier:
+        """Return the usage of ``dialog`` by ``one``."""
+        settings = self._settings()
+        return Notifier.restored(
+            dialog,
+            event=event,
+            expires_at=expires_at,
+            content=partial(self._content, one),
+            pending=one.verdict is Verdict.CONFIRM,
+            least=settings.least,
+            most=settings.longest,
+            usual=one.package.usual,
+            params=rates(one),
+            headers=one.package.headers,
+        )
+
+    def _content(self, one: Subscription, words: str) -> tuple[list[tuple[str, object]], bytes]:
+        """Return the fields and the body of the NOTIFY that is about to leave."""
+        quiet = words == "pending" or (words.startswith("terminated") and "reason=timeout" not in words)
+        if quiet or one.verdict is Verdict.CONFIRM:
+            # RFC 3856 6.6.2: no state for a watcher that is not authorized.
+            return [], b""
+        try:
+            content: Content | None = one.package.content(one, self.now)
+        except Exception as error:
+            self._core.failed(f"content of {one.package.event}", error)
+            return [], b""
+        one.full = False
+        if content is None:
+            return [], b""
+        return [("Content-Type", content.type), *content.headers], content.body
+
+    def perform(self, one: Subscription, effects: list[Effect], now: float) -> None:
+        """Do what the usage of ``one`` wants done."""
+        for effect in effects:
+            if isinstance(effect, Send):
+                one.left(now)
+                self._sent.add(one.package.event)
+                client = self._core.ua.client
+                client.send(effect.request, one, now, hop=way_of(one, client))
+                if one.kept and (one.usage.dialog.local_cseq or 0) > one.reserved - BLOCK // 2:
+                    self._keeping.rewrite(one, now)
+            elif isinstance(effect, Respond):
+                effect.owner.respond(effect.response, now)
+            elif isinstance(effect, Tell) and isinstance(effect.event, SubscriptionEnded):
+                self._over(one, effect.event.reason, now)
+
+    def end(self, one: Subscription, reason: str, now: float, retry_after: int | None = None) -> None:
+        """End a subscription for ``reason`` (RFC 6665 4.1.3)."""
+        self.now = now
+        self.perform(one, one.usage.end(reason, now, retry_after), now)
+
+    def _over(self, one: Subscription, reason: str, now: float) -> None:
+        if not self._book.remove(one):
+            return
+        self._over_count.add(reason)
+        self._keeping.end(one, now)
+        self.tell(one, _WORDS.get(reason, reason), now)
+
+    def tell(self, one: Subscription, event: str, now: float) -> None:
+        """Tell packages that show watchers (RFC 3857) of ``event``."""
+        self._core.tell(WatcherChanged(one, event), now)
+
+    def answered(self, one: Subscription, sending: Sending, response: Response, now: float) -> None:
+        """The NOTIFY of ``one`` that was on its way has its answer."""
+        self.now = now
+        self._book.answered(one)
+        usage, status = one.usage, response.status
+        if status < 300:
+            one.tries = 0
+            one.reached = str(sending.request.uri)
+            try:
+                usage.dialog.answered(sending.request, response)
+            except RemoteProtocolError:
+                pass
+        if sending.made and status != 408 and one.tries >= _TRIES:
+            effects = usage.lost(response, now)
+        else:
+            effects = usage.response_received(sending.request, response, now)
+        if status >= 300 and not usage.is_over:
+            one.failed(now, _wait(response, one.tries))
+        self.perform(one, effects, now)
+        self.consider(one, now)
+
+    def consider(self, one: Subscription, now: float) -> None:
+        """Send what is due to ``one``, or look at it again when it is."""
+        usage = one.usage
+        if usage.is_over or usage.expires_at is None or not one.counted:
+            return
+        if one.dirty and not usage.is_sending and one.may_leave_at(now) <= now:
+            self.perform(one, usage.change(b"", (), now), now)
+        self._book.look(one, one.next_due())
+
+    def passed(self, now: float) -> None:
+        """End what has expired, and send the NOTIFYs that are due: a group of them."""
+        self.now = now
+        for one in self._book.passed(now, GROUP):
+            usage = one.usage
+            if usage.expires_at is not None and usage.expires_at <= now:
+                self.perform(one, usage.time_passed(now), now)
+                continue
+            rate = rate_of(one.params.get("min-rate"))
+            if rate is not None and now >= one.sent_at + 1.0 / rate:
+                one.dirty = True
+            self.consider(one, now)
+
+    def judge(self, one: Subscription, now: float) -> None:
+        """Ask the package anew what ``one`` may see."""
+        self.now = now
+        verdict, before = one.package.judge(one, now), one.verdict
+        if verdict is before:
+            # It may see other parts of the state.
+            self.consider(one, now)
+            return
+        if verdict is Verdict.BLOCK:
+            self.end(one, "rejected", now)
+            return
+        if verdict is Verdict.CONFIRM:
+            # An active subscription does not become pending (RFC 3857 4.7.1): the watcher has to ask again.
+            self.end(one, "deactivated", now)
+            return
+        one.verdict = verdict
+        one.full = True
+        if before is Verdict.CONFIRM:
+            # RFC 6446 5.2: not subject to any rate.
+            self.perform(one, one.usage.grant(now), now)
+            self.tell(one, "approved", now)
+        else:
+            one.note(None, None)
+        self._keeping.rewrite(one, now)
+        self.consider(one, now)
+
+
+def rates(one: Subscription) -> str:
+    """Return the parameters of Subscription-State that say which rates are obeyed (RFC 6446 9.3)."""
+    found = ""
+    for name in ("max-rate", "min-rate"):
+        text = one.params.get(name)
+        if rate_of(text) is not None:
+            found += f";{name}={text}"
+    return found
+
+
+def _wait(response: Response, tries: int) -> float:
+    """Return after how many seconds a NOTIFY that was answered with a failure is sent anew."""
+    wait = min(_AGAIN[0] * 2.0**tries, _AGAIN[1])
+    try:
+        asked = response.typed("retry-after")
+    except RemoteProtocolError:
+        asked = None
+    return wait if asked is None else min(max(float(asked.seconds), 1.0), 3600.0)
