@@ -106,7 +106,7 @@ def serve(
     lacks = config is None and not listen
     if workers_of(settings) == 1:
         raise SystemExit(run_server(settings, journal=journal, may_lack_ipv6=lacks, read_again=read))
-    from sansip_server.workers.parent import run_workers
+    from sansip_server.workers.running import run_workers
 
     def work(first: Settings, reloaded: bool, worker: Worker) -> int:
         now = read() if reloaded else first

@@ -28,7 +28,7 @@ __all__ = ["AllWorkers", "WorkersFollowers"]
 
 
 class Workers(Protocol):
-    """The parent, as this file asks it (``sansip_server.workers.parent``)."""
+    """What asks workers (``sansip_server.workers.questions``)."""
 
     @property
     def serving(self) -> list[int]: ...

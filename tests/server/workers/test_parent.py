@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sansip_server.config.schema import Settings
-from sansip_server.workers.parent import _Parent
+from sansip_server.workers.parent import Parent
 from sansip_sockets.link import Link
 from sansip_sockets.waits import WRITE, Pump
 
@@ -28,7 +28,7 @@ class Bench:
             reloading=lambda: None, reloaded=lambda: None, ready=lambda hub: None, stopping=lambda: None
         )
         parts: list[Any] = [SimpleNamespace(listeners=[[], []]), self, None, None, supervisor]
-        self.parent = _Parent(Settings(), *parts)
+        self.parent = Parent(Settings(), *parts)
         hub = SimpleNamespace(spawn=self.pumps.append, clock=lambda: 0.0, settle=lambda now: None)
         hub.driver = SimpleNamespace(timers=SimpleNamespace(start=lambda *given: None))
         self.parent._server = SimpleNamespace(hub=hub)
@@ -91,7 +91,7 @@ def test_worker_that_starts_while_others_reload(bench: Bench, moment: str) -> No
     parent._start(1)
     assert bench.reloads[1] == 0
     ended: list[Any] = []
-    parent.reload(lambda done, failed: ended.append((done, failed)))
+    parent.reloading.reload(lambda done, failed: ended.append((done, failed)))
     [question] = bench.reloads_asked(0)
     assert bench.reloads_asked(1) == []
     if moment.startswith("before"):
