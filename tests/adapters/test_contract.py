@@ -272,7 +272,7 @@ def test_disconnect_does_not_reset_a_peer_that_still_sends(start, connect):
 
 def test_a_goodbye_is_not_waited_for_for_ever(start, connect, monkeypatch):
     """A peer that keeps its side open is closed after the linger time."""
-    monkeypatch.setattr("sansip_sockets.streams.LINGER", 0.05)
+    monkeypatch.setattr("sansip_sockets.goodbye.LINGER", 0.05)
     stack = FakeStack()
     stack.on_data = lambda conn, data: [Disconnect(conn, "done")]
     server = start(stack, Listen(0, "tcp", "127.0.0.1"))

@@ -82,6 +82,7 @@ class Hub:
         self.listeners = {listener.id: listener for listener in listeners}
         self.inbox = Inbox()
         self.streams = Streams(self)
+        self._writing = self.streams.writing
         self.clients = DatagramClients(self)
         self.datagrams: dict[int, DatagramSocket] = {}
         # Numbers of listeners whose socket is closed for good: one for each that an operator took away.
@@ -203,13 +204,13 @@ class Hub:
                     if action.owner > 0:  # type: ignore[union-attr]  # its kind is known here
                         sent(action)  # type: ignore[arg-type]  # its kind is known here
                 elif kind is SendData:
-                    self.streams.write(action)  # type: ignore[arg-type]  # its kind is known here
+                    self._writing.write(action)  # type: ignore[arg-type]  # its kind is known here
                 else:
                     self._rare[kind](action)
             except Exception as error:
                 self._failed(action, error)
-        if self.streams.dirty:
-            self.streams.flush()
+        if self._writing.dirty:
+            self._writing.flush()
         # The heart wakes so soon anyway that nothing new can be due before.
         if self._armed > now + 2 * SLACK:
             self.settle(now)

@@ -331,8 +331,8 @@ def test_a_connection_that_is_not_read_outlives_its_writing(bench):
         next(reading)
         streams = bench.hub.streams
         # More than the kernel takes, so that a second pump writes.
-        streams.write(SendData(conn, bytes(700_000)))
-        streams.flush()
+        streams.writing.write(SendData(conn, bytes(700_000)))
+        streams.writing.flush()
         writing = bench.pumps.pop()
         wait = next(writing)
         streams.read(Reading(conn, False))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from sansip.limits import Limits
 from sansip.transport.filter import Output
+from sansip_sockets.goodbye import LINGER
 from sansip_sockets.http.conversation import Conversation, HttpFault, HttpRequest
-from sansip_sockets.streams import LINGER
 from sansip_sockets.tls import Tls
 from sansip_sockets.waits import PAUSE, READ, WRITE, Bell, Wait
 
