@@ -3,7 +3,8 @@
 Theory of operation: a ``Program`` is a child process whose output goes to a
 file, so that it can never block on a full pipe and can be read after it died.
 ``Program.wait_for`` polls that file for a line. Ports are tried before they are
-handed out, and all lie below 10,000: sipsak drops the last digit of longer ones.
+handed out, a file claims each of them for a minute against other test runs, and all lie below 10,000: sipsak
+drops the last digit of longer ones.
 Everything stays on loopback.
 """
 
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,10 +39,30 @@ def free_port() -> int:
     for candidate in itertools.islice(_ports, 4000):
         port = 5100 + candidate % 4800
         # 5060 to 5099 are left for real servers on this machine.
-        if all(_binds(family, kind, port) for family in _FAMILIES for kind in _KINDS):
+        if all(_binds(family, kind, port) for family in _FAMILIES for kind in _KINDS) and _claims(port):
             return port
     raise PeerError("no free port between 5100 and 9899")
 
+
+def _claims(port: int) -> bool:
+    """Take ``port`` for a while: several test runs at once look for ports, and bind them later."""
+    _CLAIMS.mkdir(exist_ok=True)
+    claim = _CLAIMS / str(port)
+    try:
+        os.close(os.open(claim, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        try:
+            if time.time() - claim.stat().st_mtime < CLAIMED:
+                return False
+            os.utime(claim)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+# Seconds in which whoever asked for a port has bound it.
+CLAIMED = 60.0
+_CLAIMS = Path(tempfile.gettempdir()) / f"sansip-ports-{os.getuid()}"
 
 _FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
