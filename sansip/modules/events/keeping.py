@@ -6,7 +6,7 @@ date, and those of subscriptions that ended, are collected, and one coroutine wr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.modules.events.row import SUBSCRIPTIONS, row_of
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from sansip.modules.events.subscription import Subscription
 
 __all__ = ["Keeping"]
+
+# Subscriptions that have ended, whose rows cannot be deleted.
+_ENDED: Final = 10_000
 
 
 class Keeping:
@@ -28,6 +31,12 @@ class Keeping:
         self._gone: list[tuple[str, str]] = []
         self._stale: dict[str, Subscription] = {}
         self._sweeping = False
+        # Ids of subscriptions that have ended, while their rows are there: nobody takes one over by its row.
+        self._ended: dict[str, None] = {}
+
+    def is_over(self, id: str) -> bool:
+        """Whether the subscription ``id`` has ended, and its row may be there still."""
+        return id in self._ended
 
     async def put(self, one: Subscription, seconds: int, now: float, cseq: int | None = None) -> None:
         """Write the row of ``one``, which ends in ``seconds``; it is durable on return."""
@@ -44,6 +53,7 @@ class Keeping:
         self._stale.pop(one.id, None)
         if one.kept:
             self._gone.append((one.package.event, one.id))
+            self._ended[one.id] = None
             self.sweep(now)
 
     def note(self, one: Subscription) -> None:
@@ -78,3 +88,8 @@ class Keeping:
                 if one.usage.expires_at is not None
             ]
             await self.rows.put(*rows, delete=gone)
+            for _, ended in gone:
+                self._ended.pop(ended, None)
+            if len(self._ended) > _ENDED:
+                # Their rows could not be deleted.
+                del self._ended[next(iter(self._ended))]

@@ -332,7 +332,12 @@ class Events(Module):
             return True
         try:
             key = event_key(message)
-            one = self._book.ids.get(tag) or await self._adopt(key[0], tag)
+            one = self._book.ids.get(tag)
+            if one is None and self._keeping.is_over(tag):
+                # RFC 6665 4.1.2.2: also while its row is being deleted.
+                request.reply(481)
+                return True
+            one = one or await self._adopt(key[0], tag)
             if one is None and self._list_for is not None:
                 one = await self._adopt(f"{key[0]}.list", tag)
             if one is None or key != _key_of(one):

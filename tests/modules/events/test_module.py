@@ -625,6 +625,21 @@ def test_limits_while_the_store_is_slow(limit: str, status: int) -> None:
     assert watcher(rig, name="last").subscribe(600) == status
 
 
+def test_a_refresh_while_the_row_is_deleted() -> None:
+    """RFC 6665 4.1.2.2: a subscription that has ended is not taken over by the row that is still there."""
+    rig = bench()
+    one = watcher(rig, answer=None)
+    assert one.subscribe(600) == 200
+    rig.holds = True
+    rig.udp(reply(one.last, 481, tag=None), one.source)
+    assert len(engine(rig)) == 0
+    one.subscribe(600)
+    # The store is quicker to read than to delete.
+    rig.held.reverse()
+    one.take(rig.release())
+    assert one.status == 481
+
+
 def test_size() -> None:
     """A subscription of many kilobytes is not kept: 513."""
     rig = bench()
