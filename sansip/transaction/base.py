@@ -40,7 +40,7 @@ __all__ = [
 class ClientUser(Protocol):
     """The user of a client transaction, which sends a request through it."""
 
-    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+    def response_received(self, transaction: ClientTransaction, response: Any, now: float) -> None:
         """Every provisional response, the final one, and further 2xx to INVITE."""
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
@@ -55,7 +55,7 @@ class _Nobody:
 
     __slots__ = ()
 
-    def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+    def response_received(self, transaction: ClientTransaction, response: Any, now: float) -> None:
         pass
 
     def client_failed(self, transaction: ClientTransaction, reason: str, now: float) -> None:
@@ -242,7 +242,7 @@ class ClientTransaction(Transaction):
         """Whether no response at all has come from the next hop, and a user waits for one."""
         return self.state is self.first_state and self.data != b""
 
-    def pass_up(self, response: Response, now: float) -> None:
+    def pass_up(self, response: Any, now: float) -> None:
         self.user.response_received(self, response, now)
 
     def time_out(self, _argument: Any, now: float) -> None:

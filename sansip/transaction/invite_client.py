@@ -7,7 +7,7 @@ them all until Timer M because each may come from another branch of a fork.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.transaction.ack import build_ack
 from sansip.transaction.base import ClientTransaction
@@ -99,11 +99,13 @@ class InviteClientTransaction(ClientTransaction):
         self.layer.send_request(self, self.data, now)
         self.resend_timer = self.layer.timers.start(now, self.interval, self, "timer A")
 
-    def proceed(self, response: Response, now: float) -> None:
+    # Any: a ``Response``, or for a ``Usual`` what was read of one (``sansip.wire.echo``); a compiled build
+    # holds the type.
+    def proceed(self, response: Any, now: float) -> None:
         self.cancel_timers()
         self.user.response_received(self, response, now)
 
-    def accept(self, response: Response, now: float) -> None:
+    def accept(self, response: Any, now: float) -> None:
         self.cancel_timers()
         self.let_go()
         # RFC 6026 8.4: Timer M is 64*T1 on every transport.

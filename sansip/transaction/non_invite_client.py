@@ -6,7 +6,7 @@ until a final response comes or 64*T1 have passed; repeated finals are absorbed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.transaction.base import ClientTransaction
 from sansip.transaction.table import IGNORE, IMPOSSIBLE, TERMINATED, Machine, total
@@ -87,10 +87,11 @@ class NonInviteClientTransaction(ClientTransaction):
         self.layer.send_request(self, self.data, now)
         self.resend_timer = self.layer.timers.start(now, self.interval, self, "timer E")
 
-    def proceed(self, response: Response, now: float) -> None:
+    # Any: as in ``invite_client``.
+    def proceed(self, response: Any, now: float) -> None:
         self.user.response_received(self, response, now)
 
-    def complete(self, response: Response, now: float) -> None:
+    def complete(self, response: Any, now: float) -> None:
         user = self.user
         self.cancel_timers()
         self.let_go()
