@@ -26,7 +26,7 @@ __all__ = ["Enum", "EnumSettings"]
 _STEPS: Final = 5
 # URIs of one number. → the rest is not used
 _MOST: Final = 10
-# The least digits of a number that is asked for: an extension is no business of DNS.
+# The least digits of a number that is asked for: DNS is not asked for extensions.
 _SHORTEST: Final = 4
 _DIGITS: Final = frozenset("0123456789")
 

@@ -29,7 +29,7 @@ class Package:
         interval, burst: seconds between two NOTIFYs in the long run, and how many may follow each other
             without that pause.
         headers: fields of each 2xx to a SUBSCRIBE, and of each NOTIFY.
-        hidden: it is no package of its own name (lists of another one): not in Allow-Events.
+        hidden: Allow-Events does not name it (it serves lists of another package).
         each: whether every transition counts: changes wait for each other, and none is left out.
     """
 

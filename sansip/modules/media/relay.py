@@ -153,7 +153,7 @@ class Relay:
             answer, then = await Timed(exchange)
         finally:
             self._begun.pop(number, None)
-            # Where the caller gave up: what is sent again now would open ports for nobody.
+            # If the caller gave up, a repeated command would open ports that no call uses.
             exchange.abandon()
         if isinstance(answer, Exception):
             raise self.broke(str(answer), then)

@@ -22,7 +22,7 @@ _NUMBERS = re.compile(r"(?:mr)?([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})")
 
 
 def is_fixed(version: str) -> bool | None:
-    """Whether ``version`` has the fix; None where it is no version of rtpengine's."""
+    """Whether ``version`` has the fix; None if it is not a version of rtpengine."""
     # As the program says it.
     text = version.strip().removeprefix("Version: ")
     for begin, least in _DEBIAN:
