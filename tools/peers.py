@@ -60,7 +60,7 @@ def _claims(port: int) -> bool:
     return True
 
 
-# Seconds in which whoever asked for a port has bound it.
+# Seconds in which the caller binds the port that it asked for.
 CLAIMED = 60.0
 _CLAIMS = Path(tempfile.gettempdir()) / f"sansip-ports-{os.getuid()}"
 
