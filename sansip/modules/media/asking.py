@@ -1,7 +1,8 @@
-"""One question to a relay, with the time of its answer.
+"""One command to a relay, with the time of its answer.
 
 Theory of operation: a hook that waits does not hear what time it is when it goes on, and a breaker must. So
-the answer comes with its time, and a failure is a ``RelayFailed`` with its time.
+the answer comes with its time, and a failure is a ``RelayFailed`` with its time. A command is one object: it
+is awaited, or told without a wait, and the relay judges what came before anyone goes on.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from sansip.questions import Callback, Inside
 from sansip.routing.awaitables import Question
 
 if TYPE_CHECKING:
+    from sansip.module.peer import Exchange
     from sansip.modules.media.settings import RelaySettings
 
-__all__ = ["Asked", "NoRelay", "RelayFailed", "Timed"]
+__all__ = ["Asked", "Command", "NoRelay", "RelayFailed"]
 
 
 class RelayFailed(Exception):
@@ -42,27 +44,54 @@ class Asked(Protocol):
 
     @property
     def uri(self) -> str: ...
-    async def ask(self, command: bytes, now: float) -> tuple[bytes, float]: ...
+    def ask(self, command: bytes) -> Command: ...
     def broke(self, why: str, now: float) -> RelayFailed: ...
     def worked(self) -> None: ...
     def is_full(self, now: float) -> RelayFailed: ...
 
 
-class _Exchange(Protocol):
-    def put(self, callback: Callback, now: float) -> None: ...
+class _Relay(Protocol):
+    """A relay, as a command of it sees it."""
+
+    def begun(self, command: Command, now: float) -> Exchange: ...
+    def ended(self, command: Command, answer: bytes | Exception | None, now: float) -> RelayFailed | None: ...
 
 
-class Timed(Inside):
-    """Awaiting it returns (what came, or the exception; when)."""
+class Command(Inside):
+    """A command under way. Awaiting it returns (the answer, when), or raises ``RelayFailed``."""
 
-    __slots__ = ("_exchange",)
+    __slots__ = ("_callback", "_exchange", "_relay", "begun", "data", "number")
 
-    def __init__(self, exchange: _Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, relay: _Relay, number: int, data: bytes) -> None:
+        self._relay = relay
+        self._callback: Callback | None = None
+        self._exchange: Exchange | None = None
+        self.number = number
+        self.data = data
+        # When it was sent.
+        self.begun = 0.0
 
-    def __await__(self) -> Generator[Any, Any, tuple[bytes | Exception, float]]:
-        pair: tuple[bytes | Exception, float] = yield from Question(self).__await__()
-        return pair
+    def __await__(self) -> Generator[Any, Any, tuple[bytes, float]]:
+        try:
+            pair: tuple[bytes, float] = yield Question(self)
+            return pair
+        finally:
+            if self._callback is not None:
+                # The one who asked gave up: a repeated command would open ports that no call uses.
+                self._callback = None
+                if self._exchange is not None:
+                    self._exchange.abandon()
+                self._relay.ended(self, None, self.begun)
 
     def put(self, callback: Callback, now: float) -> None:
-        self._exchange.put(lambda result, then: callback((result, then), then), now)
+        self._callback = callback
+        self.begun = now
+        self._exchange = self._relay.begun(self, now)
+        self._exchange.put(self._came, now)
+
+    def _came(self, answer: bytes | Exception, now: float) -> None:
+        callback, self._callback = self._callback, None
+        if callback is None:
+            return
+        failed = self._relay.ended(self, answer, now)
+        callback((answer, now) if failed is None else failed, now)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Found", "find", "put"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """A description, and the octets of the body before and after it."""
 
@@ -37,7 +37,7 @@ def find(message: Message) -> Found | None:
     # RFC 3261 20.12: what is compressed is not read here.
     if line is None or message.has("content-encoding"):
         return None
-    if is_sdp(line):
+    if line == "application/sdp" or is_sdp(line):
         return Found(message.body)
     if not line.lower().startswith("multipart/"):
         return None

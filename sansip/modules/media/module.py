@@ -21,11 +21,10 @@ from sansip.modules.media.events import CallUnrelayed
 from sansip.modules.media.keeping import keep
 from sansip.modules.media.names import Names
 from sansip.modules.media.operated import Operated
-from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_in, toward
+from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
 from sansip.modules.media.session import Leg, Session
 from sansip.modules.media.sessions import forget
 from sansip.proxy.hooks import BranchRefused
-from sansip.sdp import parse
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -73,15 +72,17 @@ class Media(Operated):
             return None
         forced = wish.profile is not None or "always" in self.settings.profiles
         try:
-            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+            source = side_of(found.sdp, self.core.limits.sdp_media)
         except RemoteProtocolError as error:
             if forced:
                 self._refuse(request, error.status, error.reason)
             return None
         target = self._target(branch, wish, source)
-        nat = request.behind_nat or "sdp" in request.nat_signs or branch.target.address is not None
-        if not forced and not needed(self.settings.profiles, source, target, nat):
-            return None
+        if not forced:
+            profiles = self.settings.profiles
+            nat = "nat" in profiles and (branch.target.address is not None or self._nat(request))
+            if not needed(profiles, source, target, nat):
+                return None
         call = self._calls.of(request)
         if call is not None and call.request is not request:
             # It came back here as a branch of itself, and has its relay (RFC 3261 16.6 step 8).
@@ -96,6 +97,10 @@ class Media(Operated):
             return None
         return self._offer(request, session, leg, message, found)
 
+    def _nat(self, request: IncomingRequest) -> bool:
+        """Whether the caller is behind a NAT, or describes its media by a private address."""
+        return request.behind_nat or "sdp" in request.nat_signs
+
     def _target(self, branch: Branch, wish: Wish, source: Side) -> Side:
         place = branch.place
         target = side_at("", "") if place is None else side_at(place[0], place[1])
@@ -109,7 +114,7 @@ class Media(Operated):
         began = request.now
         session.sides[session.caller_tag] = leg.source
         names = Names(session.id, leg.label, session.caller_tag)
-        options = toward(self.settings, session.wish, leg.source, leg.target, offer=True)
+        options = self._ways.toward(session.wish, leg.source, leg.target, offer=True)
         try:
             made, relay, now = await steering.offer(
                 self._relays, self.settings, session, names, found.sdp, options, began
@@ -123,7 +128,7 @@ class Media(Operated):
         self._relayed.add(relay.uri)
         leg.relay, leg.asked, leg.offered = relay, found.sdp, made
         if session.call.over:
-            forget(self.core, session, now)
+            forget(session, now)
 
     def _has_room(self, session: Session, tag: str) -> bool:
         """Whether the side ``tag`` can have media: a callee may invent any number of tags."""
@@ -194,12 +199,12 @@ class Media(Operated):
         """Take the answer of ``names.answerer`` to ``relay``."""
         began = request.now
         try:
-            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+            source = side_of(found.sdp, self.core.limits.sdp_media)
         except RemoteProtocolError:
             # The offerer judges it.
             return
         target = session.sides.get(names.offerer, Side())
-        options = toward(self.settings, session.wish, source, target, offer=False)
+        options = self._ways.toward(session.wish, source, target, offer=False)
         try:
             made, now = await steering.answer(relay, names, found.sdp, options, began)
             put(message, found, made)
@@ -239,7 +244,7 @@ class Media(Operated):
         if call is None or wish.skip or find(request.message) is not None or call.request is not request:
             return None
         try:
-            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+            source = side_of(found.sdp, self.core.limits.sdp_media)
         except RemoteProtocolError:
             return None
         target = side_at(request.flow.transport, request.flow.host)
@@ -277,7 +282,7 @@ class Media(Operated):
             names = Names(waiting.call, waiting.label, other, sender)
             return self._answer(request, session, names, session.relay, message, found)
         try:
-            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+            source = side_of(found.sdp, self.core.limits.sdp_media)
         except RemoteProtocolError:
             return None
         names = Names(session.id, self._label(session, sender, other), sender, other)
@@ -300,7 +305,7 @@ class Media(Operated):
         if not self._has_room(session, offerer):
             return None
         try:
-            source = side_in(parse(found.sdp, most_media=self.core.limits.sdp_media))
+            source = side_of(found.sdp, self.core.limits.sdp_media)
         except RemoteProtocolError:
             return None
         names = Names(session.id, self._label(session, offerer, offered_to), offerer, offered_to)
@@ -319,7 +324,7 @@ class Media(Operated):
         """Take an offer of ``names.offerer`` for the side ``to`` to the call's relay, or to another one."""
         began = request.now
         session.sides[names.offerer] = source
-        options = toward(self.settings, session.wish, source, session.sides.get(to, Side()), offer=True)
+        options = self._ways.toward(session.wish, source, session.sides.get(to, Side()), offer=True)
         try:
             made, relay, now = await steering.offer(
                 self._relays, self.settings, session, names, found.sdp, options, began
@@ -335,7 +340,7 @@ class Media(Operated):
         self._took.observe(now - began)
         self._relayed.add(relay.uri)
         if session.call.over:
-            forget(self.core, session, now)
+            forget(session, now)
         if message.__class__ is request.message.__class__:
             self._asked.set(request, (session, Names(names.call, names.label, names.offerer, to), relay))
         else:
@@ -378,7 +383,7 @@ class Media(Operated):
         if session is None or leg is None or leg.relay is None or leg.over:
             return
         leg.over = True
-        steering.delete(self.core, leg.relay, Names(session.id, leg.label, session.caller_tag), request.now)
+        steering.delete(leg.relay, Names(session.id, leg.label, session.caller_tag), request.now)
 
     def event_received(self, event: Any, now: float) -> None:
         """A call has ended: so does its media. Or it is one of the process before."""
@@ -391,6 +396,6 @@ class Media(Operated):
         call = event.call
         if not (call.answered is not None and call.answered == call.ended and not call.ended_by):
             # Answered, and not on our path: the relay sees its end, when no packets come.
-            forget(self.core, session, now)
+            forget(session, now)
         for relay in session.used:
             relay.sessions -= 1

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from sansip.modules.media.asking import Asked
     from sansip.modules.media.names import Names, Options
 
-__all__ = ["Ng", "cookie_of"]
+__all__ = ["Ng", "cookie_of", "described", "quick_reply"]
 
 # Characters of a relay's words that are shown.
 _SHOWN: Final = 80
+# How nearly all replies begin, and end.
+_REPLY: Final = re.compile(rb"[^ ]* d3:sdp([1-9][0-9]{0,4}):")
+_OK: Final = b"6:result2:oke"
 _KINDS: Final = re.compile(rb"\nm=([^ \r\n]*)")
 
 
@@ -45,44 +48,37 @@ class Ng:
         self, relay: Asked, names: Names, sdp: bytes, options: Options, now: float
     ) -> tuple[bytes, float]:
         """Return the description that goes on, and when. Raises ``RelayFailed``."""
-        return await self._describe(relay, "offer", names, sdp, options, now)
+        data, now = await relay.ask(described("offer", names, sdp, options))
+        return self._made(relay, "offer", sdp, data, now), now
 
     async def answer(
         self, relay: Asked, names: Names, sdp: bytes, options: Options, now: float
     ) -> tuple[bytes, float]:
         """The same for an answer."""
-        return await self._describe(relay, "answer", names, sdp, options, now)
+        data, now = await relay.ask(described("answer", names, sdp, options))
+        return self._made(relay, "answer", sdp, data, now), now
 
-    async def delete(self, relay: Asked, names: Names, now: float) -> None:
-        """Have it forget the branch, or the call where ``label`` is empty. Raises ``RelayFailed``."""
-        await self.command(relay, {"command": "delete", **_named(names)}, now)
+    def deletion(self, names: Names) -> bytes:
+        """Return the command to forget the branch, or the call where ``label`` is empty."""
+        return bencode.write({"command": "delete", **_named(names)})
 
-    async def _describe(
-        self, relay: Asked, command: str, names: Names, sdp: bytes, options: Options, now: float
-    ) -> tuple[bytes, float]:
-        asked: dict[str, Any] = {
-            "command": command,
-            **_named(names),
-            "sdp": sdp,
-            "replace": ["origin", "session-connection"],
-            # Without it a relay that is full says "error", as for any fault.
-            "supports": ["load limit"],
-            **options.keys,
-        }
-        if options.flags:
-            asked["flags"] = list(options.flags)
-        if options.family:
-            asked["address-family"] = options.family
-        reply, now = await self.command(relay, asked, now)
-        made = reply.get("sdp")
+    def _made(self, relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
+        """Return the description in a reply. Raises ``RelayFailed``."""
+        made: Any = quick_reply(data)
+        if made is None:
+            made = self._read(relay, command, data, now).get("sdp")
         if not isinstance(made, bytes) or not _fits(sdp, made):
             raise relay.broke(f"its answer to an {command} has no description that fits", now)
         relay.worked()
-        return made, now
+        return made
 
     async def command(self, relay: Asked, asked: dict[str, Any], now: float) -> tuple[dict[str, Any], float]:
         """Return the reply and when it came. Raises ``RelayFailed`` where there is none, or an error."""
-        data, now = await relay.ask(bencode.write(asked), now)
+        data, now = await relay.ask(bencode.write(asked))
+        return self._read(relay, asked["command"], data, now), now
+
+    def _read(self, relay: Asked, command: str, data: bytes, now: float) -> dict[str, Any]:
+        """Return a reply that says "ok". Raises ``RelayFailed`` for any other."""
         try:
             reply = bencode.read(data, len(cookie_of(data)) + 1)
         except (ValueError, RecursionError) as error:
@@ -91,14 +87,60 @@ class Ng:
             raise relay.broke("its answer is no dictionary", now)
         result = reply.get("result")
         if result in (b"ok", b"pong"):
-            return reply, now
+            return reply
         if result == b"load limit":
             # It lives, and has no room: the next one is asked, and this one after a while.
             raise relay.is_full(now)
         if result == b"error":
             why = _words(reply.get("error-reason"))
-            raise RelayFailed(f"{relay.uri} refused {asked['command']}: {why}", now, broken=False)
+            raise RelayFailed(f"{relay.uri} refused {command}: {why}", now, broken=False)
         raise relay.broke(f"its answer has no result, but {_words(result)!r}", now)
+
+
+def described(command: str, names: Names, sdp: bytes, options: Options) -> bytes:
+    """Return an offer or an answer: everything but names and description is written once for ``options``."""
+    values = [names.call.encode("utf-8", "surrogateescape"), names.offerer.encode("utf-8", "surrogateescape")]
+    values.append(sdp)
+    if names.answerer:
+        values.append(names.answerer.encode("utf-8", "surrogateescape"))
+    if names.label:
+        values.append(names.label.encode("utf-8", "surrogateescape"))
+    kind = (command, bool(names.answerer), bool(names.label))
+    form = options.forms.get(kind)
+    if form is None:
+        form = options.forms[kind] = _form(*kind, options)
+    return form % tuple(part for value in values for part in (len(value), value))
+
+
+def _form(command: str, answered: bool, labelled: bool, options: Options) -> bytes:
+    """Return the octets of such a command, with ``%d:%b`` for each value that is its own."""
+    asked: dict[str, Any] = {
+        "command": command,
+        "replace": ["origin", "session-connection"],
+        # Without it a relay that is full says "error", as for any fault.
+        "supports": ["load limit"],
+        **options.keys,
+    }
+    if options.flags:
+        asked["flags"] = list(options.flags)
+    if options.family:
+        asked["address-family"] = options.family
+    own = {"call-id": True, "from-tag": True, "sdp": True, "to-tag": answered, "via-branch": labelled}
+    parts = [b"d"]
+    for name in sorted(asked.keys() | {one for one, used in own.items() if used}):
+        parts.append(bencode.write(name).replace(b"%", b"%%"))
+        parts.append(b"%d:%b" if own.get(name) else bencode.write(asked[name]).replace(b"%", b"%%"))
+    return b"".join((*parts, b"e"))
+
+
+def quick_reply(data: bytes) -> bytes | None:
+    """Return the description in a reply that says nothing else but "ok"; None for any other."""
+    match = _REPLY.match(data)
+    if match is None:
+        return None
+    begin = match.end()
+    end = begin + int(match[1])
+    return data[begin:end] if data[end:] == _OK else None
 
 
 def _named(names: Names) -> dict[str, Any]:

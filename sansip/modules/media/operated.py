@@ -14,7 +14,7 @@ from sansip.modules.media.asking import RelayFailed
 from sansip.modules.media.body import find, put
 from sansip.modules.media.events import RelayChanged
 from sansip.modules.media.operators import RelayRow, SessionRow, plain, relay_row, session_row
-from sansip.modules.media.profiles import Wish
+from sansip.modules.media.profiles import Ways, Wish
 from sansip.modules.media.relay import Admin
 from sansip.modules.media.relays import Relays
 from sansip.modules.media.sessions import Sessions
@@ -50,6 +50,7 @@ class Operated(Module):
         super().__init__(settings)
         self._relays = Relays()
         self._sessions = Sessions()
+        self._ways = Ways(settings)
 
     # --- its life
 
@@ -81,6 +82,7 @@ class Operated(Module):
     def configure(self, settings: MediaSettings, now: float) -> None:
         """Take other relays: calls stay where they are."""
         super().configure(settings, now)
+        self._ways = Ways(settings)
         self._relays.take(self.core, settings, self._tell, now)
 
     def figures(self) -> dict[str, Any]:

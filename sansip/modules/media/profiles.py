@@ -8,19 +8,22 @@ the other; it is the same for offers and answers, so a call that a browser takes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.modules.media.names import Options
+from sansip.sdp import parse
+from sansip.sdp.description import MOST_LINES
 from sansip.transport.transports import ONE_WAY
 
 if TYPE_CHECKING:
     from sansip.modules.media.settings import MediaSettings, Profile
     from sansip.sdp import Description
 
-__all__ = ["NO_WISH", "Side", "Wish", "needed", "side_at", "side_in", "toward"]
+__all__ = ["NO_WISH", "Side", "Ways", "Wish", "needed", "side_at", "side_in", "side_of", "toward"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class Wish:
 
 
 NO_WISH = Wish()
+# A medium that is used, and where all media go: what ``side_of`` reads of nearly all descriptions of phones.
+_MEDIUM: Final = re.compile(rb"\nm=[^ \r\n\0]+ ([1-9][0-9]{0,4}) [^ \r\n\0]+ [^ \r\n\0]")
+_PLACE: Final = re.compile(rb"\nc=IN (IP[46]) [^ \r\n]+\r?\n")
+# Options that are kept; more than any server has, but peers may write what they like.
+_MOST_WAYS: Final = 256
 
 
 def side_in(description: Description) -> Side:
@@ -67,6 +75,28 @@ def side_in(description: Description) -> Side:
         except RemoteProtocolError:
             continue
     return Side()
+
+
+def side_of(sdp: bytes, most_media: int) -> Side:
+    """Return ``side_in`` of a description; one audio medium of a classic phone is not taken apart for that.
+
+    Raises RemoteProtocolError as ``sansip.sdp.parse`` does.
+    """
+    if (
+        sdp.count(b"\nm=") == 1
+        and sdp.count(b"\nc=") == 1
+        and b"\na=fingerprint" not in sdp
+        and b"\na=crypto" not in sdp
+        and sdp.startswith(b"v=0\r\n")
+        and sdp.count(b"\n") < MOST_LINES
+    ):
+        medium, place = _MEDIUM.search(sdp), _PLACE.search(sdp)
+        if medium is not None and place is not None and int(medium[1]) < 65_536:
+            return _CLASSIC[place[1]]
+    return side_in(parse(sdp, most_media=most_media))
+
+
+_CLASSIC: Final = {b"IP4": Side(family="IP4"), b"IP6": Side(family="IP6")}
 
 
 def side_at(transport: str, host: str) -> Side:
@@ -117,3 +147,30 @@ def toward(settings: MediaSettings, wish: Wish, source: Side, target: Side, *, o
     keys |= dict(wish.keys)
     family = target.family if _families("ipv4-ipv6" in profiles, source, target) else ""
     return Options(keys, (*flags, *wish.flags), family)
+
+
+class Ways:
+    """``toward``, made once for each pair of sides."""
+
+    __slots__ = ("_made", "_settings")
+
+    def __init__(self, settings: MediaSettings) -> None:
+        self._settings = settings
+        self._made: dict[Any, Options] = {}
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def toward(self, wish: Wish, source: Side, target: Side, *, offer: bool) -> Options:
+        """Return what the relay does with a description of ``source`` that ``target`` will read."""
+        key = (wish, source, target, offer)
+        try:
+            found = self._made.get(key)
+        except TypeError:
+            # The route gave keys with lists.
+            return toward(self._settings, wish, source, target, offer=offer)
+        if found is None:
+            if len(self._made) >= _MOST_WAYS:
+                self._made.clear()
+            found = self._made[key] = toward(self._settings, wish, source, target, offer=offer)
+        return found

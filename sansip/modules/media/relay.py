@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
-from sansip.modules.media.asking import RelayFailed, Timed
+from sansip.modules.media.asking import Command, RelayFailed
 from sansip.modules.media.breaker import Breaker
 from sansip.modules.media.ng import Ng, cookie_of
 from sansip.modules.media.rtpproxy import RtpProxy
@@ -19,6 +19,7 @@ from sansip.transport.transports import TLS
 if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.module import Core
+    from sansip.module.peer import Exchange
     from sansip.modules.media.settings import MediaSettings, RelaySettings
 
 __all__ = ["Admin", "Relay"]
@@ -32,8 +33,12 @@ _SUSPECT: Final = 1.2
 _PATH, _PROTOCOL = "/", "ng.rtpengine.com"
 
 
+def _ignore(_answer: Any, _now: float) -> None:
+    """Nobody waits for it."""
+
+
 class _Peer(Protocol):
-    def ask(self, data: bytes, within: float = ..., attempts: int = ...) -> Any: ...
+    def ask(self, data: bytes, within: float = ..., attempts: int = ...) -> Exchange: ...
     def close(self, now: float) -> None: ...
 
 
@@ -83,7 +88,7 @@ class Relay:
         self.strays = 0
         self.latency: float | None = None
         # A relay answers a cookie that it knows with the old answer: a restarted server needs others.
-        self._cookie = core.entropy.token()[:8]
+        self._cookie = core.entropy.token()[:8].encode()
         self._number = 0
         # Commands that wait: number -> when they were sent, the oldest first.
         self._begun: dict[int, float] = {}
@@ -140,28 +145,35 @@ class Relay:
 
     # --- commands
 
-    async def ask(self, command: bytes, now: float) -> tuple[bytes, float]:
-        """Send ``command`` under a cookie of its own; return its answer, and when. Raises ``RelayFailed``."""
-        self._number += 1
-        number = self._number
+    def ask(self, command: bytes) -> Command:
+        """Return ``command`` under a cookie of its own, to be awaited: its answer, and when."""
+        self._number = number = self._number + 1
+        return Command(self, number, b"%b_%d %b" % (self._cookie, number, command))
+
+    def tell(self, command: bytes, now: float) -> None:
+        """Send ``command``, and wait for nothing."""
+        self.ask(command).put(_ignore, now)
+
+    def begun(self, command: Command, now: float) -> Exchange:
+        """Return how ``command`` goes out."""
         self.commands += 1
-        self._begun[number] = now
-        data = f"{self._cookie}_{number} ".encode() + command
+        self._begun[command.number] = now
         media = self._media
-        exchange = self._peer.ask(data, media.deadline / media.tries, media.tries)
-        try:
-            answer, then = await Timed(exchange)
-        finally:
-            self._begun.pop(number, None)
-            # If the caller gave up, a repeated command would open ports that no call uses.
-            exchange.abandon()
+        tries = media.tries
+        return self._peer.ask(command.data, media.deadline / tries, tries)
+
+    def ended(self, command: Command, answer: bytes | Exception | None, now: float) -> RelayFailed | None:
+        """Note what became of ``command``; None for an answer: nobody waits for one any more."""
+        self._begun.pop(command.number, None)
+        if answer is None:
+            return None
         if isinstance(answer, Exception):
-            raise self.broke(str(answer), then)
-        seconds = then - now
+            return self.broke(str(answer), now)
+        seconds = now - command.begun
         self.latency = seconds if self.latency is None else self.latency + 0.125 * (seconds - self.latency)
         if self.breaker.answered():
-            self._told(self, then)
-        return answer, then
+            self._told(self, now)
+        return None
 
     def broke(self, why: str, now: float) -> RelayFailed:
         """Note a failure of its own; return the exception for it."""

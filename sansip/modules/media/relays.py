@@ -65,8 +65,9 @@ class Relays:
     def order(self, set_: str, key: str, now: float) -> list[Relay]:
         """Return the relays of ``set_`` that may get the call ``key``, the best first."""
         found = [one for one in self if one.settings.set == set_ and one.takes_calls(now)]
+        if len(found) < 2:
+            return found
         found.sort(key=lambda one: score(one.uri, one.settings.weight, key), reverse=True)
-        if len(found) > 1:
-            # One that answers late now would cost this call its time-out: it comes last.
-            found.sort(key=lambda one: one.is_suspect(now))
+        # One that answers late now would cost this call its time-out: it comes last.
+        found.sort(key=lambda one: one.is_suspect(now))
         return found

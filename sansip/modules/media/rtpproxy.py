@@ -50,10 +50,10 @@ class RtpProxy:
         """The same for an answer."""
         return await self._describe(relay, "L", names, sdp, now)
 
-    async def delete(self, relay: Asked, names: Names, now: float) -> None:
-        """Have it forget the call. Raises ``RelayFailed``."""
+    def deletion(self, names: Names) -> bytes:
+        """Return the command to forget the call."""
         tags = f"{_word(names.offerer)} {_word(names.answerer)}".rstrip()
-        await self._line(relay, f"D {_call(names)} {tags}", now)
+        return f"D {_call(names)} {tags}".encode("utf-8", "surrogateescape")
 
     async def _describe(
         self, relay: Asked, command: str, names: Names, sdp: bytes, now: float
@@ -86,7 +86,7 @@ class RtpProxy:
         raise RelayFailed(f"{relay.uri}: rtpproxy cannot {asked['command']}", now, broken=False)
 
     async def _line(self, relay: Asked, line: str, now: float) -> tuple[str, float]:
-        data, now = await relay.ask(line.encode("utf-8", "surrogateescape"), now)
+        data, now = await relay.ask(line.encode("utf-8", "surrogateescape"))
         reply = data.partition(b" ")[2].decode("utf-8", "replace").strip()
         if reply.startswith("E"):
             raise RelayFailed(f"{relay.uri} refused {line[:1]}: {reply[:_SHOWN]}", now, broken=False)

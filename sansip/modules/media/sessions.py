@@ -16,7 +16,6 @@ from sansip.modules.media.session import Session
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sansip.module import Core
     from sansip.modules.calls import Call
     from sansip.modules.media.profiles import Wish
     from sansip.modules.media.relays import Relays
@@ -82,13 +81,13 @@ class Sessions:
         return session
 
 
-def forget(core: Core, session: Session, now: float) -> None:
+def forget(session: Session, now: float) -> None:
     """Have the relays of ``session`` delete it."""
     labels = {session.labels.get(tag, "") for tag in session.labels} or {""}
     for relay in session.used:
         if relay.settings.kind == "rtpproxy":
             live = {leg.label for leg in session.legs.values() if not leg.over and leg.relay is relay}
             for label in live | labels:
-                steering.delete(core, relay, Names(session.id, label, session.caller_tag), now)
+                steering.delete(relay, Names(session.id, label, session.caller_tag), now)
         elif any(not leg.over for leg in session.legs.values()) or not session.legs:
-            steering.delete(core, relay, Names(session.id, "", session.caller_tag), now)
+            steering.delete(relay, Names(session.id, "", session.caller_tag), now)

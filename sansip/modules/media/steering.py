@@ -13,7 +13,6 @@ from sansip.modules.media.asking import NoRelay, RelayFailed
 from sansip.modules.media.names import Names, Options
 
 if TYPE_CHECKING:
-    from sansip.module import Core
     from sansip.modules.media.relay import Relay
     from sansip.modules.media.relays import Relays
     from sansip.modules.media.session import Session
@@ -79,15 +78,10 @@ async def answer(relay: Relay, names: Names, sdp: bytes, options: Options, now: 
         raise NoRelay(str(error), error.now) from None
 
 
-def delete(core: Core, relay: Relay, names: Names, now: float) -> None:
-    """Have ``relay`` forget a branch or a call; nothing waits for that, and where it fails time ends it."""
+def delete(relay: Relay, names: Names, now: float) -> None:
+    """Have ``relay`` forget a branch or a call; nothing waits for that, and where it fails time ends it.
+
+    (The relay ends a call without packets by itself.)
+    """
     if relay.breaker.state == "closed":
-        core.run(_delete(relay, names, now), now)
-
-
-async def _delete(relay: Relay, names: Names, now: float) -> None:
-    try:
-        await relay.protocol.delete(relay, names, now)
-    except RelayFailed:
-        # The relay ends a call without packets by itself.
-        pass
+        relay.tell(relay.protocol.deletion(names), now)

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sansip.errors import RemoteProtocolError
 from sansip.modules.media import MediaSettings
-from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_in, toward
+from sansip.modules.media.profiles import (
+    NO_WISH,
+    Side,
+    Ways,
+    Wish,
+    needed,
+    side_at,
+    side_in,
+    side_of,
+    toward,
+)
 from sansip.sdp import parse
 from tests.sdp.texts import BROWSER, PHONE, lines
 
@@ -82,3 +95,59 @@ def test_strict_by_default() -> None:
     wish = Wish(record=True, flags=("x",), keys=(("ICE", "remove"),))
     wished = toward(off, wish, PHONE4, WEB, offer=False)
     assert (wished.keys["record-call"], wished.keys["ICE"], wished.flags) == ("on", "remove", ("x",))
+
+
+LINES = st.sampled_from(
+    [
+        "m=audio 4000 RTP/AVP 0",
+        "m=audio 0 RTP/AVP 0",
+        "m=audio 70000 RTP/AVP 0",
+        "m=audio x RTP/AVP",
+        "m=video 4/2 RTP/AVP 9",
+        "m=",
+        "c=IN IP4 192.0.2.1",
+        "c=IN IP6 ::1",
+        "c=IN IP4  192.0.2.1",
+        "c=IN IP7 x",
+        "c=",
+        "c=IN IP4 192.0.2.1 x",
+        "a=fingerprint:sha-256 AB",
+        "a=crypto:1 A b",
+        "a=fingerprint",
+        "t=0 0",
+        "x\rm=audio 1 RTP/AVP 0",
+        "m=audio 4000 RTP/AVP 0\0",
+    ]
+)
+
+
+@given(st.lists(LINES, max_size=7), st.sampled_from([b"\r\n", b"\n"]), st.booleans())
+def test_side_of(found: list[str], ends: bytes, ended: bool) -> None:
+    """What is read of a description at a glance is what its lines say."""
+    sdp = ends.join([b"v=0", *(one.encode() for one in found)]) + (ends if ended else b"")
+    try:
+        wanted: object = side_in(parse(sdp, most_media=2))
+    except RemoteProtocolError as error:
+        wanted = str(error)
+    try:
+        got: object = side_of(sdp, 2)
+    except RemoteProtocolError as error:
+        got = str(error)
+    assert got == wanted
+
+
+def test_ways() -> None:
+    """Options are made once; keys of a route that cannot be compared are made each time, and no more kept."""
+    settings = MediaSettings(profiles=["webrtc"])
+    ways = Ways(settings)
+    first = ways.toward(NO_WISH, WEB, PHONE4, offer=True)
+    assert first == toward(settings, NO_WISH, WEB, PHONE4, offer=True)
+    assert ways.toward(NO_WISH, WEB, PHONE4, offer=True) is first
+    assert ways.toward(NO_WISH, PHONE4, WEB, offer=False) != first
+    odd = Wish(profile="always", keys=(("codec", ["x"]),))
+    assert ways.toward(odd, PHONE4, PHONE4, offer=True).keys["codec"] == ["x"]
+    for number in range(600):
+        # A peer may write any word as the address family.
+        ways.toward(NO_WISH, Side(family=str(number)), PHONE4, offer=True)
+    assert ways.toward(NO_WISH, WEB, PHONE4, offer=True) == first
+    assert len(ways) <= 256
