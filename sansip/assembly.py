@@ -126,6 +126,8 @@ class Assembly(Service):
             TrustDomain(self.listeners, realms, config.auth is not None, self.believes, self.trusted.peers),
             self.notices,
         )
+        if seat is not None:
+            self.proxy.marks.place = seat.digit
         self.ua = UserAgent(
             config.ua,
             self.client,

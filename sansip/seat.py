@@ -17,6 +17,7 @@ __all__ = ["MOST", "Directory", "Seat", "owner", "seat_of_branch", "seat_of_conn
 # Workers of one server: the marks are one letter each, and each worker holds all bindings.
 MOST: Final = 16
 _FIRST: Final = ord("A")
+_DIGITS: Final = "0123456789abcdef"
 # RFC 3261 8.1.1.7: the length of ``z9hG4bK``; the mark stands behind it.
 _COOKIE: Final = 7
 # A number of a connection: which worker, which life of it, and a count.
@@ -60,6 +61,11 @@ class Seat:
         return chr(_FIRST + self.number)
 
     @property
+    def digit(self) -> str:
+        """The hexadecimal digit that stands for this place in marks of dialogs."""
+        return f"{self.number:x}"
+
+    @property
     def first_connection(self) -> int:
         """The number below the first connection of this process: no other process has the same."""
         return ((self.number * _LIVES) + self.incarnation % _LIVES + 1) << _COUNT_BITS
@@ -67,6 +73,11 @@ class Seat:
     def owns(self, key: str) -> bool:
         """Whether this worker is the one of all that does the work for ``key``."""
         return owner(key, self.count) == self.number
+
+    def other_by(self, digit: str) -> int | None:
+        """Return the number of the other worker that ``digit`` stands for, None for this one and for none."""
+        number = _DIGITS.find(digit) if digit else -1
+        return number if 0 <= number < self.count and number != self.number else None
 
     def other(self, mark: str) -> int | None:
         """Return the number of the other worker that ``mark`` stands for, None for this one and for none."""

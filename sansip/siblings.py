@@ -7,6 +7,10 @@ another worker is passed on as it came (``PassOn``, ``Stack.passed_on``):
     a response                to the worker whose mark is in the branch of our Via
     a request within a        to the worker whose mark is in our tag
     dialog of ours
+    a request within a        to the worker that relayed its first request: its digit is in the mark of our
+    dialog that we relay      Route value (``proxy.dialog_mark``), and it has what modules know of the call
+    a request of ours that    to the worker that sent it: its mark is in the branch of our Via, the topmost
+    comes back (a spiral)
     any other request         to the worker that has its server transaction: a CANCEL, the ACK of a failure,
                               or a retransmission that a NAT sends from another port
 
@@ -23,7 +27,9 @@ from typing import Any, Final, Protocol
 
 from sansip.actions import Action, Address, PassOn, Tell
 from sansip.auth import Authenticator
+from sansip.errors import RemoteProtocolError
 from sansip.location import SharedLocation, SharedRecord
+from sansip.proxy.dialog_mark import PARAMETER, place_in
 from sansip.routing.core import Core
 from sansip.routing.loss import connection_lost, give_up
 from sansip.routing.named_flows import inward_record
@@ -32,7 +38,7 @@ from sansip.sources import SharedRates
 from sansip.transport import Connections, Flow
 from sansip.transport.connection import Connection
 from sansip.ua.tags import MARK as TAG_MARK
-from sansip.wire import Request, Response
+from sansip.wire import Request, Response, SipUri
 
 __all__ = ["EARLY", "Siblings"]
 
@@ -106,11 +112,37 @@ class Siblings:
         elif request.method in ("ACK", "CANCEL"):
             # RFC 3261 9.1, 17.1.1.3: they have the branch of their INVITE.
             other = self.seat.directory.find(key)
+            if other is None and tag is not None:
+                # RFC 3261 13.2.2.4: the ACK of a 2xx has a branch of its own.
+                other = self._dialog_at(request)
         else:
-            other = self.seat.directory.claim(key)
+            if tag is not None:
+                other = self._dialog_at(request)
+            elif self._core.listeners.is_own_sent_by(request.via.sent_by):
+                other = seat_of_branch(self.seat, request.via.branch)
+            if other is None:
+                other = self.seat.directory.claim(key)
         if other is None or other == self.seat.number:
             return False
         return self._pass_on(other, flow, data)
+
+    def _dialog_at(self, request: Request) -> int | None:
+        """Return the other worker that relayed the first request of this dialog, None for this one."""
+        line = request.first_line("route")
+        if line is None:
+            return None
+        listeners = self._core.listeners
+        recorded = listeners.recorded_by(line)
+        if recorded is not None:
+            return self.seat.other_by(place_in(recorded[1]))
+        try:
+            uri = request.routes[0].uri
+        except RemoteProtocolError:
+            # It is refused here as well as there.
+            return None
+        if not isinstance(uri, SipUri) or not listeners.is_own_address(uri.host, uri.port, uri.transport):
+            return None
+        return self.seat.other_by(place_in(uri.params.get(PARAMETER) or ""))
 
     def _pass_on(self, other: int, flow: Flow, data: bytes) -> bool:
         if flow.conn:

@@ -33,6 +33,15 @@ def test_each_worker_has_a_mark_of_its_own() -> None:
     assert all(len(mark) == 1 and mark.isupper() for mark in marks)
 
 
+def test_digits_name_the_other_workers() -> None:
+    """A dialog's mark ends with one: what no worker wrote leads nowhere."""
+    assert [seat(1).other_by(digit) for digit in ("0", "1", "2", "3", "f", "g", "")] == [
+        *(0, None, 2),
+        *([None] * 4),
+    ]
+    assert len({seat(number, MOST).digit for number in range(MOST)}) == MOST
+
+
 def test_no_connection_number_comes_twice() -> None:
     """A number in a flow token outlives its process: it must not lead to a stranger's connection."""
     begins = {seat(number, 3, life).first_connection for number in range(3) for life in range(50)}

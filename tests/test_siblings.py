@@ -145,6 +145,46 @@ def test_request_of_another_workers_transaction() -> None:
     assert [action.address for _, action in crew.datagram(0, call)] == [ALICE]
 
 
+def test_requests_of_a_dialog_come_to_the_worker_that_relayed_its_first() -> None:
+    """RFC 3261 12.2: modules there know the call; the callee's BYE reaches any worker, by its own address."""
+    crew = Crew()
+    crew.datagram(0, register(), BOB)
+    sent = crew.datagram(1, invite())
+    copy = next(action.data for _, action in sent if action.address == BOB).decode()
+    route = next(line for line in copy.split("\r\n") if line.startswith("Record-Route"))
+    value = route.removeprefix("Record-Route: ")
+    for spelt in (value, value.replace(";lr", ";LR").replace(";d=", ";a=b;D="), f"Proxy {value}"):
+        data = request(
+            "BYE",
+            "sip:alice@192.0.2.1",
+            source=BOB,
+            branch=f"z9hG4bK{len(spelt)}",
+            to="<sip:alice@biloxi.test>;tag=alice",
+            sender="<sip:bob@example.com>",
+            from_tag="bob",
+            headers=[("Route", spelt)],
+        )
+        sent = crew.datagram(0, data, BOB)
+        assert [(number, action.address) for number, action in sent] == [(1, ALICE)], spelt
+        assert b"branch=z9hG4bKB" in sent[0][1].data
+    # A digit proves nothing: one of no worker, or none, leaves the request where it came.
+    for digit in ("f", ""):
+        wrong = data.replace(value.encode(), f"{value[:-2]}{digit}>".encode())
+        wrong = wrong.replace(b"z9hG4bK", b"z9hG4bKx")
+        crew.now += 40.0
+        assert {number for number, _ in crew.datagram(0, wrong, BOB)} <= {0}
+
+
+def test_a_spiral_comes_to_the_worker_that_sent_it() -> None:
+    """RFC 3261 16.6 step 8: a request of ours that comes back is known by the worker whose branch it is."""
+    crew = Crew()
+    crew.datagram(0, register(), BOB)
+    sent = crew.datagram(1, invite())
+    copy = next(action.data for _, action in sent if action.address == BOB)
+    back = crew.perform(0, crew.stacks[0].datagram_received(UDP, copy, ("192.0.2.254", 5060), 0.0))
+    assert {number for number, _ in back} == {1}
+
+
 def test_connection_of_another_worker_is_used() -> None:
     """A binding over a connection is a flow at every worker; the octets leave over its own worker."""
     crew = Crew()

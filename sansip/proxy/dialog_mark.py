@@ -12,6 +12,9 @@ three parts:
     whole seal     the same, the remote target, and for one of our users also the
                    user and the address that it sends from
 
+Of several workers of one server each puts a digit behind its marks, so that the requests of a dialog come to
+the worker that has its state (``sansip.siblings``). It proves nothing, and no seal covers it.
+
 So the side that has a mark can reach the other side only, and only as itself. Nothing is stored for that: a
 mark outlives a restart, and other nodes with the same key read it.
 
@@ -50,6 +53,7 @@ __all__ = [
     "address_of",
     "contact_of",
     "hour_of",
+    "place_in",
     "sender",
     "strip",
     "uri_of",
@@ -93,14 +97,18 @@ class Marks:
         key: the same on all nodes, and in all lives of a process, that shall read each other's.
         life: seconds that a mark is good for.
         most: dialogs whose refreshed targets are remembered.
+
+    Attributes:
+        place: the digit of this worker (``Seat.digit``); "" for a server that is alone.
     """
 
-    __slots__ = ("_hours", "_key", "_targets", "most")
+    __slots__ = ("_hours", "_key", "_targets", "most", "place")
 
     def __init__(self, key: bytes, life: float, most: int) -> None:
         self._key = blake2b(key, digest_size=32, person=b"sansip-marks").digest()
         self.live(life)
         self.most = most
+        self.place = ""
         # (Call-ID, local tag, remote tag) -> remote targets
         self._targets: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
@@ -116,11 +124,12 @@ class Marks:
         """Return the mark; ``dialog`` is Call-ID, local tag ("" for the callee), remote tag, next route."""
         first = f"{head | _OURS if who else head:04x}"
         text = "\n".join((first, *dialog))
-        return first + self._seal(text, _DIALOG) + self._seal(f"{text}\n{target}\n{who}", _WHOLE)
+        whole = self._seal(f"{text}\n{target}\n{who}", _WHOLE)
+        return first + self._seal(text, _DIALOG) + whole + self.place
 
     def _head_of(self, mark: str, unix: float) -> int:
         """Return the head of ``mark``, -1 where it is none of ours, or too old."""
-        if len(mark) != _LENGTH or not mark.isascii():
+        if not _LENGTH <= len(mark) <= _LENGTH + 1 or not mark.isascii():
             return -1
         try:
             head = int(mark[:_HEAD_END], 16)
@@ -140,7 +149,7 @@ class Marks:
             return False
         local = from_tag if head & CALLER else ""
         text = f"{mark[:_HEAD_END]}\n{call_id}\n{local}\n{to_tag}\n\n{address_of(uri)}\n{who}"
-        return compare_digest(self._seal(text, _WHOLE), mark[_DIALOG_END:])
+        return compare_digest(self._seal(text, _WHOLE), mark[_DIALOG_END:_LENGTH])
 
     def read(self, mark: str, request: Request, who: str, unix: float) -> Reading:
         """Return what ``mark``, of our Route value, proves of ``request``, which has lost that value."""
@@ -153,7 +162,7 @@ class Marks:
         after = address_of(str(request.routes[0].uri)) if "route" in request.keys else ""
         text = "\n".join((mark[:_HEAD_END], call_id, local, to_tag or "", after))
         whole = self._seal(f"{text}\n{address_of(request.uri_text)}\n{who}", _WHOLE)
-        if compare_digest(whole, mark[_DIALOG_END:]):
+        if compare_digest(whole, mark[_DIALOG_END:_LENGTH]):
             return Reading.WHOLE
         if compare_digest(self._seal(text, _DIALOG), mark[_HEAD_END:_DIALOG_END]):
             return Reading.OURS if head & _OURS else Reading.DIALOG
@@ -198,7 +207,7 @@ class Marks:
         for index, value in enumerate(values):
             mark = uri_of(value).partition(f";{PARAMETER}=")[2].partition(";")[0]
             if (
-                len(mark) != _LENGTH
+                not _LENGTH <= len(mark) <= _LENGTH + 1
                 or not mark.isascii()
                 or not self._is_callees(mark, response, values[index:])
             ):
@@ -227,6 +236,11 @@ def sender(user: str, host: str) -> str:
         return f"{user} {host}"
     key = host_key(host)
     return f"{user} {key if isinstance(key, str) else key.hex()}"
+
+
+def place_in(mark: str) -> str:
+    """Return the digit of the worker that made ``mark``, "" where there is none."""
+    return mark[_LENGTH:].lower() if len(mark) == _LENGTH + 1 else ""
 
 
 def hour_of(unix: float) -> int:
