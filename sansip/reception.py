@@ -13,6 +13,7 @@ from typing import Any
 
 from sansip.actions import Address
 from sansip.assembly import Assembly
+from sansip.client import BriefRequest
 from sansip.errors import RemoteProtocolError
 from sansip.events import (
     MessageRefused,
@@ -113,7 +114,8 @@ class Reception:
     def returns_briefly(self, data: bytes, source: Address, now: float) -> bool:
         """Send a response back that came in a datagram from ``source``, if that can be done at once.
 
-        It answers a usual relay (``proxy.usual``), and no module looks at it.
+        It answers a usual relay (``proxy.usual``), or a request of ours that left as octets alone, and no
+        module looks at it.
         """
         core = self._core
         if core.unstarted or core.modules.stack_hooks.message_arrived:
@@ -125,12 +127,12 @@ class Reception:
         transaction = self._transactions.clients.get(f"{echo.branch} {echo.method}")
         if transaction is None:
             return False
-        usual, hop = transaction.user, transaction.flow
+        user, hop = transaction.user, transaction.flow
         return (
-            isinstance(usual, Usual)
+            isinstance(user, Usual | BriefRequest)
             and not hop.conn
             and hop.address[0] == source[0]
-            and usual.returns(transaction, echo, now)
+            and user.returns(transaction, echo, now)
         )
 
     def message_received(

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sansip.client.brief import BriefRequest
     from sansip.client.sending import Sending
     from sansip.transport import Listener
     from sansip.wire import Request, Response
 
-__all__ = ["Asker"]
+__all__ = ["Asker", "BriefAsker"]
 
 
 class Asker:
@@ -49,3 +50,13 @@ class Asker:
 
     def resent(self, sending: Sending, request: Request, now: float) -> None:
         """The request is sent again as ``request``, with credentials and another CSeq number."""
+
+
+class BriefAsker(Asker):
+    """The user of requests that leave as octets alone (``Client.send_octets``)."""
+
+    __slots__ = ()
+
+    def taken(self, brief: BriefRequest, now: float) -> None:
+        """A 2xx came that says nothing new. Of each other end ``final`` hears."""
+        raise NotImplementedError

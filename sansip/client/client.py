@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sansip.client.ack import Ack
+from sansip.client.brief import BriefRequest
 from sansip.client.outlet import Outlet
 from sansip.client.sending import Sending
 from sansip.errors import RemoteProtocolError
@@ -19,7 +20,7 @@ from sansip.wire import SipUri
 
 if TYPE_CHECKING:
     from sansip.auth import Account
-    from sansip.client.asker import Asker
+    from sansip.client.asker import Asker, BriefAsker
     from sansip.wire import Request, Uri
 
 __all__ = ["Client"]
@@ -65,6 +66,27 @@ class Client(Outlet):
         else:
             sending.begin(way, accounts, within, now)
         return sending
+
+    def send_octets(
+        self,
+        method: str,
+        branch: str,
+        data: bytes,
+        flow: Flow,
+        asker: BriefAsker,
+        now: float,
+        *,
+        number: int,
+        contact: str,
+    ) -> None:
+        """Send ``data``, a whole request whose Via of ours has ``branch``, over ``flow`` of UDP.
+
+        Args:
+            number: of its CSeq.
+            contact: the line Contact of the peer as it is known; a 2xx that has another is given to
+                ``asker.final``, each other one to ``asker.taken``.
+        """
+        BriefRequest(self, asker, data, branch, number, contact).start(method, flow, now)
 
     def send_ack(
         self,

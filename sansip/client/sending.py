@@ -85,6 +85,19 @@ class Sending(Attempt):
         self._answers = self.client.auth.answers(hop.host, accounts)
         self.locate(hop, now)
 
+    def resume(self, transaction: ClientTransaction, branch: str, provisional: bool) -> None:
+        """Take over the request, which was sent as octets alone. Only for ``BriefRequest``."""
+        base = self._base
+        assert base is not None
+        # As it was sent, with our Via.
+        self._request = base.copy()
+        base.remove("Via")
+        flow = transaction.flow
+        hop = NextHop(flow.transport, flow.host, flow.port, True, True)
+        self._pinned = flow
+        self._answers = self.client.auth.answers(hop.host, None)
+        self._go_on(transaction, hop, branch, provisional, None)
+
     # --- sending
 
     def _way(self, transport: str, ip: str) -> tuple[Listener | None, Flow | None]:

@@ -277,11 +277,13 @@ class Dialog:
         body: bytes = b"",
         *,
         contact: Uri | None = None,
+        number: int | None = None,
     ) -> Request:
         """Return a request within the dialog, without Via (RFC 3261 12.2.1.1).
 
         A target refresh request carries our Contact: ``contact``, where we have moved, else
-        the same as before. Raises LocalProtocolError for ACK and CANCEL, and in an ended dialog.
+        the same as before. ``number``: of its CSeq, one that ``next_cseq`` gave before. Raises
+        LocalProtocolError for ACK and CANCEL, and in an ended dialog.
         """
         if method in ("ACK", "CANCEL"):
             raise LocalProtocolError(f"a dialog makes no {method}: it repeats the number of an INVITE")
@@ -293,7 +295,7 @@ class Dialog:
         if method in TARGET_REFRESH and self.local_target is not None:
             fields.append(("Contact", f"<{self.local_target}>"))
         fields += headers
-        return self._request(method, self.next_cseq(), fields, body)
+        return self._request(method, self.next_cseq() if number is None else number, fields, body)
 
     def ack(self, invite: Request, headers: Iterable[tuple[str, object]] = (), body: bytes = b"") -> Request:
         """Return the ACK for the 2xx to ``invite`` as it was sent last (RFC 3261 13.2.2.4)."""

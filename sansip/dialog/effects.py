@@ -6,6 +6,7 @@ out; ``owner`` is the object that it gave together with a request (its server tr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,6 +28,7 @@ __all__ = [
     "Respond",
     "Send",
     "SendAck",
+    "SendNotify",
     "SubscribeAnswered",
     "Subscribed",
     "SubscriptionEnded",
@@ -203,6 +205,19 @@ class Send:
 
 
 @dataclass(slots=True)
+class SendNotify:
+    """Send NOTIFY ``number`` of a ``lean`` notifier, which ``Notifier.notify`` makes.
+
+    ``state``: the value of Subscription-State; ``fields``: those beside the usual ones.
+    """
+
+    number: int
+    state: str
+    fields: Iterable[tuple[str, object]]
+    body: bytes
+
+
+@dataclass(slots=True)
 class SendAck:
     """Send the ACK for a 2xx, without a transaction (RFC 3261 13.2.2.4).
 
@@ -225,4 +240,4 @@ class End:
     """Forget the usage: nothing more comes of it."""
 
 
-Effect: TypeAlias = Respond | Send | SendAck | Tell | End
+Effect: TypeAlias = Respond | Send | SendNotify | SendAck | Tell | End

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self, TypeAlias
 
 from sansip.dialog.dialog import CONFIRMED, EARLY, Dialog, Refusal
-from sansip.dialog.effects import Effect, End, Subscribed, SubscriptionEnded, Tell
+from sansip.dialog.effects import Effect, End, SendNotify, Subscribed, SubscriptionEnded, Tell
 from sansip.dialog.route_set import record_routes_to_copy
 from sansip.dialog.subscription import ENDING, Headers, SubscriptionUsage
 from sansip.dialog.subscription_table import ACTIVE, NOTIFIER, PENDING
@@ -54,6 +54,7 @@ class Notifier(SubscriptionUsage):
         least, most: bounds of the duration of a refresh, seconds.
         usual: the duration of a refresh that names none (RFC 6665 4.2.1.1).
         content: makes the content of each NOTIFY; None: ``change`` brings it.
+        lean: each NOTIFY is an effect ``SendNotify``, and ``notify`` makes it; else a ``Send``.
         params: what follows in each Subscription-State of a subscription that lasts (RFC 6446 9.3).
     """
 
@@ -63,6 +64,7 @@ class Notifier(SubscriptionUsage):
         "_fields",
         "_sending",
         "content",
+        "lean",
         "least",
         "most",
         "params",
@@ -76,9 +78,10 @@ class Notifier(SubscriptionUsage):
     usual: int
     content: MakeContent | None
     params: str
+    lean: bool
     # Content of the next NOTIFY; whether one is under way, and whether its content is out of date.
     _body: bytes
-    _fields: list[tuple[str, object]]
+    _fields: Headers
     _sending: bool
     _changed: bool
 
@@ -145,6 +148,7 @@ class Notifier(SubscriptionUsage):
         most: int = 86_400,
         usual: int | None = None,
         params: str = "",
+        lean: bool = False,
     ) -> Self:
         """Return a subscription of which nothing is to be sent yet.
 
@@ -153,6 +157,7 @@ class Notifier(SubscriptionUsage):
         usage = cls(dialog, event, PENDING if pending else ACTIVE, headers)
         usage._begin(least, most, usual, content, params)
         usage.expires_at = expires_at
+        usage.lean = lean
         return usage
 
     def _begin(
@@ -162,7 +167,7 @@ class Notifier(SubscriptionUsage):
         self.usual = most if usual is None else usual
         self.content, self.params = content, params
         self._body, self._fields = b"", []
-        self._changed = self._sending = False
+        self._changed = self._sending = self.lean = False
 
     @property
     def is_sending(self) -> bool:
@@ -193,6 +198,12 @@ class Notifier(SubscriptionUsage):
             # RFC 6665 4.2.2: these statuses end it, and so does silence (408).
             ends = status in ENDING or status == 408
             self._input("NOTIFY refused" if ends else "NOTIFY answered", response, now)
+        return self._take()
+
+    def taken(self, number: int, now: float) -> list[Effect]:
+        """A 2xx to NOTIFY ``number``, which says nothing else."""
+        self._sending = False
+        self._input("NOTIFY answered", number, now)
         return self._take()
 
     def lost(self, response: Response, now: float) -> list[Effect]:
@@ -250,11 +261,24 @@ class Notifier(SubscriptionUsage):
         if self.content is None:
             fields, body = self._fields, self._body
         else:
-            made, body = self.content(words)
-            fields = list(made)
-        self._send("NOTIFY", [("Subscription-State", state), *fields], body)
+            fields, body = self.content(words)
+        if self.lean:
+            number = self._number = self.dialog.next_cseq()
+            self._effects.append(SendNotify(number, state, fields, body))
+        else:
+            self._send("NOTIFY", [("Subscription-State", state), *fields], body)
 
-    def go_on(self, _response: Response, now: float) -> None:
+    @property
+    def headers(self) -> Headers:
+        """The fields of each NOTIFY that are its user's."""
+        return self._headers
+
+    def notify(self, made: SendNotify) -> Request:
+        """Return the NOTIFY that ``made`` says."""
+        headers = [("Event", self.event), *self._headers, ("Subscription-State", made.state), *made.fields]
+        return self.dialog.make("NOTIFY", headers, made.body, number=made.number)
+
+    def go_on(self, _answer: Response | int, now: float) -> None:
         if self._changed:
             self.notify_now(None, now)
 
@@ -293,8 +317,8 @@ class Notifier(SubscriptionUsage):
     def lose(self, response: Response, now: float) -> None:
         self._end(SubscriptionEnded("lost", None, response))
 
-    def finish(self, response: Response, now: float) -> None:
+    def finish(self, answer: Response | int, now: float) -> None:
         # An older one may be answered before.
-        if response.cseq.number == self._number:
+        if (answer if isinstance(answer, int) else answer.cseq.number) == self._number:
             self.state = TERMINATED
             self._effects.append(End())

@@ -70,7 +70,7 @@ class Beginning:
             request.reply(400, f"Bad Filter: {error}"[:80])
             return None
         watcher = core.address_of(message.from_.uri)
-        one = Subscription(tag, package, resource, watcher, self._notifying.answered)
+        one = Subscription(tag, package, resource, watcher, self._notifying.answered, self._notifying.taken)
         one.proven = request.proven
         one.source = watcher if one.proven else source_of(flow.host)
         one.flow = flow

@@ -25,13 +25,18 @@ class WatcherChanged:
 
 @dataclass(slots=True)
 class SubscriptionLimitReached:
-    """A SUBSCRIBE was refused by a limit, a key of the table [events]; told once a second for each."""
+    """A limit, a key of the table [events], acts; told once a second for each.
+
+    It refused a SUBSCRIBE, or (``held``) a NOTIFY to a Contact that is new waits.
+    """
 
     limit: str
     watcher: str
     source: str
+    held: bool = False
 
     def __str__(self) -> str:
-        return (
-            f"events.{self.limit} is reached: a SUBSCRIBE of {self.watcher:.80} at {self.source} was refused"
-        )
+        who = f"{self.watcher:.80} at {self.source}"
+        if self.held:
+            return f"events.{self.limit} is reached: a NOTIFY to the new Contact of {who} waits"
+        return f"events.{self.limit} is reached: a SUBSCRIBE of {who} was refused"

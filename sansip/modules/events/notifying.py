@@ -11,13 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sansip.dialog import Notifier, Respond, Send, SubscriptionEnded, Tell
+from sansip.dialog import Notifier, Respond, SendNotify, SubscriptionEnded, Tell
 from sansip.errors import RemoteProtocolError
 from sansip.modules.events.content import Verdict
-from sansip.modules.events.notices import WatcherChanged
+from sansip.modules.events.notices import SubscriptionLimitReached, WatcherChanged
 from sansip.modules.events.row import BLOCK
 from sansip.modules.events.sending import way_of
 from sansip.modules.events.subscription import rate_of
+from sansip.modules.events.writing import send_octets
 
 if TYPE_CHECKING:
     from sansip.client import Sending
@@ -53,6 +54,8 @@ class Notifying:
         self._keeping = keeping
         self._settings = settings
         self.now = 0.0
+        # The second in which a limit was told of.
+        self._told = -1
         self._sent = core.counter("notified", "NOTIFYs that were sent, by package", ("event",))
         self._over_count = core.counter("ended", "Subscriptions that ended, by reason", ("reason",))
 
@@ -70,6 +73,7 @@ class Notifying:
             usual=one.package.usual,
             params=rates(one),
             headers=one.package.headers,
+            lean=True,
         )
 
     def _content(self, one: Subscription, words: str) -> tuple[list[tuple[str, object]], bytes]:
@@ -91,11 +95,12 @@ class Notifying:
     def perform(self, one: Subscription, effects: list[Effect], now: float) -> None:
         """Do what the usage of ``one`` wants done."""
         for effect in effects:
-            if isinstance(effect, Send):
+            if isinstance(effect, SendNotify):
                 one.left(now)
                 self._sent.add(one.package.event)
                 client = self._core.ua.client
-                client.send(effect.request, one, now, hop=way_of(one, client))
+                if not send_octets(one, effect, client, now):
+                    client.send(one.usage.notify(effect), one, now, hop=way_of(one, client))
                 if one.kept and (one.usage.dialog.local_cseq or 0) > one.reserved - BLOCK // 2:
                     self._keeping.rewrite(one, now)
             elif isinstance(effect, Respond):
@@ -131,6 +136,9 @@ class Notifying:
                 usage.dialog.answered(sending.request, response)
             except RemoteProtocolError:
                 pass
+            # RFC 3261 12.2.1.2: a 2xx moves the target. What leaves next goes to an address that may not want
+            # it, as after a SUBSCRIBE (``consider``).
+            one.moved = str(usage.dialog.remote_target) != one.reached
         if sending.made and status != 408 and one.tries >= _TRIES:
             effects = usage.lost(response, now)
         else:
@@ -140,14 +148,41 @@ class Notifying:
         self.perform(one, effects, now)
         self.consider(one, now)
 
+    def taken(self, one: Subscription, number: int, now: float) -> None:
+        """NOTIFY ``number`` of ``one``, which left as octets, has a 200 that says nothing else."""
+        self.now = now
+        if one.unanswered is not None:
+            self._book.answered(one)
+        one.tries = 0
+        one.moved = False
+        assert one.head is not None
+        one.reached = one.head.target
+        self.perform(one, one.usage.taken(number, now), now)
+        self.consider(one, now)
+
     def consider(self, one: Subscription, now: float) -> None:
         """Send what is due to ``one``, or look at it again when it is."""
         usage = one.usage
         if usage.is_over or usage.expires_at is None or not one.counted:
             return
         if one.dirty and not usage.is_sending and one.may_leave_at(now) <= now:
-            self.perform(one, usage.change(b"", (), now), now)
+            if one.moved and not self._may_go(one, now):
+                one.retry_at = now + _AGAIN[0]
+            else:
+                self.perform(one, usage.change(b"", (), now), now)
         self._book.look(one, one.next_due())
+
+    def _may_go(self, one: Subscription, now: float) -> bool:
+        """Whether a NOTIFY may go to a target that has answered none (``EventsSettings.unanswered``)."""
+        if one.unanswered is None:
+            if self._book.count_unanswered(one.source) >= self._settings().unanswered:
+                if self._told != int(now):
+                    self._told = int(now)
+                    host = "" if one.flow is None else one.flow.host
+                    self._core.notify(SubscriptionLimitReached("unanswered", one.watcher, host, True), now)
+                return False
+            self._book.asks(one, one.source)
+        return True
 
     def passed(self, now: float) -> None:
         """End what has expired, and send the NOTIFYs that are due: a group of them."""

@@ -78,7 +78,9 @@ class Restoring:
             return None
         try:
             dialog = dialog_of(row)
-            one = Subscription(row.id, package, row.resource, row.watcher, notifying.answered)
+            one = Subscription(
+                row.id, package, row.resource, row.watcher, notifying.answered, notifying.taken
+            )
             one.verdict = Verdict(row.verdict)
             one.filter_type, one.filter_body = row.filter_type, row.filter_body
             if row.filter_type:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.client import Asker
+from sansip.client import BriefAsker
 from sansip.modules.events.content import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sansip.client import Sending
+    from sansip.client import BriefRequest, Sending
     from sansip.dialog import Notifier
     from sansip.transport import Flow
     from sansip.wire import Request, Response
@@ -38,7 +38,7 @@ def rate_of(text: str | None) -> float | None:
     return rate if _RATES[0] <= rate <= _RATES[1] else None
 
 
-class Subscription(Asker):
+class Subscription(BriefAsker):
     """One subscription.
 
     Attributes:
@@ -70,9 +70,11 @@ class Subscription(Asker):
         "filter_type",
         "flow",
         "full",
+        "head",
         "id",
         "kept",
         "memo",
+        "moved",
         "number",
         "package",
         "params",
@@ -85,6 +87,7 @@ class Subscription(Asker):
         "source",
         "tokens",
         "told",
+        "took",
         "tries",
         "unanswered",
         "usage",
@@ -102,6 +105,7 @@ class Subscription(Asker):
         resource: str,
         watcher: str,
         told: Callable[[Subscription, Sending, Response, float], None],
+        took: Callable[[Subscription, int, float], None] | None = None,
     ) -> None:
         self.id = id
         self.package = package
@@ -134,11 +138,17 @@ class Subscription(Asker):
         # The key that it counts for while its first NOTIFY has no answer, and the target that has answered.
         self.unanswered: str | None = None
         self.reached = ""
+        # Whether a 200 moved the target, and nothing has answered there.
+        self.moved = False
         self.source = ""
         # Whether it is among the subscriptions of its resource, and whether it has a row.
         self.counted = False
         self.kept = False
+        # What its NOTIFYs begin with, while the dialog stays as it is: a ``Head`` of ``writing``, which is
+        # above this file.
+        self.head: Any = None
         self.told = told
+        self.took = took
 
     # --- the pace
 
@@ -229,6 +239,10 @@ class Subscription(Asker):
 
     def final(self, sending: Sending, response: Response, now: float) -> None:
         self.told(self, sending, response, now)
+
+    def taken(self, brief: BriefRequest, now: float) -> None:
+        assert self.took is not None
+        self.took(self, brief.number, now)
 
     def next_cseq(self, sending: Sending) -> int | None:
         return self.usage.dialog.next_cseq()
