@@ -1,4 +1,4 @@
-"""The module ``documents``: small documents of users, which other modules read, and XCAP will serve.
+"""The module ``documents``: small documents of users, which other modules read, and XCAP serves.
 
 Theory of operation: a document belongs to an application (``pres-rules``, ``resource-lists``), to a user, and
 has a name. All are in memory over rows, because rules are asked for at each SUBSCRIBE. A module that knows an
@@ -8,6 +8,7 @@ whatever depends on it is told at once. Entity-tags change with each write (RFC 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -70,6 +71,10 @@ class DocumentsRead:
 
 DOCUMENTS = Table("documents", Document, key=("auid", "user", "name"))
 _Key = tuple[str, str, str]
+# What makes a document another one.
+Edit = Callable[[Document | None], bytes | None]
+# The owner of documents that are no user's.
+_GLOBAL: Final = "global"
 
 
 class Documents(Module):
@@ -85,6 +90,8 @@ class Documents(Module):
         self._found: dict[str, dict[str, dict[str, Document]]] = {}
         self._count = 0
         self._checks: dict[str, Check] = {}
+        # Documents that are being changed, and who waits to change them next.
+        self._changing: dict[_Key, deque[Later[None]]] = {}
         # Set when all rows have been read; before that a missing document proves nothing.
         self.reading: Later[None] = Later()
 
@@ -148,35 +155,86 @@ class Documents(Module):
     @function
     async def put(self, auid: str, user: str, name: str, body: bytes) -> Document:
         """Write a document; it is durable on return. Raises ``ValueError`` for one that is refused."""
+        written = await self.change(auid, user, name, lambda before: body)
+        assert written is not None
+        return written
+
+    @function
+    async def delete(self, auid: str, user: str, name: str) -> bool:
+        """Delete a document, durably; return whether there was one."""
+        there: list[bool] = []
+
+        def gone(before: Document | None) -> None:
+            there[:] = [before is not None]
+
+        await self.change(auid, user, name, gone)
+        return there[0]
+
+    @function
+    async def change(self, auid: str, user: str, name: str, edit: Edit) -> Document | None:
+        """Put what ``edit`` makes of a document in its place, durably; return the new one.
+
+        ``edit`` gets the document as it is at that moment, None where there is none, and returns the octets
+        of the new one, None for none; whatever it raises leaves everything as it is. Changes of one document
+        happen one after the other. The change goes on if the caller stops waiting. Raises ``ValueError``
+        for a document that is refused.
+        """
+        ended: Later[Document | None] = Later()
+        self.core.run(self._in_turn((auid, user, name), edit), self.core.ua.now, ended.set)
+        return await ended
+
+    async def _in_turn(self, key: _Key, edit: Edit) -> Document | None:
+        waiting = self._changing.get(key)
+        if waiting is None:
+            self._changing[key] = deque()
+        else:
+            turn: Later[None] = Later()
+            waiting.append(turn)
+            await turn
+        try:
+            return await self._change(key, edit)
+        finally:
+            if self._changing[key]:
+                self._changing[key].popleft().set(None, self.core.ua.now)
+            else:
+                del self._changing[key]
+
+    async def _change(self, key: _Key, edit: Edit) -> Document | None:
+        before = self.get(*key)
+        body = edit(before)
+        if body is None:
+            if before is not None:
+                await self._rows.delete(key)
+                self._drop(key)
+            return None
+        self._check(key, body, before)
+        row = Document(*key, body, self.core.entropy.token())
+        await self._rows.put(row)
+        self._take(row)
+        return row
+
+    def _check(self, key: _Key, body: bytes, before: Document | None) -> None:
+        auid, user, _ = key
         if len(body) > self.settings.size:
             raise ValueError("document too large (documents.size)")
         check = self._checks.get(auid)
         if check is not None:
             check(body)
-        if self.get(auid, user, name) is None:
+        if before is None:
             if self._count >= self.settings.most:
                 raise ValueError("too many documents (documents.most)")
             if len(self.of(auid, user)) >= self.settings.most_of_user:
                 raise ValueError("too many documents of this user (documents.most_of_user)")
-        row = Document(auid, user, name, body, self.core.entropy.token())
-        await self._rows.put(row)
-        self._take(row)
-        return row
 
-    @function
-    async def delete(self, auid: str, user: str, name: str) -> bool:
-        """Delete a document, durably; return whether there was one."""
-        if self.get(auid, user, name) is None:
-            return False
-        await self._rows.delete((auid, user, name))
+    def _drop(self, key: _Key) -> None:
+        auid, user, name = key
         users = self._found.get(auid, {})
         if users.get(user, {}).pop(name, None) is None:
-            return False
+            return
         if not users[user]:
             del users[user]
         self._count -= 1
         self.core.tell(DocumentChanged(auid, user, name), self.core.ua.now)
-        return True
 
     def _take(self, row: Document) -> None:
         names = self._found.setdefault(row.auid, {}).setdefault(row.user, {})
@@ -215,6 +273,8 @@ class Documents(Module):
         return await self.delete(auid, self._user(user), document)
 
     def _user(self, text: str) -> str:
+        if text == _GLOBAL:
+            return text
         try:
             return self.core.address_of(parse_uri(text))
         except RemoteProtocolError as error:
