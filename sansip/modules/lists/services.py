@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import unquote
 
 from sansip.errors import RemoteProtocolError
 from sansip.location.aor import address_of_record
@@ -21,7 +22,7 @@ __all__ = ["Member", "Service", "members_of", "parse_lists", "parse_services"]
 LISTS: Final = "urn:ietf:params:xml:ns:resource-lists"
 SERVICES: Final = "urn:ietf:params:xml:ns:rls-services"
 # The end of the URI of a list: the node selector of its name (RFC 4826 4.1).
-_NAMED: Final = re.compile(r"list\[@name=(?:%22|\")([^\"%]{1,100})(?:%22|\")\]$")
+_NAMED: Final = re.compile(r"list\[@name=(?:\"([^\"]{1,100})\"|'([^']{1,100})')\]$")
 _MOST_SERVICES: Final = 50
 _MOST_ENTRIES: Final = 2_000
 
@@ -69,8 +70,9 @@ def parse_services(body: bytes) -> dict[str, Service]:
             elif name == "list":
                 service.members = _entries(part, [])
             elif name == "resource-list":
-                match = _NAMED.search((part.text or "").strip())
-                service.named = match[1] if match is not None else ""
+                # RFC 4826 4.1: the URI is percent-encoded.
+                match = _NAMED.search(unquote((part.text or "").strip()))
+                service.named = (match[1] or match[2]) if match is not None else ""
         # RFC 4826 4.4.5: a URI has one service.
         if service.uri in found or len(found) >= _MOST_SERVICES:
             raise ValueError("a service twice, or too many services")

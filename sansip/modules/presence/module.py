@@ -17,7 +17,16 @@ from sansip.modules.calls.events import CallAnswered, CallFinished
 from sansip.modules.documents import DocumentChanged, Documents, DocumentsRead
 from sansip.modules.events import Events, Subscription, Verdict, WatcherChanged
 from sansip.modules.presence.package import PresencePackage, PresencePublishing
-from sansip.modules.presence.pidf import Part, closed, compose, on_the_phone, opened, sphere_of, write_pidf
+from sansip.modules.presence.pidf import (
+    Part,
+    closed,
+    compose,
+    on_the_phone,
+    opened,
+    parse_pidf,
+    sphere_of,
+    write_pidf,
+)
 from sansip.modules.presence.rules import EVERYTHING, Rule, Shows, judge, next_change, parse_rules
 from sansip.modules.presence.settings import PresenceSettings
 from sansip.modules.presence.winfo import WatcherInfo
@@ -32,8 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Presence"]
 
-# RFC 5025 9: the application of the rules, and the name of the document (9.8).
-_RULES: Final = ("pres-rules", "index")
+# RFC 5025 9.7: all documents of a user count; OMA's phones have theirs in an application of its own.
+_RULES: Final = ("pres-rules", "org.openmobilealliance.pres-rules")
+# RFC 4827: a state that the user wrote, beside what phones publish.
+_STATE: Final = ("pidf-manipulation", "index")
 # Rules that have been read and are kept.
 _MOST: Final = 10_000
 
@@ -66,7 +77,9 @@ class Presence(Module):
         self._documents = core.module(Documents)
         self._engine = core.module(Events)
         self._publications = core.module(Publications)
-        self._documents.check_with(_RULES[0], parse_rules)
+        for auid in _RULES:
+            self._documents.check_with(auid, parse_rules)
+        self._documents.check_with(_STATE[0], parse_pidf)
         self._package = PresencePackage(
             self._composed,
             self._judged,
@@ -94,7 +107,9 @@ class Presence(Module):
     # --- the state of a user
 
     def _composed(self, resource: str) -> list[Part]:
-        parts = compose(one.document for one in self._publications.of("presence", resource))
+        published = [one.document for one in self._publications.of("presence", resource)]
+        written = self._written(resource)
+        parts = compose(published if written is None else [*published, written])
         if not any(part.kind == "tuple" for part in parts):
             there = self.settings.registrations and self.core.location.lookup(resource, self.core.ua.now)
             parts = [opened(resource) if there else closed(), *parts]
@@ -105,6 +120,17 @@ class Presence(Module):
         ):
             parts = compose([parts, [on_the_phone()]])
         return parts
+
+    def _written(self, resource: str) -> list[Part] | None:
+        """Return the state that the user wrote (RFC 4827), None without one."""
+        document = self._documents.get(_STATE[0], resource, _STATE[1])
+        if document is None:
+            return None
+        try:
+            return parse_pidf(document.body)
+        except ValueError as error:
+            self.core.failed("state", error)
+            return None
 
     def _changed(self, resource: str, now: float) -> None:
         self._package.forget(resource)
@@ -148,15 +174,16 @@ class Presence(Module):
         """Return the rules of a user, None where there are none."""
         found = self._read.get(resource)
         if found is None:
-            document = self._documents.get(_RULES[0], resource, _RULES[1])
-            if document is None:
+            documents = [one for auid in _RULES for one in self._documents.of(auid, resource)]
+            if not documents:
                 return None
-            try:
-                found = parse_rules(document.body)
-            except ValueError as error:
-                # A row that somebody wrote by hand: nothing is allowed by it.
-                self.core.failed("rules", error)
-                found = []
+            found = []
+            for document in documents:
+                try:
+                    found += parse_rules(document.body)
+                except ValueError as error:
+                    # A row that somebody wrote by hand: nothing is allowed by it.
+                    self.core.failed("rules", error)
             if len(self._read) >= _MOST:
                 self._read.pop(next(iter(self._read)))
             self._read[resource] = found
@@ -200,7 +227,10 @@ class Presence(Module):
                     one.full = True
                 self._engine.changed("presence", resource, now)
         elif isinstance(event, DocumentChanged):
-            if self._package.ready and (event.auid, event.name) == _RULES:
+            if (event.auid, event.name) == _STATE:
+                if self._package.ready:
+                    self._changed(event.user, now)
+            elif self._package.ready and event.auid in _RULES:
                 self._read.pop(event.user, None)
                 timer = self._edges.pop(event.user, None)
                 if timer is not None:

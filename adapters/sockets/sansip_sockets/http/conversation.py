@@ -24,6 +24,7 @@ __all__ = ["Conversation", "HttpFault", "HttpRequest", "HttpResponse", "Talk", "
 
 REASONS: Final = {
     200: "OK",
+    201: "Created",
     204: "No Content",
     304: "Not Modified",
     400: "Bad Request",
@@ -32,7 +33,9 @@ REASONS: Final = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    409: "Conflict",
     411: "Length Required",
+    412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     421: "Misdirected Request",
