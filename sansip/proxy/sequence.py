@@ -70,12 +70,28 @@ class Shifts:
         number = request.cseq.number
         if number + shift >= _END:
             return False
-        key = _key(request)
+        self._put(_key(request), number, shift)
+        return True
+
+    def raise_after(self, call_id: str, tag: str, seen: int) -> None:
+        """One more is added to what the sender ``tag`` sends next: the number behind ``seen`` is taken.
+
+        ``seen``: its last one as the next hop saw it; 0: it has sent none.
+        """
+        key = (call_id, tag)
+        steps = self.steps.get(key)
+        shift = steps[-1][1] if steps else 0
+        self._put(key, seen - shift + 1 if seen else 0, shift + 1)
+
+    def forget(self, call_id: str, tag: str) -> None:
+        """The dialog is over."""
+        self.steps.pop((call_id, tag), None)
+
+    def _put(self, key: tuple[str, str], number: int, shift: int) -> None:
         steps = [step for step in self.steps.pop(key, ()) if step[0] != number]
         if len(self.steps) >= self.most:
             del self.steps[next(iter(self.steps))]
         self.steps[key] = [*steps, (number, shift)][-_STEPS:]
-        return True
 
     def apply(self, copy: Request, marked: int, shift: int) -> None:
         """Write the numbers that the next hop is to see into ``copy``."""

@@ -191,7 +191,9 @@ class Phone:
         if request.what == "INVITE" and status.startswith("2"):
             self._call_id, self._local, self._remote = request.get("call-id"), to, request.get("from")
             self._target = request.get("contact").strip("<>")
-            self._routes = request.all("record-route")
+            if ";tag=" not in request.get("to"):
+                # RFC 3261 12.2.2: a re-INVITE changes the target, never the route set.
+                self._routes = request.all("record-route")
 
 
 def _described(body: str) -> list[str]:

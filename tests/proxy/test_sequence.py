@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from sansip.auth import Account, compute_response, ha1
+from sansip.entropy import Entropy
 from sansip.events import CredentialsRefused
+from sansip.proxy.sequence import Shifts
+from sansip.wire import Request, parse_message
 from sansip.wire.headers.auth import parse_credentials
 from tests.rig import ALICE, BOB, CAROL, Out, Rig, ack, only, relay_to, reply, request, what, within
 
@@ -495,3 +498,22 @@ def test_hostile_carriers(seed: int) -> None:
     assert not any(type(event).__name__ == "RouteFailed" for event in rig.events)
     rig.run_out()
     assert rig.stack.idle
+
+
+def test_raised_after() -> None:
+    """A request of ours in a side's name takes a number: its own later ones are one higher, each time."""
+    shifts = Shifts(Entropy(b"x" * 16), 2)
+    message = parse_message(request("BYE", from_tag="a", to_tag="b", call_id="c", cseq=7))
+    assert isinstance(message, Request)
+    shifts.raise_after("c", "a", 6)
+    assert shifts.of(message, 0) == 1
+    # The other side has seen 7, which was ours; the sender's own last one is 6 still.
+    shifts.raise_after("c", "a", 7)
+    assert shifts.of(message, 0) == 2
+    assert shifts.of(message, 0, 6) == 0
+    # Of a side that has sent nothing the first number may be any.
+    shifts.raise_after("d", "a", 0)
+    shifts.raise_after("e", "a", 0)
+    assert len(shifts.steps) == 2
+    shifts.forget("e", "a")
+    assert list(shifts.steps) == [("d", "a")]

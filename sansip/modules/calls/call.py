@@ -50,6 +50,7 @@ class Talk:
         caller, callee: its two sides.
         unacked: until when the ACK of its 2xx has to come; None once it has (RFC 3261 13.3.1.4).
         expires: when its session ends unless somebody refreshes it (RFC 4028), None without a timer.
+        interval: the seconds of the session; 0 without a timer, and where they are not known.
         alone: the seconds of a session that one side alone refreshes, for the other knows no timers; else 0.
         probed: OPTIONS of ours that wait for their answer.
     """
@@ -59,6 +60,7 @@ class Talk:
     unacked: float | None = None
     expires: float | None = None
     alone: float = 0.0
+    interval: float = 0.0
     probed: int = 0
 
 
@@ -112,6 +114,8 @@ class Call:
     recorded: Later[None] | None = None
     # Its number here: later calls have higher ones.
     number: int = 0
+    # The tags of sides in whose name this server has sent a request (``sansip.proxy.sequence``).
+    raised: set[str] = field(default_factory=set)
     # Whether its INVITE has left.
     tried: bool = False
     # Why an operator ended it before it was answered: a 2xx that crosses the CANCEL gets a BYE.

@@ -16,7 +16,7 @@ from sansip.ua.home import leads_home, way_home
 from sansip.wire import Request, Response, SipUri, parse_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sansip.client import Client, Sending
     from sansip.modules.calls.call import Side
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.transport.next_hop import NextHop
     from sansip.wire import Uri
 
-__all__ = ["send"]
+__all__ = ["send", "written"]
 
 # RFC 3261 8.1.1.5
 _END: Final = 1 << 31
@@ -58,38 +58,58 @@ def send(
     """
     # RFC 3261 12.2.1.1: one more than the last of this direction; 8.1.1.5: less than 2**31. 12.2.2: a probe
     # has the last number itself, for the side in whose name it is sent goes on counting from there.
-    if to.flow is None and not to.proven:
-        # A stranger's connection is gone: no request of ours goes to an address that it only names.
-        return False
     cseq = from_.cseq
     if method == "BYE":
         if cseq + 1 >= _END:
             return False
         cseq = from_.cseq = cseq + 1
+    headers: list[tuple[str, object]] = []
+    if reason:
+        # RFC 3326
+        headers.append(("Reason", reason))
+    try:
+        request, hop = written(client, method, call_id, to, from_, cseq, headers)
+        client.send(request, _Asking(done), now, hop=hop)
+    except (RemoteProtocolError, LocalProtocolError):
+        return False
+    return True
+
+
+def written(
+    client: Client,
+    method: str,
+    call_id: str,
+    to: Side,
+    from_: Side,
+    cseq: int,
+    more: Sequence[tuple[str, object]] = (),
+    body: bytes = b"",
+) -> tuple[Request, Flow | NextHop | SipUri | None]:
+    """Return a request within a dialog, and where to send it in place of where it leads.
+
+    Raises RemoteProtocolError or LocalProtocolError: the peers' Contact and Record-Route may be malformed.
+    """
+    if cseq >= _END or (to.flow is None and not to.proven):
+        # RFC 3261 8.1.1.5. A stranger's connection is gone: nothing goes to an address that it only names.
+        raise LocalProtocolError("no request of ours can be sent within this dialog")
     headers: list[tuple[str, object]] = [("Route", route) for route in to.routes]
     headers += [
         ("From", from_.name),
         ("To", to.name),
         ("Call-ID", call_id),
         ("CSeq", f"{cseq} {method}"),
+        *more,
     ]
-    if reason:
-        # RFC 3326
-        headers.append(("Reason", reason))
-    try:
-        uri = parse_uri(to.target)
-        strict = _strict(to.routes)
-        request = Request.build(method, to.target, headers)
-        if strict is not None:
-            # RFC 3261 12.2.1.1: the Request-URI of a strict router, and the target as the last Route.
-            request.set_uri(strict)
-            request.remove("Route")
-            for route in (*to.routes[1:], f"<{to.target}>"):
-                request.append("Route", route)
-        client.send(request, _Asking(done), now, hop=_way(client, to, uri, strict))
-    except (RemoteProtocolError, LocalProtocolError):
-        return False
-    return True
+    uri = parse_uri(to.target)
+    strict = _strict(to.routes)
+    request = Request.build(method, to.target, headers, body)
+    if strict is not None:
+        # RFC 3261 12.2.1.1: the Request-URI of a strict router, and the target as the last Route.
+        request.set_uri(strict)
+        request.remove("Route")
+        for route in (*to.routes[1:], f"<{to.target}>"):
+            request.append("Route", route)
+    return request, _way(client, to, uri, strict)
 
 
 def _strict(routes: tuple[str, ...]) -> SipUri | None:

@@ -15,6 +15,7 @@ from sansip.module import Slot, function
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.events import CallTried
 from sansip.modules.calls.operated import Operated
+from sansip.modules.calls.reinvite import Reinvite
 from sansip.modules.calls.session import REFRESHES, Asked, ask, complete, interval_of, too_small
 from sansip.modules.calls.talks import contact_of
 
@@ -96,6 +97,13 @@ class Calls(Operated):
         """End ``call``: a BYE to both sides, or a CANCEL and a 487 while it rings."""
         if not call.over:
             self._supervision.hang_up(call, why, now)
+
+    @function
+    def reinvite(self, call: Call, talk: Talk, to_caller: bool, sdp: bytes) -> Reinvite:
+        """Return a new offer to one side, as if it came from the other: await its final response."""
+        core = self.core
+        to = talk.caller if to_caller else talk.callee
+        return Reinvite(core.proxy.client, core.proxy.shifts, call, talk, to, sdp, core.limits.early_dialogs)
 
     # --- the INVITE
 
@@ -245,6 +253,7 @@ class Calls(Operated):
         # RFC 4028 11: no peer has us look at its call more often than the least that is let through.
         length = max(seconds or 0, self.settings.min_se)
         talk.expires = None if seconds is None else now + length
+        talk.interval = 0.0 if seconds is None else length
         talk.alone = length if (response.to_tag or "") in (self._completed.get(request) or ()) else 0.0
 
     def branch_ended(self, request: IncomingRequest, branch: Branch, status: int) -> None:

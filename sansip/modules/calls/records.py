@@ -209,6 +209,8 @@ class Records(Module):
         self._calls.pop(call.id, None)
         self._strangers.give_back(call.stranger)
         self._talks.forget(call)
+        for tag in call.raised:
+            self.core.proxy.shifts.forget(call.call_id, tag)
         keys = tuple(call.keys)
         self._counts.forget(call)
         if self._together is not None:

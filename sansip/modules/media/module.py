@@ -19,6 +19,7 @@ from sansip.modules.media.asking import NoRelay
 from sansip.modules.media.body import Found, find, put
 from sansip.modules.media.events import CallUnrelayed
 from sansip.modules.media.keeping import keep
+from sansip.modules.media.moving import stamped
 from sansip.modules.media.names import Names
 from sansip.modules.media.operated import Operated
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
@@ -57,11 +58,22 @@ class Media(Operated):
         self, request: IncomingRequest, branch: Branch, message: Request
     ) -> Coroutine[Any, Any, None] | None:
         """Take the description in a copy that leaves to a relay, where the call needs one."""
+        if self._moves and request.in_dialog:
+            self._judge_glare(request, message)
         if not message.body or message.method not in _CARRIERS:
             return None
         if request.in_dialog:
             return self._within(request, message, request.now)
         return self._offering(request, branch, message) if message.method == "INVITE" else None
+
+    def _judge_glare(self, request: IncomingRequest, message: Request) -> None:
+        """Refuse an offer of a side while one of ours, in its name or to it, waits for its answer."""
+        if not (message.method == "INVITE" or (message.method == "UPDATE" and message.body)):
+            return
+        dialog = self._sessions.of_dialog(message)
+        if dialog is not None and dialog[0].inviting:
+            # RFC 3261 14.2, RFC 3311 5.2
+            self._refuse(request, 491, None)
 
     def _offering(
         self, request: IncomingRequest, branch: Branch, message: Request
@@ -127,6 +139,7 @@ class Media(Operated):
         self._took.observe(now - began)
         self._relayed.add(relay.uri)
         leg.relay, leg.asked, leg.offered = relay, found.sdp, made
+        session.said[session.caller_tag] = found.sdp
         if session.call.over:
             forget(session, now)
 
@@ -207,6 +220,7 @@ class Media(Operated):
         options = self._ways.toward(session.wish, source, target, offer=False)
         try:
             made, now = await steering.answer(relay, names, found.sdp, options, began)
+            made = stamped(session, names.offerer, made)
             put(message, found, made)
         except (NoRelay, ValueError) as error:
             request.now = getattr(error, "now", began)
@@ -214,6 +228,12 @@ class Media(Operated):
             return
         self._took.observe(now - began)
         session.sides[names.answerer] = source
+        offer = session.pending.pop(names.offerer, None)
+        if offer is not None:
+            session.said[names.offerer], session.sent[names.answerer] = offer
+        elif leg is not None:
+            session.sent[names.answerer] = leg.offered
+        session.said[names.answerer], session.sent[names.offerer] = found.sdp, made
         if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
             leg.answers[names.answerer] = (found.sdp, made)
             session.labels[names.answerer] = leg.label
@@ -329,6 +349,7 @@ class Media(Operated):
             made, relay, now = await steering.offer(
                 self._relays, self.settings, session, names, found.sdp, options, began
             )
+            made = stamped(session, to, made)
             put(message, found, made)
         except (NoRelay, ValueError) as error:
             request.now = getattr(error, "now", began)
@@ -339,6 +360,7 @@ class Media(Operated):
             return
         self._took.observe(now - began)
         self._relayed.add(relay.uri)
+        session.pending[names.offerer] = (found.sdp, made)
         if session.call.over:
             forget(session, now)
         if message.__class__ is request.message.__class__:

@@ -13,6 +13,7 @@ from sansip.modules.calls import CallFinished, Calls, CallTakenBack
 from sansip.modules.media.asking import RelayFailed
 from sansip.modules.media.body import find, put
 from sansip.modules.media.events import RelayChanged
+from sansip.modules.media.moving import CannotMove, Moves, move
 from sansip.modules.media.operators import RelayRow, SessionRow, plain, relay_row, session_row
 from sansip.modules.media.profiles import Ways, Wish
 from sansip.modules.media.relay import Admin
@@ -51,6 +52,8 @@ class Operated(Module):
         self._relays = Relays()
         self._sessions = Sessions()
         self._ways = Ways(settings)
+        # Calls that are being moved now.
+        self._moves = 0
 
     # --- its life
 
@@ -183,10 +186,27 @@ class Operated(Module):
         return found
 
     @command("media.move")
-    def move(self, id: str) -> SessionRow:
-        """Have a call, by its id or Call-ID, move to another relay with its next re-INVITE or UPDATE."""
+    async def move(self, id: str, now: float, to: str = "", later: bool = False) -> SessionRow:
+        """Move a call, by its id or Call-ID, to another relay, or to that one, by a re-INVITE to both sides.
+
+        ``later``: with its next re-INVITE or UPDATE instead, to the best other relay.
+        """
         session = self._session_of("media.move", id)
-        session.moving = True
+        if later:
+            session.moving = True
+            return session_row(session)
+        relay = self._found("media.move", to) if to else None
+        if relay is not None and relay is session.relay:
+            raise CommandError(f"media.move: the call is at {to} already")
+        self._moves += 1
+        try:
+            await move(
+                Moves(self.core, self.settings, self._calls, self._relays, self._ways), session, relay, now
+            )
+        except CannotMove as error:
+            raise CommandError(f"media.move: {error}") from None
+        finally:
+            self._moves -= 1
         return session_row(session)
 
     @command("media.query", role="read")

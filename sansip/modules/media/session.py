@@ -57,6 +57,10 @@ class Session:
         offers: offers that wait for their answer: the offerer's tag -> what was asked.
         recording: whether an operator or a route has it recorded.
         moving: its next offer goes to another relay.
+        said, sent: by tag, the last description of a side, and the last one that it got.
+        moved: whether it was ever moved, so that ``o=`` is counted here; mover: whether it is being moved;
+            inviting: whether a re-INVITE of ours waits for its answer.
+        pending: an offer within the dialog, and what was made of it: both count once it is answered.
     """
 
     id: str
@@ -73,6 +77,12 @@ class Session:
     labels: dict[str, str] = field(default_factory=dict)
     recording: bool = False
     moving: bool = False
+    moved: bool = False
+    mover: bool = False
+    inviting: bool = False
+    said: dict[str, bytes] = field(default_factory=dict)
+    sent: dict[str, bytes] = field(default_factory=dict)
+    pending: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     number: int = 0
 
     def leg(self, branch: Any, source: Side, target: Side) -> Leg:

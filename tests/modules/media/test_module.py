@@ -416,7 +416,7 @@ def test_moves_with_a_reinvite(how: str) -> None:
     elif how == "draining":
         rig.command("media.set", uri=row["relay"], state="draining")
     else:
-        rig.command("media.move", id="call0")
+        rig.command("media.move", id="call0", later=True)
     invite = only(rig.within("INVITE", body=SDP, cseq=2), "INVITE")
     ok = only(rig.udp(reply(invite, 200, headers=TYPE, body=answer_sdp()), BOB), "200")
     (after,) = rig.command("media.calls")
