@@ -44,6 +44,7 @@ from sansip.routing.changes import Changes
 from sansip.routing.flows import binding_over
 from sansip.routing.loss import flow_lost
 from sansip.service import Service
+from sansip.siblings import Siblings
 from sansip.transaction import TransactionLayer
 from sansip.transaction.retirement import Retirement
 from sansip.transaction.settlement import Settlement
@@ -65,6 +66,8 @@ class Assembly(Service):
         self.config = config = replace(config)
         self.limits = limits = replace(config.limits)
         self.seat = seat = config.seat
+        # The other workers of this server; None where it is alone.
+        self.siblings: Siblings | None = None
         self.server_name = config.server_name
         self.wall = Wall(config.wall_offset)
         self.listeners = Listeners(listeners_of(config.listeners), all_names(config))

@@ -102,6 +102,7 @@ class StackConfig:
         shares_values: the outside keeps live values and counts of modules for several nodes (``Get``,
         ``Swap`` and
             ``Count`` of ``sansip.module.sharing`` are put to it); False: this stack has its own.
+        shares_rows: other nodes write the rows of modules as well.
         seat: the place of this stack among the workers of one server (``sansip.seat``). All of them need the
             same ``secret``, and the outside answers ``SharedRead`` and ``SharedWrite`` for all.
         dns: name servers to ask (RFC 3263). None puts ``Resolve`` to the outside,
@@ -131,6 +132,7 @@ class StackConfig:
     trusted: list[TrustedPeer] = field(default_factory=list)
     durable: bool = False
     shared: NodeConfig | None = None
+    shares_rows: bool = False
     seat: Seat | None = None
     aliases: list[str] = field(default_factory=list)
     address_realms: bool = False

@@ -1,7 +1,8 @@
 """The other workers of one server, as this stack knows them.
 
 Theory of operation: workers tell each other facts (``Tell``, ``Stack.told``): records of bindings,
-connections that came and went, tokens that a source used, wrong passwords. A message that belongs to
+connections that came and went, tokens that a source used, wrong passwords, and what modules tell their other
+processes: words, counts, and rows that one of them changed. A message that belongs to
 another worker is passed on as it came (``PassOn``, ``Stack.passed_on``):
 
     a response                to the worker whose mark is in the branch of our Via
@@ -22,17 +23,19 @@ connection that a worker has opened itself is told of when something that came o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from sansip.actions import Action, Address, PassOn, Tell
 from sansip.auth import Authenticator
 from sansip.errors import RemoteProtocolError
 from sansip.location import SharedLocation, SharedRecord
+from sansip.module import Modules
 from sansip.proxy.dialog_mark import PARAMETER, place_in
 from sansip.routing.core import Core
 from sansip.routing.loss import connection_lost, give_up
 from sansip.routing.named_flows import inward_record
+from sansip.rows import Key, Values
 from sansip.seat import Seat, seat_of_branch
 from sansip.sources import SharedRates
 from sansip.transport import Connections, Flow
@@ -53,6 +56,8 @@ class WorkingCore(Core, Protocol):
     authenticator: Authenticator | None
     connections: Connections
     out: list[Action]
+    unstarted: bool
+    modules: Modules
 
 
 class Siblings:
@@ -62,6 +67,10 @@ class Siblings:
         self._core = core
         self.seat = seat
         self.rates: SharedRates | None = None
+        # What the others count for modules (``sansip.module.tally``).
+        self.held: dict[str, int] = {}
+        # Words that came before the modules were started.
+        self._words: list[tuple[str, str, Any]] = []
         # Takes a message that waited: (octets, flow, now).
         self.received: Callable[[bytes, Flow, float], None] | None = None
         # Connections and messages that came over them.
@@ -74,6 +83,10 @@ class Siblings:
             "closed": self._closed,
             "took": self._took,
             "failed": self._failed,
+            "held": self._held,
+            "said": self._said,
+            "own": self._said,
+            "rows": self._rows,
         }
 
     # --- to the others
@@ -201,6 +214,31 @@ class Siblings:
     def _took(self, source: str, tokens: int, now: float) -> None:
         if self.rates is not None:
             self.rates.take(source, tokens, now)
+
+    # --- what modules tell their other processes
+
+    def started(self, now: float) -> None:
+        """The modules are started, and hear what was said before."""
+        words, self._words = self._words, []
+        for word in words:
+            self._said(*word, now)
+
+    def _held(self, key: str, change: int, now: float) -> None:
+        left = self.held.get(key, 0) + change
+        if left > 0:
+            self.held[key] = left
+        else:
+            self.held.pop(key, None)
+
+    def _said(self, module: str, key: str, word: Any, now: float) -> None:
+        if self._core.unstarted:
+            self._words.append((module, key, word))
+        else:
+            self._core.modules.announced(module, key, word, now)
+
+    def _rows(self, table: str, rows: Sequence[Values], deleted: Sequence[Key], now: float) -> None:
+        if not self._core.unstarted:
+            self._core.modules.rows_changed(table, rows, deleted, now)
 
     def _failed(self, source: str, user: str, answer: int, now: float) -> None:
         authenticator = self._core.authenticator

@@ -68,7 +68,8 @@ class Stack(Assembly):
 
     def __init__(self, config: StackConfig, seed: bytes) -> None:
         super().__init__(config, seed)
-        self.siblings = None if self.seat is None else Siblings(self, self.seat)
+        if self.seat is not None:
+            self.siblings = Siblings(self, self.seat)
         self.reception = Reception(self, self.siblings)
 
     # --- inputs
@@ -423,6 +424,12 @@ class Stack(Assembly):
             "name_queries": 0 if self.resolver is None else len(self.resolver),
             "timers": len(self.timers),
         }
+
+    def start(self, now: float) -> None:
+        """Start the modules: at the first input, when everything is restored."""
+        super().start(now)
+        if self.siblings is not None:
+            self.siblings.started(now)
 
     # --- output
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sansip.module.order import Method, Wrap
     from sansip.routing import IncomingRequest
     from sansip.routing.core import Core as StackCore
+    from sansip.rows import Key, Values
 
 __all__ = ["Modules", "Use"]
 
@@ -267,6 +268,27 @@ class Modules:
 
     def _failed(self, module: Module, where: str, error: BaseException) -> None:
         self._stack.notify(ModuleFailed(module.name, where, error))
+
+    # --- their other processes
+
+    def announced(self, module: str, key: str, word: Any, now: float) -> None:
+        """Give the module of that name what another worker told it."""
+        for one in self._by_type.values():
+            if one.name == module:
+                try:
+                    one.announced(key, word, now)
+                except Exception as error:
+                    self._failed(one, "announced", error)
+
+    def rows_changed(self, table: str, rows: Sequence[Values], deleted: Sequence[Key], now: float) -> None:
+        """Tell the module whose table it is what another worker wrote."""
+        for one in self._by_type.values():
+            for found in one.tables:
+                if found.name == table:
+                    try:
+                        one.rows_changed(found, [found.row_of(values) for values in rows], deleted, now)
+                    except Exception as error:
+                        self._failed(one, "rows_changed", error)
 
     # --- commands
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.module.links import Link
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
-    from sansip.rows import Table
+    from sansip.rows import Key, Table
     from sansip.transport import Flow
     from sansip.wire import Request, Response
 
@@ -36,6 +36,7 @@ __all__ = [
     "STAGES",
     "WAITING",
     "Empty",
+    "Gathered",
     "Module",
     "ModuleFault",
     "Reply",
@@ -79,7 +80,18 @@ WAITING: Final = ("request_received", "branch_leaving", "response_received", "re
 # The result of a hook that may wait: a coroutine if it waits.
 Waits: TypeAlias = Coroutine[Any, Any, None] | None
 # A module's life, and its reports on itself.
-LIFE: Final = ("check", "start", "configure", "stop", "timer_fired", "figures", "health", "doubts")
+LIFE: Final = (
+    "check",
+    "start",
+    "configure",
+    "stop",
+    "timer_fired",
+    "announced",
+    "rows_changed",
+    "figures",
+    "health",
+    "doubts",
+)
 
 # The marks of a public method that is no hook (``mount`` is in ``sansip.module.mounts``).
 MARKS: Final = ("sansip_function", "sansip_command", "sansip_step", "sansip_mount")
@@ -124,6 +136,25 @@ class Reply:
 Verdict: TypeAlias = Outcome | Reply
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """How the answers of several workers to one command become one.
+
+    Attributes:
+        key: fields by which rows of several workers are the same one.
+        sums: fields of such rows that are added; of others the first that is known stands.
+        order: the field by which all rows are sorted; then the argument ``limit`` cuts them again.
+        any: one worker has it, and the others say that they know nothing of it.
+        first: the answer of one stands for all; each worker does it.
+    """
+
+    key: tuple[str, ...] = ()
+    sums: tuple[str, ...] = ()
+    order: str = ""
+    any: bool = False
+    first: bool = False
+
+
 @dataclass(slots=True)
 class Empty:
     """The settings of a module that has none."""
@@ -136,7 +167,10 @@ def function(method: Function) -> Function:
 
 
 def command(
-    name: str, *, role: Literal["read", "operate"] | None = None, everywhere: bool = False
+    name: str,
+    *,
+    role: Literal["read", "operate"] | None = None,
+    everywhere: bool | Gathered = False,
 ) -> Callable[[Function], Function]:
     """Mark a method as the command ``name`` (``module.verb``) of `sansip ctl` and of the API.
 
@@ -145,7 +179,7 @@ def command(
     parameters.
 
     Of several workers of one server, one does it. ``everywhere``: each does, for it looks at, or changes,
-    what this process alone holds; numbers are summed and lists put together.
+    what this process alone holds; numbers are summed and lists put together, or as ``Gathered`` says.
     """
 
     def mark(method: Function) -> Function:
@@ -236,6 +270,17 @@ class Module:
 
     def timer_fired(self, name: Any, now: float) -> None:
         """A timer of ``core.timers`` fired."""
+
+    def announced(self, key: str, word: Any, now: float) -> None:
+        """Another worker of this server has told ``word`` under ``key`` (``core.announce``)."""
+
+    def rows_changed(
+        self, table: Table[Any], rows: Sequence[Any], deleted: Sequence[Key], now: float
+    ) -> None:
+        """Another worker has put ``rows`` into ``table`` and deleted keys; they are durable.
+
+        What this module holds of them in memory it changes now: the other's ``put`` returns after that.
+        """
 
     def figures(self) -> dict[str, Any]:
         """Return numbers for `sansip ctl stats`, beside counters."""

@@ -23,6 +23,7 @@ from sansip.module.metrics import Counter, Histogram
 from sansip.module.rows import Rows
 from sansip.module.sharing import Count, Limited, Shared
 from sansip.module.streams import Stream, whole
+from sansip.module.tally import Tally
 from sansip.module.websockets import WebSocketPeer
 from sansip.routing.awaitables import Question, ask
 from sansip.routing.loss import drop
@@ -50,6 +51,7 @@ __all__ = ["Core"]
 
 Row = TypeVar("Row")
 ModuleType = TypeVar("ModuleType")
+_DIGITS = tuple("0123456789abcdef")
 
 
 class Named(Protocol):
@@ -113,6 +115,52 @@ class Core:
         """The place of this process among the workers of one server; None where it is alone."""
         found: Seat | None = self._stack.config.seat
         return found
+
+    @property
+    def tally(self) -> Tally | None:
+        """The counts that the workers of one server keep together; None where this process is alone."""
+        siblings = self._stack.siblings
+        return None if siblings is None else Tally(self._module.name, siblings)
+
+    def announce(self, key: str, word: Any, *, own: bool = False) -> None:
+        """Tell the module's other processes that ``key`` is ``word``: their ``announced`` is called.
+
+        They are the other workers of this server; alone it does nothing. ``word``: plain values, tuples of
+        them, or None to forget it. A worker that starts later hears the last word of each key. ``own``: it is
+        about what this process holds, so it is forgotten when the process dies.
+        """
+        siblings = self._stack.siblings
+        if siblings is not None:
+            siblings.tell("own" if own else "said", self._module.name, key, word)
+
+    def chosen(self, name: str) -> bool:
+        """Whether this process is the one of its server that does ``name`` (``once``: of all nodes)."""
+        return self.seat is None or self.seat.owns(f"{self._module.name} {name}")
+
+    def inherits(self, place: str) -> bool:
+        """Whether this process goes on with what was kept for ``place`` (of a process, as ``place``)."""
+        if place == self.place or self.shares_rows:
+            return place == self.place
+        base, _, number = place.rpartition("#")
+        seat = self.seat
+        if seat is None:
+            return True
+        there = number.isdecimal() and int(number) < seat.count and base == self.place.rpartition("#")[0]
+        return seat.number == 0 and not there
+
+    def new_id(self) -> str:
+        """Return an id that nobody guesses. Of several workers, ``mine`` knows whose it is."""
+        mark = "" if self.seat is None else self.seat.digit
+        return mark + self.entropy.token()
+
+    def mine(self, id: str) -> bool:
+        """Whether this process is the one to go on with what has an id of a process before it."""
+        seat = self.seat
+        if seat is None:
+            return True
+        # An id of a server without workers has an even length; a worker that is no more has no place.
+        number = int(id[:1], 16) if len(id) % 2 and id[:1] in _DIGITS else 0
+        return seat.number == (number if number < seat.count else 0)
 
     @property
     def sender(self) -> Sender:
@@ -262,6 +310,11 @@ class Core:
     def shares(self) -> bool:
         """Whether nodes share a Redis (``rows``): then ``shared`` and ``limit`` are those of all nodes."""
         return bool(self._stack.config.shares_values)
+
+    @property
+    def shares_rows(self) -> bool:
+        """Whether other nodes write the same rows (``rows``): then not all of them are this server's."""
+        return bool(self._stack.config.shares_rows)
 
     @property
     def place(self) -> str:

@@ -8,9 +8,9 @@ not change them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.location.aor import address_of_record
@@ -93,6 +93,7 @@ class Aliases(Module):
     """Replaces aliases and a caller's own short numbers by their targets."""
 
     name = "aliases"
+    over_workers = True
     Settings = AliasesSettings
     tables = (ALIASES, SHORT)
     settings: AliasesSettings
@@ -116,6 +117,17 @@ class Aliases(Module):
     async def _restore(self) -> None:
         self._rows = {one.alias: one for one in await self._aliases.all()}
         self._short = {(one.user, one.digits): one.target for one in await self._numbers.all()}
+
+    def rows_changed(self, table: Any, rows: Sequence[Any], deleted: Sequence[Any], now: float) -> None:
+        """Take what the operator changed by another worker."""
+        if table is ALIASES:
+            self._rows |= {one.alias: one for one in rows}
+            for (name,) in deleted:
+                self._rows.pop(name, None)
+        else:
+            self._short |= {(one.user, one.digits): one.target for one in rows}
+            for user, digits in deleted:
+                self._short.pop((user, digits), None)
 
     # --- in routes
 

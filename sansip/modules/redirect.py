@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from sansip.errors import RemoteProtocolError
 from sansip.location.aor import address_of_record
@@ -89,6 +89,7 @@ class Redirect(Module):
     """Tells callers where else to call."""
 
     name = "redirect"
+    over_workers = True
     Settings = RedirectSettings
     tables = (USERS,)
     settings: RedirectSettings
@@ -113,6 +114,14 @@ class Redirect(Module):
     async def _restore(self) -> None:
         for row in await self._rows.all():
             self._stored.setdefault(row.user, {})[row.contact] = row
+        self._merge()
+
+    def rows_changed(self, table: Any, rows: Sequence[Elsewhere], deleted: Sequence[Any], now: float) -> None:
+        """Take what the operator changed by another worker."""
+        for row in rows:
+            self._stored.setdefault(row.user, {})[row.contact] = row
+        for user, contact in deleted:
+            self._stored.get(user, {}).pop(contact, None)
         self._merge()
 
     def _merge(self) -> None:

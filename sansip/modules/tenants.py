@@ -8,7 +8,7 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -91,6 +91,7 @@ class Tenants(Module):
     """Serves many domains, which operators add and remove while calls go on."""
 
     name = "tenants"
+    over_workers = True
     Settings = TenantsSettings
     tables = (DOMAINS,)
     settings: TenantsSettings
@@ -117,6 +118,13 @@ class Tenants(Module):
 
     async def _restore(self) -> None:
         self._rows = {one.name: one for one in await self._stored.all()}
+        self._take()
+
+    def rows_changed(self, table: Any, rows: Sequence[Domain], deleted: Sequence[Any], now: float) -> None:
+        """Take what the operator changed by another worker."""
+        self._rows |= {one.name: one for one in rows}
+        for (name,) in deleted:
+            self._rows.pop(name, None)
         self._take()
 
     def _plan(self, now: float) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sansip.ua import UserAgent
     from sansip.wire import OtherUri, Request, SipUri, TelUri
 
-__all__ = ["Core", "ModuleTable"]
+__all__ = ["Core", "ModuleTable", "OtherWorkers"]
 
 ModuleType = TypeVar("ModuleType")
 
@@ -48,11 +48,23 @@ class ModuleTable(Protocol):
     def get(self, kind: type[ModuleType]) -> ModuleType: ...
     def event(self, event: Any, now: float) -> None: ...
 
+    # Other processes of a module have told it something, or changed its rows.
+    def announced(self, module: str, key: str, word: Any, now: float) -> None: ...
+    def rows_changed(self, table: str, rows: Sequence[Any], deleted: Sequence[Any], now: float) -> None: ...
+
 
 class ChangeQueue(Protocol):
     """Changes of bindings that wait for a location which nodes share (``sansip.routing.changes``)."""
 
     def put(self, change: Any, done: Callable[[Any, float], None], now: float) -> None: ...
+
+
+class OtherWorkers(Protocol):
+    """The other workers of one server (``sansip.siblings``): what they count, and how they are told."""
+
+    held: dict[str, int]
+
+    def tell(self, kind: str, *values: Any) -> None: ...
 
 
 class Core(Protocol):
@@ -78,6 +90,10 @@ class Core(Protocol):
     durable: bool
     # The nodes that share the location; None where it is this server's alone.
     nodes: Nodes | None
+
+    # The other workers of this server; None where it is one process.
+    @property
+    def siblings(self) -> OtherWorkers | None: ...
 
     @property
     def changes(self) -> ChangeQueue | None: ...

@@ -91,6 +91,7 @@ class ModuleBench(Generic[ModuleType]):
             modules=uses,
             wall_offset=unix - self.now,
             shares_values=True,
+            shares_rows=True,
         )
         if route is not None:
             config.route = route

@@ -72,7 +72,7 @@ class Network:
         """Put a stack with ``config`` on the network; ``journal`` takes the lines of its journal."""
         if self.modules:
             config.modules = [*config.modules, *self.modules]
-            config.shares_values = True
+            config.shares_values = config.shares_rows = True
         seed = f"{self.seed} server {len(self.servers)}".encode().ljust(16, b".")
         server = Server(self, config, seed, journal)
         self.servers.append(server)

@@ -16,6 +16,9 @@ _E164 = 0
 class E164Part(Part):
     """Answers what is known of numbers."""
 
+    # The library is pure Python: each worker asks its own.
+    each = True
+
     def __init__(self, settings: E164Settings) -> None:
         super().__init__(settings)
         try:

@@ -16,11 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from sansip_server.faults import OperatorError
 
-__all__ = ["GROUP", "Held", "Part", "Parts", "has_part", "part_faults"]
+__all__ = ["GROUP", "Held", "Part", "Parts", "Side", "has_part", "part_faults"]
 
 GROUP = "sansip.parts"
 # Seconds that the server waits for the state of a part: all calls wait meanwhile.
@@ -29,6 +29,8 @@ _MOMENT = 0.01
 _SILENT = 5.0
 
 Function = Callable[[Any], Any]
+# The process: that of a server that is alone, one of several workers, or the parent of these.
+Side: TypeAlias = Literal["alone", "worker", "parent"]
 
 
 class Part:
@@ -37,10 +39,13 @@ class Part:
     Attributes:
         parallel: threads that may run each handler at once.
         waiting: questions that may wait for them; one more is refused.
+        each: each of several workers of a server has one of its own, for it writes nothing and its answers
+            are large, or many. Else their parent has one for all, and questions and answers are pickled.
     """
 
     parallel = 4
     waiting = 1_000
+    each = False
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -53,6 +58,10 @@ class Part:
     def faults(cls, settings: Any) -> list[str]:
         """Return the faults of files that ``settings`` name, for `sansip check`; nothing is changed."""
         return []
+
+    @classmethod
+    def prepare(cls, settings: Any) -> None:
+        """Make ready what the parts of all workers use together, once, before the first of them is made."""
 
     def health(self) -> str:
         """Return what is wrong, for `sansip ctl health`; "" while all is well."""
@@ -138,8 +147,11 @@ class Parts:
         self._clock = clock
         self._held: dict[str, Held] = {}
 
-    def make(self, name: str, settings: Any) -> Held | None:
-        """Return the part of module ``name``, or None; may take long. Raises ``OperatorError``."""
+    def make(self, name: str, settings: Any, side: Side = "alone") -> Held | None:
+        """Return the part of module ``name``, or None; may take long. Raises ``OperatorError``.
+
+        ``side``: of a server with workers it is the other side that has it, or this one.
+        """
         points = [point for point in entry_points(group=GROUP) if point.name == name]
         if not points:
             return None
@@ -147,7 +159,10 @@ class Parts:
             kind = points[0].load()
             if not (isinstance(kind, type) and issubclass(kind, Part)):
                 raise TypeError(f"{points[0].value} is no sansip_server.parts.Part")
-            return Held(kind(settings), self._clock)
+            if side == "parent" and kind.each:
+                kind.prepare(settings)
+                return None
+            return None if side == "worker" and not kind.each else Held(kind(settings), self._clock)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise OperatorError(f"the outer half of the module {name} cannot be made: {reason}") from error

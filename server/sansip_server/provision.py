@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.module import Module
 from sansip_server.faults import OperatorError
-from sansip_server.parts import Held, Part, Parts, has_part
+from sansip_server.parts import Held, Part, Parts, Side, has_part
 from sansip_server.rows import RowService
 
 if TYPE_CHECKING:
@@ -42,10 +42,14 @@ class Prepared:
 
 
 class Provision:
-    """The tables and outer halves of the modules of one server. ``open_rows`` opens the store of rows."""
+    """The tables and outer halves of the modules of one server. ``open_rows`` opens the store of rows.
 
-    def __init__(self, open_rows: Callable[[], RowService]) -> None:
+    ``side``: which of them this process has; a worker has no rows.
+    """
+
+    def __init__(self, open_rows: Callable[[], RowService], side: Side = "alone") -> None:
         self._open_rows = open_rows
+        self._side: Side = side
         self._rows: RowService | None = None
         self._opening = threading.Lock()
         self.parts = Parts()
@@ -67,7 +71,7 @@ class Provision:
     def prepare(self, modules: Mapping[type[Module], Any]) -> Prepared:
         """Make ready what ``modules`` need, by their settings. Raises ``OperatorError``; may take long."""
         tables = [table for kind in modules for table in kind.tables]
-        if tables:
+        if tables and self._side != "worker":
             with self._opening:
                 if self._rows is None:
                     self._rows = self._open_rows()
@@ -75,7 +79,7 @@ class Provision:
         made = Prepared({})
         try:
             for kind, settings in modules.items():
-                made.parts[kind.name] = self.parts.make(kind.name, settings)
+                made.parts[kind.name] = self.parts.make(kind.name, settings, self._side)
         except OperatorError:
             made.drop()
             raise

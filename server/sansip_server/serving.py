@@ -44,6 +44,7 @@ from sansip_server.http.opening import open_http, start_http
 from sansip_server.journal import JournalFile, head
 from sansip_server.management import Management
 from sansip_server.modules import uses
+from sansip_server.parts import Side
 from sansip_server.provision import Provision
 from sansip_server.reload import Outcome, Reload
 from sansip_server.routes import default_route, load_route
@@ -55,6 +56,7 @@ from sansip_server.shared_values import SharedValues
 from sansip_server.slowness import Slowness
 from sansip_server.storage import Storage, open_storage
 from sansip_server.supervisor import Supervisor
+from sansip_server.workers.outside import tables_of
 
 if TYPE_CHECKING:
     from sansip.location import Nodes
@@ -112,7 +114,8 @@ def run_server(
 
     place = None if settings.rows is None else parse_redis(settings.rows)
     store = None if storage is None else storage.store
-    provision = Provision(lambda: RowService(open_rows(store, place, settings.redis)))
+    side: Side = "alone" if worker is None else "worker"
+    provision = Provision(lambda: RowService(open_rows(store, place, settings.redis)), side)
     values = None if place is None else SharedValues(place, settings.redis)
 
     shared = None
@@ -190,7 +193,8 @@ def run_server(
         if worker is None:
             click.echo(f"runtime {runtime}: {why}")
         else:
-            worker.restore(server)
+            worker.restore(server, values=values is None)
+            worker.carrier.learn(tables_of(use.kind for use in uses(settings.modules)))
         # Modules start at the first input; if one does not start, the server must not run.
         now = server.hub.clock()
         server.hub.perform(server.hub.driver.time_passed(now), now)
@@ -208,7 +212,7 @@ def run_server(
                 provision=provision,
             )
             lines = [f"runtime {runtime}: {why}", *lines]
-            worker.attach(management, reload, events, lines, values=values is None)
+            worker.attach(management, reload, events, lines)
             return
         for line in lines:
             click.echo(line)

@@ -54,6 +54,9 @@ class Answering:
             question: self._handler(function, *self._how) for question, function in handlers.items()
         }
 
+        # Takes the questions of all other kinds; it gives the result to ``answer``.
+        self.otherwise: Callable[[Ask], None] | None = None
+
     def close(self) -> None:
         """Let go of the threads that were made here."""
         if self._threads is not None:
@@ -83,7 +86,9 @@ class Answering:
         """Have ``action`` answered, in a later turn."""
         kind = type(action.question)
         handler = self._handlers.get(kind)
-        if handler is None:
+        if handler is None and self.otherwise is not None:
+            self.otherwise(action)
+        elif handler is None:
             error = LookupError(
                 f"nobody answers {kind.__name__}; pass handlers={{{kind.__name__}: function}}"
             )

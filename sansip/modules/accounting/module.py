@@ -88,6 +88,8 @@ class Accounting(Module):
     """Records calls: the caller, the times of ringing, answer and end, who ended it, and its purpose."""
 
     name = "accounting"
+    # The parent of the workers writes for all; each has the records of its own calls.
+    over_workers = True
     methods = frozenset(("BYE",))
     Settings = AccountingSettings
     tables = (RECORDS,)
@@ -124,9 +126,11 @@ class Accounting(Module):
             self._outbox.trouble = f"the spool cannot be read: {error}"
             return
         now = self.core.ua.now
-        for line in lines:
-            self._outbox.keep(record_from(line), now)
-        if lines:
+        kept = [record_from(line) for line in lines]
+        mine = [one for one in kept if self.core.mine(one.name.partition(".")[0])]
+        for record in mine:
+            self._outbox.keep(record, now)
+        if mine:
             self._begin(now)
 
     def configure(self, settings: AccountingSettings, now: float) -> None:

@@ -9,6 +9,7 @@ leads, and a caller who proved nothing not at all.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,9 +155,9 @@ class Keeping:
 
     # --- reading
 
-    async def restore(self, prefix: tuple[str, ...]) -> list[Call]:
-        """Return the calls of the process before, as they were."""
-        rows = await self._rows.all(*prefix)
+    async def restore(self, prefix: tuple[str, ...], mine: Callable[[str], bool]) -> list[Call]:
+        """Return the calls of the process before, as they were; ``mine`` says which, by their ids."""
+        rows = [row for row in await self._rows.all(*prefix) if mine(row.id)]
         now = self._core.ua.now
         found = []
         for row in rows:

@@ -69,17 +69,17 @@ class Calls(Operated):
         ``most`` pass. Where nodes share a Redis (``rows``) they count together; while it cannot be reached,
         each counts for itself.
         """
-        if not self.hold(request, key, most):
+        call = self._begin(request)
+        if call is None or call.over or not await self._counts.admit(call, key, most):
             return False
-        call = self._of.get(request)
-        if self._together is None or call is None or await self._together.admits(call, key, most):
+        if self._together is None or await self._together.admits(call, key, most):
             return True
         self._counts.drop(call, key)
         return False
 
     @function
     def hold(self, request: IncomingRequest, key: str, most: int | None = None) -> bool:
-        """Do what ``limit`` does, at once, among the calls of this process."""
+        """Do what ``limit`` does, at once: calls that come to other workers right now may pass as well."""
         call = self._begin(request)
         return call is not None and not call.over and self._counts.add(call, key, most)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sansip.module import CommandError, command
+from sansip.module import CommandError, Gathered, command
 from sansip.modules.calls.call import Call
 from sansip.modules.calls.records import Records
 from sansip.modules.calls.row import Row, row_of
@@ -15,7 +15,7 @@ class Operated(Records):
 
     name = "calls"
 
-    @command("calls.list")
+    @command("calls.list", everywhere=Gathered(key=("id",), order="number"))
     def list_calls(
         self, now: float, after: int = 0, limit: int = 100, key: str = "", user: str = ""
     ) -> list[Row]:
@@ -34,12 +34,12 @@ class Operated(Records):
                 break
         return rows
 
-    @command("calls.show")
+    @command("calls.show", everywhere=Gathered(any=True))
     def show(self, id: str, now: float) -> Row:
         """Return one call, by its id or its Call-ID."""
         return row_of(self._found("calls.show", id), self.core.unix, now)
 
-    @command("calls.hangup")
+    @command("calls.hangup", everywhere=Gathered(any=True))
     def hangup(self, id: str, now: float, reason: str = "hung up by the operator") -> Row:
         """Hang up a call, by its id or its Call-ID: a BYE to both sides, or an end of its ringing."""
         call = self._found("calls.hangup", id)

@@ -22,6 +22,7 @@ from sansip.modules.calls.supervision import Supervision, due
 from sansip.modules.calls.talks import Talks
 from sansip.modules.calls.together import Together
 from sansip.modules.calls.watch import Watch
+from sansip.seat import MOST
 from sansip.sources import source_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Records(Module):
     """The module without its hooks of messages and its commands."""
 
     name = "calls"
+    # The requests of a call come to the worker that has its record.
+    over_workers = True
     Settings = CallsSettings
     tables = (KEPT,)
     settings: CallsSettings
@@ -65,7 +68,8 @@ class Records(Module):
     def start(self, core: Core, now: float) -> None:
         node = core.place
         self._keeping = Keeping(core, node)
-        self._together = Together(core, node, self._counts, self.settings.lease) if core.shares else None
+        self._counts.tally = None if core.shares_rows else core.tally
+        self._together = Together(core, node, self._counts, self.settings.lease) if core.shares_rows else None
         if self._together is not None:
             core.timers.start(now, self.settings.lease / 3, self, "renew")
         if self.settings.keep:
@@ -80,7 +84,7 @@ class Records(Module):
         core = self.core
         try:
             # Where rows are shared other nodes have calls there, too.
-            found = await self._keeping.restore((core.place,) if core.shares else ())
+            found = await self._keeping.restore((core.place,) if core.shares_rows else (), core.mine)
         except Exception as error:
             self._keeping.trouble = f"the calls of the process before cannot be read: {error}"
             core.timers.start(core.ua.now, _AGAIN, self, "restore")
@@ -90,8 +94,7 @@ class Records(Module):
             self._take_back(call, core.ua.now)
 
     def _take_back(self, call: Call, now: float) -> None:
-        self._number += 1
-        call.number = self._number
+        call.number = self._next_number()
         self._calls[call.id] = call
         self._talks.take_back(call)
         keys, call.keys = call.keys, set()
@@ -141,6 +144,12 @@ class Records(Module):
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls.values())
 
+    def _next_number(self) -> int:
+        """Return the number of a new call; no two workers have the same."""
+        self._number += 1
+        seat = self.core.seat
+        return self._number if seat is None else self._number * MOST + seat.number
+
     # --- states
 
     def _begin(self, request: IncomingRequest) -> Call | None:
@@ -160,9 +169,8 @@ class Records(Module):
             if not self._strangers.take(stranger, self.settings.most_of_stranger):
                 return None
             message, arrived = request.message, request.arrived
-            self._number += 1
             call = Call(
-                self.core.entropy.token(),
+                self.core.new_id(),
                 message.call_id,
                 message.from_tag or "",
                 str(message.from_.uri),
@@ -170,7 +178,7 @@ class Records(Module):
                 message.uri_text if arrived is None else arrived.uri_text,
                 request.flow.host,
                 request.now,
-                number=self._number,
+                number=self._next_number(),
                 stranger=stranger,
             )
             call.request = request

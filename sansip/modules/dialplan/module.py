@@ -7,6 +7,7 @@ never come into use: not at the start, not by a reload, not by a command.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +44,7 @@ class Dialplan(Module):
     """Turns what people dial into the numbers that are meant, or refuses it."""
 
     name = "dialplan"
+    over_workers = True
     Settings = DialplanSettings
     tables = (RULES,)
     settings: DialplanSettings
@@ -75,6 +77,13 @@ class Dialplan(Module):
         except ValueError as error:
             # The configuration has changed meanwhile; it holds, and the operator learns of the rows.
             self._trouble = f"rules of rows are not used: {error}"
+
+    def rows_changed(self, table: Any, rows: Sequence[Rule], deleted: Sequence[Any], now: float) -> None:
+        """Take what the operator changed by another worker, which has judged it."""
+        self._rows |= {_key(one): one for one in rows}
+        for key in deleted:
+            self._rows.pop(tuple(key), None)
+        self._plans = plans_of([*self.settings.rules, *self._rows.values()])
 
     def health(self) -> str:
         """Return why rules of rows are not used."""

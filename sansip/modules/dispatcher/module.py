@@ -153,6 +153,7 @@ class Dispatcher(Operated):
         failed, news = judge(request, outcome, one.health, settings.failover, probed, self._thresholds)
         if news:
             self._tell(one, news, request.now)
+        self._share(one)
         if failed:
             one.failed += 1
             self._failed.add(one.destination.group, one.destination.uri)

@@ -6,10 +6,11 @@ The operator's change of a destination is a row of the store, so neither a reloa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from sansip.errors import LocalProtocolError
-from sansip.module import CommandError, Module, ModuleFault, command, function
+from sansip.module import CommandError, Gathered, Module, ModuleFault, command, function
 from sansip.modules.calls import Calls
 from sansip.modules.dispatcher import order
 from sansip.modules.dispatcher.events import MemberChanged
@@ -20,6 +21,7 @@ from sansip.modules.dispatcher.settings import Algorithm, Destination, Dispatche
 from sansip.modules.failover.health import Admin, Thresholds
 from sansip.modules.failover.prober import Plan, Prober
 from sansip.modules.failover.probing import Probe
+from sansip.modules.failover.sharing import SharedHealth
 from sansip.modules.failover.trail import Decision, Step, Trail
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Operated(Module):
     """The module without its sending."""
 
     name = "dispatcher"
+    # Workers share its members' health, and the operator's changes; each takes turns for itself.
+    over_workers = True
     Settings = DispatcherSettings
     tables = (CHANGES,)
     requires = (Calls,)
@@ -71,7 +75,10 @@ class Operated(Module):
         self._relayed = core.counter("requests", "Requests sent to a destination", ("group", "uri"))
         self._failed = core.counter("failed", "Requests that a destination failed at", ("group", "uri"))
         self._groups.take(self.settings.destinations)
-        self._prober = Prober(core, self._groups, self._plan, lambda one: one.destination.probe, self._tell)
+        self._shared = SharedHealth(core)
+        self._prober = Prober(
+            core, self._groups, self._plan, lambda one: one.destination.probe, self._tell, self._share
+        )
         core.run(self._restore(), now)
         self._prober.start(now)
 
@@ -86,6 +93,24 @@ class Operated(Module):
 
     async def _restore(self) -> None:
         self._groups.restore(await self._rows.all())
+
+    def announced(self, key: str, word: Any, now: float) -> None:
+        """Take what another worker knows of a destination."""
+        name = self._shared.heard(key)
+        for one in self._groups:
+            if one.key == name:
+                self._at = now
+                self._shared.take(one.key, one.health, word)
+
+    def rows_changed(self, table: Any, rows: Sequence[Change], deleted: Sequence[Any], now: float) -> None:
+        """Take what the operator changed by another worker."""
+        for change in rows:
+            self._groups.change(change)
+        for key in deleted:
+            self._groups.forget(*key)
+
+    def _share(self, one: Member) -> None:
+        self._shared.share(one.key, one.health)
 
     def _plan(self) -> Plan:
         settings = self.settings
@@ -168,13 +193,13 @@ class Operated(Module):
 
     # --- operators
 
-    @command("dispatcher.list")
+    @command("dispatcher.list", everywhere=Gathered(key=("group", "uri"), sums=("requests", "failed")))
     def list_destinations(self, now: float, group: str | None = None) -> list[Row]:
         """Return all destinations, or those of a group, with their state."""
         members = self._groups if group is None else self._asked_group("dispatcher.list", group)
         return [row_of(one, self._calls.count(one.key), now) for one in members]
 
-    @command("dispatcher.explain")
+    @command("dispatcher.explain", everywhere=Gathered(any=True))
     def explain(self, call_id: str) -> Decision:
         """Return where a request went and why, by its Call-ID: of the last thousand."""
         decision = self._trail.of(call_id)

@@ -32,7 +32,7 @@ class Prober(Generic[AnyServer]):
     """Probes ``servers``.
 
     ``plan`` returns the present plan, ``wants`` whether a server is probed; ``tell`` hears "up" or "down" of
-    a server, where that is news. ``now`` is the time of the last look.
+    a server, where that is news; ``asked`` is called after each probe. ``now`` is the time of the last look.
     """
 
     def __init__(
@@ -42,12 +42,14 @@ class Prober(Generic[AnyServer]):
         plan: Callable[[], Plan],
         wants: Callable[[AnyServer], bool],
         tell: Callable[[AnyServer, str, float], None],
+        asked: Callable[[AnyServer], None],
     ) -> None:
         self._core = core
         self._servers = servers
         self._plan = plan
         self._wants = wants
         self._tell = tell
+        self._asked = asked
         self._next: Timer | None = None
         self.now = 0.0
 
@@ -81,7 +83,7 @@ class Prober(Generic[AnyServer]):
         self._wait(now)
         if self._plan().interval:
             for one in self._servers:
-                if self._wants(one) and waiting(one, now):
+                if self._wants(one) and self._core.chosen(f"probe {one.uri}") and waiting(one, now):
                     one.asked_at = now
                     self._core.run(self._ask(one), now)
 
@@ -89,3 +91,4 @@ class Prober(Generic[AnyServer]):
         plan = self._plan()
         if news := await probe(self._core, one, plan.probe, plan.thresholds):
             self._tell(one, news, self._core.ua.now)
+        self._asked(one)

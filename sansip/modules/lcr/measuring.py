@@ -45,12 +45,12 @@ def note(call: Call, outlet: Outlet, offer: Offer, now: float) -> None:
     }
 
 
-def heard(event: Any, settings: LcrSettings, now: float) -> None:
-    """Take an event of the module ``calls``."""
+def heard(event: Any, settings: LcrSettings, now: float) -> Outlet | None:
+    """Take an event of the module ``calls``; return the gateway that it was about."""
     call: Call = event.call
     tried = call.variables.get(_TRIED)
     if not isinstance(tried, Tried):
-        return
+        return None
     quality, life = tried.outlet.quality, settings.quality_life
     if isinstance(event, CallRang):
         quality.ringing(max(now - tried.began, 0.0), now, life)
@@ -64,6 +64,7 @@ def heard(event: Any, settings: LcrSettings, now: float) -> None:
             tried.counted = True
         count(call, False, settings, now)
         del call.variables[_TRIED]
+    return tried.outlet
 
 
 def count(call: Call, answered: bool, settings: LcrSettings, now: float) -> None:

@@ -154,6 +154,7 @@ class Lcr(Operated):
         failed, news = judge(request, outcome, outlet.health, _Fails(settings), probed, self._thresholds)
         if news:
             self._tell(outlet, news, request.now)
+        self._share(outlet)
         if failed:
             outlet.failed += 1
             self._failures.add(gateway.name)
@@ -167,7 +168,9 @@ class Lcr(Operated):
 
     def event_received(self, event: Any, now: float) -> None:
         """Measure gateways by the calls that go there."""
-        heard(event, self.settings, now)
+        outlet = heard(event, self.settings, now)
+        if outlet is not None:
+            self._measured.share(outlet, now)
 
     # --- the default route
 

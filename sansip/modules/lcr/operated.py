@@ -6,18 +6,21 @@ rows. The operator's word on a gateway is a row, too, so neither a reload nor a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from sansip.module import CommandError, Module, ModuleFault, command
+from sansip.module import CommandError, Gathered, Module, ModuleFault, command
 from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls
 from sansip.modules.failover.health import Admin, Thresholds
 from sansip.modules.failover.prober import Plan, Prober
 from sansip.modules.failover.probing import Probe
+from sansip.modules.failover.sharing import SharedHealth
 from sansip.modules.failover.trail import Decision, Trail
 from sansip.modules.lcr.choice import Candidate, choose
 from sansip.modules.lcr.events import GatewayChanged
 from sansip.modules.lcr.gateways import WORDS, Gateways, Outlet, Word
 from sansip.modules.lcr.loading import Loading
+from sansip.modules.lcr.measured import Measured
 from sansip.modules.lcr.number import dialled
 from sansip.modules.lcr.rate import RATES, Rate, moment
 from sansip.modules.lcr.rates import Rates
@@ -38,6 +41,8 @@ class Operated(Module):
     """The module without its sending."""
 
     name = "lcr"
+    # Workers share the gateways' health and quality, the operator's words, and the memory of the file.
+    over_workers = True
     Settings = LcrSettings
     tables = (RATES, WORDS)
     requires = (Calls,)
@@ -66,7 +71,10 @@ class Operated(Module):
         self._failures = core.counter("failed", "Requests that a gateway failed at", ("gateway",))
         self._unrouted = core.counter("unrouted", "Requests that no gateway took", ("why",))
         self._gateways.take(self.settings.gateways)
-        self._prober = Prober(core, self._gateways, self._plan, lambda one: one.gateway.probe, self._tell)
+        self._shared, self._measured = SharedHealth(core), Measured(core)
+        self._prober = Prober(
+            core, self._gateways, self._plan, lambda one: one.gateway.probe, self._tell, self._share
+        )
         core.run(self._restore(), now)
         self._prober.start(now)
 
@@ -84,6 +92,35 @@ class Operated(Module):
         for word in await self._words.all():
             self._gateways.say(word.gateway, _admin(word.state))
         await self._loading.begin(self.settings)
+
+    def announced(self, key: str, word: Any, now: float) -> None:
+        """Take what another worker knows of a gateway."""
+        name = self._shared.heard(key)
+        outlet = None if name is None else self._gateways.get(name)
+        if name is not None and outlet is not None:
+            self._shared.take(name, outlet.health, word)
+        elif name is None:
+            self._measured.heard(key, word)
+
+    def rows_changed(self, table: Any, rows: Sequence[Any], deleted: Sequence[Any], now: float) -> None:
+        """Take what the operator changed by another worker."""
+        if table is WORDS:
+            for word in rows:
+                self._gateways.say(word.gateway, _admin(word.state))
+            for key in deleted:
+                self._gateways.say(key[0], "active")
+            return
+        for key in deleted:
+            self._rates.drop(key)
+        if rows:
+            self.core.run(self._take(rows), now)
+
+    async def _take(self, rates: Sequence[Rate]) -> None:
+        for rate in rates:
+            self._rates.put(rate, await self._loading.offer(self.settings, rate))
+
+    def _share(self, outlet: Outlet) -> None:
+        self._shared.share(outlet.gateway.name, outlet.health)
 
     def _plan(self) -> Plan:
         settings = self.settings
@@ -127,7 +164,10 @@ class Operated(Module):
 
         def quality(name: str) -> float:
             outlet = self._gateways.get(name)
-            return 1.0 if outlet is None else outlet.quality.figures(name, settings, now).quality
+            if outlet is None:
+                return 1.0
+            measured = self._measured.of(outlet, now, settings.quality_life)
+            return measured.figures(name, settings, now).quality
 
         levels = self._rates.levels(number)
         return choose(levels, settings, self._gateways, caller, unix, quality, self.core.entropy.number)
@@ -166,7 +206,7 @@ class Operated(Module):
             rows.append(explained(0, one, outlet, user, settings, one.why))
         return sorted(rows, key=lambda row: not row.place)
 
-    @command("lcr.show")
+    @command("lcr.show", everywhere=Gathered(any=True))
     def show(self, call_id: str) -> Decision:
         """Return where a request went and why, by its Call-ID: of the last thousand."""
         decision = self._trail.of(call_id)
@@ -176,7 +216,7 @@ class Operated(Module):
             )
         return decision
 
-    @command("lcr.list")
+    @command("lcr.list", everywhere=Gathered(key=("gateway",), sums=("requests", "failed")))
     def list_gateways(self, now: float) -> list[Row]:
         """Return all gateways with their state and quality."""
         return [row_of(one, self._calls, self.settings, now) for one in self._gateways]
@@ -208,9 +248,10 @@ class Operated(Module):
         health.why = "rested by the operator" if seconds else ""
         if not seconds:
             health.down = False
+        self._share(outlet)
         return row_of(outlet, self._calls, self.settings, now)
 
-    @command("lcr.reload")
+    @command("lcr.reload", everywhere=Gathered(first=True))
     async def reload(self) -> dict[str, Any]:
         """Read the file of rates again; where it has a fault, the old rates stay, and the error names it.
 

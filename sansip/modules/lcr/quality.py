@@ -7,6 +7,7 @@ is that of a few numbers for each gateway. From them comes one number from 0 to 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -75,6 +76,19 @@ class Quality:
         self._fade(now, life)
         self.rang += 1
         self.delay += seconds
+
+    def plus(self, others: Iterable[Quality], now: float, life: float) -> Quality:
+        """Return these calls and those of ``others``, as they count at ``now``."""
+        whole = Quality(at=now)
+        for one in (self, *others):
+            one._fade(now, life)
+            whole.calls += one.calls
+            whole.answered += one.answered
+            whole.ended += one.ended
+            whole.seconds += one.seconds
+            whole.rang += one.rang
+            whole.delay += one.delay
+        return whole
 
     def figures(self, gateway: str, settings: LcrSettings, now: float) -> Figures:
         """Return its figures now."""

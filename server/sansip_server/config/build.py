@@ -200,6 +200,7 @@ def stack_config(
         modules=uses(settings.modules, [Use(Keepalive, settings.keepalive)]),
         # The Redis with the modules' rows also has their shared values.
         shares_values=settings.rows is not None,
+        shares_rows=settings.rows is not None,
         server_name=settings.server_name,
         secret=secret,
         auth=settings.digest if settings.auth == "digest" else None,

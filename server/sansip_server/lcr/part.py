@@ -34,6 +34,9 @@ _LONGEST = 600.0
 class LcrPart(Part):
     """Answers with packed rates, and with the clocks of time zones."""
 
+    # Workers map the same file, so its memory is there once.
+    each = True
+
     def __init__(self, settings: LcrSettings) -> None:
         super().__init__(settings)
         self._job = job_of(settings)
@@ -56,6 +59,11 @@ class LcrPart(Part):
         except ValueError as error:
             return [f"zone: {error}"]
         return faults_of(job_of(settings)) if settings.file else []
+
+    @classmethod
+    def prepare(cls, settings: LcrSettings) -> None:
+        """Have the file packed once for all workers."""
+        cls(settings).close()
 
     def handlers(self) -> Mapping[type, Function]:
         return {LoadRates: self.load, FindZone: self.zone}

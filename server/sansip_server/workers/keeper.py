@@ -6,9 +6,9 @@ gets the record that stands, and plans again: so the order of CSeq and the limit
 really stands (RFC 3261 10.3). The keeper has the store write the change, tells all workers, and answers the
 asking worker when all of them have it. Changes of one address-of-record wait for each other.
 
-The keeper also knows the connections of each worker, and passes on what workers tell each other: everything
-that it sends to one worker arrives in the order in which it was sent. So a worker knows a connection before
-it hears of a binding over it.
+The keeper also knows the connections of each worker, and what their modules have in common (``boards``). It
+passes on what workers tell each other: everything that it sends to one worker arrives in the order in which
+it was sent. So a worker knows a connection before it hears of a binding over it.
 
 This file neither waits nor knows sockets: messages and the time come in, ``send`` takes what goes out.
 """
@@ -24,6 +24,7 @@ from typing import Any
 from sansip.limits import Limits
 from sansip.location import Binding, LocationUpdate, Record
 from sansip.location.expiry import ExpiryBuckets
+from sansip_server.workers.boards import Boards
 from sansip_server.workers.records import packed, unpacked, until
 
 __all__ = ["Keeper"]
@@ -63,8 +64,9 @@ class Keeper:
         # By worker, how many of its processes have died: the next one counts its questions anew.
         self._lives: dict[int, int] = {}
         self._changes = 0
-        # Changes that not all workers have yet, with the worker that asked and its question.
-        self._waiting: deque[tuple[int, int, int, int, str]] = deque()
+        # Changes that not all workers have yet, with the function to call once they have.
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self.boards = Boards(limits)
         # Changes of an address-of-record behind the one under way.
         self._busy: dict[str, deque[_Write]] = {}
         self._restored = 0
@@ -115,6 +117,7 @@ class Keeper:
             if other != number
             for conn, values in connections.items()
         ]
+        opened += self.boards.counts()
         self._connections[number] = {}
         self._has[number] = self._changes
         return self._state(opened)
@@ -125,6 +128,8 @@ class Keeper:
         while chunk := list(islice(names, _CHUNK)):
             found = [(aor, self._records.get(aor)) for aor in chunk]
             yield ("facts", 0, [("record", aor, one[0], one[2]) for aor, one in found if one is not None])
+        for words in self.boards.words():
+            yield ("facts", 0, words)
         yield ("begin", self.zero)
 
     def gone(self, number: int) -> None:
@@ -133,10 +138,11 @@ class Keeper:
         self._has.pop(number, None)
         self._lives[number] = self._lives.get(number, 0) + 1
         heir = min(self._has, default=None)
+        counted = self.boards.gone(number)
         for other in list(self._has):
             closed = [("closed", conn, "its worker died", other == heir) for conn in connections]
-            if closed:
-                self._send(other, ("facts", 0, closed))
+            if closed or counted:
+                self._send(other, ("facts", 0, [*closed, *counted]))
         self._release()
 
     def received(self, number: int, message: tuple[Any, ...], now: float) -> bool:
@@ -174,11 +180,26 @@ class Keeper:
                 connections[fact[1]] = fact[2:]
             elif fact[0] == "closed":
                 connections.pop(fact[1], None)
+            else:
+                self.boards.note(number, fact)
 
     def _pass(self, number: int, facts: list[tuple[Any, ...]]) -> None:
         for other in list(self._has):
             if other != number:
                 self._send(other, ("facts", 0, facts))
+
+    def admit(self, number: int, key: str, most: int) -> bool:
+        """Count one more of ``key`` for a worker, if there are fewer than ``most``; return whether."""
+        allowed = self.boards.admit(number, key, most)
+        if allowed:
+            self._pass(number, [("held", key, 1)])
+        return allowed
+
+    def tell_all(self, number: int, fact: tuple[Any, ...], done: Callable[[], None]) -> None:
+        """Tell ``fact`` to all workers but ``number``; ``done`` is called when all of them have it."""
+        self._tell(fact, but=number)
+        self._waiting.append((self._changes, done))
+        self._release()
 
     def _tell(self, fact: tuple[Any, ...], but: int = -1) -> None:
         """Tell all workers of a change, and ask them to say that they have it."""
@@ -227,7 +248,12 @@ class Keeper:
             return
         self._put(aor, version, last, bindings)
         self._tell(("record", aor, version, bindings), but=number if self._lives_still(number, life) else -1)
-        self._waiting.append((self._changes, number, life, question, aor))
+
+        def had() -> None:
+            self._answer(number, life, ("written", question))
+            self._next(aor)
+
+        self._waiting.append((self._changes, had))
         self._release()
 
     def _put(self, aor: str, version: str, last: float, bindings: bytes) -> None:
@@ -244,9 +270,7 @@ class Keeper:
         """Answer the changes that all workers have."""
         least = min(self._has.values(), default=self._changes)
         while self._waiting and self._waiting[0][0] <= least:
-            _, number, life, question, aor = self._waiting.popleft()
-            self._answer(number, life, ("written", question))
-            self._next(aor)
+            self._waiting.popleft()[1]()
 
     def _next(self, aor: str) -> None:
         behind = self._busy.pop(aor)

@@ -11,16 +11,17 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sansip.module import Module
+from sansip.module import CommandError, Gathered, Module
 from sansip.module.base import marked
 from sansip.module.commands import Command
 from sansip.seat import owner
 from sansip_server.followers import Followers
 from sansip_server.management import Management, Part, Refused
-from sansip_server.workers.merging import ONE, merged
+from sansip_server.workers.merging import ALL, ONE, merged
 from sansip_sockets.pending import Pending
 
 if TYPE_CHECKING:
+    from sansip_server.provision import Provision
     from sansip_server.workers.parent_stack import ParentStack
     from sansip_sockets import Hub
 
@@ -54,6 +55,7 @@ class AllWorkers(Management):
         kinds: Iterable[type[Module]],
         reload: Callable[[Callable[[list[str], list[str]], None]], None],
         end: Callable[[], None],
+        provision: Provision | None = None,
     ) -> None:
         # Its own commands, which would ask the stack, are only described by it.
         super().__init__(stack, hub, storage=None, reload=lambda done: None, end=end)  # type: ignore[arg-type]  # a stack without SIP
@@ -62,17 +64,18 @@ class AllWorkers(Management):
         self._reload_all = reload
         self._ends = end
         self._parent_stack = stack
+        self._mine = provision
         # The commands of modules, and those that each worker does.
         self._of_modules: dict[str, Command] = {}
-        self._everywhere: set[str] = set()
+        self._everywhere: dict[str, Gathered] = {}
         for kind in kinds:
             # Nothing is asked of it: only its methods are described.
             described = kind.__new__(kind)
             for name, method in marked(kind, "sansip_command"):
                 command = Command.of(getattr(described, name))
                 self._of_modules[command.name] = command
-                if method.sansip_everywhere:
-                    self._everywhere.add(command.name)
+                if how := method.sansip_everywhere:
+                    self._everywhere[command.name] = ALL if how is True else how
 
     def find(self, name: str) -> Command | None:
         """Return the command ``name``, of the server or of a module."""
@@ -103,10 +106,36 @@ class AllWorkers(Management):
         one = name in ONE or (name in self._of_modules and name not in self._everywhere)
         self._workers.ask_workers(line, one, replies.give)
         found = yield from replies.result()
-        for part in merged(str(name), found, self._count):
+        how = self._everywhere.get(str(name), ALL)
+        limit = self._limit(str(name), arguments) if how.order else None
+        for part in merged(str(name), found, self._count, how, limit):
             if not part.get("ok", True):
                 raise Refused(str(part.get("error")))
+            if name in ("health", "stats") and self._mine is not None:
+                self._add(str(name), part["result"], self._mine)
             yield part
+
+    def _limit(self, name: str, given: Any) -> int | None:
+        """Return the argument ``limit`` of a module's command, None where it has none."""
+        try:
+            limit = self._of_modules[name].arguments(given).get("limit")
+        except (CommandError, TypeError):
+            # The workers refuse it as well.
+            return None
+        return None if limit is None else max(1, min(int(limit), 1_000))
+
+    def _add(self, name: str, result: dict[str, Any], mine: Provision) -> None:
+        """Add what the parent has for all workers: rows, and outer halves of modules."""
+        if name == "stats":
+            if figures := mine.figures():
+                result["parts"] = result.get("parts", {}) | figures
+            return
+        for part, state in mine.health.items():
+            result["parts"][part] = told = state()
+            if not told["ok"]:
+                result["failing"].append(part)
+                if result["status"] == "ok":
+                    result["status"] = "degraded"
 
     def _bindings(self, arguments: Any) -> Iterator[Part]:
         """List the bindings of each worker, one worker after the other.

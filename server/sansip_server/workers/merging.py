@@ -10,7 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ONE", "merged"]
+from sansip.module import Gathered
+
+__all__ = ["ALL", "ONE", "merged"]
+
+# Numbers are summed, lists put together.
+ALL = Gathered()
 
 # Commands about what all workers hold alike: one of them does it for all.
 ONE = frozenset({"commands", "remove"})
@@ -23,19 +28,33 @@ _NAMES = ("keeper", "source", "user")
 _STATES = ("ok", "draining", "degraded")
 
 
-def merged(name: str, replies: Mapping[int, bytes], count: int) -> list[dict[str, Any]]:
-    """Return the lines of the reply to command ``name``; ``replies`` by worker, ``count``: how many serve."""
+def merged(
+    name: str,
+    replies: Mapping[int, bytes],
+    count: int,
+    how: Gathered = ALL,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Return the lines of the reply to command ``name``; ``replies`` by worker, ``count``: how many serve.
+
+    ``how`` a module's command is gathered; ``limit``: how many rows at the most.
+    """
     parts = {number: [json.loads(line) for line in reply.splitlines()] for number, reply in replies.items()}
     good = {number: lines for number, lines in parts.items() if lines and lines[-1].get("ok")}
     if not good:
         failed = next((lines[-1] for lines in parts.values() if lines), None)
         return [failed or {"ok": False, "error": f"{name}: no worker answers"}]
-    if len(good) < len(parts) and name not in ("hangup", "health", "stats"):
+    if len(good) < len(parts) and not how.any and name not in ("hangup", "health", "stats"):
         failing = {number: lines[-1] for number, lines in parts.items() if lines and number not in good}
         for number, line in failing.items():
             line["error"] = f"worker {number}: {line.get('error')}"
             return [line]
-    items = _items(good)
+    if how.first:
+        good = dict([next(iter(good.items()))])
+    items = _rows(good, how) if how.key else _items(good)
+    if how.order:
+        items.sort(key=lambda row: row[how.order])
+        items = items[:limit]
     results = {number: lines[-1]["result"] for number, lines in good.items()}
     if name == "health":
         result: Any = _health(results, count)
@@ -43,7 +62,9 @@ def merged(name: str, replies: Mapping[int, bytes], count: int) -> list[dict[str
         result = _stats(results)
     else:
         result = _same(list(results.values()))
-        if items and isinstance(result, dict) and len(result) == 1:
+        if how.key and isinstance(result, dict) and "items" in result:
+            result = {"items": len(items)} if items else result
+        elif items and isinstance(result, dict) and len(result) == 1:
             result = dict.fromkeys(result, len(items))
     return [*({"item": item} for item in items), {"ok": True, "result": result}]
 
@@ -57,6 +78,23 @@ def _items(replies: Mapping[int, list[dict[str, Any]]]) -> list[Any]:
             # Each worker has a ban of its own, which ends a moment before or after that of another.
             same = [item.get(name) for name in _NAMES] if "keeper" in item else item
             found.setdefault(json.dumps(same, sort_keys=True), item)
+    return list(found.values())
+
+
+def _rows(replies: Mapping[int, list[dict[str, Any]]], how: Gathered) -> list[Any]:
+    """Return the rows of all; those with the same key are one."""
+    found: dict[str, dict[str, Any]] = {}
+    for lines in replies.values():
+        for line in lines[:-1]:
+            row = line["item"]
+            known = found.setdefault(json.dumps([row[name] for name in how.key]), row)
+            if known is row:
+                continue
+            for name, value in row.items():
+                if name in how.sums:
+                    known[name] += value
+                elif known[name] is None:
+                    known[name] = value
     return list(found.values())
 
 

@@ -23,12 +23,14 @@ import click
 
 from sansip.location import LocationUpdate
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
+from sansip.rows import Write
 from sansip_server.config.schema import Settings
 from sansip_server.modules import uses
 from sansip_server.supervisor import Supervisor
 from sansip_server.workers.keeper import Keeper
 from sansip_server.workers.management import AllWorkers, WorkersFollowers
 from sansip_server.workers.nursery import Nursery
+from sansip_server.workers.outside import Carrier, held_tables, tables_of
 from sansip_server.workers.parent_stack import ParentStack
 from sansip_server.workers.questions import Questions
 from sansip_server.workers.reloading import Reloading
@@ -38,6 +40,8 @@ from sansip_sockets.link import Link
 from sansip_sockets.waits import Pump
 
 if TYPE_CHECKING:
+    from sansip.module import Module
+    from sansip_server.provision import Provision
     from sansip_server.storage import Storage
     from sansip_sockets import ControlSocket, Hub
 
@@ -82,8 +86,13 @@ class Parent:
         control: ControlSocket | None,
         storage: Storage | None,
         supervisor: Supervisor,
+        provision: Provision | None = None,
     ) -> None:
         self._settings = settings
+        kinds = [use.kind for use in uses(settings.modules)]
+        self._carrier = Carrier(tables_of(kinds))
+        # Tables whose modules hold in memory what is in them.
+        self._held_tables = held_tables(kinds)
         self._common = common
         self._count = len(common.listeners)
         self._nursery = nursery
@@ -93,6 +102,7 @@ class Parent:
         self._incarnations = [0] * self._count
         self._questions = Questions(self._send, self._serving)
         self.reloading = Reloading(self._questions, supervisor)
+        self._provision = provision
         self._values = MemoryValues(settings.limits)
         save = None if storage is None else self._save
         self.keeper = Keeper(self._send, settings.limits, save)
@@ -125,6 +135,7 @@ class Parent:
             [use.kind for use in uses(self._settings.modules)],
             self.reloading.reload,
             lambda: os.kill(os.getpid(), signal.SIGTERM),
+            self._provision,
         )
         if self._control is not None:
             self._control.start(hub, self.management.answer)
@@ -275,6 +286,30 @@ class Parent:
         error = str(result) if isinstance(result, Exception) else None
         self._send(child.number, ("value", question, None if error else result, error))
 
+    def _on_admit(self, child: _Child, question: int, key: str, most: int) -> None:
+        self._send(child.number, ("value", question, self.keeper.admit(child.number, key, most), None))
+
+    def _on_outside(self, child: _Child, question: int, data: bytes) -> None:
+        """Answer a question about rows, or one to an outer half of a module."""
+        hub, carrier = self._hub, self._carrier
+        asked = carrier.unpacked(data)
+
+        def answered(result: Any) -> None:
+            if self._children.get(child.number) is child:
+                self._send(child.number, ("outside", question, carrier.packed(result)))
+
+        def done(result: Any) -> None:
+            changes = asked.changes if isinstance(asked, Write) and not isinstance(result, Exception) else ()
+            held = [one for one in changes if one.table.name in self._held_tables]
+            if not held:
+                answered(result)
+            for change in held:
+                fact = ("rows", change.table.name, change.rows, change.deleted)
+                last = change is held[-1]
+                self.keeper.tell_all(child.number, fact, partial(answered, result) if last else _nothing)
+
+        hub.perform([self.stack.question(asked, done)], hub.clock())
+
     def _on_event(self, child: _Child, event: dict[str, Any]) -> None:
         self.followers.pass_on(event)
 
@@ -294,6 +329,11 @@ class Parent:
 
     # --- the store
 
+    def learn(self, kinds: Sequence[type[Module]]) -> None:
+        """Know the tables of further modules."""
+        self._carrier.learn(tables_of(kinds))
+        self._held_tables |= held_tables(kinds)
+
     def _save(self, update: LocationUpdate, done: Callable[[Any], None]) -> None:
         hub = self._hub
         hub.perform([self.stack.question(update, done)], hub.clock())
@@ -307,3 +347,7 @@ class Parent:
     def on_reload(self) -> None:
         """SIGHUP came."""
         self.reloading.reload(lambda done, failed: None)
+
+
+def _nothing() -> None:
+    """There is nobody to answer."""

@@ -47,8 +47,3 @@ def refusals(settings: Settings, addresses: list[ListenAddress], journal: Path |
                 f"workers: the module {kind.name} does not say that it works in several processes"
                 f" (Module.over_workers): {_ALONE}"
             )
-        elif kind.tables and settings.rows is None:
-            yield (
-                f"workers: the module {kind.name} keeps rows, which workers share in Redis alone: set rows,"
-                " or run one process (workers = 1)"
-            )

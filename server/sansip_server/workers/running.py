@@ -20,12 +20,16 @@ from sansip_server import logs
 from sansip_server.addresses import has_ipv6_loopback
 from sansip_server.config import build
 from sansip_server.config.protocols import protocol_listeners
+from sansip_server.config.redis import parse_redis
 from sansip_server.config.schema import Settings
 from sansip_server.config.workers import workers_of
 from sansip_server.control import open_control
 from sansip_server.descriptors import fit, raise_limit
 from sansip_server.faults import OperatorError
 from sansip_server.http.opening import open_http, start_http
+from sansip_server.modules import uses
+from sansip_server.provision import Provision
+from sansip_server.rows import RowService, open_rows
 from sansip_server.secret import read_secret
 from sansip_server.storage import open_storage
 from sansip_server.supervisor import Supervisor
@@ -116,7 +120,7 @@ def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery,
         control, uncontrolled = open_control(settings.control, settings.store)
     except BindError as error:
         raise OperatorError(str(error)) from None
-    storage = http = None
+    storage = http = provision = None
     try:
         storage = open_storage(settings, build.served_domains(settings, addresses))
         try:
@@ -124,9 +128,13 @@ def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery,
             http = open_http(settings, tls, [])
         except (BindError, TlsError) as error:
             raise OperatorError(str(error)) from None
+        place = None if settings.rows is None else parse_redis(settings.rows)
+        store = None if storage is None else storage.store
+        provision = Provision(lambda: RowService(open_rows(store, place, settings.redis)), "parent")
+        provision.start({use.kind: use.settings for use in uses(settings.modules)})
         supervisor = Supervisor()
         fit(settings.limits, raise_limit(), tell=False)
-        parent = Parent(settings, common, nursery, control, storage, supervisor)
+        parent = Parent(settings, common, nursery, control, storage, supervisor, provision)
 
         def on_ready(server: Any) -> None:
             if storage is not None:
@@ -152,7 +160,8 @@ def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery,
             [],
             on_ready=on_ready,
             on_reload=parent.on_reload,
-            handlers={} if storage is None else {LocationUpdate: storage.handlers[LocationUpdate]},
+            handlers=({} if storage is None else {LocationUpdate: storage.handlers[LocationUpdate]})
+            | provision.handlers,
             drain_time=settings.drain_time + settings.node.linger + _GRACE,
         )
         if parent.failed:
@@ -164,5 +173,7 @@ def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery,
             control.close()
         if http is not None:
             http.close()
+        if provision is not None:
+            provision.close()
         if storage is not None:
             storage.close()

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any
 from sansip.actions import Ask, Tell
 from sansip.location import SharedRead, SharedRecord, SharedWrite
 from sansip.module.sharing import Count, Get, Swap
+from sansip.module.tally import Admit
 from sansip.seat import Seat
 from sansip_server.workers.directory import SharedDirectory
+from sansip_server.workers.outside import Carrier
 from sansip_server.workers.records import packed, unpacked, until
 from sansip_sockets import BoundListener
 from sansip_sockets.link import Link
@@ -102,6 +104,9 @@ class Worker:
         self._idle = self._go = False
         # Facts of the input that is being performed.
         self._facts: list[tuple[Any, ...]] = []
+        self.carrier = Carrier()
+        # What modules asked the parent as they started.
+        self._unsent: list[tuple[Any, ...]] = []
         # What the parent sent between the things that it tells a new worker.
         self._early: list[Any] = []
         self._server: Any = None
@@ -138,28 +143,37 @@ class Worker:
         except OSError:
             pass  # it is gone, and so is this process in a moment
 
-    def restore(self, server: Any) -> None:
-        """Take everything that the other workers know, before the first socket is read."""
+    def restore(self, server: Any, *, values: bool) -> None:
+        """Take everything that the other workers know, before the first socket is read.
+
+        From now on the parent answers what nobody answers here. ``values``: it has modules' values, too.
+        """
         self._server = server
         hub: Hub = server.hub
+        hub.answering.otherwise = self._ask_outside
+        hub.answering.ask_by(Admit, self._ask_value)
+        if values:
+            for kind in (Get, Swap, Count):
+                hub.answering.ask_by(kind, self._ask_value)
+        hub.perform_by({Tell: self._tell})
         stack: Any = server.stack
         sock = self._sock
         sock.setblocking(True)
         sock.settimeout(_PATIENCE)
         while True:
             size = int.from_bytes(self._exactly(4), "big")
-            kind, *values = marshal.loads(self._exactly(size))
+            kind, *given = marshal.loads(self._exactly(size))
             if kind == "begin":
                 break
             if kind != "facts":
-                self._early.append((kind, *values))
+                self._early.append((kind, *given))
                 continue
             now = hub.clock()
             # The actions are none: nobody waits for anything yet.
-            stack.told([self._read(fact) for fact in values[1]], now)
-            if values[0]:
-                self._has(values[0])
-        (zero,) = values
+            stack.told([self._read(fact) for fact in given[1]], now)
+            if given[0]:
+                self._has(given[0])
+        (zero,) = given
         if zero is not None and stack.registrar.gruus is not None:
             stack.registrar.gruus.date_from(zero)
         sock.settimeout(None)
@@ -179,22 +193,19 @@ class Worker:
         reload: Reload,
         followers: Followers,
         told: Sequence[str],
-        *,
-        values: bool,
     ) -> None:
-        """Serve from now on. ``told``: lines for the operator. ``values``: the parent has modules' values."""
+        """Serve from now on. ``told``: lines for the operator."""
         hub: Hub = self._server.hub
         self._followers = followers
         self._management, self._reload = management, reload
         self._mesh = Mesh(hub, self.seat, self._inbox, self._writers)
         self._link = Link(hub, self._sock, self._received, self._orphaned)
-        hub.perform_by({Tell: self._tell})
         for kind in (SharedRead, SharedWrite):
             hub.answering.ask_by(kind, self._ask)
-        if values:
-            for question in (Get, Swap, Count):
-                hub.answering.ask_by(question, self._ask_value)
-        self._link.send(("ready", os.getpid(), list(told)))
+        self._send(("ready", os.getpid(), list(told)))
+        unsent, self._unsent = self._unsent, []
+        for message in unsent:
+            self._send(message)
         early, self._early = self._early, []
         self._received(early)
 
@@ -207,14 +218,15 @@ class Worker:
         self._facts.append(action.fact)
 
     def _tell_all(self) -> None:
-        if self._facts:
+        if self._facts and self._link is not None:
             facts, self._facts = self._facts, []
-            assert self._link is not None
             self._link.send(("tell", facts))
 
     def _send(self, message: tuple[Any, ...]) -> None:
+        if self._link is None:
+            self._unsent.append(message)
+            return
         self._tell_all()
-        assert self._link is not None
         self._link.send(message)
 
     def _ask(self, action: Ask) -> None:
@@ -239,6 +251,12 @@ class Worker:
                 self._send(("value", action.id, "swap", table.name, key, before, after, ttl, check))
             case Count(key, count, per):
                 self._send(("value", action.id, "count", key, count, per))
+            case Admit(key, most):
+                self._send(("admit", action.id, key, most))
+
+    def _ask_outside(self, action: Ask) -> None:
+        """Have the parent answer what nobody answers here: rows, and outer halves of modules."""
+        self._send(("outside", action.id, self.carrier.packed(action.question)))
 
     # --- from the parent
 
@@ -286,6 +304,9 @@ class Worker:
 
     def _on_value(self, question: int, result: Any, error: str | None) -> None:
         self._server.hub.answer(question, result if error is None else OSError(error))
+
+    def _on_outside(self, question: int, answer: bytes) -> None:
+        self._server.hub.answer(question, self.carrier.unpacked(answer))
 
     def _on_end(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -45,9 +45,9 @@ def test_other_messages_wait_until_it_serves(link: tuple[socket.socket, socket.s
     )
     facts = [("closed", 1, "reset", False)]
     send(parent, ("facts", 0, facts), ("follow", True), ("go",), ("facts", 0, facts), ("begin", None))
-    worker.restore(SimpleNamespace(hub=hub, stack=stack))
+    worker.restore(SimpleNamespace(hub=hub, stack=stack), values=True)
     assert told == facts * 2
     followers = SimpleNamespace(add=lambda ring, most: "follower")
-    worker.attach(None, None, followers, [], values=False)
+    worker.attach(None, None, followers, [])
     follower: Any = worker._follower
     assert (follower, worker._go) == ("follower", True)
