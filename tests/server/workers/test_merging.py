@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sansip.module import Gathered
 from sansip_server.workers.merging import merged
 
 
@@ -70,3 +71,42 @@ def test_commands_of_modules() -> None:
     assert merged("m.x", {0: reply(n=1), 1: reply(n=2)}, 2)[-1]["result"] == {"n": 3}
     assert merged("m.x", {0: reply(a="x"), 1: reply(a="x")}, 2)[-1]["result"] == {"a": "x"}
     assert merged("m.x", {0: reply(a="x"), 1: reply(a="y")}, 2)[-1]["result"] == {"a": ["x", "y"]}
+
+
+def test_rows_with_one_key_are_one() -> None:
+    """A destination that two workers list is one, with the requests of both."""
+    how = Gathered(key=("uri",), sums=("requests",))
+    one = reply({"uri": "a", "requests": 2, "latency": None}, items=1)
+    two = reply(
+        {"uri": "a", "requests": 3, "latency": 0.5}, {"uri": "b", "requests": 1, "latency": 1}, items=2
+    )
+    *items, last = merged("dispatcher.list", {0: one, 1: two}, 2, how)
+    assert [line["item"] for line in items] == [
+        {"uri": "a", "requests": 5, "latency": 0.5},
+        {"uri": "b", "requests": 1, "latency": 1},
+    ]
+    assert last["result"] == {"items": 2}
+    empty = reply(items=0, columns=["uri"])
+    assert merged("dispatcher.list", {0: empty, 1: empty}, 2, how)[-1]["result"]["columns"] == ["uri"]
+
+
+def test_a_page_of_all_workers() -> None:
+    """The next page begins behind the last row: so a row must not be missing before it."""
+    how = Gathered(key=("id",), order="number")
+    replies = {
+        worker: reply(*({"id": f"{n}", "number": n} for n in range(worker, 8, 2)), items=4)
+        for worker in (0, 1)
+    }
+    *items, last = merged("calls.list", replies, 2, how, 3)
+    assert [line["item"]["number"] for line in items] == [0, 1, 2]
+    assert last["result"] == {"items": 3}
+
+
+def test_what_one_worker_has() -> None:
+    """A call is at one worker: the others do not know it, and that is no fault."""
+    replies = {0: refused("there is no call x"), 1: reply(id="x")}
+    assert merged("calls.show", replies, 2, Gathered(any=True))[-1]["result"] == {"id": "x"}
+    [line] = merged("calls.show", {0: refused("no call"), 1: refused("no call")}, 2, Gathered(any=True))
+    assert line == {"ok": False, "error": "no call"}
+    replies = {0: reply(rates=3, seconds=1.0), 1: reply(rates=3, seconds=2.0)}
+    assert merged("lcr.reload", replies, 2, Gathered(first=True))[-1]["result"]["seconds"] == 1.0
