@@ -27,6 +27,7 @@ from sansip.routing.briefs import Briefs
 from sansip.routing.default import route as default_route
 from sansip.routing.flows import looking
 from sansip.routing.loss import has_moved
+from sansip.routing.openings import Openings
 from sansip.routing.passages import Passages
 from sansip.routing.probing import alive_tag
 from sansip.routing.quick_relay import QuickRelay
@@ -56,6 +57,7 @@ class Reception:
         "briefs",
         "follows_maddr",
         "force_rport",
+        "openings",
         "passages",
         "quick",
         "rates",
@@ -80,6 +82,7 @@ class Reception:
         self.quick: QuickRelay | None = QuickRelay(core)
         self.briefs: Briefs | None = Briefs(core, self.shortcut, self.allows)
         self.passages: Passages | None = Passages(core, self.allows)
+        self.openings: Openings | None = Openings(core, self.allows)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
@@ -109,6 +112,19 @@ class Reception:
             and not core.draining
             and listener not in core.retiring.ends
             and self.passages.sends(data, listener, source, self.force_rport, now)
+        )
+
+    def opens_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
+        """Send a datagram that begins as ``OPENING`` says on, if that can be done at once."""
+        core = self._core
+        return (
+            self.openings is not None
+            and self._siblings is None
+            and core.route is default_route
+            and not core.unstarted
+            and not core.draining
+            and listener not in core.retiring.ends
+            and self.openings.sends(data, listener, source, self.force_rport, now)
         )
 
     def returns_briefly(self, data: bytes, source: Address, now: float) -> bool:

@@ -34,6 +34,7 @@ from sansip.reception import Reception
 from sansip.reconfigure import reconfigure
 from sansip.routing.briefs import BEGINNINGS
 from sansip.routing.loss import connection_lost, give_up
+from sansip.routing.openings import OPENING
 from sansip.routing.passages import PASSING
 from sansip.routing.removal import Removed, unbind
 from sansip.routing.room import is_exempt
@@ -91,6 +92,8 @@ class Stack(Assembly):
         if data.startswith(b"SIP/2.0 ") and reception.returns_briefly(data, source, now):
             return self._take(now)
         if data[0] in PASSING and reception.sends_briefly(data, listener, source, now):
+            return self._take(now)
+        if data[0] == OPENING[0] and reception.opens_briefly(data, listener, source, now):
             return self._take(now)
         if data[0] not in BEGINNINGS or not reception.answers_briefly(data, listener, source, now):
             reception.message_received(data, Flow(UDP, listener, source), now)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sansip.proxy.dialog_mark import Marks
     from sansip.wire import Request, Response
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "recording_of"]
 
 # Early dialogs of one request of which the caller's mark is kept; RFC 3261 12.1.
 _SHOWN: Final = 64
@@ -28,7 +28,10 @@ class Recording:
 
     Args:
         marks: None where values have no mark (``ProxyConfig.dialog_tokens``).
-        request: as it was received, without our own Route values.
+        dialog: Call-ID, From tag and To tag of the request as it was received.
+        uri: its Request-URI, the text.
+        target: ``address_of`` its Contact.
+        after: ``address_of`` its first Record-Route value, "" for none.
         unix: the time.
         caller: the user who sends it and from where (``sender``), "" if it is none of our users.
         callee: the user who is called, "" if it is none of our users.
@@ -50,26 +53,34 @@ class Recording:
         "_within",
     )
 
-    def __init__(self, marks: Marks | None, request: Request, unix: float, caller: str, callee: str) -> None:
+    def __init__(
+        self,
+        marks: Marks | None,
+        dialog: tuple[str, str | None, str | None],
+        uri: str,
+        target: str,
+        after: str,
+        unix: float,
+        caller: str,
+        callee: str,
+    ) -> None:
         self._marks = marks
         # Where the callee was looked for -> its mark.
         self._made: dict[str, str] = {}
         if marks is None:
             return
-        self._call_id = request.call_id
-        self._tag = request.from_tag or ""
+        self._call_id = dialog[0]
+        self._tag = dialog[1] or ""
         # Within a dialog: the tag of the side that is sent to.
-        self._within = request.to_tag
+        self._within = dialog[2]
         self._hour = hour_of(unix)
         self._caller = caller
         self._callee = callee
-        self._target = address_of(contact_of(request))
-        self._asked_for = request.uri_text
+        self._target = target
+        self._asked_for = uri
         # The Contact line that came last, and its ``address_of``: most answers repeat it.
         self._contact = ("", "")
-        self._after = ""
-        if "record-route" in request.keys:
-            self._after = address_of(uri_of(request.values("record-route")[0]))
+        self._after = after
         # To tag -> the callee's Contact, the route value next to ours, and the caller's mark.
         self._shown: dict[str, tuple[str, str, str]] = {}
 
@@ -203,3 +214,14 @@ class Recording:
             marks.note(self._call_id, self._within or "", self._tag, self._target)
         if target and target != self._asked:
             marks.note(self._call_id, self._tag, tag, target)
+
+
+def recording_of(marks: Marks | None, request: Request, unix: float, caller: str, callee: str) -> Recording:
+    """Return the ``Recording`` of ``request``, as it was received but without our own Route values."""
+    target = after = ""
+    if marks is not None:
+        target = address_of(contact_of(request))
+        if "record-route" in request.keys:
+            after = address_of(uri_of(request.values("record-route")[0]))
+    dialog = request.call_id, request.from_tag, request.to_tag
+    return Recording(marks, dialog, request.uri_text, target, after, unix, caller, callee)

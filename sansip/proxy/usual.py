@@ -20,6 +20,7 @@ from sansip.proxy.context import ResponseContext
 from sansip.proxy.forwarding import Forwarding
 from sansip.proxy.returning import take_back
 from sansip.proxy.ringing import begin, next_look
+from sansip.proxy.target import Target
 from sansip.transport.flow import ensure_length
 from sansip.transport.nat import is_private
 from sansip.transport.next_hop import NextHop
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from sansip.clock import Timer
     from sansip.proxy.proxy import Proxy
     from sansip.proxy.recording import Recording
-    from sansip.proxy.target import Target
     from sansip.transaction import ClientTransaction, ServerTransaction
     from sansip.transport import Flow
 
@@ -102,7 +102,7 @@ class Usual:
         lines: tuple[str, str, str, str, str | None],
         caller: Flow,
         server: ServerTransaction,
-        target: Target,
+        target: Target | Callable[[], Target],
         branch: str,
     ) -> None:
         self.proxy = proxy
@@ -112,12 +112,13 @@ class Usual:
         self._lines = lines
         self.caller = caller
         self.server = server
-        self._target: Target | None = target
+        # Where it goes, or what makes that.
+        self._target: Any = target
         self._id = branch
         # What take_back reads of a ``Forwarding``.
         self.cseq = ""
         self.recording: Recording | None = None
-        self.strange = target.binding is None
+        self.strange = isinstance(target, Target) and target.binding is None
         self.done = False
         self.watched = True
         self._became: ResponseContext | None = None
@@ -170,6 +171,25 @@ class Usual:
         self._hashed = hashed
         self._breadth = breadth
 
+    def be_first(
+        self,
+        recording: Recording,
+        records: bool,
+        leaves: int,
+        hashed: str,
+        breadth: int,
+        counted: tuple[str, str],
+    ) -> None:
+        """Be a request that begins a dialog with a phone of ours, which no route waits for."""
+        self.watched = False
+        self.recording = recording
+        self._records = records
+        self._came = ""
+        self._counted = counted
+        self._leaves = leaves
+        self._hashed = hashed
+        self._breadth = breadth
+
     def start(self, method: str, data: bytes, flow: Flow, via: str, now: float) -> None:
         """Send ``data``, whose Via of ours is the line ``via``, over ``flow``."""
         proxy = self.proxy
@@ -191,8 +211,9 @@ class Usual:
 
     def become(self) -> Branch:
         """Make the response context and the branch that this has stood for, in its place from now on."""
-        request, target, transaction = self._message(), self._target, self._transaction
-        assert target is not None
+        request, transaction = self._message(), self._transaction
+        given = self._target
+        target: Target = given if isinstance(given, Target) else given()
         assert transaction is not None
         proxy, server, recording = self.proxy, self.server, self.recording
         forwarding = Forwarding(

@@ -16,7 +16,7 @@ from sansip.proxy.assertions import OF_STRANGERS
 from sansip.proxy.beginning import relay_usual
 from sansip.proxy.dialog_mark import Reading
 from sansip.proxy.loop import Arrived, loop_hash
-from sansip.proxy.recording import Recording
+from sansip.proxy.recording import Recording, recording_of
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import Target
 from sansip.routing.lookup import target_of
@@ -172,7 +172,7 @@ class QuickRelay:
             caller, callee = "", ""
             if trust.authenticates:
                 caller, callee = trust.sender(sender, flow.host), trust.user(request.to.uri)
-            recording = Recording(marks, request, core.wall.unix(now), caller, callee)
+            recording = recording_of(marks, request, core.wall.unix(now), caller, callee)
         core.ua.now = now
         arrived = Arrived(uri, request.uri_text, request.identity(), ())
         counted = (source, aor)

@@ -17,7 +17,7 @@ from sansip.proxy.beginning import relay_usual
 from sansip.proxy.budget import Budget
 from sansip.proxy.flow_tokens import came_token
 from sansip.proxy.forwarding import Forwarding
-from sansip.proxy.recording import Recording
+from sansip.proxy.recording import Recording, recording_of
 from sansip.proxy.secure import NOT_ALLOWED, followable
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import targets_of
@@ -239,5 +239,5 @@ def _recorded_as(request: Incoming) -> Recording | None:
         marks = proxy.marks if proxy.config.dialog_tokens else None
         caller = proxy.trust.sender(message.from_.uri, request.flow.host)
         callee = proxy.trust.user(message.to.uri)
-        request.recording = Recording(marks, message, core.wall.unix(request.now), caller, callee)
+        request.recording = recording_of(marks, message, core.wall.unix(request.now), caller, callee)
     return request.recording

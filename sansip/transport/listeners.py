@@ -219,6 +219,10 @@ class Listeners:
         text = request.first_line("via") or ""
         if request.keys.count("via") > 1:
             text = "\n".join(request.raw_lines("via"))
+        return self.has_own_sent_by(text)
+
+    def has_own_sent_by(self, text: str) -> bool:
+        """Whether ``text``, of Via lines, may hold a sent-by of ours."""
         for sent_by in self._sent_by:
             if sent_by in text:
                 return True

@@ -80,6 +80,7 @@ class Side:
         self.sent: list[bytes] = []
         self.route = ""
         self.first = 0
+        self.bound = 2
         self.feed(wire(REGISTER), CALLEE)
 
     def feed(self, data: bytes, source: tuple[str, int]) -> list[Any]:
@@ -143,6 +144,15 @@ class Side:
             # What the callee answers from now on.
             self.first = len([one for one in self.sent if not one.startswith(b"ACK")]) - 1
             return []
+        if kind == "first":
+            old, new = rest
+            text = REQUEST.format(method="INVITE", more="").replace("z9hG4bKa", "z9hG4bKf")
+            return self.feed(wire(text).replace(old.encode(), new.encode()), CALLER)
+        if kind == "binds":
+            text = REGISTER.replace("<sip:bob@192.0.2.2:5060>\nExpires", f"{rest[0]}\nExpires")
+            text = text.replace("CSeq: 1", f"CSeq: {self.bound}").replace("z9hG4bKr", f"z9hG4bKr{self.bound}")
+            self.bound += 1
+            return self.feed(wire(text), CALLEE)
         if kind == "spelled":
             method, old, new = rest
             text = WITHIN.format(method=method, more="", route=self.route)
@@ -163,19 +173,26 @@ class Side:
         return self.feed(reply(first, status, tag, via=via, more=more), source)
 
 
+def leave_only(side: Side, *ways: str) -> None:
+    """Have ``side`` relay by no quick way but these."""
+    for way in ("quick", "passages", "openings"):
+        if way not in ways:
+            setattr(side.stack.reception, way, None)
+
+
 def compare(steps: list[tuple[Any, ...]], route: Callable[..., Any] | None = None, **more: Any) -> list[Any]:
     """Play ``steps`` on both; return what the short way did."""
     usual, quick = Side(route, **more), Side(route, **more)
-    usual.stack.reception.quick = usual.stack.reception.passages = None
+    leave_only(usual)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(relaying, "relay_usual", lambda *_, **__: None)
         patched.setattr(stateless, "direct_way", lambda *_: None)
         ordinary = Side(route, **more)
-        ordinary.stack.reception.quick = ordinary.stack.reception.passages = None
+        leave_only(ordinary)
         expected = [ordinary.play(step) for step in steps]
         expected.append(ordinary.pass_time(400.0))
     read = Side(route, **more)
-    read.stack.reception.passages = None
+    leave_only(read, "quick")
     for side in (usual, read, quick):
         actual = [side.play(step) for step in steps]
         actual.append(side.pass_time(400.0))

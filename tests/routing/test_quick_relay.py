@@ -14,7 +14,7 @@ from sansip.module import Module, Use
 from sansip.proxy import ProxyConfig
 from sansip.routing import TrustedPeer
 from sansip.routing.quick_relay import QuickRelay
-from tests.proxy.sides import INVITE, RINGS, TAKES, Side, compare
+from tests.proxy.sides import INVITE, RINGS, TAKES, Side, compare, leave_only
 
 CALL = [INVITE, RINGS, TAKES, ("within", "ACK", ""), ("within", "BYE", "")]
 
@@ -44,7 +44,7 @@ class Looks(Module):
 def taken(steps: list[tuple[Any, ...]], **more: Any) -> int:
     """Return how many requests of a play go the quick way."""
     side = Side(None, **more)
-    side.stack.reception.passages = None
+    leave_only(side)
     quick: Any = Counted(QuickRelay(side.stack))
     side.stack.reception.quick = quick
     for step in steps:

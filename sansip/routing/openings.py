@@ -1,0 +1,233 @@
+"""A plain INVITE for the one phone of a user of ours, sent on from its octets: no message is made of it.
+
+Theory of operation: what can be read in brief (``sansip.wire.opening``), came straight from its sender in a
+datagram, and is for a user with one plain binding, goes there before a message is made of it. The message is
+made when somebody asks for it: a failure, a CANCEL, Timer C (``proxy.usual``). Where a question is open this
+does nothing, and the request goes the long way (``quick_relay``, then the default route). The long way is the
+reference: the same actions follow, octet for octet (``tests/routing/test_openings.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from sansip.client.via import new_branch
+from sansip.proxy.dialog_mark import address_of, uri_of
+from sansip.proxy.loop import text_hash
+from sansip.proxy.record_route import record_route_lines
+from sansip.proxy.recording import Recording
+from sansip.proxy.usual import Usual
+from sansip.routing.lookup import target_of
+from sansip.transport import Flow, note_source
+from sansip.transport.transports import DEFAULT_PORT, UDP
+from sansip.wire import Request, parse_message
+from sansip.wire.headers.name_addr import parse_name_addr
+from sansip.wire.opening import read_opening
+
+if TYPE_CHECKING:
+    from sansip.actions import Address
+    from sansip.location import Binding
+    from sansip.routing.core import Core
+    from sansip.wire.opening import Opening
+
+__all__ = ["OPENING", "Openings"]
+
+# The first octet of an INVITE.
+OPENING: Final = b"I"
+# RFC 3325: fields that a trust domain looks at.
+_OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
+# A contact that leads to one place, and whose text the URI keeps: its host and port.
+_octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_PLAIN: Final = re.compile(
+    rf"sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet})(?::([1-9][0-9]{{0,3}}))?"
+    rf"|sip:(?:[A-Za-z0-9\-_.+]++@)?({_octet}\.{_octet}\.{_octet}\.{_octet}):([1-5][0-9]{{4}}|6[0-4][0-9]{{3}})"
+)
+# Octets that our lines add at the most.
+_GROWTH: Final = 500
+# Contacts whose place is kept.
+_PLACES: Final = 4_096
+
+
+class Openings:
+    """INVITEs on their way to the phones of one stack.
+
+    ``allows(flow, now)`` counts a request of a sender, and says whether it may send one more; if not, it has
+    told so.
+    """
+
+    __slots__ = ("_allows", "_core", "_places")
+
+    def __init__(self, core: Core, allows: Callable[[Flow, float], bool]) -> None:
+        self._core = core
+        self._allows = allows
+        # Contact -> where it leads, None where that is not plain.
+        self._places: dict[str, tuple[str, int] | None] = {}
+
+    def sends(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
+        """Send the INVITE in ``data``, a datagram, on and return True; or do nothing.
+
+        The default route is to decide on it.
+        """
+        core = self._core
+        proxy = core.proxy
+        modules = core.modules
+        hooks = modules.stack_hooks
+        stages = modules.stages
+        if (
+            proxy.hooks.active
+            or hooks.message_arrived
+            or hooks.request_received
+            or stages["screen"]
+            or stages["identify"]
+            or stages["translate"]
+            or stages["prepare"]
+            or stages["relay"]
+            or proxy.client.auth.accounts
+            or proxy.shifts.steps
+            or core.nodes is not None
+        ):
+            return False
+        opening = read_opening(data, core.limits)
+        if opening is None:
+            return False
+        host, port = source[:2]
+        sent_host, contact = opening.sent_host, opening.contact
+        # Where a NAT may be in between, or the phone wants its flow kept, more is to be looked at.
+        if (
+            sent_host != host
+            or opening.sent_port != port
+            or ":" in host
+            or host not in contact
+            or '"' in contact
+            or ";ob" in contact
+            or (force_rport == "always" and not opening.rport)
+        ):
+            return False
+        sent_by = f"{sent_host}:{port}"
+        key = f"{opening.branch} {sent_by}"
+        transactions = proxy.transactions
+        listeners = core.listeners
+        trust = proxy.trust
+        to_host = opening.host
+        domains = core.addresses.domains
+        if (
+            transactions.find_server(key, "INVITE") is not None
+            or transactions.full
+            or transactions.crowded_by(1)
+            or not listeners.serves(to_host, opening.port)
+            # Another name of the server.
+            or (domains and to_host not in domains)
+            # RFC 3261 16.3 step 4: it may be a loop.
+            or listeners.has_own_sent_by(opening.via)
+            # RFC 3261 22: a user of ours has to prove that.
+            or (core.authenticator is not None and listeners.serves(opening.from_host))
+            or (trust.exists and opening.has(_OF_TRUST))
+        ):
+            return False
+        aor = f"sip:{opening.user}@{to_host}"
+        bindings = core.location.lookup(aor, now)
+        if len(bindings) != 1:
+            return False
+        binding = bindings[0]
+        place = self._place_of(binding)
+        limits, pending = core.limits, proxy.pending
+        breadth = limits.max_breadth
+        tcp_above = proxy.client.tcp_above
+        if (
+            place is None
+            or breadth < 1
+            or (limits.pending_per_source and pending.sources.get(host, 0) >= limits.pending_per_source)
+            or (limits.pending_per_callee and pending.callees.get(aor, 0) >= limits.pending_per_callee)
+            or (tcp_above and len(data) > tcp_above - _GROWTH)
+        ):
+            return False
+        heard = binding.flow
+        leaves = listeners.reach(UDP, place[0], heard if isinstance(heard, int) else listener)
+        if leaves is None:
+            return False
+        flow = Flow(UDP, listener, source)
+        if not self._allows(flow, now):
+            return True
+        core.ua.now = now
+        recording = self._recording(opening, host, now)
+        ours = ""
+        records = proxy.config.record_route
+        if records:
+            mark = recording.mark(place[0])
+            lines = record_route_lines(listeners, listener, leaves, mark, "", "")
+            lines.reverse()
+            ours = "\r\n".join(lines) + "\r\n"
+        noted = opening.via
+        if opening.rport:
+            # RFC 3581 4
+            before, _, behind = noted.partition(";rport")
+            noted = f"{before};rport={port};received={host}{behind}"
+        text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"
+        hashed = text_hash(text, proxy.loop_secret)
+        server = transactions.open_server(key, "INVITE", flow, None)
+        branch = new_branch(proxy.client.entropy, hashed)
+        via = f"{leaves.via};branch={branch}"
+        sent = opening.forwarded(binding.contact, ours, f"{via}\r\n{noted}", breadth)
+        repeated = opening.from_, opening.to, opening.call_id_line, opening.cseq_line, None
+        later = partial(_read, data, flow, force_rport)
+        usual = Usual(proxy, later, repeated, flow, server, partial(target_of, binding), branch)
+        usual.be_first(recording, records, listener, hashed, breadth, (host, aor))
+        pending.add(host, aor)
+        # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
+        server.feed("send 1xx", opening.trying(noted), now)
+        usual.start("INVITE", sent, Flow(UDP, leaves.id, place), via, now)
+        return True
+
+    def _place_of(self, binding: Binding) -> tuple[str, int] | None:
+        """Return where ``binding`` leads, None where more than its contact decides."""
+        if (
+            binding.received is not None
+            or binding.path
+            or binding.reg_id is not None
+            or not (binding.flow is None or isinstance(binding.flow, int))
+        ):
+            return None
+        places = self._places
+        contact = binding.contact
+        if contact in places:
+            return places[contact]
+        if len(places) >= _PLACES:
+            places.clear()
+        match = _PLAIN.fullmatch(contact)
+        place = None
+        if match is not None:
+            place = match[1] or match[3], int(match[2] or match[4] or DEFAULT_PORT)
+        places[contact] = place
+        return place
+
+    def _recording(self, opening: Opening, host: str, now: float) -> Recording:
+        core = self._core
+        proxy = core.proxy
+        caller, callee = "", ""
+        trust = proxy.trust
+        if trust.authenticates:
+            line = opening.from_.partition(":")[2].strip()
+            caller = trust.sender(parse_name_addr(line, "From", "RFC 3261 20.20").uri, host)
+            line = opening.to.partition(":")[2].strip()
+            callee = trust.user(parse_name_addr(line, "To", "RFC 3261 20.39").uri)
+        return Recording(
+            proxy.marks if proxy.config.dialog_tokens else None,
+            (opening.call_id, opening.from_tag, None),
+            opening.uri,
+            address_of(uri_of(opening.contact.partition(":")[2])),
+            "",
+            core.wall.unix(now),
+            caller,
+            callee,
+        )
+
+
+def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
+    """Return the request in ``data``, read before in brief, as the long way would have made it."""
+    request = parse_message(data)
+    assert isinstance(request, Request)
+    note_source(request, flow, force_rport)
+    return request

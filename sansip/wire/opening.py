@@ -1,0 +1,188 @@
+"""A plain INVITE that begins a call, in brief: what a proxy needs of it to send it on, read in one pass.
+
+Theory of operation: as in ``passing``, one pattern reads a whole head in which each field that is read has
+its usual spelling, stands once and has the simplest form; the reader accepts all that it accepts, with the
+same values (``tests/wire/test_opening.py``), and reads everything else. What goes on, and the 100 that goes
+back, are cut out of the octets that came, and joined with the lines that are new (RFC 3261 16.6, 8.2.6.2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+
+if TYPE_CHECKING:
+    import re
+
+    from sansip.limits import Limits
+
+__all__ = ["Opening", "read_opening"]
+
+_TEXT: Final = r"[^\x00-\x08\x0a-\x1f\x7f]*+"
+_USER: Final = r"[\w\-.!~*'()&=+$/]++"
+_PARAM: Final = r"[\w\-.!~*'()\[\]/:&+$]++"
+_DISPLAY: Final = rf'(?:"[^"\\\x00-\x08\x0a-\x1f\x7f]*+"[ \t]*+|[{TOKEN_CLASS} \t]*+)'
+_BEHIND_HOST: Final = rf"(?::(?:{PLAIN_PORT}))?+(?:;{_PARAM}(?:={_PARAM})?+)?+"
+_ADDRESS: Final = rf"{_DISPLAY}<sip:(?:{_USER}@)?+(?:{PLAIN_HOST}){_BEHIND_HOST}>"
+_BRANCH: Final = rf";branch=(z9hG4bK{TOKEN})"
+# Those that are read, in any spelling, and those by which the route, or the copy that leaves, would differ.
+_NAMED: Final = (
+    "via|v|from|f|to|t|call-id|i|cseq|max-forwards|content-length|l|contact|m|route|record-route|timestamp"
+    "|authorization|proxy-authorization|proxy-require|max-breadth"
+)
+_LINES: Final = (
+    rf"(?(5)(?!)|(Via: SIP/2\.0/[A-Z]++ ({PLAIN_HOST})(?::({PLAIN_PORT}))?(;rport)?{_BRANCH}(;rport)?))",
+    rf"(?(11)(?!)|(From: {_DISPLAY}<sip:(?:{_USER}@)?+({PLAIN_HOST}){_BEHIND_HOST}>;tag=({TOKEN})))",
+    rf"(?(14)(?!)|(To: {_ADDRESS}))",
+    rf"(?(15)(?!)|(Call-ID: ({WORD}(?:@{WORD})?+)))",
+    r"(?(17)(?!)|(CSeq: ([0-9]{1,9}) INVITE))",
+    r"(?(19)(?!)|Max-Forwards: ([1-9][0-9]?))",
+    rf"(?(20)(?!)|(Contact: {_ADDRESS}))",
+    r"(?(21)(?!)|Content-Length: *+([0-9]{1,7}))",
+    rf"(?!(?i:{_NAMED})[ \t]*+:){TOKEN}:{_TEXT}",
+)
+_START: Final = rf"INVITE (sip:([\w\-.+]++)@({PLAIN_HOST})(?::({PLAIN_PORT}))?) SIP/2\.0\r\n"
+# A failure goes back line by line, each of which has one reading: linear time.
+_head: Final = compiled(rf"{_START}(?:(?:{'|'.join(_LINES)})\r\n)+").fullmatch
+_VIA, _FROM, _TO, _CALL_ID, _CSEQ, _HOPS, _LENGTH = 5, 11, 14, 15, 17, 19, 21
+
+
+class Opening:
+    """An INVITE, as far as it was read.
+
+    Attributes:
+        uri, user, host, port: of the Request-URI, a sip URI without parameters.
+        via: the line of the only Via; ``sent_host``, ``sent_port`` and ``branch`` of it; ``rport``: whether
+            it has that flag.
+        from_, from_host, from_tag, to, call_id_line, call_id, cseq_line, cseq: the lines and what is in them;
+            To has no tag.
+        contact: the line of the only Contact, which holds one address.
+        hops: Max-Forwards.
+    """
+
+    __slots__ = (
+        "_body",
+        "_head",
+        "_match",
+        "branch",
+        "call_id",
+        "call_id_line",
+        "contact",
+        "cseq",
+        "cseq_line",
+        "from_",
+        "from_host",
+        "from_tag",
+        "hops",
+        "host",
+        "port",
+        "rport",
+        "sent_host",
+        "sent_port",
+        "to",
+        "uri",
+        "user",
+        "via",
+    )
+
+    def __init__(self, head: str, match: re.Match[str], body: bytes) -> None:
+        self._head = head
+        self._match = match
+        self._body = body
+        (
+            self.uri,
+            self.user,
+            host,
+            port,
+            self.via,
+            sent_host,
+            sent_port,
+            before,
+            self.branch,
+            behind,
+            self.from_,
+            from_host,
+            self.from_tag,
+            self.to,
+            self.call_id_line,
+            self.call_id,
+            self.cseq_line,
+            self.cseq,
+            hops,
+            self.contact,
+            _,
+        ) = match.groups()
+        self.host: str = host.lower()
+        self.port = None if port is None else int(port)
+        self.sent_host: str = sent_host.lower()
+        self.sent_port = None if sent_port is None else int(sent_port)
+        self.from_host: str = from_host.lower()
+        self.rport = before is not None or behind is not None
+        self.hops = int(hops)
+
+    def has(self, pattern: re.Pattern[str]) -> bool:
+        """Whether ``pattern`` is found in the head."""
+        return pattern.search(self._head) is not None
+
+    def forwarded(self, uri: str, ours: str, noted: str, breadth: int) -> bytes:
+        """Return the request as it goes on to ``uri``: ``ours`` above its other lines, its Via ``noted``.
+
+        ``ours``: our Record-Route lines, each with its line end. Our Via is part of ``noted``.
+        RFC 3261 16.6 steps 1 to 4 and 8, RFC 5393 5.3.3.
+        """
+        head, match = self._head, self._match
+        lines = head.find("\n") + 1
+        begin, end = match.span(_VIA)
+        hops, hops_end = match.span(_HOPS)
+        left = self.hops - 1
+        if begin < hops:
+            text = f"{head[lines:begin]}{noted}{head[end:hops]}{left}{head[hops_end:]}"
+        else:
+            text = f"{head[lines:hops]}{left}{head[hops_end:begin]}{noted}{head[end:]}"
+        return f"INVITE {uri} SIP/2.0\r\n{ours}{text}Max-Breadth: {breadth}\r\n\r\n".encode() + self._body
+
+    def trying(self, noted: str) -> bytes:
+        """Return the 100 (RFC 3261 8.2.6.1, 8.2.6.2); ``noted``: its Via."""
+        start = self._match.start
+        lines = [noted, self.from_, self.to, self.call_id_line, self.cseq_line]
+        if not start(_VIA) < start(_FROM) < start(_TO) < start(_CALL_ID) < start(_CSEQ):
+            places = (start(_VIA), start(_FROM), start(_TO), start(_CALL_ID), start(_CSEQ))
+            lines = [line for _, line in sorted(zip(places, lines, strict=True))]
+        a, b, c, d, e = lines
+        return f"SIP/2.0 100 Trying\r\n{a}\r\n{b}\r\n{c}\r\n{d}\r\n{e}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def read_opening(data: bytes, limits: Limits) -> Opening | None:
+    """Return the request in ``data``, a datagram; None where it is not plain, or near a limit."""
+    end = data.find(b"\r\n\r\n")
+    if (
+        end < 0
+        or end > limits.header_parts
+        or end > limits.header_size
+        or end > limits.head_size
+        or end > limits.uri_size
+        or len(data) > limits.message_size
+    ):
+        return None
+    try:
+        head = data[: end + 2].decode()
+    except UnicodeDecodeError:
+        return None
+    match = _head(head)
+    if match is None:
+        return None
+    body = data[end + 4 :]
+    length = match[_LENGTH]
+    # Of each line there is one (groups that are looked at).
+    if length is None or int(length) != len(body) or None in match.group(5, 11, 14, 15, 17, 19, 20):
+        return None
+    most = head.count("\n") + head.count(",")
+    if (
+        most > limits.header_count
+        or most > limits.via_count
+        or most > limits.route_count
+        or most > limits.contact_count
+    ):
+        return None
+    return Opening(head, match, body)
