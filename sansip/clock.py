@@ -11,7 +11,7 @@ A cancelled timer is dropped when it reaches the head.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 from typing import Any, Protocol
 
@@ -70,6 +70,28 @@ class Timers:
         if duration not in self._listed:
             self._listed.add(duration)
             heappush(self._heads, (deadline, duration))
+        return timer
+
+    def put(self, deadline: float, duration: float, owner: TimerOwner, name: Any) -> Timer:
+        """Start a timer of ``duration`` that began before now, so that it fires at ``deadline``."""
+        timer = Timer(deadline, owner, name)
+        if deadline < self._next:
+            self._next = deadline
+        queue = self._queues.get(duration)
+        if queue is None:
+            queue = self._queues[duration] = deque()
+        # It began a short time ago, so few began after it.
+        at = len(queue)
+        while at and queue[at - 1].deadline > deadline:
+            at -= 1
+        queue.insert(at, timer)
+        if duration not in self._listed:
+            self._listed.add(duration)
+            heappush(self._heads, (deadline, duration))
+        elif at == 0:
+            self._heads = [one for one in self._heads if one[1] != duration]
+            self._heads.append((deadline, duration))
+            heapify(self._heads)
         return timer
 
     def next_deadline(self) -> float | None:

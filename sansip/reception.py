@@ -19,6 +19,7 @@ from sansip.events import (
     MessageRefused,
 )
 from sansip.module import Reply
+from sansip.proxy.pair import Pair
 from sansip.proxy.stateless import forward_stray
 from sansip.proxy.usual import Usual
 from sansip.routing import IncomingRequest, run
@@ -143,6 +144,8 @@ class Reception:
         transaction = self._transactions.clients.get(f"{echo.branch} {echo.method}")
         if transaction is None:
             return False
+        if isinstance(transaction, Pair):
+            return bool(transaction.hop.address[0] == source[0]) and transaction.takes(echo, now)
         user, hop = transaction.user, transaction.flow
         return (
             isinstance(user, Usual | BriefRequest)
@@ -259,7 +262,7 @@ class Reception:
         server = transactions.open_server(key, method, back, handle)
         handle.server = server
         if method == "CANCEL":
-            invite = transactions.servers.get(key)
+            invite = transactions.server_at(key)
             if invite is not None and invite.method != "CANCEL":
                 if self._comes_from(invite.flow, flow, request, "RFC 3261 9.2"):
                     self._cancel(handle, invite, now)

@@ -156,3 +156,35 @@ def test_against_a_list(plan: list[tuple[float, float, bool]]) -> None:
     for deadline, number in expected:
         assert by_name[number] >= deadline
     assert len(timers) == 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.25, 1.0]), st.sampled_from([0.5, 4.0]), st.sampled_from([0.0, 0.25, 3.0])
+        ),
+        max_size=30,
+    )
+)
+def test_timers_that_began_before(plan: list[tuple[float, float, float]]) -> None:
+    """Those put in late fire at their deadlines, among those that were started meanwhile."""
+    timers, owner = Timers(), Owner()
+    now = 100.0
+    deadlines = []
+    for step, duration, ago in plan:
+        end = now + step
+        while (due := timers.next_deadline()) is not None and due <= end:
+            now = max(now, due)
+            timers.fire_due(now)
+        now = end
+        if ago and ago < duration:
+            timers.put(now - ago + duration, duration, owner, now)
+            deadlines.append(now - ago + duration)
+        else:
+            timers.start(now, duration, owner, now)
+            deadlines.append(now + duration)
+    while (due := timers.next_deadline()) is not None:
+        now = max(now, due)
+        timers.fire_due(now)
+    assert sorted(deadlines) == [at for _, at in owner.fired]
+    assert len(timers) == 0

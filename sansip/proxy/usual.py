@@ -94,6 +94,7 @@ class Usual:
     _records: bool
     _started: float
     _via: str
+    server: ServerTransaction
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class Usual:
         request: Request | Callable[[], Request],
         lines: tuple[str, str, str, str, str | None],
         caller: Flow,
-        server: ServerTransaction,
+        server: ServerTransaction | None,
         target: Target | Callable[[], Target],
         branch: str,
     ) -> None:
@@ -111,7 +112,8 @@ class Usual:
         # Its lines From, To, Call-ID and CSeq, and the tag of To.
         self._lines = lines
         self.caller = caller
-        self.server = server
+        if server is not None:
+            self.server = server
         # Where it goes, or what makes that.
         self._target: Any = target
         self._id = branch
@@ -251,8 +253,14 @@ class Usual:
 
         RFC 3261 16.7: it must repeat the lines that went there, the rest of it is no matter of a proxy.
         """
+        if not self._fits(transaction.method == "INVITE", transaction.flow, echo):
+            return False
+        transaction.feed("1xx" if echo.status < 200 else "2xx", echo, now)
+        return True
+
+    def _fits(self, invite: bool, hop: Flow, echo: Echo) -> bool:
+        """Whether ``echo``, of the host of ``hop``, may go back; it has what goes then."""
         status = echo.status
-        invite = transaction.method == "INVITE"
         if (
             self.done
             or self.watched
@@ -275,8 +283,7 @@ class Usual:
         recording = self.recording
         if recording is not None:
             contact = echo.contact
-            flow = transaction.flow
-            if not (flow.reliable or contact is None or flow.host in contact or is_private(flow.host)):
+            if not (hop.reliable or contact is None or hop.host in contact or is_private(hop.host)):
                 # It may be behind a NAT (``callee``).
                 return False
             plain, shown = recording.echoed(echo.recorded, tag, contact)
@@ -284,7 +291,6 @@ class Usual:
                 return False
         echo.data = echo.octets(shown)
         echo.tag = tag
-        transaction.feed("1xx" if status < 200 else "2xx", echo, now)
         return True
 
     # --- the user of the client transaction

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final
 from sansip.client.via import new_branch
 from sansip.proxy.dialog_mark import address_of, uri_of
 from sansip.proxy.loop import text_hash
+from sansip.proxy.pair import Pair
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
-from sansip.proxy.usual import Usual
 from sansip.routing.lookup import target_of
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
@@ -167,18 +167,16 @@ class Openings:
             noted = f"{before};rport={port};received={host}{behind}"
         text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"
         hashed = text_hash(text, proxy.loop_secret)
-        server = transactions.open_server(key, "INVITE", flow, None)
         branch = new_branch(proxy.client.entropy, hashed)
         via = f"{leaves.via};branch={branch}"
         sent = opening.forwarded(binding.contact, ours, f"{via}\r\n{noted}", breadth)
         repeated = opening.from_, opening.to, opening.call_id_line, opening.cseq_line, None
         later = partial(_read, data, flow, force_rport)
-        usual = Usual(proxy, later, repeated, flow, server, partial(target_of, binding), branch)
-        usual.be_first(recording, records, listener, hashed, breadth, (host, aor))
+        pair = Pair(proxy, "INVITE", later, repeated, flow, partial(target_of, binding), branch)
+        pair.be_first(recording, records, listener, hashed, breadth, (host, aor))
         pending.add(host, aor)
-        # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
-        server.feed("send 1xx", opening.trying(noted), now)
-        usual.start("INVITE", sent, Flow(UDP, leaves.id, place), via, now)
+        # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
+        pair.send(key, sent, opening.trying(noted), Flow(UDP, leaves.id, place), via, now)
         return True
 
     def _place_of(self, binding: Binding) -> tuple[str, int] | None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from sansip.client.via import new_branch
 from sansip.proxy.loop import text_hash
+from sansip.proxy.pair import Pair
 from sansip.proxy.stateless import stateless_branch
 from sansip.proxy.target import Target
-from sansip.proxy.usual import Usual
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
@@ -133,14 +133,13 @@ class Passages:
             return True
         decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
         hashed = text_hash(f"{decides}\n{passing.route}", proxy.loop_secret)
-        server = transactions.open_server(key, passing.method, flow, None)
         branch = new_branch(proxy.entropy, hashed)
         lines = passing.from_, passing.to, passing.call_id_line, passing.cseq_line, to_tag
         later = partial(_read, data, flow, force_rport)
-        usual = Usual(proxy, later, lines, flow, server, _AS_ASKED, branch)
-        usual.be_within(far.id, hashed, breadth)
+        pair = Pair(proxy, passing.method, later, lines, flow, _AS_ASKED, branch)
+        pair.be_within(far.id, hashed, breadth)
         via = f"{leaves.via};branch={branch}"
-        usual.start(passing.method, passing.forwarded(via, noted, breadth), out, via, now)
+        pair.send(key, passing.forwarded(via, noted, breadth), b"", out, via, now)
         return True
 
 

@@ -20,6 +20,8 @@ from sansip.transport.flow import ensure_length
 from sansip.wire import Request, parse_message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sansip.clock import Timer, Timers
     from sansip.limits import Limits
     from sansip.transaction.timers import TimerValues
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClientTransaction",
     "ClientUser",
+    "Folded",
     "ServerTransaction",
     "ServerUser",
     "Transaction",
@@ -81,6 +84,17 @@ class ServerUser(Protocol):
         """A CANCEL came (RFC 3261 9.2); ``reason`` is its Reason field (RFC 3326)."""
 
 
+class Folded(Protocol):
+    """An object that stands for a client and a server transaction in the tables (``proxy.pair``).
+
+    It has what the tables' readers look at: ``flow``, ``method``, ``user``, ``state``, ``feed``,
+    ``answered``, ``unanswered``; and ``hop``, the flow of the client transaction.
+    """
+
+    def unfold(self) -> None:
+        """Put the transactions in its place."""
+
+
 class Transactions:
     """The tables of one stack, and the two ways down to the transport; the layer is made of it."""
 
@@ -91,10 +105,11 @@ class Transactions:
         self.timers = timers
         self.values = values
         self.sender = sender
-        self.clients: dict[str, ClientTransaction] = {}
-        self.servers: dict[str, ServerTransaction] = {}
+        # Transactions, and objects that stand for one of each side (``Folded``).
+        self.clients: dict[str, Any] = {}
+        self.servers: dict[str, Any] = {}
         # All of them by number: it marks the octets that they send (``actions``). The number given last.
-        self.owners: dict[int, Transaction] = {}
+        self.owners: dict[int, Any] = {}
         self.latest = 0
 
     def bound(self, limits: Limits) -> None:
@@ -118,6 +133,21 @@ class Transactions:
     def crowded_by(self, more: int) -> bool:
         """Whether so many ``more`` leave only that part."""
         return len(self.clients) + len(self.servers) + more >= self._room
+
+    def owner(self, number: int) -> Transaction | None:
+        """Return the transaction with this number."""
+        found = self.owners.get(number)
+        if found is not None and not isinstance(found, Transaction):
+            found.unfold()
+            found = self.owners[number]
+        return found
+
+    def flows(self) -> Iterator[Flow]:
+        """Return the flows that transactions wait at."""
+        for server in self.servers.values():
+            yield server.flow
+        for client in self.clients.values():
+            yield client.flow if isinstance(client, Transaction) else client.hop
 
     def send_request(self, transaction: ClientTransaction, data: bytes, now: float) -> None:
         self.sender.send_request(transaction.flow, data, transaction, now)

@@ -12,7 +12,7 @@ stack, which decides whether to make one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sansip.transaction.base import ClientTransaction, ClientUser, ServerTransaction, ServerUser, Transactions
 from sansip.transaction.invite_client import InviteClientTransaction
@@ -65,20 +65,33 @@ class TransactionLayer(Transactions):
 
     # --- received messages
 
-    def find_server(self, key: str, method: str) -> ServerTransaction | None:
-        """Return the transaction that a request with this key and method belongs to."""
+    def find_server(self, key: str, method: str) -> Any:
+        """Return the transaction that a request with this key and method belongs to, or its stand-in."""
         found = self.servers.get(key)
         if found is not None and (found.method == method or (method == "ACK" and found.method == "INVITE")):
             return found
         # A CANCEL has the branch of the request that it cancels, and is a transaction of its own.
         return self.servers.get(f"{key} {method}")
 
+    def server_at(self, key: str) -> ServerTransaction | None:
+        """Return the server transaction with this key."""
+        found = self.servers.get(key)
+        if found is not None and not isinstance(found, ServerTransaction):
+            found.unfold()
+            found = self.servers[key]
+        return found
+
     def find_client(self, response: Response) -> ClientTransaction | None:
         """Return the transaction that ``response`` answers (RFC 3261 17.1.3)."""
         branch = response.via.branch
         if branch is None:
             return None
-        return self.clients.get(f"{branch} {response.cseq.method}")
+        key = f"{branch} {response.cseq.method}"
+        found = self.clients.get(key)
+        if found is not None and not isinstance(found, ClientTransaction):
+            found.unfold()
+            found = self.clients[key]
+        return found
 
     def response_received(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         """Feed ``response`` to ``transaction``."""
@@ -113,4 +126,31 @@ class TransactionLayer(Transactions):
         key = f"{branch} {method}"
         make = InviteClientTransaction if method == "INVITE" else NonInviteClientTransaction
         transaction = self.clients[key] = make(self, key, method, data, flow, user)
+        return transaction
+
+    # --- those that something has stood for (``Folded``)
+
+    def revive_server(
+        self, number: int, key: str, method: str, flow: Flow, user: ServerUser | None, state: str, last: bytes
+    ) -> ServerTransaction:
+        """Make the server transaction ``number`` in ``state``, which has sent ``last``; no timer runs."""
+        latest, self.latest = self.latest, number - 1
+        make = InviteServerTransaction if method == "INVITE" else NonInviteServerTransaction
+        transaction = self.servers[key] = make(self, key, method, flow, user)
+        self.latest = latest
+        transaction.state = state
+        transaction.rows = transaction.machine[state]
+        transaction.last = last
+        return transaction
+
+    def revive_client(
+        self, number: int, key: str, method: str, data: bytes, flow: Flow, user: ClientUser, state: str
+    ) -> ClientTransaction:
+        """Make the client transaction ``number`` in ``state``, which has sent ``data``; no timer runs."""
+        latest, self.latest = self.latest, number - 1
+        make = InviteClientTransaction if method == "INVITE" else NonInviteClientTransaction
+        transaction = self.clients[key] = make(self, key, method, data, flow, user)
+        self.latest = latest
+        transaction.state = state
+        transaction.rows = transaction.machine[state]
         return transaction

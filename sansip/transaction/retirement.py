@@ -63,9 +63,7 @@ class Retirement:
     def timer_fired(self, timers: Timers, now: float) -> None:
         """Look what still runs."""
         self._timer = None
-        flows = [one.flow for one in self._transactions.servers.values()]
-        flows += [one.flow for one in self._transactions.clients.values()]
-        busy = {flow.conn or ~flow.listener for flow in flows}
+        busy = {flow.conn or ~flow.listener for flow in self._transactions.flows()}
         held = self.held(now)
         left = set()
         for connection in self._connections.of(self.ends):

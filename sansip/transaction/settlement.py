@@ -35,7 +35,7 @@ class Settlement:
         failed = self._connections.failed
         while failed:
             owner, data, reason = failed.pop()
-            transaction = self._transactions.owners.get(owner)
+            transaction = self._transactions.owner(owner)
             if transaction is None:
                 continue
             if isinstance(transaction, ServerTransaction):
