@@ -744,6 +744,8 @@ static PyObject *head_brief(PyObject *module, PyObject *data)
     return tuple_of(result, 3);
 }
 
+#include "_octets.h"
+
 static PyMemberDef index_members[] = {
 #define MEMBER(name) {#name, T_INT, offsetof(Index, name), READONLY, NULL},
     FIELDS(MEMBER)
@@ -774,6 +776,9 @@ static PyMethodDef methods[] = {
     {"read", (PyCFunction)(void (*)(void))head_read, METH_FASTCALL,
      "Return the parts of a message in the ordinary form, or None."},
     {"brief", head_brief, METH_O, "Return the parts of a plain OPTIONS or REGISTER, or None."},
+    {"echo", head_echo, METH_O, "Return the parts of a plain response, or None."},
+    {"passing", head_passing, METH_O, "Return the parts of a plain request of a dialog, or None."},
+    {"opening", head_opening, METH_O, "Return the parts of a plain INVITE, or None."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -5,13 +5,15 @@ sound when the request came. So one pattern takes the lines apart without a look
 compares them with those that it sent. The pattern takes only heads in which each field that is read has its
 usual spelling and stands once, but for Via, and the top Via looks as we write it. Everything else is for the
 reader. What goes back is cut out of the octets that came.
+Where the C module is there, it reads instead.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, compiled
+from sansip.wire.head import read_echo_parts
 
 if TYPE_CHECKING:
     import re
@@ -41,7 +43,7 @@ _head: Final = compiled(rf"SIP/2\.0 [1-6][0-9]{{2}} {_TEXT}\r\n(?:(?:{'|'.join(_
 _via: Final = compiled(
     rf"Via: SIP/2\.0/[A-Z]++ (?:{PLAIN_HOST})(?::(?:{PLAIN_PORT}))?+;branch=(?P<branch>{TOKEN})\r\n"
 ).match
-_FROM, _TO, _CALL_ID, _CSEQ, _METHOD, _LENGTH, _CONTACT, _RECORDED = 1, 2, 3, 4, 5, 6, 7, 8
+_TO, _METHOD, _LENGTH, _RECORDED = 2, 5, 6, 8
 
 
 class Echo:
@@ -49,83 +51,121 @@ class Echo:
 
     Attributes:
         status: 100 to 699.
-        branch: of the top Via, which stands at ``via``; the lines below it begin at ``rest``.
+        branch: of the top Via, whose line is ``top``.
         method: of CSeq.
-        from_, to, call_id, cseq: the lines.
-        contact, recorded: the lines, None where there are none. ``recorded``: of Record-Route.
-        body: the octets of the body.
+        from_, to, call_id, cseq: the lines, None where there are none; so are ``contact`` and ``recorded``,
+            that of Record-Route.
+        goes_back: whether there is a Via below the top one.
         data: what goes back; ``tag``: of To. Both are for who takes it on.
     """
 
-    __slots__ = ("_head", "_match", "body", "branch", "data", "rest", "status", "tag", "via")
+    __slots__ = (
+        "_begin",
+        "_body",
+        "_came",
+        "_end",
+        "_rest",
+        "_via",
+        "branch",
+        "call_id",
+        "contact",
+        "cseq",
+        "data",
+        "from_",
+        "goes_back",
+        "method",
+        "recorded",
+        "status",
+        "tag",
+        "to",
+        "top",
+    )
 
     data: bytes
     tag: str | None
 
-    def __init__(
-        self, head: str, match: re.Match[str], status: int, branch: str, via: int, rest: int, body: bytes
-    ) -> None:
-        self._head = head
-        self._match = match
-        self.status = status
-        self.branch = branch
-        self.via = via
-        self.rest = rest
-        self.body = body
+    def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
+        self._came = came
+        (
+            self.status,
+            self.branch,
+            self.method,
+            self.top,
+            self.from_,
+            self.to,
+            self.call_id,
+            self.cseq,
+            self.contact,
+            self.recorded,
+            # Where stand the top Via, the lines below it, the Record-Route line and its end, and the body.
+            self._via,
+            self._rest,
+            self._begin,
+            self._end,
+            self.goes_back,
+            # How many fields and commas there are.
+            _,
+            self._body,
+        ) = parts
 
     @property
-    def method(self) -> str:
-        return self._match[_METHOD]
-
-    @property
-    def contact(self) -> str | None:
-        return self._match[_CONTACT]
-
-    @property
-    def recorded(self) -> str | None:
-        return self._match[_RECORDED]
-
-    @property
-    def top(self) -> str:
-        """The line of the top Via."""
-        return self._head[self.via : self.rest - 2]
+    def body(self) -> bytes:
+        """The octets of the body."""
+        return self._came[self._body :]
 
     def repeats(self, from_: str, to: str, call_id: str, cseq: str) -> str | None:
         """Return what follows in To behind ``to``, None where one of these lines is not repeated."""
-        match = self._match
-        line = match[_TO]
-        if match[_FROM] != from_ or match[_CALL_ID] != call_id or match[_CSEQ] != cseq:
+        line = self.to
+        if self.from_ != from_ or self.call_id != call_id or self.cseq != cseq:
             return None
         return line[len(to) :] if line is not None and line.startswith(to) else None
 
     def has(self, pattern: re.Pattern[str]) -> bool:
         """Whether ``pattern`` is found in the head."""
-        return pattern.search(self._head) is not None
-
-    @property
-    def goes_back(self) -> bool:
-        """Whether there is a Via below the top one."""
-        return "\r\nVia: " in self._head[self.rest - 2 :]
+        return pattern.search(self._came[: self._body].decode()) is not None
 
     def octets(self, recorded: str | None) -> bytes:
         """Return the response without its top Via; with ``recorded``, that is its Record-Route line."""
-        head, via, rest = self._head, self.via, self.rest
+        came, via, rest = self._came, self._via, self._rest
         if recorded is None:
-            text = head[:via] + head[rest:]
-        else:
-            begin, end = self._match.span(_RECORDED)
-            if begin < via:
-                text = f"{head[:begin]}{recorded}{head[end:via]}{head[rest:]}"
-            else:
-                text = f"{head[:via]}{head[rest:begin]}{recorded}{head[end:]}"
-        return f"{text}\r\n".encode() + self.body
+            return came[:via] + came[rest:]
+        begin, end = self._begin, self._end
+        if begin < via:
+            return b"".join((came[:begin], recorded.encode(), came[end:via], came[rest:]))
+        return b"".join((came[:via], came[rest:begin], recorded.encode(), came[end:]))
 
 
 def read_echo(data: bytes, limits: Limits) -> Echo | None:
     """Return the response in ``data``, a datagram; None where it is not plain, or near a limit."""
     end = data.find(b"\r\n\r\n")
-    if end < 0 or end > limits.header_parts or end > limits.header_size or end > limits.head_size:
+    if (
+        end < 0
+        or end > limits.header_parts
+        or end > limits.header_size
+        or end > limits.head_size
+        or len(data) > limits.message_size
+    ):
         return None
+    parts = None if read_echo_parts is None else read_echo_parts(data)
+    if parts is None:
+        if read_echo_parts is not None and data.isascii():
+            return None
+        parts = _read_plainly(data, end)
+        if parts is None:
+            return None
+    most = parts[-2]
+    if (
+        most > limits.header_count
+        or most > limits.via_count
+        or most > limits.route_count
+        or most > limits.contact_count
+    ):
+        return None
+    return Echo(data, parts)
+
+
+def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
+    """Return the parts of an ``Echo``."""
     try:
         head = data[: end + 2].decode()
     except UnicodeDecodeError:
@@ -137,17 +177,18 @@ def read_echo(data: bytes, limits: Limits) -> Echo | None:
     match = _head(head)
     if match is None:
         return None
-    body = data[end + 4 :]
     length = match[_LENGTH]
-    if match[_TO] is None or match[_METHOD] is None or length is None or int(length) != len(body):
+    if match[_TO] is None or match[_METHOD] is None or length is None or int(length) != len(data) - end - 4:
         return None
+    rest = top.end()
+    begin, behind = match.span(_RECORDED)
+    goes_back = "\r\nVia: " in head[rest - 2 :]
+    line = head[via : rest - 2]
     most = head.count("\n") + head.count(",")
-    if (
-        most > limits.header_count
-        or most > limits.via_count
-        or most > limits.route_count
-        or most > limits.contact_count
-        or len(data) > limits.message_size
-    ):
-        return None
-    return Echo(head, match, int(head[8:11]), top["branch"], via, top.end(), body)
+    if not head.isascii():
+        via, rest, begin, behind = (len(head[: max(at, 0)].encode()) for at in (via, rest, begin, behind))
+    from_, to, call_id, cseq, method, _, contact, recorded = match.groups()
+    return (
+        *(int(head[8:11]), top["branch"], method, line, from_, to, call_id, cseq, contact, recorded),
+        *(via, rest, begin, behind, goes_back, most, end + 4),
+    )

@@ -18,7 +18,14 @@ from sansip.wire.message import Request, Response
 from sansip.wire.names import SPELLINGS
 from sansip.wire.uri import plain_sip_uri
 
-__all__ = ["HAS_SCANNER", "read_ordinary", "read_parts"]
+__all__ = [
+    "HAS_SCANNER",
+    "read_echo_parts",
+    "read_opening_parts",
+    "read_ordinary",
+    "read_parts",
+    "read_passing_parts",
+]
 
 
 def _scanner() -> Any:
@@ -34,6 +41,9 @@ _MODULE: Final[Any] = _scanner()
 HAS_SCANNER: Final[bool] = _MODULE is not None
 _read: Final[Any] = getattr(_MODULE, "read", None)
 read_parts: Final[Any] = getattr(_MODULE, "brief", None)
+read_echo_parts: Final[Any] = getattr(_MODULE, "echo", None)
+read_passing_parts: Final[Any] = getattr(_MODULE, "passing", None)
+read_opening_parts: Final[Any] = getattr(_MODULE, "opening", None)
 _new_tuple: Final = tuple.__new__
 
 

@@ -4,13 +4,15 @@ Theory of operation: as in ``passing``, one pattern reads a whole head in which 
 its usual spelling, stands once and has the simplest form; the reader accepts all that it accepts, with the
 same values (``tests/wire/test_opening.py``), and reads everything else. What goes on, and the 100 that goes
 back, are cut out of the octets that came, and joined with the lines that are new (RFC 3261 16.6, 8.2.6.2).
+Where the C module is there, it reads instead.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.head import read_opening_parts
 
 if TYPE_CHECKING:
     import re
@@ -63,8 +65,16 @@ class Opening:
 
     __slots__ = (
         "_body",
-        "_head",
-        "_match",
+        "_call_id",
+        "_came",
+        "_cseq",
+        "_from",
+        "_hops",
+        "_hops_end",
+        "_lines",
+        "_to",
+        "_via",
+        "_via_end",
         "branch",
         "call_id",
         "call_id_line",
@@ -86,10 +96,8 @@ class Opening:
         "via",
     )
 
-    def __init__(self, head: str, match: re.Match[str], body: bytes) -> None:
-        self._head = head
-        self._match = match
-        self._body = body
+    def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
+        self._came = came
         (
             self.uri,
             self.user,
@@ -98,9 +106,8 @@ class Opening:
             self.via,
             sent_host,
             sent_port,
-            before,
+            self.rport,
             self.branch,
-            behind,
             self.from_,
             from_host,
             self.from_tag,
@@ -109,21 +116,32 @@ class Opening:
             self.call_id,
             self.cseq_line,
             self.cseq,
-            hops,
+            self.hops,
             self.contact,
+            # Where stand the lines, the Via and the digits of Max-Forwards, with their ends, ...
+            self._lines,
+            self._via,
+            self._via_end,
+            self._hops,
+            self._hops_end,
+            # ... the other lines that answers copy, and the body.
+            self._from,
+            self._to,
+            self._call_id,
+            self._cseq,
+            # How many fields and commas there are.
             _,
-        ) = match.groups()
+            self._body,
+        ) = parts
         self.host: str = host.lower()
         self.port = None if port is None else int(port)
         self.sent_host: str = sent_host.lower()
         self.sent_port = None if sent_port is None else int(sent_port)
         self.from_host: str = from_host.lower()
-        self.rport = before is not None or behind is not None
-        self.hops = int(hops)
 
     def has(self, pattern: re.Pattern[str]) -> bool:
         """Whether ``pattern`` is found in the head."""
-        return pattern.search(self._head) is not None
+        return pattern.search(self._came[: self._body].decode()) is not None
 
     def forwarded(self, uri: str, ours: str, noted: str, breadth: int) -> bytes:
         """Return the request as it goes on to ``uri``: ``ours`` above its other lines, its Via ``noted``.
@@ -131,25 +149,24 @@ class Opening:
         ``ours``: our Record-Route lines, each with its line end. Our Via is part of ``noted``.
         RFC 3261 16.6 steps 1 to 4 and 8, RFC 5393 5.3.3.
         """
-        head, match = self._head, self._match
-        lines = head.find("\n") + 1
-        begin, end = match.span(_VIA)
-        hops, hops_end = match.span(_HOPS)
-        left = self.hops - 1
+        came, body, lines = self._came, self._body, self._lines
+        begin, hops = self._via, self._hops
+        start = f"INVITE {uri} SIP/2.0\r\n{ours}".encode()
+        left, end = b"%d" % (self.hops - 1), b"Max-Breadth: %d\r\n\r\n" % breadth
         if begin < hops:
-            text = f"{head[lines:begin]}{noted}{head[end:hops]}{left}{head[hops_end:]}"
+            middle = came[lines:begin], noted.encode(), came[self._via_end : hops], left
+            behind = self._hops_end
         else:
-            text = f"{head[lines:hops]}{left}{head[hops_end:begin]}{noted}{head[end:]}"
-        return f"INVITE {uri} SIP/2.0\r\n{ours}{text}Max-Breadth: {breadth}\r\n\r\n".encode() + self._body
+            middle = came[lines:hops], left, came[self._hops_end : begin], noted.encode()
+            behind = self._via_end
+        return b"".join((start, *middle, came[behind : body - 2], end, came[body:]))
 
     def trying(self, noted: str) -> bytes:
         """Return the 100 (RFC 3261 8.2.6.1, 8.2.6.2); ``noted``: its Via."""
-        start = self._match.start
-        lines = [noted, self.from_, self.to, self.call_id_line, self.cseq_line]
-        if not start(_VIA) < start(_FROM) < start(_TO) < start(_CALL_ID) < start(_CSEQ):
-            places = (start(_VIA), start(_FROM), start(_TO), start(_CALL_ID), start(_CSEQ))
-            lines = [line for _, line in sorted(zip(places, lines, strict=True))]
-        a, b, c, d, e = lines
+        a, b, c, d, e = noted, self.from_, self.to, self.call_id_line, self.cseq_line
+        if not self._via < self._from < self._to < self._call_id < self._cseq:
+            places = self._via, self._from, self._to, self._call_id, self._cseq
+            a, b, c, d, e = [line for _, line in sorted(zip(places, (a, b, c, d, e), strict=True))]
         return f"SIP/2.0 100 Trying\r\n{a}\r\n{b}\r\n{c}\r\n{d}\r\n{e}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
@@ -165,19 +182,14 @@ def read_opening(data: bytes, limits: Limits) -> Opening | None:
         or len(data) > limits.message_size
     ):
         return None
-    try:
-        head = data[: end + 2].decode()
-    except UnicodeDecodeError:
-        return None
-    match = _head(head)
-    if match is None:
-        return None
-    body = data[end + 4 :]
-    length = match[_LENGTH]
-    # Of each line there is one (groups that are looked at).
-    if length is None or int(length) != len(body) or None in match.group(5, 11, 14, 15, 17, 19, 20):
-        return None
-    most = head.count("\n") + head.count(",")
+    parts = None if read_opening_parts is None else read_opening_parts(data)
+    if parts is None:
+        if read_opening_parts is not None and data.isascii():
+            return None
+        parts = _read_plainly(data, end)
+        if parts is None:
+            return None
+    most = parts[-2]
     if (
         most > limits.header_count
         or most > limits.via_count
@@ -185,4 +197,42 @@ def read_opening(data: bytes, limits: Limits) -> Opening | None:
         or most > limits.contact_count
     ):
         return None
-    return Opening(head, match, body)
+    return Opening(data, parts)
+
+
+def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
+    """Return the parts of an ``Opening``."""
+    try:
+        head = data[: end + 2].decode()
+    except UnicodeDecodeError:
+        return None
+    match = _head(head)
+    if match is None:
+        return None
+    length = match[_LENGTH]
+    # Of each line there is one (groups that are looked at).
+    if length is None or int(length) != len(data) - end - 4 or None in match.group(5, 11, 14, 15, 17, 19, 20):
+        return None
+    start = match.start
+    spans: Any = (
+        head.find("\n") + 1,
+        *match.span(_VIA),
+        *match.span(_HOPS),
+        *(start(_FROM), start(_TO), start(_CALL_ID), start(_CSEQ)),
+    )
+    if not head.isascii():
+        spans = [len(head[:at].encode()) for at in spans]
+    before, behind = match[8], match[10]
+    groups = match.groups()
+    return (
+        *groups[:7],
+        before is not None or behind is not None,
+        groups[8],
+        *groups[10:17],
+        int(match[18]),
+        int(match[_HOPS]),
+        match[20],
+        *spans,
+        head.count("\n") + head.count(","),
+        end + 4,
+    )

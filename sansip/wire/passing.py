@@ -3,14 +3,15 @@
 Theory of operation: as in ``brief``, one pattern reads a whole head in which each field that is read has its
 usual spelling, stands once and has the simplest form; the reader accepts all that it accepts, with the same
 values (``tests/wire/test_passing.py``), and reads everything else. What goes on is cut out of the octets that
-came, and joined with the lines that are new (RFC 3261 16.6).
+came, and joined with the lines that are new (RFC 3261 16.6). Where the C module is there, it reads instead.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sansip.wire.abnf import PLAIN_HOST, PLAIN_PORT, TOKEN, TOKEN_CLASS, WORD, compiled
+from sansip.wire.head import read_passing_parts
 
 if TYPE_CHECKING:
     import re
@@ -65,8 +66,13 @@ class Passing:
 
     __slots__ = (
         "_body",
-        "_head",
-        "_match",
+        "_came",
+        "_hops",
+        "_hops_end",
+        "_route",
+        "_route_end",
+        "_via",
+        "_via_end",
         "branch",
         "call_id",
         "call_id_line",
@@ -88,10 +94,8 @@ class Passing:
         "via",
     )
 
-    def __init__(self, head: str, match: re.Match[str], body: bytes) -> None:
-        self._head = head
-        self._match = match
-        self._body = body
+    def __init__(self, came: bytes, parts: tuple[Any, ...]) -> None:
+        self._came = came
         (
             self.method,
             self.uri,
@@ -100,9 +104,8 @@ class Passing:
             self.via,
             sent_host,
             sent_port,
-            before,
+            self.rport,
             self.branch,
-            behind,
             self.from_,
             self.from_tag,
             self.to,
@@ -111,40 +114,43 @@ class Passing:
             self.call_id,
             self.cseq_line,
             self.cseq,
-            hops,
+            self.hops,
             self.route,
+            # Where stand the Via, the Route, the digits of Max-Forwards, each with its end, and the body.
+            self._via,
+            self._via_end,
+            self._route,
+            self._route_end,
+            self._hops,
+            self._hops_end,
+            # How many fields and commas there are.
             _,
-        ) = match.groups()
+            self._body,
+        ) = parts
         self.host: str = host
         self.port = None if port is None else int(port)
         self.sent_host: str = sent_host.lower()
         self.sent_port = None if sent_port is None else int(sent_port)
-        self.rport = before is not None or behind is not None
-        self.hops = int(hops)
 
     def has(self, pattern: re.Pattern[str]) -> bool:
         """Whether ``pattern`` is found in the head."""
-        return pattern.search(self._head) is not None
+        return pattern.search(self._came[: self._body].decode()) is not None
 
     def forwarded(self, ours: str, noted: str, breadth: int) -> bytes:
         """Return the request as it goes on: ``ours`` above its Via, which is ``noted``, no Route.
 
         RFC 3261 16.4, 16.6 steps 3 and 8, RFC 5393 5.3.3.
         """
-        head, match = self._head, self._match
-        begin, end = match.span(_VIA)
-        hops, hops_end = match.span(_HOPS)
-        route, route_end = match.span(_ROUTE)
-        parts = [
-            (begin, end, f"{ours}\r\n{noted}"),
-            (route, route_end + 2, ""),
-            (hops, hops_end, str(self.hops - 1)),
-        ]
-        if not begin < route < hops:
-            parts.sort()
-        (a, b, one), (c, d, two), (e, f, three) = parts
-        text = f"{head[:a]}{one}{head[b:c]}{two}{head[d:e]}{three}{head[f:]}Max-Breadth: {breadth}\r\n\r\n"
-        return text.encode() + self._body
+        came, body = self._came, self._body
+        via = self._via, self._via_end, f"{ours}\r\n{noted}".encode()
+        route = self._route, self._route_end + 2, b""
+        hops = self._hops, self._hops_end, b"%d" % (self.hops - 1)
+        (a, b, one), (c, d, two), (e, f, three) = (
+            (via, route, hops) if via < route < hops else sorted((via, route, hops))
+        )
+        end = b"Max-Breadth: %d\r\n\r\n" % breadth
+        parts = (came[:a], one, came[b:c], two, came[d:e], three, came[f : body - 2], end, came[body:])
+        return b"".join(parts)
 
 
 def read_passing(data: bytes, limits: Limits) -> Passing | None:
@@ -159,6 +165,26 @@ def read_passing(data: bytes, limits: Limits) -> Passing | None:
         or len(data) > limits.message_size
     ):
         return None
+    parts = None if read_passing_parts is None else read_passing_parts(data)
+    if parts is None:
+        if read_passing_parts is not None and data.isascii():
+            return None
+        parts = _read_plainly(data, end)
+        if parts is None:
+            return None
+    most = parts[-2]
+    if (
+        most > limits.header_count
+        or most > limits.via_count
+        or most > limits.route_count
+        or most > limits.contact_count
+    ):
+        return None
+    return Passing(data, parts)
+
+
+def _read_plainly(data: bytes, end: int) -> tuple[Any, ...] | None:
+    """Return the parts of a ``Passing``."""
     try:
         head = data[: end + 2].decode()
     except UnicodeDecodeError:
@@ -166,18 +192,29 @@ def read_passing(data: bytes, limits: Limits) -> Passing | None:
     match = _head(head)
     if match is None:
         return None
-    body = data[end + 4 :]
     length = match[_LENGTH]
     # Of each line there is one (groups that are looked at); without Max-Forwards one is to be added.
-    if length is None or int(length) != len(body) or None in match.group(5, 11, 13, 15, 17, 19, 20):
-        return None
-    most = head.count("\n") + head.count(",")
     if (
-        most > limits.header_count
-        or most > limits.via_count
-        or most > limits.route_count
-        or most > limits.contact_count
+        length is None
+        or int(length) != len(data) - end - 4
+        or None in match.group(5, 11, 13, 15, 17, 19, 20)
         or _is_ipv4(match[3]) is None
     ):
         return None
-    return Passing(head, match, body)
+    spans: Any = (*match.span(_VIA), *match.span(_ROUTE), *match.span(_HOPS))
+    if not head.isascii():
+        spans = [len(head[:at].encode()) for at in spans]
+    before, behind = match[8], match[10]
+    groups = match.groups()
+    return (
+        *groups[:7],
+        before is not None or behind is not None,
+        groups[8],
+        *groups[10:17],
+        int(match[18]),
+        int(match[_HOPS]),
+        match[_ROUTE],
+        *spans,
+        head.count("\n") + head.count(","),
+        end + 4,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from sansip.limits import DEFAULT
 from sansip.wire import Response
+from sansip.wire import echo as echo_module
 from sansip.wire.echo import read_echo
 from sansip.wire.reader import read_message
 from tests.fuzz.mutate import change
@@ -31,6 +33,15 @@ Content-Length: 4
 
 body""".replace(b"\n", b"\r\n")
 ONCE = ("from", "to", "call-id", "cseq", "content-length", "contact", "record-route", "max-forwards")
+
+
+@pytest.fixture(scope="module", params=["Python", "C"], autouse=True)
+def reader(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have each test read by the pattern, then by the C module."""
+    with pytest.MonkeyPatch.context() as patch:
+        parts = None if request.param == "Python" else request.getfixturevalue("scanner").echo
+        patch.setattr(echo_module, "read_echo_parts", parts)
+        yield request.param
 
 
 def agree(data: bytes) -> bool:
@@ -146,3 +157,13 @@ def test_time_is_linear_in_the_size() -> None:
     for piece in (b"a: b\r\n", b"Via: x\r\n", b" ", b"\x80", b"a-", b";a=b", b'"', b"Server: x\r\n"):
         for before in (b"SIP/2.0 ", b"SIP/2.0 200 ", OK[:60], OK[:100], OK[:150], OK[:-8]):
             agree(before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n")
+
+
+def test_both_readers_agree(scanner: Any) -> None:
+    """The parts are the same, for other octets than ASCII as well: there the pattern reads."""
+    data = OK
+    parts = scanner.echo(data)
+    assert parts == echo_module._read_plainly(data, data.find(b"\r\n\r\n"))
+    wide = data.replace(b"A, B", "Zoë".encode())
+    assert scanner.echo(wide) is None
+    assert agree(wide)

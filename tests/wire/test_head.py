@@ -181,6 +181,9 @@ def test_what_it_refuses_to_be_given(scanner: Any) -> None:
             scanner.read(*given_)
     with pytest.raises(TypeError):
         scanner.brief("text")
+    for read in (scanner.echo, scanner.passing, scanner.opening):
+        with pytest.raises(TypeError):
+            read("text")
 
 
 SANITIZED = """
@@ -190,16 +193,24 @@ from sansip.wire.names import SPELLINGS
 from tests.wire.test_head import load, mutated
 from tests.wire.head_messages import MESSAGES
 from tests.wire.test_brief import OPTIONS, REGISTER
+from tests.wire.test_echo import OK
+from tests.wire.test_opening import INVITE
+from tests.wire.test_passing import BYE
 scanner = load(Path(sys.argv[1]))
 yes = 0
-MESSAGES += [OPTIONS, REGISTER]
+MESSAGES += [OPTIONS, REGISTER, OK, BYE, INVITE]
 cut = (data[:end] for data in MESSAGES for end in range(len(data)))
 for data in itertools.chain(MESSAGES, cut, itertools.islice(mutated(2), int(sys.argv[2]))):
     scanner.scan(data)
     yes += scanner.read(data, SPELLINGS) is not None
-    scanner.brief(data)
+    for read in (scanner.brief, scanner.echo, scanner.passing, scanner.opening):
+        read(data)
 for data in itertools.islice(mutated(3, [OPTIONS, REGISTER]), int(sys.argv[2])):
     yes += scanner.brief(data) is not None
+plain = [OK, BYE, INVITE]
+for data in itertools.islice(mutated(4, plain), int(sys.argv[2])):
+    for read in (scanner.echo, scanner.passing, scanner.opening):
+        yes += read(data) is not None
 print("sanitized", yes > 100)
 """
 

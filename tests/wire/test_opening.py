@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from sansip.limits import DEFAULT
 from sansip.proxy.octets import forwarded, trying
 from sansip.wire import Request, SipUri
+from sansip.wire import opening as opening_module
 from sansip.wire.opening import read_opening
 from sansip.wire.reader import read_message
 from tests.fuzz.mutate import change
@@ -36,6 +38,15 @@ OTHERS = {
     *("proxy-require", "proxy-authorization", "authorization", "max-breadth", "route", "record-route"),
     "timestamp",
 }
+
+
+@pytest.fixture(scope="module", params=["Python", "C"], autouse=True)
+def reader(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have each test read by the pattern, then by the C module."""
+    with pytest.MonkeyPatch.context() as patch:
+        parts = None if request.param == "Python" else request.getfixturevalue("scanner").opening
+        patch.setattr(opening_module, "read_opening_parts", parts)
+        yield request.param
 
 
 def agree(data: bytes) -> bool:
@@ -162,3 +173,13 @@ def test_time_is_linear_in_the_size() -> None:
             *BEGUN,
         ):
             agree(before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n")
+
+
+def test_both_readers_agree(scanner: Any) -> None:
+    """The parts are the same, for other octets than ASCII as well: there the pattern reads."""
+    data = INVITE
+    parts = scanner.opening(data)
+    assert parts == opening_module._read_plainly(data, data.find(b"\r\n\r\n"))
+    wide = data.replace(b"A, B", "Zoë".encode())
+    assert scanner.opening(wide) is None
+    assert agree(wide)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from sansip.limits import DEFAULT
 from sansip.proxy.octets import forwarded
 from sansip.wire import Request, SipUri
+from sansip.wire import passing as passing_module
 from sansip.wire.passing import read_passing
 from sansip.wire.reader import read_message
 from tests.fuzz.mutate import change
@@ -30,6 +32,15 @@ Content-Length: 4
 
 body""".replace(b"\n", b"\r\n")
 ONCE = ("via", "from", "to", "call-id", "cseq", "content-length", "max-forwards", "route")
+
+
+@pytest.fixture(scope="module", params=["Python", "C"], autouse=True)
+def reader(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have each test read by the pattern, then by the C module."""
+    with pytest.MonkeyPatch.context() as patch:
+        parts = None if request.param == "Python" else request.getfixturevalue("scanner").passing
+        patch.setattr(passing_module, "read_passing_parts", parts)
+        yield request.param
 
 
 def agree(data: bytes) -> bool:
@@ -140,3 +151,13 @@ def test_time_is_linear_in_the_size() -> None:
     for piece in (b"a: b\r\n", b"Via: x\r\n", b" ", b"\x80", b"a.", b"a-", b";a=b", b'"', b"<", b"1"):
         for before in (b"BYE ", b"BYE sip:", b"BYE sip:b@", *(BYE[:at] for at in range(40, 260, 20))):
             agree(before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n")
+
+
+def test_both_readers_agree(scanner: Any) -> None:
+    """The parts are the same, for other octets than ASCII as well: there the pattern reads."""
+    data = BYE
+    parts = scanner.passing(data)
+    assert parts == passing_module._read_plainly(data, data.find(b"\r\n\r\n"))
+    wide = data.replace(b"A, B", "Zoë".encode())
+    assert scanner.passing(wide) is None
+    assert agree(wide)

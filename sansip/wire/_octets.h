@@ -1,0 +1,258 @@
+/* What the ways of octets read: a plain response, a plain request of a dialog, a plain INVITE.
+ *
+ * Part of _head.c. Each function reads a head that scan() accepts, in which each field that is read has its usual
+ * spelling, and returns what echo.py, passing.py and opening.py read by a pattern; None for all else. A head with
+ * octets above 127 is for the pattern, so a text and its octets have the same offsets.
+ */
+
+/* The usual spellings, by what they are. */
+static const char *const usual[] = {
+    NULL, "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length", "Route", "Record-Route", "Contact",
+};
+
+#define BIT(which) (1u << (which))
+/* Those that are read of each message. */
+#define COMMON (BIT(VIA) | BIT(FROM) | BIT(TO) | BIT(CALL_ID) | BIT(CSEQ) | BIT(CONTENT_LENGTH))
+
+/* Where the last line of a field stands, without its end, and how many there are. */
+typedef struct {
+    Py_ssize_t begin, end;
+    int count;
+} Line;
+
+/* Whether a name, none of those above, is one by which others would decide. */
+static int decides(const uint8_t *p, Py_ssize_t length)
+{
+    static const char *const deciding[] = {"authorization", "proxy-authorization", "timestamp"};
+    for (size_t one = 0; one < sizeof deciding / sizeof *deciding; one++) {
+        if ((Py_ssize_t)strlen(deciding[one]) != length) continue;
+        Py_ssize_t same = 0;
+        while (same < length) {
+            uint8_t octet = p[same];
+            if (octet >= 'A' && octet <= 'Z') octet |= 32;
+            if (octet != (uint8_t)deciding[one][same]) break;
+            same++;
+        }
+        if (same == length) return 1;
+    }
+    return 0;
+}
+
+/* Look at the spelling of each line of the head of `x`; fill `lines`, by what they are. Those of `taken` have to be
+ * spelled as usual, none of `refused` is there, and none that decides where `strict`. Return 0 for another form. */
+static int spelled(const uint8_t *p, const Index *x, unsigned taken, unsigned refused, int strict, Line *lines)
+{
+    for (Py_ssize_t at = 0; at < x->end; at++)
+        if (p[at] > 127) return 0;
+    Py_ssize_t at = x->lines;
+    for (int32_t number = 0; number < x->fields; number++) {
+        Py_ssize_t colon = run(p, at, TOKEN);
+        Py_ssize_t end = (const uint8_t *)memchr(p + colon, '\r', (size_t)(x->end + 2 - colon)) - p;
+        int which = which_name(p + at, colon - at);
+        if (which == OTHER) {
+            if (strict && decides(p + at, colon - at)) return 0;
+        } else if (BIT(which) & refused) {
+            return 0;
+        } else if (BIT(which) & taken) {
+            Py_ssize_t length = (Py_ssize_t)strlen(usual[which]);
+            if (length != colon - at || memcmp(p + at, usual[which], (size_t)length)) return 0;
+            if (which != CONTENT_LENGTH && p[colon + 1] != ' ') return 0;
+            lines[which].begin = at;
+            lines[which].end = end;
+            lines[which].count++;
+        }
+        at = end + 2;
+    }
+    return 1;
+}
+
+/* Whether Call-ID and CSeq begin behind one space, and the method of CSeq, in capitals, behind one more. */
+static int plain_ids(const uint8_t *p, const Index *x)
+{
+    if (x->call_id != x->call_id_line + 9) return 0;
+    Py_ssize_t digits = run(p, x->cseq_line + 6, DIGIT);
+    if (digits == x->cseq_line + 6 || digits + 1 != x->cseq_method || p[digits] != ' ') return 0;
+    if (x->cseq_method_end - x->cseq_method > 20) return 0;
+    for (Py_ssize_t at = x->cseq_method; at < x->cseq_method_end; at++)
+        if (p[at] < 'A' || p[at] > 'Z') return 0;
+    return 1;
+}
+
+/* Whether the only Via of a request is alone on its line, with a branch of RFC 3261 and the flag rport at most. */
+static int plain_via(const uint8_t *p, const Index *x)
+{
+    int32_t branch = x->branch_end - x->branch;
+    return x->via_lines == 1 && x->via == x->via_line + 5 && p[x->via_end] == '\r' && branch >= 8
+        && STARTS(p + x->branch, "z9hG4bK") && x->via_end - x->sent_by_end == 8 + branch + (x->rport ? 6 : 0);
+}
+
+/* Whether Max-Forwards is one or two digits behind one space, the first of them no zero. */
+static int plain_hops(const uint8_t *p, const Index *x, const Line *line)
+{
+    return line->count == 1 && x->hops_value == line->begin + 14 && x->hops_value_end - x->hops_value <= 2
+        && p[x->hops_value] != '0';
+}
+
+/* Whether [at, end) has none of the octets that separate values and parameters. */
+static int unseparated(const uint8_t *p, Py_ssize_t at, Py_ssize_t end)
+{
+    for (; at < end; at++)
+        if (p[at] == ',' || p[at] == ';' || p[at] == '?') return 0;
+    return 1;
+}
+
+static inline PyObject *line_or_none(const uint8_t *p, const Line *line)
+{
+    return line->count ? ascii(p, line->begin, line->end) : Py_NewRef(Py_None);
+}
+
+/* Scan `data`; return 0 where it is in another form, or has no length. */
+static int begun(PyObject *data, Index *x, const uint8_t **p)
+{
+    *p = (const uint8_t *)PyBytes_AS_STRING(data);
+    memset(x, 0, sizeof *x);
+    return scan(*p, PyBytes_GET_SIZE(data), x) && x->length_line;
+}
+
+static PyObject *head_echo(PyObject *module, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "echo takes bytes");
+        return NULL;
+    }
+    Index x;
+    const uint8_t *p;
+    Line lines[16] = {{0, 0, 0}};
+    if (!begun(data, &x, &p) || !x.status
+        || !spelled(p, &x, COMMON | BIT(CONTACT) | BIT(RECORD_ROUTE), BIT(MAX_FORWARDS), 0, lines)
+        || lines[CONTACT].count > 1 || lines[RECORD_ROUTE].count > 1 || !plain_ids(p, &x) || x.via != x.via_line + 5
+        || p[x.via_end] != '\r' || x.rport || x.via_end - x.sent_by_end != 8 + x.branch_end - x.branch)
+        Py_RETURN_NONE;
+    PyObject *items[17];
+    int at = 0;
+    items[at++] = PyLong_FromLong(x.status);
+    items[at++] = ascii(p, x.branch, x.branch_end);
+    items[at++] = ascii(p, x.cseq_method, x.cseq_method_end);
+    items[at++] = ascii(p, x.via_line, x.via_line_end - 2);
+    items[at++] = ascii(p, x.from_line, x.from_line_end - 2);
+    items[at++] = ascii(p, x.to_line, x.to_line_end - 2);
+    items[at++] = ascii(p, x.call_id_line, x.call_id_line_end - 2);
+    items[at++] = ascii(p, x.cseq_line, x.cseq_line_end - 2);
+    items[at++] = line_or_none(p, &lines[CONTACT]);
+    items[at++] = line_or_none(p, &lines[RECORD_ROUTE]);
+    items[at++] = PyLong_FromLong(x.via_line);
+    items[at++] = PyLong_FromLong(x.via_line_end);
+    items[at++] = PyLong_FromSsize_t(lines[RECORD_ROUTE].begin);
+    items[at++] = PyLong_FromSsize_t(lines[RECORD_ROUTE].end);
+    items[at++] = PyBool_FromLong(x.via_lines > 1);
+    items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
+    items[at++] = PyLong_FromLong(x.body);
+    return tuple_of(items, at);
+}
+
+static PyObject *head_passing(PyObject *module, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "passing takes bytes");
+        return NULL;
+    }
+    Index x;
+    const uint8_t *p;
+    Line lines[16] = {{0, 0, 0}};
+    if (!begun(data, &x, &p) || x.status
+        || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(ROUTE), BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH), 1, lines)
+        || !plain_ids(p, &x) || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS])
+        || lines[ROUTE].count != 1 || !x.from_tag || !x.to_tag || !is_ipv4(p, x.host, x.host_end)
+        || !unseparated(p, x.user, x.user_end)
+        || memchr(p + x.host_end, ';', (size_t)(x.uri_end - x.host_end)) != NULL)
+        Py_RETURN_NONE;
+    PyObject *items[27];
+    int at = 0;
+    items[at++] = ascii(p, 0, x.method_end);
+    items[at++] = ascii(p, x.uri, x.uri_end);
+    items[at++] = ascii(p, x.host, x.host_end);
+    items[at++] = port_text(p, x.host_end, x.port);
+    items[at++] = ascii(p, x.via_line, x.via_line_end - 2);
+    items[at++] = ascii(p, x.sent_by, x.sent_host_end);
+    items[at++] = port_text(p, x.sent_host_end, x.sent_port);
+    items[at++] = PyBool_FromLong(x.rport != 0);
+    items[at++] = ascii(p, x.branch, x.branch_end);
+    items[at++] = ascii(p, x.from_line, x.from_line_end - 2);
+    items[at++] = ascii(p, x.from_tag, x.from_tag_end);
+    items[at++] = ascii(p, x.to_line, x.to_line_end - 2);
+    items[at++] = ascii(p, x.to_tag, x.to_tag_end);
+    items[at++] = ascii(p, x.call_id_line, x.call_id_line_end - 2);
+    items[at++] = ascii(p, x.call_id, x.call_id_end);
+    items[at++] = ascii(p, x.cseq_line, x.cseq_line_end - 2);
+    items[at++] = PyLong_FromLong(x.cseq);
+    items[at++] = PyLong_FromLong(x.hops);
+    items[at++] = line_or_none(p, &lines[ROUTE]);
+    items[at++] = PyLong_FromLong(x.via_line);
+    items[at++] = PyLong_FromLong(x.via_line_end - 2);
+    items[at++] = PyLong_FromSsize_t(lines[ROUTE].begin);
+    items[at++] = PyLong_FromSsize_t(lines[ROUTE].end);
+    items[at++] = PyLong_FromLong(x.hops_value);
+    items[at++] = PyLong_FromLong(x.hops_value_end);
+    items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
+    items[at++] = PyLong_FromLong(x.body);
+    return tuple_of(items, at);
+}
+
+static PyObject *head_opening(PyObject *module, PyObject *data)
+{
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "opening takes bytes");
+        return NULL;
+    }
+    Index x;
+    const uint8_t *p;
+    Line lines[16] = {{0, 0, 0}};
+    unsigned refused = BIT(ROUTE) | BIT(RECORD_ROUTE) | BIT(PROXY_REQUIRE) | BIT(MAX_BREADTH);
+    int32_t uri = 0, uri_end = 0, tag = 0, tag_end = 0, contact[5] = {0, 0, 0, 0, -1}, from[5] = {0, 0, 0, 0, -1};
+    if (!begun(data, &x, &p) || x.method_end != 6 || !STARTS(p, "INVITE ")
+        || !spelled(p, &x, COMMON | BIT(MAX_FORWARDS) | BIT(CONTACT), refused, 1, lines) || !plain_ids(p, &x)
+        || !plain_via(p, &x) || !plain_hops(p, &x, &lines[MAX_FORWARDS]) || lines[CONTACT].count != 1
+        || !x.from_tag || x.to_tag || !x.user || memchr(p + x.host_end, ';', (size_t)(x.uri_end - x.host_end)) != NULL)
+        Py_RETURN_NONE;
+    for (Py_ssize_t at = x.user; at < x.user_end; at++)
+        if (!IS(p[at], NAME) && p[at] != '-' && p[at] != '.' && p[at] != '+') Py_RETURN_NONE;
+    Py_ssize_t value = run(p, lines[CONTACT].begin + 8, BLANK);
+    if (!address(p, value, lines[CONTACT].end, &uri, &uri_end, contact, &tag, &tag_end) || tag
+        || !unseparated(p, contact[0], contact[1]))
+        Py_RETURN_NONE;
+    /* The URI of From has been read without its parts. */
+    sip_uri(p, x.from_uri, from, from + 1, from + 2, from + 3, from + 4);
+    PyObject *items[30];
+    int at = 0;
+    items[at++] = ascii(p, x.uri, x.uri_end);
+    items[at++] = ascii(p, x.user, x.user_end);
+    items[at++] = ascii(p, x.host, x.host_end);
+    items[at++] = port_text(p, x.host_end, x.port);
+    items[at++] = ascii(p, x.via_line, x.via_line_end - 2);
+    items[at++] = ascii(p, x.sent_by, x.sent_host_end);
+    items[at++] = port_text(p, x.sent_host_end, x.sent_port);
+    items[at++] = PyBool_FromLong(x.rport != 0);
+    items[at++] = ascii(p, x.branch, x.branch_end);
+    items[at++] = ascii(p, x.from_line, x.from_line_end - 2);
+    items[at++] = ascii(p, from[2], from[3]);
+    items[at++] = ascii(p, x.from_tag, x.from_tag_end);
+    items[at++] = ascii(p, x.to_line, x.to_line_end - 2);
+    items[at++] = ascii(p, x.call_id_line, x.call_id_line_end - 2);
+    items[at++] = ascii(p, x.call_id, x.call_id_end);
+    items[at++] = ascii(p, x.cseq_line, x.cseq_line_end - 2);
+    items[at++] = PyLong_FromLong(x.cseq);
+    items[at++] = PyLong_FromLong(x.hops);
+    items[at++] = line_or_none(p, &lines[CONTACT]);
+    items[at++] = PyLong_FromLong(x.lines);
+    items[at++] = PyLong_FromLong(x.via_line);
+    items[at++] = PyLong_FromLong(x.via_line_end - 2);
+    items[at++] = PyLong_FromLong(x.hops_value);
+    items[at++] = PyLong_FromLong(x.hops_value_end);
+    items[at++] = PyLong_FromLong(x.from_line);
+    items[at++] = PyLong_FromLong(x.to_line);
+    items[at++] = PyLong_FromLong(x.call_id_line);
+    items[at++] = PyLong_FromLong(x.cseq_line);
+    items[at++] = PyLong_FromLong(x.fields + 1 + x.commas);
+    items[at++] = PyLong_FromLong(x.body);
+    return tuple_of(items, at);
+}
