@@ -41,6 +41,7 @@ class Client(Outlet):
         accounts: Sequence[Account] | None = None,
         prefer: int | None = None,
         within: float | None = None,
+        token: str = "",
     ) -> Sending:
         """Send ``request`` (not an ACK, not a CANCEL), which has no Via of ours; ``asker`` gets the rest.
 
@@ -57,8 +58,10 @@ class Client(Outlet):
             prefer: the number of the listener to leave by, where it reaches the place.
             within: seconds for the final response. Then a 408 is made, and an INVITE is
                 cancelled; a 2xx that crosses the CANCEL still comes.
+            token: the branch is made of it instead of chance, and is the same after a restart (see
+                ``Agent.request``).
         """
-        sending = Sending(self, self._complete(request), asker, prefer)
+        sending = Sending(self, self._complete(request), asker, prefer, token)
         try:
             way = self._hop_of(request, hop)
         except RemoteProtocolError as error:

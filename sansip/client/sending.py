@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sansip.client.attempt import Attempt
 from sansip.client.life import OVER
+from sansip.client.via import same_branch
 from sansip.transport.flow import Flow
 from sansip.transport.next_hop import NextHop
 from sansip.wire import response_to
@@ -42,12 +43,17 @@ class Sending(Attempt):
         "_pinned",
         "_reached",
         "_request",
+        "_token",
         "asker",
         "made",
     )
 
-    def __init__(self, client: Outlet, request: Request, asker: Any, prefer: int | None) -> None:
+    def __init__(
+        self, client: Outlet, request: Request, asker: Any, prefer: int | None, token: str = ""
+    ) -> None:
         super().__init__(client, prefer)
+        # The first transaction has a branch that is made of it.
+        self._token = token
         # An ``Asker``, which is above this file.
         self.asker = asker
         self.made = False
@@ -99,6 +105,10 @@ class Sending(Attempt):
         self._go_on(transaction, hop, branch, provisional, None)
 
     # --- sending
+
+    def _new_branch(self) -> str:
+        token, self._token = self._token, ""
+        return same_branch(self.client.entropy, token) if token else super()._new_branch()
 
     def _way(self, transport: str, ip: str) -> tuple[Listener | None, Flow | None]:
         pinned = self._pinned

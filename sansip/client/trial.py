@@ -217,7 +217,6 @@ class Trial:
 
     def _send(self, transport: str, ip: str, port: int, now: float) -> bool:
         """Send to this place; False where it cannot be reached from here."""
-        client = self.client
         listener, alive = self._way(transport, ip)
         if listener is None:
             return False
@@ -225,12 +224,15 @@ class Trial:
         # provisional response to this very request).
         self.provisional = False
         self.heard = None
-        self._id = new_branch(client.entropy, self._suffix)
+        self._id = self._new_branch()
         refused, self._switched = self._switched, False
         request = self._prepare(transport, listener, alive, not refused, now)
         if request is not None:
             self._leave(request, transport, listener, alive, not refused, now)
         return True
+
+    def _new_branch(self) -> str:
+        return new_branch(self.client.entropy, self._suffix)
 
     def _leave(
         self,

@@ -11,12 +11,20 @@ if TYPE_CHECKING:
     from sansip.transport import Listener
     from sansip.wire import Request
 
-__all__ = ["new_branch", "seal"]
+__all__ = ["new_branch", "same_branch", "seal"]
 
 
 def new_branch(entropy: Entropy, suffix: str = "") -> str:
     """Return a branch that is unique and carries ``suffix``, such as the hash of a proxy's loop detection."""
     return f"{MAGIC_COOKIE}{entropy.mark}{entropy.token()}.{suffix}"
+
+
+def same_branch(entropy: Entropy, token: str) -> str:
+    """Return the branch of ``token``: in another life of this server, too.
+
+    ``token``: 16 digits or more that others cannot guess (RFC 3261 8.1.1.7, 19.3).
+    """
+    return f"{MAGIC_COOKIE}{entropy.mark}{token}."
 
 
 def seal(request: Request, outgoing: Listener, branch: str) -> bytes:

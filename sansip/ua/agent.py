@@ -122,18 +122,22 @@ class UserAgent(Book):
         to: str = "",
         accounts: Sequence[Account] | None = None,
         within: float | None = None,
+        token: str = "",
     ) -> Later[Response]:
         """Send one request that makes no dialog; the ``Later`` is its final response, whatever it says.
 
         If no answer comes, a 408 or 503 is made here. ``uri``: a URI, or a target that ``locate`` returned.
-        ``within``: seconds to wait, 64*T1 by default. Raises ``LocalProtocolError`` for a value that cannot
-        be written, and for INVITE, which ``invite`` sends.
+        ``within``: seconds to wait, 64*T1 by default. ``token``: 16 secret digits that take the place of
+        chance in tag and branch. A server that was killed sends with the same token and Call-ID once more,
+        and over UDP the receiver, if it had answered in the last 32 s, takes it for a repetition (RFC 3261
+        17.2.2, 17.2.3). Raises ``LocalProtocolError`` for a value that cannot be written, and for INVITE,
+        which ``invite`` sends.
         """
         if method in ("INVITE", "ACK", "CANCEL"):
             raise LocalProtocolError(f"request sends no {method}; call invite")
-        request, hop = self._build(method, uri, headers, body, from_, to)
+        request, hop = self._build(method, uri, headers, body, from_, to, token)
         asking = Asking(self)
-        self.client.send(request, asking, self.now, hop=hop, accounts=accounts, within=within)
+        self.client.send(request, asking, self.now, hop=hop, accounts=accounts, within=within, token=token)
         return asking.answered
 
     def invite(
@@ -195,9 +199,12 @@ class UserAgent(Book):
         body: bytes,
         from_: str,
         to: str,
+        token: str = "",
     ) -> tuple[Request, Any]:
-        call_id = self._entropy.token() + self._entropy.token()
-        tag = self._tags.make(call_id)
+        headers = list(headers)
+        named = next((value for name, value in headers if name.lower() == "call-id"), "")
+        call_id = named or self._entropy.token() + self._entropy.token()
+        tag = self._tags.make(call_id, token)
         return drafted(method, uri, headers, body, from_, to, self.config, self._domain, call_id, tag)
 
     # --- calls in
