@@ -67,24 +67,47 @@ class Socket:
         head += f"Max-Forwards: 70\r\nFrom: <{BOB}>;tag={name}\r\nTo: <{BOB}>\r\nCall-ID: {name}\r\n"
         self.sock.sendto(f"{head}CSeq: 1 REGISTER\r\n{fields}Content-Length: 0\r\n\r\n".encode(), self.server)
 
+    def transactions(self, wanted: int) -> list[tuple[str, str]]:
+        """Take and answer requests until there were ``wanted``; return branch and body of each."""
+        found: list[tuple[str, str]] = []
+        end = time.monotonic() + 5
+        while len(found) < wanted and time.monotonic() < end:
+            try:
+                text, source = self._take()
+            except TimeoutError:
+                break
+            if text.startswith("MESSAGE"):
+                branch = re.search("branch=([^;\r]+)", text)
+                assert branch is not None
+                found.append((branch[1], self._answer(text, source)))
+        return found
+
+    def _take(self) -> tuple[str, tuple[str, int]]:
+        data, source = self.sock.recvfrom(65_535)
+        return data.decode(), source
+
+    def _answer(self, text: str, source: tuple[str, int]) -> str:
+        """Answer 200; return the body."""
+        head, _, body = text.partition("\r\n\r\n")
+        keep = [one for one in head.split("\r\n") if re.match("(Via|From|To|Call-ID|CSeq):", one)]
+        answer = "\r\n".join(["SIP/2.0 200 OK", *keep, "Content-Length: 0", "", ""])
+        self.sock.sendto(answer.encode(), source)
+        return body
+
     def messages(self, wanted: int, patience: float = 10.0) -> list[str]:
         """Take and answer what comes until there are ``wanted``; return the bodies, repeated ones once."""
         found: dict[str, str] = {}
         end = time.monotonic() + patience
         while len(found) < wanted and time.monotonic() < end:
             try:
-                data, source = self.sock.recvfrom(65_535)
+                text, source = self._take()
             except TimeoutError:
                 continue
-            text = data.decode()
             if not text.startswith("MESSAGE"):
                 continue
-            head, _, body = text.partition("\r\n\r\n")
-            keep = [one for one in head.split("\r\n") if re.match("(Via|From|To|Call-ID|CSeq):", one)]
-            answer = "\r\n".join(["SIP/2.0 200 OK", *keep, "Content-Length: 0", "", ""])
-            self.sock.sendto(answer.encode(), source)
+            body = self._answer(text, source)
             # The same message to the same device has the same Call-ID, also after a restart.
-            call_id = re.search("Call-ID: ?([^\r]+)", head)
+            call_id = re.search("Call-ID: ?([^\r]+)", text)
             assert call_id is not None
             found.setdefault(call_id[1], body)
         return list(found.values())
@@ -129,6 +152,32 @@ def test_killed_while_delivering(tmp_path: Path, sockets: ExitStack) -> None:
         # The fourth one was on its way when the server died, and was not answered.
         # It comes again under its Call-ID, by which a phone knows that it has it.
         assert phone.messages(3) == ["m3", "m4", "m5"]
+
+
+def test_killed_between_answer_and_mark(tmp_path: Path, sockets: ExitStack) -> None:
+    """A phone with transactions shows each message once, wherever the server dies (RFC 3261 17.2.2)."""
+    wanted = [f"k{number}" for number in range(2 * KILLS)]
+    with Siege(tmp_path, domain=DOMAIN, config=config(tmp_path), transports=("udp",)) as server:
+        sender = Socket(server.address("udp"), sockets)
+        for name in wanted:
+            assert sender.request("MESSAGE", name, "Content-Type: text/plain\r\n", name)
+    phone = Socket(("", 0), sockets)
+    # What a phone's transaction layer knows: the branch of each request that it answered, and what it showed.
+    answered: set[str] = set()
+    shown: list[str] = []
+    turn = 0
+    while len(shown) < len(wanted) and turn < 4 * KILLS:
+        turn += 1
+        with Siege(tmp_path, domain=DOMAIN, config=config(tmp_path), transports=("udp",)) as server:
+            phone.server = server.address("udp")
+            phone.register(f"reg{turn}")
+            for branch, body in phone.transactions(2):
+                if branch not in answered:
+                    answered.add(branch)
+                    shown.append(body)
+            # At once after its answer: before, while or after the mark is written.
+            server.program.process.send_signal(signal.SIGKILL)
+    assert shown == wanted
 
 
 def test_a_real_phone(tmp_path: Path, sockets: ExitStack) -> None:

@@ -38,6 +38,9 @@ _FOR_GOOD: Final = frozenset((400, 405, 406, 413, 415, 416, 420, 484, 488, 493, 
 _AGAIN: Final = 5.0
 # Devices that one message is given to: a phone may name a new Contact as often as it likes.
 _DEVICES: Final = 32
+# Seconds in which a phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC 3261
+# 17.2.2), less the time that the request and a wrong clock may take.
+_REPEATS: Final = 30.0
 # Rows read at a time.
 _PAGE: Final = 50
 
@@ -84,7 +87,7 @@ class Messages(Module):
                 self._count(row.user, row.id, self._sender_of(row), row.until)
             after = (rows[-1].user, rows[-1].id)
         for mark in await self._given.all():
-            if mark.status < 300:
+            if 200 <= mark.status < 300:
                 self._fetched(mark.user, mark.id)
         for aor in list(self._rows):
             self._changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
@@ -136,7 +139,7 @@ class Messages(Module):
         for row in rows.values():
             self._count(user, row.id, self._sender_of(row), row.until)
         for mark in marks:
-            if mark.status < 300:
+            if 200 <= mark.status < 300:
                 self._fetched(user, mark.id)
 
     # --- keeping
@@ -322,7 +325,8 @@ class Messages(Module):
         if row.until <= core.unix(core.ua.now):
             return True
         marks = await self._given.all(row.user, row.id)
-        if len(marks) >= _DEVICES or any(one.device == device for one in marks):
+        mark = next((one for one in marks if one.device == device), None)
+        if mark.status if mark is not None else len(marks) >= _DEVICES:
             return True
         bindings = core.location.lookup(row.user, core.ua.now)
         found = next((one for one in bindings if _device(one) == device), None)
@@ -331,10 +335,16 @@ class Messages(Module):
         # The same at each attempt: a phone that took the message just before a restart can tell.
         first = core.secret("call-id").keyed_hash(f"{row.id} {device}")
         call_id = f"{first}.{self._mark(row.id)}@{row.id}"
+        unix = core.unix(core.ua.now)
+        if mark is None or not 0 <= unix - mark.at < _REPEATS:
+            mark = Given(row.user, row.id, device, 0, unix)
+            await self._given.put(mark)
+        # Else a server was killed before the answer: the same transaction again.
+        token = core.secret("token").keyed_hash(f"{row.id} {device} {mark.at!r}")
         fields = [("Call-ID", call_id), ("Date", row.date), *row.header_fields]
         try:
             answer = await core.ua.request(
-                "MESSAGE", target_of(found), fields, self._body(row), from_=row.sender, to=row.to
+                "MESSAGE", target_of(found), fields, self._body(row), from_=row.sender, to=row.to, token=token
             )
         except (LocalProtocolError, RemoteProtocolError) as error:
             # It can never be sent, and must not stop those behind it.
@@ -342,6 +352,8 @@ class Messages(Module):
             await self._given.put(Given(row.user, row.id, device, 400))
             return True
         if not 200 <= answer.status < 300 and answer.status not in _FOR_GOOD:
+            # The next attempt is a transaction of its own.
+            await self._given.put(Given(row.user, row.id, device, 0))
             self._later(row.user, core.ua.now)
             return False
         await self._given.put(Given(row.user, row.id, device, answer.status))
@@ -387,7 +399,7 @@ class Messages(Module):
             for row in rows:
                 if row.until <= unix:
                     marks = await self._remove(row.user, row.id)
-                    if not any(one.status < 300 for one in marks):
+                    if not any(200 <= one.status < 300 for one in marks):
                         self._expired.add()
             after = (rows[-1].user, rows[-1].id)
 

@@ -1,7 +1,9 @@
 """The rows: a kept message, and the mark that a device has it.
 
 Theory of operation: ``id`` begins with the time, so rows are in the order in which the messages came. A mark
-stays as long as its message does: it is what keeps a device from getting it twice.
+stays as long as its message does: it is what keeps a device from getting it twice. It is written before the
+message leaves, too: a server that is killed before the answer sends the same transaction once more, which a
+phone that had answered takes for a repetition (RFC 3261 17.2.2).
 """
 
 from __future__ import annotations
@@ -46,16 +48,26 @@ class Kept:
 
 @dataclass(slots=True)
 class Given:
-    """A mark: ``device`` has the message, or has refused it for good (``status``)."""
+    """A mark: ``device`` has the message, or has refused it for good (``status``).
+
+    ``status`` 0: it was sent at ``at``, seconds since 1970, and no answer has been seen.
+    """
 
     user: str
     id: str
     device: str
     status: int
+    at: float = 0.0
 
 
 KEPT = Table("messages", Kept, key=("user", "id"))
-GIVEN = Table("messages_given", Given, key=("user", "id", "device"))
+GIVEN = Table(
+    "messages_given",
+    Given,
+    key=("user", "id", "device"),
+    version=2,
+    migrations={1: lambda row: {**row, "at": 0.0}},
+)
 
 
 def kept_fields(message: Request) -> str:

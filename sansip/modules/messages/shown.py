@@ -31,6 +31,6 @@ def shown(row: Kept, marks: Sequence[Given]) -> Shown:
         row.sender,
         row.date,
         len(row.body),
-        [one.device for one in marks if one.status < 300],
+        [one.device for one in marks if 200 <= one.status < 300],
         [one.device for one in marks if one.status >= 300],
     )

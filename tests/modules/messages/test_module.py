@@ -208,6 +208,39 @@ def test_the_same_call_id() -> None:
     register(bench, cseq=2)
     [again] = come(bench)
     assert (first.call_id, first.body) == (again.call_id, again.body)
+    # RFC 3261 17.2.3: the phone's transaction absorbs it if the phone had answered (17.2.2).
+    assert first.vias[0].branch == again.vias[0].branch
+    assert (first.from_tag, first.cseq) == (again.from_tag, again.cseq)
+
+
+def test_another_transaction_after_timer_j() -> None:
+    """RFC 3261 17.2.2: after 32 seconds a phone knows the transaction no more; a branch stays unique."""
+    bench = made()
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench)
+    [first] = come(bench)
+    bench = bench.restarted()
+    bench.wait(31)
+    register(bench, cseq=2)
+    [again] = come(bench)
+    assert first.call_id == again.call_id
+    assert first.vias[0].branch != again.vias[0].branch
+
+
+def test_another_transaction_after_a_failure() -> None:
+    """RFC 3261 8.1.1.7: what was answered is over; the same branch would fetch the same answer."""
+    bench = made(retry=5)
+    write(bench, "one")
+    bench.sent.clear()
+    register(bench)
+    [first] = come(bench)
+    answer(bench, first, "480 Not Now")
+    bench.wait(6)
+    [again] = come(bench)
+    assert first.vias[0].branch != again.vias[0].branch
+    answer(bench, again)
+    assert bench.figure("delivered") == {(): 1}
 
 
 def test_a_contact_that_leads_back() -> None:
