@@ -42,12 +42,14 @@ from benchmarks.core import Load
 from sansip.wire import reader
 from sansip.wire.head import HAS_SCANNER
 
-__all__ = ["JOBS", "KINDS", "ROOM", "Missing", "build_name", "count", "faults", "recorded"]
+__all__ = ["JOBS", "KINDS", "ROOM", "Missing", "build_name", "count", "faults", "least", "recorded"]
 
 HERE = Path(__file__).parent
 RECORD = HERE / "counts.toml"
 # The share of a recorded count that a change may add without a reason.
 ROOM = 0.03
+# Layouts of memory in which instructions are counted, before a figure is said to be above the record.
+LAYOUTS = 5
 KINDS = ("calls", "c_calls", "allocations", "instructions")
 JOBS = ("call", "REGISTER", "OPTIONS")
 # Rounds before the counting begins: then as many transactions end as begin, and caches are full.
@@ -126,14 +128,20 @@ def machine_name() -> str:
     return f"{interpreter} {platform.python_compiler()} {platform.machine()}"
 
 
-def count(kinds: Iterable[str]) -> Figures:
-    """Count ``kinds`` of each job, in processes of their own: earlier runs have no influence."""
+def count(kinds: Iterable[str], layout: int = 0) -> Figures:
+    """Count ``kinds`` of each job, in processes of their own: earlier runs have no influence.
+
+    ``layout``: the environment is so much longer, so that objects lie at other addresses.
+    """
     figures: Figures = {name: {} for name in JOBS}
     with tempfile.TemporaryDirectory() as directory:
         for kind in kinds:
             program = [sys.executable, "-m", "benchmarks.counts", "--count", kind, "--meter", directory]
             environment = dict(
-                os.environ, PYTHONHASHSEED="0", PYTHONPATH=os.pathsep.join(filter(None, sys.path))
+                os.environ,
+                PYTHONHASHSEED="0",
+                PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
+                SANSIP_LAYOUT="x" * (1 + 1_000 * layout),
             )
             if kind in ("allocations", "instructions"):
                 compile_meter(Path(directory))
@@ -147,6 +155,23 @@ def count(kinds: Iterable[str]) -> Figures:
             for name, figure in json.loads(done.stdout).items():
                 figures[name][kind] = figure
     return figures
+
+
+def least(kind: str, entry: dict[str, Any] | None = None) -> Figures:
+    """Count ``kind``, instructions in several layouts of memory: the least is what the code needs.
+
+    Dictionaries of classes and functions collide by address, which adds up to 15 % to a figure. With
+    ``entry``, the record, it stops as soon as no figure is above it.
+    """
+    found = count([kind])
+    if kind != "instructions":
+        return found
+    for layout in range(1, LAYOUTS):
+        if entry is not None and not faults(found, entry):
+            break
+        for name, figures in count([kind], layout).items():
+            found[name][kind] = min(found[name][kind], figures[kind])
+    return found
 
 
 def compile_meter(directory: Path) -> Path:
@@ -328,7 +353,10 @@ def main() -> int:
     entries = recorded()
     entry = entries.get(build, {}).get(python, {})
     print(f"{build} build of {Path(sansip.__file__).parent}, {machine_name()}")
-    figures = count(options.only.split(","))
+    figures: Figures = {name: {} for name in JOBS}
+    for kind in options.only.split(","):
+        for name, counted in least(kind, None if options.record else entry).items():
+            figures[name] |= counted
     show(figures, entry)
     if options.record:
         merged = {name: {**entry.get(name, {}), **figures[name]} for name in JOBS}
