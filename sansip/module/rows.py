@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 from sansip.routing.awaitables import ask
-from sansip.rows import Change, Key, Read, Scan, Table, Write
+from sansip.rows import Change, Expected, Key, Read, Scan, Table, Write
 
 __all__ = ["Rows"]
 
@@ -48,6 +48,15 @@ class Rows(Generic[Row]):
     async def put(self, *rows: Row, delete: Iterable[Key] = ()) -> None:
         """Put rows and delete keys, together or not at all; they are durable on return."""
         await ask(Write((self.change(*rows, delete=delete),)))
+
+    async def swap(self, key: Key, before: Row | None, after: Row | None) -> bool:
+        """Put ``after`` in the place of ``before``, None for no row; return whether ``before`` was there.
+
+        Other nodes that share the rows do not come in between.
+        """
+        change = self.change(delete=[key]) if after is None else self.change(after)
+        values = None if before is None else self.table.values_of(before)
+        return await ask(Write((change,), (Expected(self.table, key, values),))) is not False
 
     async def delete(self, *keys: Key) -> None:
         """Delete rows."""

@@ -6,7 +6,19 @@ them (``sansip_server.rows``), and ``MemoryRows`` where nothing is durable, as i
 """
 
 from sansip.rows.memory import MemoryRows
-from sansip.rows.questions import Change, Read, Scan, Write
+from sansip.rows.questions import Change, Expected, Read, Scan, Write
 from sansip.rows.table import Column, Key, Migration, Table, Values
 
-__all__ = ["Change", "Column", "Key", "MemoryRows", "Migration", "Read", "Scan", "Table", "Values", "Write"]
+__all__ = [
+    "Change",
+    "Column",
+    "Expected",
+    "Key",
+    "MemoryRows",
+    "Migration",
+    "Read",
+    "Scan",
+    "Table",
+    "Values",
+    "Write",
+]

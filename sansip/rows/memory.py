@@ -7,7 +7,7 @@ scans. For servers that nothing was configured for, and for tests on a virtual c
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from typing import Any
+from typing import Any, Literal
 
 from sansip.rows.questions import Read, Scan, Write
 from sansip.rows.table import Key, Table, Values
@@ -57,8 +57,11 @@ class MemoryRows:
         """Return how many rows ``table`` has."""
         return len(self._rows.get(table.name, ()))
 
-    def write(self, question: Write) -> None:
-        """Do all changes."""
+    def write(self, question: Write) -> Literal[False] | None:
+        """Do all changes; return False where a row is not the expected one."""
+        for one in question.expected:
+            if self._rows.get(one.table.name, {}).get(one.key) != one.values:
+                return False
         for change in question.changes:
             table: Table[Any] = change.table
             rows = self._rows.setdefault(table.name, {})
@@ -71,3 +74,4 @@ class MemoryRows:
             for key in change.deleted:
                 if rows.pop(key, None) is not None:
                     del keys[bisect_left(keys, key)]
+        return None

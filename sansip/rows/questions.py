@@ -12,7 +12,7 @@ from typing import Any
 
 from sansip.rows.table import Key, Table, Values
 
-__all__ = ["Change", "Read", "Scan", "Write"]
+__all__ = ["Change", "Expected", "Read", "Scan", "Write"]
 
 
 @dataclass(slots=True)
@@ -48,7 +48,20 @@ class Change:
 
 
 @dataclass(slots=True)
+class Expected:
+    """The row of ``key`` has these ``values``, None: there is none."""
+
+    table: Table[Any]
+    key: Key
+    values: Values | None
+
+
+@dataclass(slots=True)
 class Write:
-    """Changes that happen together or not at all. Answer: None."""
+    """Changes that happen together or not at all. Answer: None.
+
+    False where a row is another one than ``expected``, and nothing was changed; nobody comes in between.
+    """
 
     changes: tuple[Change, ...]
+    expected: tuple[Expected, ...] = ()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from sansip.rows import Change, MemoryRows, Read, Scan, Table, Write
+from sansip.rows import Change, Expected, MemoryRows, Read, Scan, Table, Write
 from sansip_server.faults import OperatorError
 from sansip_server.rows import Outdated, RowStore
+from sansip_server.rows.interface import Unexpected
 from sansip_server.stores import DataRefused
 
 HOSTILE = [
@@ -139,6 +141,62 @@ class RowContract:
         assert [row[:2] for row in store.scan(Scan(SILO))] == [("a", 1)]
         store.write([put(MARKS, Mark("x")), put(MARKS, Mark("x")), put(MARKS, deleted=(("x",),))])
         assert store.scan(Scan(MARKS)) == []
+
+    def test_a_write_that_expects_a_row(self, store: RowStore) -> None:
+        """It is done where the row is that one, or where there is none as expected; else nothing is."""
+        first, second = Stored("a\0", 1, b"\0first", "\udcff", 0.5), Stored("a\0", 1, None, "second")
+        key = ("a\0", 1)
+
+        def write(before: Stored | None, after: Stored) -> bool:
+            values = None if before is None else SILO.values_of(before)
+            changes = (*put(MARKS, Mark("phone")).changes, *put(SILO, after).changes)
+            try:
+                store.write([Write(changes, (Expected(SILO, key, values),))])
+            except Unexpected:
+                return False
+            return True
+
+        assert not write(first, second)
+        assert store.read(Read(MARKS, (("phone",),))) == [None]
+        assert write(None, first)
+        assert not write(None, second)
+        assert not write(second, second)
+        assert store.read(Read(SILO, (key,))) == [SILO.values_of(first)]
+        assert write(first, second)
+        assert store.read(Read(SILO, (key,))) == [SILO.values_of(second)]
+
+    def test_of_several_that_expect_one_row_one_writes(self, open_rows: Open, store: RowStore) -> None:
+        """Four nodes at once, where there is no row yet, and where there is one."""
+        stores = [open_rows() for _ in range(4)]
+        for one in stores:
+            one.prepare([SILO, MARKS])
+        before: Stored | None = None
+        for _ in range(5):
+            done: list[Stored] = []
+
+            def write(number: int, before: Stored | None = before, done: list[Stored] = done) -> None:
+                row = Stored("a", 1, None, f"{before and before.text}{number}")
+                values = None if before is None else SILO.values_of(before)
+                question = Write(put(SILO, row).changes, (Expected(SILO, ("a", 1), values),))
+                for _ in range(20):
+                    try:
+                        stores[number].write([question])
+                    except Unexpected:
+                        return
+                    except Exception:
+                        continue
+                    done.append(row)
+                    return
+
+            threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+            (before,) = done
+            assert store.read(Read(SILO, (("a", 1),))) == [SILO.values_of(before)]
+        for one in stores:
+            one.close()
 
     def test_names_are_compared_octet_by_octet(self, store: RowStore) -> None:
         """No database takes one hostile name for another, and each comes back as it was."""

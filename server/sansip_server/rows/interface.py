@@ -9,7 +9,7 @@ from sansip.rows import Read, Scan, Table, Values, Write
 from sansip_server.faults import OperatorError
 from sansip_server.rows.codec import VERSIONS
 
-__all__ = ["RESERVED", "Outdated", "RowStore", "check_current", "check_table", "upgrade"]
+__all__ = ["RESERVED", "Outdated", "RowStore", "Unexpected", "check_current", "check_table", "upgrade"]
 
 # Tables that the server itself has in the same database.
 RESERVED = frozenset(("bindings", "changes", "clocks", "lock", VERSIONS, "schema_version", "users"))
@@ -17,6 +17,10 @@ RESERVED = frozenset(("bindings", "changes", "clocks", "lock", VERSIONS, "schema
 
 class Outdated(Exception):
     """Another program migrated or removed a table while this one ran: nothing was written."""
+
+
+class Unexpected(Exception):
+    """A row is another one than the write expects: nothing was written."""
 
 
 class RowStore(Protocol):
@@ -43,8 +47,9 @@ class RowStore(Protocol):
     def write(self, questions: Sequence[Write]) -> None:
         """Make all changes durable, or none.
 
-        Raises ``DataRefused`` if a change cannot be stored however often it is tried, and
-        ``Outdated`` if a table by now has another version than ``prepare`` found or made.
+        Raises ``DataRefused`` if a change cannot be stored however often it is tried, ``Outdated`` if a table
+        by now has another version than ``prepare`` found or made, and ``Unexpected`` if a row is not the
+        expected one. All expectations are judged before any change.
         """
 
     def tables(self) -> list[Table[Any]]:

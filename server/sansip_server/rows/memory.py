@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sansip.rows import Change, MemoryRows, Read, Scan, Table, Values, Write
-from sansip_server.rows.interface import check_current, check_table, upgrade
+from sansip_server.rows.interface import Unexpected, check_current, check_table, upgrade
 from sansip_server.stores.interface import DataRefused
 
 __all__ = ["InMemory"]
@@ -60,8 +60,11 @@ class InMemory:
         with self._lock:
             found = {name: table.version for name, table in self._tables.items()}
             check_current([change.table for change in changes], found, self.name)
+            expected = tuple(one for question in questions for one in question.expected)
+            if self._rows.write(Write((), expected)) is False:
+                raise Unexpected
             for question in questions:
-                self._rows.write(question)
+                self._rows.write(Write(question.changes))
 
     def tables(self) -> list[Table[Any]]:
         """Return the tables that there are, by name."""

@@ -15,10 +15,10 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-from sansip.rows import Column, Key, Read, Scan, Table, Values, Write
+from sansip.rows import Column, Expected, Key, Read, Scan, Table, Values, Write
 from sansip_server.faults import OperatorError
 from sansip_server.rows.codec import Codec, described, layout, stored_table
-from sansip_server.rows.interface import Outdated, check_table, upgrade
+from sansip_server.rows.interface import Outdated, Unexpected, check_table, upgrade
 from sansip_server.stores.interface import DataRefused
 from sansip_server.stores.redis_client import RedisClient
 
@@ -26,8 +26,9 @@ __all__ = ["RedisRows", "decode", "encode", "ordered", "read_values", "written"]
 
 # Rows in one command: a script in Redis can pass on a few thousand words at most.
 _CHUNK = 1_000
-# KEYS[1]: the hash of versions. ARGV: how many tables, name and version of each; then each
-# command as the number of its words, and its words.
+# KEYS[1]: the hash of versions. ARGV: how many tables, name and version of each; how many rows are expected,
+# and of each the hash, the key, and "=" with its text, or "" for none; then each command as the number of its
+# words, and its words.
 _SCRIPT = """
 local at = 2
 for _ = 1, tonumber(ARGV[1]) do
@@ -35,6 +36,15 @@ for _ = 1, tonumber(ARGV[1]) do
     return redis.error_reply('NEWER the table ' .. ARGV[at] .. ' is not the one that this program writes')
   end
   at = at + 2
+end
+local expected = tonumber(ARGV[at])
+at = at + 1
+for _ = 1, expected do
+  local found = redis.call('HGET', ARGV[at], ARGV[at + 1])
+  if (found and '=' .. found or '') ~= ARGV[at + 2] then
+    return redis.error_reply('UNEXPECTED')
+  end
+  at = at + 3
 end
 while at <= #ARGV do
   local words = tonumber(ARGV[at])
@@ -46,6 +56,7 @@ return 'OK'
 
 # The beginning of the script's refusal.
 _NEWER = "NEWER"
+_UNEXPECTED = "UNEXPECTED"
 
 _Command: TypeAlias = Sequence[bytes | str | int]
 
@@ -123,16 +134,29 @@ class RedisRows:
             add += [0, key]
         return [put, add]
 
-    def _together(self, tables: Iterable[Table[Any]], commands: Sequence[_Command]) -> None:
-        """Do all ``commands`` or none; none if one of ``tables`` has another version by now."""
+    def _together(
+        self, tables: Iterable[Table[Any]], commands: Sequence[_Command], expected: Sequence[Expected] = ()
+    ) -> None:
+        """Do all ``commands`` or none; none if one of ``tables`` has another version by now.
+
+        None either if a row is not the expected one.
+        """
         checked = {table.name: _version(table) for table in tables}
         words: list[bytes | str | int] = [len(checked)]
         for name, version in checked.items():
             words += [name, version]
+        words.append(len(expected))
+        for one in expected:
+            text = (
+                "" if one.values is None else written(self._codec(one.table), one.table.columns, one.values)
+            )
+            words += [self._rows(one.table.name), ordered(one.key), f"={text}" if text else ""]
         for command in commands:
             words += [len(command), *command]
         (answer,) = self._client.write([("EVAL", _SCRIPT, 1, self._versions, *words)])
         if isinstance(answer, Exception):
+            if str(answer).startswith(_UNEXPECTED):
+                raise Unexpected from answer
             if str(answer).startswith(_NEWER):
                 raise Outdated(
                     f"{self.name}: {str(answer).removeprefix(_NEWER).strip()}: restart it as the program that"
@@ -189,7 +213,8 @@ class RedisRows:
                     keys = [ordered(key) for key in change.deleted[begin : begin + _CHUNK]]
                     commands.append(("HDEL", self._rows(change.table.name), *keys))
                     commands.append(("ZREM", self._order(change.table.name), *keys))
-        self._together([change.table for one in questions for change in one.changes], commands)
+        expected = [each for one in questions for each in one.expected]
+        self._together([change.table for one in questions for change in one.changes], commands, expected)
 
     def tables(self) -> list[Table[Any]]:
         """Return the tables that there are, by name."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from sansip.rows import Read, Scan, Table, Values, Write
-from sansip_server.rows.interface import RowStore
+from sansip_server.rows.interface import RowStore, Unexpected
 from sansip_server.stores.interface import DataRefused
 from sansip_sockets import handler
 
@@ -64,11 +64,15 @@ class RowService:
         return self._guarded("scan", lambda: self._store.scan(question))
 
     @handler(batched=True)
-    def _write(self, questions: Sequence[Write]) -> Sequence[Exception | None]:
-        results: Sequence[Exception | None] = [None] * len(questions)
+    def _write(self, questions: Sequence[Write]) -> Sequence[Any]:
+        results: Sequence[Any] = [None] * len(questions)
         try:
             try:
-                self._guarded("write", lambda: self._store.write(questions))
+                if any(one.expected for one in questions):
+                    # One that is not written must not keep the others from it.
+                    results = [self._judged(one) for one in questions]
+                else:
+                    self._guarded("write", lambda: self._store.write(questions))
             except DataRefused as error:
                 results = [error] if len(questions) == 1 else [self._alone(one) for one in questions]
         except Exception as error:
@@ -76,9 +80,19 @@ class RowService:
         self._batches += 1
         self._writes += len(questions)
         for result in results:
-            if result is not None:
+            if isinstance(result, DataRefused):
                 logger.warning("%s refuses rows: %s", self._store.name, result)
         return results
+
+    def _judged(self, question: Write) -> Any:
+        """Write ``question``; return False where it expects another row, or the exception."""
+        try:
+            self._guarded("write", lambda: self._store.write([question]))
+        except Unexpected:
+            return False
+        except Exception as error:
+            return error
+        return None
 
     def _alone(self, question: Write) -> Exception | None:
         try:
@@ -90,7 +104,7 @@ class RowService:
     def _guarded(self, what: str, work: Callable[[], _Result]) -> _Result:
         try:
             result = work()
-        except DataRefused:
+        except (DataRefused, Unexpected):
             raise
         except Exception as error:
             if not self._failing:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from sansip.rows import Column, Read, Scan, Table, Values, Write
 from sansip_server.rows.codec import VERSIONS, Codec, described, layout, stored_table
-from sansip_server.rows.interface import check_current, check_table, upgrade
+from sansip_server.rows.interface import Unexpected, check_current, check_table, upgrade
 from sansip_server.stores.dialects import decode_text, encode_text
 from sansip_server.stores.engine import Engine
 
@@ -177,13 +177,21 @@ class SqlRows:
         """Make all durable, or none."""
 
         tables = {change.table.name: change.table for one in questions for change in one.changes}
+        expected = [each for one in questions for each in one.expected]
 
         def work(connection: sa.Connection) -> None:
             # A program that migrates waits for this transaction, or this one waits for that program.
             versions = self._versions
             current = sa.select(versions.c.name, versions.c.version).where(versions.c.name.in_(tables))
-            rows = connection.execute(current.with_for_update(read=True)).all()
+            # One that expects rows is alone with these tables: also where there is no row to lock.
+            rows = connection.execute(current.with_for_update(read=not expected)).all()
             check_current(tables.values(), {row[0]: int(row[1]) for row in rows}, self.name)
+            for one in expected:
+                statements = self._statements(one.table)
+                wanted = {"wanted": [tuple(statements.codec.key(one.key))]}
+                row = connection.execute(statements.read.with_for_update(), wanted).first()
+                if (None if row is None else statements.codec.read(row)) != one.values:
+                    raise Unexpected
             for question in questions:
                 for change in question.changes:
                     statements, table = self._statements(change.table), change.table

@@ -14,7 +14,7 @@ from typing import Any
 
 from sansip.rows import Read, Scan, Table, Values, Write
 from sansip_server.rows.codec import VERSIONS, Codec, described, layout, stored_table
-from sansip_server.rows.interface import check_current, check_table, upgrade
+from sansip_server.rows.interface import Unexpected, check_current, check_table, upgrade
 from sansip_server.stores.interface import DataRefused
 from sansip_server.stores.sqlite import REFUSALS, SqliteStore, decode, encode, transaction
 
@@ -119,6 +119,12 @@ class SqliteRows:
         try:
             with self._store.guarded() as connection, transaction(connection):
                 self._check(connection, questions)
+                for expected in (one for question in questions for one in question.expected):
+                    codec = self._statements(expected.table).codec
+                    read = self._statements(expected.table).read
+                    row = connection.execute(read, codec.key(expected.key)).fetchone()
+                    if (None if row is None else codec.read(row)) != expected.values:
+                        raise Unexpected
                 for question in questions:
                     for change in question.changes:
                         statements = self._statements(change.table)
