@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -19,6 +20,7 @@ from tests.interop.test_module_presence import RULES, ctl, phone
 from tests.interop.xcap_client import Raw
 from tests.missing import missing
 from tools.peers import free_port
+from tools.redises import redis_server
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("curl")]
 
@@ -126,11 +128,24 @@ def test_octets_restart_and_kill(tmp_path: Path, stack: ExitStack) -> None:
     assert ctl(tmp_path, "xcap.list", f"user={BOB}")[0]["octets"] == len(LISTS)
 
 
-def test_eight_at_once(tmp_path: Path, stack: ExitStack) -> None:
-    """Eight clients with one entity-tag, ten times over: exactly one wins each time."""
-    http = free_port()
-    stack.enter_context(Siege(tmp_path, domain=DOMAIN, config=config(http), users=USERS, transports=("udp",)))
-    clients = [Raw((LOCAL, http), "bob", PASSWORD) for _ in range(8)]
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_eight_at_once(tmp_path: Path, stack: ExitStack, nodes: int) -> None:
+    """Eight clients with one entity-tag, ten times over: exactly one wins; also at two nodes with a Redis."""
+    rows = ""
+    if nodes > 1:
+        if shutil.which("redis-server") is None:
+            missing("redis-server is not installed (apt install redis-server)")
+        redis = free_port()
+        stack.callback(redis_server(tmp_path / "redis", redis).stop)
+        rows = f'rows = "redis://{LOCAL}:{redis}/0"\n'
+    places = []
+    for node in range(nodes):
+        places.append((LOCAL, free_port()))
+        folder = tmp_path / str(node)
+        folder.mkdir()
+        text = rows + config(places[-1][1])
+        stack.enter_context(Siege(folder, domain=DOMAIN, config=text, users=USERS, transports=("udp",)))
+    clients = [Raw(places[number % nodes], "bob", PASSWORD) for number in range(8)]
     path = f"/xcap-root/resource-lists/users/{BOB}/index"
     tag = clients[0]("PUT", path, LISTS, LISTS_TYPE).etag
     for one in clients:
@@ -149,7 +164,8 @@ def test_eight_at_once(tmp_path: Path, stack: ExitStack) -> None:
             one_thread.join(30)
         assert sorted(answer.status for answer in answers.values()) == [200] + [412] * 7
         (winner,) = (number for number, answer in answers.items() if answer.status == 200)
-        got = clients[0]("GET", path)
+        # Also at the node that did not write it.
+        got = clients[winner - 1]("GET", path)
         assert b"from %d" % winner in got.body
         tag = got.etag
         assert tag == answers[winner].etag

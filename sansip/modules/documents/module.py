@@ -16,16 +16,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.later import Later
 from sansip.module import CommandError, Doc, Module, command, function
+from sansip.modules.documents.news import NEWS, News, added, missed
 from sansip.rows import Table
 from sansip.wire import parse_uri
 
 if TYPE_CHECKING:
     from sansip.module import Core
+    from sansip.module.sharing import Shared
 
 __all__ = ["Document", "DocumentChanged", "Documents", "DocumentsRead", "DocumentsSettings"]
 
 # Seconds until rows that could not be read are asked for once more.
 _AGAIN: Final = 5.0
+# Seconds between two looks at what other nodes changed.
+_NEWS: Final = 1.0
 # What reads a document as a test. Raises ``ValueError``.
 Check = Callable[[bytes], Any]
 
@@ -90,6 +94,9 @@ class Documents(Module):
         self._found: dict[str, dict[str, dict[str, Document]]] = {}
         self._count = 0
         self._checks: dict[str, Check] = {}
+        # What other nodes change; the number of the last change that this node knows.
+        self._news: Shared[News] | None = None
+        self._heard = 0
         # Documents that are being changed, and who waits to change them next.
         self._changing: dict[_Key, deque[Later[None]]] = {}
         # Set when all rows have been read; before that a missing document proves nothing.
@@ -97,6 +104,9 @@ class Documents(Module):
 
     def start(self, core: Core, now: float) -> None:
         self._rows = core.rows(DOCUMENTS)
+        if core.shares:
+            self._news = core.shared(NEWS)
+            core.timers.start(now, _NEWS, self, "news")
         core.run(self._restore(), now, self._restored)
 
     def _restored(self, result: Any, now: float) -> None:
@@ -112,7 +122,12 @@ class Documents(Module):
         self.reading.set(None, now)
 
     def timer_fired(self, name: Any, now: float) -> None:
-        """Read the rows once more."""
+        """Read the rows once more, or hear what other nodes changed."""
+        if name == "news":
+            self.core.timers.start(now, _NEWS, self, "news")
+            if self.is_read:
+                self.core.run(self._listen(), now)
+            return
         self.core.run(self._restore(), now, self._restored)
 
     @property
@@ -200,18 +215,76 @@ class Documents(Module):
                 del self._changing[key]
 
     async def _change(self, key: _Key, edit: Edit) -> Document | None:
+        for _ in range(self.core.limits.change_attempts):
+            # Another node may have changed it, and an edit goes by what is there.
+            await self._read_again(key)
+            before = self.get(*key)
+            body = edit(before)
+            row = None
+            if body is not None:
+                self._check(key, body, before)
+                row = Document(*key, body, self.core.entropy.token())
+            if (before or row) is None:
+                return None
+            if await self._rows.swap(key, before, row):
+                self._stand(key, row)
+                await self._spread(key)
+                return row
+        raise OSError("the document changes all the time (limits.change_attempts)")
+
+    @function
+    async def fresh(self, auid: str, user: str, name: str) -> Document | None:
+        """Return a document as the store has it; as this node knows it while the store does not answer."""
+        key = (auid, user, name)
+        try:
+            if key not in self._changing:
+                await self._read_again(key)
+        except (OSError, TimeoutError):
+            pass
+        return self.get(*key)
+
+    async def _read_again(self, key: _Key) -> None:
+        """Take a document as it is in the rows."""
         before = self.get(*key)
-        body = edit(before)
-        if body is None:
-            if before is not None:
-                await self._rows.delete(key)
-                self._drop(key)
-            return None
-        self._check(key, body, before)
-        row = Document(*key, body, self.core.entropy.token())
-        await self._rows.put(row)
-        self._take(row)
-        return row
+        row = await self._rows.get(*key)
+        if self.get(*key) is before and row != before:
+            self._stand(key, row)
+
+    def _stand(self, key: _Key, row: Document | None) -> None:
+        if row is None:
+            self._drop(key)
+        else:
+            self._take(row)
+
+    # --- other nodes
+
+    async def _spread(self, key: _Key) -> None:
+        if self._news is None:
+            return
+        try:
+            number = await added(self._news, key)
+        except (OSError, TimeoutError):
+            # They find it when somebody reads the document there.
+            return
+        if number == self._heard + 1:
+            self._heard = number
+
+    async def _listen(self) -> None:
+        assert self._news is not None
+        try:
+            number, keys = await missed(self._news, self._heard)
+            for key in keys or ():
+                await self._read_again(key)
+            if keys is None:
+                await self._restore()
+                known = [(auid, user, name) for auid, users in self._found.items()
+                         for user, names in users.items() for name in names]  # fmt: skip
+                for key in known:
+                    await self._read_again(key)
+            self._heard = number
+        except (OSError, TimeoutError):
+            # Asked again in a second.
+            pass
 
     def _check(self, key: _Key, body: bytes, before: Document | None) -> None:
         auid, user, _ = key

@@ -196,7 +196,7 @@ class Xcap(Module):
         if not address.name:
             raise Fault(404, "a directory cannot be read; name a document")
         if request.method in ("GET", "HEAD"):
-            held = self._held(usage, address, owner)
+            held = await self._held(usage, address, owner)
             if held is None:
                 raise Fault(404, "there is no such document")
             return read_part(request, held, selector)
@@ -204,11 +204,11 @@ class Xcap(Module):
             return await self._put(request, usage, address, owner, selector)
         return await self._delete(request, usage, address, owner, selector)
 
-    def _held(self, usage: Usage, address: Address, owner: str) -> Held | None:
+    async def _held(self, usage: Usage, address: Address, owner: str) -> Held | None:
         made = self._made(usage, address, owner)
         if made is not None:
             return Held(made, etag_of(made), usage.mime)
-        found = self._documents.get(address.auid, owner, address.name)
+        found = await self._documents.fresh(address.auid, owner, address.name)
         return None if found is None else Held(found.body, found.etag, usage.mime)
 
     def _made(self, usage: Usage, address: Address, owner: str) -> bytes | None:

@@ -608,6 +608,36 @@ def test_who_has_not_proved_who_they_are() -> None:
     assert answer.status == 404
 
 
+def test_two_nodes_that_share_the_rows() -> None:
+    """Each sees what the other wrote; of two that write with one tag one wins; modules hear in a second."""
+    here = client()
+    there = Client(here.bench.beside())
+    first = etag(here.put(LISTS, BASE))
+    assert etag(there.get(LISTS)) == first
+    # A client may go on at the other node with the tag that it got here, although that node was never asked.
+    second = etag(here.put(LISTS, FRIENDS, if_match=first))
+    assert there.put(LISTS, BASE, if_match=first).status == 412
+    third = etag(there.put(LISTS, BASE, if_match=second))
+    assert here.put(LISTS, FRIENDS, if_match=second).status == 412
+    assert etag(here.get(LISTS)) == third
+    slow, other = Slow(here.bench), Slow(there.bench)
+    slow.put(1, FRIENDS, third)
+    other.put(2, FRIENDS, third)
+    slow.go_on(Write)
+    other.go_on(Write)
+    slow.go_on()
+    other.go_on()
+    assert sorted([*slow.statuses.values(), *other.statuses.values()]) == [200, 412]
+    # A service that was made there is taken here a second later, and free a second after it is gone.
+    joe = Client(there.bench, JOE)
+    assert joe.put(SERVICES.replace(BILL, JOE), service()).status == 201
+    here.bench.wait(1.5)
+    assert said(here.put(SERVICES, service())) == "uniqueness-failure"
+    assert joe("DELETE", SERVICES.replace(BILL, JOE)).status == 200
+    here.bench.wait(1.5)
+    assert here.put(SERVICES, service()).status == 201
+
+
 def test_operators() -> None:
     """Commands: what a user has, which applications there are, and why a document would be refused."""
     bill = client()
