@@ -11,7 +11,7 @@ from typing import Any
 
 from sansip.actions import SendDatagram
 from sansip.errors import LocalProtocolError
-from sansip.module.peer import DATAGRAM, Exchange, Peer, PeerFailed, Received, Remote, Table
+from sansip.module.peer import DATAGRAM, Exchange, Peer, PeerBusy, PeerFailed, Received, Remote, Table
 
 __all__ = ["Datagrams"]
 
@@ -36,7 +36,7 @@ class Datagrams(Peer):
     def send(self, data: bytes, now: float) -> None:
         """Send one datagram. Raises ``PeerFailed`` if it is too large, or no socket is available."""
         if len(data) > DATAGRAM:
-            raise PeerFailed(f"{len(data)} octets are more than a datagram holds")
+            raise PeerBusy(f"{len(data)} octets are more than a datagram holds")
         if not self._number:
             self._number = self.sockets.open(self)
         self.sockets.out.append(SendDatagram(self._number, data, self.remote, self._number))
@@ -72,7 +72,7 @@ class Datagrams(Peer):
 
     def take(self, data: bytes, now: float) -> None:
         """A datagram of the peer came; the socket takes no datagrams of other hosts."""
-        self._alive()
+        self._alive(now)
         exchange = None
         if self._key is not None:
             try:

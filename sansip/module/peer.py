@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from ipaddress import ip_address
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sansip.errors import LocalProtocolError
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
     from sansip.limits import Limits
 
-__all__ = ["DATAGRAM", "REST", "Exchange", "Owner", "Peer", "PeerFailed", "Received", "Remote", "Table"]
+__all__ = [
+    "DATAGRAM",
+    "REST",
+    "Exchange",
+    "Owner",
+    "Peer",
+    "PeerBusy",
+    "PeerFailed",
+    "Received",
+    "Remote",
+    "Table",
+]
 
 # Seconds for which a peer that failed is left alone, but for one question.
 REST = 1.0
@@ -58,10 +70,14 @@ class PeerFailed(OSError):
     """A peer that cannot be asked, or did not answer; the text says which and why."""
 
 
+class PeerBusy(PeerFailed):
+    """Nothing was asked, for a bound of ours: that says nothing of the peer."""
+
+
 class Exchange(Inside):
     """A question to a peer, and the wait for its answer. It is awaited."""
 
-    __slots__ = ("_callback", "_data", "_key", "_left", "_peer", "_timer", "_within")
+    __slots__ = ("_begun", "_callback", "_data", "_key", "_left", "_peer", "_timer", "_within")
 
     def __init__(self, peer: Peer, data: bytes, key: Any, within: float, attempts: int) -> None:
         self._peer = peer
@@ -69,6 +85,8 @@ class Exchange(Inside):
         self._key = key
         self._left = attempts
         self._within = within
+        # When it was put.
+        self._begun = 0.0
         self._callback: Callback | None = None
         self._timer: Timer | None = None
 
@@ -78,11 +96,12 @@ class Exchange(Inside):
 
     def put(self, callback: Callback, now: float) -> None:
         self._callback = callback
+        self._begun = now
         peer = self._peer
         sockets = peer.sockets
         try:
             if sockets.questions >= sockets.limits.module_questions:
-                raise PeerFailed(f"{peer}: too many answers are waited for (limits.module_questions)")
+                raise PeerBusy(f"{peer}: too many answers are waited for (limits.module_questions)")
             peer.expect(self._key, self, now)
         except OSError as error:
             self._callback = None
@@ -104,7 +123,9 @@ class Exchange(Inside):
             self._try(now)
         else:
             peer = self._peer
-            peer.silent(now)
+            if peer.heard < self._begun:
+                # It has answered other questions since: then only this one has no answer.
+                peer.silent(now)
             self.end(PeerFailed(f"{peer} does not answer"), now)
 
     def end(self, result: bytes | Exception, now: float) -> None:
@@ -131,7 +152,7 @@ class Exchange(Inside):
 class Peer:
     """The common part of both kinds: the peer's address, and whether a question may try the peer."""
 
-    __slots__ = ("_rests_until", "_trial", "name", "owner", "received", "remote", "sockets")
+    __slots__ = ("_rests_until", "_trial", "heard", "name", "owner", "received", "remote", "sockets")
 
     def close(self, now: float) -> None:
         raise NotImplementedError
@@ -150,6 +171,8 @@ class Peer:
         self.name = name
         self.received = received
         self._rests_until = 0.0
+        # When it said something last.
+        self.heard = -inf
         self._trial: Exchange | None = None
 
     def __str__(self) -> str:
@@ -173,8 +196,9 @@ class Peer:
         """A question was not answered."""
         self._rests_until = now + REST
 
-    def _alive(self) -> None:
+    def _alive(self, now: float) -> None:
         self._rests_until = 0.0
+        self.heard = now
 
     def expect(self, key: Any, exchange: Exchange, now: float) -> None:
         raise NotImplementedError

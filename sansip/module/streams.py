@@ -109,7 +109,7 @@ class Stream(Peer):
 
     def take(self, data: bytes, now: float) -> None:
         """Octets of the peer came."""
-        self._alive()
+        self._alive(now)
         buffer = self._buffer
         buffer += data
         while buffer:

@@ -119,7 +119,7 @@ class WebSocketPeer(Stream):
                 return
             self._handshake = None
             self._ready = True
-            self._alive()
+            self._alive(now)
             queue, self._queue, self._queued = self._queue, [], 0
             for message in queue:
                 self._frame(BINARY, message)
@@ -145,7 +145,7 @@ class WebSocketPeer(Stream):
             self._give_up(f"what it says cannot be read: {error.reason}", now)
 
     def _message(self, payload: bytes, now: float) -> None:
-        self._alive()
+        self._alive(now)
         try:
             exchange = self._asked.get(self._key(payload))
         except Exception:

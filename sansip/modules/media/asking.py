@@ -21,12 +21,11 @@ __all__ = ["Asked", "Command", "NoRelay", "RelayFailed"]
 
 
 class RelayFailed(Exception):
-    """A relay did not do what it was asked. ``broken``: it is the relay's own fault, not the command's."""
+    """A relay did not do what it was asked. ``now``: when that was known."""
 
-    def __init__(self, why: str, now: float, *, broken: bool = True) -> None:
+    def __init__(self, why: str, now: float) -> None:
         super().__init__(why)
         self.now = now
-        self.broken = broken
 
 
 class NoRelay(Exception):
@@ -44,7 +43,8 @@ class Asked(Protocol):
 
     @property
     def uri(self) -> str: ...
-    def ask(self, command: bytes) -> Command: ...
+    def ask(self, command: bytes, is_ping: bool = False) -> Command: ...
+    def odd(self, why: str, now: float) -> RelayFailed: ...
     def broke(self, why: str, now: float) -> RelayFailed: ...
     def worked(self) -> None: ...
     def is_full(self, now: float) -> RelayFailed: ...
@@ -60,10 +60,11 @@ class _Relay(Protocol):
 class Command(Inside):
     """A command under way. Awaiting it returns (the answer, when), or raises ``RelayFailed``."""
 
-    __slots__ = ("_callback", "_exchange", "_relay", "begun", "data", "number")
+    __slots__ = ("_callback", "_exchange", "_relay", "begun", "data", "is_ping", "number")
 
-    def __init__(self, relay: _Relay, number: int, data: bytes) -> None:
+    def __init__(self, relay: _Relay, number: int, data: bytes, is_ping: bool = False) -> None:
         self._relay = relay
+        self.is_ping = is_ping
         self._callback: Callback | None = None
         self._exchange: Exchange | None = None
         self.number = number
@@ -88,6 +89,14 @@ class Command(Inside):
         self.begun = now
         self._exchange = self._relay.begun(self, now)
         self._exchange.put(self._came, now)
+
+    def fail(self, error: RelayFailed) -> None:
+        """Wait no longer."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            if self._exchange is not None:
+                self._exchange.abandon()
+            callback(error, error.now)
 
     def _came(self, answer: bytes | Exception, now: float) -> None:
         callback, self._callback = self._callback, None

@@ -21,6 +21,7 @@ __all__ = ["Ng", "cookie_of", "described", "quick_reply"]
 
 # Characters of a relay's words that are shown.
 _SHOWN: Final = 80
+_PING: Final = bencode.write({"command": "ping"})
 # How nearly all replies begin, and end.
 _REPLY: Final = re.compile(rb"[^ ]* d3:sdp([1-9][0-9]{0,4}):")
 _OK: Final = b"6:result2:oke"
@@ -39,8 +40,12 @@ class Ng:
 
     async def ping(self, relay: Asked, now: float) -> float:
         """Return when it answered. Raises ``RelayFailed``."""
-        reply, now = await self.command(relay, {"command": "ping"}, now)
-        if reply.get("result") != b"pong":
+        data, now = await relay.ask(_PING, True)
+        try:
+            reply = bencode.read(data, len(cookie_of(data)) + 1)
+        except (ValueError, RecursionError):
+            reply = None
+        if not isinstance(reply, dict) or reply.get("result") != b"pong":
             raise relay.broke("it answers a ping with something else", now)
         return now
 
@@ -58,6 +63,10 @@ class Ng:
         data, now = await relay.ask(described("answer", names, sdp, options))
         return self._made(relay, "answer", sdp, data, now), now
 
+    def is_answer(self, data: bytes) -> bool:
+        """Whether ``data``, which has a cookie of ours, is what a relay says that lives."""
+        return b" d" in data[:40] and b"6:result" in data
+
     def deletion(self, names: Names) -> bytes:
         """Return the command to forget the branch, or the call where ``label`` is empty."""
         return bencode.write({"command": "delete", **_named(names)})
@@ -68,7 +77,7 @@ class Ng:
         if made is None:
             made = self._read(relay, command, data, now).get("sdp")
         if not isinstance(made, bytes) or not _fits(sdp, made):
-            raise relay.broke(f"its answer to an {command} has no description that fits", now)
+            raise relay.odd(f"its answer to an {command} has no description that fits", now)
         relay.worked()
         return made
 
@@ -82,9 +91,9 @@ class Ng:
         try:
             reply = bencode.read(data, len(cookie_of(data)) + 1)
         except (ValueError, RecursionError) as error:
-            raise relay.broke(f"its answer is no bencode: {error}", now) from None
+            raise relay.odd(f"its answer is no bencode: {error}", now) from None
         if not isinstance(reply, dict):
-            raise relay.broke("its answer is no dictionary", now)
+            raise relay.odd("its answer is no dictionary", now)
         result = reply.get("result")
         if result in (b"ok", b"pong"):
             return reply
@@ -93,8 +102,8 @@ class Ng:
             raise relay.is_full(now)
         if result == b"error":
             why = _words(reply.get("error-reason"))
-            raise RelayFailed(f"{relay.uri} refused {command}: {why}", now, broken=False)
-        raise relay.broke(f"its answer has no result, but {_words(result)!r}", now)
+            raise RelayFailed(f"{relay.uri} refused {command}: {why}", now)
+        raise relay.odd(f"its answer has no result, but {_words(result)!r}", now)
 
 
 def described(command: str, names: Names, sdp: bytes, options: Options) -> bytes:

@@ -51,7 +51,7 @@ def relay_row(relay: Relay, now: float) -> RelayRow:
         settings.set,
         settings.weight,
         relay.state,
-        relay.breaker.why or full,
+        relay.breaker.why or full or (relay.oddness(now) if now else ""),
         relay.sessions,
         relay.commands,
         relay.failures,

@@ -1,8 +1,12 @@
 """One relay: its socket, its breaker, its figures.
 
-Theory of operation: all calls share the relay's one socket and its breaker. A command that is not answered in
-its time opens the breaker, and the commands that wait beside it fail at once, so their calls go to the next
-relay without a wait of their own. Pings on a timer close it again: no call ever tries a relay that is down.
+Theory of operation: all calls share the relay's one socket and its breaker. If a command waits longer than a
+relay that lives needs, a ping goes beside it. If nothing at all is answered in a command's time, the breaker
+opens, and where there is another relay the commands that wait fail at once, so their calls go there without a
+wait of their own. If other commands are answered, only this one has failed: no call of a stranger, whose
+description is too long or too odd for a relay, takes the relay from others. Such failures in a row have calls
+prefer other relays for a while. Pings on a timer, and late answers, close the breaker again: no call ever
+tries a relay that is down.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
+from sansip.module.peer import PeerBusy
 from sansip.modules.media.asking import Command, RelayFailed
 from sansip.modules.media.breaker import Breaker
 from sansip.modules.media.ng import Ng, cookie_of
@@ -29,6 +34,10 @@ Admin: TypeAlias = Literal["active", "draining", "disabled"]
 _FULL: Final = 1.0
 # A relay whose oldest command waits for so many resends is passed over while there is another one.
 _SUSPECT: Final = 1.2
+# So many commands in a row without an answer of use, of a relay that answers pings, have calls prefer others
+# for so many seconds.
+_ODD: Final = 3
+_AVOIDED: Final = 10.0
 # The path and the sub-protocol of ng over WebSocket.
 _PATH, _PROTOCOL = "/", "ng.rtpengine.com"
 
@@ -38,8 +47,9 @@ def _ignore(_answer: Any, _now: float) -> None:
 
 
 class _Peer(Protocol):
+    heard: float
+
     def ask(self, data: bytes, within: float = ..., attempts: int = ...) -> Exchange: ...
-    def close(self, now: float) -> None: ...
 
 
 class Relay:
@@ -51,9 +61,14 @@ class Relay:
         "_core",
         "_media",
         "_number",
+        "_odd",
+        "_odd_until",
+        "_others",
         "_peer",
+        "_pinging",
         "_timer",
         "_told",
+        "_watching",
         "admin",
         "breaker",
         "commands",
@@ -73,9 +88,12 @@ class Relay:
         settings: RelaySettings,
         media: MediaSettings,
         told: Callable[[Relay, float], None],
+        others: Callable[[Relay], bool],
     ) -> None:
         self._core = core
         self._told = told
+        # Whether there is another relay for its calls.
+        self._others = others
         self.settings = settings
         self._media = media
         self.breaker = Breaker(media.rest, media.longest_rest)
@@ -90,8 +108,12 @@ class Relay:
         # A relay answers a cookie that it knows with the old answer: a restarted server needs others.
         self._cookie = core.entropy.token()[:8].encode()
         self._number = 0
-        # Commands that wait: number -> when they were sent, the oldest first.
-        self._begun: dict[int, float] = {}
+        # Commands that wait, the oldest first.
+        self._begun: dict[int, Command] = {}
+        self._watching = self._pinging = False
+        # Failures of single commands in a row, and until when calls prefer others for them.
+        self._odd = 0
+        self._odd_until = 0.0
         self._timer: Timer | None = None
         self.protocol: Ng | RtpProxy = RtpProxy() if settings.kind == "rtpproxy" else Ng()
         self._peer = self._open()
@@ -134,9 +156,16 @@ class Relay:
         )
 
     def is_suspect(self, now: float) -> bool:
-        """Whether a command has been waiting for longer than a relay that lives needs."""
+        """Whether a command has been waiting for longer than a relay that lives needs, or many failed."""
+        return now < self._odd_until or self._is_late(now)
+
+    def oddness(self, now: float) -> str:
+        """Return why its calls prefer others now, "" where they do not."""
+        return f"{self._odd} odd answers in a row" if now < self._odd_until else ""
+
+    def _is_late(self, now: float) -> bool:
         oldest = next(iter(self._begun.values()), None)
-        return oldest is not None and now - oldest > self._media.retry * _SUSPECT
+        return oldest is not None and now - oldest.begun > self._media.retry * _SUSPECT
 
     def take(self, settings: RelaySettings, media: MediaSettings) -> None:
         """Have other settings, with the same uri."""
@@ -145,10 +174,10 @@ class Relay:
 
     # --- commands
 
-    def ask(self, command: bytes) -> Command:
+    def ask(self, command: bytes, is_ping: bool = False) -> Command:
         """Return ``command`` under a cookie of its own, to be awaited: its answer, and when."""
         self._number = number = self._number + 1
-        return Command(self, number, b"%b_%d %b" % (self._cookie, number, command))
+        return Command(self, number, b"%b_%d %b" % (self._cookie, number, command), is_ping)
 
     def tell(self, command: bytes, now: float) -> None:
         """Send ``command``, and wait for nothing."""
@@ -157,8 +186,11 @@ class Relay:
     def begun(self, command: Command, now: float) -> Exchange:
         """Return how ``command`` goes out."""
         self.commands += 1
-        self._begun[command.number] = now
+        self._begun[command.number] = command
         media = self._media
+        if not self._watching:
+            self._watching = True
+            self._core.timers.start(now, media.retry * _SUSPECT, self, "watch")
         tries = media.tries
         return self._peer.ask(command.data, media.deadline / tries, tries)
 
@@ -168,35 +200,66 @@ class Relay:
         if answer is None:
             return None
         if isinstance(answer, Exception):
-            return self.broke(str(answer), now)
+            return self._unanswered(command, answer, now)
         seconds = now - command.begun
         self.latency = seconds if self.latency is None else self.latency + 0.125 * (seconds - self.latency)
         if self.breaker.answered():
             self._told(self, now)
         return None
 
-    def broke(self, why: str, now: float) -> RelayFailed:
-        """Note a failure of its own; return the exception for it."""
+    def _unanswered(self, command: Command, error: Exception, now: float) -> RelayFailed:
+        if isinstance(error, PeerBusy):
+            # Nothing was asked.
+            return RelayFailed(f"{self.uri}: {error}", now)
+        if self._peer.heard >= command.begun:
+            # It has answered others: so it lives, and has no answer to this one.
+            return self.odd(str(error), now)
+        return self.broke(str(error), now)
+
+    def odd(self, why: str, now: float) -> RelayFailed:
+        """Note a command that has no answer of use, of a relay that lives; return the exception for it."""
         self.failures += 1
+        self._odd += 1
+        if self._odd >= _ODD:
+            self._odd_until = now + _AVOIDED
+        # It may answer nothing of use any more.
+        self._ping_now(now)
+        return RelayFailed(f"{self.uri}: {why}", now)
+
+    def broke(self, why: str, now: float) -> RelayFailed:
+        """Note that it does not answer; return the exception for it."""
+        self.failures += 1
+        failed = RelayFailed(f"{self.uri}: {why}", now)
         if self.breaker.failed(why, now):
             self._told(self, now)
-            # What waits beside it would wait in vain.
-            self._peer.close(now)
             self._plan(now)
-        return RelayFailed(f"{self.uri}: {why}", now)
+            if self._others(self):
+                for command in list(self._begun.values()):
+                    if not command.is_ping:
+                        self._begun.pop(command.number, None)
+                        command.fail(failed)
+        return failed
 
     def worked(self) -> None:
         """It did what a call needs."""
+        self._odd = 0
+        self._odd_until = 0.0
         self.breaker.worked()
 
     def is_full(self, now: float) -> RelayFailed:
         """It said "load limit"."""
         self.full_until = now + _FULL
-        return RelayFailed(f"{self.uri} is full", now, broken=False)
+        return RelayFailed(f"{self.uri} is full", now)
 
     def _stray(self, data: bytes, now: float) -> None:
         """An answer that no command waits for: late, twice, or made up."""
         self.strays += 1
+        if self.breaker.state == "closed" or not data.startswith(self._cookie):
+            return
+        if self.protocol.is_answer(data) and self.breaker.answered():
+            # A late one: it was only slow.
+            self._told(self, now)
+            self._plan(now)
 
     # --- pings
 
@@ -223,11 +286,26 @@ class Relay:
         if wait or self.breaker.state != "closed":
             self._timer = self._core.timers.start(now, wait, self, "ping")
 
-    def timer_fired(self, _name: Any, now: float) -> None:
+    def timer_fired(self, name: Any, now: float) -> None:
+        if name == "watch":
+            self._watch(now)
+            return
         self._timer = None
         if self.admin != "disabled" and (self.breaker.state == "closed" or self.breaker.may_try(now)):
             self._core.run(self._ping(now), now)
         self._plan_after(now)
+
+    def _watch(self, now: float) -> None:
+        """Have a ping beside a command that waits long: does the relay live?"""
+        self._watching = bool(self._begun) and not self.gone
+        if self._watching:
+            self._core.timers.start(now, self._media.retry * _SUSPECT, self, "watch")
+            if self._is_late(now):
+                self._ping_now(now)
+
+    def _ping_now(self, now: float) -> None:
+        if not self._pinging and self.breaker.state == "closed" and not self.gone:
+            self._core.run(self._ping(now), now)
 
     def _plan_after(self, now: float) -> None:
         """Plan the next ping; where this one is under way its failure plans it."""
@@ -237,8 +315,11 @@ class Relay:
             self._timer = self._core.timers.start(now, self._media.deadline + self._media.rest, self, "ping")
 
     async def _ping(self, now: float) -> None:
+        self._pinging = True
         try:
             now = await self.protocol.ping(self, now)
         except RelayFailed as error:
             now = error.now
+        finally:
+            self._pinging = False
         self._plan(now)

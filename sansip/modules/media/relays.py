@@ -54,13 +54,19 @@ class Relays:
         for one in settings.relays:
             relay = before.pop(one.uri, None)
             if relay is None:
-                relay = Relay(core, one, settings, told)
+                relay = Relay(core, one, settings, told, self._has_other)
                 relay.begin(now)
             else:
                 relay.take(one, settings)
             self._relays[one.uri] = relay
         for relay in before.values():
             relay.end(now)
+
+    def _has_other(self, relay: Relay) -> bool:
+        """Whether another relay of its set may take its calls."""
+        return any(
+            one.usable() for one in self if one is not relay and one.settings.set == relay.settings.set
+        )
 
     def order(self, set_: str, key: str, now: float) -> list[Relay]:
         """Return the relays of ``set_`` that may get the call ``key``, the best first."""

@@ -33,7 +33,7 @@ class RtpProxy:
 
     async def ping(self, relay: Asked, now: float) -> float:
         """Return when it told its version. Raises ``RelayFailed``."""
-        reply, now = await self._line(relay, "V", now)
+        reply, now = await self._line(relay, "V", now, is_ping=True)
         if not reply.isdigit():
             raise relay.broke(f"its version is {reply[:_SHOWN]!r}", now)
         return now
@@ -49,6 +49,10 @@ class RtpProxy:
     ) -> tuple[bytes, float]:
         """The same for an answer."""
         return await self._describe(relay, "L", names, sdp, now)
+
+    def is_answer(self, data: bytes) -> bool:
+        """Whether ``data``, which has a cookie of ours, is what a relay says that lives."""
+        return data.partition(b" ")[2][:1].isalnum()
 
     def deletion(self, names: Names) -> bytes:
         """Return the command to forget the call."""
@@ -70,7 +74,7 @@ class RtpProxy:
             reply, now = await self._line(relay, line, now)
             port, address = _place(reply, relay.settings.host)
             if not port:
-                raise relay.broke(f"its answer is no port: {reply[:_SHOWN]!r}", now)
+                raise relay.odd(f"its answer is no port: {reply[:_SHOWN]!r}", now)
             medium.port = port
             if medium.attribute("rtcp") is not None:
                 # RFC 3605: the port behind that of RTP.
@@ -83,13 +87,13 @@ class RtpProxy:
 
     async def command(self, relay: Asked, asked: dict[str, Any], now: float) -> tuple[dict[str, Any], float]:
         """rtpproxy has none of these."""
-        raise RelayFailed(f"{relay.uri}: rtpproxy cannot {asked['command']}", now, broken=False)
+        raise RelayFailed(f"{relay.uri}: rtpproxy cannot {asked['command']}", now)
 
-    async def _line(self, relay: Asked, line: str, now: float) -> tuple[str, float]:
-        data, now = await relay.ask(line.encode("utf-8", "surrogateescape"))
+    async def _line(self, relay: Asked, line: str, now: float, *, is_ping: bool = False) -> tuple[str, float]:
+        data, now = await relay.ask(line.encode("utf-8", "surrogateescape"), is_ping)
         reply = data.partition(b" ")[2].decode("utf-8", "replace").strip()
         if reply.startswith("E"):
-            raise RelayFailed(f"{relay.uri} refused {line[:1]}: {reply[:_SHOWN]}", now, broken=False)
+            raise RelayFailed(f"{relay.uri} refused {line[:1]}: {reply[:_SHOWN]}", now)
         return reply, now
 
 
@@ -100,7 +104,7 @@ def _place_of(medium: Media, relay: Asked, now: float) -> str:
         return connection.host if medium.port and connection is not None else ""
     except RemoteProtocolError as error:
         # No relay can do anything with it, and this one is well.
-        raise RelayFailed(f"{relay.uri}: {error.reason}", now, broken=False) from None
+        raise RelayFailed(f"{relay.uri}: {error.reason}", now) from None
 
 
 def _call(names: Names) -> str:
