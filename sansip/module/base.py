@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from sansip.errors import LocalProtocolError
+from sansip.later import Later
 from sansip.transport.transports import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ HOOKS: Final = (
 )
 # Those that may be ``async def``.
 WAITING: Final = ("request_received", "branch_leaving", "response_received", "response_leaving")
-# The result of a hook that may wait: a coroutine if it waits.
-Waits: TypeAlias = Coroutine[Any, Any, None] | None
+# The result of a hook that may wait: a coroutine if it waits, or the ``Later`` that it waits for.
+Waits: TypeAlias = Coroutine[Any, Any, None] | Later[None] | None
 # A module's life, and its reports on itself.
 LIFE: Final = (
     "check",

@@ -41,15 +41,16 @@ class Datagrams(Peer):
             self._number = self.sockets.open(self)
         self.sockets.out.append(SendDatagram(self._number, data, self.remote, self._number))
 
-    def ask(self, data: bytes, within: float = 0.5, attempts: int = 3) -> Exchange:
+    def ask(self, data: bytes, within: float = 0.5, attempts: int = 3, key: Any = None) -> Exchange:
         """Return an awaitable for the answer. It is sent again every ``within`` seconds, ``attempts`` times.
 
+        ``key``: that of ``data``, where the caller knows it.
         Awaiting raises ``PeerFailed`` if no answer comes, and if the network says at once that the peer is
         not there.
         """
         if self._key is None:
             raise LocalProtocolError("to ask, datagrams need key=: what an answer is known by")
-        return Exchange(self, data, self._key(data), within, attempts)
+        return Exchange(self, data, self._key(data) if key is None else key, within, attempts)
 
     def close(self, now: float) -> None:
         """Close the socket; questions that wait fail. It is opened anew when something is sent."""
@@ -62,7 +63,8 @@ class Datagrams(Peer):
     def expect(self, key: Any, exchange: Exchange, now: float) -> None:
         if key in self._waiting:
             raise PeerFailed(f"{self} is being asked the same already")
-        self._admit(exchange, now)
+        if self._rests_until:
+            self._admit(exchange, now)
         self._waiting[key] = exchange
 
     def forget(self, key: Any, exchange: Exchange) -> None:
@@ -72,7 +74,8 @@ class Datagrams(Peer):
 
     def take(self, data: bytes, now: float) -> None:
         """A datagram of the peer came; the socket takes no datagrams of other hosts."""
-        self._alive(now)
+        self._rests_until = 0.0
+        self.heard = now
         exchange = None
         if self._key is not None:
             try:

@@ -58,12 +58,12 @@ class WebSocketPeer(Stream):
         self._handshake: ClientHandshake | None = None
         self._reader: MessageReader | None = None
 
-    def ask(self, data: bytes, within: float = 2.0, attempts: int = 1) -> Exchange:
+    def ask(self, data: bytes, within: float = 2.0, attempts: int = 1, key: Any = None) -> Exchange:
         """Return an awaitable for the answer; a stream repeats by itself, so it is sent once.
 
         Awaiting raises ``PeerFailed`` where none comes within ``within * attempts`` seconds.
         """
-        return Exchange(self, data, self._key(data), within * attempts, 1)
+        return Exchange(self, data, self._key(data) if key is None else key, within * attempts, 1)
 
     def send(self, data: bytes, now: float) -> None:
         """Send one message. Raises ``PeerFailed`` as ``Stream`` does."""

@@ -1,10 +1,10 @@
 """Hooks that wait: they hold a message, and the later messages of its line wait behind it.
 
-Theory of operation: a hook that returns a coroutine holds the message that it was given. Each branch of a
-request is one line, and so is the way back to the caller. The hooks see the next message of a line when the
-message before it has gone on, so no message overtakes another. A hold ends with its hooks, after
-``limits.hook_time``, or when the caller cancels. The proxy remembers the 2xx responses of an INVITE as they
-left: the far end repeats them until the ACK comes (RFC 3261 13.3.1.4), and the caller must not see two
+Theory of operation: a hook that returns a coroutine, or a ``Later``, holds the message that it was given.
+Each branch of a request is one line, and so is the way back to the caller. The hooks see the next message of
+a line when the message before it has gone on, so no message overtakes another. A hold ends with its hooks,
+after ``limits.hook_time``, or when the caller cancels. The proxy remembers the 2xx responses of an INVITE as
+they left: the far end repeats them until the ACK comes (RFC 3261 13.3.1.4), and the caller must not see two
 different answers.
 
 A request whose hooks do not wait has none of these objects.
@@ -16,6 +16,8 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
+
+from sansip.later import Later
 
 if TYPE_CHECKING:
     from sansip.clock import Timer, Timers
@@ -65,14 +67,16 @@ class Waits:
         line = self.lines.get(key)
         return None if line is None or line.first is None else line
 
-    def hold(self, key: Any, hold: Hold, work: Coroutine[Any, Any, Any], who: Any, now: float) -> None:
-        """Have the first message of a line wait for ``work`` of module ``who``."""
-        if not inspect.iscoroutine(work):
+    def hold(self, key: Any, hold: Hold, work: Any, who: Any, now: float) -> None:
+        """Have the first message of a line wait for ``work`` of ``who``: a coroutine, or a ``Later``."""
+        later = isinstance(work, Later)
+        if not later and not inspect.iscoroutine(work):
             hold.refuse(work, who, now)
             return
         if self._ending:
             # The caller gave up: nothing waits any more.
-            work.close()
+            if not later:
+                work.close()
             hold.end(now)
             return
         if self.lines is None:
@@ -170,11 +174,15 @@ class Hold:
         self._who = who
         self._failed(TypeError(f"it returned {work!r:.80}; a hook returns nothing, or waits"), now)
 
-    def wait(self, work: Coroutine[Any, Any, Any], who: Any, now: float) -> None:
+    def wait(self, work: Any, who: Any, now: float) -> None:
         """Wait until ``work`` of module ``who`` ends; it may have done so on return."""
         passage = self._passage
         self._who = who
         self._timer = timer = passage.timers.start(now, passage.hook_time, self, "hook")
+        if isinstance(work, Later):
+            # No coroutine to be stepped: what it does it does by itself.
+            work.then(lambda result, now: self._ended(timer, result, now), now)
+            return
         begun = passage.begin(work, lambda result, now: self._ended(timer, result, now), now)
         # A method asks: mypyc assumes that the value just assigned is still there.
         if self._waits_for(timer):

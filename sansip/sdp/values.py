@@ -50,10 +50,15 @@ class Connection:
         return self.host in ZERO
 
 
+def _odd(text: str) -> bool:
+    """Whether it has what no byte-string has (RFC 8866 9), so that it could not be written again."""
+    return "\r" in text or "\0" in text
+
+
 def parse_origin(text: str) -> Origin:
     """Return the value of an ``o=``. Raises RemoteProtocolError where it is malformed."""
     fields = text.split(" ")
-    if len(fields) != 6 or fields[3] != "IN" or not all(fields):
+    if len(fields) != 6 or fields[3] != "IN" or not all(fields) or _odd(text):
         raise malformed(f"o={text}", "RFC 8866 5.2")
     version = fields[2]
     if not (version.isascii() and version.isdigit() and len(version) <= _DIGITS):
@@ -64,6 +69,6 @@ def parse_origin(text: str) -> Origin:
 def parse_connection(text: str) -> Connection:
     """Return the value of a ``c=``. Raises RemoteProtocolError where it is malformed."""
     fields = text.split(" ")
-    if len(fields) != 3 or fields[0] != "IN" or not all(fields):
+    if len(fields) != 3 or fields[0] != "IN" or not all(fields) or _odd(text):
         raise malformed(f"c={text}", "RFC 8866 5.7")
     return Connection(fields[1], fields[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.fuzz.targets.story import SEPARATOR
+from tests.sdp.texts import BROWSER, PHONE
 from tests.wire.head_messages import MESSAGES
 
 __all__ = ["CORPUS", "kept", "seeds"]
@@ -146,7 +147,23 @@ def _heads() -> list[bytes]:
     return [*MESSAGES, *_messages()]
 
 
+def _sdp() -> list[bytes]:
+    return [BROWSER, PHONE, PHONE.replace(b"\r\n", b"\n"), BROWSER + PHONE[5:]]
+
+
+def _relay_reply() -> list[bytes]:
+    usual = b"c_1 d3:sdp%d:%b6:result2:oke" % (len(PHONE), PHONE)
+    return [
+        usual,
+        b"c_1 d6:result4:ponge",
+        b"c_1 d12:error-reason3:abc6:result5:errore",
+        b"c_1 d7:createdi1e6:result2:ok4:tagsd1:ald3:ssri5eeeee",
+    ]
+
+
 _OWN = {
+    "sdp": _sdp,
+    "relay_reply": _relay_reply,
     "heads": _heads,
     "story": _story,
     "digest": _digest,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sansip.events import ModuleFailed
+from sansip.later import Later as Promise
 from sansip.module import Module, Use
 from sansip.proxy import ResponseContext
 from sansip.proxy.branch import Branch
@@ -368,3 +369,62 @@ def test_what_is_kept_of_a_call(module: type[Module], kept: list[type]) -> None:
     if isinstance(client.user, Branch):
         assert client.user.final is not None
         assert not hasattr(client.user.final, "lines")
+
+
+class Promising(Module):
+    """Returns a ``Later`` and no coroutine."""
+
+    name = "promising"
+    promised: ClassVar[list[Promise[None]]] = []
+
+    def branch_leaving(self, request: Any, branch: Any, message: Any) -> Promise[None] | None:
+        return self._promise() if message.method == "INVITE" else None
+
+    def response_received(self, request: Any, branch: Any, response: Any) -> Promise[None] | None:
+        return self._promise() if response.status == 200 else None
+
+    def _promise(self) -> Promise[None]:
+        self.promised.append(Promise())
+        return self.promised[-1]
+
+
+def promising() -> Rig:
+    Promising.promised = []
+    rig = Rig(modules=[Use(Promising)])
+    rig.register(BOB_URI, BOB)
+    return rig
+
+
+def kept(rig: Rig, value: Any = None) -> list[Out]:
+    Promising.promised.pop().set(value, rig.now)
+    return rig.take(rig.stack.time_passed(rig.now))
+
+
+def test_a_later_holds_a_message() -> None:
+    """It goes on when the value is there, as for a coroutine that ends."""
+    rig = promising()
+    assert "INVITE" not in what(rig.udp(request()))
+    invite = next(out for out in kept(rig) if out.what == "INVITE")
+    assert "200" not in what(rig.udp(reply(invite, 200), BOB))
+    assert what(kept(rig)) == ["200"]
+
+
+def test_a_later_fails() -> None:
+    """An exception in its place: a copy does not leave (500), a response goes on; both are told."""
+    rig = promising()
+    rig.udp(request())
+    assert "500" in what(kept(rig, ValueError("x")))
+    rig = promising()
+    rig.udp(request())
+    invite = next(out for out in kept(rig) if out.what == "INVITE")
+    rig.udp(reply(invite, 200), BOB)
+    assert "200" in what(kept(rig, ValueError("x")))
+    assert [event for event in rig.events if isinstance(event, ModuleFailed)]
+
+
+def test_a_later_that_never_comes() -> None:
+    """``limits.hook_time`` ends the wait; a value after that changes nothing."""
+    rig = promising()
+    rig.udp(request())
+    assert "500" in what(rig.wait(6))
+    assert "INVITE" not in what(kept(rig))

@@ -30,6 +30,8 @@ def test_origin() -> None:
         "a b 1 IN  x y",
         "a b " + "1" * 21 + " IN IP4 x",
         "a b ² IN IP4 x",
+        "a b 1 IN IP4 x\ry",
+        "a\0 b 1 IN IP4 x",
     ],
 )
 def test_malformed_origin(text: str) -> None:
@@ -45,6 +47,6 @@ def test_connection() -> None:
     assert str(connection) == "IN IP4 224.2.1.1/127/3"
     assert parse_connection("IN IP4 0.0.0.0").held
     assert parse_connection("IN IP6 ::").held
-    for text in ("", "IN IP4", "IP4 x y", "IN IP4 x y"):
+    for text in ("", "IN IP4", "IP4 x y", "IN IP4 x y", "IN IP4 x\ry", "IN IP4 \0"):
         with pytest.raises(RemoteProtocolError, match="c="):
             parse_connection(text)

@@ -60,14 +60,16 @@ class _Relay(Protocol):
 class Command(Inside):
     """A command under way. Awaiting it returns (the answer, when), or raises ``RelayFailed``."""
 
-    __slots__ = ("_callback", "_exchange", "_relay", "begun", "data", "is_ping", "number")
+    __slots__ = ("_callback", "_exchange", "_relay", "begun", "data", "is_ping", "key", "number")
 
-    def __init__(self, relay: _Relay, number: int, data: bytes, is_ping: bool = False) -> None:
+    def __init__(self, relay: _Relay, number: int, key: bytes, data: bytes, is_ping: bool = False) -> None:
         self._relay = relay
         self.is_ping = is_ping
         self._callback: Callback | None = None
         self._exchange: Exchange | None = None
         self.number = number
+        # Its cookie.
+        self.key = key
         self.data = data
         # When it was sent.
         self.begun = 0.0

@@ -49,11 +49,7 @@ class Breaker:
 
     def answered(self) -> bool:
         """It answered; return whether that is news."""
-        before = self.state
-        if before == "closed" and not self.why:
-            # Nearly always.
-            return False
-        self.state = TABLE[before, "answered"]
+        before, self.state = self.state, TABLE[self.state, "answered"]
         self.why = ""
         return before != "closed"
 

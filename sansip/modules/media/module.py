@@ -15,12 +15,13 @@ from sansip.errors import RemoteProtocolError
 from sansip.module import Slot
 from sansip.modules.calls import CallTakenBack
 from sansip.modules.media import steering
-from sansip.modules.media.asking import NoRelay
+from sansip.modules.media.asking import NoRelay, RelayFailed
 from sansip.modules.media.body import Found, find, put
 from sansip.modules.media.events import CallUnrelayed
 from sansip.modules.media.keeping import keep
 from sansip.modules.media.moving import stamped
-from sansip.modules.media.names import Names
+from sansip.modules.media.names import Names, Options
+from sansip.modules.media.ng import Ng
 from sansip.modules.media.operated import Operated
 from sansip.modules.media.profiles import NO_WISH, Side, Wish, needed, side_at, side_of
 from sansip.modules.media.session import Leg, Session
@@ -28,8 +29,9 @@ from sansip.modules.media.sessions import forget
 from sansip.proxy.hooks import BranchRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
+    from sansip.module.base import Waits
     from sansip.modules.media.relay import Relay
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
@@ -54,9 +56,7 @@ class Media(Operated):
 
     # --- requests
 
-    def branch_leaving(
-        self, request: IncomingRequest, branch: Branch, message: Request
-    ) -> Coroutine[Any, Any, None] | None:
+    def branch_leaving(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
         """Take the description in a copy that leaves to a relay, where the call needs one."""
         if self._moves and request.in_dialog:
             self._judge_glare(request, message)
@@ -75,9 +75,7 @@ class Media(Operated):
             # RFC 3261 14.2, RFC 3311 5.2
             self._refuse(request, 491, None)
 
-    def _offering(
-        self, request: IncomingRequest, branch: Branch, message: Request
-    ) -> Coroutine[Any, Any, None] | None:
+    def _offering(self, request: IncomingRequest, branch: Branch, message: Request) -> Waits:
         wish = self._wish.get(request) or NO_WISH
         found = None if wish.skip else find(message)
         if found is None:
@@ -120,23 +118,71 @@ class Media(Operated):
             return Side(not source.browser, target.family)
         return target
 
-    async def _offer(
+    def _offer(
         self, request: IncomingRequest, session: Session, leg: Leg, message: Request, found: Found
-    ) -> None:
+    ) -> Waits:
         began = request.now
         session.sides[session.caller_tag] = leg.source
         names = Names(session.id, leg.label, session.caller_tag)
         options = self._ways.toward(session.wish, leg.source, leg.target, offer=True)
+        relay = steering.first(self._relays, session, began)
+        if relay is None:
+            return self._offer_to_any(request, session, leg, message, found, names, options, began)
+
+        def told(made: bytes | Exception, now: float) -> None:
+            if isinstance(made, Exception):
+                if relay.gone or session.call.over:
+                    raise made
+                rest = self._offer_to_any(request, session, leg, message, found, names, options, now, relay)
+                raise steering.Again(lambda later: self.core.run(rest, now, later.set))
+            session.relay, session.moving = relay, False
+            self._offered(request, session, leg, message, found, made, relay, now - began, now)
+
+        return steering.ask(relay, "offer", names, found.sdp, options, told, began)
+
+    async def _offer_to_any(
+        self,
+        request: IncomingRequest,
+        session: Session,
+        leg: Leg,
+        message: Request,
+        found: Found,
+        names: Names,
+        options: Options,
+        began: float,
+        tried: Relay | None = None,
+    ) -> None:
+        """Take an offer to one relay after another; ``tried`` is one that has failed."""
         try:
             made, relay, now = await steering.offer(
-                self._relays, self.settings, session, names, found.sdp, options, began
+                self._relays, self.settings, session, names, found.sdp, options, began, tried
             )
-            put(message, found, made)
-        except (NoRelay, ValueError) as error:
-            request.now = getattr(error, "now", began)
+        except NoRelay as error:
+            request.now = error.now
             self._no_relay(request, session.call.call_id, str(error))
             return
-        self._took.observe(now - began)
+        self._offered(request, session, leg, message, found, made, relay, now - began, now)
+
+    def _offered(
+        self,
+        request: IncomingRequest,
+        session: Session,
+        leg: Leg,
+        message: Request,
+        found: Found,
+        made: bytes,
+        relay: Relay,
+        took: float,
+        now: float,
+    ) -> None:
+        """Write what ``relay`` made of an offer into the message that goes on."""
+        try:
+            put(message, found, made)
+        except ValueError as error:
+            request.now = now
+            self._no_relay(request, session.call.call_id, str(error))
+            return
+        self._took.observe(took)
         self._relayed.add(relay.uri)
         leg.relay, leg.asked, leg.offered = relay, found.sdp, made
         session.said[session.caller_tag] = found.sdp
@@ -169,9 +215,7 @@ class Media(Operated):
 
     # --- responses
 
-    def response_received(
-        self, request: IncomingRequest, branch: Branch, response: Response
-    ) -> Coroutine[Any, Any, None] | None:
+    def response_received(self, request: IncomingRequest, branch: Branch, response: Response) -> Waits:
         """Take the description in a response to the relay that has its offer."""
         status = response.status
         if not response.body or status >= 300 or request.method not in _CARRIERS:
@@ -199,7 +243,7 @@ class Media(Operated):
         names = Names(session.id, leg.label, session.caller_tag, tag)
         return self._answer(request, session, names, leg.relay, response, found, leg)
 
-    async def _answer(
+    def _answer(
         self,
         request: IncomingRequest,
         session: Session,
@@ -208,34 +252,47 @@ class Media(Operated):
         message: Message,
         found: Found,
         leg: Leg | None = None,
-    ) -> None:
+    ) -> Waits:
         """Take the answer of ``names.answerer`` to ``relay``."""
         began = request.now
         try:
             source = side_of(found.sdp, self.core.limits.sdp_media)
         except RemoteProtocolError:
             # The offerer judges it.
-            return
+            return None
         target = session.sides.get(names.offerer, Side())
         options = self._ways.toward(session.wish, source, target, offer=False)
-        try:
-            made, now = await steering.answer(relay, names, found.sdp, options, began)
-            made = stamped(session, names.offerer, made)
-            put(message, found, made)
-        except (NoRelay, ValueError) as error:
-            request.now = getattr(error, "now", began)
-            self._unanswered(session, str(error), request.now)
-            return
-        self._took.observe(now - began)
+
+        def told(made: bytes | Exception, now: float) -> None:
+            try:
+                if isinstance(made, Exception):
+                    raise made
+                made = stamped(session, names.offerer, made)
+                put(message, found, made)
+            except (RelayFailed, NoRelay, ValueError) as error:
+                request.now = now
+                self._unanswered(session, str(error), now)
+                return
+            self._took.observe(now - began)
+            self._answered(session, names, found.sdp, made, source, leg)
+
+        if relay.usable() and type(relay.protocol) is Ng:
+            return steering.ask(relay, "answer", names, found.sdp, options, told, began)
+        return _told(steering.answer(relay, names, found.sdp, options, began), told)
+
+    def _answered(
+        self, session: Session, names: Names, sdp: bytes, made: bytes, source: Side, leg: Leg | None
+    ) -> None:
+        """Note an answer that its relay has: both sides have said something."""
         session.sides[names.answerer] = source
         offer = session.pending.pop(names.offerer, None)
         if offer is not None:
             session.said[names.offerer], session.sent[names.answerer] = offer
         elif leg is not None:
             session.sent[names.answerer] = leg.offered
-        session.said[names.answerer], session.sent[names.offerer] = found.sdp, made
+        session.said[names.answerer], session.sent[names.offerer] = sdp, made
         if leg is not None and len(leg.answers) < self.core.limits.early_dialogs:
-            leg.answers[names.answerer] = (found.sdp, made)
+            leg.answers[names.answerer] = (sdp, made)
             session.labels[names.answerer] = leg.label
         keep(session)
 
@@ -257,7 +314,7 @@ class Media(Operated):
 
     def _first_offer(
         self, request: IncomingRequest, branch: Branch, response: Response, found: Found
-    ) -> Coroutine[Any, Any, None] | None:
+    ) -> Waits:
         """Take an offer in a response: the INVITE had none (RFC 3261 13.2.1)."""
         call = self._calls.of(request)
         wish = self._wish.get(request) or NO_WISH
@@ -285,9 +342,7 @@ class Media(Operated):
         """Whether it comes from a side of its dialog: the other's Call-ID and tags are no secret."""
         return request.from_dialog or not self.core.proxy.config.dialog_tokens
 
-    def _within(
-        self, request: IncomingRequest, message: Request, now: float
-    ) -> Coroutine[Any, Any, None] | None:
+    def _within(self, request: IncomingRequest, message: Request, now: float) -> Waits:
         """Take an offer or an answer in a request of a dialog."""
         found = find(message)
         dialog = None if found is None or not self._proven(request) else self._sessions.of_dialog(message)
@@ -314,9 +369,7 @@ class Media(Operated):
             return ""
         return next((session.labels[tag] for tag in tags if tag in session.labels), "")
 
-    def _late(
-        self, request: IncomingRequest, response: Response, found: Found
-    ) -> Coroutine[Any, Any, None] | None:
+    def _late(self, request: IncomingRequest, response: Response, found: Found) -> Waits:
         """Take the offer in the 2xx to a re-INVITE without one."""
         dialog = self._sessions.of_dialog(response) if self._proven(request) else None
         if dialog is None or find(request.message) is not None:
@@ -390,7 +443,9 @@ class Media(Operated):
     ) -> bool:
         assert session.relay is not None
         names = Names(waiting.call, waiting.label, waiting.offerer, sender)
-        await self._answer(request, session, names, session.relay, request.message, found)
+        work = self._answer(request, session, names, session.relay, request.message, found)
+        if work is not None:
+            await work
         return False
 
     # --- the end
@@ -421,3 +476,15 @@ class Media(Operated):
             forget(session, now)
         for relay in session.used:
             relay.sessions -= 1
+
+
+async def _told(
+    work: Coroutine[Any, Any, tuple[bytes, float]], told: Callable[[bytes | Exception, float], None]
+) -> None:
+    """Tell what ``work`` returns, or raises."""
+    try:
+        made, now = await work
+    except NoRelay as error:
+        told(error, error.now)
+    else:
+        told(made, now)

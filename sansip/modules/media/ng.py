@@ -54,14 +54,14 @@ class Ng:
     ) -> tuple[bytes, float]:
         """Return the description that goes on, and when. Raises ``RelayFailed``."""
         data, now = await relay.ask(described("offer", names, sdp, options))
-        return self._made(relay, "offer", sdp, data, now), now
+        return self.made(relay, "offer", sdp, data, now), now
 
     async def answer(
         self, relay: Asked, names: Names, sdp: bytes, options: Options, now: float
     ) -> tuple[bytes, float]:
         """The same for an answer."""
         data, now = await relay.ask(described("answer", names, sdp, options))
-        return self._made(relay, "answer", sdp, data, now), now
+        return self.made(relay, "answer", sdp, data, now), now
 
     def is_answer(self, data: bytes) -> bool:
         """Whether ``data``, which has a cookie of ours, is what a relay says that lives."""
@@ -71,7 +71,7 @@ class Ng:
         """Return the command to forget the branch, or the call where ``label`` is empty."""
         return bencode.write({"command": "delete", **_named(names)})
 
-    def _made(self, relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
+    def made(self, relay: Asked, command: str, sdp: bytes, data: bytes, now: float) -> bytes:
         """Return the description in a reply. Raises ``RelayFailed``."""
         made: Any = quick_reply(data)
         if made is None:
@@ -108,17 +108,20 @@ class Ng:
 
 def described(command: str, names: Names, sdp: bytes, options: Options) -> bytes:
     """Return an offer or an answer: everything but names and description is written once for ``options``."""
-    values = [names.call.encode("utf-8", "surrogateescape"), names.offerer.encode("utf-8", "surrogateescape")]
-    values.append(sdp)
+    call = names.call.encode("utf-8", "surrogateescape")
+    offerer = names.offerer.encode("utf-8", "surrogateescape")
+    values: tuple[Any, ...] = (len(call), call, len(offerer), offerer, len(sdp), sdp)
     if names.answerer:
-        values.append(names.answerer.encode("utf-8", "surrogateescape"))
+        answerer = names.answerer.encode("utf-8", "surrogateescape")
+        values += (len(answerer), answerer)
     if names.label:
-        values.append(names.label.encode("utf-8", "surrogateescape"))
+        label = names.label.encode("utf-8", "surrogateescape")
+        values += (len(label), label)
     kind = (command, bool(names.answerer), bool(names.label))
     form = options.forms.get(kind)
     if form is None:
         form = options.forms[kind] = _form(*kind, options)
-    return form % tuple(part for value in values for part in (len(value), value))
+    return form % values
 
 
 def _form(command: str, answered: bool, labelled: bool, options: Options) -> bytes:

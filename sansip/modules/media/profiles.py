@@ -58,7 +58,7 @@ class Wish:
 NO_WISH = Wish()
 # A medium that is used, and where all media go: what ``side_of`` reads of nearly all descriptions of phones.
 _MEDIUM: Final = re.compile(rb"\nm=[^ \r\n\0]+ ([1-9][0-9]{0,4}) [^ \r\n\0]+ [^ \r\n\0]")
-_PLACE: Final = re.compile(rb"\nc=IN (IP[46]) [^ \r\n]+\r?\n")
+_PLACE: Final = re.compile(rb"\nc=IN (IP[46]) [^ \r\n\0]+\r?\n")
 # Options that are kept; more than any server has, but peers may write what they like.
 _MOST_WAYS: Final = 256
 

@@ -49,7 +49,7 @@ def _ignore(_answer: Any, _now: float) -> None:
 class _Peer(Protocol):
     heard: float
 
-    def ask(self, data: bytes, within: float = ..., attempts: int = ...) -> Exchange: ...
+    def ask(self, data: bytes, within: float = ..., attempts: int = ..., key: Any = ...) -> Exchange: ...
 
 
 class Relay:
@@ -68,7 +68,9 @@ class Relay:
         "_pinging",
         "_timer",
         "_told",
+        "_tries",
         "_watching",
+        "_within",
         "admin",
         "breaker",
         "commands",
@@ -95,7 +97,7 @@ class Relay:
         # Whether there is another relay for its calls.
         self._others = others
         self.settings = settings
-        self._media = media
+        self._measure(media)
         self.breaker = Breaker(media.rest, media.longest_rest)
         self.admin: Admin = "active"
         self.gone = False
@@ -170,14 +172,21 @@ class Relay:
     def take(self, settings: RelaySettings, media: MediaSettings) -> None:
         """Have other settings, with the same uri."""
         self.settings = settings
+        self._measure(media)
+
+    def _measure(self, media: MediaSettings) -> None:
         self._media = media
+        # How often a command is sent, and the seconds in between.
+        self._tries = media.tries
+        self._within = media.deadline / media.tries
 
     # --- commands
 
     def ask(self, command: bytes, is_ping: bool = False) -> Command:
         """Return ``command`` under a cookie of its own, to be awaited: its answer, and when."""
         self._number = number = self._number + 1
-        return Command(self, number, b"%b_%d %b" % (self._cookie, number, command), is_ping)
+        key = b"%b_%d" % (self._cookie, number)
+        return Command(self, number, key, b"%b %b" % (key, command), is_ping)
 
     def tell(self, command: bytes, now: float) -> None:
         """Send ``command``, and wait for nothing."""
@@ -187,12 +196,10 @@ class Relay:
         """Return how ``command`` goes out."""
         self.commands += 1
         self._begun[command.number] = command
-        media = self._media
         if not self._watching:
             self._watching = True
-            self._core.timers.start(now, media.retry * _SUSPECT, self, "watch")
-        tries = media.tries
-        return self._peer.ask(command.data, media.deadline / tries, tries)
+            self._core.timers.start(now, self._media.retry * _SUSPECT, self, "watch")
+        return self._peer.ask(command.data, self._within, self._tries, command.key)
 
     def ended(self, command: Command, answer: bytes | Exception | None, now: float) -> RelayFailed | None:
         """Note what became of ``command``; None for an answer: nobody waits for one any more."""
@@ -203,7 +210,7 @@ class Relay:
             return self._unanswered(command, answer, now)
         seconds = now - command.begun
         self.latency = seconds if self.latency is None else self.latency + 0.125 * (seconds - self.latency)
-        if self.breaker.answered():
+        if self.breaker.state != "closed" and self.breaker.answered():
             self._told(self, now)
         return None
 

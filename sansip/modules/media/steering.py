@@ -7,10 +7,13 @@ deletion is sent and not waited for. Nothing in here knows messages.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
+from sansip.later import Later
 from sansip.modules.media.asking import NoRelay, RelayFailed
 from sansip.modules.media.names import Names, Options
+from sansip.modules.media.ng import Ng, described
 
 if TYPE_CHECKING:
     from sansip.modules.media.relay import Relay
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from sansip.modules.media.session import Session
     from sansip.modules.media.settings import MediaSettings
 
-__all__ = ["answer", "delete", "offer"]
+__all__ = ["Again", "answer", "ask", "delete", "first", "offer"]
 
 
 def _candidates(relays: Relays, session: Session, now: float) -> list[Relay]:
@@ -42,21 +45,25 @@ async def offer(
     sdp: bytes,
     options: Options,
     now: float,
+    tried: Relay | None = None,
 ) -> tuple[bytes, Relay, float]:
-    """Return the description that goes on, the relay that has it, and when. Raises ``NoRelay``."""
+    """Return the description that goes on, the relay that has it, and when. Raises ``NoRelay``.
+
+    ``tried``: a relay that was asked already, in vain.
+    """
     candidates = _candidates(relays, session, now)
     why = "none is up" if len(relays) else "none is configured"
-    for relay in candidates[: settings.attempts]:
+    if tried is not None:
+        candidates = [one for one in candidates if one is not tried]
+        why = f"{tried.uri} failed, and no other is up"
+    for relay in candidates[: settings.attempts - (tried is not None)]:
         if session.call.over:
             # While this one waited: nobody would delete it at another relay.
             raise NoRelay("the call is over", now)
         if not relay.usable():
             # Another call found out while this one waited.
             continue
-        if relay not in session.used:
-            # Before it answers: a caller who gives up meanwhile leaves nothing there.
-            session.used.add(relay)
-            relay.sessions += 1
+        _use(session, relay)
         try:
             made, now = await relay.protocol.offer(relay, names, sdp, options, now)
         except RelayFailed as error:
@@ -66,6 +73,72 @@ async def offer(
         session.moving = False
         return made, relay, now
     raise NoRelay(why, now)
+
+
+def _use(session: Session, relay: Relay) -> None:
+    """Note that ``relay`` may have the call: a caller who gives up meanwhile leaves nothing there."""
+    if relay not in session.used:
+        session.used.add(relay)
+        relay.sessions += 1
+
+
+def first(relays: Relays, session: Session, now: float) -> Relay | None:
+    """Return the rtpengine that an offer goes to first; None for any other relay, and where there is none."""
+    relay = session.relay
+    if relay is None or session.moving or relay.admin == "draining" or not relay.usable():
+        found = _candidates(relays, session, now)
+        if not found:
+            return None
+        relay = found[0]
+    if type(relay.protocol) is not Ng:
+        return None
+    _use(session, relay)
+    return relay
+
+
+def ask(
+    relay: Relay,
+    kind: Literal["offer", "answer"],
+    names: Names,
+    sdp: bytes,
+    options: Options,
+    told: Callable[[bytes | Exception, float], None],
+    now: float,
+) -> Later[None]:
+    """Give an rtpengine an offer or an answer; return what ends once ``told`` has heard what it made of it.
+
+    What most calls need, without a coroutine. ``told`` gets a ``RelayFailed`` in place of a description; what
+    it raises ends the ``Later``.
+    """
+    later: Later[None] = Later()
+    protocol = relay.protocol
+    assert isinstance(protocol, Ng)
+
+    def heard(result: Any, now: float) -> None:
+        try:
+            if not isinstance(result, Exception):
+                try:
+                    result = protocol.made(relay, kind, sdp, result[0], now)
+                except RelayFailed as error:
+                    result = error
+            told(result, now)
+        except Again as again:
+            again.work(later)
+        except Exception as error:
+            later.set(error, now)
+        else:
+            later.set(None, now)
+
+    relay.ask(described(kind, names, sdp, options)).put(heard, now)
+    return later
+
+
+class Again(Exception):
+    """The relay failed: ``work(later)`` tries others, and ends the ``Later``."""
+
+    def __init__(self, work: Callable[[Later[None]], None]) -> None:
+        super().__init__()
+        self.work = work
 
 
 async def answer(relay: Relay, names: Names, sdp: bytes, options: Options, now: float) -> tuple[bytes, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.fuzz.targets.credentials import digest
+from tests.fuzz.targets.media import relay_reply, sdp
 from tests.fuzz.targets.messages import framing, heads, parser
 from tests.fuzz.targets.names import dns
 from tests.fuzz.targets.price import price
@@ -29,4 +30,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "dns": dns,
     "digest": digest,
     "trace": trace,
+    "sdp": sdp,
+    "relay_reply": relay_reply,
 }

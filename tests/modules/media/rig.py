@@ -11,7 +11,7 @@ from sansip.modules.media import Media, MediaSettings, RelaySettings
 from tests.relays import Engine, Proxy
 from tests.rig import ALICE, BOB, Out, Rig, only, reply, request
 
-__all__ = ["FIRST", "SDP", "SECOND", "TYPE", "MediaRig", "answer_sdp", "settings"]
+__all__ = ["FIRST", "SDP", "SECOND", "TYPE", "MediaRig", "answer_sdp", "settings", "two"]
 
 FIRST, SECOND = ("198.51.100.1", 2223), ("198.51.100.2", 2223)
 SDP = (
@@ -99,6 +99,7 @@ class MediaRig(Rig):
     ) -> list[Out]:
         """A request of the caller within its dialog."""
         headers = [("Route", self.route()), ("Contact", "<sip:alice@192.0.2.1>"), *(TYPE if body else [])]
+        headers += options.pop("headers", [])
         names = {
             "branch": f"z9hG4bK{method}{number}{cseq}",
             "from_tag": f"t{number}",
@@ -114,3 +115,11 @@ class MediaRig(Rig):
             **{**names, **options},
         )
         return self.udp(data, ALICE)
+
+
+def two(first: str = "good", second: str = "good", **options: Any) -> MediaRig:
+    """Two relays in these moods."""
+    rig = MediaRig({FIRST: Engine("203.0.113.5"), SECOND: Engine("203.0.113.6")}, **options)
+    for at, mood in ((FIRST, first), (SECOND, second)):
+        rig.relays[at].mood = mood
+    return rig

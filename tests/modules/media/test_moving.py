@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from sansip.module import CommandError
-from tests.modules.media.rig import SDP, TYPE, MediaRig, answer_sdp
-from tests.modules.media.test_module import two
+from tests.modules.media.rig import SDP, TYPE, MediaRig, answer_sdp, two
 from tests.relays import Engine
 from tests.rig import ALICE, BOB, Out, only, reply, what
 

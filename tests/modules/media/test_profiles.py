@@ -109,6 +109,7 @@ LINES = st.sampled_from(
         "c=IN IP6 ::1",
         "c=IN IP4  192.0.2.1",
         "c=IN IP7 x",
+        "c=IN IP4 x\0",
         "c=",
         "c=IN IP4 192.0.2.1 x",
         "a=fingerprint:sha-256 AB",

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from sansip.modules.media import RelayChanged
-from tests.modules.media.rig import FIRST, SDP, MediaRig
-from tests.modules.media.test_module import two
+from tests.modules.media.rig import FIRST, SDP, MediaRig, two
 from tests.relays import Engine
 from tests.rig import BOB, Out, reply, what
 
