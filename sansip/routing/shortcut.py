@@ -38,13 +38,14 @@ OK: Final = "SIP/2.0 200 OK"
 class Shortcut:
     """The shortcut of one stack, whose parts are ``core``."""
 
-    __slots__ = ("_capabilities", "_core", "_extensions", "_server", "_server_name")
+    __slots__ = ("_capabilities", "_capable_end", "_core", "_extensions", "_server", "_server_name")
 
     def __init__(self, core: Core) -> None:
         self._core = core
         # Lines made of settings, and what they were made of.
         self._extensions: frozenset[str] | None = None
         self._capabilities = ""
+        self._capable_end: str | None = None
         self._server_name = ""
         self._server = ""
 
@@ -102,12 +103,13 @@ class Shortcut:
     @property
     def capabilities(self) -> str:
         """The lines behind the copied ones in the answer to an OPTIONS, and the empty line."""
+        end = self.end
         extensions = self._core.registrar.extensions
-        if extensions is not self._extensions:
-            self._extensions = extensions
+        if extensions is not self._extensions or end is not self._capable_end:
+            self._extensions, self._capable_end = extensions, end
             lines = [f"{header_line(name, value)}\r\n" for name, value in capabilities(extensions)]
-            self._capabilities = "".join(lines)
-        return self._capabilities + self.end
+            self._capabilities = "".join(lines) + end
+        return self._capabilities
 
     def _answers_options(self, request: Request, key: str, back: Flow, flow: Flow, now: float) -> bool:
         """Answer an OPTIONS for the server itself, without state (RFC 3261 11.2, 8.2.7)."""

@@ -218,3 +218,16 @@ def test_time_is_linear_in_the_size() -> None:
         ):
             data = before + piece * ((2_000 - len(before)) // len(piece)) + b"\r\n\r\n"
             agree(data)
+
+
+def test_few_lines_are_remembered() -> None:
+    """A stranger's lines take at most two megabytes: so many of them, of messages that are not long."""
+    read, kept = brief_module._read_plainly, brief_module._other
+    kept.cache_clear()
+    head = REGISTER[:-2]
+    for number in range(brief_module._REMEMBERED + 10):
+        assert read(head + b"X: %d\r\n\r\n" % number) is not None
+    assert kept.cache_info().currsize == brief_module._REMEMBERED
+    kept.cache_clear()
+    assert read(head + b"X: %s\r\n\r\n" % (b"x" * brief_module._MEMORABLE)) is not None
+    assert kept.cache_info().currsize == 0
