@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sansip.auth import Lookup
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.module import CommandError, Module, command, step
+from sansip.modules.messages.holdings import Holdings
 from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept, kept_fields, without_tag
 from sansip.modules.messages.settings import MessagesSettings
@@ -56,15 +57,9 @@ class Messages(Module):
     def start(self, core: Core, now: float) -> None:
         self._kept = core.rows(KEPT)
         self._given = core.rows(GIVEN)
-        # User -> sender of each message that no device has, by its id: the counts of limits.
-        self._waiting: dict[str, dict[str, str]] = {}
-        # User -> ids of all rows, those that a device has included, and when each ends (since 1970).
-        self._rows: dict[str, dict[str, float]] = {}
-        # Ids whose rows are being written.
-        self._coming: set[str] = set()
+        self._held = Holdings()
         # Users whose counts were read anew in this minute.
         self._recounted: set[str] = set()
-        self._total = 0
         # Microseconds of the last id.
         self._last = 0
         # Users whose devices are tried again later.
@@ -84,12 +79,12 @@ class Messages(Module):
         after: tuple[str, str] | None = None
         while rows := await self._kept.page(after=after, limit=_PAGE):
             for row in rows:
-                self._count(row.user, row.id, self._sender_of(row), row.until)
+                self._held.count(row.user, row.id, self._sender_of(row), row.until)
             after = (rows[-1].user, rows[-1].id)
         for mark in await self._given.all():
             if 200 <= mark.status < 300:
-                self._fetched(mark.user, mark.id)
-        for aor in list(self._rows):
+                self._held.fetched(mark.user, mark.id)
+        for aor in list(self._held.rows):
             self._changed(aor, (), self.core.location.lookup(aor, self.core.ua.now))
 
     def _restored(self, result: object, now: float) -> None:
@@ -104,43 +99,21 @@ class Messages(Module):
         except RemoteProtocolError:
             return row.sender
 
-    def _count(self, user: str, id: str, sender: str, until: float) -> None:
-        held = self._rows.setdefault(user, {})
-        if id not in held:
-            held[id] = until
-            self._total += 1
-            self._waiting.setdefault(user, {})[id] = sender
-
-    def _fetched(self, user: str, id: str) -> None:
-        """A device has the message: it counts for no limit of the user any more."""
-        held = self._waiting.get(user, {})
-        held.pop(id, None)
-        if not held:
-            self._waiting.pop(user, None)
-
-    def _uncount(self, user: str, id: str) -> None:
-        self._fetched(user, id)
-        held = self._rows.get(user, {})
-        if held.pop(id, None) is not None:
-            self._total -= 1
-        if not held:
-            self._rows.pop(user, None)
-
     async def _recount(self, user: str) -> None:
         """Count the rows of ``user`` anew: another node may have given or removed some."""
         if user in self._recounted:
             return
         self._recounted.add(user)
-        known = set(self._rows.get(user, ())) - self._coming
+        known = set(self._held.rows.get(user, ())) - self._held.coming
         rows = {row.id: row for row in await self._kept.all(user, page=_PAGE)}
         marks = await self._given.all(user)
         for gone in known - rows.keys():
-            self._uncount(user, gone)
+            self._held.uncount(user, gone)
         for row in rows.values():
-            self._count(user, row.id, self._sender_of(row), row.until)
+            self._held.count(user, row.id, self._sender_of(row), row.until)
         for mark in marks:
             if 200 <= mark.status < 300:
-                self._fetched(user, mark.id)
+                self._held.fetched(user, mark.id)
 
     # --- keeping
 
@@ -182,10 +155,10 @@ class Messages(Module):
         fields, date = kept_fields(message), message.get("date")
         parties = without_tag(message.from_), without_tag(message.to)
         size = len(message.body) + len(fields) + len(date or "") + sum(map(len, parties))
-        limit = self._limit_of(user, sender, size)
+        limit = self._held.limit_of(settings, user, sender, size)
         if limit in ("per_user", "per_sender"):
             await self._recount(user)
-            limit = self._limit_of(user, sender, size)
+            limit = self._held.limit_of(settings, user, sender, size)
         if limit:
             self.core.notify(MessageRefused(sender, user, limit), request.now)
             return False
@@ -203,17 +176,17 @@ class Messages(Module):
             message.body,
         )
         # Counted before the first wait, so that messages at the same time stay within the limits.
-        self._count(user, row.id, sender, until)
-        self._coming.add(row.id)
+        self._held.count(user, row.id, sender, until)
+        self._held.coming.add(row.id)
         kept = False
         try:
             if await self._is_user(request):
                 await self._kept.put(row)
                 kept = True
         finally:
-            self._coming.discard(row.id)
+            self._held.coming.discard(row.id)
             if not kept:
-                self._uncount(user, row.id)
+                self._held.uncount(user, row.id)
         if not kept:
             return False
         self._stored.add()
@@ -230,30 +203,16 @@ class Messages(Module):
 
     async def _make_room(self, user: str) -> None:
         """Remove the oldest messages of ``user`` that a device has, where they are many."""
-        held, waiting = self._rows.get(user, {}), self._waiting.get(user, {})
-        surplus = len(held) - 2 * self.settings.per_user
-        if surplus > 0:
-            for old in sorted(one for one in held if one not in waiting)[:surplus]:
-                await self._remove(user, old)
+        for old in self._held.surplus(user, 2 * self.settings.per_user):
+            await self._remove(user, old)
 
     async def _remove(self, user: str, old: str) -> list[Given]:
         """Remove a message with its marks; return them."""
         marks = await self._given.all(user, old)
         await self._given.delete(*((one.user, one.id, one.device) for one in marks))
         await self._kept.delete((user, old))
-        self._uncount(user, old)
+        self._held.uncount(user, old)
         return marks
-
-    def _limit_of(self, user: str, sender: str, size: int) -> str:
-        """Return the limit that one more message would pass, "" where there is none."""
-        settings, held = self.settings, self._waiting.get(user, {})
-        if size > settings.size:
-            return "size"
-        if len(held) >= settings.per_user:
-            return "per_user"
-        if sum(1 for one in held.values() if one == sender) >= settings.per_sender:
-            return "per_sender"
-        return "most" if self._total >= settings.most else ""
 
     def _new_id(self, unix: float) -> str:
         """Return an id that is behind all that were made here before."""
@@ -277,7 +236,7 @@ class Messages(Module):
 
     def _changed(self, aor: str, before: Sequence[Binding], after: Sequence[Binding]) -> None:
         """Bindings changed: a device gets what it does not have."""
-        if not after or (aor not in self._rows and before):
+        if not after or (aor not in self._held.rows and before):
             return
         if not self.core.once(f"deliver {aor}"):
             return
@@ -313,7 +272,7 @@ class Messages(Module):
         while rows := await self._kept.page(aor, after=after, limit=_PAGE):
             for row in rows:
                 if row.until > self.core.unix(self.core.ua.now):
-                    self._count(aor, row.id, self._sender_of(row), row.until)
+                    self._held.count(aor, row.id, self._sender_of(row), row.until)
                 if not await self._give(row, device):
                     return False
             after = (aor, rows[-1].id)
@@ -359,7 +318,7 @@ class Messages(Module):
         await self._given.put(Given(row.user, row.id, device, answer.status))
         if answer.status < 300:
             self._delivered.add()
-            self._fetched(row.user, row.id)
+            self._held.fetched(row.user, row.id)
         return True
 
     def _mark(self, id: str) -> str:
@@ -386,9 +345,9 @@ class Messages(Module):
         self._recounted.clear()
         unix = self.core.unix(now)
         # Also where another node removes the rows, they count here no more.
-        over = [(user, one) for user, held in self._rows.items() for one in held if held[one] <= unix]
+        over = [(user, one) for user, held in self._held.rows.items() for one in held if held[one] <= unix]
         for user, one in over:
-            self._uncount(user, one)
+            self._held.uncount(user, one)
         if self.core.once("expire"):
             self.core.run(self._expire(unix), now)
 
@@ -414,7 +373,7 @@ class Messages(Module):
     @command("messages.count")
     def count(self) -> int:
         """Return how many messages are kept."""
-        return self._total
+        return self._held.total
 
     @command("messages.remove")
     async def remove(self, user: str, id: str = "") -> int:
