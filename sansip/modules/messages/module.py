@@ -8,26 +8,30 @@ delivered waits behind them, so that order holds. Counts are of the rows, so the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Sequence
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from sansip.auth import Lookup
 from sansip.errors import LocalProtocolError, RemoteProtocolError
-from sansip.module import CommandError, Module, command, step
+from sansip.module import CommandError, Module, command, function, step
 from sansip.modules.messages.holdings import Holdings
+from sansip.modules.messages.imdn import asked, notice
 from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept, kept_fields, without_tag
 from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.registrar.date import sip_date
 from sansip.routing.lookup import target_of
-from sansip.wire import parse_name_addr
+from sansip.wire import parse_name_addr, parse_uri
 
 if TYPE_CHECKING:
     from sansip.location import Binding
     from sansip.module import Core
     from sansip.routing import IncomingRequest
+    from sansip.wire import Uri
 
 __all__ = ["Messages"]
 
@@ -42,6 +46,13 @@ _DEVICES: Final = 32
 # Seconds in which a phone takes a request with the same branch for a repetition, over UDP: Timer J (RFC 3261
 # 17.2.2), less the time that the request and a wrong clock may take.
 _REPEATS: Final = 30.0
+# Seconds until a reminder, at most.
+_FUTURE: Final = 366 * 86_400
+# What a notice says (RFC 5438 8.1, 8.2): its element, and by which word the sender asks for it.
+_NOTICES: Final[dict[str, tuple[Literal["processing", "delivery"], str]]] = {
+    "stored": ("processing", "processing"),
+    "failed": ("delivery", "negative-delivery"),
+}
 # Rows read at a time.
 _PAGE: Final = 50
 
@@ -80,6 +91,7 @@ class Messages(Module):
         while rows := await self._kept.page(after=after, limit=_PAGE):
             for row in rows:
                 self._held.count(row.user, row.id, self._sender_of(row), row.until)
+                self._wait_for(row, self.core.ua.now)
             after = (rows[-1].user, rows[-1].id)
         for mark in await self._given.all():
             if 200 <= mark.status < 300:
@@ -175,31 +187,39 @@ class Messages(Module):
             fields,
             message.body,
         )
-        # Counted before the first wait, so that messages at the same time stay within the limits.
-        self._held.count(user, row.id, sender, until)
-        self._held.coming.add(row.id)
-        kept = False
-        try:
-            if await self._is_user(request):
-                await self._kept.put(row)
-                kept = True
-        finally:
-            self._held.coming.discard(row.id)
-            if not kept:
-                self._held.uncount(user, row.id)
-        if not kept:
+        if self._may_tell(request, sender):
+            row.reports = sender
+        if not await self._write(row, sender, self._is_user(request.uri, request)):
             return False
         self._stored.add()
         self.core.tell(MessageKept(user, sender, row.id), request.now)
         # RFC 3428 7: 202 without Contact and without body.
         request.reply(202)
         self.core.run(self._make_room(user), request.now)
+        if row.reports:
+            self.core.run(self._tell_sender(row, "stored"), request.now)
         if at_once:
             # A device may have registered meanwhile.
             self._changed(user, (), self.core.location.lookup(user, request.now))
         else:
             self._later(user, request.now)
         return True
+
+    async def _write(self, row: Kept, sender: str, allowed: Awaitable[bool]) -> bool:
+        """Write ``row`` if that is ``allowed``; return whether it was written."""
+        # Counted before the first wait, so that messages at the same time stay within the limits.
+        self._held.count(row.user, row.id, sender, row.until)
+        self._held.coming.add(row.id)
+        kept = False
+        try:
+            if await allowed:
+                await self._kept.put(row)
+                kept = True
+        finally:
+            self._held.coming.discard(row.id)
+            if not kept:
+                self._held.uncount(row.user, row.id)
+        return kept
 
     async def _make_room(self, user: str) -> None:
         """Remove the oldest messages of ``user`` that a device has, where they are many."""
@@ -219,18 +239,95 @@ class Messages(Module):
         self._last = max(int(unix * 1_000_000), self._last + 1)
         return f"{self._last:018d}-{self.core.entropy.token()}"
 
-    async def _is_user(self, request: IncomingRequest) -> bool:
+    async def _is_user(self, uri: Uri, request: IncomingRequest | None = None) -> bool:
         """Whether the message is for a user of ours: strangers must not fill the store with names."""
-        uri = request.uri
-        if self.core.location.lookup(self.core.address_of(uri), request.now):
+        if self.core.location.lookup(self.core.address_of(uri), self.core.ua.now):
             return True
-        if not request.authenticates:
+        if request is not None and not request.authenticates:
             # Anybody may register here, so everybody is a user.
             return True
         name = getattr(uri, "user", None) or ""
         lookup = Lookup(name, self.core.realm_of(uri))
         users = self.core.users
         return (users(lookup) if users is not None else await self.core.ask(lookup)) is not None
+
+    # --- what the sender is told
+
+    def _may_tell(self, request: IncomingRequest, sender: str) -> bool:
+        """Whether the sender is who From says: a password, or a phone of the sender's at this address."""
+        if request.authenticated:
+            return True
+        bindings = self.core.location.lookup(sender, request.now)
+        return any(_host(one) == request.flow.host for one in bindings)
+
+    async def _tell_sender(self, row: Kept, status: Literal["stored", "failed"]) -> None:
+        """Have the sender's phones get a notice of what became of ``row``, as a message of its own."""
+        if status == "stored" and self.settings.notice:
+            text = self.settings.notice.encode()
+            await self._put_notice(row, "text/plain;charset=UTF-8", text)
+        kind = next((value for name, value in row.header_fields if name == "Content-Type"), "")
+        wanted = asked(row.body) if kind.lower().startswith("message/cpim") else None
+        name, disposition = _NOTICES[status]
+        # RFC 5438 8.1, 8.2: only what the sender asks for, each kind once.
+        if wanted is None or disposition not in wanted.kinds:
+            return
+        try:
+            if self.core.address_of(parse_uri(_sip(wanted.sender))) != row.reports:
+                # Another one than who sent it would get the notice.
+                return
+        except RemoteProtocolError:
+            return
+        own_id = self.core.entropy.token()
+        body = notice(wanted, name, status, own_id, self.core.unix(self.core.ua.now))
+        await self._put_notice(row, "message/cpim", body)
+
+    async def _put_notice(self, of: Kept, kind: str, body: bytes) -> None:
+        """Keep a message for the sender of ``of``; the next phone of the sender's gets it, one at a time."""
+        user, now = of.reports, self.core.ua.now
+        unix = self.core.unix(now)
+        fields = json.dumps([["Content-Type", kind]])
+        limit = self._held.limit_of(self.settings, user, of.user, len(body) + len(fields))
+        if limit:
+            self.core.notify(MessageRefused(of.user, user, limit), now)
+            return
+        row = Kept(
+            user, self._new_id(unix), of.to, of.sender, sip_date(unix), unix, unix + self.settings.expires,
+            fields, body,
+        )  # fmt: skip
+        await self._write(row, of.user, _yes())
+        self._changed(user, (), self.core.location.lookup(user, now))
+
+    # --- reminders
+
+    async def _remind(self, user: str, text: str, at: float, sender: str) -> str:
+        core, now = self.core, self.core.ua.now
+        unix = core.unix(now)
+        if not unix < at <= unix + _FUTURE:
+            raise CommandError(f"messages.remind: at must be in the next {_FUTURE // 86_400} days")
+        try:
+            uri = parse_uri(user)
+            whose, from_ = core.address_of(uri), core.address_of(parse_uri(sender)) if sender else ""
+        except RemoteProtocolError as error:
+            raise CommandError(f"messages.remind: {error}") from error
+        body, fields = text.encode(), json.dumps([["Content-Type", "text/plain;charset=UTF-8"]])
+        limit = self._held.limit_of(self.settings, whose, from_ or whose, len(body) + len(fields))
+        if limit:
+            raise CommandError(f"messages.remind: messages.{limit} is reached for {user:.80}")
+        # Its id stands where the message is due, so that it comes behind what is kept before.
+        row = Kept(
+            whose, f"{int(at * 1_000_000):018d}-{core.entropy.token()}", f"<{from_ or whose}>", f"<{whose}>",
+            sip_date(at), unix, at + self.settings.expires, fields, body, at,
+        )  # fmt: skip
+        if not await self._write(row, from_ or whose, self._is_user(uri)):
+            raise CommandError(f"messages.remind: {user!r:.80} is no user of this server")
+        self._wait_for(row, now)
+        return row.id
+
+    def _wait_for(self, row: Kept, now: float) -> None:
+        """Start the timer of a message that is due later."""
+        unix = self.core.unix(now)
+        if row.due > unix:
+            self.core.timers.start(now, row.due - unix, self, ("due", row.user, row.id))
 
     # --- delivering
 
@@ -281,7 +378,8 @@ class Messages(Module):
     async def _give(self, row: Kept, device: str) -> bool:
         """Give a device a message that it does not have; return whether the next one may follow."""
         core = self.core
-        if row.until <= core.unix(core.ua.now):
+        unix = core.unix(core.ua.now)
+        if row.until <= unix or row.due > unix:
             return True
         marks = await self._given.all(row.user, row.id)
         mark = next((one for one in marks if one.device == device), None)
@@ -294,7 +392,6 @@ class Messages(Module):
         # The same at each attempt: a phone that took the message just before a restart can tell.
         first = core.secret("call-id").keyed_hash(f"{row.id} {device}")
         call_id = f"{first}.{self._mark(row.id)}@{row.id}"
-        unix = core.unix(core.ua.now)
         if mark is None or not 0 <= unix - mark.at < _REPEATS:
             mark = Given(row.user, row.id, device, 0, unix)
             await self._given.put(mark)
@@ -335,7 +432,8 @@ class Messages(Module):
 
     def timer_fired(self, name: object, now: float) -> None:
         if isinstance(name, tuple):
-            self._retrying.discard(name[1])
+            if name[0] == "retry":
+                self._retrying.discard(name[1])
             self._changed(name[1], (), self.core.location.lookup(name[1], now))
             return
         if name == "restore":
@@ -360,6 +458,8 @@ class Messages(Module):
                     marks = await self._remove(row.user, row.id)
                     if not any(200 <= one.status < 300 for one in marks):
                         self._expired.add()
+                        if row.reports:
+                            await self._tell_sender(row, "failed")
             after = (rows[-1].user, rows[-1].id)
 
     # --- operators
@@ -369,6 +469,29 @@ class Messages(Module):
         """Return the messages that are kept for ``user``, an address-of-record, without their text."""
         rows = await self._kept.page(user, limit=max(1, min(limit, 1_000)))
         return [shown(row, await self._given.all(user, row.id)) for row in rows]
+
+    @command("messages.remind")
+    async def remind(self, user: str, text: str, at: str, sender: str = "") -> str:
+        """Have ``user`` get ``text`` at the time ``at``; return the id of the message.
+
+        ``at``: with its offset to UTC, ``2026-12-24T18:00+01:00``. ``sender``: the address that it is from,
+        by default the user's own. Where no phone is there at that time, the message waits like others.
+        """
+        try:
+            when = datetime.fromisoformat(at)
+        except ValueError:
+            when = None
+        if when is None or when.tzinfo is None:
+            raise CommandError(f"messages.remind: at must be like 2026-12-24T18:00+01:00, got {at!r:.40}")
+        return await self._remind(user, text, when.timestamp(), sender)
+
+    @function
+    async def reminder(self, user: str, text: str, at: float, sender: str = "") -> str:
+        """Have ``user`` get ``text`` at ``at``, in seconds since 1970; return the id of the message.
+
+        Raises ``CommandError`` for a time that is over, a user who is none of ours, a limit.
+        """
+        return await self._remind(user, text, at, sender)
 
     @command("messages.count")
     def count(self) -> int:
@@ -385,6 +508,21 @@ class Messages(Module):
         for row in found:
             await self._remove(row.user, row.id)
         return len(found)
+
+
+async def _yes() -> bool:
+    return True
+
+
+def _sip(uri: str) -> str:
+    """Return ``uri`` of a message/cpim as a SIP URI: ``im:`` (RFC 3860) names the same user."""
+    scheme, _, rest = uri.partition(":")
+    return f"sip:{rest}" if scheme.lower() == "im" else uri
+
+
+def _host(binding: Binding) -> str:
+    """Return where the phone is: the address that it registered from, or that of its contact."""
+    return binding.received.host if binding.received is not None else getattr(binding.uri, "host", "")
 
 
 def _device(binding: Binding) -> str:

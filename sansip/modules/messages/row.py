@@ -29,7 +29,11 @@ _PASSED: Final = (
 
 @dataclass(slots=True)
 class Kept:
-    """A message. ``sender`` and ``to`` are name-addrs; ``fields`` is a JSON list of [name, value]."""
+    """A message. ``sender`` and ``to`` are name-addrs; ``fields`` is a JSON list of [name, value].
+
+    ``due``: it is not delivered before that, in seconds since 1970. ``reports``: the address-of-record that
+    gets notices of what becomes of it (RFC 5438), or "".
+    """
 
     user: str
     id: str
@@ -40,6 +44,8 @@ class Kept:
     until: float
     fields: str
     body: bytes
+    due: float = 0.0
+    reports: str = ""
 
     @property
     def header_fields(self) -> list[tuple[str, str]]:
@@ -60,7 +66,13 @@ class Given:
     at: float = 0.0
 
 
-KEPT = Table("messages", Kept, key=("user", "id"))
+KEPT = Table(
+    "messages",
+    Kept,
+    key=("user", "id"),
+    version=2,
+    migrations={1: lambda row: {**row, "due": 0.0, "reports": ""}},
+)
 GIVEN = Table(
     "messages_given",
     Given,

@@ -36,6 +36,14 @@ class MessagesSettings:
         bool, Doc("Whether text begins with the time of the message, for phones that do not show Date.")
     ] = False
 
+    notice: Annotated[
+        str,
+        Doc(
+            "Text that a sender who has proved who they are gets when one of their messages is kept; empty: "
+            "none."
+        ),
+    ] = ""
+
     def __post_init__(self) -> None:
         for name in ("expires", "per_user", "per_sender", "most", "size"):
             if getattr(self, name) < 1:
