@@ -9,7 +9,7 @@ delivered waits behind them, so that order holds. Counts are of the rows, so the
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Final, Literal
 from sansip.auth import Lookup
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.module import CommandError, Module, command, function, step
-from sansip.modules.messages.holdings import Holdings
 from sansip.modules.messages.imdn import asked, notice
+from sansip.modules.messages.keeping import PAGE, Keeping
 from sansip.modules.messages.notices import MessageKept, MessageRefused
 from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept, kept_fields, without_tag
 from sansip.modules.messages.settings import MessagesSettings
 from sansip.modules.messages.shown import Shown, shown
 from sansip.registrar.date import sip_date
 from sansip.routing.lookup import target_of
-from sansip.wire import parse_name_addr, parse_uri
+from sansip.wire import parse_uri
 
 if TYPE_CHECKING:
     from sansip.location import Binding
@@ -53,8 +53,6 @@ _NOTICES: Final[dict[str, tuple[Literal["processing", "delivery"], str]]] = {
     "stored": ("processing", "processing"),
     "failed": ("delivery", "negative-delivery"),
 }
-# Rows read at a time.
-_PAGE: Final = 50
 
 
 class Messages(Module):
@@ -66,13 +64,10 @@ class Messages(Module):
     settings: MessagesSettings
 
     def start(self, core: Core, now: float) -> None:
-        self._kept = core.rows(KEPT)
-        self._given = core.rows(GIVEN)
-        self._held = Holdings()
-        # Users whose counts were read anew in this minute.
-        self._recounted: set[str] = set()
-        # Microseconds of the last id.
-        self._last = 0
+        self._keeping = Keeping(core)
+        self._kept = self._keeping.rows
+        self._given = self._keeping.marks
+        self._held = self._keeping.held
         # Users whose devices are tried again later.
         self._retrying: set[str] = set()
         # (user, device) that messages are being delivered to.
@@ -88,9 +83,9 @@ class Messages(Module):
 
     async def _restore(self) -> None:
         after: tuple[str, str] | None = None
-        while rows := await self._kept.page(after=after, limit=_PAGE):
+        while rows := await self._kept.page(after=after, limit=PAGE):
             for row in rows:
-                self._held.count(row.user, row.id, self._sender_of(row), row.until)
+                self._held.count(row.user, row.id, self._keeping.sender_of(row), row.until)
                 self._wait_for(row, self.core.ua.now)
             after = (rows[-1].user, rows[-1].id)
         for mark in await self._given.all():
@@ -104,28 +99,6 @@ class Messages(Module):
             # The store may come back.
             self.core.failed("restore", result)
             self.core.timers.start(now, _AGAIN, self, "restore")
-
-    def _sender_of(self, row: Kept) -> str:
-        try:
-            return self.core.address_of(parse_name_addr(row.sender, "From", "RFC 3261 20.20").uri)
-        except RemoteProtocolError:
-            return row.sender
-
-    async def _recount(self, user: str) -> None:
-        """Count the rows of ``user`` anew: another node may have given or removed some."""
-        if user in self._recounted:
-            return
-        self._recounted.add(user)
-        known = set(self._held.rows.get(user, ())) - self._held.coming
-        rows = {row.id: row for row in await self._kept.all(user, page=_PAGE)}
-        marks = await self._given.all(user)
-        for gone in known - rows.keys():
-            self._held.uncount(user, gone)
-        for row in rows.values():
-            self._held.count(user, row.id, self._sender_of(row), row.until)
-        for mark in marks:
-            if 200 <= mark.status < 300:
-                self._held.fetched(user, mark.id)
 
     # --- keeping
 
@@ -169,7 +142,7 @@ class Messages(Module):
         size = len(message.body) + len(fields) + len(date or "") + sum(map(len, parties))
         limit = self._held.limit_of(settings, user, sender, size)
         if limit in ("per_user", "per_sender"):
-            await self._recount(user)
+            await self._keeping.recount(user)
             limit = self._held.limit_of(settings, user, sender, size)
         if limit:
             self.core.notify(MessageRefused(sender, user, limit), request.now)
@@ -178,7 +151,7 @@ class Messages(Module):
         until = unix + min(settings.expires, settings.expires if life is None else life)
         row = Kept(
             user,
-            self._new_id(unix),
+            self._keeping.new_id(unix),
             *parties,
             # RFC 3261 20.17: the sender's time counts.
             date or sip_date(unix),
@@ -189,13 +162,13 @@ class Messages(Module):
         )
         if self._may_tell(request, sender):
             row.reports = sender
-        if not await self._write(row, sender, self._is_user(request.uri, request)):
+        if not await self._keeping.write(row, sender, self._is_user(request.uri, request)):
             return False
         self._stored.add()
         self.core.tell(MessageKept(user, sender, row.id), request.now)
         # RFC 3428 7: 202 without Contact and without body.
         request.reply(202)
-        self.core.run(self._make_room(user), request.now)
+        self.core.run(self._keeping.make_room(user, 2 * settings.per_user), request.now)
         if row.reports:
             self.core.run(self._tell_sender(row, "stored"), request.now)
         if at_once:
@@ -204,40 +177,6 @@ class Messages(Module):
         else:
             self._later(user, request.now)
         return True
-
-    async def _write(self, row: Kept, sender: str, allowed: Awaitable[bool]) -> bool:
-        """Write ``row`` if that is ``allowed``; return whether it was written."""
-        # Counted before the first wait, so that messages at the same time stay within the limits.
-        self._held.count(row.user, row.id, sender, row.until)
-        self._held.coming.add(row.id)
-        kept = False
-        try:
-            if await allowed:
-                await self._kept.put(row)
-                kept = True
-        finally:
-            self._held.coming.discard(row.id)
-            if not kept:
-                self._held.uncount(row.user, row.id)
-        return kept
-
-    async def _make_room(self, user: str) -> None:
-        """Remove the oldest messages of ``user`` that a device has, where they are many."""
-        for old in self._held.surplus(user, 2 * self.settings.per_user):
-            await self._remove(user, old)
-
-    async def _remove(self, user: str, old: str) -> list[Given]:
-        """Remove a message with its marks; return them."""
-        marks = await self._given.all(user, old)
-        await self._given.delete(*((one.user, one.id, one.device) for one in marks))
-        await self._kept.delete((user, old))
-        self._held.uncount(user, old)
-        return marks
-
-    def _new_id(self, unix: float) -> str:
-        """Return an id that is behind all that were made here before."""
-        self._last = max(int(unix * 1_000_000), self._last + 1)
-        return f"{self._last:018d}-{self.core.entropy.token()}"
 
     async def _is_user(self, uri: Uri, request: IncomingRequest | None = None) -> bool:
         """Whether the message is for a user of ours: strangers must not fill the store with names."""
@@ -291,10 +230,10 @@ class Messages(Module):
             self.core.notify(MessageRefused(of.user, user, limit), now)
             return
         row = Kept(
-            user, self._new_id(unix), of.to, of.sender, sip_date(unix), unix, unix + self.settings.expires,
-            fields, body,
+            user, self._keeping.new_id(unix), of.to, of.sender, sip_date(unix), unix,
+            unix + self.settings.expires, fields, body,
         )  # fmt: skip
-        await self._write(row, of.user, _yes())
+        await self._keeping.write(row, of.user, _yes())
         self._changed(user, (), self.core.location.lookup(user, now))
 
     # --- reminders
@@ -318,7 +257,7 @@ class Messages(Module):
             whose, f"{int(at * 1_000_000):018d}-{core.entropy.token()}", f"<{from_ or whose}>", f"<{whose}>",
             sip_date(at), unix, at + self.settings.expires, fields, body, at,
         )  # fmt: skip
-        if not await self._write(row, from_ or whose, self._is_user(uri)):
+        if not await self._keeping.write(row, from_ or whose, self._is_user(uri)):
             raise CommandError(f"messages.remind: {user!r:.80} is no user of this server")
         self._wait_for(row, now)
         return row.id
@@ -366,10 +305,10 @@ class Messages(Module):
     async def _deliver(self, aor: str, device: str) -> bool:
         """Give a device what it does not have; return whether nothing is left."""
         after: tuple[str, str] | None = None
-        while rows := await self._kept.page(aor, after=after, limit=_PAGE):
+        while rows := await self._kept.page(aor, after=after, limit=PAGE):
             for row in rows:
                 if row.until > self.core.unix(self.core.ua.now):
-                    self._held.count(aor, row.id, self._sender_of(row), row.until)
+                    self._held.count(aor, row.id, self._keeping.sender_of(row), row.until)
                 if not await self._give(row, device):
                     return False
             after = (aor, rows[-1].id)
@@ -440,7 +379,7 @@ class Messages(Module):
             self.core.run(self._restore(), now, self._restored)
             return
         self.core.timers.start(now, 60.0, self, "expire")
-        self._recounted.clear()
+        self._keeping.recounted.clear()
         unix = self.core.unix(now)
         # Also where another node removes the rows, they count here no more.
         over = [(user, one) for user, held in self._held.rows.items() for one in held if held[one] <= unix]
@@ -452,10 +391,10 @@ class Messages(Module):
     async def _expire(self, unix: float) -> None:
         """Remove messages whose time is over, with their marks."""
         after: tuple[str, str] | None = None
-        while rows := await self._kept.page(after=after, limit=_PAGE):
+        while rows := await self._kept.page(after=after, limit=PAGE):
             for row in rows:
                 if row.until <= unix:
-                    marks = await self._remove(row.user, row.id)
+                    marks = await self._keeping.remove(row.user, row.id)
                     if not any(200 <= one.status < 300 for one in marks):
                         self._expired.add()
                         if row.reports:
@@ -506,7 +445,7 @@ class Messages(Module):
         if not found:
             raise CommandError(f"messages.remove: {user!r:.80} has no such message (see messages.list)")
         for row in found:
-            await self._remove(row.user, row.id)
+            await self._keeping.remove(row.user, row.id)
         return len(found)
 
 

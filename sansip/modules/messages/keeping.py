@@ -1,0 +1,103 @@
+"""The rows of kept messages with their counts: written, removed, and counted anew.
+
+Theory of operation: a message is counted before its row is written, so that messages at the same time stay
+within the limits. Nodes that share a store give and remove messages of each other's, so the rows of a user
+are counted anew, once in a minute, before a limit of the user refuses a message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sansip.errors import RemoteProtocolError
+from sansip.modules.messages.holdings import Holdings
+from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept
+from sansip.wire import parse_name_addr
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from sansip.module import Core
+
+__all__ = ["PAGE", "Keeping"]
+
+# Rows read at a time.
+PAGE: Final = 50
+
+
+class Keeping:
+    """The kept messages and the marks of devices.
+
+    Attributes:
+        rows: the messages.
+        marks: which device has which.
+        held: the counts.
+        recounted: users whose counts were read anew in this minute.
+    """
+
+    __slots__ = ("_core", "_last", "held", "marks", "recounted", "rows")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.rows = core.rows(KEPT)
+        self.marks = core.rows(GIVEN)
+        self.held = Holdings()
+        self.recounted: set[str] = set()
+        # Microseconds of the last id.
+        self._last = 0
+
+    def sender_of(self, row: Kept) -> str:
+        try:
+            return self._core.address_of(parse_name_addr(row.sender, "From", "RFC 3261 20.20").uri)
+        except RemoteProtocolError:
+            return row.sender
+
+    async def recount(self, user: str) -> None:
+        """Count the rows of ``user`` anew: another node may have given or removed some."""
+        if user in self.recounted:
+            return
+        self.recounted.add(user)
+        known = set(self.held.rows.get(user, ())) - self.held.coming
+        rows = {row.id: row for row in await self.rows.all(user, page=PAGE)}
+        marks = await self.marks.all(user)
+        for gone in known - rows.keys():
+            self.held.uncount(user, gone)
+        for row in rows.values():
+            self.held.count(user, row.id, self.sender_of(row), row.until)
+        for mark in marks:
+            if 200 <= mark.status < 300:
+                self.held.fetched(user, mark.id)
+
+    async def write(self, row: Kept, sender: str, allowed: Awaitable[bool]) -> bool:
+        """Write ``row`` if that is ``allowed``; return whether it was written."""
+        # Counted before the first wait, so that messages at the same time stay within the limits.
+        self.held.count(row.user, row.id, sender, row.until)
+        self.held.coming.add(row.id)
+        kept = False
+        try:
+            if await allowed:
+                await self.rows.put(row)
+                kept = True
+        finally:
+            self.held.coming.discard(row.id)
+            if not kept:
+                self.held.uncount(row.user, row.id)
+        return kept
+
+    async def make_room(self, user: str, most: int) -> None:
+        """Remove the oldest messages of ``user`` that a device has, where there are more than ``most``."""
+        for old in self.held.surplus(user, most):
+            await self.remove(user, old)
+
+    async def remove(self, user: str, old: str) -> list[Given]:
+        """Remove a message with its marks; return them."""
+        marks = await self.marks.all(user, old)
+        await self.marks.delete(*((one.user, one.id, one.device) for one in marks))
+        await self.rows.delete((user, old))
+        self.held.uncount(user, old)
+        return marks
+
+    def new_id(self, unix: float) -> str:
+        """Return an id that is behind all that were made here before."""
+        self._last = max(int(unix * 1_000_000), self._last + 1)
+        return f"{self._last:018d}-{self._core.entropy.token()}"
