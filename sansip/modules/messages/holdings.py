@@ -1,4 +1,4 @@
-"""What is kept for whom: the counts that the limits are held against.
+"""What is kept, by user: the counts that the limits are held against.
 
 Theory of operation: the counts follow the rows, and are read from them again at a start. What a device has
 counts for no limit of its user any more; its row stays for further devices.
