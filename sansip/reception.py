@@ -191,7 +191,7 @@ class Reception:
             return False
         if message.method == "CANCEL" and key in self._transactions.servers:
             return False
-        if not siblings.has_request(message, key, flow, data):
+        if not siblings.has_request(message, key, flow, data, now):
             return False
         if not self.is_within_rate(flow, now):
             # Nobody sends more to the others through here than he may send.

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from sansip.actions import Action, Address, PassOn, Tell
@@ -38,6 +39,8 @@ from sansip.routing.named_flows import inward_record
 from sansip.rows import Key, Values
 from sansip.seat import Seat, seat_of_branch
 from sansip.sources import SharedRates
+from sansip.sums import PREFIX, SharedPending, Sums
+from sansip.transaction import TransactionLayer
 from sansip.transport import Connections, Flow
 from sansip.transport.connection import Connection
 from sansip.ua.tags import MARK as TAG_MARK
@@ -48,6 +51,8 @@ __all__ = ["EARLY", "Siblings"]
 # Messages that wait for the fact that their connection was opened: milliseconds. → the oldest is dropped, as
 # those are whose connection was closed before they came
 EARLY: Final = 64
+# Seconds between two looks at how many transactions there are, while others know of some.
+_LOOK: Final = 1.0
 
 
 class WorkingCore(Core, Protocol):
@@ -56,6 +61,7 @@ class WorkingCore(Core, Protocol):
     authenticator: Authenticator | None
     connections: Connections
     out: list[Action]
+    transactions: TransactionLayer
     unstarted: bool
     modules: Modules
 
@@ -69,6 +75,10 @@ class Siblings:
         self.rates: SharedRates | None = None
         # What the others count for modules (``sansip.module.tally``).
         self.held: dict[str, int] = {}
+        core.proxy.pending = self._pending = SharedPending(core.limits, partial(self.tell, "held"))
+        self._sums = Sums(core.transactions, core.ua, partial(self.tell, "held"))
+        # Whether a timer runs to look at the sums.
+        self._looks = False
         # Words that came before the modules were started.
         self._words: list[tuple[str, str, Any]] = []
         # Takes a message that waited: (octets, flow, now).
@@ -113,13 +123,16 @@ class Siblings:
         other = seat_of_branch(self.seat, response.via.branch)
         return other is not None and self._pass_on(other, flow, data)
 
-    def has_request(self, request: Request, key: str, flow: Flow, data: bytes) -> bool:
+    def has_request(self, request: Request, key: str, flow: Flow, data: bytes, now: float) -> bool:
         """Pass ``request`` on if another worker has its transaction or its dialog; return whether it has.
 
         Else this worker has the transaction from now on, if the request begins one.
         """
         tag = request.to_tag
         other = None
+        if self._sums.request() and not self._looks:
+            self._looks = True
+            self._core.proxy.timers.start(now, _LOOK, self, None)
         if tag is not None and tag.startswith(TAG_MARK):
             other = self.seat.other(tag[len(TAG_MARK) : len(TAG_MARK) + 1])
         elif request.method in ("ACK", "CANCEL"):
@@ -223,7 +236,17 @@ class Siblings:
         for word in words:
             self._said(*word, now)
 
+    def timer_fired(self, name: None, now: float) -> None:
+        """Tell the others of transactions that have ended."""
+        self._looks = self._sums.look()
+        if self._looks:
+            self._core.proxy.timers.start(now, _LOOK, self, None)
+
     def _held(self, key: str, change: int, now: float) -> None:
+        if key.startswith(PREFIX):
+            if not self._pending.hear(key, change):
+                self._sums.hear(key, change)
+            return
         left = self.held.get(key, 0) + change
         if left > 0:
             self.held[key] = left

@@ -419,6 +419,7 @@ class Stack(Assembly):
             "client_transactions": len(self.transactions.clients),
             "connections": len(self.connections),
             "addresses_of_record": len(self.location),
+            "pending": self.proxy.pending.total,
             "calls": len(self.ua),
             "questions": len(self.questions),
             "module_sockets": len(self.sockets),

@@ -27,6 +27,11 @@ class Pending:
         if callee:
             callees[callee] = callees.get(callee, 0) + 1
 
+    @property
+    def total(self) -> int:
+        """How many wait in this process."""
+        return sum(self.sources.values())
+
     def remove(self, source: str, callee: str) -> None:
         """Count one less, with the same arguments."""
         _less(self.sources, source)

@@ -98,9 +98,22 @@ class Folded(Protocol):
 class Transactions:
     """The tables of one stack, and the two ways down to the transport; the layer is made of it."""
 
-    __slots__ = ("_most", "_room", "clients", "latest", "owners", "sender", "servers", "timers", "values")
+    __slots__ = (
+        "_elsewhere",
+        "_limits",
+        "_most",
+        "_room",
+        "clients",
+        "latest",
+        "owners",
+        "sender",
+        "servers",
+        "timers",
+        "values",
+    )
 
     def __init__(self, timers: Timers, values: TimerValues, sender: Sender, limits: Limits = DEFAULT) -> None:
+        self._elsewhere = 0
         self.bound(limits)
         self.timers = timers
         self.values = values
@@ -114,8 +127,19 @@ class Transactions:
 
     def bound(self, limits: Limits) -> None:
         """Hold so many from now on as ``limits`` say."""
-        self._most = limits.transactions
-        self._room = limits.transactions - limits.transactions * limits.transactions_reserved // 100
+        self._limits = limits
+        self._most = limits.transactions - self._elsewhere
+        self._room = self._most - limits.transactions * limits.transactions_reserved // 100
+
+    @property
+    def limit(self) -> int:
+        """How many there may be, at all workers of this server (``limits.transactions``)."""
+        return self._limits.transactions
+
+    def leave_room(self, elsewhere: int) -> None:
+        """Hold so many less as there are at other workers."""
+        self._elsewhere = elsewhere
+        self.bound(self._limits)
 
     def __len__(self) -> int:
         return len(self.clients) + len(self.servers)

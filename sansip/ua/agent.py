@@ -79,6 +79,8 @@ class UserAgent(Book):
         self.notices = notices
         self.tell: Callable[[Any, float], None] = _nobody
         self.draining = False
+        # Calls of this server at its other workers (``sansip.sums``).
+        self.elsewhere = 0
         # Until when peers may not have heard that we are no longer where they knew us.
         self.moving_until = 0.0
         self._values = values
@@ -183,7 +185,7 @@ class UserAgent(Book):
         most = self.config.redirects if redirects is None else redirects
         call = OutgoingCall(self, request, handler or self.handler(), contact, on_progress, most)
         call.depth = depth
-        if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
+        if self.draining or len(self.calls) + len(self.outgoing) + self.elsewhere >= self.limits.calls:
             self.notices.reached("calls", "ua.invite", self.now)
             call.answered.set(CallRefused(response_to(request, 503, to_tag=None)), self.now)
             return call
@@ -284,7 +286,7 @@ class UserAgent(Book):
 
     def _has_room(self, source: Any, arrival: Arrival, now: float) -> bool:
         limit = ""
-        if self.draining or len(self.calls) + len(self.outgoing) >= self.limits.calls:
+        if self.draining or len(self.calls) + len(self.outgoing) + self.elsewhere >= self.limits.calls:
             limit = "calls"
         elif source is not None:
             limit = self.strangers.take(source)

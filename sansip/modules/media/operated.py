@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sansip.errors import RemoteProtocolError
-from sansip.module import CommandError, Module, ModuleFault, Slot, command, function
+from sansip.module import CommandError, Gathered, Module, ModuleFault, Slot, command, function
 from sansip.modules.calls import CallFinished, Calls, CallTakenBack
 from sansip.modules.media.asking import RelayFailed
 from sansip.modules.media.body import find, put
@@ -40,6 +40,8 @@ class Operated(Module):
     """The module without its hooks."""
 
     name = "media"
+    # A call's media is at the worker that has the call; each worker has a socket to each relay, and pings it.
+    over_workers = True
     Settings = MediaSettings
     requires = (Calls,)
     events = (CallFinished, CallTakenBack)
@@ -103,6 +105,12 @@ class Operated(Module):
         down = [f"{one.uri} ({one.breaker.why})" for one in self._relays if one.state == "down"]
         return f"media relays are down: {', '.join(down)}" if down else ""
 
+    def announced(self, key: str, word: Any, now: float) -> None:
+        """Take what the operator said of a relay by another worker."""
+        relay = self._relays.get(key)
+        if relay is not None:
+            relay.admin = word
+
     def _tell(self, relay: Relay, now: float) -> None:
         self.core.notify(RelayChanged(relay.uri, relay.state, relay.breaker.why), now)
 
@@ -163,7 +171,10 @@ class Operated(Module):
 
     # --- operators
 
-    @command("media.list")
+    @command(
+        "media.list",
+        everywhere=Gathered(key=("uri",), sums=("calls", "commands", "failures", "strays")),
+    )
     def list_relays(self, now: float) -> list[RelayRow]:
         """Return the relays, with their state and figures."""
         return [relay_row(one, now) for one in self._relays]
@@ -173,9 +184,10 @@ class Operated(Module):
         """Set a relay ``active``, ``draining`` (calls leave it at their next re-INVITE) or ``disabled``."""
         relay = self._found("media.set", uri)
         relay.admin = state
+        self.core.announce(uri, state)
         return relay_row(relay, 0.0)
 
-    @command("media.calls", role="read")
+    @command("media.calls", role="read", everywhere=True)
     def list_calls(self, limit: int = 100) -> list[SessionRow]:
         """Return calls that have a relay, and which."""
         found: list[SessionRow] = []
@@ -185,7 +197,7 @@ class Operated(Module):
             found.append(session_row(session))
         return found
 
-    @command("media.move")
+    @command("media.move", everywhere=Gathered(any=True))
     async def move(self, id: str, now: float, to: str = "", later: bool = False) -> SessionRow:
         """Move a call, by its id or Call-ID, to another relay, or to that one, by a re-INVITE to both sides.
 
@@ -209,12 +221,12 @@ class Operated(Module):
             self._moves -= 1
         return session_row(session)
 
-    @command("media.query", role="read")
+    @command("media.query", role="read", everywhere=Gathered(any=True))
     async def query(self, id: str, now: float) -> dict[str, Any]:
         """Return what the relay says of a call: packets and octets of each side."""
         return await self._tell_relay("media.query", id, {"command": "query"}, now)
 
-    @command("media.record")
+    @command("media.record", everywhere=Gathered(any=True))
     async def record(self, id: str, now: float, on: bool = True) -> SessionRow:
         """Begin, or end, the recording of a call."""
         asked = {"command": "start recording" if on else "stop recording"}
@@ -223,7 +235,7 @@ class Operated(Module):
         session.recording = on
         return session_row(session)
 
-    @command("media.dtmf")
+    @command("media.dtmf", everywhere=Gathered(any=True))
     async def dtmf(self, id: str, digit: str, now: float, duration: int = 250) -> SessionRow:
         """Play a digit to the callee as if the caller pressed it. The call needs the flag ``inject-DTMF``."""
         session = self._session_of("media.dtmf", id)
@@ -233,7 +245,7 @@ class Operated(Module):
         await self._tell_relay("media.dtmf", id, asked, now)
         return session_row(session)
 
-    @command("media.block_dtmf")
+    @command("media.block_dtmf", everywhere=Gathered(any=True))
     async def block_dtmf(self, id: str, now: float, on: bool = True) -> SessionRow:
         """Have the relay drop the digits of a call, or pass them on again."""
         asked = {"command": "block DTMF" if on else "unblock DTMF"}

@@ -4,16 +4,19 @@ Theory of operation: a call is admitted while its user has fewer calls than the 
 the minutes or the spend of the period. Answered calls use both up as they go on; at the moment at which the
 sum of all calls of a user reaches a limit they are hung up. What ended calls used is a row for each user,
 period and node, so a restart forgets nothing, and nodes with the same rows count what ended on the others.
+Workers of one server know at any time what a user uses at all of them (``others``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.module import CommandError, Module, command, function, step
+from sansip.module import CommandError, Gathered, Module, command, function, step
 from sansip.modules.calls import CallAnswered, CallFinished, Calls, CallTakenBack
 from sansip.modules.calls.tariff import UNIT
+from sansip.modules.quotas.others import Others
 from sansip.modules.quotas.settings import QuotasSettings
 from sansip.modules.quotas.use import Limits, Use, period_of
 from sansip.rows import Table
@@ -85,6 +88,7 @@ class Quotas(Module):
     """Limits each user's calls at once, minutes and spend, and hangs up what goes beyond."""
 
     name = "quotas"
+    over_workers = True
     Settings = QuotasSettings
     tables = (QUOTAS, USED)
     requires = (Calls,)
@@ -106,6 +110,7 @@ class Quotas(Module):
     def start(self, core: Core, now: float) -> None:
         self._calls = core.module(Calls)
         self._quotas, self._used = core.rows(QUOTAS), core.rows(USED)
+        self._others = Others(core)
         self._refused = core.counter("refused", "Calls that were refused", ("limit",))
         self._ended = core.counter("ended", "Calls that were hung up")
         core.run(self._restore(), now)
@@ -122,16 +127,34 @@ class Quotas(Module):
         self._own = {one.user: one for one in own}
         period = self._period(core.ua.now)
         for one in used:
-            if one.node == core.place and one.period == period:
+            if core.inherits(one.node) and one.period == period:
                 use = self._use(one.user, core.ua.now)
                 use.seconds += one.seconds
                 use.spent += one.spent
-        for user in self._uses:
+        for user, use in self._uses.items():
             # The calls that go on were taken back meanwhile.
             self._plan(user, core.ua.now)
+            self._others.share(user, use)
         self._trouble = ""
-        if old := [(one.user, one.period, one.node) for one in used if one.period < period]:
-            await self._used.delete(*old)
+        # A worker that is no more has no row: its use is in that of its heir.
+        left = [one for one in used if one.node != core.place and core.inherits(one.node)]
+        if mine := {one.user for one in left if one.period == period}:
+            await self._used.put(*self._rows_of(mine))
+        if old := [one for one in used if one.period < period or one in left]:
+            await self._used.delete(*((one.user, one.period, one.node) for one in old))
+
+    def announced(self, key: str, word: Any, now: float) -> None:
+        """Take what another worker says of a user's use."""
+        self._plan(self._others.heard(key, word), now)
+
+    def rows_changed(self, table: Any, rows: Sequence[Any], deleted: Sequence[Any], now: float) -> None:
+        """Take the limits of users that the operator changed by another worker."""
+        if table is QUOTAS:
+            self._own |= {one.user: one for one in rows}
+            for (user,) in deleted:
+                self._own.pop(user, None)
+            for user in {*(one.user for one in rows), *(user for (user,) in deleted)}:
+                self._plan(user, now)
 
     def timer_fired(self, name: object, now: float) -> None:
         self.core.run(self._restore() if name == "restore" else self._write(), now)
@@ -203,9 +226,9 @@ class Quotas(Module):
         return False
 
     async def _elsewhere(self, user: str, now: float) -> tuple[float, int]:
-        """Return what calls of other nodes used that have ended."""
-        if not self.core.shares:
-            return 0.0, 0
+        """Return what calls of other nodes used that have ended, or all calls at other workers."""
+        if not self.core.shares_rows:
+            return self._others.at(user, self._period(now), now)
         try:
             rows = await self._used.page(user, self._period(now), limit=1_000)
         except Exception as error:
@@ -241,13 +264,18 @@ class Quotas(Module):
                 use.add(call)
                 self._changed.add(user)
                 self._save(now)
+                self._others.share(user, use)
         elif not call.over:
             use = self._use(user, now)
             use.running[call.id] = call
+            self._others.share(user, use)
         self._plan(user, now)
 
     def _plan(self, user: str, now: float) -> None:
-        due = self._uses[user].due(self._limits(user), now) if user in self._uses else None
+        use, due = self._uses.get(user), None
+        if use is not None and use.running:
+            others = self._others.at(user, use.period, now)
+            due = use.due(self._limits(user), now, *others, self._others.running(user))
         if due is None:
             self._due.pop(user, None)
         else:
@@ -261,7 +289,7 @@ class Quotas(Module):
         """Hang up the calls of users who have used up a limit."""
         for user in [name for name, due in self._due.items() if due <= now]:
             use = self._use(user, now)
-            reached = use.reached(self._limits(user), now)
+            reached = use.reached(self._limits(user), now, *self._others.at(user, use.period, now))
             if reached:
                 running = list(use.running.values())
                 self.core.notify(QuotaReached(user, reached, len(running)), now)
@@ -283,10 +311,8 @@ class Quotas(Module):
             while self._changed:
                 users = list(self._changed)[:_BATCH]
                 self._changed.difference_update(users)
-                uses = [(user, self._uses[user]) for user in users if user in self._uses]
-                rows = [Used(user, use.period, core.place, use.seconds, use.spent) for user, use in uses]
                 try:
-                    await self._used.put(*rows)
+                    await self._used.put(*self._rows_of(users))
                 except Exception:
                     self._changed.update(users)
                     raise
@@ -295,6 +321,11 @@ class Quotas(Module):
         except Exception as error:
             self._trouble = f"the use cannot be written: {error}"
             core.timers.start(core.ua.now, _AGAIN, self, "again")
+
+    def _rows_of(self, users: Iterable[str]) -> list[Used]:
+        place = self.core.place
+        uses = [(user, self._uses[user]) for user in users if user in self._uses]
+        return [Used(user, use.period, place, use.seconds, use.spent) for user, use in uses]
 
     # --- operators
 
@@ -306,6 +337,8 @@ class Quotas(Module):
     def _row(self, user: str, now: float) -> Row:
         limits, use = self._limits(user), self._uses.get(user)
         seconds, spent = (0.0, 0) if use is None or use.period != self._period(now) else use.at(now)
+        used, cost = self._others.at(user, self._period(now), now)
+        seconds, spent = seconds + used, spent + cost
         calls = self._calls.count(f"quota {user}")
         return Row(
             user,
@@ -320,7 +353,8 @@ class Quotas(Module):
     @command("quotas.list")
     def list_users(self, now: float, after: str = "", limit: int = 1_000) -> list[Row]:
         """Return the users with use in this period or limits of their own; ``after``: the last one before."""
-        names = sorted(name for name in {*self._uses, *self._own} if name > after)
+        known = {*self._uses, *self._own, *self._others.users()}
+        names = sorted(name for name in known if name > after)
         return [self._row(name, now) for name in names[: max(1, min(limit, 1_000))]]
 
     @command("quotas.set")
@@ -344,7 +378,7 @@ class Quotas(Module):
         self._plan(user, now)
         return self._row(user, now)
 
-    @command("quotas.reset")
+    @command("quotas.reset", everywhere=Gathered(first=True))
     async def reset(self, user: str, now: float) -> Row:
         """Have the use of a user begin anew: its calls that have ended count no more."""
         use = self._uses.get(user)
@@ -353,4 +387,5 @@ class Quotas(Module):
             self._changed.add(user)
             self._save(now)
             self._plan(user, now)
+            self._others.share(user, use)
         return self._row(user, now)

@@ -6,6 +6,7 @@ running calls use is counted from them each time. A call counts for the period i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from sansip.modules.calls.tariff import UNIT
 
 if TYPE_CHECKING:
     from sansip.modules.calls import Call
+    from sansip.modules.calls.tariff import Tariff
     from sansip.modules.quotas.settings import Period
 
 __all__ = ["Limits", "Use", "period_of"]
@@ -82,17 +84,29 @@ class Use:
             return f"a spend of {limits.spend:g}"
         return ""
 
-    def due(self, limits: Limits, now: float) -> float | None:
-        """Return when running calls are looked at next; None where no limit comes nearer."""
+    def due(
+        self,
+        limits: Limits,
+        now: float,
+        seconds: float = 0.0,
+        spent: int = 0,
+        others: Sequence[Tariff | None] = (),
+    ) -> float | None:
+        """Return when running calls are looked at next; None where no limit comes nearer.
+
+        ``seconds``, ``spent`` and ``others``: the use, and the tariffs of calls that go on, at other workers.
+        """
         if not self.running:
             return None
-        seconds, spent = self.at(now)
+        mine, cost = self.at(now)
+        seconds, spent = seconds + mine, spent + cost
         times = []
         if limits.minutes:
-            times.append((limits.minutes * 60 - seconds) / len(self.running))
+            times.append((limits.minutes * 60 - seconds) / (len(self.running) + len(others)))
         if limits.spend:
             # What is begun is charged: a call is at most one step ahead of its rate.
-            tariffs = [call.tariff for call in self.running.values() if call.tariff is not None]
+            going_on = [*(call.tariff for call in self.running.values()), *others]
+            tariffs = [tariff for tariff in going_on if tariff is not None]
             rate = sum(tariff.minute for tariff in tariffs) / 60
             ahead = sum(tariff.minute * tariff.increment / 60 for tariff in tariffs)
             if rate:
