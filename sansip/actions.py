@@ -127,7 +127,8 @@ class Notify:
 class PassOn:
     """Give one message to worker ``seat`` as it came: its ``Stack.passed_on`` takes it.
 
-    ``conn`` is the connection that it came over, 0 for a datagram; ``source`` is the peer's address.
+    ``conn`` is the connection that it came over, 0 for a datagram; ``source`` is the peer's address;
+    ``identities`` are the SIP domains that it proved to be (RFC 5922 7.1).
     """
 
     seat: int
@@ -135,6 +136,7 @@ class PassOn:
     conn: int
     data: bytes
     source: Address
+    identities: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

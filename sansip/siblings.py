@@ -43,6 +43,8 @@ from sansip.sums import PREFIX, SharedPending, Sums
 from sansip.transaction import TransactionLayer
 from sansip.transport import Connections, Flow
 from sansip.transport.connection import Connection
+from sansip.transport.filter import OpenConnection
+from sansip.transport.transports import SECURE
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response, SipUri
 
@@ -83,8 +85,8 @@ class Siblings:
         self._words: list[tuple[str, str, Any]] = []
         # Takes a message that waited: (octets, flow, now).
         self.received: Callable[[bytes, Flow, float], None] | None = None
-        # Connections and messages that came over them.
-        self._early: deque[tuple[int, bytes]] = deque(maxlen=EARLY)
+        # Connections and messages that came over them, with what their peers had proved to be.
+        self._early: deque[tuple[int, bytes, tuple[str, ...]]] = deque(maxlen=EARLY)
         if core.authenticator is not None:
             core.authenticator.share(lambda *failure: self.tell("failed", *failure))
         self._hearers: dict[str, Callable[..., None]] = {
@@ -173,7 +175,8 @@ class Siblings:
     def _pass_on(self, other: int, flow: Flow, data: bytes) -> bool:
         if flow.conn:
             self.opened(flow.conn)
-        self._core.out.append(PassOn(other, flow.listener, flow.conn, data, flow.address))
+        passed = PassOn(other, flow.listener, flow.conn, data, flow.address, flow.identities)
+        self._core.out.append(passed)
         return True
 
     def take_back(self) -> None:
@@ -182,12 +185,12 @@ class Siblings:
 
     # --- from the others
 
-    def hold(self, conn: int, data: bytes) -> None:
+    def hold(self, conn: int, data: bytes, identities: tuple[str, ...]) -> None:
         """Keep a message that came over connection ``conn``, of which was not told yet."""
-        self._early.append((conn, data))
+        self._early.append((conn, data, identities))
 
-    def _take_early(self, conn: int) -> list[bytes]:
-        found = [data for one, data in self._early if one == conn]
+    def _take_early(self, conn: int) -> list[tuple[bytes, tuple[str, ...]]]:
+        found = [(data, identities) for one, data, identities in self._early if one == conn]
         if found:
             self._early = deque((one for one in self._early if one[0] != conn), EARLY)
         return found
@@ -202,12 +205,21 @@ class Siblings:
         location.mirror(aor, inward_record(self._core, record), now)
 
     def _opened(self, conn: int, transport: str, listener: int, address: Address, now: float) -> None:
-        self._core.connections.mirror(conn, Flow(transport, listener, address, conn), now)
+        flow = Flow(transport, listener, address, conn)
+        if transport in SECURE:
+            flow.peer = OpenConnection(listener, transport, ("", 0), address, True)
+        self._core.connections.mirror(conn, flow, now)
         connection = self._core.connections.get(conn)
         assert connection is not None
         assert self.received is not None
-        for data in self._take_early(conn):
+        for data, identities in self._take_early(conn):
+            self.identified(connection.flow, identities)
             self.received(data, connection.flow, now)
+
+    def identified(self, flow: Flow, identities: tuple[str, ...]) -> None:
+        """The peer of a connection of another worker has proved to be these domains (RFC 5922 7.1)."""
+        if flow.peer is not None and identities:
+            flow.peer.identities = identities
 
     def _closed(self, conn: int, reason: str, is_heir: bool, now: float) -> None:
         """Connection ``conn`` is gone; its bindings are removed by its worker, or by its heir."""

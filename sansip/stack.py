@@ -310,16 +310,25 @@ class Stack(Assembly):
             self.siblings.hear(fact, now)
         return self._take(now)
 
-    def passed_on(self, listener: int, conn: int, data: bytes, source: Address, now: float) -> list[Action]:
+    def passed_on(
+        self,
+        listener: int,
+        conn: int,
+        data: bytes,
+        source: Address,
+        now: float,
+        identities: tuple[str, ...] = (),
+    ) -> list[Action]:
         """Take a message that another worker received and that belongs here (``sansip.actions.PassOn``)."""
+        assert self.siblings is not None
         flow = Flow(UDP, listener, source)
         if conn:
             connection = self.connections.get(conn)
             if connection is None:
-                assert self.siblings is not None
-                self.siblings.hold(conn, data)
+                self.siblings.hold(conn, data, identities)
                 return []
             flow = connection.flow
+            self.siblings.identified(flow, identities)
         # It is one whole message on every transport: a WebSocket's may have no Content-Length (RFC 7118 5.1).
         self.reception.message_received(data, flow, now, passed_on=True)
         return self._take(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sansip.limits import Limits
 from sansip.location import Binding, ConnectionFlow, SharedRecord, SharedWrite
 from sansip.seat import Seat
 from sansip.siblings import EARLY
+from sansip.transport.filter import OpenConnection
 from tests.rig import ALICE, BOB, LISTENERS, TCP, UDP, Flow, request
 
 SECRET = b"s" * 32
@@ -68,8 +70,8 @@ class Crew:
         out: list[Any] = []
         for action in actions:
             match action:
-                case PassOn(seat, listener, conn, data, source):
-                    passed = self.stacks[seat].passed_on(listener, conn, data, source, self.now)
+                case PassOn(seat, listener, conn, data, source, identities):
+                    passed = self.stacks[seat].passed_on(listener, conn, data, source, self.now, identities)
                     out += self.perform(seat, passed)
                 case Tell(fact):
                     for other in range(len(self.stacks)):
@@ -199,6 +201,28 @@ def test_connection_of_another_worker_is_used() -> None:
     crew.perform(0, crew.stacks[0].connection_closed(conn, "reset", 0.0))
     assert crew.stacks[1].connections.get(conn) is None
     assert [len(stack.location.lookup("sip:bob@example.com", 0.0)) for stack in crew.stacks] == [0, 0]
+
+
+def test_what_a_peer_proved_comes_with_its_message() -> None:
+    """RFC 5922 7.4: a carrier that is trusted by its certificate is trusted at each worker."""
+    crew = Crew()
+    stack = crew.stacks[0]
+    conn = stack.new_connection()
+    flow = OpenConnection(TCP, "tls", ("192.0.2.10", 5061), ("192.0.2.2", 40000), True)
+    news = stack.connection_opened(conn, flow, 0.0)
+    # The handshake tells it, after the connection was told of.
+    flow.identities = ("carrier.example",)
+    crew.perform(0, stack.data_received(conn, bye("1", "TLS"), 0.0))
+    crew.perform(0, news)
+    assert crew.stacks[1].identities(conn) == ("carrier.example",)
+    crew.stacks[1].identified(conn, ())
+    crew.perform(0, stack.data_received(conn, bye("2", "TLS"), 0.0))
+    assert crew.stacks[1].identities(conn) == ("carrier.example",)
+    # Who proved nothing is nobody there.
+    other = stack.new_connection()
+    crew.perform(0, stack.connection_opened(other, replace(flow, identities=()), 0.0))
+    crew.perform(0, stack.data_received(other, bye("3", "TLS"), 0.0))
+    assert crew.stacks[1].identities(other) == ()
 
 
 def bye(tag: str, transport: str = "TCP", body: bytes = b"") -> bytes:

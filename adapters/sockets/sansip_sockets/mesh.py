@@ -69,7 +69,8 @@ class Mesh:
     # --- to the others
 
     def _pass_on(self, action: PassOn) -> None:
-        self._write(action.seat, ("pass", action.listener, action.conn, action.data, tuple(action.source)))
+        place = (action.listener, action.conn, action.data, tuple(action.source))
+        self._write(action.seat, ("pass", *place, action.identities))
 
     def _elsewhere(self, action: SendData | Disconnect) -> bool:
         """Have a connection's own worker do ``action``; return False if the connection is none of theirs."""
@@ -126,11 +127,14 @@ class Mesh:
                 except Exception as error:
                     self._hub.report("a message from another worker", error)
 
-    def _passed_on(self, listener: int, conn: int, data: bytes, source: tuple[Any, ...]) -> None:
+    def _passed_on(
+        self, listener: int, conn: int, data: bytes, source: tuple[Any, ...], identities: tuple[str, ...]
+    ) -> None:
         hub = self._hub
         now = hub.clock()
         stack: Any = hub.driver.stack
-        hub.perform(hub.driver.outgoing(stack.passed_on(listener, conn, data, source, now), now), now)
+        actions = stack.passed_on(listener, conn, data, source, now, identities)
+        hub.perform(hub.driver.outgoing(actions, now), now)
 
     def _send(self, conn: int, data: bytes) -> None:
         now = self._hub.clock()

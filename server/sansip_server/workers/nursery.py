@@ -19,7 +19,10 @@ import socket
 import time
 from collections.abc import Callable
 
-__all__ = ["Nursery"]
+__all__ = ["NOT_STARTED", "Nursery"]
+
+# In the place of a wait status: the worker was not made, for the machine has no descriptor or process left.
+NOT_STARTED = -1
 
 _MESSAGE = 1_024
 # Seconds that workers have to end by themselves once the parent is gone.
@@ -121,7 +124,11 @@ class _Nurse:
             return False
         kind, number, incarnation, *rest = marshal.loads(data)
         if kind == "start":
-            self._start(number, incarnation, rest[0], socket.socket(fileno=descriptors[0]))
+            # unix(7): what does not fit into the table of descriptors is closed, and the message comes alone.
+            if descriptors:
+                self._start(number, incarnation, rest[0], socket.socket(fileno=descriptors[0]))
+            else:
+                self._tell(number, incarnation, NOT_STARTED)
         else:
             for pid, worker in self._children.items():
                 if worker == (number, incarnation):
@@ -129,7 +136,12 @@ class _Nurse:
         return True
 
     def _start(self, number: int, incarnation: int, reloads: int, link: socket.socket) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            link.close()
+            self._tell(number, incarnation, NOT_STARTED)
+            return
         if pid:
             link.close()
             self._children[pid] = number, incarnation
@@ -153,9 +165,11 @@ class _Nurse:
                 return
             if not pid:
                 return
-            number, incarnation = self._children.pop(pid)
-            with contextlib.suppress(OSError):
-                self._sock.send(marshal.dumps((number, incarnation, status)))
+            self._tell(*self._children.pop(pid), status)
+
+    def _tell(self, number: int, incarnation: int, status: int) -> None:
+        with contextlib.suppress(OSError):
+            self._sock.send(marshal.dumps((number, incarnation, status)))
 
     def _end(self) -> None:
         # Their links have ended with the parent.

@@ -29,7 +29,7 @@ from sansip_server.modules import uses
 from sansip_server.supervisor import Supervisor
 from sansip_server.workers.keeper import Keeper
 from sansip_server.workers.management import AllWorkers, WorkersFollowers
-from sansip_server.workers.nursery import Nursery
+from sansip_server.workers.nursery import NOT_STARTED, Nursery
 from sansip_server.workers.outside import Carrier, held_tables, tables_of
 from sansip_server.workers.parent_stack import ParentStack
 from sansip_server.workers.questions import Questions
@@ -150,7 +150,13 @@ class Parent:
             return
         incarnation = self._incarnations[number]
         self._incarnations[number] += 1
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            # Too many open files: those who serve go on, and this one comes when there is a descriptor.
+            logger.error("worker %d cannot be started yet: %s", number, error)
+            self._start_later(number)
+            return
         child = self._children[number] = _Child(number, incarnation, self._hub.clock())
         try:
             self._nursery.start(number, incarnation, self.reloading.started(number), theirs)
@@ -206,19 +212,21 @@ class Parent:
             # The others waited for it.
             self._let_go()
             return
-        how = (
-            f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
-        )
+        how = _how(status)
         if not self._said:
             self._give_up(self.failed or [f"worker {number} ended before it was ready ({how})"])
             return
         now = self._hub.clock()
         logger.error("worker %d (process %d) ended with %s; it is started again", number, child.pid, how)
         if now - child.began < _YOUNG:
-            self._hub.driver.timers.start(now, _PAUSE, self, number)
-            self._hub.settle(now)
+            self._start_later(number)
         else:
             self._start(number)
+
+    def _start_later(self, number: int) -> None:
+        now = self._hub.clock()
+        self._hub.driver.timers.start(now, _PAUSE, self, number)
+        self._hub.settle(now)
 
     def _lost(self, child: _Child) -> None:
         """The link of ``child`` is lost: it died, or does not read any more, and has to."""
@@ -347,6 +355,13 @@ class Parent:
     def on_reload(self) -> None:
         """SIGHUP came."""
         self.reloading.reload(lambda done, failed: None)
+
+
+def _how(status: int) -> str:
+    """Return how a worker ended, in words."""
+    if status == NOT_STARTED:
+        return "no descriptor or no process left to start it with"
+    return f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sansip_server.config.schema import Settings
+from sansip_server.workers.nursery import NOT_STARTED
 from sansip_server.workers.parent import Parent
 from sansip_sockets.link import Link
 from sansip_sockets.waits import WRITE, Pump
@@ -108,3 +109,25 @@ def test_worker_that_starts_while_others_reload(bench: Bench, moment: str) -> No
     bench.ready(1)
     assert bench.reloads[1] == 1
     assert bench.reloads_asked(1) == []
+
+
+def test_worker_that_cannot_be_started_yet(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EMFILE, or a nursery without a process: those who serve go on, and it is tried again a second later."""
+    parent = bench.parent
+    parent._said = True
+    later: list[Any] = []
+    parent._server.hub.driver.timers.start = lambda *given: later.append(given[1:])
+    parent._ended(1, 0, NOT_STARTED)
+    assert later == [(1.0, parent, 1)]
+
+    def fails() -> Any:
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socketpair", fails)
+        parent.timer_fired(1, 1.0)
+    assert later == [(1.0, parent, 1)] * 2
+    assert parent.failed == []
+    parent.timer_fired(1, 2.0)
+    bench.ready(1)
+    assert parent._serving() == [0, 1]
