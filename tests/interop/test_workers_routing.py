@@ -268,3 +268,94 @@ def test_one_record_for_each_call(tmp_path: Path) -> None:
             soon(lambda: "worker 0 serves again" in crew.log, "worker 0")
         written = [line for line in file.read_text().splitlines() if line]
         assert len(written) == 16
+
+
+def test_rows_are_in_the_memory_of_all(tmp_path: Path) -> None:
+    """A number that moved, a user who is elsewhere, a rule: each caller sees it, at any worker."""
+    text = "[redirect]\n[aliases]\n[dialplan]\n"
+    with Crew(tmp_path, transports=("udp",), config=text) as crew:
+        crew.ctl("redirect.add", f"user=sip:bob@{DOMAIN}", "contact=sip:bob@away.example")
+        crew.ctl("aliases.add", f"alias=sip:99@{DOMAIN}", f"target=sip:bob@{DOMAIN}")
+        crew.ctl("dialplan.add", "prefix=0900", "refuse=403")
+
+        def answers(number: str) -> set[str]:
+            lines = crew.lines(12)
+            for line in lines:
+                call(line, number)
+            return {heard(line).what for line in lines}
+
+        assert answers("bob") == {"302"}
+        assert answers("09001") == {"403"}
+        crew.kill(1)
+        # Rows are the parent's: without a store they last as long as it does.
+        assert answers("bob") == {"302"}
+        crew.ctl("redirect.remove", f"user=sip:bob@{DOMAIN}")
+        assert answers("bob") == {"404"}
+
+
+def test_quotas_hold_in_sum(tmp_path: Path) -> None:
+    """Six calls of a user, from any port; minutes that calls at both workers use up end all of them."""
+    with farm(1) as (server,):
+        server.status["INVITE"] = "200 OK"
+        text = config([server]).replace("[calls]\n", "[calls]\n[quotas]\nminutes = 0.2\ncalls = 6\n")
+        # The quota is looked at before a server is chosen.
+        text = text.replace('"calls"', '"unregistered"')
+        with Crew(tmp_path, transports=("udp",), config=text) as crew:
+            lines = crew.lines(16)
+            for line in lines:
+                call(line)
+            got = [heard(line) for line in lines]
+            assert Counter(one.what for one in got) == {"200": 6, "403": 10}
+            for line, answer in zip(lines, got, strict=True):
+                if answer.what == "200":
+                    line.send(within(line, "ACK", answer, 1))
+            assert {row["number"] % 16 for row in listed(crew, "calls.list")} == {0, 1}
+            began = time.monotonic()
+            [[row]] = crew.ctl("quotas.list", "--json")
+            assert row["calls"] == 6
+            # Twelve seconds in sum: six calls use them up in two.
+            soon(lambda: listed(crew, "calls.list") == [], "hung up", 11)
+            assert time.monotonic() - began < 11
+            [[row]] = crew.ctl("quotas.list", "--json")
+            assert row["calls"] == 0
+            assert 0.2 <= row["minutes"] < 1
+
+
+def test_gateways_of_lcr(tmp_path: Path) -> None:
+    """Rates of a file and of rows at all workers; a gateway that fails one call gets none of any worker's."""
+    rates = tmp_path / "rates.csv"
+    rates.write_text("gateway,prefix,price\na,49,0.01\nb,49,0.02\n")
+    with farm(2) as (cheap, dear):
+        text = (
+            f'[calls]\n[lcr]\nfile = "{rates}"\nprobe_interval = 0.0\nrest = 60.0\nanswer = 1.0\n'
+            f'[[lcr.gateways]]\nname = "a"\nuri = "{cheap.uri}"\n'
+            f'[[lcr.gateways]]\nname = "b"\nuri = "{dear.uri}"\n'
+        )
+        with Crew(tmp_path, transports=("udp",), config=text) as crew:
+            for line in crew.lines(12):
+                call(line, "4930123")
+                assert heard(line).what == "180"
+            assert (len(cheap.all("INVITE")), len(dear.all("INVITE"))) == (12, 0)
+            assert {row["gateway"]: row["requests"] for row in listed(crew, "lcr.list")} == {"a": 12, "b": 0}
+            cheap.status["INVITE"] = ""
+            line = crew.lines(1)[0]
+            call(line, "4930123")
+            assert heard(line).what == "180"
+            before = len(cheap.all("INVITE"))
+            for line in crew.lines(12):
+                call(line, "4930123")
+                assert heard(line).what == "180"
+            assert len(cheap.all("INVITE")) == before
+            crew.ctl("lcr.set", "gateway=b", "state=draining")
+            crew.ctl("lcr.rest", "gateway=a", "seconds=0")
+            cheap.status["INVITE"] = "180 Ringing"
+            dears = len(dear.all("INVITE"))
+            for line in crew.lines(12):
+                call(line, "4930123")
+                assert heard(line).what == "180"
+            assert len(dear.all("INVITE")) == dears
+            rates.write_text("gateway,prefix,price\na,49,0.01\na,33,0.01\n")
+            assert "loaded" in crew.ctl("lcr.reload")
+            for line in crew.lines(8):
+                call(line, "33123")
+                assert heard(line).what == "180"
