@@ -6,6 +6,7 @@ of our own sockets, or SIPp, answers behind the dispatcher.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from tests.interop.conftest import TARGET
 from tests.interop.line import Line
 from tests.interop.phone import Message
 from tests.interop.siege import LOCAL, request
+from tests.interop.test_sipp import OWN
 from tests.interop.workers import Crew, heard, soon
+from tools import peers
 
 pytestmark = [
     pytest.mark.skipif(TARGET != "sansip", reason="workers are sansip's"),
@@ -359,3 +362,53 @@ def test_gateways_of_lcr(tmp_path: Path) -> None:
             for line in crew.lines(8):
                 call(line, "33123")
                 assert heard(line).what == "180"
+
+
+@pytest.mark.needs("sipp")
+def test_sipp_through_two_workers(tmp_path: Path) -> None:
+    """400 calls of SIPp from 400 ports at 60/s; a server is drained and stopped meanwhile: none is lost.
+
+    Each call has one record, though its BYE comes from the other side half of the time.
+    """
+    file = tmp_path / "cdr.jsonl"
+    ports = [peers.free_port() for _ in range(2)]
+    uris = [f"sip:{LOCAL}:{port}" for port in ports]
+    tables = "".join(f'[[dispatcher.destinations]]\nuri = "{uri}"\n' for uri in uris)
+    text = config([], "algorithm = 'round-robin'\n").replace("probe_interval = 0.0", "probe_interval = 0.5")
+    text = text.replace("[calls]\n", f'[calls]\n[accounting]\nfile = "{file}"\n')
+    with ExitStack() as stack:
+        crew = stack.enter_context(Crew(tmp_path, transports=("udp",), config=text + tables))
+        servers = []
+        for port in ports:
+            command = ["sipp", "-sf", str(OWN / "s03_call_uas.xml"), "-i", LOCAL, "-p", str(port), "-aa"]
+            log = tmp_path / f"uas-{port}.log"
+            servers.append(stack.enter_context(peers.Program([*command, "-nostdin"], log, cwd=tmp_path)))
+        soon(lambda: {row["state"] for row in shown(crew).values()} == {"up"}, "both are up")
+        caller = peers.Sipp(
+            OWN / "s03_call_uac.xml",
+            crew.address("udp"),
+            tmp_path,
+            local=(LOCAL, peers.free_port()),
+            transport="un",
+            calls=400,
+            service="4711",
+            domain=DOMAIN,
+            options=["-r", "60", "-max_socket", "1000"],
+        )
+        with caller:
+            time.sleep(2)
+            assert {row["number"] % 16 for row in listed(crew, "calls.list")} <= {0, 1}
+            crew.ctl("dispatcher.set", "group=default", f"uri={uris[0]}", "state=draining")
+            soon(lambda: not shown(crew)[uris[0]]["calls"], "its calls are over")
+            servers[0].stop()
+            caller.succeed(60)
+        rows = shown(crew)
+        assert rows[uris[0]]["state"] == "draining"
+        assert rows[uris[1]]["requests"] > 200
+        assert sum(row["requests"] - row["failed"] for row in rows.values()) == 400
+        soon(lambda: listed(crew, "calls.list") == [], "all calls are over")
+        records = [json.loads(line) for line in file.read_text().splitlines()]
+        assert Counter(one["kind"] for one in records) == {"call": 400}
+        assert len({one["call_id"] for one in records}) == 400
+        # Both workers had calls: the first character of an id is its worker.
+        assert {one["name"][0] for one in records} == {"0", "1"}
