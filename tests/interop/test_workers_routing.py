@@ -364,6 +364,42 @@ def test_gateways_of_lcr(tmp_path: Path) -> None:
                 assert heard(line).what == "180"
 
 
+def test_a_reload_reaches_what_the_parent_has(tmp_path: Path) -> None:
+    """Records go where the new settings say, a new module has its rows; a fault changes nothing."""
+    files = [tmp_path / "first.jsonl", tmp_path / "second.jsonl"]
+    with farm(1) as (server,):
+        server.status["INVITE"] = "200 OK"
+        text = config([server]).replace("[calls]\n", f'[calls]\n[accounting]\nfile = "{files[0]}"\n')
+        with Crew(tmp_path, transports=("udp",), config=text) as crew:
+
+            def talk() -> None:
+                for line in crew.lines(6):
+                    call(line)
+                    answer = heard(line)
+                    line.send(within(line, "ACK", answer, 1))
+                    line.send(within(line, "BYE", answer, 2))
+                    while (message := heard(line)).get("cseq") != "2 BYE":
+                        pass
+                    assert message.what == "200"
+
+            talk()
+            path = crew.directory / "siege.toml"
+            path.write_text(text + "[aliases]\nshort = 99\n")
+            assert "short" in crew.ctl("reload")
+            talk()
+            assert [one.exists() and len(one.read_text().splitlines()) for one in files] == [12, False]
+            path.write_text(text.replace(str(files[0]), str(files[1])) + "[aliases]\n")
+            assert "the module aliases, which is new" in crew.ctl("reload")
+            crew.ctl("aliases.add", f"alias=sip:99@{DOMAIN}", f"target=sip:4711@{DOMAIN}")
+            [names] = crew.ctl("aliases.list", "--json")
+            assert len(names) == 1
+            talk()
+            assert [len(one.read_text().splitlines()) for one in files] == [12, 6]
+            crew.kill(0)
+            talk()
+            assert [len(one.read_text().splitlines()) for one in files] == [12, 12]
+
+
 @pytest.mark.needs("sipp")
 def test_sipp_through_two_workers(tmp_path: Path) -> None:
     """400 calls of SIPp from 400 ports at 60/s; a server is drained and stopped meanwhile: none is lost.

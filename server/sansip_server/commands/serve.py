@@ -112,7 +112,7 @@ def serve(
         now = read() if reloaded else first
         return run_server(now, may_lack_ipv6=lacks, read_again=read, worker=worker)
 
-    raise SystemExit(run_workers(settings, work, journal=journal, may_lack_ipv6=lacks))
+    raise SystemExit(run_workers(settings, work, journal=journal, may_lack_ipv6=lacks, read_again=read))
 
 
 def _settings(config: Path | None) -> Settings:

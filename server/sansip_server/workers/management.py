@@ -68,6 +68,10 @@ class AllWorkers(Management):
         # The commands of modules, and those that each worker does.
         self._of_modules: dict[str, Command] = {}
         self._everywhere: dict[str, Gathered] = {}
+        self.learn(kinds)
+
+    def learn(self, kinds: Iterable[type[Module]]) -> None:
+        """Know the commands of modules."""
         for kind in kinds:
             # Nothing is asked of it: only its methods are described.
             described = kind.__new__(kind)

@@ -341,6 +341,8 @@ class Parent:
         """Know the tables of further modules."""
         self._carrier.learn(tables_of(kinds))
         self._held_tables |= held_tables(kinds)
+        if self.management is not None:
+            self.management.learn(kinds)
 
     def _save(self, update: LocationUpdate, done: Callable[[Any], None]) -> None:
         hub = self._hub

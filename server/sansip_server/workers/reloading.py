@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sansip_server.supervisor import Supervisor
 from sansip_server.workers.questions import Questions
@@ -18,6 +18,14 @@ from sansip_sockets import TlsError
 __all__ = ["Reloading"]
 
 logger = logging.getLogger("sansip.workers")
+
+
+class Outside(Protocol):
+    """What the parent has for its workers (``sansip_server.workers.provisioning``)."""
+
+    def prepare(self, done: Callable[[list[str]], None]) -> None: ...
+    def take(self) -> None: ...
+    def drop(self) -> None: ...
 
 
 class Reloading:
@@ -32,6 +40,8 @@ class Reloading:
         self._runs = False
         # Reads the certificates of the HTTP listeners again.
         self.renewed: Callable[[], None] = lambda: None
+        # What the parent has for all workers; None where it has nothing.
+        self.outside: Outside | None = None
 
     def started(self, number: int) -> int:
         """A worker is about to be started; return how many reloads there were."""
@@ -70,8 +80,12 @@ class Reloading:
             for done, failed in found.values():
                 outcome[0], outcome[1] = done, failed
             if outcome[1] or not found:
+                if self.outside is not None:
+                    self.outside.drop()
                 ended()
                 return
+            if self.outside is not None:
+                self.outside.take()
             # From here on a worker that is started again reads them as well.
             self.count += 1
             try:
@@ -84,7 +98,19 @@ class Reloading:
             behind = [one for one in self._questions.serving if self._has[one] != self.count]
             self._follow(behind, followed)
 
-        self._questions.ask(numbers[:1], ("reload",), judged)
+        def prepared(faults: list[str]) -> None:
+            if faults:
+                for line in faults:
+                    logger.error("%s", line)
+                outcome[1].extend(faults)
+                ended()
+            else:
+                self._questions.ask(numbers[:1], ("reload",), judged)
+
+        if self.outside is None:
+            prepared([])
+        else:
+            self.outside.prepare(prepared)
 
     def _follow(self, numbers: Sequence[int], told: Callable[[list[str]], None]) -> None:
         """Have workers take the settings that the first one has taken; ``told`` gets the faults."""

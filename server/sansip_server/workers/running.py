@@ -35,6 +35,7 @@ from sansip_server.storage import open_storage
 from sansip_server.supervisor import Supervisor
 from sansip_server.workers.nursery import Nursery
 from sansip_server.workers.parent import Parent
+from sansip_server.workers.provisioning import Provisioning
 from sansip_server.workers.refusals import refusals
 from sansip_server.workers.worker import Common, Worker
 from sansip_sockets import BindError, TlsError
@@ -59,10 +60,12 @@ def run_workers(
     *,
     journal: Path | None = None,
     may_lack_ipv6: bool = False,
+    read_again: Callable[[], Settings] | None = None,
 ) -> int:
     """Run ``workers`` of ``settings`` until a signal says stop; return the exit status.
 
-    ``serve`` runs one worker. Raises OperatorError for mistakes that the operator has to correct.
+    ``serve`` runs one worker; ``read_again`` returns the settings as they are written at that time.
+    Raises OperatorError for mistakes that the operator has to correct.
     """
     from sansip_blocking import run
 
@@ -100,7 +103,7 @@ def run_workers(
 
     nursery = Nursery(work)
     try:
-        return _serve(settings, addresses, common, nursery, run)
+        return _serve(settings, addresses, common, nursery, run, read_again or (lambda: settings))
     finally:
         nursery.close()
 
@@ -113,7 +116,14 @@ def replace_lists(settings: Settings) -> Settings:
     return copy
 
 
-def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery, run: Any) -> int:
+def _serve(
+    settings: Settings,
+    addresses: Any,
+    common: Common,
+    nursery: Nursery,
+    run: Any,
+    read_again: Callable[[], Settings],
+) -> int:
     from sansip_sockets import TlsContexts
 
     try:
@@ -140,6 +150,8 @@ def _serve(settings: Settings, addresses: Any, common: Common, nursery: Nursery,
             if storage is not None:
                 storage.watch(server.hub.inbox.post)
             parent.begin(server)
+            assert provision is not None
+            parent.reloading.outside = Provisioning(settings, read_again, provision, server.hub, parent.learn)
             if http is not None:
                 assert parent.management is not None
                 start_http(
