@@ -74,5 +74,5 @@ class Others:
         ]
 
     def users(self) -> list[str]:
-        """Return the users of whom another worker has said something."""
+        """Return the users that another worker has said something of."""
         return list(self._uses)

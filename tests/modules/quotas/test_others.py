@@ -70,7 +70,7 @@ def test_what_a_dead_worker_said_is_forgotten() -> None:
     second.heard(f"0 {USER}", None)
     assert second.at(USER, 0, 1e6) == (0.0, 0)
     assert second.users() == []
-    # A user of whom there is nothing to say costs no word.
+    # A user without any use costs no word.
     first.share(USER, Use(0))
     assert second.users() == []
 
