@@ -8,7 +8,7 @@ body at all: its ``content`` is asked for one when a NOTIFY is about to leave.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self, TypeAlias
 
 from sansip.dialog.dialog import CONFIRMED, EARLY, Dialog, Refusal
@@ -200,9 +200,11 @@ class Notifier(SubscriptionUsage):
             self._input("NOTIFY refused" if ends else "NOTIFY answered", response, now)
         return self._take()
 
-    def taken(self, number: int, now: float) -> list[Effect]:
+    def taken(self, number: int, now: float) -> Sequence[Effect]:
         """A 2xx to NOTIFY ``number``, which says nothing else."""
         self._sending = False
+        if self.state == ACTIVE and not self._changed:
+            return ()
         self._input("NOTIFY answered", number, now)
         return self._take()
 
@@ -267,6 +269,19 @@ class Notifier(SubscriptionUsage):
             self._effects.append(SendNotify(number, state, fields, body))
         else:
             self._send("NOTIFY", [("Subscription-State", state), *fields], body)
+
+    def tell(self, now: float) -> SendNotify | None:
+        """As ``change`` of a ``lean`` one: return the NOTIFY to send; None while one has no answer."""
+        content = self.content
+        if self._sending or self.state != ACTIVE or self.expires_at is None or content is None:
+            effects = self.change(b"", (), now)
+            return effects[0] if effects and isinstance(effects[0], SendNotify) else None
+        self._changed, self._sending = False, True
+        fields, body = content(ACTIVE)
+        number = self._number = self.dialog.next_cseq()
+        # As ``notify_now``.
+        left = max(0, int(self.expires_at - now))
+        return SendNotify(number, f"{ACTIVE};expires={left}{self.params}", fields, body)
 
     @property
     def headers(self) -> Headers:

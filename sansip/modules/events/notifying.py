@@ -7,7 +7,7 @@ again when it is. The dialog usage (``sansip.dialog.Notifier``) says what to do 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -92,21 +92,24 @@ class Notifying:
             return [], b""
         return [("Content-Type", content.type), *content.headers], content.body
 
-    def perform(self, one: Subscription, effects: list[Effect], now: float) -> None:
+    def perform(self, one: Subscription, effects: Sequence[Effect], now: float) -> None:
         """Do what the usage of ``one`` wants done."""
         for effect in effects:
             if isinstance(effect, SendNotify):
-                one.left(now)
-                self._sent.add(one.package.event)
-                client = self._core.ua.client
-                if not send_octets(one, effect, client, now):
-                    client.send(one.usage.notify(effect), one, now, hop=way_of(one, client))
-                if one.kept and (one.usage.dialog.local_cseq or 0) > one.reserved - BLOCK // 2:
-                    self._keeping.rewrite(one, now)
+                self._send(one, effect, now)
             elif isinstance(effect, Respond):
                 effect.owner.respond(effect.response, now)
             elif isinstance(effect, Tell) and isinstance(effect.event, SubscriptionEnded):
                 self._over(one, effect.event.reason, now)
+
+    def _send(self, one: Subscription, made: SendNotify, now: float) -> None:
+        one.left(now)
+        self._sent.add(one.package.event)
+        client = self._core.ua.client
+        if not send_octets(one, made, client, now):
+            client.send(one.usage.notify(made), one, now, hop=way_of(one, client))
+        if made.number > one.reserved - BLOCK // 2 and one.kept:
+            self._keeping.rewrite(one, now)
 
     def end(self, one: Subscription, reason: str, now: float, retry_after: int | None = None) -> None:
         """End a subscription for ``reason`` (RFC 6665 4.1.3)."""
@@ -157,8 +160,11 @@ class Notifying:
         one.moved = False
         assert one.head is not None
         one.reached = one.head.target
-        self.perform(one, one.usage.taken(number, now), now)
-        self.consider(one, now)
+        effects = one.usage.taken(number, now)
+        if effects:
+            self.perform(one, effects, now)
+        if one.dirty or one.params or one.due is None:
+            self.consider(one, now)
 
     def consider(self, one: Subscription, now: float) -> None:
         """Send what is due to ``one``, or look at it again when it is."""
@@ -169,8 +175,12 @@ class Notifying:
             if one.moved and not self._may_go(one, now):
                 one.retry_at = now + _AGAIN[0]
             else:
-                self.perform(one, usage.change(b"", (), now), now)
-        self._book.look(one, one.next_due())
+                made = usage.tell(now)
+                if made is not None:
+                    self._send(one, made, now)
+        due = one.next_due()
+        if due != one.due:
+            self._book.look(one, due)
 
     def _may_go(self, one: Subscription, now: float) -> bool:
         """Whether a NOTIFY may go to a target that has answered none (``EventsSettings.unanswered``)."""

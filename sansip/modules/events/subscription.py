@@ -187,7 +187,10 @@ class Subscription(BriefAsker):
     def may_leave_at(self, now: float) -> float:
         """Return when the next NOTIFY may leave: ``now``, or later."""
         at = now if self.retry_at is None else max(now, self.retry_at)
-        package, asked = self.package, self.interval
+        package = self.package
+        if package.interval <= 0 and not self.params:
+            return at
+        asked = self.interval
         if asked:
             # RFC 6446 5.3: at the latest when it ends.
             left = (self.usage.expires_at or now) - self.sent_at
@@ -222,6 +225,8 @@ class Subscription(BriefAsker):
         if usage.is_over or usage.expires_at is None:
             return None
         due = usage.expires_at
+        if not self.params and not self.dirty:
+            return due
         if self.dirty and not usage.is_sending:
             due = min(due, self.may_leave_at(self.sent_at))
         rate = rate_of(self.params.get("min-rate"))

@@ -7,6 +7,7 @@ the dialog and the way do, the number, the state, and the content. Each other on
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sansip.client import new_branch
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from sansip.transport import Listener
 
 __all__ = ["Head", "send_octets"]
+
+# Packages have few media types.
+_line = lru_cache(maxsize=64)(header_line)
 
 
 class Head:
@@ -127,7 +131,7 @@ def send_octets(one: Subscription, made: SendNotify, client: Client, now: float)
     if flow is None:
         return False
     branch = new_branch(client.entropy)
-    lines = "".join([f"{header_line(name, value)}\r\n" for name, value in made.fields])
+    lines = "".join([f"{_line(name, value)}\r\n" for name, value in made.fields])
     text = (
         f"{head.begin}{branch}{head.middle}{made.number}{head.end}{made.state}\r\n{lines}"
         f"Content-Length: {len(made.body)}\r\n\r\n"
