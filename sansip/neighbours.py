@@ -36,6 +36,7 @@ class SharingCore(Core, Protocol):
     client: Client
     entropy: Entropy
     prover: Entropy
+    unstarted: bool
 
 
 class Neighbours:
@@ -63,7 +64,12 @@ class Neighbours:
 
     def _changed(self, node: NodeState, state: str, now: float) -> None:
         if state != "replaced":
-            self._core.notify(NodeChanged(node.name, state, node.address))
+            changed = NodeChanged(node.name, state, node.address)
+            if self._core.unstarted:
+                # Modules ask which nodes live as they start.
+                self._core.notify(changed)
+            else:
+                self._core.tell(changed, now)
         if state in ("gone", "replaced", "unreachable"):
             # The requests that wait for its answers need not wait any longer.
             for client in list(self._core.proxy.transactions.clients.values()):

@@ -372,6 +372,18 @@ class Core:
         mine = key.keyed_hash(f"{name} {nodes.me.name}")
         return all(key.keyed_hash(f"{name} {one.name}") < mine for one in others)
 
+    @property
+    def node(self) -> str:
+        """The name of this node among those that share a location; "" for a server alone."""
+        nodes = self._stack.nodes
+        return "" if nodes is None else nodes.me.name
+
+    @property
+    def living(self) -> frozenset[str]:
+        """The names of the nodes that live, this one included, as far as it knows."""
+        nodes = self._stack.nodes
+        return frozenset() if nodes is None else frozenset(one.name for one in (nodes.me, *nodes.others))
+
     def rows(self, table: Table[Row]) -> Rows[Row]:
         """Return the rows of one of the module's tables."""
         return Rows(table)

@@ -45,7 +45,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 class Client:
     """Subscribes, publishes, answers NOTIFYs, and remembers what was acknowledged."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, domain: str = DOMAIN) -> None:
+        self._domain = domain
         self._server = (LOCAL, port)
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sock.bind((LOCAL, 0))
@@ -56,6 +57,12 @@ class Client:
         self.published: dict[str, str] = {}
         # Answers by branch.
         self.answers: dict[str, int] = {}
+        # Ports that NOTIFYs came from, and their fields.
+        self.notified: list[tuple[int, dict[str, str]]] = []
+
+    def turn_to(self, port: int) -> None:
+        """Send to another server from now on."""
+        self._server = (LOCAL, port)
 
     def close(self) -> None:
         self._sock.close()
@@ -67,11 +74,11 @@ class Client:
         self._number += 1
         branch = f"z9hG4bK{self._number}"
         user = call_id
-        to = f"<sip:{user}@{DOMAIN}>" + (f";tag={tag}" if tag else "")
-        uri = f"sip:{LOCAL}:{self._server[1]}" if tag else f"sip:{user}@{DOMAIN}"
+        to = f"<sip:{user}@{self._domain}>" + (f";tag={tag}" if tag else "")
+        uri = f"sip:{LOCAL}:{self._server[1]}" if tag else f"sip:{user}@{self._domain}"
         text = (
             f"{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {LOCAL}:{self._port};branch={branch}\r\n"
-            f"From: <sip:watcher@{DOMAIN}>;tag=w\r\nTo: {to}\r\n"
+            f"From: <sip:watcher@{self._domain}>;tag=w\r\nTo: {to}\r\n"
             f"Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n"
             f"Contact: <sip:watcher@{LOCAL}:{self._port}>\r\nMax-Forwards: 70\r\nEvent: presence\r\n{headers}"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
@@ -79,9 +86,9 @@ class Client:
         self._send(text)
         return branch
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: str, to: tuple[str, int] | None = None) -> None:
         try:
-            self._sock.sendto(text.encode(), self._server)
+            self._sock.sendto(text.encode(), to or self._server)
         except OSError:
             # Nobody listens at this moment.
             pass
@@ -99,15 +106,17 @@ class Client:
         while (left := end - time.monotonic()) > 0:
             self._sock.settimeout(left)
             try:
-                text = self._sock.recv(65_536).decode()
+                data, source = self._sock.recvfrom(65_536)
             except OSError:
                 continue
+            text = data.decode()
             fields = dict(re.findall(r"\r\n([A-Za-z-]+): ([^\r]*)", text))
             if text.startswith("NOTIFY"):
+                self.notified.append((source[1], fields))
                 kept = "".join(
                     f"{name}: {fields[name]}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq")
                 )
-                self._send(f"SIP/2.0 200 OK\r\n{kept}Content-Length: 0\r\n\r\n")
+                self._send(f"SIP/2.0 200 OK\r\n{kept}Content-Length: 0\r\n\r\n", source)
                 continue
             status, branch = int(text[8:11]), fields["Via"].partition("branch=")[2].partition(";")[0]
             self.answers[branch] = status

@@ -40,7 +40,7 @@ class Keeping:
 
     async def put(self, one: Subscription, seconds: int, now: float, cseq: int | None = None) -> None:
         """Write the row of ``one``, which ends in ``seconds``; it is durable on return."""
-        await self.rows.put(row_of(one, "", self._core.unix(now) + seconds, remote_cseq=cseq))
+        await self.rows.put(row_of(one, self._core.node, self._core.unix(now) + seconds, remote_cseq=cseq))
 
     def rewrite(self, one: Subscription, now: float) -> None:
         """Write the row of ``one`` anew, where it has one."""
@@ -55,6 +55,11 @@ class Keeping:
             self._gone.append((one.package.event, one.id))
             self._ended[one.id] = None
             self.sweep(now)
+
+    def release(self, one: Subscription) -> None:
+        """Write nothing more of ``one``: another node has it."""
+        self._stale.pop(one.id, None)
+        one.kept = False
 
     def note(self, one: Subscription) -> None:
         """The next ``sweep`` writes the row of ``one``."""
@@ -83,7 +88,7 @@ class Keeping:
             now = self._core.ua.now
             unix = self._core.unix(now)
             rows = [
-                row_of(one, "", unix + max(0.0, one.usage.expires_at - now))
+                row_of(one, self._core.node, unix + max(0.0, one.usage.expires_at - now))
                 for one in stale.values()
                 if one.usage.expires_at is not None
             ]

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sansip.dialog import Refusal, duration, event_key
 from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.events import NodeChanged
 from sansip.module import CommandError, Module, command, function
 from sansip.modules.events.admission import admits
 from sansip.modules.events.beginning import Beginning
 from sansip.modules.events.book import Book
 from sansip.modules.events.content import Verdict
 from sansip.modules.events.keeping import Keeping
+from sansip.modules.events.nodes import FIRST, Owners
 from sansip.modules.events.notifying import GROUP, Notifying, rates
 from sansip.modules.events.package import Package
 from sansip.modules.events.restoring import Restoring
@@ -59,6 +61,7 @@ class Events(Module):
     methods = frozenset(("SUBSCRIBE",))
     Settings = EventsSettings
     tables = (SUBSCRIPTIONS,)
+    events = (NodeChanged,)
     settings: EventsSettings
 
     def __init__(self, settings: EventsSettings) -> None:
@@ -79,6 +82,12 @@ class Events(Module):
         self._keeping = Keeping(core)
         self._notifying = Notifying(core, self._book, self._keeping, self._present)
         self._restoring = Restoring(core, self._book, self._keeping, self._notifying, self._present)
+        self._owners = Owners(
+            core, self._book, self._keeping, self._restoring, lambda: self._packages.values()
+        )
+        if self._owners.several:
+            self._notifying.check = self._owners.check
+            core.timers.start(now, FIRST, self, None)
         self._beginning = Beginning(core, self._book, self._notifying, self._tags, self._present)
 
     def _present(self) -> EventsSettings:
@@ -122,8 +131,16 @@ class Events(Module):
             self.core.failed("restore", result)
             self.core.timers.start(now, _AGAIN, self, package)
 
+    def event_received(self, event: NodeChanged, now: float) -> None:
+        """Hear of other nodes: their subscriptions are taken over."""
+        if self._owners.several:
+            self._owners.changed(event.state, now)
+
     def timer_fired(self, name: Any, now: float) -> None:
-        """Read the rows of a package once more."""
+        """Read the rows of a package once more; None: those of nodes that are gone."""
+        if name is None:
+            self._owners.look(now)
+            return
         package = self._packages.get(name.event)
         if package is not None and package is name:
             self._begin_restore(package, now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sansip.dialog import Notifier, Respond, SendNotify, SubscriptionEnded, Tell
 from sansip.errors import RemoteProtocolError
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUP", "Notifying", "rates"]
 
+# Calls the last argument if the subscription is this node's still, and else lets go of it (``nodes``).
+Check: TypeAlias = Callable[["Subscription", float, Callable[[float], None]], None]
 # NOTIFYs that one input sends.
 GROUP: Final = 32
 # Seconds until a NOTIFY that failed is sent anew: the first time, and at the most.
@@ -54,6 +56,8 @@ class Notifying:
         self._keeping = keeping
         self._settings = settings
         self.now = 0.0
+        # Set where there are other nodes, which may have taken a subscription over.
+        self.check: Check | None = None
         # The second in which a limit was told of.
         self._told = -1
         self._sent = core.counter("notified", "NOTIFYs that were sent, by package", ("event",))
@@ -129,6 +133,13 @@ class Notifying:
 
     def answered(self, one: Subscription, sending: Sending, response: Response, now: float) -> None:
         """The NOTIFY of ``one`` that was on its way has its answer."""
+        if response.status >= 300 and one.kept and self.check is not None:
+            # Another node's NOTIFYs may have passed it.
+            self.check(one, now, partial(self._answered, one, sending, response))
+        else:
+            self._answered(one, sending, response, now)
+
+    def _answered(self, one: Subscription, sending: Sending, response: Response, now: float) -> None:
         self.now = now
         self._book.answered(one)
         usage, status = one.usage, response.status
@@ -200,11 +211,23 @@ class Notifying:
         for one in self._book.passed(now, GROUP):
             usage = one.usage
             if usage.expires_at is not None and usage.expires_at <= now:
-                self.perform(one, usage.time_passed(now), now)
+                if self.check is not None and one.kept:
+                    # It may have been refreshed at another node.
+                    self.check(one, now, partial(self._expire, one))
+                else:
+                    self._expire(one, now)
                 continue
             rate = rate_of(one.params.get("min-rate"))
             if rate is not None and now >= one.sent_at + 1.0 / rate:
                 one.dirty = True
+            self.consider(one, now)
+
+    def _expire(self, one: Subscription, now: float) -> None:
+        self.now = now
+        usage = one.usage
+        if usage.expires_at is not None and usage.expires_at <= now:
+            self.perform(one, usage.time_passed(now), now)
+        else:
             self.consider(one, now)
 
     def judge(self, one: Subscription, now: float) -> None:

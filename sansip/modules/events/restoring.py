@@ -1,13 +1,14 @@
 """Subscriptions that come from their rows: of a process before, or of another node.
 
 Theory of operation: when a package is added its rows are read a page at a time, and the NOTIFYs that follow
-are spread over time (``restore_rate``). A request in a dialog that is not known here may be of a row that
-another node has written: it is read then.
+are spread over time (``restore_rate``). Of several nodes each takes the rows that name it as their owner, and
+those of nodes that are gone (``nodes``). A request in a dialog that is not known here may be of a row that
+another node has written: it is read then, and this node is its owner from then on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
@@ -15,6 +16,8 @@ from sansip.modules.events.content import Verdict
 from sansip.modules.events.row import BLOCK, dialog_of, flow_of
 from sansip.modules.events.subscription import Subscription
 from sansip.sources import source_of
+from sansip.ua.contact import contact_of
+from sansip.wire import SipUri
 from sansip.wire.headers.events import parse_event
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from sansip.modules.events.package import Package
     from sansip.modules.events.row import SubscriptionRow
     from sansip.modules.events.settings import EventsSettings
+    from sansip.transport import Listeners
+    from sansip.wire import Uri
 
 __all__ = ["Restoring"]
 
@@ -49,12 +54,19 @@ class Restoring:
         self._notifying = notifying
         self._settings = settings
 
-    async def restore(self, package: Package) -> None:
-        """Take the subscriptions of a process before; they get their NOTIFYs one after the other."""
+    async def restore(self, package: Package, of: Container[str] | None = None) -> None:
+        """Take the subscriptions of a process before; they get their NOTIFYs one after the other.
+
+        ``of``: those of these nodes, which are gone.
+        """
+        owners: Container[str] = ("", self._core.node) if of is None else of
         after: tuple[Any, ...] | None = None
         taken = 0
         while rows := await self._keeping.rows.page(package.event, after=after, limit=_PAGE):
             for row in rows:
+                if row.owner not in owners:
+                    # Another node's, which serves it.
+                    continue
                 if self._take(package, row, taken / self._settings().restore_rate) is not None:
                     taken += 1
             if len(rows) < _PAGE:
@@ -78,6 +90,9 @@ class Restoring:
             return None
         try:
             dialog = dialog_of(row)
+            if row.owner != core.node:
+                # RFC 3261 12.2.1.2: the next NOTIFY moves the watcher's requests to this node.
+                dialog.local_target = _here(dialog.local_target, core.listeners)
             one = Subscription(
                 row.id, package, row.resource, row.watcher, notifying.answered, notifying.taken
             )
@@ -107,9 +122,21 @@ class Restoring:
             self._keeping.discard(row)
             return None
         self._book.add(one)
+        # With more numbers, and this node as its owner.
         self._keeping.note(one)
         self._book.look(one, min(now + after, now + left))
         return one
+
+
+def _here(contact: Uri | None, listeners: Listeners) -> Uri | None:
+    """Return ``contact``, of another node, as this one says it; as it is where no listener fits."""
+    if not isinstance(contact, SipUri):
+        return contact
+    for listener in listeners:
+        mine = contact_of(listener, secure=contact.scheme == "sips")
+        if mine.scheme == contact.scheme and mine.params.get("transport") == contact.params.get("transport"):
+            return contact.replace(host=mine.host, port=mine.port)
+    return contact
 
 
 def _params_of(event: str) -> dict[str, str | None]:

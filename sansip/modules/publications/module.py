@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import LocalProtocolError, RemoteProtocolError
+from sansip.events import NodeChanged
 from sansip.module import Module, command, function
 from sansip.modules.events import Events, admits
 from sansip.modules.publications.publication import PUBLICATIONS, Publication, PublicationRow, Publishing
@@ -44,6 +45,7 @@ class Publications(Module):
     Settings = PublicationsSettings
     tables = (PUBLICATIONS,)
     requires = (Events,)
+    events = (NodeChanged,)
     settings: PublicationsSettings
 
     def __init__(self, settings: PublicationsSettings) -> None:
@@ -153,6 +155,13 @@ class Publications(Module):
             request.reply(400, "One Entity-Tag")
             return True
         before = self._shelf.find(kind.event, resource, tags[0]) if tags else None
+        if tags and before is None and self.core.node:
+            try:
+                before = await self._adopt(kind, resource, tags[0])
+            except Exception as error:
+                self.core.failed("publish", error)
+                request.reply(503, None, [("Retry-After", "30")])
+                return True
         if tags and (before is None or before.busy):
             request.reply(412)
             return True
@@ -304,24 +313,49 @@ class Publications(Module):
             # Rows that have expired are skipped at the next start.
             self.core.failed("rows", result)
 
+    async def _adopt(self, kind: Publishing, resource: str, etag: str) -> Publication | None:
+        """Return the publication that another node has stored."""
+        row = await self._rows.get(kind.event, resource, etag)
+        found = self._shelf.find(kind.event, resource, etag)
+        if found is not None or row is None:
+            return found
+        one = self._of_row(kind, row)
+        if one.expires_at <= self.core.ua.now:
+            return None
+        self._shelf.put(one)
+        return one
+
+    def _of_row(self, kind: Publishing, row: PublicationRow) -> Publication:
+        """Return the publication of a row; one that cannot be read has ended."""
+        now = self.core.ua.now
+        at, document = now + row.expires - self.core.unix(now), None
+        try:
+            document = kind.check(row.resource, row.type, row.body)
+        except ValueError as error:
+            self.core.failed("restore", error)
+            at = now
+        self._serial = max(self._serial, row.serial)
+        return Publication(
+            row.event, row.resource, row.etag, row.type, row.body, document, at, row.serial, read=True
+        )
+
+    def event_received(self, event: NodeChanged, now: float) -> None:
+        """A node is gone: what it took is read anew, for its watchers come to the others."""
+        if self.core.node and event.state in ("gone", "lives"):
+            for kind in tuple(self._kinds.values()):
+                self._begin_restore(kind, now)
+
     async def _restore(self, kind: Publishing) -> None:
         after: Key | None = None
         ended: list[Publication] = []
+        before = [one for one in self._shelf.all(kind.event) if one.read]
+        keys: set[Key] = set()
         while rows := await self._rows.page(kind.event, after=after, limit=_PAGE):
             now = self.core.ua.now
-            unix = self.core.unix(now)
             for row in rows:
-                at, document = now + row.expires - unix, None
-                try:
-                    document = kind.check(row.resource, row.type, row.body)
-                except ValueError as error:
-                    self.core.failed("restore", error)
-                    at = now
-                one = Publication(
-                    row.event, row.resource, row.etag, row.type, row.body, document, at, row.serial
-                )
-                self._serial = max(self._serial, row.serial)
-                if at <= now:
+                keys.add((row.event, row.resource, row.etag))
+                one = self._of_row(kind, row)
+                if one.expires_at <= now:
                     ended.append(one)
                 elif self._shelf.find(row.event, row.resource, row.etag) is None:
                     self._shelf.put(one)
@@ -329,6 +363,11 @@ class Publications(Module):
             if len(rows) < _PAGE:
                 break
             after = (rows[-1].event, rows[-1].resource, rows[-1].etag)
+        for one in before:
+            # Another node has refreshed it, or taken it away.
+            if (one.event, one.resource, one.etag) not in keys and self._shelf.has(one) and not one.busy:
+                self._shelf.remove(one)
+                ended.append(one)
         self._forget(ended, self.core.ua.now)
 
     # --- operators

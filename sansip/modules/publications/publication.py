@@ -49,6 +49,8 @@ class Publication:
     serial: float
     # A request is at work on it, so no other may be (RFC 3903 6: atomically).
     busy: bool = False
+    # It was read from a row: another node, or a process before, took it.
+    read: bool = False
 
 
 class Publishing:

@@ -32,6 +32,12 @@ class Shelf:
         found = self._by_resource.get((event, resource))
         return [] if found is None else sorted(found.values(), key=lambda one: -one.serial)
 
+    def all(self, event: str) -> list[Publication]:
+        """Return all publications of a package."""
+        return [
+            one for (name, _), found in self._by_resource.items() if name == event for one in found.values()
+        ]
+
     def find(self, event: str, resource: str, etag: str) -> Publication | None:
         return self._by_resource.get((event, resource), {}).get(etag)
 

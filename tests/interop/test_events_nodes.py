@@ -1,0 +1,111 @@
+"""Two nodes with one Redis serve subscriptions: one is killed, and the other goes on where it was.
+
+Theory of operation: the nodes are installed ``sansip serve`` processes. A watcher subscribes at the first to
+many users, and publishes for them; the first node is killed by ``kill -9``; the watcher hears of each
+subscription from the second one, refreshes there, and is told of what is published there.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.interop.test_acknowledged_events import BODY, Client
+from tests.interop.test_cluster import Node
+from tools.peers import free_port
+from tools.redises import HOST, redis_server
+
+pytestmark = [pytest.mark.interop, pytest.mark.needs("redis-server", "redis-cli"), pytest.mark.timeout(120)]
+
+COUNT = 40
+MODULES = """
+rows = "{rows}"
+[documents]
+[events]
+open = true
+unanswered = 1000
+[presence]
+interval = 0.0
+[publications]
+open = true
+"""
+KIND = "Content-Type: application/pidf+xml\r\nExpires: 3600\r\n"
+
+
+def hear_until(client: Client, seconds: float, count: int) -> None:
+    """Take what comes until so many NOTIFYs of different subscriptions are there."""
+    end = time.monotonic() + seconds
+    while len({fields["Call-ID"] for _, fields in client.notified}) < count:
+        assert time.monotonic() < end, f"{len(client.notified)} NOTIFYs came, not {count}"
+        client.hear(0.2)
+
+
+def test_a_node_is_killed(tmp_path: Path) -> None:
+    """Nothing acknowledged is lost, and each watcher has one notifier at a time."""
+    port = free_port()
+    location = f"redis://{HOST}:{port}/0"
+    more = MODULES.format(rows=location)
+    with redis_server(tmp_path / "redis", port):
+        one, two = (Node(tmp_path, name, location, more=more) for name in ("n1", "n2"))
+        try:
+            one.program.wait_for("node n2 lives")
+            two.program.wait_for("node n1 lives")
+            with closing(Client(one.port, "biloxi.test")) as client:
+                play(client, one, two)
+        finally:
+            for node in (one, two):
+                node.stop()
+        assert "Traceback" not in two.program.output()
+
+
+def play(client: Client, one: Node, two: Node) -> None:
+    for number in range(COUNT):
+        client.request("SUBSCRIBE", f"s{number}", "Expires: 3600\r\n")
+        client.request("PUBLISH", f"p{number}", KIND, BODY)
+        client.hear(0.01)
+    client.hear(1.0)
+    assert len(client.subscribed) == len(client.published) == COUNT
+    assert {source for source, _ in client.notified} == {one.port}
+    numbers = {fields["Call-ID"]: int(fields["CSeq"].split()[0]) for _, fields in client.notified}
+    client.notified.clear()
+    one.kill()
+    client.turn_to(two.port)
+    hear_until(client, 30.0, COUNT)
+    assert {source for source, _ in client.notified} == {two.port}
+    for _, fields in client.notified:
+        # RFC 3261 12.2.1.1, 12.2.1.2: behind the numbers of the first node, and the target is the second.
+        assert int(fields["CSeq"].split()[0]) > numbers[fields["Call-ID"]]
+        assert f":{two.port}" in fields["Contact"]
+        assert fields["Subscription-State"].startswith("active")
+    statuses = client.ask(
+        {
+            name: lambda attempt, name=name, tag=tag: client.request(
+                "SUBSCRIBE", name, "Expires: 600\r\n", cseq=attempt, tag=tag
+            )
+            for name, tag in dict(client.subscribed).items()
+        }
+    )
+    assert set(statuses.values()) == {200}
+    # RFC 3903 6: the entity-tags of the first node are known.
+    statuses = client.ask(
+        {
+            name: lambda attempt, name=name, tag=tag: client.request(
+                "PUBLISH", name, f"SIP-If-Match: {tag}\r\nExpires: 600\r\n", cseq=attempt
+            )
+            for name, tag in dict(client.published).items()
+        }
+    )
+    assert set(statuses.values()) == {200}
+    client.hear(1.0)
+    client.notified.clear()
+    # The first node comes back, and leaves alone what the second one serves.
+    one.start()
+    two.program.wait_for("node n1 lives")
+    client.hear(3.0)
+    assert client.notified == []
+    client.request("PUBLISH", "s0", KIND, BODY)
+    client.hear(2.0)
+    assert [(source, fields["Call-ID"]) for source, fields in client.notified] == [(two.port, "s0")]
