@@ -13,7 +13,7 @@ from sansip.modules.publications import Publications
 from sansip.routing.trust import TrustedPeer
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.publications.test_module import publish
 from tests.modules.watching import Watcher
 from tests.rig import BOB

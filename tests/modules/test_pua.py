@@ -11,7 +11,7 @@ from sansip.modules.pua import Pua, PuaSettings
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
 from sansip.wire import Request
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.rig import BOB_URI, Out, reply
 
 USER = "sip:bob@biloxi.test"

@@ -10,7 +10,7 @@ from sansip.modules.events import Events
 from sansip.modules.registrations import Registrations, RegistrationsSettings
 from sansip.routing.trust import TrustedPeer
 from sansip.testing import check_module
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.watching import Watcher
 from tests.rig import BOB, BOB_URI, CAROL, CAROL_URI
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sansip.module import Use
 from sansip.modules.events import Events, EventsSettings
 from sansip.routing.trust import TrustedPeer
-from tests.modules.events.test_module import Reports, Stored
+from tests.modules.events.weather import Reports, Stored
 from tests.modules.watching import Watcher
 from tests.rig import ALICE, reply
 

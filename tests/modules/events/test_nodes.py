@@ -10,7 +10,7 @@ from sansip.module import Use
 from sansip.module.sharing import Count, Get, MemoryValues, Swap
 from sansip.modules.events import Events, EventsSettings
 from sansip.rows import MemoryRows, Read, Scan, Write
-from tests.modules.events.test_module import RESOURCE, Reports
+from tests.modules.events.weather import RESOURCE, Reports
 from tests.modules.watching import Watcher
 from tests.rig import ALICE, Out, reply
 from tests.shelf import Cluster

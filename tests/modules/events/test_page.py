@@ -8,7 +8,7 @@ from typing import Any
 
 from sansip.module import Use
 from sansip.modules.events import Events, EventsSettings
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.watching import Watcher
 
 PAGE = Path(__file__).parents[3] / "docs/modules/events.md"

@@ -9,7 +9,7 @@ import pytest
 from sansip.module import Use
 from sansip.modules.events import Events, EventsSettings, notifying, writing
 from sansip.routing.trust import TrustedPeer
-from tests.modules.events.test_module import Reports, Stored
+from tests.modules.events.weather import Reports, Stored
 from tests.modules.watching import Watcher
 
 ROUTES = [("Record-Route", "<sip:192.0.2.1:5060;lr>"), ("Record-Route", "<sip:192.0.2.9;lr>")]

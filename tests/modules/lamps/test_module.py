@@ -13,7 +13,7 @@ from sansip.modules.events import Events, EventsSettings
 from sansip.modules.lamps import Lamps, LampsSettings
 from sansip.routing.trust import TrustedPeer
 from sansip.testing import check_module
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.watching import Watcher
 from tests.rig import ALICE, BOB, BOB_URI, CAROL, CAROL_URI, DAVE, Out, Rig, only, reply, request
 

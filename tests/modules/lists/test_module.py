@@ -18,7 +18,7 @@ from sansip.proxy import ProxyConfig
 from sansip.routing.trust import TrustedPeer
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.presence.test_module import command
 from tests.modules.presence.test_pidf import document, service
 from tests.modules.presence.test_rules import one as identity

@@ -16,7 +16,7 @@ from sansip.modules.publications import Publications, PublicationsSettings
 from sansip.routing.trust import TrustedPeer
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.presence.test_pidf import PERSON, document, service
 from tests.modules.presence.test_rules import one as identity
 from tests.modules.presence.test_rules import rule, ruleset

@@ -13,7 +13,7 @@ from sansip.modules.publications import Publications, PublicationsSettings, Publ
 from sansip.rows import MemoryRows
 from sansip.testing import check_module
 from sansip.wire import Response
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.rig import ALICE, Rig, request, what
 
 BOB = "sip:bob@biloxi.test"

@@ -9,7 +9,7 @@ from typing import Any
 from sansip.module import Use
 from sansip.modules.events import Events, EventsSettings
 from sansip.modules.publications import Publications, PublicationsSettings
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.publications.test_module import publish
 from tests.modules.watching import Watcher
 

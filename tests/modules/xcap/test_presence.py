@@ -13,7 +13,7 @@ from sansip.modules.publications import Publications
 from sansip.modules.xcap import Xcap
 from sansip.proxy import ProxyConfig
 from sansip.routing.trust import TrustedPeer
-from tests.modules.events.test_module import Stored
+from tests.modules.events.weather import Stored
 from tests.modules.lists.test_module import ALICE, LIST, publish, watch
 from tests.modules.presence.test_module import basics
 from tests.modules.presence.test_pidf import document, service
