@@ -62,15 +62,26 @@ class Head:
             if str(target) != self.target:
                 return False
             self._target = target
-        if self._came is not one.flow:
-            if self._came != one.flow:
+        came = one.flow
+        if self._came is not came:
+            if self._came is None or came is None or came.conn or not _same_way(self._came, came):
                 return False
-            self._came = one.flow
+            self._came = came
         flow = self.flow
         if flow is None:
             return True
         listeners = client.listeners
         return flow.listener in listeners and listeners[flow.listener] is self.listener
+
+
+def _same_way(one: Flow, other: Flow) -> bool:
+    """Whether two flows of datagrams are the same way."""
+    return (
+        one.address == other.address
+        and one.listener == other.listener
+        and one.conn == other.conn
+        and one.transport == other.transport
+    )
 
 
 def _flow(one: Subscription, client: Client) -> Flow | None:
