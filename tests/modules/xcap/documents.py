@@ -11,7 +11,7 @@ _TEXT = st.sampled_from(["", "\n ", "text", "<!-- <x> -->", "<![CDATA[</a>]]>", 
 
 
 @st.composite
-def elements(draw: st.DrawFn, depth: int = 3) -> str:
+def elements(draw: st.DrawFn, depth: int = 2) -> str:
     """An element as text; the prefixes p and q are bound outside."""
     name = draw(_NAMES)
     attributes = ""
@@ -21,7 +21,7 @@ def elements(draw: st.DrawFn, depth: int = 3) -> str:
         attributes += f"{space}{one}{draw(_SPACE)}={draw(_SPACE)}{quote}{draw(_VALUES)}{quote}"
     if draw(st.booleans()) and draw(st.booleans()):
         attributes += f' xmlns="{draw(st.sampled_from(["urn:d", "urn:e", ""]))}"'
-    children = draw(st.lists(elements(depth=depth - 1), max_size=3)) if depth else []
+    children = draw(st.lists(elements(depth=depth - 1), max_size=2)) if depth else []
     if not children and draw(st.booleans()):
         return f"<{name}{attributes}{draw(_SPACE)}/>"
     inner = draw(_TEXT) + "".join(child + draw(_TEXT) for child in children)
@@ -32,5 +32,5 @@ def elements(draw: st.DrawFn, depth: int = 3) -> str:
 def documents(draw: st.DrawFn) -> bytes:
     """A document as octets."""
     head = draw(st.sampled_from(["", '<?xml version="1.0" encoding="UTF-8"?>\n', "<!-- c -->"]))
-    inner = draw(_TEXT) + "".join(one + draw(_TEXT) for one in draw(st.lists(elements(), max_size=4)))
+    inner = draw(_TEXT) + "".join(one + draw(_TEXT) for one in draw(st.lists(elements(), max_size=3)))
     return f'{head}<r xmlns="urn:d" xmlns:p="urn:p" xmlns:q="urn:q">{inner}</r>\n'.encode()

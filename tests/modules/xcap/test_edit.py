@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sansip.module.xml import read_xml
@@ -283,6 +283,7 @@ def path_of(octets: bytes, number: int) -> str:
     return paths[number % len(paths)]
 
 
+@settings(max_examples=40)
 @given(documents(), st.integers(0, 100), elements())
 def test_a_replacement_changes_nothing_else(octets: bytes, number: int, element: str) -> None:
     """The document stays octet for octet outside the element, and is well-formed."""
@@ -295,6 +296,7 @@ def test_a_replacement_changes_nothing_else(octets: bytes, number: int, element:
     read_xml(changed)
 
 
+@settings(max_examples=40)
 @given(documents(), st.integers(0, 100))
 def test_an_insertion_changes_nothing_else(octets: bytes, number: int) -> None:
     """Without what was put, the document is the old one; an empty parent gets an end tag."""
@@ -314,6 +316,7 @@ def test_an_insertion_changes_nothing_else(octets: bytes, number: int) -> None:
         assert without == octets
 
 
+@settings(max_examples=40)
 @given(documents(), st.integers(0, 100))
 def test_a_deletion_changes_nothing_else(octets: bytes, number: int) -> None:
     """Either the element is gone and nothing else, or the document is as it was."""
