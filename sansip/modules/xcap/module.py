@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from sansip.auth import Lookup
 from sansip.errors import RemoteProtocolError
 from sansip.later import Later
 from sansip.module import CommandError, Module, ModuleFault, WebRequest, WebResponse, command, mount
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Xcap"]
 
 _USAGES: Final = {**USAGES, CAPABILITIES.auid: CAPABILITIES, DIRECTORY.auid: DIRECTORY}
+# New services in one request: each is looked for among the users.
+_MOST_NEW: Final = 50
 _READING: Final = ("GET", "HEAD", "OPTIONS")
 _METHODS: Final = ("GET", "HEAD", "PUT", "DELETE", "OPTIONS")
 
@@ -235,12 +238,21 @@ class Xcap(Module):
         if usage.names and address.name not in usage.names:
             raise Conflict("constraint-failure", f"the document has to be named {usage.names[0]}")
         created: list[bool] = []
+        users: set[str] = set()
+        if usage.auid == "rls-services":
+            held = await self._documents.fresh(address.auid, owner, address.name)
+            before = (None, None) if held is None else (held.body, held.etag)
+            root = judge(usage, changed_by(request, usage, address, selector, *before)[0], address)
+            users = await self._users_among(self._services.new(root, owner, address.name))
 
         def edit(body: bytes | None, etag: str | None) -> bytes:
             changed, is_new = changed_by(request, usage, address, selector, body, etag)
             root = judge(usage, changed, address)
             if usage.auid == "rls-services":
-                self._services.check(root, owner, address.name, self.settings.suggestions, self._is_taken)
+                most = self.settings.suggestions
+                self._services.check(
+                    root, owner, address.name, most, lambda uri: uri in users or self._is_taken(uri)
+                )
             created[:] = [is_new]
             return changed
 
@@ -286,6 +298,27 @@ class Xcap(Module):
         except (OSError, TimeoutError):
             raise Fault(503, "the store does not answer", ("Retry-After", "5")) from None
         return "" if changed is None else changed.etag
+
+    async def _users_among(self, uris: list[str]) -> set[str]:
+        """Return which of ``uris`` are addresses of users. Raises ``Fault`` without the store of users."""
+        if len(uris) > _MOST_NEW:
+            raise Conflict("constraint-failure", f"more than {_MOST_NEW} new services in one request")
+        found: set[str] = set()
+        for one in uris:
+            uri = parse_uri(one) if one.startswith(("sip:", "sips:")) else None
+            if not isinstance(uri, SipUri) or not uri.user or not self.core.listeners.serves(uri.host):
+                continue
+            lookup = Lookup(uri.user, self.core.realm_of(uri))
+            try:
+                stored = self.core.users(lookup) if self.core.users else await self.core.ask(lookup)
+            except (OSError, TimeoutError):
+                raise Fault(503, "the store of users does not answer", ("Retry-After", "20")) from None
+            except LookupError:
+                # A server without passwords does not know its users.
+                continue
+            if stored is not None:
+                found.add(one)
+        return found
 
     def _is_taken(self, uri: str) -> bool:
         """RFC 4826 4.4.5: whether a phone is registered at the URI of a service."""

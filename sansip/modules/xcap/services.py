@@ -61,6 +61,11 @@ class Services:
         for uri in found:
             self._taken.setdefault(uri, place)
 
+    def new(self, root: Node, user: str, name: str) -> list[str]:
+        """Return the URIs of the services in ``root`` that the document did not have before."""
+        own = set(self._of_place.get((user, name), ()))
+        return [one for one in map(_canonical, services_of(root)) if one not in own]
+
     def check(
         self, root: Node, user: str, name: str, suggestions: int, is_taken: Callable[[str], bool]
     ) -> None:

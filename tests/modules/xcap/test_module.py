@@ -8,6 +8,7 @@ import pytest
 from lxml import etree
 
 from sansip.actions import Ask
+from sansip.auth import Lookup
 from sansip.module import Use, WebRequest, WebResponse
 from sansip.module.xml import read_xml
 from sansip.modules.documents import Documents, DocumentsSettings
@@ -474,6 +475,28 @@ def test_the_uri_of_a_service_is_unique() -> None:
     # A restart knows it as well.
     bill.bench = bill.bench.restarted()
     assert said(bill.put(SERVICES, service())) == "uniqueness-failure"
+
+
+def test_the_uri_of_a_service_is_no_users() -> None:
+    """RFC 4826 4.4.5: not that of an existing resource; without the store of users nothing is decided."""
+    answers: dict[Any, Any] = {Lookup: lambda question: {"MD5": ""} if question.username == "joe" else None}
+    bill = client()
+    bill.bench = ModuleBench(Xcap, XcapSettings(rate=10_000), others=[Use(Documents)], answers=answers)
+    assert said(bill.put(SERVICES, service(JOE))) == "uniqueness-failure"
+    assert bill.put(SERVICES, service()).status == 201
+    # Also by an element; one that is there already is not looked for again.
+    place = f"{SERVICES}/~~/rls-services/service%5B2%5D"
+    element = b'<service uri="sip:joe@example.com"><list/></service>'
+    assert said(bill.put(place, element)) == "uniqueness-failure"
+
+    def fails(question: Lookup) -> None:
+        raise OSError("no store")
+
+    answers[Lookup] = fails
+    assert bill.put(SERVICES, service()).status == 200
+    assert bill.put(SERVICES, service("sip:others@example.com")).status == 503
+    many = "".join(f'</service><service uri="sip:s{number}@example.com"><list/>' for number in range(60))
+    assert said(bill.put(SERVICES, service(extra=many))) == "constraint-failure"
 
 
 def test_all_services_in_one_document() -> None:
