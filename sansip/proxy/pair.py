@@ -115,6 +115,11 @@ class Pair(Usual):
         status = echo.status
         steps = self._steps
         act, following = (steps.provisional if status < 200 else steps.success)[self._state]
+        if status == 100 and act == RING and steps is INVITE and echo.top == self._via:
+            # RFC 3261 16.7 step 5: a 100 goes no further.
+            self._state = following
+            self._provisional = True
+            return True
         if act == OTHER or not self._fits(self.method == "INVITE", self.hop, echo):
             return False
         proxy = self.proxy

@@ -61,7 +61,7 @@ def record_route_lines(
     if outgoing.id != incoming or came or goes or both != secure:
         near = _with_user(listeners[incoming].record_route, came) + end
         lines.append(as_sips(near) if both else near)
-    far = _with_user(outgoing.record_route, goes) + end
+    far = (_with_user(outgoing.record_route, goes) if goes else outgoing.record_route) + end
     lines.append(as_sips(far) if secure else far)
     return lines
 

@@ -115,7 +115,7 @@ class Openings:
         domains = core.addresses.domains
         if (
             transactions.find_server(key, "INVITE") is not None
-            or transactions.full
+            # So it is not full.
             or transactions.crowded_by(1)
             or not listeners.serves(to_host, opening.port)
             # Another name of the server.

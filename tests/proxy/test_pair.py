@@ -62,6 +62,9 @@ PLAYS: dict[str, list[tuple[Any, ...]]] = {
     "while it rings": [INVITE, RINGS, UNFOLD, RINGS, TAKES, TAKES],
     "after a while": [INVITE, RINGS, ("wait", 1.0), UNFOLD, ("wait", 400.0)],
     "rings for ever": [INVITE, RINGS, ("wait", 100.0), RINGS, ("wait", 300.0)],
+    "tried, then silent": [INVITE, TRIES, ("wait", 1.0), TRIES, UNFOLD, TRIES, ("wait", 400.0)],
+    "tried for ever": [INVITE, TRIES, ("wait", 400.0)],
+    "tried, then rings": [INVITE, TRIES, RINGS, TRIES, ("wait", 1.0), TAKES, TRIES],
     "once it is taken": [INVITE, TAKES, UNFOLD, TAKES, INVITE, ("wait", 33.0), INVITE],
     "silent": [INVITE, ("wait", 0.3), UNFOLD, ("wait", 40.0)],
     "others in between": [INVITE, ("wait", 0.2), ("request", "MESSAGE", ""), BYE, UNFOLD, ("wait", 40.0)],
@@ -104,3 +107,14 @@ def test_any_play_ends_alike(
 ) -> None:
     """No order of inputs tells a pair from its transactions, nor the moment at which they take its place."""
     compare([INVITE, *before, *WITHIN, *last, *behind])
+
+
+def test_a_100_of_the_next_hop_is_usual() -> None:
+    """RFC 3261 16.7 step 5: servers send it at once, it goes no further, and nothing is resent after it."""
+    side = Side()
+    assert side.play(INVITE)
+    assert side.play(TRIES) == []
+    (pair,) = pairs(side)
+    assert (pair._folded, pair.unanswered) == (True, False)
+    assert side.pass_time(10.0) == []
+    assert len(side.play(TAKES)) == 1
