@@ -94,7 +94,6 @@ class Reception:
         core = self._core
         return (
             self.briefs is not None
-            and self._siblings is None
             and core.route is default_route
             and not core.unstarted
             and not core.draining
@@ -107,7 +106,6 @@ class Reception:
         core = self._core
         return (
             self.passages is not None
-            and self._siblings is None
             and core.route is default_route
             and not core.unstarted
             and not core.draining
@@ -120,7 +118,6 @@ class Reception:
         core = self._core
         return (
             self.openings is not None
-            and self._siblings is None
             and core.route is default_route
             and not core.unstarted
             and not core.draining

@@ -132,9 +132,7 @@ class Siblings:
         """
         tag = request.to_tag
         other = None
-        if self._sums.request() and not self._looks:
-            self._looks = True
-            self._core.proxy.timers.start(now, _LOOK, self, None)
+        self._count(now)
         if tag is not None and tag.startswith(TAG_MARK):
             other = self.seat.other(tag[len(TAG_MARK) : len(TAG_MARK) + 1])
         elif request.method in ("ACK", "CANCEL"):
@@ -153,6 +151,16 @@ class Siblings:
         if other is None or other == self.seat.number:
             return False
         return self._pass_on(other, flow, data)
+
+    def claims(self, key: str, now: float) -> bool:
+        """Whether this worker has the transaction that a new request begins, as from now on."""
+        self._count(now)
+        return self.seat.directory.claim(key) == self.seat.number
+
+    def _count(self, now: float) -> None:
+        if self._sums.request() and not self._looks:
+            self._looks = True
+            self._core.proxy.timers.start(now, _LOOK, self, None)
 
     def _dialog_at(self, request: Request) -> int | None:
         """Return the other worker that relayed the first request of this dialog, None for this one."""

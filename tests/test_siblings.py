@@ -12,6 +12,7 @@ from sansip.actions import Ask, PassOn, SendData, SendDatagram, Tell
 from sansip.errors import LocalProtocolError
 from sansip.limits import Limits
 from sansip.location import Binding, ConnectionFlow, SharedRecord, SharedWrite
+from sansip.reception import Reception
 from sansip.seat import Seat
 from sansip.siblings import EARLY
 from sansip.transport.filter import OpenConnection
@@ -175,6 +176,54 @@ def test_requests_of_a_dialog_come_to_the_worker_that_relayed_its_first() -> Non
         wrong = wrong.replace(b"z9hG4bK", b"z9hG4bKx")
         crew.now += 40.0
         assert {number for number, _ in crew.datagram(0, wrong, BOB)} <= {0}
+
+
+def test_quick_ways_are_open_to_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose messages come to the worker that has it costs what it costs in one process."""
+    crew = Crew()
+    crew.datagram(0, register(), BOB)
+    read: list[bytes] = []
+    long_way = Reception.message_received
+
+    def received(self: Reception, data: bytes, *given: Any, **named: Any) -> None:
+        read.append(data.split(b" ")[0])
+        long_way(self, data, *given, **named)
+
+    monkeypatch.setattr(Reception, "message_received", received)
+    call = request(
+        "INVITE",
+        "sip:bob@example.com",
+        to="<sip:bob@example.com>",
+        branch="z9hG4bKquick",
+        headers=[("Contact", "<sip:alice@192.0.2.1:5060>")],
+    )
+    [sent] = [action for _, action in crew.datagram(1, call) if action.address == BOB]
+    options = request("OPTIONS", "sip:example.com", branch="z9hG4bKo", to="<sip:example.com>")
+    assert b"200 OK" in crew.datagram(1, options)[0][1].data
+    # It came to another worker once more, from another port: there it is none of its own (RFC 3261 17.2.3).
+    again = crew.datagram(0, call)
+    assert [action.address for _, action in again] == [ALICE]
+    lines = sent.data.decode().split("\r\n")
+    kept = [line for line in lines if line.startswith(("Via", "From", "Call-ID", "CSeq", "Record-Route"))]
+    to = "To: <sip:bob@example.com>;tag=b"
+    head = ["SIP/2.0 200 OK", *kept, to, "Contact: <sip:bob@192.0.2.2>", "Content-Length: 0", "", ""]
+    [(_, back)] = crew.datagram(1, "\r\n".join(head).encode(), BOB)
+    route = next(one for one in back.data.decode().split("\r\n") if one.startswith("Record-Route: "))
+    for method in ("ACK", "BYE"):
+        data = request(
+            method,
+            "sip:bob@192.0.2.2",
+            to="<sip:bob@example.com>;tag=b",
+            branch=f"z9hG4bK{method}",
+            headers=[("Route", route.partition(": ")[2])],
+        )
+        data = data.replace(b"CSeq: 1 BYE", b"CSeq: 2 BYE")
+        assert [(number, one.address) for number, one in crew.datagram(1, data)] == [(1, BOB)]
+        # At another worker it is passed on, as a whole message.
+        moved = data.replace(b"z9hG4bK", b"z9hG4bKm")
+        assert [(number, one.address) for number, one in crew.datagram(0, moved)] == [(1, BOB)]
+    # Those that were passed on are read at both ends; nothing else was.
+    assert read == [b"INVITE"] * 2 + [b"ACK"] * 2 + [b"BYE"] * 2
 
 
 def test_a_spiral_comes_to_the_worker_that_sent_it() -> None:

@@ -65,6 +65,7 @@ class OtherWorkers(Protocol):
     held: dict[str, int]
 
     def tell(self, kind: str, *values: Any) -> None: ...
+    def claims(self, key: str, now: float) -> bool: ...
 
 
 class Core(Protocol):

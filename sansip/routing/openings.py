@@ -148,6 +148,10 @@ class Openings:
         leaves = listeners.reach(UDP, place[0], heard if isinstance(heard, int) else listener)
         if leaves is None:
             return False
+        siblings = core.siblings
+        if siblings is not None and not siblings.claims(key, now):
+            # Another worker has it: it came before, from another port.
+            return False
         flow = Flow(UDP, listener, source)
         if not self._allows(flow, now):
             return True

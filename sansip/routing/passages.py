@@ -108,6 +108,10 @@ class Passages:
         ):
             return False
         far, mark = recorded
+        place = proxy.marks.place
+        if place and mark[-1] != place:
+            # It is for the worker that has the dialog (``sansip.siblings``).
+            return False
         who = ""
         if trust.authenticates:
             line = passing.from_.partition(":")[2].strip()
