@@ -15,6 +15,7 @@ from sansip.actions import Action
 from sansip.auth import Authenticator, ClientAuth
 from sansip.bans import Bans
 from sansip.client import Client
+from sansip.client.guarded import Guarded
 from sansip.clock import Timers, Wall
 from sansip.config import StackConfig
 from sansip.entropy import Entropy
@@ -111,6 +112,7 @@ class Assembly(Service):
             limits,
             self.resolve,
             ClientAuth(config.accounts, self.entropy, limits, self.notify),
+            Guarded(self.listeners, self.notify),
             config.proxy.failover_time,
             config.proxy.tcp_above,
         )

@@ -66,6 +66,20 @@ class LimitReached:
 
 
 @dataclass(slots=True)
+class DestinationRefused:
+    """A ``method`` request from ``source`` was not sent to ``place``, which is ``what``: a gateway of ours.
+
+    No module chose that place for it. ``setting`` would open it to senders.
+    """
+
+    source: str
+    method: str
+    place: str
+    what: str
+    setting: str
+
+
+@dataclass(slots=True)
 class ConnectionRefused:
     """A connection was closed as soon as it was opened."""
 

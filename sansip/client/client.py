@@ -42,6 +42,7 @@ class Client(Outlet):
         prefer: int | None = None,
         within: float | None = None,
         token: str = "",
+        chosen: bool = True,
     ) -> Sending:
         """Send ``request`` (not an ACK, not a CANCEL), which has no Via of ours; ``asker`` gets the rest.
 
@@ -60,8 +61,10 @@ class Client(Outlet):
                 cancelled; a 2xx that crosses the CANCEL still comes.
             token: the branch is made of it instead of chance, and is the same after a restart (see
                 ``Agent.request``).
+            chosen: whether this node chose the place. Else it must be no gateway (``client.guarded``): a 403
+                is made then.
         """
-        sending = Sending(self, self._complete(request), asker, prefer, token)
+        sending = Sending(self, self._complete(request), asker, prefer, token, chosen=chosen)
         try:
             way = self._hop_of(request, hop)
         except RemoteProtocolError as error:

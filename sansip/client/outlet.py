@@ -8,6 +8,7 @@ from sansip.client.places import Places, ResolveFunction
 
 if TYPE_CHECKING:
     from sansip.auth import ClientAuth
+    from sansip.client.guarded import Guarded
     from sansip.clock import Timers
     from sansip.entropy import Entropy
     from sansip.limits import Limits
@@ -22,6 +23,7 @@ class Outlet:
 
     Attributes:
         auth: the accounts that challenges are answered with.
+        guarded: places that only modules send requests to.
         places: where names lead, and which of those places failed lately.
         failover_time: seconds of silence after which another place is tried (``ProxyConfig``).
         tcp_above: octets from which TCP is used instead of UDP (``ProxyConfig``).
@@ -31,6 +33,7 @@ class Outlet:
         "auth",
         "entropy",
         "failover_time",
+        "guarded",
         "limits",
         "listeners",
         "places",
@@ -48,6 +51,7 @@ class Outlet:
         limits: Limits,
         resolve: ResolveFunction,
         auth: ClientAuth,
+        guarded: Guarded,
         failover_time: float,
         tcp_above: int,
     ) -> None:
@@ -59,6 +63,7 @@ class Outlet:
         self.limits = limits
         self.places = Places(resolve, limits)
         self.auth = auth
+        self.guarded = guarded
         self.failover_time = failover_time
         self.tcp_above = tcp_above
 

@@ -37,6 +37,8 @@ class Sending(Attempt):
     """
 
     __slots__ = (
+        "_barred",
+        "_chosen",
         "_ending",
         "_more",
         "_patience",
@@ -49,11 +51,21 @@ class Sending(Attempt):
     )
 
     def __init__(
-        self, client: Outlet, request: Request, asker: Any, prefer: int | None, token: str = ""
+        self,
+        client: Outlet,
+        request: Request,
+        asker: Any,
+        prefer: int | None,
+        token: str = "",
+        *,
+        chosen: bool = True,
     ) -> None:
         super().__init__(client, prefer)
         # The first transaction has a branch that is made of it.
         self._token = token
+        # Whether this node chose the place, and no peer of it; whether it is one that only modules choose.
+        self._chosen = chosen
+        self._barred = False
         # An ``Asker``, which is above this file.
         self.asker = asker
         self.made = False
@@ -88,6 +100,11 @@ class Sending(Attempt):
         if isinstance(hop, Flow):
             self._pinned = hop
             hop = NextHop(hop.transport, hop.host, hop.port, True, True)
+        guarded = self.client.guarded
+        if guarded.active and not self._chosen and (guard := guarded.names(hop)) is not None:
+            guarded.refused(guard, "this server", self._request.method, hop.host, hop.port)
+            self.refuse(403, now)
+            return
         self._answers = self.client.auth.answers(hop.host, accounts)
         self.locate(hop, now)
 
@@ -112,6 +129,18 @@ class Sending(Attempt):
 
     def _way(self, transport: str, ip: str) -> tuple[Listener | None, Flow | None]:
         pinned = self._pinned
+        guarded = self.client.guarded
+        if guarded.active:
+            assert self._place is not None
+            assert self._hop is not None
+            _, ip, port = self._place
+            if self._chosen:
+                if not self._hop.numeric:
+                    guarded.learn(self._hop.host, ip, port)
+            elif not (pinned is not None and pinned.reliable) and (guard := guarded.bars(ip, port)):
+                guarded.refused(guard, "this server", self._request.method, ip, port)
+                self._barred = True
+                return None, None
         if pinned is not None:
             return self.client.listeners[pinned.listener], pinned
         return self.client.listeners.reach(transport, ip, self._prefer), None
@@ -125,6 +154,9 @@ class Sending(Attempt):
         if self._answers is not None:
             self._answers.apply(copy)
         return copy
+
+    def _no_way(self, now: float) -> None:
+        self._fail(403 if self._barred else 503, now)
 
     def _repeat(self, now: float) -> bool:
         base = self._base

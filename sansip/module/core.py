@@ -7,7 +7,7 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from sansip.auth import AuthConfig
@@ -18,6 +18,7 @@ from sansip.location.aor import address_of_record
 from sansip.module.belongings import Belongings, ModuleTimers, Watch
 from sansip.module.datagrams import Datagrams
 from sansip.module.digest import Digest
+from sansip.module.guarding import Guarding
 from sansip.module.limiting import Rates
 from sansip.module.metrics import Counter, Histogram
 from sansip.module.rows import Rows
@@ -69,7 +70,7 @@ class Core:
         limits, domains, listeners, location, bans, users, sender, proxy: of the stack.
     """
 
-    __slots__ = ("_figures", "_module", "_own", "_rates", "_serves", "_stack", "table")
+    __slots__ = ("_figures", "_guarding", "_module", "_own", "_rates", "_serves", "_stack", "table")
 
     def __init__(self, stack: StackCore, module: Named, table: ModuleTable) -> None:
         self._stack = stack
@@ -80,6 +81,7 @@ class Core:
         self._figures: dict[str, Counter | Histogram] = {}
         self._rates: Rates | None = None
         self._serves = False
+        self._guarding: Guarding | None = None
 
     @property
     def timers(self) -> ModuleTimers:
@@ -188,6 +190,18 @@ class Core:
         """
         self._stack.host(domains)
         self._serves = bool(domains)
+
+    def guard(self, servers: Iterable[tuple[SipUri, str]], setting: str, now: float) -> None:
+        """Have nobody send to ``servers`` but modules, by ``Target(chosen=True)``; each has a name in words.
+
+        They replace those of the call before, and are open when the module is taken away. ``setting``: the
+        one that opens them to senders, for the log. A sender that names such a server gets 403
+        (``sansip.client.guarded``).
+        """
+        if self._guarding is None:
+            client, name = self._stack.proxy.client, self._module.name
+            self._guarding = Guarding(client.guarded, client.places, self.timers, name)
+        self._guarding.take(servers, setting, now)
 
     def address_of(self, uri: Uri) -> str:
         """Return the address-of-record that ``uri`` means; addresses of the server mean its first domain."""
@@ -414,6 +428,8 @@ class Core:
         self._own.rest()
         if self._serves:
             self.serve({})
+        if self._guarding is not None:
+            self._guarding.end()
 
     def end(self, now: float) -> None:
         """All that the module has ends."""

@@ -89,6 +89,8 @@ class UpstreamConfig:
 
     # The accounts to register with: each a table `[[upstream]]` with `register = true` (configuration.md).
     registrations: list[UpstreamRegistration] = field(default_factory=list)
+    # SIP URIs of servers at which we have accounts, and which no sender may name (`upstream.direct`).
+    guarded: list[str] = field(default_factory=list)
 
 
 class Upstreams(Module):
@@ -107,11 +109,13 @@ class Upstreams(Module):
 
     def start(self, core: Core, now: float) -> None:
         """Register everywhere."""
+        self._guard(now)
         self._replace(self.settings.registrations, now)
 
     def configure(self, settings: UpstreamConfig, now: float) -> None:
         """Have these registrations and no others: new ones register, those that are gone unregister."""
         super().configure(settings, now)
+        self._guard(now)
         self._replace(settings.registrations, now)
 
     def stop(self, now: float) -> None:
@@ -119,6 +123,14 @@ class Upstreams(Module):
         for one in self._running:
             one.end(now)
         self._running = []
+
+    def _guard(self, now: float) -> None:
+        servers = []
+        for text in self.settings.guarded:
+            uri = parse_uri(text)
+            assert isinstance(uri, SipUri)
+            servers.append((uri, f"the server {host_text(uri.host)}, where we have an account"))
+        self.core.guard(servers, "upstream.direct", now)
 
     def _replace(self, wanted: Sequence[UpstreamRegistration], now: float) -> None:
         seat = self.core.seat

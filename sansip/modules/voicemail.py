@@ -36,6 +36,13 @@ class VoicemailSettings:
     after: Annotated[
         float, Doc("Seconds that phones may ring; 0: as long as a call may (`limits.ring_time`).")
     ] = 30.0
+    direct: Annotated[
+        bool,
+        Doc(
+            "Whether senders may name the server by its own address or name, past this module and its"
+            " limits, and past quotas. Leave it off: else each user with a password calls there at your cost."
+        ),
+    ] = False
     absent: Annotated[
         bool,
         Doc("Whether it gets calls for users who have no phone registered, too; it knows who has a mailbox."),
@@ -66,6 +73,16 @@ class Voicemail(Module):
 
     def start(self, core: Core, now: float) -> None:
         self._sent = core.counter("calls", "Calls sent to the voicemail server", ("why",))
+        self._guard(now)
+
+    def configure(self, settings: VoicemailSettings, now: float) -> None:
+        """Send calls to another server from now on."""
+        super().configure(settings, now)
+        self._guard(now)
+
+    def _guard(self, now: float) -> None:
+        open_ = self.settings.direct
+        self.core.guard([] if open_ else [(self._uri, "the voicemail server")], "voicemail.direct", now)
 
     @property
     def _uri(self) -> SipUri:
@@ -108,4 +125,4 @@ class Voicemail(Module):
     def _send(self, request: IncomingRequest, original: object, why: str) -> None:
         assert isinstance(original, SipUri)
         self._sent.add(why)
-        request.relay(Target(self._uri.replace(user=original.user)))
+        request.relay(Target(self._uri.replace(user=original.user), chosen=True))

@@ -136,6 +136,8 @@ class Branch(Leaving):
         hop = self._hop
         if self._taken and not self._id:
             self._owner.withdraw(self, now)
+        elif self._barred:
+            self._fail(403, now)
         elif hop is not None and hop.secure and not hop.sips and self._place is not None and not self._id:
             # RFC 5630 5.3: the target wants TLS, and there is none to be had.
             self._fail(480, now, (REQUIRED,))

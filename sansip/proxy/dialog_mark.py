@@ -6,7 +6,8 @@ ones. The callee's leaves with the request; the caller's is written into the ans
 its own value there (16.7 step 8), and by then the tag and the Contact of the callee are known. A mark has
 three parts:
 
-    head           which side has it, whether that is a user of ours, and the hour it was made in
+    head           which side has it, whether that is a user of ours, whether the other side is a gateway that
+                   only modules send to (``client.guarded``), and the hour it was made in
     dialog seal    Call-ID, the caller's tag (the caller's mark: both tags), and the value
                    that follows ours in the route set: no request of the dialog changes them
     whole seal     the same, the remote target, and for one of our users also the
@@ -47,12 +48,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CALLER",
+    "GUARDED",
     "PARAMETER",
     "Marks",
     "Reading",
     "address_of",
     "contact_of",
     "hour_of",
+    "leads_to_guarded",
     "place_in",
     "sender",
     "strip",
@@ -64,7 +67,8 @@ __all__ = [
 PARAMETER: Final = "d"
 CALLER: Final = 0x8000
 _OURS: Final = 0x4000
-_HOURS: Final = 0x3FFF
+GUARDED: Final = 0x2000
+_HOURS: Final = 0x1FFF
 # Octets. A seal can only be guessed at over the network.
 _DIALOG, _WHOLE = 6, 7
 _HEAD_END: Final = 4
@@ -201,7 +205,7 @@ class Marks:
 
     # --- the answer to a request that was forwarded without state
 
-    def show_stray(self, response: Response, who: str) -> None:
+    def show_stray(self, response: Response, who: str, *, guarded: bool = False) -> None:
         """Do for ``response`` what ``Recording`` does, of which nothing was kept."""
         values = response.values("record-route")
         for index, value in enumerate(values):
@@ -218,7 +222,8 @@ class Marks:
             after = address_of(uri_of(values[index - 1])) if index else ""
             dialog = response.call_id, response.from_tag or "", response.to_tag or "", after
             target = address_of(contact_of(response))
-            shown = self.make(int(mark[:_HEAD_END], 16) & _HOURS | CALLER, dialog, target, who)
+            head = int(mark[:_HEAD_END], 16) & _HOURS | CALLER | (GUARDED if guarded else 0)
+            shown = self.make(head, dialog, target, who)
             response.substitute("record-route", mark, shown)
             return
 
@@ -241,6 +246,11 @@ def sender(user: str, host: str) -> str:
 def place_in(mark: str) -> str:
     """Return the digit of the worker that made ``mark``, "" where there is none."""
     return mark[_LENGTH:].lower() if len(mark) == _LENGTH + 1 else ""
+
+
+def leads_to_guarded(mark: str) -> bool:
+    """Whether ``mark``, which was read and is ours, says that its dialog is with a guarded server."""
+    return bool(int(mark[:_HEAD_END], 16) & GUARDED)
 
 
 def hour_of(unix: float) -> int:

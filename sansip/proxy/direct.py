@@ -78,12 +78,16 @@ def direct_way(proxy: Proxy, request: Request, target: Target, leaves: int) -> D
         return None
     text = str(uri)
     transport, host = UDP, uri.host
+    guarded = proxy.client.guarded
+    closed = guarded.active and not target.chosen
     name = ""
     if target.flow is None and not target.only and _PLAIN.fullmatch(text) is not None:
         # By UDP, to an IPv4 address (``next_hop``).
         port = uri.port or DEFAULT_PORT
         if target.address is not None:
             host, port = target.address
+        if closed and guarded.bars(host, port) is not None:
+            return None
     else:
         client = proxy.client
         try:
@@ -96,6 +100,9 @@ def direct_way(proxy: Proxy, request: Request, target: Target, leaves: int) -> D
             text = str(as_request_uri(uri))
         transport, host, port = hop.transport, hop.host, hop.port
         alive = None if target.flow is None else flow_for(client, request, target)
+        if closed and not (alive is not None and alive.reliable) and guarded.bars(host, port) is not None:
+            # No phone has it; the long way refuses it.
+            return None
         if alive is not None:
             return Direct(uri, text, host, proxy.listeners[alive.listener], alive, alive)
         name = hop.proves(transport)

@@ -20,6 +20,7 @@ from sansip.proxy.record_route import add_record_route, can_be_recorded
 from sansip.transport.flow import Flow
 
 if TYPE_CHECKING:
+    from sansip.client.guarded import Guard
     from sansip.clock import Timer
     from sansip.proxy.budget import Budget
     from sansip.proxy.forwarding import Forwarding
@@ -39,7 +40,7 @@ _GROWTH = 400
 class Leaving(Attempt):
     """A target being tried, as far as requests leave for it."""
 
-    __slots__ = ("_owner", "_rang", "_shift", "_taken", "breadth", "forwarding", "proxy", "target")
+    __slots__ = ("_barred", "_owner", "_rang", "_shift", "_taken", "breadth", "forwarding", "proxy", "target")
 
     def __init__(
         self, proxy: Proxy, forwarding: Forwarding, owner: Owner, target: Target, breadth: int
@@ -55,6 +56,8 @@ class Leaving(Attempt):
         self._rang = 0.0
         # A place of its target is that of another branch.
         self._taken = False
+        # A place of its target is one that only modules choose.
+        self._barred = False
         # The number that is added to CSeq.
         self._shift = 0
 
@@ -94,6 +97,11 @@ class Leaving(Attempt):
         except RemoteProtocolError as error:
             self.refuse(error.status, now)
             return
+        guarded = proxy.client.guarded
+        if guarded.active and not self.target.chosen and (guard := guarded.names(hop)) is not None:
+            self._bar(guard, hop.host, hop.port)
+            self.refuse(403, now)
+            return
         if forwarding.accounts is not None:
             self._answers = proxy.client.auth.answers(hop.host, forwarding.accounts)
             self._shift = proxy.shifts.of(base, forwarding.marked)
@@ -114,6 +122,8 @@ class Leaving(Attempt):
             listener.accepts or can_be_recorded(self._hop, self.forwarding.record_route)
         ):
             return None, None
+        if proxy.client.guarded.active and self._is_barred(alive):
+            return None, None
         if target.alone:
             place = self._place if alive is None else (alive.transport, alive.host, alive.port)
             assert place is not None
@@ -121,6 +131,30 @@ class Leaving(Attempt):
                 self._taken = True
                 return None, None
         return listener, alive
+
+    def _is_barred(self, alive: Flow | None) -> bool:
+        """Whether the place is one that only modules choose, and none did."""
+        guarded = self.proxy.client.guarded
+        assert self._place is not None
+        assert self._hop is not None
+        _, ip, port = self._place if alive is None else (alive.transport, alive.host, alive.port)
+        if self.target.chosen:
+            if not self._hop.numeric:
+                guarded.learn(self._hop.host, ip, port)
+            return False
+        if alive is not None and alive.reliable:
+            # Its peer opened the connection, and registered over it.
+            return False
+        guard = guarded.bars(ip, port)
+        if guard is None:
+            return False
+        self._bar(guard, ip, port)
+        return True
+
+    def _bar(self, guard: Guard, ip: str, port: int) -> None:
+        self._barred = True
+        forwarding = self.forwarding
+        self.proxy.client.guarded.refused(guard, forwarding.caller.host, self.request.method, ip, port)
 
     def _prepare(
         self, transport: str, listener: Listener, alive: Flow | None, may_switch: bool, now: float

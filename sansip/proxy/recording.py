@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from sansip.errors import RemoteProtocolError
-from sansip.proxy.dialog_mark import CALLER, address_of, contact_of, hour_of, sender, strip, uri_of
+from sansip.proxy.dialog_mark import CALLER, GUARDED, address_of, contact_of, hour_of, sender, strip, uri_of
 
 if TYPE_CHECKING:
     from sansip.proxy.dialog_mark import Marks
@@ -35,6 +35,7 @@ class Recording:
         unix: the time.
         caller: the user who sends it and from where (``sender``), "" if it is none of our users.
         callee: the user who is called, "" if it is none of our users.
+        guarded: whether it comes from a server that only modules send to (``client.guarded``).
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Recording:
         "_callee",
         "_caller",
         "_contact",
+        "_guarded",
         "_hour",
         "_made",
         "_marks",
@@ -63,6 +65,8 @@ class Recording:
         unix: float,
         caller: str,
         callee: str,
+        *,
+        guarded: bool = False,
     ) -> None:
         self._marks = marks
         # Where the callee was looked for -> its mark.
@@ -74,6 +78,7 @@ class Recording:
         # Within a dialog: the tag of the side that is sent to.
         self._within = dialog[2]
         self._hour = hour_of(unix)
+        self._guarded = GUARDED if guarded else 0
         self._caller = caller
         self._callee = callee
         self._target = target
@@ -93,7 +98,7 @@ class Recording:
         mark = self._made.get(who)
         if mark is None:
             dialog = self._call_id, "", self._tag, self._after
-            mark = self._made[who] = marks.make(self._hour, dialog, self._target, who)
+            mark = self._made[who] = marks.make(self._hour | self._guarded, dialog, self._target, who)
         return mark
 
     def found(self, response: Response) -> str | None:
@@ -107,7 +112,9 @@ class Recording:
                     return mark
         return None
 
-    def echoed(self, line: str | None, tag: str | None, contact: str | None) -> tuple[bool, str | None]:
+    def echoed(
+        self, line: str | None, tag: str | None, contact: str | None, *, guarded: bool
+    ) -> tuple[bool, str | None]:
         """Do as ``answered`` for a response that is not read, with less than status 300.
 
         ``line`` and ``contact`` are those of Record-Route and Contact. Returns whether this was all that had
@@ -135,11 +142,12 @@ class Recording:
             else:
                 target = address_of(uri_of(contact.partition(":")[2]))
                 self._contact = (contact, target)
-        return True, line.replace(mark, self._shown_to(mark, tag or "", target, ""))
+        return True, line.replace(mark, self._shown_to(mark, tag or "", target, "", guarded))
 
-    def answered(self, response: Response) -> None:
+    def answered(self, response: Response, *, guarded: bool) -> None:
         """Shape our values in ``response`` for the caller; it is no 100.
 
+        ``guarded``: it comes from a server that only modules send to (``client.guarded``).
         The answer to a target refresh is noted: RFC 3261 12.2.1.2, 12.2.2, RFC 3311 5.
         """
         if self._marks is None:
@@ -160,13 +168,14 @@ class Recording:
                 lines = response.raw_lines("record-route")
                 if len(lines) == 1 and "," not in lines[0]:
                     # Ours alone, as nearly always.
-                    shown = self._shown_to(mark, tag, target, "")
+                    shown = self._shown_to(mark, tag, target, "", guarded)
                     response.set_line("record-route", lines[0].replace(mark, shown))
                 else:
                     values = response.values("record-route")
                     at = next((index for index, value in enumerate(values) if mark in value), 0)
                     after = address_of(uri_of(values[at - 1])) if at else ""
-                    response.substitute("record-route", mark, self._shown_to(mark, tag, target, after))
+                    shown = self._shown_to(mark, tag, target, after, guarded)
+                    response.substitute("record-route", mark, shown)
         except RemoteProtocolError:
             # No side can follow such a Contact, and the caller must not see the callee's mark.
             response.remove("Record-Route")
@@ -186,7 +195,7 @@ class Recording:
         self._contact = (line, target)
         return target
 
-    def _shown_to(self, mark: str, tag: str, target: str, after: str) -> str:
+    def _shown_to(self, mark: str, tag: str, target: str, after: str, guarded: bool) -> str:
         """Return the caller's mark of the dialog with who answered with ``tag`` and Contact ``target``.
 
         ``after``: the route value next to ours on the callee's side, "" for none.
@@ -203,7 +212,8 @@ class Recording:
             marks.note(self._call_id, self._tag, tag, target)
         elif len(self._shown) >= _SHOWN:
             del self._shown[next(iter(self._shown))]
-        shown = marks.make(CALLER | self._hour, (self._call_id, self._tag, tag, after), target, self._caller)
+        head = CALLER | self._hour | (GUARDED if guarded else 0)
+        shown = marks.make(head, (self._call_id, self._tag, tag, after), target, self._caller)
         self._shown[tag] = target, after, shown
         return shown
 
@@ -216,7 +226,9 @@ class Recording:
             marks.note(self._call_id, self._tag, tag, target)
 
 
-def recording_of(marks: Marks | None, request: Request, unix: float, caller: str, callee: str) -> Recording:
+def recording_of(
+    marks: Marks | None, request: Request, unix: float, caller: str, callee: str, *, guarded: bool
+) -> Recording:
     """Return the ``Recording`` of ``request``, as it was received but without our own Route values."""
     target = after = ""
     if marks is not None:
@@ -224,4 +236,4 @@ def recording_of(marks: Marks | None, request: Request, unix: float, caller: str
         if "record-route" in request.keys:
             after = address_of(uri_of(request.values("record-route")[0]))
     dialog = request.call_id, request.from_tag, request.to_tag
-    return Recording(marks, dialog, request.uri_text, target, after, unix, caller, callee)
+    return Recording(marks, dialog, request.uri_text, target, after, unix, caller, callee, guarded=guarded)

@@ -52,7 +52,10 @@ def take_back(proxy: Proxy, forwarding: Sent, response: Response, flow: Flow, *,
     if recording is not None:
         if response.status < 300:
             show_callee(proxy, recording, flow, response)
-        recording.answered(response)
+        guarded = proxy.client.guarded
+        recording.answered(
+            response, guarded=guarded.active and guarded.bars(flow.host, flow.port) is not None
+        )
     # RFC 3261 16.7 step 3
     if not response.drop_line("via"):
         response.pop_first_value("via")

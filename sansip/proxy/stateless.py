@@ -72,6 +72,10 @@ def forward_stateless(
         hop = route_of(proxy.client, copy, target)
     except RemoteProtocolError:
         return
+    guarded = proxy.client.guarded
+    if guarded.active and not target.chosen and (named := guarded.names(hop)) is not None:
+        guarded.refused(named, incoming.host, request.method, hop.host, hop.port)
+        return
 
     def send(addresses: Any, now: float) -> None:
         places = proxy.client.places.take(addresses, hop, now)
@@ -79,6 +83,11 @@ def forward_stateless(
             return
         transport, ip, port = places[0]
         alive = flow_for(proxy.client, copy, target)
+        if guarded.active and not target.chosen and not (alive is not None and alive.reliable):
+            guard = guarded.bars(ip, port)
+            if guard is not None:
+                guarded.refused(guard, incoming.host, request.method, ip, port)
+                return
         if proxy.trust.exists:
             keep_back(proxy, copy, alive or Flow(transport, prefer, (ip, port)))
         listener = (
@@ -155,7 +164,9 @@ def forward_stray(proxy: Proxy, response: Response, came: Flow, now: float) -> N
         drop_assertions(response, stranger=True)
         drop_challenges(response, proxy.trust)
     try:
-        proxy.marks.show_stray(response, proxy.trust.sender(response.from_.uri, host))
+        guarded = proxy.client.guarded
+        reached = guarded.active and guarded.bars(came.host, came.port) is not None
+        proxy.marks.show_stray(response, proxy.trust.sender(response.from_.uri, host), guarded=reached)
     except RemoteProtocolError:
         return
     # ``received`` was added here where sent-by was a name.

@@ -38,6 +38,7 @@ class Target:
             another server named these targets, and may name any number of them.
         binding: the binding that it was made of; its holder is told when its flow is gone.
         address: socket address to use in place of the URI's (a phone behind a NAT).
+        chosen: this node chose the place, and no sender: it may be a gateway (``client.guarded``).
         listener: number of the listener to send from, where it reaches; None: the
             one that the request came by. A phone behind a NAT hears only the one
             that it registered at.
@@ -54,6 +55,7 @@ class Target:
     binding: Any = None
     listener: int | None = None
     alone: bool = False
+    chosen: bool = False
 
 
 def groups(targets: list[Target]) -> list[list[Target]]:
@@ -88,7 +90,12 @@ def targets_of(given: Sequence[Target | SipUri | str] | Target | SipUri | str | 
         raise LocalProtocolError("relay and redirect need at least one target")
     try:
         return [
-            item if isinstance(item, Target) else Target(parse_uri(item) if isinstance(item, str) else item)
+            # A URI in text is the route's own; an object may come from a sender.
+            Target(parse_uri(item), chosen=True)
+            if isinstance(item, str)
+            else item
+            if isinstance(item, Target)
+            else Target(item)
             for item in given
         ]
     except RemoteProtocolError as error:

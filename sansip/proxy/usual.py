@@ -286,7 +286,9 @@ class Usual:
             if not (hop.reliable or contact is None or hop.host in contact or is_private(hop.host)):
                 # It may be behind a NAT (``callee``).
                 return False
-            plain, shown = recording.echoed(echo.recorded, tag, contact)
+            places = self.proxy.client.guarded
+            guarded = places.active and places.bars(flow.host, flow.port) is not None
+            plain, shown = recording.echoed(echo.recorded, tag, contact, guarded=guarded)
             if not plain:
                 return False
         echo.data = echo.octets(shown)

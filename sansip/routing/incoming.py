@@ -51,6 +51,7 @@ class Incoming:
         taken: whether a module decides on it, when it will (``Module.request_received``).
         decided: whether it has been answered, relayed or dropped.
         reading: how much that value proves (``proxy.dialog_mark``).
+        to_guarded: whether that value says that the dialog is with a server which only modules send to.
         unsure: whether ``locate`` found no binding because the shared location could not be asked.
         from_node: whether another node of ours sent it on, which has admitted it
             (``sansip.routing.vouching``).
@@ -105,6 +106,7 @@ class Incoming:
         "server",
         "slots",
         "taken",
+        "to_guarded",
         "unsure",
         "usual",
         "waits",
@@ -125,6 +127,7 @@ class Incoming:
         self.from_node = False
         self.unsure = False
         self.reading = Reading.NONE
+        self.to_guarded = False
         self.flows: FlowRoute | None = None
         self.slots: dict[Any, Any] | None = None
         self.waits: Waits | None = None

@@ -136,8 +136,10 @@ class Openings:
         limits, pending = core.limits, proxy.pending
         breadth = limits.max_breadth
         tcp_above = proxy.client.tcp_above
+        guarded = proxy.client.guarded
         if (
             place is None
+            or (guarded.active and guarded.bars(*place) is not None)
             or breadth < 1
             or (limits.pending_per_source and pending.sources.get(host, 0) >= limits.pending_per_source)
             or (limits.pending_per_callee and pending.callees.get(aor, 0) >= limits.pending_per_callee)
@@ -156,7 +158,7 @@ class Openings:
         if not self._allows(flow, now):
             return True
         core.ua.now = now
-        recording = self._recording(opening, host, now)
+        recording = self._recording(opening, flow, now)
         ours = ""
         records = proxy.config.record_route
         if records:
@@ -205,14 +207,14 @@ class Openings:
         places[contact] = place
         return place
 
-    def _recording(self, opening: Opening, host: str, now: float) -> Recording:
+    def _recording(self, opening: Opening, flow: Flow, now: float) -> Recording:
         core = self._core
         proxy = core.proxy
         caller, callee = "", ""
         trust = proxy.trust
         if trust.authenticates:
             line = opening.from_.partition(":")[2].strip()
-            caller = trust.sender(parse_name_addr(line, "From", "RFC 3261 20.20").uri, host)
+            caller = trust.sender(parse_name_addr(line, "From", "RFC 3261 20.20").uri, flow.host)
             line = opening.to.partition(":")[2].strip()
             callee = trust.user(parse_name_addr(line, "To", "RFC 3261 20.39").uri)
         return Recording(
@@ -224,6 +226,7 @@ class Openings:
             core.wall.unix(now),
             caller,
             callee,
+            guarded=proxy.client.guarded.active and proxy.client.guarded.sent(flow),
         )
 
 

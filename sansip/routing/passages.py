@@ -38,8 +38,8 @@ PASSING: Final = frozenset(b"AB")
 _METHODS: Final = ("ACK", "BYE")
 # RFC 3325: fields that a trust domain looks at.
 _OF_TRUST: Final = re.compile("(?i)\\n(?:p-|remote-party-id|alert-info)")
-# To the Request-URI as it is.
-_AS_ASKED: Final = Target()
+# To the Request-URI as it is; ACK and BYE begin nothing (``reaching``), so a gateway gets them, too.
+_AS_ASKED: Final = Target(chosen=True)
 # Octets that our lines add at the most.
 _GROWTH: Final = 300
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 from sansip.errors import RemoteProtocolError
 from sansip.proxy.assertions import OF_STRANGERS
 from sansip.proxy.beginning import relay_usual
-from sansip.proxy.dialog_mark import Reading
+from sansip.proxy.dialog_mark import Reading, leads_to_guarded
 from sansip.proxy.loop import Arrived, loop_hash
 from sansip.proxy.recording import Recording, recording_of
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import Target
 from sansip.routing.lookup import target_of
+from sansip.routing.reaching import BEGIN_NOTHING
 from sansip.routing.relaying import DIALOG_METHODS
 from sansip.sources import source_of
 from sansip.ua.tags import MARK as TAG_MARK
@@ -39,6 +40,8 @@ _OTHERS: Final = frozenset(("CANCEL", "PUBLISH", "REGISTER", "SUBSCRIBE"))
 _NO_FIRST: Final = _OTHERS | {"ACK", "BYE"}
 # To the Request-URI as it is.
 _AS_ASKED: Final = Target()
+# The same, to a gateway as well.
+_CHOSEN: Final = Target(chosen=True)
 
 
 class QuickRelay:
@@ -131,10 +134,13 @@ class QuickRelay:
         who = trust.sender(request.from_.uri, flow.host) if trust.authenticates else ""
         if proxy.marks.read(mark, request, who, core.wall.unix(now)) is Reading.WHOLE:
             core.ua.now = now
+            target = _AS_ASKED
+            if proxy.client.guarded.active and (method in BEGIN_NOTHING or leads_to_guarded(mark)):
+                target = _CHOSEN
             if arrived is None:
-                forward_stateless(proxy, request, flow, _AS_ASKED, None, now, listener)
+                forward_stateless(proxy, request, flow, target, None, now, listener)
                 return True
-            if self._send(request, key, back, flow, _AS_ASKED, listener.id, arrived, now):
+            if self._send(request, key, back, flow, target, listener.id, arrived, now):
                 return True
         request.restore_line(at, "route", line)
         return False
@@ -172,7 +178,9 @@ class QuickRelay:
             caller, callee = "", ""
             if trust.authenticates:
                 caller, callee = trust.sender(sender, flow.host), trust.user(request.to.uri)
-            recording = recording_of(marks, request, core.wall.unix(now), caller, callee)
+            guarded = proxy.client.guarded
+            sent = guarded.active and guarded.sent(flow)
+            recording = recording_of(marks, request, core.wall.unix(now), caller, callee, guarded=sent)
         core.ua.now = now
         arrived = Arrived(uri, request.uri_text, request.identity(), ())
         counted = (source, aor)

@@ -26,6 +26,7 @@ from sansip.routing.arrival import routing_hash
 from sansip.routing.awaitables import ENDLESS, Endless
 from sansip.routing.identity import withhold
 from sansip.routing.lookup import locate_at_hand, names_gruu
+from sansip.routing.reaching import may_reach
 from sansip.sources import source_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def relay(
         chosen = found
     elif targets is None and request.flows is not None and request.flows.target is not None:
         chosen = [request.flows.target]
+    elif targets is None and proxy.client.guarded.active and may_reach(request):
+        chosen = [Target(chosen=True)]
     if message.max_forwards == 0:
         # RFC 3261 16.3 step 3 holds for a route that did not validate, too.
         request.reply(483)
@@ -239,5 +242,13 @@ def _recorded_as(request: Incoming) -> Recording | None:
         marks = proxy.marks if proxy.config.dialog_tokens else None
         caller = proxy.trust.sender(message.from_.uri, request.flow.host)
         callee = proxy.trust.user(message.to.uri)
-        request.recording = recording_of(marks, message, core.wall.unix(request.now), caller, callee)
+        guarded = proxy.client.guarded
+        request.recording = recording_of(
+            marks,
+            message,
+            core.wall.unix(request.now),
+            caller,
+            callee,
+            guarded=guarded.active and guarded.sent(request.flow),
+        )
     return request.recording

@@ -139,7 +139,18 @@ class UserAgent(Book):
             raise LocalProtocolError(f"request sends no {method}; call invite")
         request, hop = self._build(method, uri, headers, body, from_, to, token)
         asking = Asking(self)
-        self.client.send(request, asking, self.now, hop=hop, accounts=accounts, within=within, token=token)
+        # A target says whether this node chose it; a URI is the choice of the one who calls this.
+        chosen = getattr(uri, "chosen", True)
+        self.client.send(
+            request,
+            asking,
+            self.now,
+            hop=hop,
+            accounts=accounts,
+            within=within,
+            token=token,
+            chosen=chosen,
+        )
         return asking.answered
 
     def invite(
@@ -158,6 +169,7 @@ class UserAgent(Book):
         redirects: int | None = None,
         depth: int = 0,
         extensions: Sequence[str] | None = None,
+        chosen: bool = True,
     ) -> OutgoingCall:
         """Call ``uri``: a URI, or a target that ``locate`` returned. ``await`` it for the ``Call``.
 
@@ -172,6 +184,8 @@ class UserAgent(Book):
                 configuration says, which is none by default.
             depth: how many calls of ours it is within (``depth_of``).
             extensions: the extensions in Supported, by default all that we know.
+            chosen: whether this node chose the callee, and no peer: a gateway that only modules send to is
+                refused (403) else. A target says so itself.
 
         Awaiting raises ``CallRefused`` if no callee takes the call.
         """
@@ -185,6 +199,7 @@ class UserAgent(Book):
         most = self.config.redirects if redirects is None else redirects
         call = OutgoingCall(self, request, handler or self.handler(), contact, on_progress, most)
         call.depth = depth
+        call.chosen = chosen and getattr(uri, "chosen", True)
         if self.draining or len(self.calls) + len(self.outgoing) + self.elsewhere >= self.limits.calls:
             self.notices.reached("calls", "ua.invite", self.now)
             call.answered.set(CallRefused(response_to(request, 503, to_tag=None)), self.now)

@@ -41,6 +41,7 @@ class OutgoingCall(Asker):
         answered: awaits the call, or ``CallRefused``.
         early: the calls that 1xx responses began, by the peer's tag.
         winner: the call, once it is answered.
+        chosen: whether this node chose the callee (``Client.send``).
         depth: how many calls of ours it is within.
     """
 
@@ -56,6 +57,7 @@ class OutgoingCall(Asker):
         "_until",
         "_user",
         "answered",
+        "chosen",
         "depth",
         "early",
         "final_response",
@@ -93,6 +95,7 @@ class OutgoingCall(Asker):
         self.early: dict[str, Call] = {}
         self.winner: Call | None = None
         self.depth = 0
+        self.chosen = True
 
     def __await__(self) -> Generator[Any, Any, Call]:
         return self.answered.__await__()
@@ -110,7 +113,13 @@ class OutgoingCall(Asker):
         within = None if self._until is None else self._until - now
         client = self._agent.client
         self._sending = client.send(
-            self.request, self, now, hop=self._hop, accounts=self._accounts, within=within
+            self.request,
+            self,
+            now,
+            hop=self._hop,
+            accounts=self._accounts,
+            within=within,
+            chosen=self.chosen,
         )
 
     def cancel(self, reason: str | None = None) -> None:

@@ -43,6 +43,7 @@ class Calling(Protocol):
         headers: Iterable[tuple[str, str]] = (),
         handler: Handler | None = None,
         on_progress: Callable[[Any, Response, float], None] | None = None,
+        chosen: bool = True,
     ) -> Any: ...
 
 
@@ -107,6 +108,7 @@ class _Transfer:
                 headers=headers,
                 handler=handler,
                 on_progress=self._progressed,
+                chosen=False,
             )
         except LocalProtocolError:
             self._notify(400, "Bad Request")

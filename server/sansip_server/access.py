@@ -14,7 +14,7 @@ from sansip.config import Reconfiguration, StackConfig
 from sansip.module import Use
 from sansip.modules.upstream import UpstreamConfig, UpstreamRegistration, Upstreams
 from sansip.routing import TrustedPeer
-from sansip_server.config.peers import accounts_of, read_keys, registrations_of, trusted_of
+from sansip_server.config.peers import accounts_of, guarded_of, read_keys, registrations_of, trusted_of
 from sansip_server.config.schema import Settings
 
 __all__ = ["Access"]
@@ -26,6 +26,7 @@ class _Read:
 
     accounts: list[Account]
     registrations: list[UpstreamRegistration]
+    guarded: list[str]
     trusted: list[TrustedPeer]
     nonce_keys: list[bytes] | None
     secrets: list[bytes] | None
@@ -47,6 +48,7 @@ class Access:
         return _Read(
             accounts,
             registrations_of(settings.upstream, accounts),
+            guarded_of(settings.upstream),
             trusted_of(settings.trusted),
             None if nonces is None else read_keys(Path(nonces), "nonce_file"),
             None if secrets is None else read_keys(Path(secrets), "ephemeral_file"),
@@ -69,7 +71,8 @@ class Access:
         config.nonce_keys = self._read.nonce_keys
         config.ephemeral = self._ephemeral
         others = [use for use in config.modules if use.kind is not Upstreams]
-        config.modules = [*others, Use(Upstreams, UpstreamConfig(self._read.registrations))]
+        upstreams = UpstreamConfig(self._read.registrations, self._read.guarded)
+        config.modules = [*others, Use(Upstreams, upstreams)]
         if self._settings.store is None:
             # All users have a time limit; there are no others to look up.
             config.users = lambda lookup: None
@@ -85,8 +88,9 @@ class Access:
             change.trusted = read.trusted
         if read.accounts != before.accounts:
             change.accounts = read.accounts
-        if read.registrations != before.registrations:
-            change.modules = {**change.modules, Upstreams: UpstreamConfig(read.registrations)}
+        if (read.registrations, read.guarded) != (before.registrations, before.guarded):
+            upstreams = UpstreamConfig(read.registrations, read.guarded)
+            change.modules = {**change.modules, Upstreams: upstreams}
         if read.nonce_keys != before.nonce_keys:
             change.nonce_keys = read.nonce_keys
 

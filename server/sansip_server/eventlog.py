@@ -20,6 +20,7 @@ from sansip.events import (
     BindingsChanged,
     ConnectionRefused,
     CredentialsRefused,
+    DestinationRefused,
     KeepaliveAnswered,
     KeepaliveUnanswered,
     LimitReached,
@@ -49,6 +50,7 @@ KINDS = {
     UpstreamChanged: "registrations elsewhere",
     AuthenticationFailed: "failed authentications",
     CredentialsRefused: "refusals of our credentials",
+    DestinationRefused: "requests that were not sent to gateways",
     LimitReached: "limits reached",
     MessageRefused: "refused messages",
     NodeChanged: "changes of nodes",
@@ -126,6 +128,12 @@ def _write(event: Any) -> None:
             logger.warning("not registered as %s: %s", aor, reason)
         case CredentialsRefused(host, realm, reason):
             logger.warning("%s does not take our credentials in realm %r: %s", host, realm, reason)
+        case DestinationRefused(source, method, place, what, setting):
+            logger.warning(
+                "a request of %s (%s) was not sent to %s, %s: its sender named that place, and no module"
+                " chose it (%s = true would allow it)",
+                *(source, method, place, what, setting),
+            )
         case ConnectionRefused(source, reason):
             logger.warning("refused a connection from %s: %s", source, reason)
         case NodeChanged(name, "gone"):

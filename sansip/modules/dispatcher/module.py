@@ -178,8 +178,8 @@ class Dispatcher(Operated):
             lr = (
                 one.uri if one.uri.is_loose_router else one.uri.replace(params={**one.uri.params, "lr": None})
             )
-            return Target(original, path=(f"<{lr}>",))
-        return Target(one.uri.replace(user=original.user))
+            return Target(original, path=(f"<{lr}>",), chosen=True)
+        return Target(one.uri.replace(user=original.user), chosen=True)
 
     # --- the default route
 

@@ -75,6 +75,7 @@ class Operated(Module):
         self._relayed = core.counter("requests", "Requests sent to a destination", ("group", "uri"))
         self._failed = core.counter("failed", "Requests that a destination failed at", ("group", "uri"))
         self._groups.take(self.settings.destinations)
+        self._guard(now)
         self._shared = SharedHealth(core)
         self._prober = Prober(
             core, self._groups, self._plan, lambda one: one.destination.probe, self._tell, self._share
@@ -87,12 +88,18 @@ class Operated(Module):
         had = self.settings.probe_interval
         super().configure(settings, now)
         self._groups.take(settings.destinations)
+        self._guard(now)
         if had != settings.probe_interval:
             self._prober.replan(now)
         self._prober.resolve(now)
 
     async def _restore(self) -> None:
         self._groups.restore(await self._rows.all())
+        self._guard(self.core.ua.now)
+
+    def _guard(self, now: float) -> None:
+        servers = [(one.uri, f"destination {one.destination.uri}") for one in self._groups]
+        self.core.guard([] if self.settings.direct else servers, "dispatcher.direct", now)
 
     def announced(self, key: str, word: Any, now: float) -> None:
         """Take what another worker knows of a destination."""
@@ -108,6 +115,7 @@ class Operated(Module):
             self._groups.change(change)
         for key in deleted:
             self._groups.forget(*key)
+        self._guard(now)
 
     def _share(self, one: Member) -> None:
         self._shared.share(one.key, one.health)
@@ -265,6 +273,7 @@ class Operated(Module):
         else:
             await self._rows.delete((group, uri))
             self._groups.forget(group, uri)
+            self._guard(self.core.ua.now)
         return True
 
     async def _change(
@@ -297,6 +306,7 @@ class Operated(Module):
     async def _keep(self, change: Change) -> None:
         await self._rows.put(change)
         self._groups.change(change)
+        self._guard(self.core.ua.now)
 
     def _asked_group(self, command: str, name: str) -> tuple[Member, ...]:
         try:

@@ -89,6 +89,13 @@ class DispatcherSettings:
             " for passwords."
         ),
     ] = False
+    direct: Annotated[
+        bool,
+        Doc(
+            "Whether senders may name a destination by its own address or name, past this module and its"
+            " limits, and past quotas. Leave it off: else each user with a password calls there at your cost."
+        ),
+    ] = False
     algorithm: Annotated[Algorithm, Doc("How one of the group is chosen.")] = "round-robin"
     key: Annotated[
         Literal["call-id", "from", "to", "user"], Doc("For hash: what stays with one destination.")

@@ -110,7 +110,7 @@ class Lcr(Operated):
                 self._calls.release(request, outlet.key)
                 return True
             attempts += 1
-            target = Target(uri_at(outlet, original, number, one.offer))
+            target = Target(uri_at(outlet, original, number, one.offer), chosen=True)
             if (call := self._calls.of(request)) is not None:
                 note(call, outlet, one.offer, request.now)
             outcome = await request.relay(target, answer=answer)

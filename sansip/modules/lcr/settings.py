@@ -98,6 +98,13 @@ class LcrSettings:
         bool,
         Doc("Whether senders who have proved nothing get to gateways, where the server asks for passwords."),
     ] = False
+    direct: Annotated[
+        bool,
+        Doc(
+            "Whether senders may name a gateway by its own address or name, past this module with its limits,"
+            " and past quotas. Leave it off: else each user with a password calls there at your cost."
+        ),
+    ] = False
     answer: Annotated[
         float, Doc("Seconds in which a gateway gives any response; then the next one is tried.")
     ] = 2.0

@@ -8,14 +8,16 @@ files or the environment, so that an operator can show the configuration file to
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 
 from sansip.auth import HASHES, Account, hash_name
 from sansip.modules.upstream import UpstreamRegistration
 from sansip.routing import TrustedPeer
 from sansip.transport.transports import TransportName
+from sansip.wire.host import host_text
 from sansip_server.faults import OperatorError, os_reason
 
 __all__ = [
@@ -23,10 +25,14 @@ __all__ = [
     "UpstreamSettings",
     "accounts_of",
     "check_ha1",
+    "guarded_of",
     "read_keys",
     "registrations_of",
     "trusted_of",
 ]
+
+# Addresses of a network in `upstream.hosts` up to which each one is guarded.
+MOST_HOSTS = 1_024
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +65,10 @@ class UpstreamSettings:
     contact_user: str = ""
     # Seconds to register for; the registrar has the last word.
     expires: int = 3_600
+    # Whether users may call there by naming these hosts, with this account, past `lcr`, its limits and
+    # quotas. Every user with a password then calls at your cost. Guarded are names, addresses and networks of
+    # at most 1,024 addresses, at the ports 5060 and 5061 or where SRV records lead, and the registrar.
+    direct: bool = False
 
     def __post_init__(self) -> None:
         if not self.hosts or not self.realm or not self.username:
@@ -138,6 +148,30 @@ def registrations_of(
         for one, account in zip(settings, accounts, strict=True)
         if one.register is not None
     ]
+
+
+def guarded_of(settings: Sequence[UpstreamSettings]) -> list[str]:
+    """Return URIs of the servers that no user may name (``direct``)."""
+    found: dict[str, None] = {}
+    for one in settings:
+        if one.direct:
+            continue
+        if one.registrar is not None:
+            found[one.registrar] = None
+        for host in one.hosts:
+            for name in _hosts_of(host):
+                found[f"sip:{host_text(name)}"] = None
+    return list(found)
+
+
+def _hosts_of(text: str) -> Iterable[str]:
+    """Return the hosts that an entry of ``hosts`` stands for: a name, an address, a network."""
+    try:
+        network = ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return [text.lower()]
+    # A network of more is no list of a carrier's servers.
+    return [str(one) for one in network] if network.num_addresses <= MOST_HOSTS else []
 
 
 def _password(settings: UpstreamSettings) -> str | None:

@@ -1,0 +1,34 @@
+"""Which senders reach a guarded server by their Request-URI, although no module chose it.
+
+Theory of operation: ``client.guarded`` has the gateways that only modules send to. Three kinds of requests go
+there as they ask: those of a dialog that was set up with the gateway, those of a dialog that begin nothing,
+and those of peers that the operator lets send anywhere, or of a gateway itself. That holds for the
+Request-URI alone: a Contact that a user registered, or named in a redirection, never leads there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sansip.routing.incoming import Incoming
+
+__all__ = ["BEGIN_NOTHING", "may_reach"]
+
+# Within a dialog. RFC 3261 12.2.2: a server may take another request of a dialog that it does not know for
+# one that it forgot, and an INVITE is a call then; so the remote target of a call with a friend, who may name
+# any place, must not lead an INVITE to a gateway.
+BEGIN_NOTHING: Final = frozenset(("ACK", "BYE", "CANCEL", "INFO", "NOTIFY", "PRACK", "UPDATE"))
+
+
+def may_reach(request: Incoming) -> bool:
+    """Whether ``request`` may go to a guarded server that its Request-URI names."""
+    if request.to_guarded:
+        return True
+    if request.method in BEGIN_NOTHING and (request.from_dialog or request.reading):
+        # A call that runs since before the server was guarded must be hung up.
+        return True
+    peer = request.trusted
+    if peer is not None and peer.relay:
+        return True
+    return request.core.proxy.client.guarded.sent(request.flow)
