@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.client.guarded import Guard, Guarded
 from sansip.errors import RemoteProtocolError
 from sansip.transport.next_hop import NextHop, next_hop
-from sansip.transport.transports import TCP, TLS, UDP
+from sansip.transport.transports import DEFAULT_PORTS, TCP, TLS, UDP
 
 if TYPE_CHECKING:
     from sansip.client.places import Places
@@ -93,5 +93,5 @@ def _ways(hop: NextHop) -> list[NextHop]:
     found = [hop]
     if not hop.explicit_port:
         found += [NextHop(one, hop.host, hop.port, False, True, False) for one in (UDP, TCP)]
-        found.append(NextHop(TLS, hop.host, 5061, False, True, False, True))
+        found.append(NextHop(TLS, hop.host, DEFAULT_PORTS[TLS], False, True, False, True))
     return found

@@ -287,7 +287,7 @@ class Usual:
                 # It may be behind a NAT (``callee``).
                 return False
             places = self.proxy.client.guarded
-            guarded = places.active and places.bars(flow.host, flow.port) is not None
+            guarded = places.active and places.bars(hop.host, hop.port) is not None
             plain, shown = recording.echoed(echo.recorded, tag, contact, guarded=guarded)
             if not plain:
                 return False

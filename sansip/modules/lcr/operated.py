@@ -70,7 +70,7 @@ class Operated(Module):
         self._sent = core.counter("requests", "Requests sent to a gateway", ("gateway",))
         self._failures = core.counter("failed", "Requests that a gateway failed at", ("gateway",))
         self._unrouted = core.counter("unrouted", "Requests that no gateway took", ("why",))
-        self._take(self.settings, now)
+        self._have(self.settings, now)
         self._shared, self._measured = SharedHealth(core), Measured(core)
         self._prober = Prober(
             core, self._gateways, self._plan, lambda one: one.gateway.probe, self._tell, self._share
@@ -82,13 +82,13 @@ class Operated(Module):
         """Take other settings; gateways in both keep their state, and the file is looked at anew."""
         had = self.settings.probe_interval
         super().configure(settings, now)
-        self._take(settings, now)
+        self._have(settings, now)
         if had != settings.probe_interval:
             self._prober.replan(now)
         self.core.run(self._restore(), now)
         self._prober.resolve(now)
 
-    def _take(self, settings: LcrSettings, now: float) -> None:
+    def _have(self, settings: LcrSettings, now: float) -> None:
         self._gateways.take(settings.gateways)
         servers = (
             [] if settings.direct else [(one.uri, f"gateway {one.gateway.name}") for one in self._gateways]
