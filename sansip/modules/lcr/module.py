@@ -22,6 +22,7 @@ from sansip.modules.lcr.operated import Operated
 from sansip.modules.lcr.settings import LcrSettings
 from sansip.modules.lcr.view import named, uri_at
 from sansip.proxy import Target
+from sansip.proxy.trust import identity_of
 
 if TYPE_CHECKING:
     from sansip.routing import IncomingRequest
@@ -74,8 +75,7 @@ class Lcr(Operated):
         return await self._try(request, number, taken, passed)
 
     def _choose(self, number: str, request: IncomingRequest) -> tuple[list[Candidate], list[Candidate]]:
-        caller = str(request.message.from_.uri)
-        return self._chosen(number, caller, self.core.unix(request.now), request.now)
+        return self._chosen(number, _caller(request), self.core.unix(request.now), request.now)
 
     async def _try(
         self,
@@ -204,6 +204,17 @@ class _Fails:
 
     def __contains__(self, status: object) -> bool:
         return isinstance(status, int) and self._settings.fails(status)
+
+
+def _caller(request: IncomingRequest) -> str:
+    """Return who calls, as the patterns of rates see it: user and domain, and nothing that the sender adds.
+
+    "" for a sender who has proved nothing, where the server asks for passwords: a name chooses no price.
+    """
+    if request.authenticates and not request.proven:
+        return ""
+    user, host = identity_of(request.message.from_.uri)
+    return f"sip:{user}@{host}" if host else f"tel:{user}" if user else str(request.message.from_.uri)
 
 
 def _dialled(request: IncomingRequest) -> str:

@@ -6,6 +6,7 @@ counts for no limit of its user any more; its row stays for further devices.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ class Holdings:
         rows: user -> when each message ends (since 1970), by its id; those that a device has, too.
         coming: ids whose rows are being written.
         total: how many there are.
+
+    ``strange(sender)``: whether that is a name that anybody could have written.
     """
 
-    __slots__ = ("coming", "rows", "total", "waiting")
+    __slots__ = ("_strange", "coming", "rows", "total", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, strange: Callable[[str], bool] = lambda sender: False) -> None:
+        self._strange = strange
         self.waiting: dict[str, dict[str, str]] = {}
         self.rows: dict[str, dict[str, float]] = {}
         self.coming: set[str] = set()
@@ -69,4 +73,7 @@ class Holdings:
             return "per_user"
         if sum(1 for one in held.values() if one == sender) >= settings.per_sender:
             return "per_sender"
+        # RFC 3428 11: a name of another domain proves nothing; one of ours needs a password.
+        if self._strange(sender) and sum(map(self._strange, held.values())) >= settings.per_strangers:
+            return "per_strangers"
         return "most" if self.total >= settings.most else ""

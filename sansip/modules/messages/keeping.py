@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sansip.errors import RemoteProtocolError
 from sansip.modules.messages.holdings import Holdings
 from sansip.modules.messages.row import GIVEN, KEPT, Given, Kept
-from sansip.wire import parse_name_addr
+from sansip.wire import parse_name_addr, parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -41,10 +41,19 @@ class Keeping:
         self._core = core
         self.rows = core.rows(KEPT)
         self.marks = core.rows(GIVEN)
-        self.held = Holdings()
+        self.held = Holdings(self._is_strange)
         self.recounted: set[str] = set()
         # Microseconds of the last id.
         self._last = 0
+
+    def _is_strange(self, sender: str) -> bool:
+        trust = self._core.proxy.trust
+        if not trust.authenticates:
+            return False
+        try:
+            return not trust.owns(parse_uri(sender))
+        except RemoteProtocolError:
+            return True
 
     def sender_of(self, row: Kept) -> str:
         try:

@@ -141,7 +141,7 @@ class Messages(Module):
         parties = without_tag(message.from_), without_tag(message.to)
         size = len(message.body) + len(fields) + len(date or "") + sum(map(len, parties))
         limit = self._held.limit_of(settings, user, sender, size)
-        if limit in ("per_user", "per_sender"):
+        if limit in ("per_user", "per_sender", "per_strangers"):
             await self._keeping.recount(user)
             limit = self._held.limit_of(settings, user, sender, size)
         if limit:

@@ -25,6 +25,13 @@ class MessagesSettings:
         ),
     ] = 100
     per_sender: Annotated[int, Doc("Of these, messages of one sender.")] = 20
+    per_strangers: Annotated[
+        int,
+        Doc(
+            "Of these, messages of all senders of other domains together, where the server asks for"
+            " passwords: one of them may write any From."
+        ),
+    ] = 50
     most: Annotated[int, Doc("Messages in all.")] = 100_000
     size: Annotated[
         int, Doc("Octets of a message with the header fields that are kept; a longer one is not.")
@@ -45,7 +52,7 @@ class MessagesSettings:
     ] = ""
 
     def __post_init__(self) -> None:
-        for name in ("expires", "per_user", "per_sender", "most", "size"):
+        for name in ("expires", "per_user", "per_sender", "per_strangers", "most", "size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
         if self.retry <= 0:

@@ -166,6 +166,27 @@ def test_caller() -> None:
     assert asked(rig, number=1, sender="<sip:carol@biloxi.test>") == ["one"]
 
 
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "<sip:carol:alice@biloxi.test>",
+        "<sip:carol@biloxi.test;x=alice>",
+        '"alice" <sip:carol@biloxi.test>;x=alice',
+    ],
+)
+def test_caller_is_the_user(sender: str) -> None:
+    """A pattern sees user and domain alone: a caller chooses no price by a password, a parameter, a field."""
+    rates = table("one,49,0.01", "two,4930,0.05,,,true,alice")
+    assert asked(Farm(rates), sender=sender) == ["one"]
+
+
+def test_a_stranger_is_no_caller() -> None:
+    """Where passwords are asked for, a name that nobody proved fits no pattern (``strangers``)."""
+    rates = table("one,49,0.01", "two,4930,0.05,,,true,.")
+    rig = Farm(rates, strangers=True, more={"auth": AuthConfig()})
+    assert asked(rig, sender="<sip:boss@elsewhere.test>") == ["one"]
+
+
 def test_currencies_setup_minimum_increment() -> None:
     """Prices are compared for a call of ``call_length``, all of it, in one currency."""
     head = "gateway,prefix,price,currency,setup,minimum,increment"

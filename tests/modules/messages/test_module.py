@@ -421,6 +421,24 @@ def test_limits(limit: str) -> None:
     assert [event.limit for event in bench.events if isinstance(event, MessageRefused)] == [limit]
 
 
+def test_a_stranger_with_many_names() -> None:
+    """A stranger who varies From fills a part of a user's room alone (RFC 3428 11)."""
+    bench = made(per_user=4, per_strangers=2)
+    module = bench.module
+    held, given = module._held, module.settings
+    # Here a name of ours needs a password.
+    module.core.proxy.trust.authenticates = True
+    for number in range(2):
+        assert held.limit_of(given, BOB, f"sip:{number}@elsewhere.example", 10) == ""
+        held.count(BOB, f"id{number}", f"sip:{number}@elsewhere.example", 1e12)
+    assert held.limit_of(given, BOB, "sip:another@elsewhere.example", 10) == "per_strangers"
+    assert held.limit_of(given, BOB, "nobody", 10) == "per_strangers"
+    for number in range(2):
+        assert held.limit_of(given, BOB, "sip:alice@example.com", 10) == ""
+        held.count(BOB, f"of alice {number}", "sip:alice@example.com", 1e12)
+    assert held.limit_of(given, BOB, "sip:alice@example.com", 10) == "per_user"
+
+
 def test_limits_count_what_waits() -> None:
     """A message that a device has leaves room for the next."""
     bench = made(per_user=1)
