@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansip.errors import LocalProtocolError
 from sansip.events import ModuleFailed
-from sansip.module.base import HOOKS, STAGES, Module, ModuleFault, marked
+from sansip.module.base import HOOKS, STAGES, Module, ModuleFault, marked, rank_of
 from sansip.module.binding import bound
 from sansip.module.commands import Command, CommandError, plain_result
 from sansip.module.core import Core
@@ -159,11 +159,13 @@ class Modules:
         ]
 
     def _steps(self, stage: str) -> list[Step]:
-        return [
-            self._guarded(module, method, stage)
+        found = [
+            (module, method)
             for module, method in self._marked("sansip_step")
             if method.sansip_step == stage  # type: ignore[attr-defined]  # a mark that functions carry
         ]
+        found.sort(key=lambda one: rank_of(one[1]))
+        return [self._guarded(module, method, stage) for module, method in found]
 
     def _guarded(self, module: Module, method: Callable[..., Any], stage: str) -> Callable[..., Any]:
         closed = stage in _CLOSED

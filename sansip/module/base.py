@@ -47,6 +47,7 @@ __all__ = [
     "command",
     "function",
     "marked",
+    "rank_of",
     "step",
 ]
 
@@ -193,16 +194,18 @@ def command(
     return mark
 
 
-def step(stage: Stage) -> Callable[[Function], Function]:
+def step(stage: Stage, rank: int = 50) -> Callable[[Function], Function]:
     """Mark a method, ``async def step(self, request)``, as a step of ``stage`` of the default route.
 
-    A step that answers or relays the request ends the route.
+    A step that answers or relays the request ends the route. Steps of a lower ``rank`` act first, those of
+    equal rank in the order of their modules: one that takes whatever is left has a high one.
     """
     if stage not in STAGES:
         raise ModuleFault(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
 
     def mark(method: Function) -> Function:
         method.sansip_step = stage  # type: ignore[attr-defined]  # a mark that functions carry
+        method.sansip_rank = rank  # type: ignore[attr-defined]  # the same
         return method
 
     return mark
@@ -390,6 +393,11 @@ def _judge_method(where: str, cls: type[Module], name: str, method: Callable[...
         raise ModuleFault(f"{where}: the step {name} must be an async def")
     if "sansip_mount" in marks and len(inspect.signature(method).parameters) != 2:
         raise ModuleFault(f"{where}: the mount {name} takes (self, request)")
+
+
+def rank_of(method: Callable[..., Any]) -> int:
+    """Return the rank of a step among those of its stage."""
+    return method.sansip_rank  # type: ignore[attr-defined,no-any-return]  # a mark that functions carry
 
 
 def marked(kind: type[Module], mark: str) -> list[tuple[str, Any]]:

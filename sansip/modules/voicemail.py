@@ -115,7 +115,7 @@ class Voicemail(Module):
             return
         self._send(request, original, str(outcome.status))
 
-    @step("select")
+    @step("select", rank=80)
     async def take_absent(self, request: IncomingRequest) -> None:
         """Take calls for users who have no phone registered."""
         if self.settings.absent and self._takes(request):

@@ -199,7 +199,8 @@ class Dispatcher(Operated):
             request.record_route()
             await self._send_or_refuse(request)
 
-    @step("select")
+    # Numbers with a rate are for ``lcr``, and those in DNS for ``enum``; this takes whatever is left.
+    @step("select", rank=60)
     async def pass_unregistered(self, request: IncomingRequest) -> None:
         """Pass a request on for a user who is not registered here."""
         if self.settings.takes == "unregistered" and self.settings.group in self._groups:

@@ -102,7 +102,7 @@ class Messages(Module):
 
     # --- keeping
 
-    @step("select")
+    @step("select", rank=70)
     async def for_nobody(self, request: IncomingRequest) -> None:
         """Keep a message for a user without a device."""
         if request.method == "MESSAGE":

@@ -89,7 +89,7 @@ def _facts(kind: type[Module]) -> dict[str, Any]:
 
 def _acting(kinds: list[type[Module]]) -> dict[str, list[str]]:
     """Return the modules that act at each hook and stage, in their order."""
-    from sansip.module.base import HOOKS, STAGES, Module, marked
+    from sansip.module.base import HOOKS, STAGES, Module, marked, rank_of
     from sansip.module.order import BACKWARD, ordered
 
     given = ordered(kinds)
@@ -100,7 +100,8 @@ def _acting(kinds: list[type[Module]]) -> dict[str, list[str]]:
             found[hook] = who[::-1] if hook in BACKWARD else who
     for stage in STAGES:
         steps = [(kind, method) for kind in given for _, method in marked(kind, "sansip_step")]
-        who = [kind.name for kind, method in steps if method.sansip_step == stage]
+        there = [one for one in steps if one[1].sansip_step == stage]
+        who = [kind.name for kind, _ in sorted(there, key=lambda one: rank_of(one[1]))]
         if who:
             found[f"stage {stage}"] = who
     return found

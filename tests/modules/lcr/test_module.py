@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from math import sqrt
 from typing import Any
 
@@ -45,6 +46,7 @@ class Farm(Rig):
         store: MemoryRows | None = None,
         gateways: dict[str, dict[str, Any]] | None = None,
         more: dict[str, Any] | None = None,
+        beside: Sequence[Use] = (),
         **options: Any,
     ) -> None:
         self.store = store or MemoryRows()
@@ -54,7 +56,7 @@ class Farm(Rig):
             for name, place in PLACES.items()
         ]
         given = {"probe_interval": 0.0, "file": "rates.csv", "currencies": {"USD": 0.5}, **(options or {})}
-        uses = [Use(Lcr, LcrSettings(made, **given)), Use(Calls, CallsSettings())]
+        uses = [Use(Lcr, LcrSettings(made, **given)), Use(Calls, CallsSettings()), *beside]
         super().__init__(route, modules=uses, wall_offset=UNIX - 100.0, **(more or {}))
         self.wait(0)
         self.wait(0.01)
