@@ -19,10 +19,11 @@ from sansip.events import (
     MessageRefused,
 )
 from sansip.module import Reply
+from sansip.proxy.loop import Arrived
 from sansip.proxy.pair import Pair
 from sansip.proxy.stateless import forward_stray
 from sansip.proxy.usual import Usual
-from sansip.routing import IncomingRequest, run
+from sansip.routing import IncomingRequest, Route, run
 from sansip.routing.arrival import screen, take_route
 from sansip.routing.briefs import Briefs
 from sansip.routing.default import route as default_route
@@ -41,9 +42,11 @@ from sansip.transaction.refusals import Refusals, acknowledges_refusal
 from sansip.transport import Flow, note_source
 from sansip.transport.flow import same_peer
 from sansip.transport.flow_token import MARK
+from sansip.transport.transports import UDP
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, Response, parse_message
 from sansip.wire.echo import read_echo
+from sansip.wire.unread import LAZY, UnreadRequest, UnreadResponse, unread_response
 
 __all__ = ["Reception"]
 
@@ -82,8 +85,8 @@ class Reception:
         self.shortcut: Shortcut | None = Shortcut(core)
         self.quick: QuickRelay | None = QuickRelay(core)
         self.briefs: Briefs | None = Briefs(core, self.shortcut, self.allows)
-        self.passages: Passages | None = Passages(core, self.allows)
-        self.openings: Openings | None = Openings(core, self.allows)
+        self.passages: Passages | None = Passages(core, self)
+        self.openings: Openings | None = Openings(core, self)
         # Replaced by ``reconfigure``.
         self.force_rport: str = config.proxy.force_rport
         trusted = config.proxy.via_maddr == "trusted"
@@ -125,14 +128,14 @@ class Reception:
             and self.openings.sends(data, listener, source, self.force_rport, now)
         )
 
-    def returns_briefly(self, data: bytes, source: Address, now: float) -> bool:
+    def returns_briefly(self, data: bytes, listener: int, source: Address, now: float) -> bool:
         """Send a response back that came in a datagram from ``source``, if that can be done at once.
 
-        It answers a usual relay (``proxy.usual``), or a request of ours that left as octets alone, and no
-        module looks at it.
+        It answers a usual relay (``proxy.usual``), or a request of ours that left as octets alone.
         """
         core = self._core
-        if core.unstarted or core.modules.stack_hooks.message_arrived:
+        looks = core.modules.stack_hooks.message_arrived
+        if core.unstarted or (looks and not LAZY):
             return False
         echo = read_echo(data, core.limits)
         if echo is None:
@@ -142,14 +145,27 @@ class Reception:
         if transaction is None:
             return False
         if isinstance(transaction, Pair):
-            return bool(transaction.hop.address[0] == source[0]) and transaction.takes(echo, now)
+            return (
+                not looks and bool(transaction.hop.address[0] == source[0]) and transaction.takes(echo, now)
+            )
         user, hop = transaction.user, transaction.flow
-        return (
-            isinstance(user, Usual | BriefRequest)
-            and not hop.conn
-            and hop.address[0] == source[0]
-            and user.returns(transaction, echo, now)
-        )
+        if not isinstance(user, Usual | BriefRequest) or hop.conn or hop.address[0] != source[0]:
+            return False
+        if not looks:
+            return user.returns(transaction, echo, now)
+        if not isinstance(user, Usual) or not user.knows(transaction.method == "INVITE", echo):
+            return False
+        message = unread_response(echo.status, (parse_message, data, core.limits))
+        known = hop.address == source and hop.listener == listener and not hop.name
+        flow = hop if known else Flow(UDP, listener, source)
+        if self.admits(message, flow, now) and not (
+            type(message) is UnreadResponse
+            and transaction.user is user
+            and not user.done
+            and user.goes(transaction, echo, now)
+        ):
+            self._response_received(message, flow, now)
+        return True
 
     def message_received(
         self, data: bytes, flow: Flow, now: float, *, datagram: bool = True, passed_on: bool = False
@@ -166,14 +182,10 @@ class Reception:
             return
         if self._siblings is not None and not passed_on and self._is_elsewhere(message, flow, data, now):
             return
-        if core.modules.stack_hooks.message_arrived:
-            verdict = core.modules.stack_hooks.judge(message, flow, now)
-            if verdict is not None:
-                if isinstance(message, Request) and isinstance(verdict, Reply):
-                    self._reply_statelessly(message, flow, verdict, now)
-                return
+        if core.modules.stack_hooks.message_arrived and not self.admits(message, flow, now):
+            return
         if isinstance(message, Request):
-            self._request_received(message, flow, now)
+            self.take(message, flow, now)
         else:
             self._response_received(message, flow, now)
 
@@ -195,6 +207,13 @@ class Reception:
             siblings.take_back()
             self._core.notices.reached("source_rate", flow.host, now)
         return True
+
+    def admits(self, message: Request | Response, flow: Flow, now: float) -> bool:
+        """Show ``message`` to modules as it arrives; return whether it may go on."""
+        verdict = self._core.modules.stack_hooks.judge(message, flow, now)
+        if isinstance(verdict, Reply) and isinstance(message, Request):
+            self._reply_statelessly(message, flow, verdict, now)
+        return verdict is None
 
     def _reply_statelessly(self, request: Request, flow: Flow, reply: Reply, now: float) -> None:
         if request.method != "ACK":
@@ -218,7 +237,8 @@ class Reception:
         ):
             self._transactions.response_received(transaction, response, now)
 
-    def _request_received(self, request: Request, flow: Flow, now: float) -> None:
+    def take(self, request: Request, flow: Flow, now: float) -> None:
+        """Take a request that modules have admitted."""
         core = self._core
         method = request.method
         key = server_key(request)
@@ -331,6 +351,31 @@ class Reception:
             if before is None:
                 return
             route = before
+        self._run(route, handle, now)
+
+    def is_left(self, handle: IncomingRequest, arrived: Callable[[], Arrived | None], now: float) -> bool:
+        """Show a new request to modules; return whether it is left to a quick way, unread.
+
+        If not, everything has been done. The default route is to decide on it.
+        """
+        before = self._core.modules.stack_hooks.before(default_route, handle)
+        if before is default_route and not handle.decided and type(handle.message) is UnreadRequest:
+            return True
+        if before is not None:
+            handle.arrived = arrived()
+            self._run(before, handle, now)
+        return False
+
+    def _run(self, route: Route, handle: IncomingRequest, now: float) -> None:
+        core = self._core
+        if (
+            route is default_route
+            and self.quick is not None
+            and not core.draining
+            and handle.flow.listener not in core.retiring.ends
+            and self.quick.decides(handle, now)
+        ):
+            return
         run(route, handle, now)
 
     def _comes_from(self, hop: Flow, flow: Flow, message: Request | Response, section: str) -> bool:

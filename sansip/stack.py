@@ -89,7 +89,7 @@ class Stack(Assembly):
                 # RFC 5626 3.5.1 and common practice: keepalives want no answer.
                 return []
         reception = self.reception
-        if data.startswith(b"SIP/2.0 ") and reception.returns_briefly(data, source, now):
+        if data.startswith(b"SIP/2.0 ") and reception.returns_briefly(data, listener, source, now):
             return self._take(now)
         if data[0] in PASSING and reception.sends_briefly(data, listener, source, now):
             return self._take(now)

@@ -33,6 +33,7 @@ def test_what_one_costs(kind: str) -> None:
         missing(str(absent))
     assert set(counted) == set(JOBS)
     assert faults(counted, ENTRY) == [], "python -m benchmarks.counts"
+    assert counts.hooks_fault(counted) == []
 
 
 def test_more_is_told() -> None:
@@ -42,6 +43,15 @@ def test_more_is_told() -> None:
     assert faults({"call": {"calls": 104.0}}, entry) == ["call: 104 calls, recorded 100 (+4.0%)"]
     assert faults({"call": {"allocations": 1.0}}, entry) == ["call: no allocations recorded"]
     assert faults({"call": {"calls": 0.0}}, entry) == ["call: nothing was counted as calls"]
+
+
+def test_hooks_that_do_nothing_cost_little() -> None:
+    """The gate for modules shuts, too: above its share of a plain call."""
+    plain = {"call": {"instructions": 1000.0}}
+    most = 1000.0 * (1 + counts.HOOKS_ROOM)
+    assert counts.hooks_fault(plain | {"hooked_call": {"instructions": most}}) == []
+    assert len(counts.hooks_fault(plain | {"hooked_call": {"instructions": most + 1}})) == 1
+    assert counts.hooks_fault(plain) == []
 
 
 def test_the_record_is_kept(tmp_path) -> None:
@@ -58,7 +68,7 @@ def test_the_record_is_kept(tmp_path) -> None:
 def test_both_runs_are_one() -> None:
     """The second run is given what the first wrote down; with other answers it would count another job."""
     warm, counted = counts.job("call")
-    first, second = counts.Player(), counts.Player()
+    first, second = counts.Player("call"), counts.Player("call")
     for player in (first, second):
         player.play(warm)
     for data, source in counted[:60]:

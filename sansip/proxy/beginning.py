@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sansip.client.via import new_branch
 from sansip.proxy.direct import direct_way
@@ -12,6 +12,7 @@ from sansip.proxy.octets import forwarded, trying
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.usual import Usual
 from sansip.proxy.validation import breadth_of
+from sansip.proxy.watched import GROWTH, Watched
 from sansip.transport.transports import UDP
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ def relay_usual(
     records: bool,
     wants_flow: bool,
     now: float,
+    handle: Any = None,
 ) -> Usual | None:
     """Send ``request`` to ``target`` if that is usual; else do nothing and return None.
 
     The arguments are those of a ``Forwarding``; ``budget`` is None for a request that was not here before.
+    ``handle`` is None where no module looks; if modules do, it may have become a response context on return.
     Raises ``RemoteProtocolError`` for a Max-Breadth that is malformed.
     """
     client = proxy.client
@@ -66,12 +69,19 @@ def relay_usual(
     branch = new_branch(client.entropy, hashed)
     via = f"{listener.via};branch={branch}"
     data = forwarded(request, way.text, request.max_forwards, breadth, via, record_routes)
-    if len(data) > client.tcp_above and client.tcp_above and way.flow.transport == UDP:
+    size = len(data)
+    if handle is not None:
+        # What a module adds may be too much; and it must not see a Content-Length that did not come.
+        size += GROWTH - len(via) - sum(map(len, record_routes))
+        if "content-length" not in request.keys:
+            return None
+    if size > client.tcp_above and client.tcp_above and way.flow.transport == UDP:
         # RFC 3261 18.1.1: it may have to go by TCP.
         return None
     line = request.first_line
     lines = line("from") or "", line("to") or "", line("call-id") or "", line("cseq") or "", request.to_tag
-    usual = Usual(proxy, request, lines, caller, server, target, branch)
+    made = Usual if handle is None else Watched
+    usual = made(proxy, request, lines, caller, server, target, branch)
     usual.recording = recording
     usual._records = records
     usual._came = came
@@ -87,5 +97,9 @@ def relay_usual(
     if request.method == "INVITE" and not server.last:
         # RFC 3261 17.2.1: within 200 ms, so that the caller stops resending.
         server.feed("send 1xx", trying(request), now)
-    usual.start(request.method, data, way.flow, via, now)
+    if isinstance(usual, Watched):
+        usual.be_seen_by(handle)
+        usual.leave(request.method, data, way.flow, via, listener, way.alive, now)
+    else:
+        usual.start(request.method, data, way.flow, via, now)
     return usual

@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final
 
-from sansip.client.life import OVER
+from sansip.client.life import ANSWERED, OVER, PREPARING
 from sansip.proxy.flow_loss import gone_status, node_flow
 from sansip.proxy.hooks import waits_of
 from sansip.proxy.leaving import Leaving
@@ -26,20 +26,41 @@ if TYPE_CHECKING:
     from sansip.transaction import ClientTransaction
     from sansip.transaction.base import ClientUser
     from sansip.transport.flow import Flow
+    from sansip.transport.next_hop import NextHop
+    from sansip.wire import Request
 
-__all__ = ["Branch"]
+__all__ = ["GONE", "Branch"]
 
 # RFC 5626 7: after these another flow of the same phone may be tried.
 _FLOW_FAILED = (408, 430)
 
 # Stands for a final response that is not needed any more.
-_GONE: Final = Response()
+GONE: Final = Response()
 
 
 class Branch(Leaving):
     """A target being tried."""
 
     __slots__ = ()
+
+    # --- what ``proxy.watched`` has begun
+
+    def await_hooks(self, hop: NextHop, branch: str, message: Request) -> None:
+        """Wait for modules, which look at ``message``: it is to go to ``hop`` with ``branch``."""
+        self._hop = hop
+        self._place = (hop.transport, hop.host, hop.port)
+        self._id = branch
+        self._base = message
+        self.state = PREPARING
+
+    def be_answered(self, final: Response | None) -> None:
+        """The final response is here, and modules look at it; ``final``: it is this, and they did."""
+        self._stop_timers()
+        self.state = ANSWERED
+        if final is not None:
+            self.state = OVER
+            self._base = None
+            self.final = final
 
     # --- what comes back
 
@@ -77,11 +98,14 @@ class Branch(Leaving):
 
     def rest(self) -> None:
         """Keep of the final response, which has gone back, that there was one: a further 2xx may come."""
-        self.final = _GONE
+        self.final = GONE
 
     def _finish(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         transaction.user = self.remainder()
         self._take_back(transaction, response)
+        if "via" not in response.keys:
+            # A further one, which leads to no caller.
+            return
         handle = self.forwarding.handle
         if handle is None:
             self._decide(response, now)

@@ -99,17 +99,29 @@ class Forking(WayBack):
         early: tuple[str, ...],
         tag: str | None,
         counted: tuple[str, str] | None,
+        made: Callable[..., Branch],
     ) -> Branch:
-        """Go on with a request that ``proxy.usual`` has sent to ``target``; return the branch of it."""
+        """Go on with a request that ``proxy.usual`` has sent to ``target``; return the branch of it.
+
+        ``made`` makes that.
+        """
         self._queue.begin_with_one()
         self._running = 1
         self._started = started
         self._early = early
         self._tag = tag
         self.counted = counted
-        branch = Branch(self.proxy, self.forwarding, self, target, breadth)
+        branch = made(self.proxy, self.forwarding, self, target, breadth)
         self._branches.append(branch)
         return branch
+
+    def hold_failures(self) -> None:
+        """Keep a failure for the route, which could not wait for it yet, until ``stop_holding``."""
+        self._holding = True
+
+    def stop_holding(self) -> None:
+        """The route may wait from now on."""
+        self._holding = False
 
     def resume_timer(self, timer: Timer | None) -> None:
         """Go on with the timer of the 100 to a request that is no INVITE."""

@@ -120,7 +120,11 @@ class Pair(Usual):
             self._state = following
             self._provisional = True
             return True
-        if act == OTHER or not self._fits(self.method == "INVITE", self.hop, echo):
+        if (
+            act == OTHER
+            or not self.knows(self.method == "INVITE", echo)
+            or not self._is_ready(self.hop, echo)
+        ):
             return False
         proxy = self.proxy
         if act == RING:

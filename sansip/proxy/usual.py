@@ -158,6 +158,11 @@ class Usual:
             self.become()
         return self._became
 
+    @property
+    def became(self) -> ResponseContext | None:
+        """The response context, where this has become one."""
+        return self._became
+
     def route_ended(self) -> ResponseContext | None:
         """The route will not ask any more; return the response context, where this has become one."""
         self.watched = False
@@ -213,25 +218,14 @@ class Usual:
 
     def become(self) -> Branch:
         """Make the response context and the branch that this has stood for, in its place from now on."""
-        request, transaction = self._message(), self._transaction
-        given = self._target
+        transaction, given = self._transaction, self._target
         target: Target = given if isinstance(given, Target) else given()
         assert transaction is not None
-        proxy, server, recording = self.proxy, self.server, self.recording
-        forwarding = Forwarding(
-            request,
-            self.caller,
-            self._hashed,
-            self.budget,
-            transaction.method == "INVITE",
-            self.caller.listener,
-            self._leaves,
-            record_route=recording if self._records else None,
-            recording=recording,
-            came=self._came,
+        proxy, server = self.proxy, self.server
+        context = ResponseContext(proxy, self._forwarding(transaction.method == "INVITE"), server)
+        branch = context.resume(
+            target, self._breadth, self._started, self._early, self._tag, self._counted, self._made
         )
-        context = ResponseContext(proxy, forwarding, server)
-        branch = context.resume(target, self._breadth, self._started, self._early, self._tag, self._counted)
         # Where it was sent, once and for all: to an address (``direct``).
         sent = transaction.flow
         hop = NextHop(sent.transport, sent.host, sent.port, True, True)
@@ -246,20 +240,48 @@ class Usual:
         server.user = context
         return branch
 
+    def _forwarding(self, invite: bool) -> Forwarding:
+        """Return what a response context and its branch share."""
+        recording = self.recording
+        return Forwarding(
+            self._message(),
+            self.caller,
+            self._hashed,
+            self.budget,
+            invite,
+            self.caller.listener,
+            self._leaves,
+            self._handle(),
+            record_route=recording if self._records else None,
+            recording=recording,
+            came=self._came,
+        )
+
+    def _handle(self) -> Any:
+        """Return the object that modules get for this request, None where no module looks at it."""
+        return None
+
+    def _made(self, *given: Any) -> Branch:
+        return Branch(*given)
+
     # --- a response that is not read
 
     def returns(self, transaction: ClientTransaction, echo: Echo, now: float) -> bool:
-        """Send ``echo``, of the next hop's host, back as ``response_received`` would; or do nothing.
+        """Send ``echo``, of the next hop's host, back as ``response_received`` would; or do nothing."""
+        return self.knows(transaction.method == "INVITE", echo) and self.goes(transaction, echo, now)
 
-        RFC 3261 16.7: it must repeat the lines that went there, the rest of it is no matter of a proxy.
-        """
-        if not self._fits(transaction.method == "INVITE", transaction.flow, echo):
+    def goes(self, transaction: ClientTransaction, echo: Echo, now: float) -> bool:
+        """Do what ``returns`` does with an echo that it ``knows``."""
+        if not self._is_ready(transaction.flow, echo):
             return False
         transaction.feed("1xx" if echo.status < 200 else "2xx", echo, now)
         return True
 
-    def _fits(self, invite: bool, hop: Flow, echo: Echo) -> bool:
-        """Whether ``echo``, of the host of ``hop``, may go back; it has what goes then."""
+    def knows(self, invite: bool, echo: Echo) -> bool:
+        """Whether ``echo``, of the next hop's host, repeats the lines that went there, and is usual so far.
+
+        RFC 3261 16.7: the rest of it is no matter of a proxy. The reader would read it.
+        """
         status = echo.status
         if (
             self.done
@@ -277,6 +299,11 @@ class Usual:
             if tag is not None or _TAG.fullmatch(behind) is None:
                 return False
             tag = behind[5:]
+        echo.tag = tag
+        return True
+
+    def _is_ready(self, hop: Flow, echo: Echo) -> bool:
+        """Whether ``echo``, of the host of ``hop``, may go back; it has what goes then."""
         if self.proxy.trust.exists and echo.has(_OF_TRUST):
             return False
         shown = None
@@ -288,11 +315,10 @@ class Usual:
                 return False
             places = self.proxy.client.guarded
             guarded = places.active and places.bars(hop.host, hop.port) is not None
-            plain, shown = recording.echoed(echo.recorded, tag, contact, guarded=guarded)
+            plain, shown = recording.echoed(echo.recorded, echo.tag, contact, guarded=guarded)
             if not plain:
                 return False
         echo.data = echo.octets(shown)
-        echo.tag = tag
         return True
 
     # --- the user of the client transaction
@@ -346,16 +372,19 @@ class Usual:
             proxy.notices.reached("early_dialogs", self.server.flow.host, now)
             return
         self._confirmed = confirmed
-        # RFC 3261 16.7 step 5: each 2xx to an INVITE, at once.
+        self._send_2xx(data, now)
+        if not self.done:
+            self._end()
+
+    def _send_2xx(self, data: bytes, now: float) -> None:
+        """Send a 2xx to an INVITE back, at once (RFC 3261 16.7 step 5)."""
         server = self.server
         state = server.state
         if state == "proceeding" or state == "accepted":
             server.feed("send 2xx", data, now)
         elif state != "terminated":
             # RFC 6026 8.3
-            proxy.sender.send(server.flow, data, now)
-        if not self.done:
-            self._end()
+            self.proxy.sender.send(server.flow, data, now)
 
     def _end(self) -> None:
         """Keep what a further 2xx needs alone: there are thousands of these for 32 s each."""

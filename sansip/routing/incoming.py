@@ -208,7 +208,8 @@ class Incoming:
     @property
     def cancelled(self) -> bool:
         """Whether the caller gave up while the route was waiting."""
-        return self._cancelled or (self.context is not None and self.context.cancelled)
+        context = self._context if self.usual is None else self.usual.became
+        return self._cancelled or (context is not None and context.cancelled)
 
     def serves(self, uri: SipUri | TelUri | OtherUri | None = None) -> bool:
         """Whether ``uri`` (the Request-URI by default) is in a domain of this server."""

@@ -10,27 +10,34 @@ reference: the same actions follow, octet for octet (``tests/routing/test_openin
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sansip.client.via import new_branch
 from sansip.proxy.dialog_mark import address_of, uri_of
-from sansip.proxy.loop import text_hash
+from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
 from sansip.proxy.record_route import record_route_lines
 from sansip.proxy.recording import Recording
+from sansip.proxy.usual import Usual
+from sansip.proxy.watched import GROWTH, Watched
+from sansip.routing.gate import settle
 from sansip.routing.lookup import target_of
+from sansip.routing.request import IncomingRequest
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.wire import Request, parse_message
 from sansip.wire.headers.name_addr import parse_name_addr
+from sansip.wire.headers.simple import CSeq
 from sansip.wire.opening import read_opening
+from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
+from sansip.wire.uri import parse_uri
 
 if TYPE_CHECKING:
     from sansip.actions import Address
     from sansip.location import Binding
     from sansip.routing.core import Core
+    from sansip.routing.gate import Gate
     from sansip.wire.opening import Opening
 
 __all__ = ["OPENING", "Openings"]
@@ -52,17 +59,13 @@ _PLACES: Final = 4_096
 
 
 class Openings:
-    """INVITEs on their way to the phones of one stack.
+    """INVITEs on their way to the phones of one stack."""
 
-    ``allows(flow, now)`` counts a request of a sender, and says whether it may send one more; if not, it has
-    told so.
-    """
+    __slots__ = ("_core", "_gate", "_places")
 
-    __slots__ = ("_allows", "_core", "_places")
-
-    def __init__(self, core: Core, allows: Callable[[Flow, float], bool]) -> None:
+    def __init__(self, core: Core, gate: Gate) -> None:
         self._core = core
-        self._allows = allows
+        self._gate = gate
         # Contact -> where it leads, None where that is not plain.
         self._places: dict[str, tuple[str, int] | None] = {}
 
@@ -77,10 +80,7 @@ class Openings:
         hooks = modules.stack_hooks
         stages = modules.stages
         if (
-            proxy.hooks.active
-            or hooks.message_arrived
-            or hooks.request_received
-            or stages["screen"]
+            stages["screen"]
             or stages["identify"]
             or stages["translate"]
             or stages["prepare"]
@@ -88,11 +88,31 @@ class Openings:
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or core.nodes is not None
+            or (core.siblings is not None and (hooks.message_arrived or hooks.request_received))
+            or (not LAZY and (proxy.hooks.active or hooks.message_arrived or hooks.request_received))
         ):
             return False
         opening = read_opening(data, core.limits)
         if opening is None:
             return False
+        flow = Flow(UDP, listener, source)
+        if not hooks.message_arrived:
+            return self._sends(opening, data, flow, force_rport, None, now)
+        message = unread_request("INVITE", (parse_message, data, core.limits))
+        if self._gate.admits(message, flow, now) and not (
+            type(message) is UnreadRequest and self._sends(opening, data, flow, force_rport, message, now)
+        ):
+            self._gate.take(message, flow, now)
+        return True
+
+    def _sends(
+        self, opening: Opening, data: bytes, flow: Flow, force_rport: str, message: Request | None, now: float
+    ) -> bool:
+        """Send what was read on; ``message`` is unread, None where no module has got one yet."""
+        core = self._core
+        proxy = core.proxy
+        hooks = core.modules.stack_hooks
+        source, listener = flow.address, flow.listener
         host, port = source[:2]
         sent_host, contact = opening.sent_host, opening.contact
         # Where a NAT may be in between, or the phone wants its flow kept, more is to be looked at.
@@ -137,13 +157,14 @@ class Openings:
         breadth = limits.max_breadth
         tcp_above = proxy.client.tcp_above
         guarded = proxy.client.guarded
+        growth = _GROWTH if not proxy.hooks.active else GROWTH + 100 + len(binding.contact)
         if (
             place is None
             or (guarded.active and guarded.bars(*place) is not None)
             or breadth < 1
             or (limits.pending_per_source and pending.sources.get(host, 0) >= limits.pending_per_source)
             or (limits.pending_per_callee and pending.callees.get(aor, 0) >= limits.pending_per_callee)
-            or (tcp_above and len(data) > tcp_above - _GROWTH)
+            or (tcp_above and len(data) > tcp_above - growth)
         ):
             return False
         heard = binding.flow
@@ -154,10 +175,23 @@ class Openings:
         if siblings is not None and not siblings.claims(key, now):
             # Another worker has it: it came before, from another port.
             return False
-        flow = Flow(UDP, listener, source)
-        if not self._allows(flow, now):
+        if not self._gate.allows(flow, now):
             return True
         core.ua.now = now
+        text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"
+        hashed = text_hash(text, proxy.loop_secret)
+        handle = None
+        if hooks.request_received or proxy.hooks.active:
+            read = (_read, data, flow, force_rport)
+            if message is None:
+                message = unread_request("INVITE", read)
+            else:
+                read_later(message, read)
+            opened = transactions.open_server(key, "INVITE", flow, None)
+            handle = opened.user = IncomingRequest(core, message, flow, opened, now)
+            handle.hashed, handle.asked = hashed, aor
+            if hooks.request_received and not self._gate.is_left(handle, partial(_arrived, opening), now):
+                return True
         recording = self._recording(opening, flow, now)
         ours = ""
         records = proxy.config.record_route
@@ -171,18 +205,35 @@ class Openings:
             # RFC 3581 4
             before, _, behind = noted.partition(";rport")
             noted = f"{before};rport={port};received={host}{behind}"
-        text = f"{aor}\n{opening.from_tag}\nNone\n{opening.call_id}\n{int(opening.cseq)}"
-        hashed = text_hash(text, proxy.loop_secret)
         branch = new_branch(proxy.client.entropy, hashed)
         via = f"{leaves.via};branch={branch}"
         sent = opening.forwarded(binding.contact, ours, f"{via}\r\n{noted}", breadth)
         repeated = opening.from_, opening.to, opening.call_id_line, opening.cseq_line, None
-        later = partial(_read, data, flow, force_rport)
-        pair = Pair(proxy, "INVITE", later, repeated, flow, partial(target_of, binding), branch)
-        pair.be_first(recording, records, listener, hashed, breadth, (host, aor))
+        out = Flow(UDP, leaves.id, place)
+        counted = host, aor
         pending.add(host, aor)
-        # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
-        pair.send(key, sent, opening.trying(noted), Flow(UDP, leaves.id, place), via, now)
+        goal = partial(target_of, binding)
+        if handle is None:
+            later = partial(_read, data, flow, force_rport)
+            pair = Pair(proxy, "INVITE", later, repeated, flow, goal, branch)
+            pair.be_first(recording, records, listener, hashed, breadth, counted)
+            # RFC 3261 17.2.1: a 100 within 200 ms, so that the caller stops resending.
+            pair.send(key, sent, opening.trying(noted), out, via, now)
+            return True
+        server = handle.server
+        assert server is not None
+        server.feed("send 1xx", opening.trying(noted), now)
+        handle.recording, handle.record = recording, records
+        if proxy.hooks.active:
+            watched = Watched(proxy, handle.message, repeated, flow, server, goal, branch)
+            watched.be_first(recording, records, listener, hashed, breadth, counted)
+            watched.be_seen_by(handle)
+            if not watched.leave("INVITE", sent, out, via, leaves, None, now):
+                settle(watched, now)
+        else:
+            usual = Usual(proxy, handle.message, repeated, flow, server, goal, branch)
+            usual.be_first(recording, records, listener, hashed, breadth, counted)
+            usual.start("INVITE", sent, out, via, now)
         return True
 
     def _place_of(self, binding: Binding) -> tuple[str, int] | None:
@@ -236,3 +287,10 @@ def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
     assert isinstance(request, Request)
     note_source(request, flow, force_rport)
     return request
+
+
+def _arrived(opening: Opening) -> Arrived:
+    """Return what decides the routing, as ``arrival.take_route`` notes it."""
+    cseq = CSeq(int(opening.cseq), "INVITE")
+    identity = opening.call_id, opening.from_tag, None, cseq
+    return Arrived(parse_uri(opening.uri), opening.uri, identity, ())

@@ -10,26 +10,35 @@ default route). The long way is the reference: the same actions follow, octet fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sansip.client.via import new_branch
-from sansip.proxy.loop import text_hash
+from sansip.proxy.dialog_mark import Reading
+from sansip.proxy.loop import Arrived, text_hash
 from sansip.proxy.pair import Pair
 from sansip.proxy.stateless import stateless_branch
 from sansip.proxy.target import Target
+from sansip.proxy.usual import Usual
+from sansip.proxy.watched import GROWTH, Watched
+from sansip.routing.gate import settle
+from sansip.routing.request import IncomingRequest
 from sansip.transaction.refusals import MARK as REFUSAL_MARK
 from sansip.transport import Flow, note_source
 from sansip.transport.transports import DEFAULT_PORT, UDP
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import Request, parse_message
 from sansip.wire.headers.name_addr import parse_name_addr
+from sansip.wire.headers.simple import CSeq
 from sansip.wire.passing import read_passing
+from sansip.wire.unread import LAZY, UnreadRequest, read_later, unread_request
+from sansip.wire.uri import parse_uri
 
 if TYPE_CHECKING:
     from sansip.actions import Address
     from sansip.routing.core import Core
+    from sansip.routing.gate import Gate
+    from sansip.wire.passing import Passing
 
 __all__ = ["PASSING", "Passages"]
 
@@ -45,17 +54,13 @@ _GROWTH: Final = 300
 
 
 class Passages:
-    """Requests of dialogs on their way through one stack.
+    """Requests of dialogs on their way through one stack."""
 
-    ``allows(flow, now)`` counts a request of a sender, and says whether it may send one more; if not, it has
-    told so.
-    """
+    __slots__ = ("_core", "_gate")
 
-    __slots__ = ("_allows", "_core")
-
-    def __init__(self, core: Core, allows: Callable[[Flow, float], bool]) -> None:
+    def __init__(self, core: Core, gate: Gate) -> None:
         self._core = core
-        self._allows = allows
+        self._gate = gate
 
     def sends(self, data: bytes, listener: int, source: Address, force_rport: str, now: float) -> bool:
         """Send the request in ``data``, a datagram, on and return True; or do nothing.
@@ -67,18 +72,35 @@ class Passages:
         modules = core.modules
         hooks = modules.stack_hooks
         if (
-            proxy.hooks.active
-            or hooks.message_arrived
-            or hooks.request_received
-            or modules.stages["screen"]
+            modules.stages["screen"]
             or proxy.client.auth.accounts
             or proxy.shifts.steps
             or not proxy.config.dialog_tokens
+            or (core.siblings is not None and hooks.message_arrived)
+            or (not LAZY and (proxy.hooks.active or hooks.message_arrived or hooks.request_received))
         ):
             return False
         passing = read_passing(data, core.limits)
         if passing is None or passing.method not in _METHODS:
             return False
+        flow = Flow(UDP, listener, source)
+        if not hooks.message_arrived:
+            return self._sends(passing, data, flow, force_rport, None, now)
+        message = unread_request(passing.method, (parse_message, data, core.limits))
+        if self._gate.admits(message, flow, now) and not (
+            type(message) is UnreadRequest and self._sends(passing, data, flow, force_rport, message, now)
+        ):
+            self._gate.take(message, flow, now)
+        return True
+
+    def _sends(
+        self, passing: Passing, data: bytes, flow: Flow, force_rport: str, message: Request | None, now: float
+    ) -> bool:
+        """Send what was read on; ``message`` is unread, None where no module has got one yet."""
+        core = self._core
+        proxy = core.proxy
+        hooks = core.modules.stack_hooks
+        source = flow.address
         host, port = source[:2]
         sent_host, sent_port, to_tag = passing.sent_host, passing.sent_port, passing.to_tag
         noted = passing.via
@@ -121,29 +143,61 @@ class Passages:
             return False
         leaves = listeners.reach(UDP, passing.host, far.id)
         tcp_above = proxy.client.tcp_above
-        if leaves is None or (tcp_above and len(data) > tcp_above - _GROWTH):
+        if leaves is None or (
+            tcp_above and len(data) > tcp_above - (_GROWTH if not proxy.hooks.active else _GROWTH + GROWTH)
+        ):
             return False
-        flow = Flow(UDP, listener, source)
-        if not self._allows(flow, now):
+        if not self._gate.allows(flow, now):
             return True
         core.ua.now = now
+        method = passing.method
         out = Flow(UDP, leaves.id, (passing.host, passing.port or DEFAULT_PORT))
         breadth = core.limits.max_breadth
-        if passing.method == "ACK":
+        server = handle = None
+        hashed = ""
+        if method != "ACK":
+            decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
+            hashed = text_hash(f"{decides}\n{passing.route}", proxy.loop_secret)
+        if hooks.request_received or (hashed and proxy.hooks.active):
+            read = (_read, data, flow, force_rport)
+            if message is None:
+                message = unread_request(method, read)
+            else:
+                read_later(message, read)
+            if hashed:
+                server = transactions.open_server(key, method, flow, None)
+            handle = IncomingRequest(core, message, flow, server, now)
+            handle.leaves, handle.from_dialog, handle.reading = far, True, Reading.WHOLE
+            handle.hashed = hashed
+            if server is not None:
+                server.user = handle
+            if hooks.request_received and not self._gate.is_left(handle, partial(_arrived, passing), now):
+                return True
+        if not hashed:
             # RFC 3261 16.11: no state.
             received = None if rport is None else host
             branch = stateless_branch(proxy.entropy, passing.branch, sent_by, received, rport)
             proxy.sender.send(out, passing.forwarded(f"{leaves.via};branch={branch}", noted, breadth), now)
             return True
-        decides = f"{passing.uri}\n{passing.from_tag}\n{to_tag}\n{passing.call_id}\n{int(passing.cseq)}"
-        hashed = text_hash(f"{decides}\n{passing.route}", proxy.loop_secret)
         branch = new_branch(proxy.entropy, hashed)
         lines = passing.from_, passing.to, passing.call_id_line, passing.cseq_line, to_tag
-        later = partial(_read, data, flow, force_rport)
-        pair = Pair(proxy, passing.method, later, lines, flow, _AS_ASKED, branch)
-        pair.be_within(far.id, hashed, breadth)
         via = f"{leaves.via};branch={branch}"
-        pair.send(key, passing.forwarded(via, noted, breadth), b"", out, via, now)
+        sent = passing.forwarded(via, noted, breadth)
+        if handle is None or server is None:
+            later = partial(_read, data, flow, force_rport)
+            pair = Pair(proxy, method, later, lines, flow, _AS_ASKED, branch)
+            pair.be_within(far.id, hashed, breadth)
+            pair.send(key, sent, b"", out, via, now)
+        elif proxy.hooks.active:
+            watched = Watched(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
+            watched.be_within(far.id, hashed, breadth)
+            watched.be_seen_by(handle)
+            if not watched.leave(method, sent, out, via, leaves, None, now):
+                settle(watched, now)
+        else:
+            usual = Usual(proxy, handle.message, lines, flow, server, _AS_ASKED, branch)
+            usual.be_within(far.id, hashed, breadth)
+            usual.start(method, sent, out, via, now)
         return True
 
 
@@ -154,3 +208,12 @@ def _read(data: bytes, flow: Flow, force_rport: str) -> Request:
     note_source(request, flow, force_rport)
     request.drop_line("route")
     return request
+
+
+def _arrived(passing: Passing) -> Arrived | None:
+    """Return what decides the routing, as ``arrival.take_route`` notes it."""
+    if passing.method == "ACK":
+        return None
+    cseq = CSeq(int(passing.cseq), passing.method)
+    identity = passing.call_id, passing.from_tag, passing.to_tag, cseq
+    return Arrived(parse_uri(passing.uri), passing.uri, identity, (passing.route,))

@@ -19,12 +19,15 @@ from sansip.proxy.loop import Arrived, loop_hash
 from sansip.proxy.recording import Recording, recording_of
 from sansip.proxy.stateless import forward_stateless
 from sansip.proxy.target import Target
+from sansip.routing.gate import settle
 from sansip.routing.lookup import target_of
 from sansip.routing.reaching import BEGIN_NOTHING
 from sansip.routing.relaying import DIALOG_METHODS
+from sansip.routing.request import IncomingRequest
 from sansip.sources import source_of
 from sansip.ua.tags import MARK as TAG_MARK
 from sansip.wire import SipUri
+from sansip.wire.unread import LAZY
 
 if TYPE_CHECKING:
     from sansip.routing.core import Core
@@ -59,28 +62,7 @@ class QuickRelay:
         decide on it. ``key``: that of its transaction.
         """
         core = self._core
-        proxy = core.proxy
-        first = request._first
-        text = request.uri_text
-        uri = request.uri
-        modules = core.modules
-        if (
-            type(uri) is not SipUri
-            or uri.scheme != "sip"
-            or proxy.hooks.active
-            or modules.stack_hooks.request_received
-            or not _DECIDING.isdisjoint(first)
-            or (proxy.trust.exists and not OF_STRANGERS.isdisjoint(first))
-            # RFC 3261 16.4: an maddr of ours; 19.1.1: fields; RFC 5627: a GRUU.
-            or ((";" in text or "?" in text) and not _is_plain(text))
-            # RFC 3261 16.3 step 3
-            or request.max_forwards == 0
-            or proxy.client.auth.accounts
-            or proxy.shifts.steps
-        ):
-            return False
-        stages = modules.stages
-        if stages["screen"]:
+        if core.modules.stack_hooks.request_received or not self._is_open(request):
             return False
         method = request.method
         # RFC 3261 16.3 step 4: it may be a loop.
@@ -90,19 +72,70 @@ class QuickRelay:
         try:
             if tag is not None:
                 return not tag.startswith(TAG_MARK) and self._relays_within(request, key, back, flow, now)
-            if (
-                method in _NO_FIRST
-                or stages["identify"]
-                or stages["translate"]
-                or stages["prepare"]
-                or stages["relay"]
-                or "route" in first
-            ):
+            if not self._may_begin(request):
                 return False
-            return self._relays_first(request, uri, key, back, flow, now)
+            return self._relays_first(request, key, back, flow, None, now)
         except RemoteProtocolError:
             # The route has an answer to what is malformed.
             return False
+
+    def decides(self, handle: IncomingRequest, now: float) -> bool:
+        """Relay the request of ``handle`` and return True; or do nothing.
+
+        As ``relays``; modules have seen it, and the steps before the route were taken (``arrival``).
+        """
+        request = handle.message
+        if (
+            handle.decided
+            or handle.returned
+            or handle.flows is not None
+            or handle.marked is not None
+            or not self._is_open(request)
+        ):
+            return False
+        try:
+            if request.to_tag is not None:
+                return self._goes_on(handle, now)
+            if handle.leaves is not None or not self._may_begin(request):
+                return False
+            return self._relays_first(request, "", handle.flow, handle.flow, handle, now)
+        except RemoteProtocolError:
+            return False
+
+    def _is_open(self, request: Request) -> bool:
+        """Whether the route would relay ``request`` or refuse it, and ask nobody."""
+        core = self._core
+        proxy = core.proxy
+        first = request._first
+        text = request.uri_text
+        uri = request.uri
+        modules = core.modules
+        return not (
+            type(uri) is not SipUri
+            or uri.scheme != "sip"
+            or (proxy.hooks.active and not LAZY)
+            or not _DECIDING.isdisjoint(first)
+            or (proxy.trust.exists and not OF_STRANGERS.isdisjoint(first))
+            # RFC 3261 16.4: an maddr of ours; 19.1.1: fields; RFC 5627: a GRUU.
+            or ((";" in text or "?" in text) and not _is_plain(text))
+            # RFC 3261 16.3 step 3
+            or request.max_forwards == 0
+            or proxy.client.auth.accounts
+            or proxy.shifts.steps
+            or modules.stages["screen"]
+        )
+
+    def _may_begin(self, request: Request) -> bool:
+        """Whether a request without To tag is for a phone of ours, and no module has a step for it."""
+        stages = self._core.modules.stages
+        return not (
+            request.method in _NO_FIRST
+            or stages["identify"]
+            or stages["translate"]
+            or stages["prepare"]
+            or stages["relay"]
+            or "route" in request._first
+        )
 
     # --- within a dialog
 
@@ -140,19 +173,59 @@ class QuickRelay:
             if arrived is None:
                 forward_stateless(proxy, request, flow, target, None, now, listener)
                 return True
-            if self._send(request, key, back, flow, target, listener.id, arrived, now):
+            handle = self._handle(request, flow, now)
+            if handle is not None:
+                handle.from_dialog = True
+                handle.reading = Reading.WHOLE
+                handle.leaves = listener
+            if self._send(request, key, back, flow, target, listener.id, arrived, now, handle):
                 return True
         request.restore_line(at, "route", line)
         return False
 
+    def _goes_on(self, handle: IncomingRequest, now: float) -> bool:
+        """Relay a request of a dialog, without our Route value, whose mark is whole."""
+        request, leaves = handle.message, handle.leaves
+        method = handle.method
+        if (
+            method in DIALOG_METHODS
+            or method in _OTHERS
+            or leaves is None
+            or not handle.from_dialog
+            or handle.reading is not Reading.WHOLE
+            or "route" in request._first
+        ):
+            return False
+        proxy = self._core.proxy
+        if proxy.client.guarded.active:
+            # The mark says where it may go.
+            return False
+        self._core.ua.now = now
+        if method == "ACK":
+            handle.decided = True
+            forward_stateless(proxy, request, handle.flow, _AS_ASKED, None, now, leaves)
+            return True
+        arrived = handle.arrived
+        if arrived is None:
+            return False
+        return self._send(request, "", handle.flow, handle.flow, _AS_ASKED, leaves.id, arrived, now, handle)
+
     # --- to a user of ours
 
     def _relays_first(
-        self, request: Request, uri: SipUri, key: str, back: Flow, flow: Flow, now: float
+        self,
+        request: Request,
+        key: str,
+        back: Flow,
+        flow: Flow,
+        handle: IncomingRequest | None,
+        now: float,
     ) -> bool:
         """Relay a request that begins something to the one phone of a user of ours."""
         core = self._core
         proxy = core.proxy
+        uri = request.uri
+        assert type(uri) is SipUri
         if uri.user is None or core.nodes is not None or not core.listeners.serves(uri.host, uri.port):
             return False
         trust = proxy.trust
@@ -182,10 +255,20 @@ class QuickRelay:
             sent = guarded.active and guarded.sent(flow)
             recording = recording_of(marks, request, core.wall.unix(now), caller, callee, guarded=sent)
         core.ua.now = now
-        arrived = Arrived(uri, request.uri_text, request.identity(), ())
+        arrived = None if handle is None else handle.arrived
+        if arrived is None:
+            arrived = Arrived(uri, request.uri_text, request.identity(), ())
+            handle = self._handle(request, flow, now)
         counted = (source, aor)
         target = target_of(bindings[0])
-        return self._send(request, key, back, flow, target, flow.listener, arrived, now, counted, recording)
+        return self._send(
+            request, key, back, flow, target, flow.listener, arrived, now, handle, counted, recording
+        )
+
+    def _handle(self, request: Request, flow: Flow, now: float) -> IncomingRequest | None:
+        """Return the object that modules get for ``request``, None where none looks at it."""
+        core = self._core
+        return IncomingRequest(core, request, flow, None, now) if core.proxy.hooks.active else None
 
     def _send(
         self,
@@ -197,12 +280,23 @@ class QuickRelay:
         leaves: int,
         arrived: Arrived,
         now: float,
+        handle: IncomingRequest | None,
         counted: tuple[str, str] | None = None,
         recording: Recording | None = None,
     ) -> bool:
         proxy = self._core.proxy
         asked = "" if counted is None else counted[1]
-        server = proxy.transactions.open_server(key, request.method, back, None)
+        hashed = loop_hash(arrived, proxy.loop_secret, asked)
+        records = recording is not None and proxy.config.record_route
+        opened = None if handle is None else handle.server
+        server = opened or proxy.transactions.open_server(key, request.method, back, handle)
+        seen = None
+        if handle is not None:
+            handle.server = server
+            if proxy.hooks.active:
+                seen = handle
+                handle.arrived, handle.hashed, handle.asked = arrived, hashed, asked
+                handle.recording, handle.record = recording, records
         usual = None
         try:
             usual = relay_usual(
@@ -212,22 +306,26 @@ class QuickRelay:
                 server,
                 target,
                 leaves=leaves,
-                hashed=loop_hash(arrived, proxy.loop_secret, asked),
+                hashed=hashed,
                 budget=None,
                 counted=counted,
                 recording=recording,
-                records=recording is not None and proxy.config.record_route,
+                records=records,
                 wants_flow=False,
                 now=now,
+                handle=seen,
             )
         finally:
             if usual is None:
-                # As if it had never been.
-                server.terminate(None, now)
+                if handle is not None:
+                    # The route begins from the beginning.
+                    handle.recording, handle.record = None, False
+                if opened is None:
+                    # As if it had never been.
+                    server.terminate(None, now)
         if usual is None:
             return False
-        # No route waits for the outcome.
-        usual.watched = False
+        settle(usual, now)
         return True
 
 

@@ -28,6 +28,7 @@ from sansip.routing.identity import withhold
 from sansip.routing.lookup import locate_at_hand, names_gruu
 from sansip.routing.reaching import may_reach
 from sansip.sources import source_of
+from sansip.wire.unread import LAZY
 
 if TYPE_CHECKING:
     from sansip.proxy.usual import Usual
@@ -149,7 +150,8 @@ def relay(
             budget = inherited(message, request.core.listeners, proxy.transactions)
         if (
             len(chosen) == 1
-            and not (proxy.hooks.active or proxy.client.auth.accounts or marked or shifts.steps)
+            and not (proxy.client.auth.accounts or marked or shifts.steps)
+            and (LAZY or not proxy.hooks.active)
             and request.follows is None
             and credentials is None
             and ring is None
@@ -170,8 +172,12 @@ def relay(
                 records=request.record,
                 wants_flow=request.flows is not None and request.flows.wants_flow,
                 now=request.now,
+                handle=request if proxy.hooks.active else None,
             )
             if usual is not None:
+                if usual.became is not None:
+                    # A module looked into it, or holds it.
+                    return Relay(usual.became)
                 request.decided = True
                 request.usual = usual
                 return Relay(None, usual=usual)

@@ -66,7 +66,7 @@ class HeaderFields:
         lines: per header line, the raw text, folds included, no final CRLF.
     """
 
-    __slots__ = ("_call_id", "_cseq", "_first", "_from", "_to", "_typed", "_via", "keys", "lines")
+    __slots__ = ("_call_id", "_cseq", "_first", "_from", "_to", "_typed", "_unread", "_via", "keys", "lines")
 
     keys: list[str]
     lines: list[str]
@@ -80,6 +80,8 @@ class HeaderFields:
     _cseq: CSeq | None
     # key → typed value, for all others
     _typed: dict[str, Any]
+    # Of a message that nobody has read yet: what reads it (``sansip.wire.unread``).
+    _unread: Any
 
     def _take_lines(self, keys: list[str], lines: list[str]) -> None:
         self.keys = keys

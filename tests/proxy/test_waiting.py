@@ -13,7 +13,9 @@ from sansip.later import Later as Promise
 from sansip.module import Module, Use
 from sansip.proxy import ResponseContext
 from sansip.proxy.branch import Branch
-from sansip.routing import IncomingRequest, ask, sleep
+from sansip.proxy.watched import Watched
+from sansip.routing import IncomingRequest, ask, relaying, sleep
+from sansip.wire.unread import LAZY
 from tests.rig import BOB, BOB_URI, CAROL, CAROL_URI, Out, Rig, ack, reply, request, what
 
 
@@ -319,7 +321,7 @@ def test_nothing_is_left_to_the_collector() -> None:
         def branch_leaving(self, request: Any, branch: Any, message: Any) -> None: ...
 
     def held() -> int:
-        kinds = (IncomingRequest, ResponseContext, Branch)
+        kinds = (IncomingRequest, ResponseContext, Branch, Watched)
         return sum(isinstance(one, kinds) for one in gc.get_objects())
 
     rig = Rig(modules=[Use(Looking)])
@@ -358,17 +360,28 @@ class Counts(Module):
     def request_ended(self, request: Any) -> None: ...
 
 
-@pytest.mark.parametrize(("module", "kept"), [(Looks, [Branch]), (Counts, [])])
-def test_what_is_kept_of_a_call(module: type[Module], kept: list[type]) -> None:
+@pytest.mark.parametrize(("module", "looks"), [(Looks, True), (Counts, False)])
+@pytest.mark.parametrize("lazy", [True, False])
+def test_what_is_kept_of_a_call(
+    module: type[Module], looks: bool, lazy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """RFC 6026 7.2: a further 2xx may come for 32 s. Thousands wait for one, each without a response."""
+    if not (lazy and LAZY):
+        monkeypatch.setattr(relaying, "relay_usual", lambda *_, **__: None)
     rig = Rig(modules=[Use(module)])
+    if not lazy:
+        rig.stack.reception.quick = rig.stack.reception.openings = None
     rig.register(BOB_URI, BOB)
     assert what(rig.udp(reply(call(rig), 200), BOB)) == ["200"]
     (client,) = rig.stack.transactions.clients.values()
-    assert [type(client.user)] == (kept or [ResponseContext])
-    if isinstance(client.user, Branch):
-        assert client.user.final is not None
-        assert not hasattr(client.user.final, "lines")
+    user = client.user
+    if isinstance(user, Watched):
+        assert (user.handle is not None) == looks
+        return
+    assert type(user) is (Branch if looks else ResponseContext)
+    if isinstance(user, Branch):
+        assert user.final is not None
+        assert not hasattr(user.final, "lines")
 
 
 class Promising(Module):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sansip.auth import AuthConfig
 from sansip.limits import Limits
-from sansip.module import Module, Use
+from sansip.module import Module, Use, step
 from sansip.proxy import ProxyConfig
 from sansip.routing import TrustedPeer
 from sansip.routing.openings import Openings
@@ -39,18 +39,18 @@ def taken(steps: list[tuple[Any, ...]], **more: Any) -> int:
     assert openings is not None
     counted: Any = Counted(openings)
     side.stack.reception.openings = counted
-    for step in steps:
-        side.play(step)
+    for one in steps:
+        side.play(one)
     return int(counted.count)
 
 
 class Looks(Module):
-    """Sees each request before the route does."""
+    """Screens each request."""
 
     name = "looks"
 
-    def request_received(self, request: Any) -> bool:
-        return False
+    @step("screen")
+    async def look(self, request: Any) -> None: ...
 
 
 def test_an_ordinary_invite_passes() -> None:
@@ -108,7 +108,7 @@ def test_any_end_of_a_call_on_any_settings(name: str, end: str) -> None:
 
 @pytest.mark.parametrize("name", ["a module looks", "table is full"])
 def test_what_the_route_has_to_judge_is_left_to_it(name: str) -> None:
-    """Modules see each request, and limits have their refusals."""
+    """Steps of modules are taken, and limits have their refusals."""
     again = ("raw", "INVITE", "sip:bob@biloxi.test", "", "70", "<sip:c@atlanta.test>;tag=c", "")
     assert taken([INVITE, again], **CONFIGS[name]) < 2
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sansip.auth import AuthConfig
 from sansip.limits import Limits
-from sansip.module import Module, Use
+from sansip.module import Module, Use, step
 from sansip.proxy import ProxyConfig
 from sansip.routing import TrustedPeer
 from sansip.routing.quick_relay import QuickRelay
@@ -31,14 +31,19 @@ class Counted:
         self.count += relayed
         return relayed
 
+    def decides(self, *given: Any) -> bool:
+        relayed = self.quick.decides(*given)
+        self.count += relayed
+        return relayed
+
 
 class Looks(Module):
-    """Sees each request before the route does."""
+    """Screens each request."""
 
     name = "looks"
 
-    def request_received(self, request: Any) -> bool:
-        return False
+    @step("screen")
+    async def look(self, request: Any) -> None: ...
 
 
 def taken(steps: list[tuple[Any, ...]], **more: Any) -> int:
@@ -47,8 +52,8 @@ def taken(steps: list[tuple[Any, ...]], **more: Any) -> int:
     leave_only(side)
     quick: Any = Counted(QuickRelay(side.stack))
     side.stack.reception.quick = quick
-    for step in steps:
-        side.play(step)
+    for one in steps:
+        side.play(one)
     return quick.count
 
 
@@ -83,7 +88,7 @@ def test_settings_count_on_both_ways(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["no marks", "a module looks"])
 def test_policy_that_the_route_knows_is_left_to_it(name: str) -> None:
-    """Unmarked dialogs and modules are for the route to judge."""
+    """Unmarked dialogs, and steps of modules, are for the route to judge."""
     assert taken(CALL, **CONFIGS[name]) < 3
 
 
