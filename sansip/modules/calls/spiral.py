@@ -33,7 +33,7 @@ def parent_of(
             client = clients.get(f"{via.branch} INVITE")
             user = None if client is None else client.user
             branch = user.attempt if isinstance(user, GivenUp) else user
-            handle = getattr(getattr(branch, "forwarding", None), "handle", None)
+            handle = getattr(getattr(branch, "forwarding", branch), "handle", None)
             call = None if handle is None else calls.get(handle)
             if call is not None and _is_it(call, request):
                 return call
