@@ -374,7 +374,8 @@ class Watched(Usual):
             return
         if handle.usual is self:
             handle.usual = None
-        if self.server.method == "INVITE" and handle.modules.hooks.changes_responses:
+        # Without a tag in its 2xx the call has no fork that may follow.
+        if self._confirmed and handle.modules.hooks.changes_responses:
             if type(handle.message) is not UnreadRequest:
                 handle.rest()
             if is_unseen(branch):
