@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from sansip.module import Use
+from sansip.modules.aliases import Aliases
 from sansip.modules.calls import Calls
+from sansip.modules.dialplan import Dialplan
 from sansip.modules.dispatcher import Destination, Dispatcher, DispatcherSettings
 from sansip.modules.enum import Enum
 from sansip.modules.lcr import Lcr
 from sansip.modules.messages import Messages
+from sansip.modules.quotas import Quotas
 from sansip.modules.voicemail import Voicemail, VoicemailSettings
 from sansip_server.commands.modules import _acting
 from tests.modules.lcr.test_module import PLACES, Farm, asked, call, table
@@ -20,6 +23,15 @@ def test_numbers_come_first() -> None:
     """What has a rate goes to its gateway; the rest to the servers behind; nobody left: the mailbox."""
     kinds = [Voicemail, Messages, Lcr, Enum, Dispatcher, Calls]
     assert _acting(kinds)["stage select"] == ["enum", "lcr", "dispatcher", "messages", "voicemail"]
+
+
+def test_limits_come_before_a_group_that_takes_all() -> None:
+    """`dispatcher` with takes = "calls" ends the route: a user beyond a quota must not get so far.
+
+    Numbers are rewritten before both, so the limits see what is called.
+    """
+    kinds = [Dispatcher, Dialplan, Quotas, Aliases, Calls]
+    assert _acting(kinds)["stage translate"] == ["aliases", "dialplan", "quotas", "dispatcher"]
 
 
 def test_lcr_before_dispatcher() -> None:

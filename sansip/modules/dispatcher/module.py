@@ -190,7 +190,7 @@ class Dispatcher(Operated):
             request.add_path()
             await self._send_or_refuse(request)
 
-    @step("translate")
+    @step("translate", rank=90)
     async def pass_requests(self, request: IncomingRequest) -> None:
         """Pass a request on before users are looked up."""
         if self.settings.takes in ("calls", "everything") and not self.comes_from(

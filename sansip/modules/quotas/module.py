@@ -244,7 +244,7 @@ class Quotas(Module):
         for user in [name for name, use in self._uses.items() if use.period != period and not use.running]:
             del self._uses[user]
 
-    @step("translate")
+    @step("translate", rank=80)
     async def limit_calls(self, request: IncomingRequest) -> None:
         """Refuse a call beyond its caller's limits."""
         if self.settings.takes == "calls":
