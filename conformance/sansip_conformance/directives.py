@@ -175,9 +175,10 @@ def _config(lines: Lines, trace: Trace, rest: str) -> None:
 
 
 def _module(lines: Lines, trace: Trace, rest: str) -> None:
-    name, *words = rest.split()
+    name, _, given = rest.partition(" ")
+    words = given.split()
     settings = dict(word.split("=", 1) for word in words if "=" in word)
-    if len(settings) < len(words):
+    if not name or len(settings) < len(words):
         raise lines.fail(f"`module {rest}`: write `module events open=true`")
     trace.setup.modules[name] = settings
 

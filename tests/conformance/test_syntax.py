@@ -90,6 +90,8 @@ def test_sections_per_step() -> None:
         ("  Subject: x\n", 2, "indented"),
         ("rfc: section 16\nalice > proxy OPTIONS\n", 2, "RFC 3261 16.6"),
         ("config tee-one = 4\nalice > proxy OPTIONS\n", 2, "config"),
+        ("module\nalice > proxy OPTIONS\n", 2, "write `module events"),
+        ("module events open\nalice > proxy OPTIONS\n", 2, "write `module events"),
         ("config t-1 = 4\nalice > proxy OPTIONS\n", 2, "did you mean t1"),
         ("regsiter bob\n", 2, "did you mean `register`"),
         ("@5 alice > proxy OPTIONS\n@1 alice > proxy OPTIONS\n", 3, "order of their times"),
