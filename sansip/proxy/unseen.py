@@ -47,10 +47,8 @@ def _class() -> type[Branch]:
     return UnseenBranch
 
 
-try:
-    _class_of_unseen = _class()
-except TypeError:  # pragma: no cover  (the compiled build: ``sansip.wire.unread``)
-    _class_of_unseen = Branch
+# In the compiled build none is made: there ``LAZY`` of ``sansip.wire.unread`` is False.
+_class_of_unseen: Final = _class()
 
 
 def _show(branch: Branch, name: str) -> None:

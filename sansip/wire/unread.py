@@ -83,7 +83,8 @@ UnreadRequest: type[Any]
 UnreadResponse: type[Any]
 try:
     UnreadRequest, UnreadResponse = _classes()
-except TypeError:  # pragma: no cover  (the compiled build: nothing that is interpreted derives from these)
+    _new(UnreadRequest)
+except TypeError:  # pragma: no cover  (the compiled build: no object of its classes is made without values)
     UnreadRequest = UnreadResponse = _None
 # Whether messages can be read when somebody looks at them.
 LAZY: Final = UnreadRequest is not _None

@@ -474,7 +474,7 @@ def test_nothing_of_a_call_is_kept_beyond_its_transactions() -> None:
             found = [weakref.ref(one) for one in gc.get_objects() if isinstance(one, Looks)]
             assert found
             watched = sum(isinstance(one, Watched) for one in gc.get_objects())
-            assert watched
+            assert watched or not LAZY
             side.pass_time(400.0)
             assert not [one for one in gc.get_objects() if isinstance(one, Watched)]
         finally:
