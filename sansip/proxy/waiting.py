@@ -127,13 +127,17 @@ class Line:
         """The first one has gone on: so do those behind it, up to the next that waits."""
         self.first = None
         behind = self._behind
-        while behind and self.first is None:
+        # A method asks: mypyc assumes that ``first`` is None still, and one of these may wait in turn.
+        while behind and self._is_free():
             if len(behind) == 1:
                 # Whatever comes from here on finds no line.
                 self._waits.forget(self)
             behind.popleft()(now)
-        if self.first is None:
+        if self._is_free():
             self._waits.forget(self)
+
+    def _is_free(self) -> bool:
+        return self.first is None
 
 
 class Hold:
