@@ -202,10 +202,16 @@ class Events(Module):
             self._hears(event, resource, now)
 
     @function
-    def look(self, one: Subscription, now: float) -> None:
-        """Send what is due to ``one``, after ``Subscription.note``."""
+    def look(self, one: Subscription, now: float, soon: bool = False) -> None:
+        """Send what is due to ``one``, after ``Subscription.note``.
+
+        ``soon``: with others, a group at a time, where many are looked at in one input.
+        """
         self._notifying.now = now
-        self._notifying.consider(one, now)
+        if not soon:
+            self._notifying.consider(one, now)
+        elif one.usage.expires_at is not None and not one.usage.is_sending:
+            self._book.look(one, now)
 
     @function
     def judge(self, event: str, now: float, resource: str | None = None) -> None:

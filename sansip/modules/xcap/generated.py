@@ -17,7 +17,7 @@ from sansip.modules.xcap.faults import Fault
 from sansip.modules.xcap.tree import read_tree
 from sansip.modules.xcap.usages import NAMESPACES, SERVICES, USAGES, Usage, services_of
 
-__all__ = ["CAPABILITIES", "DIRECTORY", "capabilities", "directory", "etag_of", "union"]
+__all__ = ["ALL_USAGES", "CAPABILITIES", "DIRECTORY", "capabilities", "directory", "etag_of", "union"]
 
 # RFC 4825 12
 CAPABILITIES: Final = Usage(
@@ -39,6 +39,8 @@ DIRECTORY: Final = Usage(
     None,
     ("directory.xml",),
 )
+# By AUID: those that users write, and those that are made.
+ALL_USAGES: Final = {**USAGES, CAPABILITIES.auid: CAPABILITIES, DIRECTORY.auid: DIRECTORY}
 _HEAD: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.auth import Lookup
 from sansip.errors import RemoteProtocolError
 from sansip.later import Later
-from sansip.module import CommandError, Module, ModuleFault, WebRequest, WebResponse, command, mount
+from sansip.module import CommandError, Module, ModuleFault, WebRequest, WebResponse, command, function, mount
 from sansip.module.xml import FIX, has_lxml
 from sansip.modules.documents import DocumentChanged, Documents
-from sansip.modules.xcap.address import GLOBAL, Address, parse_address
+from sansip.modules.xcap.address import GLOBAL, Address, encoded, parse_address
 from sansip.modules.xcap.conditions import judge as judge_condition
 from sansip.modules.xcap.edit import delete
 from sansip.modules.xcap.faults import Conflict, Fault
-from sansip.modules.xcap.generated import CAPABILITIES, DIRECTORY, capabilities, directory, etag_of, union
+from sansip.modules.xcap.generated import (
+    ALL_USAGES,
+    CAPABILITIES,
+    DIRECTORY,
+    capabilities,
+    directory,
+    etag_of,
+    union,
+)
 from sansip.modules.xcap.putting import changed_by
 from sansip.modules.xcap.selector import Selector, Terminal, parse_bindings, parse_selector
 from sansip.modules.xcap.services import Services
@@ -35,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Xcap"]
 
-_USAGES: Final = {**USAGES, CAPABILITIES.auid: CAPABILITIES, DIRECTORY.auid: DIRECTORY}
 # New services in one request: each is looked for among the users.
 _MOST_NEW: Final = 50
 _READING: Final = ("GET", "HEAD", "OPTIONS")
@@ -86,7 +93,7 @@ class Xcap(Module):
     async def _serve(self, request: WebRequest) -> WebResponse:
         # RFC 4825 8: first the application, then who asks, then whether they may.
         address = parse_address(request.path, request.query, request.mount)
-        usage = _USAGES.get(address.auid)
+        usage = ALL_USAGES.get(address.auid)
         if usage is None:
             raise Fault(404, f"there is no application {address.auid:.40}; see xcap-caps/global/index")
         domain, owner = self._owner(address)
@@ -232,6 +239,62 @@ class Xcap(Module):
         root = self.settings.root or "/xcap-root"
         return "" if root == "/" else root
 
+    # --- for the module xcap_diff
+
+    @property
+    def root(self) -> str:
+        """The path of the XCAP root, without a slash at its end."""
+        return self._root
+
+    @function
+    def owner_of(self, address: Address) -> str:
+        """Return whose document is at ``address``: an address-of-record, or ``GLOBAL``. Raises ``Fault``."""
+        return self._owner(address)[1]
+
+    @function
+    def seen_by(self, user: str, address: Address) -> Held | None:
+        """Return the document at ``address`` as this node knows it.
+
+        None where there is none, or ``user`` may not read it (as a GET of ``user`` is judged).
+        """
+        usage = ALL_USAGES.get(address.auid)
+        if usage is None or address.deeper or not address.name:
+            return None
+        try:
+            owner = self.owner_of(address)
+            self._may(usage, address, owner, user)
+            made = self._made(usage, address, owner)
+        except Fault:
+            return None
+        if made is not None:
+            return Held(made, etag_of(made), usage.mime)
+        found = self._documents.get(address.auid, owner, address.name)
+        return None if found is None else Held(found.body, found.etag, usage.mime)
+
+    @function
+    def listed_for(self, user: str, auid: str, tree: str) -> list[str]:
+        """Return the documents of ``auid`` that ``user`` may read, as paths below the root.
+
+        ``tree``: "users" or ``GLOBAL``; "" for both.
+        """
+        usage = ALL_USAGES.get(auid)
+        found: list[str] = []
+        if usage is None:
+            return found
+        if tree in ("", "users"):
+            names = ["directory.xml"] if usage is DIRECTORY else [
+                one.name for one in self._documents.of(auid, user)
+            ]  # fmt: skip
+            found += [f"{auid}/users/{encoded(user)}/{encoded(name)}" for name in names]
+        if tree in ("", GLOBAL):
+            names = [one.name for one in self._documents.of(auid, GLOBAL)]
+            if usage is CAPABILITIES or (auid == "rls-services" and user in self.settings.trusted):
+                names = ["index"]
+            elif auid == "rls-services":
+                names = []
+            found += [f"{auid}/{GLOBAL}/{encoded(name)}" for name in names]
+        return found
+
     async def _put(
         self, request: WebRequest, usage: Usage, address: Address, owner: str, selector: Selector | None
     ) -> WebResponse:
@@ -341,7 +404,7 @@ class Xcap(Module):
         """Return the applications, with the media type and namespace of their documents."""
         return [
             {"auid": one.auid, "type": one.mime, "namespace": one.namespace}
-            for one in sorted(_USAGES.values(), key=lambda one: one.auid)
+            for one in sorted(ALL_USAGES.values(), key=lambda one: one.auid)
         ]
 
     @command("xcap.try")

@@ -33,9 +33,12 @@ class Held:
         """Its root element."""
         return read_tree(self.body)
 
-    def select(self, selector: Selector) -> tuple[bytes, str]:
-        """Return the octets of a part, and their type. Raises ``Fault`` 404."""
-        node, number = locate(self.root, selector.steps)
+    def select(self, selector: Selector, root: Node | None = None) -> tuple[bytes, str]:
+        """Return the octets of a part, and their type; ``root`` where it was read already.
+
+        Raises ``Fault`` 404.
+        """
+        node, number = locate(root or self.root, selector.steps)
         if node is None or number < len(selector.steps):
             # RFC 4825 8.3: a no-match, or invalid.
             raise Fault(404, "the selector selects no element, or several")

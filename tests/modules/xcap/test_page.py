@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from sansip.modules.xcap import XcapSettings
-from sansip.modules.xcap.module import _USAGES
+from sansip.modules.xcap.generated import ALL_USAGES
 from tests.modules.xcap.test_module import RULES, client, said
 
 PAGE = (Path(__file__).parents[3] / "docs/modules/xcap.md").read_text()
@@ -32,5 +32,5 @@ def test_the_recipe_of_the_page() -> None:
 
 def test_the_settings_and_applications_of_the_page() -> None:
     """Each is on the page."""
-    for name in (*XcapSettings.__dataclass_fields__, *_USAGES):
+    for name in (*XcapSettings.__dataclass_fields__, *ALL_USAGES):
         assert f"`{name}`" in PAGE
