@@ -13,7 +13,7 @@ from sansip.dialog import Dialog
 from sansip.dialog.dialog import needs_sips_contact
 from sansip.errors import LocalProtocolError, RemoteProtocolError
 from sansip.modules.events.notices import SubscriptionLimitReached
-from sansip.modules.events.screening import accepted_types, filter_of
+from sansip.modules.events.screening import accepted_types, filter_of, refuse_filter
 from sansip.modules.events.subscription import Subscription
 from sansip.sources import source_of
 from sansip.transport.transports import SECURE
@@ -67,7 +67,7 @@ class Beginning:
             request.reply(400, str(getattr(error, "reason", "Bad Request")))
             return None
         except ValueError as error:
-            request.reply(400, f"Bad Filter: {error}"[:80])
+            refuse_filter(request, error)
             return None
         watcher = core.address_of(message.from_.uri)
         one = Subscription(tag, package, resource, watcher, self._notifying.answered, self._notifying.taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Content", "Verdict"]
+__all__ = ["BadFilter", "Content", "Verdict"]
 
 
 class Verdict(Enum):
@@ -24,3 +24,7 @@ class Content:
     type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class BadFilter(ValueError):
+    """A filter that can be read, and that the package does not support: 488 (RFC 4660 3.3.4)."""

@@ -27,7 +27,7 @@ from sansip.modules.events.notifying import GROUP, Notifying, rates
 from sansip.modules.events.package import Package
 from sansip.modules.events.restoring import Restoring
 from sansip.modules.events.row import SUBSCRIPTIONS
-from sansip.modules.events.screening import filter_of, screen_subscribe
+from sansip.modules.events.screening import filter_of, refuse_filter, screen_subscribe
 from sansip.modules.events.settings import EventsSettings
 from sansip.modules.events.shown import Shown, shown
 from sansip.modules.events.subscription import Subscription
@@ -375,7 +375,7 @@ class Events(Module):
             if self.core.address_of(message.from_.uri) != one.watcher:
                 request.reply(403)
                 return True
-            given = filter_of(message, one.package)
+            given = filter_of(message, one.package, one.filter_body)
             wanted = duration(
                 message, default=one.package.usual, least=self.settings.least, most=self.settings.longest
             )
@@ -383,7 +383,11 @@ class Events(Module):
             request.reply(error.status or 400, error.reason)
             return True
         except ValueError as error:
-            request.reply(400, f"Bad Filter: {error}"[:80])
+            refuse_filter(request, error)
+            return True
+        if given is not None and len(given[2]) > self.settings.size:
+            self._beginning.tell_limit("size", one, request)
+            request.reply(513)
             return True
         number = message.cseq.number
         fresh = number > (one.usage.dialog.remote_cseq or 0)

@@ -177,13 +177,18 @@ class Notifying:
         if one.dirty or one.params or one.due is None:
             self.consider(one, now)
 
-    def consider(self, one: Subscription, now: float) -> None:
-        """Send what is due to ``one``, or look at it again when it is."""
+    def consider(self, one: Subscription, now: float, must: bool = False) -> None:
+        """Send what is due to ``one``, or look at it again when it is.
+
+        ``must``: whatever its filter says, for ``min-rate`` has it told something.
+        """
         usage = one.usage
         if usage.is_over or usage.expires_at is None or not one.counted:
             return
         if one.dirty and not usage.is_sending and one.may_leave_at(now) <= now:
-            if one.moved and not self._may_go(one, now):
+            if one.filter is not None and not must and not one.full and self._holds_back(one, now):
+                one.dirty = False
+            elif one.moved and not self._may_go(one, now):
                 one.retry_at = now + _AGAIN[0]
             else:
                 made = usage.tell(now)
@@ -192,6 +197,13 @@ class Notifying:
         due = one.next_due()
         if due != one.due:
             self._book.look(one, due)
+
+    def _holds_back(self, one: Subscription, now: float) -> bool:
+        try:
+            return one.package.holds_back(one, now)  # type: ignore[no-any-return]  # packages are above this file
+        except Exception as error:
+            self._core.failed(f"filter of {one.package.event}", error)
+            return False
 
     def _may_go(self, one: Subscription, now: float) -> bool:
         """Whether a NOTIFY may go to a target that has answered none (``EventsSettings.unanswered``)."""
@@ -218,9 +230,10 @@ class Notifying:
                     self._expire(one, now)
                 continue
             rate = rate_of(one.params.get("min-rate"))
-            if rate is not None and now >= one.sent_at + 1.0 / rate:
+            must = rate is not None and now >= one.sent_at + 1.0 / rate
+            if must:
                 one.dirty = True
-            self.consider(one, now)
+            self.consider(one, now, must)
 
     def _expire(self, one: Subscription, now: float) -> None:
         self.now = now

@@ -64,9 +64,20 @@ class Package:
         """
         raise NotImplementedError
 
-    def check_filter(self, type: str, body: bytes) -> Any:
-        """Return what ``body`` of a SUBSCRIBE means, kept as ``subscription.filter``.
+    def join_filters(self, before: bytes, body: bytes) -> bytes:
+        """Return what stands after ``body`` of a SUBSCRIBE came; ``before`` stood till then, empty at first.
 
-        Raises ``ValueError`` for one that is malformed: 400.
+        Raises as ``check_filter`` does.
+        """
+        return body
+
+    def check_filter(self, type: str, body: bytes) -> Any:
+        """Return what the body of a SUBSCRIBE, or ``join_filters``, means, kept as ``subscription.filter``.
+
+        Raises ``ValueError`` for one that is malformed (400), ``BadFilter`` for what is not supported (488).
         """
         return None
+
+    def holds_back(self, subscription: Subscription, now: float) -> bool:
+        """Whether a change is none that this watcher wants to hear of (RFC 4660 5.3.2)."""
+        return False

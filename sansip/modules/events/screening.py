@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sansip.dialog import Refusal
+from sansip.modules.events.content import BadFilter
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from sansip.modules.events.package import Package
+    from sansip.routing import IncomingRequest
     from sansip.wire import Request
 
-__all__ = ["accepted_types", "filter_of", "media_type", "screen_subscribe"]
+__all__ = ["accepted_types", "filter_of", "media_type", "refuse_filter", "screen_subscribe"]
 
 
 def media_type(message: Request) -> str:
@@ -65,12 +67,20 @@ def accepted_types(request: Request, package: Package) -> tuple[str, ...] | None
     return tuple(taken) or None
 
 
-def filter_of(request: Request, package: Package) -> tuple[Any, str, bytes] | None:
+def filter_of(request: Request, package: Package, before: bytes = b"") -> tuple[Any, str, bytes] | None:
     """Return the filter in the body of a SUBSCRIBE, its type and its octets; None without a body.
 
-    Raises ``ValueError`` for one that is malformed.
+    ``before``: the octets of the one that stands. Raises ``ValueError``.
     """
     if not request.body:
         return None
     kind = media_type(request)
-    return package.check_filter(kind, request.body), kind, request.body
+    body = package.join_filters(before, request.body)
+    return package.check_filter(kind, body), kind, body
+
+
+def refuse_filter(request: IncomingRequest, error: ValueError) -> None:
+    """Answer a SUBSCRIBE whose filter cannot be taken."""
+    # RFC 4660 3.3.4
+    status = 488 if isinstance(error, BadFilter) else 400
+    request.reply(status, f"Bad Filter: {error}"[:80])

@@ -1,7 +1,8 @@
 """The package ``presence`` (RFC 3856): what each watcher is shown.
 
 Theory of operation: the state of a user is composed when it changes, and written once for all watchers who
-see the same of it. What a watcher sees are its rules' ``Shows``, kept with its subscription.
+see the same of it. What a watcher sees are its rules' ``Shows``, kept with its subscription. A filter
+(RFC 4660) takes from that what the watcher does not want, and holds back changes that no trigger names.
 """
 
 from __future__ import annotations
@@ -10,9 +11,23 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from sansip.module.xml import Element, read_xml
 from sansip.modules.events import Content, Package, Subscription, Verdict
 from sansip.modules.presence import partial
-from sansip.modules.presence.pidf import TYPE, Part, closed, parse_pidf, write_pidf
+from sansip.modules.presence.filters import (
+    TYPE as FILTER_TYPE,
+)
+from sansip.modules.presence.filters import (
+    Filter,
+    Snapshot,
+    applying,
+    filtered,
+    joined,
+    parse_filters,
+    snapshot,
+    triggers,
+)
+from sansip.modules.presence.pidf import TYPE, Part, closed, parse_pidf, parts_of, write_pidf
 from sansip.modules.presence.privacy import shown
 from sansip.modules.presence.rules import NOTHING, Shows
 from sansip.modules.publications import Publishing
@@ -21,15 +36,19 @@ __all__ = ["PresencePackage", "PresencePublishing"]
 
 # Users whose composed state is kept.
 _MOST: Final = 10_000
+# Octets of a document that filters are applied to.
+_MOST_FILTERED: Final = 262_144
 
 
 class _Seen:
     """What one watcher sees, and has been told."""
 
-    __slots__ = ("shows", "state")
+    __slots__ = ("known", "shows", "state")
 
     def __init__(self, shows: Shows) -> None:
         self.shows = shows
+        # What the triggers of its filter remember of the document that it was told last.
+        self.known: Snapshot = None
         self.state: dict[tuple[str, str], bytes] | None = None
 
 
@@ -69,6 +88,7 @@ class PresencePackage(Package):
 
     event = "presence"
     types = (TYPE, partial.TYPE)
+    filters = (FILTER_TYPE,)
 
     def __init__(
         self,
@@ -131,6 +151,9 @@ class PresencePackage(Package):
         seen: _Seen = subscription.memo
         resource = subscription.resource
         polite = subscription.verdict is Verdict.POLITE
+        wanted = applying(subscription.filter, resource) if subscription.filter else None
+        if wanted is not None:
+            return self._filtered(subscription, seen, wanted)
         if partial.TYPE in subscription.accept:
             parts = [closed()] if polite else self._shown(resource, seen.shows)
             return Content(partial.TYPE, self._difference(subscription, seen, parts))
@@ -142,6 +165,47 @@ class PresencePackage(Package):
         if body is None:
             body = bodies[seen.shows] = write_pidf(resource, self._shown(resource, seen.shows))
         return Content(TYPE, body)
+
+    # --- filters
+
+    def join_filters(self, before: bytes, body: bytes) -> bytes:
+        return joined(before, body)
+
+    def check_filter(self, type: str, body: bytes) -> tuple[Filter, ...]:
+        return parse_filters(body)
+
+    def holds_back(self, subscription: Subscription, now: float) -> bool:
+        wanted = applying(subscription.filter, subscription.resource)
+        seen: _Seen | None = subscription.memo
+        if seen is None or wanted is None or not wanted.triggers:
+            return False
+        root = self._whole(subscription, seen)
+        return root is not None and not triggers(wanted, seen.known, snapshot(root, wanted))
+
+    def _parts(self, subscription: Subscription, seen: _Seen) -> list[Part]:
+        if subscription.verdict is Verdict.POLITE:
+            return [closed()]
+        return self._shown(subscription.resource, seen.shows)
+
+    def _whole(self, subscription: Subscription, seen: _Seen) -> Element | None:
+        """Return what the watcher may see, as one tree; None where that is too large."""
+        try:
+            octets = write_pidf(subscription.resource, self._parts(subscription, seen))
+            return read_xml(octets, most=_MOST_FILTERED)
+        except ValueError:
+            return None
+
+    def _filtered(self, subscription: Subscription, seen: _Seen, wanted: Filter) -> Content | None:
+        root = self._whole(subscription, seen)
+        seen.known = snapshot(root, wanted) if root is not None and wanted.triggers else None
+        if root is None or not filtered(root, wanted):
+            # RFC 4660 5.3.1: nothing is left, or it would take too long.
+            seen.state = None
+            return None
+        parts = parts_of(root)
+        if partial.TYPE in subscription.accept:
+            return Content(partial.TYPE, self._difference(subscription, seen, parts))
+        return Content(TYPE, write_pidf(subscription.resource, parts))
 
     def _shown(self, resource: str, shows: Shows) -> list[Part]:
         view = self._view(resource)

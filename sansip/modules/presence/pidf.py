@@ -25,6 +25,7 @@ __all__ = [
     "on_the_phone",
     "opened",
     "parse_pidf",
+    "parts_of",
     "sphere_of",
     "write_pidf",
 ]
@@ -65,6 +66,20 @@ def parse_pidf(body: bytes) -> list[Part]:
         raise ValueError("not a presence document")
     if not root.get("entity"):
         raise ValueError("presence without entity")
+    parts = parts_of(root)
+    if len(parts) > _MOST_PARTS:
+        raise ValueError("too many elements")
+    octets = 0
+    for part in parts:
+        # Namespaces of the root are written with each part, and characters as entities.
+        octets += len(part.written)
+        if octets > _MOST_WRITTEN:
+            raise ValueError("document too large when it is written")
+    return parts
+
+
+def parts_of(root: Element) -> list[Part]:
+    """Return the parts below the root of a presence document. Raises ``ValueError``."""
     parts: list[Part] = []
     for element in root:
         space, name = namespace(element), local_name(element)
@@ -82,14 +97,6 @@ def parse_pidf(body: bytes) -> list[Part]:
         # Other elements mean nothing here (RFC 3863 4.1.1: unless mustUnderstand says that they have to).
         elif element.get(f"{{{PIDF}}}mustUnderstand") in ("1", "true"):
             raise ValueError(f"{name} is not understood"[:60])
-    if len(parts) > _MOST_PARTS:
-        raise ValueError("too many elements")
-    octets = 0
-    for part in parts:
-        # Namespaces of the root are written with each part, and characters as entities.
-        octets += len(part.written)
-        if octets > _MOST_WRITTEN:
-            raise ValueError("document too large when it is written")
     return parts
 
 

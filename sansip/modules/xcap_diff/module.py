@@ -1,8 +1,8 @@
 """The module ``xcap_diff``: users' phones hear what changed in their XCAP documents (RFC 5875).
 
 Theory of operation: the module ``documents`` tells of each change, of clients and of operators. The
-subscriptions of the user whose document it is, and that select it, get a NOTIFY, each at its pace. A change of
-a global document is looked for among all subscriptions; their NOTIFYs leave a group at a time.
+subscriptions of the user whose document it is, and that select it, get a NOTIFY, each at its pace. A change
+of a global document is looked for among all subscriptions; their NOTIFYs leave a group at a time.
 """
 
 from __future__ import annotations

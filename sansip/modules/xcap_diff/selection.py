@@ -61,7 +61,7 @@ def read_selections(
 ) -> tuple[Selection, ...]:
     """Return what a list of URIs selects.
 
-    ``root``: the path of the XCAP root; ``owner_of``: returns whose document is at an address, or raises ``Fault``.
+    ``root``: the path of the XCAP root; ``owner_of`` says whose a document is, or raises ``Fault``.
     Raises ``ValueError`` for what is no list, or has more than ``most`` URIs.
     """
     element = read_xml(body)
