@@ -91,6 +91,9 @@ class Notifying:
         except Exception as error:
             self._core.failed(f"content of {one.package.event}", error)
             return [], b""
+        if one.full:
+            # The whole state has what they led to: told after it, they would be out of order.
+            one.changes.clear()
         one.full = False
         if content is None:
             return [], b""

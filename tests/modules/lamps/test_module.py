@@ -213,6 +213,22 @@ def test_a_slow_watcher_misses_nothing() -> None:
     ]
 
 
+def test_nothing_old_after_the_whole_state() -> None:
+    """A refresh while a NOTIFY has no answer: the whole state comes next, and no transition before it after it."""
+    rig = bench()
+    one = watch(rig)
+    one.answer = None
+    arrived = only(invite(rig, one), "INVITE")
+    answer(rig, arrived, 180)
+    answer(rig, arrived, 200)
+    bye(rig)
+    waits = one.last
+    one.subscribe()
+    one.answer = 200
+    one.take(rig.udp(reply(waits, 200, tag=None), DAVE))
+    assert [states(notify) for notify in one.notifies[1:]] == [["trying"], []]
+
+
 def test_full_documents() -> None:
     """`partial = false`: each NOTIFY has all dialogs, for phones that need that."""
     rig = bench(partial=False)
