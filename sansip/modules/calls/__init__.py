@@ -1,7 +1,14 @@
 """Calls: a record of each, limits, session timers, hanging up (what Kamailio's ``dialog`` does)."""
 
 from sansip.modules.calls.call import Call, Side, Talk
-from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTakenBack, CallTried
+from sansip.modules.calls.events import (
+    CallAnswered,
+    CallFinished,
+    CallRang,
+    CallsRead,
+    CallTakenBack,
+    CallTried,
+)
 from sansip.modules.calls.module import Calls
 from sansip.modules.calls.row import Row
 from sansip.modules.calls.settings import CallsSettings
@@ -15,6 +22,7 @@ __all__ = [
     "CallTakenBack",
     "CallTried",
     "Calls",
+    "CallsRead",
     "CallsSettings",
     "Row",
     "Side",

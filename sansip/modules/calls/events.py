@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sansip.modules.calls.call import Call
 
-__all__ = ["CallAnswered", "CallFinished", "CallRang", "CallTakenBack", "CallTried"]
+__all__ = ["CallAnswered", "CallFinished", "CallRang", "CallTakenBack", "CallTried", "CallsRead"]
 
 
 @dataclass(slots=True)
@@ -16,6 +16,11 @@ class CallTakenBack:
     """A call that the process before kept goes on in this one."""
 
     call: Call
+
+
+@dataclass(slots=True)
+class CallsRead:
+    """The calls that the process before kept have been taken back, or cannot be read now."""
 
 
 @dataclass(slots=True)

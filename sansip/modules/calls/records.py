@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sansip.module import Module, Slot
 from sansip.modules.calls.call import Call, Talk
 from sansip.modules.calls.counts import Counts
-from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallTakenBack
+from sansip.modules.calls.events import CallAnswered, CallFinished, CallRang, CallsRead, CallTakenBack
 from sansip.modules.calls.keeping import KEPT, Keeping
 from sansip.modules.calls.settings import CallsSettings, judge
 from sansip.modules.calls.spiral import parent_of
@@ -72,6 +72,7 @@ class Records(Module):
         self._together = Together(core, node, self._counts, self.settings.lease) if core.shares_rows else None
         if self._together is not None:
             core.timers.start(now, self.settings.lease / 3, self, "renew")
+        self._is_read = not self.settings.keep
         if self.settings.keep:
             core.run(self._restore(), now)
         self._supervision = Supervision(core, self._over, self._end, self._look_again)
@@ -88,10 +89,22 @@ class Records(Module):
         except Exception as error:
             self._keeping.trouble = f"the calls of the process before cannot be read: {error}"
             core.timers.start(core.ua.now, _AGAIN, self, "restore")
+            self._read(core.ua.now)
             return
         self._keeping.trouble = ""
         for call in found:
             self._take_back(call, core.ua.now)
+        self._read(core.ua.now)
+
+    def _read(self, now: float) -> None:
+        if not self._is_read:
+            self._is_read = True
+            self.core.tell(CallsRead(), now)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the calls that the process before kept are here, or cannot be read now."""
+        return self._is_read
 
     def _take_back(self, call: Call, now: float) -> None:
         call.number = self._next_number()

@@ -3,7 +3,7 @@
 Theory of operation: the caller's dialog follows the call (``sansip.modules.calls``), the callee's dialogs
 follow the branches, one each. They are as ordered as the messages that this server relays, for one process
 relays a call, and each state is told in the input that brought it. What a branch does after the call is
-over changes nothing: its lamp is gone.
+over changes nothing: its lamp is gone. A restart takes the lamps of answered calls back with the calls.
 """
 
 from __future__ import annotations
@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sansip.errors import RemoteProtocolError
 from sansip.module import Module, Slot, command
-from sansip.modules.calls import CallAnswered, CallFinished, CallRang, Calls, CallTried
+from sansip.modules.calls import (
+    CallAnswered,
+    CallFinished,
+    CallRang,
+    Calls,
+    CallsRead,
+    CallTakenBack,
+    CallTried,
+)
 from sansip.modules.events import Events
+from sansip.modules.lamps.keeping import lamps_of, note_lamp
+from sansip.modules.lamps.keeping import party as _party
 from sansip.modules.lamps.lamp import CONFIRMED, EARLY, PROCEEDING, TERMINATED, Lamp, Party
 from sansip.modules.lamps.package import DialogPackage
 from sansip.modules.lamps.settings import LampsSettings
@@ -24,7 +34,7 @@ if TYPE_CHECKING:
     from sansip.modules.calls import Call
     from sansip.proxy.branch import Branch
     from sansip.routing import IncomingRequest
-    from sansip.wire import NameAddr, Request, Response
+    from sansip.wire import Request, Response
 
 __all__ = ["Lamps"]
 
@@ -38,7 +48,7 @@ class Lamps(Module):
     name = "lamps"
     Settings = LampsSettings
     requires = (Calls, Events)
-    events = (CallTried, CallRang, CallAnswered, CallFinished)
+    events = (CallTried, CallRang, CallAnswered, CallFinished, CallTakenBack, CallsRead)
     settings: LampsSettings
 
     # The lamp of each branch of an INVITE.
@@ -56,6 +66,7 @@ class Lamps(Module):
         self._calls = core.module(Calls)
         self._engine = core.module(Events)
         self._package = DialogPackage(self.settings, self._shown, self._is_user)
+        self._package.ready = self._calls.is_read
         self._engine.add(self._package, now)
 
     def configure(self, settings: LampsSettings, now: float) -> None:
@@ -88,6 +99,9 @@ class Lamps(Module):
 
     def event_received(self, event: Any, now: float) -> None:
         """Follow a call: the caller's dialog, and the end of all."""
+        if isinstance(event, CallsRead):
+            self._tell_all(now)
+            return
         call: Call = event.call
         if isinstance(event, CallTried):
             self._tried(call, now)
@@ -101,6 +115,17 @@ class Lamps(Module):
             for lamp in tuple(self._of_call.get(call.id, ())):
                 self._move(call, lamp, TERMINATED, now, event=why, code=code)
             self._of_call.pop(call.id, None)
+        elif isinstance(event, CallTakenBack) and not call.over:
+            for each in lamps_of(call):
+                self._put(call, each, now)
+
+    def _tell_all(self, now: float) -> None:
+        """The calls of the process before are known: all phones are told what goes on."""
+        self._package.ready = True
+        for resource in self._engine.resources("dialog"):
+            for one in self._engine.of("dialog", resource):
+                one.full = True
+            self._engine.changed("dialog", resource, now)
 
     def _tried(self, call: Call, now: float) -> None:
         request = call.request
@@ -230,6 +255,9 @@ class Lamps(Module):
                 del self._lamps[entity]
         else:
             lamps[id] = after
+            if state == CONFIRMED:
+                # Before the row of the call is written.
+                note_lamp(call, after)
         self._engine.changed("dialog", entity, now, id, after)
 
     # --- operators
@@ -251,10 +279,6 @@ class Lamps(Module):
             for lamp in lamps.values()
         ]
         return found[: max(1, min(limit, 10_000))]
-
-
-def _party(address: NameAddr, target: str) -> Party:
-    return Party(str(address.uri), address.display, target)
 
 
 def _contact(message: Request | Response) -> str:

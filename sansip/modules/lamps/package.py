@@ -15,7 +15,11 @@ __all__ = ["DialogPackage"]
 
 
 class DialogPackage(Package):
-    """Dialog events. ``lamps`` returns those of a user, ``is_user`` whether an address is one of ours."""
+    """Dialog events. ``lamps`` returns those of a user, ``is_user`` whether an address is one of ours.
+
+    Attributes:
+        ready: whether the calls of the process before are known; before that nobody is told anything.
+    """
 
     event = "dialog"
     types = (TYPE,)
@@ -27,6 +31,7 @@ class DialogPackage(Package):
     ) -> None:
         self._lamps = lamps
         self._is_user = is_user
+        self.ready = True
         self.take(settings)
 
     def take(self, settings: LampsSettings) -> None:
@@ -41,7 +46,10 @@ class DialogPackage(Package):
         may = who == "users" and self._is_user(subscription.watcher)
         return Verdict.ALLOW if may else Verdict.BLOCK
 
-    def content(self, subscription: Subscription, now: float) -> Content:
+    def content(self, subscription: Subscription, now: float) -> Content | None:
+        if not self.ready:
+            # A document without a call that goes on would put its lamp out.
+            return None
         resource = subscription.resource
         full = subscription.full
         if full:
