@@ -214,7 +214,7 @@ def test_a_slow_watcher_misses_nothing() -> None:
 
 
 def test_nothing_old_after_the_whole_state() -> None:
-    """A refresh while a NOTIFY has no answer: the whole state comes next, and no older transition after it."""
+    """A refresh while a NOTIFY has no answer: the whole state comes next, and nothing older after it."""
     rig = bench()
     one = watch(rig)
     one.answer = None
