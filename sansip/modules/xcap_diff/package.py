@@ -22,7 +22,7 @@ from sansip.modules.xcap.references import resolved
 from sansip.modules.xcap.selector import Selector, Terminal
 from sansip.modules.xcap.serving import Held
 from sansip.modules.xcap.tree import Node, locate, read_tree
-from sansip.modules.xcap_diff.selection import TYPE, Collection, Selection, read_selections
+from sansip.modules.xcap_diff.selection import TYPE, Collection, Part, Selection, read_selections
 
 __all__ = ["DiffPackage", "Source"]
 
@@ -75,11 +75,30 @@ class DiffPackage(Package):
         return Verdict.ALLOW if own else Verdict.BLOCK
 
     def check_filter(self, type: str, body: bytes) -> tuple[Selection, ...]:
-        return read_selections(body, self._source.root, self.uris, self._source.owner_of)
+        return read_selections(body, self._source.root, self.uris)
 
     def concerns(self, subscription: Subscription, auid: str, user: str, name: str) -> bool:
         """Whether ``subscription`` selects a document that changed, or something in it."""
-        return any(_concerns(one, auid, user, name) for one in subscription.filter or ())
+        return any(self._concerns(one.wanted, auid, user, name) for one in subscription.filter or ())
+
+    def _concerns(self, wanted: Collection | Part, auid: str, user: str, name: str) -> bool:
+        if isinstance(wanted, Collection):
+            # The directory changes with each of the documents.
+            return wanted.auid in ("", auid, DIRECTORY.auid)
+        address = wanted.address
+        if address.auid == DIRECTORY.auid:
+            return True
+        if address.auid == auid == "rls-services" and address.is_global:
+            # RFC 4826 4.4.7: it is made of the documents of all users.
+            return True
+        return (address.auid, address.name) == (auid, name) and self._owner(address) == user
+
+    def _owner(self, address: Address) -> str:
+        """Return whose document is at ``address``; "" for nobody's."""
+        try:
+            return self._source.owner_of(address)
+        except Fault:
+            return ""
 
     # --- the content
 
@@ -142,10 +161,11 @@ class DiffPackage(Package):
             if isinstance(one.wanted, Collection):
                 collections.append(one.wanted)
             else:
-                yield one.text, one.wanted.address, one.wanted.owner, one.wanted.selector
+                address = one.wanted.address
+                yield one.text, address, self._owner(address), one.wanted.selector
         root = self._source.root
         for collection in collections:
-            if collection.owner not in ("", user):
+            if collection.of is not None and self._owner(collection.of) != user:
                 continue
             for auid in [collection.auid] if collection.auid else ALL_USAGES:
                 for path in self._source.listed_for(user, auid, collection.tree):
@@ -183,20 +203,6 @@ class DiffPackage(Package):
         if len(self._trees) > _TREES:
             self._trees.popitem(last=False)
         return found
-
-
-def _concerns(one: Selection, auid: str, user: str, name: str) -> bool:
-    wanted = one.wanted
-    if isinstance(wanted, Collection):
-        # The directory changes with each of the documents.
-        return wanted.auid in ("", auid, DIRECTORY.auid) and wanted.owner in ("", user)
-    address = wanted.address
-    if address.auid == DIRECTORY.auid:
-        return wanted.owner == user
-    if address.auid == auid == "rls-services" and address.is_global:
-        # RFC 4826 4.4.7: it is made of the documents of all users.
-        return True
-    return (address.auid, wanted.owner, address.name) == (auid, user, name)
 
 
 def _document(sel: str, before: str | None, after: str | None) -> str:

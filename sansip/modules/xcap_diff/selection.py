@@ -2,13 +2,13 @@
 
 Theory of operation: each URI is absolute, or relative to the XCAP root. One with a slash at its end names a
 collection; else it is read as the URI of a GET is: a document, or an element or attribute by a node selector.
-A URI that can name nothing here is left out, for what cannot be found is no error (RFC 5875 4.7).
+Whose documents they are is asked when something is told, for a domain may be served only later. A URI that
+can name nothing here is left out, for what cannot be found is no error (RFC 5875 4.7).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -30,20 +30,19 @@ _ABSOLUTE: Final = re.compile(r"(?i)https?://[^/?#]+")
 class Collection:
     """All documents of an application (``auid`` "": of all) that the watcher may read in ``tree``.
 
-    ``owner``: of those of one user alone; "" for any.
+    ``of``: the directory of the user whose they have to be; None for any.
     """
 
     auid: str
     tree: str = ""
-    owner: str = ""
+    of: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A document of ``owner``, or what ``selector`` selects in it."""
+    """A document, or what ``selector`` selects in it."""
 
     address: Address
-    owner: str
     selector: Selector | None
 
 
@@ -56,12 +55,9 @@ class Selection:
     wanted: Collection | Part
 
 
-def read_selections(
-    body: bytes, root: str, most: int, owner_of: Callable[[Address], str]
-) -> tuple[Selection, ...]:
-    """Return what a list of URIs selects.
+def read_selections(body: bytes, root: str, most: int) -> tuple[Selection, ...]:
+    """Return what a list of URIs selects; ``root`` is the path of the XCAP root.
 
-    ``root``: the path of the XCAP root; ``owner_of`` says whose a document is, or raises ``Fault``.
     Raises ``ValueError`` for what is no list, or has more than ``most`` URIs.
     """
     element = read_xml(body)
@@ -75,7 +71,7 @@ def read_selections(
     seen: set[Collection | Part] = set()
     for uri in uris:
         try:
-            one = _selection(uri.strip(), root, owner_of)
+            one = _selection(uri.strip(), root)
         except Fault:
             continue
         if one is not None and one.wanted not in seen:
@@ -85,7 +81,7 @@ def read_selections(
     return tuple(found.values())
 
 
-def _selection(text: str, root: str, owner_of: Callable[[Address], str]) -> Selection | None:
+def _selection(text: str, root: str) -> Selection | None:
     if not text:
         return None
     absolute = _ABSOLUTE.match(text)
@@ -97,7 +93,7 @@ def _selection(text: str, root: str, owner_of: Callable[[Address], str]) -> Sele
         return None
     base = f"{absolute[0]}{root}/" if absolute else ""
     if path.endswith("/") and "~~" not in unquote(path):
-        collection = _collection(path[len(root) + 1 : -1], path, root, owner_of)
+        collection = _collection(path[len(root) + 1 : -1], path, root)
         return None if collection is None else Selection(text, base, collection)
     address = parse_address(path, query, root or "/")
     usage = ALL_USAGES.get(address.auid)
@@ -109,10 +105,10 @@ def _selection(text: str, root: str, owner_of: Callable[[Address], str]) -> Sele
         if selector.terminal is Terminal.NAMESPACES:
             # RFC 5875 4.1: nobody subscribes to these.
             return None
-    return Selection(text, base, Part(address, owner_of(address), selector))
+    return Selection(text, base, Part(address, selector))
 
 
-def _collection(below: str, path: str, root: str, owner_of: Callable[[Address], str]) -> Collection | None:
+def _collection(below: str, path: str, root: str) -> Collection | None:
     segments = [unquote(one) for one in below.split("/")] if below else []
     if not segments:
         return Collection("")
@@ -123,5 +119,5 @@ def _collection(below: str, path: str, root: str, owner_of: Callable[[Address], 
     if len(segments) == 2 and segments[1] in ("users", GLOBAL):
         return Collection(segments[0], segments[1])
     if len(segments) == 3 and segments[1] == "users":
-        return Collection(segments[0], "users", owner_of(parse_address(path, "", root or "/")))
+        return Collection(segments[0], "users", parse_address(path, "", root or "/"))
     return None

@@ -205,7 +205,9 @@ def test_documents_of_others() -> None:
     """RFC 5875 4.7, 7: what a GET would not return is not told, and others are not subscribed to."""
     rig = bench()
     put(rig, lists())
-    bob = watch(rig, LISTS, f"resource-lists/users/{ALICE}/", "resource-lists/", user="bob", name="w2")
+    elsewhere = "resource-lists/users/sip:x@elsewhere.test/"
+    wanted = (LISTS, f"resource-lists/users/{ALICE}/", elsewhere, f"{elsewhere}index", "pres-rules/")
+    bob = watch(rig, *wanted, user="bob", name="w2")
     assert told(bob) == []
     before = len(bob.notifies)
     put(rig, lists("a"), bob)
