@@ -46,7 +46,7 @@ _SPACE: Final = "urn:ietf:params:xml:ns:simple-filter"
 _MOST_FILTERS: Final = 16
 _MOST_EXPRESSIONS: Final = 32
 # Elements that the filter of one watcher visits for one NOTIFY, and values that its triggers remember.
-_MOST_VISITS: Final = 20_000
+_MOST_VISITS: Final = 5_000
 _MOST_VALUES: Final = 256
 # RFC 3863 4.1.2, RFC 4479 3.2: what a document has to have to be valid.
 _NEEDED: Final = {f"{{{PIDF}}}tuple": f"{{{PIDF}}}status", f"{{{DM}}}device": f"{{{DM}}}deviceID"}
