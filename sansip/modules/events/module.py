@@ -276,7 +276,7 @@ class Events(Module):
         settings, message = self.settings, request.message
         if not await admits(request, settings.open):
             return True
-        if not package.serves(resource):
+        if not package.serves(resource) or not package.offers(dict(message.typed("event").params)):
             request.reply(404)
             return True
         wanted = duration(message, default=package.usual, least=settings.least, most=settings.longest)

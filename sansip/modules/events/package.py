@@ -8,6 +8,7 @@ slow. The engine (``sansip.modules.events.module``) does all the rest. Other mod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sansip.modules.events.content import Content, Verdict
@@ -30,6 +31,7 @@ class Package:
             without that pause.
         headers: fields of each 2xx to a SUBSCRIBE, and of each NOTIFY.
         hidden: Allow-Events does not name it (it serves lists of another package).
+        ignores_body: the body of a SUBSCRIBE means nothing, whatever it is.
         each: whether every transition counts: changes wait for each other, and none is left out.
     """
 
@@ -41,10 +43,15 @@ class Package:
     burst: int = 2
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
     hidden: ClassVar[bool] = False
+    ignores_body: ClassVar[bool] = False
     each: ClassVar[bool] = False
 
     def serves(self, resource: str) -> bool:
         """Whether there is such a resource; 404 where there is none."""
+        return True
+
+    def offers(self, params: Mapping[str, str | None]) -> bool:
+        """Whether there is what these parameters of Event ask for; 404 where there is not."""
         return True
 
     async def prepare(self) -> None:

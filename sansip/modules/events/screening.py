@@ -35,7 +35,7 @@ def screen_subscribe(request: Request, package: Package, extensions: Collection[
     if unknown:
         # RFC 3261 8.2.2.3
         return Refusal(420, None, (("Unsupported", ", ".join(unknown)),))
-    if request.body:
+    if request.body and not package.ignores_body:
         encoding = (request.get("content-encoding") or "identity").strip().lower()
         if encoding != "identity":
             return Refusal(415, None, (("Accept-Encoding", "identity"),))
@@ -72,7 +72,7 @@ def filter_of(request: Request, package: Package, before: bytes = b"") -> tuple[
 
     ``before``: the octets of the one that stands. Raises ``ValueError``.
     """
-    if not request.body:
+    if not request.body or package.ignores_body:
         return None
     kind = media_type(request)
     body = package.join_filters(before, request.body)
